@@ -1,0 +1,26 @@
+/** Where one worker sits in the world. Rank r = node * workersPerNode + localRank. */
+export interface Topology {
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly node: number;
+  readonly localRank: number;
+  readonly numNodes: number;
+  readonly workersPerNode: number;
+}
+
+/** The place of `rank` in a world of `numNodes` nodes with `workersPerNode` workers each. */
+export function topologyOf(rank: number, numNodes: number, workersPerNode: number): Topology {
+  return {
+    rank,
+    worldSize: numNodes * workersPerNode,
+    node: Math.floor(rank / workersPerNode),
+    localRank: rank % workersPerNode,
+    numNodes,
+    workersPerNode,
+  };
+}
+
+/** The node that holds `rank`. */
+export function nodeOf(topology: Topology, rank: number): number {
+  return Math.floor(rank / topology.workersPerNode);
+}

@@ -1,0 +1,87 @@
+import type { Topology } from './topology.js';
+
+export type OperationKind = 'all-to-all' | 'all-reduce' | 'all-gather' | 'broadcast' | 'barrier';
+
+/** What one collective call is: it names the call in errors and lets peers check that they are in the same one. */
+export interface Operation {
+  readonly kind: OperationKind;
+  /** What the caller uses it for, e.g. `dispatch`, `combine`, `gradients`. */
+  readonly purpose: string;
+  /** Index of the sparse layer it serves; absent outside a layer. */
+  readonly layer?: number | undefined;
+}
+
+/** Bytes for one rank, gathered from `parts` in order. */
+export interface Send {
+  readonly to: number;
+  readonly parts: readonly Uint8Array[];
+}
+
+/** Bytes from one rank, scattered into `parts` in order; their total length must equal what the peer sends. */
+export interface Receive {
+  readonly from: number;
+  readonly parts: readonly Uint8Array[];
+}
+
+export interface ExchangeOptions {
+  /**
+   * True: the sends of all ranks of this node to one other node travel as one aggregated message per pair of
+   * nodes (hierarchical). False: each pair of ranks is a message of its own (flat).
+   */
+  readonly aggregate?: boolean;
+}
+
+/** Bytes and time of the exchanges since the last `takeStats`. Times in ms. */
+export interface TransportStats {
+  /** Bytes sent to other workers of this node, and to other nodes. */
+  bytesSameNode: number;
+  bytesOtherNode: number;
+  /** Time inside `exchange` by kind of operation, waiting included. */
+  msByKind: Record<OperationKind, number>;
+  /** Part of it spent asleep or polling with nothing to move. */
+  waitMs: number;
+  operations: number;
+}
+
+/** What a worker is doing; visible to its node agent without a message. */
+export type Phase =
+  | 'starting'
+  | 'forward'
+  | 'backward'
+  | 'reduce'
+  | 'optimizer'
+  | 'validate'
+  | 'checkpoint'
+  | 'done';
+
+/**
+ * The narrow port that every collective is written on: move these bytes between ranks, all at once.
+ *
+ * Synchronous: TensorFlow's autograd takes only synchronous functions, so a collective must block.
+ */
+export interface Transport {
+  readonly topology: Topology;
+
+  /**
+   * Carries out all sends and receives concurrently and returns when all are complete. Every rank of the world
+   * calls the same operations in the same order; a rank that has nothing to send or receive may leave the lists
+   * empty. With `aggregate` every rank must list a send for every rank of every other node (it may be empty).
+   *
+   * @throws TrainerError `COLLECTIVE_TIMEOUT` if nothing moved for the deadline (names who did not arrive),
+   *   `COLLECTIVE_MISMATCH` if a peer is in another operation or sends another size, `ABORTED` if the run was
+   *   stopped by another rank's failure.
+   */
+  exchange(
+    operation: Operation,
+    sends: readonly Send[],
+    receives: readonly Receive[],
+    options?: ExchangeOptions,
+  ): void;
+
+  /** Publishes what this worker is doing, for errors, heartbeats and `status`. */
+  setProgress(step: number, phase: Phase): void;
+
+  takeStats(): TransportStats;
+
+  close(): void;
+}

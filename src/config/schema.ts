@@ -1,0 +1,111 @@
+import { z } from 'zod';
+
+const positive = z.number().int().positive();
+const share = z.number().gt(0).max(1);
+
+export const modelSchema = z.strictObject({
+  dModel: positive.describe('hidden size d'),
+  numHeads: positive,
+  numDenseLayers: z
+    .number()
+    .int()
+    .min(0)
+    .describe('dense Transformer layers at the bottom, shared by all domains'),
+  numSparseLayers: z.number().int().min(0).describe('layers whose feed-forward is a mixture of experts'),
+  queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
+  dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
+  vocabSize: z.number().int().min(257).describe('256 bytes, merges and one special token'),
+  seqLen: positive,
+});
+
+export const moeSchema = z.strictObject({
+  numExperts: positive.describe('experts in each sparse layer'),
+  router: z.string().default('switch'),
+  expertGroups: positive
+    .default(1)
+    .describe(
+      'level 1: experts are split into this many groups, domain i uses group i mod groups; 1 turns level 1 off',
+    ),
+  capacityFactor: z
+    .number()
+    .positive()
+    .nullable()
+    .default(1.25)
+    .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
+  auxiliaryLossWeight: z.number().min(0).default(0.01).describe('alpha of the load-balance loss'),
+});
+
+export const dataSchema = z.strictObject({
+  domains: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe('domains of the corpus to train on; their order gives the domain ids'),
+  weights: z
+    .array(z.number().positive())
+    .optional()
+    .describe('sampling weight of each domain; equal by default'),
+  maxBytesPerDomain: positive.default(2_000_000),
+  validationShare: share.default(0.05),
+});
+
+export const trainSchema = z.strictObject({
+  steps: positive,
+  globalBatch: positive.describe('sequences a step over all ranks'),
+  learningRate: z.number().positive(),
+  endLearningRate: z.number().min(0).default(0),
+  warmupSteps: z.number().int().min(0).default(0),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.95),
+  epsilon: z.number().positive().default(1e-8),
+  expertEpsilon: z
+    .number()
+    .positive()
+    .default(1e-20)
+    .describe('epsilon for experts: their gradients are small and rare (PanGu-Sigma)'),
+  weightDecay: z.number().min(0).default(0.1),
+  clipNorm: z.number().positive().default(1),
+  validateEvery: positive.default(100),
+  validationSequences: positive.default(16).describe('sequences of each domain in a validation'),
+  checkpointEvery: positive.default(500),
+  keepCheckpoints: positive.default(2),
+});
+
+export const clusterSchema = z.strictObject({
+  nodes: positive.default(1),
+  workersPerNode: positive.default(1),
+  exchange: z.enum(['hierarchical', 'flat']).default('hierarchical'),
+  collectiveTimeoutS: z
+    .number()
+    .positive()
+    .default(10)
+    .describe('a collective in which nothing moves for this long fails'),
+  ringBytes: positive
+    .default(1 << 19)
+    .describe('shared memory for each ordered pair of ranks; a power of two'),
+  interNodeLink: z
+    .strictObject({ gbps: z.number().positive(), latencyMs: z.number().min(0) })
+    .nullable()
+    .default(null)
+    .describe('limits each stream between nodes in software; null is as fast as it goes'),
+});
+
+export const runSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes'),
+  seed: z.number().int().min(0).default(1),
+  model: modelSchema,
+  moe: moeSchema,
+  data: dataSchema,
+  train: trainSchema,
+  cluster: clusterSchema.prefault({}),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
+});
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** A whole run, checked and with every default filled in; nothing below the command line sees an optional. */
+export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
+export type ModelConfig = RunConfig['model'];
+export type MoeConfig = RunConfig['moe'];
+export type DataConfig = RunConfig['data'];
+export type TrainConfig = RunConfig['train'];
+export type ClusterConfig = RunConfig['cluster'];

@@ -1,0 +1,92 @@
+/** Where in a run an error happened; printed in front of the message in this order. */
+export interface ErrorContext {
+  readonly node?: number | undefined;
+  readonly rank?: number | undefined;
+  readonly step?: number | undefined;
+  readonly layer?: number | undefined;
+  readonly operation?: string | undefined;
+}
+
+/**
+ * Every way a run can fail.
+ *
+ * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
+ * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
+ * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small (exit code 2)
+ * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
+ * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
+ * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
+ * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
+ * - `ABORTED`: another rank failed first; never the root cause
+ * - `UNAVAILABLE`: the coordinator cannot be reached
+ * - `INTERNAL`: a bug
+ */
+export type ErrorCode =
+  | 'BAD_CONFIG'
+  | 'BAD_INPUT'
+  | 'BAD_CHECKPOINT'
+  | 'NO_RESOURCE'
+  | 'COLLECTIVE_TIMEOUT'
+  | 'COLLECTIVE_MISMATCH'
+  | 'WORKER_DIED'
+  | 'NODE_LOST'
+  | 'NOT_FINITE'
+  | 'ABORTED'
+  | 'UNAVAILABLE'
+  | 'INTERNAL';
+
+/** An error whose message alone tells a user what was wrong, where, and what to do. */
+export class TrainerError extends Error {
+  override readonly name = 'TrainerError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly context: ErrorContext = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  /** One line: the place, then the message. */
+  get line(): string {
+    const { node, rank, step, layer, operation } = this.context;
+    const place = [
+      rank !== undefined && `rank ${rank}`,
+      node !== undefined && `node ${node}`,
+      step !== undefined && `step ${step}`,
+      layer !== undefined && `layer ${layer}`,
+      operation,
+    ].filter(Boolean);
+    return place.length > 0 ? `${place.join(', ')}: ${this.message}` : this.message;
+  }
+}
+
+/** Turns anything thrown into a TrainerError; a foreign error becomes `INTERNAL` and keeps its cause. */
+export function asTrainerError(error: unknown, context: ErrorContext = {}): TrainerError {
+  if (error instanceof TrainerError)
+    return new TrainerError(
+      error.code,
+      error.message,
+      { ...context, ...error.context },
+      { cause: error.cause },
+    );
+  const message = error instanceof Error ? error.message : String(error);
+  return new TrainerError('INTERNAL', message, context, { cause: error });
+}
+
+/** Process exit codes of the `locmoe` command. */
+export const EXIT = { done: 0, badConfig: 2, failedRun: 3, interrupted: 130 } as const;
+
+/** The exit code that a failure of this kind ends the command with. */
+export function exitCodeOf(error: TrainerError): number {
+  switch (error.code) {
+    case 'BAD_CONFIG':
+    case 'BAD_INPUT':
+    case 'BAD_CHECKPOINT':
+    case 'NO_RESOURCE':
+      return EXIT.badConfig;
+    default:
+      return EXIT.failedRun;
+  }
+}
