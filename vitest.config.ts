@@ -7,6 +7,7 @@ export default defineConfig({
     // that timings on two cores mean something and TensorFlow is loaded by one process at a time.
     pool: 'forks',
     fileParallelism: false,
+    reporters: ['default', './test/closing-line-reporter.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     env: { TF_CPP_MIN_LOG_LEVEL: '2', TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' },

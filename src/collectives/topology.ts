@@ -24,3 +24,8 @@ export function topologyOf(rank: number, numNodes: number, workersPerNode: numbe
 export function nodeOf(topology: Topology, rank: number): number {
   return Math.floor(rank / topology.workersPerNode);
 }
+
+/** All ranks but this one, beginning with the next, so that the ranks do not all turn to the same peer first. */
+export function otherRanks({ rank, worldSize }: Topology): number[] {
+  return Array.from({ length: worldSize - 1 }, (_, i) => (rank + 1 + i) % worldSize);
+}

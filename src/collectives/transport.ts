@@ -81,6 +81,9 @@ export interface Transport {
   /** Publishes what this worker is doing, for errors, heartbeats and `status`. */
   setProgress(step: number, phase: Phase): void;
 
+  /** True once this worker was asked to end after its current step. */
+  readonly stopRequested: boolean;
+
   takeStats(): TransportStats;
 
   close(): void;

@@ -1,3 +1,7 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { TrainerError } from '../errors.js';
+import { CounterRandom } from './counter-random.js';
+
 /** How a parameter starts; normal values are drawn from a generator seeded by (seed, name) so that every layout starts alike. */
 export type Initializer =
   | { readonly kind: 'normal'; readonly std: number }
@@ -12,4 +16,116 @@ export interface ParameterSpec {
   readonly placement: 'shared' | 'expert';
   /** Whether weight decay applies (matrices yes; gains, biases and embeddings of position no). */
   readonly decay: boolean;
+}
+
+/** One parameter inside a flat array: elements [begin, end). */
+export interface ParameterRange extends ParameterSpec {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** All parameters of one placement in one array, in the order of the specs, and their gradients alike. */
+export interface ParameterGroup {
+  readonly ranges: readonly ParameterRange[];
+  readonly values: Float32Array;
+  readonly gradients: Float32Array;
+}
+
+/** What a layer needs of the parameters: tensors by global name. */
+export interface ParameterSource {
+  /** @throws TrainerError `INTERNAL` if this rank holds no parameter of that name. */
+  get(name: string): tf.Tensor;
+}
+
+/**
+ * The parameters of one rank: two flat float32 arrays (shared, expert) that collectives and the optimizer work
+ * on, and a TensorFlow variable for each parameter that the model works on.
+ *
+ * One step: `computeGradients`, reduce and apply `group.gradients`, then `pushValues`.
+ */
+export class ParameterStore implements ParameterSource {
+  readonly shared: ParameterGroup;
+  readonly expert: ParameterGroup;
+  readonly #variables = new Map<string, tf.Variable>();
+
+  constructor(specs: readonly ParameterSpec[], seed: number) {
+    this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
+    this.expert = makeGroup(specs.filter((spec) => spec.placement === 'expert'));
+    for (const group of [this.shared, this.expert])
+      for (const range of group.ranges) {
+        if (this.#variables.has(range.name))
+          throw new TrainerError('INTERNAL', `parameter ${range.name} is declared twice`);
+        initialize(group.values.subarray(range.begin, range.end), range, seed);
+        this.#variables.set(
+          range.name,
+          tf.tidy(() => tf.variable(tensorOf(group, range))),
+        );
+      }
+  }
+
+  get(name: string): tf.Tensor {
+    const variable = this.#variables.get(name);
+    if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
+    return variable;
+  }
+
+  /** The live values of one parameter, a view into its group's array; call `pushValues` after writing to it. */
+  values(name: string): Float32Array {
+    for (const group of [this.shared, this.expert]) {
+      const range = group.ranges.find((candidate) => candidate.name === name);
+      if (range) return group.values.subarray(range.begin, range.end);
+    }
+    throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
+  }
+
+  /**
+   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters into the flat
+   * arrays; a parameter that the loss does not depend on gets zeros.
+   *
+   * @returns the value of the scalar
+   */
+  computeGradients(loss: () => tf.Scalar): number {
+    return tf.tidy(() => {
+      const { value, grads } = tf.variableGrads(loss, [...this.#variables.values()]);
+      for (const group of [this.shared, this.expert])
+        for (const range of group.ranges) {
+          const gradient = grads[this.#variables.get(range.name)!.name];
+          if (gradient) group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
+          else group.gradients.fill(0, range.begin, range.end);
+        }
+      return value.dataSync()[0];
+    });
+  }
+
+  /** Copies the flat values into the variables; call it after every change of `values`. */
+  pushValues(): void {
+    for (const group of [this.shared, this.expert])
+      for (const range of group.ranges)
+        tf.tidy(() => this.#variables.get(range.name)!.assign(tensorOf(group, range)));
+  }
+
+  dispose(): void {
+    for (const variable of this.#variables.values()) variable.dispose();
+    this.#variables.clear();
+  }
+}
+
+function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
+  let end = 0;
+  const ranges = specs.map((spec): ParameterRange => {
+    const begin = end;
+    end += spec.shape.reduce((product, length) => product * length, 1);
+    return { ...spec, begin, end };
+  });
+  return { ranges, values: new Float32Array(end), gradients: new Float32Array(end) };
+}
+
+function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: number): void {
+  if (init.kind === 'constant') values.fill(init.value);
+  else new CounterRandom(seed, name).fillNormal(values, init.std);
+}
+
+/** TensorFlow copies the elements when the tensor is first used, not here: values must not change in between. */
+function tensorOf(group: ParameterGroup, range: ParameterRange): tf.Tensor {
+  return tf.tensor(group.values.subarray(range.begin, range.end), [...range.shape], 'float32');
 }

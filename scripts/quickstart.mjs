@@ -1,0 +1,30 @@
+// The first command: install, build, and train the `tiny` recipe on this machine. Arguments go to `locmoe train`.
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { phase, runAsScript, setup } from './setup.mjs';
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+
+function build() {
+  const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  });
+  if (tsc.status !== 0) throw new Error('build: the TypeScript compiler reported errors');
+}
+
+/** Trains in a child process, which gets Ctrl-C from the terminal itself and ends in its own time. */
+async function train() {
+  const args = ['dist/cli.js', 'train', '--config', 'tiny', ...process.argv.slice(2)];
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.exitCode = await new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 3)));
+}
+
+await runAsScript(async () => {
+  await setup();
+  await phase('build', build);
+  await train();
+});

@@ -1,0 +1,184 @@
+import type { ChannelCredentials, Server } from '@grpc/grpc-js';
+import type { WorkerProgress } from '../collectives/control-block.js';
+import type { Doorbell } from '../collectives/doorbell.js';
+import type { SegmentShape } from '../collectives/shm-layout.js';
+import { removeStaleSegments, ShmSegment } from '../collectives/shm-segment.js';
+import { asTrainerError, type TrainerError } from '../errors.js';
+import { LinkLimit, type LinkSpeed } from './link-limit.js';
+import { type PeerAddress, PeerStreams } from './peer-streams.js';
+import { RingRelay } from './ring-relay.js';
+
+/** Longest sleep of the relay loop; only a lost wake-up would ever let it pass. */
+const LOOP_MS = 100;
+/** How long `close` waits for bytes that other nodes have not yet made room for. */
+const DRAIN_MS = 2000;
+
+export interface DataPlaneOptions extends SegmentShape {
+  readonly runId: string;
+  readonly generation: number;
+  /** Software limit of each stream to another node; null is as fast as it goes. */
+  readonly interNodeLink: LinkSpeed | null;
+  /** The agent's gRPC server, to which the Collectives service is added until `close`. */
+  readonly server: Server;
+  /** For the connections to the other agents. */
+  readonly credentials: ChannelCredentials;
+  /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`INTERNAL`); at most one call. */
+  readonly onError: (error: TrainerError) => void;
+}
+
+export interface DataPlaneStats {
+  /** Frames and payload bytes sent to other nodes. */
+  readonly framesSent: number;
+  readonly bytesSent: number;
+}
+
+/**
+ * The agent's side of all collectives of one generation: it owns the node's shared memory, which its workers attach
+ * to by `segmentPath`, and moves bytes between it and the streams to the other nodes. Life: `create`; start the
+ * workers; `connect` once every agent listens; `close` after the workers have ended. The segment's name goes away
+ * as soon as all workers have attached, so that nothing is left behind however the processes end.
+ */
+export class DataPlane {
+  private readonly relay: RingRelay;
+  private readonly streams: PeerStreams;
+  private readonly bell: Doorbell;
+  private readonly limits = new Map<number, { limit: LinkLimit<Buffer>; write: (encoded: Buffer) => void }>();
+  private readonly loop: Promise<void>;
+  private unlinked = false;
+  private closing = false;
+
+  private constructor(
+    private readonly segment: ShmSegment,
+    private readonly options: DataPlaneOptions,
+  ) {
+    this.relay = new RingRelay(segment);
+    this.bell = segment.doorbell(segment.shape.workersPerNode);
+    this.streams = new PeerStreams({
+      ...options,
+      onPull: (node, write) => this.startSending(node, write),
+      onFrame: (node, frame) => {
+        if (!this.closing) this.relay.deliver(node, frame);
+      },
+      onCredit: (node, consumed) => {
+        if (this.closing) return;
+        this.relay.credit(node, consumed);
+        this.pumpNow();
+      },
+    });
+    this.loop = this.run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
+  }
+
+  /**
+   * Removes the segments that dead agents left behind, makes the node's own and starts to serve.
+   *
+   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small
+   */
+  static create(options: DataPlaneOptions): DataPlane {
+    const { node, numNodes, workersPerNode, ringBytes } = options;
+    const shape = { node, numNodes, workersPerNode, ringBytes };
+    removeStaleSegments();
+    return new DataPlane(ShmSegment.create(options.runId, options.generation, shape), options);
+  }
+
+  /** What the workers attach to. */
+  get segmentPath(): string {
+    return this.segment.path;
+  }
+
+  /**
+   * Opens the streams from all other nodes.
+   *
+   * @throws TrainerError `NODE_LOST` if that does not succeed within `timeoutMs`
+   */
+  connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
+    return this.streams.connect(peers, timeoutMs);
+  }
+
+  /** What a worker is doing, read from the segment; `pid` is 0 until it has attached. */
+  progressOf(localRank: number): WorkerProgress {
+    return this.segment.control(localRank).progress;
+  }
+
+  /** Ends every wait of this node's workers with `ABORTED`; the first reason stays. */
+  abort(reason: string): void {
+    this.segment.abort(reason);
+  }
+
+  /** Asks the workers to end after their current step. */
+  requestStop(): void {
+    this.segment.requestStop();
+  }
+
+  get stats(): DataPlaneStats {
+    return { framesSent: this.relay.framesSent, bytesSent: this.relay.bytesSent };
+  }
+
+  private startSending(node: number, write: (encoded: Buffer) => void): void {
+    const { interNodeLink } = this.options;
+    if (interNodeLink === null) this.relay.open(node, write);
+    else {
+      const limit = new LinkLimit<Buffer>(interNodeLink, () => performance.now());
+      this.limits.set(node, { limit, write });
+      this.relay.open(node, (encoded) => limit.push(encoded, encoded.length));
+    }
+    this.pumpNow();
+  }
+
+  /** Pumps outside the loop; a limited link may then be due before the loop would wake. */
+  private pumpNow(): void {
+    if (this.closing) return;
+    this.pump();
+    if (this.limits.size > 0) this.bell.wake();
+  }
+
+  private pump(): void {
+    this.relay.sendAll();
+    for (const { limit, write } of this.limits.values()) limit.takeDue().forEach(write);
+    for (let node = 0; node < this.options.numNodes; node++) {
+      if (node === this.options.node) continue;
+      const consumed = this.relay.takeCredit(node);
+      if (consumed.length > 0) this.streams.credit(node, consumed);
+    }
+    if (!this.unlinked && this.allAttached()) this.unlink();
+  }
+
+  private allAttached(): boolean {
+    for (let local = 0; local < this.options.workersPerNode; local++)
+      if (this.segment.control(local).pid === 0) return false;
+    return true;
+  }
+
+  private unlink(): void {
+    this.unlinked = true;
+    this.segment.unlink();
+  }
+
+  private async run(): Promise<void> {
+    while (!this.closing) {
+      const seen = this.bell.value;
+      this.bell.arm(1);
+      this.pump();
+      let sleepMs = LOOP_MS;
+      for (const { limit } of this.limits.values()) sleepMs = Math.min(sleepMs, limit.dueInMs);
+      await this.bell.waitAsync(seen, sleepMs);
+    }
+  }
+
+  private get drained(): boolean {
+    const onTheWay = [...this.limits.values()].some(({ limit }) => Number.isFinite(limit.dueInMs));
+    return this.relay.drained && !onTheWay;
+  }
+
+  /** Sends what ended workers have left for other nodes (unless aborted), ends the streams, frees the memory. */
+  async close(): Promise<void> {
+    const deadline = performance.now() + DRAIN_MS;
+    while (!this.drained && this.segment.abortReason === null && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    this.closing = true;
+    this.bell.wake();
+    await this.loop;
+    await this.streams.close();
+    this.unlink();
+    this.segment.close();
+  }
+}

@@ -1,0 +1,40 @@
+/** A link that is slower than the machine: see `cluster.interNodeLink`. */
+export interface LinkSpeed {
+  readonly gbps: number;
+  readonly latencyMs: number;
+}
+
+/**
+ * Holds items back as a link of that speed would: an item departs once the link is free and its bytes have passed,
+ * and arrives a latency later, in order. It keeps no timers; the owner asks when the next item is due.
+ */
+export class LinkLimit<T> {
+  private readonly queue: { readonly item: T; readonly dueMs: number }[] = [];
+  private freeAtMs = 0;
+
+  constructor(
+    private readonly speed: LinkSpeed,
+    private readonly nowMs: () => number,
+  ) {}
+
+  push(item: T, bytes: number): void {
+    const bytesPerMs = (this.speed.gbps * 1e9) / 8 / 1000;
+    this.freeAtMs = Math.max(this.nowMs(), this.freeAtMs) + bytes / bytesPerMs;
+    this.queue.push({ item, dueMs: this.freeAtMs + this.speed.latencyMs });
+  }
+
+  /** Takes the items that have arrived by now, oldest first. */
+  takeDue(): T[] {
+    const now = this.nowMs();
+    let count = 0;
+    while (count < this.queue.length && this.queue[count].dueMs <= now) count++;
+    return this.queue.splice(0, count).map(({ item }) => item);
+  }
+
+  /** Time until `takeDue` has something, 0 if it has now, Infinity if nothing is on the way. */
+  get dueInMs(): number {
+    return this.queue.length === 0
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, this.queue[0].dueMs - this.nowMs());
+  }
+}

@@ -1,0 +1,230 @@
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  Metadata,
+  type Server,
+  type ServerDuplexStream,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { TrainerError } from '../errors.js';
+import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
+import { loadService } from '../rpc/load-proto.js';
+
+/** How many unread bytes of a stream the sender may have on its way; the default of 64 KiB costs two thirds of the speed. */
+const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
+const KEEPALIVE_MS = 5000;
+const FIRST_RETRY_MS = 50;
+const LAST_RETRY_MS = 1000;
+/** How long a closing stream waits for the other side to agree. */
+const CLOSE_MS = 500;
+
+const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
+const service = { Pull: { ...loaded.Pull, responseSerialize: (encoded: Buffer) => encoded } };
+
+interface Open {
+  readonly runId: string;
+  readonly generation: number;
+  readonly node: number;
+  readonly ringBytes: number;
+}
+
+type PullRequest =
+  | { readonly open: Open; readonly request?: 'open' }
+  | { readonly credit: { readonly consumed: readonly number[] }; readonly request?: 'credit' };
+
+type PullCall = ClientDuplexStream<PullRequest, Frame>;
+type ServedCall = ServerDuplexStream<PullRequest, Buffer>;
+
+export interface PeerStreamsOptions extends Open {
+  /** Serves the other nodes; may be listening already. */
+  readonly server: Server;
+  /** For connecting to the other nodes. */
+  readonly credentials: ChannelCredentials;
+  /** Another node now receives: `send` takes encoded frames for it. */
+  readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
+  readonly onFrame: (node: number, frame: Frame) => void;
+  readonly onCredit: (node: number, consumed: readonly number[]) => void;
+  /** A stream broke (`NODE_LOST`), or carried what it must not. Called at most once. */
+  readonly onError: (error: TrainerError) => void;
+}
+
+export interface PeerAddress {
+  readonly node: number;
+  /** host:port of its agent's gRPC server. */
+  readonly address: string;
+}
+
+interface Puller extends PeerAddress {
+  readonly client: Client;
+  readonly call: PullCall;
+}
+
+/** One stream from every other node and one to every other node. The life of a PeerStreams is one generation. */
+export class PeerStreams {
+  private readonly pullers = new Map<number, Puller>();
+  private readonly served = new Map<number, ServedCall>();
+  private state: 'open' | 'failed' | 'closed' = 'open';
+
+  constructor(private readonly options: PeerStreamsOptions) {
+    options.server.addService(service, { Pull: (call: ServedCall) => this.serve(call) });
+  }
+
+  /**
+   * Opens the streams from all other nodes, trying again while their agents are not ready.
+   *
+   * @throws TrainerError `NODE_LOST` if one of them cannot be reached, or is in another run or generation, until
+   *   `timeoutMs` has passed
+   */
+  async connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    await Promise.all(peers.map((peer) => this.connectTo(peer, deadline)));
+  }
+
+  private async connectTo(peer: PeerAddress, deadline: number): Promise<void> {
+    const client = new Client(peer.address, this.options.credentials, {
+      'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
+      'grpc.keepalive_time_ms': KEEPALIVE_MS,
+      'grpc.keepalive_timeout_ms': KEEPALIVE_MS,
+      'grpc.initial_reconnect_backoff_ms': FIRST_RETRY_MS,
+      'grpc.max_reconnect_backoff_ms': LAST_RETRY_MS,
+    });
+    for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
+      const started = performance.now();
+      try {
+        const call = await this.openPull(client, deadline - started);
+        this.pullers.set(peer.node, { ...peer, client, call });
+        this.listen(peer, call);
+        return;
+      } catch (error) {
+        if (performance.now() + delayMs >= deadline || this.state !== 'open') {
+          client.close();
+          throw this.unreachable(peer, error as ServiceError);
+        }
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+  }
+
+  /** Resolves once the other agent has accepted the call. */
+  private openPull(client: Client, timeoutMs: number): Promise<PullCall> {
+    const { requestSerialize, path } = service.Pull;
+    const call = client.makeBidiStreamRequest<PullRequest, Frame>(path, requestSerialize, decodeFrame);
+    const { runId, generation, node, ringBytes } = this.options;
+    call.write({ open: { runId, generation, node, ringBytes } });
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => call.cancel(), timeoutMs);
+      call.once('metadata', () => {
+        clearTimeout(timer);
+        call.removeListener('error', reject);
+        resolve(call);
+      });
+      call.once('error', (error) => {
+        clearTimeout(timer);
+        reject(error);
+      });
+    });
+  }
+
+  private listen({ node, address }: PeerAddress, call: PullCall): void {
+    call.on('data', (frame: Frame) => {
+      try {
+        this.options.onFrame(node, frame);
+      } catch (error) {
+        call.cancel();
+        this.fail(error as TrainerError);
+      }
+    });
+    call.on('error', (error: ServiceError) => this.lose(node, `at ${address}`, error.details));
+  }
+
+  private serve(call: ServedCall): void {
+    let peer: number | null = null;
+    call.on('data', (request: PullRequest) => {
+      if ('open' in request && request.open) {
+        const refusal = this.refusalOf(request.open);
+        if (refusal !== null) {
+          call.emit('error', { code: status.FAILED_PRECONDITION, details: refusal });
+          return;
+        }
+        peer = request.open.node;
+        this.served.set(peer, call);
+        call.sendMetadata(new Metadata());
+        this.options.onPull(peer, (encoded) => call.write(encoded));
+      } else if (peer !== null && 'credit' in request) {
+        this.options.onCredit(peer, request.credit.consumed);
+      }
+    });
+    call.on('end', () => call.end());
+    call.on('cancelled', () => {
+      if (peer !== null) this.lose(peer, call.getPeer(), 'its agent closed the connection');
+    });
+    call.on('error', () => {
+      // A refused call and a broken one end here too; the latter was reported by `cancelled`.
+    });
+  }
+
+  /** Why a call is not from a peer of this generation of this run, or null. */
+  private refusalOf(open: Open): string | null {
+    const { runId, generation, node, ringBytes } = this.options;
+    if (this.state !== 'open') return `node ${node} is closing`;
+    if (open.runId !== runId) return `node ${node} takes part in run ${runId}, not in run ${open.runId}`;
+    if (open.generation !== generation)
+      return `node ${node} is in generation ${generation}, not in generation ${open.generation}`;
+    if (open.ringBytes !== ringBytes)
+      return `cluster.ringBytes is ${ringBytes} on node ${node} and ${open.ringBytes} on node ${open.node}`;
+    if (this.served.has(open.node)) return `node ${open.node} receives from node ${node} already`;
+    return null;
+  }
+
+  /** Tells `node` how much of its bytes was consumed: triples (source, destination, position). */
+  credit(node: number, consumed: readonly number[]): void {
+    this.pullers.get(node)?.call.write({ credit: { consumed } });
+  }
+
+  private unreachable({ node, address }: PeerAddress, error: ServiceError): TrainerError {
+    return new TrainerError(
+      'NODE_LOST',
+      `node ${this.options.node} cannot open the data stream from node ${node} at ${address}: ${error.details}; ` +
+        'check that its agent runs and that the address can be reached from here',
+      { node: this.options.node },
+    );
+  }
+
+  private lose(node: number, where: string, details: string): void {
+    this.fail(
+      new TrainerError(
+        'NODE_LOST',
+        `the data stream between node ${this.options.node} and node ${node} (${where}) broke: ${details}`,
+        { node: this.options.node },
+      ),
+    );
+  }
+
+  private fail(error: TrainerError): void {
+    if (this.state !== 'open') return;
+    this.state = 'failed';
+    this.options.onError(error);
+  }
+
+  /** Ends all streams; what was handed to `send` before still goes out if the other side lives. */
+  async close(): Promise<void> {
+    this.state = 'closed';
+    this.options.server.removeService(service);
+    for (const call of this.served.values()) call.end();
+    await Promise.all([...this.pullers.values()].map(endPull));
+  }
+}
+
+function endPull({ call, client }: Puller): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => call.cancel(), CLOSE_MS);
+    call.once('status', () => {
+      clearTimeout(timer);
+      client.close();
+      resolve();
+    });
+    call.end();
+  });
+}

@@ -1,0 +1,251 @@
+import type { ByteRing } from '../collectives/byte-ring.js';
+import type { Doorbell } from '../collectives/doorbell.js';
+import { decodeHeader, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
+import type { ShmSegment } from '../collectives/shm-segment.js';
+import { TrainerError } from '../errors.js';
+import { type Frame, MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
+
+/** One ordered pair of ranks whose bytes leave this node. */
+interface OutgoingPair {
+  readonly source: number;
+  readonly destination: number;
+  readonly ring: ByteRing;
+  readonly producer: Doorbell;
+  /** Bytes of the current message not yet sent, its header included; 0 between messages. */
+  left: number;
+  operation: number;
+  /** The current message is part of an aggregated one. */
+  aggregate: boolean;
+  /** The header of an aggregated message was seen; its bytes wait for those of the other pairs. */
+  waiting: boolean;
+  /** The stream offset up to which the receiver has room. */
+  creditEnd: number;
+}
+
+/** One ordered pair of ranks whose bytes arrive at this node. */
+interface IncomingPair {
+  readonly source: number;
+  readonly destination: number;
+  readonly ring: ByteRing;
+  readonly consumer: Doorbell;
+}
+
+/** What the relay of one node knows of one other node. */
+interface PeerNode {
+  readonly outgoing: readonly OutgoingPair[];
+  readonly incoming: readonly IncomingPair[];
+  numWaiting: number;
+  send: ((encoded: Buffer) => void) | null;
+}
+
+/**
+ * Moves bytes between the rings of a node's segment and its streams to other nodes; never blocks.
+ *
+ * Flow control is per pair of ranks: a sender has at most a ring of bytes outstanding, so an arriving section always
+ * fits its ring. Nothing queues here, no pair holds another up, and what the streams buffer is bounded by the rings.
+ */
+export class RingRelay {
+  private readonly peers = new Map<number, PeerNode>();
+  private readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  framesSent = 0;
+  bytesSent = 0;
+
+  constructor(private readonly segment: ShmSegment) {
+    const { node, numNodes, workersPerNode } = segment.shape;
+    const ranksOf = (n: number) => Array.from({ length: workersPerNode }, (_, i) => n * workersPerNode + i);
+    for (let other = 0; other < numNodes; other++) {
+      if (other === node) continue;
+      const outgoing = ranksOf(node).flatMap((source) =>
+        ranksOf(other).map((destination) => this.outgoingPair(source, destination)),
+      );
+      const incoming = ranksOf(other).flatMap((source) =>
+        ranksOf(node).map((destination) => ({
+          source,
+          destination,
+          ring: segment.ring(source, destination),
+          consumer: segment.doorbell(destination % workersPerNode),
+        })),
+      );
+      this.peers.set(other, { outgoing, incoming, numWaiting: 0, send: null });
+    }
+  }
+
+  private outgoingPair(source: number, destination: number): OutgoingPair {
+    const { workersPerNode, ringBytes } = this.segment.shape;
+    return {
+      source,
+      destination,
+      ring: this.segment.ring(source, destination),
+      producer: this.segment.doorbell(source % workersPerNode),
+      left: 0,
+      operation: 0,
+      aggregate: false,
+      waiting: false,
+      creditEnd: ringBytes,
+    };
+  }
+
+  private peer(node: number): PeerNode {
+    const peer = this.peers.get(node);
+    if (peer) return peer;
+    throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.segment.shape.node}`);
+  }
+
+  private pairOf<T extends OutgoingPair | IncomingPair>(
+    pairs: readonly T[],
+    source: number,
+    destination: number,
+  ) {
+    const { workersPerNode } = this.segment.shape;
+    const pair = pairs[(source % workersPerNode) * workersPerNode + (destination % workersPerNode)];
+    return pair?.source === source && pair.destination === destination ? pair : undefined;
+  }
+
+  /** From now on frames for `node` go to `send`. */
+  open(node: number, send: (encoded: Buffer) => void): void {
+    this.peer(node).send = send;
+  }
+
+  /** Sends what the workers have written and credit allows, to all nodes. */
+  sendAll(): void {
+    for (const peer of this.peers.values()) {
+      if (peer.send !== null) this.sendTo(peer, peer.send);
+    }
+  }
+
+  private sendTo(peer: PeerNode, send: (encoded: Buffer) => void): void {
+    do {
+      for (const pair of peer.outgoing) {
+        while (this.look(peer, pair) && !pair.aggregate) {
+          const count = sendable(pair, MAX_FRAME_PAYLOAD_BYTES);
+          if (count === 0) break;
+          this.sendFrame([pair], [count], send);
+        }
+      }
+      if (peer.numWaiting === peer.outgoing.length) {
+        peer.numWaiting = 0;
+        for (const pair of peer.outgoing) pair.waiting = false;
+      }
+    } while (this.sendAggregated(peer, send));
+  }
+
+  /** Finds the message at the front of a ring; true if there is one whose bytes may go. */
+  private look(peer: PeerNode, pair: OutgoingPair): boolean {
+    if (pair.left > 0) return !pair.waiting;
+    if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
+    pair.ring.peek(this.header);
+    const { sequence, totalBytes, aggregate } = decodeHeader(this.header);
+    pair.left = MESSAGE_HEADER_BYTES + totalBytes;
+    pair.operation = sequence;
+    pair.aggregate = aggregate;
+    pair.waiting = aggregate;
+    if (aggregate) peer.numWaiting++;
+    return !aggregate;
+  }
+
+  /** Packs what there is of the released aggregated messages into as few frames as possible; true if anything was. */
+  private sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
+    for (let sent = false; ; sent = true) {
+      const pairs: OutgoingPair[] = [];
+      const counts: number[] = [];
+      let room = MAX_FRAME_PAYLOAD_BYTES;
+      for (const pair of peer.outgoing) {
+        if (!pair.aggregate || pair.waiting || pair.left === 0) continue;
+        if (pairs.length > 0 && pair.operation !== pairs[0].operation) continue;
+        const count = sendable(pair, room);
+        if (count === 0) continue;
+        pairs.push(pair);
+        counts.push(count);
+        room -= count;
+      }
+      if (pairs.length === 0) return sent;
+      this.sendFrame(pairs, counts, send);
+    }
+  }
+
+  private sendFrame(
+    pairs: readonly OutgoingPair[],
+    counts: readonly number[],
+    send: (encoded: Buffer) => void,
+  ): void {
+    const sections: number[] = [];
+    let total = 0;
+    for (const [i, { source, destination, ring }] of pairs.entries()) {
+      sections.push(source, destination, ring.tail, counts[i]);
+      total += counts[i];
+    }
+    const frame = openFrame(this.segment.generation, pairs[0].operation, sections, total);
+    let at = 0;
+    for (const [i, pair] of pairs.entries()) {
+      pair.ring.read(frame.payload.subarray(at, at + counts[i]), 0);
+      at += counts[i];
+      pair.left -= counts[i];
+      if (pair.ring.takeWantsSpace()) pair.producer.ring();
+    }
+    this.framesSent++;
+    this.bytesSent += total;
+    send(frame.encoded);
+  }
+
+  /** True once everything that the workers wrote for other nodes was sent. */
+  get drained(): boolean {
+    return [...this.peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
+  }
+
+  /**
+   * Writes an arrived frame into the rings of the workers it is for.
+   *
+   * @throws TrainerError `INTERNAL` if it belongs to another generation, leaves a gap, or exceeds its credit
+   */
+  deliver(node: number, frame: Frame): void {
+    if (frame.generation !== this.segment.generation)
+      throw this.violation(node, `generation ${frame.generation} instead of ${this.segment.generation}`);
+    const peer = this.peer(node);
+    let at = 0;
+    for (let i = 0; i < frame.sections.length; i += SECTION_FIELDS) {
+      const [source, destination, offset, length] = frame.sections.slice(i, i + SECTION_FIELDS);
+      const pair = this.pairOf(peer.incoming, source, destination);
+      if (!pair) throw this.violation(node, `bytes of rank ${source} for rank ${destination}`);
+      if (offset !== pair.ring.head)
+        throw this.violation(
+          node,
+          `offset ${offset} instead of ${pair.ring.head} (rank ${source} to ${destination})`,
+        );
+      if (length > pair.ring.writable)
+        throw this.violation(node, `more than its credit (rank ${source} to ${destination})`);
+      pair.ring.write(frame.payload.subarray(at, at + length), 0);
+      at += length;
+      if (pair.ring.takeWantsData()) pair.consumer.ring();
+    }
+  }
+
+  private violation(node: number, what: string): TrainerError {
+    return new TrainerError('INTERNAL', `the data stream from node ${node} carries ${what}`, {
+      node: this.segment.shape.node,
+    });
+  }
+
+  /** Takes note of what the workers of `node` have consumed: triples (source, destination, position). */
+  credit(node: number, consumed: readonly number[]): void {
+    const { outgoing } = this.peer(node);
+    for (let i = 0; i < consumed.length; i += 3) {
+      const pair = this.pairOf(outgoing, consumed[i], consumed[i + 1]);
+      if (pair) pair.creditEnd = (consumed[i + 2] + this.segment.shape.ringBytes) >>> 0;
+    }
+  }
+
+  /** Credit due to `node`: triples of the pairs of which its agent has not heard for a quarter of a ring. */
+  takeCredit(node: number): number[] {
+    const due = this.segment.shape.ringBytes / 4;
+    const consumed: number[] = [];
+    for (const { source, destination, ring } of this.peer(node).incoming)
+      if (ring.uncredited >= due) consumed.push(source, destination, ring.takeCredit());
+    return consumed;
+  }
+}
+
+/** Bytes of the pair's current message that are in its ring and have credit, at most `room`. */
+function sendable(pair: OutgoingPair, room: number): number {
+  const { ring } = pair;
+  return Math.min(pair.left, ring.readable, (pair.creditEnd - ring.tail) >>> 0, room);
+}

@@ -1,0 +1,42 @@
+import type * as grpc from '@grpc/grpc-js';
+import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
+
+/** What a session tells its owner. */
+export interface SessionListener {
+  command(command: CoordinatorCommand): void;
+  /** The coordinator is gone, or ended the session; called once. */
+  ended(reason: string): void;
+}
+
+/** The agent's side of its session with the coordinator. */
+export class Session {
+  #open = true;
+
+  constructor(
+    readonly stream: grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>,
+    listener: SessionListener,
+  ) {
+    const end = (reason: string) => {
+      if (!this.#open) return;
+      this.#open = false;
+      listener.ended(reason);
+    };
+    stream.on('data', (command: CoordinatorCommand) => listener.command(command));
+    stream.on('error', (error) => end(error.message));
+    stream.on('end', () => end('the coordinator ended the session'));
+  }
+
+  send(event: AgentEvent): void {
+    if (this.#open) this.stream.write(event);
+  }
+
+  /** Ends our side after everything sent so far, without a call to `ended`; resolves once it is on its way. */
+  close(): Promise<void> {
+    if (!this.#open) return Promise.resolve();
+    this.#open = false;
+    return new Promise((resolve) => {
+      this.stream.once('finish', resolve);
+      this.stream.end();
+    });
+  }
+}

@@ -1,0 +1,87 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
+
+const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
+/** Two cores serve several workers: one TensorFlow thread each, or they fight. */
+const WORKER_ENV = {
+  TF_NUM_INTRAOP_THREADS: '1',
+  TF_NUM_INTEROP_THREADS: '1',
+  TF_CPP_MIN_LOG_LEVEL: '2',
+};
+
+/** How a worker's process ended. */
+export interface WorkerExit {
+  readonly rank: number;
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** True if the pool itself ended it. */
+  readonly killedByUs: boolean;
+}
+
+export interface WorkerPoolListener {
+  event(rank: number, event: WorkerEvent): void;
+  /** A line of the worker's standard output (its log) or standard error (native libraries, crashes). */
+  line(rank: number, line: string, stream: 'stdout' | 'stderr'): void;
+  exit(exit: WorkerExit): void;
+}
+
+/** The worker processes of one node: started, listened to, and reaped here. */
+export class WorkerPool {
+  readonly #children = new Map<number, ChildProcess>();
+  #killing = false;
+
+  constructor(readonly listener: WorkerPoolListener) {}
+
+  /** Starts one worker for each assignment. */
+  start(assignments: readonly WorkerAssignment[]): void {
+    for (const assignment of assignments) this.#spawn(assignment);
+  }
+
+  pidOf(rank: number): number {
+    return this.#children.get(rank)?.pid ?? 0;
+  }
+
+  /** Sends a command to every worker. */
+  send(command: WorkerCommand): void {
+    for (const child of this.#children.values()) if (child.connected) child.send(command);
+  }
+
+  /** Gives the workers `graceMs` to end by themselves, then kills the rest; resolves when all are gone. */
+  async end(graceMs: number): Promise<void> {
+    const gone = Promise.all([...this.#children.values()].map(exited));
+    const timer = setTimeout(() => {
+      this.#killing = true;
+      for (const child of this.#children.values()) child.kill('SIGKILL');
+    }, graceMs);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  #spawn(assignment: WorkerAssignment): void {
+    const { rank } = assignment.topology;
+    const child = fork(WORKER_MAIN, [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, ...WORKER_ENV },
+    });
+    this.#children.set(rank, child);
+    child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));
+    for (const stream of ['stdout', 'stderr'] as const)
+      createInterface({ input: child[stream]!, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) =>
+        this.listener.line(rank, line, stream),
+      );
+    // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
+    child.on('close', (code, signal) =>
+      this.listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),
+    );
+    child.on('error', () => undefined);
+    child.send({ type: 'start', assignment } satisfies WorkerCommand);
+  }
+}
+
+function exited(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once('close', () => resolve()));
+}

@@ -1,0 +1,148 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
+import { digestFile } from './durable.js';
+import { committedFolders } from './folders.js';
+import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
+import { readSafetensorsHeader, readTensor, type SafetensorsHeader } from './safetensors.js';
+
+/** A committed checkpoint. Tensors are found by global name, so any number of ranks can load what it needs. */
+export interface Checkpoint {
+  readonly folder: string;
+  readonly manifest: Manifest;
+  /** The copy of tokenizer.json that it carries. */
+  readonly tokenizerFile: string;
+  has(name: string): boolean;
+  /**
+   * A copy of one tensor, row-major; checked against `shape` if that is given. The first read from a file checks
+   * the file's hash.
+   *
+   * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged or its shape differs.
+   */
+  read(name: string, shape?: readonly number[]): Float32Array;
+  /**
+   * Checks the hash and the structure of every file.
+   *
+   * @throws TrainerError `BAD_CHECKPOINT` naming the first file that is damaged.
+   */
+  verify(): void;
+}
+
+/**
+ * Opens a step folder after checking its manifest and that every file is there with the right size.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT`
+ */
+export function openCheckpoint(folder: string): Checkpoint {
+  const manifest = readManifest(folder);
+  for (const [file, { bytes }] of Object.entries(manifest.files)) {
+    const path = join(folder, file);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found?.isFile()) throw bad(`${path} is missing: the checkpoint cannot be used`);
+    if (found.size !== bytes) throw bad(`${path} is damaged: expected ${bytes} bytes, found ${found.size}`);
+  }
+  const headers = new Map<string, SafetensorsHeader>();
+  const headerOf = (file: string) => {
+    const header = headers.get(file) ?? verifiedHeader(folder, manifest, file);
+    headers.set(file, header);
+    return header;
+  };
+  return {
+    folder,
+    manifest,
+    tokenizerFile: join(folder, TOKENIZER_FILE),
+    has: (name) => Object.hasOwn(manifest.tensors, name),
+    read(name, shape) {
+      if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
+      const tensor = readTensor(headerOf(manifest.tensors[name]), name);
+      if (!(tensor.data instanceof Float32Array))
+        throw bad(`checkpoint ${folder}: tensor ${name} is not of type F32`);
+      if (shape && String(shape) !== String(tensor.shape))
+        throw bad(`checkpoint ${folder}: tensor ${name} has shape [${tensor.shape}], expected [${shape}]`);
+      return tensor.data;
+    },
+    verify() {
+      for (const file of Object.keys(manifest.files))
+        if (file.endsWith('.safetensors')) headerOf(file);
+        else verifyHash(folder, manifest, file);
+    },
+  };
+}
+
+/**
+ * Finds the checkpoint to load and verifies it in full. A step folder is taken as it is; in a folder of
+ * checkpoints, or a run folder with `checkpoints/`, the newest good one is taken and `warn` is told of each newer
+ * one that is damaged.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if there is none, or none that is good.
+ */
+export function resolveCheckpoint(path: string, warn: (message: string) => void): Checkpoint {
+  if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
+  const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
+  const folders = committedFolders(root);
+  if (folders.length === 0)
+    throw bad(`there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`);
+  const problems: string[] = [];
+  for (const folder of folders)
+    try {
+      return verifiedCheckpoint(folder);
+    } catch (error) {
+      if (!(error instanceof TrainerError)) throw error;
+      problems.push(error.message);
+      warn(`${error.message}; trying the checkpoint before it`);
+    }
+  throw bad(`none of the ${folders.length} checkpoints in ${root} can be loaded: ${problems.join('; ')}`);
+}
+
+/**
+ * Checks that a checkpoint's parameters have the places and shapes that a run needs.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values.
+ */
+export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256: string): void {
+  const { manifest, folder } = checkpoint;
+  const wanted = fieldsThatShapeTheModel(config, tokenizerSha256);
+  const stored = fieldsThatShapeTheModel(manifest.config, manifest.tokenizerSha256);
+  const differences = Object.keys(wanted)
+    .filter((field) => wanted[field] !== stored[field])
+    .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
+  if (differences.length > 0)
+    throw bad(`checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`);
+}
+
+function fieldsThatShapeTheModel(config: RunConfig, tokenizerSha256: string): Record<string, unknown> {
+  const model = Object.entries(config.model).map(([field, value]) => [`model.${field}`, value]);
+  return {
+    ...Object.fromEntries(model),
+    'moe.numExperts': config.moe.numExperts,
+    'tokenizer SHA-256': tokenizerSha256,
+  };
+}
+
+function verifiedCheckpoint(folder: string): Checkpoint {
+  const checkpoint = openCheckpoint(folder);
+  checkpoint.verify();
+  return checkpoint;
+}
+
+function verifiedHeader(folder: string, manifest: Manifest, file: string): SafetensorsHeader {
+  verifyHash(folder, manifest, file);
+  const header = readSafetensorsHeader(join(folder, file));
+  for (const [name, holder] of Object.entries(manifest.tensors))
+    if (holder === file && !header.tensors.has(name))
+      throw bad(`${join(folder, file)} is damaged: the manifest expects tensor ${name} in it`);
+  return header;
+}
+
+function verifyHash(folder: string, manifest: Manifest, file: string): void {
+  const path = join(folder, file);
+  const expected = manifest.files[file].sha256;
+  const actual = digestFile(path).sha256;
+  if (actual !== expected)
+    throw bad(`${path} is damaged: expected SHA-256 ${expected}, its content gives ${actual}`);
+}
+
+function bad(message: string): TrainerError {
+  return new TrainerError('BAD_CHECKPOINT', message);
+}

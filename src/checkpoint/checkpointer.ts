@@ -1,0 +1,179 @@
+import { readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Transport } from '../collectives/transport.js';
+import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
+import { agree } from './agreement.js';
+import { type FileDigest, syncFolder, writeDurably } from './durable.js';
+import { commitFolder, failpoint, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
+import { TOKENIZER_FILE, writeManifest } from './manifest.js';
+import { writeSafetensors } from './safetensors.js';
+
+/** A parameter, moment or other state under its global name. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Name of Adam's first (`m`) or second (`v`) moment of a parameter. */
+export function momentName(moment: 'm' | 'v', parameter: string): string {
+  return `adam.${moment}.${parameter}`;
+}
+
+/** What one rank contributes to a checkpoint; each tensor is contributed by exactly one rank of the world. */
+export interface RankTensors {
+  /** Shared parameters, and their moments; rank 0 alone passes them, the others an empty list. */
+  readonly shared: readonly NamedTensor[];
+  readonly optimizerShared: readonly NamedTensor[];
+  /** Anything else that is equal on all ranks, such as router state; rank 0 alone. */
+  readonly state: readonly NamedTensor[];
+  /** Expert parameters, and their moments; a replicated expert is passed by its lowest owner alone. */
+  readonly experts: readonly NamedTensor[];
+  readonly optimizerExperts: readonly NamedTensor[];
+}
+
+export interface SaveOptions {
+  /** Folder of this run's checkpoints, on a disk that all ranks share. */
+  readonly root: string;
+  /** Number of updates done. */
+  readonly step: number;
+  readonly generation: number;
+  /** Committed checkpoints to keep, this one included. */
+  readonly keep: number;
+  readonly runId: string;
+  readonly config: RunConfig;
+  /** The tokenizer.json in use; rank 0 copies it into the checkpoint. */
+  readonly tokenizerFile: string;
+  readonly data: { readonly nextStep: number };
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly tensors: RankTensors;
+}
+
+interface WrittenFile extends FileDigest {
+  readonly file: string;
+  readonly tensors: readonly string[];
+}
+
+/**
+ * Saves a checkpoint; all ranks call it together and return once it is committed. Either all ranks return the
+ * folder or all throw the same error, the partial folder is gone and the earlier checkpoints are untouched.
+ * A process that is killed at any point leaves every committed checkpoint loadable.
+ *
+ * @throws TrainerError `NO_RESOURCE` if the disk is full, `NOT_FINITE` if a tensor holds NaN or infinity.
+ */
+export function saveCheckpoint(transport: Transport, options: SaveOptions): string {
+  const { root, step, generation } = options;
+  const { rank } = transport.topology;
+  const temporary = temporaryFolder(root, step, generation);
+  try {
+    agree(transport, 'checkpoint prepare', () => {
+      if (rank === 0) prepareFolder(root, temporary);
+    });
+    failpoint('prepared');
+    const written = agree(transport, 'checkpoint write', () => writeShards(transport, options, temporary));
+    failpoint('written');
+    agree(transport, 'checkpoint commit', () => {
+      if (rank === 0) commit(transport, options, temporary, written.flat());
+    });
+  } catch (error) {
+    if (rank === 0) removeIfPossible(temporary);
+    throw error;
+  }
+  return stepFolder(root, step);
+}
+
+function writeShards(transport: Transport, options: SaveOptions, folder: string): WrittenFile[] {
+  const { rank, worldSize } = transport.topology;
+  const { shared, optimizerShared, state, experts, optimizerExperts } = options.tensors;
+  const place = `${rank}-of-${worldSize}`;
+  const files = new Map([
+    ['shared.safetensors', shared],
+    ['optimizer-shared.safetensors', optimizerShared],
+    ['state.safetensors', state],
+    [`experts-${place}.safetensors`, experts],
+    [`optimizer-experts-${place}.safetensors`, optimizerExperts],
+  ]);
+  const written: WrittenFile[] = rank === 0 ? [writeTokenizer(options.tokenizerFile, folder)] : [];
+  for (const [file, tensors] of files) {
+    if (tensors.length === 0) continue;
+    for (const tensor of tensors) assertFinite(tensor);
+    const digest = writeSafetensors(join(folder, file), tensors);
+    written.push({ file, ...digest, tensors: tensors.map(({ name }) => name) });
+    failpoint('shard');
+  }
+  return written;
+}
+
+function writeTokenizer(source: string, folder: string): WrittenFile {
+  const digest = writeDurably(join(folder, TOKENIZER_FILE), [readFileSync(source)]);
+  return { file: TOKENIZER_FILE, ...digest, tensors: [] };
+}
+
+function commit(
+  transport: Transport,
+  options: SaveOptions,
+  temporary: string,
+  written: readonly WrittenFile[],
+): void {
+  const { root, step, generation, keep, runId, config, data, metrics } = options;
+  const { numNodes, workersPerNode } = transport.topology;
+  const files: Record<string, FileDigest> = {};
+  const tensors: Record<string, string> = {};
+  for (const { file, bytes, sha256, tensors: names } of written) {
+    assertVisible(join(temporary, file), bytes);
+    files[file] = { bytes, sha256 };
+    for (const name of names) {
+      if (Object.hasOwn(tensors, name))
+        throw new TrainerError('INTERNAL', `tensor ${name} was written to ${tensors[name]} and to ${file}`);
+      tensors[name] = file;
+    }
+  }
+  writeManifest(temporary, {
+    formatVersion: 1,
+    runId,
+    step,
+    generation,
+    config,
+    world: { nodes: numNodes, workersPerNode },
+    tokenizerSha256: files[TOKENIZER_FILE].sha256,
+    data,
+    metrics,
+    files,
+    tensors,
+  });
+  syncFolder(temporary);
+  failpoint('manifest');
+  commitFolder(root, temporary, step, keep);
+}
+
+/** Refuses to commit what rank 0 cannot see: a node without the shared disk would lose its experts silently. */
+function assertVisible(path: string, bytes: number): void {
+  const found = statSync(path, { throwIfNoEntry: false })?.size;
+  if (found === bytes) return;
+  throw new TrainerError(
+    'NO_RESOURCE',
+    `a rank wrote ${bytes} bytes to ${path} but rank 0 sees ${found ?? 'no such file'}: ` +
+      'mount the checkpoint folder on all nodes',
+  );
+}
+
+function assertFinite({ name, data }: NamedTensor): void {
+  // x * 0 is 0 for finite x and NaN otherwise, so one sum tells without a branch per element.
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += data[i] * 0;
+  if (!Number.isNaN(sum)) return;
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  throw new TrainerError(
+    'NOT_FINITE',
+    `tensor ${name} holds ${data[at]} at element ${at}: such a checkpoint is not saved`,
+  );
+}
+
+function removeIfPossible(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {
+    // Another rank may still be writing into it; the next save removes what is left.
+  }
+}

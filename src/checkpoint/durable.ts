@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { TrainerError } from '../errors.js';
+
+/** What a file held when it was written: its size and the SHA-256 of its bytes in hex. */
+export interface FileDigest {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+const CHUNK_BYTES = 4 << 20;
+
+/**
+ * Writes `parts` one after another as a new file and syncs it to the disk.
+ *
+ * @throws TrainerError `NO_RESOURCE` if the disk is full or the file cannot be written.
+ */
+export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDigest {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    const file = openSync(path, 'w');
+    try {
+      for (const part of parts)
+        for (let at = 0; at < part.length; ) {
+          // A disk that fills up first returns a short count and only the next write throws.
+          const written = writeSync(file, part, at, Math.min(CHUNK_BYTES, part.length - at));
+          hash.update(part.subarray(at, at + written));
+          at += written;
+          bytes += written;
+        }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw asStorageError(error, `cannot write ${path} (stopped after ${bytes} bytes)`);
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/**
+ * Writes a small text file so that a reader sees either the old content or the new.
+ *
+ * @throws TrainerError `NO_RESOURCE` if it cannot be written.
+ */
+export function replaceTextDurably(path: string, text: string): void {
+  writeDurably(`${path}.tmp`, [Buffer.from(text)]);
+  renameDurably(`${path}.tmp`, path);
+}
+
+/** Renames and syncs the folder that holds the new name, so that the rename survives a power cut. */
+export function renameDurably(from: string, to: string): void {
+  renameSync(from, to);
+  syncFolder(dirname(to));
+}
+
+export function syncFolder(path: string): void {
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/** Size and SHA-256 of a file, read in pieces. */
+export function digestFile(path: string): FileDigest {
+  const hash = createHash('sha256');
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  let bytes = 0;
+  const file = openSync(path, 'r');
+  try {
+    for (let read = -1; read !== 0; bytes += read) {
+      read = readSync(file, chunk, 0, chunk.length, bytes);
+      hash.update(chunk.subarray(0, read));
+    }
+  } finally {
+    closeSync(file);
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** Turns a failure of the file system into a TrainerError `NO_RESOURCE`; other errors stay what they are. */
+export function asStorageError(error: unknown, what = 'the disk failed'): unknown {
+  if (!(error instanceof Error) || !('code' in error) || error instanceof TrainerError) return error;
+  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code));
+  const message = `${what}: ${error.message}${full ? '; free some space' : ''}`;
+  return new TrainerError('NO_RESOURCE', message, {}, { cause: error });
+}

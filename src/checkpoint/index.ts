@@ -1,0 +1,12 @@
+export { assertFits, type Checkpoint, openCheckpoint, resolveCheckpoint } from './checkpoint.js';
+export {
+  momentName,
+  type NamedTensor,
+  type RankTensors,
+  type SaveOptions,
+  saveCheckpoint,
+} from './checkpointer.js';
+export { digestFile, type FileDigest } from './durable.js';
+export { committedFolders } from './folders.js';
+export { type InheritOptions, inheritedValues } from './inherit.js';
+export type { Manifest } from './manifest.js';

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { addEvalCommand } from './coordinator/commands/eval.js';
+import { addGenerateCommand } from './coordinator/commands/generate.js';
+import { addLogsCommand } from './coordinator/commands/logs.js';
+import { addNodeCommand } from './coordinator/commands/node.js';
+import { addStatusCommand } from './coordinator/commands/status.js';
+import { addTrainCommand } from './coordinator/commands/train.js';
+import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
+
+// TensorFlow reads this when it is loaded, which commands do when they need it.
+process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+
+const program = new Command('locmoe')
+  .description('Train mixture-of-experts language models across processes and nodes, on Node and gRPC.')
+  .version('0.1.0')
+  .showHelpAfterError('(add --help for what it takes)')
+  .exitOverride()
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run, 130 interrupted after a final checkpoint.',
+  );
+
+// Every subcommand inherits the settings above, so they are added after.
+addTrainCommand(program);
+addNodeCommand(program);
+addStatusCommand(program);
+addLogsCommand(program);
+addGenerateCommand(program);
+addEvalCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Says what went wrong in one line, and returns the exit code for it. */
+function report(error: unknown): number {
+  if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.done : EXIT.badConfig;
+  const known = asTrainerError(error);
+  console.error(`locmoe: ${known.line}`);
+  if (known.code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
+  return exitCodeOf(known);
+}
+
+function isCommanderError(error: unknown): error is Error & { exitCode: number } {
+  return (
+    error instanceof Error &&
+    'exitCode' in error &&
+    'code' in error &&
+    String(error.code).startsWith('commander.')
+  );
+}

@@ -1,0 +1,18 @@
+import { otherRanks } from './topology.js';
+import type { Transport } from './transport.js';
+
+/**
+ * Returns once every rank has called it.
+ *
+ * @throws TrainerError as `Transport.exchange`
+ */
+export function barrier(transport: Transport, { purpose }: { readonly purpose: string }): void {
+  // One step of W - 1 empty messages from each rank, in one frame for each pair of nodes.
+  const peers = otherRanks(transport.topology);
+  transport.exchange(
+    { kind: 'barrier', purpose },
+    peers.map((to) => ({ to, parts: [] })),
+    peers.map((from) => ({ from, parts: [] })),
+    { aggregate: true },
+  );
+}

@@ -1,0 +1,83 @@
+import { TrainerError } from '../errors.js';
+import type { WorkerProgress } from './control-block.js';
+import type { MessageHeader } from './message.js';
+import { nodeOf, type Topology } from './topology.js';
+import type { Operation, Phase } from './transport.js';
+
+/** Where a rank is when a collective fails. */
+export interface Place {
+  readonly topology: Topology;
+  readonly operation: Operation;
+  readonly sequence: number;
+  readonly step: number;
+}
+
+/** E.g. `all-to-all dispatch (operation 812)`. */
+export function operationName(operation: Operation, sequence: number): string {
+  return `${operation.kind} ${operation.purpose} (operation ${sequence})`;
+}
+
+function layerSuffix(layer: number | undefined): string {
+  return layer === undefined ? '' : ` of layer ${layer}`;
+}
+
+function context(place: Place) {
+  return {
+    rank: place.topology.rank,
+    node: place.topology.node,
+    step: place.step,
+    layer: place.operation.layer,
+    operation: operationName(place.operation, place.sequence),
+  };
+}
+
+function lastSeen(rank: number, { step, phase, operation }: WorkerProgress): string {
+  const what =
+    operation === null
+      ? 'before its first operation'
+      : `${operationName(operation, operation.sequence)}${layerSuffix(operation.layer)}`;
+  return `rank ${rank} was last seen in step ${step} ${phase satisfies Phase}, ${what}`;
+}
+
+/**
+ * `COLLECTIVE_TIMEOUT`, naming every rank that was waited for.
+ *
+ * @param progressOf what a rank of the same node is doing; null for a rank of another node
+ */
+export function timeoutError(
+  place: Place,
+  waitedMs: number,
+  missing: readonly number[],
+  progressOf: (rank: number) => WorkerProgress | null,
+): TrainerError {
+  const names = missing.map((rank) => `rank ${rank} (node ${nodeOf(place.topology, rank)})`).join(', ');
+  const seen = missing.flatMap((rank) => {
+    const progress = progressOf(rank);
+    return progress === null ? [] : [lastSeen(rank, progress)];
+  });
+  const message = [`waited ${(waitedMs / 1000).toFixed(1)} s for ${names}`, ...seen].join('; ');
+  return new TrainerError('COLLECTIVE_TIMEOUT', message, context(place));
+}
+
+/** `COLLECTIVE_MISMATCH`: the peer's message belongs to another operation, or has another size than expected. */
+export function mismatchError(
+  place: Place,
+  peer: number,
+  header: MessageHeader,
+  expectedBytes: number,
+): TrainerError {
+  const { topology, operation, sequence } = place;
+  const mine = `rank ${topology.rank} is in ${operationName(operation, sequence)}${layerSuffix(operation.layer)}`;
+  const theirs = `rank ${peer} (node ${nodeOf(topology, peer)}) sent ${operationName(header, header.sequence)}${layerSuffix(header.layer)}`;
+  return new TrainerError(
+    'COLLECTIVE_MISMATCH',
+    `${mine} and expects ${expectedBytes} bytes, but ${theirs} with ${header.totalBytes} bytes: ` +
+      'all ranks must call the same collectives in the same order with matching sizes',
+    context(place),
+  );
+}
+
+/** `ABORTED`: the run was stopped by the failure of another rank, or the node agent is gone. */
+export function abortedError(place: Place, reason: string): TrainerError {
+  return new TrainerError('ABORTED', reason, context(place));
+}

@@ -1,0 +1,137 @@
+import { CONTROL, MAX_PURPOSE_BYTES } from './shm-layout.js';
+import type { Operation, OperationKind, Phase } from './transport.js';
+
+export const OPERATION_KINDS: readonly OperationKind[] = [
+  'all-to-all',
+  'all-reduce',
+  'all-gather',
+  'broadcast',
+  'barrier',
+];
+
+const PHASES: readonly Phase[] = [
+  'starting',
+  'forward',
+  'backward',
+  'reduce',
+  'optimizer',
+  'validate',
+  'checkpoint',
+  'done',
+];
+
+/** What a worker is doing, as its agent and its neighbours see it without asking. */
+export interface WorkerProgress {
+  /** 0 until the worker has attached. */
+  readonly pid: number;
+  readonly step: number;
+  readonly phase: Phase;
+  /** Grows whenever the worker does anything at all; a waiting worker adds to it ten times a second. */
+  readonly heartbeat: number;
+  /** The current operation, or the last one if not `active`; null before the first. */
+  readonly operation:
+    | (Operation & {
+        readonly sequence: number;
+        readonly active: boolean;
+        /** ms since the epoch. */
+        readonly startedAt: number;
+        /** A rank whose bytes the worker sleeps for. */
+        readonly waitingFor: number | null;
+      })
+    | null;
+}
+
+const encodedPurposes = new Map<string, Uint8Array>();
+
+function encodePurpose(purpose: string): Uint8Array {
+  let encoded = encodedPurposes.get(purpose);
+  if (encoded === undefined) {
+    encoded = Buffer.from(purpose).subarray(0, MAX_PURPOSE_BYTES);
+    encodedPurposes.set(purpose, encoded);
+  }
+  return encoded;
+}
+
+/** A worker's or the agent's own words in the segment; written by its owner, read by anybody. */
+export class ControlBlock {
+  private readonly startedAt: Float64Array;
+
+  constructor(
+    private readonly words: Int32Array,
+    private readonly bytes: Uint8Array,
+    private readonly base: number,
+  ) {
+    this.startedAt = new Float64Array(words.buffer, (base + CONTROL.startedAt) * 4, 1);
+  }
+
+  get pid(): number {
+    return Atomics.load(this.words, this.base + CONTROL.pid);
+  }
+
+  set pid(pid: number) {
+    Atomics.store(this.words, this.base + CONTROL.pid, pid);
+  }
+
+  setProgress(step: number, phase: Phase): void {
+    this.words[this.base + CONTROL.step] = step;
+    this.words[this.base + CONTROL.phase] = PHASES.indexOf(phase);
+    this.beat();
+  }
+
+  beat(): void {
+    this.words[this.base + CONTROL.heartbeat]++;
+  }
+
+  startOperation(operation: Operation, sequence: number): void {
+    const { words, base } = this;
+    const purpose = encodePurpose(operation.purpose);
+    words[base + CONTROL.sequence] = sequence;
+    words[base + CONTROL.kind] = OPERATION_KINDS.indexOf(operation.kind);
+    words[base + CONTROL.layer] = operation.layer ?? -1;
+    words[base + CONTROL.purposeBytes] = purpose.length;
+    this.bytes.set(purpose, (base + CONTROL.purpose) * 4);
+    this.startedAt[0] = Date.now();
+    words[base + CONTROL.waitingFor] = -1;
+    words[base + CONTROL.active] = 1;
+    this.beat();
+  }
+
+  waitFor(rank: number): void {
+    this.words[this.base + CONTROL.waitingFor] = rank;
+    this.beat();
+  }
+
+  endOperation(): void {
+    this.words[this.base + CONTROL.waitingFor] = -1;
+    this.words[this.base + CONTROL.active] = 0;
+  }
+
+  get progress(): WorkerProgress {
+    const { words, base } = this;
+    const sequence = words[base + CONTROL.sequence] >>> 0;
+    const waitingFor = words[base + CONTROL.waitingFor];
+    const layer = words[base + CONTROL.layer];
+    const purposeAt = (base + CONTROL.purpose) * 4;
+    const purpose = Buffer.from(
+      this.bytes.subarray(purposeAt, purposeAt + words[base + CONTROL.purposeBytes]),
+    ).toString();
+    return {
+      pid: this.pid,
+      step: words[base + CONTROL.step],
+      phase: PHASES[words[base + CONTROL.phase]] ?? 'starting',
+      heartbeat: words[base + CONTROL.heartbeat] >>> 0,
+      operation:
+        sequence === 0
+          ? null
+          : {
+              sequence,
+              kind: OPERATION_KINDS[words[base + CONTROL.kind]],
+              purpose,
+              layer: layer < 0 ? undefined : layer,
+              active: words[base + CONTROL.active] === 1,
+              startedAt: this.startedAt[0],
+              waitingFor: waitingFor < 0 ? null : waitingFor,
+            },
+    };
+  }
+}

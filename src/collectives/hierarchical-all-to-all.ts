@@ -1,0 +1,15 @@
+import { type AllToAllOptions, exchangeAll } from './all-to-all.js';
+import type { Transport } from './transport.js';
+
+/**
+ * All-to-all with uneven splits, hierarchical (HetuMoE, arXiv 2203.14685, section 3.2): inside a node as the flat
+ * form; what all ranks of a node send to one other node travels as one aggregated message, which the receiving
+ * node's agent scatters to its ranks. Gives the same bytes as `allToAll`.
+ *
+ * @throws TrainerError as `Transport.exchange`
+ */
+export function hierarchicalAllToAll(transport: Transport, options: AllToAllOptions): void {
+  // One step for a rank; gather, transfer and scatter are the agents'. Bytes as in the flat form: (W - 1) B sent by
+  // a rank, (W - G) B of them leaving the node. Between two nodes travels one message each way instead of G * G.
+  exchangeAll(transport, options, true);
+}

@@ -1,0 +1,19 @@
+export { type AllGatherOptions, allGather } from './all-gather.js';
+export { type AllReduceOptions, allReduce } from './all-reduce.js';
+export { type AllToAllOptions, allToAll } from './all-to-all.js';
+export { barrier } from './barrier.js';
+export { type BroadcastOptions, broadcast } from './broadcast.js';
+export { hierarchicalAllToAll } from './hierarchical-all-to-all.js';
+export { ShmTransport, type ShmTransportOptions } from './shm-transport.js';
+export { soloTransport } from './solo-transport.js';
+export { nodeOf, type Topology, topologyOf } from './topology.js';
+export type {
+  ExchangeOptions,
+  Operation,
+  OperationKind,
+  Phase,
+  Receive,
+  Send,
+  Transport,
+  TransportStats,
+} from './transport.js';

@@ -1,0 +1,84 @@
+import { closeSync } from 'node:fs';
+import koffi from 'koffi';
+import { TrainerError } from '../errors.js';
+
+const libc = koffi.load('libc.so.6');
+const mmapC = libc.func(
+  'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
+);
+const munmapC = libc.func('int munmap(void *address, size_t length)');
+const posixFallocateC = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
+const futexC = libc.func(
+  'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, void *address2, uint32_t value3)',
+);
+
+const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;
+const FUTEX_WAIT = 0;
+const FUTEX_WAKE = 1;
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const ALL_WAITERS = 0x7fff_ffff;
+
+/** Memory shared with other processes. */
+export interface Mapping {
+  readonly buffer: ArrayBuffer;
+  readonly address: bigint;
+}
+
+/** Reserves `bytes` bytes for an open file, so that touching the mapping later cannot fail; returns an errno or 0. */
+export function reserve(fd: number, bytes: number): number {
+  return posixFallocateC(fd, 0, bytes) as number;
+}
+
+/**
+ * Maps an open file and closes it.
+ *
+ * @throws TrainerError `NO_RESOURCE` if the kernel refuses
+ */
+export function mapShared(fd: number, bytes: number): Mapping {
+  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0) as bigint;
+  const errno = koffi.errno();
+  closeSync(fd);
+  if (address === MAP_FAILED)
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `cannot map ${bytes} bytes of shared memory (errno ${errno}): lower cluster.ringBytes or raise the memory limit`,
+    );
+  return { buffer: koffi.view(address, bytes), address };
+}
+
+/** Unmaps; any later use of the buffer would end the process, so its owner must have let go of it. */
+export function unmap(mapping: Mapping): void {
+  munmapC(mapping.address, mapping.buffer.byteLength);
+}
+
+/** Wakes every process that sleeps on the 32-bit word at `address`. */
+export function futexWake(address: bigint): void {
+  futexC(SYS_FUTEX, address, FUTEX_WAKE, ALL_WAITERS, null, null, 0);
+}
+
+function timespec(timeoutMs: number): BigInt64Array {
+  // An explicit ArrayBuffer lies outside the garbage-collected heap, so its address holds during the call.
+  const words = new BigInt64Array(new ArrayBuffer(16));
+  words[0] = BigInt(Math.floor(timeoutMs / 1000));
+  words[1] = BigInt(Math.floor((timeoutMs % 1000) * 1e6));
+  return words;
+}
+
+/** Sleeps until woken, unless the word at `address` is no longer `expected`; at most `timeoutMs`. */
+export function futexWait(address: bigint, expected: number, timeoutMs: number): void {
+  futexC(SYS_FUTEX, address, FUTEX_WAIT, expected >>> 0, timespec(timeoutMs), null, 0);
+}
+
+/** Like `futexWait`, on a thread of its own: the event loop stays free. */
+export function futexWaitAsync(address: bigint, expected: number, timeoutMs: number): Promise<void> {
+  const timeout = timespec(timeoutMs);
+  return new Promise((resolve) => {
+    futexC.async(SYS_FUTEX, address, FUTEX_WAIT, expected >>> 0, timeout, null, 0, () => {
+      // Naming the buffer here keeps it alive until the call returns.
+      void timeout;
+      resolve();
+    });
+  });
+}

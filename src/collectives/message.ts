@@ -1,0 +1,174 @@
+import type { ByteRing } from './byte-ring.js';
+import { OPERATION_KINDS } from './control-block.js';
+import type { Operation, OperationKind } from './transport.js';
+
+/** Bytes in front of every message in a ring. */
+export const MESSAGE_HEADER_BYTES = 40;
+
+const PURPOSE_OFFSET = 16;
+/** Characters of the purpose that travel with a message. */
+export const PURPOSE_BYTES = MESSAGE_HEADER_BYTES - PURPOSE_OFFSET;
+const NO_LAYER = 0xffff;
+
+/** What a message says about itself: enough to notice that two ranks are in different operations. */
+export interface MessageHeader {
+  readonly sequence: number;
+  readonly totalBytes: number;
+  readonly kind: OperationKind;
+  readonly aggregate: boolean;
+  readonly layer: number | undefined;
+  /** The first 24 bytes of it. */
+  readonly purpose: string;
+}
+
+// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, purpose length u32, purpose text.
+
+export function encodeHeader(
+  target: Uint8Array,
+  operation: Operation,
+  sequence: number,
+  totalBytes: number,
+  aggregate: boolean,
+): void {
+  const view = new DataView(target.buffer, target.byteOffset, MESSAGE_HEADER_BYTES);
+  view.setUint32(0, sequence, true);
+  view.setUint32(4, totalBytes, true);
+  view.setUint8(8, OPERATION_KINDS.indexOf(operation.kind));
+  view.setUint8(9, aggregate ? 1 : 0);
+  view.setUint16(10, operation.layer ?? NO_LAYER, true);
+  const length = Math.min(operation.purpose.length, PURPOSE_BYTES);
+  view.setUint32(12, length, true);
+  for (let i = 0; i < length; i++) target[PURPOSE_OFFSET + i] = operation.purpose.charCodeAt(i);
+}
+
+export function decodeHeader(bytes: Uint8Array): MessageHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, MESSAGE_HEADER_BYTES);
+  const layer = view.getUint16(10, true);
+  return {
+    sequence: view.getUint32(0, true),
+    totalBytes: view.getUint32(4, true),
+    kind: OPERATION_KINDS[view.getUint8(8)],
+    aggregate: view.getUint8(9) === 1,
+    layer: layer === NO_LAYER ? undefined : layer,
+    purpose: String.fromCharCode(
+      ...bytes.subarray(PURPOSE_OFFSET, PURPOSE_OFFSET + view.getUint32(12, true)),
+    ),
+  };
+}
+
+/** Walks over a list of byte arrays as if they were one. */
+class PartCursor {
+  private parts: readonly Uint8Array[] = [];
+  private index = 0;
+  private offset = 0;
+  bytesLeft = 0;
+
+  reset(parts: readonly Uint8Array[]): void {
+    this.parts = parts;
+    this.index = 0;
+    this.offset = 0;
+    this.bytesLeft = 0;
+    for (const part of parts) this.bytesLeft += part.length;
+  }
+
+  /** Calls `move(part, from)` until it moves nothing more or all is done; returns the bytes moved. */
+  advance(move: (part: Uint8Array, from: number) => number): number {
+    let total = 0;
+    while (this.bytesLeft > 0) {
+      const part = this.parts[this.index];
+      if (this.offset === part.length) {
+        this.index++;
+        this.offset = 0;
+        continue;
+      }
+      const moved = move(part, this.offset);
+      if (moved === 0) break;
+      this.offset += moved;
+      this.bytesLeft -= moved;
+      total += moved;
+    }
+    return total;
+  }
+}
+
+/** The message that this rank is writing to one peer. Reused from operation to operation. */
+export class OutgoingMessage {
+  readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  private readonly cursor = new PartCursor();
+  private readonly write: (part: Uint8Array, from: number) => number;
+
+  constructor(
+    readonly peer: number,
+    readonly ring: ByteRing,
+    /** Tells the consumer of the ring that there is something to read. */
+    readonly notify: () => void,
+  ) {
+    this.write = (part, from) => ring.write(part, from);
+  }
+
+  /** Returns the size of the message without its header. */
+  begin(operation: Operation, sequence: number, aggregate: boolean, parts: readonly Uint8Array[]): number {
+    this.cursor.reset([this.header, ...parts]);
+    const totalBytes = this.cursor.bytesLeft - MESSAGE_HEADER_BYTES;
+    encodeHeader(this.header, operation, sequence, totalBytes, aggregate);
+    return totalBytes;
+  }
+
+  get done(): boolean {
+    return this.cursor.bytesLeft === 0;
+  }
+
+  /** Writes what fits; returns the bytes moved. */
+  progress(): number {
+    const moved = this.cursor.advance(this.write);
+    if (moved > 0) this.notify();
+    if (this.done) this.ring.setWantsSpace(false);
+    return moved;
+  }
+}
+
+/** The message that this rank is reading from one peer. */
+export class IncomingMessage {
+  private readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  private readonly cursor = new PartCursor();
+  private readonly read: (part: Uint8Array, from: number) => number;
+  private headerBytes = 0;
+
+  constructor(
+    readonly peer: number,
+    readonly ring: ByteRing,
+    /** Tells the producer of the ring that bytes were taken out, if it needs to know. */
+    readonly notify: () => void,
+    private readonly check: (peer: number, header: MessageHeader, expectedBytes: number) => void,
+  ) {
+    this.read = (part, from) => ring.read(part, from);
+  }
+
+  begin(parts: readonly Uint8Array[]): void {
+    this.cursor.reset(parts);
+    this.headerBytes = 0;
+  }
+
+  get done(): boolean {
+    return this.headerBytes === MESSAGE_HEADER_BYTES && this.cursor.bytesLeft === 0;
+  }
+
+  get bytesLeft(): number {
+    return MESSAGE_HEADER_BYTES - this.headerBytes + this.cursor.bytesLeft;
+  }
+
+  /** Reads what there is; returns the bytes moved. */
+  progress(): number {
+    let moved = 0;
+    if (this.headerBytes < MESSAGE_HEADER_BYTES) {
+      moved = this.ring.read(this.header, this.headerBytes);
+      this.headerBytes += moved;
+      if (this.headerBytes < MESSAGE_HEADER_BYTES) return moved;
+      this.check(this.peer, decodeHeader(this.header), this.cursor.bytesLeft);
+    }
+    moved += this.cursor.advance(this.read);
+    if (moved > 0) this.notify();
+    if (this.done) this.ring.setWantsData(false);
+    return moved;
+  }
+}

@@ -1,0 +1,110 @@
+import { RING_CONTROL_WORDS } from './byte-ring.js';
+
+/**
+ * What a node's segment holds, in this order: a header page, one control block for each worker and one for the
+ * agent, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered pair of
+ * ranks of which at least one lives on the node; pairs between nodes end or begin at the agent.
+ */
+export interface SegmentShape {
+  readonly node: number;
+  readonly numNodes: number;
+  readonly workersPerNode: number;
+  /** Bytes of one ring, a power of two. */
+  readonly ringBytes: number;
+}
+
+export const SEGMENT_MAGIC = 0x6d6f_636c; // "lcom"
+export const SEGMENT_VERSION = 1;
+
+const PAGE_BYTES = 4096;
+
+/** Word indices in the header page. */
+export const HEADER = {
+  magic: 0,
+  version: 1,
+  generation: 2,
+  node: 3,
+  numNodes: 4,
+  workersPerNode: 5,
+  ringBytes: 6,
+  /** 1 once the run has failed or was stopped at once: every wait ends with `ABORTED`. */
+  abort: 16,
+  abortReasonBytes: 17,
+  /** 1 once the run should end after the current step. */
+  stop: 32,
+} as const;
+
+/** Where the text of the abort reason lies in the header page, in bytes. */
+export const ABORT_REASON = { offset: 256, maxBytes: 1024 } as const;
+
+export const CONTROL_BLOCK_WORDS = 64;
+
+/** Word indices in a control block; the doorbell has a cache line of its own. */
+export const CONTROL = {
+  doorbell: 0,
+  pid: 16,
+  step: 17,
+  phase: 18,
+  sequence: 19,
+  kind: 20,
+  /** -1 outside a layer. */
+  layer: 21,
+  /** 1 inside an operation, 0 after it. */
+  active: 22,
+  /** Rank that a sleeping worker waits for, -1 if none. */
+  waitingFor: 23,
+  heartbeat: 24,
+  /** A float64 in two words: when the operation started, in ms since the epoch. */
+  startedAt: 26,
+  purposeBytes: 28,
+  purpose: 32,
+} as const;
+
+/** Longest purpose that a control block holds, in bytes. */
+export const MAX_PURPOSE_BYTES = (CONTROL_BLOCK_WORDS - CONTROL.purpose) * 4;
+
+/** Index of a control block: the local rank of a worker, or `workersPerNode` for the agent. */
+export function controlWord(block: number): number {
+  return PAGE_BYTES / 4 + block * CONTROL_BLOCK_WORDS;
+}
+
+/** Number of rings: from each local worker to every other rank, and from each remote rank to each local worker. */
+export function numRings({ numNodes, workersPerNode }: SegmentShape): number {
+  const worldSize = numNodes * workersPerNode;
+  return workersPerNode * (worldSize - 1) + workersPerNode * (worldSize - workersPerNode);
+}
+
+/** Index of the ring from `source` to `destination`; they differ and at least one is on the shape's node. */
+export function ringIndex(shape: SegmentShape, source: number, destination: number): number {
+  const { node, numNodes, workersPerNode } = shape;
+  const worldSize = numNodes * workersPerNode;
+  const first = node * workersPerNode;
+  if (source >= first && source < first + workersPerNode)
+    return (source - first) * (worldSize - 1) + (destination < source ? destination : destination - 1);
+  const remote = source < first ? source : source - workersPerNode;
+  return workersPerNode * (worldSize - 1) + (destination - first) * (worldSize - workersPerNode) + remote;
+}
+
+function ringControlStart(shape: SegmentShape): number {
+  return controlWord(shape.workersPerNode + 1);
+}
+
+function ringBytesStart(shape: SegmentShape): number {
+  const end = (ringControlStart(shape) + numRings(shape) * RING_CONTROL_WORDS) * 4;
+  return Math.ceil(end / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** Word index of a ring's control. */
+export function ringControlWord(shape: SegmentShape, ring: number): number {
+  return ringControlStart(shape) + ring * RING_CONTROL_WORDS;
+}
+
+/** Byte offset of a ring's bytes. */
+export function ringByteOffset(shape: SegmentShape, ring: number): number {
+  return ringBytesStart(shape) + ring * shape.ringBytes;
+}
+
+/** Size of the whole segment. */
+export function segmentBytes(shape: SegmentShape): number {
+  return ringBytesStart(shape) + numRings(shape) * shape.ringBytes;
+}

@@ -1,0 +1,216 @@
+import { closeSync, ftruncateSync, openSync, readdirSync, statfsSync, unlinkSync } from 'node:fs';
+import { TrainerError } from '../errors.js';
+import { ByteRing } from './byte-ring.js';
+import { ControlBlock } from './control-block.js';
+import { Doorbell } from './doorbell.js';
+import { type Mapping, mapShared, reserve, unmap } from './libc.js';
+import {
+  ABORT_REASON,
+  CONTROL,
+  controlWord,
+  HEADER,
+  ringByteOffset,
+  ringControlWord,
+  ringIndex,
+  SEGMENT_MAGIC,
+  SEGMENT_VERSION,
+  type SegmentShape,
+  segmentBytes,
+} from './shm-layout.js';
+
+const SHM_DIR = '/dev/shm';
+/** Room left to others in /dev/shm when its free space is checked. */
+const SPARE_BYTES = 64 << 10;
+
+/** The memory that one node's agent and workers share. Made by the agent, attached by its workers. */
+export class ShmSegment {
+  private words: Int32Array;
+  private bytes: Uint8Array;
+  private linked = true;
+  private open = true;
+
+  private constructor(
+    readonly path: string,
+    readonly shape: SegmentShape,
+    private readonly mapping: Mapping,
+  ) {
+    this.words = new Int32Array(mapping.buffer);
+    this.bytes = new Uint8Array(mapping.buffer);
+  }
+
+  /**
+   * Makes the segment of one node. Call `removeStaleSegments` before, once a process.
+   *
+   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small; its memory is reserved here, so that a worker
+   *   cannot be killed by a write later
+   */
+  static create(runId: string, generation: number, shape: SegmentShape): ShmSegment {
+    const needed = segmentBytes(shape);
+    const path = `${SHM_DIR}/locmoe-${runId}-g${generation}-n${shape.node}-${process.pid}`;
+    checkFree(needed);
+    const fd = openSync(path, 'wx+', 0o600);
+    ftruncateSync(fd, needed);
+    const errno = reserve(fd, needed);
+    if (errno !== 0) {
+      closeSync(fd);
+      unlinkSync(path);
+      throw tooSmall(needed, `reserving it failed with errno ${errno}`);
+    }
+    const segment = new ShmSegment(path, shape, mapShared(fd, needed));
+    const { words } = segment;
+    words[HEADER.version] = SEGMENT_VERSION;
+    words[HEADER.generation] = generation;
+    words[HEADER.node] = shape.node;
+    words[HEADER.numNodes] = shape.numNodes;
+    words[HEADER.workersPerNode] = shape.workersPerNode;
+    words[HEADER.ringBytes] = shape.ringBytes;
+    Atomics.store(words, HEADER.magic, SEGMENT_MAGIC);
+    return segment;
+  }
+
+  /**
+   * Attaches to the segment that the agent made.
+   *
+   * @throws TrainerError `INTERNAL` if there is none, or it belongs to another generation, node or version
+   */
+  static attach(path: string, generation: number, place: Omit<SegmentShape, 'ringBytes'>): ShmSegment {
+    const header = mapFile(path, 4096);
+    const words = new Int32Array(header.buffer);
+    const found = { magic: Atomics.load(words, HEADER.magic), version: words[HEADER.version] };
+    const shape: SegmentShape = { ...place, ringBytes: words[HEADER.ringBytes] };
+    const wanted = [generation, place.node, place.numNodes, place.workersPerNode];
+    const actual = [HEADER.generation, HEADER.node, HEADER.numNodes, HEADER.workersPerNode].map(
+      (i) => words[i],
+    );
+    unmap(header);
+    if (found.magic !== SEGMENT_MAGIC || found.version !== SEGMENT_VERSION)
+      throw new TrainerError('INTERNAL', `${path} is no segment of this version of locmoe`);
+    if (wanted.some((value, i) => value !== actual[i]))
+      throw new TrainerError(
+        'INTERNAL',
+        `${path} holds generation, node, nodes, workers = ${actual.join(', ')}; this worker expects ${wanted.join(', ')}`,
+      );
+    return new ShmSegment(path, shape, mapFile(path, segmentBytes(shape)));
+  }
+
+  get generation(): number {
+    return this.words[HEADER.generation];
+  }
+
+  /** The ring from rank `source` to rank `destination`, of which at least one is on this node. */
+  ring(source: number, destination: number): ByteRing {
+    if (!this.open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
+    const index = ringIndex(this.shape, source, destination);
+    return new ByteRing(
+      this.words,
+      this.bytes,
+      ringControlWord(this.shape, index),
+      ringByteOffset(this.shape, index),
+      this.shape.ringBytes,
+    );
+  }
+
+  /** The doorbell of a worker by its local rank, or of the agent (`workersPerNode`). */
+  doorbell(block: number): Doorbell {
+    const word = controlWord(block) + CONTROL.doorbell;
+    return new Doorbell(this.words, word, this.mapping.address + BigInt(word * 4));
+  }
+
+  control(block: number): ControlBlock {
+    return new ControlBlock(this.words, this.bytes, controlWord(block));
+  }
+
+  /** Ends every wait of every worker with `ABORTED`; the first reason stays. */
+  abort(reason: string): void {
+    if (!this.open || this.abortReason !== null) return;
+    const text = Buffer.from(reason).subarray(0, ABORT_REASON.maxBytes);
+    this.bytes.set(text, ABORT_REASON.offset);
+    this.words[HEADER.abortReasonBytes] = text.length;
+    Atomics.store(this.words, HEADER.abort, 1);
+    for (let local = 0; local < this.shape.workersPerNode; local++) this.doorbell(local).wake();
+  }
+
+  /** Why the run was aborted, or null. */
+  get abortReason(): string | null {
+    if (Atomics.load(this.words, HEADER.abort) === 0) return null;
+    const { offset } = ABORT_REASON;
+    return Buffer.from(this.bytes.subarray(offset, offset + this.words[HEADER.abortReasonBytes])).toString();
+  }
+
+  requestStop(): void {
+    Atomics.store(this.words, HEADER.stop, 1);
+  }
+
+  get stopRequested(): boolean {
+    return Atomics.load(this.words, HEADER.stop) === 1;
+  }
+
+  /** Takes the name away; whoever is attached keeps the memory, and nothing is left when the last one ends. */
+  unlink(): void {
+    if (!this.linked) return;
+    this.linked = false;
+    unlinkSync(this.path);
+  }
+
+  /**
+   * Unmaps the segment. Rings and doorbells made from it may not be used any more; what the workers were doing last
+   * can still be read.
+   */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    const kept = this.mapping.buffer.slice(0, controlWord(this.shape.workersPerNode + 1) * 4);
+    this.words = new Int32Array(kept);
+    this.bytes = new Uint8Array(kept);
+    unmap(this.mapping);
+  }
+}
+
+function mapFile(path: string, bytes: number): Mapping {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r+');
+  } catch (error) {
+    throw new TrainerError('INTERNAL', `cannot attach to the shared memory of the node agent: ${error}`);
+  }
+  return mapShared(fd, bytes);
+}
+
+function checkFree(needed: number): void {
+  const { bavail, bsize } = statfsSync(SHM_DIR);
+  const available = bavail * bsize;
+  if (needed + SPARE_BYTES > available) throw tooSmall(needed, `${available} bytes are free`);
+}
+
+function tooSmall(needed: number, available: string): TrainerError {
+  return new TrainerError(
+    'NO_RESOURCE',
+    `the shared memory of this node needs ${needed} bytes in ${SHM_DIR}, but ${available}: ` +
+      `lower cluster.ringBytes or raise the size of ${SHM_DIR} (shm_size of a container)`,
+  );
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Removes the segments of agents that no longer live (each name ends in its agent's pid); returns their paths. */
+export function removeStaleSegments(): string[] {
+  const removed: string[] = [];
+  for (const name of readdirSync(SHM_DIR)) {
+    const pid = /^locmoe-.*-n\d+-(\d+)$/.exec(name)?.[1];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    try {
+      unlinkSync(`${SHM_DIR}/${name}`);
+      removed.push(`${SHM_DIR}/${name}`);
+    } catch {
+      // Another agent that starts at the same time was faster, or the file belongs to another user.
+    }
+  }
+  return removed;
+}

@@ -1,0 +1,37 @@
+import { InvalidArgumentError } from 'commander';
+
+/** Parses an option that takes a whole number of at least `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least)
+      throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+    return value;
+  };
+}
+
+/** Parses a finite number of at least `least`. */
+export function numberFrom(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < least)
+      throw new InvalidArgumentError(`expected a number of at least ${least}.`);
+    return value;
+  };
+}
+
+/** Collects a repeatable option. */
+export function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
+
+/** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */
+export function parseSince(text: string): number {
+  const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
+  const timeMs = ago ? Date.now() - Number(ago[1]) * UNIT_MS[ago[2]] : Date.parse(text);
+  if (Number.isNaN(timeMs))
+    throw new InvalidArgumentError('expected a duration such as 90s, 5m, 2h, 1d, or an ISO time.');
+  return timeMs;
+}

@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import type { StatusReply } from '../../rpc/messages.js';
+import { formatCount, formatDuration, formatTable } from '../format.js';
+import { type LocateOptions, locateRun } from './locate.js';
+
+/** `locmoe status`: what a run and each of its ranks is doing. */
+export function addStatusCommand(program: Command): void {
+  program
+    .command('status')
+    .description('show what a run is doing: state, step, loss, speed, and a line for each rank')
+    .option('--run <dir>', 'run folder or run id (default: the newest)')
+    .option('--coordinator <host:port>', 'ask a coordinator by address')
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option('--json', 'print JSON')
+    .action(showStatus);
+}
+
+async function showStatus(options: LocateOptions & { readonly json?: boolean }): Promise<void> {
+  const run = locateRun(options);
+  if (run.kind === 'over') {
+    const { record, folder } = run;
+    const state =
+      record.state === 'finished' || record.state === 'failed'
+        ? record.state
+        : 'dead (its coordinator is gone)';
+    if (options.json) console.log(JSON.stringify({ ...record, state }));
+    else
+      console.log(`${record.runId}: ${state}\n  started ${record.startedAt}\n  folder  ${folder.directory}`);
+    return;
+  }
+  try {
+    const status = await run.client.status();
+    console.log(options.json ? JSON.stringify(status) : describe(status));
+  } finally {
+    run.client.close();
+  }
+}
+
+function describe(status: StatusReply): string {
+  const head = [
+    `${status.runId}: ${status.state}, generation ${status.generation}`,
+    `  step ${status.step}/${status.steps}  loss ${status.loss.toFixed(3)}  ${formatCount(status.tokensPerS)} tokens/s  left ${formatDuration(status.secondsLeft)}`,
+    `  folder ${status.runDir}`,
+  ];
+  if (status.workers.length === 0) return head.join('\n');
+  const rows = status.workers.map((worker) => [
+    `rank ${worker.rank}`,
+    String(worker.pid),
+    worker.processState,
+    String(worker.step),
+    worker.phase,
+    worker.operation || '-',
+    `${formatCount(worker.residentBytes / 1e6)} MB`,
+  ]);
+  return [...head, formatTable([['', 'pid', 'state', 'step', 'phase', 'operation', 'memory'], ...rows])].join(
+    '\n',
+  );
+}

@@ -1,0 +1,329 @@
+import type { RunConfig } from '../config/schema.js';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import type { LogStore } from '../observability/log-store.js';
+import type { Logger } from '../observability/logger.js';
+import type {
+  AgentEvent,
+  CheckpointReport,
+  CoordinatorCommand,
+  JoinReply,
+  JoinRequest,
+  StatusReply,
+  ValidationReport,
+  WorkerFailure,
+  WorkerProgress,
+} from '../rpc/messages.js';
+import { rootCause } from './root-cause.js';
+import { type RunEvent, type RunState, transition } from './run-state.js';
+import { type GlobalStep, StepAggregator } from './step-aggregator.js';
+import { Throughput } from './throughput.js';
+
+/** What is fixed for the whole of a run. */
+export interface RunIdentity {
+  readonly runId: string;
+  readonly generation: number;
+  readonly config: RunConfig;
+  readonly runDir: string;
+  readonly datasetDir: string;
+  /** Folder of the checkpoint to start from; null for a new run. */
+  readonly resumeFrom: string | null;
+}
+
+/** Told of everything that happens in a run, as it happens. */
+export interface RunListener {
+  state?(state: RunState): void;
+  step?(step: GlobalStep): void;
+  validation?(report: ValidationReport): void;
+  checkpoint?(report: CheckpointReport): void;
+}
+
+export interface CoordinatorOptions {
+  readonly identity: RunIdentity;
+  readonly logs: LogStore;
+  readonly logger: Logger;
+  readonly listener: RunListener;
+}
+
+/** A node's open session, seen from the run: somewhere to send commands. */
+export interface SessionLink {
+  send(command: CoordinatorCommand): void;
+}
+
+interface Member {
+  readonly node: number;
+  readonly request: JoinRequest;
+  session: SessionLink | null;
+  /** `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`, `lost`: gone. */
+  status: 'joined' | 'connected' | 'ready' | 'finished' | 'lost';
+  heardOfMs: number;
+}
+
+const HEARTBEAT_TIMEOUT_MS = 15_000;
+const JOIN_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 300_000;
+/** How long the other ranks' accounts are waited for after a first failure. */
+const EVIDENCE_WINDOW_MS = 2_500;
+const WATCH_INTERVAL_MS = 500;
+
+/**
+ * The run: who is a member, what state it is in, what its ranks report. It knows nothing of gRPC (service.ts) or of
+ * terminals (the listener).
+ */
+export class Coordinator {
+  readonly #members: Member[] = [];
+  readonly #failures: WorkerFailure[] = [];
+  readonly #progress = new Map<number, WorkerProgress>();
+  readonly #steps: StepAggregator;
+  readonly #throughput: Throughput;
+  readonly #watch: NodeJS.Timeout;
+  readonly #startedMs = performance.now();
+  #verdict: NodeJS.Timeout | null = null;
+  #state: RunState = { kind: 'waiting' };
+  #stoppedEarly = false;
+  #stopAsked: string | null = null;
+  #lastStep: GlobalStep | null = null;
+  #settle!: (state: RunState) => void;
+
+  /** Resolves when the run is `finished` or `failed`. */
+  readonly settled = new Promise<RunState>((resolve) => {
+    this.#settle = resolve;
+  });
+
+  constructor(readonly options: CoordinatorOptions) {
+    const { cluster, train } = options.identity.config;
+    this.#steps = new StepAggregator(cluster.nodes * cluster.workersPerNode);
+    this.#throughput = new Throughput(train.steps);
+    this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  get lastStep(): GlobalStep | null {
+    return this.#lastStep;
+  }
+
+  /** Gives a node its place; the same process asking again gets the same one. */
+  join(request: JoinRequest): JoinReply {
+    const { identity } = this.options;
+    const { nodes } = identity.config.cluster;
+    const known = this.#members.find(
+      (member) => member.request.dataAddress === request.dataAddress && member.request.pid === request.pid,
+    );
+    if (known === undefined && this.#members.length >= nodes)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `run ${identity.runId} already has its ${nodes} nodes; ${request.host} (pid ${request.pid}) is one too many (cluster.nodes)`,
+      );
+    const node = known?.node ?? this.#members.length;
+    if (known === undefined) {
+      this.#members.push({ node, request, session: null, status: 'joined', heardOfMs: performance.now() });
+      this.options.logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
+    }
+    return {
+      runId: identity.runId,
+      generation: identity.generation,
+      node,
+      configJson: JSON.stringify(identity.config),
+      runDir: identity.runDir,
+      datasetDir: identity.datasetDir,
+      resumeFrom: identity.resumeFrom ?? '',
+    };
+  }
+
+  /** Takes a member's session; when the last node has one, all are told to start. */
+  connect(node: number, session: SessionLink): void {
+    const member = this.#member(node);
+    if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
+    member.session = session;
+    member.status = 'connected';
+    member.heardOfMs = performance.now();
+    if (
+      this.#members.filter((each) => each.status === 'connected').length <
+      this.options.identity.config.cluster.nodes
+    )
+      return;
+    this.#apply({ type: 'nodes-complete' });
+    const peers = this.#members.map((each) => ({ node: each.node, address: each.request.dataAddress }));
+    this.#broadcast({ start: { peers } });
+  }
+
+  /** A session ended; before the run did, that loses the node. */
+  disconnect(node: number, reason: string): void {
+    const member = this.#member(node);
+    member.session = null;
+    if (member.status !== 'finished') this.#lose(member, reason);
+  }
+
+  /** Takes one event of a node's session. */
+  receive(node: number, event: AgentEvent): void {
+    const member = this.#member(node);
+    member.heardOfMs = performance.now();
+    if ('logs' in event) {
+      for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
+      if (event.logs.dropped > 0)
+        this.options.logger.warn({ node, dropped: event.logs.dropped }, `node ${node} dropped log lines`);
+    } else if ('heartbeat' in event) {
+      for (const worker of event.heartbeat.workers) this.#progress.set(worker.rank, worker);
+    } else if ('step' in event) {
+      const step = this.#steps.add(event.step);
+      if (step !== null) this.#takeStep(step);
+    } else if ('validation' in event) {
+      this.options.listener.validation?.(event.validation);
+    } else if ('checkpoint' in event) {
+      this.options.listener.checkpoint?.(event.checkpoint);
+    } else if ('failure' in event) {
+      this.#fail(event.failure);
+    } else if ('stop' in event) {
+      this.requestStop(event.stop.reason);
+    } else if ('ready' in event) {
+      member.status = 'ready';
+      if (this.#members.every((each) => each.status === 'ready')) {
+        this.#apply({ type: 'workers-ready' });
+        this.#broadcast({ begin: {} });
+        if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
+      }
+    } else if ('finished' in event) {
+      member.status = 'finished';
+      this.#stoppedEarly ||= event.finished.stoppedEarly;
+      if (this.#members.every((each) => each.status === 'finished'))
+        this.#apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
+    }
+  }
+
+  /** Asks for a final checkpoint at the next step boundary; before training has begun, it is asked for then. */
+  requestStop(reason: string): void {
+    this.#stopAsked = reason;
+    if (this.#state.kind !== 'running') return;
+    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
+    this.#apply({ type: 'stop', reason });
+    this.#broadcast({ stop: { reason } });
+  }
+
+  /** Ends the run at once. */
+  abort(error: TrainerError): void {
+    this.#apply({ type: 'failure', error });
+  }
+
+  status(): StatusReply {
+    const { identity } = this.options;
+    const last = this.#lastStep;
+    return {
+      runId: identity.runId,
+      generation: identity.generation,
+      state: this.#state.kind,
+      runDir: identity.runDir,
+      step: last?.step ?? 0,
+      steps: identity.config.train.steps,
+      loss: last?.loss ?? 0,
+      tokensPerS: this.#throughput.tokensPerS,
+      secondsLeft: this.#throughput.secondsLeft,
+      workers: [...this.#progress.values()].sort((a, b) => a.rank - b.rank),
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    if (this.#verdict !== null) clearTimeout(this.#verdict);
+  }
+
+  #member(node: number): Member {
+    const member = this.#members[node];
+    if (member === undefined) throw new TrainerError('BAD_INPUT', `node ${node} has not joined this run`);
+    return member;
+  }
+
+  #broadcast(command: CoordinatorCommand): void {
+    for (const member of this.#members) member.session?.send(command);
+  }
+
+  #takeStep(step: GlobalStep): void {
+    this.#lastStep = step;
+    this.#throughput.add(step.step, step.tokens);
+    this.options.listener.step?.(step);
+  }
+
+  /** Keeps a rank's account, tells everyone to stop, and judges once all ranks were heard or the window is over. */
+  #fail(failure: WorkerFailure): void {
+    this.#failures.push(failure);
+    this.options.logger.error({ failure, rank: failure.rank }, failure.message);
+    if (this.#verdict === null) {
+      this.#broadcast({ abort: { reason: `rank ${failure.rank}: ${failure.message}` } });
+      this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
+    }
+    if (new Set(this.#failures.map(({ rank }) => rank)).size === this.#steps.worldSize) this.#judge();
+  }
+
+  #judge(): void {
+    this.#apply({
+      type: 'failure',
+      error: rootCause({
+        failures: this.#failures,
+        worldSize: this.#steps.worldSize,
+        workersPerNode: this.options.identity.config.cluster.workersPerNode,
+        progress: this.#progress,
+      }),
+    });
+  }
+
+  #lose(member: Member, reason: string): void {
+    if (member.status === 'lost') return;
+    member.status = 'lost';
+    if (this.#state.kind === 'finished' || this.#state.kind === 'failed' || this.#verdict !== null) return;
+    const { host, pid } = member.request;
+    const last = this.#lastStep;
+    const error = new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${reason}`, {
+      node: member.node,
+      step: last?.step,
+    });
+    this.#broadcast({ abort: { reason: error.line } });
+    this.#apply({ type: 'failure', error });
+  }
+
+  #checkDeadlines(): void {
+    const now = performance.now();
+    if (this.#state.kind === 'waiting' && now - this.#startedMs > JOIN_TIMEOUT_MS) {
+      const { nodes } = this.options.identity.config.cluster;
+      this.#abortStart(
+        'UNAVAILABLE',
+        `${this.#members.length} of ${nodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
+      );
+    }
+    if (this.#state.kind === 'starting' && now - this.#startedMs > START_TIMEOUT_MS) {
+      const late = this.#members.filter((member) => member.status !== 'ready').map((member) => member.node);
+      this.#abortStart(
+        'NODE_LOST',
+        `workers of node ${late.join(', ')} were not ready within ${START_TIMEOUT_MS / 1000} s`,
+      );
+    }
+    for (const member of this.#members)
+      if (
+        member.session !== null &&
+        member.status !== 'finished' &&
+        now - member.heardOfMs > HEARTBEAT_TIMEOUT_MS
+      )
+        this.#lose(member, `no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`);
+  }
+
+  #abortStart(code: ErrorCode, message: string): void {
+    const error = new TrainerError(code, message);
+    this.#broadcast({ abort: { reason: message } });
+    this.#apply({ type: 'failure', error });
+  }
+
+  #apply(event: RunEvent): void {
+    const before = this.#state;
+    this.#state = transition(before, event);
+    if (this.#state === before) return;
+    this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
+    this.options.listener.state?.(this.#state);
+    if (this.#state.kind === 'failed') {
+      this.#broadcast({ abort: { reason: this.#state.error.line } });
+      this.#settle(this.#state);
+    } else if (this.#state.kind === 'finished') {
+      this.#broadcast({ farewell: {} });
+      this.#settle(this.#state);
+    }
+  }
+}

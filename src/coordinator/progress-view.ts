@@ -1,0 +1,85 @@
+import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import { formatCount, formatDuration, formatShare } from './format.js';
+import { type GlobalStep, locality } from './step-aggregator.js';
+
+const PLAIN_INTERVAL_MS = 2_000;
+const LIVE_INTERVAL_MS = 100;
+
+/** Where a run shows itself to a person. */
+export interface Screen {
+  readonly isTTY: boolean;
+  readonly columns: number;
+  write(text: string): void;
+}
+
+/**
+ * The progress of a run: one line that is rewritten in a terminal, a line every two seconds elsewhere. Other output
+ * goes through `print`, so that it does not tear the live line.
+ */
+export class ProgressView {
+  #live = '';
+  #shownAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    readonly screen: Screen,
+    readonly nowMs: () => number = () => performance.now(),
+  ) {}
+
+  /** Shows a step; `status` gives the totals and the speed. */
+  step(step: GlobalStep, status: StatusReply): void {
+    const now = this.nowMs();
+    const isLast = step.step === status.steps;
+    const intervalMs = this.screen.isTTY ? LIVE_INTERVAL_MS : PLAIN_INTERVAL_MS;
+    if (!isLast && now - this.#shownAtMs < intervalMs) return;
+    this.#shownAtMs = now;
+    const line = progressLine(step, status);
+    if (this.screen.isTTY) this.#draw(line);
+    else this.screen.write(`${line}\n`);
+  }
+
+  validation(report: ValidationReport): void {
+    const tokens = report.domains.reduce((sum, domain) => sum + domain.tokens, 0);
+    const loss = report.domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
+    const byDomain = report.domains
+      .map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`)
+      .join('  ');
+    this.print(`validation at step ${report.step}: loss ${loss.toFixed(3)}  (${byDomain})`);
+  }
+
+  /** Prints a line above the live one. */
+  print(line: string): void {
+    if (!this.screen.isTTY || this.#live === '') {
+      this.screen.write(`${line}\n`);
+      return;
+    }
+    const live = this.#live;
+    this.screen.write(`\r\x1b[2K${line}\n`);
+    this.#draw(live);
+  }
+
+  /** Leaves the last state of the live line standing. */
+  close(): void {
+    if (this.#live !== '') this.screen.write('\n');
+    this.#live = '';
+  }
+
+  #draw(line: string): void {
+    this.#live = line.slice(0, Math.max(20, this.screen.columns - 1));
+    this.screen.write(`\r\x1b[2K${this.#live}`);
+  }
+}
+
+function progressLine(step: GlobalStep, status: StatusReply): string {
+  const shares = locality(step.layers);
+  const width = String(status.steps).length;
+  return [
+    `step ${String(step.step).padStart(width)}/${status.steps}`,
+    `loss ${step.loss.toFixed(3)}`,
+    `${formatCount(status.tokensPerS)} tokens/s`,
+    shares &&
+      `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
+    `left ${formatDuration(status.secondsLeft)}`,
+  ]
+    .filter(Boolean)
+    .join('  ');
+}

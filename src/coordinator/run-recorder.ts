@@ -1,0 +1,74 @@
+import type { Dataset } from '../data/index.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { Coordinator, RunListener } from './coordinator.js';
+import type { ProgressView } from './progress-view.js';
+import type { RunFolder, RunRecord } from './run-folder.js';
+import type { RunState } from './run-state.js';
+import type { GlobalStep } from './step-aggregator.js';
+
+/** Writes a run's story into its folder and shows it, as it happens. */
+export class RunRecorder implements RunListener {
+  lastValidation: ValidationReport | null = null;
+  lastCheckpoint: CheckpointReport | null = null;
+  /** Choices by layer and expert that were kept, over all steps. */
+  readonly keptByLayer = new Map<number, number[]>();
+  #coordinator: Coordinator | null = null;
+  #record: RunRecord | null = null;
+  readonly #startedMs = performance.now();
+
+  constructor(
+    readonly folder: RunFolder,
+    readonly view: ProgressView,
+    readonly dataset: Dataset,
+  ) {}
+
+  get seconds(): number {
+    return (performance.now() - this.#startedMs) / 1000;
+  }
+
+  /** Makes the run findable: from here on `status` and `logs` reach it. */
+  begin(coordinator: Coordinator, address: string): void {
+    const { runId, generation, datasetDir } = coordinator.options.identity;
+    this.#coordinator = coordinator;
+    this.#record = {
+      runId,
+      generation,
+      address,
+      pid: process.pid,
+      state: coordinator.state.kind,
+      startedAt: new Date().toISOString(),
+      datasetDir,
+    };
+    this.folder.writeRecord(this.#record);
+  }
+
+  state(state: RunState): void {
+    if (this.#record === null) return;
+    this.#record = { ...this.#record, state: state.kind };
+    this.folder.writeRecord(this.#record);
+  }
+
+  step(step: GlobalStep): void {
+    this.folder.appendMetrics({ type: 'step', ...step });
+    for (const { layer, kept } of step.layers) {
+      const sums = this.keptByLayer.get(layer) ?? kept.map(() => 0);
+      kept.forEach((count, expert) => {
+        sums[expert] += count;
+      });
+      this.keptByLayer.set(layer, sums);
+    }
+    if (this.#coordinator !== null) this.view.step(step, this.#coordinator.status());
+  }
+
+  validation(report: ValidationReport): void {
+    this.lastValidation = report;
+    this.folder.appendMetrics({ type: 'validation', ...report });
+    this.view.validation(report);
+  }
+
+  checkpoint(report: CheckpointReport): void {
+    this.lastCheckpoint = report;
+    this.folder.appendMetrics({ type: 'checkpoint', ...report });
+    this.view.print(`checkpoint at step ${report.step}: ${report.directory}`);
+  }
+}

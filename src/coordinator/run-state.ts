@@ -1,0 +1,43 @@
+import type { TrainerError } from '../errors.js';
+
+/**
+ * The life of a run.
+ *
+ * ```
+ * waiting --(every node has a session)--> starting --(every worker is ready)--> running --> finished
+ *                                                                       running --> stopping --> finished
+ * any but finished --> failed
+ * ```
+ * `stopping`: a final checkpoint was asked for. `finished` and `failed` are final.
+ */
+export type RunState =
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'starting' }
+  | { readonly kind: 'running' }
+  | { readonly kind: 'stopping'; readonly reason: string }
+  | { readonly kind: 'finished'; readonly stoppedEarly: boolean }
+  | { readonly kind: 'failed'; readonly error: TrainerError };
+
+export type RunEvent =
+  | { readonly type: 'nodes-complete' }
+  | { readonly type: 'workers-ready' }
+  | { readonly type: 'stop'; readonly reason: string }
+  | { readonly type: 'all-finished'; readonly stoppedEarly: boolean }
+  | { readonly type: 'failure'; readonly error: TrainerError };
+
+/** The state after an event; an event that does not apply leaves the state as it is. */
+export function transition(state: RunState, event: RunEvent): RunState {
+  if (state.kind === 'finished' || state.kind === 'failed') return state;
+  switch (event.type) {
+    case 'nodes-complete':
+      return state.kind === 'waiting' ? { kind: 'starting' } : state;
+    case 'workers-ready':
+      return state.kind === 'starting' ? { kind: 'running' } : state;
+    case 'stop':
+      return state.kind === 'running' ? { kind: 'stopping', reason: event.reason } : state;
+    case 'all-finished':
+      return { kind: 'finished', stoppedEarly: event.stoppedEarly };
+    case 'failure':
+      return { kind: 'failed', error: event.error };
+  }
+}

@@ -1,0 +1,102 @@
+import path from 'node:path';
+import { openCheckpoint } from '../checkpoint/index.js';
+import { type Dataset, loadTokenizer } from '../data/index.js';
+import { generateText, openInference } from '../worker/inference.js';
+import { formatDuration, formatTable } from './format.js';
+import type { RunRecorder } from './run-recorder.js';
+
+const PROMPT_TOKENS = 12;
+const SAMPLE_TOKENS = 48;
+
+/** Prints what a person wants to know at the end of a run, and writes it to `summary.json`. */
+export async function summarize(
+  recorder: RunRecorder,
+  dataset: Dataset,
+  { samples }: { readonly samples: boolean },
+): Promise<void> {
+  const { folder, lastValidation, lastCheckpoint, keptByLayer } = recorder;
+  const show = (text: string) => process.stdout.write(`${text}\n`);
+  show(`\ndone in ${formatDuration(recorder.seconds)}`);
+  if (lastValidation !== null) {
+    show(
+      `\nvalidation at step ${lastValidation.step} (nats per token; unigram is the best a model without context can do)`,
+    );
+    show(validationTable(recorder, dataset));
+  }
+  if (keptByLayer.size > 0) show(`\nexpert load (share of the kept tokens)\n${loadTable(keptByLayer)}`);
+  const checkpoint = lastCheckpoint?.directory;
+  const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
+  if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
+  for (const { domain, prompt, text } of texts) show(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`);
+  folder.writeSummary({
+    validation: lastValidation,
+    checkpoint: checkpoint ?? null,
+    expertLoad: Object.fromEntries(keptByLayer),
+    samples: texts,
+    seconds: recorder.seconds,
+  });
+  const run = path.relative('.', folder.directory);
+  const domain = dataset.domains[0].name;
+  show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
+  show(
+    `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
+  );
+  show(`\nnext\n  npx locmoe logs --run ${run} --level info`);
+  if (checkpoint === undefined) return;
+  show(
+    `  npx locmoe generate --checkpoint ${path.relative('.', checkpoint)} --prompt "..." --domain ${domain}`,
+  );
+  show(`  npx locmoe eval --checkpoint ${path.relative('.', checkpoint)}`);
+  show(`  npx locmoe train --resume ${run} --set train.steps=...`);
+}
+
+function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): string {
+  const domains = lastValidation?.domains ?? [];
+  const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
+  const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
+  const row = (name: string, loss: number, unigram: number) => [
+    name,
+    loss.toFixed(3),
+    Math.exp(loss).toFixed(1),
+    unigram.toFixed(3),
+  ];
+  return formatTable([
+    ['domain', 'loss', 'perplexity', 'unigram'],
+    ...domains.map(({ domain, loss }) =>
+      row(domain, loss, dataset.domains.find(({ name }) => name === domain)?.validationEntropy ?? Number.NaN),
+    ),
+    row('all', total, dataset.validationEntropy),
+  ]);
+}
+
+function loadTable(keptByLayer: ReadonlyMap<number, readonly number[]>): string {
+  const rows = [...keptByLayer].map(([layer, kept]) => {
+    const total = kept.reduce((sum, count) => sum + count, 0);
+    return [`layer ${layer}`, ...kept.map((count) => `${((100 * count) / total).toFixed(1)} %`)];
+  });
+  return formatTable([['', ...rows[0].slice(1).map((_, expert) => `e${expert}`)], ...rows]);
+}
+
+async function sampleEachDomain(
+  checkpointDir: string,
+  dataset: Dataset,
+): Promise<{ domain: string; prompt: string; text: string }[]> {
+  const inference = openInference(openCheckpoint(checkpointDir));
+  const tokenizer = loadTokenizer(dataset.tokenizerFile);
+  return dataset.domains.map(({ name, validation }, domain) => {
+    const prompt = tokenizer.decode(validation.ids.subarray(0, PROMPT_TOKENS));
+    const text = generateText(inference, {
+      prompt,
+      domain,
+      maxTokens: SAMPLE_TOKENS,
+      temperature: 0.7,
+      topK: 20,
+      seed: 1,
+    });
+    return { domain: name, prompt, text };
+  });
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim();
+}

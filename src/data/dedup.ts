@@ -1,0 +1,57 @@
+import { normalise } from './text.js';
+
+/** Characters of normalised text that make two documents copies when they begin alike. */
+export const PREFIX_CHARS = 200;
+/** Length of the overlapping pieces that are compared, in normalised characters. */
+const SHINGLE_CHARS = 24;
+/** One shingle in this many is kept, chosen by its hash, so that copies at shifted positions keep the same ones. */
+const SHINGLE_SAMPLE = 8;
+/** A document is a near copy when more than this share of its shingles was seen before. */
+const MAX_SEEN_SHARE = 0.4;
+/** Below this many sampled shingles (about 90 characters) the share says too little. */
+const MIN_SHINGLES = 8;
+
+/** What two documents share when one is a copy of the other up to layout, punctuation or a change further on. */
+export function prefixOf(text: string): string {
+  return normalise(text).slice(0, PREFIX_CHARS);
+}
+
+/**
+ * A filter that is true for the first of several (near) copies and false for the later ones. Two tests:
+ * the normalised first 200 characters, which settles short texts; and sampled shingles (Broder's resemblance,
+ * estimated on hashes that are 0 modulo 8), which finds a long text that is repeated with other chunk borders.
+ */
+export function nearDuplicateFilter(): (text: string) => boolean {
+  const prefixes = new Set<string>();
+  const seen = new Set<number>();
+  return (text) => {
+    const normal = normalise(text);
+    const prefix = normal.slice(0, PREFIX_CHARS);
+    if (normal.length === 0 || prefixes.has(prefix)) return false;
+    const shingles = sampledShingles(normal);
+    let copies = 0;
+    for (const shingle of shingles) if (seen.has(shingle)) copies++;
+    if (shingles.size >= MIN_SHINGLES && copies > MAX_SEEN_SHARE * shingles.size) return false;
+    prefixes.add(prefix);
+    for (const shingle of shingles) seen.add(shingle);
+    return true;
+  };
+}
+
+/** Rolling polynomial hashes modulo 2^32 of all shingles, then those that are sampled. */
+function sampledShingles(text: string): Set<number> {
+  const BASE = 0x01000193;
+  let leading = 1;
+  for (let i = 0; i < SHINGLE_CHARS; i++) leading = Math.imul(leading, BASE);
+  const sampled = new Set<number>();
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) {
+    hash = (Math.imul(hash, BASE) + text.charCodeAt(i)) | 0;
+    if (i >= SHINGLE_CHARS) hash = (hash - Math.imul(leading, text.charCodeAt(i - SHINGLE_CHARS))) | 0;
+    if (i < SHINGLE_CHARS - 1) continue;
+    // The low bits of a polynomial hash depend on few characters, so mix before sampling.
+    const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
+    if ((mixed >>> 8) % SHINGLE_SAMPLE === 0) sampled.add(mixed);
+  }
+  return sampled;
+}

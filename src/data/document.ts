@@ -1,0 +1,12 @@
+/** A piece of training text: a chunk of a longer work, or a short text that stands alone. */
+export interface Document {
+  readonly text: string;
+  readonly domain: string;
+  /** Package and file the text comes from. */
+  readonly source: string;
+}
+
+/** The two parts of every domain; no document of one has a near copy in the other. */
+export type Split = 'train' | 'validation';
+
+export const SPLITS: readonly Split[] = ['train', 'validation'];

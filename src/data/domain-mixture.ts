@@ -1,0 +1,64 @@
+/** Divisible by 1 to 10 and by 100, so that equal weights and whole percentages are met exactly. */
+const PERIOD = 50_400;
+
+/** Which domain the g-th sequence of a run comes from, and how many sequences of that domain came before it. */
+export interface DomainMixture {
+  at(sequence: number): { readonly domain: number; readonly ordinal: number };
+}
+
+/**
+ * Spreads domains by weight as evenly as integers allow: in every prefix of the run each domain has its share to
+ * within about one sequence. The pattern repeats after 50,400 sequences, so any position is found directly.
+ * @param weights positive, one a domain, any scale
+ */
+export function domainMixture(weights: readonly number[]): DomainMixture {
+  const quotas = quotasOf(weights);
+  const counts = quotas.map(() => 0);
+  const domains = new Uint16Array(PERIOD);
+  const ordinals = new Uint32Array(PERIOD);
+  for (let slot = 0; slot < PERIOD; slot++) {
+    const domain = mostUrgent(quotas, counts, slot);
+    domains[slot] = domain;
+    ordinals[slot] = counts[domain]!++;
+  }
+  return {
+    at(sequence) {
+      const slot = sequence % PERIOD;
+      const domain = domains[slot]!;
+      const periods = Math.floor(sequence / PERIOD);
+      return { domain, ordinal: periods * quotas[domain]! + ordinals[slot]! };
+    },
+  };
+}
+
+/** Integers that sum to the period and follow the weights (largest remainders); no domain gets none. */
+function quotasOf(weights: readonly number[]): number[] {
+  const total = weights.reduce((a, b) => a + b, 0);
+  const exact = weights.map((weight) => (weight / total) * PERIOD);
+  const quotas = exact.map((quota) => Math.max(1, Math.floor(quota)));
+  const byRemainder = exact
+    .map((quota, domain) => ({ domain, remainder: quota - quotas[domain]! }))
+    .sort((a, b) => b.remainder - a.remainder || a.domain - b.domain);
+  let left = PERIOD - quotas.reduce((a, b) => a + b, 0);
+  for (let i = 0; left > 0; i++, left--) quotas[byRemainder[i]!.domain]!++;
+  // Tiny weights were rounded up to 1; the largest quota pays for them.
+  quotas[quotas.indexOf(Math.max(...quotas))]! += left;
+  return quotas;
+}
+
+/** Of the domains that are owed a slot, the one whose next slot falls due first (Tijdeman's rule for the chairman assignment problem). */
+function mostUrgent(quotas: readonly number[], counts: readonly number[], slot: number): number {
+  const slack = quotas.length > 1 ? 1 / (2 * quotas.length - 2) : 0;
+  let best = -1;
+  let bestDue = Number.POSITIVE_INFINITY;
+  for (let domain = 0; domain < quotas.length; domain++) {
+    const share = quotas[domain]! / PERIOD;
+    if (share * (slot + 1) - counts[domain]! < slack - 1e-9) continue;
+    const due = (counts[domain]! + 1 - slack) / share;
+    if (due < bestDue) {
+      best = domain;
+      bestDue = due;
+    }
+  }
+  return best;
+}

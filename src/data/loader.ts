@@ -1,0 +1,140 @@
+import { TrainerError } from '../errors.js';
+import type { Batch, ValidationBatch } from './batch.js';
+import type { Dataset, TokenSplit } from './dataset.js';
+import type { Split } from './document.js';
+import { domainMixture } from './domain-mixture.js';
+import { seededPermutation } from './shuffle.js';
+
+export interface LoaderOptions {
+  readonly dataset: Dataset;
+  /** Sampling weight of each domain of the dataset; equal if undefined. */
+  readonly weights: readonly number[] | undefined;
+  readonly seed: number;
+  /** Sequences a step over all ranks. */
+  readonly globalBatch: number;
+  readonly seqLen: number;
+  readonly rank: number;
+  readonly worldSize: number;
+}
+
+/**
+ * Batches as pure functions: nothing is consumed, so a resumed run asks for its step and gets what it would have got.
+ * The global batch does not depend on the number of ranks; rank r holds its sequences r*B/W to (r+1)*B/W.
+ */
+export interface Loader {
+  /** This rank's share of the training batch of a step, counted from 0. */
+  batchForStep(step: number): Batch;
+  /**
+   * The same validation at every call: of each domain up to `numSequences` windows, evenly spread over its validation
+   * text. Batches have the size of training batches; the last one is filled up (see ValidationBatch).
+   */
+  validationBatches(numSequences: number): ValidationBatch[];
+}
+
+interface Window {
+  readonly domain: number;
+  readonly index: number;
+}
+
+/**
+ * A window is seqLen + 1 tokens, one window every seqLen tokens, so that every token but the first is predicted once.
+ * Within a domain the windows of each epoch come in a seeded order, each exactly once.
+ * @throws TrainerError `BAD_CONFIG` if the batch cannot be split evenly, the weights do not fit the domains, or a domain
+ * is shorter than a window
+ */
+export function createLoader(options: LoaderOptions): Loader {
+  const { dataset, seqLen, globalBatch, worldSize, rank } = options;
+  checkLoader(options);
+  const local = globalBatch / worldSize;
+  const weights = options.weights ?? dataset.domains.map(() => 1);
+  const windowAt = trainingWindows(options, weights);
+  return {
+    batchForStep(step) {
+      const first = step * globalBatch + rank * local;
+      const windows = Array.from({ length: local }, (_, i) => windowAt(first + i));
+      return fillBatch(dataset, 'train', windows, seqLen);
+    },
+    validationBatches(numSequences) {
+      const windows = validationWindows(dataset, seqLen, numSequences);
+      const numBatches = Math.ceil(windows.length / globalBatch);
+      return Array.from({ length: numBatches }, (_, k) => {
+        const first = k * globalBatch + rank * local;
+        const slots = Array.from({ length: local }, (_, i) => first + i);
+        const batch = fillBatch(
+          dataset,
+          'validation',
+          slots.map((slot) => windows[Math.min(slot, windows.length - 1)]!),
+          seqLen,
+        );
+        return { ...batch, valid: Uint8Array.from(slots, (slot) => (slot < windows.length ? 1 : 0)) };
+      });
+    },
+  };
+}
+
+/** The window of the g-th sequence of the run. Keeps the order of one epoch a domain, which a later call may replace. */
+function trainingWindows(
+  { dataset, seed, seqLen }: LoaderOptions,
+  weights: readonly number[],
+): (sequence: number) => Window {
+  const mixture = domainMixture(weights);
+  const epochs: { epoch: number; order: Uint32Array }[] = dataset.domains.map(() => ({
+    epoch: -1,
+    order: new Uint32Array(0),
+  }));
+  return (sequence) => {
+    const { domain, ordinal } = mixture.at(sequence);
+    const { name, train } = dataset.domains[domain]!;
+    const numWindows = windowsIn(train, seqLen);
+    const epoch = Math.floor(ordinal / numWindows);
+    if (epochs[domain]!.epoch !== epoch)
+      epochs[domain] = { epoch, order: seededPermutation(numWindows, `${seed}/${name}/${epoch}`) };
+    return { domain, index: epochs[domain]!.order[ordinal % numWindows]! };
+  };
+}
+
+function validationWindows(dataset: Dataset, seqLen: number, numSequences: number): Window[] {
+  return dataset.domains.flatMap(({ validation }, domain) => {
+    const numWindows = windowsIn(validation, seqLen);
+    const taken = Math.min(numSequences, numWindows);
+    return Array.from({ length: taken }, (_, i) => ({ domain, index: Math.floor((i * numWindows) / taken) }));
+  });
+}
+
+/** Windows of seqLen + 1 tokens, one every seqLen tokens, that fit into a split. */
+export function windowsIn(split: TokenSplit, seqLen: number): number {
+  return Math.max(0, Math.floor((split.ids.length - 1) / seqLen));
+}
+
+function fillBatch(dataset: Dataset, split: Split, windows: readonly Window[], seqLen: number): Batch {
+  const tokenIds = new Int32Array(windows.length * seqLen);
+  const targets = new Int32Array(windows.length * seqLen);
+  windows.forEach(({ domain, index }, row) => {
+    const { ids } = dataset.domains[domain]![split];
+    const first = index * seqLen;
+    tokenIds.set(ids.subarray(first, first + seqLen), row * seqLen);
+    targets.set(ids.subarray(first + 1, first + seqLen + 1), row * seqLen);
+  });
+  const domains = Int32Array.from(windows, ({ domain }) => domain);
+  return { numSequences: windows.length, seqLen, tokenIds, targets, domains };
+}
+
+function checkLoader({ dataset, weights, globalBatch, worldSize, seqLen }: LoaderOptions): void {
+  if (globalBatch % worldSize !== 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `train.globalBatch: ${globalBatch} sequences cannot be split evenly over ${worldSize} workers; use a multiple of ${worldSize}`,
+    );
+  if (weights && (weights.length !== dataset.domains.length || weights.some((weight) => !(weight > 0))))
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `data.weights: ${weights.length} weights for ${dataset.domains.length} domains; give one positive weight a domain`,
+    );
+  for (const domain of dataset.domains)
+    for (const split of ['train', 'validation'] as const)
+      if (windowsIn(domain[split], seqLen) === 0)
+        throw new TrainerError(
+          'BAD_CONFIG',
+          `model.seqLen: domain ${domain.name} has ${domain[split].ids.length} ${split} tokens, fewer than one window of ${seqLen + 1}; shorten model.seqLen or raise data.maxBytesPerDomain${split === 'validation' ? ' or data.validationShare' : ''}`,
+        );
+}

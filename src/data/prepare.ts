@@ -1,0 +1,181 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from '../errors.js';
+import { tokenizerJson, trainBpe } from './bpe-trainer.js';
+import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
+import {
+  type Dataset,
+  type DatasetIndex,
+  documentFile,
+  encodeTokens,
+  FORMAT_VERSION,
+  INDEX_FILE,
+  openDataset,
+  TOKENIZER_FILE,
+  tokenFile,
+} from './dataset.js';
+import { type Document, SPLITS, type Split } from './document.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+
+export interface PrepareOptions {
+  /** Prepared datasets are kept here, each in a folder named after its key. */
+  readonly dataDir: string;
+  readonly corpusDir: string;
+  /** Their order gives the domain ids. */
+  readonly domains: readonly string[];
+  readonly maxBytesPerDomain: number;
+  readonly validationShare: number;
+  readonly vocabSize: number;
+  readonly log: (line: string) => void;
+}
+
+/** Left by a preparation that was killed; none takes this long. */
+const ABANDONED_MS = 3_600_000;
+
+/**
+ * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is trained on
+ * the training text of the given domains. The first call keeps the thread busy for several seconds.
+ *
+ * A dataset is written beside its final place and renamed, so it is there whole or not at all; of several processes
+ * that prepare the same one, the first to finish wins and the others use its result.
+ * @throws TrainerError `BAD_INPUT` if a source is missing, a domain is unknown or repeated, the text is too small for
+ * the vocabulary, or the prepared dataset is damaged
+ */
+export function prepareDataset(options: PrepareOptions): Dataset {
+  const { dataDir, domains, log } = options;
+  if (new Set(domains).size !== domains.length)
+    throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
+  const key = keyOf(options);
+  const dir = path.join(dataDir, key.slice(0, 16));
+  if (existsSync(dir)) return openDataset(dir);
+  mkdirSync(dataDir, { recursive: true });
+  removeAbandoned(dataDir);
+  const started = performance.now();
+  log(`data: preparing ${domains.join(', ')} (once for this configuration)`);
+  const work = `${dir}.tmp-${randomUUID()}`;
+  mkdirSync(work);
+  try {
+    writeDataset(work, key, options);
+    publish(work, dir);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  const dataset = openDataset(dir);
+  log(`data: ${summary(dataset)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  return dataset;
+}
+
+function keyOf({
+  corpusDir,
+  domains,
+  maxBytesPerDomain,
+  validationShare,
+  vocabSize,
+}: PrepareOptions): string {
+  const decisive = {
+    FORMAT_VERSION,
+    corpus: corpusLockSha256(corpusDir),
+    domains,
+    maxBytesPerDomain,
+    validationShare,
+    vocabSize,
+  };
+  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex');
+}
+
+function writeDataset(dir: string, key: string, options: PrepareOptions): void {
+  const files: DatasetIndex['files'] = {};
+  const write = (file: string, bytes: Buffer): void => {
+    writeFileSync(path.join(dir, file), bytes, { flush: true });
+    files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  };
+  const { domains, corpusDir, maxBytesPerDomain, validationShare, vocabSize } = options;
+  const documents = domains.map((domain) =>
+    extractDomain(domain, { corpusDir, maxBytes: maxBytesPerDomain, validationShare }),
+  );
+  const trainingTexts = documents.flatMap(({ train }) => train.map(({ text }) => text));
+  write(TOKENIZER_FILE, Buffer.from(tokenizerJson(trainBpe(trainingTexts, vocabSize))));
+  const tokenizer = loadTokenizer(path.join(dir, TOKENIZER_FILE));
+  const all = new Float64Array(vocabSize);
+  const entries = domains.map((name, i) => {
+    const { frequencies, ...entry } = writeDomain(name, documents[i]!, tokenizer, write);
+    for (let id = 0; id < vocabSize; id++) all[id]! += frequencies[id]!;
+    return { name, ...entry };
+  });
+  const index: DatasetIndex = {
+    formatVersion: FORMAT_VERSION,
+    key,
+    vocabSize,
+    endOfText: tokenizer.endOfText,
+    domains: entries,
+    validationEntropy: entropyOf(all),
+    files,
+  };
+  writeFileSync(path.join(dir, INDEX_FILE), JSON.stringify(index, null, 2), { flush: true });
+}
+
+type DomainEntry = Omit<DatasetIndex['domains'][number], 'name'>;
+
+/** Writes text and tokens of a domain; also returns how often each token occurs in the validation part. */
+function writeDomain(
+  name: string,
+  documents: DomainDocuments,
+  tokenizer: Tokenizer,
+  write: (file: string, bytes: Buffer) => void,
+): DomainEntry & { frequencies: Float64Array } {
+  const frequencies = new Float64Array(tokenizer.vocabSize);
+  const splitEntry = (split: Split): DomainEntry[Split] => {
+    const ids = documents[split].map(({ text }) => withEnd(tokenizer.encode(text), tokenizer.endOfText));
+    write(documentFile(name, split), jsonLines(documents[split]));
+    write(tokenFile(name, split), encodeTokens(ids, tokenizer.vocabSize));
+    if (split === 'validation') for (const part of ids) for (const id of part) frequencies[id]!++;
+    return {
+      documents: documents[split].length,
+      bytes: documents[split].reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+      tokens: ids.reduce((sum, part) => sum + part.length, 0),
+    };
+  };
+  const [train, validation] = SPLITS.map(splitEntry);
+  return { train: train!, validation: validation!, validationEntropy: entropyOf(frequencies), frequencies };
+}
+
+function withEnd(ids: Uint32Array, endOfText: number): Uint32Array {
+  const ended = new Uint32Array(ids.length + 1);
+  ended.set(ids);
+  ended[ids.length] = endOfText;
+  return ended;
+}
+
+function jsonLines(documents: readonly Document[]): Buffer {
+  return Buffer.from(documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
+}
+
+/** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */
+export function entropyOf(frequencies: Float64Array): number {
+  const total = frequencies.reduce((a, b) => a + b, 0);
+  return frequencies.reduce((sum, n) => (n > 0 ? sum - (n / total) * Math.log(n / total) : sum), 0);
+}
+
+function publish(work: string, dir: string): void {
+  try {
+    renameSync(work, dir);
+  } catch (error) {
+    // Renaming onto a folder that is not empty fails: another process was faster, with the same contents.
+    if (!existsSync(path.join(dir, INDEX_FILE))) throw error;
+  }
+}
+
+function removeAbandoned(dataDir: string): void {
+  for (const name of readdirSync(dataDir)) {
+    const folder = path.join(dataDir, name);
+    if (!/^[0-9a-f]{16}\.tmp-/.test(name)) continue;
+    const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
+    if (Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function summary({ domains }: Dataset): string {
+  const parts = domains.map(({ name, train }) => `${name} ${(train.ids.length / 1000).toFixed(0)}k`);
+  return `tokens for training: ${parts.join(', ')}`;
+}

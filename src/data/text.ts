@@ -1,0 +1,63 @@
+const CHUNK_MIN_BYTES = 2000;
+const CHUNK_MAX_BYTES = 4000;
+/** A longer text never leaves a last chunk smaller than this. */
+const CHUNK_TAIL_BYTES = 1000;
+
+/** Best places to cut first; within a class the last one that fits is taken. The separator stays with the first part. */
+const CUTS: readonly (readonly string[])[] = [
+  ['\n\n'],
+  ['\n'],
+  ['. ', '? ', '! ', '。', '！', '？', '；'],
+  [' '],
+];
+
+/** Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a row. */
+export function cleanText(text: string): string {
+  return (
+    text
+      .replace(/\r\n?/g, '\n')
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
+      .replace(/[\u0000-\u0008\u000b-\u001f\u007f\ufeff\ufffd]/g, '')
+      .replace(/[^\S\n]+$/gm, '')
+      .replace(/\n{3,}/g, '\n\n')
+      .replace(/^\n+/, '')
+      .trimEnd()
+  );
+}
+
+/**
+ * Cuts a text into chunks of 2,000 to 4,000 bytes of UTF-8 at the end of a paragraph, else a line, else a sentence,
+ * else a word. A text of at most 4,000 bytes is one chunk. Concatenated, the chunks differ from the text in white space only.
+ */
+export function chunkText(text: string): string[] {
+  const bytes = Buffer.from(text);
+  const chunks: string[] = [];
+  let begin = 0;
+  while (bytes.length - begin > CHUNK_MAX_BYTES) {
+    const latest = Math.min(begin + CHUNK_MAX_BYTES, bytes.length - CHUNK_TAIL_BYTES);
+    const end = cutBetween(bytes, begin + CHUNK_MIN_BYTES, latest);
+    chunks.push(bytes.toString('utf8', begin, end));
+    begin = end;
+  }
+  chunks.push(bytes.toString('utf8', begin));
+  return chunks.map(cleanText).filter((chunk) => chunk.length > 0);
+}
+
+function cutBetween(bytes: Buffer, earliest: number, latest: number): number {
+  for (const separators of CUTS) {
+    const ends = separators.map((separator) => {
+      const length = Buffer.byteLength(separator);
+      return bytes.lastIndexOf(separator, latest - length) + length;
+    });
+    const end = Math.max(...ends);
+    if (end >= earliest) return end;
+  }
+  let end = latest;
+  while ((bytes[end]! & 0xc0) === 0x80) end--;
+  return end;
+}
+
+/** Lower-case letters, digits and ideographs only, so that copies that differ in layout or punctuation compare equal. */
+export function normalise(text: string): string {
+  return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
+}

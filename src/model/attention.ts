@@ -1,0 +1,22 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { matrix, matrixSpec, residualStd } from './matrix.js';
+import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
+import type { ParameterSource, ParameterSpec } from './parameters.js';
+
+export function attentionSpecs(prefix: string, dModel: number, numLayers: number): ParameterSpec[] {
+  return [
+    matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel]),
+    matrixSpec(`${prefix}.out`, [dModel, dModel], residualStd(numLayers)),
+  ];
+}
+
+/** Causal multi-head self-attention with its input and output projections: [T, d] -> [T, d]. */
+export function attention(
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+  shape: AttentionShape,
+): tf.Tensor2D {
+  const qkvTC: tf.Tensor2D = tf.matMul(xTD, matrix(parameters, `${prefix}.qkv`));
+  return tf.matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.out`));
+}

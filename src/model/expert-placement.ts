@@ -1,0 +1,44 @@
+import { TrainerError } from '../errors.js';
+
+// n experts, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W). n < W: rank r holds a replica of expert
+// r mod n, and rank s sends to the replica of its own block of n ranks.
+
+/**
+ * Experts that `rank` holds, ascending global ids.
+ *
+ * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
+ */
+export function expertsOfRank(numExperts: number, worldSize: number, rank: number): number[] {
+  checkEven(numExperts, worldSize);
+  if (numExperts < worldSize) return [rank % numExperts];
+  const perRank = numExperts / worldSize;
+  return Array.from({ length: perRank }, (_, i) => rank * perRank + i);
+}
+
+/**
+ * The rank to which `source` sends the tokens of `expert`; for one source it does not fall as the expert's id
+ * rises, so rows sorted by expert are sorted by destination too.
+ *
+ * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
+ */
+export function rankOfExpert(numExperts: number, worldSize: number, source: number, expert: number): number {
+  checkEven(numExperts, worldSize);
+  if (numExperts < worldSize) return Math.floor(source / numExperts) * numExperts + expert;
+  return Math.floor((expert * worldSize) / numExperts);
+}
+
+/** Ranks that hold the same experts as `rank`, itself included, ascending; their expert gradients are to be added. */
+export function replicasOfRank(numExperts: number, worldSize: number, rank: number): number[] {
+  checkEven(numExperts, worldSize);
+  if (numExperts >= worldSize) return [rank];
+  return Array.from({ length: worldSize / numExperts }, (_, i) => i * numExperts + (rank % numExperts));
+}
+
+function checkEven(numExperts: number, worldSize: number): void {
+  const [large, small] = numExperts >= worldSize ? [numExperts, worldSize] : [worldSize, numExperts];
+  if (large % small !== 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `moe.numExperts ${numExperts} cannot be spread evenly over ${worldSize} ranks: one must be a multiple of the other`,
+    );
+}

@@ -1,0 +1,26 @@
+import type * as tf from '@tensorflow/tfjs-node';
+import { INIT_STD, matrix, matrixSpec, residualStd } from './matrix.js';
+import { feedForward as feedForwardOp } from './ops/feed-forward.js';
+import type { ParameterSource, ParameterSpec } from './parameters.js';
+
+export interface FeedForwardSize {
+  readonly dModel: number;
+  readonly dFeedForward: number;
+  readonly numLayers: number;
+}
+
+export function feedForwardSpecs(
+  prefix: string,
+  { dModel, dFeedForward, numLayers }: FeedForwardSize,
+  placement: ParameterSpec['placement'] = 'shared',
+): ParameterSpec[] {
+  return [
+    matrixSpec(`${prefix}.w_in`, [dModel, dFeedForward], INIT_STD, placement),
+    matrixSpec(`${prefix}.w_out`, [dFeedForward, dModel], residualStd(numLayers), placement),
+  ];
+}
+
+/** W_out GELU(W_in x) by the matrices named `prefix`: [T, d] -> [T, d]. */
+export function feedForward(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
+  return feedForwardOp(xTD, matrix(parameters, `${prefix}.w_in`), matrix(parameters, `${prefix}.w_out`));
+}

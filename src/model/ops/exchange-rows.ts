@@ -1,0 +1,82 @@
+import * as tf from '@tensorflow/tfjs-node';
+import type { Transport } from '../../collectives/transport.js';
+import { fusedOp } from './fused-op.js';
+
+// Shapes: N rows sent, R rows received, d hidden size.
+
+/** An all-to-all of bytes: for each peer the pieces to send, and the pieces to scatter what arrives into. */
+export type Exchange = (
+  transport: Transport,
+  options: {
+    readonly sends: readonly (readonly Uint8Array[])[];
+    readonly receives: readonly (readonly Uint8Array[])[];
+    readonly purpose: string;
+    readonly layer?: number;
+  },
+) => void;
+
+/** Consecutive rows [begin, begin + count) of a tensor. */
+export interface RowRange {
+  readonly begin: number;
+  readonly count: number;
+}
+
+/** Which rows of a tensor belong to which rank: for each rank, in order, the ranges it sends or receives. */
+export interface RowLayout {
+  readonly numRows: number;
+  readonly rangesOfRank: readonly (readonly RowRange[])[];
+}
+
+export interface ExchangeRowsOptions {
+  readonly exchange: Exchange;
+  readonly transport: Transport;
+  readonly from: RowLayout;
+  readonly to: RowLayout;
+  /** Names the exchange of the forward and that of the backward in errors and statistics. */
+  readonly purpose: { readonly forward: string; readonly backward: string };
+  readonly layer: number;
+}
+
+/**
+ * Moves rows between ranks (all-to-all-v, no padding); the gradient makes the reverse exchange. Every rank of the
+ * world must take part, also with no rows, in the forward and in the backward.
+ *
+ * @param rowsND [N, d], laid out by `from`
+ * @returns [R, d], laid out by `to`
+ */
+export function exchangeRows(rowsND: tf.Tensor2D, options: ExchangeRowsOptions): tf.Tensor2D {
+  const { from, to, purpose } = options;
+  return fusedOp([rowsND], () => ({
+    value: move(rowsND, from, to, purpose.forward, options),
+    saved: [],
+    backward: (dyRD) => [move(dyRD, to, from, purpose.backward, options)],
+  }));
+}
+
+function move(
+  rows: tf.Tensor,
+  from: RowLayout,
+  to: RowLayout,
+  purpose: string,
+  { exchange, transport, layer }: ExchangeRowsOptions,
+): tf.Tensor2D {
+  const width = rows.shape[1]!;
+  const received = new Float32Array(to.numRows * width);
+  // No copy: TensorFlow's own memory, read before this function returns.
+  const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
+  const sends = piecesOf(sent, from, width);
+  exchange(transport, { sends, receives: piecesOf(received, to, width), purpose, layer });
+  return tf.tensor2d(received, [to.numRows, width]);
+}
+
+function piecesOf(rows: Float32Array, layout: RowLayout, width: number): Uint8Array[][] {
+  const rowBytes = width * Float32Array.BYTES_PER_ELEMENT;
+  return layout.rangesOfRank.map((ranges) =>
+    ranges
+      .filter(({ count }) => count > 0)
+      .map(
+        ({ begin, count }) =>
+          new Uint8Array(rows.buffer, rows.byteOffset + begin * rowBytes, count * rowBytes),
+      ),
+  );
+}

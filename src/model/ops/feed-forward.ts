@@ -1,0 +1,33 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { fusedOp } from './fused-op.js';
+import { geluBackward, geluForward } from './gelu.js';
+
+// Shapes: T rows, d hidden size, F hidden size of the feed-forward network.
+
+/**
+ * W_out GELU(W_in x), without biases so that a dense network can be copied into experts.
+ *
+ * @param xTD [T, d]
+ * @param wInDF [d, F]
+ * @param wOutFD [F, d]
+ * @returns [T, d]
+ */
+export function feedForward(xTD: tf.Tensor2D, wInDF: tf.Tensor2D, wOutFD: tf.Tensor2D): tf.Tensor2D {
+  return fusedOp([xTD, wInDF, wOutFD], () => {
+    const beforeTF = tf.matMul(xTD, wInDF);
+    const { y: hiddenTF, gate: gateTF } = geluForward(beforeTF);
+    return {
+      value: tf.matMul(hiddenTF, wOutFD),
+      saved: [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF],
+      backward,
+    };
+  });
+}
+
+function backward(dyTD: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
+  const [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF] = saved;
+  const dBeforeTF = geluBackward(tf.matMul(dyTD, wOutFD, false, true), beforeTF, gateTF);
+  // The product with the narrow matrix on the transposed side is faster, and transposing its result costs little.
+  const dwOutFD = tf.transpose(tf.matMul(dyTD, hiddenTF, true));
+  return [tf.matMul(dBeforeTF, wInDF, false, true), tf.matMul(xTD, dBeforeTF, true), dwOutFD];
+}

@@ -1,0 +1,23 @@
+import * as tf from '@tensorflow/tfjs-node';
+
+export interface FusedForward {
+  readonly value: tf.Tensor;
+  /** Kept for `backward` while a gradient is being recorded; nothing is kept otherwise. */
+  readonly saved: readonly tf.Tensor[];
+  /** Gradients of the inputs, in their order, from the gradient of the value and the saved tensors. */
+  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
+}
+
+/**
+ * One differentiable operation whose forward and backward are written by hand. The forward's intermediates are
+ * freed at its end unless saved, the backward's at its end; autograd would keep both until the end of the step.
+ */
+export function fusedOp<T extends tf.Tensor>(inputs: readonly tf.Tensor[], forward: () => FusedForward): T {
+  const op = tf.customGrad((...args) => {
+    const { value, saved, backward } = forward();
+    const save = args[inputs.length] as (tensors: tf.Tensor[]) => void;
+    save([...saved]);
+    return { value, gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => tf.tidy(() => backward(dy, kept)) };
+  });
+  return op(...inputs) as T;
+}

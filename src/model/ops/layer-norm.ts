@@ -1,0 +1,37 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { fusedOp } from './fused-op.js';
+
+// Shapes: T rows, d hidden size.
+
+const EPSILON = 1e-5;
+
+/**
+ * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside the
+ * root as in PyTorch.
+ *
+ * @param xTD [T, d]
+ * @param gainD [d]
+ * @param biasD [d]
+ * @returns [T, d]
+ */
+export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor2D {
+  return fusedOp([xTD, gainD, biasD], () => {
+    const centredTD = tf.sub(xTD, tf.mean(xTD, -1, true));
+    const inverseStdT1 = tf.rsqrt(tf.add(tf.mean(tf.square(centredTD), -1, true), EPSILON));
+    const normalTD = tf.mul(centredTD, inverseStdT1);
+    return {
+      value: tf.add(tf.mul(normalTD, gainD), biasD),
+      saved: [normalTD, inverseStdT1, gainD],
+      backward,
+    };
+  });
+}
+
+/** dx = (g - mean(g) - n mean(g n)) / std, with g = dy gain and n the normalised input. */
+function backward(dyTD: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
+  const [normalTD, inverseStdT1, gainD] = saved;
+  const gTD = tf.mul(dyTD, gainD);
+  const alongTD = tf.mul(normalTD, tf.mean(tf.mul(gTD, normalTD), -1, true));
+  const dxTD = tf.mul(tf.sub(tf.sub(gTD, tf.mean(gTD, -1, true)), alongTD), inverseStdT1);
+  return [dxTD, tf.sum(tf.mul(dyTD, normalTD), 0), tf.sum(dyTD, 0)];
+}

@@ -1,0 +1,200 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { allGather } from '../collectives/all-gather.js';
+import { allToAll } from '../collectives/all-to-all.js';
+import { hierarchicalAllToAll } from '../collectives/hierarchical-all-to-all.js';
+import type { Transport } from '../collectives/transport.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Batch } from '../data/batch.js';
+import { TrainerError } from '../errors.js';
+import { createRouter, expertsOfDomain } from '../routing/index.js';
+import type { FeedForwardSize } from './feed-forward.js';
+import { norm, normSpecs } from './layer-norm.js';
+import { INIT_STD, matrix, matrixSpec } from './matrix.js';
+import { type LayerStatistics, MoeLayer } from './moe-layer.js';
+import { embedding } from './ops/embedding.js';
+import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
+import { type ParameterSpec, ParameterStore } from './parameters.js';
+import { queryLayer, queryLayerSpecs } from './query-layer.js';
+import { attentionHalf, attentionHalfSpecs, denseBlock, denseBlockSpecs } from './transformer-block.js';
+
+// Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
+
+/** What one forward pass over this rank's batch gives. Tensors live in the caller's tidy. */
+export interface LossOutput {
+  /** Mean cross-entropy over this rank's tokens, in nats. */
+  readonly crossEntropy: tf.Scalar;
+  /** Sum over the sparse layers of the auxiliary losses, already weighted; its mean over ranks is the global loss. */
+  readonly auxiliaryLoss: tf.Scalar;
+  /** Mean cross-entropy of each sequence, length B. */
+  readonly sequenceLosses: Float64Array;
+  /** One entry for each sparse layer, from the bottom. */
+  readonly layers: readonly LayerStatistics[];
+}
+
+type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
+
+interface HiddenOutput {
+  readonly hiddenTD: tf.Tensor2D;
+  readonly auxiliaryLosses: readonly tf.Scalar[];
+  readonly layers: readonly LayerStatistics[];
+}
+
+/**
+ * One rank's share of a PanGu-Sigma style language model (arXiv 2303.10845): dense layers, sparse layers, the
+ * query layer, a final layer norm and the softmax tied to the token embedding.
+ *
+ * `loss` and `logits` make collective calls: every rank of the world calls them alike.
+ */
+export class PanguSigma {
+  readonly parameters: ParameterStore;
+  readonly #config: RunConfig;
+  readonly #sparseLayers: readonly MoeLayer[];
+
+  /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
+  constructor(config: RunConfig, transport: Transport) {
+    const { model, seed } = config;
+    if (model.dModel % model.numHeads !== 0)
+      throw new TrainerError(
+        'BAD_CONFIG',
+        `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
+      );
+    this.#config = config;
+    this.#sparseLayers = sparseLayers(config, transport);
+    this.parameters = new ParameterStore(modelSpecs(config, this.#sparseLayers), seed);
+  }
+
+  get parameterSpecs(): readonly ParameterSpec[] {
+    return [...this.parameters.shared.ranges, ...this.parameters.expert.ranges];
+  }
+
+  loss(batch: Batch, { training }: { readonly training: boolean }): LossOutput {
+    const { hiddenTD, auxiliaryLosses, layers } = this.#hidden(batch, training);
+    const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);
+    return {
+      crossEntropy: tf.mean(lossT),
+      auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
+      sequenceLosses: meansOf(lossT.dataSync<'float32'>(), batch.seqLen),
+      layers,
+    };
+  }
+
+  /**
+   * Logits (length V) of the token after `tokenIds`, a sequence of `domain` no longer than model.seqLen.
+   *
+   * @throws TrainerError `BAD_INPUT` if the sequence is empty or too long
+   */
+  logits(tokenIds: Int32Array, domain: number): Float32Array {
+    const seqLen = tokenIds.length;
+    if (seqLen === 0 || seqLen > this.#config.model.seqLen)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `a sequence of ${seqLen} tokens: give 1 to ${this.#config.model.seqLen} (model.seqLen)`,
+      );
+    return tf.tidy(() => {
+      const tokens = { numSequences: 1, seqLen, tokenIds, domains: Int32Array.of(domain) };
+      const last = tf.slice(this.#hidden(tokens, false).hiddenTD, seqLen - 1, 1);
+      const logits = tf.matMul(last, matrix(this.parameters, 'embed.tokens'), false, true);
+      return logits.dataSync<'float32'>().slice();
+    });
+  }
+
+  dispose(): void {
+    this.parameters.dispose();
+  }
+
+  /** The hidden state after the final layer norm. */
+  #hidden(batch: Tokens, training: boolean): HiddenOutput {
+    const { model } = this.#config;
+    const { parameters } = this;
+    const shape = { numSequences: batch.numSequences, seqLen: batch.seqLen, numHeads: model.numHeads };
+    const auxiliaryLosses: tf.Scalar[] = [];
+    const layers: LayerStatistics[] = [];
+
+    let xTD = embedding(
+      matrix(parameters, 'embed.tokens'),
+      matrix(parameters, 'embed.positions'),
+      batch.tokenIds,
+      batch.seqLen,
+    );
+    for (let layer = 0; layer < model.numDenseLayers; layer++)
+      xTD = denseBlock(parameters, `layers.${layer}`, xTD, shape);
+    const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), training };
+    this.#sparseLayers.forEach((moe, i) => {
+      const prefix = `layers.${model.numDenseLayers + i}`;
+      xTD = attentionHalf(parameters, prefix, xTD, shape);
+      const output = moe.forward(parameters, { ...tokens, xTD: norm(parameters, `${prefix}.ln_ffn`, xTD) });
+      xTD = tf.add(xTD, output.yTD);
+      layers.push(output.statistics);
+      if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
+    });
+    if (model.queryLayer) xTD = queryLayer(parameters, 'query', xTD, shape);
+    return { hiddenTD: norm(parameters, 'ln_final', xTD), auxiliaryLosses, layers };
+  }
+}
+
+function sizeOf({ model }: RunConfig): FeedForwardSize {
+  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
+  return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
+}
+
+function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
+  const { model, moe, data, cluster, seed } = config;
+  const context = {
+    moe,
+    dModel: model.dModel,
+    vocabSize: model.vocabSize,
+    expertsOfDomain: expertsOfDomain(data.domains.length, moe),
+    topology: transport.topology,
+    transport,
+    seed,
+  };
+  return Array.from({ length: model.numSparseLayers }, (_, i) => {
+    const layer = model.numDenseLayers + i;
+    return new MoeLayer({
+      layer,
+      numExperts: moe.numExperts,
+      size: sizeOf(config),
+      router: createRouter({ ...context, layer }),
+      transport,
+      exchange: cluster.exchange === 'hierarchical' ? hierarchicalAllToAll : allToAll,
+      allGather,
+    });
+  });
+}
+
+function modelSpecs(config: RunConfig, moeLayers: readonly MoeLayer[]): ParameterSpec[] {
+  const { model } = config;
+  const size = sizeOf(config);
+  return [
+    matrixSpec('embed.tokens', [model.vocabSize, model.dModel]),
+    {
+      name: 'embed.positions',
+      shape: [model.seqLen, model.dModel],
+      init: { kind: 'normal', std: INIT_STD },
+      placement: 'shared',
+      decay: false,
+    },
+    ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
+    ...moeLayers.flatMap((moe, i) => [
+      ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
+      ...moe.parameterSpecs,
+    ]),
+    ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
+    ...normSpecs('ln_final', model.dModel),
+  ];
+}
+
+function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array {
+  const domainsT = new Int32Array(numSequences * seqLen);
+  domains.forEach((domain, i) => {
+    domainsT.fill(domain, i * seqLen, (i + 1) * seqLen);
+  });
+  return domainsT;
+}
+
+function meansOf(lossT: Float32Array, seqLen: number): Float64Array {
+  return Float64Array.from({ length: lossT.length / seqLen }, (_, i) => {
+    const sum = lossT.subarray(i * seqLen, (i + 1) * seqLen).reduce((total, loss) => total + loss, 0);
+    return sum / seqLen;
+  });
+}

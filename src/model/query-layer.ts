@@ -1,0 +1,61 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
+import { norm, normSpecs } from './layer-norm.js';
+import { INIT_STD, matrix, matrixSpec, residualStd } from './matrix.js';
+import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
+import type { ParameterSource, ParameterSpec } from './parameters.js';
+import { feedForwardHalf } from './transformer-block.js';
+
+// Shapes: B sequences, S positions, T = B S tokens, d hidden size.
+
+export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: number): ParameterSpec[] {
+  const { dModel, numLayers } = size;
+  return [
+    {
+      name: `${prefix}.positions`,
+      shape: [seqLen, dModel],
+      init: { kind: 'normal', std: INIT_STD },
+      placement: 'shared',
+      decay: false,
+    },
+    ...normSpecs(`${prefix}.ln_attn`, dModel),
+    matrixSpec(`${prefix}.attn.q`, [dModel, dModel]),
+    matrixSpec(`${prefix}.attn.kv`, [dModel, 2 * dModel]),
+    matrixSpec(`${prefix}.attn.out`, [dModel, dModel], residualStd(numLayers)),
+    ...normSpecs(`${prefix}.ln_ffn`, dModel),
+    ...feedForwardSpecs(`${prefix}.ffn`, size),
+  ];
+}
+
+/**
+ * PanGu's query layer (arXiv 2303.10845, section 3): a last Transformer layer whose queries come from a learned
+ * embedding of the next position, one vector a position, and whose keys and values come from the layer-normed
+ * hidden state: [T, d] -> [T, d].
+ */
+export function queryLayer(
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+  shape: AttentionShape,
+): tf.Tensor2D {
+  const keysValuesTC: tf.Tensor2D = tf.matMul(
+    norm(parameters, `${prefix}.ln_attn`, xTD),
+    matrix(parameters, `${prefix}.attn.kv`),
+  );
+  const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
+  const attendedTD: tf.Tensor2D = tf.matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
+  return feedForwardHalf(parameters, prefix, tf.add(xTD, attendedTD));
+}
+
+/** The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p predicts. */
+function queries(
+  parameters: ParameterSource,
+  prefix: string,
+  { numSequences, seqLen }: AttentionShape,
+): tf.Tensor2D {
+  const positionsSD = tf.slice(matrix(parameters, `${prefix}.positions`), 0, seqLen);
+  const queriesSD: tf.Tensor2D = tf.matMul(positionsSD, matrix(parameters, `${prefix}.attn.q`));
+  const size = seqLen * queriesSD.shape[1];
+  const queriesBC = tf.broadcastTo(tf.reshape(queriesSD, [1, size]), [numSequences, size]);
+  return tf.reshape(queriesBC, [numSequences * seqLen, queriesSD.shape[1]]);
+}

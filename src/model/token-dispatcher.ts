@@ -1,0 +1,125 @@
+import type * as tf from '@tensorflow/tfjs-node';
+import type { Topology } from '../collectives/topology.js';
+import { nodeOf } from '../collectives/topology.js';
+import type { Transport } from '../collectives/transport.js';
+import type { RoutingDecision } from '../routing/router.js';
+import { expertsOfRank, rankOfExpert } from './expert-placement.js';
+import { type Exchange, exchangeRows, type RowLayout } from './ops/exchange-rows.js';
+import { gatherRows } from './ops/gather-rows.js';
+import { type RowScatter, scatterRows } from './ops/scatter-rows.js';
+
+// Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
+
+/** Where every kept choice of this rank goes, and what this rank's experts receive. */
+export interface DispatchPlan {
+  /** Kept choices sorted by global expert id, then by token. */
+  readonly scatter: RowScatter;
+  /** Rows in that order, by the rank they go to. */
+  readonly sent: RowLayout;
+  /** Rows received, by local expert, then by source rank, then by token of the source. */
+  readonly received: RowLayout;
+  /** Rows of each local expert, in the order of `expertsOfRank`; they add up to `received.numRows`. */
+  readonly rowsOfLocalExpert: readonly number[];
+}
+
+/** How far the kept choices of this rank travel, in rows. */
+export interface Locality {
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+}
+
+/**
+ * @param keptOfRank choices kept per expert (length E) of every rank
+ */
+export function planDispatch(
+  decision: RoutingDecision,
+  topology: Topology,
+  keptOfRank: readonly Int32Array[],
+): DispatchPlan {
+  const { rank, worldSize } = topology;
+  const numExperts = decision.keptE.length;
+  const rangesToRank = Array.from({ length: worldSize }, () => ({ begin: 0, count: 0 }));
+  for (let expert = 0; expert < numExperts; expert++)
+    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)].count += decision.keptE[expert];
+  for (let to = 1; to < worldSize; to++)
+    rangesToRank[to].begin = rangesToRank[to - 1].begin + rangesToRank[to - 1].count;
+
+  const rangesFromRank = keptOfRank.map(() => [] as { begin: number; count: number }[]);
+  let begin = 0;
+  const rowsOfLocalExpert = expertsOfRank(numExperts, worldSize, rank).map((expert) => {
+    const first = begin;
+    keptOfRank.forEach((keptE, source) => {
+      if (rankOfExpert(numExperts, worldSize, source, expert) !== rank) return;
+      rangesFromRank[source].push({ begin, count: keptE[expert] });
+      begin += keptE[expert];
+    });
+    return begin - first;
+  });
+  const scatter = sortByExpert(decision);
+  return {
+    scatter,
+    sent: { numRows: scatter.tokensN.length, rangesOfRank: rangesToRank.map((range) => [range]) },
+    received: { numRows: begin, rangesOfRank: rangesFromRank },
+    rowsOfLocalExpert,
+  };
+}
+
+/** Counting sort of the kept choices by expert, stable by token. */
+function sortByExpert({ expertsTK, numChoices, keptE }: RoutingDecision): RowScatter {
+  const next = new Int32Array(keptE.length);
+  for (let expert = 1; expert < keptE.length; expert++) next[expert] = next[expert - 1] + keptE[expert - 1];
+  const numKept = keptE.reduce((sum, kept) => sum + kept, 0);
+  const tokensN = new Int32Array(numKept);
+  const choicesN = new Int32Array(numKept);
+  expertsTK.forEach((expert, choice) => {
+    if (expert < 0) return;
+    const row = next[expert]++;
+    tokensN[row] = Math.floor(choice / numChoices);
+    choicesN[row] = choice;
+  });
+  return { numTokens: expertsTK.length / numChoices, tokensN, choicesN };
+}
+
+export function localityOf(plan: DispatchPlan, topology: Topology): Locality {
+  const locality = { sameWorker: 0, sameNode: 0, otherNode: 0 };
+  plan.sent.rangesOfRank.forEach((ranges, to) => {
+    const rows = ranges.reduce((sum, { count }) => sum + count, 0);
+    if (to === topology.rank) locality.sameWorker += rows;
+    else if (nodeOf(topology, to) === topology.node) locality.sameNode += rows;
+    else locality.otherNode += rows;
+  });
+  return locality;
+}
+
+export interface DispatchContext {
+  readonly exchange: Exchange;
+  readonly transport: Transport;
+  readonly layer: number;
+}
+
+/** Sends each kept choice's token to its expert: [T, d] -> [R, d], grouped by local expert. */
+export function dispatch(xTD: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
+  return exchangeRows(gatherRows(xTD, plan.scatter.tokensN), {
+    ...context,
+    from: plan.sent,
+    to: plan.received,
+    purpose: { forward: 'dispatch', backward: 'dispatch gradient' },
+  });
+}
+
+/** Brings expert outputs home and adds them up by weight (LocMoE eq. 1): [R, d] -> [T, d]; dropped tokens get zero. */
+export function combine(
+  rowsRD: tf.Tensor2D,
+  weightsTK: tf.Tensor2D | null,
+  plan: DispatchPlan,
+  context: DispatchContext,
+): tf.Tensor2D {
+  const rowsND = exchangeRows(rowsRD, {
+    ...context,
+    from: plan.received,
+    to: plan.sent,
+    purpose: { forward: 'combine', backward: 'combine gradient' },
+  });
+  return scatterRows(rowsND, weightsTK, plan.scatter);
+}

@@ -1,0 +1,46 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { attention, attentionSpecs } from './attention.js';
+import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
+import { norm, normSpecs } from './layer-norm.js';
+import type { AttentionShape } from './ops/causal-attention.js';
+import type { ParameterSource, ParameterSpec } from './parameters.js';
+
+/** Specs of the half that dense and sparse layers share: both layer norms and the attention. */
+export function attentionHalfSpecs(prefix: string, { dModel, numLayers }: FeedForwardSize): ParameterSpec[] {
+  return [
+    ...normSpecs(`${prefix}.ln_attn`, dModel),
+    ...attentionSpecs(`${prefix}.attn`, dModel, numLayers),
+    ...normSpecs(`${prefix}.ln_ffn`, dModel),
+  ];
+}
+
+export function denseBlockSpecs(prefix: string, size: FeedForwardSize): ParameterSpec[] {
+  return [...attentionHalfSpecs(prefix, size), ...feedForwardSpecs(`${prefix}.ffn`, size)];
+}
+
+/** x + attention(layer norm(x)): [T, d] -> [T, d]. */
+export function attentionHalf(
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+  shape: AttentionShape,
+): tf.Tensor2D {
+  const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
+  return tf.add(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape));
+}
+
+/** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */
+export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
+  const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
+  return tf.add(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD));
+}
+
+/** A pre-LN Transformer layer: [T, d] -> [T, d]. */
+export function denseBlock(
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+  shape: AttentionShape,
+): tf.Tensor2D {
+  return feedForwardHalf(parameters, prefix, attentionHalf(parameters, prefix, xTD, shape));
+}

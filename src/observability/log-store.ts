@@ -1,0 +1,77 @@
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { LOG_LEVELS, type LogLevel, type LogRecord } from './logger.js';
+
+/** Which lines to show. */
+export interface LogFilter {
+  /** Least level. */
+  readonly level: LogLevel;
+  /** Ranks to show; empty for all lines, also those without a rank. */
+  readonly ranks: readonly number[];
+  /** Wall clock in ms since 1970. */
+  readonly sinceMs: number;
+}
+
+/** True if the filter lets the record through. */
+export function matches(record: LogRecord, filter: LogFilter): boolean {
+  return (
+    LOG_LEVELS.indexOf(record.level) >= LOG_LEVELS.indexOf(filter.level) &&
+    record.time >= filter.sinceMs &&
+    (filter.ranks.length === 0 || (record.rank !== undefined && filter.ranks.includes(record.rank)))
+  );
+}
+
+/** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
+export function parseLogLine(line: string): LogRecord {
+  try {
+    const record = JSON.parse(line);
+    if (typeof record.time === 'number' && typeof record.level === 'string' && typeof record.msg === 'string')
+      return record;
+  } catch {
+    // Falls through: kept as text.
+  }
+  return { time: 0, level: 'warn', msg: line };
+}
+
+/** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
+export class LogStore {
+  readonly #files = new Map<string, number>();
+  readonly #followers = new Set<(line: string) => void>();
+
+  constructor(readonly directory: string) {
+    mkdirSync(directory, { recursive: true });
+  }
+
+  /** Appends one line to the file of `source`; it is in the kernel's hands when the call returns. */
+  append(source: string, line: string): void {
+    let fd = this.#files.get(source);
+    if (fd === undefined) {
+      fd = openSync(path.join(this.directory, `${source}.ndjson`), 'a');
+      this.#files.set(source, fd);
+    }
+    writeSync(fd, `${line}\n`);
+    for (const follower of this.#followers) follower(line);
+  }
+
+  /** Calls `follower` for every line from now on; returns how to stop. */
+  follow(follower: (line: string) => void): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  close(): void {
+    for (const fd of this.#files.values()) closeSync(fd);
+    this.#files.clear();
+  }
+}
+
+/** The lines of a run's log folder that the filter lets through, oldest first. */
+export function readLogs(directory: string, filter: LogFilter): LogRecord[] {
+  return readdirSync(directory)
+    .filter((file) => file.endsWith('.ndjson'))
+    .flatMap((file) => readFileSync(path.join(directory, file), 'utf8').split('\n'))
+    .filter((line) => line !== '')
+    .map(parseLogLine)
+    .filter((record) => matches(record, filter))
+    .sort((a, b) => a.time - b.time);
+}

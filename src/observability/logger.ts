@@ -1,0 +1,49 @@
+import pino, { type DestinationStream, type Logger } from 'pino';
+
+export type { Logger } from 'pino';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Who writes a line; absent fields do not apply. */
+export interface LogOrigin {
+  readonly run: string;
+  readonly generation: number;
+  readonly node?: number;
+  readonly rank?: number;
+}
+
+/** A line of a log file: pino's JSON with the level as a word and the time in ms since 1970. */
+export interface LogRecord extends Partial<LogOrigin> {
+  readonly time: number;
+  readonly level: LogLevel;
+  readonly msg: string;
+  readonly step?: number;
+  readonly [field: string]: unknown;
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  readonly origin: LogOrigin;
+  readonly destination: DestinationStream;
+  /** Fields of the moment, e.g. the step; called for every line. */
+  readonly mixin?: () => object;
+}
+
+/** A pino logger that stamps every line with its origin. */
+export function createLogger({ level, origin, destination, mixin }: LoggerOptions): Logger {
+  return pino(
+    {
+      level,
+      base: { ...origin },
+      formatters: { level: (label) => ({ level: label }) },
+      ...(mixin ? { mixin } : {}),
+    },
+    destination,
+  );
+}
+
+/** Writes every line to the file descriptor before the call returns, so that a killed process loses none. */
+export function syncDestination(fd: number): DestinationStream {
+  return pino.destination({ fd, sync: true });
+}

@@ -1,0 +1,36 @@
+/**
+ * Classic expert capacity, ceil(factor * T * k / n) (Switch Transformer, arXiv 2101.03961, eq. 3).
+ *
+ * @param factor null drops nothing
+ * @returns choices that one expert takes from one rank; Infinity if it takes all
+ */
+export function classicCapacity(
+  factor: number | null,
+  numTokens: number,
+  numChoices: number,
+  numExperts: number,
+): number {
+  return factor === null ? Infinity : Math.ceil((factor * numTokens * numChoices) / numExperts);
+}
+
+export interface CapacityCut {
+  /** The choices, -1 where one was dropped. */
+  readonly expertsTK: Int32Array;
+  /** Choices per expert before and after, length E. */
+  readonly routedE: Int32Array;
+  readonly keptE: Int32Array;
+}
+
+/** Keeps the first `capacity` choices of each expert in the order of tokens and drops the rest. */
+export function keepFirstCome(chosenTK: Int32Array, numExperts: number, capacity: number): CapacityCut {
+  const expertsTK = chosenTK.slice();
+  const routedE = new Int32Array(numExperts);
+  const keptE = new Int32Array(numExperts);
+  chosenTK.forEach((expert, choice) => {
+    if (expert < 0) return;
+    routedE[expert]++;
+    if (keptE[expert] < capacity) keptE[expert]++;
+    else expertsTK[choice] = -1;
+  });
+  return { expertsTK, routedE, keptE };
+}

@@ -1,0 +1,24 @@
+import type { MoeConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
+
+/**
+ * Level 1 of the routing (PanGu-Sigma, arXiv 2303.10845, section 3: RRE): the experts that each domain may use.
+ * Experts are cut into consecutive groups of equal size, and domain i uses group i mod groups.
+ *
+ * @returns ascending global expert ids by domain id
+ * @throws TrainerError `BAD_CONFIG` if the groups cannot be of equal size
+ */
+export function expertsOfDomain(
+  numDomains: number,
+  { numExperts, expertGroups }: Pick<MoeConfig, 'numExperts' | 'expertGroups'>,
+): Int32Array[] {
+  if (numExperts % expertGroups !== 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `moe.expertGroups ${expertGroups} does not divide moe.numExperts ${numExperts}`,
+    );
+  const size = numExperts / expertGroups;
+  return Array.from({ length: numDomains }, (_, domain) =>
+    Int32Array.from({ length: size }, (_, i) => (domain % expertGroups) * size + i),
+  );
+}

@@ -1,0 +1,129 @@
+// The messages of proto/coordinator.proto as @grpc/proto-loader gives and takes them (src/rpc/load-proto.ts).
+
+export interface JoinRequest {
+  readonly host: string;
+  readonly pid: number;
+  readonly dataAddress: string;
+}
+
+export interface JoinReply {
+  readonly runId: string;
+  readonly generation: number;
+  readonly node: number;
+  readonly configJson: string;
+  readonly runDir: string;
+  readonly datasetDir: string;
+  readonly resumeFrom: string;
+}
+
+export interface WorkerProgress {
+  readonly rank: number;
+  readonly pid: number;
+  readonly step: number;
+  readonly phase: string;
+  readonly operation: string;
+  readonly processState: string;
+  readonly residentBytes: number;
+}
+
+export interface LayerReport {
+  readonly layer: number;
+  readonly routed: readonly number[];
+  readonly kept: readonly number[];
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+}
+
+/** Parts of a step's time; they add up to the step but for what lies between them. */
+export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
+export type StepPart = (typeof STEP_PARTS)[number];
+
+export interface StepReport {
+  readonly step: number;
+  readonly rank: number;
+  readonly loss: number;
+  readonly auxiliaryLoss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly tokens: number;
+  readonly stepMs: number;
+  readonly partsMs: Readonly<Record<StepPart, number>>;
+  readonly layers: readonly LayerReport[];
+}
+
+export interface DomainLoss {
+  readonly domain: string;
+  readonly loss: number;
+  readonly tokens: number;
+}
+
+export interface ValidationReport {
+  readonly step: number;
+  readonly domains: readonly DomainLoss[];
+}
+
+export interface CheckpointReport {
+  readonly step: number;
+  readonly directory: string;
+}
+
+export interface WorkerFailure {
+  readonly rank: number;
+  readonly pid: number;
+  readonly code: string;
+  readonly message: string;
+  readonly step: number;
+  readonly layer: number;
+  readonly operation: string;
+  readonly timeMs: number;
+}
+
+export interface Peer {
+  readonly node: number;
+  readonly address: string;
+}
+
+/** A node agent's side of the session; exactly one field is set. */
+export type AgentEvent =
+  | { readonly ready: Record<string, never> }
+  | { readonly heartbeat: { readonly workers: readonly WorkerProgress[] } }
+  | { readonly step: StepReport }
+  | { readonly validation: ValidationReport }
+  | { readonly checkpoint: CheckpointReport }
+  | { readonly failure: WorkerFailure }
+  | { readonly logs: { readonly lines: readonly string[]; readonly dropped: number } }
+  | { readonly finished: { readonly stoppedEarly: boolean } }
+  | { readonly stop: { readonly reason: string } };
+
+/** The coordinator's side of the session; exactly one field is set. */
+export type CoordinatorCommand =
+  | { readonly start: { readonly peers: readonly Peer[] } }
+  | { readonly begin: Record<string, never> }
+  | { readonly abort: { readonly reason: string } }
+  | { readonly stop: { readonly reason: string } }
+  | { readonly farewell: Record<string, never> };
+
+export interface StatusReply {
+  readonly runId: string;
+  readonly generation: number;
+  readonly state: string;
+  readonly runDir: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly tokensPerS: number;
+  readonly secondsLeft: number;
+  readonly workers: readonly WorkerProgress[];
+}
+
+export interface LogsRequest {
+  readonly level: string;
+  readonly ranks: readonly number[];
+  readonly sinceMs: number;
+  readonly follow: boolean;
+}
+
+export interface LogLine {
+  readonly json: string;
+}

@@ -1,0 +1,23 @@
+import * as grpc from '@grpc/grpc-js';
+import { asTrainerError, type ErrorCode } from '../errors.js';
+
+const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
+  BAD_CONFIG: grpc.status.INVALID_ARGUMENT,
+  BAD_INPUT: grpc.status.FAILED_PRECONDITION,
+  BAD_CHECKPOINT: grpc.status.DATA_LOSS,
+  NO_RESOURCE: grpc.status.RESOURCE_EXHAUSTED,
+  COLLECTIVE_TIMEOUT: grpc.status.DEADLINE_EXCEEDED,
+  COLLECTIVE_MISMATCH: grpc.status.FAILED_PRECONDITION,
+  WORKER_DIED: grpc.status.ABORTED,
+  NODE_LOST: grpc.status.ABORTED,
+  NOT_FINITE: grpc.status.ABORTED,
+  ABORTED: grpc.status.ABORTED,
+  UNAVAILABLE: grpc.status.UNAVAILABLE,
+  INTERNAL: grpc.status.INTERNAL,
+};
+
+/** The gRPC error that carries a TrainerError (or anything else thrown) to a client. */
+export function toServiceError(error: unknown): Partial<grpc.StatusObject> {
+  const { code, line } = asTrainerError(error);
+  return { code: STATUS_OF[code], details: line };
+}

@@ -1,0 +1,33 @@
+import { allReduce } from '../collectives/all-reduce.js';
+import type { Transport } from '../collectives/transport.js';
+import type { ParameterStore } from '../model/index.js';
+import { squaredNorm } from './optimizer.js';
+
+/** What all ranks know alike after the gradients were put together. */
+export interface SyncedGradients {
+  /** L2 norm of the gradient of the global loss over all parameters of the model, each counted once. */
+  readonly norm: number;
+  /** True if any rank was asked to stop. */
+  readonly stopAsked: boolean;
+}
+
+/**
+ * Sums the gradients of shared parameters over all ranks, and those of experts over the ranks that hold a replica.
+ * Each rank differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
+ */
+export function syncGradients(
+  transport: Transport,
+  { shared, expert }: ParameterStore,
+  replicas: readonly number[],
+): SyncedGradients {
+  allReduce(transport, { data: shared.gradients, purpose: 'gradients' });
+  if (replicas.length > 1)
+    allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
+  // The norm of the experts and the wish to stop travel together: one small message a step.
+  const totals = Float32Array.of(
+    squaredNorm(expert.gradients) / replicas.length,
+    transport.stopRequested ? 1 : 0,
+  );
+  allReduce(transport, { data: totals, purpose: 'gradient norm' });
+  return { norm: Math.sqrt(squaredNorm(shared.gradients) + totals[0]), stopAsked: totals[1] > 0 };
+}

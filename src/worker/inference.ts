@@ -1,0 +1,70 @@
+import type { Checkpoint } from '../checkpoint/index.js';
+import { soloTransport } from '../collectives/solo-transport.js';
+import type { RunConfig } from '../config/schema.js';
+import type { ValidationBatch } from '../data/batch.js';
+import { loadTokenizer, type Tokenizer } from '../data/index.js';
+import { CounterRandom, PanguSigma } from '../model/index.js';
+import type { DomainLoss } from '../rpc/messages.js';
+import { loadParameters } from './state.js';
+import { validate } from './validation.js';
+
+/** A checkpoint's model with all its experts in this process, and its tokenizer. */
+export interface Inference {
+  readonly checkpoint: Checkpoint;
+  readonly config: RunConfig;
+  readonly tokenizer: Tokenizer;
+  readonly model: PanguSigma;
+}
+
+export interface GenerateOptions {
+  readonly prompt: string;
+  /** Domain id: its position in data.domains. */
+  readonly domain: number;
+  readonly maxTokens: number;
+  /** 0 takes the likeliest token. */
+  readonly temperature: number;
+  readonly topK: number;
+  readonly seed: number;
+}
+
+/** @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged */
+export function openInference(checkpoint: Checkpoint): Inference {
+  const { config } = checkpoint.manifest;
+  const model = new PanguSigma(config, soloTransport());
+  loadParameters(model, checkpoint);
+  return { checkpoint, config, tokenizer: loadTokenizer(checkpoint.tokenizerFile), model };
+}
+
+/** Continues the prompt until the end of the text or `maxTokens`; returns the new text alone. */
+export function generateText({ model, tokenizer, config }: Inference, options: GenerateOptions): string {
+  const prompt = tokenizer.encode(options.prompt);
+  // A text starts after the end of another one: that is what the model saw in training.
+  const ids = [tokenizer.endOfText, ...prompt];
+  const first = ids.length;
+  const random = new CounterRandom(options.seed, 'sample');
+  while (ids.length - first < options.maxTokens) {
+    const window = Int32Array.from(ids.slice(-config.model.seqLen));
+    const next = sample(model.logits(window, options.domain), options, random.uniform(ids.length));
+    if (next === tokenizer.endOfText) break;
+    ids.push(next);
+  }
+  return tokenizer.decode(ids.slice(first));
+}
+
+/** Loss of each domain over the validation batches of a loader with one rank. */
+export function evaluate({ model, config }: Inference, batches: readonly ValidationBatch[]): DomainLoss[] {
+  return validate(model, soloTransport(), batches, config.data.domains);
+}
+
+function sample(logits: Float32Array, { temperature, topK }: GenerateOptions, uniform: number): number {
+  const best = Array.from(logits.keys())
+    .sort((a, b) => logits[b] - logits[a])
+    .slice(0, temperature === 0 ? 1 : topK);
+  const weights = best.map((id) => Math.exp((logits[id] - logits[best[0]]) / (temperature || 1)));
+  let left = uniform * weights.reduce((sum, weight) => sum + weight, 0);
+  for (let i = 0; i < best.length; i++) {
+    left -= weights[i];
+    if (left < 0) return best[i];
+  }
+  return best[0];
+}

@@ -1,0 +1,66 @@
+// A worker process: takes its place from the node agent, trains, reports. Started by agent/worker-pool.ts.
+import { ShmTransport } from '../collectives/shm-transport.js';
+import { asTrainerError, EXIT } from '../errors.js';
+import { createLogger, type Logger, syncDestination } from '../observability/logger.js';
+import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
+import { Trainer } from './trainer.js';
+
+const STDOUT = 1;
+
+let trainer: Trainer | undefined;
+let logger: Logger | undefined;
+
+function emit(event: WorkerEvent): void {
+  process.send?.(event);
+}
+
+/** Sends the last event and ends the process once it has left. */
+function leave(event: WorkerEvent, code: number): void {
+  if (process.send === undefined) process.exit(code);
+  process.send(event, () => process.exit(code));
+}
+
+function fail(error: unknown): void {
+  const { code, message, context, stack } = asTrainerError(error);
+  logger?.[code === 'ABORTED' ? 'warn' : 'error']({ code, context, stack }, message);
+  leave({ type: 'failed', code, message, context }, EXIT.failedRun);
+}
+
+function start(assignment: WorkerAssignment): void {
+  const { runId: run, generation, topology, config } = assignment;
+  const { node, rank } = topology;
+  logger = createLogger({
+    level: config.logLevel,
+    origin: { run, generation, node, rank },
+    destination: syncDestination(STDOUT),
+    mixin: () => (trainer === undefined ? {} : { step: trainer.step }),
+  });
+  const transport = new ShmTransport({
+    segmentPath: assignment.segmentPath,
+    generation,
+    topology,
+    timeoutMs: config.cluster.collectiveTimeoutS * 1000,
+  });
+  trainer = Trainer.create({ assignment, transport, logger, emit });
+  emit({ type: 'ready' });
+}
+
+async function begin(): Promise<void> {
+  const stoppedEarly = await trainer!.run();
+  leave({ type: 'finished', stoppedEarly }, EXIT.done);
+}
+
+// Signals go to the coordinator, which decides; the node agent ends a worker that has to end.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
+process.on('disconnect', () => process.exit(EXIT.failedRun));
+process.on('uncaughtException', fail);
+process.on('unhandledRejection', fail);
+process.on('message', (command: WorkerCommand) => {
+  try {
+    if (command.type === 'start') start(command.assignment);
+    else begin().catch(fail);
+  } catch (error) {
+    fail(error);
+  }
+});

@@ -1,0 +1,38 @@
+import type { Topology } from '../collectives/topology.js';
+import type { RunConfig } from '../config/schema.js';
+import type { ErrorCode, ErrorContext } from '../errors.js';
+import type { CheckpointReport, StepReport, ValidationReport } from '../rpc/messages.js';
+
+/** Everything a worker needs to take its place in a run. */
+export interface WorkerAssignment {
+  readonly runId: string;
+  readonly generation: number;
+  readonly config: RunConfig;
+  readonly topology: Topology;
+  /** The node's shared-memory segment. */
+  readonly segmentPath: string;
+  readonly datasetDir: string;
+  readonly checkpointDir: string;
+  /** Folder of the checkpoint to start from; null for a new run. */
+  readonly resumeFrom: string | null;
+}
+
+/** Node agent to worker, over the child process's IPC channel. */
+export type WorkerCommand =
+  | { readonly type: 'start'; readonly assignment: WorkerAssignment }
+  | { readonly type: 'begin' };
+
+/** Worker to node agent. */
+export type WorkerEvent =
+  /** Has built its model and loaded its data; waits for `begin`. */
+  | { readonly type: 'ready' }
+  | { readonly type: 'step'; readonly report: StepReport }
+  | { readonly type: 'validation'; readonly report: ValidationReport }
+  | { readonly type: 'checkpoint'; readonly report: CheckpointReport }
+  | {
+      readonly type: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly context: ErrorContext;
+    }
+  | { readonly type: 'finished'; readonly stoppedEarly: boolean };

@@ -1,0 +1,128 @@
+import * as tf from '@tensorflow/tfjs-node';
+import type { Transport, TransportStats } from '../collectives/transport.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Batch } from '../data/batch.js';
+import { TrainerError } from '../errors.js';
+import type { LossOutput, PanguSigma } from '../model/index.js';
+import type { StepReport } from '../rpc/messages.js';
+import { syncGradients } from './gradient-sync.js';
+import { learningRateAt } from './lr-schedule.js';
+import { adamW, type OptimizerGroup } from './optimizer.js';
+
+/** What a rank trains: its model, the optimizer's view of its parameters, its place in the world. */
+export interface TrainState {
+  readonly config: RunConfig;
+  readonly transport: Transport;
+  readonly model: PanguSigma;
+  readonly shared: OptimizerGroup;
+  readonly expert: OptimizerGroup;
+  /** Ranks that hold the same experts, this one included. */
+  readonly replicas: readonly number[];
+}
+
+export interface StepOutcome {
+  readonly report: StepReport;
+  /** True if any rank was asked to stop; all ranks see the same. */
+  readonly stopAsked: boolean;
+}
+
+/**
+ * One update of all parameters. Every rank calls it with its own share of the global batch.
+ *
+ * @param step number of this update, counted from 1
+ * @throws TrainerError `NOT_FINITE`, on all ranks alike, if the gradient is; nothing was updated then
+ */
+export function trainStep(state: TrainState, step: number, batch: Batch): StepOutcome {
+  const { config, transport, model } = state;
+  const { train } = config;
+  transport.takeStats();
+  const started = performance.now();
+
+  transport.setProgress(step, 'forward');
+  const pass = forwardBackward(state, step, batch);
+  const passed = performance.now();
+  const passStats = transport.takeStats();
+
+  transport.setProgress(step, 'reduce');
+  const { norm, stopAsked } = syncGradients(transport, model.parameters, state.replicas);
+  const reduced = performance.now();
+  const reduceStats = transport.takeStats();
+  if (!Number.isFinite(norm))
+    throw new TrainerError(
+      'NOT_FINITE',
+      `the gradient norm is ${norm} (loss of this rank ${pass.loss}); lower train.learningRate or raise train.warmupSteps, and resume`,
+    );
+
+  transport.setProgress(step, 'optimizer');
+  const learningRate = learningRateAt(step, train);
+  const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
+  adamW(state.shared, options);
+  adamW(state.expert, { ...options, epsilon: train.expertEpsilon });
+  model.parameters.pushValues();
+  const ended = performance.now();
+
+  const forwardComm = totalMs(pass.forwardStats);
+  const passComm = forwardComm + totalMs(passStats);
+  const passWait = pass.forwardStats.waitMs + passStats.waitMs;
+  return {
+    stopAsked,
+    report: {
+      step,
+      rank: transport.topology.rank,
+      loss: pass.loss,
+      auxiliaryLoss: pass.auxiliaryLoss,
+      gradientNorm: norm,
+      learningRate,
+      tokens: batch.tokenIds.length,
+      stepMs: ended - started,
+      partsMs: {
+        forward: pass.forwardMs - forwardComm,
+        backward: passed - started - pass.forwardMs - totalMs(passStats),
+        exchange: passComm - passWait,
+        allReduce: totalMs(reduceStats) - reduceStats.waitMs,
+        optimizer: ended - reduced,
+        waiting: passWait + reduceStats.waitMs,
+      },
+      layers: pass.layers.map((layer) => ({
+        layer: layer.layer,
+        routed: [...layer.routedE],
+        kept: [...layer.keptE],
+        sameWorker: layer.sameWorker,
+        sameNode: layer.sameNode,
+        otherNode: layer.otherNode,
+      })),
+    },
+  };
+}
+
+interface Pass {
+  readonly loss: number;
+  readonly auxiliaryLoss: number;
+  readonly layers: LossOutput['layers'];
+  readonly forwardMs: number;
+  readonly forwardStats: TransportStats;
+}
+
+/** Leaves the gradient of (loss + auxiliary loss) / world size in the flat arrays: summed over ranks, it is that of the mean. */
+function forwardBackward({ model, transport }: TrainState, step: number, batch: Batch): Pass {
+  const started = performance.now();
+  let pass: Pass | undefined;
+  model.parameters.computeGradients(() => {
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
+    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), transport.topology.worldSize);
+    pass = {
+      loss: crossEntropy.dataSync()[0],
+      auxiliaryLoss: auxiliaryLoss.dataSync()[0],
+      layers,
+      forwardMs: performance.now() - started,
+      forwardStats: transport.takeStats(),
+    };
+    transport.setProgress(step, 'backward');
+    return objective;
+  });
+  return pass!;
+}
+
+function totalMs({ msByKind }: TransportStats): number {
+  return Object.values(msByKind).reduce((sum, ms) => sum + ms, 0);
+}

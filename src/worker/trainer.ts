@@ -1,0 +1,123 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { openCheckpoint, saveCheckpoint } from '../checkpoint/index.js';
+import type { Transport } from '../collectives/transport.js';
+import { createLoader, type Dataset, openDataset } from '../data/index.js';
+import { asTrainerError } from '../errors.js';
+import type { Logger } from '../observability/logger.js';
+import type { WorkerAssignment, WorkerEvent } from './messages.js';
+import { createTrainState, tensorsToSave } from './state.js';
+import { type TrainState, trainStep } from './train-step.js';
+import { validate } from './validation.js';
+
+export interface TrainerOptions {
+  readonly assignment: WorkerAssignment;
+  readonly transport: Transport;
+  readonly logger: Logger;
+  readonly emit: (event: WorkerEvent) => void;
+}
+
+/** One rank of a run: made ready by `create`, then `run` once. */
+export class Trainer {
+  /** Updates done. */
+  #step: number;
+
+  private constructor(
+    readonly options: TrainerOptions,
+    readonly state: TrainState,
+    readonly dataset: Dataset,
+    startStep: number,
+  ) {
+    this.#step = startStep;
+  }
+
+  /** The step that is going on, or the last one done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Opens the data, builds the model, and loads the checkpoint if there is one; no collective is called. */
+  static create(options: TrainerOptions): Trainer {
+    const { assignment, transport } = options;
+    const dataset = openDataset(assignment.datasetDir);
+    const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
+    const state = createTrainState(assignment.config, transport, checkpoint);
+    return new Trainer(options, state, dataset, checkpoint?.manifest.data.nextStep ?? 0);
+  }
+
+  /**
+   * Trains to the last step, or until a stop was asked for; either way the last step is checkpointed.
+   *
+   * @returns true if it was stopped before the last step
+   */
+  async run(): Promise<boolean> {
+    const { assignment, transport, logger, emit } = this.options;
+    const { config, topology } = assignment;
+    const { train, model } = config;
+    const loader = createLoader({
+      dataset: this.dataset,
+      weights: config.data.weights,
+      seed: config.seed,
+      globalBatch: train.globalBatch,
+      seqLen: model.seqLen,
+      rank: topology.rank,
+      worldSize: topology.worldSize,
+    });
+    const validation = loader.validationBatches(train.validationSequences);
+    logger.info(
+      { parameters: this.#numParameters() },
+      `training from step ${this.#step + 1} to ${train.steps}`,
+    );
+    try {
+      while (this.#step < train.steps) {
+        // One turn of the event loop a step: reports leave, and a lost node agent is noticed.
+        await nextTurn();
+        this.#step++;
+        const { report, stopAsked } = trainStep(this.state, this.#step, loader.batchForStep(this.#step - 1));
+        logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
+        emit({ type: 'step', report });
+        const isLast = this.#step === train.steps;
+        if (isLast || stopAsked || this.#step % train.validateEvery === 0) this.#validate(validation);
+        if (isLast || stopAsked || this.#step % train.checkpointEvery === 0) this.#checkpoint(report.loss);
+        if (stopAsked && !isLast) return true;
+      }
+      transport.setProgress(this.#step, 'done');
+      return false;
+    } catch (error) {
+      throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
+    }
+  }
+
+  #numParameters(): number {
+    const { shared, expert } = this.state.model.parameters;
+    return shared.values.length + expert.values.length;
+  }
+
+  #validate(batches: Parameters<typeof validate>[2]): void {
+    const { assignment, transport, logger, emit } = this.options;
+    transport.setProgress(this.#step, 'validate');
+    const domains = validate(this.state.model, transport, batches, assignment.config.data.domains);
+    if (assignment.topology.rank !== 0) return;
+    emit({ type: 'validation', report: { step: this.#step, domains } });
+    logger.info({ domains }, 'validated');
+  }
+
+  #checkpoint(loss: number): void {
+    const { assignment, transport, logger, emit } = this.options;
+    transport.setProgress(this.#step, 'checkpoint');
+    const directory = saveCheckpoint(transport, {
+      root: assignment.checkpointDir,
+      step: this.#step,
+      generation: assignment.generation,
+      keep: assignment.config.train.keepCheckpoints,
+      runId: assignment.runId,
+      config: assignment.config,
+      tokenizerFile: this.dataset.tokenizerFile,
+      data: { nextStep: this.#step },
+      metrics: { loss },
+      tensors: tensorsToSave(this.state),
+    });
+    if (assignment.topology.rank !== 0) return;
+    emit({ type: 'checkpoint', report: { step: this.#step, directory } });
+    logger.info({ directory }, 'checkpoint saved');
+  }
+}

@@ -1,0 +1,45 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { allGather } from '../collectives/all-gather.js';
+import type { Transport } from '../collectives/transport.js';
+import type { ValidationBatch } from '../data/batch.js';
+import type { PanguSigma } from '../model/index.js';
+import type { DomainLoss } from '../rpc/messages.js';
+
+/**
+ * Mean cross-entropy of each domain over the validation batches of all ranks, in nats per token. Every rank calls it
+ * and gets the same numbers.
+ */
+export function validate(
+  model: PanguSigma,
+  transport: Transport,
+  batches: readonly ValidationBatch[],
+  domains: readonly string[],
+): DomainLoss[] {
+  // Sums and counts of each domain, in double: [domain][sum, tokens].
+  const mine = new Float64Array(2 * domains.length);
+  for (const batch of batches) {
+    const losses = sequenceLosses(model, batch);
+    losses.forEach((loss, sequence) => {
+      if (batch.valid[sequence] === 0) return;
+      mine[2 * batch.domains[sequence]] += loss * batch.seqLen;
+      mine[2 * batch.domains[sequence] + 1] += batch.seqLen;
+    });
+  }
+  const all = allGather(transport, { mine: new Uint8Array(mine.buffer), purpose: 'validation' }).map(
+    (bytes) => new Float64Array(bytes.slice().buffer),
+  );
+  return domains.map((domain, id) => {
+    const sum = all.reduce((total, rank) => total + rank[2 * id], 0);
+    const tokens = all.reduce((total, rank) => total + rank[2 * id + 1], 0);
+    return { domain, loss: sum / tokens, tokens };
+  });
+}
+
+function sequenceLosses(model: PanguSigma, batch: ValidationBatch): Float64Array {
+  tf.engine().startScope();
+  try {
+    return model.loss(batch, { training: false }).sequenceLosses;
+  } finally {
+    tf.engine().endScope();
+  }
+}

@@ -1,0 +1,137 @@
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { assertFits, openCheckpoint, resolveCheckpoint, saveCheckpoint } from '../../src/checkpoint/index.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { TrainerError } from '../../src/errors.js';
+import { config, saveOptions, tensorsOf } from './fixture.js';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'locmoe-checkpoint-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+function save(step: number): string {
+  return saveCheckpoint(soloTransport(), saveOptions(root, step, tensorsOf(0, 1, step)));
+}
+
+function messageOf(run: () => unknown): string {
+  try {
+    run();
+    return 'no error';
+  } catch (error) {
+    return error instanceof TrainerError ? `${error.code} ${error.message}` : `foreign: ${error}`;
+  }
+}
+
+test('1,000 random damages to any file are all found, and the file is named', () => {
+  const folder = save(1);
+  const good = join(root, 'good');
+  cpSync(folder, good, { recursive: true });
+  const files = readdirSync(folder);
+  for (let round = 0; round < 1000; round++) {
+    const file = files[round % files.length];
+    const path = join(folder, file);
+    const bytes = readFileSync(path);
+    // A stride that shares no factor with the lengths visits bytes all over the file.
+    const at = (round * 7919) % bytes.length;
+    if (round % 10 === 0) truncateSync(path, at);
+    else if (round % 10 === 1) appendFileSync(path, '\0');
+    else if (round % 10 === 2) rmSync(path);
+    else writeFileSync(path, bytes.with(at, bytes[at] ^ (1 << (round % 8))));
+    const message = messageOf(() => openCheckpoint(folder).verify());
+    expect(message, `round ${round}`).toContain(`BAD_CHECKPOINT ${path}`);
+    cpSync(join(good, file), path);
+  }
+  openCheckpoint(folder).verify();
+});
+
+test('reading a tensor checks its file first, other files are left alone', () => {
+  const folder = save(1);
+  const path = join(folder, 'experts-0-of-1.safetensors');
+  const bytes = readFileSync(path);
+  writeFileSync(path, bytes.with(bytes.length - 1, bytes[bytes.length - 1] ^ 1));
+  const checkpoint = openCheckpoint(folder);
+  expect(checkpoint.read('embedding.token').length).toBe(128);
+  expect(messageOf(() => checkpoint.read('layers.1.experts.0.w_in'))).toMatch(
+    /^BAD_CHECKPOINT .*experts-0-of-1\.safetensors is damaged: expected SHA-256 [0-9a-f]{64}, its content gives/,
+  );
+});
+
+test('files of equal size that were swapped are found', () => {
+  const [first, second] = [save(1), save(2)].map((folder) => join(folder, 'shared.safetensors'));
+  cpSync(first, second);
+  expect(messageOf(() => openCheckpoint(join(root, 'step-000002')).verify())).toContain(
+    `BAD_CHECKPOINT ${second}`,
+  );
+});
+
+test('a damaged newest checkpoint is passed over with a warning', () => {
+  save(1);
+  const path = join(save(2), 'shared.safetensors');
+  truncateSync(path, 100);
+  const warnings: string[] = [];
+  expect(resolveCheckpoint(root, (message) => warnings.push(message)).manifest.step).toBe(1);
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /shared\.safetensors is damaged: expected \d+ bytes, found 100; trying the checkpoint before/,
+    ),
+  ]);
+  // A folder that is named is taken at its word.
+  expect(messageOf(() => resolveCheckpoint(join(root, 'step-000002'), () => {}))).toMatch(
+    /^BAD_CHECKPOINT .*found 100/,
+  );
+  rmSync(join(root, 'step-000001', 'manifest.json'));
+  expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
+    /none of the 2 checkpoints in .* can be loaded/,
+  );
+});
+
+test('no checkpoint at all is a clear error', () => {
+  expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
+    /^BAD_CHECKPOINT there is no checkpoint in .*give a/,
+  );
+  expect(messageOf(() => resolveCheckpoint(join(root, 'nowhere'), () => {}))).toMatch(
+    /there is no checkpoint in/,
+  );
+});
+
+test('a newer format version is said to be one', () => {
+  const folder = save(1);
+  const path = join(folder, 'manifest.json');
+  const manifest = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify({ ...manifest, step: 9 }));
+  expect(messageOf(() => openCheckpoint(folder))).toMatch(/manifest\.json is damaged: its checksum/);
+  for (const text of ['', '7', 'null', '[]', '{"checksum":']) {
+    writeFileSync(path, text);
+    expect(
+      messageOf(() => openCheckpoint(folder)),
+      text,
+    ).toMatch(/^BAD_CHECKPOINT .*manifest\.json/);
+  }
+});
+
+test('a checkpoint fits the run it was made by, and no other shape', () => {
+  const checkpoint = openCheckpoint(save(1));
+  const sha = checkpoint.manifest.tokenizerSha256;
+  assertFits(checkpoint, { ...config, train: { ...config.train, learningRate: 1 } }, sha);
+  const other = { ...config, model: { ...config.model, dModel: 16 }, moe: { ...config.moe, numExperts: 2 } };
+  expect(messageOf(() => assertFits(checkpoint, other, sha))).toMatch(
+    /^BAD_CHECKPOINT .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
+  );
+  const wrong = 'f'.repeat(64);
+  expect(messageOf(() => assertFits(checkpoint, config, wrong))).toContain(
+    `tokenizer SHA-256 is ${sha} there and ${wrong} in this run`,
+  );
+});

@@ -1,0 +1,127 @@
+import { allGather } from '../../src/collectives/all-gather.js';
+import { allReduce } from '../../src/collectives/all-reduce.js';
+import { allToAll } from '../../src/collectives/all-to-all.js';
+import { barrier } from '../../src/collectives/barrier.js';
+import { broadcast } from '../../src/collectives/broadcast.js';
+import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import type { Transport } from '../../src/collectives/transport.js';
+import { rankProgram } from '../spawn-ranks.js';
+
+// Every collective over a table of sizes against a formula that every rank can work out for itself.
+
+/** Byte `i` of what `source` sends to `destination` in round `round`. */
+function byteAt(source: number, destination: number, round: number, i: number): number {
+  return (source * 31 + destination * 17 + round * 7 + i * 13 + (i >> 8)) & 0xff;
+}
+
+function pattern(source: number, destination: number, round: number, length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => byteAt(source, destination, round, i));
+}
+
+function expectBytes(actual: Uint8Array, expected: Uint8Array, what: string): void {
+  const at = expected.findIndex((byte, i) => byte !== actual[i]);
+  if (actual.length !== expected.length || at >= 0)
+    throw new Error(`${what}: byte ${at} of ${expected.length} is ${actual[at]} instead of ${expected[at]}`);
+}
+
+/** Cuts bytes into parts of uneven sizes, an empty one among them. */
+function cut(bytes: Uint8Array): Uint8Array[] {
+  const third = Math.floor(bytes.length / 3);
+  return [bytes.subarray(0, third), bytes.subarray(third, third), bytes.subarray(third)];
+}
+
+const LENGTHS: readonly ((source: number, destination: number) => number)[] = [
+  () => 0,
+  () => 1,
+  () => 4099,
+  (s, d) => ((s + d) % 3 === 0 ? 0 : 100 * s + d),
+  (s, d) => (s === 0 ? 20_000 + d : 0),
+  (s, d) => (d === 0 ? 20_000 + s : 3),
+  (s, d) => 150_001 + 64 * s + d,
+];
+
+function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: number): void {
+  const { rank, worldSize } = transport.topology;
+  const lengthOf = LENGTHS[round];
+  const everyone = Array.from({ length: worldSize }, (_, i) => i);
+  const received = everyone.map((source) => new Uint8Array(lengthOf(source, rank)).fill(0xee));
+  exchange(transport, {
+    sends: everyone.map((to) => cut(pattern(rank, to, round, lengthOf(rank, to)))),
+    receives: received.map((bytes) => [bytes.subarray(0, bytes.length >> 1), bytes.subarray(bytes.length >> 1)]),
+    purpose: 'dispatch',
+    layer: round,
+  });
+  for (const source of everyone)
+    expectBytes(received[source], pattern(source, rank, round, lengthOf(source, rank)), `from rank ${source}`);
+}
+
+/** A value whose sums depend on the order of the additions. */
+function valueAt(rank: number, i: number): number {
+  return Math.fround(Math.sin(rank * 1.7 + i * 0.31) * 10 ** ((rank * 5 + i) % 7));
+}
+
+/** The documented order of the sum, element by element. */
+function treeOf(values: readonly number[]): number {
+  if (values.length === 1) return values[0];
+  let half = 1;
+  while (half * 2 < values.length) half *= 2;
+  return Math.fround(treeOf(values.slice(0, half)) + treeOf(values.slice(half)));
+}
+
+function checkAllReduce(transport: Transport, length: number): Float32Array {
+  const { rank, worldSize, workersPerNode } = transport.topology;
+  const data = Float32Array.from({ length }, (_, i) => valueAt(rank, i));
+  allReduce(transport, { data, purpose: 'gradients' });
+  const everyone = Array.from({ length: worldSize }, (_, i) => i);
+  for (let i = 0; i < length; i += 1 + (length >> 9)) {
+    const values = everyone.map((r) => valueAt(r, i));
+    const expected = treeOf(values);
+    const exact = Number.isInteger(Math.log2(workersPerNode)) ? 0 : 1e-5 * values.reduce((s, v) => s + Math.abs(v), 0);
+    if (!(Math.abs(data[i] - expected) <= exact)) throw new Error(`sum ${i} of ${length} is ${data[i]}, not ${expected}`);
+  }
+  return data;
+}
+
+/** Pairs {0,1}, {2,3} and so on; the last rank of an odd world is alone with an empty group. */
+function checkGroups(transport: Transport): void {
+  const { rank, worldSize } = transport.topology;
+  const first = rank & ~1;
+  const group = first + 1 < worldSize ? [first, first + 1] : [];
+  const data = Float32Array.from({ length: 77 }, (_, i) => valueAt(rank, i));
+  allReduce(transport, { data, group, purpose: 'replicas', layer: 2 });
+  for (let i = 0; i < 77; i++) {
+    const expected = group.length === 0 ? valueAt(rank, i) : Math.fround(valueAt(first, i) + valueAt(first + 1, i));
+    if (data[i] !== expected) throw new Error(`group sum ${i} is ${data[i]}, not ${expected}`);
+  }
+}
+
+function checkAllGather(transport: Transport, length: number): void {
+  const { rank } = transport.topology;
+  const all = allGather(transport, { mine: pattern(rank, 0, 9, length), purpose: 'counts' });
+  for (const [source, bytes] of all.entries()) expectBytes(bytes, pattern(source, 0, 9, length), `gathered ${source}`);
+}
+
+function checkBroadcast(transport: Transport, root: number, length: number): void {
+  const expected = pattern(root, root, 3, length);
+  const data = transport.topology.rank === root ? expected.slice() : new Uint8Array(length);
+  broadcast(transport, { data, root, purpose: 'weights' });
+  expectBytes(data, expected, `broadcast from ${root}`);
+}
+
+rankProgram((transport: Transport) => {
+  const { rank, worldSize } = transport.topology;
+  transport.setProgress(1, 'forward');
+  for (let round = 0; round < LENGTHS.length; round++) {
+    checkAllToAll(transport, allToAll, round);
+    checkAllToAll(transport, hierarchicalAllToAll, round);
+  }
+  for (let i = 0; i < 50; i++) barrier(transport, { purpose: 'step' });
+  const sums = [0, 1, 7, 4096, 4097, 100_003].map((length) => checkAllReduce(transport, length));
+  checkGroups(transport);
+  for (const length of [0, 1, 999, 30_001]) checkAllGather(transport, length);
+  for (let root = 0; root < worldSize; root++) checkBroadcast(transport, root, 40_000 + root);
+  checkBroadcast(transport, 0, 0);
+  barrier(transport, { purpose: 'end' });
+  const { operations, bytesSameNode, bytesOtherNode } = transport.takeStats();
+  return { rank, sums, operations, bytesSameNode, bytesOtherNode };
+});

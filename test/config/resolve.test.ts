@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { loadConfig, recipeNames, resolveConfig } from '../../src/config/resolve.js';
+import { TrainerError } from '../../src/errors.js';
+
+const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
+
+function problemsOf(text: string, overrides = {}): string[] {
+  try {
+    resolveConfig(text, 'run.yaml', overrides);
+  } catch (error) {
+    expect(error).toBeInstanceOf(TrainerError);
+    expect((error as TrainerError).code).toBe('BAD_CONFIG');
+    return (error as TrainerError).message.split('\n');
+  }
+  return [];
+}
+
+/** The 1-based line of the first line of the tiny recipe that holds `text`. */
+function lineOf(text: string): number {
+  return TINY.split('\n').findIndex((line) => line.includes(text)) + 1;
+}
+
+describe('recipes', () => {
+  it.each(recipeNames())('%s resolves', (name) => {
+    expect(loadConfig(name).name).toBe(name);
+  });
+
+  it('an unknown one is answered with those there are', () => {
+    expect(() => loadConfig('tyni')).toThrow(/--config tyni: no such file, and no recipe.*tiny/);
+  });
+});
+
+describe('bad configurations name the field and where it stands', () => {
+  it.each([
+    ['model.numHeads', 'numHeads: 4', 'numHeads: 3', 'not divisible'],
+    ['moe.numExperts', 'numExperts: 8', 'numExperts: 6', 'cannot be spread evenly over 4 workers'],
+    ['moe.expertGroups', 'expertGroups: 4', 'expertGroups: 3', 'equal groups'],
+    ['moe.expertGroups', 'expertGroups: 4', 'expertGroups: 8', 'without a domain'],
+    ['train.globalBatch', 'globalBatch: 32', 'globalBatch: 30', 'split evenly over 4 workers'],
+    ['train.endLearningRate', 'endLearningRate: 0.0003', 'endLearningRate: 1', 'must not exceed'],
+    ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', '>0'],
+    ['model.dModel', 'dModel: 128', 'dModel: wide', 'expected number'],
+  ])('%s', (field, from, to, why) => {
+    const problems = problemsOf(TINY.replace(from, to));
+    const [section, name] = field.split('.');
+    const own = problems.find((problem) => problem.includes(` ${field}: `));
+    expect(own, problems.join('\n')).toContain(why);
+    expect(own).toMatch(new RegExp(`^run\\.yaml:${lineOf(`${name}:`)}:\\d+ ${section}`));
+  });
+
+  it('an unknown key', () => {
+    expect(problemsOf(TINY.replace('seqLen', 'seqLenght'))).toContainEqual(
+      expect.stringMatching(/^run\.yaml:\d+:\d+ model\.seqLenght: unknown key$/),
+    );
+  });
+
+  it('all problems at once', () => {
+    expect(
+      problemsOf(TINY.replace('dModel: 128', 'dModel: -1').replace('steps: 1000', 'steps: many')),
+    ).toHaveLength(2);
+  });
+
+  it('text that is not YAML', () => {
+    expect(problemsOf('name: [tiny')[0]).toMatch(/^run\.yaml:\d+:\d+ /);
+    expect(problemsOf('')[0]).toContain('run.yaml');
+  });
+
+  it('a key twice', () => {
+    expect(problemsOf(`${TINY}\nseed: 2\n`)[0]).toMatch(/unique/i);
+  });
+});
+
+describe('overrides', () => {
+  it('set any field, with YAML values', () => {
+    const config = resolveConfig(TINY, 'run.yaml', {
+      sets: ['train.steps=300', 'moe.capacityFactor=null', 'data.domains=[en, zh, code, telecom]'],
+      nodes: 1,
+      workersPerNode: 4,
+    });
+    expect(config.train.steps).toBe(300);
+    expect(config.moe.capacityFactor).toBeNull();
+    expect(config.cluster).toMatchObject({ nodes: 1, workersPerNode: 4 });
+  });
+
+  it('are named when they are at fault', () => {
+    expect(problemsOf(TINY, { sets: ['train.steps=-1'] })[0]).toMatch(
+      /^--set train\.steps=-1: train\.steps: /,
+    );
+    expect(problemsOf(TINY, { workersPerNode: 0 })[0]).toMatch(
+      /^--workers-per-node 0: cluster\.workersPerNode: /,
+    );
+    expect(problemsOf(TINY, { sets: ['train.stepz=1'] })[0]).toMatch(
+      /^--set train\.stepz=1: train\.stepz: unknown key/,
+    );
+    expect(problemsOf(TINY, { sets: ['steps'] })[0]).toMatch(/expected key=value/);
+    expect(problemsOf(TINY, { sets: ['seed.deep=1'] })[0]).toMatch(/seed is a value/);
+  });
+});

@@ -1,0 +1,207 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CORPUS_DIR } from '../../src/data/corpora.js';
+import {
+  type Dataset,
+  type DatasetIndex,
+  encodeTokens,
+  openDataset,
+  readDocuments,
+  tokenFile,
+} from '../../src/data/dataset.js';
+import { SPLITS } from '../../src/data/document.js';
+import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
+import { loadTokenizer } from '../../src/data/tokenizer.js';
+
+let dataDir: string;
+let options: PrepareOptions;
+let dataset: Dataset;
+const lines: string[] = [];
+beforeAll(() => {
+  dataDir = mkdtempSync(path.join(tmpdir(), 'locmoe-data-'));
+  options = {
+    dataDir,
+    corpusDir: CORPUS_DIR,
+    domains: ['zh', 'code'],
+    maxBytesPerDomain: 200_000,
+    validationShare: 0.1,
+    vocabSize: 600,
+    log: (line) => lines.push(line),
+  };
+  dataset = prepareDataset(options);
+});
+afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
+
+/** Runs `check` on a file of the dataset that was changed by `damage`, then puts it back. */
+function withDamage(file: string, damage: (bytes: Buffer) => Buffer, check: () => void): void {
+  const target = path.join(dataset.dir, file);
+  const bytes = readFileSync(target);
+  writeFileSync(target, damage(Buffer.from(bytes)));
+  try {
+    check();
+  } finally {
+    writeFileSync(target, bytes);
+  }
+}
+
+describe('prepareDataset', () => {
+  it('stores the tokens of its documents, each with an end', () => {
+    const tokenizer = loadTokenizer(dataset.tokenizerFile);
+    expect(dataset.vocabSize).toBe(600);
+    expect(dataset.endOfText).toBe(599);
+    expect(dataset.tokenizerSha256).toBe(tokenizer.sha256);
+    expect(dataset.domains.map(({ name }) => name)).toEqual(['zh', 'code']);
+    for (const domain of dataset.domains)
+      for (const split of SPLITS) {
+        const documents = readDocuments(dataset.dir, domain.name, split);
+        const { ids, bytes } = domain[split];
+        const expected = documents.flatMap(({ text }) => [...tokenizer.encode(text), dataset.endOfText]);
+        expect([...ids]).toEqual(expected);
+        expect(bytes).toBe(documents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0));
+        expect(domain[split].documents).toBe(documents.length);
+      }
+  });
+
+  it('states the unigram entropy of the validation tokens', () => {
+    const entropy = (tokens: readonly number[]): number => {
+      const counts = new Map<number, number>();
+      for (const id of tokens) counts.set(id, (counts.get(id) ?? 0) + 1);
+      // Mean of -ln p over the tokens: another way to the same number.
+      return tokens.reduce((sum, id) => sum - Math.log(counts.get(id)! / tokens.length), 0) / tokens.length;
+    };
+    for (const { validation, validationEntropy } of dataset.domains)
+      expect(validationEntropy).toBeCloseTo(entropy([...validation.ids]), 9);
+    const all = dataset.domains.flatMap(({ validation }) => [...validation.ids]);
+    expect(dataset.validationEntropy).toBeCloseTo(entropy(all), 9);
+  });
+
+  it('opens what it prepared before, and prepares anew for other options', () => {
+    const quiet: string[] = [];
+    const started = performance.now();
+    const again = prepareDataset({ ...options, log: (line) => quiet.push(line) });
+    expect(performance.now() - started).toBeLessThan(500);
+    expect(again).toEqual(dataset);
+    expect(quiet).toEqual([]);
+    expect(lines.join('\n')).toMatch(/preparing zh, code.*\n.*tokens for training: zh \d+k, code \d+k/);
+    const other = prepareDataset({ ...options, vocabSize: 700 });
+    expect(other.dir).not.toBe(dataset.dir);
+    expect(other.key).not.toBe(dataset.key);
+  });
+
+  it('gives the same files again in another place', () => {
+    const again = prepareDataset({ ...options, dataDir: path.join(dataDir, 'again') });
+    for (const file of readdirSync(dataset.dir))
+      expect(
+        readFileSync(path.join(again.dir, file)).equals(readFileSync(path.join(dataset.dir, file))),
+      ).toBe(true);
+  });
+
+  it('leaves nothing behind when it fails, and removes what a killed one left', () => {
+    const folder = path.join(dataDir, 'failing');
+    const abandoned = path.join(folder, '0123456789abcdef.tmp-1');
+    mkdirSync(abandoned, { recursive: true });
+    utimesSync(abandoned, new Date(0), new Date(0));
+    expect(() => prepareDataset({ ...options, dataDir: folder, vocabSize: 60_000 })).toThrow(
+      /vocabSize.*lower/,
+    );
+    expect(readdirSync(folder)).toEqual([]);
+    expect(() => prepareDataset({ ...options, domains: ['zh', 'zh'] })).toThrow(/listed twice/);
+  });
+
+  it('lets several processes prepare the same dataset at once', async () => {
+    const folder = path.join(dataDir, 'shared');
+    const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
+    const { log: _, ...plain } = { ...options, dataDir: folder };
+    const script = `import { prepareDataset } from ${JSON.stringify(module)};
+      console.log(prepareDataset({ ...${JSON.stringify(plain)}, log() {} }).key);`;
+    const children = [0, 1, 2].map(() => {
+      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+      let output = '';
+      child.stdout.on('data', (text: Buffer) => {
+        output += text.toString();
+      });
+      return once(child, 'close').then(() => output.trim());
+    });
+    expect(await Promise.all(children)).toEqual([dataset.key, dataset.key, dataset.key]);
+    expect(readdirSync(folder)).toHaveLength(1);
+  });
+});
+
+describe('openDataset', () => {
+  it('reads 32-bit ids when the vocabulary needs them', () => {
+    const wide = path.join(dataDir, 'wide');
+    cpSync(dataset.dir, wide, { recursive: true });
+    const index = JSON.parse(readFileSync(path.join(wide, 'index.json'), 'utf8')) as DatasetIndex;
+    const highest = 2 ** 16;
+    for (const { name } of index.domains)
+      for (const split of SPLITS) {
+        const bytes = encodeTokens([Uint32Array.of(1, highest), Uint32Array.of(2)], highest + 1);
+        const sha256 = createHash('sha256').update(bytes).digest('hex');
+        writeFileSync(path.join(wide, tokenFile(name, split)), bytes);
+        index.files[tokenFile(name, split)] = { bytes: 12, sha256 };
+      }
+    const domains = index.domains.map((domain) => ({
+      ...domain,
+      train: { ...domain.train, tokens: 3 },
+      validation: { ...domain.validation, tokens: 3 },
+    }));
+    writeFileSync(
+      path.join(wide, 'index.json'),
+      JSON.stringify({ ...index, domains, vocabSize: highest + 1 }),
+    );
+    for (const domain of openDataset(wide).domains) expect([...domain.train.ids]).toEqual([1, highest, 2]);
+    expect(encodeTokens([Uint32Array.of(1, highest - 1)], highest)).toEqual(Buffer.from([1, 0, 255, 255]));
+  });
+
+  it('names the file that is missing, cut, changed or not an index', () => {
+    const open = (): unknown => openDataset(dataset.dir);
+    const advice = /is damaged: .*remove the folder and it will be prepared again/;
+    const flipped = (bytes: Buffer): Buffer => {
+      bytes[100]! ^= 1;
+      return bytes;
+    };
+    withDamage('code.train.tokens', flipped, () => {
+      expect(open).toThrow(/code\.train\.tokens does not have the contents/);
+      expect(open).toThrow(advice);
+      expect(() => prepareDataset(options)).toThrow(advice);
+    });
+    withDamage(
+      'zh.validation.tokens',
+      (bytes) => bytes.subarray(0, -2),
+      () => {
+        expect(open).toThrow(/zh\.validation\.tokens has \d+ bytes, not \d+/);
+      },
+    );
+    withDamage('tokenizer.json', flipped, () => {
+      expect(open).toThrow(/tokenizer\.json does not have/);
+    });
+    withDamage(
+      'index.json',
+      (bytes) => bytes.subarray(0, 50),
+      () => {
+        expect(open).toThrow(/index\.json is not a dataset index/);
+      },
+    );
+    withDamage('zh.train.jsonl', flipped, () => {
+      expect(() => readDocuments(dataset.dir, 'zh', 'train')).toThrow(/zh\.train\.jsonl does not have/);
+    });
+    expect(open).not.toThrow();
+    expect(() => openDataset(dataDir)).toThrow(/not a prepared dataset/);
+    expect(() => readDocuments(dataset.dir, 'en', 'train')).toThrow(/no domain "en"; it has zh, code/);
+  });
+});

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { expertsOfRank, rankOfExpert, replicasOfRank } from '../../src/model/expert-placement.js';
+
+const worlds = [
+  [8, 1],
+  [8, 4],
+  [4, 4],
+  [2, 4],
+  [1, 4],
+  [2, 8],
+] as const;
+
+describe.each(worlds)('%i experts on %i ranks', (n, W) => {
+  const ranks = Array.from({ length: W }, (_, rank) => rank);
+  const experts = Array.from({ length: n }, (_, expert) => expert);
+
+  it('sends every expert to a rank that holds it, in rising order of ranks', () => {
+    for (const source of ranks) {
+      const to = experts.map((expert) => rankOfExpert(n, W, source, expert));
+      to.forEach((rank, expert) => {
+        expect(expertsOfRank(n, W, rank)).toContain(expert);
+      });
+      expect(to).toEqual(to.toSorted((a, b) => a - b));
+    }
+  });
+
+  it('uses every holder equally', () => {
+    const pairs = ranks.flatMap((source) => experts.map((expert) => rankOfExpert(n, W, source, expert)));
+    for (const rank of ranks) expect(pairs.filter((to) => to === rank)).toHaveLength(n);
+  });
+
+  it('names as replicas exactly the ranks with the same experts', () => {
+    for (const rank of ranks) {
+      const same = ranks.filter(
+        (other) => String(expertsOfRank(n, W, other)) === String(expertsOfRank(n, W, rank)),
+      );
+      expect(replicasOfRank(n, W, rank)).toEqual(same);
+    }
+  });
+});
+
+it.each([
+  [8, 3],
+  [3, 8],
+])('refuses %i experts on %i ranks', (n, W) => {
+  expect(() => expertsOfRank(n, W, 0)).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
+  expect(() => expertsOfRank(n, W, 0)).toThrow(/moe\.numExperts/);
+});

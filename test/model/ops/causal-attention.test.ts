@@ -1,0 +1,75 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { type AttentionShape, causalAttention } from '../../../src/model/ops/causal-attention.js';
+import { checkGradients, expectClose, randomValues } from '../support.js';
+
+const cases: (AttentionShape & { readonly d: number })[] = [
+  { numSequences: 1, seqLen: 1, numHeads: 1, d: 2 },
+  { numSequences: 1, seqLen: 5, numHeads: 1, d: 4 },
+  { numSequences: 2, seqLen: 3, numHeads: 2, d: 4 },
+  { numSequences: 3, seqLen: 4, numHeads: 3, d: 6 },
+];
+
+function slowAttention(qkv: Float32Array, { numSequences, seqLen, numHeads }: AttentionShape, d: number) {
+  const size = d / numHeads;
+  const out = new Float64Array(numSequences * seqLen * d);
+  for (let b = 0; b < numSequences; b++)
+    for (let head = 0; head < numHeads; head++)
+      for (let s = 0; s < seqLen; s++) {
+        const at = (part: number, position: number, i: number) =>
+          qkv[(b * seqLen + position) * 3 * d + part * d + head * size + i];
+        const weights: number[] = [];
+        for (let j = 0; j <= s; j++) {
+          let dot = 0;
+          for (let i = 0; i < size; i++) dot += at(0, s, i) * at(1, j, i);
+          weights.push(Math.exp(dot / Math.sqrt(size)));
+        }
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        weights.forEach((weight, j) => {
+          for (let i = 0; i < size; i++)
+            out[(b * seqLen + s) * d + head * size + i] += (weight / total) * at(2, j, i);
+        });
+      }
+  return out;
+}
+
+describe.each(cases)('causalAttention of $numSequences x $seqLen, $numHeads heads, d $d', ({ d, ...shape }) => {
+  const rows = shape.numSequences * shape.seqLen;
+  const input = { shape: [rows, 3 * d], values: randomValues('qkv', rows * 3 * d) };
+  const run = (values: Float32Array) =>
+    tf.tidy(() => causalAttention(tf.tensor2d(values, [rows, 3 * d]), shape).dataSync().slice());
+
+  it('equals the loop', () => {
+    expectClose(run(input.values), slowAttention(input.values, shape, d), 1e-5);
+  });
+
+  it('has the gradients of finite differences', () => {
+    checkGradients((x) => causalAttention(x as tf.Tensor2D, shape), [input]);
+  });
+
+  it('does not look at later positions', () => {
+    const before = run(input.values);
+    for (let position = 1; position < shape.seqLen; position++) {
+      const changed = input.values.slice();
+      for (let b = 0; b < shape.numSequences; b++)
+        changed.fill(9, (b * shape.seqLen + position) * 3 * d, (b + 1) * shape.seqLen * 3 * d);
+      const after = run(changed);
+      for (let b = 0; b < shape.numSequences; b++) {
+        const begin = b * shape.seqLen * d;
+        const end = begin + position * d;
+        expect(after.subarray(begin, end)).toEqual(before.subarray(begin, end));
+      }
+    }
+  });
+});
+
+it('causalAttention stays finite for huge scores', () => {
+  const values = randomValues('huge', 4 * 6, 1e4);
+  const shape = { numSequences: 1, seqLen: 4, numHeads: 1 };
+  const [output, gradient] = tf.tidy(() => {
+    const x = tf.tensor2d(values, [4, 6]);
+    const g = tf.grad((y: tf.Tensor) => causalAttention(y as tf.Tensor2D, shape))(x);
+    return [causalAttention(x, shape), g].map((tensor) => [...tensor.dataSync()]);
+  });
+  expect(output.every(Number.isFinite) && gradient.every(Number.isFinite)).toBe(true);
+});

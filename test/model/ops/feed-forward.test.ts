@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, it } from 'vitest';
+import { feedForward } from '../../../src/model/ops/feed-forward.js';
+import { checkGradients, expectClose, randomValues } from '../support.js';
+
+const shapes = [
+  [1, 3, 5],
+  [4, 3, 8],
+  [6, 8, 4],
+] as const;
+
+describe.each(shapes)('feedForward of %i rows, %i -> %i', (rows, d, f) => {
+  const x = { shape: [rows, d], values: randomValues('x', rows * d) };
+  const wIn = { shape: [d, f], values: randomValues('in', d * f) };
+  const wOut = { shape: [f, d], values: randomValues('out', f * d) };
+  const op = (...args: tf.Tensor[]) =>
+    feedForward(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, args[2] as tf.Tensor2D);
+
+  it('equals the loop', () => {
+    const expected = new Float64Array(rows * d);
+    for (let r = 0; r < rows; r++)
+      for (let j = 0; j < f; j++) {
+        let before = 0;
+        for (let i = 0; i < d; i++) before += x.values[r * d + i] * wIn.values[i * f + j];
+        const hidden =
+          0.5 * before * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (before + 0.044715 * before ** 3)));
+        for (let i = 0; i < d; i++) expected[r * d + i] += hidden * wOut.values[j * d + i];
+      }
+    const actual = tf.tidy(() =>
+      op(...[x, wIn, wOut].map(({ values, shape }) => tf.tensor(values, shape)))
+        .dataSync()
+        .slice(),
+    );
+    expectClose(actual, expected, 1e-5);
+  });
+
+  it('has the gradients of finite differences', () => {
+    checkGradients(op, [x, wIn, wOut]);
+  });
+});

@@ -1,0 +1,28 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { gelu } from '../../../src/model/ops/gelu.js';
+import { checkGradients, expectClose, randomValues } from '../support.js';
+
+function slowGelu(x: number): number {
+  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+}
+
+describe('gelu', () => {
+  it.each([[[5]], [[3, 4]], [[2, 3, 4]]])('equals the formula for shape %j', (shape) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const values = randomValues('gelu', size, 3);
+    const actual = tf.tidy(() => gelu(tf.tensor(values, shape)).dataSync().slice());
+    expectClose(actual, Array.from(values, slowGelu), 1e-5);
+    checkGradients(gelu, [{ shape, values }]);
+  });
+
+  it('is 0 and the identity at the far ends, without NaN in value or slope', () => {
+    const [value, slope] = tf.tidy(() => {
+      const x = tf.tensor1d([-1e4, -30, 0, 30, 1e4]);
+      return [gelu(x), tf.grad((y: tf.Tensor) => gelu(y))(x)].map((tensor) => [...tensor.dataSync()]);
+    });
+    expectClose(value, [0, 0, 0, 30, 1e4], 1e-6);
+    expectClose(slope, [0, 0, 0.5, 1, 1], 1e-6);
+    expect(value.every(Number.isFinite)).toBe(true);
+  });
+});

@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { expect, it } from 'vitest';
+import { type ParameterSpec, ParameterStore } from '../../src/model/parameters.js';
+
+function spec(name: string, shape: readonly number[], placement: 'shared' | 'expert'): ParameterSpec {
+  return { name, shape, placement, init: { kind: 'normal', std: 1 }, decay: true };
+}
+
+const specs: ParameterSpec[] = [
+  spec('a', [2, 3], 'shared'),
+  spec('e', [2], 'expert'),
+  { ...spec('b', [4], 'shared'), init: { kind: 'constant', value: 5 } },
+];
+
+it('lays parameters out by placement in the order of the specs', () => {
+  const store = new ParameterStore(specs, 1);
+  expect(store.shared.ranges.map(({ name, begin, end }) => [name, begin, end])).toEqual([
+    ['a', 0, 6],
+    ['b', 6, 10],
+  ]);
+  expect(store.expert.ranges.map(({ name, begin, end }) => [name, begin, end])).toEqual([['e', 0, 2]]);
+  expect([...store.values('b')]).toEqual([5, 5, 5, 5]);
+  expect(store.get('a').dataSync()).toEqual(store.values('a'));
+  store.dispose();
+});
+
+it('starts a parameter alike whatever is declared beside it', () => {
+  const all = new ParameterStore(specs, 1);
+  const alone = new ParameterStore([specs[1]], 1);
+  const otherSeed = new ParameterStore([specs[1]], 2);
+  expect(alone.values('e')).toEqual(all.values('e'));
+  expect(otherSeed.values('e')).not.toEqual(all.values('e'));
+  for (const store of [all, alone, otherSeed]) store.dispose();
+});
+
+it('pulls gradients, zeros where the loss does not depend on a parameter', () => {
+  const store = new ParameterStore(specs, 1);
+  store.expert.gradients.fill(9);
+  const value = store.computeGradients(() => tf.sum(tf.mul(store.get('a'), 2)).add(tf.sum(store.get('b'))));
+  expect([...store.shared.gradients]).toEqual([2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
+  expect([...store.expert.gradients]).toEqual([0, 0]);
+  expect(value).toBeCloseTo(20 + 2 * store.values('a').reduce((sum, x) => sum + x, 0), 4);
+  store.dispose();
+});
+
+it('pushes changed values into the tensors', () => {
+  const store = new ParameterStore(specs, 1);
+  store.shared.values.fill(3);
+  store.pushValues();
+  expect([...store.get('a').dataSync()]).toEqual([3, 3, 3, 3, 3, 3]);
+  store.dispose();
+});
+
+it('frees its tensors', () => {
+  const before = tf.memory().numTensors;
+  new ParameterStore(specs, 1).dispose();
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+it('refuses a name twice and an unknown name', () => {
+  const store = new ParameterStore(specs, 1);
+  expect(() => store.get('nobody')).toThrow(/nobody/);
+  expect(() => new ParameterStore([specs[0], specs[0]], 1)).toThrow(/declared twice/);
+  store.dispose();
+});

@@ -1,0 +1,129 @@
+import type { ChildProcess } from 'node:child_process';
+import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { DataPlane } from '../src/agent/data-plane.js';
+import {
+  type AgentSpec,
+  type FromAgent,
+  type FromRank,
+  failureOf,
+  forkTypeScript,
+  type RankFailure,
+  type RankOutcome,
+  type RankSpec,
+  type ToAgent,
+} from './spawn-ranks.js';
+
+// A node agent reduced to what tests of the collectives need: a gRPC server, a data plane and forked workers.
+
+function tell(message: FromAgent): void {
+  if (process.connected) process.send?.(message);
+}
+
+class TestAgent {
+  private readonly server = new Server();
+  private readonly workers: ChildProcess[] = [];
+  private plane: DataPlane | null = null;
+
+  constructor(private readonly spec: AgentSpec) {}
+
+  async start(): Promise<void> {
+    const port = await new Promise<number>((resolve, reject) => {
+      this.server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    this.plane = DataPlane.create({
+      ...this.spec,
+      generation: 1,
+      server: this.server,
+      credentials: credentials.createInsecure(),
+      onError: (error) => {
+        tell({ type: 'error', error: failureOf(error) });
+        this.plane?.abort(error.line);
+      },
+    });
+    tell({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.plane.segmentPath });
+  }
+
+  async connect(addresses: readonly string[]): Promise<void> {
+    const peers = addresses
+      .map((address, node) => ({ node, address }))
+      .filter(({ node }) => node !== this.spec.node);
+    await this.plane?.connect(peers, 10_000);
+    const ended = Array.from({ length: this.spec.workersPerNode }, (_, local) => this.startWorker(local));
+    tell({ type: 'started', pids: this.workers.map(({ pid }) => pid ?? 0) });
+    await Promise.all(ended);
+    await this.plane?.close();
+    this.server.forceShutdown();
+    tell({ type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } });
+    process.disconnect();
+  }
+
+  private startWorker(local: number): Promise<void> {
+    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.spec;
+    const rank = node * workersPerNode + local;
+    const segmentPath = this.plane?.segmentPath ?? '';
+    const worker = forkTypeScript(program);
+    this.workers.push(worker);
+    worker.send({ rank, segmentPath, numNodes, workersPerNode, timeoutMs, args } satisfies RankSpec);
+    return new Promise((resolve) => {
+      let outcome: { result?: unknown; error?: RankFailure } = {};
+      worker.on('message', (message: FromRank) => {
+        outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
+      });
+      worker.on('exit', (code, signal) => {
+        const report: RankOutcome<unknown> = {
+          rank,
+          signal: signal ?? (code ? `code ${code}` : null),
+          ...outcome,
+        };
+        tell({ type: 'rank', outcome: report });
+        resolve();
+      });
+    });
+  }
+
+  progress(): void {
+    const { plane, spec } = this;
+    if (plane)
+      tell({
+        type: 'progress',
+        progress: Array.from({ length: spec.workersPerNode }, (_, local) => plane.progressOf(local)),
+      });
+  }
+
+  abort(reason: string): void {
+    this.plane?.abort(reason);
+  }
+
+  requestStop(): void {
+    this.plane?.requestStop();
+  }
+}
+
+function fail(error: unknown): void {
+  tell({ type: 'error', error: failureOf(error) });
+  process.exit(1);
+}
+
+let agent: TestAgent | null = null;
+process.on('message', (message: ToAgent) => {
+  switch (message.type) {
+    case 'spec':
+      agent = new TestAgent(message.spec);
+      agent.start().catch(fail);
+      break;
+    case 'connect':
+      agent?.connect(message.addresses).catch(fail);
+      break;
+    case 'abort':
+      agent?.abort(message.reason);
+      break;
+    case 'stop':
+      agent?.requestStop();
+      break;
+    case 'progress':
+      agent?.progress();
+      break;
+  }
+});
