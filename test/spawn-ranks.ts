@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { LinkSpeed } from '../src/agent/link-limit.js';
 import type { WorkerProgress } from '../src/collectives/control-block.js';
@@ -104,6 +105,14 @@ export function failureOf(thrown: unknown): RankFailure {
 /** Starts TypeScript directly in a process of its own. */
 export function forkTypeScript(program: string): ChildProcess {
   return fork(program, { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
+}
+
+/** Resolves once a process has ended and all its messages were received; Node tells of the exit before. */
+export function endOf(child: ChildProcess): Promise<{ code: number | null; signal: string | null }> {
+  const drained = child.connected ? once(child, 'disconnect') : Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', (code, signal) => void drained.then(() => resolve({ code, signal })));
+  });
 }
 
 /** The body of a rank program: runs `body` with this rank's transport and reports what it returns or throws. */

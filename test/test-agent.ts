@@ -3,6 +3,7 @@ import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
 import { DataPlane } from '../src/agent/data-plane.js';
 import {
   type AgentSpec,
+  endOf,
   type FromAgent,
   type FromRank,
   failureOf,
@@ -55,8 +56,9 @@ class TestAgent {
     await Promise.all(ended);
     await this.plane?.close();
     this.server.forceShutdown();
-    tell({ type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } });
-    process.disconnect();
+    const done: FromAgent = { type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
+    // Disconnecting at once would drop what is still being written.
+    process.send?.(done, () => process.disconnect());
   }
 
   private startWorker(local: number): Promise<void> {

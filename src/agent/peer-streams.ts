@@ -18,7 +18,7 @@ const KEEPALIVE_MS = 5000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
 /** How long a closing stream waits for the other side to agree. */
-const CLOSE_MS = 500;
+const CLOSE_MS = 2000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
 const service = { Pull: { ...loaded.Pull, responseSerialize: (encoded: Buffer) => encoded } };
@@ -59,6 +59,8 @@ export interface PeerAddress {
 interface Puller extends PeerAddress {
   readonly client: Client;
   readonly call: PullCall;
+  /** Resolves when the call is over, whoever ended it. */
+  readonly ended: Promise<unknown>;
 }
 
 /** One stream from every other node and one to every other node. The life of a PeerStreams is one generation. */
@@ -94,7 +96,8 @@ export class PeerStreams {
       const started = performance.now();
       try {
         const call = await this.openPull(client, deadline - started);
-        this.pullers.set(peer.node, { ...peer, client, call });
+        const ended = new Promise((resolve) => call.once('status', resolve));
+        this.pullers.set(peer.node, { ...peer, client, call, ended });
         this.listen(peer, call);
         return;
       } catch (error) {
@@ -156,9 +159,14 @@ export class PeerStreams {
         this.options.onCredit(peer, request.credit.consumed);
       }
     });
-    call.on('end', () => call.end());
+    let finished = false;
+    call.on('end', () => {
+      finished = true;
+      call.end();
+    });
+    // Comes after every end of a call, also a good one.
     call.on('cancelled', () => {
-      if (peer !== null) this.lose(peer, call.getPeer(), 'its agent closed the connection');
+      if (peer !== null && !finished) this.lose(peer, call.getPeer(), 'its agent closed the connection');
     });
     call.on('error', () => {
       // A refused call and a broken one end here too; the latter was reported by `cancelled`.
@@ -217,14 +225,10 @@ export class PeerStreams {
   }
 }
 
-function endPull({ call, client }: Puller): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => call.cancel(), CLOSE_MS);
-    call.once('status', () => {
-      clearTimeout(timer);
-      client.close();
-      resolve();
-    });
-    call.end();
-  });
+async function endPull({ call, client, ended }: Puller): Promise<void> {
+  const timer = setTimeout(() => call.cancel(), CLOSE_MS);
+  call.end();
+  await ended;
+  clearTimeout(timer);
+  client.close();
 }

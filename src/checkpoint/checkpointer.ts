@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
@@ -86,6 +86,7 @@ export function saveCheckpoint(transport: Transport, options: SaveOptions): stri
 function writeShards(transport: Transport, options: SaveOptions, folder: string): WrittenFile[] {
   const { rank, worldSize } = transport.topology;
   const { shared, optimizerShared, state, experts, optimizerExperts } = options.tensors;
+  assertShared(folder);
   const place = `${rank}-of-${worldSize}`;
   const files = new Map([
     ['shared.safetensors', shared],
@@ -121,7 +122,6 @@ function commit(
   const files: Record<string, FileDigest> = {};
   const tensors: Record<string, string> = {};
   for (const { file, bytes, sha256, tensors: names } of written) {
-    assertVisible(join(temporary, file), bytes);
     files[file] = { bytes, sha256 };
     for (const name of names) {
       if (Object.hasOwn(tensors, name))
@@ -147,14 +147,12 @@ function commit(
   commitFolder(root, temporary, step, keep);
 }
 
-/** Refuses to commit what rank 0 cannot see: a node without the shared disk would lose its experts silently. */
-function assertVisible(path: string, bytes: number): void {
-  const found = statSync(path, { throwIfNoEntry: false })?.size;
-  if (found === bytes) return;
+/** A node without the shared disk would otherwise fail with a message that does not say so. */
+function assertShared(folder: string): void {
+  if (existsSync(folder)) return;
   throw new TrainerError(
     'NO_RESOURCE',
-    `a rank wrote ${bytes} bytes to ${path} but rank 0 sees ${found ?? 'no such file'}: ` +
-      'mount the checkpoint folder on all nodes',
+    `rank 0 made ${folder} but this rank does not see it: mount the checkpoint folder on all nodes`,
   );
 }
 

@@ -28,7 +28,12 @@ export function experts(
   // Without a row the input is the output; it stays connected, so that the reverse exchanges run on every rank.
   if (busy.length === 0) return xRD;
   const parts: tf.Tensor2D[] =
-    busy.length === 1 ? [xRD] : tf.split(xRD, busy.map(({ rows }) => rows));
+    busy.length === 1
+      ? [xRD]
+      : tf.split(
+          xRD,
+          busy.map(({ rows }) => rows),
+        );
   const outputs = busy.map(({ id }, i) => feedForward(parameters, `${prefix}.${id}`, parts[i]));
   return outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0);
 }

@@ -43,7 +43,10 @@ export function queryLayer(
     matrix(parameters, `${prefix}.attn.kv`),
   );
   const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
-  const attendedTD: tf.Tensor2D = tf.matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
+  const attendedTD: tf.Tensor2D = tf.matMul(
+    causalAttention(qkvTC, shape),
+    matrix(parameters, `${prefix}.attn.out`),
+  );
   return feedForwardHalf(parameters, prefix, tf.add(xTD, attendedTD));
 }
 

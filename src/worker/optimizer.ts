@@ -1,9 +1,6 @@
-/** Elements [begin, end) of a flat group, and whether weight decay applies to them. */
-export interface ParameterRange {
-  readonly begin: number;
-  readonly end: number;
-  readonly decay: boolean;
-}
+import type { ParameterRange } from '../model/parameters.js';
+
+type UpdateRange = Pick<ParameterRange, 'begin' | 'end' | 'decay'>;
 
 /** Parameters that live in one flat array, with their gradients and Adam's two moments; all of one length. */
 export interface OptimizerGroup {
@@ -12,7 +9,7 @@ export interface OptimizerGroup {
   readonly m: Float32Array;
   readonly v: Float32Array;
   /** Ranges that cover the arrays; elements outside any range stay as they are. */
-  readonly ranges: readonly ParameterRange[];
+  readonly ranges: readonly UpdateRange[];
 }
 
 export interface AdamWOptions {
@@ -38,7 +35,7 @@ export function adamW(group: OptimizerGroup, options: AdamWOptions): void {
   for (const range of group.ranges) updateRange(group, range, options);
 }
 
-function updateRange(group: OptimizerGroup, range: ParameterRange, options: AdamWOptions): void {
+function updateRange(group: OptimizerGroup, range: UpdateRange, options: AdamWOptions): void {
   const { values, gradients, m, v } = group;
   const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
   const keep = range.decay ? 1 - learningRate * weightDecay : 1;

@@ -16,8 +16,8 @@ beforeEach(() => {
 afterEach(() => rmSync(run, { recursive: true }));
 
 const program = new URL('./save-ranks.program.ts', import.meta.url);
-const save = (numNodes: number, workersPerNode: number, args: Omit<SaveArgs, 'root'>) =>
-  spawnRanks<string[]>({ numNodes, workersPerNode }, program, { args: { root, ...args } });
+const save = (workersPerNode: number, args: Omit<SaveArgs, 'root'>) =>
+  spawnRanks<string[]>({ numNodes: 1, workersPerNode }, program, { args: { root, ...args } });
 
 function expectNewest(step: number): void {
   const checkpoint = resolveCheckpoint(run, (message) => expect.unreachable(message));
@@ -26,20 +26,21 @@ function expectNewest(step: number): void {
   expect(checkpoint.manifest.step).toBe(step);
 }
 
-test('two nodes of two ranks write one checkpoint that a single reader loads; a NaN on one rank stops all alike', async () => {
-  const { ranks } = await save(2, 1, { nanOnRank: 3, killedRank: -1 });
+test('four ranks write one checkpoint that a single reader loads; what stops one rank stops all alike', async () => {
+  const { ranks } = await save(4, { nanOnRank: 3, unsharedRank: 2, killedRank: -1 });
   expect(ranks.map(({ rank, error }) => error?.line ?? rank)).toEqual([0, 1, 2, 3]);
-  for (const { result } of ranks) {
+  for (const { result } of ranks)
     expect(result).toEqual([
       join(root, 'step-000001'),
       expect.stringMatching(
         /^NOT_FINITE rank 3, checkpoint write: tensor layers\.1\.experts\.3\.w_in holds NaN at element 5/,
       ),
-      join(root, 'step-000003'),
+      expect.stringMatching(
+        /^NO_RESOURCE rank 2, checkpoint write: .*mount the checkpoint folder on all nodes/,
+      ),
       join(root, 'step-000004'),
     ]);
-  }
-  expect(readdirSync(root).sort()).toEqual(['latest', 'step-000003', 'step-000004']);
+  expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001', 'step-000004']);
   expect(readdirSync(join(root, 'step-000004')).filter((file) => file.startsWith('experts'))).toEqual(
     [0, 1, 2, 3].map((rank) => `experts-${rank}-of-4.safetensors`),
   );
@@ -47,7 +48,7 @@ test('two nodes of two ranks write one checkpoint that a single reader loads; a 
 });
 
 test('a rank that is killed while it writes leaves the others with an error and the checkpoint before', async () => {
-  const { ranks } = await save(1, 2, { nanOnRank: -1, killedRank: 1 });
+  const { ranks } = await save(2, { nanOnRank: -1, unsharedRank: -1, killedRank: 1 });
   expect(ranks[1].signal).toBe('SIGKILL');
   expect(ranks[0].result?.slice(0, 3)).toEqual([1, 2, 3].map((step) => join(root, `step-00000${step}`)));
   expect(ranks[0].result?.[3]).toMatch(/^ABORTED .*rank 1 failed: SIGKILL/);

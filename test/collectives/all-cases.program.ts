@@ -47,12 +47,19 @@ function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: n
   const received = everyone.map((source) => new Uint8Array(lengthOf(source, rank)).fill(0xee));
   exchange(transport, {
     sends: everyone.map((to) => cut(pattern(rank, to, round, lengthOf(rank, to)))),
-    receives: received.map((bytes) => [bytes.subarray(0, bytes.length >> 1), bytes.subarray(bytes.length >> 1)]),
+    receives: received.map((bytes) => [
+      bytes.subarray(0, bytes.length >> 1),
+      bytes.subarray(bytes.length >> 1),
+    ]),
     purpose: 'dispatch',
     layer: round,
   });
   for (const source of everyone)
-    expectBytes(received[source], pattern(source, rank, round, lengthOf(source, rank)), `from rank ${source}`);
+    expectBytes(
+      received[source],
+      pattern(source, rank, round, lengthOf(source, rank)),
+      `from rank ${source}`,
+    );
 }
 
 /** A value whose sums depend on the order of the additions. */
@@ -76,8 +83,11 @@ function checkAllReduce(transport: Transport, length: number): Float32Array {
   for (let i = 0; i < length; i += 1 + (length >> 9)) {
     const values = everyone.map((r) => valueAt(r, i));
     const expected = treeOf(values);
-    const exact = Number.isInteger(Math.log2(workersPerNode)) ? 0 : 1e-5 * values.reduce((s, v) => s + Math.abs(v), 0);
-    if (!(Math.abs(data[i] - expected) <= exact)) throw new Error(`sum ${i} of ${length} is ${data[i]}, not ${expected}`);
+    const exact = Number.isInteger(Math.log2(workersPerNode))
+      ? 0
+      : 1e-5 * values.reduce((s, v) => s + Math.abs(v), 0);
+    if (!(Math.abs(data[i] - expected) <= exact))
+      throw new Error(`sum ${i} of ${length} is ${data[i]}, not ${expected}`);
   }
   return data;
 }
@@ -90,7 +100,8 @@ function checkGroups(transport: Transport): void {
   const data = Float32Array.from({ length: 77 }, (_, i) => valueAt(rank, i));
   allReduce(transport, { data, group, purpose: 'replicas', layer: 2 });
   for (let i = 0; i < 77; i++) {
-    const expected = group.length === 0 ? valueAt(rank, i) : Math.fround(valueAt(first, i) + valueAt(first + 1, i));
+    const expected =
+      group.length === 0 ? valueAt(rank, i) : Math.fround(valueAt(first, i) + valueAt(first + 1, i));
     if (data[i] !== expected) throw new Error(`group sum ${i} is ${data[i]}, not ${expected}`);
   }
 }
@@ -98,7 +109,8 @@ function checkGroups(transport: Transport): void {
 function checkAllGather(transport: Transport, length: number): void {
   const { rank } = transport.topology;
   const all = allGather(transport, { mine: pattern(rank, 0, 9, length), purpose: 'counts' });
-  for (const [source, bytes] of all.entries()) expectBytes(bytes, pattern(source, 0, 9, length), `gathered ${source}`);
+  for (const [source, bytes] of all.entries())
+    expectBytes(bytes, pattern(source, 0, 9, length), `gathered ${source}`);
 }
 
 function checkBroadcast(transport: Transport, root: number, length: number): void {

@@ -5,7 +5,11 @@ describe('CounterRandom', () => {
   it('is a function of seed, name and index alone', () => {
     const a = new CounterRandom(1, 'a');
     expect(a.uniform(5)).toBe(new CounterRandom(1, 'a').uniform(5));
-    const others = [new CounterRandom(2, 'a'), new CounterRandom(1, 'b'), new CounterRandom(2 ** 32 + 1, 'a')];
+    const others = [
+      new CounterRandom(2, 'a'),
+      new CounterRandom(1, 'b'),
+      new CounterRandom(2 ** 32 + 1, 'a'),
+    ];
     for (const other of others) expect(other.uniform(5)).not.toBe(a.uniform(5));
   });
 

@@ -60,10 +60,17 @@ export function checkGradients(
     });
     const analytic = tf.tidy(() => {
       const dy = tf.tensor(weights, op(...tensors()).shape);
-      return tf.grads((...args) => op(...args))(tensors(), dy)[k].dataSync<'float32'>().slice();
+      return tf
+        .grads((...args) => op(...args))(tensors(), dy)
+        [k].dataSync<'float32'>()
+        .slice();
     });
     const scale = Math.max(1, ...numeric.map(Math.abs));
-    expectClose(analytic.map((x) => x / scale), numeric.map((x) => x / scale), tolerance);
+    expectClose(
+      analytic.map((x) => x / scale),
+      numeric.map((x) => x / scale),
+      tolerance,
+    );
   });
 }
 

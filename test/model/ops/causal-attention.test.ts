@@ -33,35 +33,42 @@ function slowAttention(qkv: Float32Array, { numSequences, seqLen, numHeads }: At
   return out;
 }
 
-describe.each(cases)('causalAttention of $numSequences x $seqLen, $numHeads heads, d $d', ({ d, ...shape }) => {
-  const rows = shape.numSequences * shape.seqLen;
-  const input = { shape: [rows, 3 * d], values: randomValues('qkv', rows * 3 * d) };
-  const run = (values: Float32Array) =>
-    tf.tidy(() => causalAttention(tf.tensor2d(values, [rows, 3 * d]), shape).dataSync().slice());
+describe.each(cases)(
+  'causalAttention of $numSequences x $seqLen, $numHeads heads, d $d',
+  ({ d, ...shape }) => {
+    const rows = shape.numSequences * shape.seqLen;
+    const input = { shape: [rows, 3 * d], values: randomValues('qkv', rows * 3 * d) };
+    const run = (values: Float32Array) =>
+      tf.tidy(() =>
+        causalAttention(tf.tensor2d(values, [rows, 3 * d]), shape)
+          .dataSync()
+          .slice(),
+      );
 
-  it('equals the loop', () => {
-    expectClose(run(input.values), slowAttention(input.values, shape, d), 1e-5);
-  });
+    it('equals the loop', () => {
+      expectClose(run(input.values), slowAttention(input.values, shape, d), 1e-5);
+    });
 
-  it('has the gradients of finite differences', () => {
-    checkGradients((x) => causalAttention(x as tf.Tensor2D, shape), [input]);
-  });
+    it('has the gradients of finite differences', () => {
+      checkGradients((x) => causalAttention(x as tf.Tensor2D, shape), [input]);
+    });
 
-  it('does not look at later positions', () => {
-    const before = run(input.values);
-    for (let position = 1; position < shape.seqLen; position++) {
-      const changed = input.values.slice();
-      for (let b = 0; b < shape.numSequences; b++)
-        changed.fill(9, (b * shape.seqLen + position) * 3 * d, (b + 1) * shape.seqLen * 3 * d);
-      const after = run(changed);
-      for (let b = 0; b < shape.numSequences; b++) {
-        const begin = b * shape.seqLen * d;
-        const end = begin + position * d;
-        expect(after.subarray(begin, end)).toEqual(before.subarray(begin, end));
+    it('does not look at later positions', () => {
+      const before = run(input.values);
+      for (let position = 1; position < shape.seqLen; position++) {
+        const changed = input.values.slice();
+        for (let b = 0; b < shape.numSequences; b++)
+          changed.fill(9, (b * shape.seqLen + position) * 3 * d, (b + 1) * shape.seqLen * 3 * d);
+        const after = run(changed);
+        for (let b = 0; b < shape.numSequences; b++) {
+          const begin = b * shape.seqLen * d;
+          const end = begin + position * d;
+          expect(after.subarray(begin, end)).toEqual(before.subarray(begin, end));
+        }
       }
-    }
-  });
-});
+    });
+  },
+);
 
 it('causalAttention stays finite for huge scores', () => {
   const values = randomValues('huge', 4 * 6, 1e4);

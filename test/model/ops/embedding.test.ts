@@ -15,15 +15,11 @@ describe.each(shapes)('embedding of %i sequences of %i, %i positions', (numSeque
   const tokens = { shape: [vocab, d], values: randomValues('tokens', vocab * d) };
   const positions = { shape: [longest, d], values: randomValues('positions', longest * d) };
   const ids = randomIntegers('ids', numSequences * seqLen, vocab);
-  const op = (...args: tf.Tensor[]) =>
-    embedding(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, ids, seqLen);
+  const op = (...args: tf.Tensor[]) => embedding(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, ids, seqLen);
 
   it('equals the loop', () => {
     const expected = Array.from(ids).flatMap((id, t) =>
-      Array.from(
-        { length: d },
-        (_, i) => tokens.values[id * d + i] + positions.values[(t % seqLen) * d + i],
-      ),
+      Array.from({ length: d }, (_, i) => tokens.values[id * d + i] + positions.values[(t % seqLen) * d + i]),
     );
     const actual = tf.tidy(() =>
       op(...[tokens, positions].map(({ values, shape }) => tf.tensor(values, shape)))

@@ -13,12 +13,25 @@ describe.each([[[]], [[2]], [[3, 0, 3, 1]]])('gatherRows of rows %j', (indices) 
   const op = (y: tf.Tensor) => gatherRows(y as tf.Tensor2D, Int32Array.from(indices));
 
   it('copies the rows, and its gradient adds them up', () => {
-    const rows = tf.tidy(() => op(tf.tensor2d(x.values, [4, d])).dataSync().slice());
+    const rows = tf.tidy(() =>
+      op(tf.tensor2d(x.values, [4, d]))
+        .dataSync()
+        .slice(),
+    );
     const expected = indices.flatMap((row) => [...x.values.subarray(row * d, (row + 1) * d)]);
     expectClose(rows, expected, 0);
-    const gradient = tf.tidy(() => tf.grad(op)(tf.tensor2d(x.values, [4, d])).dataSync().slice());
+    const gradient = tf.tidy(() =>
+      tf
+        .grad(op)(tf.tensor2d(x.values, [4, d]))
+        .dataSync()
+        .slice(),
+    );
     const times = Array.from({ length: 4 }, (_, row) => indices.filter((index) => index === row).length);
-    expectClose(gradient, times.flatMap((count) => Array<number>(d).fill(count)), 0);
+    expectClose(
+      gradient,
+      times.flatMap((count) => Array<number>(d).fill(count)),
+      0,
+    );
   });
 });
 
@@ -46,7 +59,9 @@ describe.each([
     });
     const inputs = weighted ? [rows, weights] : [rows];
     const actual = tf.tidy(() =>
-      op(...inputs.map(({ values, shape }) => tf.tensor(values, shape, 'float32'))).dataSync().slice(),
+      op(...inputs.map(({ values, shape }) => tf.tensor(values, shape, 'float32')))
+        .dataSync()
+        .slice(),
     );
     expectClose(actual, expected, 1e-6);
   });
@@ -91,7 +106,11 @@ describe('exchangeRows', () => {
   const op = (x: tf.Tensor) => exchangeRows(x as tf.Tensor2D, options);
 
   it('scatters what arrives into its ranges', () => {
-    const moved = tf.tidy(() => op(tf.tensor2d(values, [4, d])).dataSync().slice());
+    const moved = tf.tidy(() =>
+      op(tf.tensor2d(values, [4, d]))
+        .dataSync()
+        .slice(),
+    );
     expect(moved).toEqual(Float32Array.of(...values.subarray(d), ...values.subarray(0, d)));
   });
 
@@ -100,7 +119,10 @@ describe('exchangeRows', () => {
     const dy = randomValues('dy', 4 * d);
     const gradient = tf.tidy(() => {
       const x = tf.tensor2d(values, [4, d]);
-      return tf.grad(op)(x, tf.tensor2d(dy, [4, d])).dataSync().slice();
+      return tf
+        .grad(op)(x, tf.tensor2d(dy, [4, d]))
+        .dataSync()
+        .slice();
     });
     expect(gradient).toEqual(Float32Array.of(...dy.subarray(3 * d), ...dy.subarray(0, 3 * d)));
     expect(purposes).toEqual(['there', 'back']);

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
+
+const LAYOUTS = [
+  [1, 2],
+  [2, 1],
+  [2, 2],
+] as const;
+const STEPS = 30;
+const TOLERANCE = 1e-4;
+
+async function curveOf(router: string, nodes: number, workersPerNode: number, exchange = 'hierarchical') {
+  const sets = [`moe.router=${router}`, `cluster.exchange=${exchange}`];
+  return lossCurve(await trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets }));
+}
+
+/** Greatest relative difference of two curves. */
+function difference(a: ReadonlyMap<number, number>, b: ReadonlyMap<number, number>): number {
+  return Math.max(...[...a].map(([step, loss]) => Math.abs(b.get(step)! - loss) / loss));
+}
+
+describe.each(['hash', 'switch'])('the result does not depend on the layout: %s', (router) => {
+  it('1x1, 1x2, 2x1 and 2x2 give the same loss curve', async () => {
+    const reference = await curveOf(router, 1, 1);
+    expect(reference.size).toBe(STEPS);
+    // A curve that does not move would agree with any other.
+    expect(reference.get(STEPS)!).toBeLessThan(reference.get(1)! - 0.5);
+    for (const [nodes, workersPerNode] of LAYOUTS) {
+      const curve = await curveOf(router, nodes, workersPerNode);
+      expect(curve.size).toBe(STEPS);
+      expect(difference(reference, curve), `${nodes}x${workersPerNode}`).toBeLessThan(TOLERANCE);
+    }
+  }, 180_000);
+
+  it('flat and hierarchical exchange give the same bits', async () => {
+    const hierarchical = await curveOf(router, 2, 2, 'hierarchical');
+    const flat = await curveOf(router, 2, 2, 'flat');
+    expect([...flat]).toEqual([...hierarchical]);
+  }, 120_000);
+});

@@ -1,0 +1,180 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const CLI = path.join(ROOT, 'dist/cli.js');
+/** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
+const DATA_DIR = path.join(ROOT, 'data');
+
+/** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
+export const MICRO = `
+name: micro
+seed: 7
+model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedForward: 64, vocabSize: 512, seqLen: 32 }
+moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
+data: { domains: [en, code], maxBytesPerDomain: 100000 }
+train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9 }
+`;
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+}
+
+/** A folder for one test, removed after it. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-e2e-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A started `locmoe`, marked by an environment variable that all its descendants inherit. */
+export class Locmoe {
+  readonly child: ChildProcess;
+  readonly finished: Promise<Finished>;
+  readonly #tag = `LOCMOE_TEST_TAG=${process.pid}-${Math.random().toString(36).slice(2)}`;
+  #stdout = '';
+  #stderr = '';
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const started = performance.now();
+    const [name, value] = this.#tag.split('=');
+    this.child = spawn(process.execPath, [CLI, ...args], {
+      cwd: ROOT,
+      env: { ...process.env, ...env, [name]: value },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout!.on('data', (chunk) => {
+      this.#stdout += chunk;
+    });
+    this.child.stderr!.on('data', (chunk) => {
+      this.#stderr += chunk;
+    });
+    this.finished = new Promise((resolve) => {
+      this.child.on('close', (code) =>
+        resolve({
+          code,
+          stdout: this.#stdout,
+          stderr: this.#stderr,
+          seconds: (performance.now() - started) / 1000,
+        }),
+      );
+    });
+    onTestFinished(() => {
+      for (const pid of this.descendants()) process.kill(pid, 'SIGKILL');
+    });
+  }
+
+  get output(): string {
+    return this.#stdout + this.#stderr;
+  }
+
+  /** Waits until the output matches. */
+  async until(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
+    const deadline = performance.now() + timeoutMs;
+    while (performance.now() < deadline) {
+      const match = pattern.exec(this.output);
+      if (match !== null) return match;
+      if (this.child.exitCode !== null) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`no ${pattern} in the output:\n${this.output}`);
+  }
+
+  /** Processes of this run that are alive, by the mark in their environment. */
+  descendants(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => pid !== process.pid && hasMark(pid, this.#tag));
+  }
+
+  /** Pids of the node agents and of the workers, by command line. */
+  pidsOf(kind: 'agent' | 'worker'): number[] {
+    const mark = kind === 'agent' ? 'cli.js\0node\0' : 'worker/main.js';
+    return this.descendants().filter((pid) => readProc(pid, 'cmdline').includes(mark));
+  }
+
+  /** Fails the test if a process of the run or a file of it in /dev/shm is left. */
+  async expectNothingLeft(): Promise<void> {
+    const deadline = performance.now() + 2_000;
+    while (this.descendants().length > 0 && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(this.descendants().map((pid) => readProc(pid, 'cmdline'))).toEqual([]);
+    expect(readdirSync('/dev/shm').filter((name) => name.startsWith('locmoe-micro-'))).toEqual([]);
+  }
+}
+
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function hasMark(pid: number, tag: string): boolean {
+  return readProc(pid, 'environ').split('\0').includes(tag);
+}
+
+/** Runs `locmoe` to its end. */
+export function locmoe(...args: string[]): Promise<Finished> {
+  return new Locmoe(args).finished;
+}
+
+export interface TrainArguments {
+  readonly folder: string;
+  readonly nodes: number;
+  readonly workersPerNode: number;
+  readonly sets?: readonly string[];
+  readonly resume?: string;
+  readonly config?: string;
+}
+
+/** The arguments of `locmoe train` for the micro model, with its runs in `folder`. */
+export function trainArguments({ folder, nodes, workersPerNode, sets = [], resume, config = MICRO }: TrainArguments): string[] {
+  const file = path.join(folder, 'micro.yaml');
+  if (!existsSync(file)) writeFileSync(file, config);
+  return [
+    'train',
+    ...['--config', file, '--runs-dir', path.join(folder, 'runs'), '--data-dir', DATA_DIR, '--no-samples'],
+    ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
+    ...sets.flatMap((set) => ['--set', set]),
+    ...(resume === undefined ? [] : ['--resume', resume]),
+  ];
+}
+
+/** Starts a training of the micro model. */
+export function startTraining(options: TrainArguments): Locmoe {
+  return new Locmoe(trainArguments(options));
+}
+
+/** Trains the micro model to its end, which must be a good one; returns the run's folder. */
+export async function trainToTheEnd(options: TrainArguments): Promise<string> {
+  const run = startTraining(options);
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(0);
+  await run.expectNothingLeft();
+  return newestRun(options.folder);
+}
+
+/** The folder of the newest run of a test. */
+export function newestRun(folder: string): string {
+  const runs = path.join(folder, 'runs');
+  return path.join(runs, readdirSync(runs).sort().at(-1)!);
+}
+
+/** Loss by step, from a run's metrics. */
+export function lossCurve(runFolder: string): Map<number, number> {
+  const records = readFileSync(path.join(runFolder, 'metrics.ndjson'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+  return new Map(records.filter(({ type }) => type === 'step').map(({ step, loss }) => [step, loss]));
+}

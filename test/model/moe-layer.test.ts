@@ -1,0 +1,125 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { allGather } from '../../src/collectives/all-gather.js';
+import { allToAll } from '../../src/collectives/all-to-all.js';
+import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { MoeLayer } from '../../src/model/moe-layer.js';
+import { ParameterStore } from '../../src/model/parameters.js';
+import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
+import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
+
+const numTokens = 12;
+const d = 8;
+const f = 16;
+const input = {
+  tokenIdsT: randomIntegers('ids', numTokens, 257),
+  domainsT: randomIntegers('domains', numTokens, 2),
+  training: true,
+};
+const x = randomValues('x', numTokens * d);
+
+function build(router: string, exchange: typeof allToAll, capacityFactor: number | null = null) {
+  const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
+  const transport = soloTransport();
+  const layer = new MoeLayer({
+    layer: 1,
+    numExperts: moe.numExperts,
+    size: { dModel: d, dFeedForward: f, numLayers: 2 },
+    router: createRouter({
+      moe,
+      layer: 1,
+      dModel: d,
+      vocabSize: 257,
+      expertsOfDomain: expertsOfDomain(2, moe),
+      topology: transport.topology,
+      transport,
+      seed: 1,
+    }),
+    transport,
+    exchange,
+    allGather,
+  });
+  const store = new ParameterStore(layer.parameterSpecs, 1);
+  for (const { name, begin, end } of store.expert.ranges)
+    store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
+  if (router === 'switch') store.values('layers.1.router.weight').set(randomValues('gate', d * 4, 0.5));
+  store.pushValues();
+  return { layer, store };
+}
+
+/** W_out GELU(W_in x) of one token. */
+function slowExpert(store: ParameterStore, expert: number, token: number): Float64Array {
+  const wIn = store.values(`layers.1.experts.${expert}.w_in`);
+  const wOut = store.values(`layers.1.experts.${expert}.w_out`);
+  const out = new Float64Array(d);
+  for (let j = 0; j < f; j++) {
+    let before = 0;
+    for (let i = 0; i < d; i++) before += x[token * d + i] * wIn[i * f + j];
+    const hidden = 0.5 * before * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (before + 0.044715 * before ** 3)));
+    for (let i = 0; i < d; i++) out[i] += hidden * wOut[j * d + i];
+  }
+  return out;
+}
+
+/** The group's best expert of one token and its probability. */
+function slowGate(store: ParameterStore, token: number): { expert: number; weight: number } {
+  const gate = store.values('layers.1.router.weight');
+  const group = input.domainsT[token] === 0 ? [0, 1] : [2, 3];
+  const scores = group.map((expert) => {
+    let logit = 0;
+    for (let i = 0; i < d; i++) logit += x[token * d + i] * gate[i * 4 + expert];
+    return Math.exp(logit);
+  });
+  const best = scores[0] >= scores[1] ? 0 : 1;
+  return { expert: group[best], weight: scores[best] / (scores[0] + scores[1]) };
+}
+
+describe.each([
+  ['flat', allToAll],
+  ['hierarchical', hierarchicalAllToAll],
+] as const)('MoeLayer over the %s exchange', (_, exchange) => {
+  it.each([null, 0.5])('equals the loop over tokens (capacity factor %s)', (capacityFactor) => {
+    const { layer, store } = build('switch', exchange, capacityFactor);
+    const { yTD, statistics } = layer.forward(store, { ...input, xTD: tf.tensor2d(x, [numTokens, d]) });
+    const y = yTD.dataSync();
+    const capacity = capacityFactor === null ? Infinity : 2;
+    const taken = [0, 0, 0, 0];
+    const routed = [0, 0, 0, 0];
+    const expected = new Float64Array(numTokens * d);
+    for (let t = 0; t < numTokens; t++) {
+      const { expert, weight } = slowGate(store, t);
+      routed[expert]++;
+      if (taken[expert] === capacity) continue;
+      taken[expert]++;
+      expected.set(
+        slowExpert(store, expert, t).map((value) => value * weight),
+        t * d,
+      );
+    }
+    expectClose(y, expected, 1e-5);
+    expect([...statistics.routedE]).toEqual(routed);
+    expect([...statistics.keptE]).toEqual(taken);
+    expect(statistics).toMatchObject({ layer: 1, capacity, sameNode: 0, otherNode: 0, dispatchedBytes: 0 });
+    expect(statistics.sameWorker).toBe(taken.reduce((a, b) => a + b));
+    store.dispose();
+  });
+});
+
+it('MoeLayer gives an expert without tokens zero gradients', () => {
+  const { layer, store } = build('hash', allToAll);
+  const oneDomain = { ...input, domainsT: new Int32Array(numTokens) };
+  store.computeGradients(() => {
+    const { yTD, auxiliaryLoss } = layer.forward(store, {
+      ...oneDomain,
+      xTD: tf.tensor2d(x, [numTokens, d]),
+    });
+    expect(auxiliaryLoss).toBeNull();
+    return tf.sum(yTD);
+  });
+  for (const { name, begin, end } of store.expert.ranges) {
+    const isZero = store.expert.gradients.subarray(begin, end).every((value) => value === 0);
+    expect(isZero, name).toBe(/experts\.[23]/.test(name));
+  }
+  store.dispose();
+});

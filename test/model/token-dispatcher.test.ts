@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { topologyOf } from '../../src/collectives/topology.js';
+import { expertsOfRank, rankOfExpert } from '../../src/model/expert-placement.js';
+import type { RowLayout } from '../../src/model/ops/exchange-rows.js';
+import { combine, dispatch, localityOf, planDispatch } from '../../src/model/token-dispatcher.js';
+import { keepFirstCome } from '../../src/routing/capacity.js';
+import type { RoutingDecision } from '../../src/routing/router.js';
+import { expectClose, randomIntegers, randomValues, soloExchange } from './support.js';
+
+function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number) {
+  const decision: RoutingDecision = {
+    ...keepFirstCome(chosenTK, numExperts, capacity),
+    numChoices,
+    weightsTK: null,
+    capacity,
+    auxiliaryLoss: null,
+  };
+  return decision;
+}
+
+const worlds = [
+  { numExperts: 8, nodes: 1, workers: 1 },
+  { numExperts: 8, nodes: 2, workers: 2 },
+  { numExperts: 4, nodes: 2, workers: 2 },
+  { numExperts: 2, nodes: 2, workers: 2 },
+  { numExperts: 1, nodes: 1, workers: 2 },
+];
+
+describe.each(worlds)('$numExperts experts, $nodes nodes of $workers', ({ numExperts, nodes, workers }) => {
+  const W = nodes * workers;
+  const numTokens = 23;
+  const numChoices = 2;
+  const decisions = Array.from({ length: W }, (_, rank) => {
+    const chosen = randomIntegers(`choices of ${rank}`, numTokens * numChoices, numExperts + 1);
+    return decide(
+      chosen.map((expert) => expert - 1),
+      numChoices,
+      numExperts,
+      6,
+    );
+  });
+  const keptOfRank = decisions.map(({ keptE }) => keptE);
+  const plans = decisions.map((decision, rank) =>
+    planDispatch(decision, topologyOf(rank, nodes, workers), keptOfRank),
+  );
+
+  /** What each rank receives if row i of rank s is the pair [s, choice of row i]. */
+  function deliver(): [number, number][][] {
+    const received = plans.map(({ received }) => Array<[number, number]>(received.numRows));
+    plans.forEach(({ sent, scatter }, source) => {
+      sent.rangesOfRank.forEach((ranges, to) => {
+        const rows = rowsOf(ranges).map((row): [number, number] => [source, scatter.choicesN[row]]);
+        const places = rowsOf(plans[to].received.rangesOfRank[source]);
+        expect(places).toHaveLength(rows.length);
+        places.forEach((place, i) => {
+          expect(received[to][place]).toBeUndefined();
+          received[to][place] = rows[i];
+        });
+      });
+    });
+    return received;
+  }
+
+  it('delivers every kept choice once, grouped by expert, then source, then token', () => {
+    const received = deliver();
+    plans.forEach(({ rowsOfLocalExpert }, rank) => {
+      const expected = expertsOfRank(numExperts, W, rank).map((expert) =>
+        decisions.flatMap(({ expertsTK }, source) =>
+          rankOfExpert(numExperts, W, source, expert) === rank
+            ? [...expertsTK.keys()].filter((choice) => expertsTK[choice] === expert).map((c) => [source, c])
+            : [],
+        ),
+      );
+      expect(received[rank]).toEqual(expected.flat());
+      expect(rowsOfLocalExpert).toEqual(expected.map((rows) => rows.length));
+    });
+    const kept = keptOfRank.flatMap((keptE) => [...keptE]).reduce((sum, count) => sum + count, 0);
+    expect(received.flat()).toHaveLength(kept);
+  });
+
+  it('counts how far choices travel', () => {
+    plans.forEach((plan, rank) => {
+      const topology = topologyOf(rank, nodes, workers);
+      const expected = { sameWorker: 0, sameNode: 0, otherNode: 0 };
+      for (const expert of decisions[rank].expertsTK) {
+        if (expert < 0) continue;
+        const to = rankOfExpert(numExperts, W, rank, expert);
+        if (to === rank) expected.sameWorker++;
+        else if (Math.floor(to / workers) === topology.node) expected.sameNode++;
+        else expected.otherNode++;
+      }
+      expect(localityOf(plan, topology)).toEqual(expected);
+    });
+  });
+});
+
+function rowsOf(ranges: RowLayout['rangesOfRank'][number]): number[] {
+  return ranges.flatMap(({ begin, count }) => Array.from({ length: count }, (_, i) => begin + i));
+}
+
+describe('dispatch and combine', () => {
+  const context = { exchange: soloExchange, transport: soloTransport(), layer: 0 };
+  const [numTokens, d] = [9, 3];
+  const values = randomValues('x', numTokens * d);
+  const weights = randomValues('weights', numTokens);
+
+  const roundTrip = (chosen: Int32Array) => {
+    const decision = decide(chosen, 1, 4, 2);
+    const plan = planDispatch(decision, context.transport.topology, [decision.keptE]);
+    const op = (x: tf.Tensor, w: tf.Tensor) =>
+      combine(dispatch(x as tf.Tensor2D, plan, context), w as tf.Tensor2D, plan, context);
+    const tensors = () => [tf.tensor2d(values, [numTokens, d]), tf.tensor2d(weights, [numTokens, 1])];
+    const y = tf.tidy(() => op(tensors()[0], tensors()[1]).dataSync().slice());
+    const [dx, dw] = tf.tidy(() =>
+      tf
+        .grads(op)(tensors())
+        .map((gradient) => gradient.dataSync().slice()),
+    );
+    return { decision, y, dx, dw };
+  };
+
+  it('bring each kept token back scaled by its weight, and leave dropped ones at zero', () => {
+    const { decision, y, dx, dw } = roundTrip(randomIntegers('chosen', numTokens, 4));
+    const kept = Array.from(decision.expertsTK, (expert) => (expert < 0 ? 0 : 1));
+    expect(kept).toContain(0);
+    const scale = (i: number) => kept[Math.floor(i / d)] * weights[Math.floor(i / d)];
+    expectClose(
+      y,
+      values.map((value, i) => value * scale(i)),
+      1e-6,
+    );
+    expectClose(
+      dx,
+      values.map((_, i) => scale(i)),
+      1e-6,
+    );
+    const rowSums = kept.map((k, t) => k * (values[t * d] + values[t * d + 1] + values[t * d + 2]));
+    expectClose(dw, rowSums, 1e-5);
+  });
+
+  it('work without a single choice, gradients too', () => {
+    const { y, dx, dw } = roundTrip(new Int32Array(numTokens).fill(-1));
+    for (const zeros of [y, dx, dw]) expect(zeros.every((value) => value === 0)).toBe(true);
+  });
+});

@@ -1,0 +1,52 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { createRouter, type RouterContext } from '../../src/routing/index.js';
+import { routerContext } from './context.js';
+
+function routeAll(context: RouterContext, domain: number, training = true) {
+  const tokenIdsT = Int32Array.from({ length: 300 }, (_, id) => id);
+  return createRouter(context).route({
+    xTD: tf.zeros([300, 6]),
+    tokenIdsT,
+    domainsT: new Int32Array(300).fill(domain),
+    training,
+    parameters: new Map(),
+  });
+}
+
+describe.each([1, 2])('hash router with %i groups', (expertGroups) => {
+  const context = routerContext({ router: 'hash', numExperts: 8, expertGroups });
+
+  it('deals the vocabulary evenly over the group of the domain', () => {
+    for (const domain of [0, 1, 2]) {
+      const { keptE, routedE, weightsTK, auxiliaryLoss } = routeAll(context, domain);
+      const group = context.expertsOfDomain[domain];
+      keptE.forEach((kept, expert) => {
+        const even = group.includes(expert) ? 300 / group.length : 0;
+        expect(Math.abs(kept - even)).toBeLessThan(1);
+      });
+      expect(keptE).toEqual(routedE);
+      expect([weightsTK, auxiliaryLoss]).toEqual([null, null]);
+    }
+  });
+
+  it('gives one token the same expert every time, and each layer and seed a table of its own', () => {
+    const { expertsTK } = routeAll(context, 0);
+    expect(routeAll(context, 0).expertsTK).toEqual(expertsTK);
+    for (const other of [{ layer: 3 }, { seed: 6 }]) {
+      const table = routeAll({ ...context, ...other }, 0).expertsTK;
+      const same = table.filter((expert, id) => expert === expertsTK[id]).length / 300;
+      const chance = 1 / context.expertsOfDomain[0].length;
+      expect(Math.abs(same - chance)).toBeLessThan(4 * Math.sqrt((chance * (1 - chance)) / 300));
+    }
+  });
+});
+
+it('hash router drops over capacity in training only', () => {
+  const context = routerContext({ router: 'hash', numExperts: 4, capacityFactor: 0.5 });
+  const training = routeAll(context, 0);
+  expect(training.capacity).toBe(38);
+  expect([...training.keptE]).toEqual([38, 38, 38, 38]);
+  const evaluation = routeAll(context, 0, false);
+  expect([...evaluation.keptE]).toEqual([75, 75, 75, 75]);
+});
