@@ -68,20 +68,17 @@ class TestAgent {
     const worker = forkTypeScript(program);
     this.workers.push(worker);
     worker.send({ rank, segmentPath, numNodes, workersPerNode, timeoutMs, args } satisfies RankSpec);
-    return new Promise((resolve) => {
-      let outcome: { result?: unknown; error?: RankFailure } = {};
-      worker.on('message', (message: FromRank) => {
-        outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
-      });
-      worker.on('exit', (code, signal) => {
-        const report: RankOutcome<unknown> = {
-          rank,
-          signal: signal ?? (code ? `code ${code}` : null),
-          ...outcome,
-        };
-        tell({ type: 'rank', outcome: report });
-        resolve();
-      });
+    let outcome: { result?: unknown; error?: RankFailure } = {};
+    worker.on('message', (message: FromRank) => {
+      outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
+    });
+    return endOf(worker).then(({ code, signal }) => {
+      const report: RankOutcome<unknown> = {
+        rank,
+        signal: signal ?? (code ? `code ${code}` : null),
+        ...outcome,
+      };
+      tell({ type: 'rank', outcome: report });
     });
   }
 

@@ -5,8 +5,17 @@ const FOREVER = ['train.steps=100000'];
 /** A step is a few ms here, so this is plenty for one that has to end by itself. */
 const TIMEOUT_S = 3;
 
-async function startedRun(nodes: number, workersPerNode: number, sets: readonly string[] = []): Promise<Locmoe> {
-  const run = startTraining({ folder: temporaryFolder(), nodes, workersPerNode, sets: [...FOREVER, ...sets] });
+async function startedRun(
+  nodes: number,
+  workersPerNode: number,
+  sets: readonly string[] = [],
+): Promise<Locmoe> {
+  const run = startTraining({
+    folder: temporaryFolder(),
+    nodes,
+    workersPerNode,
+    sets: [...FOREVER, ...sets],
+  });
   await run.until(/step +\d+\/100000/);
   return run;
 }
@@ -34,7 +43,9 @@ describe('a worker that', () => {
     expect(end.code).toBe(3);
     expect(end.tookS).toBeLessThan(6);
     expect(verdict(end)).toMatch(
-      new RegExp(`run failed: rank \\d, node \\d, step \\d+, .*worker \\(pid ${victim}\\) was killed by SIGKILL`),
+      new RegExp(
+        `run failed: rank \\d, node \\d, step \\d+, .*worker \\(pid ${victim}\\) was killed by SIGKILL`,
+      ),
     );
     await run.expectNothingLeft();
   }, 60_000);
@@ -48,7 +59,9 @@ describe('a worker that', () => {
     expect(end.tookS).toBeLessThan(TIMEOUT_S + 8);
     const line = verdict(end);
     expect(line).toMatch(/run failed: rank \d, node \d, step \d+, .*waited 3\.\d s for rank/);
-    expect(line).toMatch(new RegExp(`rank \\d \\(node \\d, pid ${victim}\\) is stopped \\(SIGSTOP\\), last seen in step \\d+`));
+    expect(line).toMatch(
+      new RegExp(`rank \\d \\(node \\d, pid ${victim}\\) is stopped \\(SIGSTOP\\), last seen in step \\d+`),
+    );
     await run.expectNothingLeft();
   }, 60_000);
 
@@ -92,7 +105,12 @@ describe('a coordinator that', () => {
 describe('a failed run', () => {
   it('keeps the last words of every process in its logs', async () => {
     const folder = temporaryFolder();
-    const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets: [...FOREVER, 'train.checkpointEvery=5'] });
+    const run = startTraining({
+      folder,
+      nodes: 2,
+      workersPerNode: 1,
+      sets: [...FOREVER, 'train.checkpointEvery=5'],
+    });
     await run.until(/checkpoint at step/);
     process.kill(run.pidsOf('worker')[0], 'SIGKILL');
     const { stderr } = await run.finished;

@@ -21,7 +21,13 @@ describe('a checkpoint', () => {
     const resume = path.join(folder, 'step-000015');
     cpSync(path.join(whole, 'checkpoints/step-000015'), resume, { recursive: true });
 
-    const same = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets, resume });
+    const same = await trainToTheEnd({
+      folder: temporaryFolder(),
+      nodes: 2,
+      workersPerNode: 2,
+      sets,
+      resume,
+    });
     expect([...lossCurve(same)]).toEqual(tail(reference, HALF));
 
     for (const [nodes, workersPerNode] of [

@@ -66,9 +66,15 @@ export class Locmoe {
         }),
       );
     });
-    onTestFinished(() => {
+    const killAll = () => {
       for (const pid of this.descendants()) process.kill(pid, 'SIGKILL');
-    });
+    };
+    try {
+      onTestFinished(killAll);
+    } catch {
+      // Started in a hook, which waits for the end itself.
+      process.once('exit', killAll);
+    }
   }
 
   get output(): string {
@@ -138,7 +144,14 @@ export interface TrainArguments {
 }
 
 /** The arguments of `locmoe train` for the micro model, with its runs in `folder`. */
-export function trainArguments({ folder, nodes, workersPerNode, sets = [], resume, config = MICRO }: TrainArguments): string[] {
+export function trainArguments({
+  folder,
+  nodes,
+  workersPerNode,
+  sets = [],
+  resume,
+  config = MICRO,
+}: TrainArguments): string[] {
   const file = path.join(folder, 'micro.yaml');
   if (!existsSync(file)) writeFileSync(file, config);
   return [

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { ProgressView } from '../../src/coordinator/progress-view.js';
+import type { GlobalStep } from '../../src/coordinator/step-aggregator.js';
+import type { StatusReply } from '../../src/rpc/messages.js';
+
+const step = (number: number): GlobalStep => ({
+  step: number,
+  loss: 4.5678,
+  auxiliaryLoss: 0,
+  gradientNorm: 1,
+  learningRate: 0.1,
+  tokens: 10,
+  stepMs: 1,
+  partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
+  layers: [{ layer: 2, routed: [4], kept: [4], sameWorker: 1, sameNode: 1, otherNode: 2 }],
+});
+
+const status: StatusReply = {
+  runId: 'r',
+  generation: 1,
+  state: 'running',
+  runDir: '/r',
+  step: 0,
+  steps: 100,
+  loss: 0,
+  tokensPerS: 12345.6,
+  secondsLeft: 75,
+  workers: [],
+};
+
+function view(isTTY: boolean, columns = 200) {
+  const screen = {
+    isTTY,
+    columns,
+    text: '',
+    write(text: string) {
+      this.text += text;
+    },
+  };
+  const clock = { nowMs: 0 };
+  return { screen, clock, view: new ProgressView(screen, () => clock.nowMs) };
+}
+
+const LINE =
+  'step   1/100  loss 4.568  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %  left 1m15s';
+
+describe('ProgressView', () => {
+  it('writes a plain line every two seconds where there is no terminal', () => {
+    const { screen, clock, view: plain } = view(false);
+    plain.step(step(1), status);
+    plain.step(step(2), status);
+    clock.nowMs = 2000;
+    plain.step(step(3), status);
+    expect(screen.text).toBe(`${LINE}\n${LINE.replace('  1/', '  3/')}\n`);
+  });
+
+  it('always shows the last step', () => {
+    const { screen, view: plain } = view(false);
+    plain.step(step(99), status);
+    plain.step(step(100), status);
+    expect(screen.text).toContain('step 100/100');
+  });
+
+  it('rewrites one line in a terminal, and prints other lines above it', () => {
+    const { screen, clock, view: live } = view(true);
+    live.step(step(1), status);
+    clock.nowMs = 100;
+    live.step(step(2), status);
+    live.print('checkpoint');
+    live.close();
+    const second = LINE.replace('  1/', '  2/');
+    expect(screen.text).toBe(`\r\x1b[2K${LINE}\r\x1b[2K${second}\r\x1b[2Kcheckpoint\n\r\x1b[2K${second}\n`);
+  });
+
+  it('never wraps in a narrow terminal', () => {
+    const { screen, view: live } = view(true, 40);
+    live.step(step(1), status);
+    expect(screen.text.replace('\r\x1b[2K', '').length).toBeLessThan(40);
+  });
+});

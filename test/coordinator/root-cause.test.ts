@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { rootCause } from '../../src/coordinator/root-cause.js';
+import type { WorkerFailure, WorkerProgress } from '../../src/rpc/messages.js';
+
+const failure = (rank: number, code: string, timeMs: number, message = code): WorkerFailure => ({
+  rank,
+  pid: 100 + rank,
+  code,
+  message,
+  step: 7,
+  layer: 3,
+  operation: 'all-to-all dispatch',
+  timeMs,
+});
+
+const progress = (rank: number, processState: string): [number, WorkerProgress] => [
+  rank,
+  {
+    rank,
+    pid: 100 + rank,
+    step: 6,
+    phase: 'backward',
+    operation: 'after all-reduce',
+    processState,
+    residentBytes: 0,
+  },
+];
+
+const judge = (failures: readonly WorkerFailure[], ranks: readonly [number, WorkerProgress][] = []) =>
+  rootCause({ failures, worldSize: 4, workersPerNode: 2, progress: new Map(ranks) });
+
+describe('rootCause', () => {
+  it('takes a death over the time-outs and aborts that it caused, whatever came first', () => {
+    const error = judge([
+      failure(0, 'COLLECTIVE_TIMEOUT', 1),
+      failure(1, 'ABORTED', 0),
+      failure(2, 'WORKER_DIED', 9, 'was killed'),
+    ]);
+    expect(error.line).toBe('rank 2, node 1, step 7, layer 3, all-to-all dispatch: was killed');
+  });
+
+  it('takes the first by time of two of a kind', () => {
+    expect(judge([failure(3, 'INTERNAL', 5), failure(1, 'NOT_FINITE', 4)]).context.rank).toBe(1);
+  });
+
+  it('names the rank that reported nothing when all others timed out', () => {
+    const error = judge(
+      [
+        failure(0, 'COLLECTIVE_TIMEOUT', 3, 'waited'),
+        failure(1, 'ABORTED', 4),
+        failure(3, 'COLLECTIVE_TIMEOUT', 2),
+      ],
+      [progress(2, 'T')],
+    );
+    expect(error.message).toContain(
+      'rank 2 (node 1, pid 102) is stopped (SIGSTOP), last seen in step 6, backward, after all-reduce',
+    );
+    expect(error.context.rank).toBe(3);
+  });
+
+  it('does not claim a stop it has not seen', () => {
+    const timeouts = [0, 1, 3].map((rank) => failure(rank, 'COLLECTIVE_TIMEOUT', rank));
+    expect(judge(timeouts, [progress(2, 'R')]).message).toContain('does not answer');
+    expect(judge(timeouts).message).toContain('rank 2 (node 1) was never heard of');
+  });
+
+  it('answers without any evidence', () => {
+    expect(judge([]).code).toBe('INTERNAL');
+  });
+});

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { type RunEvent, type RunState, transition } from '../../src/coordinator/run-state.js';
+import { TrainerError } from '../../src/errors.js';
+
+const error = new TrainerError('INTERNAL', 'x');
+const EVENTS: readonly RunEvent[] = [
+  { type: 'nodes-complete' },
+  { type: 'workers-ready' },
+  { type: 'stop', reason: 'SIGINT' },
+  { type: 'all-finished', stoppedEarly: false },
+  { type: 'failure', error },
+];
+const STATES: readonly RunState[] = [
+  { kind: 'waiting' },
+  { kind: 'starting' },
+  { kind: 'running' },
+  { kind: 'stopping', reason: 'SIGINT' },
+  { kind: 'finished', stoppedEarly: false },
+  { kind: 'failed', error },
+];
+
+describe('transition', () => {
+  it('is this table', () => {
+    const table = STATES.map((state) => [
+      state.kind,
+      ...EVENTS.map((event) => transition(state, event).kind),
+    ]);
+    expect(table).toEqual([
+      // state, nodes-complete, workers-ready, stop, all-finished, failure
+      ['waiting', 'starting', 'waiting', 'waiting', 'finished', 'failed'],
+      ['starting', 'starting', 'running', 'starting', 'finished', 'failed'],
+      ['running', 'running', 'running', 'stopping', 'finished', 'failed'],
+      ['stopping', 'stopping', 'stopping', 'stopping', 'finished', 'failed'],
+      ['finished', 'finished', 'finished', 'finished', 'finished', 'finished'],
+      ['failed', 'failed', 'failed', 'failed', 'failed', 'failed'],
+    ]);
+  });
+});

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { locality, StepAggregator } from '../../src/coordinator/step-aggregator.js';
+import type { StepReport } from '../../src/rpc/messages.js';
+
+const report = (step: number, rank: number): StepReport => ({
+  step,
+  rank,
+  loss: 2 + rank,
+  auxiliaryLoss: 0.1 * rank,
+  gradientNorm: 0.5,
+  learningRate: 0.01,
+  tokens: 100,
+  stepMs: 10 * (rank + 1),
+  partsMs: { forward: rank, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
+  layers: [{ layer: 1, routed: [rank, 3], kept: [rank, 2], sameWorker: 1, sameNode: 2, otherNode: rank }],
+});
+
+describe('StepAggregator', () => {
+  it('puts a step together once every rank has reported, in any order and interleaved with the next', () => {
+    const aggregator = new StepAggregator(3);
+    expect(aggregator.add(report(1, 2))).toBeNull();
+    expect(aggregator.add(report(2, 2))).toBeNull();
+    expect(aggregator.add(report(1, 0))).toBeNull();
+    const step = aggregator.add(report(1, 1));
+    expect(step).toMatchObject({
+      step: 1,
+      loss: 3,
+      tokens: 300,
+      stepMs: 30,
+      partsMs: { forward: 1 },
+      layers: [{ layer: 1, routed: [3, 9], kept: [3, 6], sameWorker: 3, sameNode: 6, otherNode: 3 }],
+    });
+    expect(locality(step!.layers)).toEqual({ sameWorker: 0.25, sameNode: 0.5, otherNode: 0.25 });
+    expect(aggregator.add(report(2, 0))).toBeNull();
+    expect(aggregator.add(report(2, 1))?.step).toBe(2);
+  });
+
+  it('has no locality without sparse layers', () => {
+    expect(locality([])).toBeNull();
+  });
+});

@@ -1,0 +1,220 @@
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { locmoe, MICRO, startTraining, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
+
+/** Runs a command that must be refused: code 2, a line on standard error for each pattern, no stack trace, quickly. */
+async function refused(args: readonly string[], ...patterns: readonly RegExp[]): Promise<void> {
+  const { code, stderr, stdout, seconds } = await locmoe(...args);
+  expect(code, stdout + stderr).toBe(2);
+  for (const pattern of patterns) expect(stderr).toMatch(pattern);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(stderr.trim().split('\n').length, stderr).toBeLessThanOrEqual(2);
+  expect(seconds).toBeLessThan(5);
+}
+
+describe('a configuration is refused before anything starts', () => {
+  const withSet = (...sets: string[]) =>
+    trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
+
+  it.each([
+    ['an unknown key', 'model.depth=3', /--set model\.depth=3: model\.depth: unknown key/],
+    [
+      'heads that do not divide d',
+      'model.numHeads=3',
+      /model\.numHeads: dModel 32 is not divisible by numHeads 3/,
+    ],
+    [
+      'experts not spread evenly',
+      'moe.numExperts=5',
+      /moe\.numExperts: 5 experts cannot be spread evenly over 2 workers/,
+    ],
+    [
+      'a router that does not exist',
+      'moe.router=best',
+      /moe\.router best is unknown; known routers: hash, switch/,
+    ],
+    ['a domain that does not exist', 'data.domains=[en, klingon]', /klingon.*en/],
+  ])('%s', (_, set, pattern) => refused(withSet(set), pattern));
+
+  it('no workers', () =>
+    refused(
+      trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 0 }),
+      /--workers-per-node 0: cluster\.workersPerNode: /,
+    ));
+
+  it('a file that does not exist', () =>
+    refused(['train', '--config', 'nowhere.yaml'], /nowhere\.yaml.*recipes: .*tiny/));
+
+  it('no configuration at all', () => refused(['train'], /--config FILE or --config RECIPE/));
+
+  it('a field in a file, with its line', async () => {
+    const folder = temporaryFolder();
+    const args = trainArguments({
+      folder,
+      nodes: 1,
+      workersPerNode: 1,
+      config: MICRO.replace('steps: 30', 'steps: none'),
+    });
+    await refused(args, /micro\.yaml:\d+:\d+ train\.steps: /);
+  });
+});
+
+describe('what a run needs is missing', () => {
+  it('the corpus', async () => {
+    const folder = temporaryFolder();
+    const args = trainArguments({ folder, nodes: 1, workersPerNode: 1 }).map((arg, i, all) =>
+      all[i - 1] === '--data-dir' ? path.join(folder, 'data') : arg,
+    );
+    const sources = path.resolve('corpus/node_modules/rxjs');
+    renameSync(sources, `${sources}.away`);
+    try {
+      await refused(args, /code.*rxjs.*npm run setup/);
+    } finally {
+      renameSync(`${sources}.away`, sources);
+    }
+  });
+
+  it('a free port', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as { port: number };
+    try {
+      await refused(
+        [
+          ...trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 }),
+          '--port',
+          String(port),
+        ],
+        new RegExp(`port ${port} on 127\\.0\\.0\\.1 cannot be used .*--port`),
+      );
+    } finally {
+      server.close();
+    }
+  });
+
+  it('room in /dev/shm', async () => {
+    // More than any machine has: 2 GiB for each of 2 x 7 x 8 pairs of ranks.
+    const run = startTraining({
+      folder: temporaryFolder(),
+      nodes: 1,
+      workersPerNode: 4,
+      sets: ['cluster.ringBytes=68719476736'],
+    });
+    const { code, stderr } = await run.finished;
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(/locmoe: .*needs \d+ bytes in \/dev\/shm.*cluster\.ringBytes/);
+    await run.expectNothingLeft();
+  }, 60_000);
+});
+
+describe('a checkpoint is refused', () => {
+  let folder: string;
+  let good: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'locmoe-e2e-'));
+    good = path.join(
+      await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets: ['train.steps=2'] }),
+      'checkpoints/step-000002',
+    );
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  function copy(): string {
+    const folder = path.join(temporaryFolder(), 'step-000002');
+    cpSync(good, folder, { recursive: true });
+    return folder;
+  }
+
+  const generate = (folder: string) => [
+    'generate',
+    '--checkpoint',
+    folder,
+    '--prompt',
+    'a',
+    '--domain',
+    'en',
+  ];
+
+  it('when a shard is cut short', async () => {
+    const folder = copy();
+    truncateSync(path.join(folder, 'shared.safetensors'), 1000);
+    await refused(generate(folder), /shared\.safetensors is damaged: expected \d+ bytes, found 1000/);
+  });
+
+  it('when a bit is wrong', async () => {
+    const folder = copy();
+    const file = path.join(folder, readdirSync(folder).find((name) => name.startsWith('experts-'))!);
+    const bytes = readFileSync(file);
+    bytes[bytes.length - 5] ^= 1;
+    writeFileSync(file, bytes);
+    await refused(generate(folder), /experts-.* is damaged: expected SHA-256/);
+  });
+
+  it('when there is none', () => refused(generate('/nowhere'), /there is no checkpoint in \/nowhere/));
+
+  it('when the domain is unknown to it', async () => {
+    await refused(
+      ['generate', '--checkpoint', good, '--prompt', 'a', '--domain', 'xx'],
+      /--domain xx: .*en, code/,
+    );
+  });
+
+  it('when the run has another shape or tokenizer', async () => {
+    const base = { folder: temporaryFolder(), nodes: 1, workersPerNode: 1, resume: good };
+    await refused(
+      trainArguments({ ...base, sets: ['model.dModel=64', 'train.steps=4'] }),
+      /does not fit the configuration: model\.dModel is 32 there and 64 in this run/,
+    );
+    await refused(
+      trainArguments({ ...base, sets: ['data.domains=[en, zh]', 'train.steps=4'] }),
+      /does not fit the configuration: tokenizer SHA-256/,
+    );
+  });
+
+  it('when there is nothing left to train', () =>
+    refused(
+      trainArguments({
+        folder: temporaryFolder(),
+        nodes: 1,
+        workersPerNode: 1,
+        resume: good,
+        sets: ['train.steps=2'],
+      }),
+      /has done all 2 steps/,
+    ));
+});
+
+describe('the command line', () => {
+  it.each([
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['train', '--nodes', 'two'], /--nodes.*whole number/],
+    [['logs', '--level', 'loud'], /--level/],
+    [['logs', '--since', 'yesterday-ish'], /--since.*duration/],
+    [['generate'], /required option/],
+    [['status', '--run', 'no-such-run'], /no run\.json/],
+    [['status', '--coordinator', '127.0.0.1:1'], /no coordinator answers at 127\.0\.0\.1:1/],
+  ] as const)(
+    '%j',
+    async (args, pattern) => {
+      const { code, stderr } = await locmoe(...args);
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(pattern);
+      expect(stderr).not.toMatch(/\n\s+at /);
+    },
+    20_000,
+  );
+});

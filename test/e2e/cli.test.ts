@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { Locmoe, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+
+describe('--help', () => {
+  it('lists every command and the exit codes', async () => {
+    const { code, stdout } = await locmoe('--help');
+    expect(code).toBe(0);
+    for (const command of ['train', 'node', 'status', 'logs', 'generate', 'eval'])
+      expect(stdout).toContain(`  ${command}`);
+    expect(stdout).toContain('130 interrupted');
+  });
+
+  it.each([
+    ['train', ['--config', '--set', '--nodes', '--workers-per-node', '--resume']],
+    ['node', ['--coordinator']],
+    ['status', ['--run', '--coordinator', '--json']],
+    ['logs', ['--rank', '--level', '--since', '--follow']],
+    ['generate', ['--checkpoint', '--prompt', '--domain']],
+    ['eval', ['--checkpoint', '--sequences']],
+  ])('explains %s', async (command, options) => {
+    const { code, stdout, seconds } = await locmoe(command, '--help');
+    expect(code).toBe(0);
+    for (const option of options) expect(stdout).toMatch(new RegExp(`${option}\\b.*\\S{3}`));
+    // TensorFlow is not loaded for it.
+    expect(seconds).toBeLessThan(2);
+  });
+});
+
+describe('a live run', () => {
+  it('answers status and logs, and is followed to its end', async () => {
+    const folder = temporaryFolder();
+    const run = startTraining({
+      folder,
+      nodes: 1,
+      workersPerNode: 2,
+      sets: ['train.steps=100000', 'logLevel=debug'],
+    });
+    await run.until(/step +\d+\/100000/);
+    const runs = ['--runs-dir', `${folder}/runs`];
+    const status = await locmoe('status', '--json', ...runs);
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      state: 'running',
+      generation: 1,
+      steps: 100000,
+      workers: [
+        { rank: 0, phase: expect.any(String), pid: run.pidsOf('worker')[0] },
+        { rank: 1, phase: expect.any(String), pid: run.pidsOf('worker')[1] },
+      ],
+    });
+    expect((await locmoe('status', ...runs)).stdout).toMatch(
+      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n.*\n {2}rank 0/,
+    );
+
+    const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);
+    await follower.until(/"step":\d+.*"msg":"step"/);
+    run.child.kill('SIGTERM');
+    expect((await run.finished).code).toBe(130);
+    const { stdout } = await follower.finished;
+    const records = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(new Set(records.map(({ rank }) => rank))).toEqual(new Set([1]));
+
+    const over = await locmoe('status', '--json', ...runs);
+    expect(JSON.parse(over.stdout).state).toBe('finished');
+    const human = await locmoe('logs', '--level', 'info', '--rank', '0', ...runs);
+    expect(human.stdout).toMatch(/INFO.*node 0 rank 0.*training from step 1 to 100000/);
+    expect(human.stdout).not.toMatch(/rank 1/);
+  }, 60_000);
+});
+
+describe('a finished run', () => {
+  it('generates the same text for the same seed, and evaluates by domain', async () => {
+    const folder = temporaryFolder();
+    const run = await trainToTheEnd({
+      folder,
+      nodes: 2,
+      workersPerNode: 1,
+      sets: ['train.validationSequences=8'],
+    });
+    expect(run).toBe(newestRun(folder));
+    const generate = (seed: string, domain = 'en') =>
+      locmoe(
+        'generate',
+        '--checkpoint',
+        run,
+        '--prompt',
+        'The ',
+        '--domain',
+        domain,
+        '--seed',
+        seed,
+        '--max-tokens',
+        '20',
+      );
+    const [first, again, other] = [await generate('1'), await generate('1'), await generate('2')];
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stdout).toMatch(/^The [\s\S]+/);
+    expect(again.stdout).toBe(first.stdout);
+    expect(other.stdout).not.toBe(first.stdout);
+
+    const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--sequences', '8', '--json');
+    expect(code).toBe(0);
+    const { step, domains } = JSON.parse(stdout);
+    expect(step).toBe(30);
+    const { readFileSync } = await import('node:fs');
+    const summary = JSON.parse(readFileSync(`${run}/summary.json`, 'utf8'));
+    // The run's own last validation was done by two ranks; one process finds the same.
+    for (const [i, { domain, loss, tokens }] of domains.entries()) {
+      expect(domain).toBe(summary.validation.domains[i].domain);
+      expect(tokens).toBe(summary.validation.domains[i].tokens);
+      expect(loss).toBeCloseTo(summary.validation.domains[i].loss, 4);
+    }
+  }, 60_000);
+});
