@@ -243,12 +243,14 @@ function next<T extends FromAgent['type']>(
   type: T,
 ): Promise<Extract<FromAgent, { type: T }>> {
   return new Promise((resolve, reject) => {
+    const onExit = (code: number | null) => reject(new Error(`the agent ended (${code}) before '${type}'`));
     const onMessage = (message: FromAgent) => {
       if (message.type !== type) return;
       agent.removeListener('message', onMessage);
+      agent.removeListener('exit', onExit);
       resolve(message as Extract<FromAgent, { type: T }>);
     };
     agent.on('message', onMessage);
-    agent.once('exit', (code) => reject(new Error(`the agent ended (${code}) before '${type}'`)));
+    agent.once('exit', onExit);
   });
 }

@@ -135,7 +135,10 @@ class NodeAgent {
         interNodeLink: cluster.interNodeLink,
         server: this.rpc.server,
         credentials: grpc.credentials.createInsecure(),
-        onError: (error) => this.#fail(this.#firstRank, process.pid, error),
+        onError: (error) => {
+          // While nodes leave, one is always first.
+          if (this.#leaving === null) this.#fail(this.#firstRank, process.pid, error);
+        },
       });
       this.#pool.start(this.#assignments(this.#plane.segmentPath));
       await this.#plane.connect(

@@ -79,6 +79,7 @@ export class Coordinator {
   readonly #startedMs = performance.now();
   #verdict: NodeJS.Timeout | null = null;
   #state: RunState = { kind: 'waiting' };
+  #lost: TrainerError | null = null;
   #stoppedEarly = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
@@ -149,11 +150,14 @@ export class Coordinator {
     this.#broadcast({ start: { peers } });
   }
 
-  /** A session ended; before the run did, that loses the node. */
-  disconnect(node: number, reason: string): void {
+  /**
+   * A session ended: orderly, by the agent itself, or because its connection broke. A node that leaves in order
+   * after an abort is not lost; any other that leaves before the run has ended is.
+   */
+  disconnect(node: number, reason: string, orderly: boolean): void {
     const member = this.#member(node);
     member.session = null;
-    if (member.status !== 'finished') this.#lose(member, reason);
+    if (member.status !== 'finished' && !(orderly && this.#verdict !== null)) this.#lose(member, reason);
   }
 
   /** Takes one event of a node's session. */
@@ -244,15 +248,36 @@ export class Coordinator {
     this.options.listener.step?.(step);
   }
 
-  /** Keeps a rank's account, tells everyone to stop, and judges once all ranks were heard or the window is over. */
+  /** Keeps a rank's account of what went wrong. */
   #fail(failure: WorkerFailure): void {
     this.#failures.push(failure);
     this.options.logger.error({ failure, rank: failure.rank }, failure.message);
+    this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
+  }
+
+  #lose(member: Member, reason: string): void {
+    if (member.status === 'lost' || this.#state.kind === 'finished' || this.#state.kind === 'failed') return;
+    member.status = 'lost';
+    const { host, pid } = member.request;
+    this.#lost ??= new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${reason}`, {
+      node: member.node,
+      step: this.#lastStep?.step,
+    });
+    this.#collectEvidence(this.#lost.line);
+  }
+
+  /** On the first sign of trouble tells everyone to stop; judges once all ranks were heard or the window is over. */
+  #collectEvidence(reason: string): void {
     if (this.#verdict === null) {
-      this.#broadcast({ abort: { reason: `rank ${failure.rank}: ${failure.message}` } });
+      this.#broadcast({ abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
     }
-    if (new Set(this.#failures.map(({ rank }) => rank)).size === this.#steps.worldSize) this.#judge();
+    const { workersPerNode } = this.options.identity.config.cluster;
+    const accounted = new Set(this.#failures.map(({ rank }) => rank));
+    for (const { node, status } of this.#members)
+      if (status === 'lost')
+        for (let local = 0; local < workersPerNode; local++) accounted.add(node * workersPerNode + local);
+    if (accounted.size === this.#steps.worldSize) this.#judge();
   }
 
   #judge(): void {
@@ -260,25 +285,12 @@ export class Coordinator {
       type: 'failure',
       error: rootCause({
         failures: this.#failures,
+        lostNode: this.#lost,
         worldSize: this.#steps.worldSize,
         workersPerNode: this.options.identity.config.cluster.workersPerNode,
         progress: this.#progress,
       }),
     });
-  }
-
-  #lose(member: Member, reason: string): void {
-    if (member.status === 'lost') return;
-    member.status = 'lost';
-    if (this.#state.kind === 'finished' || this.#state.kind === 'failed' || this.#verdict !== null) return;
-    const { host, pid } = member.request;
-    const last = this.#lastStep;
-    const error = new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${reason}`, {
-      node: member.node,
-      step: last?.step,
-    });
-    this.#broadcast({ abort: { reason: error.line } });
-    this.#apply({ type: 'failure', error });
   }
 
   #checkDeadlines(): void {

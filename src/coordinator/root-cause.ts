@@ -4,16 +4,19 @@ import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 /** What is known when a run fails. */
 export interface FailureEvidence {
   readonly failures: readonly WorkerFailure[];
+  /** The first node whose session broke. */
+  readonly lostNode: TrainerError | null;
   readonly worldSize: number;
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
   readonly progress: ReadonlyMap<number, WorkerProgress>;
 }
 
-/** Lower ranks first: a thrown error or a death explains a time-out, never the other way round. */
+/** Lower numbers explain higher ones, never the other way round: a death a broken stream, a thrown error a time-out. */
 function priority(code: string): number {
-  if (code === 'ABORTED') return 3;
-  if (code === 'COLLECTIVE_TIMEOUT') return 2;
+  if (code === 'ABORTED') return 4;
+  if (code === 'COLLECTIVE_TIMEOUT') return 3;
+  if (code === 'NODE_LOST') return 2;
   if (code === 'COLLECTIVE_MISMATCH') return 1;
   return 0;
 }
@@ -26,6 +29,8 @@ export function rootCause(evidence: FailureEvidence): TrainerError {
   const [first] = [...evidence.failures].sort(
     (a, b) => priority(a.code) - priority(b.code) || a.timeMs - b.timeMs,
   );
+  if (evidence.lostNode !== null && (first === undefined || priority(first.code) > 1))
+    return evidence.lostNode;
   if (first === undefined) return new TrainerError('INTERNAL', 'the run failed, but no rank said why');
   if (first.code !== 'COLLECTIVE_TIMEOUT') return asError(first, first.message, evidence);
 

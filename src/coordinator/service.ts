@@ -70,16 +70,16 @@ function openSession(
     return;
   }
   let ended = false;
-  const end = (reason: string) => {
+  const end = (reason: string, orderly: boolean) => {
     if (ended) return;
     ended = true;
-    coordinator.disconnect(node, reason);
+    coordinator.disconnect(node, reason, orderly);
     call.end();
   };
   call.on('data', (event: AgentEvent) => coordinator.receive(node, event));
-  call.on('end', () => end('its session ended'));
-  call.on('cancelled', () => end('its connection broke'));
-  call.on('error', (error) => end(error.message));
+  call.on('end', () => end('it ended its session', true));
+  call.on('cancelled', () => end('its connection broke', false));
+  call.on('error', (error) => end(error.message, false));
 }
 
 /** A follower that does not read is cut off at this many lines rather than waited for. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { rootCause } from '../../src/coordinator/root-cause.js';
+import { TrainerError } from '../../src/errors.js';
 import type { WorkerFailure, WorkerProgress } from '../../src/rpc/messages.js';
 
 const failure = (rank: number, code: string, timeMs: number, message = code): WorkerFailure => ({
@@ -26,8 +27,11 @@ const progress = (rank: number, processState: string): [number, WorkerProgress] 
   },
 ];
 
-const judge = (failures: readonly WorkerFailure[], ranks: readonly [number, WorkerProgress][] = []) =>
-  rootCause({ failures, worldSize: 4, workersPerNode: 2, progress: new Map(ranks) });
+const judge = (
+  failures: readonly WorkerFailure[],
+  ranks: readonly [number, WorkerProgress][] = [],
+  lostNode: TrainerError | null = null,
+) => rootCause({ failures, lostNode, worldSize: 4, workersPerNode: 2, progress: new Map(ranks) });
 
 describe('rootCause', () => {
   it('takes a death over the time-outs and aborts that it caused, whatever came first', () => {
@@ -62,6 +66,15 @@ describe('rootCause', () => {
     const timeouts = [0, 1, 3].map((rank) => failure(rank, 'COLLECTIVE_TIMEOUT', rank));
     expect(judge(timeouts, [progress(2, 'R')]).message).toContain('does not answer');
     expect(judge(timeouts).message).toContain('rank 2 (node 1) was never heard of');
+  });
+
+  it('takes a lost node over the streams that broke with it, but not over a death before it', () => {
+    const lost = new TrainerError('NODE_LOST', 'agent gone', { node: 1 });
+    const broken = failure(0, 'NODE_LOST', 1, 'stream broke');
+    expect(judge([broken, failure(1, 'ABORTED', 2)], [], lost)).toBe(lost);
+    expect(judge([], [], lost)).toBe(lost);
+    expect(judge([broken, failure(2, 'WORKER_DIED', 3)], [], lost).code).toBe('WORKER_DIED');
+    expect(judge([broken, failure(1, 'ABORTED', 2)]).message).toBe('stream broke');
   });
 
   it('answers without any evidence', () => {

@@ -1,0 +1,147 @@
+import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
+import type { TrainerError } from '../../src/errors.js';
+import { encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+
+interface Node {
+  readonly streams: PeerStreams;
+  readonly server: Server;
+  readonly address: string;
+  readonly errors: TrainerError[];
+  readonly frames: Frame[];
+  readonly credits: (readonly number[])[];
+  readonly sends: Map<number, (encoded: Buffer) => void>;
+}
+
+const nodes: Node[] = [];
+
+afterEach(async () => {
+  await Promise.all(nodes.map(({ streams }) => streams.close()));
+  for (const { server } of nodes.splice(0)) server.forceShutdown();
+});
+
+async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}): Promise<Node> {
+  const server = new Server();
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  const errors: TrainerError[] = [];
+  const frames: Frame[] = [];
+  const credits: (readonly number[])[] = [];
+  const sends = new Map<number, (encoded: Buffer) => void>();
+  const streams = new PeerStreams({
+    runId: 'run-a',
+    generation: 1,
+    node,
+    ringBytes: 4096,
+    server,
+    credentials: credentials.createInsecure(),
+    onPull: (peer, send) => sends.set(peer, send),
+    onFrame: (_peer, frame) => frames.push(frame),
+    onCredit: (_peer, consumed) => credits.push(consumed),
+    onError: (error) => errors.push(error),
+    ...changes,
+  });
+  const started = { streams, server, address: `127.0.0.1:${port}`, errors, frames, credits, sends };
+  nodes.push(started);
+  return started;
+}
+
+async function connectPair(a: Node, b: Node): Promise<void> {
+  await Promise.all([
+    a.streams.connect([{ node: 1, address: b.address }], 5000),
+    b.streams.connect([{ node: 0, address: a.address }], 5000),
+  ]);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 5000; !condition() && Date.now() < deadline; )
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(condition()).toBe(true);
+}
+
+describe('streams between two nodes', () => {
+  it('carry frames in order one way and credit the other, and end without an error', async () => {
+    const [a, b] = [await startNode(0), await startNode(1)];
+    await connectPair(a, b);
+    for (let i = 0; i < 50; i++) {
+      const payload = Buffer.alloc(1 << 16, i);
+      a.sends.get(1)?.(encodeFrame({ generation: 1, operation: i, sections: [0, 1, 0, 1 << 16], payload }));
+    }
+    await until(() => b.frames.length === 50);
+    expect(b.frames.map(({ operation, payload }) => [operation, payload[9]])).toEqual(
+      Array.from({ length: 50 }, (_, i) => [i, i]),
+    );
+    b.streams.credit(0, [0, 1, 12345]);
+    await until(() => a.credits.length === 1);
+    expect(a.credits).toEqual([[0, 1, 12345]]);
+    await a.streams.close();
+    await b.streams.close();
+    expect([...a.errors, ...b.errors]).toEqual([]);
+  });
+
+  it('wait for an agent that is not up yet', async () => {
+    const late = await startNode(1);
+    const { address } = late;
+    await late.streams.close();
+    late.server.forceShutdown();
+    nodes.splice(0);
+    const a = await startNode(0);
+    const connected = a.streams.connect([{ node: 1, address }], 10_000);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const server = new Server();
+    await new Promise<void>((resolve, reject) => {
+      server.bindAsync(address, ServerCredentials.createInsecure(), (error) =>
+        error ? reject(error) : resolve(),
+      );
+    });
+    await startNode(1, { server });
+    await connected;
+    server.forceShutdown();
+  });
+
+  it.each([
+    ['another run', { runId: 'run-b' }, /node 1 takes part in run run-b, not in run run-a/],
+    ['another generation', { generation: 2 }, /node 1 is in generation 2, not in generation 1/],
+    ['another ring size', { ringBytes: 8192 }, /cluster.ringBytes is 8192 on node 1 and 4096 on node 0/],
+  ])('refuse %s', async (_what, changes, message) => {
+    const [a, b] = [await startNode(0), await startNode(1, changes)];
+    const error = await a.streams.connect([{ node: 1, address: b.address }], 300).catch((e) => e);
+    expect(error).toMatchObject({ code: 'NODE_LOST' });
+    expect(error.message).toMatch(message);
+    expect(b.sends.size).toBe(0);
+  });
+
+  it('name the node and the address that cannot be reached', async () => {
+    const a = await startNode(0);
+    const error = await a.streams.connect([{ node: 1, address: '127.0.0.1:9' }], 300).catch((e) => e);
+    expect(error).toMatchObject({ code: 'NODE_LOST' });
+    expect(error.message).toMatch(/node 0 cannot open the data stream from node 1 at 127.0.0.1:9/);
+  });
+
+  it('report a peer that is gone, once', async () => {
+    const [a, b] = [await startNode(0), await startNode(1)];
+    await connectPair(a, b);
+    b.server.forceShutdown();
+    await until(() => a.errors.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(a.errors.map(({ code }) => code)).toEqual(['NODE_LOST']);
+    expect(a.errors[0].message).toMatch(/between node 0 and node 1/);
+  });
+
+  it('report a frame that cannot be taken', async () => {
+    const b = await startNode(1, {
+      onFrame: () => {
+        throw new Error('no room');
+      },
+    });
+    const a = await startNode(0);
+    await connectPair(a, b);
+    a.sends.get(1)?.(encodeFrame({ generation: 1, operation: 1, sections: [], payload: new Uint8Array(0) }));
+    await until(() => b.errors.length > 0);
+    expect(b.errors[0].message).toBe('no room');
+  });
+});

@@ -1,0 +1,48 @@
+import { allReduce } from '../../src/collectives/all-reduce.js';
+import { allToAll } from '../../src/collectives/all-to-all.js';
+import { barrier } from '../../src/collectives/barrier.js';
+import type { ShmTransport } from '../../src/collectives/shm-transport.js';
+import { rankProgram } from '../spawn-ranks.js';
+
+export type Misbehaviour = 'absent' | 'other operation' | 'other size' | 'endless' | 'until stopped';
+
+const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
+  /** The last rank does not come to the second operation. */
+  absent: (transport) => {
+    transport.setProgress(203, 'backward');
+    const { rank, worldSize } = transport.topology;
+    allReduce(transport, { data: new Float32Array(3), purpose: 'gradients' });
+    if (rank === worldSize - 1) return sleep(2500);
+    barrier(transport, { purpose: 'step' });
+  },
+  'other operation': (transport) => {
+    if (transport.topology.rank === 1)
+      allReduce(transport, { data: new Float32Array(0), purpose: 'loss', layer: 4 });
+    else barrier(transport, { purpose: 'step' });
+  },
+  'other size': (transport) => {
+    const { rank, worldSize } = transport.topology;
+    const of = (bytes: number) => Array.from({ length: worldSize }, () => [new Uint8Array(bytes)]);
+    const bytes = rank === 1 ? 400 : 300;
+    allToAll(transport, { sends: of(bytes), receives: of(bytes), purpose: 'dispatch', layer: 1 });
+  },
+  endless: (transport) => {
+    for (let step = 0; ; step++) {
+      transport.setProgress(step, 'forward');
+      barrier(transport, { purpose: 'step' });
+    }
+  },
+  'until stopped': (transport) => {
+    for (let step = 0; ; step++) {
+      const stop = new Float32Array([transport.stopRequested ? 1 : 0]);
+      allReduce(transport, { data: stop, purpose: 'stop' });
+      if (stop[0] > 0) return step;
+    }
+  },
+};
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+rankProgram((transport: ShmTransport, misbehaviour: Misbehaviour) => body[misbehaviour](transport));

@@ -1,0 +1,149 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '../spawn-ranks.js';
+import type { Misbehaviour } from './failures.program.js';
+
+const program = new URL('./failures.program.ts', import.meta.url);
+
+function run(
+  layout: [number, number],
+  misbehaviour: Misbehaviour,
+  options: SpawnOptions = {},
+): Promise<Outcome<unknown>> {
+  const shape: Layout = { numNodes: layout[0], workersPerNode: layout[1] };
+  return spawnRanks(shape, program, { args: misbehaviour, timeoutMs: 1000, ...options });
+}
+
+async function attached(cluster: Cluster): Promise<void> {
+  for (;;) {
+    const progress = await cluster.progress();
+    if (progress.every(({ operation }) => (operation?.sequence ?? 0) > 20)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function gone(pid: number): Promise<boolean> {
+  for (let i = 0; i < 100; i++) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return true;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
+}
+
+describe('a collective that cannot complete', () => {
+  it('names the rank that did not come and what it did last', async () => {
+    const { ranks } = await run([1, 3], 'absent', { abortOnFailure: false });
+    expect(ranks[2].error).toBeUndefined();
+    for (const { error, rank } of ranks.slice(0, 2)) {
+      expect(error).toMatchObject({ code: 'COLLECTIVE_TIMEOUT' });
+      expect(error?.line).toMatch(
+        new RegExp(
+          `^rank ${rank}, node 0, step 203, barrier step \\(operation 2\\): waited 1\\.\\d s for rank 2 \\(node 0\\); ` +
+            'rank 2 was last seen in step 203 backward, all-reduce gradients \\(operation 1\\)$',
+        ),
+      );
+    }
+  });
+
+  it('names a missing rank of another node', async () => {
+    const { ranks } = await run([2, 1], 'absent', { abortOnFailure: false });
+    expect(ranks[0].error?.message).toMatch(/^waited 1\.\d s for rank 1 \(node 1\)$/);
+  });
+
+  it.each<[number, number]>([
+    [1, 2],
+    [2, 1],
+  ])('names both ranks and both operations if they differ (%dx%d)', async (nodes, workers) => {
+    const { ranks } = await run([nodes, workers], 'other operation', { abortOnFailure: false });
+    expect(ranks[0].error).toMatchObject({ code: 'COLLECTIVE_MISMATCH' });
+    expect(ranks[0].error?.message).toMatch(/rank 0 is in barrier step \(operation 1\)/);
+    expect(ranks[0].error?.message).toMatch(
+      /rank 1 \(node \d\) sent all-reduce loss \(operation 1\) of layer 4/,
+    );
+  });
+
+  it('names both sizes if they differ', async () => {
+    const { ranks } = await run([1, 2], 'other size', { abortOnFailure: false });
+    expect(ranks[0].error).toMatchObject({ code: 'COLLECTIVE_MISMATCH', context: { layer: 1 } });
+    expect(ranks[0].error?.message).toMatch(
+      /expects 300 bytes, but rank 1 \(node 0\) sent .* with 400 bytes/,
+    );
+  });
+});
+
+describe('a run that is stopped', () => {
+  it('aborts every waiting rank with the reason', async () => {
+    const { ranks } = await run([1, 3], 'endless', {
+      whileRunning: async (cluster) => {
+        await attached(cluster);
+        cluster.abort('the user said so');
+      },
+    });
+    for (const { error } of ranks)
+      expect(error).toMatchObject({ code: 'ABORTED', message: 'the user said so' });
+  });
+
+  it('ends all ranks at the same step when asked to', async () => {
+    const { ranks } = await run([2, 2], 'until stopped', {
+      whileRunning: async (cluster) => {
+        await attached(cluster);
+        cluster.requestStop();
+      },
+    });
+    expect(ranks.map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(new Set(ranks.map(({ result }) => result)).size).toBe(1);
+  });
+
+  it('survives the SIGKILL of a worker: the others end quickly and nothing stays in /dev/shm', async () => {
+    let killedAt = 0;
+    let paths: readonly string[] = [];
+    const { ranks } = await run([2, 2], 'endless', {
+      timeoutMs: 30_000,
+      whileRunning: async (cluster) => {
+        await attached(cluster);
+        paths = cluster.segmentPaths;
+        expect(paths.map(existsSync)).toEqual([false, false]);
+        killedAt = performance.now();
+        process.kill(cluster.workerPids[1], 'SIGKILL');
+      },
+    });
+    expect(performance.now() - killedAt).toBeLessThan(5000);
+    expect(ranks[1].signal).toBe('SIGKILL');
+    for (const rank of [0, 2, 3]) expect(ranks[rank].error).toMatchObject({ code: 'ABORTED' });
+    expect(paths.map(existsSync)).toEqual([false, false]);
+  });
+
+  it('survives the SIGKILL of an agent: its workers end by themselves and the other node hears of it', async () => {
+    const { ranks, agentErrors } = await run([2, 1], 'endless', {
+      timeoutMs: 30_000,
+      whileRunning: async (cluster) => {
+        await attached(cluster);
+        process.kill(cluster.agentPids[1], 'SIGKILL');
+        expect(await gone(cluster.workerPids[1])).toBe(true);
+      },
+    });
+    expect(agentErrors[0]).toMatchObject({ code: 'NODE_LOST' });
+    expect(agentErrors[0].message).toMatch(/between node 0 and node 1 \(.*127\.0\.0\.1:\d+\) broke/);
+    expect(ranks[0].error).toMatchObject({ code: 'ABORTED' });
+  });
+});
+
+it('keeps two runs on one machine apart', async () => {
+  const both = await Promise.all(
+    ['one', 'two'].map((runId) =>
+      spawnRanks({ numNodes: 1, workersPerNode: 2 }, new URL('./all-cases.program.ts', import.meta.url), {
+        runId: `test-${runId}-${process.pid}`,
+        ringBytes: 1 << 14,
+      }),
+    ),
+  );
+  for (const { ranks } of both) expect(ranks.map(({ error }) => error)).toEqual([undefined, undefined]);
+});
+
+it('leaves nothing behind', () => {
+  expect(readdirSync('/dev/shm').filter((name) => name.includes(`test-${process.pid}-`))).toEqual([]);
+});
