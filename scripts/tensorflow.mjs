@@ -112,15 +112,15 @@ async function fillCacheFromRegistry(log) {
  * @throws {Error} with one line of advice if no rung of the ladder leads to a library that loads
  */
 export async function setupTensorFlow(log) {
-  if ((await exists(path.join(TFJS, ADDON))) && loads()) return log('TensorFlow: already installed');
+  if ((await exists(path.join(TFJS, ADDON))) && loads()) return log('already installed');
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    if (tryVendorInstaller()) return log("TensorFlow: installed by the vendor's installer");
+    if (tryVendorInstaller()) return log("installed by the vendor's installer");
     throw new Error(
       `TensorFlow: no binaries for ${process.platform}-${process.arch} in the registry; run locmoe on linux-x64 (a container will do)`,
     );
   }
   if (!(await exists(path.join(CACHE, ADDON)))) {
-    if (tryVendorInstaller()) return log("TensorFlow: installed by the vendor's installer");
+    if (tryVendorInstaller()) return log("installed by the vendor's installer");
     await rm(path.join(TFJS, 'deps'), { recursive: true, force: true });
     await fillCacheFromRegistry(log);
   }
@@ -129,5 +129,5 @@ export async function setupTensorFlow(log) {
     throw new Error(
       `TensorFlow: the library in ${CACHE} does not load; remove that folder and run the set-up again`,
     );
-  log('TensorFlow: installed');
+  log('installed');
 }

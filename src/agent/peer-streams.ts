@@ -139,7 +139,7 @@ export class PeerStreams {
         this.fail(error as TrainerError);
       }
     });
-    call.on('error', (error: ServiceError) => this.lose(node, `at ${address}`, error.details));
+    call.on('error', (error: ServiceError) => this.lose(node, address, error.details));
   }
 
   private serve(call: ServedCall): void {
@@ -160,13 +160,15 @@ export class PeerStreams {
       }
     });
     let finished = false;
+    const caller = call.getPeer();
     call.on('end', () => {
       finished = true;
       call.end();
     });
     // Comes after every end of a call, also a good one.
     call.on('cancelled', () => {
-      if (peer !== null && !finished) this.lose(peer, call.getPeer(), 'its agent closed the connection');
+      if (peer !== null && !finished)
+        this.lose(peer, this.pullers.get(peer)?.address ?? caller, 'its agent closed the connection');
     });
     call.on('error', () => {
       // A refused call and a broken one end here too; the latter was reported by `cancelled`.
@@ -200,11 +202,11 @@ export class PeerStreams {
     );
   }
 
-  private lose(node: number, where: string, details: string): void {
+  private lose(node: number, address: string, details: string): void {
     this.fail(
       new TrainerError(
         'NODE_LOST',
-        `the data stream between node ${this.options.node} and node ${node} (${where}) broke: ${details}`,
+        `the data stream between node ${this.options.node} and node ${node} at ${address} broke: ${details}`,
         { node: this.options.node },
       ),
     );

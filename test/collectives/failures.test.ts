@@ -127,7 +127,7 @@ describe('a run that is stopped', () => {
       },
     });
     expect(agentErrors[0]).toMatchObject({ code: 'NODE_LOST' });
-    expect(agentErrors[0].message).toMatch(/between node 0 and node 1 \(.*127\.0\.0\.1:\d+\) broke/);
+    expect(agentErrors[0].message).toMatch(/between node 0 and node 1 at 127\.0\.0\.1:\d+ broke/);
     expect(ranks[0].error).toMatchObject({ code: 'ABORTED' });
   });
 });

@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openDataset } from '../../src/data/index.js';
+import type { ValidationReport } from '../../src/rpc/messages.js';
+import { temporaryFolder, trainToTheEnd } from './support.js';
+
+const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
+/** A sixth of the recipe, with a schedule that ends there. */
+const SHORT = [
+  'train.steps=160',
+  'train.warmupSteps=20',
+  'train.validateEvery=160',
+  'train.checkpointEvery=160',
+];
+/** A unigram model is at 0: what is below needs context. */
+const NATS_BELOW_UNIGRAM = 0.7;
+
+describe('the tiny recipe, cut short', () => {
+  it('learns from context: validation loss falls well below the unigram entropy', async () => {
+    const run = await trainToTheEnd({
+      folder: temporaryFolder(),
+      nodes: 2,
+      workersPerNode: 2,
+      sets: SHORT,
+      config: TINY,
+    });
+    const { validation } = JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8')) as {
+      validation: ValidationReport;
+    };
+    const { datasetDir } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
+    const dataset = openDataset(datasetDir);
+    expect(validation.step).toBe(160);
+    const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
+    const loss = validation.domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
+    expect(loss).toBeLessThan(dataset.validationEntropy - NATS_BELOW_UNIGRAM);
+    for (const [i, { domain, loss: own }] of validation.domains.entries())
+      expect(own, domain).toBeLessThan(dataset.domains[i].validationEntropy);
+  }, 300_000);
+});
