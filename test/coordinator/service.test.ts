@@ -1,0 +1,186 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import { service as healthService } from 'grpc-health-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { Coordinator, type RunListener } from '../../src/coordinator/coordinator.js';
+import { addCoordinatorService } from '../../src/coordinator/service.js';
+import { LogStore } from '../../src/observability/log-store.js';
+import { createLogger } from '../../src/observability/logger.js';
+import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
+import type { AgentEvent, CoordinatorCommand, StepReport } from '../../src/rpc/messages.js';
+import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
+
+const insecure = grpc.credentials.createInsecure();
+const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
+
+let folder: string;
+let logs: LogStore;
+let rpc: RpcServer;
+let coordinator: Coordinator;
+let client: CoordinatorClient;
+let address: string;
+let heard: string[];
+
+beforeEach(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-service-'));
+  logs = new LogStore(path.join(folder, 'logs'));
+  heard = [];
+  const listener: RunListener = {
+    state: ({ kind }) => heard.push(kind),
+    step: ({ step, loss }) => heard.push(`step ${step} loss ${loss}`),
+  };
+  const identity = {
+    runId: 'r1',
+    generation: 3,
+    config,
+    runDir: folder,
+    datasetDir: folder,
+    resumeFrom: null,
+  };
+  const logger = createLogger({
+    level: 'info',
+    origin: { run: 'r1', generation: 3 },
+    destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
+  });
+  coordinator = new Coordinator({ identity, logs, logger, listener });
+  rpc = createRpcServer();
+  addCoordinatorService(rpc.server, coordinator);
+  address = await listen(rpc, '127.0.0.1', 0);
+  client = new CoordinatorClient(address, insecure);
+});
+
+afterEach(() => {
+  coordinator.close();
+  client.close();
+  rpc.server.forceShutdown();
+  logs.close();
+  rmSync(folder, { recursive: true });
+});
+
+const join = (pid: number) => client.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}` }, 2_000);
+
+/** An open session that keeps what it is told. */
+function open(node: number, generation = 3, runId = 'r1') {
+  const commands: CoordinatorCommand[] = [];
+  const stream = client.session({ runId, generation, node });
+  const failed = new Promise<string>((resolve) => {
+    stream.on('error', ({ message }) => resolve(message));
+  });
+  stream.on('data', (command: CoordinatorCommand) => commands.push(command));
+  const has = (name: string) => commands.some((command) => name in command);
+  return {
+    failed,
+    stream,
+    has,
+    send: (event: AgentEvent) => stream.write(event),
+    until: (name: string) => expect.poll(() => has(name), { timeout: 3_000 }).toBe(true),
+  };
+}
+
+const report = (rank: number): StepReport => ({
+  step: 1,
+  rank,
+  loss: 1 + rank,
+  auxiliaryLoss: 0,
+  gradientNorm: 1,
+  learningRate: 0.1,
+  tokens: 8,
+  stepMs: 5,
+  partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
+  layers: [],
+});
+
+describe('the coordinator over gRPC', () => {
+  it('answers grpc.health.v1', async () => {
+    const Health = grpc.makeGenericClientConstructor(healthService, 'Health');
+    const health = new Health(address, insecure);
+    const check = (service: string) =>
+      new Promise((resolve) => {
+        health.Check(
+          { service },
+          { deadline: Date.now() + 2_000 },
+          (error: grpc.ServiceError, reply: object) => resolve(error ? error.code : reply),
+        );
+      });
+    expect(await check('')).toEqual({ status: 'SERVING' });
+    expect(await check('nonsense')).toBe(grpc.status.NOT_FOUND);
+    health.close();
+  });
+
+  it('leads two nodes from joining to the end of a run', async () => {
+    const [first, second] = [await join(11), await join(12)];
+    expect([first.node, second.node]).toEqual([0, 1]);
+    expect(JSON.parse(first.configJson)).toEqual(config);
+    const sessions = [open(0), open(1)];
+    for (const session of sessions) await session.until('start');
+    sessions[0].send({ ready: {} });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(sessions[0].has('begin')).toBe(false);
+    sessions[1].send({ ready: {} });
+    for (const session of sessions) await session.until('begin');
+    expect((await client.status()).state).toBe('running');
+
+    for (const [rank, session] of sessions.entries()) session.send({ step: report(rank) });
+    await expect.poll(() => heard).toContain('step 1 loss 1.5');
+    await client.stop('enough');
+    for (const session of sessions) await session.until('stop');
+    for (const session of sessions) session.send({ finished: { stoppedEarly: true } });
+    expect(await coordinator.settled).toEqual({ kind: 'finished', stoppedEarly: true });
+    for (const session of sessions) await session.until('farewell');
+    expect(heard.filter((event) => !event.startsWith('step'))).toEqual([
+      'starting',
+      'running',
+      'stopping',
+      'finished',
+    ]);
+  });
+
+  it('gives the same node to the same process, and refuses one too many', async () => {
+    expect((await join(11)).node).toBe(0);
+    expect((await join(11)).node).toBe(0);
+    expect((await join(12)).node).toBe(1);
+    await expect(join(13)).rejects.toThrow(/already has its 2 nodes.*cluster\.nodes/);
+  });
+
+  it('refuses members of another run, an older generation, or a second session', async () => {
+    await join(11);
+    expect(await open(0, 2).failed).toMatch(/generation 2 is over; the run is at 3/);
+    expect(await open(0, 3, 'other').failed).toMatch(/this is run r1, not other/);
+    expect(await open(7).failed).toMatch(/node 7 has not joined/);
+    open(0);
+    await expect.poll(() => open(0).failed).toMatch(/already has a session/);
+  });
+
+  it('fails the run when a session breaks, and tells the other node why', async () => {
+    await join(11);
+    await join(12);
+    const sessions = [open(0), open(1)];
+    for (const session of sessions) await session.until('start');
+    sessions[1].stream.cancel();
+    const state = await coordinator.settled;
+    expect(state.kind === 'failed' && state.error.line).toMatch(
+      /^node 1: node agent on h \(pid 12\) was lost/,
+    );
+    await sessions[0].until('abort');
+  });
+
+  it('keeps log lines by node and streams those that match', async () => {
+    await join(11);
+    const session = open(0);
+    const line = (level: string, rank: number) =>
+      JSON.stringify({ time: 5, level, rank, msg: `${level} of ${rank}` });
+    session.send({ logs: { lines: [line('info', 0), line('error', 1)], dropped: 0 } });
+    await expect.poll(() => heardLogs({ level: 'error' })).toEqual(['error of 1']);
+    expect(await heardLogs({ ranks: [0] })).toEqual(['info of 0']);
+  });
+});
+
+async function heardLogs(filter: { level?: string; ranks?: number[] }): Promise<string[]> {
+  const stream = client.logs({ level: '', ranks: [], sinceMs: 0, follow: false, ...filter });
+  const messages: string[] = [];
+  for await (const { json } of stream) messages.push(JSON.parse(json).msg);
+  return messages;
+}
