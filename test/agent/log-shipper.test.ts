@@ -1,0 +1,46 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LogShipper } from '../../src/agent/log-shipper.js';
+
+describe('LogShipper', () => {
+  let batches: { lines: readonly string[]; dropped: number }[];
+  let shipper: LogShipper;
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    batches = [];
+    shipper = new LogShipper();
+  });
+
+  afterEach(() => {
+    shipper.close();
+    vi.useRealTimers();
+  });
+
+  const connect = () => shipper.connect((lines, dropped) => batches.push({ lines, dropped }));
+
+  it('sends what was logged before it was connected, in order', () => {
+    shipper.push('a');
+    shipper.push('b');
+    connect();
+    vi.advanceTimersByTime(100);
+    expect(batches).toEqual([{ lines: ['a', 'b'], dropped: 0 }]);
+  });
+
+  it('keeps a bounded number of lines when nobody takes them, and counts the rest', () => {
+    for (let i = 0; i < 10_250; i++) shipper.push(`line ${i}`);
+    connect();
+    shipper.flush();
+    const lines = batches.flatMap((batch) => batch.lines);
+    expect(lines).toHaveLength(10_000);
+    expect(lines.at(-1)).toBe('line 9999');
+    expect(batches.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(250);
+    expect(Math.max(...batches.map((batch) => batch.lines.length))).toBeLessThanOrEqual(500);
+  });
+
+  it('sends the last lines when it is closed', () => {
+    connect();
+    shipper.push('last words');
+    shipper.close();
+    expect(batches).toEqual([{ lines: ['last words'], dropped: 0 }]);
+  });
+});

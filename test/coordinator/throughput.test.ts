@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { formatCount, formatDuration, formatShare, formatTable } from '../../src/coordinator/format.js';
+import { Throughput } from '../../src/coordinator/throughput.js';
+
+describe('Throughput', () => {
+  it('is the tokens of the last steps over their time, and how long the rest takes', () => {
+    let nowMs = 0;
+    const throughput = new Throughput(100, () => nowMs);
+    expect([throughput.tokensPerS, throughput.secondsLeft]).toEqual([0, 0]);
+    throughput.add(1, 1000);
+    expect([throughput.tokensPerS, throughput.secondsLeft]).toEqual([0, 0]);
+    for (let step = 2; step <= 11; step++) {
+      nowMs += 500;
+      throughput.add(step, 1000);
+    }
+    expect(throughput.tokensPerS).toBe(2000);
+    expect(throughput.secondsLeft).toBe(89 * 0.5);
+  });
+
+  it('forgets what is long ago', () => {
+    let nowMs = 0;
+    const throughput = new Throughput(1000, () => nowMs);
+    for (let step = 1; step <= 200; step++) {
+      nowMs += step <= 100 ? 1000 : 100;
+      throughput.add(step, 10);
+    }
+    expect(throughput.tokensPerS).toBeCloseTo(100);
+  });
+});
+
+describe('formats', () => {
+  it('are short and readable', () => {
+    expect([formatCount(12345.6), formatShare(0.254)]).toEqual(['12,346', '25 %']);
+    expect([0, 59.6, 131, 3600, 86399].map(formatDuration)).toEqual([
+      '0s',
+      '1m00s',
+      '2m11s',
+      '1h00m',
+      '23h59m',
+    ]);
+    expect(
+      formatTable(
+        [
+          ['a', '10'],
+          ['long', '9'],
+        ],
+        '',
+      ),
+    ).toBe('a     10\nlong   9');
+  });
+});
