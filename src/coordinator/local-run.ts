@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
@@ -52,6 +53,7 @@ export async function train(options: TrainOptions): Promise<number> {
   const checkpoint = options.resume === undefined ? null : findCheckpoint(options.resume, options.runsDir);
   const config = startingConfig(options, checkpoint);
   assertRouterKnown(config.moe.router);
+  assertMachineCanHold(config);
   const dataset = prepareDataset({
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
@@ -68,6 +70,19 @@ export async function train(options: TrainOptions): Promise<number> {
       `${checkpoint.folder} has done all ${config.train.steps} steps; go further with --set train.steps=${config.train.steps * 2}`,
     );
   return run(planRun(options, config, checkpoint), dataset, options);
+}
+
+/** Hundreds of processes a core would bring the machine to a halt before anyone could stop them. */
+const MAX_PROCESSES_PER_CORE = 32;
+
+function assertMachineCanHold({ cluster: { nodes, workersPerNode } }: RunConfig): void {
+  const processes = nodes * (1 + workersPerNode);
+  const cores = availableParallelism();
+  if (processes > MAX_PROCESSES_PER_CORE * cores)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `cluster.nodes, cluster.workersPerNode: ${nodes} nodes x ${workersPerNode} workers are ${processes} processes; on one machine with ${cores} cores at most ${MAX_PROCESSES_PER_CORE * cores} are started`,
+    );
 }
 
 function findCheckpoint(resume: string | true, runsDir: string): Checkpoint {

@@ -54,6 +54,17 @@ describe('a configuration is refused before anything starts', () => {
       /--workers-per-node 0: cluster\.workersPerNode: /,
     ));
 
+  it('more processes than a machine can hold', () =>
+    refused(
+      trainArguments({
+        folder: temporaryFolder(),
+        nodes: 5000,
+        workersPerNode: 1,
+        sets: ['train.globalBatch=5000', 'moe.numExperts=5000'],
+      }),
+      /5000 nodes x 1 workers are 10000 processes/,
+    ));
+
   it('a file that does not exist', () =>
     refused(['train', '--config', 'nowhere.yaml'], /nowhere\.yaml.*recipes: .*tiny/));
 
