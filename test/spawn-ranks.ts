@@ -214,7 +214,8 @@ class TestRun<Result> {
   }
 
   private tell(message: ToAgent): void {
-    for (const agent of this.agents) if (agent.connected) agent.send(message);
+    // An agent may end while it is told; its exit is reported on its own.
+    for (const agent of this.agents) if (agent.connected) agent.send(message, () => undefined);
   }
 
   private cluster(segmentPaths: readonly string[]): Cluster {

@@ -21,7 +21,8 @@ async function refused(args: readonly string[], ...patterns: readonly RegExp[]):
   for (const pattern of patterns) expect(stderr).toMatch(pattern);
   expect(stderr).not.toMatch(/\n\s+at /);
   expect(stderr.trim().split('\n').length, stderr).toBeLessThanOrEqual(2);
-  expect(seconds).toBeLessThan(5);
+  // Long before a run could have started; the machine may be busy.
+  expect(seconds).toBeLessThan(10);
 }
 
 describe('a configuration is refused before anything starts', () => {
