@@ -1,5 +1,6 @@
 // The first command: install, build, and train the `tiny` recipe on this machine. Arguments go to `locmoe train`.
 import { spawn, spawnSync } from 'node:child_process';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { phase, runAsScript, setup } from './setup.mjs';
@@ -20,7 +21,9 @@ async function train() {
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => child.kill('SIGTERM'));
-  process.exitCode = await new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 3)));
+  process.exitCode = await new Promise((resolve) =>
+    child.on('exit', (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 0))),
+  );
 }
 
 await runAsScript(async () => {

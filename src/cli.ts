@@ -8,17 +8,33 @@ import { addStatusCommand } from './coordinator/commands/status.js';
 import { addTrainCommand } from './coordinator/commands/train.js';
 import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
 
-// TensorFlow reads this when it is loaded, which commands do when they need it.
+// TensorFlow and grpc-js read these when they are loaded, which commands do when they need them.
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+process.env.GRPC_VERBOSITY ??= 'NONE';
+
+/** Commands whose work goes on when nobody reads what they print. */
+const GO_ON_UNREAD = ['train', 'node'];
+let command = '';
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (GO_ON_UNREAD.includes(command)) return;
+  if (error.code !== 'EPIPE') console.error(`locmoe: standard output: ${error.message}`);
+  process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.badConfig);
+});
+process.stderr.on('error', () => undefined);
+process.on('uncaughtException', (error) => process.exit(report(error)));
+process.on('unhandledRejection', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')
   .description('Train mixture-of-experts language models across processes and nodes, on Node and gRPC.')
   .version('0.1.0')
   .showHelpAfterError('(add --help for what it takes)')
   .exitOverride()
+  .hook('preAction', (_, action) => {
+    command = action.name();
+  })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run, 130 interrupted after a final checkpoint.',
+    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run (or ended at once by a second signal), 130 interrupted after a final checkpoint.',
   );
 
 // Every subcommand inherits the settings above, so they are added after.

@@ -12,13 +12,13 @@ export interface ErrorContext {
  *
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
  * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
- * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small (exit code 2)
+ * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, a file or folder that cannot be used (exit code 2)
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
  * - `ABORTED`: another rank failed first; never the root cause
- * - `UNAVAILABLE`: the coordinator cannot be reached
+ * - `UNAVAILABLE`: no coordinator at the address that was given (exit code 2)
  * - `INTERNAL`: a bug
  */
 export type ErrorCode =
@@ -72,6 +72,9 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
       { cause: error.cause },
     );
   const message = error instanceof Error ? error.message : String(error);
+  // Node's own message of a failed system call names the call and the path: full disk, no permission, not a folder.
+  if (error instanceof Error && 'syscall' in error)
+    return new TrainerError('NO_RESOURCE', message, context, { cause: error });
   return new TrainerError('INTERNAL', message, context, { cause: error });
 }
 
@@ -85,6 +88,7 @@ export function exitCodeOf(error: TrainerError): number {
     case 'BAD_INPUT':
     case 'BAD_CHECKPOINT':
     case 'NO_RESOURCE':
+    case 'UNAVAILABLE':
       return EXIT.badConfig;
     default:
       return EXIT.failedRun;

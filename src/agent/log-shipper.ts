@@ -2,18 +2,23 @@ const FLUSH_INTERVAL_MS = 100;
 const MAX_QUEUED_LINES = 10_000;
 const MAX_BATCH_LINES = 500;
 
-export type SendBatch = (lines: readonly string[], dropped: number) => void;
+/** Where batches go. */
+export interface LogSink {
+  /** False while it cannot take more; the lines wait here then. */
+  isReady(): boolean;
+  send(lines: readonly string[], dropped: number): void;
+}
 
 /** Gathers log lines and sends them on in batches; when nobody takes them, it drops the newest and counts them. */
 export class LogShipper {
   #queue: string[] = [];
   #dropped = 0;
-  #send: SendBatch | null = null;
+  #sink: LogSink | null = null;
   readonly #timer = setInterval(() => this.flush(), FLUSH_INTERVAL_MS);
 
-  /** Lines queued so far and from now on go to `send`; null holds them back. */
-  connect(send: SendBatch | null): void {
-    this.#send = send;
+  /** Lines queued so far and from now on go to `sink`. */
+  connect(sink: LogSink): void {
+    this.#sink = sink;
   }
 
   push(line: string): void {
@@ -22,8 +27,8 @@ export class LogShipper {
   }
 
   flush(): void {
-    while (this.#send !== null && (this.#queue.length > 0 || this.#dropped > 0)) {
-      this.#send(this.#queue.splice(0, MAX_BATCH_LINES), this.#dropped);
+    while (this.#sink?.isReady() && (this.#queue.length > 0 || this.#dropped > 0)) {
+      this.#sink.send(this.#queue.splice(0, MAX_BATCH_LINES), this.#dropped);
       this.#dropped = 0;
     }
   }

@@ -6,24 +6,27 @@ import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../observability/logger.js';
+import { processInfo } from '../observability/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, JoinReply, Peer, WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 import { createRpcServer, listen, type RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
 import { LogShipper } from './log-shipper.js';
-import { processInfo } from './process-info.js';
 import { Session } from './session.js';
 import { type WorkerExit, WorkerPool } from './worker-pool.js';
 
 export interface NodeAgentOptions {
   readonly coordinatorAddress: string;
   readonly logToStdout: boolean;
+  /** End when the process that started this one has ended. */
+  readonly exitWithParent: boolean;
 }
 
 const JOIN_DEADLINE_MS = 60_000;
 const CONNECT_DEADLINE_MS = 30_000;
 const HEARTBEAT_MS = 500;
+const PARENT_WATCH_MS = 500;
 /** After an abort, workers get this long to report and end by themselves before they are killed. */
 const ABORT_GRACE_MS = 1_500;
 /** After `finished`, for the workers' exit handlers. */
@@ -36,6 +39,7 @@ const EXIT_GRACE_MS = 5_000;
  * @throws TrainerError `UNAVAILABLE` if no coordinator answers
  */
 export async function runNodeAgent(options: NodeAgentOptions): Promise<number> {
+  const forgetParent = options.exitWithParent ? exitWithParent() : () => undefined;
   removeStaleSegments();
   const rpc = createRpcServer();
   const address = await listen(rpc, '127.0.0.1', 0);
@@ -45,12 +49,23 @@ export async function runNodeAgent(options: NodeAgentOptions): Promise<number> {
       { host: hostname(), pid: process.pid, dataAddress: address },
       JOIN_DEADLINE_MS,
     );
+    // From here on the session tells of the coordinator's end.
+    forgetParent();
     const agent = new NodeAgent(options, join, rpc, client);
     return await agent.ended;
   } finally {
+    forgetParent();
     client.close();
     rpc.server.forceShutdown();
   }
+}
+
+function exitWithParent(): () => void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid !== parent) process.exit(EXIT.failedRun);
+  }, PARENT_WATCH_MS);
+  return () => clearInterval(timer);
 }
 
 /**
@@ -100,7 +115,10 @@ class NodeAgent {
       command: (command) => this.#onCommand(command),
       ended: (reason) => this.#leave(`the coordinator is gone: ${reason}`),
     });
-    this.#shipper.connect((lines, dropped) => this.#session.send({ logs: { lines, dropped } }));
+    this.#shipper.connect({
+      isReady: () => this.#session.isReady,
+      send: (lines, dropped) => this.#session.send({ logs: { lines, dropped } }),
+    });
     this.#heartbeat = setInterval(() => this.#sendHeartbeat(), HEARTBEAT_MS);
     this.#sendHeartbeat();
     // The coordinator decides how a run ends: a signal to this process only asks it.
@@ -274,6 +292,7 @@ class NodeAgent {
     await this.#plane?.close();
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
     this.#shipper.close();
+    this.#session.send({ leaving: {} });
     await this.#session.close();
     this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
   }

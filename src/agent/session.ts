@@ -1,6 +1,9 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 
+/** A coordinator that does not read does not keep its agents. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
 /** What a session tells its owner. */
 export interface SessionListener {
   command(command: CoordinatorCommand): void;
@@ -26,6 +29,11 @@ export class Session {
     stream.on('end', () => end('the coordinator ended the session'));
   }
 
+  /** False while what was sent before waits for the coordinator to read. */
+  get isReady(): boolean {
+    return this.#open && !this.stream.writableNeedDrain;
+  }
+
   send(event: AgentEvent): void {
     if (this.#open) this.stream.write(event);
   }
@@ -35,7 +43,11 @@ export class Session {
     if (!this.#open) return Promise.resolve();
     this.#open = false;
     return new Promise((resolve) => {
-      this.stream.once('finish', resolve);
+      const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+      this.stream.once('finish', () => {
+        clearTimeout(timer);
+        resolve();
+      });
       this.stream.end();
     });
   }

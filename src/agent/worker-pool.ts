@@ -67,6 +67,8 @@ export class WorkerPool {
     const { rank } = assignment.topology;
     const child = fork(WORKER_MAIN, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
+      detached: true,
       env: { ...process.env, ...WORKER_ENV },
     });
     this.#children.set(rank, child);
@@ -79,7 +81,13 @@ export class WorkerPool {
     child.on('close', (code, signal) =>
       this.listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),
     );
-    child.on('error', () => undefined);
+    child.on('error', (error) => {
+      // A child that never was has no exit to wait for.
+      if (child.pid !== undefined) return;
+      this.#children.delete(rank);
+      this.listener.line(rank, `cannot start: ${error.message}`, 'stderr');
+      this.listener.exit({ rank, pid: 0, code: null, signal: null, killedByUs: false });
+    });
     child.send({ type: 'start', assignment } satisfies WorkerCommand);
   }
 }

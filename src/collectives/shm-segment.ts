@@ -19,6 +19,8 @@ import {
 } from './shm-layout.js';
 
 const SHM_DIR = '/dev/shm';
+/** A larger mapping cannot be viewed as one buffer on every supported Node. */
+const MAX_BYTES = 2 ** 31;
 /** Room left to others in /dev/shm when its free space is checked. */
 const SPARE_BYTES = 64 << 10;
 
@@ -48,6 +50,11 @@ export class ShmSegment {
     const needed = segmentBytes(shape);
     const path = `${SHM_DIR}/locmoe-${runId}-g${generation}-n${shape.node}-${process.pid}`;
     checkFree(needed);
+    if (needed > MAX_BYTES)
+      throw new TrainerError(
+        'NO_RESOURCE',
+        `the shared memory of this node would be ${needed} bytes; at most ${MAX_BYTES} can be mapped: lower cluster.ringBytes`,
+      );
     const fd = openSync(path, 'wx+', 0o600);
     ftruncateSync(fd, needed);
     const errno = reserve(fd, needed);

@@ -19,6 +19,8 @@ import { emptyStats } from './transport-stats.js';
 
 /** Longest sleep before a waiting worker looks at the abort word, its parent and its deadline again. */
 const WAIT_SLICE_MS = 100;
+/** A sleep this long means that the machine or this process stood still. */
+const SUSPENDED_MS = 1000;
 /** How long a worker looks again before it sleeps, where every process can have a core of its own. */
 const SPIN_MS = 0.02;
 
@@ -140,7 +142,10 @@ export class ShmTransport implements Transport {
       else if (now - idleSince >= this.timeoutMs) this.fail(outgoing, incoming, now - idleSince);
       else if (now - idleSince >= this.spinMs) {
         this.sleep(outgoing, incoming);
-        this.stats.waitMs += performance.now() - now;
+        const sleptMs = performance.now() - now;
+        this.stats.waitMs += sleptMs;
+        // Far longer than asked: this process was stopped itself, so its peers may well have been too.
+        if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.checkAbort();
       }
     }

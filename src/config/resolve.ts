@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Document, isNode, LineCounter, parse, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, LineCounter, parse, parseDocument } from 'yaml';
+import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { type RunConfig, runSchema } from './schema.js';
 
@@ -61,24 +62,45 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   if (document.errors.length > 0)
     throw badConfig(document.errors.map((error) => `${at(error.pos[0])} ${error.message}`));
 
+  if (!isMap(document.contents))
+    throw badConfig([`${label}:1:1 configuration: must have sections such as model: and train:`]);
+
   const overridden = applyOverrides(document, overrides);
-  const parsed = runSchema.safeParse(document.toJS() ?? {});
+  const parsed = runSchema.safeParse(document.toJS(), { reportInput: true });
   const problems: readonly Problem[] = parsed.success
     ? crossFieldProblems(parsed.data)
     : parsed.error.issues.flatMap((issue) =>
         issue.code === 'unrecognized_keys'
           ? issue.keys.map((key) => ({ path: [...issue.path, key], message: 'unknown key' }))
-          : [{ path: issue.path, message: issue.message }],
+          : [{ path: issue.path, message: describeIssue(issue) }],
       );
   if (problems.length > 0)
     throw badConfig(
       problems.map(({ path: field, message }) => {
         const name = field.join('.');
-        const origin = overridden.get(name) ?? positionOf(document, field, at) ?? label;
+        const origin = overrideOf(overridden, name) ?? positionOf(document, field, at) ?? label;
         return `${origin} ${name || 'configuration'}: ${message}`;
       }),
     );
   return parsed.data as RunConfig;
+}
+
+/** zod's words, made for programmers, in a user's. */
+function describeIssue(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type')
+    return issue.input === undefined ? 'is missing' : `must be a ${issue.expected}`;
+  if (issue.code === 'too_small')
+    return `must be ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+  if (issue.code === 'too_big')
+    return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+  return issue.message;
+}
+
+/** The option that set a field, or the section it stands in. */
+function overrideOf(origins: ReadonlyMap<string, string>, name: string): string | undefined {
+  for (const [key, origin] of origins)
+    if (key === name || key.startsWith(`${name}.`) || name.startsWith(`${key}.`)) return origin;
+  return undefined;
 }
 
 function badConfig(problems: readonly string[]): TrainerError {
@@ -160,6 +182,7 @@ function crossFieldProblems(config: RunConfig): Problem[] {
     'moe.expertGroups',
     `${moe.expertGroups} groups for ${data.domains.length} domains would leave experts without a domain`,
   );
+  problems.push(...routerProblems(config));
   check(new Set(data.domains).size === data.domains.length, 'data.domains', 'a domain is listed twice');
   check(
     data.weights === undefined || data.weights.length === data.domains.length,
@@ -181,6 +204,36 @@ function crossFieldProblems(config: RunConfig): Problem[] {
     cluster.ringBytes >= 4096 && (cluster.ringBytes & (cluster.ringBytes - 1)) === 0,
     'cluster.ringBytes',
     `${cluster.ringBytes} is not a power of two of at least 4096`,
+  );
+  return problems;
+}
+
+function routerProblems({ model, moe }: RunConfig): Problem[] {
+  const problems: Problem[] = [];
+  const check = (ok: boolean, field: string, message: string) => {
+    if (!ok) problems.push({ path: field.split('.'), message });
+  };
+  if (moe.router !== 'locmoe' && moe.router !== 'locmoe-plus') return problems;
+  check(
+    model.dModel % moe.numExperts === 0,
+    'moe.numExperts',
+    `router ${moe.router} cuts dModel ${model.dModel} into one group for each expert: ${moe.numExperts} does not divide it`,
+  );
+  check(
+    moe.localityFloor < 1 || moe.localityLossWeight === 0,
+    'moe.localityFloor',
+    'must leave some probability to local experts: below 1',
+  );
+  if (moe.router !== 'locmoe-plus') return problems;
+  check(
+    moe.selection !== 'ecr' || moe.capacityFactor !== null,
+    'moe.capacityFactor',
+    'null with selection ecr would send every token to all experts of its group; give a number',
+  );
+  check(
+    moe.selectionSchedule === 'constant' || moe.selection !== 'tcr',
+    'moe.selectionSchedule',
+    'linear moves from token choice to expert choice: use it with selection both or ecr',
   );
   return problems;
 }

@@ -19,8 +19,11 @@ export const modelSchema = z.strictObject({
 });
 
 export const moeSchema = z.strictObject({
-  numExperts: positive.describe('experts in each sparse layer'),
-  router: z.string().default('switch'),
+  numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
+  router: z
+    .string()
+    .default('switch')
+    .describe('hash (RRE), switch, locmoe or locmoe-plus: how level 2 picks experts inside the group'),
   expertGroups: positive
     .default(1)
     .describe(
@@ -33,6 +36,57 @@ export const moeSchema = z.strictObject({
     .default(1.25)
     .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
   auxiliaryLossWeight: z.number().min(0).default(0.01).describe('alpha of the load-balance loss'),
+  localityLossWeight: z
+    .number()
+    .min(0)
+    .default(0.01)
+    .describe(
+      'locmoe, locmoe-plus: mu of the locality loss; it depends on the number of nodes, 0 turns it off',
+    ),
+  localityFloor: share
+    .default(0.1)
+    .describe('eps: probability that the localised distribution leaves to experts on other nodes'),
+  learnedGroups: z
+    .boolean()
+    .default(false)
+    .describe('locmoe, locmoe-plus: trains the d non-zero gate weights instead of keeping GrAP'),
+  gateScale: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("locmoe: standard deviation of the gate's argument for a token of unit variance"),
+  capacityBatches: positive
+    .default(20)
+    .describe('locmoe: first steps, with the classic capacity, that decide the capacity of all later ones'),
+  selection: z
+    .enum(['tcr', 'ecr', 'both'])
+    .default('both')
+    .describe('locmoe-plus: tokens choose, experts choose, or both'),
+  selectionSchedule: z
+    .enum(['constant', 'linear'])
+    .default('constant')
+    .describe(
+      'locmoe-plus: linear fills places in the order of tokens at first and by affinity in the end; constant by affinity throughout',
+    ),
+  temperature: z
+    .number()
+    .positive()
+    .default(1)
+    .describe(
+      'locmoe-plus: of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
+    ),
+  affinityThreshold: share
+    .default(0.7)
+    .describe('locmoe-plus: a token takes its best experts until their softmaxed affinities add up to this'),
+  maxExpertsPerToken: positive.default(2).describe('locmoe-plus: l_max, experts that a token takes at most'),
+  affinityShare: share
+    .default(0.8)
+    .describe(
+      "locmoe, locmoe-plus: tau; an expert's capacity is at least C_min and what holds this share of its affinity, at most the classic one",
+    ),
+  capacityInterval: positive
+    .default(1)
+    .describe('locmoe-plus: steps from one estimate of the capacity to the next; it stands still in between'),
 });
 
 export const dataSchema = z.strictObject({
@@ -44,6 +98,10 @@ export const dataSchema = z.strictObject({
     .array(z.number().positive())
     .optional()
     .describe('sampling weight of each domain; equal by default'),
+  placement: z
+    .enum(['mixed', 'domain'])
+    .default('mixed')
+    .describe('domain: of each global batch a node reads mostly the domains whose expert groups it holds'),
   maxBytesPerDomain: positive.default(2_000_000),
   validationShare: share.default(0.05),
 });
@@ -90,7 +148,10 @@ export const clusterSchema = z.strictObject({
 });
 
 export const runSchema = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes'),
+  name: z
+    .string()
+    .max(64)
+    .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes'),
   seed: z.number().int().min(0).default(1),
   model: modelSchema,
   moe: moeSchema,

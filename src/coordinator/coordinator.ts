@@ -1,7 +1,8 @@
 import type { RunConfig } from '../config/schema.js';
-import { type ErrorCode, TrainerError } from '../errors.js';
+import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { LogStore } from '../observability/log-store.js';
 import type { Logger } from '../observability/logger.js';
+import { classicCapacity } from '../routing/capacity.js';
 import type {
   AgentEvent,
   CheckpointReport,
@@ -53,17 +54,25 @@ interface Member {
   readonly node: number;
   readonly request: JoinRequest;
   session: SessionLink | null;
-  /** `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`, `lost`: gone. */
-  status: 'joined' | 'connected' | 'ready' | 'finished' | 'lost';
+  /** `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. The others: gone. */
+  status: 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
   heardOfMs: number;
 }
 
+/** What capacities are compared with in a run that has no capacity factor: the baseline of LocMoE+ (arXiv 2406.00023). */
+const REFERENCE_CAPACITY_FACTOR = 1.1;
+
 const HEARTBEAT_TIMEOUT_MS = 15_000;
 const JOIN_TIMEOUT_MS = 60_000;
-const START_TIMEOUT_MS = 300_000;
+const START_TIMEOUT_MS = 120_000;
+/** A start that takes longer than this is worth a word. */
+const SLOW_START_MS = 10_000;
+/** A node not heard of for this long when something fails is itself the suspect. */
+const SILENT_MS = 3_000;
 /** How long the other ranks' accounts are waited for after a first failure. */
 const EVIDENCE_WINDOW_MS = 2_500;
 const WATCH_INTERVAL_MS = 500;
+const SUSPENDED_MS = 2_000;
 
 /**
  * The run: who is a member, what state it is in, what its ranks report. It knows nothing of gRPC (service.ts) or of
@@ -76,10 +85,12 @@ export class Coordinator {
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
   readonly #watch: NodeJS.Timeout;
-  readonly #startedMs = performance.now();
+  #phaseStartedMs = performance.now();
+  #watchedMs = performance.now();
+  #slowStartTold = false;
   #verdict: NodeJS.Timeout | null = null;
   #state: RunState = { kind: 'waiting' };
-  #lost: TrainerError | null = null;
+  #lost: { readonly member: Member; readonly reason: string } | null = null;
   #stoppedEarly = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
@@ -91,8 +102,16 @@ export class Coordinator {
   });
 
   constructor(readonly options: CoordinatorOptions) {
-    const { cluster, train } = options.identity.config;
-    this.#steps = new StepAggregator(cluster.nodes * cluster.workersPerNode);
+    const { cluster, train, model, moe } = options.identity.config;
+    this.#steps = new StepAggregator(
+      cluster.nodes * cluster.workersPerNode,
+      classicCapacity(
+        moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR,
+        train.globalBatch * model.seqLen,
+        1,
+        moe.numExperts,
+      ),
+    );
     this.#throughput = new Throughput(train.steps);
     this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
   }
@@ -117,6 +136,11 @@ export class Coordinator {
         'BAD_INPUT',
         `run ${identity.runId} already has its ${nodes} nodes; ${request.host} (pid ${request.pid}) is one too many (cluster.nodes)`,
       );
+    if (this.#state.kind !== 'waiting')
+      throw new TrainerError(
+        'BAD_INPUT',
+        `run ${identity.runId} is ${this.#state.kind}: nodes join before it starts`,
+      );
     const node = known?.node ?? this.#members.length;
     if (known === undefined) {
       this.#members.push({ node, request, session: null, status: 'joined', heardOfMs: performance.now() });
@@ -137,6 +161,8 @@ export class Coordinator {
   connect(node: number, session: SessionLink): void {
     const member = this.#member(node);
     if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
+    if (this.#state.kind !== 'waiting')
+      throw new TrainerError('BAD_INPUT', `run ${this.options.identity.runId} is ${this.#state.kind}`);
     member.session = session;
     member.status = 'connected';
     member.heardOfMs = performance.now();
@@ -150,18 +176,33 @@ export class Coordinator {
     this.#broadcast({ start: { peers } });
   }
 
-  /**
-   * A session ended: orderly, by the agent itself, or because its connection broke. A node that leaves in order
-   * after an abort is not lost; any other that leaves before the run has ended is.
-   */
-  disconnect(node: number, reason: string, orderly: boolean): void {
+  /** A session ended; of a node that did not say that it leaves, that is a loss. */
+  disconnect(node: number, reason: string): void {
     const member = this.#member(node);
     member.session = null;
-    if (member.status !== 'finished' && !(orderly && this.#verdict !== null)) this.#lose(member, reason);
+    if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, reason);
   }
 
-  /** Takes one event of a node's session. */
+  /** The process of a node agent on this machine ended, which says more than its broken session. */
+  agentEnded(pid: number, how: string): void {
+    const member = this.#members.find((each) => each.request.pid === pid);
+    if (member !== undefined && member.status === 'lost') this.#lost = { member, reason: how };
+    else if (member !== undefined && member.status !== 'finished' && member.status !== 'left')
+      this.#lose(member, how);
+    else if (this.#state.kind === 'waiting')
+      this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${how} before it had joined`));
+  }
+
+  /** Takes one event of a node's session; what cannot be recorded (a full disk, say) ends the run. */
   receive(node: number, event: AgentEvent): void {
+    try {
+      this.#receive(node, event);
+    } catch (error) {
+      this.abort(asTrainerError(error, { step: this.#lastStep?.step }));
+    }
+  }
+
+  #receive(node: number, event: AgentEvent): void {
     const member = this.#member(node);
     member.heardOfMs = performance.now();
     if ('logs' in event) {
@@ -188,6 +229,8 @@ export class Coordinator {
         this.#broadcast({ begin: {} });
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
+    } else if ('leaving' in event) {
+      if (member.status !== 'finished') member.status = 'left';
     } else if ('finished' in event) {
       member.status = 'finished';
       this.#stoppedEarly ||= event.finished.stoppedEarly;
@@ -258,12 +301,8 @@ export class Coordinator {
   #lose(member: Member, reason: string): void {
     if (member.status === 'lost' || this.#state.kind === 'finished' || this.#state.kind === 'failed') return;
     member.status = 'lost';
-    const { host, pid } = member.request;
-    this.#lost ??= new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${reason}`, {
-      node: member.node,
-      step: this.#lastStep?.step,
-    });
-    this.#collectEvidence(this.#lost.line);
+    this.#lost ??= { member, reason };
+    this.#collectEvidence(`node ${member.node} was lost: ${reason}`);
   }
 
   /** On the first sign of trouble tells everyone to stop; judges once all ranks were heard or the window is over. */
@@ -285,7 +324,7 @@ export class Coordinator {
       type: 'failure',
       error: rootCause({
         failures: this.#failures,
-        lostNode: this.#lost,
+        lostNode: this.#lostNode(),
         worldSize: this.#steps.worldSize,
         workersPerNode: this.options.identity.config.cluster.workersPerNode,
         progress: this.#progress,
@@ -293,20 +332,56 @@ export class Coordinator {
     });
   }
 
+  /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
+  #lostNode(): TrainerError | null {
+    const now = performance.now();
+    const silent = this.#members.find(
+      (member) => member.session !== null && member.status !== 'left' && now - member.heardOfMs > SILENT_MS,
+    );
+    const lost =
+      this.#lost ??
+      (silent && {
+        member: silent,
+        reason: `no heartbeat for ${((now - silent.heardOfMs) / 1000).toFixed(1)} s`,
+      });
+    if (!lost) return null;
+    const { host, pid } = lost.member.request;
+    return new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${lost.reason}`, {
+      node: lost.member.node,
+      step: this.#lastStep?.step,
+    });
+  }
+
+  /** A watch that comes late was stopped itself, with the machine or by a signal: nobody else is to blame for that. */
+  #forgiveSuspension(now: number): void {
+    const lateMs = now - this.#watchedMs - WATCH_INTERVAL_MS;
+    this.#watchedMs = now;
+    if (lateMs < SUSPENDED_MS) return;
+    this.#phaseStartedMs += lateMs;
+    for (const member of this.#members) member.heardOfMs += lateMs;
+  }
+
   #checkDeadlines(): void {
     const now = performance.now();
-    if (this.#state.kind === 'waiting' && now - this.#startedMs > JOIN_TIMEOUT_MS) {
+    this.#forgiveSuspension(now);
+    const inPhaseMs = now - this.#phaseStartedMs;
+    if (this.#state.kind === 'waiting' && inPhaseMs > JOIN_TIMEOUT_MS) {
       const { nodes } = this.options.identity.config.cluster;
       this.#abortStart(
         'UNAVAILABLE',
-        `${this.#members.length} of ${nodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
+        `${this.#members.filter(({ session }) => session !== null).length} of ${nodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
       );
     }
-    if (this.#state.kind === 'starting' && now - this.#startedMs > START_TIMEOUT_MS) {
-      const late = this.#members.filter((member) => member.status !== 'ready').map((member) => member.node);
+    if (this.#state.kind === 'starting' && inPhaseMs > SLOW_START_MS && !this.#slowStartTold) {
+      this.#slowStartTold = true;
+      this.options.logger.warn(
+        `workers are not ready after ${SLOW_START_MS / 1000} s: ${this.#describeLate()}`,
+      );
+    }
+    if (this.#state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS) {
       this.#abortStart(
         'NODE_LOST',
-        `workers of node ${late.join(', ')} were not ready within ${START_TIMEOUT_MS / 1000} s`,
+        `workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`,
       );
     }
     for (const member of this.#members)
@@ -316,6 +391,22 @@ export class Coordinator {
         now - member.heardOfMs > HEARTBEAT_TIMEOUT_MS
       )
         this.#lose(member, `no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`);
+  }
+
+  /** Workers of the nodes that are not ready, and those among them that are stopped. */
+  #describeLate(): string {
+    const { workersPerNode } = this.options.identity.config.cluster;
+    return this.#members
+      .filter((member) => member.status === 'connected')
+      .map(({ node }) => {
+        const stopped = [...this.#progress.values()]
+          .filter(
+            (worker) => Math.floor(worker.rank / workersPerNode) === node && worker.processState === 'T',
+          )
+          .map((worker) => `rank ${worker.rank} (pid ${worker.pid}) is stopped`);
+        return [`node ${node} is still loading`, ...stopped].join(', ');
+      })
+      .join('; ');
   }
 
   #abortStart(code: ErrorCode, message: string): void {
@@ -328,14 +419,20 @@ export class Coordinator {
     const before = this.#state;
     this.#state = transition(before, event);
     if (this.#state === before) return;
+    this.#phaseStartedMs = performance.now();
     this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
-    this.options.listener.state?.(this.#state);
     if (this.#state.kind === 'failed') {
       this.#broadcast({ abort: { reason: this.#state.error.line } });
       this.#settle(this.#state);
     } else if (this.#state.kind === 'finished') {
       this.#broadcast({ farewell: {} });
       this.#settle(this.#state);
+    }
+    // Last: a listener that fails must not keep a run from ending.
+    try {
+      this.options.listener.state?.(this.#state);
+    } catch (error) {
+      this.abort(asTrainerError(error));
     }
   }
 }

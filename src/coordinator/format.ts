@@ -16,15 +16,33 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`;
 }
 
-/** Rows of cells in columns: the first left-aligned, the others right-aligned. */
-export function formatTable(rows: readonly (readonly string[])[], indent = '  '): string {
+/** Without the control characters that a byte-level model may write: they would steer the terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
+}
+
+/** "1 node", "2 nodes" */
+export function formatNumberOf(count: number, thing: string): string {
+  return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
+}
+
+/** Rows of cells in columns: numbers right-aligned, the first column and the others named by index left-aligned. */
+export function formatTable(
+  rows: readonly (readonly string[])[],
+  { indent = '  ', textColumns = [] as readonly number[] } = {},
+): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows
     .map((row) =>
       (
         indent +
         row
-          .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
+          .map((cell, column) =>
+            column === 0 || textColumns.includes(column)
+              ? cell.padEnd(widths[column])
+              : cell.padStart(widths[column]),
+          )
           .join('  ')
       ).trimEnd(),
     )

@@ -10,23 +10,29 @@ export class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
   /**
-   * Starts `nodes` agents that join the coordinator at `address`. `onExit` is told of each agent that ends, with the
-   * last line it wrote to its error output.
+   * Starts `nodes` agents that join the coordinator at `address`. `onFailure` is told of each agent that ends badly,
+   * with its pid and how it ended.
    */
   start(
     nodes: number,
     address: string,
     logsDir: string,
-    onExit: (code: number | null, signal: NodeJS.Signals | null, lastWords: string) => void,
+    onFailure: (pid: number, how: string) => void,
   ): void {
     for (let index = 0; index < nodes; index++) {
       const errors = path.join(logsDir, `agent-${index}.stderr`);
       const fd = openSync(errors, 'a');
-      const child = spawn(process.execPath, [CLI, 'node', '--coordinator', address, '--quiet'], {
+      const args = ['node', '--coordinator', address, '--quiet', '--exit-with-parent'];
+      const child = spawn(process.execPath, [CLI, ...args], {
         stdio: ['ignore', 'ignore', fd],
+        // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
+        detached: true,
       });
       closeSync(fd);
-      child.on('exit', (code, signal) => onExit(code, signal, lastLine(errors)));
+      child.on('error', (error) => onFailure(child.pid ?? 0, `could not be started: ${error.message}`));
+      child.on('exit', (code, signal) => {
+        if (code !== 0) onFailure(child.pid ?? 0, describeExit(code, signal, errors));
+      });
       this.#children.push(child);
     }
   }
@@ -39,6 +45,7 @@ export class LocalCluster {
     await Promise.all(
       this.#children.map(
         (child) =>
+          child.pid === undefined ||
           child.exitCode !== null ||
           child.signalCode !== null ||
           new Promise((resolve) => child.once('exit', resolve)),
@@ -48,6 +55,22 @@ export class LocalCluster {
   }
 }
 
-function lastLine(file: string): string {
-  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+function describeExit(code: number | null, signal: NodeJS.Signals | null, errorsFile: string): string {
+  const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`;
+  const words = firstLine(errorsFile);
+  return words === '' ? how : `${how} (${words})`;
+}
+
+/** What a process that crashes says first is its reason; the rest is a stack. */
+function firstLine(file: string): string {
+  try {
+    return (
+      readFileSync(file, 'utf8')
+        .split('\n')
+        .find((line) => line.trim() !== '')
+        ?.trim() ?? ''
+    );
+  } catch {
+    return '';
+  }
 }

@@ -1,14 +1,17 @@
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
 import { formatCount, formatDuration, formatShare } from './format.js';
-import { type GlobalStep, locality } from './step-aggregator.js';
+import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
 
+/** Between the fields of the progress line. */
+const SEPARATOR = '  ';
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
 
 /** Where a run shows itself to a person. */
 export interface Screen {
   readonly isTTY: boolean;
-  readonly columns: number;
+  /** Now: a terminal may change its size. */
+  readonly columns: () => number;
   write(text: string): void;
 }
 
@@ -64,22 +67,31 @@ export class ProgressView {
   }
 
   #draw(line: string): void {
-    this.#live = line.slice(0, Math.max(20, this.screen.columns - 1));
+    this.#live = cut(line, this.screen.columns() - 1);
     this.screen.write(`\r\x1b[2K${this.#live}`);
   }
 }
 
 function progressLine(step: GlobalStep, status: StatusReply): string {
   const shares = locality(step.layers);
+  const dropped = droppedShare(step.layers);
   const width = String(status.steps).length;
   return [
     `step ${String(step.step).padStart(width)}/${status.steps}`,
     `loss ${step.loss.toFixed(3)}`,
-    `${formatCount(status.tokensPerS)} tokens/s`,
+    status.tokensPerS > 0 && `left ${formatDuration(status.secondsLeft)}`,
+    status.tokensPerS > 0 && `${formatCount(status.tokensPerS)} tokens/s`,
     shares &&
       `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
-    `left ${formatDuration(status.secondsLeft)}`,
+    dropped > 0 && `dropped ${formatShare(dropped)}`,
   ]
     .filter(Boolean)
-    .join('  ');
+    .join(SEPARATOR);
+}
+
+/** As many whole fields as fit. */
+function cut(line: string, columns: number): string {
+  if (line.length <= columns) return line;
+  const end = line.lastIndexOf(SEPARATOR, columns);
+  return line.slice(0, end > 0 ? end : columns);
 }

@@ -8,20 +8,25 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { z } from 'zod';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { processIdentity } from '../observability/process-info.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
-export interface RunRecord {
-  readonly runId: string;
-  readonly generation: number;
+const recordSchema = z.object({
+  runId: z.string(),
+  generation: z.number().int(),
   /** Where the coordinator listens, host:port. */
-  readonly address: string;
-  readonly pid: number;
-  readonly state: string;
-  readonly startedAt: string;
-  readonly datasetDir: string;
-}
+  address: z.string(),
+  pid: z.number().int(),
+  /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
+  process: z.string(),
+  state: z.string(),
+  startedAt: z.string(),
+  datasetDir: z.string(),
+});
+export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
 /**
  * A run's folder: `run.json`, `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`.
@@ -60,9 +65,13 @@ export class RunFolder {
     this.#writeJson('run.json', record);
   }
 
+  /** Null if the folder has no `run.json`, or one that is not a run's. */
   readRecord(): RunRecord | null {
-    const file = path.join(this.directory, 'run.json');
-    return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
+    try {
+      return recordSchema.parse(JSON.parse(readFileSync(path.join(this.directory, 'run.json'), 'utf8')));
+    } catch {
+      return null;
+    }
   }
 
   writeConfig(config: RunConfig): void {
@@ -83,7 +92,7 @@ export class RunFolder {
     if (!existsSync(this.metrics)) return;
     const kept = readFileSync(this.metrics, 'utf8')
       .split('\n')
-      .filter((line) => line !== '' && JSON.parse(line).step <= step);
+      .filter((line) => stepOfLine(line) <= step);
     writeFileSync(`${this.metrics}.tmp`, kept.map((line) => `${line}\n`).join(''));
     renameSync(`${this.metrics}.tmp`, this.metrics);
   }
@@ -95,15 +104,20 @@ export class RunFolder {
   }
 }
 
-/** True if the run's coordinator is still alive. */
-export function isLive(record: RunRecord): boolean {
-  if (record.state === 'finished' || record.state === 'failed') return false;
+/** The step of a metrics line; Infinity for one that was cut short by a kill or a full disk. */
+function stepOfLine(line: string): number {
   try {
-    process.kill(record.pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return JSON.parse(line).step;
+  } catch {
+    return Number.POSITIVE_INFINITY;
   }
+}
+
+/** True if the run's coordinator is still alive; a later process with its pid does not count. */
+export function isLive(record: RunRecord): boolean {
+  return (
+    record.state !== 'finished' && record.state !== 'failed' && processIdentity(record.pid) === record.process
+  );
 }
 
 /** All runs under `runsDir`, newest first. */
@@ -136,6 +150,6 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
   const folder = new RunFolder(path.resolve(directory));
   const record = folder.readRecord();
   if (record === null)
-    throw new TrainerError('BAD_INPUT', `--run ${named}: no run.json in ${folder.directory}`);
+    throw new TrainerError('BAD_INPUT', `run ${named}: ${folder.directory} holds no readable run.json`);
   return { folder, record };
 }

@@ -1,7 +1,9 @@
 import type { Dataset } from '../data/index.js';
+import { processIdentity } from '../observability/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { Coordinator, RunListener } from './coordinator.js';
 import type { ProgressView } from './progress-view.js';
+import { RoutingTotals } from './routing-totals.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
 import type { RunState } from './run-state.js';
 import type { GlobalStep } from './step-aggregator.js';
@@ -10,8 +12,7 @@ import type { GlobalStep } from './step-aggregator.js';
 export class RunRecorder implements RunListener {
   lastValidation: ValidationReport | null = null;
   lastCheckpoint: CheckpointReport | null = null;
-  /** Choices by layer and expert that were kept, over all steps. */
-  readonly keptByLayer = new Map<number, number[]>();
+  readonly routing = new RoutingTotals();
   #coordinator: Coordinator | null = null;
   #record: RunRecord | null = null;
   readonly #startedMs = performance.now();
@@ -35,6 +36,7 @@ export class RunRecorder implements RunListener {
       generation,
       address,
       pid: process.pid,
+      process: processIdentity(process.pid),
       state: coordinator.state.kind,
       startedAt: new Date().toISOString(),
       datasetDir,
@@ -50,13 +52,7 @@ export class RunRecorder implements RunListener {
 
   step(step: GlobalStep): void {
     this.folder.appendMetrics({ type: 'step', ...step });
-    for (const { layer, kept } of step.layers) {
-      const sums = this.keptByLayer.get(layer) ?? kept.map(() => 0);
-      kept.forEach((count, expert) => {
-        sums[expert] += count;
-      });
-      this.keptByLayer.set(layer, sums);
-    }
+    this.routing.add(step.layers);
     if (this.#coordinator !== null) this.view.step(step, this.#coordinator.status());
   }
 

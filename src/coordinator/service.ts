@@ -54,7 +54,10 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): number {
       'BAD_INPUT',
       `generation ${field('generation')} is over; the run is at ${generation}`,
     );
-  return Number(field('node'));
+  const node = Number(field('node') || Number.NaN);
+  if (!Number.isInteger(node))
+    throw new TrainerError('BAD_INPUT', `metadata node: ${field('node')} is no node id`);
+  return node;
 }
 
 function openSession(
@@ -70,16 +73,16 @@ function openSession(
     return;
   }
   let ended = false;
-  const end = (reason: string, orderly: boolean) => {
+  const end = (reason: string) => {
     if (ended) return;
     ended = true;
-    coordinator.disconnect(node, reason, orderly);
+    coordinator.disconnect(node, reason);
     call.end();
   };
   call.on('data', (event: AgentEvent) => coordinator.receive(node, event));
-  call.on('end', () => end('it ended its session', true));
-  call.on('cancelled', () => end('its connection broke', false));
-  call.on('error', (error) => end(error.message, false));
+  call.on('end', () => end('it ended its session'));
+  call.on('cancelled', () => end('its connection broke'));
+  call.on('error', (error) => end(error.message));
 }
 
 /** A follower that does not read is cut off at this many lines rather than waited for. */

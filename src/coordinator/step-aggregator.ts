@@ -1,5 +1,26 @@
 import { type LayerReport, STEP_PARTS, type StepPart, type StepReport } from '../rpc/messages.js';
 
+/** What a sparse layer did in one step, over all ranks. Choices of tokens by expert, or by how far they travelled. */
+export interface GlobalLayer {
+  readonly layer: number;
+  /** By expert: kept, over capacity and not chosen add up to routed. */
+  readonly routed: readonly number[];
+  readonly kept: readonly number[];
+  readonly overCapacity: readonly number[];
+  readonly notChosen: readonly number[];
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+  /** Bytes of activations by how far they travelled in the forward pass: there and back. */
+  readonly bytes: { readonly sameWorker: number; readonly sameNode: number; readonly otherNode: number };
+  /** By expert; 0 where nothing limits it. */
+  readonly capacity: readonly number[];
+  /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
+  readonly capacityRatio: number | null;
+  /** Mean cosine between tokens and the gates of their experts; null where experts have no gate vector. */
+  readonly gateCosine: number | null;
+}
+
 /** One step of the whole run: the reports of all ranks put together. */
 export interface GlobalStep {
   readonly step: number;
@@ -13,19 +34,28 @@ export interface GlobalStep {
   readonly stepMs: number;
   /** Mean over ranks. */
   readonly partsMs: Readonly<Record<StepPart, number>>;
-  /** Summed over ranks. */
-  readonly layers: readonly LayerReport[];
+  readonly layers: readonly GlobalLayer[];
+  /** Bytes sent in the exchanges of the sparse layers, forward and backward, counts and scores included. */
+  readonly bytesSameNode: number;
+  readonly bytesOtherNode: number;
 }
 
 /** Collects the reports of a step until every rank has sent its own. */
 export class StepAggregator {
   readonly #pending = new Map<number, StepReport[]>();
 
-  constructor(readonly worldSize: number) {}
+  /**
+   * @param classicCapacity choices that an expert would take from the global batch under the classic rule
+   */
+  constructor(
+    readonly worldSize: number,
+    readonly classicCapacity: number,
+  ) {}
 
   /** The step, once `report` completes it; null before. */
   add(report: StepReport): GlobalStep | null {
     const reports = this.#pending.get(report.step) ?? [];
+    if (reports.some(({ rank }) => rank === report.rank)) return null;
     reports.push(report);
     if (reports.length < this.worldSize) {
       this.#pending.set(report.step, reports);
@@ -33,11 +63,14 @@ export class StepAggregator {
     }
     this.#pending.delete(report.step);
     // By rank, so that sums do not depend on the order of arrival.
-    return combine(reports.sort((a, b) => a.rank - b.rank));
+    return combine(
+      reports.sort((a, b) => a.rank - b.rank),
+      this.classicCapacity,
+    );
   }
 }
 
-function combine(reports: readonly StepReport[]): GlobalStep {
+function combine(reports: readonly StepReport[], classicCapacity: number): GlobalStep {
   const first = reports[0];
   const sum = (of: (report: StepReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
@@ -54,28 +87,55 @@ function combine(reports: readonly StepReport[]): GlobalStep {
       STEP_PARTS.map((part) => [part, mean((report) => report.partsMs[part] ?? 0)]),
     ) as Record<StepPart, number>,
     layers: first.layers.map((layer, index) =>
-      sumLayers(reports.map((report) => report.layers[index] ?? layer)),
+      combineLayers(
+        reports.map((report) => report.layers[index] ?? layer),
+        classicCapacity,
+      ),
     ),
+    bytesSameNode: sum((report) => report.bytesSameNode),
+    bytesOtherNode: sum((report) => report.bytesOtherNode),
   };
 }
 
-function sumLayers(layers: readonly LayerReport[]): LayerReport {
+function combineLayers(layers: readonly LayerReport[], classicCapacity: number): GlobalLayer {
   const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
+  const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
+    of(layers[0]).map((_, expert) => sum((layer) => of(layer)[expert]));
+  // The same on all ranks.
+  const { layer, capacity, rowBytes } = layers[0];
+  const [sameWorker, sameNode, otherNode] = [
+    sum((each) => each.sameWorker),
+    sum((each) => each.sameNode),
+    sum((each) => each.otherNode),
+  ];
+  const cosines = sum((each) => each.cosineCount);
   return {
-    layer: layers[0].layer,
-    routed: layers[0].routed.map((_, expert) => sum((layer) => layer.routed[expert])),
-    kept: layers[0].kept.map((_, expert) => sum((layer) => layer.kept[expert])),
-    sameWorker: sum((layer) => layer.sameWorker),
-    sameNode: sum((layer) => layer.sameNode),
-    otherNode: sum((layer) => layer.otherNode),
+    layer,
+    routed: byExpert((each) => each.routed),
+    kept: byExpert((each) => each.kept),
+    overCapacity: byExpert((each) => each.overCapacity),
+    notChosen: byExpert((each) => each.notChosen),
+    sameWorker,
+    sameNode,
+    otherNode,
+    bytes: {
+      sameWorker: 2 * sameWorker * rowBytes,
+      sameNode: 2 * sameNode * rowBytes,
+      otherNode: 2 * otherNode * rowBytes,
+    },
+    capacity,
+    capacityRatio: capacity.includes(0)
+      ? null
+      : capacity.reduce((total, each) => total + each, 0) / capacity.length / classicCapacity,
+    gateCosine: cosines === 0 ? null : sum((each) => each.cosineSum) / cosines,
   };
 }
 
 /** Shares of the kept tokens by how far they travelled, over all layers; null if none were kept. */
 export function locality(
-  layers: readonly LayerReport[],
+  layers: readonly GlobalLayer[],
 ): { sameWorker: number; sameNode: number; otherNode: number } | null {
-  const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
+  const sum = (of: (layer: GlobalLayer) => number) => layers.reduce((total, layer) => total + of(layer), 0);
   const total = sum((layer) => layer.sameWorker + layer.sameNode + layer.otherNode);
   if (total === 0) return null;
   return {
@@ -83,4 +143,12 @@ export function locality(
     sameNode: sum((layer) => layer.sameNode) / total,
     otherNode: sum((layer) => layer.otherNode) / total,
   };
+}
+
+/** Share of the routed choices that were dropped, over all layers; 0 if none were routed. */
+export function droppedShare(layers: readonly GlobalLayer[]): number {
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const routed = sum(layers.map((layer) => sum(layer.routed)));
+  const kept = sum(layers.map((layer) => sum(layer.kept)));
+  return routed === 0 ? 0 : 1 - kept / routed;
 }

@@ -2,7 +2,8 @@ import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/index.js';
 import { type Dataset, loadTokenizer } from '../data/index.js';
 import { generateText, openInference } from '../worker/inference.js';
-import { formatDuration, formatTable } from './format.js';
+import { formatCount, formatDuration, formatShare, formatTable, printable } from './format.js';
+import type { LayerTotals } from './routing-totals.js';
 import type { RunRecorder } from './run-recorder.js';
 
 const PROMPT_TOKENS = 12;
@@ -14,7 +15,7 @@ export async function summarize(
   dataset: Dataset,
   { samples }: { readonly samples: boolean },
 ): Promise<void> {
-  const { folder, lastValidation, lastCheckpoint, keptByLayer } = recorder;
+  const { folder, lastValidation, lastCheckpoint, routing } = recorder;
   const show = (text: string) => process.stdout.write(`${text}\n`);
   show(`\ndone in ${formatDuration(recorder.seconds)}`);
   if (lastValidation !== null) {
@@ -23,7 +24,11 @@ export async function summarize(
     );
     show(validationTable(recorder, dataset));
   }
-  if (keptByLayer.size > 0) show(`\nexpert load (share of the kept tokens)\n${loadTable(keptByLayer)}`);
+  const { layers } = routing;
+  if (layers.length > 0) {
+    show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
+    show(`\nrouting (all steps; capacity and cosine of the last one)\n${routingTable(layers)}`);
+  }
   const checkpoint = lastCheckpoint?.directory;
   const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
@@ -31,7 +36,8 @@ export async function summarize(
   folder.writeSummary({
     validation: lastValidation,
     checkpoint: checkpoint ?? null,
-    expertLoad: Object.fromEntries(keptByLayer),
+    expertLoad: Object.fromEntries(layers.map(({ layer, kept }) => [layer, kept])),
+    routing: layers,
     samples: texts,
     seconds: recorder.seconds,
   });
@@ -54,6 +60,10 @@ function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): str
   const domains = lastValidation?.domains ?? [];
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
+  const entropyOf = (name: string) =>
+    dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
+  // Of a model that is told the domain, as ours is: the mean of the domains, not the entropy of their mixture.
+  const unigram = domains.reduce((sum, { domain, tokens: own }) => sum + entropyOf(domain) * own, 0) / tokens;
   const row = (name: string, loss: number, unigram: number) => [
     name,
     loss.toFixed(3),
@@ -62,19 +72,36 @@ function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): str
   ];
   return formatTable([
     ['domain', 'loss', 'perplexity', 'unigram'],
-    ...domains.map(({ domain, loss }) =>
-      row(domain, loss, dataset.domains.find(({ name }) => name === domain)?.validationEntropy ?? Number.NaN),
-    ),
-    row('all', total, dataset.validationEntropy),
+    ...domains.map(({ domain, loss }) => row(domain, loss, entropyOf(domain))),
+    row('all', total, unigram),
   ]);
 }
 
-function loadTable(keptByLayer: ReadonlyMap<number, readonly number[]>): string {
-  const rows = [...keptByLayer].map(([layer, kept]) => {
+function loadTable(layers: readonly LayerTotals[]): string {
+  const rows = layers.map(({ layer, kept }) => {
     const total = kept.reduce((sum, count) => sum + count, 0);
     return [`layer ${layer}`, ...kept.map((count) => `${((100 * count) / total).toFixed(1)} %`)];
   });
   return formatTable([['', ...rows[0].slice(1).map((_, expert) => `e${expert}`)], ...rows]);
+}
+
+function routingTable(layers: readonly LayerTotals[]): string {
+  const known = (value: number | null) => (value === null ? '-' : value.toFixed(2));
+  const header = ['', 'routed', 'kept', 'over capacity', 'not chosen'];
+  return formatTable([
+    [...header, 'same worker', 'same node', 'other node', 'capacity/classic', 'gate cosine'],
+    ...layers.map((layer) => {
+      const kept = layer.kept.reduce((sum, count) => sum + count, 0);
+      return [
+        `layer ${layer.layer}`,
+        formatCount(layer.routed),
+        ...[kept, layer.overCapacity, layer.notChosen].map((count) => formatShare(count / layer.routed)),
+        ...[layer.sameWorker, layer.sameNode, layer.otherNode].map((count) => formatShare(count / kept)),
+        known(layer.capacityRatio),
+        known(layer.gateCosine),
+      ];
+    }),
+  ]);
 }
 
 async function sampleEachDomain(
@@ -98,5 +125,5 @@ async function sampleEachDomain(
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim();
+  return printable(text).replace(/\s+/g, ' ').trim();
 }

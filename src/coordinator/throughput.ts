@@ -14,7 +14,7 @@ export class Throughput {
     if (this.#steps.length > WINDOW_STEPS) this.#steps.shift();
   }
 
-  /** 0 before the second step. */
+  /** 0, for unknown, before the second step; so is `secondsLeft`. */
   get tokensPerS(): number {
     const seconds = this.#windowS();
     return seconds === 0 ? 0 : this.#steps.slice(1).reduce((sum, { tokens }) => sum + tokens, 0) / seconds;

@@ -3,6 +3,7 @@ import type { Batch, ValidationBatch } from './batch.js';
 import type { Dataset, TokenSplit } from './dataset.js';
 import type { Split } from './document.js';
 import { domainMixture } from './domain-mixture.js';
+import { assignToRanks, type HomeRanks } from './placement.js';
 import { seededPermutation } from './shuffle.js';
 
 export interface LoaderOptions {
@@ -15,11 +16,14 @@ export interface LoaderOptions {
   readonly seqLen: number;
   readonly rank: number;
   readonly worldSize: number;
+  /** Ranks that a domain's sequences prefer, by domain id; null deals sequences to ranks regardless of domain. */
+  readonly homeRanksOfDomain?: HomeRanks | null;
 }
 
 /**
  * Batches as pure functions: nothing is consumed, so a resumed run asks for its step and gets what it would have got.
- * The global batch does not depend on the number of ranks; rank r holds its sequences r*B/W to (r+1)*B/W.
+ * The global batch does not depend on the number of ranks; rank r holds its sequences r*B/W to (r+1)*B/W, or as many
+ * chosen by domain where domains have home ranks (see assignToRanks).
  */
 export interface Loader {
   /** This rank's share of the training batch of a step, counted from 0. */
@@ -43,33 +47,54 @@ interface Window {
  * is shorter than a window
  */
 export function createLoader(options: LoaderOptions): Loader {
-  const { dataset, seqLen, globalBatch, worldSize, rank } = options;
+  const { dataset, seqLen, globalBatch } = options;
   checkLoader(options);
-  const local = globalBatch / worldSize;
   const weights = options.weights ?? dataset.domains.map(() => 1);
   const windowAt = trainingWindows(options, weights);
   return {
     batchForStep(step) {
-      const first = step * globalBatch + rank * local;
-      const windows = Array.from({ length: local }, (_, i) => windowAt(first + i));
+      const global = Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
+      const windows = placesOf(global, options).map((place) => global[place]!);
       return fillBatch(dataset, 'train', windows, seqLen);
     },
     validationBatches(numSequences) {
       const windows = validationWindows(dataset, seqLen, numSequences);
       const numBatches = Math.ceil(windows.length / globalBatch);
       return Array.from({ length: numBatches }, (_, k) => {
-        const first = k * globalBatch + rank * local;
-        const slots = Array.from({ length: local }, (_, i) => first + i);
+        const first = k * globalBatch;
+        const global = Array.from(
+          { length: globalBatch },
+          (_, i) => windows[Math.min(first + i, windows.length - 1)]!,
+        );
+        const places = placesOf(global, options);
         const batch = fillBatch(
           dataset,
           'validation',
-          slots.map((slot) => windows[Math.min(slot, windows.length - 1)]!),
+          places.map((place) => global[place]!),
           seqLen,
         );
-        return { ...batch, valid: Uint8Array.from(slots, (slot) => (slot < windows.length ? 1 : 0)) };
+        return {
+          ...batch,
+          valid: Uint8Array.from(places, (place) => (first + place < windows.length ? 1 : 0)),
+        };
       });
     },
   };
+}
+
+/** Places in the global batch of this rank's sequences, ascending. */
+function placesOf(
+  global: readonly Window[],
+  { rank, worldSize, homeRanksOfDomain }: LoaderOptions,
+): number[] {
+  const local = global.length / worldSize;
+  if (!homeRanksOfDomain) return Array.from({ length: local }, (_, i) => rank * local + i);
+  const rankOfSequence = assignToRanks(
+    global.map(({ domain }) => domain),
+    homeRanksOfDomain,
+    worldSize,
+  );
+  return [...global.keys()].filter((place) => rankOfSequence[place] === rank);
 }
 
 /** The window of the g-th sequence of the run. Keeps the order of one epoch a domain, which a later call may replace. */

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
+import { processIdentity } from '../observability/process-info.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
 import {
@@ -53,7 +54,7 @@ export function prepareDataset(options: PrepareOptions): Dataset {
   removeAbandoned(dataDir);
   const started = performance.now();
   log(`data: preparing ${domains.join(', ')} (once for this configuration)`);
-  const work = `${dir}.tmp-${randomUUID()}`;
+  const work = `${dir}.tmp-${process.pid}-${randomUUID()}`;
   mkdirSync(work);
   try {
     writeDataset(work, key, options);
@@ -169,9 +170,11 @@ function publish(work: string, dir: string): void {
 function removeAbandoned(dataDir: string): void {
   for (const name of readdirSync(dataDir)) {
     const folder = path.join(dataDir, name);
-    if (!/^[0-9a-f]{16}\.tmp-/.test(name)) continue;
+    const owner = /^[0-9a-f]{16}\.tmp-(\d+)-/.exec(name)?.[1];
+    if (owner === undefined) continue;
     const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
-    if (Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });
+    if (processIdentity(Number(owner)) === '' || Date.now() - mtimeMs > ABANDONED_MS)
+      rmSync(folder, { recursive: true, force: true });
   }
 }
 

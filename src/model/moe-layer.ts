@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Transport } from '../collectives/transport.js';
-import type { Router, RoutingDecision } from '../routing/router.js';
+import { TrainerError } from '../errors.js';
+import type { Router, RoutingDecision, WorldRouting } from '../routing/router.js';
 import { expertsOfRank } from './expert-placement.js';
 import { expertSpecs, experts } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
@@ -37,15 +38,17 @@ export interface MoeInput {
   readonly training: boolean;
 }
 
+/** The part of a decision that reports and tests look at. */
+type Account = Pick<
+  RoutingDecision,
+  'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'gateCosine'
+>;
+
 /** What one sparse layer did with the tokens of this rank in one forward pass. */
-export interface LayerStatistics extends Locality {
+export interface LayerStatistics extends Locality, Account {
   readonly layer: number;
-  /** Choices of this rank per expert before and after dropping, length E. */
-  readonly routedE: Int32Array;
-  readonly keptE: Int32Array;
-  readonly capacity: number;
-  /** Bytes of activations that left this worker in the dispatch; the combine brings as many back. */
-  readonly dispatchedBytes: number;
+  /** Bytes of one token's activations: what a kept choice sends in the dispatch, and gets back in the combine. */
+  readonly rowBytes: number;
 }
 
 export interface MoeOutput {
@@ -81,8 +84,9 @@ export class MoeLayer {
         router.parameterSpecs.map((spec) => [spec.name, parameters.get(this.#routerName(spec))]),
       ),
     });
-    const { keptOfRank, routedByAllRanksE } = this.#exchangeCounts(decision);
-    const plan = planDispatch(decision, transport.topology, keptOfRank);
+    assertNothingLost(decision);
+    const world = decision.world ?? this.#exchangeCounts(decision);
+    const plan = planDispatch(decision, transport.topology, world.keptOfRank);
     const receivedRD = dispatch(input.xTD, plan, this.#options);
     const outputsRD = experts(
       parameters,
@@ -91,39 +95,62 @@ export class MoeLayer {
       this.#localExperts,
       plan.rowsOfLocalExpert,
     );
-    const locality = localityOf(plan, transport.topology);
+    const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
+    const auxiliaryLoss = decision.auxiliaryLoss?.(world) ?? null;
+    if (input.training) decision.observe?.(world);
     return {
       yTD: combine(outputsRD, decision.weightsTK, plan, this.#options),
-      auxiliaryLoss: decision.auxiliaryLoss?.(routedByAllRanksE) ?? null,
+      auxiliaryLoss,
       statistics: {
-        ...locality,
+        ...localityOf(plan, transport.topology),
+        ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
         layer,
-        routedE: decision.routedE,
-        keptE: decision.keptE,
-        capacity: decision.capacity,
-        dispatchedBytes: (locality.sameNode + locality.otherNode) * size.dModel * 4,
+        rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
       },
     };
   }
 
-  #routerName(spec: ParameterSpec): string {
-    return `${this.#prefix}.router.${spec.name}`;
+  /** The router's state by global name; the arrays are live. */
+  get routerState(): ReadonlyMap<string, Float32Array> {
+    const { router } = this.#options;
+    return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
   }
 
-  /** One small all-gather gives every rank all splits, and the global counts for the auxiliary loss. */
-  #exchangeCounts({ routedE, keptE }: RoutingDecision): {
-    keptOfRank: Int32Array[];
-    routedByAllRanksE: Float64Array;
-  } {
-    const { transport, allGather, numExperts, layer } = this.#options;
-    const mine = new Int32Array(2 * numExperts);
-    mine.set(routedE, 0);
-    mine.set(keptE, numExperts);
-    const gathered = allGather(transport, { mine: new Uint8Array(mine.buffer), purpose: 'counts', layer });
-    const counts = gathered.map((bytes) => new Int32Array(bytes.slice().buffer));
-    const routedByAllRanksE = new Float64Array(numExperts);
-    for (const ofRank of counts)
-      for (let expert = 0; expert < numExperts; expert++) routedByAllRanksE[expert] += ofRank[expert];
-    return { keptOfRank: counts.map((ofRank) => ofRank.subarray(numExperts)), routedByAllRanksE };
+  #routerName({ name }: { readonly name: string }): string {
+    return `${this.#prefix}.router.${name}`;
   }
+
+  /** One small all-gather gives every rank all splits, and what the auxiliary loss needs of the others. */
+  #exchangeCounts({ routedE, keptE, shared }: RoutingDecision): WorldRouting {
+    const { transport, allGather, numExperts, layer } = this.#options;
+    const mine = new Uint8Array(4 * (2 * numExperts + (shared?.length ?? 0)));
+    new Int32Array(mine.buffer, 0, numExperts).set(routedE);
+    new Int32Array(mine.buffer, 4 * numExperts, numExperts).set(keptE);
+    if (shared !== null) new Float32Array(mine.buffer, 8 * numExperts).set(shared);
+    const gathered = allGather(transport, { mine, purpose: 'counts', layer }).map(
+      (bytes) => bytes.slice().buffer,
+    );
+    const routedByAllRanksE = new Float64Array(numExperts);
+    for (const buffer of gathered)
+      new Int32Array(buffer, 0, numExperts).forEach((routed, expert) => {
+        routedByAllRanksE[expert] += routed;
+      });
+    return {
+      routedByAllRanksE,
+      keptOfRank: gathered.map((buffer) => new Int32Array(buffer, 4 * numExperts, numExperts)),
+      sharedOfRank: gathered.map((buffer) => new Float32Array(buffer, 8 * numExperts)),
+    };
+  }
+}
+
+/** Every choice is kept or dropped for a reason: a router that loses count would train on a part of the data unseen. */
+function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
+  routedE.forEach((routed, expert) => {
+    const accounted = keptE[expert] + overCapacityE[expert] + notChosenE[expert];
+    if (routed !== accounted)
+      throw new TrainerError(
+        'INTERNAL',
+        `expert ${expert}: ${routed} choices routed but ${accounted} accounted for (${keptE[expert]} kept, ${overCapacityE[expert]} over capacity, ${notChosenE[expert]} not chosen)`,
+      );
+  });
 }

@@ -67,6 +67,11 @@ export class PanguSigma {
     return [...this.parameters.shared.ranges, ...this.parameters.expert.ranges];
   }
 
+  /** State of all routers by global name, equal on all ranks; the arrays are live (see Router.state). */
+  get routerState(): ReadonlyMap<string, Float32Array> {
+    return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
+  }
+
   loss(batch: Batch, { training }: { readonly training: boolean }): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.#hidden(batch, training);
     const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);
@@ -138,7 +143,7 @@ function sizeOf({ model }: RunConfig): FeedForwardSize {
 }
 
 function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
-  const { model, moe, data, cluster, seed } = config;
+  const { model, moe, data, train, cluster, seed } = config;
   const context = {
     moe,
     dModel: model.dModel,
@@ -147,6 +152,7 @@ function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
     topology: transport.topology,
     transport,
     seed,
+    numSteps: train.steps,
   };
   return Array.from({ length: model.numSparseLayers }, (_, i) => {
     const layer = model.numDenseLayers + i;

@@ -29,11 +29,14 @@ export interface Locality {
   readonly otherNode: number;
 }
 
+/** What the plan needs of a decision. */
+export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
+
 /**
  * @param keptOfRank choices kept per expert (length E) of every rank
  */
 export function planDispatch(
-  decision: RoutingDecision,
+  decision: KeptChoices,
   topology: Topology,
   keptOfRank: readonly Int32Array[],
 ): DispatchPlan {
@@ -66,7 +69,7 @@ export function planDispatch(
 }
 
 /** Counting sort of the kept choices by expert, stable by token. */
-function sortByExpert({ expertsTK, numChoices, keptE }: RoutingDecision): RowScatter {
+function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter {
   const next = new Int32Array(keptE.length);
   for (let expert = 1; expert < keptE.length; expert++) next[expert] = next[expert - 1] + keptE[expert - 1];
   const numKept = keptE.reduce((sum, kept) => sum + kept, 0);

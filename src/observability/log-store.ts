@@ -36,21 +36,35 @@ export function parseLogLine(line: string): LogRecord {
 /** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
 export class LogStore {
   readonly #files = new Map<string, number>();
+  #broken = false;
   readonly #followers = new Set<(line: string) => void>();
 
-  constructor(readonly directory: string) {
+  /** @param onError told once if a line cannot be kept (a full disk, say); lines are dropped from then on */
+  constructor(
+    readonly directory: string,
+    readonly onError: (error: unknown) => void,
+  ) {
     mkdirSync(directory, { recursive: true });
   }
 
   /** Appends one line to the file of `source`; it is in the kernel's hands when the call returns. */
   append(source: string, line: string): void {
-    let fd = this.#files.get(source);
-    if (fd === undefined) {
-      fd = openSync(path.join(this.directory, `${source}.ndjson`), 'a');
-      this.#files.set(source, fd);
-    }
-    writeSync(fd, `${line}\n`);
+    if (!this.#broken) this.#write(source, `${line}\n`);
     for (const follower of this.#followers) follower(line);
+  }
+
+  #write(source: string, text: string): void {
+    try {
+      let fd = this.#files.get(source);
+      if (fd === undefined) {
+        fd = openSync(path.join(this.directory, `${source}.ndjson`), 'a');
+        this.#files.set(source, fd);
+      }
+      writeSync(fd, text);
+    } catch (error) {
+      this.#broken = true;
+      this.onError(error);
+    }
   }
 
   /** Calls `follower` for every line from now on; returns how to stop. */

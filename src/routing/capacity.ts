@@ -19,6 +19,9 @@ export interface CapacityCut {
   /** Choices per expert before and after, length E. */
   readonly routedE: Int32Array;
   readonly keptE: Int32Array;
+  /** Choices dropped, by why: the expert was full, or did not want them (none here). */
+  readonly overCapacityE: Int32Array;
+  readonly notChosenE: Int32Array;
 }
 
 /** Keeps the first `capacity` choices of each expert in the order of tokens and drops the rest. */
@@ -32,5 +35,11 @@ export function keepFirstCome(chosenTK: Int32Array, numExperts: number, capacity
     if (keptE[expert] < capacity) keptE[expert]++;
     else expertsTK[choice] = -1;
   });
-  return { expertsTK, routedE, keptE };
+  const overCapacityE = routedE.map((routed, expert) => routed - keptE[expert]);
+  return { expertsTK, routedE, keptE, overCapacityE, notChosenE: new Int32Array(numExperts) };
+}
+
+/** Capacity of every expert over all ranks, when each of `worldSize` ranks fills its own share of `capacity` choices. */
+export function capacityOfWorld(capacity: number, numExperts: number, worldSize: number): Float64Array {
+  return new Float64Array(numExperts).fill(capacity * worldSize);
 }

@@ -1,6 +1,6 @@
 import { CounterRandom } from '../model/counter-random.js';
-import { classicCapacity, keepFirstCome } from './capacity.js';
-import type { Router, RouterContext } from './router.js';
+import { capacityOfWorld, classicCapacity, keepFirstCome } from './capacity.js';
+import { type Router, type RouterContext, sharesNothing } from './router.js';
 
 /**
  * Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table for each layer sends a token id
@@ -9,10 +9,18 @@ import type { Router, RouterContext } from './router.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function hashRouter({ moe, layer, vocabSize, expertsOfDomain, seed }: RouterContext): Router {
+export function hashRouter({
+  moe,
+  layer,
+  vocabSize,
+  expertsOfDomain,
+  topology,
+  seed,
+}: RouterContext): Router {
   const rankInDeal = new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize);
   return {
     parameterSpecs: [],
+    state: new Map(),
     route({ tokenIdsT, domainsT, training }) {
       const chosenT = tokenIdsT.map((token, t) => {
         const group = expertsOfDomain[domainsT[t]];
@@ -24,8 +32,10 @@ export function hashRouter({ moe, layer, vocabSize, expertsOfDomain, seed }: Rou
         ...keepFirstCome(chosenT, moe.numExperts, capacity),
         numChoices: 1,
         weightsTK: null,
-        capacity,
+        capacityE: capacityOfWorld(capacity, moe.numExperts, topology.worldSize),
+        ...sharesNothing,
         auxiliaryLoss: null,
+        gateCosine: null,
       };
     },
   };

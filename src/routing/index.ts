@@ -1,14 +1,18 @@
 import { TrainerError } from '../errors.js';
 import { hashRouter } from './hash.js';
+import { locmoeRouter } from './locmoe.js';
+import { locmoePlusRouter } from './locmoe-plus.js';
 import type { Router, RouterContext } from './router.js';
 import { switchRouter } from './switch.js';
 
 export { expertsOfDomain } from './domain-groups.js';
-export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
+export type { Router, RouterContext, RouterInput, RoutingDecision, WorldRouting } from './router.js';
 
 const routers: Readonly<Record<string, (context: RouterContext) => Router>> = {
   hash: hashRouter,
   switch: switchRouter,
+  locmoe: locmoeRouter,
+  'locmoe-plus': locmoePlusRouter,
 };
 
 /** @throws TrainerError `BAD_CONFIG` if no policy has this name */

@@ -18,6 +18,22 @@ export interface RouterInput {
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
 }
 
+/** What the ranks of the world have told each other about one layer and batch. */
+export interface WorldRouting {
+  /** Choices per expert before any was dropped, summed over all ranks, length E. */
+  readonly routedByAllRanksE: Float64Array;
+  /** Choices per expert that were kept, length E, by rank. */
+  readonly keptOfRank: readonly Int32Array[];
+  /** What each rank's router shared, by rank; empty where it shares nothing. */
+  readonly sharedOfRank: readonly Float32Array[];
+}
+
+/** Sum of the cosines between tokens and the gates of the experts they chose, over `count` choices. */
+export interface GateCosine {
+  readonly sum: number;
+  readonly count: number;
+}
+
 /** What a router decided for one batch. Which token goes where is data; the weights carry the gradient. */
 export interface RoutingDecision {
   readonly numChoices: number;
@@ -25,18 +41,33 @@ export interface RoutingDecision {
   readonly expertsTK: Int32Array;
   /** Weight R of each choice, [T, K], differentiable; null means 1 for every choice. */
   readonly weightsTK: tf.Tensor2D | null;
-  /** Choices per expert before any was dropped, length E. */
+  /** Choices per expert before any was dropped, length E: those kept, over capacity and not chosen together. */
   readonly routedE: Int32Array;
   /** Choices per expert that were kept, length E. */
   readonly keptE: Int32Array;
-  /** Choices an expert would take under its capacity; Infinity when nothing is dropped. */
-  readonly capacity: number;
+  /** Choices dropped because the expert was full, length E; where experts choose, because even the classic capacity was. */
+  readonly overCapacityE: Int32Array;
+  /** Choices dropped because the expert preferred others or takes none so weak, length E. */
+  readonly notChosenE: Int32Array;
+  /** Choices that each expert takes from all ranks together, length E; Infinity where nothing limits it. */
+  readonly capacityE: Float64Array;
+  /** Few numbers that every rank is to learn of this one, of equal length on all ranks; null for none. */
+  readonly shared: Float32Array | null;
+  /** What the router has learnt of all ranks already, so that the layer need not ask again; null if it has not. */
+  readonly world: WorldRouting | null;
   /**
-   * The layer's auxiliary loss, given the routed choices per expert summed over all ranks (length E); already
-   * scaled by its weight. Its mean over ranks is the global loss. Null where the router has none.
+   * The layer's auxiliary loss, already scaled by its weight. Its mean over ranks is the global loss. Null where the
+   * router has none.
    */
-  readonly auxiliaryLoss: ((routedByAllRanksE: Float64Array) => tf.Scalar) | null;
+  readonly auxiliaryLoss: ((world: WorldRouting) => tf.Scalar) | null;
+  /** In training, takes note of the world for the steps to come; null where there is nothing to note. */
+  readonly observe: ((world: WorldRouting) => void) | null;
+  /** Measured in training; null where there is no gate vector. */
+  readonly gateCosine: GateCosine | null;
 }
+
+/** The parts of a decision that a router without anything to share leaves out. */
+export const sharesNothing = { shared: null, world: null, observe: null } as const;
 
 /** Everything a router may know of the layer it serves. */
 export interface RouterContext {
@@ -49,10 +80,18 @@ export interface RouterContext {
   readonly topology: Topology;
   readonly transport: Transport;
   readonly seed: number;
+  /** Updates of the whole run, for what changes with training progress. */
+  readonly numSteps: number;
 }
 
 /** Level 2 of the routing: picks experts inside the domain's group. A policy is one file and one line in the map. */
 export interface Router {
   readonly parameterSpecs: readonly ParameterSpec[];
+  /**
+   * What it has learnt beside its parameters, by short name, for checkpoints: equal on all ranks and independent of
+   * the layout. The arrays are live: a resumed run writes into them.
+   */
+  readonly state: ReadonlyMap<string, Float32Array>;
+  /** With `training` it may advance its state by one step; every rank calls it alike. */
   route(input: RouterInput): RoutingDecision;
 }

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { balanceLoss } from './balance-loss.js';
-import { classicCapacity, keepFirstCome } from './capacity.js';
-import type { Router, RouterContext } from './router.js';
+import { capacityOfWorld, classicCapacity, keepFirstCome } from './capacity.js';
+import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
+import { type GateCosine, type Router, type RouterContext, sharesNothing } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -11,7 +12,7 @@ import type { Router, RouterContext } from './router.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function switchRouter({ moe, dModel, expertsOfDomain }: RouterContext): Router {
+export function switchRouter({ moe, dModel, expertsOfDomain, topology }: RouterContext): Router {
   const { numExperts, auxiliaryLossWeight } = moe;
   return {
     parameterSpecs: [
@@ -23,8 +24,10 @@ export function switchRouter({ moe, dModel, expertsOfDomain }: RouterContext): R
         decay: true,
       },
     ],
+    state: new Map(),
     route({ xTD, domainsT, training, parameters }) {
-      const logitsTE: tf.Tensor2D = tf.matMul(xTD, parameters.get('weight') as tf.Tensor2D);
+      const weightDE = parameters.get('weight') as tf.Tensor2D;
+      const logitsTE: tf.Tensor2D = tf.matMul(xTD, weightDE);
       const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
       const chosenT = argmaxOfRows(probsTE);
       const factor = training ? moe.capacityFactor : null;
@@ -34,29 +37,25 @@ export function switchRouter({ moe, dModel, expertsOfDomain }: RouterContext): R
         ...keepFirstCome(chosenT, numExperts, capacity),
         numChoices: 1,
         weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-        capacity,
-        auxiliaryLoss: (routedByAllRanksE) => balanceLoss(auxiliaryLossWeight, routedByAllRanksE, probsTE),
+        capacityE: capacityOfWorld(capacity, numExperts, topology.worldSize),
+        ...sharesNothing,
+        auxiliaryLoss: ({ routedByAllRanksE }) =>
+          balanceLoss(auxiliaryLossWeight, routedByAllRanksE, probsTE),
+        gateCosine: training ? meanGateCosine(xTD, weightDE, logitsTE, chosenT) : null,
       };
     },
   };
 }
 
-/** Adds -1e9 to the logits of experts outside the group of the token's domain. */
-function keepToGroup(
+function meanGateCosine(
+  xTD: tf.Tensor2D,
+  weightDE: tf.Tensor2D,
   logitsTE: tf.Tensor2D,
-  domainsT: Int32Array,
-  expertsOfDomain: readonly Int32Array[],
-): tf.Tensor2D {
-  const numExperts = logitsTE.shape[1];
-  if (expertsOfDomain.every((group) => group.length === numExperts)) return logitsTE;
-  const maskTE = new Float32Array(logitsTE.size).fill(-1e9);
-  domainsT.forEach((domain, t) => {
-    for (const expert of expertsOfDomain[domain]) maskTE[t * numExperts + expert] = 0;
+  chosenT: Int32Array,
+): GateCosine {
+  const cosinesTE = tf.tidy(() => {
+    const normsTE = tf.mul(tf.norm(xTD, 2, 1, true), tf.norm(weightDE, 2, 0, true));
+    return tf.div(logitsTE, tf.maximum(normsTE, 1e-12)).dataSync<'float32'>().slice();
   });
-  return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
-}
-
-/** Column of the greatest element of each row; the first one on a tie. */
-function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
-  return tf.tidy(() => tf.argMax(valuesTE, 1).dataSync<'int32'>().slice());
+  return cosineOfChoices(cosinesTE, chosenT, 1);
 }

@@ -33,6 +33,12 @@ export interface LayerReport {
   readonly sameWorker: number;
   readonly sameNode: number;
   readonly otherNode: number;
+  readonly overCapacity: readonly number[];
+  readonly notChosen: readonly number[];
+  readonly capacity: readonly number[];
+  readonly rowBytes: number;
+  readonly cosineSum: number;
+  readonly cosineCount: number;
 }
 
 /** Parts of a step's time; they add up to the step but for what lies between them. */
@@ -50,6 +56,8 @@ export interface StepReport {
   readonly stepMs: number;
   readonly partsMs: Readonly<Record<StepPart, number>>;
   readonly layers: readonly LayerReport[];
+  readonly bytesSameNode: number;
+  readonly bytesOtherNode: number;
 }
 
 export interface DomainLoss {
@@ -94,7 +102,8 @@ export type AgentEvent =
   | { readonly failure: WorkerFailure }
   | { readonly logs: { readonly lines: readonly string[]; readonly dropped: number } }
   | { readonly finished: { readonly stoppedEarly: boolean } }
-  | { readonly stop: { readonly reason: string } };
+  | { readonly stop: { readonly reason: string } }
+  | { readonly leaving: Record<string, never> };
 
 /** The coordinator's side of the session; exactly one field is set. */
 export type CoordinatorCommand =

@@ -5,7 +5,7 @@ import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/index.js';
 import { CounterRandom, PanguSigma } from '../model/index.js';
 import type { DomainLoss } from '../rpc/messages.js';
-import { loadParameters } from './state.js';
+import { loadModel } from './state.js';
 import { validate } from './validation.js';
 
 /** A checkpoint's model with all its experts in this process, and its tokenizer. */
@@ -31,7 +31,7 @@ export interface GenerateOptions {
 export function openInference(checkpoint: Checkpoint): Inference {
   const { config } = checkpoint.manifest;
   const model = new PanguSigma(config, soloTransport());
-  loadParameters(model, checkpoint);
+  loadModel(model, checkpoint);
   return { checkpoint, config, tokenizer: loadTokenizer(checkpoint.tokenizerFile), model };
 }
 

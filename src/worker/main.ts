@@ -22,7 +22,7 @@ function leave(event: WorkerEvent, code: number): void {
 
 function fail(error: unknown): void {
   const { code, message, context, stack } = asTrainerError(error);
-  logger?.[code === 'ABORTED' ? 'warn' : 'error']({ code, context, stack }, message);
+  logger?.[code === 'ABORTED' ? 'info' : 'error']({ code, context, stack }, message);
   leave({ type: 'failed', code, message, context }, EXIT.failedRun);
 }
 

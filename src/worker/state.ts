@@ -22,7 +22,7 @@ export function createTrainState(
     replicas: replicasOfRank(config.moe.numExperts, worldSize, rank),
   };
   if (checkpoint !== null) {
-    loadParameters(model, checkpoint);
+    loadModel(model, checkpoint);
     loadMoments(state, checkpoint);
   }
   return state;
@@ -39,12 +39,13 @@ function optimizerGroup(group: ParameterGroup): OptimizerGroup {
   };
 }
 
-/** Fills a model's parameters from a checkpoint. */
-export function loadParameters(model: PanguSigma, checkpoint: Checkpoint): void {
+/** Fills a model's parameters and its routers' state from a checkpoint. */
+export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
   const { parameters } = model;
   for (const group of [parameters.shared, parameters.expert])
     for (const { name, shape, begin } of group.ranges) group.values.set(checkpoint.read(name, shape), begin);
   parameters.pushValues();
+  for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
 }
 
 function loadMoments({ model, shared, expert }: TrainState, checkpoint: Checkpoint): void {
@@ -67,10 +68,14 @@ export function tensorsToSave(state: TrainState): RankTensors {
   return {
     shared: writesShared ? named(shared, shared.values) : [],
     optimizerShared: writesShared ? moments(shared, state.shared) : [],
-    state: [],
+    state: writesShared ? routerState(state.model) : [],
     experts: writesExperts ? named(expert, expert.values) : [],
     optimizerExperts: writesExperts ? moments(expert, state.expert) : [],
   };
+}
+
+function routerState(model: PanguSigma): NamedTensor[] {
+  return [...model.routerState].map(([name, data]) => ({ name, shape: [data.length], data }));
 }
 
 function named(

@@ -3,8 +3,8 @@ import type { Transport, TransportStats } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
-import type { LossOutput, PanguSigma } from '../model/index.js';
-import type { StepReport } from '../rpc/messages.js';
+import type { LayerStatistics, LossOutput, PanguSigma } from '../model/index.js';
+import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW, type OptimizerGroup } from './optimizer.js';
@@ -83,15 +83,26 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
         optimizer: ended - reduced,
         waiting: passWait + reduceStats.waitMs,
       },
-      layers: pass.layers.map((layer) => ({
-        layer: layer.layer,
-        routed: [...layer.routedE],
-        kept: [...layer.keptE],
-        sameWorker: layer.sameWorker,
-        sameNode: layer.sameNode,
-        otherNode: layer.otherNode,
-      })),
+      layers: pass.layers.map(layerReport),
+      bytesSameNode: pass.forwardStats.bytesSameNode + passStats.bytesSameNode,
+      bytesOtherNode: pass.forwardStats.bytesOtherNode + passStats.bytesOtherNode,
     },
+  };
+}
+
+function layerReport(layer: LayerStatistics): LayerReport {
+  const { sameWorker, sameNode, otherNode, rowBytes, gateCosine } = layer;
+  return {
+    layer: layer.layer,
+    routed: [...layer.routedE],
+    kept: [...layer.keptE],
+    overCapacity: [...layer.overCapacityE],
+    notChosen: [...layer.notChosenE],
+    // JSON, which carries reports to the node agent, has no infinity.
+    capacity: Array.from(layer.capacityE, (capacity) => (capacity === Infinity ? 0 : capacity)),
+    ...{ sameWorker, sameNode, otherNode, rowBytes },
+    cosineSum: gateCosine?.sum ?? 0,
+    cosineCount: gateCosine?.count ?? 0,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Transport } from '../collectives/transport.js';
 import { createLoader, type Dataset, openDataset } from '../data/index.js';
 import { asTrainerError } from '../errors.js';
 import type { Logger } from '../observability/logger.js';
+import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { createTrainState, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
@@ -61,6 +62,7 @@ export class Trainer {
       seqLen: model.seqLen,
       rank: topology.rank,
       worldSize: topology.worldSize,
+      homeRanksOfDomain: homeRanksOfDomain(config, topology),
     });
     const validation = loader.validationBatches(train.validationSequences);
     logger.info(
@@ -76,7 +78,8 @@ export class Trainer {
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
         const isLast = this.#step === train.steps;
-        if (isLast || stopAsked || this.#step % train.validateEvery === 0) this.#validate(validation);
+        // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
+        if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
         if (isLast || stopAsked || this.#step % train.checkpointEvery === 0) this.#checkpoint(report.loss);
         if (stopAsked && !isLast) return true;
       }

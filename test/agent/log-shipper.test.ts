@@ -4,10 +4,12 @@ import { LogShipper } from '../../src/agent/log-shipper.js';
 describe('LogShipper', () => {
   let batches: { lines: readonly string[]; dropped: number }[];
   let shipper: LogShipper;
+  let ready: boolean;
 
   beforeEach(() => {
     vi.useFakeTimers();
     batches = [];
+    ready = true;
     shipper = new LogShipper();
   });
 
@@ -16,7 +18,8 @@ describe('LogShipper', () => {
     vi.useRealTimers();
   });
 
-  const connect = () => shipper.connect((lines, dropped) => batches.push({ lines, dropped }));
+  const connect = () =>
+    shipper.connect({ isReady: () => ready, send: (lines, dropped) => batches.push({ lines, dropped }) });
 
   it('sends what was logged before it was connected, in order', () => {
     shipper.push('a');
@@ -35,6 +38,17 @@ describe('LogShipper', () => {
     expect(lines.at(-1)).toBe('line 9999');
     expect(batches.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(250);
     expect(Math.max(...batches.map((batch) => batch.lines.length))).toBeLessThanOrEqual(500);
+  });
+
+  it('holds lines back while the sink is not ready', () => {
+    connect();
+    ready = false;
+    shipper.push('patient');
+    vi.advanceTimersByTime(1_000);
+    expect(batches).toEqual([]);
+    ready = true;
+    vi.advanceTimersByTime(100);
+    expect(batches).toEqual([{ lines: ['patient'], dropped: 0 }]);
   });
 
   it('sends the last lines when it is closed', () => {

@@ -39,14 +39,36 @@ describe('bad configurations name the field and where it stands', () => {
     ['moe.expertGroups', 'expertGroups: 4', 'expertGroups: 8', 'without a domain'],
     ['train.globalBatch', 'globalBatch: 32', 'globalBatch: 30', 'split evenly over 4 workers'],
     ['train.endLearningRate', 'endLearningRate: 0.0003', 'endLearningRate: 1', 'must not exceed'],
-    ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', '>0'],
-    ['model.dModel', 'dModel: 128', 'dModel: wide', 'expected number'],
+    ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', 'more than 0'],
+    ['model.dModel', 'dModel: 128', 'dModel: wide', 'must be a number'],
+    ['moe.numExperts', 'numExperts: 8\n  router: switch', 'numExperts: 48\n  router: locmoe', 'divide it'],
+    ['moe.router', 'router: switch', 'router: [switch]', 'must be a string'],
   ])('%s', (field, from, to, why) => {
     const problems = problemsOf(TINY.replace(from, to));
     const [section, name] = field.split('.');
     const own = problems.find((problem) => problem.includes(` ${field}: `));
     expect(own, problems.join('\n')).toContain(why);
     expect(own).toMatch(new RegExp(`^run\\.yaml:${lineOf(`${name}:`)}:\\d+ ${section}`));
+  });
+
+  it.each([
+    ['moe.affinityThreshold=0', 'moe.affinityThreshold', 'more than 0'],
+    ['moe.affinityThreshold=1.5', 'moe.affinityThreshold', 'at most 1'],
+    ['moe.selection=all', 'moe.selection', '"tcr"|"ecr"|"both"'],
+    ['moe.localityFloor=1', 'moe.localityFloor', 'below 1'],
+    ['data.placement=near', 'data.placement', '"mixed"|"domain"'],
+  ])('--set %s', (set, field, why) => {
+    const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(`--set ${set}: ${field}: `);
+    expect(problems[0]).toContain(why);
+  });
+
+  it('locmoe-plus with settings that contradict each other', () => {
+    const sets = ['moe.router=locmoe-plus', 'moe.selection=ecr', 'moe.capacityFactor=null'];
+    expect(problemsOf(TINY, { sets })[0]).toMatch(/moe\.capacityFactor: null with selection ecr/);
+    const scheduled = ['moe.router=locmoe-plus', 'moe.selection=tcr', 'moe.selectionSchedule=linear'];
+    expect(problemsOf(TINY, { sets: scheduled })[0]).toMatch(/moe\.selectionSchedule: linear moves/);
   });
 
   it('an unknown key', () => {
@@ -63,7 +85,9 @@ describe('bad configurations name the field and where it stands', () => {
 
   it('text that is not YAML', () => {
     expect(problemsOf('name: [tiny')[0]).toMatch(/^run\.yaml:\d+:\d+ /);
-    expect(problemsOf('')[0]).toContain('run.yaml');
+    for (const text of ['', '- a', 'tiny'])
+      expect(problemsOf(text, { sets: ['seed=1'] })[0]).toMatch(/^run\.yaml:1:1 /);
+    expect(problemsOf(TINY.replace('name: tiny', ''))[0]).toMatch(/name: is missing$/);
   });
 
   it('a key twice', () => {
@@ -93,6 +117,7 @@ describe('overrides', () => {
     expect(problemsOf(TINY, { sets: ['train.stepz=1'] })[0]).toMatch(
       /^--set train\.stepz=1: train\.stepz: unknown key/,
     );
+    expect(problemsOf(TINY, { sets: ['train..steps=4'] })[0]).toMatch(/^--set train\.\.steps=4: /);
     expect(problemsOf(TINY, { sets: ['steps'] })[0]).toMatch(/expected key=value/);
     expect(problemsOf(TINY, { sets: ['seed.deep=1'] })[0]).toMatch(/seed is a value/);
   });

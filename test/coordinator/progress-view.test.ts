@@ -12,7 +12,24 @@ const step = (number: number): GlobalStep => ({
   tokens: 10,
   stepMs: 1,
   partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
-  layers: [{ layer: 2, routed: [4], kept: [4], sameWorker: 1, sameNode: 1, otherNode: 2 }],
+  layers: [
+    {
+      layer: 2,
+      routed: [4],
+      kept: [4],
+      overCapacity: [0],
+      notChosen: [0],
+      sameWorker: 1,
+      sameNode: 1,
+      otherNode: 2,
+      bytes: { sameWorker: 4, sameNode: 4, otherNode: 8 },
+      capacity: [0],
+      capacityRatio: null,
+      gateCosine: null,
+    },
+  ],
+  bytesSameNode: 0,
+  bytesOtherNode: 0,
 });
 
 const status: StatusReply = {
@@ -31,7 +48,7 @@ const status: StatusReply = {
 function view(isTTY: boolean, columns = 200) {
   const screen = {
     isTTY,
-    columns,
+    columns: () => columns,
     text: '',
     write(text: string) {
       this.text += text;
@@ -42,7 +59,7 @@ function view(isTTY: boolean, columns = 200) {
 }
 
 const LINE =
-  'step   1/100  loss 4.568  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %  left 1m15s';
+  'step   1/100  loss 4.568  left 1m15s  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %';
 
 describe('ProgressView', () => {
   it('writes a plain line every two seconds where there is no terminal', () => {
@@ -52,6 +69,13 @@ describe('ProgressView', () => {
     clock.nowMs = 2000;
     plain.step(step(3), status);
     expect(screen.text).toBe(`${LINE}\n${LINE.replace('  1/', '  3/')}\n`);
+  });
+
+  it('tells of dropped tokens', () => {
+    const { screen, view: plain } = view(false);
+    const [layer] = step(1).layers;
+    plain.step({ ...step(1), layers: [{ ...layer, routed: [5], overCapacity: [1] }] }, status);
+    expect(screen.text).toContain('crossed 50 %  dropped 20 %\n');
   });
 
   it('always shows the last step', () => {
@@ -75,6 +99,6 @@ describe('ProgressView', () => {
   it('never wraps in a narrow terminal', () => {
     const { screen, view: live } = view(true, 40);
     live.step(step(1), status);
-    expect(screen.text.replace('\r\x1b[2K', '').length).toBeLessThan(40);
+    expect(screen.text.replace('\r\x1b[2K', '')).toBe('step   1/100  loss 4.568  left 1m15s');
   });
 });

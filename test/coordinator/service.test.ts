@@ -26,7 +26,9 @@ let heard: string[];
 
 beforeEach(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-service-'));
-  logs = new LogStore(path.join(folder, 'logs'));
+  logs = new LogStore(path.join(folder, 'logs'), (error) => {
+    throw error;
+  });
   heard = [];
   const listener: RunListener = {
     state: ({ kind }) => heard.push(kind),
@@ -91,6 +93,8 @@ const report = (rank: number): StepReport => ({
   stepMs: 5,
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [],
+  bytesSameNode: 0,
+  bytesOtherNode: 0,
 });
 
 describe('the coordinator over gRPC', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { locality, StepAggregator } from '../../src/coordinator/step-aggregator.js';
+import { droppedShare, locality, StepAggregator } from '../../src/coordinator/step-aggregator.js';
 import type { StepReport } from '../../src/rpc/messages.js';
 
 const report = (step: number, rank: number): StepReport => ({
@@ -12,12 +12,29 @@ const report = (step: number, rank: number): StepReport => ({
   tokens: 100,
   stepMs: 10 * (rank + 1),
   partsMs: { forward: rank, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
-  layers: [{ layer: 1, routed: [rank, 3], kept: [rank, 2], sameWorker: 1, sameNode: 2, otherNode: rank }],
+  layers: [
+    {
+      layer: 1,
+      routed: [rank, 3],
+      kept: [rank, 2],
+      overCapacity: [0, 1],
+      notChosen: [0, 0],
+      sameWorker: 1,
+      sameNode: 2,
+      otherNode: rank,
+      capacity: [5, 10],
+      rowBytes: 4,
+      cosineSum: rank,
+      cosineCount: 2,
+    },
+  ],
+  bytesSameNode: 10,
+  bytesOtherNode: rank,
 });
 
 describe('StepAggregator', () => {
   it('puts a step together once every rank has reported, in any order and interleaved with the next', () => {
-    const aggregator = new StepAggregator(3);
+    const aggregator = new StepAggregator(3, 10);
     expect(aggregator.add(report(1, 2))).toBeNull();
     expect(aggregator.add(report(2, 2))).toBeNull();
     expect(aggregator.add(report(1, 0))).toBeNull();
@@ -28,8 +45,26 @@ describe('StepAggregator', () => {
       tokens: 300,
       stepMs: 30,
       partsMs: { forward: 1 },
-      layers: [{ layer: 1, routed: [3, 9], kept: [3, 6], sameWorker: 3, sameNode: 6, otherNode: 3 }],
+      layers: [
+        {
+          layer: 1,
+          routed: [3, 9],
+          kept: [3, 6],
+          overCapacity: [0, 3],
+          notChosen: [0, 0],
+          sameWorker: 3,
+          sameNode: 6,
+          otherNode: 3,
+          bytes: { sameWorker: 24, sameNode: 48, otherNode: 24 },
+          capacity: [5, 10],
+          capacityRatio: 0.75,
+          gateCosine: 0.5,
+        },
+      ],
+      bytesSameNode: 30,
+      bytesOtherNode: 3,
     });
+    expect(droppedShare(step!.layers)).toBeCloseTo(0.25, 12);
     expect(locality(step!.layers)).toEqual({ sameWorker: 0.25, sameNode: 0.5, otherNode: 0.25 });
     expect(aggregator.add(report(2, 0))).toBeNull();
     expect(aggregator.add(report(2, 1))?.step).toBe(2);

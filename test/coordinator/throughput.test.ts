@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { formatCount, formatDuration, formatShare, formatTable } from '../../src/coordinator/format.js';
+import {
+  formatCount,
+  formatDuration,
+  formatNumberOf,
+  formatShare,
+  formatTable,
+} from '../../src/coordinator/format.js';
 import { Throughput } from '../../src/coordinator/throughput.js';
 
 describe('Throughput', () => {
@@ -38,14 +44,12 @@ describe('formats', () => {
       '1h00m',
       '23h59m',
     ]);
-    expect(
-      formatTable(
-        [
-          ['a', '10'],
-          ['long', '9'],
-        ],
-        '',
-      ),
-    ).toBe('a     10\nlong   9');
+    expect([formatNumberOf(1, 'node'), formatNumberOf(2, 'node')]).toEqual(['1 node', '2 nodes']);
+    const rows = [
+      ['a', '10', 'x'],
+      ['long', '9', 'yy'],
+    ];
+    expect(formatTable(rows, { indent: '' })).toBe('a     10   x\nlong   9  yy');
+    expect(formatTable(rows, { indent: '', textColumns: [2] })).toBe('a     10  x\nlong   9  yy');
   });
 });

@@ -157,6 +157,45 @@ describe('validationBatches', () => {
   );
 });
 
+describe('placement by domain', () => {
+  const homes = [
+    [0, 1],
+    [2, 3],
+    [2, 3],
+  ];
+  const placed = Array.from({ length: 4 }, (_, rank) =>
+    loader({ worldSize: 4, rank, homeRanksOfDomain: homes, weights: [1, 1, 1] }),
+  );
+  const whole = loader({ weights: [1, 1, 1] });
+
+  it('deals out the same global batch, equally many sequences to each rank', () => {
+    for (const step of [0, 1, 50]) {
+      const parts = placed.map((each) => each.batchForStep(step));
+      expect(parts.map(({ numSequences }) => numSequences)).toEqual([2, 2, 2, 2]);
+      expect(parts.flatMap(starts).toSorted((a, b) => a - b)).toEqual(
+        starts(whole.batchForStep(step)).toSorted((a, b) => a - b),
+      );
+    }
+  });
+
+  it('sends domains home, in training and validation', () => {
+    const batches = placed.map((each) => [each.batchForStep(3), ...each.validationBatches(5)]);
+    const atHome = batches.flatMap((ofRank, rank) =>
+      ofRank.flatMap(({ domains }) => [...domains].map((domain) => homes[domain]!.includes(rank))),
+    );
+    expect(atHome.filter(Boolean).length / atHome.length).toBeGreaterThan(0.7);
+  });
+
+  it('validates every window once and marks the fillers, as with mixed placement', () => {
+    const valid = (batches: ReturnType<typeof whole.validationBatches>) =>
+      batches.flatMap((batch) => starts(batch).filter((_, i) => batch.valid[i] === 1));
+    const parts = placed.flatMap((each) => valid(each.validationBatches(5)));
+    expect(parts.toSorted((a, b) => a - b)).toEqual(
+      valid(whole.validationBatches(5)).toSorted((a, b) => a - b),
+    );
+  });
+});
+
 describe('domainMixture', () => {
   it.each([[[1]], [[1, 1, 1]], [[3, 2, 1]], [[0.7, 0.2, 0.1]], [[5, 1, 1, 1, 1, 1]], [[1, 1e-9]]])(
     'keeps the share of %j in every prefix to within one sequence',

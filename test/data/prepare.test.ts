@@ -113,7 +113,7 @@ describe('prepareDataset', () => {
 
   it('leaves nothing behind when it fails, and removes what a killed one left', () => {
     const folder = path.join(dataDir, 'failing');
-    const abandoned = path.join(folder, '0123456789abcdef.tmp-1');
+    const abandoned = path.join(folder, '0123456789abcdef.tmp-4194305-1');
     mkdirSync(abandoned, { recursive: true });
     utimesSync(abandoned, new Date(0), new Date(0));
     expect(() => prepareDataset({ ...options, dataDir: folder, vocabSize: 60_000 })).toThrow(

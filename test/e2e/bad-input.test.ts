@@ -206,7 +206,7 @@ describe('a checkpoint is refused', () => {
         resume: good,
         sets: ['train.steps=2'],
       }),
-      /has done all 2 steps/,
+      /has done 2 steps, and train\.steps is 2; .*train\.steps=4/,
     ));
 });
 
@@ -217,7 +217,7 @@ describe('the command line', () => {
     [['logs', '--level', 'loud'], /--level/],
     [['logs', '--since', 'yesterday-ish'], /--since.*duration/],
     [['generate'], /required option/],
-    [['status', '--run', 'no-such-run'], /no run\.json/],
+    [['status', '--run', 'no-such-run'], /run no-such-run: .* no readable run\.json/],
     [['status', '--coordinator', '127.0.0.1:1'], /no coordinator answers at 127\.0\.0\.1:1/],
   ] as const)(
     '%j',

@@ -1,4 +1,4 @@
-import { cpSync } from 'node:fs';
+import { appendFileSync, cpSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
@@ -51,7 +51,7 @@ describe('an interrupted run', () => {
 
     const run = startTraining({ folder, ...layout });
     await run.until(/step +\d+\/30/);
-    run.child.kill('SIGINT');
+    run.interrupt();
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(130);
     expect(stdout).toMatch(/checkpoint at step \d+/);
@@ -60,6 +60,8 @@ describe('an interrupted run', () => {
     const interrupted = newestRun(folder);
     const stoppedAt = Math.max(...lossCurve(interrupted).keys());
     expect(stoppedAt).toBeLessThan(STEPS);
+    // As a power cut leaves it.
+    appendFileSync(path.join(interrupted, 'metrics.ndjson'), '{"type":"st');
     const resumed = await trainToTheEnd({ folder, ...layout, resume: interrupted });
     // The run goes on in its own folder, so its curve is whole.
     expect(resumed).toBe(interrupted);

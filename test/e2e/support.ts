@@ -49,6 +49,8 @@ export class Locmoe {
       cwd: ROOT,
       env: { ...process.env, ...env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, as a shell makes one: `interrupt` reaches all that is in it.
+      detached: true,
     });
     this.child.stdout!.on('data', (chunk) => {
       this.#stdout += chunk;
@@ -79,6 +81,11 @@ export class Locmoe {
 
   get output(): string {
     return this.#stdout + this.#stderr;
+  }
+
+  /** What Ctrl-C does: the signal goes to the whole process group. */
+  interrupt(): void {
+    process.kill(-this.child.pid!, 'SIGINT');
   }
 
   /** Waits until the output matches. */
@@ -113,7 +120,9 @@ export class Locmoe {
     while (this.descendants().length > 0 && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 20));
     expect(this.descendants().map((pid) => readProc(pid, 'cmdline'))).toEqual([]);
-    expect(readdirSync('/dev/shm').filter((name) => name.startsWith('locmoe-micro-'))).toEqual([]);
+    const runId = /run ([a-z0-9-]+):/.exec(this.output)?.[1];
+    const segments = readdirSync('/dev/shm').filter((name) => name.startsWith(`locmoe-${runId}-`));
+    expect(segments).toEqual([]);
   }
 }
 

@@ -35,6 +35,7 @@ function build(router: string, exchange: typeof allToAll, capacityFactor: number
       topology: transport.topology,
       transport,
       seed: 1,
+      numSteps: 10,
     }),
     transport,
     exchange,
@@ -100,7 +101,8 @@ describe.each([
     expectClose(y, expected, 1e-5);
     expect([...statistics.routedE]).toEqual(routed);
     expect([...statistics.keptE]).toEqual(taken);
-    expect(statistics).toMatchObject({ layer: 1, capacity, sameNode: 0, otherNode: 0, dispatchedBytes: 0 });
+    expect(statistics).toMatchObject({ layer: 1, sameNode: 0, otherNode: 0, rowBytes: 4 * d });
+    expect([...statistics.capacityE]).toEqual(Array(4).fill(capacity));
     expect(statistics.sameWorker).toBe(taken.reduce((a, b) => a + b));
     store.dispose();
   });

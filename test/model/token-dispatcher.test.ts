@@ -4,19 +4,18 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { topologyOf } from '../../src/collectives/topology.js';
 import { expertsOfRank, rankOfExpert } from '../../src/model/expert-placement.js';
 import type { RowLayout } from '../../src/model/ops/exchange-rows.js';
-import { combine, dispatch, localityOf, planDispatch } from '../../src/model/token-dispatcher.js';
+import {
+  combine,
+  dispatch,
+  type KeptChoices,
+  localityOf,
+  planDispatch,
+} from '../../src/model/token-dispatcher.js';
 import { keepFirstCome } from '../../src/routing/capacity.js';
-import type { RoutingDecision } from '../../src/routing/router.js';
 import { expectClose, randomIntegers, randomValues, soloExchange } from './support.js';
 
 function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number) {
-  const decision: RoutingDecision = {
-    ...keepFirstCome(chosenTK, numExperts, capacity),
-    numChoices,
-    weightsTK: null,
-    capacity,
-    auxiliaryLoss: null,
-  };
+  const decision: KeptChoices = { ...keepFirstCome(chosenTK, numExperts, capacity), numChoices };
   return decision;
 }
 

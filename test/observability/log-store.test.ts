@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -11,10 +11,12 @@ const ALL = { level: 'trace', ranks: [], sinceMs: 0 } as const;
 describe('LogStore', () => {
   let directory: string;
   let store: LogStore;
+  let broken: unknown[];
 
   beforeEach(() => {
     directory = mkdtempSync(path.join(tmpdir(), 'locmoe-logs-'));
-    store = new LogStore(directory);
+    broken = [];
+    store = new LogStore(directory, (error) => broken.push(error));
   });
 
   afterEach(() => {
@@ -38,6 +40,17 @@ describe('LogStore', () => {
     store.append('node-1', line(1, 'warn', 2));
     store.append('coordinator', line(2, 'error'));
     expect(readLogs(directory, { ...ALL, ...filter }).map(({ msg }) => msg)).toEqual(expected);
+  });
+
+  it('says once that it cannot write, and goes on serving its followers', () => {
+    const seen: string[] = [];
+    store.follow((text) => seen.push(text));
+    // A folder stands where the file would.
+    mkdirSync(path.join(directory, 'a.ndjson'));
+    store.append('a', 'one');
+    store.append('a', 'two');
+    expect(broken).toHaveLength(1);
+    expect(seen).toEqual(['one', 'two']);
   });
 
   it('hands every new line to its followers until they leave', () => {

@@ -41,21 +41,22 @@ describe.each([
   });
 
   it.each([true, false])('equals the loop (training: %s)', (training) => {
-    const decision = tf.tidy(() => {
-      const { weightsTK, auxiliaryLoss, ...rest } = route(training);
-      return {
-        ...rest,
-        weights: weightsTK!.dataSync().slice(),
-        loss: auxiliaryLoss!(Float64Array.from(rest.routedE)).dataSync()[0],
-      };
-    });
+    const { weightsTK, auxiliaryLoss, ...rest } = route(training);
+    const world = { routedByAllRanksE: Float64Array.from(rest.routedE), keptOfRank: [], sharedOfRank: [] };
+    const decision = {
+      ...rest,
+      weights: weightsTK!.dataSync().slice(),
+      loss: auxiliaryLoss!(world).dataSync()[0],
+    };
     const best = slowProbs.map((probs) => probs.indexOf(Math.max(...probs)));
     const capacity = training ? Math.ceil((0.8 * numTokens) / numExperts) : Infinity;
     const taken = Array<number>(numExperts).fill(0);
     const expected = best.map((expert) => (taken[expert]++ < capacity ? expert : -1));
     expect([...decision.expertsTK]).toEqual(expected);
     expect([...decision.routedE]).toEqual(taken);
-    expect(decision.capacity).toBe(capacity);
+    expect([...decision.capacityE]).toEqual(Array(numExperts).fill(capacity));
+    expect([...decision.overCapacityE]).toEqual(taken.map((routed) => Math.max(0, routed - capacity)));
+    expect([...decision.notChosenE]).toEqual(Array(numExperts).fill(0));
     expectClose(
       decision.weights,
       best.map((expert, t) => slowProbs[t][expert]),

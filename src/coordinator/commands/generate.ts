@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/index.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../worker/inference.js';
+import { printable } from '../format.js';
 import { numberFrom, wholeNumber } from './options.js';
 
 interface GenerateOptions {
@@ -31,7 +32,7 @@ export function addGenerateCommand(program: Command): void {
       const inference = openInference(resolveCheckpoint(options.checkpoint, warn));
       const domain = domainId(inference, options.domain);
       const text = generateText(inference, { ...options, domain });
-      process.stdout.write(`${options.prompt}${text}\n`);
+      process.stdout.write(`${options.prompt}${process.stdout.isTTY ? printable(text) : text}\n`);
     });
 }
 

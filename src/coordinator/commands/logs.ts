@@ -1,3 +1,4 @@
+import type { ServiceError } from '@grpc/grpc-js';
 import { type Command, Option } from 'commander';
 import { prettyFactory } from 'pino-pretty';
 import { TrainerError } from '../../errors.js';
@@ -56,7 +57,12 @@ function followLive(
     lines.on('data', ({ json }) => print(parseLogLine(json)));
     lines.on('end', resolve);
     lines.on('error', (error) => {
-      reject(new TrainerError('UNAVAILABLE', `the log stream of ${client.address} broke: ${error.message}`));
+      reject(
+        new TrainerError(
+          'UNAVAILABLE',
+          `the coordinator at ${client.address} is gone (${(error as ServiceError).details}); what was logged: locmoe logs without --follow`,
+        ),
+      );
     });
   }).finally(() => client.close());
 }
@@ -68,7 +74,7 @@ export function printer(json: boolean): (record: LogRecord) => void {
     colorize: process.stdout.isTTY === true && !process.env.NO_COLOR,
     translateTime: 'SYS:HH:MM:ss.l',
     messageFormat: '{where}{msg}',
-    ignore: 'pid,hostname,run,generation,node,rank,step,where',
+    ignore: 'pid,hostname,run,generation,node,rank,step,where,stack,failure,context',
     singleLine: true,
   });
   return (record) => process.stdout.write(pretty({ ...record, where: `${place(record)}: ` }));

@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
 
+interface NodeOptions {
+  readonly coordinator: string;
+  readonly quiet?: boolean;
+  readonly exitWithParent?: boolean;
+}
+
 /** `locmoe node`: one node of a run; `train` starts them by itself. */
 export function addNodeCommand(program: Command): void {
   program
@@ -9,11 +15,13 @@ export function addNodeCommand(program: Command): void {
     )
     .requiredOption('--coordinator <host:port>', 'where the coordinator listens')
     .option('--quiet', 'do not copy the log to standard output')
-    .action(async (options: { readonly coordinator: string; readonly quiet?: boolean }) => {
+    .option('--exit-with-parent', 'end when the process that started this one has ended')
+    .action(async (options: NodeOptions) => {
       const { runNodeAgent } = await import('../../agent/node-agent.js');
       process.exitCode = await runNodeAgent({
         coordinatorAddress: options.coordinator,
         logToStdout: options.quiet !== true,
+        exitWithParent: options.exitWithParent === true,
       });
     });
 }

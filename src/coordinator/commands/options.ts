@@ -1,11 +1,13 @@
 import { InvalidArgumentError } from 'commander';
 
-/** Parses an option that takes a whole number of at least `least`. */
-export function wholeNumber(least: number): (text: string) => number {
+/** Parses an option that takes a whole number from `least` to `most`. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
-      throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+    if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(
+        `expected a whole number of at least ${least}${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ''}.`,
+      );
     return value;
   };
 }

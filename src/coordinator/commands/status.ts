@@ -48,11 +48,14 @@ function describe(status: StatusReply): string {
     String(worker.pid),
     worker.processState,
     String(worker.step),
+    `${formatCount(worker.residentBytes / 1e6)} MB`,
     worker.phase,
     worker.operation || '-',
-    `${formatCount(worker.residentBytes / 1e6)} MB`,
   ]);
-  return [...head, formatTable([['', 'pid', 'state', 'step', 'phase', 'operation', 'memory'], ...rows])].join(
-    '\n',
-  );
+  return [
+    ...head,
+    formatTable([['', 'pid', 'state', 'step', 'memory', 'phase', 'operation'], ...rows], {
+      textColumns: [5, 6],
+    }),
+  ].join('\n');
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
-import type { TrainOptions } from '../local-run.js';
+import type { TrainOptions } from '../run-plan.js';
 import { collect, wholeNumber } from './options.js';
 
 /** `locmoe train`: starts a coordinator, node agents and workers on this machine and follows the run. */
@@ -18,7 +18,12 @@ export function addTrainCommand(program: Command): void {
       '--resume [dir]',
       'go on from a checkpoint: a run folder, a step folder, or without a value the newest run',
     )
-    .option('--port <n>', 'port of the coordinator on 127.0.0.1; 0 takes a free one', wholeNumber(0), 0)
+    .option(
+      '--port <n>',
+      'port of the coordinator on 127.0.0.1; 0 takes a free one',
+      wholeNumber(0, 65_535),
+      0,
+    )
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { processInfo } from '../../src/agent/process-info.js';
+import { processIdentity, processInfo } from '../../src/observability/process-info.js';
 
 describe('processInfo', () => {
   it('sees a process stop and end', async () => {
@@ -14,5 +14,12 @@ describe('processInfo', () => {
       child.kill('SIGKILL');
     }
     await expect.poll(() => processInfo(child.pid!)).toEqual({ state: 'X', residentBytes: 0 });
+  });
+
+  it('tells a process from any other, and knows none that is gone', () => {
+    expect(processIdentity(process.pid)).toMatch(/^[0-9a-f-]{36}\/\d+$/);
+    expect(processIdentity(process.pid)).toBe(processIdentity(process.pid));
+    expect(processIdentity(process.ppid)).not.toBe(processIdentity(process.pid));
+    expect(processIdentity(2 ** 22 + 1)).toBe('');
   });
 });

@@ -1,0 +1,25 @@
+/** For each domain the ranks that its sequences should go to, ascending; not empty. */
+export type HomeRanks = readonly (readonly number[])[];
+
+/**
+ * Deals the sequences of a global batch to ranks, equally many to each: every sequence in turn goes to that home rank of
+ * its domain with most room left (the lowest on a tie), and those whose homes are full fill what room is left. A
+ * function of the arguments alone.
+ *
+ * @param domains domain of each sequence; as many as a multiple of `worldSize`
+ * @returns the rank of each sequence
+ */
+export function assignToRanks(domains: readonly number[], homes: HomeRanks, worldSize: number): Int32Array {
+  const room = new Array<number>(worldSize).fill(domains.length / worldSize);
+  const everyRank = room.map((_, rank) => rank);
+  const rankOfSequence = new Int32Array(domains.length).fill(-1);
+  for (const place of [(domain: number) => homes[domain], () => everyRank])
+    domains.forEach((domain, sequence) => {
+      if (rankOfSequence[sequence] >= 0) return;
+      const rank = place(domain).reduce((best, each) => (room[each] > room[best] ? each : best));
+      if (room[rank] === 0) return;
+      rankOfSequence[sequence] = rank;
+      room[rank]--;
+    });
+  return rankOfSequence;
+}

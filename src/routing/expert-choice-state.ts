@@ -1,0 +1,89 @@
+import type { MoeConfig } from '../config/schema.js';
+import { affinityHead, workingCapacity } from './working-capacity.js';
+
+/** Steps over which the running thresholds average, once they have seen as many. */
+const THRESHOLD_STEPS = 100;
+
+/** Lower than any cosine: keeps every token. */
+const NO_THRESHOLD = -2;
+
+/**
+ * What a layer of `locmoe-plus` carries from step to step, equal on all ranks: the working capacities, re-estimated every
+ * `capacityInterval` steps from the candidates of all ranks, and the running threshold of each expert.
+ */
+export class ExpertChoiceState {
+  readonly #step = new Float32Array(1);
+  /** Choices that each expert takes from all ranks together. */
+  readonly #capacityE: Float32Array;
+  readonly #thresholdE: Float32Array;
+  /** Steps that each threshold has seen. */
+  readonly #seenE: Float32Array;
+  readonly state: ReadonlyMap<string, Float32Array>;
+
+  constructor(
+    readonly moe: MoeConfig,
+    readonly dModel: number,
+  ) {
+    const { numExperts } = moe;
+    this.#capacityE = new Float32Array(numExperts);
+    this.#thresholdE = new Float32Array(numExperts).fill(NO_THRESHOLD);
+    this.#seenE = new Float32Array(numExperts);
+    this.state = new Map([
+      ['step', this.#step],
+      ['capacity', this.#capacityE],
+      ['threshold', this.#thresholdE],
+      ['threshold_steps', this.#seenE],
+    ]);
+  }
+
+  /** Training steps done. */
+  get step(): number {
+    return this.#step[0];
+  }
+
+  /** Cosine from which on each expert keeps a token outside training: the causal rule. */
+  get thresholdE(): Float32Array {
+    return this.#thresholdE;
+  }
+
+  /**
+   * C_i = min(classic, max(C_min, head)) of each expert (see workingCapacity); delta is the least cosine in the head.
+   *
+   * @param classic classic capacity over all ranks; Infinity drops nothing
+   */
+  capacities(positionsE: readonly Int32Array[], affinitiesN: Float32Array, classic: number): Float64Array {
+    const { numExperts, capacityInterval } = this.moe;
+    if (classic === Infinity) return new Float64Array(numExperts).fill(Infinity);
+    if (this.step % capacityInterval === 0)
+      positionsE.forEach((positions, expert) => {
+        const cosines = Float32Array.from(positions, (n) => affinitiesN[n]);
+        this.#capacityE[expert] = this.#estimate(cosines, classic);
+      });
+    return Float64Array.from(this.#capacityE);
+  }
+
+  #estimate(cosines: Float32Array, classic: number): number {
+    const { numExperts, affinityShare, temperature } = this.moe;
+    // Without a candidate there is nothing to go by, and tokens may come before the next estimate.
+    if (cosines.length === 0) return classic;
+    const { dModel } = this;
+    const { count, leastCosine } = affinityHead(cosines, affinityShare, Math.sqrt(dModel) / temperature);
+    return workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel });
+  }
+
+  /**
+   * Ends a training step.
+   *
+   * @param cutE affinity of each expert's C-th candidate, NaN where it had none; null where experts do not choose
+   */
+  advance(cutE: Float32Array | null): void {
+    this.#step[0]++;
+    cutE?.forEach((cut, expert) => {
+      if (Number.isNaN(cut)) return;
+      const seen = Math.min(this.#seenE[expert] + 1, THRESHOLD_STEPS);
+      const before = seen === 1 ? 0 : this.#thresholdE[expert];
+      this.#seenE[expert] = seen;
+      this.#thresholdE[expert] = before + (cut - before) / seen;
+    });
+  }
+}

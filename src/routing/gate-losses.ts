@@ -1,0 +1,74 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { nodeOf } from '../collectives/topology.js';
+import { balanceLoss } from './balance-loss.js';
+import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
+import type { RouterContext, WorldRouting } from './router.js';
+
+// Shapes: T tokens of this rank, E experts.
+
+/** What a rank tells of one batch for the losses, each of length E; it is the head of what its router shares. */
+interface LossShare {
+  readonly meanProbabilitiesE: Float32Array;
+  readonly targetE: Float32Array;
+  /** Tokens by their first choice. */
+  readonly firstChoicesE: Float32Array;
+}
+
+/** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7) of the routers that have a locality loss. */
+export interface GateLosses {
+  /** Numbers at the head of `RoutingDecision.shared` that belong to the losses: 3 E. */
+  readonly shareLength: number;
+  /** What this rank has to share: its mean probabilities, its localised target and the counts of first choices. */
+  share(probsTE: tf.Tensor2D, domainsT: Int32Array, firstChoiceT: Int32Array): Float32Array;
+  /** The loss of this rank; its mean over ranks is that of the world. */
+  loss(probsTE: tf.Tensor2D, world: WorldRouting): tf.Scalar;
+}
+
+export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): GateLosses {
+  const { numExperts, auxiliaryLossWeight, localityLossWeight, localityFloor } = moe;
+  const targetOfDomain = localizedDistributions(
+    expertsOfDomain,
+    expertsOnNode(numExperts, topology),
+    localityFloor,
+  );
+  return {
+    shareLength: 3 * numExperts,
+    share(probsTE, domainsT, firstChoiceT) {
+      const shared = new Float32Array(3 * numExperts);
+      const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
+      meanProbabilitiesE.set(tf.tidy(() => tf.mean(probsTE, 0).dataSync<'float32'>()));
+      targetE.set(meanTarget(domainsT, targetOfDomain));
+      for (const expert of firstChoiceT) firstChoicesE[expert]++;
+      return shared;
+    },
+    loss(probsTE, { sharedOfRank }) {
+      const shares = sharedOfRank.map((shared) => split(shared, numExperts));
+      const ofNode = shares.filter((_, rank) => nodeOf(topology, rank) === topology.node);
+      const balance = balanceLoss(
+        auxiliaryLossWeight,
+        sum(shares.map(({ firstChoicesE }) => firstChoicesE)),
+        probsTE,
+      );
+      if (localityLossWeight === 0) return balance;
+      const currentE = meanOf(ofNode.map(({ meanProbabilitiesE }) => meanProbabilitiesE));
+      const targetE = meanOf(ofNode.map((share) => share.targetE));
+      return tf.add(balance, localityLoss(localityLossWeight, probsTE, currentE, targetE));
+    },
+  };
+}
+
+function split(shared: Float32Array, numExperts: number): LossShare {
+  return {
+    meanProbabilitiesE: shared.subarray(0, numExperts),
+    targetE: shared.subarray(numExperts, 2 * numExperts),
+    firstChoicesE: shared.subarray(2 * numExperts, 3 * numExperts),
+  };
+}
+
+function sum(vectors: readonly Float32Array[]): Float64Array {
+  return Float64Array.from(vectors[0], (_, i) => vectors.reduce((total, vector) => total + vector[i], 0));
+}
+
+function meanOf(vectors: readonly Float32Array[]): Float64Array {
+  return sum(vectors).map((total) => total / vectors.length);
+}

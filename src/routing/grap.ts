@@ -1,0 +1,56 @@
+import * as tf from '@tensorflow/tfjs-node';
+import type { ParameterSpec } from '../model/parameters.js';
+
+// Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
+//
+// Grouped average pooling (LocMoE, arXiv 2401.13920, eq. 4; ETR, arXiv 2406.00023, eq. 3): expert i's gate w_i is E/d on
+// the i-th group of coordinates and 0 elsewhere, so that w_i . x is the mean of a group. No [d, E] weight exists and the
+// cost is O(d) a token. With learned groups (ETR eq. 2) the blocks are trained: w_i is E/d times their factors, d in all.
+
+/** Below any norm that a normalised activation has; keeps the cosine of a zero vector finite. */
+const LEAST_SQUARED_NORM = 1e-12;
+
+/** Parameters of the gate: none for GrAP, d factors that start at one (which is GrAP) for learned groups. */
+export function grapSpecs(dModel: number, learnedGroups: boolean): ParameterSpec[] {
+  if (!learnedGroups) return [];
+  return [
+    {
+      name: 'blocks',
+      shape: [dModel],
+      init: { kind: 'constant', value: 1 },
+      placement: 'shared',
+      decay: false,
+    },
+  ];
+}
+
+/**
+ * x . w_i / |w_i| of the GrAP gates, [T, d] -> [T, E]: for a token with independent coordinates of unit variance it has
+ * unit variance whatever d and E. Learned factors scale it.
+ *
+ * @param blocksD factors of the learned groups, null for GrAP
+ */
+export function groupProjection(
+  xTD: tf.Tensor2D,
+  numExperts: number,
+  blocksD: tf.Tensor1D | null,
+): tf.Tensor2D {
+  const [numTokens, dModel] = xTD.shape;
+  const width = dModel / numExperts;
+  const weighted: tf.Tensor = blocksD === null ? xTD : tf.mul(xTD, blocksD);
+  const meansTE: tf.Tensor2D = tf.mean(tf.reshape(weighted, [numTokens, numExperts, width]), 2);
+  return tf.mul(meansTE, Math.sqrt(width));
+}
+
+/** Affinity delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
+export function cosineAffinity(
+  xTD: tf.Tensor2D,
+  numExperts: number,
+  blocksD: tf.Tensor1D | null,
+): tf.Tensor2D {
+  const normsT1 = tf.sqrt(tf.add(tf.sum(tf.square(xTD), 1, true), LEAST_SQUARED_NORM));
+  const cosinesTE: tf.Tensor2D = tf.div(groupProjection(xTD, numExperts, blocksD), normsT1);
+  if (blocksD === null) return cosinesTE;
+  const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [numExperts, -1])), 1);
+  return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
+}

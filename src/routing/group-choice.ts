@@ -1,0 +1,46 @@
+import * as tf from '@tensorflow/tfjs-node';
+import type { GateCosine } from './router.js';
+
+// Shapes: T tokens, E experts, K choices of a token.
+
+/** Adds -1e9 to the logits of experts outside the group of the token's domain (level 1), [T, E]. */
+export function keepToGroup(
+  logitsTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  expertsOfDomain: readonly Int32Array[],
+): tf.Tensor2D {
+  const numExperts = logitsTE.shape[1];
+  if (expertsOfDomain.every((group) => group.length === numExperts)) return logitsTE;
+  const maskTE = new Float32Array(logitsTE.size).fill(-1e9);
+  domainsT.forEach((domain, t) => {
+    for (const expert of expertsOfDomain[domain]) maskTE[t * numExperts + expert] = 0;
+  });
+  return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
+}
+
+/** Column of the greatest element of each row; the first one on a tie. */
+export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
+  return tf.tidy(() => tf.argMax(valuesTE, 1).dataSync<'int32'>().slice());
+}
+
+/**
+ * Adds up the cosines of the experts chosen.
+ *
+ * @param cosinesTE cosines of tokens and gates, row-major [T, E]
+ * @param chosenTK experts chosen, row-major [T, K], -1 for none
+ */
+export function cosineOfChoices(
+  cosinesTE: Float32Array,
+  chosenTK: Int32Array,
+  numChoices: number,
+): GateCosine {
+  const numExperts = cosinesTE.length / (chosenTK.length / numChoices);
+  let sum = 0;
+  let count = 0;
+  chosenTK.forEach((expert, choice) => {
+    if (expert < 0) return;
+    sum += cosinesTE[Math.floor(choice / numChoices) * numExperts + expert];
+    count++;
+  });
+  return { sum, count };
+}

@@ -1,0 +1,196 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { gatherRows } from '../model/ops/gather-rows.js';
+import { classicCapacity } from './capacity.js';
+import { candidatesByExpert, expertChoice } from './expert-choice.js';
+import { ExpertChoiceState } from './expert-choice-state.js';
+import { gateLosses } from './gate-losses.js';
+import { cosineAffinity, grapSpecs } from './grap.js';
+import { cosineOfChoices, keepToGroup } from './group-choice.js';
+import type { Router, RouterContext, RoutingDecision, WorldRouting } from './router.js';
+import { exchangeScores, type WorldCandidates } from './score-exchange.js';
+import { type Candidates, tokenChoice } from './token-choice.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, N candidates of all ranks.
+
+/** What became of this rank's candidates. */
+type Selection = Pick<
+  RoutingDecision,
+  'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'world'
+>;
+
+/**
+ * LocMoE+ routing, also called Expert-Token Resonance (arXiv 2406.00023): affinities are cosines with GrAP gates
+ * (eq. 4), tokens choose experts (eq. 5) and experts choose among them (eq. 6) up to an adaptive capacity. The weight
+ * is the softmax of the affinities over the experts that the token chose; load-balance and locality loss as in LocMoE.
+ *
+ * `selection` tcr: tokens choose, experts take them in the order of tokens. ecr: a token is a candidate of all experts
+ * of its group, experts choose. both: experts choose among the tokens that chose them.
+ *
+ * The choice of the experts is global: ranks exchange their candidates' affinities before any token moves, and each
+ * works out the same selection for all. It looks at the whole batch, so outside training each expert keeps the tokens
+ * that reach its running threshold instead, which depends on nothing but the token (causal).
+ */
+export function locmoePlusRouter(context: RouterContext): Router {
+  const { moe, dModel, expertsOfDomain } = context;
+  const { numExperts } = moe;
+  const losses = gateLosses(context);
+  const carried = new ExpertChoiceState(moe, dModel);
+  const everyExpert = moe.selection === 'ecr';
+  return {
+    parameterSpecs: grapSpecs(dModel, moe.learnedGroups),
+    state: carried.state,
+    route({ xTD, domainsT, training, parameters }) {
+      const blocksD = (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
+      const affinityTE = cosineAffinity(xTD, numExperts, blocksD);
+      const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
+      const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+      const cosinesTE = affinityTE.dataSync<'float32'>();
+      const candidates = tokenChoice(probsTE.dataSync<'float32'>(), cosinesTE, {
+        numExperts,
+        expertsOfDomain,
+        domainsT,
+        threshold: everyExpert ? Infinity : moe.affinityThreshold,
+        maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
+      });
+      const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
+      const selection = training
+        ? selectTogether(context, carried, candidates, shared)
+        : selectCausally(moe, carried, candidates);
+      return {
+        ...selection,
+        numChoices: candidates.numChoices,
+        weightsTK: weightsOfChoices(probsTE, candidates),
+        shared,
+        auxiliaryLoss: (world) => losses.loss(probsTE, world),
+        observe: null,
+        gateCosine: training ? cosineOfChoices(cosinesTE, selection.expertsTK, candidates.numChoices) : null,
+      };
+    },
+  };
+}
+
+function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
+  return expertsTK.filter((_, choice) => choice % numChoices === 0);
+}
+
+/** Softmax of the affinities over the experts that a token chose, [T, K]; 0 where it chose none. */
+function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candidates): tf.Tensor2D {
+  const [numTokens, numExperts] = probsTE.shape;
+  const elements = expertsTK.map(
+    (expert, choice) => Math.floor(choice / numChoices) * numExperts + Math.max(0, expert),
+  );
+  const chosen = tf.tensor2d(
+    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 0 : 1)),
+    [numTokens, numChoices],
+  );
+  const gatheredTK = tf.reshape(gatherRows(tf.reshape(probsTE, [-1, 1]), elements), [numTokens, numChoices]);
+  const probsTK: tf.Tensor2D = tf.mul(gatheredTK, chosen);
+  return tf.div(probsTK, tf.sum(probsTK, 1, true));
+}
+
+/** The batch rule of training: experts choose among the candidates of all ranks. */
+function selectTogether(
+  { moe, layer, topology, transport, numSteps }: RouterContext,
+  carried: ExpertChoiceState,
+  candidates: Candidates,
+  shared: Float32Array,
+): Selection {
+  const { numExperts } = moe;
+  const all = exchangeScores(transport, layer, candidates, shared);
+  const length = candidates.expertsTK.length;
+  const numTokens = all.expertsN.length / candidates.numChoices;
+  const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
+  const positionsE = candidatesByExpert(all.expertsN, numExperts);
+  const capacityE = carried.capacities(positionsE, all.affinitiesN, classic);
+  const share = expertShare(moe, carried.step / numSteps);
+  const { keptN, cutE } = expertChoice(positionsE, all.affinitiesN, capacityE, share);
+  // Who would have been dropped at the classic capacity too was dropped for want of room.
+  const classicE = new Float64Array(numExperts).fill(classic);
+  const fits = expertChoice(positionsE, all.affinitiesN, classicE, share).keptN;
+  carried.advance(moe.selection === 'tcr' || classic === Infinity ? null : cutE);
+
+  const first = topology.rank * length;
+  return {
+    ...account(
+      candidates,
+      numExperts,
+      keptN.subarray(first, first + length),
+      fits.subarray(first, first + length),
+    ),
+    capacityE,
+    world: worldOf(all, keptN, positionsE, topology.worldSize),
+  };
+}
+
+/** The share of its places that an expert fills by affinity: token choice early, expert choice late (ETR Theorem 5). */
+function expertShare({ selection, selectionSchedule }: RouterContext['moe'], progress: number): number {
+  if (selection === 'tcr') return 0;
+  return selectionSchedule === 'linear' ? Math.min(1, progress) : 1;
+}
+
+function worldOf(
+  { sharedOfRank }: WorldCandidates,
+  keptN: Uint8Array,
+  positionsE: readonly Int32Array[],
+  worldSize: number,
+): WorldRouting {
+  const length = keptN.length / worldSize;
+  const keptOfRank = Array.from({ length: worldSize }, () => new Int32Array(positionsE.length));
+  positionsE.forEach((positions, expert) => {
+    for (const n of positions) if (keptN[n] === 1) keptOfRank[Math.floor(n / length)][expert]++;
+  });
+  return {
+    routedByAllRanksE: Float64Array.from(positionsE, (positions) => positions.length),
+    keptOfRank,
+    sharedOfRank,
+  };
+}
+
+/** The causal rule: a token is kept if its affinity reaches the expert's running threshold. */
+function selectCausally(
+  { numExperts, selection }: RouterContext['moe'],
+  { thresholdE }: ExpertChoiceState,
+  candidates: Candidates,
+): Selection {
+  const { expertsTK, affinitiesTK } = candidates;
+  const kept = Uint8Array.from(expertsTK, (expert, choice) =>
+    expert >= 0 && (selection === 'tcr' || affinitiesTK[choice] >= thresholdE[expert]) ? 1 : 0,
+  );
+  return {
+    ...account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1)),
+    capacityE: new Float64Array(numExperts).fill(Infinity),
+    world: null,
+  };
+}
+
+/**
+ * Counts this rank's candidates by what became of them.
+ *
+ * @param kept 1 for a candidate that stays, length T K
+ * @param fits 1 for one that the classic capacity would have kept, length T K
+ */
+function account(
+  { expertsTK }: Candidates,
+  numExperts: number,
+  kept: Uint8Array,
+  fits: Uint8Array,
+): Pick<Selection, 'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE'> {
+  const [routedE, keptE, overCapacityE, notChosenE] = Array.from(
+    { length: 4 },
+    () => new Int32Array(numExperts),
+  );
+  expertsTK.forEach((expert, choice) => {
+    if (expert < 0) return;
+    routedE[expert]++;
+    if (kept[choice] === 1) keptE[expert]++;
+    else if (fits[choice] === 1) notChosenE[expert]++;
+    else overCapacityE[expert]++;
+  });
+  return {
+    expertsTK: expertsTK.map((expert, choice) => (kept[choice] === 1 ? expert : -1)),
+    routedE,
+    keptE,
+    overCapacityE,
+    notChosenE,
+  };
+}

@@ -1,0 +1,51 @@
+// Shapes: T tokens, E experts, K choices of a token.
+
+/** Experts that tokens would go to, best first. */
+export interface Candidates {
+  /** K */
+  readonly numChoices: number;
+  /** Row-major [T, K]; -1 where a token has no more. */
+  readonly expertsTK: Int32Array;
+  /** Affinity (cosine) of each, [T, K]; 0 where there is none. */
+  readonly affinitiesTK: Float32Array;
+}
+
+export interface TokenChoiceOptions {
+  readonly numExperts: number;
+  /** The experts that each token may use, by domain id, and the domain of each token. */
+  readonly expertsOfDomain: readonly Int32Array[];
+  readonly domainsT: Int32Array;
+  /** Softmax-normalised affinity that a token's experts are to reach together; Infinity takes as many as allowed. */
+  readonly threshold: number;
+  /** l_max; a token has no more experts than its domain. */
+  readonly maxChoices: number;
+}
+
+/**
+ * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, l the smallest number whose
+ * softmaxed affinity adds up to the threshold, at most l_max. Of equal experts the lower id comes first.
+ *
+ * @param probsTE softmaxed affinities, row-major [T, E]
+ * @param affinityTE affinities, row-major [T, E]
+ */
+export function tokenChoice(
+  probsTE: Float32Array,
+  affinityTE: Float32Array,
+  options: TokenChoiceOptions,
+): Candidates {
+  const { numExperts, expertsOfDomain, domainsT, threshold, maxChoices } = options;
+  const numChoices = Math.min(maxChoices, Math.max(...expertsOfDomain.map((group) => group.length)));
+  const expertsTK = new Int32Array(domainsT.length * numChoices).fill(-1);
+  const affinitiesTK = new Float32Array(domainsT.length * numChoices);
+  domainsT.forEach((domain, t) => {
+    const row = t * numExperts;
+    const best = Array.from(expertsOfDomain[domain]).sort((a, b) => probsTE[row + b] - probsTE[row + a]);
+    let reached = 0;
+    for (let k = 0; k < Math.min(numChoices, best.length) && reached < threshold; k++) {
+      expertsTK[t * numChoices + k] = best[k];
+      affinitiesTK[t * numChoices + k] = affinityTE[row + best[k]];
+      reached += probsTE[row + best[k]];
+    }
+  });
+  return { numChoices, expertsTK, affinitiesTK };
+}

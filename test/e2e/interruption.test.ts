@@ -1,0 +1,60 @@
+import { rmSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { newestRun, startTraining, temporaryFolder } from './support.js';
+
+const LONG = ['train.steps=100000'];
+
+describe('Ctrl-C', () => {
+  it.each([0, 400, 1200])(
+    '%i ms after the start still ends in order, with a checkpoint',
+    async (delayMs) => {
+      const run = startTraining({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets: LONG });
+      await run.until(/starting the workers/);
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      run.interrupt();
+      const { code, stdout, stderr } = await run.finished;
+      expect(code, stdout + stderr).toBe(130);
+      expect(stdout).toMatch(/checkpoint at step 1:/);
+      await run.expectNothingLeft();
+    },
+    60_000,
+  );
+
+  it('twice ends at once, in one line that says so', async () => {
+    const run = startTraining({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets: LONG });
+    await run.until(/starting the workers/);
+    run.interrupt();
+    await run.until(/SIGINT: finishing/);
+    run.interrupt();
+    const { code, stderr } = await run.finished;
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^locmoe: run failed: SIGINT twice: ended without a final checkpoint$/m);
+    await run.expectNothingLeft();
+  }, 60_000);
+});
+
+describe('a run goes on', () => {
+  it('when nobody reads its output any more', async () => {
+    const run = startTraining({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2 });
+    await run.until(/starting the workers/);
+    run.child.stdout!.destroy();
+    const { code, stderr } = await run.finished;
+    expect(code, stderr).toBe(0);
+    await run.expectNothingLeft();
+  }, 60_000);
+});
+
+describe('a run that cannot be recorded any more', () => {
+  it('ends with one line that names the file', async () => {
+    const folder = temporaryFolder();
+    const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets: LONG });
+    await run.until(/step +\d+\/100000/);
+    const directory = newestRun(folder);
+    rmSync(directory, { recursive: true });
+    const { code, stderr } = await run.finished;
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(new RegExp(`^locmoe: run failed: .*ENOENT.*${directory}/metrics\\.ndjson`, 'm'));
+    expect(stderr).not.toMatch(/\n\s+at /);
+    await run.expectNothingLeft();
+  }, 60_000);
+});

@@ -1,0 +1,176 @@
+import { describe, expect, it } from 'vitest';
+import { CounterRandom } from '../../src/model/counter-random.js';
+import { candidatesByExpert, expertChoice } from '../../src/routing/expert-choice.js';
+import { tokenChoice } from '../../src/routing/token-choice.js';
+import { randomIntegers, randomValues } from '../model/support.js';
+
+/** Rows of softmax over the experts of each token's domain. */
+function softmaxRows(logits: Float32Array, domains: Int32Array, groups: readonly Int32Array[]): Float32Array {
+  const numExperts = logits.length / domains.length;
+  const probs = new Float32Array(logits.length);
+  domains.forEach((domain, t) => {
+    const total = groups[domain].reduce((sum, e) => sum + Math.exp(logits[t * numExperts + e]), 0);
+    for (const e of groups[domain]) probs[t * numExperts + e] = Math.exp(logits[t * numExperts + e]) / total;
+  });
+  return probs;
+}
+
+describe.each([
+  ['one group', [Int32Array.of(0, 1, 2, 3, 4, 5)]],
+  ['two groups', [Int32Array.of(0, 1, 2), Int32Array.of(3, 4, 5)]],
+])('tokenChoice in %s', (_, groups) => {
+  const numTokens = 40;
+  const domainsT = randomIntegers('domains', numTokens, groups.length);
+  const logits = randomValues('logits', numTokens * 6);
+  const probs = softmaxRows(logits, domainsT, groups);
+
+  it.each([
+    [0.2, 6],
+    [0.6, 6],
+    [0.9, 2],
+    [1, 6],
+    [Number.POSITIVE_INFINITY, 3],
+  ])('takes the smallest set that reaches %f, at most %i', (threshold, maxChoices) => {
+    const result = tokenChoice(probs, logits, {
+      numExperts: 6,
+      expertsOfDomain: groups,
+      domainsT,
+      threshold,
+      maxChoices,
+    });
+    const { numChoices, expertsTK, affinitiesTK } = result;
+    expect(numChoices).toBe(Math.min(maxChoices, groups[0].length));
+    for (let t = 0; t < numTokens; t++) {
+      const p = (e: number) => probs[t * 6 + e];
+      const order = [...groups[domainsT[t]]].sort((a, b) => p(b) - p(a) || a - b);
+      let count = 1;
+      while (
+        count < numChoices &&
+        order.slice(0, count).reduce((sum, expert) => sum + p(expert), 0) < threshold
+      )
+        count++;
+      const chosen = [...expertsTK.subarray(t * numChoices, (t + 1) * numChoices)];
+      expect(chosen).toEqual([...order.slice(0, count), ...Array(numChoices - count).fill(-1)]);
+      chosen.forEach((expert, k) => {
+        expect(affinitiesTK[t * numChoices + k]).toBe(expert < 0 ? 0 : logits[t * 6 + expert]);
+      });
+    }
+  });
+});
+
+/** The choice of one expert by sorting, as the paper writes it. */
+function slowChoice(
+  experts: Int32Array,
+  affinities: Float32Array,
+  expert: number,
+  capacity: number,
+  share: number,
+) {
+  const candidates = [...experts.keys()].filter((n) => experts[n] === expert);
+  const ranked = candidates.toSorted((a, b) => affinities[b] - affinities[a] || a - b);
+  const places = Math.min(capacity, candidates.length);
+  const best = ranked.slice(0, Math.round(share * places));
+  const rest = candidates.filter((n) => !best.includes(n)).slice(0, places - best.length);
+  return { kept: [...best, ...rest].toSorted((a, b) => a - b), cut: ranked[places - 1] };
+}
+
+describe('expertChoice', () => {
+  it.each([
+    [0, 3],
+    [1, 3],
+    [0.5, 4],
+    [1, 1],
+    [1, Number.POSITIVE_INFINITY],
+  ])('with share %f and capacity %f equals sorting, ties in the order of tokens', (share, capacity) => {
+    for (let round = 0; round < 20; round++) {
+      const experts = randomIntegers(`experts ${round}`, 60, 6).map((e) => e - 1);
+      // Few different values, so that ties are common.
+      const affinities = Float32Array.from(randomIntegers(`affinities ${round}`, 60, 4), (a) => a / 4);
+      const positions = candidatesByExpert(experts, 5);
+      const { keptN, cutE } = expertChoice(positions, affinities, new Float64Array(5).fill(capacity), share);
+      for (let expert = 0; expert < 5; expert++) {
+        const slow = slowChoice(experts, affinities, expert, capacity, share);
+        const kept = [...positions[expert]].filter((n) => keptN[n] === 1);
+        expect(kept).toEqual(slow.kept);
+        expect(cutE[expert]).toBe(slow.cut === undefined ? Number.NaN : affinities[slow.cut]);
+      }
+    }
+  });
+
+  it('keeps count of 1,000 random routings', () => {
+    const random = new CounterRandom(1, 'cases');
+    for (let round = 0; round < 1000; round++) {
+      const numExperts = 1 + Math.floor(16 * random.uniform(3 * round));
+      const length = 1 + Math.floor(200 * random.uniform(3 * round + 1));
+      const experts = randomIntegers(`e${round}`, length, numExperts + 1).map((e) => e - 1);
+      const capacityE = Float64Array.from(randomIntegers(`c${round}`, numExperts, 30), (c) => c + 1);
+      const positions = candidatesByExpert(experts, numExperts);
+      const share = random.uniform(3 * round + 2);
+      const { keptN } = expertChoice(positions, randomValues(`a${round}`, length), capacityE, share);
+      positions.forEach((candidates, expert) => {
+        const kept = candidates.filter((n) => keptN[n] === 1).length;
+        if (kept !== Math.min(candidates.length, capacityE[expert]))
+          expect({ round, expert, kept }).toBeNull();
+      });
+      experts.forEach((expert, n) => {
+        if (expert < 0 && keptN[n] !== 0) expect({ round, n }).toBeNull();
+      });
+    }
+  });
+});
+
+// ETR Theorem 5. An expert sees s tokens, one of which it needs; each other token beats that one with probability q.
+describe('the odds that an expert gets the token it needs', () => {
+  const s = 64;
+  const rounds = 4000;
+
+  /** Share of rounds in which the token at a random place is kept. */
+  function odds(capacity: number, q: number, share: number, seed: string): number {
+    const random = new CounterRandom(9, seed);
+    let successes = 0;
+    for (let round = 0; round < rounds; round++) {
+      const draw = (i: number) => random.uniform(round * (s + 1) + i);
+      const needed = Math.floor(draw(s) * s);
+      const affinities = Float32Array.from({ length: s }, (_, i) => (i === needed ? 1 - q : draw(i)));
+      const positions = [Int32Array.from({ length: s }, (_, i) => i)];
+      successes += expertChoice(positions, affinities, Float64Array.of(capacity), share).keptN[needed];
+    }
+    return successes / rounds;
+  }
+
+  it.each([4, 8, 16, 32])('token choice: C sum(p) / s of n experts, C = %i', (capacity) => {
+    // A token finds its expert with probability p, and then a place with probability C / s.
+    const p = [0.9, 0.5, 0.2];
+    const found = p.reduce((sum, each, i) => sum + each * odds(capacity, 0.3, 0, `tcr ${i}`), 0);
+    const expected = (capacity * p.reduce((a, b) => a + b)) / s;
+    expect(Math.abs(found / expected - 1)).toBeLessThan(0.15);
+  });
+
+  it.each([
+    [0.5, 15],
+    [0.5, 8],
+    [0.25, 7],
+    [0.8, 25],
+  ])('expert choice hardly ever while C <= (s-1) q / 2: q = %f, C = %i', (q, capacity) => {
+    expect(capacity).toBeLessThanOrEqual(((s - 1) * q) / 2);
+    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeLessThanOrEqual(Math.exp((-(s - 1) * q) / 8) + 0.01);
+  });
+
+  it.each([
+    [0.05, 7],
+    [0.1, 13],
+    [0.25, 32],
+    [0.4, 52],
+  ])('expert choice almost surely once C >= 2 s q: q = %f, C = %i', (q, capacity) => {
+    expect(capacity).toBeGreaterThanOrEqual(2 * s * q);
+    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeGreaterThanOrEqual(
+      1 - Math.exp((-3 * capacity) / 16) - 0.01,
+    );
+  });
+
+  it('so token choice wins early, while others often beat the token (q = 0.6), and expert choice late (q = 0.05)', () => {
+    const capacity = 16;
+    expect(odds(capacity, 0.6, 0, 'early')).toBeGreaterThan(odds(capacity, 0.6, 1, 'early') + 0.2);
+    expect(odds(capacity, 0.05, 1, 'late')).toBeGreaterThan(odds(capacity, 0.05, 0, 'late') + 0.5);
+  });
+});

@@ -1,0 +1,73 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { allGather } from '../../src/collectives/all-gather.js';
+import { allToAll } from '../../src/collectives/all-to-all.js';
+import { MoeLayer } from '../../src/model/moe-layer.js';
+import { ParameterStore } from '../../src/model/parameters.js';
+import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
+import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
+import { rankProgram } from '../spawn-ranks.js';
+import type { SelectionCase, SelectionResult } from './global-selection.test.js';
+
+const TOKENS_OF_WORLD = 96;
+const D = 8;
+const STEPS = 4;
+
+rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionResult => {
+  const { topology } = transport;
+  const { moe } = tinyConfig({ moe: change });
+  const router = createRouter({
+    moe,
+    layer: 1,
+    dModel: D,
+    vocabSize: 257,
+    expertsOfDomain: expertsOfDomain(numDomains, moe),
+    topology,
+    transport,
+    seed: 1,
+    numSteps: 2 * STEPS,
+  });
+  const chosen: Int32Array[] = [];
+  const layer = new MoeLayer({
+    layer: 1,
+    numExperts: moe.numExperts,
+    size: { dModel: D, dFeedForward: 4, numLayers: 1 },
+    router: {
+      ...router,
+      route(input) {
+        const decision = router.route(input);
+        chosen.push(decision.expertsTK);
+        return decision;
+      },
+    },
+    transport,
+    exchange: allToAll,
+    allGather,
+  });
+  const store = new ParameterStore(layer.parameterSpecs, 1);
+  const T = TOKENS_OF_WORLD / topology.worldSize;
+  const first = topology.rank * T;
+  const domainsT = randomIntegers('domains', TOKENS_OF_WORLD, numDomains).slice(first, first + T);
+  const steps = Array.from({ length: STEPS }, (_, step) => {
+    // Rounded, so that some affinities are equal; a shift that grows concentrates them.
+    const xWorld = randomValues(`x ${step}`, TOKENS_OF_WORLD * D).map((v, i) =>
+      Math.round(v + (i % D < 2 ? 0.5 * step : 0)),
+    );
+    // No token without a direction.
+    for (let t = 0; t < TOKENS_OF_WORLD; t++) xWorld[t * D + (t % D)] += 0.5;
+    const { yTD, statistics, auxiliaryLoss } = layer.forward(store, {
+      xTD: tf.tensor2d(xWorld.slice(first * D, (first + T) * D), [T, D]),
+      tokenIdsT: new Int32Array(T),
+      domainsT,
+      training: step < STEPS - 1,
+    });
+    return {
+      chosen: chosen[step],
+      capacityE: statistics.capacityE,
+      routed: statistics.routedE.reduce((sum, count) => sum + count, 0),
+      kept: statistics.keptE.reduce((sum, count) => sum + count, 0),
+      auxiliaryLoss: auxiliaryLoss!.dataSync()[0],
+      y: yTD.dataSync<'float32'>().slice(),
+    };
+  });
+  return { steps, state: [...router.state].map(([, values]) => values) };
+});

@@ -1,0 +1,233 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import type { MoeConfig } from '../../src/config/schema.js';
+import { createRouter, type Router, type RouterContext } from '../../src/routing/index.js';
+import { affinityHead, workingCapacity } from '../../src/routing/working-capacity.js';
+import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
+import { routerContext, worldOfOne } from './context.js';
+
+const numTokens = 60;
+const d = 24;
+const domainsT = randomIntegers('domains', numTokens, 3);
+const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
+
+function contextOf(moe: Partial<MoeConfig>, numSteps = 100): RouterContext {
+  return routerContext({ router: 'locmoe-plus', capacityFactor: 1.1, ...moe }, { dModel: d, numSteps });
+}
+
+function route(router: Router, x: Float32Array, training: boolean) {
+  return router.route({
+    xTD: tf.tensor2d(x, [x.length / d, d]),
+    tokenIdsT: new Int32Array(x.length / d),
+    domainsT: domainsT.subarray(0, x.length / d),
+    training,
+    parameters: new Map(),
+  });
+}
+
+/** Cosines with dense GrAP weights, probabilities, and each token's candidates, best first. */
+function slowScores(x: Float32Array, { moe, expertsOfDomain }: RouterContext) {
+  const { numExperts } = moe;
+  return Array.from({ length: x.length / d }, (_, t) => {
+    const token = x.subarray(t * d, t * d + d);
+    const cosines = Array.from({ length: numExperts }, (_unused, e) => {
+      const inGroup = [...token].filter((_value, j) => Math.floor((j * numExperts) / d) === e);
+      return sum(inGroup) / Math.hypot(...token) / Math.sqrt(d / numExperts);
+    });
+    const group = [...expertsOfDomain[domainsT[t]]];
+    const scores = cosines.map((cosine, e) =>
+      group.includes(e) ? Math.exp((cosine * Math.sqrt(d)) / moe.temperature) : 0,
+    );
+    const probs = scores.map((score) => score / sum(scores));
+    const order = group.toSorted((a, b) => probs[b] - probs[a]);
+    const limit = moe.selection === 'ecr' ? group.length : Math.min(moe.maxExpertsPerToken, group.length);
+    let count = 1;
+    while (
+      count < limit &&
+      (moe.selection === 'ecr' || sum(order.slice(0, count).map((e) => probs[e])) < moe.affinityThreshold)
+    )
+      count++;
+    return { cosines, probs, candidates: order.slice(0, count) };
+  });
+}
+
+describe.each([
+  ['both', 4, 1],
+  ['both', 8, 4],
+  ['tcr', 4, 1],
+  ['tcr', 12, 2],
+  ['ecr', 4, 1],
+  ['ecr', 6, 2],
+] as const)('locmoe-plus, selection %s, %i experts in %i groups', (selection, numExperts, expertGroups) => {
+  const context = contextOf({
+    selection,
+    numExperts,
+    expertGroups,
+    affinityThreshold: 0.7,
+    temperature: 0.8,
+  });
+  const x = randomValues('x', numTokens * d);
+  const slow = slowScores(x, context);
+  const classic = Math.ceil((1.1 * numTokens) / numExperts);
+
+  /** Tokens that each expert takes, and its capacity, one expert after the other. */
+  const slowExperts = Array.from({ length: numExperts }, (_, e) => {
+    const candidates = [...slow.keys()].filter((t) => slow[t].candidates.includes(e));
+    const cosines = Float32Array.from(candidates, (t) => slow[t].cosines[e]);
+    const { count, leastCosine } = affinityHead(cosines, context.moe.affinityShare, Math.sqrt(d) / 0.8);
+    const estimate = workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel: d });
+    const capacity = candidates.length === 0 ? classic : estimate;
+    const order =
+      selection === 'tcr'
+        ? candidates
+        : candidates.toSorted((a, b) => slow[b].cosines[e] - slow[a].cosines[e]);
+    const dropped = {
+      overCapacity: order.slice(classic).length,
+      notChosen: order.slice(capacity, classic).length,
+    };
+    return { capacity, routed: candidates.length, kept: order.slice(0, capacity), ...dropped };
+  });
+
+  it('equals the loop in training', () => {
+    const decision = route(createRouter(context), x, true);
+    const { numChoices, expertsTK } = decision;
+    const weights = decision.weightsTK!.dataSync();
+    slow.forEach(({ candidates, probs }, t) => {
+      for (let k = 0; k < numChoices; k++) {
+        const expert = candidates[k];
+        const isKept = expert !== undefined && slowExperts[expert].kept.includes(t);
+        expect(expertsTK[t * numChoices + k]).toBe(isKept ? expert : -1);
+        const weight = expert === undefined ? 0 : probs[expert] / sum(candidates.map((e) => probs[e]));
+        expect(weights[t * numChoices + k]).toBeCloseTo(weight, 5);
+      }
+    });
+    expect([...decision.capacityE]).toEqual(slowExperts.map(({ capacity }) => capacity));
+    expect([...decision.routedE]).toEqual(slowExperts.map(({ routed }) => routed));
+    expect([...decision.keptE]).toEqual(slowExperts.map(({ kept }) => kept.length));
+    expect([...decision.overCapacityE]).toEqual(slowExperts.map(({ overCapacity }) => overCapacity));
+    expect([...decision.notChosenE]).toEqual(slowExperts.map(({ notChosen }) => notChosen));
+    expect(decision.world!.keptOfRank.map((keptE) => [...keptE])).toEqual([[...decision.keptE]]);
+    expect(sum(decision.keptE)).toBeLessThan(sum(decision.routedE));
+  });
+
+  it('keeps by running threshold outside training, whatever else is in the batch', () => {
+    const router = createRouter(context);
+    const batches = [0, 1, 2].map((i) => randomValues(`batch ${i}`, numTokens * d));
+    for (const batch of batches) route(router, batch, true);
+    const whole = route(router, x, false);
+    slow.forEach(({ candidates, cosines }, t) => {
+      const kept = candidates.filter(
+        (e) => selection === 'tcr' || cosines[e] >= router.state.get('threshold')![e] - 1e-7,
+      );
+      const row = whole.expertsTK.subarray(t * whole.numChoices, (t + 1) * whole.numChoices);
+      expect([...row].filter((e) => e >= 0)).toEqual(kept);
+    });
+    const prefix = route(router, x.slice(0, 10 * d), false);
+    expect([...prefix.expertsTK]).toEqual([...whole.expertsTK.subarray(0, 10 * whole.numChoices)]);
+    expect(whole.world).toBeNull();
+    const before = [...router.state.values()].map(String);
+    route(router, batches[0], false);
+    expect([...router.state.values()].map(String)).toEqual(before);
+  });
+
+  it('gradients reach tokens through weights and losses', () => {
+    const few = x.subarray(0, 12 * d);
+    // The selection of the unchanged tokens: a step of the differences must not move a token to another expert.
+    const op = (xTD: tf.Tensor) => {
+      const { weightsTK, ...decision } = createRouter(context).route({
+        xTD: xTD as tf.Tensor2D,
+        tokenIdsT: new Int32Array(12),
+        domainsT: domainsT.subarray(0, 12),
+        training: false,
+        parameters: new Map(),
+      });
+      const loss = decision.auxiliaryLoss!(worldOfOne({ weightsTK, ...decision }));
+      return tf.concat([tf.reshape(weightsTK!, [-1]), tf.reshape(tf.mul(loss, 20), [1])]);
+    };
+    const smooth = selection === 'ecr' && expertGroups === 2;
+    // With all experts of a group as candidates in fixed places no choice can flip.
+    if (smooth || expertGroups === 4) checkGradients(op, [{ shape: [12, d], values: few }], 5e-3);
+    const gradient = tf.grad((xTD: tf.Tensor) => tf.sum(tf.square(op(xTD))))(tf.tensor2d(few, [12, d]));
+    expect(Math.max(...gradient.dataSync().map(Math.abs))).toBeGreaterThan(1e-4);
+  });
+});
+
+describe('the state of locmoe-plus', () => {
+  const context = contextOf({ numExperts: 4, capacityInterval: 3 });
+  const batch = (i: number) =>
+    randomValues(`step ${i}`, numTokens * d).map((v, j) => v + (j % d < 6 ? 0.1 * i : 0));
+
+  it('capacity is estimated every capacityInterval steps and kept in between', () => {
+    const router = createRouter(context);
+    const capacities = Array.from({ length: 7 }, (_, i) => String(route(router, batch(i), true).capacityE));
+    expect(new Set(capacities.slice(0, 3)).size).toBe(1);
+    expect(new Set(capacities.slice(3, 6)).size).toBe(1);
+    expect(new Set([capacities[0], capacities[3], capacities[6]]).size).toBe(3);
+  });
+
+  it('thresholds are the mean of the C-th affinities', () => {
+    const router = createRouter(context);
+    const cuts = [0, 1, 2].map((i) => {
+      const { capacityE, keptE } = route(router, batch(i), true);
+      return slowCuts(batch(i), context, capacityE, keptE);
+    });
+    const means = cuts[0].map((_, e) => sum(cuts.map((cut) => cut[e])) / 3);
+    expectClose(router.state.get('threshold')!, means, 1e-5);
+  });
+
+  it('a router that continues from saved state does what the other does, to the bit', () => {
+    const first = createRouter(context);
+    for (let i = 0; i < 4; i++) route(first, batch(i), true);
+    const second = createRouter(context);
+    for (const [name, values] of second.state) values.set(first.state.get(name)!);
+    for (let i = 4; i < 8; i++) {
+      const [a, b] = [route(first, batch(i), true), route(second, batch(i), true)];
+      expect(b.expertsTK).toEqual(a.expertsTK);
+    }
+    expect([...second.state.values()]).toEqual([...first.state.values()]);
+  });
+
+  it('the linear schedule fills places in the order of tokens first and by affinity in the end', () => {
+    const moe = { numExperts: 4, capacityFactor: 0.5, capacityInterval: 1 } as const;
+    const scheduled = createRouter(contextOf({ ...moe, selectionSchedule: 'linear' }, 4));
+    const [tcr, both] = (['tcr', 'both'] as const).map((selection) =>
+      createRouter(contextOf({ ...moe, selection })),
+    );
+    const kept = (router: Router) => [...route(router, batch(0), true).expertsTK];
+    const [byOrder, byAffinity] = [kept(tcr), kept(both)];
+    const agreement = Array.from({ length: 5 }, () => {
+      const now = kept(scheduled);
+      return now.filter((expert, i) => expert === byAffinity[i]).length;
+    });
+    expect(agreement[4]).toBe(byAffinity.length);
+    expect(agreement[0]).toBe(byOrder.filter((expert, i) => expert === byAffinity[i]).length);
+    expect(agreement[0]).toBeLessThan(agreement[2]);
+    expect(agreement[2]).toBeLessThan(agreement[4]);
+  });
+
+  it('drops nothing without a capacity factor, in training and outside', () => {
+    const router = createRouter(contextOf({ numExperts: 4, capacityFactor: null }));
+    for (const training of [true, true, false]) {
+      const { routedE, keptE } = route(router, batch(0), training);
+      expect(keptE).toEqual(routedE);
+    }
+  });
+});
+
+/** Least cosine that each expert kept. */
+function slowCuts(
+  x: Float32Array,
+  context: RouterContext,
+  capacityE: Float64Array,
+  keptE: Int32Array,
+): number[] {
+  const slow = slowScores(x, context);
+  return Array.from(capacityE, (capacity, e) => {
+    const falling = slow
+      .filter(({ candidates }) => candidates.includes(e))
+      .map(({ cosines }) => cosines[e])
+      .sort((a, b) => b - a);
+    expect(keptE[e]).toBe(Math.min(capacity, falling.length));
+    return falling[keptE[e] - 1];
+  });
+}
