@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { addBenchCommand } from './coordinator/commands/bench.js';
 import { addEvalCommand } from './coordinator/commands/eval.js';
 import { addGenerateCommand } from './coordinator/commands/generate.js';
 import { addLogsCommand } from './coordinator/commands/logs.js';
@@ -44,6 +45,7 @@ addStatusCommand(program);
 addLogsCommand(program);
 addGenerateCommand(program);
 addEvalCommand(program);
+addBenchCommand(program);
 
 try {
   await program.parseAsync();

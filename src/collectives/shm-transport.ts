@@ -143,7 +143,7 @@ export class ShmTransport implements Transport {
       else if (now - idleSince >= this.spinMs) {
         this.sleep(outgoing, incoming);
         const sleptMs = performance.now() - now;
-        this.stats.waitMs += sleptMs;
+        this.stats.waitMsByKind[this.operation.kind] += sleptMs;
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.checkAbort();

@@ -39,7 +39,7 @@ export interface TransportStats {
   /** Time inside `exchange` by kind of operation, waiting included. */
   msByKind: Record<OperationKind, number>;
   /** Part of it spent asleep or polling with nothing to move. */
-  waitMs: number;
+  waitMsByKind: Record<OperationKind, number>;
   operations: number;
 }
 

@@ -38,6 +38,9 @@ export interface GlobalStep {
   /** Bytes sent in the exchanges of the sparse layers, forward and backward, counts and scores included. */
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
+  /** Time inside all-to-alls, waiting included, and the waiting alone; mean over ranks. */
+  readonly allToAllMs: number;
+  readonly allToAllWaitMs: number;
 }
 
 /** Collects the reports of a step until every rank has sent its own. */
@@ -94,6 +97,8 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
     ),
     bytesSameNode: sum((report) => report.bytesSameNode),
     bytesOtherNode: sum((report) => report.bytesOtherNode),
+    allToAllMs: mean((report) => report.allToAllMs),
+    allToAllWaitMs: mean((report) => report.allToAllWaitMs),
   };
 }
 

@@ -36,7 +36,11 @@ export interface MoeInput {
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
+  readonly inspect?: RoutingInspector | undefined;
 }
+
+/** Is shown what a sparse layer routes, before it is dispatched; the tensor lives in the caller's tidy. */
+export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: RoutingDecision) => void;
 
 /** The part of a decision that reports and tests look at. */
 type Account = Pick<
@@ -85,6 +89,7 @@ export class MoeLayer {
       ),
     });
     assertNothingLost(decision);
+    input.inspect?.(layer, input.xTD, decision);
     const world = decision.world ?? this.#exchangeCounts(decision);
     const plan = planDispatch(decision, transport.topology, world.keptOfRank);
     const receivedRD = dispatch(input.xTD, plan, this.#options);

@@ -10,7 +10,7 @@ import { createRouter, expertsOfDomain } from '../routing/index.js';
 import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { INIT_STD, matrix, matrixSpec } from './matrix.js';
-import { type LayerStatistics, MoeLayer } from './moe-layer.js';
+import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { embedding } from './ops/embedding.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
@@ -29,6 +29,12 @@ export interface LossOutput {
   readonly sequenceLosses: Float64Array;
   /** One entry for each sparse layer, from the bottom. */
   readonly layers: readonly LayerStatistics[];
+}
+
+export interface LossOptions {
+  readonly training: boolean;
+  /** Called for each sparse layer, from the bottom. */
+  readonly inspect?: RoutingInspector | undefined;
 }
 
 type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
@@ -72,8 +78,8 @@ export class PanguSigma {
     return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
   }
 
-  loss(batch: Batch, { training }: { readonly training: boolean }): LossOutput {
-    const { hiddenTD, auxiliaryLosses, layers } = this.#hidden(batch, training);
+  loss(batch: Batch, options: LossOptions): LossOutput {
+    const { hiddenTD, auxiliaryLosses, layers } = this.#hidden(batch, options);
     const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);
     return {
       crossEntropy: tf.mean(lossT),
@@ -97,7 +103,7 @@ export class PanguSigma {
       );
     return tf.tidy(() => {
       const tokens = { numSequences: 1, seqLen, tokenIds, domains: Int32Array.of(domain) };
-      const last = tf.slice(this.#hidden(tokens, false).hiddenTD, seqLen - 1, 1);
+      const last = tf.slice(this.#hidden(tokens, { training: false }).hiddenTD, seqLen - 1, 1);
       const logits = tf.matMul(last, matrix(this.parameters, 'embed.tokens'), false, true);
       return logits.dataSync<'float32'>().slice();
     });
@@ -108,7 +114,7 @@ export class PanguSigma {
   }
 
   /** The hidden state after the final layer norm. */
-  #hidden(batch: Tokens, training: boolean): HiddenOutput {
+  #hidden(batch: Tokens, options: LossOptions): HiddenOutput {
     const { model } = this.#config;
     const { parameters } = this;
     const shape = { numSequences: batch.numSequences, seqLen: batch.seqLen, numHeads: model.numHeads };
@@ -123,7 +129,7 @@ export class PanguSigma {
     );
     for (let layer = 0; layer < model.numDenseLayers; layer++)
       xTD = denseBlock(parameters, `layers.${layer}`, xTD, shape);
-    const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), training };
+    const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
     this.#sparseLayers.forEach((moe, i) => {
       const prefix = `layers.${model.numDenseLayers + i}`;
       xTD = attentionHalf(parameters, prefix, xTD, shape);

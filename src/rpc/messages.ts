@@ -58,6 +58,9 @@ export interface StepReport {
   readonly layers: readonly LayerReport[];
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
+  /** Time inside all-to-alls, waiting included; it lies in the parts `exchange` and `waiting`. */
+  readonly allToAllMs: number;
+  readonly allToAllWaitMs: number;
 }
 
 export interface DomainLoss {

@@ -6,7 +6,8 @@ import { expertsOfDomain } from '../routing/index.js';
 
 /**
  * With data.placement `domain`, the ranks of the nodes that hold most of the experts of each domain's group: there its
- * tokens find their experts without crossing the network. Null with `mixed`.
+ * tokens find their experts without crossing the network. Where the group is spread evenly over all nodes, as it is
+ * without level 1, that leaves the choice open: then the domains are dealt to the nodes in order. Null with `mixed`.
  */
 export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;
@@ -20,9 +21,15 @@ export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology):
           .flatMap((rank) => expertsOfRank(moe.numExperts, topology.worldSize, rank)),
       ),
   );
-  return expertsOfDomain(data.domains.length, moe).map((group) => {
+  const numDomains = data.domains.length;
+  return expertsOfDomain(numDomains, moe).map((group, domain) => {
     const held = expertsOfNode.map((experts) => group.filter((expert) => experts.has(expert)).length);
     const most = Math.max(...held);
-    return ranks.filter((rank) => held[nodeOf(topology, rank)] === most);
+    const isOpen = most < group.length && held.every((each) => each === most);
+    const dealt = Math.floor((domain * topology.numNodes) / numDomains);
+    return ranks.filter((rank) => {
+      const node = nodeOf(topology, rank);
+      return isOpen ? node === dealt : held[node] === most;
+    });
   });
 }

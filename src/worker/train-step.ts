@@ -61,9 +61,10 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   model.parameters.pushValues();
   const ended = performance.now();
 
-  const forwardComm = totalMs(pass.forwardStats);
-  const passComm = forwardComm + totalMs(passStats);
-  const passWait = pass.forwardStats.waitMs + passStats.waitMs;
+  const forwardComm = totalMs(pass.forwardStats.msByKind);
+  const backwardComm = totalMs(passStats.msByKind);
+  const passWait = totalMs(pass.forwardStats.waitMsByKind) + totalMs(passStats.waitMsByKind);
+  const reduceWait = totalMs(reduceStats.waitMsByKind);
   return {
     stopAsked,
     report: {
@@ -77,15 +78,17 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
       stepMs: ended - started,
       partsMs: {
         forward: pass.forwardMs - forwardComm,
-        backward: passed - started - pass.forwardMs - totalMs(passStats),
-        exchange: passComm - passWait,
-        allReduce: totalMs(reduceStats) - reduceStats.waitMs,
+        backward: passed - started - pass.forwardMs - backwardComm,
+        exchange: forwardComm + backwardComm - passWait,
+        allReduce: totalMs(reduceStats.msByKind) - reduceWait,
         optimizer: ended - reduced,
-        waiting: passWait + reduceStats.waitMs,
+        waiting: passWait + reduceWait,
       },
       layers: pass.layers.map(layerReport),
       bytesSameNode: pass.forwardStats.bytesSameNode + passStats.bytesSameNode,
       bytesOtherNode: pass.forwardStats.bytesOtherNode + passStats.bytesOtherNode,
+      allToAllMs: pass.forwardStats.msByKind['all-to-all'] + passStats.msByKind['all-to-all'],
+      allToAllWaitMs: pass.forwardStats.waitMsByKind['all-to-all'] + passStats.waitMsByKind['all-to-all'],
     },
   };
 }
@@ -134,6 +137,6 @@ function forwardBackward({ model, transport }: TrainState, step: number, batch: 
   return pass!;
 }
 
-function totalMs({ msByKind }: TransportStats): number {
+function totalMs(msByKind: TransportStats['msByKind']): number {
   return Object.values(msByKind).reduce((sum, ms) => sum + ms, 0);
 }

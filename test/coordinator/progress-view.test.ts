@@ -30,6 +30,8 @@ const step = (number: number): GlobalStep => ({
   ],
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  allToAllMs: 0,
+  allToAllWaitMs: 0,
 });
 
 const status: StatusReply = {

@@ -95,6 +95,8 @@ const report = (rank: number): StepReport => ({
   layers: [],
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  allToAllMs: 0,
+  allToAllWaitMs: 0,
 });
 
 describe('the coordinator over gRPC', () => {

@@ -30,6 +30,8 @@ const report = (step: number, rank: number): StepReport => ({
   ],
   bytesSameNode: 10,
   bytesOtherNode: rank,
+  allToAllMs: 2 * rank,
+  allToAllWaitMs: rank,
 });
 
 describe('StepAggregator', () => {
@@ -63,6 +65,8 @@ describe('StepAggregator', () => {
       ],
       bytesSameNode: 30,
       bytesOtherNode: 3,
+      allToAllMs: 2,
+      allToAllWaitMs: 1,
     });
     expect(droppedShare(step!.layers)).toBeCloseTo(0.25, 12);
     expect(locality(step!.layers)).toEqual({ sameWorker: 0.25, sameNode: 0.5, otherNode: 0.25 });

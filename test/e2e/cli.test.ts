@@ -5,7 +5,7 @@ describe('--help', () => {
   it('lists every command and the exit codes', async () => {
     const { code, stdout } = await locmoe('--help');
     expect(code).toBe(0);
-    for (const command of ['train', 'node', 'status', 'logs', 'generate', 'eval'])
+    for (const command of ['train', 'node', 'status', 'logs', 'generate', 'eval', 'bench'])
       expect(stdout).toContain(`  ${command}`);
     expect(stdout).toContain('130 interrupted');
   });
@@ -17,6 +17,7 @@ describe('--help', () => {
     ['logs', ['--rank', '--level', '--since', '--follow']],
     ['generate', ['--checkpoint', '--prompt', '--domain']],
     ['eval', ['--checkpoint', '--sequences']],
+    ['bench', ['routers']],
   ])('explains %s', async (command, options) => {
     const { code, stdout, seconds } = await locmoe(command, '--help');
     expect(code).toBe(0);

@@ -8,7 +8,7 @@ import { expect, onTestFinished } from 'vitest';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = path.join(ROOT, 'dist/cli.js');
 /** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
-const DATA_DIR = path.join(ROOT, 'data');
+export const DATA_DIR = path.join(ROOT, 'data');
 
 /** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
 export const MICRO = `

@@ -23,19 +23,7 @@ it.each([
       [2, 3],
     ],
   ],
-  [
-    'one group for all',
-    8,
-    1,
-    2,
-    1,
-    [
-      [0, 1],
-      [0, 1],
-      [0, 1],
-      [0, 1],
-    ],
-  ],
+  ['one group for all: domains are dealt', 8, 1, 2, 1, [[0], [0], [1], [1]]],
   [
     'a group over half the nodes',
     4,

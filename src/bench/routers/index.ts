@@ -1,0 +1,1 @@
+export { type BenchRoutersOptions, benchRouters } from './bench.js';

@@ -1,0 +1,201 @@
+import {
+  type Chart,
+  type ChartBody,
+  cellLabel,
+  labelOf,
+  picture,
+  type Rows,
+  routerColour,
+  routerDash,
+} from './chart-style.js';
+import { type Comparison, medianCurve, type RunResult } from './comparison.js';
+import { HEADLINE_CELL, VARIANT_IDS } from './plan.js';
+import { COSINE_KINDS } from './probe.js';
+import { cumulativeLoad, mean } from './statistics.js';
+
+const LINE_SIZE = { width: 520, height: 300 };
+
+/** A line for each router over the steps of the headline's cell. */
+function lines<T extends { readonly step: number }>(
+  comparison: Comparison,
+  curveOf: (run: RunResult) => readonly T[],
+  measure: (point: T) => number,
+): Rows {
+  return comparison.variantsIn(HEADLINE_CELL).flatMap((variant) => {
+    const curves = comparison.runsIn(HEADLINE_CELL, variant).map(curveOf);
+    return medianCurve(
+      curves.filter((curve) => curve.length > 0),
+      measure,
+    ).map((point) => ({ router: labelOf(variant), ...point }));
+  });
+}
+
+function lineBody(comparison: Comparison, y: ChartBody, mark: ChartBody = {}): ChartBody {
+  const variants = comparison.variantsIn(HEADLINE_CELL);
+  return {
+    ...LINE_SIZE,
+    mark: { type: 'line', strokeWidth: 2, ...mark },
+    encoding: {
+      x: { field: 'step', type: 'quantitative', title: 'training step', scale: { nice: false } },
+      y: { field: 'value', type: 'quantitative', ...y },
+      color: routerColour(variants),
+      strokeDash: routerDash(variants),
+    },
+  };
+}
+
+const HEADLINE_LABEL = cellLabel(HEADLINE_CELL);
+
+export function tokensPerExpertChart(comparison: Comparison): Chart | null {
+  return picture(
+    'tokens-per-expert',
+    'Tokens per expert over the training',
+    [
+      `Tokens that an expert works on in a step, over all ranks, mean of experts and layers; ${HEADLINE_LABEL}.`,
+    ],
+    lines(
+      comparison,
+      ({ figures }) => figures.curve,
+      (point) => point.tokensPerExpert,
+    ),
+    lineBody(comparison, { title: 'tokens per expert and step', scale: { zero: true } }),
+  );
+}
+
+export function perplexityChart(comparison: Comparison): Chart | null {
+  return picture(
+    'perplexity',
+    'Validation perplexity',
+    [`Over the validation text of all domains, median of the seeds; ${HEADLINE_LABEL}.`],
+    lines(
+      comparison,
+      ({ figures }) => figures.validations,
+      (point) => point.perplexity,
+    ),
+    lineBody(
+      comparison,
+      { title: 'perplexity (log scale)', scale: { type: 'log', nice: false } },
+      { point: true },
+    ),
+  );
+}
+
+export function loadChart(comparison: Comparison): Chart | null {
+  const rows = comparison.variantsIn(HEADLINE_CELL).flatMap((variant) => {
+    const curves = comparison
+      .runsIn(HEADLINE_CELL, variant)
+      .flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
+    return curves[0].map((_, i) => ({
+      router: labelOf(variant),
+      step: i + 1,
+      value: mean(curves.map((curve) => curve[i])),
+    }));
+  });
+  const numExperts = Math.max(0, ...rows.map(({ step }) => step));
+  const body = lineBody(comparison, {}, { point: true });
+  return picture(
+    'expert-load',
+    'Cumulative load of the experts',
+    [
+      `Share of a layer's tokens that its busiest experts take, in the last quarter of the training, mean of layers and`,
+      `seeds; ${HEADLINE_LABEL}. Grey: an even load.`,
+    ],
+    rows,
+    {
+      ...LINE_SIZE,
+      layer: [
+        {
+          data: { values: [1, numExperts].map((step) => ({ step, value: step / numExperts })) },
+          mark: { type: 'line', color: '#999999', strokeDash: [2, 4] },
+        },
+        { mark: body.mark, encoding: { color: routerColour(comparison.variantsIn(HEADLINE_CELL)) } },
+      ],
+      encoding: {
+        x: {
+          field: 'step',
+          type: 'quantitative',
+          title: 'experts, busiest first',
+          axis: { tickMinStep: 1 },
+          scale: { domain: [1, numExperts] },
+        },
+        y: {
+          field: 'value',
+          type: 'quantitative',
+          title: 'cumulative share of the tokens',
+          axis: { format: '%' },
+          scale: { domain: [0, 1] },
+        },
+      },
+    },
+  );
+}
+
+export function cosinesChart(comparison: Comparison): Chart | null {
+  const rows = comparison.results
+    .filter(({ probe }) => probe !== null)
+    .flatMap(({ variant, probe }) =>
+      COSINE_KINDS.flatMap((kind) =>
+        (probe?.cosines[kind] ?? []).map((bin) => ({ router: labelOf(variant), kind, ...bin })),
+      ),
+    );
+  return picture(
+    'cosines',
+    'Cosines of tokens with each other and with their gate',
+    [
+      'Validation tokens before the dispatch, after the layer norm, at the end of the training; all sparse layers together.',
+      `First seed; ${HEADLINE_LABEL}. A hash router has no gate.`,
+    ],
+    rows,
+    {
+      facet: { field: 'router', type: 'nominal', sort: VARIANT_IDS.map(labelOf) },
+      columns: 2,
+      spec: {
+        width: 300,
+        height: 150,
+        mark: { type: 'line', interpolate: 'step' },
+        encoding: {
+          x: {
+            field: 'middle',
+            type: 'quantitative',
+            title: 'cosine',
+            scale: { domain: [-1, 1] },
+          },
+          y: { field: 'share', type: 'quantitative', title: 'share of pairs', axis: { format: '%' } },
+          color: {
+            field: 'kind',
+            type: 'nominal',
+            title: null,
+            scale: { domain: [...COSINE_KINDS], range: ['#d55e00', '#0072b2', '#009e73'] },
+            legend: { orient: 'bottom' },
+          },
+        },
+      },
+      resolve: { axis: { x: 'independent' }, scale: { y: 'independent' } },
+    },
+  );
+}
+
+export function clusterIndexChart(comparison: Comparison): Chart | null {
+  return picture(
+    'calinski-harabasz',
+    'How well experts part the tokens',
+    [
+      'Calinski-Harabasz index of validation tokens by the expert that takes them (scatter between experts over scatter',
+      `within), mean of the sparse layers, first seed; ${HEADLINE_LABEL}.`,
+    ],
+    lines(
+      comparison,
+      ({ probe }) => probe?.calinskiHarabasz ?? [],
+      (point) => point.index,
+    ),
+    lineBody(
+      comparison,
+      {
+        title: 'Calinski-Harabasz index (log scale)',
+        axis: { tickCount: 5 },
+        scale: { type: 'log', nice: false },
+      },
+      { point: true },
+    ),
+  );
+}

@@ -1,0 +1,194 @@
+import type { Calibration, InterNodeLink } from './calibration.js';
+import { type Chart, cellLabel } from './chart-style.js';
+import type { Comparison } from './comparison.js';
+import { type CostRow, costCells } from './cost.js';
+import { type Headline, headlineSpreads } from './headline.js';
+import { PAPER_FIGURES, type PaperFigure } from './papers.js';
+import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './plan.js';
+import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-metrics.js';
+import type { Spread } from './statistics.js';
+
+/** Text between these marks is written by people; a new report keeps it. */
+const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
+const WHY_ENDS = '<!-- /why -->';
+const NO_REASON_YET = '_Nothing written yet._';
+
+export interface Report {
+  readonly comparison: Comparison;
+  readonly headline: Headline;
+  readonly calibration: Calibration;
+  readonly cost: readonly CostRow[];
+  readonly charts: readonly Chart[];
+  readonly numExperts: number;
+  /** Runs that the whole comparison has. */
+  readonly numPlanned: number;
+}
+
+/** The report as Markdown; `previous` is the text of the report it replaces, empty if there is none. */
+export function reportMarkdown(report: Report, previous: string): string {
+  const { comparison, headline, charts } = report;
+  return [
+    '# Routers compared',
+    introduction(report),
+    "## The papers' figures and ours",
+    `From ${cellLabel(HEADLINE_CELL)}. Changes are medians over seeds of runs with the same seed, in brackets the least and the greatest.`,
+    paperTable(report),
+    '## What falls short, and why',
+    shortfalls(report),
+    `${WHY_BEGINS}\n${reasonsIn(previous)}\n${WHY_ENDS}`,
+    ...comparison.cells.flatMap((cell) => [`## ${cellLabel(cell)}`, cellTable(comparison, cell)]),
+    '## The link between nodes',
+    linkSection(report.calibration),
+    '## Pictures',
+    ...charts.map(({ name, title, caption }) => `![${title}](routers-${name}.svg)\n\n*${title}.* ${caption}`),
+    ...(report.cost.length === 0 ? [] : ['## Cost of the gates alone', costSection(report.cost)]),
+    `Made by \`${headline.command}\` on ${headline.machine}.`,
+  ]
+    .join('\n\n')
+    .concat('\n');
+}
+
+function introduction({ comparison, headline, numPlanned }: Report): string {
+  const { steps, tokensPerStep } = comparison.results[0].figures;
+  const missing = numPlanned - comparison.results.length;
+  return [
+    `Each router trained ${steps} steps of ${tokensPerStep} tokens from the same starting weights on the same data, seeds ${headline.seeds.join(', ')},`,
+    'on an emulated cluster of this machine; runs of different routers take turns. The recipe is `configs/routers.yaml`.',
+    `Step time is the median over the steps after the first ${WARM_UP_STEPS}, of the slowest rank. Perplexity is that of the validation text`,
+    'after the last step, where no router may look at later tokens.',
+    ...(missing > 0 ? [`**${missing} of ${numPlanned} runs are still missing.**`] : []),
+  ].join('\n');
+}
+
+function paperTable({ comparison, numExperts }: Report): string {
+  const spreads = headlineSpreads(comparison);
+  return table([
+    ['', 'papers', 'here', 'reached'],
+    ...PAPER_FIGURES.map((figure) => {
+      const spread = spreads[figure.key];
+      return [
+        figure.what,
+        figure.paper,
+        spread === null ? 'no run' : withSpread(spread, formatterOf(figure, numExperts)),
+        spread === null ? '' : figure.reached(spread.median, numExperts) ? 'yes' : 'no',
+      ];
+    }),
+  ]);
+}
+
+function formatterOf({ kind }: PaperFigure, numExperts: number): (value: number) => string {
+  if (kind === 'change') return signedPercent;
+  return kind === 'share' ? percent : (value) => `${value} of ${numExperts}`;
+}
+
+function shortfalls({ comparison, numExperts }: Report): string {
+  const spreads = headlineSpreads(comparison);
+  const missed = PAPER_FIGURES.flatMap((figure) => {
+    const spread = spreads[figure.key];
+    if (spread === null || figure.reached(spread.median, numExperts)) return [];
+    return [`- ${figure.what}: ${formatterOf(figure, numExperts)(spread.median)}; papers: ${figure.paper}`];
+  });
+  return missed.length > 0 ? missed.join('\n') : "Every figure that was measured reaches the papers' best.";
+}
+
+function reasonsIn(previous: string): string {
+  const begin = previous.indexOf(WHY_BEGINS);
+  const end = previous.indexOf(WHY_ENDS);
+  if (begin < 0 || end < begin) return NO_REASON_YET;
+  return previous.slice(begin + WHY_BEGINS.length, end).trim() || NO_REASON_YET;
+}
+
+/** Columns of a cell's table: a figure of the runs, with its change against the baseline where that is of interest. */
+const COLUMNS: readonly {
+  readonly name: string;
+  readonly of: (figures: RunFigures) => number | null;
+  readonly format: (value: number) => string;
+  readonly compared?: boolean;
+}[] = [
+  { name: 'step (ms)', of: ({ stepMs }) => stepMs.median, format: (ms) => ms.toFixed(0), compared: true },
+  { name: 'all-to-all', of: (figures) => figures.allToAllShare, format: percent },
+  { name: 'to other nodes (MB)', of: (figures) => figures.bytesOtherNode, format: megabytes, compared: true },
+  { name: 'stayed on node', of: (figures) => figures.localShare, format: percent },
+  {
+    name: 'tokens per expert',
+    of: (figures) => figures.tokensPerExpert,
+    format: (tokens) => tokens.toFixed(0),
+    compared: true,
+  },
+  { name: 'capacity / classic', of: (figures) => figures.capacityRatio, format: (ratio) => ratio.toFixed(2) },
+  { name: 'dropped: full', of: (figures) => figures.overCapacityShare, format: percent },
+  { name: 'dropped: not chosen', of: (figures) => figures.notChosenShare, format: percent },
+  { name: 'experts used', of: (figures) => figures.expertsUsed, format: String },
+  { name: 'token-gate cosine', of: (figures) => figures.gateCosine, format: (cosine) => cosine.toFixed(2) },
+  {
+    name: 'perplexity',
+    of: (figures) => figures.perplexity,
+    format: (value) => value.toFixed(1),
+    compared: true,
+  },
+];
+
+function cellTable(comparison: Comparison, cell: Cell): string {
+  const cells = (variant: VariantId) =>
+    COLUMNS.flatMap(({ of, format, compared }) => {
+      const spread = comparison.spread(cell, variant, of);
+      const change = comparison.ratio(cell, variant, BASELINE, of);
+      return [
+        spread === null ? '' : withSpread(spread, format),
+        ...(compared ? [variant === BASELINE || change === null ? '' : signedPercent(change.median)] : []),
+      ];
+    });
+  return [
+    table([
+      ['router', ...COLUMNS.flatMap(({ name, compared }) => (compared ? [name, 'vs switch'] : [name]))],
+      ...comparison.variantsIn(cell).map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
+    ]),
+    `An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
+  ].join('\n\n');
+}
+
+function linkSection({ link, share, trials }: Calibration): string {
+  if (share === null) return `The link was given: ${linkLabel(link)}.`;
+  return [
+    `The link is set by short runs of the switch baseline so that all-to-all takes the middle of the papers' 18.1 % to 28.7 % of its step; chosen: **${linkLabel(link)}**, where a short run reached ${percent(share)}.`,
+    table([
+      ['link', 'all-to-all of the step'],
+      ...trials.map((trial) => [linkLabel(trial.link), percent(trial.share)]),
+    ]),
+  ].join('\n\n');
+}
+
+function linkLabel(link: InterNodeLink): string {
+  return link === null ? 'no limit' : `${link.gbps} Gb/s, ${link.latencyMs} ms`;
+}
+
+function costSection(rows: readonly CostRow[]): string {
+  return [
+    'Microseconds for the scores of 1,000 tokens on one thread, in brackets the 10th and the 90th percentile of single calls. The dense gate takes O(d n) a token, grouped means (GrAP) and cosine affinities O(d).',
+    table(costCells(rows)),
+  ].join('\n\n');
+}
+
+/** The median, and what the seeds span where they differ. */
+function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
+  const [low, high] = [format(least), format(most)];
+  return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(2);
+}
+
+function signedPercent(change: number): string {
+  return `${change >= 0 ? '+' : ''}${percent(change)}`;
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
+  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
+  return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
+}

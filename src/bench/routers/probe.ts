@@ -1,0 +1,154 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { committedFolders, openCheckpoint } from '../../checkpoint/index.js';
+import { createLoader, type Dataset } from '../../data/index.js';
+import { cosineAffinity } from '../../routing/grap.js';
+import type { RoutingDecision } from '../../routing/index.js';
+import { type Inference, openInference } from '../../worker/inference.js';
+import { calinskiHarabasz, Histogram, mean } from './statistics.js';
+
+// Shapes: T tokens, d hidden size, E experts.
+
+/** Sequences of each domain that are looked at. */
+const NUM_SEQUENCES = 8;
+const NUM_BINS = 40;
+
+export const COSINE_KINDS = ['same expert', 'different experts', 'token and gate'] as const;
+export type CosineKind = (typeof COSINE_KINDS)[number];
+
+export interface CosineBin {
+  readonly middle: number;
+  readonly share: number;
+}
+
+/** How the tokens of one run lie in space, seen from its checkpoints on validation text. */
+export interface ProbeResult {
+  /** Calinski-Harabasz index of tokens by expert over the checkpoints, mean over the sparse layers. */
+  readonly calinskiHarabasz: readonly { readonly step: number; readonly index: number }[];
+  /** Of the last checkpoint, all sparse layers together; a router without gate vectors has no third kind. */
+  readonly cosines: Readonly<Partial<Record<CosineKind, readonly CosineBin[]>>>;
+}
+
+/** One sparse layer's tokens, where they went and how near they are to the gates. */
+interface LayerView {
+  readonly xTD: Float32Array;
+  readonly expertT: Int32Array;
+  /** Cosine of each token and the gate of its expert, length T; null without gate vectors. */
+  readonly gateCosineT: Float32Array | null;
+}
+
+/**
+ * Runs each checkpoint of a run on validation text in this process, with all experts.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if a checkpoint is damaged
+ */
+export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
+  const folders = committedFolders(checkpointsDir).reverse();
+  let views: LayerView[] = [];
+  const indices = folders.map((folder) => {
+    const checkpoint = openCheckpoint(folder);
+    const inference = openInference(checkpoint);
+    views = viewLayers(inference, dataset);
+    inference.model.dispose();
+    return {
+      step: checkpoint.manifest.step,
+      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
+    };
+  });
+  return { calinskiHarabasz: indices, cosines: cosinesOf(views) };
+}
+
+/** The tokens as each router sees them: after the layer norm, before they are dispatched. */
+function viewLayers(inference: Inference, dataset: Dataset): LayerView[] {
+  const { config, model } = inference;
+  const [batch] = createLoader({
+    dataset,
+    weights: config.data.weights,
+    seed: config.seed,
+    globalBatch: NUM_SEQUENCES * dataset.domains.length,
+    seqLen: config.model.seqLen,
+    rank: 0,
+    worldSize: 1,
+  }).validationBatches(NUM_SEQUENCES);
+  const views: LayerView[] = [];
+  tf.tidy(() => {
+    model.loss(batch, {
+      training: false,
+      inspect: (layer, xTD, decision) => {
+        const expertT = firstChoices(decision);
+        views.push({
+          xTD: xTD.dataSync<'float32'>().slice(),
+          expertT,
+          gateCosineT: gateCosines(inference, layer, xTD, expertT),
+        });
+      },
+    });
+  });
+  return views;
+}
+
+/** The first expert that takes each token, length T; -1 where none does. */
+function firstChoices({ expertsTK, numChoices }: RoutingDecision): Int32Array {
+  return Int32Array.from({ length: expertsTK.length / numChoices }, (_, t) => {
+    const choices = expertsTK.subarray(t * numChoices, (t + 1) * numChoices);
+    return choices.find((expert) => expert >= 0) ?? -1;
+  });
+}
+
+function gateCosines(
+  { config, model }: Inference,
+  layer: number,
+  xTD: tf.Tensor2D,
+  expertT: Int32Array,
+): Float32Array | null {
+  const { router, numExperts } = config.moe;
+  if (router === 'hash') return null;
+  const prefix = `layers.${layer}.router`;
+  const cosinesTE =
+    router === 'switch'
+      ? cosineOfRows(xTD, tf.transpose(model.parameters.get(`${prefix}.weight`) as tf.Tensor2D))
+      : cosineAffinity(xTD, numExperts, blocksOf(model, `${prefix}.blocks`));
+  const cosines = cosinesTE.dataSync<'float32'>();
+  return Float32Array.from(expertT, (expert, t) =>
+    expert < 0 ? Number.NaN : cosines[t * numExperts + expert],
+  );
+}
+
+/** Factors of the learned groups; null where the groups are fixed. */
+function blocksOf({ parameters, parameterSpecs }: Inference['model'], name: string): tf.Tensor1D | null {
+  const isLearned = parameterSpecs.some((spec) => spec.name === name);
+  return isLearned ? (parameters.get(name) as tf.Tensor1D) : null;
+}
+
+/** [A, d] and [B, d] -> [A, B] */
+function cosineOfRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
+  return tf.matMul(unitRows(a), unitRows(b), false, true);
+}
+
+function unitRows(rows: tf.Tensor2D): tf.Tensor2D {
+  return tf.div(rows, tf.maximum(tf.norm(rows, 2, 1, true), 1e-12));
+}
+
+/** All pairs of tokens of a layer, and each token with its gate. */
+function cosinesOf(views: readonly LayerView[]): ProbeResult['cosines'] {
+  const same = new Histogram(-1, 1, NUM_BINS);
+  const different = new Histogram(-1, 1, NUM_BINS);
+  const gate = new Histogram(-1, 1, NUM_BINS);
+  for (const { xTD, expertT, gateCosineT } of views) {
+    const numTokens = expertT.length;
+    const gramTT = tf.tidy(() => {
+      const tokensTD = tf.tensor2d(xTD, [numTokens, xTD.length / numTokens]);
+      return cosineOfRows(tokensTD, tokensTD).dataSync<'float32'>().slice();
+    });
+    for (let a = 0; a < numTokens; a++) {
+      if (expertT[a] < 0) continue;
+      if (gateCosineT !== null) gate.add(gateCosineT[a]);
+      for (let b = 0; b < a; b++)
+        if (expertT[b] >= 0) (expertT[a] === expertT[b] ? same : different).add(gramTT[a * numTokens + b]);
+    }
+  }
+  return {
+    'same expert': same.shares,
+    'different experts': different.shares,
+    ...(views.some(({ gateCosineT }) => gateCosineT !== null) && { 'token and gate': gate.shares }),
+  };
+}

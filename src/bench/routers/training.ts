@@ -1,0 +1,64 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findRun, type RunFolder } from '../../coordinator/run-folder.js';
+import { EXIT, TrainerError } from '../../errors.js';
+
+const CLI = fileURLToPath(new URL('../../cli.js', import.meta.url));
+
+export interface TrainingOptions {
+  /** Recipe or file. */
+  readonly config: string;
+  readonly sets: readonly string[];
+  /** Emptied first; holds the run and what it printed. */
+  readonly folder: string;
+  readonly dataDir: string;
+}
+
+/**
+ * Trains with `locmoe train` in processes of its own and waits for the end. SIGINT and SIGTERM are passed on.
+ *
+ * @returns the run's folder; null if a signal stopped it before its last step
+ * @throws TrainerError `INTERNAL` if the training failed, with the last line that it printed
+ */
+export async function runTraining({
+  config,
+  sets,
+  folder,
+  dataDir,
+}: TrainingOptions): Promise<RunFolder | null> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const output = path.join(folder, 'output.txt');
+  const args = [
+    ...['train', '--config', config, '--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
+    ...sets.flatMap((set) => ['--set', set]),
+  ];
+  const code = await exitCode(args, output);
+  if (code === EXIT.interrupted) return null;
+  if (code !== EXIT.done)
+    throw new TrainerError(
+      'INTERNAL',
+      `locmoe ${args.join(' ')} ended with code ${code}: ${lastLine(output)}`,
+    );
+  return findRun(folder).folder;
+}
+
+/** In a process group of its own, so that Ctrl-C reaches it once: a second signal would cut off its last step. */
+async function exitCode(args: readonly string[], output: string): Promise<number | null> {
+  const fd = openSync(output, 'w');
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', fd, fd], detached: true });
+  closeSync(fd);
+  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  process.on('SIGINT', forward).on('SIGTERM', forward);
+  try {
+    return await new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve));
+  } finally {
+    process.off('SIGINT', forward).off('SIGTERM', forward);
+  }
+}
+
+function lastLine(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+}

@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import { collect, numberFrom, wholeNumber } from './options.js';
+
+interface RoutersOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly seeds?: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly link?: number;
+  readonly quick: boolean;
+  readonly cost: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
+/** What `--quick` stands for where nothing else is said. */
+const QUICK = { seeds: 1, steps: 60, only: ['2x2', 'domain'] } as const;
+
+/** `locmoe bench`: measurements that take a while. */
+export function addBenchCommand(program: Command): void {
+  const bench = program.command('bench').description('measurements that train for real and write a report');
+  bench
+    .command('routers')
+    .description(
+      'compare the routers: step time, perplexity, locality and load, from the same starting weights on the same data; a second call goes on where the first was stopped',
+    )
+    .option('--config <file|recipe>', 'what to train', 'routers')
+    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
+    .option('--seeds <n>', 'runs of each router (3)', wholeNumber(1))
+    .option('--steps <n>', 'training steps of a run (those of the recipe)', wholeNumber(2))
+    .option(
+      '--only <words>',
+      'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
+      (words: string) => words.split(','),
+      [],
+    )
+    .option(
+      '--link <gbps>',
+      "speed of the link between nodes; by default searched so that all-to-all takes the papers' share of a step",
+      numberFrom(0.001),
+    )
+    .option(
+      '--quick',
+      'one seed, 60 steps, 2x2 with placement domain; the report goes to <work-dir>/quick',
+      false,
+    )
+    .option('--cost', 'only measure the cost of the gates alone, anew', false)
+    .option('--work-dir <dir>', 'keeps finished runs', 'runs/routers')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async (options: RoutersOptions) => {
+      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      // Loaded when needed: TensorFlow and the chart library take a second.
+      const { benchRouters } = await import('../../bench/routers/index.js');
+      process.exitCode = await benchRouters({ ...options, ...defaultsOf(options), command: typedCommand() });
+    });
+}
+
+function defaultsOf({ quick, seeds, steps, only, out, workDir }: RoutersOptions): {
+  readonly seeds: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly out: string;
+} {
+  const given = steps ?? (quick ? QUICK.steps : undefined);
+  return {
+    seeds: seeds ?? (quick ? QUICK.seeds : 3),
+    ...(given !== undefined && { steps: given }),
+    only: quick ? [...QUICK.only, ...only] : only,
+    out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
+  };
+}
+
+function typedCommand(): string {
+  return ['locmoe', ...process.argv.slice(2)].join(' ');
+}
