@@ -2,7 +2,7 @@ import type { RunConfig } from '../../config/schema.js';
 
 export type InterNodeLink = RunConfig['cluster']['interNodeLink'];
 
-/** Shares of PanGu-Sigma's step that All-To-All took on 128 and on 256 NPUs (LocMoE, arXiv 2401.13920, section 4.3). */
+/** Shares of PanGu-Sigma's step that All-To-All took on 128 and on 256 NPUs (LocMoE, arXiv 2401.13920). */
 export const PAPER_SHARE = { least: 0.181, most: 0.2874 } as const;
 const TARGET_SHARE = (PAPER_SHARE.least + PAPER_SHARE.most) / 2;
 /** A share this close to the middle is not worth another run. */
