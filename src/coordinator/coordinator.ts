@@ -1,12 +1,11 @@
 import type { RunConfig } from '../config/schema.js';
-import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
+import { asTrainerError, TrainerError } from '../errors.js';
 import type { LogStore } from '../observability/log-store.js';
 import type { Logger } from '../observability/logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import type {
   AgentEvent,
   CheckpointReport,
-  CoordinatorCommand,
   JoinReply,
   JoinRequest,
   StatusReply,
@@ -14,6 +13,7 @@ import type {
   WorkerFailure,
   WorkerProgress,
 } from '../rpc/messages.js';
+import { type Member, Membership, type SessionLink } from './membership.js';
 import { rootCause } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
 import { type GlobalStep, StepAggregator } from './step-aggregator.js';
@@ -45,20 +45,6 @@ export interface CoordinatorOptions {
   readonly listener: RunListener;
 }
 
-/** A node's open session, seen from the run: somewhere to send commands. */
-export interface SessionLink {
-  send(command: CoordinatorCommand): void;
-}
-
-interface Member {
-  readonly node: number;
-  readonly request: JoinRequest;
-  session: SessionLink | null;
-  /** `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. The others: gone. */
-  status: 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
-  heardOfMs: number;
-}
-
 /** What capacities are compared with in a run that has no capacity factor: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
@@ -79,7 +65,7 @@ const SUSPENDED_MS = 2_000;
  * terminals (the listener).
  */
 export class Coordinator {
-  readonly #members: Member[] = [];
+  readonly #members: Membership;
   readonly #failures: WorkerFailure[] = [];
   readonly #progress = new Map<number, WorkerProgress>();
   readonly #steps: StepAggregator;
@@ -103,6 +89,7 @@ export class Coordinator {
 
   constructor(readonly options: CoordinatorOptions) {
     const { cluster, train, model, moe } = options.identity.config;
+    this.#members = new Membership(options.identity.runId, cluster.nodes);
     this.#steps = new StepAggregator(
       cluster.nodes * cluster.workersPerNode,
       classicCapacity(
@@ -124,28 +111,12 @@ export class Coordinator {
     return this.#lastStep;
   }
 
-  /** Gives a node its place; the same process asking again gets the same one. */
+  /** @throws TrainerError `BAD_INPUT` if all places are taken or the run has started */
   join(request: JoinRequest): JoinReply {
-    const { identity } = this.options;
-    const { nodes } = identity.config.cluster;
-    const known = this.#members.find(
-      (member) => member.request.dataAddress === request.dataAddress && member.request.pid === request.pid,
-    );
-    if (known === undefined && this.#members.length >= nodes)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `run ${identity.runId} already has its ${nodes} nodes; ${request.host} (pid ${request.pid}) is one too many (cluster.nodes)`,
-      );
-    if (this.#state.kind !== 'waiting')
-      throw new TrainerError(
-        'BAD_INPUT',
-        `run ${identity.runId} is ${this.#state.kind}: nodes join before it starts`,
-      );
-    const node = known?.node ?? this.#members.length;
-    if (known === undefined) {
-      this.#members.push({ node, request, session: null, status: 'joined', heardOfMs: performance.now() });
-      this.options.logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
-    }
+    const { identity, logger } = this.options;
+    const { node } = this.#members.join(request);
+    this.#assertWaiting();
+    logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
     return {
       runId: identity.runId,
       generation: identity.generation,
@@ -159,34 +130,32 @@ export class Coordinator {
 
   /** Takes a member's session; when the last node has one, all are told to start. */
   connect(node: number, session: SessionLink): void {
-    const member = this.#member(node);
-    if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
-    if (this.#state.kind !== 'waiting')
-      throw new TrainerError('BAD_INPUT', `run ${this.options.identity.runId} is ${this.#state.kind}`);
-    member.session = session;
-    member.status = 'connected';
-    member.heardOfMs = performance.now();
-    if (
-      this.#members.filter((each) => each.status === 'connected').length <
-      this.options.identity.config.cluster.nodes
-    )
-      return;
+    this.#members.connect(node, session);
+    this.#assertWaiting();
+    if (!this.#members.allAre('connected')) return;
     this.#apply({ type: 'nodes-complete' });
-    const peers = this.#members.map((each) => ({ node: each.node, address: each.request.dataAddress }));
-    this.#broadcast({ start: { peers } });
+    this.#members.broadcast({ start: { peers: this.#members.peers } });
+  }
+
+  #assertWaiting(): void {
+    if (this.#state.kind !== 'waiting')
+      throw new TrainerError(
+        'BAD_INPUT',
+        `run ${this.options.identity.runId} is ${this.#state.kind}: nodes join before it starts`,
+      );
   }
 
   /** A session ended; of a node that did not say that it leaves, that is a loss. */
   disconnect(node: number, reason: string): void {
-    const member = this.#member(node);
+    const member = this.#members.get(node);
     member.session = null;
     if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, reason);
   }
 
   /** The process of a node agent on this machine ended, which says more than its broken session. */
   agentEnded(pid: number, how: string): void {
-    const member = this.#members.find((each) => each.request.pid === pid);
-    if (member !== undefined && member.status === 'lost') this.#lost = { member, reason: how };
+    const member = this.#members.all.find((each) => each.request.pid === pid);
+    if (member?.status === 'lost') this.#lost = { member, reason: how };
     else if (member !== undefined && member.status !== 'finished' && member.status !== 'left')
       this.#lose(member, how);
     else if (this.#state.kind === 'waiting')
@@ -203,7 +172,7 @@ export class Coordinator {
   }
 
   #receive(node: number, event: AgentEvent): void {
-    const member = this.#member(node);
+    const member = this.#members.get(node);
     member.heardOfMs = performance.now();
     if ('logs' in event) {
       for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
@@ -224,9 +193,9 @@ export class Coordinator {
       this.requestStop(event.stop.reason);
     } else if ('ready' in event) {
       member.status = 'ready';
-      if (this.#members.every((each) => each.status === 'ready')) {
+      if (this.#members.allAre('ready')) {
         this.#apply({ type: 'workers-ready' });
-        this.#broadcast({ begin: {} });
+        this.#members.broadcast({ begin: {} });
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
@@ -234,7 +203,7 @@ export class Coordinator {
     } else if ('finished' in event) {
       member.status = 'finished';
       this.#stoppedEarly ||= event.finished.stoppedEarly;
-      if (this.#members.every((each) => each.status === 'finished'))
+      if (this.#members.allAre('finished'))
         this.#apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
     }
   }
@@ -245,7 +214,7 @@ export class Coordinator {
     if (this.#state.kind !== 'running') return;
     this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
     this.#apply({ type: 'stop', reason });
-    this.#broadcast({ stop: { reason } });
+    this.#members.broadcast({ stop: { reason } });
   }
 
   /** Ends the run at once. */
@@ -275,16 +244,6 @@ export class Coordinator {
     if (this.#verdict !== null) clearTimeout(this.#verdict);
   }
 
-  #member(node: number): Member {
-    const member = this.#members[node];
-    if (member === undefined) throw new TrainerError('BAD_INPUT', `node ${node} has not joined this run`);
-    return member;
-  }
-
-  #broadcast(command: CoordinatorCommand): void {
-    for (const member of this.#members) member.session?.send(command);
-  }
-
   #takeStep(step: GlobalStep): void {
     this.#lastStep = step;
     this.#throughput.add(step.step, step.tokens);
@@ -308,12 +267,12 @@ export class Coordinator {
   /** On the first sign of trouble tells everyone to stop; judges once all ranks were heard or the window is over. */
   #collectEvidence(reason: string): void {
     if (this.#verdict === null) {
-      this.#broadcast({ abort: { reason } });
+      this.#members.broadcast({ abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
     }
     const { workersPerNode } = this.options.identity.config.cluster;
     const accounted = new Set(this.#failures.map(({ rank }) => rank));
-    for (const { node, status } of this.#members)
+    for (const { node, status } of this.#members.all)
       if (status === 'lost')
         for (let local = 0; local < workersPerNode; local++) accounted.add(node * workersPerNode + local);
     if (accounted.size === this.#steps.worldSize) this.#judge();
@@ -334,16 +293,8 @@ export class Coordinator {
 
   /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
   #lostNode(): TrainerError | null {
-    const now = performance.now();
-    const silent = this.#members.find(
-      (member) => member.session !== null && member.status !== 'left' && now - member.heardOfMs > SILENT_MS,
-    );
-    const lost =
-      this.#lost ??
-      (silent && {
-        member: silent,
-        reason: `no heartbeat for ${((now - silent.heardOfMs) / 1000).toFixed(1)} s`,
-      });
+    const [silent] = this.#members.silentFor(SILENT_MS);
+    const lost = this.#lost ?? (silent && { member: silent, reason: 'it does not answer' });
     if (!lost) return null;
     const { host, pid } = lost.member.request;
     return new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${lost.reason}`, {
@@ -358,7 +309,7 @@ export class Coordinator {
     this.#watchedMs = now;
     if (lateMs < SUSPENDED_MS) return;
     this.#phaseStartedMs += lateMs;
-    for (const member of this.#members) member.heardOfMs += lateMs;
+    this.#members.forgive(lateMs);
   }
 
   #checkDeadlines(): void {
@@ -366,10 +317,9 @@ export class Coordinator {
     this.#forgiveSuspension(now);
     const inPhaseMs = now - this.#phaseStartedMs;
     if (this.#state.kind === 'waiting' && inPhaseMs > JOIN_TIMEOUT_MS) {
-      const { nodes } = this.options.identity.config.cluster;
+      const here = this.#members.all.filter(({ session }) => session !== null).length;
       this.#abortStart(
-        'UNAVAILABLE',
-        `${this.#members.filter(({ session }) => session !== null).length} of ${nodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
+        `${here} of ${this.#members.numNodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
       );
     }
     if (this.#state.kind === 'starting' && inPhaseMs > SLOW_START_MS && !this.#slowStartTold) {
@@ -379,24 +329,16 @@ export class Coordinator {
       );
     }
     if (this.#state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS) {
-      this.#abortStart(
-        'NODE_LOST',
-        `workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`,
-      );
+      this.#abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
     }
-    for (const member of this.#members)
-      if (
-        member.session !== null &&
-        member.status !== 'finished' &&
-        now - member.heardOfMs > HEARTBEAT_TIMEOUT_MS
-      )
-        this.#lose(member, `no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`);
+    for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
+      this.#lose(member, `no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`);
   }
 
   /** Workers of the nodes that are not ready, and those among them that are stopped. */
   #describeLate(): string {
     const { workersPerNode } = this.options.identity.config.cluster;
-    return this.#members
+    return this.#members.all
       .filter((member) => member.status === 'connected')
       .map(({ node }) => {
         const stopped = [...this.#progress.values()]
@@ -409,10 +351,8 @@ export class Coordinator {
       .join('; ');
   }
 
-  #abortStart(code: ErrorCode, message: string): void {
-    const error = new TrainerError(code, message);
-    this.#broadcast({ abort: { reason: message } });
-    this.#apply({ type: 'failure', error });
+  #abortStart(message: string): void {
+    this.abort(new TrainerError('NODE_LOST', message));
   }
 
   #apply(event: RunEvent): void {
@@ -422,10 +362,10 @@ export class Coordinator {
     this.#phaseStartedMs = performance.now();
     this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
     if (this.#state.kind === 'failed') {
-      this.#broadcast({ abort: { reason: this.#state.error.line } });
+      this.#members.broadcast({ abort: { reason: this.#state.error.line } });
       this.#settle(this.#state);
     } else if (this.#state.kind === 'finished') {
-      this.#broadcast({ farewell: {} });
+      this.#members.broadcast({ farewell: {} });
       this.#settle(this.#state);
     }
     // Last: a listener that fails must not keep a run from ending.

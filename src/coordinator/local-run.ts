@@ -157,7 +157,8 @@ async function conclude(
     console.error(`  logs: locmoe logs --run ${run} --level warn`);
     if (resumable !== undefined)
       console.error(`  resume: locmoe train --resume ${run}  (from ${path.basename(resumable)})`);
-    return exitCodeOf(state.error);
+    // Once it trained, a run has failed, whatever it lacked; before, something it was given was wrong.
+    return recorder.lastStep > 0 ? EXIT.failedRun : exitCodeOf(state.error);
   }
   const stoppedEarly = state.kind === 'finished' && state.stoppedEarly;
   await summarize(recorder, dataset, { samples: options.samples && !stoppedEarly });

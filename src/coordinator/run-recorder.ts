@@ -12,6 +12,8 @@ import type { GlobalStep } from './step-aggregator.js';
 export class RunRecorder implements RunListener {
   lastValidation: ValidationReport | null = null;
   lastCheckpoint: CheckpointReport | null = null;
+  /** 0 before the first. */
+  lastStep = 0;
   readonly routing = new RoutingTotals();
   #coordinator: Coordinator | null = null;
   #record: RunRecord | null = null;
@@ -51,6 +53,7 @@ export class RunRecorder implements RunListener {
   }
 
   step(step: GlobalStep): void {
+    this.lastStep = step.step;
     this.folder.appendMetrics({ type: 'step', ...step });
     this.routing.add(step.layers);
     if (this.#coordinator !== null) this.view.step(step, this.#coordinator.status());

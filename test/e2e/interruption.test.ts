@@ -52,7 +52,7 @@ describe('a run that cannot be recorded any more', () => {
     const directory = newestRun(folder);
     rmSync(directory, { recursive: true });
     const { code, stderr } = await run.finished;
-    expect(code, stderr).toBe(2);
+    expect(code, stderr).toBe(3);
     expect(stderr).toMatch(new RegExp(`^locmoe: run failed: .*ENOENT.*${directory}/metrics\\.ndjson`, 'm'));
     expect(stderr).not.toMatch(/\n\s+at /);
     await run.expectNothingLeft();
