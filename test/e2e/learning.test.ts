@@ -33,7 +33,14 @@ describe('the tiny recipe, cut short', () => {
     expect(validation.step).toBe(160);
     const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
     const loss = validation.domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
-    expect(loss).toBeLessThan(dataset.validationEntropy - NATS_BELOW_UNIGRAM);
+    // Of a model that knows the domain of each text; that of the mixture of all texts is higher still.
+    const unigram =
+      validation.domains.reduce(
+        (sum, { tokens: own }, i) => sum + own * dataset.domains[i].validationEntropy,
+        0,
+      ) / tokens;
+    expect(unigram).toBeLessThan(dataset.validationEntropy);
+    expect(loss).toBeLessThan(unigram - NATS_BELOW_UNIGRAM);
     for (const [i, { domain, loss: own }] of validation.domains.entries())
       expect(own, domain).toBeLessThan(dataset.domains[i].validationEntropy);
   }, 300_000);
