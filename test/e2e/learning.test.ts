@@ -13,8 +13,10 @@ const SHORT = [
   'train.validateEvery=160',
   'train.checkpointEvery=160',
 ];
-/** A unigram model is at 0: what is below needs context. */
-const NATS_BELOW_UNIGRAM = 0.7;
+/** Below the unigram entropy of all validation text; a model that only learns how often each token occurs is at 0. */
+const NATS_BELOW_MIXTURE = 0.7;
+/** Below the mean unigram entropy of each domain's own text; telling the domains apart is not enough for that. */
+const NATS_BELOW_DOMAINS = 0.3;
 
 describe('the tiny recipe, cut short', () => {
   it('learns from context: validation loss falls well below the unigram entropy', async () => {
@@ -33,14 +35,14 @@ describe('the tiny recipe, cut short', () => {
     expect(validation.step).toBe(160);
     const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
     const loss = validation.domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
-    // Of a model that knows the domain of each text; that of the mixture of all texts is higher still.
+    // Of a model that is told the domain of each text, as ours is.
     const unigram =
       validation.domains.reduce(
         (sum, { tokens: own }, i) => sum + own * dataset.domains[i].validationEntropy,
         0,
       ) / tokens;
-    expect(unigram).toBeLessThan(dataset.validationEntropy);
-    expect(loss).toBeLessThan(unigram - NATS_BELOW_UNIGRAM);
+    expect(loss).toBeLessThan(dataset.validationEntropy - NATS_BELOW_MIXTURE);
+    expect(loss).toBeLessThan(unigram - NATS_BELOW_DOMAINS);
     for (const [i, { domain, loss: own }] of validation.domains.entries())
       expect(own, domain).toBeLessThan(dataset.domains[i].validationEntropy);
   }, 300_000);
