@@ -6,6 +6,7 @@ import { addGenerateCommand } from './coordinator/commands/generate.js';
 import { addLogsCommand } from './coordinator/commands/logs.js';
 import { addNodeCommand } from './coordinator/commands/node.js';
 import { addStatusCommand } from './coordinator/commands/status.js';
+import { addStopCommand } from './coordinator/commands/stop.js';
 import { addTrainCommand } from './coordinator/commands/train.js';
 import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
 
@@ -43,6 +44,7 @@ addTrainCommand(program);
 addNodeCommand(program);
 addStatusCommand(program);
 addLogsCommand(program);
+addStopCommand(program);
 addGenerateCommand(program);
 addEvalCommand(program);
 addBenchCommand(program);

@@ -14,6 +14,7 @@ describe('--help', () => {
     ['train', ['--config', '--set', '--nodes', '--workers-per-node', '--resume']],
     ['node', ['--coordinator']],
     ['status', ['--run', '--coordinator', '--json']],
+    ['stop', ['--run', '--coordinator']],
     ['logs', ['--rank', '--level', '--since', '--follow']],
     ['generate', ['--checkpoint', '--prompt', '--domain']],
     ['eval', ['--checkpoint', '--sequences']],
@@ -54,7 +55,7 @@ describe('a live run', () => {
 
     const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);
     await follower.until(/"step":\d+.*"msg":"step"/);
-    run.child.kill('SIGTERM');
+    expect((await locmoe('stop', ...runs)).code).toBe(0);
     expect((await run.finished).code).toBe(130);
     const { stdout } = await follower.finished;
     const records = stdout
@@ -65,6 +66,10 @@ describe('a live run', () => {
 
     const over = await locmoe('status', '--json', ...runs);
     expect(JSON.parse(over.stdout).state).toBe('finished');
+    expect(await locmoe('stop', ...runs)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('is not going on'),
+    });
     const human = await locmoe('logs', '--level', 'info', '--rank', '0', ...runs);
     expect(human.stdout).toMatch(/INFO.*node 0 rank 0.*training from step 1 to 100000/);
     expect(human.stdout).not.toMatch(/rank 1/);
