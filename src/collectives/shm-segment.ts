@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, readdirSync, statfsSync, unlinkSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
+import { isRunning } from '../observability/process-info.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';
@@ -197,21 +198,12 @@ function tooSmall(needed: number, available: string): TrainerError {
   );
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Removes the segments of agents that no longer live (each name ends in its agent's pid); returns their paths. */
 export function removeStaleSegments(): string[] {
   const removed: string[] = [];
   for (const name of readdirSync(SHM_DIR)) {
     const pid = /^locmoe-.*-n\d+-(\d+)$/.exec(name)?.[1];
-    if (pid === undefined || isAlive(Number(pid))) continue;
+    if (pid === undefined || isRunning(Number(pid))) continue;
     try {
       unlinkSync(`${SHM_DIR}/${name}`);
       removed.push(`${SHM_DIR}/${name}`);

@@ -22,6 +22,11 @@ export function processInfo(pid: number): { state: string; residentBytes: number
   }
 }
 
+/** Whether a process still runs; one that has ended and waits to be reaped does not. */
+export function isRunning(pid: number): boolean {
+  return !['X', 'Z'].includes(processInfo(pid).state);
+}
+
 /** Fields of /proc/PID/stat from the third on; the second, the command's name, may hold spaces and parentheses. */
 function fieldsOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

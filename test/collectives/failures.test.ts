@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { isRunning } from '../../src/observability/process-info.js';
 import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '../spawn-ranks.js';
 import type { Misbehaviour } from './failures.program.js';
 
@@ -20,18 +21,6 @@ async function attached(cluster: Cluster): Promise<void> {
     if (progress.every(({ operation }) => (operation?.sequence ?? 0) > 20)) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-async function gone(pid: number): Promise<boolean> {
-  for (let i = 0; i < 100; i++) {
-    try {
-      process.kill(pid, 0);
-    } catch {
-      return true;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return false;
 }
 
 describe('a collective that cannot complete', () => {
@@ -123,7 +112,7 @@ describe('a run that is stopped', () => {
       whileRunning: async (cluster) => {
         await attached(cluster);
         process.kill(cluster.agentPids[1], 'SIGKILL');
-        expect(await gone(cluster.workerPids[1])).toBe(true);
+        await expect.poll(() => isRunning(cluster.workerPids[1]), { timeout: 5000 }).toBe(false);
       },
     });
     expect(agentErrors[0]).toMatchObject({ code: 'NODE_LOST' });

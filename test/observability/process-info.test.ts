@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { processIdentity, processInfo } from '../../src/observability/process-info.js';
+import { isRunning, processIdentity, processInfo } from '../../src/observability/process-info.js';
 
 describe('processInfo', () => {
   it('sees a process stop and end', async () => {
@@ -14,6 +15,18 @@ describe('processInfo', () => {
       child.kill('SIGKILL');
     }
     await expect.poll(() => processInfo(child.pid!)).toEqual({ state: 'X', residentBytes: 0 });
+  });
+
+  it('does not take one that has ended and waits to be reaped for running', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 0.1 & echo $!; exec sleep 60']);
+    try {
+      const child = Number(await once(parent.stdout, 'data'));
+      await expect.poll(() => processInfo(child).state).toBe('Z');
+      expect(isRunning(child)).toBe(false);
+      expect(isRunning(parent.pid!)).toBe(true);
+    } finally {
+      parent.kill('SIGKILL');
+    }
   });
 
   it('tells a process from any other, and knows none that is gone', () => {
