@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { matrix, matrixSpec, residualStd } from './matrix.js';
+import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 export function attentionSpecs(prefix: string, dModel: number, numLayers: number): ParameterSpec[] {
   return [
-    matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel]),
-    matrixSpec(`${prefix}.out`, [dModel, dModel], residualStd(numLayers)),
+    matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel)),
+    matrixSpec(`${prefix}.out`, [dModel, dModel], residualStd(dModel, numLayers)),
   ];
 }
 

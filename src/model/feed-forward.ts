@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { INIT_STD, matrix, matrixSpec, residualStd } from './matrix.js';
+import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { feedForward as feedForwardOp } from './ops/feed-forward.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
@@ -15,8 +15,8 @@ export function feedForwardSpecs(
   placement: ParameterSpec['placement'] = 'shared',
 ): ParameterSpec[] {
   return [
-    matrixSpec(`${prefix}.w_in`, [dModel, dFeedForward], INIT_STD, placement),
-    matrixSpec(`${prefix}.w_out`, [dFeedForward, dModel], residualStd(numLayers), placement),
+    matrixSpec(`${prefix}.w_in`, [dModel, dFeedForward], initStd(dModel), placement),
+    matrixSpec(`${prefix}.w_out`, [dFeedForward, dModel], residualStd(dModel, numLayers), placement),
   ];
 }
 

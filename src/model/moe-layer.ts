@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Transport } from '../collectives/transport.js';
 import { TrainerError } from '../errors.js';
-import type { Router, RoutingDecision, WorldRouting } from '../routing/router.js';
+import type { Router, RoutingDecision } from '../routing/router.js';
 import { expertsOfRank } from './expert-placement.js';
 import { expertSpecs, experts } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
@@ -11,12 +11,6 @@ import { combine, dispatch, type Locality, localityOf, planDispatch } from './to
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
-/** Gathers equally long bytes of every rank, by rank. */
-export type AllGather = (
-  transport: Transport,
-  options: { readonly mine: Uint8Array; readonly purpose: string; readonly layer?: number },
-) => Uint8Array[];
-
 export interface MoeLayerOptions {
   /** Index among all layers of the model. */
   readonly layer: number;
@@ -25,7 +19,6 @@ export interface MoeLayerOptions {
   readonly router: Router;
   readonly transport: Transport;
   readonly exchange: Exchange;
-  readonly allGather: AllGather;
 }
 
 export interface MoeInput {
@@ -62,7 +55,7 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
-/** A mixture-of-experts feed-forward: route, exchange counts, dispatch, experts, combine (LocMoE eq. 1). */
+/** A mixture-of-experts feed-forward: route (the ranks learn of each other's counts in it), dispatch, experts, combine (LocMoE eq. 1). */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
   readonly #options: MoeLayerOptions;
@@ -90,8 +83,7 @@ export class MoeLayer {
     });
     assertNothingLost(decision);
     input.inspect?.(layer, input.xTD, decision);
-    const world = decision.world ?? this.#exchangeCounts(decision);
-    const plan = planDispatch(decision, transport.topology, world.keptOfRank);
+    const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
     const receivedRD = dispatch(input.xTD, plan, this.#options);
     const outputsRD = experts(
       parameters,
@@ -101,11 +93,9 @@ export class MoeLayer {
       plan.rowsOfLocalExpert,
     );
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
-    const auxiliaryLoss = decision.auxiliaryLoss?.(world) ?? null;
-    if (input.training) decision.observe?.(world);
     return {
       yTD: combine(outputsRD, decision.weightsTK, plan, this.#options),
-      auxiliaryLoss,
+      auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(plan, transport.topology),
         ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
@@ -123,28 +113,6 @@ export class MoeLayer {
 
   #routerName({ name }: { readonly name: string }): string {
     return `${this.#prefix}.router.${name}`;
-  }
-
-  /** One small all-gather gives every rank all splits, and what the auxiliary loss needs of the others. */
-  #exchangeCounts({ routedE, keptE, shared }: RoutingDecision): WorldRouting {
-    const { transport, allGather, numExperts, layer } = this.#options;
-    const mine = new Uint8Array(4 * (2 * numExperts + (shared?.length ?? 0)));
-    new Int32Array(mine.buffer, 0, numExperts).set(routedE);
-    new Int32Array(mine.buffer, 4 * numExperts, numExperts).set(keptE);
-    if (shared !== null) new Float32Array(mine.buffer, 8 * numExperts).set(shared);
-    const gathered = allGather(transport, { mine, purpose: 'counts', layer }).map(
-      (bytes) => bytes.slice().buffer,
-    );
-    const routedByAllRanksE = new Float64Array(numExperts);
-    for (const buffer of gathered)
-      new Int32Array(buffer, 0, numExperts).forEach((routed, expert) => {
-        routedByAllRanksE[expert] += routed;
-      });
-    return {
-      routedByAllRanksE,
-      keptOfRank: gathered.map((buffer) => new Int32Array(buffer, 4 * numExperts, numExperts)),
-      sharedOfRank: gathered.map((buffer) => new Float32Array(buffer, 8 * numExperts)),
-    };
   }
 }
 

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { allGather } from '../collectives/all-gather.js';
 import { allToAll } from '../collectives/all-to-all.js';
 import { hierarchicalAllToAll } from '../collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../collectives/transport.js';
@@ -9,7 +8,7 @@ import { TrainerError } from '../errors.js';
 import { createRouter, expertsOfDomain } from '../routing/index.js';
 import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
-import { INIT_STD, matrix, matrixSpec } from './matrix.js';
+import { initStd, matrix, matrixSpec } from './matrix.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { embedding } from './ops/embedding.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
@@ -169,7 +168,6 @@ function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
       router: createRouter({ ...context, layer }),
       transport,
       exchange: cluster.exchange === 'hierarchical' ? hierarchicalAllToAll : allToAll,
-      allGather,
     });
   });
 }
@@ -178,11 +176,11 @@ function modelSpecs(config: RunConfig, moeLayers: readonly MoeLayer[]): Paramete
   const { model } = config;
   const size = sizeOf(config);
   return [
-    matrixSpec('embed.tokens', [model.vocabSize, model.dModel]),
+    matrixSpec('embed.tokens', [model.vocabSize, model.dModel], initStd(model.dModel)),
     {
       name: 'embed.positions',
       shape: [model.seqLen, model.dModel],
-      init: { kind: 'normal', std: INIT_STD },
+      init: { kind: 'normal', std: initStd(model.dModel) },
       placement: 'shared',
       decay: false,
     },

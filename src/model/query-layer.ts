@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
-import { INIT_STD, matrix, matrixSpec, residualStd } from './matrix.js';
+import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 import { feedForwardHalf } from './transformer-block.js';
@@ -14,14 +14,14 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
     {
       name: `${prefix}.positions`,
       shape: [seqLen, dModel],
-      init: { kind: 'normal', std: INIT_STD },
+      init: { kind: 'normal', std: initStd(dModel) },
       placement: 'shared',
       decay: false,
     },
     ...normSpecs(`${prefix}.ln_attn`, dModel),
-    matrixSpec(`${prefix}.attn.q`, [dModel, dModel]),
-    matrixSpec(`${prefix}.attn.kv`, [dModel, 2 * dModel]),
-    matrixSpec(`${prefix}.attn.out`, [dModel, dModel], residualStd(numLayers)),
+    matrixSpec(`${prefix}.attn.q`, [dModel, dModel], initStd(dModel)),
+    matrixSpec(`${prefix}.attn.kv`, [dModel, 2 * dModel], initStd(dModel)),
+    matrixSpec(`${prefix}.attn.out`, [dModel, dModel], residualStd(dModel, numLayers)),
     ...normSpecs(`${prefix}.ln_ffn`, dModel),
     ...feedForwardSpecs(`${prefix}.ffn`, size),
   ];

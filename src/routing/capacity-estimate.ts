@@ -1,37 +1,13 @@
 import type { MoeConfig } from '../config/schema.js';
+import { candidatesByExpert } from './expert-choice.js';
+import type { WorldCandidates } from './score-exchange.js';
 import { affinityHead, workingCapacity } from './working-capacity.js';
 
-// Shapes: T tokens of this rank, E experts.
-
 /**
- * What one rank's batch says of the capacity: [delta, share]. Delta is the mean over experts with tokens of the least
- * cosine in their affinity heads; share is the largest affinity head in tokens over T.
- *
- * @param cosinesTE cosines of tokens and gates, row-major [T, E]
- * @param chosenT the expert of each token
- */
-export function estimateOfBatch(
-  cosinesTE: Float32Array,
-  chosenT: Int32Array,
-  { numExperts, affinityShare, gateScale }: Pick<MoeConfig, 'numExperts' | 'affinityShare' | 'gateScale'>,
-  dModel: number,
-): [delta: number, share: number] {
-  const heads = Array.from({ length: numExperts }, (_, expert) => {
-    const cosines: number[] = [];
-    chosenT.forEach((chosen, t) => {
-      if (chosen === expert) cosines.push(cosinesTE[t * numExperts + expert]);
-    });
-    return affinityHead(Float32Array.from(cosines), affinityShare, gateScale * Math.sqrt(dModel));
-  });
-  const busy = heads.filter(({ count }) => count > 0);
-  const delta = busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
-  return [delta, Math.max(...heads.map(({ count }) => count)) / chosenT.length];
-}
-
-/**
- * The capacity of one layer of `locmoe`, found once: the means of delta and of the largest affinity head over the
- * ranks and the first `capacityBatches` steps decide it (LocMoE, arXiv 2401.13920, Theorem 1; see workingCapacity).
- * The head is kept as a share of the tokens, so that the state does not depend on the layout.
+ * The capacity of one layer of `locmoe`, found once: the means over the first
+ * `capacityBatches` steps of delta and of the largest affinity head decide it (LocMoE, arXiv 2401.13920, Theorem 1; see
+ * workingCapacity). Both are of the tokens of all ranks, so that the layout does not matter. Delta is the mean over
+ * experts with tokens of the least cosine in their affinity heads.
  */
 export class CapacityEstimate {
   /** [steps watched, sum of delta, sum of shares]. */
@@ -43,10 +19,15 @@ export class CapacityEstimate {
     readonly dModel: number,
   ) {}
 
-  /** Choices that one expert takes from one rank's `numTokens`; the classic capacity until all steps were watched. */
+  /** Whether the batches that decide are not all seen yet. */
+  get isWatching(): boolean {
+    return this.moe.capacityFactor !== null && this.#sums[0] < this.moe.capacityBatches;
+  }
+
+  /** Choices that one expert takes of the `numTokens` of all ranks; the classic capacity while it is watching. */
   capacity(classic: number, numTokens: number): number {
     const [watched, deltas, shares] = this.#sums;
-    if (classic === Infinity || watched < this.moe.capacityBatches) return classic;
+    if (classic === Infinity || this.isWatching) return classic;
     return workingCapacity({
       classic,
       // A share in float32 times T may lie a little above the whole number that it stands for.
@@ -57,13 +38,19 @@ export class CapacityEstimate {
     });
   }
 
-  /** Takes the estimates of all ranks for one step; nothing once enough steps were watched. */
-  observe(estimates: readonly Float32Array[]): void {
-    if (this.#sums[0] >= this.moe.capacityBatches) return;
+  /** Takes the choices of all ranks in one step, with the cosine of each token and its gate. */
+  observe({ expertsN, affinitiesN }: WorldCandidates): void {
+    const { numExperts, affinityShare, gateScale } = this.moe;
+    const heads = candidatesByExpert(expertsN, numExperts).map((positions) =>
+      affinityHead(
+        Float32Array.from(positions, (n) => affinitiesN[n]),
+        affinityShare,
+        gateScale * Math.sqrt(this.dModel),
+      ),
+    );
+    const busy = heads.filter(({ count }) => count > 0);
     this.#sums[0]++;
-    for (const [delta, share] of estimates) {
-      this.#sums[1] += delta / estimates.length;
-      this.#sums[2] += share / estimates.length;
-    }
+    this.#sums[1] += busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
+    this.#sums[2] += Math.max(...heads.map(({ count }) => count)) / expertsN.length;
   }
 }

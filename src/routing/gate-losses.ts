@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs-node';
 import { nodeOf } from '../collectives/topology.js';
 import { balanceLoss } from './balance-loss.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
-import type { RouterContext, WorldRouting } from './router.js';
+import type { RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.
 
-/** What a rank tells of one batch for the losses, each of length E; it is the head of what its router shares. */
+/** What a rank tells of one batch for the losses, each of length E; it is what its router shares. */
 interface LossShare {
   readonly meanProbabilitiesE: Float32Array;
   readonly targetE: Float32Array;
@@ -16,12 +16,10 @@ interface LossShare {
 
 /** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7) of the routers that have a locality loss. */
 export interface GateLosses {
-  /** Numbers at the head of `RoutingDecision.shared` that belong to the losses: 3 E. */
-  readonly shareLength: number;
   /** What this rank has to share: its mean probabilities, its localised target and the counts of first choices. */
   share(probsTE: tf.Tensor2D, domainsT: Int32Array, firstChoiceT: Int32Array): Float32Array;
-  /** The loss of this rank; its mean over ranks is that of the world. */
-  loss(probsTE: tf.Tensor2D, world: WorldRouting): tf.Scalar;
+  /** The loss of this rank, from what all ranks shared; its mean over ranks is that of the world. */
+  loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
 
 export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): GateLosses {
@@ -32,7 +30,6 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): G
     localityFloor,
   );
   return {
-    shareLength: 3 * numExperts,
     share(probsTE, domainsT, firstChoiceT) {
       const shared = new Float32Array(3 * numExperts);
       const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
@@ -41,7 +38,7 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): G
       for (const expert of firstChoiceT) firstChoicesE[expert]++;
       return shared;
     },
-    loss(probsTE, { sharedOfRank }) {
+    loss(probsTE, sharedOfRank) {
       const shares = sharedOfRank.map((shared) => split(shared, numExperts));
       const ofNode = shares.filter((_, rank) => nodeOf(topology, rank) === topology.node);
       const balance = balanceLoss(

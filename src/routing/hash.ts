@@ -1,6 +1,7 @@
 import { CounterRandom } from '../model/counter-random.js';
-import { capacityOfWorld, classicCapacity, keepFirstCome } from './capacity.js';
-import { type Router, type RouterContext, sharesNothing } from './router.js';
+import { classicCapacity } from './capacity.js';
+import { firstCome } from './count-exchange.js';
+import type { Router, RouterContext } from './router.js';
 
 /**
  * Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table for each layer sends a token id
@@ -9,14 +10,8 @@ import { type Router, type RouterContext, sharesNothing } from './router.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function hashRouter({
-  moe,
-  layer,
-  vocabSize,
-  expertsOfDomain,
-  topology,
-  seed,
-}: RouterContext): Router {
+export function hashRouter(context: RouterContext): Router {
+  const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
   const rankInDeal = new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize);
   return {
     parameterSpecs: [],
@@ -27,13 +22,11 @@ export function hashRouter({
         return group[rankInDeal[token] % group.length];
       });
       const factor = training ? moe.capacityFactor : null;
-      const capacity = classicCapacity(factor, chosenT.length, 1, moe.numExperts);
+      const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, moe.numExperts);
       return {
-        ...keepFirstCome(chosenT, moe.numExperts, capacity),
+        ...firstCome(context, chosenT, capacity),
         numChoices: 1,
         weightsTK: null,
-        capacityE: capacityOfWorld(capacity, moe.numExperts, topology.worldSize),
-        ...sharesNothing,
         auxiliaryLoss: null,
         gateCosine: null,
       };

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { gatherRows } from '../model/ops/gather-rows.js';
 import { classicCapacity } from './capacity.js';
+import { exchangeCounts } from './count-exchange.js';
 import { candidatesByExpert, expertChoice } from './expert-choice.js';
 import { ExpertChoiceState } from './expert-choice-state.js';
 import { gateLosses } from './gate-losses.js';
 import { cosineAffinity, grapSpecs } from './grap.js';
 import { cosineOfChoices, keepToGroup } from './group-choice.js';
-import type { Router, RouterContext, RoutingDecision, WorldRouting } from './router.js';
-import { exchangeScores, type WorldCandidates } from './score-exchange.js';
+import type { Router, RouterContext, RoutingDecision } from './router.js';
+import { exchangeScores } from './score-exchange.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, N candidates of all ranks.
@@ -15,8 +16,8 @@ import { type Candidates, tokenChoice } from './token-choice.js';
 /** What became of this rank's candidates. */
 type Selection = Pick<
   RoutingDecision,
-  'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'world'
->;
+  'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'keptOfRank'
+> & { readonly sharedOfRank: readonly Float32Array[] };
 
 /**
  * LocMoE+ routing, also called Expert-Token Resonance (arXiv 2406.00023): affinities are cosines with GrAP gates
@@ -55,14 +56,12 @@ export function locmoePlusRouter(context: RouterContext): Router {
       const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
       const selection = training
         ? selectTogether(context, carried, candidates, shared)
-        : selectCausally(moe, carried, candidates);
+        : selectCausally(context, carried, candidates, shared);
       return {
         ...selection,
         numChoices: candidates.numChoices,
         weightsTK: weightsOfChoices(probsTE, candidates),
-        shared,
-        auxiliaryLoss: (world) => losses.loss(probsTE, world),
-        observe: null,
+        auxiliaryLoss: losses.loss(probsTE, selection.sharedOfRank),
         gateCosine: training ? cosineOfChoices(cosinesTE, selection.expertsTK, candidates.numChoices) : null,
       };
     },
@@ -118,7 +117,8 @@ function selectTogether(
       fits.subarray(first, first + length),
     ),
     capacityE,
-    world: worldOf(all, keptN, positionsE, topology.worldSize),
+    keptOfRank: keptOfRank(keptN, positionsE, topology.worldSize),
+    sharedOfRank: all.sharedOfRank,
   };
 }
 
@@ -128,38 +128,34 @@ function expertShare({ selection, selectionSchedule }: RouterContext['moe'], pro
   return selectionSchedule === 'linear' ? Math.min(1, progress) : 1;
 }
 
-function worldOf(
-  { sharedOfRank }: WorldCandidates,
-  keptN: Uint8Array,
-  positionsE: readonly Int32Array[],
-  worldSize: number,
-): WorldRouting {
+function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldSize: number): Int32Array[] {
   const length = keptN.length / worldSize;
-  const keptOfRank = Array.from({ length: worldSize }, () => new Int32Array(positionsE.length));
+  const counts = Array.from({ length: worldSize }, () => new Int32Array(positionsE.length));
   positionsE.forEach((positions, expert) => {
-    for (const n of positions) if (keptN[n] === 1) keptOfRank[Math.floor(n / length)][expert]++;
+    for (const n of positions) if (keptN[n] === 1) counts[Math.floor(n / length)][expert]++;
   });
-  return {
-    routedByAllRanksE: Float64Array.from(positionsE, (positions) => positions.length),
-    keptOfRank,
-    sharedOfRank,
-  };
+  return counts;
 }
 
 /** The causal rule: a token is kept if its affinity reaches the expert's running threshold. */
 function selectCausally(
-  { numExperts, selection }: RouterContext['moe'],
+  context: RouterContext,
   { thresholdE }: ExpertChoiceState,
   candidates: Candidates,
+  shared: Float32Array,
 ): Selection {
+  const { numExperts, selection } = context.moe;
   const { expertsTK, affinitiesTK } = candidates;
   const kept = Uint8Array.from(expertsTK, (expert, choice) =>
     expert >= 0 && (selection === 'tcr' || affinitiesTK[choice] >= thresholdE[expert]) ? 1 : 0,
   );
+  const counts = account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1));
+  const { countsOfRank, sharedOfRank } = exchangeCounts(context, counts.keptE, shared);
   return {
-    ...account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1)),
+    ...counts,
     capacityE: new Float64Array(numExperts).fill(Infinity),
-    world: null,
+    keptOfRank: countsOfRank,
+    sharedOfRank,
   };
 }
 

@@ -1,17 +1,19 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { capacityOfWorld, classicCapacity, keepFirstCome } from './capacity.js';
-import { CapacityEstimate, estimateOfBatch } from './capacity-estimate.js';
+import { classicCapacity } from './capacity.js';
+import { CapacityEstimate } from './capacity-estimate.js';
+import { firstCome } from './count-exchange.js';
 import { gateLosses } from './gate-losses.js';
 import { cosineAffinity, grapSpecs, groupProjection } from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-import type { Router, RouterContext, RouterInput, WorldRouting } from './router.js';
+import type { Router, RouterContext, RouterInput } from './router.js';
+import { exchangeScores } from './score-exchange.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
 /**
  * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with GrAP
  * weights w_i (eq. 4), the best expert alone, weighted by its probability; load-balance and locality loss (eq. 5, 6).
- * Capacity per rank: classic while the first `capacityBatches` steps are watched, then the bound of Theorem 1 with
+ * Capacity: classic while the first `capacityBatches` steps are watched, then the bound of Theorem 1 with
  * what they showed (see CapacityEstimate), kept from then on.
  *
  * w_i . x is scaled so that it has a variance of about gateScale^2 for a normalised token, whatever d and E. Where the
@@ -21,7 +23,7 @@ import type { Router, RouterContext, RouterInput, WorldRouting } from './router.
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
 export function locmoeRouter(context: RouterContext): Router {
-  const { moe, dModel, expertsOfDomain, topology } = context;
+  const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;
   const { numExperts } = moe;
   const losses = gateLosses(context);
   const estimate = new CapacityEstimate(moe, dModel);
@@ -42,23 +44,23 @@ export function locmoeRouter(context: RouterContext): Router {
       const argumentTE = gateArgument(input, moe);
       const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
       const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
-      const classic = classicCapacity(moe.capacityFactor, chosenT.length, 1, numExperts);
-      const capacity = training ? estimate.capacity(classic, chosenT.length) : Infinity;
+      const numTokens = chosenT.length * topology.worldSize;
+      const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
+      const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
       const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
       const cosinesTE = training ? cosinesOf(input, numExperts) : null;
-      const shared = losses.share(probsTE, domainsT, chosenT);
+      const cut = firstCome(context, chosenT, capacity, losses.share(probsTE, domainsT, chosenT));
+      if (cosinesTE && estimate.isWatching) {
+        const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
+        estimate.observe(
+          exchangeScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
+        );
+      }
       return {
-        ...keepFirstCome(chosenT, numExperts, capacity),
+        ...cut,
         numChoices: 1,
         weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-        capacityE: capacityOfWorld(capacity, numExperts, topology.worldSize),
-        shared: cosinesTE
-          ? Float32Array.of(...shared, ...estimateOfBatch(cosinesTE, chosenT, moe, dModel))
-          : shared,
-        world: null,
-        auxiliaryLoss: (world) => losses.loss(probsTE, world),
-        observe: ({ sharedOfRank }: WorldRouting) =>
-          estimate.observe(sharedOfRank.map((each) => each.subarray(losses.shareLength))),
+        auxiliaryLoss: losses.loss(probsTE, cut.sharedOfRank),
         gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),
       };
     },

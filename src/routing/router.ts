@@ -18,16 +18,6 @@ export interface RouterInput {
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
 }
 
-/** What the ranks of the world have told each other about one layer and batch. */
-export interface WorldRouting {
-  /** Choices per expert before any was dropped, summed over all ranks, length E. */
-  readonly routedByAllRanksE: Float64Array;
-  /** Choices per expert that were kept, length E, by rank. */
-  readonly keptOfRank: readonly Int32Array[];
-  /** What each rank's router shared, by rank; empty where it shares nothing. */
-  readonly sharedOfRank: readonly Float32Array[];
-}
-
 /** Sum of the cosines between tokens and the gates of the experts they chose, over `count` choices. */
 export interface GateCosine {
   readonly sum: number;
@@ -51,23 +41,16 @@ export interface RoutingDecision {
   readonly notChosenE: Int32Array;
   /** Choices that each expert takes from all ranks together, length E; Infinity where nothing limits it. */
   readonly capacityE: Float64Array;
-  /** Few numbers that every rank is to learn of this one, of equal length on all ranks; null for none. */
-  readonly shared: Float32Array | null;
-  /** What the router has learnt of all ranks already, so that the layer need not ask again; null if it has not. */
-  readonly world: WorldRouting | null;
+  /** Choices per expert that were kept, length E, by rank: what every rank needs to know to exchange tokens. */
+  readonly keptOfRank: readonly Int32Array[];
   /**
-   * The layer's auxiliary loss, already scaled by its weight. Its mean over ranks is the global loss. Null where the
-   * router has none.
+   * The layer's auxiliary loss of this rank, already scaled by its weight. Its mean over ranks is the global loss. Null
+   * where the router has none.
    */
-  readonly auxiliaryLoss: ((world: WorldRouting) => tf.Scalar) | null;
-  /** In training, takes note of the world for the steps to come; null where there is nothing to note. */
-  readonly observe: ((world: WorldRouting) => void) | null;
+  readonly auxiliaryLoss: tf.Scalar | null;
   /** Measured in training; null where there is no gate vector. */
   readonly gateCosine: GateCosine | null;
 }
-
-/** The parts of a decision that a router without anything to share leaves out. */
-export const sharesNothing = { shared: null, world: null, observe: null } as const;
 
 /** Everything a router may know of the layer it serves. */
 export interface RouterContext {
@@ -92,6 +75,11 @@ export interface Router {
    * the layout. The arrays are live: a resumed run writes into them.
    */
   readonly state: ReadonlyMap<string, Float32Array>;
-  /** With `training` it may advance its state by one step; every rank calls it alike. */
+  /**
+   * Decides for the tokens of this rank, knowing those of the others: every rank calls it alike and all exchange counts
+   * or scores in it. With `training` it may advance its state by one step.
+   *
+   * @throws TrainerError as `Transport.exchange`
+   */
   route(input: RouterInput): RoutingDecision;
 }

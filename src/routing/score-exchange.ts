@@ -25,7 +25,7 @@ export function exchangeScores(
   transport: Transport,
   layer: number,
   { expertsTK, affinitiesTK }: Candidates,
-  shared: Float32Array,
+  shared: Float32Array = new Float32Array(0),
 ): WorldCandidates {
   const { worldSize } = transport.topology;
   const length = expertsTK.length;

@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { initStd } from '../model/matrix.js';
 import { balanceLoss } from './balance-loss.js';
-import { capacityOfWorld, classicCapacity, keepFirstCome } from './capacity.js';
+import { classicCapacity } from './capacity.js';
+import { firstCome } from './count-exchange.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-import { type GateCosine, type Router, type RouterContext, sharesNothing } from './router.js';
+import type { GateCosine, Router, RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -12,14 +14,15 @@ import { type GateCosine, type Router, type RouterContext, sharesNothing } from 
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function switchRouter({ moe, dModel, expertsOfDomain, topology }: RouterContext): Router {
+export function switchRouter(context: RouterContext): Router {
+  const { moe, dModel, expertsOfDomain, topology } = context;
   const { numExperts, auxiliaryLossWeight } = moe;
   return {
     parameterSpecs: [
       {
         name: 'weight',
         shape: [dModel, numExperts],
-        init: { kind: 'normal', std: 0.02 },
+        init: { kind: 'normal', std: initStd(dModel) },
         placement: 'shared',
         decay: true,
       },
@@ -31,16 +34,14 @@ export function switchRouter({ moe, dModel, expertsOfDomain, topology }: RouterC
       const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
       const chosenT = argmaxOfRows(probsTE);
       const factor = training ? moe.capacityFactor : null;
-      const capacity = classicCapacity(factor, chosenT.length, 1, numExperts);
+      const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numExperts);
       const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
+      const cut = firstCome(context, chosenT, capacity);
       return {
-        ...keepFirstCome(chosenT, numExperts, capacity),
+        ...cut,
         numChoices: 1,
         weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-        capacityE: capacityOfWorld(capacity, numExperts, topology.worldSize),
-        ...sharesNothing,
-        auxiliaryLoss: ({ routedByAllRanksE }) =>
-          balanceLoss(auxiliaryLossWeight, routedByAllRanksE, probsTE),
+        auxiliaryLoss: balanceLoss(auxiliaryLossWeight, cut.routedByAllRanksE, probsTE),
         gateCosine: training ? meanGateCosine(xTD, weightDE, logitsTE, chosenT) : null,
       };
     },

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { allGather } from '../../src/collectives/all-gather.js';
 import { allToAll } from '../../src/collectives/all-to-all.js';
 import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
@@ -39,7 +38,6 @@ function build(router: string, exchange: typeof allToAll, capacityFactor: number
     }),
     transport,
     exchange,
-    allGather,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   for (const { name, begin, end } of store.expert.ranges)

@@ -11,12 +11,13 @@ import {
   localityOf,
   planDispatch,
 } from '../../src/model/token-dispatcher.js';
-import { keepFirstCome } from '../../src/routing/capacity.js';
 import { expectClose, randomIntegers, randomValues, soloExchange } from './support.js';
 
-function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number) {
-  const decision: KeptChoices = { ...keepFirstCome(chosenTK, numExperts, capacity), numChoices };
-  return decision;
+/** Each expert takes its first `capacity` choices. */
+function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number): KeptChoices {
+  const keptE = new Int32Array(numExperts);
+  const expertsTK = chosenTK.map((expert) => (expert >= 0 && keptE[expert]++ < capacity ? expert : -1));
+  return { expertsTK, keptE: keptE.map((count) => Math.min(count, capacity)), numChoices };
 }
 
 const worlds = [

@@ -1,11 +1,6 @@
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import {
-  expertsOfDomain,
-  type RouterContext,
-  type RoutingDecision,
-  type WorldRouting,
-} from '../../src/routing/index.js';
+import { expertsOfDomain, type RouterContext } from '../../src/routing/index.js';
 import { tinyConfig } from '../model/support.js';
 
 /** The context of a router in a world of one rank with three domains. */
@@ -27,15 +22,4 @@ export function routerContext(
     numSteps: 100,
     ...overrides,
   };
-}
-
-/** What a world of one rank knows after `decision`. */
-export function worldOfOne({ world, routedE, keptE, shared }: RoutingDecision): WorldRouting {
-  return (
-    world ?? {
-      routedByAllRanksE: Float64Array.from(routedE),
-      keptOfRank: [keptE],
-      sharedOfRank: [shared ?? new Float32Array(0)],
-    }
-  );
 }

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { allGather } from '../../src/collectives/all-gather.js';
 import { allToAll } from '../../src/collectives/all-to-all.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
@@ -41,7 +40,6 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
     },
     transport,
     exchange: allToAll,
-    allGather,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   const T = TOKENS_OF_WORLD / topology.worldSize;
@@ -56,7 +54,7 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
     for (let t = 0; t < TOKENS_OF_WORLD; t++) xWorld[t * D + (t % D)] += 0.5;
     const { yTD, statistics, auxiliaryLoss } = layer.forward(store, {
       xTD: tf.tensor2d(xWorld.slice(first * D, (first + T) * D), [T, D]),
-      tokenIdsT: new Int32Array(T),
+      tokenIdsT: randomIntegers(`ids ${step}`, TOKENS_OF_WORLD, 257).slice(first, first + T),
       domainsT,
       training: step < STEPS - 1,
     });
@@ -65,7 +63,7 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
       capacityE: statistics.capacityE,
       routed: statistics.routedE.reduce((sum, count) => sum + count, 0),
       kept: statistics.keptE.reduce((sum, count) => sum + count, 0),
-      auxiliaryLoss: auxiliaryLoss!.dataSync()[0],
+      auxiliaryLoss: auxiliaryLoss?.dataSync()[0] ?? 0,
       y: yTD.dataSync<'float32'>().slice(),
     };
   });

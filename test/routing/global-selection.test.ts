@@ -35,15 +35,26 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 const base = { router: 'locmoe-plus', numExperts: 4, capacityFactor: 0.8, capacityInterval: 2 } as const;
 
 describe.each([
-  ['both', { ...base, affinityThreshold: 0.7, localityLossWeight: 0.5 }, 1],
-  ['both, groups, learned', { ...base, expertGroups: 2, learnedGroups: true, localityLossWeight: 0.5 }, 3],
-  ['ecr on a schedule', { ...base, selection: 'ecr', selectionSchedule: 'linear' }, 1],
+  ['locmoe-plus, selection both', { ...base, affinityThreshold: 0.7, localityLossWeight: 0.5 }, 1],
   [
-    'tcr, two experts',
+    'locmoe-plus, selection both, groups, learned',
+    { ...base, expertGroups: 2, learnedGroups: true, localityLossWeight: 0.5 },
+    3,
+  ],
+  ['locmoe-plus, selection ecr on a schedule', { ...base, selection: 'ecr', selectionSchedule: 'linear' }, 1],
+  [
+    'locmoe-plus, selection tcr, two experts',
     { ...base, selection: 'tcr', affinityThreshold: 0.9, numExperts: 2, localityLossWeight: 0 },
     1,
   ],
-] as const)('locmoe-plus, selection %s', (_, moe, numDomains) => {
+  ['hash', { router: 'hash', numExperts: 4, capacityFactor: 0.8 }, 1],
+  ['switch, groups', { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8 }, 3],
+  [
+    'locmoe, capacity estimated after two steps',
+    { ...base, router: 'locmoe', capacityBatches: 2, affinityShare: 0.5, localityLossWeight: 0.5 },
+    1,
+  ],
+] as const)('%s', (_, moe, numDomains) => {
   it('is the same for one, two and four ranks, with tokens dropped and ties', async () => {
     const args = { moe, numDomains };
     const [reference] = await run(1, 1, args);
