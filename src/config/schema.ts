@@ -22,7 +22,7 @@ export const moeSchema = z.strictObject({
   numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
   router: z
     .string()
-    .default('switch')
+    .default('locmoe-plus')
     .describe('hash (RRE), switch, locmoe or locmoe-plus: how level 2 picks experts inside the group'),
   expertGroups: positive
     .default(1)
@@ -53,7 +53,7 @@ export const moeSchema = z.strictObject({
   gateScale: z
     .number()
     .positive()
-    .default(1)
+    .default(0.5)
     .describe("locmoe: standard deviation of the gate's argument for a token of unit variance"),
   capacityBatches: positive
     .default(20)
@@ -76,11 +76,11 @@ export const moeSchema = z.strictObject({
       'locmoe-plus: of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
     ),
   affinityThreshold: share
-    .default(0.7)
+    .default(0.9)
     .describe('locmoe-plus: a token takes its best experts until their softmaxed affinities add up to this'),
-  maxExpertsPerToken: positive.default(2).describe('locmoe-plus: l_max, experts that a token takes at most'),
+  maxExpertsPerToken: positive.default(4).describe('locmoe-plus: l_max, experts that a token takes at most'),
   affinityShare: share
-    .default(0.8)
+    .default(0.4)
     .describe(
       "locmoe, locmoe-plus: tau; an expert's capacity is at least C_min and what holds this share of its affinity, at most the classic one",
     ),

@@ -41,8 +41,13 @@ describe('bad configurations name the field and where it stands', () => {
     ['train.endLearningRate', 'endLearningRate: 0.0003', 'endLearningRate: 1', 'must not exceed'],
     ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', 'more than 0'],
     ['model.dModel', 'dModel: 128', 'dModel: wide', 'must be a number'],
-    ['moe.numExperts', 'numExperts: 8\n  router: switch', 'numExperts: 48\n  router: locmoe', 'divide it'],
-    ['moe.router', 'router: switch', 'router: [switch]', 'must be a string'],
+    [
+      'moe.numExperts',
+      'numExperts: 8\n  router: locmoe-plus',
+      'numExperts: 48\n  router: locmoe',
+      'divide it',
+    ],
+    ['moe.router', 'router: locmoe-plus', 'router: [switch]', 'must be a string'],
   ])('%s', (field, from, to, why) => {
     const problems = problemsOf(TINY.replace(from, to));
     const [section, name] = field.split('.');

@@ -146,6 +146,8 @@ describe('gradients of the whole model against finite differences', () => {
           router: 'locmoe-plus',
           capacityFactor: 0.8,
           affinityThreshold: 0.7,
+          maxExpertsPerToken: 2,
+          affinityShare: 0.8,
           ...FIXED,
           auxiliaryLossWeight: 0.2,
           localityLossWeight: 0.2,

@@ -103,7 +103,14 @@ function tokensOfExperts(n: number): number[][] {
 
 describe('the capacity of locmoe', () => {
   const context = routerContext(
-    { router: 'locmoe', numExperts: 4, capacityFactor: 1.2, capacityBatches: 3, affinityShare: 0.5 },
+    {
+      router: 'locmoe',
+      numExperts: 4,
+      capacityFactor: 1.2,
+      capacityBatches: 3,
+      affinityShare: 0.5,
+      gateScale: 1,
+    },
     { dModel: d },
   );
   const step = (router: Router) =>

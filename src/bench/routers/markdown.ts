@@ -37,6 +37,8 @@ export function reportMarkdown(report: Report, previous: string): string {
     shortfalls(report),
     `${WHY_BEGINS}\n${reasonsIn(previous)}\n${WHY_ENDS}`,
     ...comparison.cells.flatMap((cell) => [`## ${cellLabel(cell)}`, cellTable(comparison, cell)]),
+    '## What looking at later tokens is worth',
+    ruleSection(comparison),
     '## The link between nodes',
     linkSection(report.calibration),
     '## Pictures',
@@ -144,6 +146,27 @@ function cellTable(comparison: Comparison, cell: Cell): string {
       ...comparison.variantsIn(cell).map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
     ]),
     `An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
+  ].join('\n\n');
+}
+
+/** How much the rule of training, which ranks or cuts the tokens of a whole batch, does better or worse than the causal one. */
+function ruleSection({ results }: Comparison): string {
+  const probed = results.filter(({ probe }) => probe !== null);
+  return [
+    'Cross-entropy of the last checkpoint on one batch of validation text, in nats per token: by the causal rule, by which all perplexities here are taken, and by the rule of training, which drops tokens by what else is in the batch.',
+    table([
+      ['router', 'causal', 'batch', 'gap'],
+      ...probed.map(({ variant, probe }) => {
+        const { causal, batch } = probe?.lossByRule ?? { causal: Number.NaN, batch: Number.NaN };
+        const gap = batch - causal;
+        return [
+          VARIANTS[variant].label,
+          causal.toFixed(3),
+          batch.toFixed(3),
+          `${gap >= 0 ? '+' : ''}${gap.toFixed(3)}`,
+        ];
+      }),
+    ]),
   ].join('\n\n');
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { committedFolders, openCheckpoint } from '../../checkpoint/index.js';
-import { createLoader, type Dataset } from '../../data/index.js';
+import { type Batch, createLoader, type Dataset } from '../../data/index.js';
 import { cosineAffinity } from '../../routing/grap.js';
 import type { RoutingDecision } from '../../routing/index.js';
 import { type Inference, openInference } from '../../worker/inference.js';
@@ -26,6 +26,8 @@ export interface ProbeResult {
   readonly calinskiHarabasz: readonly { readonly step: number; readonly index: number }[];
   /** Of the last checkpoint, all sparse layers together; a router without gate vectors has no third kind. */
   readonly cosines: Readonly<Partial<Record<CosineKind, readonly CosineBin[]>>>;
+  /** Cross-entropy of the last checkpoint in nats per token, by the causal rule of validation and by the batch rule of training. */
+  readonly lossByRule: { readonly causal: number; readonly batch: number };
 }
 
 /** One sparse layer's tokens, where they went and how near they are to the gates. */
@@ -44,22 +46,24 @@ interface LayerView {
 export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
   const folders = committedFolders(checkpointsDir).reverse();
   let views: LayerView[] = [];
+  let lossByRule = { causal: Number.NaN, batch: Number.NaN };
   const indices = folders.map((folder) => {
     const checkpoint = openCheckpoint(folder);
     const inference = openInference(checkpoint);
-    views = viewLayers(inference, dataset);
+    const batch = validationBatch(inference, dataset);
+    views = viewLayers(inference, batch);
+    // Last: training advances what the router has learnt.
+    lossByRule = { causal: lossOf(inference, batch, false), batch: lossOf(inference, batch, true) };
     inference.model.dispose();
     return {
       step: checkpoint.manifest.step,
       index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
     };
   });
-  return { calinskiHarabasz: indices, cosines: cosinesOf(views) };
+  return { calinskiHarabasz: indices, cosines: cosinesOf(views), lossByRule };
 }
 
-/** The tokens as each router sees them: after the layer norm, before they are dispatched. */
-function viewLayers(inference: Inference, dataset: Dataset): LayerView[] {
-  const { config, model } = inference;
+function validationBatch({ config }: Inference, dataset: Dataset): Batch {
   const [batch] = createLoader({
     dataset,
     weights: config.data.weights,
@@ -69,9 +73,18 @@ function viewLayers(inference: Inference, dataset: Dataset): LayerView[] {
     rank: 0,
     worldSize: 1,
   }).validationBatches(NUM_SEQUENCES);
+  return batch;
+}
+
+function lossOf({ model }: Inference, batch: Batch, training: boolean): number {
+  return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
+}
+
+/** The tokens as each router sees them: after the layer norm, before they are dispatched. */
+function viewLayers(inference: Inference, batch: Batch): LayerView[] {
   const views: LayerView[] = [];
   tf.tidy(() => {
-    model.loss(batch, {
+    inference.model.loss(batch, {
       training: false,
       inspect: (layer, xTD, decision) => {
         const expertT = firstChoices(decision);

@@ -68,6 +68,7 @@ const PROBE: ProbeResult = {
       { middle: 0.5, share: 0.5 },
     ],
   },
+  lossByRule: { causal: 3, batch: 2.875 },
 };
 
 /** A finished run with figures of the steps above but for the given ones. */
