@@ -1,21 +1,25 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { addBenchCommand } from './coordinator/commands/bench.js';
+import { addCertsCommand } from './coordinator/commands/certs.js';
 import { addEvalCommand } from './coordinator/commands/eval.js';
 import { addGenerateCommand } from './coordinator/commands/generate.js';
+import { addHealthCommand } from './coordinator/commands/health.js';
 import { addLogsCommand } from './coordinator/commands/logs.js';
 import { addNodeCommand } from './coordinator/commands/node.js';
+import { addServeCommand } from './coordinator/commands/serve.js';
 import { addStatusCommand } from './coordinator/commands/status.js';
 import { addStopCommand } from './coordinator/commands/stop.js';
 import { addTrainCommand } from './coordinator/commands/train.js';
 import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
+import { VERSION } from './rpc/version.js';
 
 // TensorFlow and grpc-js read these when they are loaded, which commands do when they need them.
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 process.env.GRPC_VERBOSITY ??= 'NONE';
 
 /** Commands whose work goes on when nobody reads what they print. */
-const GO_ON_UNREAD = ['train', 'node'];
+const GO_ON_UNREAD = ['train', 'serve', 'node'];
 let command = '';
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (GO_ON_UNREAD.includes(command)) return;
@@ -28,7 +32,7 @@ process.on('unhandledRejection', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')
   .description('Train mixture-of-experts language models across processes and nodes, on Node and gRPC.')
-  .version('0.1.0')
+  .version(VERSION)
   .showHelpAfterError('(add --help for what it takes)')
   .exitOverride()
   .hook('preAction', (_, action) => {
@@ -41,10 +45,13 @@ const program = new Command('locmoe')
 
 // Every subcommand inherits the settings above, so they are added after.
 addTrainCommand(program);
+addServeCommand(program);
 addNodeCommand(program);
 addStatusCommand(program);
 addLogsCommand(program);
 addStopCommand(program);
+addHealthCommand(program);
+addCertsCommand(program);
 addGenerateCommand(program);
 addEvalCommand(program);
 addBenchCommand(program);

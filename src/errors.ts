@@ -19,6 +19,8 @@ export interface ErrorContext {
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
  * - `ABORTED`: another rank failed first; never the root cause
  * - `UNAVAILABLE`: no coordinator at the address that was given (exit code 2)
+ * - `UNAUTHENTICATED`: a certificate or a join token was refused, or does not fit (exit code 2)
+ * - `RUN_FULL`: the run has all its nodes, or has begun (exit code 2)
  * - `INTERNAL`: a bug
  */
 export type ErrorCode =
@@ -33,6 +35,8 @@ export type ErrorCode =
   | 'NOT_FINITE'
   | 'ABORTED'
   | 'UNAVAILABLE'
+  | 'UNAUTHENTICATED'
+  | 'RUN_FULL'
   | 'INTERNAL';
 
 /** An error whose message alone tells a user what was wrong, where, and what to do. */
@@ -79,7 +83,7 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
 }
 
 /** Process exit codes of the `locmoe` command. */
-export const EXIT = { done: 0, badConfig: 2, failedRun: 3, interrupted: 130 } as const;
+export const EXIT = { done: 0, unhealthy: 1, badConfig: 2, failedRun: 3, interrupted: 130 } as const;
 
 /** The exit code that a failure of this kind ends the command with. */
 export function exitCodeOf(error: TrainerError): number {
@@ -89,6 +93,8 @@ export function exitCodeOf(error: TrainerError): number {
     case 'BAD_CHECKPOINT':
     case 'NO_RESOURCE':
     case 'UNAVAILABLE':
+    case 'UNAUTHENTICATED':
+    case 'RUN_FULL':
       return EXIT.badConfig;
     default:
       return EXIT.failedRun;

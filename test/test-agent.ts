@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { DataPlane } from '../src/agent/data-plane.js';
 import {
   type AgentSpec,
@@ -37,7 +37,6 @@ class TestAgent {
       ...this.spec,
       generation: 1,
       server: this.server,
-      credentials: credentials.createInsecure(),
       onError: (error) => {
         tell({ type: 'error', error: failureOf(error) });
         this.plane?.abort(error.line);

@@ -1,9 +1,10 @@
-import type { ChannelCredentials, Server } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
 import type { WorkerProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
 import type { SegmentShape } from '../collectives/shm-layout.js';
 import { removeStaleSegments, ShmSegment } from '../collectives/shm-segment.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
+import { NO_SECURITY, type Security } from '../rpc/security.js';
 import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams } from './peer-streams.js';
 import { RingRelay } from './ring-relay.js';
@@ -20,8 +21,8 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly interNodeLink: LinkSpeed | null;
   /** The agent's gRPC server, to which the Collectives service is added until `close`. */
   readonly server: Server;
-  /** For the connections to the other agents. */
-  readonly credentials: ChannelCredentials;
+  /** For the connections to the other agents; without it, plain text. */
+  readonly security?: Security;
   /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`INTERNAL`); at most one call. */
   readonly onError: (error: TrainerError) => void;
 }
@@ -54,6 +55,7 @@ export class DataPlane {
     this.relay = new RingRelay(segment);
     this.bell = segment.doorbell(segment.shape.workersPerNode);
     this.streams = new PeerStreams({
+      security: NO_SECURITY,
       ...options,
       onPull: (node, write) => this.startSending(node, write),
       onFrame: (node, frame) => {

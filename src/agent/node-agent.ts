@@ -1,15 +1,14 @@
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import * as grpc from '@grpc/grpc-js';
 import type { WorkerProgress as SegmentProgress } from '../collectives/control-block.js';
-import { removeStaleSegments } from '../collectives/shm-segment.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { processInfo } from '../observability/process-info.js';
-import { CoordinatorClient } from '../rpc/coordinator-client.js';
+import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, JoinReply, Peer, WorkerFailure, WorkerProgress } from '../rpc/messages.js';
-import { createRpcServer, listen, type RpcServer } from '../rpc/server.js';
+import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
 import { LogShipper } from './log-shipper.js';
@@ -17,63 +16,28 @@ import { Session } from './session.js';
 import { type WorkerExit, WorkerPool } from './worker-pool.js';
 
 export interface NodeAgentOptions {
-  readonly coordinatorAddress: string;
+  readonly join: JoinReply;
+  /** Where the peers find this node, host:port. */
+  readonly dataAddress: string;
+  /** Serves the peers. */
+  readonly rpc: RpcServer;
+  readonly client: CoordinatorClient;
   readonly logToStdout: boolean;
-  /** End when the process that started this one has ended. */
-  readonly exitWithParent: boolean;
 }
 
-const JOIN_DEADLINE_MS = 60_000;
 const CONNECT_DEADLINE_MS = 30_000;
 const HEARTBEAT_MS = 500;
-const PARENT_WATCH_MS = 500;
 /** After an abort, workers get this long to report and end by themselves before they are killed. */
 const ABORT_GRACE_MS = 1_500;
 /** After `finished`, for the workers' exit handlers. */
 const EXIT_GRACE_MS = 5_000;
 
 /**
- * Runs one node until its run is over.
- *
- * @returns the exit code: 0 if the workers ended well, 3 if the run failed
- * @throws TrainerError `UNAVAILABLE` if no coordinator answers
- */
-export async function runNodeAgent(options: NodeAgentOptions): Promise<number> {
-  const forgetParent = options.exitWithParent ? exitWithParent() : () => undefined;
-  removeStaleSegments();
-  const rpc = createRpcServer();
-  const address = await listen(rpc, '127.0.0.1', 0);
-  const client = new CoordinatorClient(options.coordinatorAddress, grpc.credentials.createInsecure());
-  try {
-    const join = await client.join(
-      { host: hostname(), pid: process.pid, dataAddress: address },
-      JOIN_DEADLINE_MS,
-    );
-    // From here on the session tells of the coordinator's end.
-    forgetParent();
-    const agent = new NodeAgent(options, join, rpc, client);
-    return await agent.ended;
-  } finally {
-    forgetParent();
-    client.close();
-    rpc.server.forceShutdown();
-  }
-}
-
-function exitWithParent(): () => void {
-  const parent = process.ppid;
-  const timer = setInterval(() => {
-    if (process.ppid !== parent) process.exit(EXIT.failedRun);
-  }, PARENT_WATCH_MS);
-  return () => clearInterval(timer);
-}
-
-/**
  * One node of a run. Its life: `start` (make the segment, spawn the workers, connect to the peers), `begin`, then either
  * all workers finish and the coordinator says farewell, or something fails anywhere and everything is torn down.
  * It never blocks: what its workers do is read from the segment.
  */
-class NodeAgent {
+export class NodeAgent {
   readonly #config: RunConfig;
   readonly #logger: Logger;
   readonly #shipper = new LogShipper();
@@ -84,6 +48,8 @@ class NodeAgent {
   readonly #failed = new Set<number>();
   readonly #heartbeat: NodeJS.Timeout;
   #plane: DataPlane | null = null;
+  #started = false;
+  #isConnected = false;
   #stoppedEarly = false;
   #leaving: Promise<void> | null = null;
   #resolveEnded!: (code: number) => void;
@@ -93,14 +59,10 @@ class NodeAgent {
     this.#resolveEnded = resolve;
   });
 
-  constructor(
-    readonly options: NodeAgentOptions,
-    readonly join: JoinReply,
-    readonly rpc: RpcServer,
-    client: CoordinatorClient,
-  ) {
-    const { runId, generation, node } = join;
-    this.#config = JSON.parse(join.configJson);
+  constructor(readonly options: NodeAgentOptions) {
+    const { client, rpc, dataAddress } = options;
+    const { runId, generation, node, configJson } = options.join;
+    this.#config = JSON.parse(configJson);
     this.#logger = createLogger({
       level: this.#config.logLevel,
       origin: { run: runId, generation, node },
@@ -111,7 +73,8 @@ class NodeAgent {
       line: (rank, line, stream) => this.#onWorkerLine(rank, line, stream),
       exit: (exit) => this.#onWorkerExit(exit),
     });
-    this.#session = new Session(client.session({ runId, generation, node }), {
+    rpc.onRefused = (line) => this.#logger.warn(line);
+    this.#session = new Session(client.session({ runId, generation, node, dataAddress }), {
       command: (command) => this.#onCommand(command),
       ended: (reason) => this.#leave(`the coordinator is gone: ${reason}`),
     });
@@ -121,9 +84,18 @@ class NodeAgent {
     });
     this.#heartbeat = setInterval(() => this.#sendHeartbeat(), HEARTBEAT_MS);
     this.#sendHeartbeat();
-    // The coordinator decides how a run ends: a signal to this process only asks it.
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => this.#session.send({ stop: { reason: `${signal} on node ${node}` } }));
+  }
+
+  /** Asks for the end of the run, which only the coordinator decides; before the run starts, gives the place back. */
+  requestStop(reason: string): void {
+    if (this.#started)
+      this.#session.send({ stop: { reason: `${reason} on node ${this.options.join.node}` } });
+    else void this.#leave(null);
+  }
+
+  /** False while the run waits for its other nodes. */
+  get hasStarted(): boolean {
+    return this.#started;
   }
 
   #log(line: string): void {
@@ -140,9 +112,12 @@ class NodeAgent {
   }
 
   async #start(peers: readonly Peer[]): Promise<void> {
-    const { node, runId, generation } = this.join;
+    const { rpc, join } = this.options;
+    const { node, runId, generation } = join;
     const { cluster } = this.#config;
+    this.#started = true;
     try {
+      assertSharedFolders(join);
       this.#plane = DataPlane.create({
         runId,
         generation,
@@ -151,8 +126,8 @@ class NodeAgent {
         workersPerNode: cluster.workersPerNode,
         ringBytes: cluster.ringBytes,
         interNodeLink: cluster.interNodeLink,
-        server: this.rpc.server,
-        credentials: grpc.credentials.createInsecure(),
+        server: rpc.server,
+        security: rpc.security,
         onError: (error) => {
           // While nodes leave, one is always first.
           if (this.#leaving === null) this.#fail(this.#firstRank, process.pid, error);
@@ -163,18 +138,26 @@ class NodeAgent {
         peers.filter((peer) => peer.node !== node),
         CONNECT_DEADLINE_MS,
       );
+      this.#isConnected = true;
+      this.#reportReady();
     } catch (error) {
       this.#fail(this.#firstRank, process.pid, asTrainerError(error, { node }));
     }
   }
 
+  /** Only once the peers are connected: else the first exchange would time out before it is known who is out of reach. */
+  #reportReady(): void {
+    if (this.#isConnected && this.#ready.size === this.#config.cluster.workersPerNode)
+      this.#session.send({ ready: {} });
+  }
+
   get #firstRank(): number {
-    return this.join.node * this.#config.cluster.workersPerNode;
+    return this.options.join.node * this.#config.cluster.workersPerNode;
   }
 
   #assignments(segmentPath: string): WorkerAssignment[] {
     const { nodes, workersPerNode } = this.#config.cluster;
-    const { runId, generation, runDir, datasetDir, resumeFrom } = this.join;
+    const { runId, generation, runDir, datasetDir, resumeFrom } = this.options.join;
     return Array.from({ length: workersPerNode }, (_, localRank) => ({
       runId,
       generation,
@@ -191,7 +174,7 @@ class NodeAgent {
     switch (event.type) {
       case 'ready':
         this.#ready.add(rank);
-        if (this.#ready.size === this.#config.cluster.workersPerNode) this.#session.send({ ready: {} });
+        this.#reportReady();
         return;
       case 'step':
         this.#session.send({ step: event.report });
@@ -296,6 +279,16 @@ class NodeAgent {
     await this.#session.close();
     this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
   }
+}
+
+/** Nodes on different machines read the data and write the checkpoints under the coordinator's paths. */
+function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
+  const missing = [runDir, datasetDir].find((folder) => !existsSync(folder));
+  if (missing !== undefined)
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `${missing} does not exist on ${hostname()}: every node needs the folders of the runs and of the data under the coordinator's paths (a shared volume)`,
+    );
 }
 
 function describeOperation(progress: SegmentProgress): string {

@@ -1,5 +1,5 @@
+import { hostname } from 'node:os';
 import {
-  type ChannelCredentials,
   Client,
   type ClientDuplexStream,
   Metadata,
@@ -9,8 +9,11 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { TrainerError } from '../errors.js';
+import { isLoopback, parseAddress } from '../rpc/address.js';
+import { findConnectionProblem } from '../rpc/connection-problem.js';
 import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
 import { loadService } from '../rpc/load-proto.js';
+import type { Security } from '../rpc/security.js';
 
 /** How many unread bytes of a stream the sender may have on its way; the default of 64 KiB costs two thirds of the speed. */
 const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
@@ -41,7 +44,7 @@ export interface PeerStreamsOptions extends Open {
   /** Serves the other nodes; may be listening already. */
   readonly server: Server;
   /** For connecting to the other nodes. */
-  readonly credentials: ChannelCredentials;
+  readonly security: Security;
   /** Another node now receives: `send` takes encoded frames for it. */
   readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
@@ -54,6 +57,8 @@ export interface PeerAddress {
   readonly node: number;
   /** host:port of its agent's gRPC server. */
   readonly address: string;
+  /** Name of its machine, for messages. */
+  readonly host?: string;
 }
 
 interface Puller extends PeerAddress {
@@ -85,7 +90,9 @@ export class PeerStreams {
   }
 
   private async connectTo(peer: PeerAddress, deadline: number): Promise<void> {
-    const client = new Client(peer.address, this.options.credentials, {
+    const { channelCredentials, clientOptions } = this.options.security;
+    const client = new Client(peer.address, channelCredentials, {
+      ...clientOptions,
       'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_MS,
@@ -103,7 +110,7 @@ export class PeerStreams {
       } catch (error) {
         if (performance.now() + delayMs >= deadline || this.state !== 'open') {
           client.close();
-          throw this.unreachable(peer, error as ServiceError);
+          throw await this.unreachable(peer, error as ServiceError);
         }
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
@@ -193,11 +200,22 @@ export class PeerStreams {
     this.pullers.get(node)?.call.write({ credit: { consumed } });
   }
 
-  private unreachable({ node, address }: PeerAddress, error: ServiceError): TrainerError {
+  private async unreachable(
+    { node, address, host }: PeerAddress,
+    error: ServiceError,
+  ): Promise<TrainerError> {
+    const target = parseAddress('data address', address);
+    const problem =
+      error.code === status.FAILED_PRECONDITION
+        ? null
+        : await findConnectionProblem(target, this.options.security);
+    const elsewhere = host !== undefined && host !== hostname();
     return new TrainerError(
       'NODE_LOST',
-      `node ${this.options.node} cannot open the data stream from node ${node} at ${address}: ${error.details}; ` +
-        'check that its agent runs and that the address can be reached from here',
+      `node ${this.options.node} on ${hostname()} cannot open the data stream from node ${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ${problem?.text ?? error.details}; ` +
+        (elsewhere && isLoopback(target.host)
+          ? `that address is only for node ${node} itself: start it with --listen 0.0.0.0:PORT`
+          : 'check that its agent runs and that the address can be reached from here (--listen, --advertise)'),
       { node: this.options.node },
     );
   }

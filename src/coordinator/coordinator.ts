@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { LogStore } from '../observability/log-store.js';
@@ -10,11 +11,10 @@ import type {
   JoinRequest,
   StatusReply,
   ValidationReport,
-  WorkerFailure,
   WorkerProgress,
 } from '../rpc/messages.js';
+import { FailureJudge } from './failure-judge.js';
 import { type Member, Membership, type SessionLink } from './membership.js';
-import { rootCause } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
 import { type GlobalStep, StepAggregator } from './step-aggregator.js';
 import { Throughput } from './throughput.js';
@@ -32,6 +32,8 @@ export interface RunIdentity {
 
 /** Told of everything that happens in a run, as it happens. */
 export interface RunListener {
+  /** Who joined or left before the start, in words. */
+  membership?(text: string): void;
   state?(state: RunState): void;
   step?(step: GlobalStep): void;
   validation?(report: ValidationReport): void;
@@ -43,22 +45,25 @@ export interface CoordinatorOptions {
   readonly logs: LogStore;
   readonly logger: Logger;
   readonly listener: RunListener;
+  /** How long to wait for all nodes. */
+  readonly joinTimeoutMs: number;
+  /**
+   * Nodes come from elsewhere: before the start one that dies frees its place for another. Where this process started
+   * them itself, nobody would replace it, and the run ends.
+   */
+  readonly nodesAreReplaceable: boolean;
 }
 
 /** What capacities are compared with in a run that has no capacity factor: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
 const HEARTBEAT_TIMEOUT_MS = 15_000;
-const JOIN_TIMEOUT_MS = 60_000;
 const START_TIMEOUT_MS = 120_000;
 /** A start that takes longer than this is worth a word. */
 const SLOW_START_MS = 10_000;
-/** A node not heard of for this long when something fails is itself the suspect. */
-const SILENT_MS = 3_000;
-/** How long the other ranks' accounts are waited for after a first failure. */
-const EVIDENCE_WINDOW_MS = 2_500;
 const WATCH_INTERVAL_MS = 500;
 const SUSPENDED_MS = 2_000;
+const GONE_POLL_MS = 20;
 
 /**
  * The run: who is a member, what state it is in, what its ranks report. It knows nothing of gRPC (service.ts) or of
@@ -66,7 +71,7 @@ const SUSPENDED_MS = 2_000;
  */
 export class Coordinator {
   readonly #members: Membership;
-  readonly #failures: WorkerFailure[] = [];
+  readonly #judge: FailureJudge;
   readonly #progress = new Map<number, WorkerProgress>();
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
@@ -74,9 +79,7 @@ export class Coordinator {
   #phaseStartedMs = performance.now();
   #watchedMs = performance.now();
   #slowStartTold = false;
-  #verdict: NodeJS.Timeout | null = null;
   #state: RunState = { kind: 'waiting' };
-  #lost: { readonly member: Member; readonly reason: string } | null = null;
   #stoppedEarly = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
@@ -100,6 +103,14 @@ export class Coordinator {
       ),
     );
     this.#throughput = new Throughput(train.steps);
+    this.#judge = new FailureJudge({
+      members: this.#members,
+      numNodes: cluster.nodes,
+      workersPerNode: cluster.workersPerNode,
+      progress: this.#progress,
+      lastStep: () => this.#lastStep?.step,
+      onVerdict: (error) => this.abort(error),
+    });
     this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
   }
 
@@ -111,11 +122,11 @@ export class Coordinator {
     return this.#lastStep;
   }
 
-  /** @throws TrainerError `BAD_INPUT` if all places are taken or the run has started */
+  /** @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node does not fit */
   join(request: JoinRequest): JoinReply {
     const { identity, logger } = this.options;
+    this.#assertWaiting(request.host);
     const { node } = this.#members.join(request);
-    this.#assertWaiting();
     logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
     return {
       runId: identity.runId,
@@ -129,19 +140,22 @@ export class Coordinator {
   }
 
   /** Takes a member's session; when the last node has one, all are told to start. */
-  connect(node: number, session: SessionLink): void {
-    this.#members.connect(node, session);
-    this.#assertWaiting();
+  connect(node: number, dataAddress: string, session: SessionLink): void {
+    const { host } = this.#members.get(node).request;
+    this.#assertWaiting(host);
+    this.#members.connect(node, dataAddress, session);
+    const { numConnected, numNodes } = this.#members;
+    this.options.listener.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`);
     if (!this.#members.allAre('connected')) return;
     this.#apply({ type: 'nodes-complete' });
     this.#members.broadcast({ start: { peers: this.#members.peers } });
   }
 
-  #assertWaiting(): void {
+  #assertWaiting(host: string): void {
     if (this.#state.kind !== 'waiting')
       throw new TrainerError(
-        'BAD_INPUT',
-        `run ${this.options.identity.runId} is ${this.#state.kind}: nodes join before it starts`,
+        'RUN_FULL',
+        `run ${this.options.identity.runId} is ${this.#state.kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
       );
   }
 
@@ -149,13 +163,26 @@ export class Coordinator {
   disconnect(node: number, reason: string): void {
     const member = this.#members.get(node);
     member.session = null;
-    if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, reason);
+    if (this.#canReplace) this.#free(member, reason);
+    else if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, reason);
+  }
+
+  get #canReplace(): boolean {
+    return this.options.nodesAreReplaceable && this.#state.kind === 'waiting';
+  }
+
+  /** Before the start a node that is gone only leaves a place for another. */
+  #free({ node, request }: Member, reason: string): void {
+    this.#members.remove(node);
+    const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
+    this.options.logger.info({ node, host: request.host }, text);
+    this.options.listener.membership?.(text);
   }
 
   /** The process of a node agent on this machine ended, which says more than its broken session. */
   agentEnded(pid: number, how: string): void {
     const member = this.#members.all.find((each) => each.request.pid === pid);
-    if (member?.status === 'lost') this.#lost = { member, reason: how };
+    if (member?.status === 'lost') this.#judge.restate(member, how);
     else if (member !== undefined && member.status !== 'finished' && member.status !== 'left')
       this.#lose(member, how);
     else if (this.#state.kind === 'waiting')
@@ -188,7 +215,9 @@ export class Coordinator {
     } else if ('checkpoint' in event) {
       this.options.listener.checkpoint?.(event.checkpoint);
     } else if ('failure' in event) {
-      this.#fail(event.failure);
+      const { failure } = event;
+      this.options.logger.error({ failure, rank: failure.rank }, failure.message);
+      this.#judge.fail(failure);
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);
     } else if ('ready' in event) {
@@ -208,9 +237,13 @@ export class Coordinator {
     }
   }
 
-  /** Asks for a final checkpoint at the next step boundary; before training has begun, it is asked for then. */
+  /**
+   * Asks for a final checkpoint at the next step boundary; before training has begun, it is asked for then. A run that
+   * waits for nodes from elsewhere, which may never come, ends at once.
+   */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
+    if (this.#canReplace) this.#apply({ type: 'stopped-waiting' });
     if (this.#state.kind !== 'running') return;
     this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
     this.#apply({ type: 'stop', reason });
@@ -241,7 +274,13 @@ export class Coordinator {
 
   close(): void {
     clearInterval(this.#watch);
-    if (this.#verdict !== null) clearTimeout(this.#verdict);
+    this.#judge.close();
+  }
+
+  /** Waits up to `graceMs` for all nodes to end their sessions, with their last log lines. */
+  async nodesGone(graceMs: number): Promise<void> {
+    const deadline = performance.now() + graceMs;
+    while (this.#members.numConnected > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
   }
 
   #takeStep(step: GlobalStep): void {
@@ -250,57 +289,8 @@ export class Coordinator {
     this.options.listener.step?.(step);
   }
 
-  /** Keeps a rank's account of what went wrong. */
-  #fail(failure: WorkerFailure): void {
-    this.#failures.push(failure);
-    this.options.logger.error({ failure, rank: failure.rank }, failure.message);
-    this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
-  }
-
   #lose(member: Member, reason: string): void {
-    if (member.status === 'lost' || this.#state.kind === 'finished' || this.#state.kind === 'failed') return;
-    member.status = 'lost';
-    this.#lost ??= { member, reason };
-    this.#collectEvidence(`node ${member.node} was lost: ${reason}`);
-  }
-
-  /** On the first sign of trouble tells everyone to stop; judges once all ranks were heard or the window is over. */
-  #collectEvidence(reason: string): void {
-    if (this.#verdict === null) {
-      this.#members.broadcast({ abort: { reason } });
-      this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
-    }
-    const { workersPerNode } = this.options.identity.config.cluster;
-    const accounted = new Set(this.#failures.map(({ rank }) => rank));
-    for (const { node, status } of this.#members.all)
-      if (status === 'lost')
-        for (let local = 0; local < workersPerNode; local++) accounted.add(node * workersPerNode + local);
-    if (accounted.size === this.#steps.worldSize) this.#judge();
-  }
-
-  #judge(): void {
-    this.#apply({
-      type: 'failure',
-      error: rootCause({
-        failures: this.#failures,
-        lostNode: this.#lostNode(),
-        worldSize: this.#steps.worldSize,
-        workersPerNode: this.options.identity.config.cluster.workersPerNode,
-        progress: this.#progress,
-      }),
-    });
-  }
-
-  /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
-  #lostNode(): TrainerError | null {
-    const [silent] = this.#members.silentFor(SILENT_MS);
-    const lost = this.#lost ?? (silent && { member: silent, reason: 'it does not answer' });
-    if (!lost) return null;
-    const { host, pid } = lost.member.request;
-    return new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${lost.reason}`, {
-      node: lost.member.node,
-      step: this.#lastStep?.step,
-    });
+    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, reason);
   }
 
   /** A watch that comes late was stopped itself, with the machine or by a signal: nobody else is to blame for that. */
@@ -316,12 +306,13 @@ export class Coordinator {
     const now = performance.now();
     this.#forgiveSuspension(now);
     const inPhaseMs = now - this.#phaseStartedMs;
-    if (this.#state.kind === 'waiting' && inPhaseMs > JOIN_TIMEOUT_MS) {
-      const here = this.#members.all.filter(({ session }) => session !== null).length;
-      this.#abortStart(
-        `${here} of ${this.#members.numNodes} nodes joined within ${JOIN_TIMEOUT_MS / 1000} s`,
-      );
+    const { joinTimeoutMs } = this.options;
+    if (this.#canReplace) {
+      for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS)) this.#free(member, 'it is silent');
+      for (const member of this.#members.withoutSession) this.#free(member, 'it opened no session');
     }
+    if (this.#state.kind === 'waiting' && inPhaseMs > joinTimeoutMs)
+      this.#abortStart(`after ${joinTimeoutMs / 1000} s ${this.#members.describe()}`);
     if (this.#state.kind === 'starting' && inPhaseMs > SLOW_START_MS && !this.#slowStartTold) {
       this.#slowStartTold = true;
       this.options.logger.warn(
@@ -346,7 +337,7 @@ export class Coordinator {
             (worker) => Math.floor(worker.rank / workersPerNode) === node && worker.processState === 'T',
           )
           .map((worker) => `rank ${worker.rank} (pid ${worker.pid}) is stopped`);
-        return [`node ${node} is still loading`, ...stopped].join(', ');
+        return [`node ${node} is still loading or connecting`, ...stopped].join(', ');
       })
       .join('; ');
   }

@@ -27,6 +27,8 @@ export class LocalCluster {
         stdio: ['ignore', 'ignore', fd],
         // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
         detached: true,
+        // All of it stays on loopback in plain text, whatever the environment says for other runs.
+        env: { ...process.env, LOCMOE_TLS_DIR: '', LOCMOE_TOKEN_FILE: '' },
       });
       closeSync(fd);
       child.on('error', (error) => onFailure(child.pid ?? 0, `could not be started: ${error.message}`));

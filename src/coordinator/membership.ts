@@ -1,9 +1,12 @@
 import { TrainerError } from '../errors.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
+import { VERSION } from '../rpc/version.js';
 
 /** A node's open session, seen from the run: somewhere to send commands. */
 export interface SessionLink {
   send(command: CoordinatorCommand): void;
+  /** Ends the session; nothing is heard from it any more. */
+  close(): void;
 }
 
 /**
@@ -20,48 +23,66 @@ export interface Member {
   heardOfMs: number;
 }
 
+/** A node that has a place but opens no session for this long does not keep it. */
+const SESSION_TIMEOUT_MS = 10_000;
+
 /** The nodes of a run, in the order of their ids. */
 export class Membership {
-  readonly #members: Member[] = [];
+  /** By node id; a place is free again when its node was removed. */
+  readonly #places: (Member | undefined)[];
 
   constructor(
     readonly runId: string,
     readonly numNodes: number,
-  ) {}
+  ) {
+    this.#places = Array.from({ length: numNodes });
+  }
 
   get all(): readonly Member[] {
-    return this.#members;
+    return this.#places.filter((member) => member !== undefined);
   }
 
   /**
-   * Gives a node its place; the same process asking again gets the same one.
+   * Gives a node the first free place; the same process asking again gets the same one.
    *
-   * @throws TrainerError `BAD_INPUT` if all places are taken
+   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit
    */
   join(request: JoinRequest): Member {
-    const known = this.#members.find(
-      ({ request: { dataAddress, pid } }) => dataAddress === request.dataAddress && pid === request.pid,
-    );
-    if (known !== undefined) return known;
-    if (this.#members.length >= this.numNodes)
+    const { host, pid, dataAddress, version } = request;
+    if (version !== VERSION)
       throw new TrainerError(
         'BAD_INPUT',
-        `run ${this.runId} already has its ${this.numNodes} nodes; ${request.host} (pid ${request.pid}) is one too many (cluster.nodes)`,
+        `the node agent on ${host} (pid ${pid}) runs locmoe ${version || '(unknown)'}, this coordinator ${VERSION}: both must be the same`,
       );
-    const member: Member = {
-      node: this.#members.length,
-      request,
-      session: null,
-      status: 'joined',
-      heardOfMs: performance.now(),
-    };
-    this.#members.push(member);
+    const known = this.all.find((each) => each.request.dataAddress === dataAddress);
+    if (known?.request.host === host && known.request.pid === pid) return known;
+    if (known !== undefined)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `node ${known.node} on ${known.request.host} (pid ${known.request.pid}) serves at ${dataAddress} already; the node agent on ${host} (pid ${pid}) needs an address of its own (--listen, --advertise)`,
+      );
+    const node = this.#places.indexOf(undefined);
+    if (node < 0)
+      throw new TrainerError(
+        'RUN_FULL',
+        `run ${this.runId} already has its ${this.numNodes} nodes; ${host} (pid ${pid}) is one too many (cluster.nodes)`,
+      );
+    const member: Member = { node, request, session: null, status: 'joined', heardOfMs: performance.now() };
+    this.#places[node] = member;
     return member;
   }
 
-  /** @throws TrainerError `BAD_INPUT` if the node has not joined, or has a session */
-  connect(node: number, session: SessionLink): void {
+  /** Frees the place of a node, for another one. */
+  remove(node: number): void {
+    this.#places[node]?.session?.close();
+    this.#places[node] = undefined;
+  }
+
+  /** @throws TrainerError `BAD_INPUT` if the node has not joined from that address, or has a session */
+  connect(node: number, dataAddress: string, session: SessionLink): void {
     const member = this.get(node);
+    if (member.request.dataAddress !== dataAddress)
+      throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
     if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
     member.session = session;
     member.status = 'connected';
@@ -70,37 +91,55 @@ export class Membership {
 
   /** @throws TrainerError `BAD_INPUT` if the node has not joined */
   get(node: number): Member {
-    const member = this.#members[node];
+    const member = this.#places[node];
     if (member === undefined) throw new TrainerError('BAD_INPUT', `node ${node} has not joined this run`);
     return member;
   }
 
+  get numConnected(): number {
+    return this.all.filter(({ session }) => session !== null).length;
+  }
+
+  /** Who is here and how many are missing, in words. */
+  describe(): string {
+    const here = this.all.filter(({ session }) => session !== null);
+    const names = here.map(({ node, request }) => `node ${node} from ${request.host}`).join(', ');
+    const missing = this.numNodes - here.length;
+    return `${here.length} of ${this.numNodes} nodes are here${names && ` (${names})`}, ${missing} ${missing === 1 ? 'is' : 'are'} missing`;
+  }
+
   /** True once every node of the run has this status. */
   allAre(status: MemberStatus): boolean {
-    return (
-      this.#members.length === this.numNodes && this.#members.every((member) => member.status === status)
-    );
+    return this.#places.every((member) => member?.status === status);
   }
 
   get peers(): Peer[] {
-    return this.#members.map(({ node, request }) => ({ node, address: request.dataAddress }));
+    return this.all.map(({ node, request }) => ({ node, address: request.dataAddress, host: request.host }));
   }
 
   broadcast(command: CoordinatorCommand): void {
-    for (const { session } of this.#members) session?.send(command);
+    for (const { session } of this.all) session?.send(command);
   }
 
   /** Members with a session, and with work to do, that were not heard of for `timeoutMs`. */
   silentFor(timeoutMs: number): Member[] {
     const now = performance.now();
-    return this.#members.filter(
+    return this.all.filter(
       ({ session, status, heardOfMs }) =>
         session !== null && status !== 'finished' && status !== 'left' && now - heardOfMs > timeoutMs,
     );
   }
 
+  /** Members that got their place long ago and never opened a session. */
+  get withoutSession(): Member[] {
+    const now = performance.now();
+    return this.all.filter(
+      ({ status, heardOfMs }) => status === 'joined' && now - heardOfMs > SESSION_TIMEOUT_MS,
+    );
+  }
+
   /** Moves all that was heard of forward: for that long this process itself stood still. */
   forgive(suspendedMs: number): void {
-    for (const member of this.#members) member.heardOfMs += suspendedMs;
+    for (const member of this.all) member.heardOfMs += suspendedMs;
   }
 }

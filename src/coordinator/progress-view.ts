@@ -1,5 +1,6 @@
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
 import { formatCount, formatDuration, formatShare } from './format.js';
+import type { RunView } from './run-view.js';
 import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
 
 /** Between the fields of the progress line. */
@@ -19,7 +20,7 @@ export interface Screen {
  * The progress of a run: one line that is rewritten in a terminal, a line every two seconds elsewhere. Other output
  * goes through `print`, so that it does not tear the live line.
  */
-export class ProgressView {
+export class ProgressView implements RunView {
   #live = '';
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
@@ -41,12 +42,11 @@ export class ProgressView {
   }
 
   validation(report: ValidationReport): void {
-    const tokens = report.domains.reduce((sum, domain) => sum + domain.tokens, 0);
-    const loss = report.domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
-    const byDomain = report.domains
-      .map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`)
-      .join('  ');
-    this.print(`validation at step ${report.step}: loss ${loss.toFixed(3)}  (${byDomain})`);
+    this.print(validationLine(report));
+  }
+
+  membership(text: string): void {
+    this.print(text);
   }
 
   /** Prints a line above the live one. */
@@ -72,7 +72,14 @@ export class ProgressView {
   }
 }
 
-function progressLine(step: GlobalStep, status: StatusReply): string {
+export function validationLine({ step, domains }: ValidationReport): string {
+  const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
+  const loss = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
+  const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
+  return `validation at step ${step}: loss ${loss.toFixed(3)}  (${byDomain})`;
+}
+
+export function progressLine(step: GlobalStep, status: StatusReply): string {
   const shares = locality(step.layers);
   const dropped = droppedShare(step.layers);
   const width = String(status.steps).length;

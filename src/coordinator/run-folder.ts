@@ -11,14 +11,19 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { processIdentity } from '../observability/process-info.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
   runId: z.string(),
   generation: z.number().int(),
-  /** Where the coordinator listens, host:port. */
+  /** Where others find the coordinator, host:port. */
   address: z.string(),
+  /** Where commands on its own machine find it. */
+  localAddress: z.string().optional(),
+  /** Calls need its certificates or token. */
+  isSecured: z.boolean().default(false),
+  /** Where its pid means something (machineIdentity). */
+  machine: z.string().optional(),
   pid: z.number().int(),
   /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
   process: z.string(),
@@ -111,13 +116,6 @@ function stepOfLine(line: string): number {
   } catch {
     return Number.POSITIVE_INFINITY;
   }
-}
-
-/** True if the run's coordinator is still alive; a later process with its pid does not count. */
-export function isLive(record: RunRecord): boolean {
-  return (
-    record.state !== 'finished' && record.state !== 'failed' && processIdentity(record.pid) === record.process
-  );
 }
 
 /** All runs under `runsDir`, newest first. */

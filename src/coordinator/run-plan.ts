@@ -1,26 +1,37 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { assertFits, type Checkpoint, resolveCheckpoint } from '../checkpoint/index.js';
+import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/index.js';
 import { TrainerError } from '../errors.js';
 import { assertRouterKnown } from '../routing/index.js';
-import { findRun, isLive, RunFolder } from './run-folder.js';
+import type { Security } from '../rpc/security.js';
+import { findRun, listRuns, RunFolder } from './run-folder.js';
+import { isLive } from './run-liveness.js';
 
-/** What `locmoe train` was asked to do. */
-export interface TrainOptions {
+/** What `locmoe train` and `locmoe serve` are asked to train. */
+export interface RunOptions {
   readonly config?: string;
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
   /** A run or step folder, or a run id; true for the newest run. */
   readonly resume?: string | true;
-  readonly port: number;
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
+}
+
+export interface PlanSettings {
+  /** All nodes will run on this machine. */
+  readonly nodesAreHere: boolean;
+  /** To ask the coordinator of a run on another machine whether it still goes on. */
+  readonly security: Security;
+  /** Says what takes long. */
+  readonly say: (line: string) => void;
+  readonly warn: (line: string) => void;
 }
 
 /** What a run starts from; everything that can be wrong before there is a run has been checked. */
@@ -37,34 +48,52 @@ export interface RunPlan {
  *
  * @throws TrainerError for what is wrong with any of them
  */
-export function planRun(options: TrainOptions): RunPlan {
-  const checkpoint = options.resume === undefined ? null : findCheckpoint(options.resume, options.runsDir);
+export async function planRun(
+  options: RunOptions,
+  { nodesAreHere, security, say, warn }: PlanSettings,
+): Promise<RunPlan> {
+  const checkpoint =
+    options.resume === undefined ? null : findCheckpoint(options.resume, options.runsDir, warn);
   const config = startingConfig(options, checkpoint);
   assertRouterKnown(config.moe.router);
-  assertMachineCanHold(config);
-  const resumed = checkpoint && resumedRun(checkpoint);
+  if (nodesAreHere) assertMachineCanHold(config);
+  const resumed = checkpoint && (await resumedRun(checkpoint, security));
   const dataset = prepareDataset({
     ...config.data,
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
-    log: (line) => console.log(line),
+    log: say,
   });
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
   return { config, dataset, checkpoint, resumed };
 }
 
-function findCheckpoint(resume: string | true, runsDir: string): Checkpoint {
+/**
+ * The newest run of `runsDir` if a restart should go on with it: it has a checkpoint, and steps left to do.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded
+ */
+export function unfinishedRun(options: RunOptions): string | null {
+  const [newest] = listRuns(options.runsDir);
+  if (newest === undefined) return null;
+  const { directory, checkpoints } = newest.folder;
+  if (committedFolders(checkpoints).length === 0) return null;
+  const checkpoint = resolveCheckpoint(directory, () => undefined);
+  return checkpoint.manifest.step < startingConfig(options, checkpoint).train.steps ? directory : null;
+}
+
+function findCheckpoint(resume: string | true, runsDir: string, warn: (line: string) => void): Checkpoint {
   const place =
     resume !== true && existsSync(resume)
       ? resume
       : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
-  return resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
+  return resolveCheckpoint(place, warn);
 }
 
 /** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
-function startingConfig(options: TrainOptions, checkpoint: Checkpoint | null): RunConfig {
+function startingConfig(options: RunOptions, checkpoint: Checkpoint | null): RunConfig {
   const overrides = { sets: options.set, nodes: options.nodes, workersPerNode: options.workersPerNode };
   if (options.config !== undefined) return loadConfig(options.config, overrides);
   if (checkpoint === null)
@@ -112,14 +141,14 @@ function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Datas
 }
 
 /** A checkpoint inside a run's folder goes on there as the next generation; any other starts a new run. */
-function resumedRun(checkpoint: Checkpoint): RunPlan['resumed'] {
+async function resumedRun(checkpoint: Checkpoint, security: Security): Promise<RunPlan['resumed']> {
   const folder = new RunFolder(path.dirname(path.dirname(path.resolve(checkpoint.folder))));
   const record = folder.readRecord();
   if (record === null) return null;
-  if (isLive(record))
+  if (await isLive(record, security))
     throw new TrainerError(
       'BAD_INPUT',
-      `run ${record.runId} is still going (pid ${record.pid}); stop it before you resume it`,
+      `run ${record.runId} is still going (pid ${record.pid}, ${record.address}); stop it before you resume it`,
     );
   return { folder, generation: record.generation + 1 };
 }

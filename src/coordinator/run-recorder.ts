@@ -2,10 +2,11 @@ import type { Dataset } from '../data/index.js';
 import { processIdentity } from '../observability/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { Coordinator, RunListener } from './coordinator.js';
-import type { ProgressView } from './progress-view.js';
 import { RoutingTotals } from './routing-totals.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
+import { machineIdentity } from './run-liveness.js';
 import type { RunState } from './run-state.js';
+import type { RunView } from './run-view.js';
 import type { GlobalStep } from './step-aggregator.js';
 
 /** Writes a run's story into its folder and shows it, as it happens. */
@@ -21,7 +22,7 @@ export class RunRecorder implements RunListener {
 
   constructor(
     readonly folder: RunFolder,
-    readonly view: ProgressView,
+    readonly view: RunView,
     readonly dataset: Dataset,
   ) {}
 
@@ -30,13 +31,14 @@ export class RunRecorder implements RunListener {
   }
 
   /** Makes the run findable: from here on `status` and `logs` reach it. */
-  begin(coordinator: Coordinator, address: string): void {
+  begin(coordinator: Coordinator, place: Pick<RunRecord, 'address' | 'localAddress' | 'isSecured'>): void {
     const { runId, generation, datasetDir } = coordinator.options.identity;
     this.#coordinator = coordinator;
     this.#record = {
       runId,
       generation,
-      address,
+      ...place,
+      machine: machineIdentity(),
       pid: process.pid,
       process: processIdentity(process.pid),
       state: coordinator.state.kind,
@@ -44,6 +46,10 @@ export class RunRecorder implements RunListener {
       datasetDir,
     };
     this.folder.writeRecord(this.#record);
+  }
+
+  membership(text: string): void {
+    this.view.membership(text);
   }
 
   state(state: RunState): void {

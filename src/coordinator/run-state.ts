@@ -6,6 +6,7 @@ import type { TrainerError } from '../errors.js';
  * ```
  * waiting --(every node has a session)--> starting --(every worker is ready)--> running --> finished
  *                                                                       running --> stopping --> finished
+ * waiting --(a stop, where nodes come from elsewhere)--> finished
  * any but finished --> failed
  * ```
  * `stopping`: a final checkpoint was asked for. `finished` and `failed` are final.
@@ -22,6 +23,7 @@ export type RunEvent =
   | { readonly type: 'nodes-complete' }
   | { readonly type: 'workers-ready' }
   | { readonly type: 'stop'; readonly reason: string }
+  | { readonly type: 'stopped-waiting' }
   | { readonly type: 'all-finished'; readonly stoppedEarly: boolean }
   | { readonly type: 'failure'; readonly error: TrainerError };
 
@@ -35,6 +37,8 @@ export function transition(state: RunState, event: RunEvent): RunState {
       return state.kind === 'starting' ? { kind: 'running' } : state;
     case 'stop':
       return state.kind === 'running' ? { kind: 'stopping', reason: event.reason } : state;
+    case 'stopped-waiting':
+      return state.kind === 'waiting' ? { kind: 'finished', stoppedEarly: true } : state;
     case 'all-finished':
       return { kind: 'finished', stoppedEarly: event.stoppedEarly };
     case 'failure':

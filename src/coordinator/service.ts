@@ -44,7 +44,7 @@ function unary<Request, Reply>(handle: (request: Request) => Reply): grpc.handle
 }
 
 /** Reads the caller's membership from its metadata; refuses members of another run or an older generation. */
-function admit(coordinator: Coordinator, metadata: grpc.Metadata): number {
+function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: number; dataAddress: string } {
   const { runId, generation } = coordinator.options.identity;
   const field = (name: string) => String(metadata.get(name)[0] ?? '');
   if (field('run-id') !== runId)
@@ -57,29 +57,35 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): number {
   const node = Number(field('node') || Number.NaN);
   if (!Number.isInteger(node))
     throw new TrainerError('BAD_INPUT', `metadata node: ${field('node')} is no node id`);
-  return node;
+  return { node, dataAddress: field('data-address') };
 }
 
 function openSession(
   coordinator: Coordinator,
   call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>,
 ): void {
+  let ended = false;
   let node: number;
+  const close = () => {
+    ended = true;
+    call.end();
+  };
   try {
-    node = admit(coordinator, call.metadata);
-    coordinator.connect(node, { send: (command) => call.write(command) });
+    const member = admit(coordinator, call.metadata);
+    node = member.node;
+    coordinator.connect(node, member.dataAddress, { send: (command) => call.write(command), close });
   } catch (error) {
     call.emit('error', toServiceError(error));
     return;
   }
-  let ended = false;
   const end = (reason: string) => {
     if (ended) return;
-    ended = true;
     coordinator.disconnect(node, reason);
-    call.end();
+    close();
   };
-  call.on('data', (event: AgentEvent) => coordinator.receive(node, event));
+  call.on('data', (event: AgentEvent) => {
+    if (!ended) coordinator.receive(node, event);
+  });
   call.on('end', () => end('it ended its session'));
   call.on('cancelled', () => end('its connection broke'));
   call.on('error', (error) => end(error.message));

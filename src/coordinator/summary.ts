@@ -9,14 +9,13 @@ import type { RunRecorder } from './run-recorder.js';
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
 
-/** Prints what a person wants to know at the end of a run, and writes it to `summary.json`. */
+/** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
   recorder: RunRecorder,
   dataset: Dataset,
-  { samples }: { readonly samples: boolean },
+  { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
 ): Promise<void> {
   const { folder, lastValidation, lastCheckpoint, routing } = recorder;
-  const show = (text: string) => process.stdout.write(`${text}\n`);
   show(`\ndone in ${formatDuration(recorder.seconds)}`);
   if (lastValidation !== null) {
     show(

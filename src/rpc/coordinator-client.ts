@@ -1,5 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
-import { TrainerError } from '../errors.js';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import { parseAddress } from './address.js';
+import { findConnectionProblem } from './connection-problem.js';
 import { loadService } from './load-proto.js';
 import type {
   AgentEvent,
@@ -10,12 +12,15 @@ import type {
   LogsRequest,
   StatusReply,
 } from './messages.js';
+import type { Security } from './security.js';
 
 /** Which member of which run a call speaks for. */
 export interface Membership {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
+  /** Where it serves its peers; tells it from another node that got its place after it. */
+  readonly dataAddress: string;
 }
 
 const UNARY_DEADLINE_MS = 5_000;
@@ -26,23 +31,38 @@ const CLIENT_OPTIONS: grpc.ClientOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
 };
 
+/** What a refused call means for the caller; every other code is `BAD_INPUT`. */
+const REFUSALS = new Map<grpc.status, ErrorCode>([[grpc.status.RESOURCE_EXHAUSTED, 'RUN_FULL']]);
+
 /** A typed client of proto/coordinator.proto. Every unary call has a deadline. */
 export class CoordinatorClient {
   readonly #client: grpc.Client;
   readonly #methods: grpc.ServiceDefinition;
 
+  /**
+   * @param address host:port
+   * @throws TrainerError `BAD_INPUT` if the address is none
+   */
   constructor(
     readonly address: string,
-    credentials: grpc.ChannelCredentials,
+    readonly security: Security,
   ) {
+    parseAddress('--coordinator', address);
     this.#methods = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
-    this.#client = new grpc.Client(address, credentials, CLIENT_OPTIONS);
+    this.#client = new grpc.Client(address, security.channelCredentials, {
+      ...CLIENT_OPTIONS,
+      ...security.clientOptions,
+    });
   }
 
-  /** Joins the run, waiting up to `deadlineMs` for a coordinator to appear. */
-  join(request: JoinRequest, deadlineMs: number): Promise<JoinReply> {
-    const metadata = new grpc.Metadata({ waitForReady: true });
-    return this.#unary<JoinRequest, JoinReply>('Join', request, metadata, deadlineMs);
+  /**
+   * Asks for a place in the run.
+   *
+   * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if it has no place (any more),
+   *   `UNAUTHENTICATED` or `BAD_INPUT` if it will never have one for this node
+   */
+  join(request: JoinRequest): Promise<JoinReply> {
+    return this.#unary<JoinRequest, JoinReply>('Join', request);
   }
 
   status(): Promise<StatusReply> {
@@ -59,6 +79,7 @@ export class CoordinatorClient {
     metadata.set('run-id', member.runId);
     metadata.set('generation', String(member.generation));
     metadata.set('node', String(member.node));
+    metadata.set('data-address', member.dataAddress);
     const { path, requestSerialize, responseDeserialize } = this.#methods.Session;
     return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
   }
@@ -73,12 +94,24 @@ export class CoordinatorClient {
     this.#client.close();
   }
 
-  #unary<Request, Reply>(
-    name: string,
-    request: Request,
-    metadata = new grpc.Metadata(),
-    deadlineMs = UNARY_DEADLINE_MS,
-  ): Promise<Reply> {
+  /** What a failed call means, in words: grpc-js itself tells little of connections. */
+  async explain(name: string, error: grpc.ServiceError): Promise<TrainerError> {
+    const { code, details } = error;
+    const at = `the coordinator at ${this.address}`;
+    if (code === grpc.status.UNAUTHENTICATED)
+      return new TrainerError('UNAUTHENTICATED', `${at} refused the join token: ${details}`);
+    if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
+      return new TrainerError(REFUSALS.get(code) ?? 'BAD_INPUT', `${at} refused ${name}: ${details}`);
+    const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.security);
+    if (problem?.kind === 'refused')
+      return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
+    return new TrainerError(
+      'UNAVAILABLE',
+      `no coordinator answers at ${this.address} (${problem?.text ?? `${name}: ${details}`}); is the run still going, and is the address right?`,
+    );
+  }
+
+  #unary<Request, Reply>(name: string, request: Request): Promise<Reply> {
     const { path, requestSerialize, responseDeserialize } = this.#methods[name];
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest<Request, Reply>(
@@ -86,24 +119,12 @@ export class CoordinatorClient {
         requestSerialize,
         responseDeserialize,
         request,
-        metadata,
-        { deadline: Date.now() + deadlineMs },
+        { deadline: Date.now() + UNARY_DEADLINE_MS },
         (error, reply) => {
-          if (error) reject(this.#explain(name, error));
+          if (error) void this.explain(name, error).then(reject);
           else resolve(reply as Reply);
         },
       );
     });
-  }
-
-  #explain(name: string, error: grpc.ServiceError): TrainerError {
-    const unreachable =
-      error.code === grpc.status.UNAVAILABLE || error.code === grpc.status.DEADLINE_EXCEEDED;
-    return unreachable
-      ? new TrainerError(
-          'UNAVAILABLE',
-          `no coordinator answers at ${this.address} (${name}: ${error.details}); is the run still going, and is the address right?`,
-        )
-      : new TrainerError('BAD_INPUT', `coordinator at ${this.address} refused ${name}: ${error.details}`);
   }
 }

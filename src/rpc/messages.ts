@@ -4,6 +4,7 @@ export interface JoinRequest {
   readonly host: string;
   readonly pid: number;
   readonly dataAddress: string;
+  readonly version: string;
 }
 
 export interface JoinReply {
@@ -93,6 +94,7 @@ export interface WorkerFailure {
 export interface Peer {
   readonly node: number;
   readonly address: string;
+  readonly host: string;
 }
 
 /** A node agent's side of the session; exactly one field is set. */

@@ -1,40 +1,64 @@
 import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
+import { type Address, formatAddress } from './address.js';
+import { requireToken } from './join-token.js';
+import { NO_SECURITY, type Security, serverCredentials } from './security.js';
 
 /** A gRPC server that answers grpc.health.v1. */
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
+  readonly security: Security;
+  /** Told, at most once a second, of a call that was refused for its token; for whoever has a log. */
+  onRefused: (line: string) => void;
 }
 
+const REFUSAL_INTERVAL_MS = 1_000;
+
 /** Makes a server; services are added before it listens. Its health is NOT_SERVING until `listen`. */
-export function createRpcServer(): RpcServer {
-  const server = new grpc.Server({ 'grpc.max_receive_message_length': 16 << 20 });
+export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  const refused = (peer: string, method: string) => {
+    const now = performance.now();
+    if (now - toldMs < REFUSAL_INTERVAL_MS) return;
+    toldMs = now;
+    rpc.onRefused(`refused ${method} of ${peer}: wrong join token, or none`);
+  };
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': 16 << 20,
+    ...(security.token === null ? {} : { interceptors: [requireToken(security.token, refused)] }),
+  });
   const health = new HealthImplementation({ '': 'NOT_SERVING' });
   health.addToServer(server);
-  return { server, health };
+  const rpc: RpcServer = { server, health, security, onRefused: () => undefined };
+  return rpc;
 }
 
 /**
  * Listens and reports SERVING; port 0 takes a free one.
  *
- * @returns the address as host:port
+ * @param option the option that chooses the port, named in the error
+ * @returns the address with the actual port
  * @throws TrainerError `NO_RESOURCE` if the port cannot be had
  */
-export async function listen({ server, health }: RpcServer, host: string, port: number): Promise<string> {
-  const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, actual) => {
+export async function listen(
+  { server, health, security }: RpcServer,
+  address: Address,
+  option: string,
+): Promise<Address> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(formatAddress(address), serverCredentials(security), (error, actual) => {
       if (error === null) resolve(actual);
       else
         reject(
           new TrainerError(
             'NO_RESOURCE',
-            `port ${port} on ${host} cannot be used (${error.message}); is another run using it? Choose another with --port, or 0 for a free one`,
+            `port ${address.port} on ${address.host} cannot be used (${error.message}); is another run using it? Choose another with ${option}, or 0 for a free one`,
           ),
         );
     });
   });
   health.setStatus('', 'SERVING');
-  return `${host}:${bound}`;
+  return { ...address, port };
 }

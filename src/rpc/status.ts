@@ -13,6 +13,8 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   NOT_FINITE: grpc.status.ABORTED,
   ABORTED: grpc.status.ABORTED,
   UNAVAILABLE: grpc.status.UNAVAILABLE,
+  UNAUTHENTICATED: grpc.status.UNAUTHENTICATED,
+  RUN_FULL: grpc.status.RESOURCE_EXHAUSTED,
   INTERNAL: grpc.status.INTERNAL,
 };
 

@@ -1,8 +1,10 @@
-import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import { hostname } from 'node:os';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
 import type { TrainerError } from '../../src/errors.js';
 import { encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
 
 interface Node {
   readonly streams: PeerStreams;
@@ -38,7 +40,7 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
     node,
     ringBytes: 4096,
     server,
-    credentials: credentials.createInsecure(),
+    security: NO_SECURITY,
     onPull: (peer, send) => sends.set(peer, send),
     onFrame: (_peer, frame) => frames.push(frame),
     onCredit: (_peer, consumed) => credits.push(consumed),
@@ -115,11 +117,20 @@ describe('streams between two nodes', () => {
     expect(b.sends.size).toBe(0);
   });
 
-  it('name the node and the address that cannot be reached', async () => {
+  it('name both nodes, their machines and the address that cannot be reached', async () => {
     const a = await startNode(0);
-    const error = await a.streams.connect([{ node: 1, address: '127.0.0.1:9' }], 300).catch((e) => e);
-    expect(error).toMatchObject({ code: 'NODE_LOST' });
-    expect(error.message).toMatch(/node 0 cannot open the data stream from node 1 at 127.0.0.1:9/);
+    const messageFor = (host?: string) =>
+      a.streams
+        .connect([{ node: 1, address: '127.0.0.1:9', ...(host === undefined ? {} : { host }) }], 300)
+        .catch(({ code, message }) => `${code}: ${message}`);
+    const start = `NODE_LOST: node 0 on ${hostname()} cannot open the data stream from node 1`;
+    const why = 'at 127.0.0.1:9: nothing listens on that port; ';
+    expect(await messageFor()).toBe(
+      `${start} ${why}check that its agent runs and that the address can be reached from here (--listen, --advertise)`,
+    );
+    expect(await messageFor('far')).toBe(
+      `${start} on far ${why}that address is only for node 1 itself: start it with --listen 0.0.0.0:PORT`,
+    );
   });
 
   it('report a peer that is gone, once', async () => {

@@ -9,9 +9,12 @@ import { Coordinator, type RunListener } from '../../src/coordinator/coordinator
 import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/observability/logger.js';
+import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type { AgentEvent, CoordinatorCommand, StepReport } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
+import { VERSION } from '../../src/rpc/version.js';
 
 const insecure = grpc.credentials.createInsecure();
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
@@ -47,11 +50,18 @@ beforeEach(async () => {
     origin: { run: 'r1', generation: 3 },
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
   });
-  coordinator = new Coordinator({ identity, logs, logger, listener });
+  coordinator = new Coordinator({
+    identity,
+    logs,
+    logger,
+    listener,
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: false,
+  });
   rpc = createRpcServer();
   addCoordinatorService(rpc.server, coordinator);
-  address = await listen(rpc, '127.0.0.1', 0);
-  client = new CoordinatorClient(address, insecure);
+  address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
+  client = new CoordinatorClient(address, NO_SECURITY);
 });
 
 afterEach(() => {
@@ -62,12 +72,13 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-const join = (pid: number) => client.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}` }, 2_000);
+const join = (pid: number, version = VERSION) =>
+  client.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version });
 
 /** An open session that keeps what it is told. */
-function open(node: number, generation = 3, runId = 'r1') {
+function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0.1:${11 + node}`) {
   const commands: CoordinatorCommand[] = [];
-  const stream = client.session({ runId, generation, node });
+  const stream = client.session({ runId, generation, node, dataAddress });
   const failed = new Promise<string>((resolve) => {
     stream.on('error', ({ message }) => resolve(message));
   });
@@ -151,11 +162,36 @@ describe('the coordinator over gRPC', () => {
     await expect(join(13)).rejects.toThrow(/already has its 2 nodes.*cluster\.nodes/);
   });
 
+  it('refuses a node of another version, naming both, and one with the address of another', async () => {
+    await expect(join(11, '9.9.9')).rejects.toThrow(
+      new RegExp(
+        `on h \\(pid 11\\) runs locmoe 9\\.9\\.9, this coordinator ${VERSION}: both must be the same`,
+      ),
+    );
+    await join(11);
+    const twin = { host: 'other', pid: 11, dataAddress: '127.0.0.1:11', version: VERSION };
+    await expect(client.join(twin)).rejects.toThrow(
+      /node 0 on h \(pid 11\) serves at 127\.0\.0\.1:11 already; the node agent on other .*--advertise/,
+    );
+  });
+
+  it('tells one that comes too late that the run has begun', async () => {
+    await join(11);
+    await join(12);
+    const sessions = [open(0), open(1)];
+    for (const session of sessions) await session.until('start');
+    await expect(join(13)).rejects.toMatchObject({
+      code: 'RUN_FULL',
+      message: expect.stringMatching(/run r1 is starting with its 2 nodes; the one on h comes too late/),
+    });
+  });
+
   it('refuses members of another run, an older generation, or a second session', async () => {
     await join(11);
     expect(await open(0, 2).failed).toMatch(/generation 2 is over; the run is at 3/);
     expect(await open(0, 3, 'other').failed).toMatch(/this is run r1, not other/);
     expect(await open(7).failed).toMatch(/node 7 has not joined/);
+    expect(await open(0, 3, 'r1', '127.0.0.1:99').failed).toMatch(/node 0 is another one by now/);
     open(0);
     await expect.poll(() => open(0).failed).toMatch(/already has a session/);
   });

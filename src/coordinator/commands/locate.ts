@@ -1,9 +1,12 @@
-import * as grpc from '@grpc/grpc-js';
+import type { Command } from 'commander';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import { findRun, isLive, type RunFolder, type RunRecord } from '../run-folder.js';
+import { NO_SECURITY } from '../../rpc/security.js';
+import { findRun, type RunFolder, type RunRecord } from '../run-folder.js';
+import { isLive, reachableAddress } from '../run-liveness.js';
+import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
-/** How `status` and `logs` are told which run is meant. */
-export interface LocateOptions {
+/** How `status`, `logs` and `stop` are told which run is meant. */
+export interface LocateOptions extends SecurityFlags {
   readonly coordinator?: string;
   readonly run?: string;
   readonly runsDir: string;
@@ -14,12 +17,22 @@ export type LocatedRun =
   | { readonly kind: 'live'; readonly client: CoordinatorClient }
   | { readonly kind: 'over'; readonly folder: RunFolder; readonly record: RunRecord };
 
+/** Adds the options that say which run is meant. */
+export function addLocateOptions(command: Command): Command {
+  command
+    .option('--run <dir>', 'run folder or run id (default: the newest)')
+    .option('--coordinator <host:port>', 'ask a coordinator by address')
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs');
+  return addSecurityOptions(command, { listens: false });
+}
+
 /** Finds the run: the coordinator at an address, the named run, or the newest under the runs folder. */
-export function locateRun(options: LocateOptions): LocatedRun {
-  const connect = (address: string) => new CoordinatorClient(address, grpc.credentials.createInsecure());
-  if (options.coordinator !== undefined) return { kind: 'live', client: connect(options.coordinator) };
+export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
+  if (options.coordinator !== undefined)
+    return { kind: 'live', client: new CoordinatorClient(options.coordinator, securityOf(options)) };
   const { folder, record } = findRun(options.runsDir, options.run);
-  return isLive(record)
-    ? { kind: 'live', client: connect(record.address) }
-    : { kind: 'over', folder, record };
+  // A run of `locmoe train` takes no certificates, whatever the environment says.
+  const security = record.isSecured ? securityOf(options) : NO_SECURITY;
+  if (!(await isLive(record, security))) return { kind: 'over', folder, record };
+  return { kind: 'live', client: new CoordinatorClient(reachableAddress(record), security) };
 }

@@ -5,7 +5,7 @@ import { TrainerError } from '../../errors.js';
 import { parseLogLine, readLogs } from '../../observability/log-store.js';
 import { LOG_LEVELS, type LogLevel, type LogRecord } from '../../observability/logger.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import { type LocateOptions, locateRun } from './locate.js';
+import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 import { parseSince, wholeNumber } from './options.js';
 
 interface LogsOptions extends LocateOptions {
@@ -18,12 +18,10 @@ interface LogsOptions extends LocateOptions {
 
 /** `locmoe logs`: the lines of all processes of a run, live or over, in order of time. */
 export function addLogsCommand(program: Command): void {
-  program
+  const command = program
     .command('logs')
-    .description('show the log of a run: coordinator, node agents and workers, in order of time')
-    .option('--run <dir>', 'run folder or run id (default: the newest)')
-    .option('--coordinator <host:port>', 'ask a coordinator by address')
-    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .description('show the log of a run: coordinator, node agents and workers, in order of time');
+  addLocateOptions(command)
     .addOption(new Option('--level <level>', 'least level to show').choices([...LOG_LEVELS]).default('trace'))
     .option(
       '--rank <rank>',
@@ -39,7 +37,7 @@ export function addLogsCommand(program: Command): void {
 
 async function showLogs(options: LogsOptions): Promise<void> {
   const print = printer(options.json === true);
-  const run = locateRun(options);
+  const run = await locateRun(options);
   if (run.kind === 'live') return followLive(run.client, options, print);
   if (options.follow) console.error(`${run.record.runId} is over: nothing to follow`);
   const filter = { level: options.level, ranks: options.rank, sinceMs: options.since };
@@ -55,14 +53,23 @@ function followLive(
   const lines = client.logs({ level, ranks, sinceMs, follow });
   return new Promise<void>((resolve, reject) => {
     lines.on('data', ({ json }) => print(parseLogLine(json)));
-    lines.on('end', resolve);
-    lines.on('error', (error) => {
-      reject(
-        new TrainerError(
-          'UNAVAILABLE',
-          `the coordinator at ${client.address} is gone (${(error as ServiceError).details}); what was logged: locmoe logs without --follow`,
-        ),
-      );
+    let state: 'new' | 'open' | 'failed' = 'new';
+    lines.once('metadata', () => {
+      state = 'open';
+    });
+    // A stream that fails ends as well.
+    lines.on('end', () => state !== 'failed' && resolve());
+    lines.on('error', (error: ServiceError) => {
+      const wasOpen = state === 'open';
+      state = 'failed';
+      if (!wasOpen) void client.explain('StreamLogs', error).then(reject);
+      else
+        reject(
+          new TrainerError(
+            'UNAVAILABLE',
+            `the coordinator at ${client.address} is gone (${error.details}); what was logged: locmoe logs without --follow`,
+          ),
+        );
     });
   }).finally(() => client.close());
 }

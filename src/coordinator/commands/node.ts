@@ -1,27 +1,51 @@
 import type { Command } from 'commander';
+import { numberFrom } from './options.js';
+import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
-interface NodeOptions {
+interface NodeFlags extends SecurityFlags {
   readonly coordinator: string;
+  readonly listen: string;
+  readonly advertise?: string;
+  readonly joinTimeout: number;
+  readonly forever?: boolean;
+  readonly insecure?: boolean;
   readonly quiet?: boolean;
   readonly exitWithParent?: boolean;
 }
 
 /** `locmoe node`: one node of a run; `train` starts them by itself. */
 export function addNodeCommand(program: Command): void {
-  program
+  const command = program
     .command('node')
     .description(
-      'be one node of a run: join a coordinator, start the workers, carry their bytes (train starts these itself)',
+      'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',
     )
-    .requiredOption('--coordinator <host:port>', 'where the coordinator listens')
+    .requiredOption('--coordinator <host:port>', 'where the coordinator listens; it may come up later')
+    .option('--listen <host:port>', 'where the other nodes connect; port 0 takes a free one', '127.0.0.1:0')
+    .option(
+      '--advertise <host[:port]>',
+      'the address that is given to the other nodes, e.g. behind NAT (default: that of --listen, or if it is 0.0.0.0 that of the interface towards the coordinator)',
+    )
+    .option('--join-timeout <seconds>', 'how long to look for the coordinator', numberFrom(1), 300)
+    .option('--forever', 'after a run, well or badly ended, wait for the next; wait also while a run is full')
     .option('--quiet', 'do not copy the log to standard output')
-    .option('--exit-with-parent', 'end when the process that started this one has ended')
-    .action(async (options: NodeOptions) => {
-      const { runNodeAgent } = await import('../../agent/node-agent.js');
-      process.exitCode = await runNodeAgent({
-        coordinatorAddress: options.coordinator,
-        logToStdout: options.quiet !== true,
-        exitWithParent: options.exitWithParent === true,
+    .option('--exit-with-parent', 'end when the process that started this one has ended');
+  addSecurityOptions(command, { listens: true })
+    .addHelpText(
+      'after',
+      '\nThe coordinator gives out node ids in the order of joining; they do not change what is computed. SIGTERM asks the coordinator for a final checkpoint and the end of the run; without a run it ends the node at once.',
+    )
+    .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
+      const security = securityOf(flags);
+      const { runNode } = await import('../../agent/run-node.js');
+      process.exitCode = await runNode({
+        ...flags,
+        security,
+        insecure: flags.insecure === true,
+        joinTimeoutS: joinTimeout,
+        forever: flags.forever === true,
+        logToStdout: flags.quiet !== true,
+        exitWithParent: flags.exitWithParent === true,
       });
     });
 }

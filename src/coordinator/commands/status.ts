@@ -1,22 +1,18 @@
 import type { Command } from 'commander';
 import type { StatusReply } from '../../rpc/messages.js';
 import { formatCount, formatDuration, formatTable } from '../format.js';
-import { type LocateOptions, locateRun } from './locate.js';
+import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */
 export function addStatusCommand(program: Command): void {
-  program
+  const command = program
     .command('status')
-    .description('show what a run is doing: state, step, loss, speed, and a line for each rank')
-    .option('--run <dir>', 'run folder or run id (default: the newest)')
-    .option('--coordinator <host:port>', 'ask a coordinator by address')
-    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
-    .option('--json', 'print JSON')
-    .action(showStatus);
+    .description('show what a run is doing: state, step, loss, speed, and a line for each rank');
+  addLocateOptions(command).option('--json', 'print JSON').action(showStatus);
 }
 
 async function showStatus(options: LocateOptions & { readonly json?: boolean }): Promise<void> {
-  const run = locateRun(options);
+  const run = await locateRun(options);
   if (run.kind === 'over') {
     const { record, folder } = run;
     const state =

@@ -1,20 +1,17 @@
 import type { Command } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { type LocateOptions, locateRun } from './locate.js';
+import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe stop`: what one Ctrl-C does, from another terminal. */
 export function addStopCommand(program: Command): void {
-  program
+  const command = program
     .command('stop')
-    .description('ask a live run for a final checkpoint after its current step, and for its end')
-    .option('--run <dir>', 'run folder or run id (default: the newest)')
-    .option('--coordinator <host:port>', 'ask a coordinator by address')
-    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
-    .action(stopRun);
+    .description('ask a live run for a final checkpoint after its current step, and for its end');
+  addLocateOptions(command).action(stopRun);
 }
 
 async function stopRun(options: LocateOptions): Promise<void> {
-  const run = locateRun(options);
+  const run = await locateRun(options);
   if (run.kind === 'over')
     throw new TrainerError('BAD_INPUT', `run ${run.record.runId} is not going on: there is nothing to stop`);
   try {

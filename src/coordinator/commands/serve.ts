@@ -1,0 +1,42 @@
+import type { Command } from 'commander';
+import type { ServeOptions } from '../served-run.js';
+import { numberFrom } from './options.js';
+import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+import { addTrainingOptions } from './training-options.js';
+
+interface ServeFlags extends Omit<ServeOptions, 'security' | 'joinTimeoutS' | 'insecure'>, SecurityFlags {
+  readonly insecure?: boolean;
+  readonly joinTimeout: number;
+}
+
+/** `locmoe serve`: the coordinator alone; its nodes are started elsewhere. */
+export function addServeCommand(program: Command): void {
+  const command = program
+    .command('serve')
+    .description(
+      'lead a run whose nodes are started elsewhere with `locmoe node`: wait for all of them, train, end with the exit code of the run',
+    );
+  addTrainingOptions(command)
+    .option('--listen <host:port>', 'where nodes and commands connect', '127.0.0.1:50051')
+    .option(
+      '--advertise <host[:port]>',
+      "the address that is given to others (default: that of --listen, or this machine's name if it is 0.0.0.0)",
+    )
+    .option('--join-timeout <seconds>', 'how long to wait for all nodes', numberFrom(1), 300)
+    .option(
+      '--resume-or-start',
+      'go on with the newest run if it has a checkpoint and steps left to do, else start a new one (for restarts)',
+      false,
+    )
+    .option('--json-logs', 'print log records, progress and summary as lines of JSON', false);
+  addSecurityOptions(command, { listens: true })
+    .addHelpText(
+      'after',
+      '\nStop it with Ctrl-C, SIGTERM or `locmoe stop`: a final checkpoint, then exit code 130. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
+    )
+    .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
+      const security = securityOf(options);
+      const { serve } = await import('../served-run.js');
+      process.exitCode = await serve({ ...options, security, insecure, joinTimeoutS: joinTimeout });
+    });
+}

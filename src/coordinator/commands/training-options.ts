@@ -1,0 +1,19 @@
+import type { Command } from 'commander';
+import { recipeNames } from '../../config/resolve.js';
+import { collect, wholeNumber } from './options.js';
+
+/** Adds the options that say what to train and where to keep it (RunOptions). */
+export function addTrainingOptions(command: Command): Command {
+  return command
+    .option('--config <file|recipe>', `a YAML file, or one of the recipes ${recipeNames().join(', ')}`)
+    .option('--set <key=value>', 'override a field, e.g. train.steps=200; repeat for several', collect, [])
+    .option('--nodes <n>', 'number of nodes (cluster.nodes)', wholeNumber(0))
+    .option('--workers-per-node <n>', 'workers on each node (cluster.workersPerNode)', wholeNumber(0))
+    .option(
+      '--resume [dir]',
+      'go on from a checkpoint: a run folder, a step folder, or without a value the newest run',
+    )
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .option('--no-samples', 'no generated text in the summary');
+}

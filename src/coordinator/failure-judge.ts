@@ -1,0 +1,96 @@
+import { TrainerError } from '../errors.js';
+import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
+import type { Member, Membership } from './membership.js';
+import { rootCause } from './root-cause.js';
+
+/** A node not heard of for this long when something fails is itself the suspect. */
+const SILENT_MS = 3_000;
+/** How long the other ranks' accounts are waited for after a first failure. */
+const EVIDENCE_WINDOW_MS = 2_500;
+
+export interface FailureJudgeOptions {
+  readonly members: Membership;
+  readonly numNodes: number;
+  readonly workersPerNode: number;
+  /** The newest heartbeat of each rank. */
+  readonly progress: ReadonlyMap<number, WorkerProgress>;
+  readonly lastStep: () => number | undefined;
+  /** The error that explains the failure; called once. */
+  readonly onVerdict: (error: TrainerError) => void;
+}
+
+/**
+ * Hears what goes wrong. On the first sign of trouble it tells all nodes to stop; once all ranks were heard, or after a
+ * moment, it names the one error that explains the others.
+ */
+export class FailureJudge {
+  readonly #failures: WorkerFailure[] = [];
+  #lost: { readonly member: Member; readonly reason: string } | null = null;
+  #verdict: NodeJS.Timeout | null = null;
+  #isJudged = false;
+
+  constructor(readonly options: FailureJudgeOptions) {}
+
+  /** Keeps a rank's account of what went wrong. */
+  fail(failure: WorkerFailure): void {
+    this.#failures.push(failure);
+    this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
+  }
+
+  /** A node is gone; of several the first counts. */
+  lose(member: Member, reason: string): void {
+    if (member.status === 'lost') return;
+    member.status = 'lost';
+    this.#lost ??= { member, reason };
+    this.#collectEvidence(`node ${member.node} was lost: ${reason}`);
+  }
+
+  /** A better account of how a lost node ended than its broken session gave. */
+  restate(member: Member, reason: string): void {
+    this.#lost = { member, reason };
+  }
+
+  close(): void {
+    if (this.#verdict !== null) clearTimeout(this.#verdict);
+  }
+
+  #collectEvidence(reason: string): void {
+    const { members, numNodes, workersPerNode } = this.options;
+    if (this.#verdict === null) {
+      members.broadcast({ abort: { reason } });
+      this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
+    }
+    const accounted = new Set(this.#failures.map(({ rank }) => rank));
+    for (const { node, status } of members.all)
+      if (status === 'lost')
+        for (let local = 0; local < workersPerNode; local++) accounted.add(node * workersPerNode + local);
+    if (accounted.size === numNodes * workersPerNode) this.#judge();
+  }
+
+  #judge(): void {
+    if (this.#isJudged) return;
+    this.#isJudged = true;
+    const { numNodes, workersPerNode, progress, onVerdict } = this.options;
+    onVerdict(
+      rootCause({
+        failures: this.#failures,
+        lostNode: this.#lostNode(),
+        worldSize: numNodes * workersPerNode,
+        workersPerNode,
+        progress,
+      }),
+    );
+  }
+
+  /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
+  #lostNode(): TrainerError | null {
+    const [silent] = this.options.members.silentFor(SILENT_MS);
+    const lost = this.#lost ?? (silent && { member: silent, reason: 'it does not answer' });
+    if (!lost) return null;
+    const { host, pid } = lost.member.request;
+    return new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${lost.reason}`, {
+      node: lost.member.node,
+      step: this.options.lastStep(),
+    });
+  }
+}

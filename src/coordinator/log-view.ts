@@ -1,0 +1,39 @@
+import type { Logger } from '../observability/logger.js';
+import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import { progressLine, validationLine } from './progress-view.js';
+import type { RunView } from './run-view.js';
+import type { GlobalStep } from './step-aggregator.js';
+
+const INTERVAL_MS = 2_000;
+
+/** The progress of a run as log records: a step at most every two seconds, and the last. */
+export class LogView implements RunView {
+  #shownAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(readonly logger: Logger) {}
+
+  step(step: GlobalStep, status: StatusReply): void {
+    const now = performance.now();
+    if (step.step !== status.steps && now - this.#shownAtMs < INTERVAL_MS) return;
+    this.#shownAtMs = now;
+    const { loss } = step;
+    const { steps, tokensPerS, secondsLeft } = status;
+    this.logger.info(
+      { step: step.step, steps, loss, tokensPerS, secondsLeft },
+      progressLine(step, status).trim(),
+    );
+  }
+
+  validation(report: ValidationReport): void {
+    this.logger.info({ step: report.step, validation: report.domains }, validationLine(report));
+  }
+
+  /** The coordinator's own log tells it. */
+  membership(): void {}
+
+  print(line: string): void {
+    this.logger.info(line);
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,43 @@
+import { readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { asTrainerError } from '../errors.js';
+import { processIdentity } from '../observability/process-info.js';
+import { CoordinatorClient } from '../rpc/coordinator-client.js';
+import type { Security } from '../rpc/security.js';
+import type { RunRecord } from './run-folder.js';
+
+/**
+ * Where a process id means something: the host and its pid namespace. Containers that share a volume each count their
+ * processes anew.
+ */
+export function machineIdentity(): string {
+  return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
+}
+
+/** True if the record was written where this process runs. */
+export function isOfThisMachine({ machine }: RunRecord): boolean {
+  return machine === undefined || machine === machineIdentity();
+}
+
+/**
+ * True if the run's coordinator is still alive. On its own machine the process tells; a later one with its pid does not
+ * count. Elsewhere only an answer at its address does; one that does not trust this process may be the run's.
+ */
+export async function isLive(record: RunRecord, security: Security): Promise<boolean> {
+  if (record.state === 'finished' || record.state === 'failed') return false;
+  if (isOfThisMachine(record)) return processIdentity(record.pid) === record.process;
+  const client = new CoordinatorClient(record.address, security);
+  try {
+    const { runId, generation } = await client.status();
+    return runId === record.runId && generation === record.generation;
+  } catch (error) {
+    return asTrainerError(error).code !== 'UNAVAILABLE';
+  } finally {
+    client.close();
+  }
+}
+
+/** The address at which this process reaches the run's coordinator. */
+export function reachableAddress(record: RunRecord): string {
+  return (isOfThisMachine(record) ? record.localAddress : undefined) ?? record.address;
+}

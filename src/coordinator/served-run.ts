@@ -1,0 +1,91 @@
+import { hostname } from 'node:os';
+import { asTrainerError, exitCodeOf } from '../errors.js';
+import { createLogger, type Logger } from '../observability/logger.js';
+import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
+import { assertMayListen, type Security } from '../rpc/security.js';
+import { createRpcServer, listen } from '../rpc/server.js';
+import { formatNumberOf } from './format.js';
+import { leadRun } from './lead-run.js';
+import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
+
+/** What `locmoe serve` is asked to do. */
+export interface ServeOptions extends RunOptions {
+  readonly listen: string;
+  readonly advertise?: string;
+  readonly security: Security;
+  /** Plain text beyond loopback was asked for. */
+  readonly insecure: boolean;
+  readonly joinTimeoutS: number;
+  readonly resumeOrStart: boolean;
+  readonly jsonLogs: boolean;
+}
+
+/**
+ * Leads a run whose nodes come from elsewhere.
+ *
+ * @returns the exit code of the command
+ * @throws TrainerError for what is wrong before a run exists (with `jsonLogs` it is logged instead)
+ */
+export async function serve(options: ServeOptions): Promise<number> {
+  if (!options.jsonLogs)
+    return serveWith(options, {
+      say: (line) => console.log(line),
+      warn: (line) => console.error(`locmoe: ${line}`),
+    });
+  const logger = logBeforeTheRun();
+  try {
+    return await serveWith(options, { say: (line) => logger.info(line), warn: (line) => logger.warn(line) });
+  } catch (error) {
+    const known = asTrainerError(error);
+    logger.fatal(known.line);
+    return exitCodeOf(known);
+  }
+}
+
+function logBeforeTheRun(): Logger {
+  return createLogger({
+    level: 'info',
+    origin: { run: '', generation: 0 },
+    destination: { write: (line) => process.stdout.write(line) },
+  });
+}
+
+async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' | 'warn'>): Promise<number> {
+  const { security, insecure, jsonLogs } = options;
+  const listenAt = parseAddress('--listen', options.listen);
+  assertMayListen(listenAt, security, insecure);
+  const resume = (options.resumeOrStart ? unfinishedRun(options) : null) ?? options.resume;
+  const plan = await planRun(resume === undefined ? options : { ...options, resume }, {
+    nodesAreHere: false,
+    security,
+    ...voice,
+  });
+  const rpc = createRpcServer(security);
+  const bound = await listen(rpc, listenAt, '--listen');
+  try {
+    const address = await advertisedAddress(bound, options.advertise, hostname);
+    const numNodes = plan.config.cluster.nodes;
+    voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
+    return await leadRun({
+      command: 'serve',
+      options,
+      plan,
+      rpc,
+      place: {
+        address: formatAddress(address),
+        localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
+        isSecured: security.tls !== null || security.token !== null,
+      },
+      jsonLogs,
+      nodes: {
+        announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${formatAddress(address)})`,
+        areReplaceable: true,
+        joinTimeoutMs: options.joinTimeoutS * 1000,
+        start: () => undefined,
+        end: (coordinator, graceMs) => coordinator.nodesGone(graceMs),
+      },
+    });
+  } finally {
+    rpc.server.forceShutdown();
+  }
+}

@@ -1,0 +1,100 @@
+import { BlockList, connect, isIP } from 'node:net';
+import { TrainerError } from '../errors.js';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/**
+ * Parses `HOST:PORT`, with brackets around an IPv6 address.
+ *
+ * @param option named in the error
+ * @param defaultPort for a text without a port; without it, the port is required
+ * @throws TrainerError `BAD_INPUT` if the text is no address
+ */
+export function parseAddress(option: string, text: string, defaultPort?: number): Address {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (host === undefined || port === undefined || port > 65_535)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${option} ${text}: expected HOST${defaultPort === undefined ? ':PORT' : '[:PORT]'}, e.g. 0.0.0.0:50051, coordinator:50051 or [::1]:50051`,
+    );
+  return { host, port };
+}
+
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** True for addresses that only this machine reaches. A name is not looked up: only `localhost` counts. */
+export function isLoopback(host: string): boolean {
+  const family = isIP(host);
+  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+/** True for addresses that mean all interfaces: one can listen there, but nobody can dial them. */
+export function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || /^[0:]+$/.test(host);
+}
+
+/**
+ * The address to give to others for a server that listens at `bound`: the one asked for, or that of `bound`, where
+ * `hostFor` tells the host if `bound` is a wildcard.
+ *
+ * @throws TrainerError `BAD_INPUT` if `advertise` is no address, or one that nobody can dial
+ */
+export async function advertisedAddress(
+  bound: Address,
+  advertise: string | undefined,
+  hostFor: () => string | Promise<string>,
+): Promise<Address> {
+  if (advertise === undefined) return isWildcard(bound.host) ? { ...bound, host: await hostFor() } : bound;
+  const address = parseAddress('--advertise', advertise, bound.port);
+  if (isWildcard(address.host) || address.port === 0)
+    throw new TrainerError('BAD_INPUT', `--advertise ${advertise}: nobody can connect to that address`);
+  return address;
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'its name cannot be resolved',
+  EAI_AGAIN: 'its name cannot be resolved now',
+  ECONNREFUSED: 'nothing listens on that port',
+  EHOSTUNREACH: 'there is no route to that host',
+  ENETUNREACH: 'there is no route to that network',
+  ECONNRESET: 'the connection was closed at once',
+};
+
+/** A socket's error in words. */
+export function describeSocketError({ code = '', message }: NodeJS.ErrnoException): string {
+  return WORDS[code] ?? message;
+}
+
+/**
+ * The address of this machine on the way to `target`, i.e. of the interface that the route to it takes.
+ *
+ * @throws TrainerError `UNAVAILABLE` if nothing answers there
+ */
+export function localAddressTowards(target: Address, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: target.host, port: target.port, timeout: timeoutMs });
+    const fail = (why: string) => {
+      socket.destroy();
+      reject(new TrainerError('UNAVAILABLE', `nothing answers at ${formatAddress(target)} (${why})`));
+    };
+    socket.once('connect', () => {
+      const local = socket.localAddress ?? '';
+      socket.destroy();
+      // An IPv4 address in IPv6 clothes.
+      resolve(local.replace(/^::ffff:/, ''));
+    });
+    socket.once('timeout', () => fail(`no answer within ${timeoutMs / 1000} s`));
+    socket.once('error', (error) => fail(describeSocketError(error)));
+  });
+}

@@ -1,0 +1,92 @@
+import { connect as connectPlain, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { type Address, describeSocketError } from './address.js';
+import { CLUSTER_NAME, type Security, type TlsFiles } from './security.js';
+
+// gRPC reports every connection that fails as "No connection established". Here one is tried by hand to see why.
+
+/** Why a connection does not come about. */
+export interface ConnectionProblem {
+  readonly text: string;
+  /** `absent`: nothing answers there (yet). `refused`: one side does not trust the other, and never will. */
+  readonly kind: 'absent' | 'refused';
+}
+
+const TIMEOUT_MS = 3_000;
+const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
+
+/** Tries to connect, and says what is wrong; null if a server accepts the connection. */
+export async function findConnectionProblem(
+  address: Address,
+  { tls }: Pick<Security, 'tls'>,
+): Promise<ConnectionProblem | null> {
+  if (tls === null) {
+    const outcome = await firstWords(connectPlain(address), 'connect', HTTP2_PREFACE);
+    if (outcome === 'answered') return null;
+    // A TLS server gives plain text no sensible answer. Does it shake hands?
+    if (outcome === 'closed' && (await speaksTls(address)))
+      return { kind: 'refused', text: 'it asks for TLS: give --tls DIR or set LOCMOE_TLS_DIR' };
+    return { kind: 'absent', text: describe(outcome) };
+  }
+  const outcome = await firstWords(secure(address, tls), 'secureConnect', HTTP2_PREFACE);
+  if (outcome === 'answered') return null;
+  // Node says no word to a certificate that it does not trust; a server that is about to end says none either.
+  if (outcome === 'closed')
+    return {
+      kind: 'absent',
+      text: `it ended the connection after the handshake; does it trust ${tls.directory}/cert.pem?`,
+    };
+  const refusal = typeof outcome === 'string' ? null : explainTls(outcome, tls);
+  return refusal === null ? { kind: 'absent', text: describe(outcome) } : { kind: 'refused', text: refusal };
+}
+
+function secure(address: Address, { ca, cert, key }: TlsFiles): TLSSocket {
+  return connectTls({
+    ...address,
+    ...{ ca, cert, key, servername: CLUSTER_NAME, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'] },
+  });
+}
+
+async function speaksTls(address: Address): Promise<boolean> {
+  const socket = connectTls({ ...address, rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+  const outcome = await new Promise((resolve) => {
+    socket.once('secureConnect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.setTimeout(TIMEOUT_MS, () => resolve(false));
+  });
+  socket.destroy();
+  return outcome === true;
+}
+
+type Outcome = 'answered' | 'closed' | 'silent' | NodeJS.ErrnoException;
+
+/** A server of HTTP/2 speaks as soon as it has accepted a client; with TLS 1.3 only that shows that it has. */
+async function firstWords(socket: Socket, connected: string, greeting: string): Promise<Outcome> {
+  const outcome = await new Promise<Outcome>((resolve) => {
+    socket.once(connected, () => socket.write(greeting));
+    // A TLS alert (first byte 0x15) is no word of HTTP/2.
+    socket.once('data', (data) => resolve(data[0] === 0x15 ? 'closed' : 'answered'));
+    socket.once('error', resolve);
+    socket.once('close', () => resolve('closed'));
+    socket.setTimeout(TIMEOUT_MS, () => resolve('silent'));
+  });
+  socket.on('error', () => undefined);
+  socket.destroy();
+  return outcome;
+}
+
+function describe(outcome: Outcome): string {
+  if (outcome === 'silent') return `no answer within ${TIMEOUT_MS / 1000} s`;
+  return typeof outcome === 'string' ? 'the connection was closed at once' : describeSocketError(outcome);
+}
+
+/** What a failed handshake means; null if the failure is not about trust. */
+function explainTls({ code = '', message }: NodeJS.ErrnoException, { directory }: TlsFiles): string | null {
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code))
+    return 'it speaks plain text, not TLS: leave out --tls and LOCMOE_TLS_DIR, or serve with --tls';
+  if (code === 'CERT_HAS_EXPIRED') return 'its certificate has expired; make new ones with locmoe certs';
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `its certificate is not for the name ${CLUSTER_NAME}`;
+  if (/SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|CERT_SIGNATURE_FAILURE/.test(code))
+    return `its certificate was not signed by ${directory}/ca.pem: it has another authority`;
+  return /^ERR_SSL|CERT/.test(code) ? `the TLS handshake failed: ${message}` : null;
+}

@@ -1,0 +1,155 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { createSecureContext } from 'node:tls';
+import * as grpc from '@grpc/grpc-js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { type Address, formatAddress, isLoopback } from './address.js';
+import { sendToken } from './join-token.js';
+
+/**
+ * The name in every certificate. A certificate says "a member of this cluster", not "this host": containers get new names
+ * and addresses whenever they are replaced, so both sides ask for this name instead of the one they dialled.
+ */
+export const CLUSTER_NAME = 'locmoe';
+
+const MIN_TOKEN_CHARS = 16;
+
+export interface SecurityOptions {
+  /** Folder with `ca.pem`, `cert.pem` and `key.pem`. */
+  readonly tls?: string | undefined;
+  readonly tokenFile?: string | undefined;
+}
+
+/** PEM files of one member, checked. */
+export interface TlsFiles {
+  readonly directory: string;
+  readonly ca: Buffer;
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** How the processes of a cluster trust each other, on both planes. */
+export interface Security {
+  /** Null for plain text. */
+  readonly tls: TlsFiles | null;
+  /** Null if none is asked for. */
+  readonly token: string | null;
+  readonly channelCredentials: grpc.ChannelCredentials;
+  /** Options of every client: the name in the certificates, and the token with each call. */
+  readonly clientOptions: grpc.ClientOptions;
+}
+
+/** Between processes that `locmoe train` starts, on loopback. */
+export const NO_SECURITY: Security = {
+  tls: null,
+  token: null,
+  channelCredentials: grpc.credentials.createInsecure(),
+  clientOptions: {},
+};
+
+/**
+ * Reads and checks certificates and token.
+ *
+ * @throws TrainerError `UNAUTHENTICATED` that names the file which is missing, damaged, expired, or does not fit
+ */
+export function loadSecurity(options: SecurityOptions): Security {
+  const tls = options.tls ? loadTls(options.tls) : null;
+  const token = options.tokenFile ? loadToken(options.tokenFile) : null;
+  if (tls === null && token === null) return NO_SECURITY;
+  return {
+    tls,
+    token,
+    channelCredentials:
+      tls === null
+        ? grpc.credentials.createInsecure()
+        : grpc.credentials.createFromSecureContext(createSecureContext({ ...tls, minVersion: 'TLSv1.3' })),
+    clientOptions: {
+      ...(tls === null ? {} : { 'grpc.ssl_target_name_override': CLUSTER_NAME }),
+      ...(token === null ? {} : { interceptors: [sendToken(token)] }),
+    },
+  };
+}
+
+/** Mutual TLS: a client without a certificate of the same authority gets no further than the handshake. */
+class MutualTlsCredentials extends grpc.ServerCredentials {
+  constructor({ ca, cert, key }: TlsFiles) {
+    super({ requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' }, { ca, cert, key });
+  }
+
+  override _equals(other: grpc.ServerCredentials): boolean {
+    return this === other;
+  }
+}
+
+export function serverCredentials({ tls }: Security): grpc.ServerCredentials {
+  return tls === null ? grpc.ServerCredentials.createInsecure() : new MutualTlsCredentials(tls);
+}
+
+/**
+ * Beyond loopback nothing listens without TLS, or in plain text without a token and the user's word.
+ *
+ * @throws TrainerError `BAD_INPUT` that says what to do
+ */
+export function assertMayListen(address: Address, { tls, token }: Security, insecure: boolean): void {
+  if (isLoopback(address.host) || tls !== null || (insecure && token !== null)) return;
+  throw new TrainerError(
+    'BAD_INPUT',
+    insecure
+      ? `--listen ${formatAddress(address)}: --insecure still asks for a join token (--token-file FILE; locmoe certs makes one)`
+      : `--listen ${formatAddress(address)} can be reached from other machines: give --tls DIR (locmoe certs --out DIR makes the files), or --insecure with --token-file FILE on a network that you trust`,
+  );
+}
+
+function refuse(file: string, why: string): never {
+  throw new TrainerError('UNAUTHENTICATED', `${file}: ${why}`);
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    return refuse(file, `cannot be read (${(error as NodeJS.ErrnoException).code}); locmoe certs makes it`);
+  }
+}
+
+function parse<T>(file: string, what: string, parser: () => T): T {
+  try {
+    return parser();
+  } catch (error) {
+    return refuse(file, `is no ${what} (${asTrainerError(error).message})`);
+  }
+}
+
+function loadTls(directory: string): TlsFiles {
+  const file = (name: string) => path.join(directory, name);
+  const files = { ca: read(file('ca.pem')), cert: read(file('cert.pem')), key: read(file('key.pem')) };
+  const ca = parse(file('ca.pem'), 'certificate in PEM', () => new X509Certificate(files.ca));
+  const cert = parse(file('cert.pem'), 'certificate in PEM', () => new X509Certificate(files.cert));
+  const key: KeyObject = parse(file('key.pem'), 'private key in PEM', () => createPrivateKey(files.key));
+  assertInTime(file('ca.pem'), ca);
+  assertInTime(file('cert.pem'), cert);
+  if (!cert.checkPrivateKey(key)) refuse(file('key.pem'), 'is not the key of cert.pem');
+  if (!cert.checkIssued(ca) || !cert.verify(ca.publicKey))
+    refuse(file('cert.pem'), 'was not signed by ca.pem');
+  if (cert.checkHost(CLUSTER_NAME) === undefined)
+    refuse(file('cert.pem'), `is not for the name ${CLUSTER_NAME}; locmoe certs makes one that is`);
+  return { directory, ...files };
+}
+
+function assertInTime(file: string, { validFrom, validTo }: X509Certificate): void {
+  if (Date.parse(validTo) <= Date.now())
+    refuse(file, `expired on ${validTo}; make new ones with locmoe certs`);
+  if (Date.parse(validFrom) > Date.now())
+    refuse(file, `is not valid before ${validFrom}; is the clock right?`);
+}
+
+function loadToken(file: string): string {
+  const token = read(file).toString('utf8').trim();
+  if (!/^[\x21-\x7e]+$/.test(token) || token.length < MIN_TOKEN_CHARS)
+    refuse(
+      file,
+      `holds no join token: one line of at least ${MIN_TOKEN_CHARS} printable characters without spaces`,
+    );
+  return token;
+}

@@ -1,0 +1,177 @@
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makeCertificates } from '../../src/rpc/certificates.js';
+import {
+  Locmoe,
+  locmoe,
+  lossCurve,
+  newestRun,
+  temporaryFolder,
+  trainArguments,
+  trainToTheEnd,
+} from './support.js';
+
+/** A port that was free a moment ago: nodes are told where the coordinator will be before it is there. */
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** `locmoe serve` of the micro model. */
+function serve(folder: string, port: number, sets: readonly string[], ...flags: string[]): Locmoe {
+  const [, ...training] = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
+  return new Locmoe(['serve', ...training, '--listen', `127.0.0.1:${port}`, ...flags]);
+}
+
+function node(port: number, ...flags: string[]): Locmoe {
+  return new Locmoe(['node', '--coordinator', `localhost:${port}`, '--join-timeout', '30', ...flags]);
+}
+
+describe('nodes that are started by hand', () => {
+  it('find their coordinator, replace each other, and train what one command trains', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const dir = path.join(folder, 'ours');
+    expect((await locmoe('certs', '--out', dir)).code).toBe(0);
+    const ours = ['--tls', dir, '--token-file', path.join(dir, 'token')];
+    const token = path.join(folder, 'token');
+    writeFileSync(token, 'not-the-token-of-this-cluster');
+
+    const doomed = node(port, ...ours);
+    await doomed.until(/waiting: no.* answers at localhost:\d+ .*nothing listens on that port/);
+    const run = serve(folder, port, [], ...ours);
+    await run.until(/listening at 127\.0\.0\.1:\d+ \(TLS\)/);
+    await run.until(/^node 0 joined from \S+ \(1 of 2\)$/m);
+    doomed.child.kill('SIGKILL');
+    await run.until(/^node 0 on .* left before the start: .* its place is free again$/m);
+
+    const theirs = path.join(folder, 'theirs');
+    await makeCertificates(theirs, 1);
+    const at = ['--coordinator', `127.0.0.1:${port}`];
+    const refusals: [string[], RegExp][] = [
+      [['node', ...at, '--tls', dir], /refused the join token: none was given/],
+      [['node', ...at, '--tls', dir, '--token-file', token], /refused the join token: it is not the token/],
+      [['node', ...at, '--tls', theirs], /certificate was not signed by .*theirs\/ca\.pem/],
+      [['node', ...at], /no secure connection to the coordinator at \S+: it asks for TLS: give --tls/],
+      [['stop', ...at, '--tls', dir], /refused the join token/],
+      [['logs', ...at], /it asks for TLS/],
+    ];
+    const ends = await Promise.all(refusals.map(([args]) => locmoe(...args)));
+    for (const [i, { code, stderr }] of ends.entries()) {
+      const [, line] = refusals[i];
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(new RegExp(`^locmoe: .*${line.source}`));
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+    }
+
+    const first = node(port, '--listen', '127.0.0.2:0', ...ours);
+    await run.until(/^node 0 joined from \S+ \(1 of 2\)$/m);
+    const second = node(port, '--listen', '0.0.0.0:0', ...ours);
+    for (const each of [run, first, second]) {
+      const { code, stdout, stderr } = await each.finished;
+      expect(code, stdout + stderr).toBe(0);
+      await each.expectNothingLeft();
+    }
+    const one = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1 });
+    expect(lossCurve(one).size).toBe(30);
+    expect(lossCurve(newestRun(folder))).toEqual(lossCurve(one));
+  }, 60_000);
+
+  it('outlive a run if told so, and train on in its next generation', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const sets = ['train.steps=100000', 'train.checkpointEvery=5'];
+    const flags = ['--resume-or-start', '--json-logs'];
+    const run = serve(folder, port, sets, ...flags);
+    const survivor = node(port, '--forever');
+    await survivor.until(/node 0|waiting/);
+    const victim = node(port, '--listen', '127.0.0.3:0');
+    await run.until(/checkpoint at step/);
+    const late = await locmoe('node', '--coordinator', `127.0.0.1:${port}`);
+    expect([late.code, late.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^locmoe: .*refused Join: run micro-\S+ is running with its 2 nodes/),
+    ]);
+    victim.child.kill('SIGKILL');
+    const { code, stdout } = await run.finished;
+    expect(code, stdout).toBe(3);
+    const records = jsonLines(stdout);
+    const { msg, checkpoint } = records.at(-1)!;
+    expect(msg).toMatch(
+      new RegExp(
+        `^run failed: node \\d, step \\d+: node agent on \\S+ \\(pid ${victim.child.pid}\\) was lost`,
+      ),
+    );
+    expect(checkpoint).toMatch(/step-0+\d+$/);
+
+    const next = serve(folder, port, sets, ...flags);
+    const replacement = node(port);
+    await next.until(/"generation":2.*"msg":"step +\d+\/100000/);
+    next.child.kill('SIGTERM');
+    const end = await next.finished;
+    expect(end.code, end.stdout).toBe(130);
+    expect(jsonLines(end.stdout).at(-1)).toMatchObject({ exitCode: 130, generation: 2 });
+    expect((await replacement.finished).code).toBe(0);
+    const steps = [...lossCurve(newestRun(folder)).keys()];
+    expect(steps).toEqual(steps.map((_, i) => i + 1));
+
+    await survivor.until(/node leaves[\s\S]*waiting: [\s\S]*node leaves[\s\S]*waiting: /);
+    survivor.child.kill('SIGTERM');
+    expect((await survivor.finished).code).toBe(0);
+    expect(jsonLines((await survivor.finished).stdout).length).toBeGreaterThan(2);
+    for (const each of [run, next, survivor, replacement]) await each.expectNothingLeft();
+  }, 60_000);
+});
+
+describe('a coordinator that waits', () => {
+  it('says who is there when its time is over', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const early = node(port);
+    const { code, stderr } = await serve(folder, port, [], '--join-timeout', '2').finished;
+    expect(code).toBe(3);
+    expect(stderr).toMatch(
+      /^locmoe: run failed: after 2 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
+    );
+    expect((await early.finished).code).toBe(3);
+  }, 30_000);
+
+  it('ends at once when asked, and its nodes go back to waiting', async () => {
+    const port = await freePort();
+    const patient = node(port, '--forever');
+    const run = serve(temporaryFolder(), port, []);
+    await run.until(/\(1 of 2\)/);
+    run.child.kill('SIGTERM');
+    expect((await run.finished).code).toBe(130);
+    await patient.until(/node leaves[\s\S]*waiting: /);
+    patient.child.kill('SIGTERM');
+    expect((await patient.finished).code).toBe(0);
+  }, 30_000);
+});
+
+describe('beyond loopback', () => {
+  it.each(['serve', 'node'])('%s asks for certificates', async (command) => {
+    const args = command === 'node' ? ['--coordinator', '127.0.0.1:9'] : ['--config', 'tiny'];
+    for (const [flags, line] of [
+      [[], /can be reached from other machines: give --tls DIR \(locmoe certs --out DIR/],
+      [['--insecure'], /--insecure still asks for a join token/],
+    ] as const) {
+      const { code, stderr } = await locmoe(command, ...args, '--listen', '0.0.0.0:0', ...flags);
+      expect([code, stderr]).toEqual([2, expect.stringMatching(line)]);
+    }
+  });
+});
+
+function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
