@@ -1,0 +1,47 @@
+# One image for every role: the entry point is the `locmoe` command. Where no image registry can be reached, make a base
+# with scripts/base-image.mjs and name it in BASE_IMAGE: any Debian with Node 20 or 22 and npm will do.
+ARG BASE_IMAGE=node:22-trixie-slim
+
+# Installs as `npm run setup` does. A private CA for the npm registry comes as the optional build secret `ca`.
+FROM ${BASE_IMAGE} AS packages
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY corpus/package.json corpus/package-lock.json corpus/
+COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
+    if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
+    node scripts/setup.mjs
+
+FROM packages AS build
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN npm run build && chmod +x dist/cli.js
+
+# Only what runs: no development packages, no source maps of packages.
+FROM packages AS production
+RUN npm prune --omit=dev --ignore-scripts && \
+    find node_modules -name '*.map' -delete
+
+FROM ${BASE_IMAGE}
+RUN apt-get update && \
+    apt-get install --yes --no-install-recommends tini && \
+    rm -rf /var/lib/apt/lists/* && \
+    useradd --uid 10001 --home-dir /var/lib/locmoe --create-home locmoe && \
+    install --directory --owner=locmoe --mode=0700 /etc/locmoe && \
+    ln -s /app/dist/cli.js /usr/local/bin/locmoe
+WORKDIR /app
+COPY --from=production /app/node_modules node_modules
+COPY --from=production /app/corpus corpus
+COPY package.json ./
+COPY proto proto
+COPY configs configs
+COPY --from=build /app/dist dist
+USER locmoe
+# runs/ and data/ are made here, /etc/locmoe is for certificates and the token: both are places for volumes.
+WORKDIR /var/lib/locmoe
+ENV NODE_ENV=production
+EXPOSE 50051
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+    CMD ["locmoe", "health", "--address", "127.0.0.1:50051"]
+ENTRYPOINT ["tini", "--", "locmoe"]
+CMD ["--help"]

@@ -1,0 +1,1 @@
+export function installLocked(folder: string, name: string, log: (line: string) => void): void;

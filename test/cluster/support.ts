@@ -1,0 +1,142 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { BASE_IMAGE, makeBaseImage } from '../../scripts/base-image.mjs';
+import { runningEngine, startEngine, stopEngine } from '../../scripts/container-engine.mjs';
+
+export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const IMAGE = 'locmoe:test';
+
+/** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
+export const micro = (steps: number, checkpointEvery: number) => `
+name: micro
+seed: 7
+model: { dModel: 64, numHeads: 2, numDenseLayers: 1, numSparseLayers: 1, dFeedForward: 64, vocabSize: 1024, seqLen: 16 }
+moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
+data: { domains: [en, code], maxBytesPerDomain: 100000 }
+train: { steps: ${steps}, globalBatch: 8, learningRate: 0.01, validateEvery: 10000, checkpointEvery: ${checkpointEvery} }
+`;
+
+/** Skips a test so that nobody overlooks it. */
+export function skipLoudly(skip: (note: string) => never, reason: string): never {
+  console.warn(`SKIPPED: ${reason}`);
+  return skip(reason);
+}
+
+export interface Engine {
+  /** Ends the engine if these tests started it. */
+  readonly close: () => Promise<void>;
+}
+
+/** A container engine for a test file, or null, after saying why, if there is none. */
+export async function openEngine(): Promise<Engine | null> {
+  const log = (line: string) => console.log(`[engine] ${line}`);
+  const isOurs = runningEngine() === null;
+  try {
+    process.env.DOCKER_HOST = await startEngine(log);
+  } catch (error) {
+    console.warn(`SKIPPED: every test with containers: ${(error as Error).message}`);
+    return null;
+  }
+  return { close: () => (isOurs ? stopEngine(log) : Promise.resolve()) };
+}
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+}
+
+/** Runs a command in the project's folder to its end, or kills it after `timeoutMs`. */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+  const { env = {}, timeoutMs = 60_000 } = options;
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** As `run`, and fails the test unless the command ends with 0; returns what it printed. */
+export async function must(command: string, args: readonly string[], options?: RunOptions): Promise<string> {
+  const { code, stdout, stderr } = await run(command, args, options);
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}:\n${stdout}${stderr}`);
+  return stdout;
+}
+
+/** Builds IMAGE from the working tree, on the public base image where it can be had and else on one made here. */
+export async function buildImage(): Promise<void> {
+  const ca = process.env.NODE_EXTRA_CA_CERTS;
+  const secret = ca !== undefined && existsSync(ca) ? ['--secret', `id=ca,src=${ca}`] : [];
+  const args = ['build', '--tag', IMAGE, '--build-arg', `BASE_IMAGE=${await baseImage()}`, ...secret, '.'];
+  const idOf = async () =>
+    (await run('docker', ['image', 'inspect', '--format', '{{.Id}}', IMAGE])).stdout.trim();
+  const earlier = await idOf();
+  await must('docker', args, { timeoutMs: 600_000 });
+  if (earlier !== '' && earlier !== (await idOf())) await run('docker', ['image', 'rm', earlier]);
+}
+
+async function baseImage(): Promise<string> {
+  const isThere = async (image: string) => (await run('docker', ['image', 'inspect', image])).code === 0;
+  const { BASE_IMAGE: named } = process.env;
+  if (named !== undefined) return named;
+  if (await isThere(BASE_IMAGE)) return BASE_IMAGE;
+  const pulled = await run('docker', ['pull', 'node:22-trixie-slim'], { timeoutMs: 300_000 });
+  return pulled.code === 0 ? 'node:22-trixie-slim' : makeBaseImage((line) => console.log(line));
+}
+
+/** Asks until the answer is not null. */
+export async function until<T>(what: string, ask: () => Promise<T | null>, timeoutMs = 60_000): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline) {
+    const answer = await ask();
+    if (answer !== null) return answer;
+    await sleep(300);
+  }
+  throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
+}
+
+export interface Step {
+  readonly step: number;
+  readonly loss: number;
+  readonly stepMs: number;
+}
+
+/** The steps of a run, from its metrics on a volume or in a folder. */
+export async function stepsOf(source: string, runId: string): Promise<Step[]> {
+  const read = ['run', '--rm', '--network=none', '--volume', `${source}:/work:ro`, '--entrypoint=cat', IMAGE];
+  const text = await must('docker', [...read, `/work/runs/${runId}/metrics.ndjson`]);
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Step & { readonly type: string })
+    .filter(({ type }) => type === 'step');
+}
+
+/** Greatest relative difference of the losses; fails if the steps are not the same. */
+export function difference(a: readonly Step[], b: readonly Step[]): number {
+  const steps = (of: readonly Step[]) => of.map(({ step }) => step).join(' ');
+  if (a.length === 0 || steps(a) !== steps(b)) throw new Error(`steps ${steps(a)} against ${steps(b)}`);
+  return Math.max(...a.map(({ loss }, i) => Math.abs(b[i].loss - loss) / loss));
+}
