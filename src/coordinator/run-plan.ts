@@ -81,7 +81,9 @@ export function unfinishedRun(options: RunOptions): string | null {
   const { directory, checkpoints } = newest.folder;
   if (committedFolders(checkpoints).length === 0) return null;
   const checkpoint = resolveCheckpoint(directory, () => undefined);
-  return checkpoint.manifest.step < startingConfig(options, checkpoint).train.steps ? directory : null;
+  const { config, step } = checkpoint.manifest;
+  const isSame = startingConfig(options, checkpoint).name === config.name;
+  return isSame && step < config.train.steps ? directory : null;
 }
 
 function findCheckpoint(resume: string | true, runsDir: string, warn: (line: string) => void): Checkpoint {

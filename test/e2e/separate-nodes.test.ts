@@ -126,7 +126,13 @@ describe('nodes that are started by hand', () => {
     survivor.child.kill('SIGTERM');
     expect((await survivor.finished).code).toBe(0);
     expect(jsonLines((await survivor.finished).stdout).length).toBeGreaterThan(2);
-    for (const each of [run, next, survivor, replacement]) await each.expectNothingLeft();
+
+    // The unfinished run is of another recipe: this one starts its own.
+    const other = serve(folder, port, [...sets, 'name=other'], ...flags);
+    await other.until(/"run":"other-\d[^"]*","generation":1/);
+    other.child.kill('SIGTERM');
+    expect((await other.finished).code).toBe(130);
+    for (const each of [run, next, survivor, replacement, other]) await each.expectNothingLeft();
   }, 60_000);
 });
 
