@@ -1,5 +1,5 @@
 import type { MoeConfig } from '../config/schema.js';
-import { candidatesByExpert } from './expert-choice.js';
+import { candidatesByExpert, risingAffinities } from './expert-choice.js';
 import type { WorldCandidates } from './score-exchange.js';
 import { affinityHead, workingCapacity } from './working-capacity.js';
 
@@ -41,12 +41,9 @@ export class CapacityEstimate {
   /** Takes the choices of all ranks in one step, with the cosine of each token and its gate. */
   observe({ expertsN, affinitiesN }: WorldCandidates): void {
     const { numExperts, affinityShare, gateScale } = this.moe;
-    const heads = candidatesByExpert(expertsN, numExperts).map((positions) =>
-      affinityHead(
-        Float32Array.from(positions, (n) => affinitiesN[n]),
-        affinityShare,
-        gateScale * Math.sqrt(this.dModel),
-      ),
+    const risingE = risingAffinities(candidatesByExpert(expertsN, numExperts), affinitiesN);
+    const heads = risingE.map((rising) =>
+      affinityHead(rising, affinityShare, gateScale * Math.sqrt(this.dModel)),
     );
     const busy = heads.filter(({ count }) => count > 0);
     this.#sums[0]++;

@@ -49,25 +49,25 @@ export class ExpertChoiceState {
   /**
    * C_i = min(classic, max(C_min, head)) of each expert (see workingCapacity); delta is the least cosine in the head.
    *
+   * @param risingE affinities of each expert's candidates, rising
    * @param classic classic capacity over all ranks; Infinity drops nothing
    */
-  capacities(positionsE: readonly Int32Array[], affinitiesN: Float32Array, classic: number): Float64Array {
+  capacities(risingE: readonly Float32Array[], classic: number): Float64Array {
     const { numExperts, capacityInterval } = this.moe;
     if (classic === Infinity) return new Float64Array(numExperts).fill(Infinity);
     if (this.step % capacityInterval === 0)
-      positionsE.forEach((positions, expert) => {
-        const cosines = Float32Array.from(positions, (n) => affinitiesN[n]);
-        this.#capacityE[expert] = this.#estimate(cosines, classic);
+      risingE.forEach((rising, expert) => {
+        this.#capacityE[expert] = this.#estimate(rising, classic);
       });
     return Float64Array.from(this.#capacityE);
   }
 
-  #estimate(cosines: Float32Array, classic: number): number {
+  #estimate(rising: Float32Array, classic: number): number {
     const { numExperts, affinityShare, temperature } = this.moe;
     // Without a candidate there is nothing to go by, and tokens may come before the next estimate.
-    if (cosines.length === 0) return classic;
+    if (rising.length === 0) return classic;
     const { dModel } = this;
-    const { count, leastCosine } = affinityHead(cosines, affinityShare, Math.sqrt(dModel) / temperature);
+    const { count, leastCosine } = affinityHead(rising, affinityShare, Math.sqrt(dModel) / temperature);
     return workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel });
   }
 

@@ -15,10 +15,24 @@ export function candidatesByExpert(expertsN: Int32Array, numExperts: number): In
   for (const expert of expertsN) if (expert >= 0) counts[expert]++;
   const positions = Array.from(counts, (count) => new Int32Array(count));
   counts.fill(0);
-  expertsN.forEach((expert, n) => {
+  for (let n = 0; n < expertsN.length; n++) {
+    const expert = expertsN[n];
     if (expert >= 0) positions[expert][counts[expert]++] = n;
-  });
+  }
   return positions;
+}
+
+/** Affinities of each expert's candidates, rising. */
+export function risingAffinities(
+  positionsE: readonly Int32Array[],
+  affinitiesN: Float32Array,
+): Float32Array[] {
+  return positionsE.map((positions) => {
+    // A loop: the candidates of all ranks are thousands, and Float32Array.from takes several times as long.
+    const rising = new Float32Array(positions.length);
+    for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]];
+    return rising.sort();
+  });
 }
 
 /**
@@ -28,6 +42,7 @@ export function candidatesByExpert(expertsN: Int32Array, numExperts: number): In
  *
  * @param positionsE candidates of each expert (see candidatesByExpert)
  * @param affinitiesN affinity of each candidate
+ * @param risingE the same by expert (see risingAffinities)
  * @param capacityE C of each expert; Infinity keeps all
  * @param expertShare share of an expert's places that go by affinity; the others go to what candidates are left in the
  *   order of tokens, as token choice with a capacity does
@@ -35,6 +50,7 @@ export function candidatesByExpert(expertsN: Int32Array, numExperts: number): In
 export function expertChoice(
   positionsE: readonly Int32Array[],
   affinitiesN: Float32Array,
+  risingE: readonly Float32Array[],
   capacityE: Float64Array,
   expertShare: number,
 ): ExpertChoice {
@@ -42,7 +58,7 @@ export function expertChoice(
   const cutE = new Float32Array(positionsE.length).fill(Number.NaN);
   positionsE.forEach((positions, expert) => {
     if (positions.length === 0) return;
-    const rising = Float32Array.from(positions, (n) => affinitiesN[n]).sort();
+    const rising = risingE[expert];
     const places = Math.min(capacityE[expert], positions.length);
     cutE[expert] = rising[positions.length - places];
     const byAffinity = Math.round(expertShare * places);
@@ -69,17 +85,22 @@ function keepBest(
   const cut = rising[rising.length - count];
   // Places that are left for candidates of just the last affinity.
   let ties = count - (rising.length - firstAbove(rising, cut));
-  for (const n of positions) {
-    if (affinitiesN[n] > cut) keptN[n] = 1;
-    else if (affinitiesN[n] === cut && ties > 0) {
-      keptN[n] = 1;
-      ties--;
-    }
+  for (let i = 0; i < positions.length; i++) {
+    const affinity = affinitiesN[positions[i]];
+    if (affinity < cut) continue;
+    if (affinity === cut && ties-- <= 0) continue;
+    keptN[positions[i]] = 1;
   }
 }
 
 /** Index of the first element above `value` in a rising list; its length if there is none. */
 function firstAbove(rising: Float32Array, value: number): number {
-  const index = rising.findIndex((each) => each > value);
-  return index < 0 ? rising.length : index;
+  let low = 0;
+  let high = rising.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle] > value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

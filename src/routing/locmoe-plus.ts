@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { gatherRows } from '../model/ops/gather-rows.js';
 import { classicCapacity } from './capacity.js';
 import { exchangeCounts } from './count-exchange.js';
-import { candidatesByExpert, expertChoice } from './expert-choice.js';
+import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
 import { ExpertChoiceState } from './expert-choice-state.js';
 import { gateLosses } from './gate-losses.js';
 import { cosineAffinity, grapSpecs } from './grap.js';
@@ -100,12 +100,13 @@ function selectTogether(
   const numTokens = all.expertsN.length / candidates.numChoices;
   const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
   const positionsE = candidatesByExpert(all.expertsN, numExperts);
-  const capacityE = carried.capacities(positionsE, all.affinitiesN, classic);
+  const risingE = risingAffinities(positionsE, all.affinitiesN);
+  const capacityE = carried.capacities(risingE, classic);
   const share = expertShare(moe, carried.step / numSteps);
-  const { keptN, cutE } = expertChoice(positionsE, all.affinitiesN, capacityE, share);
+  const { keptN, cutE } = expertChoice(positionsE, all.affinitiesN, risingE, capacityE, share);
   // Who would have been dropped at the classic capacity too was dropped for want of room.
   const classicE = new Float64Array(numExperts).fill(classic);
-  const fits = expertChoice(positionsE, all.affinitiesN, classicE, share).keptN;
+  const fits = expertChoice(positionsE, all.affinitiesN, risingE, classicE, share).keptN;
   carried.advance(moe.selection === 'tcr' || classic === Infinity ? null : cutE);
 
   const first = topology.rank * length;

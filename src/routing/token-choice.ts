@@ -21,6 +21,11 @@ export interface TokenChoiceOptions {
   readonly maxChoices: number;
 }
 
+function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boolean {
+  const difference = probsTE[row + a] - probsTE[row + b];
+  return difference > 0 || (difference === 0 && a < b);
+}
+
 /**
  * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, l the smallest number whose
  * softmaxed affinity adds up to the threshold, at most l_max. Of equal experts the lower id comes first.
@@ -39,12 +44,22 @@ export function tokenChoice(
   const affinitiesTK = new Float32Array(domainsT.length * numChoices);
   domainsT.forEach((domain, t) => {
     const row = t * numExperts;
-    const best = Array.from(expertsOfDomain[domain]).sort((a, b) => probsTE[row + b] - probsTE[row + a]);
+    const group = expertsOfDomain[domain];
+    const most = Math.min(numChoices, group.length);
     let reached = 0;
-    for (let k = 0; k < Math.min(numChoices, best.length) && reached < threshold; k++) {
-      expertsTK[t * numChoices + k] = best[k];
-      affinitiesTK[t * numChoices + k] = affinityTE[row + best[k]];
-      reached += probsTE[row + best[k]];
+    let last = -1;
+    for (let k = 0; k < most && reached < threshold; k++) {
+      // The best of those that come after the last one in the order of probability, then of id.
+      let best = -1;
+      for (let i = 0; i < group.length; i++) {
+        const expert = group[i];
+        const isLeft = last < 0 || isBefore(probsTE, row, last, expert);
+        if (isLeft && (best < 0 || probsTE[row + expert] > probsTE[row + best])) best = expert;
+      }
+      expertsTK[t * numChoices + k] = best;
+      affinitiesTK[t * numChoices + k] = affinityTE[row + best];
+      reached += probsTE[row + best];
+      last = best;
     }
   });
   return { numChoices, expertsTK, affinitiesTK };

@@ -13,20 +13,22 @@ export interface AffinityHead {
  * softmax over affinities, exp(sharpness * cosine), which unlike the cosine is never negative. The more the mass is
  * concentrated in few candidates, the fewer there are.
  *
- * @param cosines affinities of one expert's candidates, in any order
+ * @param rising affinities of one expert's candidates, in rising order
  * @param share tau, in (0, 1]
  * @param sharpness what cosines are multiplied by before the softmax
  * @returns count 0 and cosine 0 if there are no candidates
  */
-export function affinityHead(cosines: Float32Array, share: number, sharpness: number): AffinityHead {
-  const rising = cosines.slice().sort();
+export function affinityHead(rising: Float32Array, share: number, sharpness: number): AffinityHead {
   const numCandidates = rising.length;
   if (numCandidates === 0) return { count: 0, leastCosine: 0 };
   // Relative to the best, so that no exponential overflows.
-  const masses = Float64Array.from(rising, (cosine) =>
-    Math.exp(sharpness * (cosine - rising[numCandidates - 1])),
-  );
-  const wanted = share * masses.reduce((sum, mass) => sum + mass, 0);
+  const masses = new Float64Array(numCandidates);
+  let total = 0;
+  for (let i = 0; i < numCandidates; i++) {
+    masses[i] = Math.exp(sharpness * (rising[i] - rising[numCandidates - 1]));
+    total += masses[i];
+  }
+  const wanted = share * total;
   let held = 0;
   let count = 0;
   while (count < numCandidates && held < wanted) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/model/counter-random.js';
-import { candidatesByExpert, expertChoice } from '../../src/routing/expert-choice.js';
+import { candidatesByExpert, expertChoice, risingAffinities } from '../../src/routing/expert-choice.js';
 import { tokenChoice } from '../../src/routing/token-choice.js';
 import { randomIntegers, randomValues } from '../model/support.js';
 
@@ -87,7 +87,13 @@ describe('expertChoice', () => {
       // Few different values, so that ties are common.
       const affinities = Float32Array.from(randomIntegers(`affinities ${round}`, 60, 4), (a) => a / 4);
       const positions = candidatesByExpert(experts, 5);
-      const { keptN, cutE } = expertChoice(positions, affinities, new Float64Array(5).fill(capacity), share);
+      const { keptN, cutE } = expertChoice(
+        positions,
+        affinities,
+        risingAffinities(positions, affinities),
+        new Float64Array(5).fill(capacity),
+        share,
+      );
       for (let expert = 0; expert < 5; expert++) {
         const slow = slowChoice(experts, affinities, expert, capacity, share);
         const kept = [...positions[expert]].filter((n) => keptN[n] === 1);
@@ -106,7 +112,9 @@ describe('expertChoice', () => {
       const capacityE = Float64Array.from(randomIntegers(`c${round}`, numExperts, 30), (c) => c + 1);
       const positions = candidatesByExpert(experts, numExperts);
       const share = random.uniform(3 * round + 2);
-      const { keptN } = expertChoice(positions, randomValues(`a${round}`, length), capacityE, share);
+      const affinities = randomValues(`a${round}`, length);
+      const rising = risingAffinities(positions, affinities);
+      const { keptN } = expertChoice(positions, affinities, rising, capacityE, share);
       positions.forEach((candidates, expert) => {
         const kept = candidates.filter((n) => keptN[n] === 1).length;
         if (kept !== Math.min(candidates.length, capacityE[expert]))
@@ -133,7 +141,13 @@ describe('the odds that an expert gets the token it needs', () => {
       const needed = Math.floor(draw(s) * s);
       const affinities = Float32Array.from({ length: s }, (_, i) => (i === needed ? 1 - q : draw(i)));
       const positions = [Int32Array.from({ length: s }, (_, i) => i)];
-      successes += expertChoice(positions, affinities, Float64Array.of(capacity), share).keptN[needed];
+      successes += expertChoice(
+        positions,
+        affinities,
+        risingAffinities(positions, affinities),
+        Float64Array.of(capacity),
+        share,
+      ).keptN[needed];
     }
     return successes / rounds;
   }

@@ -74,7 +74,11 @@ describe.each([
   const slowExperts = Array.from({ length: numExperts }, (_, e) => {
     const candidates = [...slow.keys()].filter((t) => slow[t].candidates.includes(e));
     const cosines = Float32Array.from(candidates, (t) => slow[t].cosines[e]);
-    const { count, leastCosine } = affinityHead(cosines, context.moe.affinityShare, Math.sqrt(d) / 0.8);
+    const { count, leastCosine } = affinityHead(
+      cosines.toSorted(),
+      context.moe.affinityShare,
+      Math.sqrt(d) / 0.8,
+    );
     const estimate = workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel: d });
     const capacity = candidates.length === 0 ? classic : estimate;
     const order =
