@@ -7,6 +7,7 @@ import { addGenerateCommand } from './coordinator/commands/generate.js';
 import { addHealthCommand } from './coordinator/commands/health.js';
 import { addLogsCommand } from './coordinator/commands/logs.js';
 import { addNodeCommand } from './coordinator/commands/node.js';
+import { addPlanCommand } from './coordinator/commands/plan.js';
 import { addServeCommand } from './coordinator/commands/serve.js';
 import { addStatusCommand } from './coordinator/commands/status.js';
 import { addStopCommand } from './coordinator/commands/stop.js';
@@ -55,6 +56,7 @@ addCertsCommand(program);
 addGenerateCommand(program);
 addEvalCommand(program);
 addBenchCommand(program);
+addPlanCommand(program);
 
 try {
   await program.parseAsync();

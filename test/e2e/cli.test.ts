@@ -5,7 +5,20 @@ describe('--help', () => {
   it('lists every command and the exit codes', async () => {
     const { code, stdout } = await locmoe('--help');
     expect(code).toBe(0);
-    for (const command of ['train', 'serve', 'node', 'status', 'logs', 'stop', 'health', 'certs', 'generate', 'eval', 'bench', 'plan'])
+    for (const command of [
+      'train',
+      'serve',
+      'node',
+      'status',
+      'logs',
+      'stop',
+      'health',
+      'certs',
+      'generate',
+      'eval',
+      'bench',
+      'plan',
+    ])
       expect(stdout).toContain(`  ${command}`);
     expect(stdout).toContain('130 interrupted');
   });

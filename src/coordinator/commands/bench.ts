@@ -18,6 +18,19 @@ interface RoutersOptions {
 /** What `--quick` stands for where nothing else is said. */
 const QUICK = { seeds: 1, steps: 60, only: ['2x2', 'domain'] } as const;
 
+interface PlanOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly calibrate: boolean;
+  readonly calibration?: string;
+  readonly quick: boolean;
+  readonly deviceFlops: number;
+  readonly deviceLink: string;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
 /** `locmoe bench`: measurements that take a while. */
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description('measurements that train for real and write a report');
@@ -57,6 +70,39 @@ export function addBenchCommand(program: Command): void {
       // Loaded when needed: TensorFlow and the chart library take a second.
       const { benchRouters } = await import('../../bench/routers/index.js');
       process.exitCode = await benchRouters({ ...options, ...defaultsOf(options), command: typedCommand() });
+    });
+  addBenchPlan(bench);
+}
+
+function addBenchPlan(bench: Command): void {
+  bench
+    .command('plan')
+    .description(
+      'measure what this machine can do, hold the predictions of `locmoe plan` against real trainings, and draw what they say of large clusters',
+    )
+    .option('--config <file|recipe>', 'what the trainings of the check train', 'tiny')
+    .option('--set <key=value>', 'override a field in every training; repeat for several', collect, [])
+    .option('--calibrate', 'only measure the machine', false)
+    .option('--calibration <file>', 'check these costs instead of measuring the machine anew')
+    .option('--quick', 'few repetitions and short trainings; all goes to <work-dir>/quick', false)
+    .option('--device-flops <n>', 'FLOP/s of a device of the large clusters', numberFrom(1), 1e14)
+    .option('--device-link <rate,latency>', 'link of their nodes', '200gbps,5us')
+    .option('--work-dir <dir>', 'keeps the calibration and the runs', 'runs/plan')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ out, ...options }: PlanOptions) => {
+      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
+      // Loaded when needed: TensorFlow and the chart library take a second.
+      const { benchPlan } = await import('../../plan/index.js');
+      process.exitCode = await benchPlan({
+        ...options,
+        workDir,
+        out: out ?? (options.quick ? workDir : 'docs/results'),
+        command: typedCommand(),
+      });
     });
 }
 

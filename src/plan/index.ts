@@ -1,0 +1,16 @@
+import { describePlan } from './describe.js';
+import { type PlanOptions, planInput } from './inputs.js';
+import { predict } from './predict.js';
+
+export { benchPlan } from './bench.js';
+
+/**
+ * `locmoe plan`: prints what a training step is predicted to take.
+ *
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options
+ */
+export function printPlan(options: PlanOptions): void {
+  const input = planInput(options);
+  const plan = predict(input);
+  console.log(options.json ? JSON.stringify(plan, null, 2) : describePlan(input, plan));
+}

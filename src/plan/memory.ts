@@ -1,0 +1,67 @@
+import { segmentBytes } from '../collectives/shm-layout.js';
+import type { RunConfig } from '../config/schema.js';
+import type { ParameterCounts } from './parameter-counts.js';
+
+// Shapes as in work.ts.
+
+/** Bytes that one rank keeps in memory. */
+export interface RankMemory {
+  /** Values, and TensorFlow's copy of them. */
+  readonly parameters: number;
+  /** Flat, and as TensorFlow returns them. */
+  readonly gradients: number;
+  /** Adam's two moments. */
+  readonly moments: number;
+  /** What the forward pass keeps for the backward, and their gradients, which autograd keeps to the end of the step. */
+  readonly activations: number;
+  /** Rings that it writes to and reads from. */
+  readonly rings: number;
+  /** Node, TensorFlow and the program. */
+  readonly process: number;
+  readonly total: number;
+}
+
+const FLOAT_BYTES = 4;
+
+export function rankMemory(
+  config: RunConfig,
+  parameters: ParameterCounts,
+  rows: number,
+  processBytes: number,
+): RankMemory {
+  const held = FLOAT_BYTES * (parameters.shared + parameters.expertsOfRank);
+  const { nodes, workersPerNode, ringBytes } = config.cluster;
+  const parts = {
+    parameters: 2 * held,
+    gradients: 2 * held,
+    moments: 2 * held,
+    activations: FLOAT_BYTES * activations(config, rows),
+    rings: 2 * (nodes * workersPerNode - 1) * ringBytes,
+    process: processBytes,
+  };
+  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/** Shared memory that one node needs in /dev/shm. */
+export function segmentBytesOfNode({ cluster }: RunConfig): number {
+  const { nodes: numNodes, workersPerNode, ringBytes } = cluster;
+  return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
+}
+
+/** Numbers that autograd holds at the end of the backward pass: inputs, saved tensors and gradients of every operation. */
+function activations({ model, train, cluster }: RunConfig, rows: number): number {
+  const { dModel, dFeedForward, seqLen, numHeads, vocabSize } = model;
+  const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode);
+  const n = T * dModel;
+  const norm = 2 * n + n;
+  // Queries, keys and values joined and apart, the weighted sums twice, the projection and the residual; and gradients.
+  const attention = norm + 10 * n + T * seqLen * numHeads + 7 * n;
+  const feedForward = (numRows: number) => numRows * (3 * dFeedForward + dModel + dModel);
+  const residual = 2 * n;
+  const dense = attention + norm + feedForward(T) + residual;
+  // Rows are gathered, received, joined, brought home and weighted.
+  const sparse = attention + norm + feedForward(rows) + 2 * 5 * rows * dModel + 2 * residual;
+  const query = model.queryLayer ? dense + 2 * 4 * n : 0;
+  const softmax = T * vocabSize + norm + n;
+  return residual + model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
+}

@@ -1,0 +1,47 @@
+import type { RunConfig } from '../config/schema.js';
+import { expertsPerRank } from './routing-model.js';
+
+/** Numbers that a rank holds of the model. */
+export interface ParameterCounts {
+  /** The same on every rank. */
+  readonly shared: number;
+  /** Of the experts of this rank, in all sparse layers. */
+  readonly expertsOfRank: number;
+  /** Of the whole model, each expert once. */
+  readonly model: number;
+}
+
+export function parameterCounts(config: RunConfig): ParameterCounts {
+  const { model, moe } = config;
+  const { dModel: d, numDenseLayers, numSparseLayers } = model;
+  const norm = 2 * d;
+  const feedForward = 2 * d * model.dFeedForward;
+  const attentionHalf = 4 * d * d + 2 * norm;
+  const query = model.queryLayer ? model.seqLen * d + attentionHalf + feedForward : 0;
+  const shared =
+    (model.vocabSize + model.seqLen) * d +
+    numDenseLayers * (attentionHalf + feedForward) +
+    numSparseLayers * (attentionHalf + gate(config)) +
+    query +
+    norm;
+  return {
+    shared,
+    expertsOfRank: numSparseLayers * expertsPerRank(config) * feedForward,
+    model: shared + numSparseLayers * moe.numExperts * feedForward,
+  };
+}
+
+/** A dense gate is learned; grouped means are fixed unless `learnedGroups`, and LocMoE has a bias. */
+function gate({ moe, model }: RunConfig): number {
+  const blocks = moe.learnedGroups ? model.dModel : 0;
+  switch (moe.router) {
+    case 'switch':
+      return model.dModel * moe.numExperts;
+    case 'locmoe':
+      return blocks + moe.numExperts;
+    case 'locmoe-plus':
+      return blocks;
+    default:
+      return 0;
+  }
+}

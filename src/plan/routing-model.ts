@@ -1,0 +1,129 @@
+import { nodeOf, topologyOf } from '../collectives/topology.js';
+import type { RunConfig } from '../config/schema.js';
+import { expertsOfRank, rankOfExpert } from '../model/index.js';
+import { expertsOfDomain } from '../routing/index.js';
+import { homeRanksOfDomain } from '../worker/home-ranks.js';
+
+/** What is assumed of a router: figures that a configuration does not say. */
+export interface RoutingAssumption {
+  /** Kept choices over tokens: 1 if every token goes to one expert and none is dropped. */
+  readonly keptPerToken: number;
+  /** Share of the rows bound for another node that the router brings to an expert on the token's own node instead. */
+  readonly localGain: number;
+  /** Rows of the busiest rank over those of the mean rank, before any is dropped. */
+  readonly imbalance: number;
+  /** Where the figures come from, for the reader. */
+  readonly source: string;
+}
+
+/** Where the kept choices of a mean rank go; the shares add up to 1. */
+export interface TierShares {
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+}
+
+/** Every expert of a domain's group takes equally many tokens; what a capacity drops is not known beforehand. */
+export const UNIFORM: RoutingAssumption = {
+  keptPerToken: 1,
+  localGain: 0,
+  imbalance: 1,
+  source: 'assumed: an even load, nothing dropped',
+};
+
+/** A file `routers.json` of `locmoe bench routers`, as far as a plan looks at it. */
+export interface MeasuredRouters {
+  readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null };
+}
+
+/** Change of the tokens of an expert against a top-1 router that the LocMoE+ paper (arXiv 2406.00023) reports at least. */
+const PAPER_TOKENS_VS_BASELINE = -0.6;
+
+/** The even load; LocMoE+ keeps fewer tokens than a top-1 router, unless nothing limits what an expert takes. */
+export function assumptionOf(config: RunConfig, measured: MeasuredRouters | null): RoutingAssumption {
+  const { router, capacityFactor } = config.moe;
+  if (router !== 'locmoe-plus') return UNIFORM;
+  if (capacityFactor === null)
+    return {
+      ...UNIFORM,
+      keptPerToken: choicesPerToken(config),
+      source: 'assumed: an even load, every choice kept, as many as a token may have',
+    };
+  const change = measured?.locmoePlus?.tokensPerExpertVsBaseline;
+  if (typeof change === 'number')
+    return {
+      ...UNIFORM,
+      keptPerToken: 1 + change,
+      source: 'tokens measured by `locmoe bench routers`; an even load',
+    };
+  return {
+    ...UNIFORM,
+    keptPerToken: 1 + PAPER_TOKENS_VS_BASELINE,
+    source: 'tokens of an expert as in the LocMoE+ paper, not measured here; an even load',
+  };
+}
+
+/**
+ * Rows of the busiest rank over those of the mean rank: an expert takes no more than its classic capacity
+ * (LocMoE+ has none to exceed: its experts choose).
+ */
+export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: RoutingAssumption): number {
+  if (moe.capacityFactor === null) return imbalance;
+  return Math.max(1, Math.min(imbalance, moe.capacityFactor / keptPerToken));
+}
+
+/** How far a token travels when the experts of its domain's group are equally likely, mean over domains and ranks. */
+export function tierShares(config: RunConfig, { localGain }: RoutingAssumption): TierShares {
+  const { cluster, data, moe } = config;
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  const groups = expertsOfDomain(data.domains.length, moe);
+  const homes = homeRanksOfDomain(config, topologyOf(0, cluster.nodes, cluster.workersPerNode));
+  const weights = data.weights ?? groups.map(() => 1);
+  const shares = { sameWorker: 0, sameNode: 0, otherNode: 0 };
+  groups.forEach((group, domain) => {
+    const sources = homes?.[domain] ?? Array.from({ length: worldSize }, (_, rank) => rank);
+    const each = weights[domain] / sum(weights) / sources.length / group.length;
+    for (const source of sources) {
+      const here = topologyOf(source, cluster.nodes, cluster.workersPerNode);
+      for (const expert of group) {
+        const to = rankOfExpert(moe.numExperts, worldSize, source, expert);
+        if (to === source) shares.sameWorker += each;
+        else if (nodeOf(here, to) === here.node) shares.sameNode += each;
+        else shares.otherNode += each;
+      }
+    }
+  });
+  return stayingLocal(shares, localGain);
+}
+
+/** What stays on the node is spread over its ranks as the rest of it is. */
+function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain: number): TierShares {
+  const local = sameWorker + sameNode;
+  const factor = local === 0 ? 1 : 1 + (localGain * otherNode) / local;
+  return {
+    sameWorker: sameWorker * factor,
+    sameNode: sameNode * factor,
+    otherNode: 1 - local * factor,
+  };
+}
+
+/** Experts whose weights a rank holds. */
+export function expertsPerRank({ moe, cluster }: RunConfig): number {
+  return expertsOfRank(moe.numExperts, cluster.nodes * cluster.workersPerNode, 0).length;
+}
+
+/** Ranks that hold the same experts. */
+export function numReplicas({ moe, cluster }: RunConfig): number {
+  return Math.max(1, (cluster.nodes * cluster.workersPerNode) / moe.numExperts);
+}
+
+/** Choices in the list of a token. */
+export function choicesPerToken({ moe }: RunConfig): number {
+  if (moe.router !== 'locmoe-plus') return 1;
+  const group = moe.numExperts / moe.expertGroups;
+  return Math.min(group, moe.selection === 'ecr' ? group : moe.maxExpertsPerToken);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

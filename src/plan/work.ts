@@ -1,0 +1,215 @@
+import type { RunConfig } from '../config/schema.js';
+import { choicesPerToken } from './routing-model.js';
+
+// Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,
+// V vocabulary, E experts, R rows that a rank's experts take in a layer.
+
+/** What a piece of the model costs a processor. */
+export interface Work {
+  /** Multiplications and additions of matrix products. */
+  readonly flops: number;
+  /** Elements read and written by everything else. */
+  readonly touched: number;
+  /** TensorFlow kernels that are called. */
+  readonly operations: number;
+}
+
+export interface PassWork {
+  readonly forward: Work;
+  readonly backward: Work;
+}
+
+export const MODEL_PARTS = [
+  'embedding',
+  'dense layers',
+  'sparse attention',
+  'router',
+  'experts',
+  'query layer',
+  'softmax',
+] as const;
+export type ModelPart = (typeof MODEL_PARTS)[number];
+export type ModelWork = Readonly<Record<ModelPart, PassWork>>;
+
+/** What one rank has to do in a step. */
+export interface RankLoad {
+  readonly sequences: number;
+  /** Rows that its experts take in one sparse layer. */
+  readonly rows: number;
+  /** Experts in each sparse layer whose weights it holds. */
+  readonly experts: number;
+}
+
+/**
+ * The work of one rank in one step by part of the model. Matrix products are counted exactly; a product's backward is two of
+ * its size. `touched` and `operations` follow src/model/ op by op.
+ */
+export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
+  const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
+  const size = sizesOf(config, load);
+  const half = attentionHalf(size);
+  return {
+    embedding: embedding(size),
+    'dense layers': times(numDenseLayers, plus(half, feedForwardHalf(size))),
+    'sparse attention': times(numSparseLayers, plus(half, layerNorm(size))),
+    router: times(numSparseLayers, routerWork(config, size)),
+    experts: times(numSparseLayers, expertWork(config, size, load)),
+    'query layer': queryLayer ? queryWork(size) : NOTHING,
+    softmax: plus(layerNorm(size), softmax(size)),
+  };
+}
+
+/** Everything together. */
+export function totalWork(work: ModelWork): PassWork {
+  return plus(...MODEL_PARTS.map((part) => work[part]));
+}
+
+interface Sizes {
+  readonly T: number;
+  readonly S: number;
+  readonly d: number;
+  readonly F: number;
+  readonly H: number;
+  readonly V: number;
+}
+
+function sizesOf({ model }: RunConfig, { sequences }: RankLoad): Sizes {
+  return {
+    T: sequences * model.seqLen,
+    S: model.seqLen,
+    d: model.dModel,
+    F: model.dFeedForward,
+    H: model.numHeads,
+    V: model.vocabSize,
+  };
+}
+
+function work(flops: number, touched: number, operations: number): Work {
+  return { flops, touched, operations };
+}
+
+const NOTHING: PassWork = { forward: work(0, 0, 0), backward: work(0, 0, 0) };
+
+function sumOf(works: readonly Work[]): Work {
+  const sum = (of: (each: Work) => number) => works.reduce((total, each) => total + of(each), 0);
+  return work(
+    sum(({ flops }) => flops),
+    sum(({ touched }) => touched),
+    sum(({ operations }) => operations),
+  );
+}
+
+function plus(...passes: readonly PassWork[]): PassWork {
+  return {
+    forward: sumOf(passes.map(({ forward }) => forward)),
+    backward: sumOf(passes.map(({ backward }) => backward)),
+  };
+}
+
+function times(count: number, { forward, backward }: PassWork): PassWork {
+  const scale = ({ flops, touched, operations }: Work) =>
+    work(count * flops, count * touched, count * operations);
+  return { forward: scale(forward), backward: scale(backward) };
+}
+
+function embedding({ T, d, V }: Sizes): PassWork {
+  return { forward: work(0, 4 * T * d, 6), backward: work(0, 2 * T * d + V * d, 5) };
+}
+
+function layerNorm({ T, d }: Sizes): PassWork {
+  return { forward: work(0, 16 * T * d, 12), backward: work(0, 25 * T * d, 13) };
+}
+
+/** A weight matrix [a, b] on T rows. */
+function product(T: number, a: number, b: number): PassWork {
+  return { forward: work(2 * T * a * b, 0, 3), backward: work(4 * T * a * b, 0, 4) };
+}
+
+/** Scores, softmax and weighted sum of all heads; the causal mask is added, so all S S scores of a head are worked out. */
+function attentionCore({ T, S, d, H }: Sizes): PassWork {
+  const scores = T * S * H;
+  return {
+    forward: work(4 * T * S * d, 18 * T * d + 8 * scores, 24),
+    backward: work(8 * T * S * d, 24 * T * d + 5 * scores, 20),
+  };
+}
+
+/** x + y, whose gradients meet again in the backward. */
+function residual({ T, d }: Sizes): PassWork {
+  return { forward: work(0, 3 * T * d, 1), backward: work(0, 3 * T * d, 2) };
+}
+
+function attentionHalf(size: Sizes): PassWork {
+  const { T, d } = size;
+  return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
+}
+
+/** W_out GELU(W_in x) on `rows` rows by `experts` networks. */
+function feedForward({ d, F }: Sizes, rows: number, experts: number): PassWork {
+  return {
+    forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
+    backward: work(8 * rows * d * F, 22 * rows * F + 2 * experts * d * F, 16 * experts),
+  };
+}
+
+function feedForwardHalf(size: Sizes): PassWork {
+  return plus(layerNorm(size), feedForward(size, size.T, 1), residual(size));
+}
+
+function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
+  const { T, d } = size;
+  const weighted = config.moe.router === 'hash' ? 0 : 1;
+  // Gathering, cutting into experts, joining and adding up again, and the copies into and out of the exchanges.
+  const moves = {
+    forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
+    backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
+  };
+  return plus(feedForward(size, rows, experts), moves);
+}
+
+/** The gate's products and softmax, and the auxiliary losses. */
+function routerWork(config: RunConfig, { T, d }: Sizes): PassWork {
+  const { moe } = config;
+  const E = moe.numExperts;
+  const choices = choicesPerToken(config);
+  switch (moe.router) {
+    case 'hash':
+      return NOTHING;
+    case 'switch':
+      return {
+        forward: work(2 * T * d * E, 3 * T * d + 30 * T * E, 75),
+        backward: work(4 * T * d * E, 3 * T * d + 25 * T * E, 28),
+      };
+    case 'locmoe':
+      return {
+        forward: work(0, 7 * T * d + 40 * T * E, 85),
+        backward: work(0, 7 * T * d + 35 * T * E, 57),
+      };
+    default:
+      return {
+        forward: work(0, 7 * T * d + 30 * T * E + 3 * T * choices, 75),
+        backward: work(0, 10 * T * d + 35 * T * E, 78),
+      };
+  }
+}
+
+function queryWork(size: Sizes): PassWork {
+  const { T, S, d } = size;
+  return plus(
+    layerNorm(size),
+    product(T, d, 2 * d),
+    product(S, d, d),
+    { forward: work(0, 9 * T * d, 4), backward: work(0, 9 * T * d, 8) },
+    attentionCore(size),
+    product(T, d, d),
+    residual(size),
+    feedForwardHalf(size),
+  );
+}
+
+function softmax({ T, d, V }: Sizes): PassWork {
+  return {
+    forward: work(2 * T * V * d, 6 * T * V + 6 * T * d, 16),
+    backward: work(4 * T * V * d, 14 * T * d + 6 * V * d, 20),
+  };
+}

@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { parseLink } from '../../src/plan/link.js';
+import { type PlanInput, predict, TIME_PARTS } from '../../src/plan/predict.js';
+import { UNIFORM } from '../../src/plan/routing-model.js';
+import { configOf, inputOf, PROFILE } from './support.js';
+
+const stepMs = (sets: readonly string[], nodes = 1, workers = 1, changes: Partial<PlanInput> = {}) =>
+  predict(inputOf(configOf(sets, nodes, workers), changes)).stepMs;
+
+function expectRising(values: readonly number[]): void {
+  values.slice(1).forEach((value, i) => {
+    expect(value, values.join(', ')).toBeGreaterThan(values[i]);
+  });
+}
+
+describe('predict', () => {
+  it('adds its parts up to the step', () => {
+    const { partsMs, stepMs: total } = predict(inputOf(configOf([], 2, 2)));
+    expect(TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0)).toBeCloseTo(total, 9);
+    for (const part of TIME_PARTS) expect(partsMs[part], part).toBeGreaterThanOrEqual(0);
+  });
+
+  it('works one worker out as a hand does', () => {
+    const plan = predict(inputOf(configOf()));
+    const { flopsPerS, touchedNs, operationUs, parameterNs, routerTokenNs } = PROFILE.compute;
+    const parts = Object.values(plan.work).map(({ forward }) => forward);
+    const sum = (of: (work: (typeof parts)[number]) => number) =>
+      parts.reduce((total, work) => total + of(work), 0);
+    const forwardMs =
+      (1e3 * sum(({ flops }) => flops)) / flopsPerS +
+      1e-6 * touchedNs * sum(({ touched }) => touched) +
+      1e-3 * operationUs * sum(({ operations }) => operations) +
+      1e-6 * 2 * 512 * routerTokenNs.hash;
+    expect(plan.partsMs.forward).toBeCloseTo(forwardMs, 9);
+    expect(plan.partsMs.optimizer).toBeCloseTo(1e-6 * parameterNs * plan.parameters.model, 9);
+    expect(plan.partsMs['exchange in node'] + plan.partsMs['all-reduce between nodes']).toBe(0);
+    expect(plan.tokensPerS).toBeCloseTo((512 * 1000) / plan.stepMs, 6);
+  });
+
+  it('is never faster with a slower link or a longer latency', () => {
+    const withLink = (link: string) => stepMs([], 4, 2, { link: parseLink(link) });
+    expectRising([
+      stepMs([], 4, 2),
+      ...['100gbps,5us', '10gbps,5us', '1gbps,5us', '10mbps,5us'].map(withLink),
+    ]);
+    expectRising(['1gbps,1us', '1gbps,100us', '1gbps,10ms'].map(withLink));
+  });
+
+  it('is never faster with fewer cores or slower ones', () => {
+    expectRising([8, 4, 2, 1, 0.5].map((coresPerNode) => stepMs([], 1, 8, { coresPerNode })));
+    const slow = { ...PROFILE, compute: { ...PROFILE.compute, flopsPerS: 1e10 } };
+    expect(stepMs([], 1, 1, { profile: slow })).toBeGreaterThan(stepMs([]));
+  });
+
+  it('takes longer for more of everything', () => {
+    for (const field of ['dFeedForward=64', 'numDenseLayers=1', 'numSparseLayers=2', 'vocabSize=512']) {
+      const [name, value] = field.split('=');
+      expect(stepMs([`model.${name}=${4 * Number(value)}`]), name).toBeGreaterThan(stepMs([]));
+    }
+    expectRising([8, 16, 32].map((experts) => stepMs([`moe.numExperts=${experts}`])));
+    expectRising(
+      [0.5, 1, 2].map((keptPerToken) => stepMs([], 2, 2, { routing: { ...UNIFORM, keptPerToken } })),
+    );
+  });
+
+  it('gains by what the router keeps on the node', () => {
+    const link = parseLink('1gbps,5us');
+    const gaining = [0.5, 0.1, 0].map((localGain) =>
+      stepMs([], 2, 2, { link, routing: { ...UNIFORM, localGain } }),
+    );
+    expectRising(gaining);
+  });
+
+  it('waits for the busiest expert, up to its capacity, unless others use the core meanwhile', () => {
+    const waiting = (sets: readonly string[], changes: Partial<PlanInput>) =>
+      predict(inputOf(configOf(sets, 1, 4), changes)).partsMs.waiting;
+    const busy = { ...UNIFORM, imbalance: 3 };
+    expect(waiting([], {})).toBe(0);
+    expect(waiting([], { routing: busy })).toBeGreaterThan(0);
+    const capped = waiting(['moe.capacityFactor=1.25'], { routing: busy });
+    expect(capped).toBeCloseTo(waiting([], { routing: { ...UNIFORM, imbalance: 1.25 } }), 9);
+    expect(waiting(['moe.capacityFactor=1.25'], { routing: busy, coresPerNode: 1 })).toBe(0);
+  });
+
+  it('has the hierarchical exchange win where latency is dear and there are several workers on a node', () => {
+    const flat = stepMs(['cluster.exchange=flat'], 4, 2);
+    expect(flat).toBeGreaterThan(stepMs([], 4, 2));
+    expect(stepMs(['cluster.exchange=flat'], 8, 1)).toBe(stepMs([], 8, 1));
+  });
+
+  it("charges LocMoE+ for the candidates of all ranks, which grow with the cluster while a rank's tokens do not", () => {
+    const forward = (workers: number) =>
+      predict(
+        inputOf(
+          configOf(
+            ['moe.router=locmoe-plus', 'moe.maxExpertsPerToken=2', `train.globalBatch=${8 * workers}`],
+            1,
+            workers,
+          ),
+          {
+            coresPerNode: 32,
+            profile: { ...PROFILE, compute: { ...PROFILE.compute, operationUs: 0 } },
+          },
+        ),
+      ).partsMs.forward;
+    const added = forward(8) - forward(4);
+    // Two layers, four more ranks of 8 x 16 tokens with two choices each; a rank's experts are fewer, its rows are not.
+    expect(added).toBeCloseTo(2 * 4 * 128 * 2 * PROFILE.compute.candidateNs * 1e-6, 9);
+  });
+});

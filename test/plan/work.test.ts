@@ -1,0 +1,155 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/index.js';
+import type { RunConfig } from '../../src/config/schema.js';
+import type { Batch } from '../../src/data/batch.js';
+import { PanguSigma } from '../../src/model/index.js';
+import { parameterCounts } from '../../src/plan/parameter-counts.js';
+import { MODEL_PARTS, modelWork, totalWork, type Work } from '../../src/plan/work.js';
+import { configOf } from './support.js';
+
+describe('modelWork', () => {
+  it('counts the products of a tiny model as a hand does', () => {
+    const config = configOf();
+    const [T, S, d, F, V, R] = [512, 16, 32, 64, 512, 500];
+    const { forward, backward } = totalWork(modelWork(config, { sequences: 32, rows: R, experts: 8 }));
+    // Two for a multiplication and an addition; rows x inner x columns of every product.
+    const attention = 2 * (T * d * 3 * d + T * S * d + T * S * d + T * d * d);
+    const feedForward = (rows: number) => 2 * (rows * d * F + rows * F * d);
+    const query = 2 * (S * d * d + T * d * 2 * d + 2 * T * S * d + T * d * d);
+    const expected =
+      3 * attention + feedForward(T) + 2 * feedForward(R) + query + feedForward(T) + 2 * T * d * V;
+    expect(forward.flops).toBe(expected);
+    expect(backward.flops).toBe(2 * expected);
+  });
+
+  it('gives each part its own', () => {
+    const load = { sequences: 32, rows: 512, experts: 8 };
+    const none = modelWork(configOf(['model.queryLayer=false', 'model.numDenseLayers=0']), load);
+    expect(none['query layer'].forward.flops).toBe(0);
+    expect(none['dense layers'].forward.flops).toBe(0);
+    const [one, two] = [8, 16].map((rows) => modelWork(configOf(), { ...load, rows }));
+    for (const part of MODEL_PARTS)
+      expect(two[part].forward.flops / one[part].forward.flops, part).toSatisfy((ratio: number) =>
+        part === 'experts' ? ratio === 2 : ratio === 1 || Number.isNaN(ratio),
+      );
+  });
+
+  it.each(['hash', 'switch', 'locmoe', 'locmoe-plus'])(
+    'agrees with what TensorFlow is called for: %s',
+    async (router) => {
+      const config = configOf([`moe.router=${router}`, 'model.dModel=64', 'model.dFeedForward=128']);
+      const { forward, backward, rows } = await countedPass(config);
+      const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
+      for (const [predicted, counted] of [
+        [work.forward, forward],
+        [work.backward, backward],
+      ]) {
+        // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products.
+        expect(predicted.flops / counted.flops).toBeCloseTo(1, 6);
+        expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
+        // The copies into and out of the exchanges of rows are no kernels.
+        expect(predicted.touched / counted.touched).toBeLessThan(1.08);
+        expect(predicted.operations / counted.operations).toBeGreaterThan(0.9);
+        expect(predicted.operations / counted.operations).toBeLessThan(1.1);
+      }
+    },
+  );
+});
+
+describe('parameterCounts', () => {
+  it.each(['hash', 'switch', 'locmoe', 'locmoe-plus'])('counts what a model of %s holds', (router) => {
+    for (const sets of [[], ['model.queryLayer=false'], ['moe.learnedGroups=true']]) {
+      const config = configOf([`moe.router=${router}`, ...sets]);
+      const model = new PanguSigma(config, soloTransport());
+      const { shared, expertsOfRank, model: whole } = parameterCounts(config);
+      expect(shared).toBe(model.parameters.shared.values.length);
+      expect(expertsOfRank).toBe(model.parameters.expert.values.length);
+      expect(whole).toBe(shared + expertsOfRank);
+      model.dispose();
+    }
+  });
+
+  it('spreads experts over ranks, and copies them where there are fewer', () => {
+    const ofExperts = (nodes: number, workers: number) =>
+      parameterCounts(configOf([], nodes, workers)).expertsOfRank / (2 * 2 * 32 * 64);
+    expect([ofExperts(1, 1), ofExperts(2, 2), ofExperts(4, 2), ofExperts(8, 2)]).toEqual([8, 2, 1, 1]);
+  });
+});
+
+interface Counted {
+  readonly forward: Work;
+  readonly backward: Work;
+  /** Kept choices, mean of the layers. */
+  readonly rows: number;
+}
+
+/** Runs a forward and a backward pass and counts the kernels that TensorFlow was asked for. */
+async function countedPass(config: RunConfig): Promise<Counted> {
+  const model = new PanguSigma(config, soloTransport());
+  const batch = batchOf(config);
+  let forwardKernels = 0;
+  let rows = 0;
+  const { kernels } = await tf.profile(() => {
+    model.parameters.computeGradients(() => {
+      const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
+      rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
+      forwardKernels = activeKernels();
+      return tf.add(crossEntropy, auxiliaryLoss);
+    });
+    return tf.scalar(0);
+  });
+  model.dispose();
+  expect(forwardKernels).toBeGreaterThan(100);
+  // Functions with a gradient of their own are listed too, beside the kernels that they call.
+  const works = kernels.map((kernel) => (kernel.name === 'forward' ? null : workOf(kernel)));
+  return { forward: sum(works.slice(0, forwardKernels)), backward: sum(works.slice(forwardKernels)), rows };
+}
+
+function activeKernels(): number {
+  const { state } = tf.engine() as unknown as { state: { activeProfile: { kernels: unknown[] } } };
+  return state.activeProfile.kernels.length;
+}
+
+type Kernel = Awaited<ReturnType<typeof tf.profile>>['kernels'][number];
+
+function workOf({ name, inputShapes, outputShapes }: Kernel): Work {
+  const sizes = inputShapes.filter((shape) => shape != null).map(sizeOf);
+  const out = outputShapes.map(sizeOf).reduce((a, b) => a + b, 0);
+  if (/MatMul/.test(name)) {
+    // (batch a b) (batch b c) / (batch a c) = batch b^2
+    const batch = outputShapes[0].length === 3 ? outputShapes[0][0] : 1;
+    return { flops: 2 * out * Math.sqrt((sizes[0] * sizes[1]) / out / batch), touched: 0, operations: 1 };
+  }
+  if (['Reshape', 'Identity'].includes(name)) return { flops: 0, touched: 0, operations: 1 };
+  // These read only what they give.
+  const read = ['Slice', 'SplitV', 'GatherV2'].includes(name) ? out : sizes.reduce((a, b) => a + b, 0);
+  return { flops: 0, touched: read + out, operations: 1 };
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1);
+}
+
+function sum(works: readonly (Work | null)[]): Work {
+  const total = (of: (work: Work) => number) =>
+    works.reduce((so, work) => so + (work === null ? 0 : of(work)), 0);
+  return {
+    flops: total(({ flops }) => flops),
+    touched: total(({ touched }) => touched),
+    operations: total(({ operations }) => operations),
+  };
+}
+
+function batchOf({ model, train }: RunConfig): Batch {
+  const numTokens = train.globalBatch * model.seqLen;
+  const tokens = (step: number) =>
+    Int32Array.from({ length: numTokens }, (_, t) => (t * step) % model.vocabSize);
+  return {
+    numSequences: train.globalBatch,
+    seqLen: model.seqLen,
+    tokenIds: tokens(7),
+    targets: tokens(11),
+    domains: Int32Array.from({ length: train.globalBatch }, (_, i) => i % 2),
+  };
+}
