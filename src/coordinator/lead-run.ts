@@ -39,7 +39,7 @@ export interface Lead {
   readonly plan: RunPlan;
   /** Listens already. */
   readonly rpc: RpcServer;
-  readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'isSecured'>;
+  readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   readonly nodes: Nodes;
   /** Show the run as log records on standard output instead of to a person. */
   readonly jsonLogs: boolean;
@@ -98,6 +98,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.print(
       `run ${folder.runId}: ${formatNumberOf(numNodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}, router ${config.moe.router}, coordinator ${place.address}; ${nodes.announcement}`,
     );
+    if (place.http !== undefined) view.print(`over HTTP: http://${place.http}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
     await nodes.end(coordinator, LEAVE_GRACE_MS);

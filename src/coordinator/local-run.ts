@@ -1,8 +1,10 @@
+import type { HttpServer } from '../observability/http/http-server.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
+import { httpPlace, startRunHttp } from './run-http.js';
 import { planRun, type RunOptions } from './run-plan.js';
 
 /** What `locmoe train` is asked to do. */
@@ -29,13 +31,15 @@ export async function train(options: TrainOptions): Promise<number> {
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   const cluster = new LocalCluster();
+  let http: HttpServer | null = null;
   try {
+    http = await startRunHttp(options, NO_SECURITY);
     return await leadRun({
       command: 'train',
       options,
       plan,
       rpc,
-      place: { address, isSecured: false },
+      place: { address, ...httpPlace(http), isSecured: false },
       jsonLogs: false,
       nodes: {
         announcement: 'starting the workers',
@@ -49,6 +53,7 @@ export async function train(options: TrainOptions): Promise<number> {
       },
     });
   } finally {
+    http?.close();
     rpc.server.forceShutdown();
   }
 }

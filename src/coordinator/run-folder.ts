@@ -20,6 +20,8 @@ const recordSchema = z.object({
   address: z.string(),
   /** Where commands on its own machine find it. */
   localAddress: z.string().optional(),
+  /** Where the run can be read over HTTP, host:port. */
+  http: z.string().optional(),
   /** Calls need its certificates or token. */
   isSecured: z.boolean().default(false),
   /** Where its pid means something (machineIdentity). */

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
+  /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
+  readonly http: string | false;
 }
 
 export interface PlanSettings {

@@ -31,7 +31,10 @@ export class RunRecorder implements RunListener {
   }
 
   /** Makes the run findable: from here on `status` and `logs` reach it. */
-  begin(coordinator: Coordinator, place: Pick<RunRecord, 'address' | 'localAddress' | 'isSecured'>): void {
+  begin(
+    coordinator: Coordinator,
+    place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>,
+  ): void {
     const { runId, generation, datasetDir } = coordinator.options.identity;
     this.#coordinator = coordinator;
     this.#record = {

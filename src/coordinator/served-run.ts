@@ -1,11 +1,13 @@
 import { hostname } from 'node:os';
 import { asTrainerError, exitCodeOf } from '../errors.js';
+import type { HttpServer } from '../observability/http/http-server.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { formatNumberOf } from './format.js';
 import { leadRun } from './lead-run.js';
+import { httpPlace, startRunHttp } from './run-http.js';
 import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
 
 /** What `locmoe serve` is asked to do. */
@@ -62,7 +64,9 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
   });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
+  let http: HttpServer | null = null;
   try {
+    http = await startRunHttp(options, security);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
@@ -74,6 +78,7 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
       place: {
         address: formatAddress(address),
         localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
+        ...httpPlace(http),
         isSecured: security.tls !== null || security.token !== null,
       },
       jsonLogs,
@@ -86,6 +91,7 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
       },
     });
   } finally {
+    http?.close();
     rpc.server.forceShutdown();
   }
 }

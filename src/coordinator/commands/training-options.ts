@@ -15,5 +15,11 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .option('--no-samples', 'no generated text in the summary');
+    .option('--no-samples', 'no generated text in the summary')
+    .option(
+      '--http <host:port>',
+      'where the run can be read over HTTP; port 0 takes a free one',
+      '127.0.0.1:0',
+    )
+    .option('--no-http', 'do not serve HTTP');
 }

@@ -1,0 +1,25 @@
+import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
+import { formatAddress, parseAddress } from '../rpc/address.js';
+import type { Security } from '../rpc/security.js';
+import type { RunRecord } from './run-folder.js';
+import type { RunOptions } from './run-plan.js';
+
+/**
+ * Opens what people and their tools read of runs over HTTP.
+ *
+ * @returns null if that is not wanted
+ * @throws TrainerError as `startHttpServer`
+ */
+export async function startRunHttp(
+  { http }: Pick<RunOptions, 'http' | 'runsDir'>,
+  { token }: Pick<Security, 'token'>,
+): Promise<HttpServer | null> {
+  if (http === false) return null;
+  const features: HttpFeature[] = [];
+  return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
+}
+
+/** What a run's record says of its HTTP server. */
+export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
+  return server === null ? {} : { http: formatAddress(server.address) };
+}

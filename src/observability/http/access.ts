@@ -1,0 +1,69 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { type Address, isLoopback } from '../../rpc/address.js';
+
+/** A browser keeps the token in this cookie after it came once in the address of the page. */
+export const TOKEN_COOKIE = 'locmoe-token';
+
+/** Why a request is refused; null if it may pass. */
+export type Refusal = { readonly status: 401 | 403; readonly reason: string } | null;
+
+/** What of a request decides whether it may pass. */
+type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
+
+/**
+ * Who may read a run over HTTP. With a token: whoever gives it, as `Authorization: Bearer`, as password of basic
+ * authentication (what a Grafana data source has a field for), as `?token=`, or as the cookie that the page sets.
+ * Without one, which only loopback allows: whoever calls this machine by a loopback name, so that no web page elsewhere
+ * can read the run through a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+ */
+export class AccessRule {
+  readonly #expected: Buffer | null;
+
+  constructor(
+    token: string | null,
+    readonly bound: Address,
+  ) {
+    this.#expected = token === null ? null : digest(token);
+  }
+
+  check(request: Credentials): Refusal {
+    if (this.#expected === null) return isLocalName(request) ? null : { status: 403, reason: NOT_LOCAL };
+    return tokensOf(request).some((token) => this.#isExpected(token))
+      ? null
+      : { status: 401, reason: NO_TOKEN };
+  }
+
+  #isExpected(token: string): boolean {
+    return this.#expected !== null && timingSafeEqual(digest(token), this.#expected);
+  }
+}
+
+const NOT_LOCAL = 'without a join token this server answers only to localhost and loopback addresses';
+const NO_TOKEN =
+  'the join token of the cluster is needed: Authorization: Bearer TOKEN, the password of basic authentication, or ?token=TOKEN';
+
+function isLocalName({ headers }: Credentials): boolean {
+  const host = headers.host ?? '';
+  return isLoopback(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'));
+}
+
+function tokensOf({ headers, url = '' }: Credentials): string[] {
+  const [scheme, value = ''] = (headers.authorization ?? '').split(' ');
+  const fromHeader = scheme === 'Bearer' ? value : scheme === 'Basic' ? passwordOf(value) : undefined;
+  const fromUrl = new URL(url, 'http://localhost').searchParams.get('token');
+  const fromCookie = (headers.cookie ?? '')
+    .split(/;\s*/)
+    .find((pair) => pair.startsWith(`${TOKEN_COOKIE}=`))
+    ?.slice(TOKEN_COOKIE.length + 1);
+  return [fromHeader, fromUrl, fromCookie].filter((token) => token !== undefined && token !== null);
+}
+
+function passwordOf(basic: string): string {
+  const text = Buffer.from(basic, 'base64').toString('utf8');
+  return text.slice(text.indexOf(':') + 1);
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

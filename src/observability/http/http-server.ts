@@ -1,0 +1,126 @@
+import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { Hono } from 'hono';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { TrainerError } from '../../errors.js';
+import { type Address, formatAddress, isLoopback } from '../../rpc/address.js';
+import { AccessRule, TOKEN_COOKIE } from './access.js';
+
+/** Takes a WebSocket that was opened on a path; what it throws closes the socket. */
+export type SocketHandler = (socket: WebSocket, request: IncomingMessage) => void;
+
+/** Routes of one concern, mounted by whoever composes the server. */
+export interface HttpFeature {
+  /** Mounted at `/`. */
+  readonly routes: Hono;
+  /** WebSocket handlers by path. */
+  readonly sockets?: ReadonlyMap<string, SocketHandler>;
+  close?(): void;
+}
+
+export interface HttpServerOptions {
+  readonly address: Address;
+  /** The option that chose the address, named in errors. */
+  readonly option: string;
+  /** Null where none is asked for; required beyond loopback. */
+  readonly token: string | null;
+  readonly features: readonly HttpFeature[];
+}
+
+export interface HttpServer {
+  /** With the actual port. */
+  readonly address: Address;
+  close(): void;
+}
+
+const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
+
+/**
+ * Listens and serves the features, and `GET /ready` to everyone. Beyond loopback every other request needs the token.
+ *
+ * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { address, option, token, features } = options;
+  if (token === null && !isLoopback(address.host))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${option} ${formatAddress(address)} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
+    );
+  const rule = new AccessRule(token, address);
+  const server = createServer(getRequestListener(appOf(features, rule).fetch));
+  const sockets = serveSockets(server, features, rule);
+  const port = await bind(server, options);
+  return {
+    address: { ...address, port },
+    close() {
+      for (const feature of features) feature.close?.();
+      for (const socket of sockets.clients) socket.terminate();
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+type NodeBindings = { readonly Bindings: { readonly incoming: IncomingMessage } };
+
+function appOf(features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBindings> {
+  const app = new Hono<NodeBindings>();
+  app.get('/ready', (c) => c.text('ready\n'));
+  app.use(async (c, next) => {
+    const refusal = rule.check(c.env.incoming);
+    if (refusal !== null) {
+      c.header('WWW-Authenticate', 'Basic realm="locmoe", charset="UTF-8"');
+      return c.text(`${refusal.reason}\n`, refusal.status);
+    }
+    // The page is opened once with the token in its address; what it loads then sends the cookie.
+    const given = c.req.query('token');
+    await next();
+    if (given !== undefined)
+      c.header('Set-Cookie', `${TOKEN_COOKIE}=${given}; HttpOnly; SameSite=Strict; Path=/`);
+    c.header('X-Content-Type-Options', 'nosniff');
+    c.header('Referrer-Policy', 'no-referrer');
+  });
+  for (const feature of features) app.route('/', feature.routes);
+  return app;
+}
+
+function serveSockets(server: Server, features: readonly HttpFeature[], rule: AccessRule): WebSocketServer {
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SOCKET_MESSAGE_BYTES });
+  const handlers = new Map(features.flatMap((feature) => [...(feature.sockets ?? [])]));
+  server.on('upgrade', (request, socket, head) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    const handler = handlers.get(pathname);
+    const status = handler === undefined ? 404 : (rule.check(request)?.status ?? 101);
+    if (handler === undefined || status !== 101) {
+      socket.end(
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+      );
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (open) => {
+      open.on('error', () => open.terminate());
+      try {
+        handler(open, request);
+      } catch {
+        open.close(1011);
+      }
+    });
+  });
+  return sockets;
+}
+
+function bind(server: Server, { address, option }: HttpServerOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(
+        new TrainerError(
+          'NO_RESOURCE',
+          `port ${address.port} on ${address.host} cannot be used (${error.message}); choose another with ${option}, or 0 for a free one`,
+        ),
+      ),
+    );
+    server.listen(address.port, address.host, () => resolve((server.address() as AddressInfo).port));
+  });
+}
