@@ -106,7 +106,7 @@ describe('tools that read the configuration', () => {
   }
 
   it('promtool accepts the configuration of Prometheus', ({ skip }) => {
-    const promtool = tool('promtool', 'prometheus');
+    const promtool = tool('promtool', 'promtool');
     if (promtool === null) return skipLoudly(skip, 'no promtool, and no Debian package of it');
     const { status, stderr } = spawnSync(
       promtool,
