@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { nodeOf } from '../collectives/topology.js';
+import { readFloats } from '../model/ops/read-values.js';
 import { balanceLoss } from './balance-loss.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
 import type { RouterContext } from './router.js';
@@ -33,7 +34,7 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): G
     share(probsTE, domainsT, firstChoiceT) {
       const shared = new Float32Array(3 * numExperts);
       const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
-      meanProbabilitiesE.set(tf.tidy(() => tf.mean(probsTE, 0).dataSync<'float32'>()));
+      meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
       targetE.set(meanTarget(domainsT, targetOfDomain));
       for (const expert of firstChoiceT) firstChoicesE[expert]++;
       return shared;

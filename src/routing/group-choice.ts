@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { readIntegers } from '../model/ops/read-values.js';
 import type { GateCosine } from './router.js';
 
 // Shapes: T tokens, E experts, K choices of a token.
@@ -20,7 +21,7 @@ export function keepToGroup(
 
 /** Column of the greatest element of each row; the first one on a tie. */
 export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
-  return tf.tidy(() => tf.argMax(valuesTE, 1).dataSync<'int32'>().slice());
+  return readIntegers(() => tf.argMax(valuesTE, 1));
 }
 
 /**

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { readFloats } from '../model/ops/read-values.js';
 import { classicCapacity } from './capacity.js';
 import { CapacityEstimate } from './capacity-estimate.js';
 import { firstCome } from './count-exchange.js';
@@ -74,7 +75,7 @@ function gateArgument({ xTD, parameters }: RouterInput, moe: RouterContext['moe'
 }
 
 function cosinesOf({ xTD, parameters }: RouterInput, numExperts: number): Float32Array {
-  return tf.tidy(() => cosineAffinity(xTD, numExperts, blocksOf(parameters)).dataSync<'float32'>().slice());
+  return readFloats(() => cosineAffinity(xTD, numExperts, blocksOf(parameters)));
 }
 
 function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
