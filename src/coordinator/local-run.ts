@@ -4,6 +4,7 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
+import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { planRun, type RunOptions } from './run-plan.js';
 
@@ -37,6 +38,10 @@ export async function train(options: TrainOptions): Promise<number> {
     return await leadRun({
       command: 'train',
       options,
+      resumeOptions: [
+        ...lastingOptions(options),
+        ...(options.port === 0 ? [] : ['--port', String(options.port)]),
+      ],
       plan,
       rpc,
       place: { address, ...httpPlace(http), isSecured: false },
@@ -46,8 +51,8 @@ export async function train(options: TrainOptions): Promise<number> {
         areReplaceable: false,
         joinTimeoutMs: JOIN_TIMEOUT_MS,
         start: (coordinator, { logs }) =>
-          cluster.start(plan.config.cluster.nodes, address, logs, (pid, how) =>
-            coordinator.agentEnded(pid, how),
+          cluster.start(plan.config.cluster.nodes, address, logs, (pid, end) =>
+            coordinator.agentEnded(pid, end),
           ),
         end: (_, graceMs) => cluster.end(graceMs),
       },

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly samples: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
+  /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
+  readonly tensorboard?: string;
 }
 
 export interface PlanSettings {

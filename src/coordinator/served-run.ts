@@ -7,6 +7,7 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { formatNumberOf } from './format.js';
 import { leadRun } from './lead-run.js';
+import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
 
@@ -15,6 +16,9 @@ export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;
+  /** Where `security` was read from. */
+  readonly tls?: string;
+  readonly tokenFile?: string;
   /** Plain text beyond loopback was asked for. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
@@ -73,6 +77,7 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
     return await leadRun({
       command: 'serve',
       options,
+      resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       plan,
       rpc,
       place: {
@@ -94,4 +99,22 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
     http?.close();
     rpc.server.forceShutdown();
   }
+}
+
+function servingOptions({
+  listen: at,
+  advertise,
+  tls,
+  tokenFile,
+  insecure,
+  jsonLogs,
+}: ServeOptions): string[] {
+  return [
+    ...['--listen', at],
+    ...(advertise === undefined ? [] : ['--advertise', advertise]),
+    ...(tls ? ['--tls', tls] : []),
+    ...(tokenFile ? ['--token-file', tokenFile] : []),
+    ...(insecure ? ['--insecure'] : []),
+    ...(jsonLogs ? ['--json-logs'] : []),
+  ];
 }
