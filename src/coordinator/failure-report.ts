@@ -60,7 +60,7 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     generation: options.generation,
     code: error.code,
     message: error.line.replace(/\s*\n\s*/g, ' '),
-    rank: culprit?.rank ?? context.rank ?? null,
+    rank: culprit === null ? (context.rank ?? null) : culprit.rank,
     node: culprit?.node ?? context.node ?? null,
     host: options.host,
     pid: culprit?.pid ?? null,
