@@ -13,7 +13,6 @@ import type {
   StatusReply,
   StepReport,
   ValidationReport,
-  WorkerFailure,
 } from '../rpc/messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { type Member, Membership, type SessionLink } from './membership.js';
@@ -48,8 +47,6 @@ export interface RunListener {
   heartbeat?(node: number, heartbeat: Heartbeat): void;
   /** Log lines of a node that were kept and that the node dropped. */
   logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
-  /** A rank's account of what went wrong; the run's own error follows as its state. */
-  rankFailure?(failure: WorkerFailure): void;
 }
 
 /** How a run failed: the error and the culprit, and what every rank was doing when that was decided. */
@@ -263,7 +260,6 @@ export class Coordinator {
     } else if ('failure' in event) {
       const { failure } = event;
       this.options.logger.error({ failure, rank: failure.rank }, failure.message);
-      this.options.listener.rankFailure?.(failure);
       this.#judge.fail(failure);
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);

@@ -5,11 +5,12 @@ import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
-import { Coordinator, type RunFailure } from './coordinator.js';
+import { Coordinator, type RunFailure, type RunListener } from './coordinator.js';
 import { type FailureReport, failureLines, failureReport } from './failure-report.js';
 import { formatNumberOf } from './format.js';
 import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
+import type { RunMetrics } from './metrics/index.js';
 import { ProgressView } from './progress-view.js';
 import { commandLine } from './resume-command.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
@@ -19,6 +20,7 @@ import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { summarize } from './summary.js';
+import { TensorboardExport } from './tensorboard-export.js';
 
 /** Time for agents to leave once the run has settled. */
 const LEAVE_GRACE_MS = 8_000;
@@ -44,6 +46,8 @@ export interface Lead {
   readonly plan: RunPlan;
   /** Listens already. */
   readonly rpc: RpcServer;
+  /** Told of the run, if somebody can ask for them. */
+  readonly metrics: RunMetrics | null;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   readonly nodes: Nodes;
   /** Show the run as log records on standard output instead of to a person. */
@@ -85,11 +89,16 @@ export async function leadRun(lead: Lead): Promise<number> {
   });
   const view = jsonLogs ? new LogView(logger) : terminalView();
   const recorder = new RunRecorder(folder, view, dataset);
+  const tensorboard = tensorboardOf(lead, folder, logger, () => coordinator);
   const coordinator = new Coordinator({
     identity,
     logs,
     logger,
-    listener: tellAll([recorder]),
+    listener: tellAll([
+      recorder,
+      metricsOf(lead, folder, generation, () => coordinator),
+      ...(tensorboard === null ? [] : [tensorboard]),
+    ]),
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
@@ -121,8 +130,37 @@ export async function leadRun(lead: Lead): Promise<number> {
     unfollow();
     forgetSignals();
     coordinator.close();
+    tensorboard?.close();
     logs.close();
   }
+}
+
+function metricsOf(
+  { metrics, plan: { config, checkpoint } }: Lead,
+  folder: RunFolder,
+  generation: number,
+  coordinator: () => Coordinator,
+): RunListener {
+  if (metrics === null) return {};
+  const { name, moe, train, cluster } = config;
+  return metrics.begin(coordinator, folder.runId, {
+    ...{ generation, recipe: name, router: moe.router, steps: train.steps },
+    ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
+    resumedFrom: checkpoint?.manifest.step ?? null,
+    earlierFailures: folder.archivedFailureCodes(),
+  });
+}
+
+function tensorboardOf(
+  { options, plan: { checkpoint } }: Lead,
+  folder: RunFolder,
+  logger: Logger,
+  coordinator: () => Coordinator,
+): TensorboardExport | null {
+  if (options.tensorboard === undefined) return null;
+  const resumedFrom = checkpoint?.manifest.step ?? null;
+  const { tensorboard: directory } = options;
+  return new TensorboardExport({ directory, runId: folder.runId, resumedFrom, coordinator, logger });
 }
 
 function terminalView(): ProgressView {

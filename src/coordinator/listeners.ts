@@ -11,7 +11,6 @@ export function tellAll(listeners: readonly RunListener[]): RunListener {
     checkpoint: (report) => each((listener) => listener.checkpoint?.(report)),
     heartbeat: (node, heartbeat) => each((listener) => listener.heartbeat?.(node, heartbeat)),
     logLines: (node, counts) => each((listener) => listener.logLines?.(node, counts)),
-    rankFailure: (failure) => each((listener) => listener.rankFailure?.(failure)),
   };
 
   function each(tell: (listener: RunListener) => void): void {

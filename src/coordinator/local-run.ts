@@ -4,6 +4,7 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
+import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { planRun, type RunOptions } from './run-plan.js';
@@ -32,9 +33,10 @@ export async function train(options: TrainOptions): Promise<number> {
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   const cluster = new LocalCluster();
+  const metrics = options.http === false ? null : new RunMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, NO_SECURITY);
+    http = await startRunHttp(options, NO_SECURITY, metrics);
     return await leadRun({
       command: 'train',
       options,
@@ -44,6 +46,7 @@ export async function train(options: TrainOptions): Promise<number> {
       ],
       plan,
       rpc,
+      metrics,
       place: { address, ...httpPlace(http), isSecured: false },
       jsonLogs: false,
       nodes: {

@@ -7,6 +7,7 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { formatNumberOf } from './format.js';
 import { leadRun } from './lead-run.js';
+import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
@@ -68,9 +69,10 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
   });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
+  const metrics = options.http === false ? null : new RunMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, security);
+    http = await startRunHttp(options, security, metrics);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
@@ -80,6 +82,7 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       plan,
       rpc,
+      metrics,
       place: {
         address: formatAddress(address),
         localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
