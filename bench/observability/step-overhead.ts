@@ -126,18 +126,19 @@ function train(options: StepOverheadOptions, folder: string, isWatched: boolean)
     ...[`train.steps=${steps}`, `train.validateEvery=${steps}`, `train.checkpointEvery=${steps}`],
     `logLevel=${isWatched ? 'debug' : 'error'}`,
   ];
-  return locmoe([
+  const args = [
     ...['train', '--config', recipe, '--runs-dir', path.join(folder, 'runs'), '--no-samples'],
     ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
     ...sets.flatMap((set) => ['--set', set]),
     ...(isWatched ? ['--tensorboard', path.join(folder, 'events')] : ['--no-http']),
-  ]);
+  ];
+  return locmoe(args, 'inherit');
 }
 
-function locmoe(args: readonly string[]): ChildProcess {
+function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): ChildProcess {
   return spawn(process.execPath, ['dist/cli.js', ...args], {
     cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', errors],
     timeout: RUN_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   });
@@ -188,7 +189,9 @@ class Watchers {
 
   #follow(): void {
     const runsDir = path.join(this.folder, 'runs');
-    this.#tail = locmoe(['logs', '--runs-dir', runsDir, '--follow', '--level', 'debug', '--json']);
+    const args = ['logs', '--runs-dir', runsDir, '--follow', '--level', 'debug', '--json'];
+    // That the run ended is no news.
+    this.#tail = locmoe(args, 'ignore');
     this.#tail.stdout?.on('data', (chunk: Buffer) => {
       for (const byte of chunk) if (byte === 0x0a) this.observed.logLines++;
     });

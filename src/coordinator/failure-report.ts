@@ -82,7 +82,7 @@ export function failureReport(options: FailureReportOptions): FailureReport {
 /** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
 const MAX_GROUPS = 5;
 
-/** The report for a person: at most 12 lines. */
+/** The report for a person: at most 10 lines. */
 export function failureLines(report: FailureReport): string[] {
   const { message, resumeCommand, logsCommand, checkpoint } = report;
   return [
