@@ -26,8 +26,9 @@ FROM ${BASE_IMAGE}
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends tini && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --uid 10001 --home-dir /var/lib/locmoe --create-home locmoe && \
-    install --directory --owner=locmoe --mode=0700 /etc/locmoe && \
+    groupadd --gid 10001 locmoe && \
+    useradd --uid 10001 --gid 10001 --home-dir /var/lib/locmoe --create-home locmoe && \
+    install --directory --owner=locmoe --group=locmoe --mode=0750 /etc/locmoe && \
     ln -s /app/dist/cli.js /usr/local/bin/locmoe
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
@@ -40,7 +41,7 @@ USER locmoe
 # runs/ and data/ are made here, /etc/locmoe is for certificates and the token: both are places for volumes.
 WORKDIR /var/lib/locmoe
 ENV NODE_ENV=production
-EXPOSE 50051
+EXPOSE 50051 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["locmoe", "health", "--address", "127.0.0.1:50051"]
 ENTRYPOINT ["tini", "--", "locmoe"]

@@ -26,6 +26,11 @@ export class LogShipper {
     else this.#dropped++;
   }
 
+  /** Lines that wait here. */
+  get numQueued(): number {
+    return this.#queue.length;
+  }
+
   flush(): void {
     while (this.#sink?.isReady() && (this.#queue.length > 0 || this.#dropped > 0)) {
       this.#sink.send(this.#queue.splice(0, MAX_BATCH_LINES), this.#dropped);

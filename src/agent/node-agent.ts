@@ -13,6 +13,7 @@ import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
 import { LogShipper } from './log-shipper.js';
 import { Session } from './session.js';
+import { SignsOfLife } from './signs-of-life.js';
 import { type WorkerExit, WorkerPool } from './worker-pool.js';
 
 export interface NodeAgentOptions {
@@ -46,6 +47,7 @@ export class NodeAgent {
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
   readonly #failed = new Set<number>();
+  readonly #signsOfLife = new SignsOfLife();
   readonly #heartbeat: NodeJS.Timeout;
   #plane: DataPlane | null = null;
   #started = false;
@@ -210,13 +212,20 @@ export class NodeAgent {
     }
     if (killedByUs || this.#failed.has(rank)) return;
     const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`;
-    this.#fail(rank, pid, new TrainerError('WORKER_DIED', `worker (pid ${pid}) ${how}`));
+    this.#fail(rank, pid, new TrainerError('WORKER_DIED', `worker (pid ${pid}) ${how}`), { code, signal });
   }
 
   /** Reports a failure of `rank`, placed where its control block says it was, and frees its neighbours at once. */
-  #fail(rank: number, pid: number, error: TrainerError): void {
+  #fail(
+    rank: number,
+    pid: number,
+    error: TrainerError,
+    end: Pick<WorkerExit, 'code' | 'signal'> = { code: null, signal: null },
+  ): void {
     if (this.#failed.has(rank)) return;
     this.#failed.add(rank);
+    // What all ranks of the node are doing now explains more than the last beat, many steps ago.
+    this.#sendHeartbeat();
     const progress = this.#progressOf(rank);
     const operation = progress?.operation ?? null;
     const failure: WorkerFailure = {
@@ -228,6 +237,8 @@ export class NodeAgent {
       layer: error.context.layer ?? operation?.layer ?? -1,
       operation: error.context.operation ?? describeProgress(progress),
       timeMs: Date.now(),
+      exitCode: end.code ?? -1,
+      signal: end.signal ?? '',
     };
     this.#plane?.abort(`rank ${rank}: ${error.message}`);
     this.#shipper.flush();
@@ -256,14 +267,17 @@ export class NodeAgent {
           operation: describeOperation(progress),
           processState: state,
           residentBytes,
+          idleMs: this.#signsOfLife.idleMs(rank, progress.heartbeat),
+          layer: progress.operation?.layer ?? -1,
         },
       ];
     });
-    this.#session.send({ heartbeat: { workers } });
+    this.#session.send({ heartbeat: { workers, logQueueLines: this.#shipper.numQueued } });
   }
 
   /** Ends everything of this node, once: after an abort (`reason`) or at the end of a good run (null). */
   #leave(reason: string | null): Promise<void> {
+    if (reason !== null && this.#leaving === null) this.#sendHeartbeat();
     this.#leaving ??= this.#tearDown(reason);
     return this.#leaving;
   }

@@ -7,14 +7,17 @@ import { classicCapacity } from '../routing/capacity.js';
 import type {
   AgentEvent,
   CheckpointReport,
+  Heartbeat,
   JoinReply,
   JoinRequest,
   StatusReply,
+  StepReport,
   ValidationReport,
-  WorkerProgress,
 } from '../rpc/messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { type Member, Membership, type SessionLink } from './membership.js';
+import { RankTable, type RankView } from './rank-table.js';
+import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
 import { type GlobalStep, StepAggregator } from './step-aggregator.js';
 import { Throughput } from './throughput.js';
@@ -35,9 +38,25 @@ export interface RunListener {
   /** Who joined or left before the start, in words. */
   membership?(text: string): void;
   state?(state: RunState): void;
+  /** One rank's account of a step. */
+  rankStep?(report: StepReport): void;
+  /** A step that all ranks have done; after the last of their accounts. */
   step?(step: GlobalStep): void;
   validation?(report: ValidationReport): void;
   checkpoint?(report: CheckpointReport): void;
+  heartbeat?(node: number, heartbeat: Heartbeat): void;
+  /** Log lines of a node that were kept and that the node dropped. */
+  logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
+}
+
+/** How a run failed: the error and the culprit, and what every rank was doing when that was decided. */
+export interface RunFailure {
+  /** Wall clock, ms since 1970. */
+  readonly timeMs: number;
+  readonly error: TrainerError;
+  /** Null if no process of the run is to blame. */
+  readonly culprit: Culprit | null;
+  readonly ranks: readonly RankView[];
 }
 
 export interface CoordinatorOptions {
@@ -72,7 +91,7 @@ const GONE_POLL_MS = 20;
 export class Coordinator {
   readonly #members: Membership;
   readonly #judge: FailureJudge;
-  readonly #progress = new Map<number, WorkerProgress>();
+  readonly #ranks: RankTable;
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
   readonly #watch: NodeJS.Timeout;
@@ -83,6 +102,7 @@ export class Coordinator {
   #stoppedEarly = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
+  #failure: RunFailure | null = null;
   #settle!: (state: RunState) => void;
 
   /** Resolves when the run is `finished` or `failed`. */
@@ -93,6 +113,7 @@ export class Coordinator {
   constructor(readonly options: CoordinatorOptions) {
     const { cluster, train, model, moe } = options.identity.config;
     this.#members = new Membership(options.identity.runId, cluster.nodes);
+    this.#ranks = new RankTable(cluster.workersPerNode);
     this.#steps = new StepAggregator(
       cluster.nodes * cluster.workersPerNode,
       classicCapacity(
@@ -107,9 +128,9 @@ export class Coordinator {
       members: this.#members,
       numNodes: cluster.nodes,
       workersPerNode: cluster.workersPerNode,
-      progress: this.#progress,
+      progress: this.#ranks,
       lastStep: () => this.#lastStep?.step,
-      onVerdict: (error) => this.abort(error),
+      onVerdict: ({ error, culprit }) => this.abort(error, culprit),
     });
     this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
   }
@@ -120,6 +141,25 @@ export class Coordinator {
 
   get lastStep(): GlobalStep | null {
     return this.#lastStep;
+  }
+
+  /** Null unless the run has failed. */
+  get failure(): RunFailure | null {
+    return this.#failure;
+  }
+
+  /** What was last heard of each rank. */
+  get ranks(): readonly RankView[] {
+    return this.#ranks.views;
+  }
+
+  get tokensPerS(): number {
+    return this.#throughput.tokensPerS;
+  }
+
+  /** The name of a node's machine or container; null if it is not a member. */
+  hostOf(node: number): string | null {
+    return this.#members.all.find((member) => member.node === node)?.request.host ?? null;
   }
 
   /** @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node does not fit */
@@ -164,7 +204,7 @@ export class Coordinator {
     const member = this.#members.get(node);
     member.session = null;
     if (this.#canReplace) this.#free(member, reason);
-    else if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, reason);
+    else if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, endUnknown(reason));
   }
 
   get #canReplace(): boolean {
@@ -180,13 +220,13 @@ export class Coordinator {
   }
 
   /** The process of a node agent on this machine ended, which says more than its broken session. */
-  agentEnded(pid: number, how: string): void {
+  agentEnded(pid: number, end: ProcessEnd): void {
     const member = this.#members.all.find((each) => each.request.pid === pid);
-    if (member?.status === 'lost') this.#judge.restate(member, how);
+    if (member?.status === 'lost') this.#judge.restate(member, end);
     else if (member !== undefined && member.status !== 'finished' && member.status !== 'left')
-      this.#lose(member, how);
+      this.#lose(member, end);
     else if (this.#state.kind === 'waiting')
-      this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${how} before it had joined`));
+      this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`));
   }
 
   /** Takes one event of a node's session; what cannot be recorded (a full disk, say) ends the run. */
@@ -203,11 +243,14 @@ export class Coordinator {
     member.heardOfMs = performance.now();
     if ('logs' in event) {
       for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
-      if (event.logs.dropped > 0)
-        this.options.logger.warn({ node, dropped: event.logs.dropped }, `node ${node} dropped log lines`);
+      const { lines, dropped } = event.logs;
+      if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
+      this.options.listener.logLines?.(node, { kept: lines.length, dropped });
     } else if ('heartbeat' in event) {
-      for (const worker of event.heartbeat.workers) this.#progress.set(worker.rank, worker);
+      this.#ranks.take(event.heartbeat.workers);
+      this.options.listener.heartbeat?.(node, event.heartbeat);
     } else if ('step' in event) {
+      this.options.listener.rankStep?.(event.step);
       const step = this.#steps.add(event.step);
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
@@ -251,7 +294,9 @@ export class Coordinator {
   }
 
   /** Ends the run at once. */
-  abort(error: TrainerError): void {
+  abort(error: TrainerError, culprit: Culprit | null = null): void {
+    if (this.#state.kind !== 'finished')
+      this.#failure ??= { timeMs: Date.now(), error, culprit, ranks: this.#ranks.views };
     this.#apply({ type: 'failure', error });
   }
 
@@ -268,7 +313,7 @@ export class Coordinator {
       loss: last?.loss ?? 0,
       tokensPerS: this.#throughput.tokensPerS,
       secondsLeft: this.#throughput.secondsLeft,
-      workers: [...this.#progress.values()].sort((a, b) => a.rank - b.rank),
+      workers: this.#ranks.workers,
     };
   }
 
@@ -289,8 +334,8 @@ export class Coordinator {
     this.options.listener.step?.(step);
   }
 
-  #lose(member: Member, reason: string): void {
-    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, reason);
+  #lose(member: Member, end: ProcessEnd): void {
+    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, end);
   }
 
   /** A watch that comes late was stopped itself, with the machine or by a signal: nobody else is to blame for that. */
@@ -323,19 +368,16 @@ export class Coordinator {
       this.#abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
     }
     for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
-      this.#lose(member, `no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`);
+      this.#lose(member, endUnknown(`no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`));
   }
 
   /** Workers of the nodes that are not ready, and those among them that are stopped. */
   #describeLate(): string {
-    const { workersPerNode } = this.options.identity.config.cluster;
     return this.#members.all
       .filter((member) => member.status === 'connected')
       .map(({ node }) => {
-        const stopped = [...this.#progress.values()]
-          .filter(
-            (worker) => Math.floor(worker.rank / workersPerNode) === node && worker.processState === 'T',
-          )
+        const stopped = this.#ranks.views
+          .filter((worker) => worker.node === node && worker.processState === 'T')
           .map((worker) => `rank ${worker.rank} (pid ${worker.pid}) is stopped`);
         return [`node ${node} is still loading or connecting`, ...stopped].join(', ');
       })

@@ -1,7 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 import type { Member, Membership } from './membership.js';
-import { rootCause } from './root-cause.js';
+import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
 /** A node not heard of for this long when something fails is itself the suspect. */
 const SILENT_MS = 3_000;
@@ -13,10 +13,10 @@ export interface FailureJudgeOptions {
   readonly numNodes: number;
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
-  readonly progress: ReadonlyMap<number, WorkerProgress>;
+  readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
   readonly lastStep: () => number | undefined;
-  /** The error that explains the failure; called once. */
-  readonly onVerdict: (error: TrainerError) => void;
+  /** What explains the failure; called once. */
+  readonly onVerdict: (cause: RootCause) => void;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface FailureJudgeOptions {
  */
 export class FailureJudge {
   readonly #failures: WorkerFailure[] = [];
-  #lost: { readonly member: Member; readonly reason: string } | null = null;
+  #lost: { readonly member: Member; readonly end: ProcessEnd } | null = null;
   #verdict: NodeJS.Timeout | null = null;
   #isJudged = false;
 
@@ -38,16 +38,16 @@ export class FailureJudge {
   }
 
   /** A node is gone; of several the first counts. */
-  lose(member: Member, reason: string): void {
+  lose(member: Member, end: ProcessEnd): void {
     if (member.status === 'lost') return;
     member.status = 'lost';
-    this.#lost ??= { member, reason };
-    this.#collectEvidence(`node ${member.node} was lost: ${reason}`);
+    this.#lost ??= { member, end };
+    this.#collectEvidence(`node ${member.node} was lost: ${end.how}`);
   }
 
   /** A better account of how a lost node ended than its broken session gave. */
-  restate(member: Member, reason: string): void {
-    this.#lost = { member, reason };
+  restate(member: Member, end: ProcessEnd): void {
+    this.#lost = { member, end };
   }
 
   close(): void {
@@ -83,14 +83,23 @@ export class FailureJudge {
   }
 
   /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
-  #lostNode(): TrainerError | null {
+  #lostNode(): RootCause | null {
     const [silent] = this.options.members.silentFor(SILENT_MS);
-    const lost = this.#lost ?? (silent && { member: silent, reason: 'it does not answer' });
+    const lost = this.#lost ?? (silent && { member: silent, end: endUnknown('it does not answer') });
     if (!lost) return null;
-    const { host, pid } = lost.member.request;
-    return new TrainerError('NODE_LOST', `node agent on ${host} (pid ${pid}) was lost: ${lost.reason}`, {
-      node: lost.member.node,
-      step: this.options.lastStep(),
-    });
+    const { node, request } = lost.member;
+    const { how, exitCode, signal } = lost.end;
+    const step = this.options.lastStep();
+    return {
+      error: new TrainerError(
+        'NODE_LOST',
+        `node agent on ${request.host} (pid ${request.pid}) was lost: ${how}`,
+        { node, step },
+      ),
+      culprit: {
+        ...{ rank: null, node, pid: request.pid, exitCode, signal },
+        ...{ step: step ?? null, layer: null, operation: null },
+      },
+    };
   }
 }

@@ -5,10 +5,14 @@ import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
-import { Coordinator } from './coordinator.js';
+import { Coordinator, type RunFailure, type RunListener } from './coordinator.js';
+import { type FailureReport, failureLines, failureReport } from './failure-report.js';
 import { formatNumberOf } from './format.js';
+import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
+import type { RunMetrics } from './metrics/index.js';
 import { ProgressView } from './progress-view.js';
+import { commandLine } from './resume-command.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
 import type { RunOptions, RunPlan } from './run-plan.js';
 import { RunRecorder } from './run-recorder.js';
@@ -16,6 +20,7 @@ import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { summarize } from './summary.js';
+import { TensorboardExport } from './tensorboard-export.js';
 
 /** Time for agents to leave once the run has settled. */
 const LEAVE_GRACE_MS = 8_000;
@@ -36,9 +41,13 @@ export interface Lead {
   /** Named in the advice of how to go on after a failure. */
   readonly command: 'train' | 'serve';
   readonly options: RunOptions;
+  /** What that command needs beside `--resume RUN`. */
+  readonly resumeOptions: readonly string[];
   readonly plan: RunPlan;
   /** Listens already. */
   readonly rpc: RpcServer;
+  /** Told of the run, if somebody can ask for them. */
+  readonly metrics: RunMetrics | null;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   readonly nodes: Nodes;
   /** Show the run as log records on standard output instead of to a person. */
@@ -54,7 +63,10 @@ export async function leadRun(lead: Lead): Promise<number> {
   const { options, plan, rpc, place, nodes, jsonLogs } = lead;
   const { config, dataset, checkpoint, resumed } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
-  if (checkpoint !== null && resumed !== null) folder.dropMetricsAfter(checkpoint.manifest.step);
+  if (checkpoint !== null && resumed !== null) {
+    folder.dropMetricsAfter(checkpoint.manifest.step);
+    folder.archiveFailure();
+  }
   const generation = resumed?.generation ?? 1;
   const identity = {
     runId: folder.runId,
@@ -77,11 +89,16 @@ export async function leadRun(lead: Lead): Promise<number> {
   });
   const view = jsonLogs ? new LogView(logger) : terminalView();
   const recorder = new RunRecorder(folder, view, dataset);
+  const tensorboard = tensorboardOf(lead, folder, logger, () => coordinator);
   const coordinator = new Coordinator({
     identity,
     logs,
     logger,
-    listener: recorder,
+    listener: tellAll([
+      recorder,
+      metricsOf(lead, folder, generation, () => coordinator),
+      ...(tensorboard === null ? [] : [tensorboard]),
+    ]),
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
@@ -91,7 +108,7 @@ export async function leadRun(lead: Lead): Promise<number> {
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
   try {
     folder.writeConfig(config);
-    recorder.begin(coordinator, place);
+    recorder.begin(coordinator, place, checkpoint?.manifest.step ?? null);
     // Said only after: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(coordinator, folder);
     const { nodes: numNodes, workersPerNode } = config.cluster;
@@ -101,9 +118,11 @@ export async function leadRun(lead: Lead): Promise<number> {
     if (place.http !== undefined) view.print(`over HTTP: http://${place.http}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
+    const report = coordinator.failure && explain(coordinator.failure, lead, coordinator, folder);
     await nodes.end(coordinator, LEAVE_GRACE_MS);
     view.close();
-    if (state.kind === 'failed') return reportFailure(state.error, lead, recorder, logger);
+    if (state.kind === 'failed' && report !== null)
+      return tellFailure(report, state.error, lead, recorder, logger);
     return await conclude(state, lead, recorder, logger);
   } finally {
     await nodes.end(coordinator, 0);
@@ -111,8 +130,37 @@ export async function leadRun(lead: Lead): Promise<number> {
     unfollow();
     forgetSignals();
     coordinator.close();
+    tensorboard?.close();
     logs.close();
   }
+}
+
+function metricsOf(
+  { metrics, plan: { config, checkpoint } }: Lead,
+  folder: RunFolder,
+  generation: number,
+  coordinator: () => Coordinator,
+): RunListener {
+  if (metrics === null) return {};
+  const { name, moe, train, cluster } = config;
+  return metrics.begin(coordinator, folder.runId, {
+    ...{ generation, recipe: name, router: moe.router, steps: train.steps },
+    ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
+    resumedFrom: checkpoint?.manifest.step ?? null,
+    earlierFailures: folder.archivedFailureCodes(),
+  });
+}
+
+function tensorboardOf(
+  { options, plan: { checkpoint } }: Lead,
+  folder: RunFolder,
+  logger: Logger,
+  coordinator: () => Coordinator,
+): TensorboardExport | null {
+  if (options.tensorboard === undefined) return null;
+  const resumedFrom = checkpoint?.manifest.step ?? null;
+  const { tensorboard: directory } = options;
+  return new TensorboardExport({ directory, runId: folder.runId, resumedFrom, coordinator, logger });
 }
 
 function terminalView(): ProgressView {
@@ -164,25 +212,48 @@ function troubleShower(view: RunView): (line: string) => void {
   };
 }
 
-/** Says why the run failed and how to go on, to a person or as one log record; returns the exit code. */
-function reportFailure(
+/** Puts together why the run failed and how to go on, and keeps it in the run's folder. */
+function explain(
+  failure: RunFailure,
+  { command, resumeOptions }: Lead,
+  coordinator: Coordinator,
+  folder: RunFolder,
+): FailureReport {
+  const run = path.relative('.', folder.directory) || '.';
+  const node = failure.culprit?.node;
+  const report = failureReport({
+    failure,
+    generation: coordinator.options.identity.generation,
+    host: node === undefined ? null : coordinator.hostOf(node),
+    checkpoint: committedFolders(folder.checkpoints)[0] ?? null,
+    resumeCommand: commandLine(['locmoe', command, '--resume', run, ...resumeOptions]),
+    logsCommand: commandLine(['locmoe', 'logs', '--run', run, '--level', 'warn']),
+  });
+  try {
+    folder.writeFailure(report);
+  } catch {
+    // The run may have failed because its folder cannot be written; the report is shown all the same.
+  }
+  return report;
+}
+
+/** Shows the report to a person or as one log record; returns the exit code. */
+function tellFailure(
+  report: FailureReport,
   error: TrainerError,
-  { command, jsonLogs }: Lead,
-  { folder, lastStep }: RunRecorder,
+  { jsonLogs }: Lead,
+  { lastStep }: RunRecorder,
   logger: Logger,
 ): number {
-  const run = path.relative('.', folder.directory);
-  const resumable = committedFolders(folder.checkpoints)[0];
   // Once it trained, a run has failed, whatever it lacked; before, something it was given was wrong.
   const code = lastStep > 0 ? EXIT.failedRun : exitCodeOf(error);
+  const [first, ...rest] = failureLines(report);
   if (jsonLogs) {
-    logger.fatal({ exitCode: code, checkpoint: resumable ?? null }, `run failed: ${error.line}`);
-    return code;
+    const { checkpoint } = report;
+    logger.fatal({ exitCode: code, checkpoint, failure: report }, first);
+  } else {
+    console.error([`locmoe: ${first}`, ...rest].join('\n'));
   }
-  console.error(`locmoe: run failed: ${error.line}`);
-  console.error(`  logs: locmoe logs --run ${run} --level warn`);
-  if (resumable !== undefined)
-    console.error(`  resume: locmoe ${command} --resume ${run}  (from ${path.basename(resumable)})`);
   return code;
 }
 

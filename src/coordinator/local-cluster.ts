@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endUnknown, type ProcessEnd } from './root-cause.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 
@@ -17,7 +18,7 @@ export class LocalCluster {
     nodes: number,
     address: string,
     logsDir: string,
-    onFailure: (pid: number, how: string) => void,
+    onFailure: (pid: number, end: ProcessEnd) => void,
   ): void {
     for (let index = 0; index < nodes; index++) {
       const errors = path.join(logsDir, `agent-${index}.stderr`);
@@ -31,9 +32,12 @@ export class LocalCluster {
         env: { ...process.env, LOCMOE_TLS_DIR: '', LOCMOE_TOKEN_FILE: '' },
       });
       closeSync(fd);
-      child.on('error', (error) => onFailure(child.pid ?? 0, `could not be started: ${error.message}`));
+      child.on('error', (error) =>
+        onFailure(child.pid ?? 0, endUnknown(`could not be started: ${error.message}`)),
+      );
       child.on('exit', (code, signal) => {
-        if (code !== 0) onFailure(child.pid ?? 0, describeExit(code, signal, errors));
+        if (code !== 0)
+          onFailure(child.pid ?? 0, { how: describeExit(code, signal, errors), exitCode: code, signal });
       });
       this.#children.push(child);
     }

@@ -4,6 +4,8 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
+import { RunMetrics } from './metrics/index.js';
+import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { planRun, type RunOptions } from './run-plan.js';
 
@@ -31,14 +33,20 @@ export async function train(options: TrainOptions): Promise<number> {
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   const cluster = new LocalCluster();
+  const metrics = options.http === false ? null : new RunMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, NO_SECURITY);
+    http = await startRunHttp(options, NO_SECURITY, metrics);
     return await leadRun({
       command: 'train',
       options,
+      resumeOptions: [
+        ...lastingOptions(options),
+        ...(options.port === 0 ? [] : ['--port', String(options.port)]),
+      ],
       plan,
       rpc,
+      metrics,
       place: { address, ...httpPlace(http), isSecured: false },
       jsonLogs: false,
       nodes: {
@@ -46,8 +54,8 @@ export async function train(options: TrainOptions): Promise<number> {
         areReplaceable: false,
         joinTimeoutMs: JOIN_TIMEOUT_MS,
         start: (coordinator, { logs }) =>
-          cluster.start(plan.config.cluster.nodes, address, logs, (pid, how) =>
-            coordinator.agentEnded(pid, how),
+          cluster.start(plan.config.cluster.nodes, address, logs, (pid, end) =>
+            coordinator.agentEnded(pid, end),
           ),
         end: (_, graceMs) => cluster.end(graceMs),
       },

@@ -1,15 +1,45 @@
 import { type ErrorCode, TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 
+/** How a process ended, in words and as far as it is known. */
+export interface ProcessEnd {
+  readonly how: string;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+}
+
+/** Of a process of which only the traces are seen. */
+export function endUnknown(how: string): ProcessEnd {
+  return { how, exitCode: null, signal: null };
+}
+
+/** The process that is to blame: a worker, or without a rank a node agent. Fields are null where they do not apply. */
+export interface Culprit {
+  readonly rank: number | null;
+  readonly node: number;
+  readonly pid: number | null;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly step: number | null;
+  readonly layer: number | null;
+  readonly operation: string | null;
+}
+
+/** Why a run failed, and who is to blame; the error speaks from where it was noticed. */
+export interface RootCause {
+  readonly error: TrainerError;
+  readonly culprit: Culprit | null;
+}
+
 /** What is known when a run fails. */
 export interface FailureEvidence {
   readonly failures: readonly WorkerFailure[];
   /** The first node whose session broke. */
-  readonly lostNode: TrainerError | null;
+  readonly lostNode: RootCause | null;
   readonly worldSize: number;
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
-  readonly progress: ReadonlyMap<number, WorkerProgress>;
+  readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
 }
 
 /** Lower numbers explain higher ones, never the other way round: a death a broken stream, a thrown error a time-out. */
@@ -25,21 +55,56 @@ function priority(code: string): number {
  * The one error that explains a failed run: the first by time among those that others cannot explain. If all that is
  * known are time-outs, the rank that reported nothing at all is the one that hangs.
  */
-export function rootCause(evidence: FailureEvidence): TrainerError {
+export function rootCause(evidence: FailureEvidence): RootCause {
   const [first] = [...evidence.failures].sort(
     (a, b) => priority(a.code) - priority(b.code) || a.timeMs - b.timeMs,
   );
   if (evidence.lostNode !== null && (first === undefined || priority(first.code) > 1))
     return evidence.lostNode;
-  if (first === undefined) return new TrainerError('INTERNAL', 'the run failed, but no rank said why');
-  if (first.code !== 'COLLECTIVE_TIMEOUT') return asError(first, first.message, evidence);
+  if (first === undefined)
+    return { error: new TrainerError('INTERNAL', 'the run failed, but no rank said why'), culprit: null };
+  if (first.code !== 'COLLECTIVE_TIMEOUT')
+    return { error: asError(first, first.message, evidence), culprit: culpritOf(first, evidence) };
 
   const heardOf = new Set(evidence.failures.map((failure) => failure.rank));
   const silent = Array.from({ length: evidence.worldSize }, (_, rank) => rank).filter(
     (rank) => !heardOf.has(rank),
   );
   const hanging = silent.map((rank) => describe(rank, evidence)).join('; ');
-  return asError(first, hanging === '' ? first.message : `${first.message}; ${hanging}`, evidence);
+  return {
+    error: asError(first, hanging === '' ? first.message : `${first.message}; ${hanging}`, evidence),
+    culprit: hangingOf(silent, evidence) ?? culpritOf(first, evidence),
+  };
+}
+
+function culpritOf(failure: WorkerFailure, { workersPerNode }: FailureEvidence): Culprit {
+  return {
+    rank: failure.rank,
+    node: Math.floor(failure.rank / workersPerNode),
+    pid: failure.pid,
+    exitCode: failure.exitCode >= 0 ? failure.exitCode : null,
+    signal: failure.signal || null,
+    step: failure.step >= 0 ? failure.step : null,
+    layer: failure.layer >= 0 ? failure.layer : null,
+    operation: failure.operation || null,
+  };
+}
+
+/** Of the silent ranks one that is stopped, else the first, as it was last seen. */
+function hangingOf(silent: readonly number[], { progress, workersPerNode }: FailureEvidence): Culprit | null {
+  const rank = silent.find((each) => progress.get(each)?.processState === 'T') ?? silent[0];
+  if (rank === undefined) return null;
+  const last = progress.get(rank);
+  return {
+    rank,
+    node: Math.floor(rank / workersPerNode),
+    pid: last?.pid ?? null,
+    exitCode: null,
+    signal: null,
+    step: last?.step ?? null,
+    layer: last === undefined || last.layer < 0 ? null : last.layer,
+    operation: last === undefined ? null : [last.phase, last.operation].filter(Boolean).join(', '),
+  };
 }
 
 function describe(rank: number, { progress, workersPerNode }: FailureEvidence): string {

@@ -11,6 +11,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import type { FailureReport } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
@@ -36,7 +37,8 @@ const recordSchema = z.object({
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
 /**
- * A run's folder: `run.json`, `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`.
+ * A run's folder: `run.json`, `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; if its last
+ * generation failed, `failure.json`, and `failure-<generation>.json` of those that failed before.
  */
 export class RunFolder {
   readonly logs: string;
@@ -94,7 +96,29 @@ export class RunFolder {
     appendFileSync(this.metrics, `${JSON.stringify(record)}\n`);
   }
 
-  /** Takes back what was recorded after `step`: a run that is resumed there does those steps again. */
+  writeFailure(report: FailureReport): void {
+    this.#writeJson('failure.json', report);
+  }
+
+  /** Keeps why an earlier generation failed under its number: the next one may end otherwise. */
+  archiveFailure(): void {
+    const file = path.join(this.directory, 'failure.json');
+    const failure = readFailure(file);
+    if (failure !== null) renameSync(file, path.join(this.directory, `failure-${failure.generation}.json`));
+  }
+
+  /** Codes of the earlier generations that failed. */
+  archivedFailureCodes(): string[] {
+    if (!existsSync(this.directory)) return [];
+    return readdirSync(this.directory)
+      .filter((name) => /^failure-\d+\.json$/.test(name))
+      .flatMap((name) => readFailure(path.join(this.directory, name))?.code ?? []);
+  }
+
+  /**
+   * Takes back what was recorded of steps after `step`: a run that is resumed there does them again. What belongs to no
+   * step (heartbeats, generations) stays: it happened.
+   */
   dropMetricsAfter(step: number): void {
     if (!existsSync(this.metrics)) return;
     const kept = readFileSync(this.metrics, 'utf8')
@@ -111,10 +135,21 @@ export class RunFolder {
   }
 }
 
-/** The step of a metrics line; Infinity for one that was cut short by a kill or a full disk. */
+/** Null if there is none, or one that was written by something else. */
+function readFailure(file: string): Pick<FailureReport, 'generation' | 'code'> | null {
+  try {
+    return z
+      .object({ generation: z.number().int(), code: z.string() })
+      .parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    return null;
+  }
+}
+
+/** The step of a metrics line, 0 if it has none; Infinity for one that was cut short by a kill or a full disk. */
 function stepOfLine(line: string): number {
   try {
-    return JSON.parse(line).step;
+    return JSON.parse(line).step ?? 0;
   } catch {
     return Number.POSITIVE_INFINITY;
   }

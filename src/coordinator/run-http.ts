@@ -1,6 +1,7 @@
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
+import { metricsFeature, type RunMetrics } from './metrics/index.js';
 import type { RunRecord } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
 
@@ -13,9 +14,10 @@ import type { RunOptions } from './run-plan.js';
 export async function startRunHttp(
   { http }: Pick<RunOptions, 'http' | 'runsDir'>,
   { token }: Pick<Security, 'token'>,
+  metrics: RunMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
-  const features: HttpFeature[] = [];
+  const features: HttpFeature[] = metrics === null ? [] : [metricsFeature(metrics)];
   return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly samples: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
+  /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
+  readonly tensorboard?: string;
 }
 
 export interface PlanSettings {
@@ -59,6 +61,7 @@ export async function planRun(
   const config = startingConfig(options, checkpoint);
   assertRouterKnown(config.moe.router);
   if (nodesAreHere) assertMachineCanHold(config);
+  if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
   const resumed = checkpoint && (await resumedRun(checkpoint, security));
   const dataset = prepareDataset({
     ...config.data,

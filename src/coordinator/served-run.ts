@@ -7,6 +7,8 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { formatNumberOf } from './format.js';
 import { leadRun } from './lead-run.js';
+import { RunMetrics } from './metrics/index.js';
+import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
 
@@ -15,6 +17,9 @@ export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;
+  /** Where `security` was read from. */
+  readonly tls?: string;
+  readonly tokenFile?: string;
   /** Plain text beyond loopback was asked for. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
@@ -64,17 +69,20 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
   });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
+  const metrics = options.http === false ? null : new RunMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, security);
+    http = await startRunHttp(options, security, metrics);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
     return await leadRun({
       command: 'serve',
       options,
+      resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       plan,
       rpc,
+      metrics,
       place: {
         address: formatAddress(address),
         localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
@@ -94,4 +102,22 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
     http?.close();
     rpc.server.forceShutdown();
   }
+}
+
+function servingOptions({
+  listen: at,
+  advertise,
+  tls,
+  tokenFile,
+  insecure,
+  jsonLogs,
+}: ServeOptions): string[] {
+  return [
+    ...['--listen', at],
+    ...(advertise === undefined ? [] : ['--advertise', advertise]),
+    ...(tls ? ['--tls', tls] : []),
+    ...(tokenFile ? ['--token-file', tokenFile] : []),
+    ...(insecure ? ['--insecure'] : []),
+    ...(jsonLogs ? ['--json-logs'] : []),
+  ];
 }

@@ -25,6 +25,9 @@ export interface WorkerProgress {
   readonly operation: string;
   readonly processState: string;
   readonly residentBytes: number;
+  readonly idleMs: number;
+  /** Of the operation; -1 where it has none. */
+  readonly layer: number;
 }
 
 export interface LayerReport {
@@ -89,6 +92,18 @@ export interface WorkerFailure {
   readonly layer: number;
   readonly operation: string;
   readonly timeMs: number;
+  readonly exitCode: number;
+  readonly signal: string;
+}
+
+export interface Heartbeat {
+  readonly workers: readonly WorkerProgress[];
+  readonly logQueueLines: number;
+}
+
+export interface LogBatch {
+  readonly lines: readonly string[];
+  readonly dropped: number;
 }
 
 export interface Peer {
@@ -100,12 +115,12 @@ export interface Peer {
 /** A node agent's side of the session; exactly one field is set. */
 export type AgentEvent =
   | { readonly ready: Record<string, never> }
-  | { readonly heartbeat: { readonly workers: readonly WorkerProgress[] } }
+  | { readonly heartbeat: Heartbeat }
   | { readonly step: StepReport }
   | { readonly validation: ValidationReport }
   | { readonly checkpoint: CheckpointReport }
   | { readonly failure: WorkerFailure }
-  | { readonly logs: { readonly lines: readonly string[]; readonly dropped: number } }
+  | { readonly logs: LogBatch }
   | { readonly finished: { readonly stoppedEarly: boolean } }
   | { readonly stop: { readonly reason: string } }
   | { readonly leaving: Record<string, never> };

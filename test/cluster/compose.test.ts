@@ -1,15 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
 import { type Line, Project } from './project.js';
-import {
-  buildImage,
-  difference,
-  micro,
-  must,
-  openEngine,
-  type Step,
-  skipLoudly,
-  stepsOf,
-} from './support.js';
+import { buildImage, difference, micro, must, openEngine, type Step, stepsOf } from './support.js';
 
 const STEPS = 8;
 const TOLERANCE = 1e-4;

@@ -1,16 +1,18 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { installLocked } from '../../scripts/install-locked.mjs';
 import { segmentBytes } from '../../src/collectives/shm-layout.js';
 import { loadConfig } from '../../src/config/resolve.js';
-import { ROOT, skipLoudly } from './support.js';
+import { debianTool, findPromtool, NO_PROMTOOL, skipLoudly } from '../debian-tool.js';
+import { ROOT } from './support.js';
 
 const KUBERNETES = path.join(ROOT, 'deploy/kubernetes');
+const OBSERVABILITY = path.join(ROOT, 'deploy/observability');
 const SCHEMAS = path.join(ROOT, 'test/cluster/kubernetes-schemas');
 const MIB = 1 << 20;
 
@@ -97,27 +99,52 @@ describe('tools that read the configuration', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-configuration-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** The command, from PATH or unpacked from its Debian package without installing it; null if neither is there. */
-  function tool(command: string, debianPackage: string): string | null {
-    if (spawnSync(command, ['--help'], { stdio: 'ignore' }).error === undefined) return command;
-    const script = `apt-get download ${debianPackage} && dpkg --extract ${debianPackage}_*.deb .`;
-    const { status } = spawnSync('sh', ['-c', script], { cwd: folder, stdio: 'ignore', timeout: 120_000 });
-    return status === 0 ? path.join(folder, 'usr/bin', command) : null;
-  }
+  it('promtool accepts the configuration of Prometheus and its alerts, which fire when they should', ({
+    skip,
+  }) => {
+    const promtool = findPromtool();
+    if (promtool === null) return skipLoudly(skip, NO_PROMTOOL);
+    // It looks for the token where the container has it.
+    for (const file of ['prometheus.yml', 'alerts.yml', 'alerts.test.yml']) {
+      const text = readFileSync(path.join(OBSERVABILITY, file), 'utf8');
+      writeFileSync(path.join(folder, file), text.replace('/etc/locmoe/token', path.join(folder, 'token')));
+    }
+    writeFileSync(path.join(folder, 'token'), 'x');
+    for (const [command, what, file] of [
+      ['check', 'config', 'prometheus.yml'],
+      ['check', 'rules', 'alerts.yml'],
+      ['test', 'rules', 'alerts.test.yml'],
+    ]) {
+      const { status, stdout, stderr } = spawnSync(promtool, [command, what, path.join(folder, file)], {
+        encoding: 'utf8',
+      });
+      expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
+    }
+  }, 260_000);
 
-  it('promtool accepts the configuration of Prometheus', ({ skip }) => {
-    const promtool = tool('promtool', 'promtool');
-    if (promtool === null) return skipLoudly(skip, 'no promtool, and no Debian package of it');
-    const { status, stderr } = spawnSync(
-      promtool,
-      ['check', 'config', path.join(ROOT, 'deploy/observability/prometheus.yml')],
-      { encoding: 'utf8' },
+  it('every alert has a test in which it fires and one in which it does not', () => {
+    const read = (file: string) => parse(readFileSync(path.join(OBSERVABILITY, file), 'utf8'));
+    const alerts: string[] = read('alerts.yml').groups.flatMap(({ rules }: { rules: { alert: string }[] }) =>
+      rules.map(({ alert }) => alert),
     );
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  }, 130_000);
+    const tests: { alertname: string; exp_alerts: unknown[] }[] = read('alerts.test.yml').tests.flatMap(
+      ({ alert_rule_test: each }: { alert_rule_test: unknown[] }) => each,
+    );
+    for (const alert of alerts) {
+      const own = tests.filter(({ alertname }) => alertname === alert);
+      expect(
+        own.some(({ exp_alerts: expected }) => expected.length > 0),
+        alert,
+      ).toBe(true);
+      expect(
+        own.some(({ exp_alerts: expected }) => expected.length === 0),
+        alert,
+      ).toBe(true);
+    }
+  });
 
   it('kubectl builds deploy/kubernetes with its recipe and secret', ({ skip }) => {
-    const kubectl = tool('kubectl', 'kubectl');
+    const kubectl = debianTool('kubectl', ['kubectl']);
     if (kubectl === null) return skipLoudly(skip, 'no kubectl, and no Debian package of it');
     spawnSync('cp', ['--recursive', KUBERNETES, folder]);
     const tls = path.join(folder, 'kubernetes/tls');
@@ -149,6 +176,35 @@ describe('tools that read the configuration', () => {
     const published = Object.values(services as Record<string, { ports?: { host_ip: string }[] }>).flatMap(
       ({ ports = [] }) => ports.map(({ host_ip }) => host_ip),
     );
-    expect(published).toEqual(['127.0.0.1', '127.0.0.1']);
+    expect(published).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1']);
+  });
+
+  it('what reads metrics and logs can reach the coordinator, and finds its files where they are mounted', () => {
+    const { services } = parse(readFileSync(path.join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true });
+    expect(services.coordinator.command).toContain('--http=0.0.0.0:8080');
+    for (const name of ['prometheus', 'grafana']) {
+      expect(services[name].networks).toContain('cluster');
+      expect(services[name].volumes).toContain('tls:/etc/locmoe:ro');
+      // The group that may read the token (Dockerfile).
+      expect(services[name].group_add).toEqual(['10001']);
+      for (const volume of services[name].volumes as string[]) {
+        const [source] = volume.split(':');
+        if (source.startsWith('.')) expect(existsSync(path.join(ROOT, source)), source).toBe(true);
+      }
+    }
+    const { scrape_configs: jobs } = parse(readFileSync(path.join(OBSERVABILITY, 'prometheus.yml'), 'utf8'));
+    expect(jobs[0]).toMatchObject({
+      job_name: 'locmoe',
+      authorization: { credentials_file: '/etc/locmoe/token' },
+      static_configs: [{ targets: ['coordinator:8080'] }],
+    });
+    const { datasources } = parse(
+      readFileSync(path.join(OBSERVABILITY, 'grafana/provisioning/datasources/sources.yaml'), 'utf8'),
+    );
+    expect(datasources.map(({ uid, type, url }: Record<string, string>) => [uid, type, url])).toEqual([
+      ['prometheus', 'prometheus', 'http://prometheus:9090'],
+      ['loki', 'loki', 'http://loki:3100'],
+      ['locmoe', 'loki', 'http://coordinator:8080'],
+    ]);
   });
 });

@@ -19,12 +19,6 @@ data: { domains: [en, code], maxBytesPerDomain: 100000 }
 train: { steps: ${steps}, globalBatch: 8, learningRate: 0.01, validateEvery: 10000, checkpointEvery: ${checkpointEvery} }
 `;
 
-/** Skips a test so that nobody overlooks it. */
-export function skipLoudly(skip: (note: string) => never, reason: string): never {
-  console.warn(`SKIPPED: ${reason}`);
-  return skip(reason);
-}
-
 export interface Engine {
   /** Ends the engine if these tests started it. */
   readonly close: () => Promise<void>;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { rootCause } from '../../src/coordinator/root-cause.js';
+import { type RootCause, rootCause } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
 import type { WorkerFailure, WorkerProgress } from '../../src/rpc/messages.js';
 
@@ -12,6 +12,8 @@ const failure = (rank: number, code: string, timeMs: number, message = code): Wo
   layer: 3,
   operation: 'all-to-all dispatch',
   timeMs,
+  exitCode: -1,
+  signal: code === 'WORKER_DIED' ? 'SIGKILL' : '',
 });
 
 const progress = (rank: number, processState: string): [number, WorkerProgress] => [
@@ -24,31 +26,37 @@ const progress = (rank: number, processState: string): [number, WorkerProgress] 
     operation: 'after all-reduce',
     processState,
     residentBytes: 0,
+    idleMs: 0,
+    layer: 2,
   },
 ];
 
 const judge = (
   failures: readonly WorkerFailure[],
   ranks: readonly [number, WorkerProgress][] = [],
-  lostNode: TrainerError | null = null,
+  lostNode: RootCause | null = null,
 ) => rootCause({ failures, lostNode, worldSize: 4, workersPerNode: 2, progress: new Map(ranks) });
 
 describe('rootCause', () => {
   it('takes a death over the time-outs and aborts that it caused, whatever came first', () => {
-    const error = judge([
+    const { error, culprit } = judge([
       failure(0, 'COLLECTIVE_TIMEOUT', 1),
       failure(1, 'ABORTED', 0),
       failure(2, 'WORKER_DIED', 9, 'was killed'),
     ]);
     expect(error.line).toBe('rank 2, node 1, step 7, layer 3, all-to-all dispatch: was killed');
+    expect(culprit).toEqual({
+      ...{ rank: 2, node: 1, pid: 102, exitCode: null, signal: 'SIGKILL' },
+      ...{ step: 7, layer: 3, operation: 'all-to-all dispatch' },
+    });
   });
 
   it('takes the first by time of two of a kind', () => {
-    expect(judge([failure(3, 'INTERNAL', 5), failure(1, 'NOT_FINITE', 4)]).context.rank).toBe(1);
+    expect(judge([failure(3, 'INTERNAL', 5), failure(1, 'NOT_FINITE', 4)]).culprit?.rank).toBe(1);
   });
 
   it('names the rank that reported nothing when all others timed out', () => {
-    const error = judge(
+    const { error, culprit } = judge(
       [
         failure(0, 'COLLECTIVE_TIMEOUT', 3, 'waited'),
         failure(1, 'ABORTED', 4),
@@ -60,24 +68,28 @@ describe('rootCause', () => {
       'rank 2 (node 1, pid 102) is stopped (SIGSTOP), last seen in step 6, backward, after all-reduce',
     );
     expect(error.context.rank).toBe(3);
+    expect(culprit).toEqual({
+      ...{ rank: 2, node: 1, pid: 102, exitCode: null, signal: null },
+      ...{ step: 6, layer: 2, operation: 'backward, after all-reduce' },
+    });
   });
 
   it('does not claim a stop it has not seen', () => {
     const timeouts = [0, 1, 3].map((rank) => failure(rank, 'COLLECTIVE_TIMEOUT', rank));
-    expect(judge(timeouts, [progress(2, 'R')]).message).toContain('does not answer');
-    expect(judge(timeouts).message).toContain('rank 2 (node 1) was never heard of');
+    expect(judge(timeouts, [progress(2, 'R')]).error.message).toContain('does not answer');
+    expect(judge(timeouts).error.message).toContain('rank 2 (node 1) was never heard of');
   });
 
   it('takes a lost node over the streams that broke with it, but not over a death before it', () => {
-    const lost = new TrainerError('NODE_LOST', 'agent gone', { node: 1 });
+    const lost = { error: new TrainerError('NODE_LOST', 'agent gone', { node: 1 }), culprit: null };
     const broken = failure(0, 'NODE_LOST', 1, 'stream broke');
     expect(judge([broken, failure(1, 'ABORTED', 2)], [], lost)).toBe(lost);
     expect(judge([], [], lost)).toBe(lost);
-    expect(judge([broken, failure(2, 'WORKER_DIED', 3)], [], lost).code).toBe('WORKER_DIED');
-    expect(judge([broken, failure(1, 'ABORTED', 2)]).message).toBe('stream broke');
+    expect(judge([broken, failure(2, 'WORKER_DIED', 3)], [], lost).error.code).toBe('WORKER_DIED');
+    expect(judge([broken, failure(1, 'ABORTED', 2)]).error.message).toBe('stream broke');
   });
 
   it('answers without any evidence', () => {
-    expect(judge([]).code).toBe('INTERNAL');
+    expect(judge([]).error.code).toBe('INTERNAL');
   });
 });

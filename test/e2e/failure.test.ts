@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Finished, type Locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
+import type { FailureReport } from '../../src/coordinator/failure-report.js';
+import { type Finished, Locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
 
 const FOREVER = ['train.steps=100000'];
 /** A step is a few ms here, so this is plenty for one that has to end by itself. */
@@ -9,9 +13,10 @@ async function startedRun(
   nodes: number,
   workersPerNode: number,
   sets: readonly string[] = [],
+  folder = temporaryFolder(),
 ): Promise<Locmoe> {
   const run = startTraining({
-    folder: temporaryFolder(),
+    folder,
     nodes,
     workersPerNode,
     sets: [...FOREVER, ...sets],
@@ -27,16 +32,26 @@ async function endOf(run: Locmoe): Promise<Finished & { readonly tookS: number }
   return { ...finished, tookS: (performance.now() - from) / 1000 };
 }
 
-/** The one line that says why. */
+const MAX_LINES = 15;
+
+/** The one line that says why; what explains it must fit a glance. */
 function verdict({ stderr }: Finished): string {
-  const lines = stderr.split('\n').filter((line) => line.startsWith('locmoe: '));
-  expect(lines, stderr).toHaveLength(1);
-  return lines[0];
+  const lines = stderr.trimEnd().split('\n');
+  expect(lines.length, stderr).toBeLessThanOrEqual(MAX_LINES);
+  const verdicts = lines.filter((line) => line.startsWith('locmoe: '));
+  expect(verdicts, stderr).toHaveLength(1);
+  return verdicts[0];
+}
+
+function reportOf(folder: string, file = 'failure.json'): FailureReport {
+  return JSON.parse(readFileSync(path.join(newestRun(folder), file), 'utf8'));
 }
 
 describe('a worker that', () => {
   it('is killed ends the run within seconds, named with its signal, step and operation', async () => {
-    const run = await startedRun(2, 2);
+    const folder = temporaryFolder();
+    const run = await startedRun(2, 2, ['train.checkpointEvery=10'], folder);
+    await run.until(/checkpoint at step/);
     const victim = run.pidsOf('worker')[1];
     process.kill(victim, 'SIGKILL');
     const end = await endOf(run);
@@ -47,11 +62,53 @@ describe('a worker that', () => {
         `run failed: rank \\d, node \\d, step \\d+, .*worker \\(pid ${victim}\\) was killed by SIGKILL`,
       ),
     );
+    const report = reportOf(folder);
+    expect(report).toEqual({
+      time: expect.closeTo(Date.now(), -4.5),
+      generation: 1,
+      code: 'WORKER_DIED',
+      message: verdict(end).replace('locmoe: run failed: ', ''),
+      rank: expect.any(Number),
+      node: Math.floor(report.rank! / 2),
+      host: hostname(),
+      pid: victim,
+      exitCode: null,
+      signal: 'SIGKILL',
+      step: expect.any(Number),
+      layer: report.layer,
+      operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint)/),
+      checkpoint: expect.stringMatching(/checkpoints\/step-\d+$/),
+      resumeCommand: expect.stringMatching(/^locmoe train --resume \S+ --data-dir \S+ --no-samples$/),
+      logsCommand: expect.stringMatching(/^locmoe logs --run \S+ --level warn$/),
+      ranks: [0, 1, 2, 3].map((rank) => ({
+        rank,
+        node: Math.floor(rank / 2),
+        step: expect.any(Number),
+        phase: expect.any(String),
+        operation: expect.any(String),
+        processState: rank === report.rank ? expect.stringMatching(/[XZ]/) : expect.stringMatching(/[RSD]/),
+        lastHeardMs: expect.any(Number),
+      })),
+    });
+    // All were heard of when it happened: no rank can be more than a step away.
+    for (const { step } of report.ranks) expect(Math.abs(step - report.step!)).toBeLessThanOrEqual(1);
+    for (const text of [report.resumeCommand!, report.logsCommand, hostname(), 'killed by SIGKILL'])
+      expect(end.stderr).toContain(text);
     await run.expectNothingLeft();
+
+    const words = [...report.resumeCommand!.split(' ').slice(1), '--set', 'train.steps=100000'];
+    const resumed = new Locmoe(words);
+    await resumed.until(/step +\d+\/100000/);
+    expect(reportOf(folder, 'failure-1.json')).toEqual(report);
+    expect(() => reportOf(folder)).toThrow(/ENOENT/);
+    resumed.interrupt();
+    expect((await resumed.finished).code).toBe(130);
+    await resumed.expectNothingLeft();
   }, 60_000);
 
   it('is stopped by SIGSTOP is named as the one that hangs, with what the others wait for', async () => {
-    const run = await startedRun(2, 2, [`cluster.collectiveTimeoutS=${TIMEOUT_S}`]);
+    const folder = temporaryFolder();
+    const run = await startedRun(2, 2, [`cluster.collectiveTimeoutS=${TIMEOUT_S}`], folder);
     const victim = run.pidsOf('worker')[2];
     process.kill(victim, 'SIGSTOP');
     const end = await endOf(run);
@@ -62,6 +119,25 @@ describe('a worker that', () => {
     expect(line).toMatch(
       new RegExp(`rank \\d \\(node \\d, pid ${victim}\\) is stopped \\(SIGSTOP\\), last seen in step \\d+`),
     );
+    const report = reportOf(folder);
+    expect(report).toMatchObject({
+      code: 'COLLECTIVE_TIMEOUT',
+      pid: victim,
+      host: hostname(),
+      exitCode: null,
+      signal: null,
+      step: expect.any(Number),
+      operation: expect.stringMatching(/\w/),
+      checkpoint: null,
+      resumeCommand: null,
+    });
+    const culprit = report.ranks.find(({ rank }) => rank === report.rank)!;
+    expect(culprit.processState).toBe('T');
+    expect(culprit.lastHeardMs).toBeGreaterThan(1000 * (TIMEOUT_S - 1));
+    for (const { rank, lastHeardMs } of report.ranks)
+      if (rank !== report.rank) expect(lastHeardMs).toBeLessThan(culprit.lastHeardMs);
+    expect(end.stderr).toContain(`pid ${victim}, stopped (SIGSTOP)`);
+    expect(end.stderr).toMatch(/no checkpoint was saved yet/);
     await run.expectNothingLeft();
   }, 60_000);
 
@@ -81,13 +157,17 @@ describe('a worker that', () => {
 
 describe('a node agent that', () => {
   it('is killed ends the run, named, and takes its workers with it', async () => {
-    const run = await startedRun(2, 2);
+    const folder = temporaryFolder();
+    const run = await startedRun(2, 2, [], folder);
     const victim = run.pidsOf('agent')[0];
     process.kill(victim, 'SIGKILL');
     const end = await endOf(run);
     expect(end.code).toBe(3);
     expect(end.tookS).toBeLessThan(12);
     expect(verdict(end)).toMatch(new RegExp(`node \\d.*\\(pid ${victim}\\) was lost`));
+    expect(reportOf(folder)).toMatchObject({
+      ...{ code: 'NODE_LOST', rank: null, node: expect.any(Number), pid: victim, signal: 'SIGKILL' },
+    });
     await run.expectNothingLeft();
   }, 60_000);
 });

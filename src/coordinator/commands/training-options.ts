@@ -21,5 +21,9 @@ export function addTrainingOptions(command: Command): Command {
       'where the run can be read over HTTP; port 0 takes a free one',
       '127.0.0.1:0',
     )
-    .option('--no-http', 'do not serve HTTP');
+    .option('--no-http', 'do not serve HTTP')
+    .option(
+      '--tensorboard <dir>',
+      'write event files for TensorBoard, in a folder of the run below this one',
+    );
 }

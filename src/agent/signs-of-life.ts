@@ -1,0 +1,15 @@
+/** How long each worker of a node has given no sign of life, from the counters in their control blocks. */
+export class SignsOfLife {
+  readonly #seen = new Map<number, { readonly count: number; readonly atMs: number }>();
+
+  constructor(readonly nowMs: () => number = () => performance.now()) {}
+
+  /** Takes a worker's counter; returns ms since it was first seen at this value. */
+  idleMs(rank: number, count: number): number {
+    const now = this.nowMs();
+    const seen = this.#seen.get(rank);
+    if (seen?.count === count) return now - seen.atMs;
+    this.#seen.set(rank, { count, atMs: now });
+    return 0;
+  }
+}

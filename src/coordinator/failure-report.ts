@@ -1,0 +1,141 @@
+import path from 'node:path';
+import type { RunFailure } from './coordinator.js';
+import { formatNumberOf } from './format.js';
+import { formatRanks } from './format-ranks.js';
+
+/** A rank as it was when the run failed. */
+export interface RankAtFailure {
+  readonly rank: number;
+  readonly node: number;
+  readonly step: number;
+  readonly phase: string;
+  readonly operation: string;
+  readonly processState: string;
+  /** ms before the failure since the worker's last sign of life. */
+  readonly lastHeardMs: number;
+}
+
+/** What `failure.json` says: why a generation of a run failed, and how to go on. Null where something does not apply. */
+export interface FailureReport {
+  /** Wall clock, ms since 1970. */
+  readonly time: number;
+  readonly generation: number;
+  readonly code: string;
+  readonly message: string;
+  /** The process to blame: a worker, or without a rank the agent of `node`. */
+  readonly rank: number | null;
+  readonly node: number | null;
+  readonly host: string | null;
+  readonly pid: number | null;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly step: number | null;
+  readonly layer: number | null;
+  /** Phase and collective. */
+  readonly operation: string | null;
+  /** Folder of the newest whole checkpoint. */
+  readonly checkpoint: string | null;
+  readonly resumeCommand: string | null;
+  readonly logsCommand: string;
+  readonly ranks: readonly RankAtFailure[];
+}
+
+export interface FailureReportOptions {
+  readonly failure: RunFailure;
+  readonly generation: number;
+  /** Of the culprit's node. */
+  readonly host: string | null;
+  readonly checkpoint: string | null;
+  /** What would go on from the checkpoint. */
+  readonly resumeCommand: string;
+  readonly logsCommand: string;
+}
+
+export function failureReport(options: FailureReportOptions): FailureReport {
+  const { failure, checkpoint, resumeCommand } = options;
+  const { error, culprit, ranks, timeMs } = failure;
+  const { context } = error;
+  return {
+    time: timeMs,
+    generation: options.generation,
+    code: error.code,
+    message: error.line.replace(/\s*\n\s*/g, ' '),
+    rank: culprit === null ? (context.rank ?? null) : culprit.rank,
+    node: culprit?.node ?? context.node ?? null,
+    host: options.host,
+    pid: culprit?.pid ?? null,
+    exitCode: culprit?.exitCode ?? null,
+    signal: culprit?.signal ?? null,
+    step: culprit?.step ?? context.step ?? null,
+    layer: culprit === null ? (context.layer ?? null) : culprit.layer,
+    operation: culprit === null ? (context.operation ?? null) : culprit.operation,
+    checkpoint,
+    resumeCommand: checkpoint === null ? null : resumeCommand,
+    logsCommand: options.logsCommand,
+    ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
+      ...{ rank, node, step, phase, operation, processState },
+      lastHeardMs: Math.round(lastHeardMs),
+    })),
+  };
+}
+
+/** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
+const MAX_GROUPS = 5;
+
+/** The report for a person: at most 10 lines. */
+export function failureLines(report: FailureReport): string[] {
+  const { message, resumeCommand, logsCommand, checkpoint } = report;
+  return [
+    `run failed: ${message}`,
+    ...culpritLines(report),
+    ...otherRanksLines(report),
+    `  logs: ${logsCommand}`,
+    resumeCommand === null || checkpoint === null
+      ? '  resume: no checkpoint was saved yet (train.checkpointEvery)'
+      : `  resume: ${resumeCommand}  (from ${path.basename(checkpoint)})`,
+  ];
+}
+
+function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: FailureReport): string[] {
+  if (node === null || pid === null) return [];
+  const who = rank === null ? `the agent of node ${node}` : `rank ${rank} of node ${node}`;
+  const end =
+    signal !== null
+      ? `, killed by ${signal}`
+      : exitCode !== null
+        ? `, ended with code ${exitCode}`
+        : stateOf(report.ranks.find((each) => each.rank === rank));
+  const where = [
+    report.step !== null && `step ${report.step}`,
+    report.layer !== null && `layer ${report.layer}`,
+    report.operation,
+  ].filter(Boolean);
+  return [
+    `  culprit: ${who} on ${host ?? 'an unknown host'}, pid ${pid}${end}`,
+    ...(where.length === 0 ? [] : [`  where: ${where.join(', ')}`]),
+  ];
+}
+
+function stateOf(rank: RankAtFailure | undefined): string {
+  if (rank === undefined) return '';
+  if (rank.processState === 'T') return ', stopped (SIGSTOP)';
+  return rank.lastHeardMs < 1000 ? '' : `, silent for ${(rank.lastHeardMs / 1000).toFixed(1)} s`;
+}
+
+function otherRanksLines({ ranks, rank: culprit, node, pid }: FailureReport): string[] {
+  const isCulprit = (each: RankAtFailure) =>
+    each.rank === culprit || (culprit === null && pid !== null && each.node === node);
+  const groups = new Map<string, number[]>();
+  for (const each of ranks.filter((one) => !isCulprit(one))) {
+    const doing = [`step ${each.step}`, each.phase, each.operation.replace(/ \(operation \d+\)$/, '')];
+    const key = `${doing.filter(Boolean).join(', ')}${each.processState === 'T' ? ', stopped (SIGSTOP)' : ''}`;
+    groups.set(key, [...(groups.get(key) ?? []), each.rank]);
+  }
+  const lines = [...groups].map(([doing, members]) => `  ${formatRanks(members)}: ${doing}`);
+  if (lines.length <= MAX_GROUPS) return lines;
+  const numMore = [...groups.values()].slice(MAX_GROUPS - 1).flat().length;
+  return [
+    ...lines.slice(0, MAX_GROUPS - 1),
+    `  and ${formatNumberOf(numMore, 'other rank')} elsewhere: failure.json in the run's folder`,
+  ];
+}

@@ -1,0 +1,2 @@
+export { metricsFeature } from './metrics-feature.js';
+export { RunMetrics } from './run-metrics.js';

@@ -1,0 +1,12 @@
+import { Hono } from 'hono';
+import type { HttpFeature } from '../../observability/http/http-server.js';
+import type { RunMetrics } from './run-metrics.js';
+
+/** `GET /metrics` for Prometheus. */
+export function metricsFeature(metrics: RunMetrics): HttpFeature {
+  const routes = new Hono();
+  routes.get('/metrics', async (c) =>
+    c.body(await metrics.render(), 200, { 'Content-Type': metrics.contentType }),
+  );
+  return { routes };
+}

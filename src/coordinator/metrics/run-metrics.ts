@@ -1,0 +1,152 @@
+import { Registry } from 'prom-client';
+import type { ErrorCode } from '../../errors.js';
+import { VERSION } from '../../rpc/version.js';
+import type { Coordinator, RunListener } from '../coordinator.js';
+import { tellAll } from '../listeners.js';
+import type { RunState } from '../run-state.js';
+import { counter, gauge } from './instruments.js';
+import { collectProcessMetrics } from './process-metrics.js';
+import { RankMetrics } from './rank-metrics.js';
+import { RoutingMetrics } from './routing-metrics.js';
+import { TrainingMetrics } from './training-metrics.js';
+
+const STATES: readonly RunState['kind'][] = [
+  'waiting',
+  'starting',
+  'running',
+  'stopping',
+  'finished',
+  'failed',
+];
+
+/** What can end a run that has begun; their counters start at 0, so that a first failure is an increase. */
+const FAILURE_CODES: readonly ErrorCode[] = [
+  'COLLECTIVE_TIMEOUT',
+  'COLLECTIVE_MISMATCH',
+  'WORKER_DIED',
+  'NODE_LOST',
+  'NOT_FINITE',
+  'NO_RESOURCE',
+  'BAD_CHECKPOINT',
+  'ABORTED',
+  'INTERNAL',
+];
+
+export interface RunMetricsOptions {
+  /** Step of the checkpoint that the run starts from; null for a new run. */
+  readonly resumedFrom: number | null;
+  /** Codes of the earlier generations that failed. */
+  readonly earlierFailures: readonly string[];
+}
+
+/** What is looked at only when somebody reads the metrics. */
+export type RunSight = Pick<Coordinator, 'ranks' | 'tokensPerS'>;
+
+/**
+ * The metrics of the coordinator's process and of the run it leads, for Prometheus. Made before there is a run: what
+ * asks until then hears of the process alone. Every series of the run carries its name in the label `run`.
+ */
+export class RunMetrics {
+  readonly #process = new Registry();
+  #run: { readonly registry: Registry; refresh(): void } | null = null;
+
+  constructor() {
+    collectProcessMetrics(this.#process);
+  }
+
+  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+
+  /** All series in Prometheus' text format. */
+  async render(): Promise<string> {
+    this.#run?.refresh();
+    const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
+    return (await Promise.all(texts)).join('\n');
+  }
+
+  /**
+   * Adds the run's series.
+   *
+   * @param coordinator asked for the ranks and the speed whenever somebody reads the metrics; not before `render`
+   * @returns who has to be told what happens
+   */
+  begin(coordinator: () => RunSight, runId: string, options: RunMetricsOptions & RunShape): RunListener {
+    const registry = new Registry();
+    registry.setDefaultLabels({ run: runId });
+    const training = new TrainingMetrics(registry, options.workersPerNode);
+    if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
+    const ranks = new RankMetrics(registry);
+    const life = new LifeMetrics(registry, options);
+    const speed = gauge(
+      registry,
+      'locmoe_tokens_per_second',
+      'Tokens trained on in a second of wall clock over the last 50 steps, validations and checkpoints included',
+    );
+    this.#run = {
+      registry,
+      refresh() {
+        const { tokensPerS, ranks: views } = coordinator();
+        speed.set(tokensPerS === 0 ? null : tokensPerS);
+        ranks.refresh(views);
+      },
+    };
+    return tellAll([training, new RoutingMetrics(registry), ranks, life]);
+  }
+}
+
+/** What of a run's configuration the metrics tell. */
+export interface RunShape {
+  readonly generation: number;
+  readonly recipe: string;
+  readonly router: string;
+  readonly steps: number;
+  readonly nodes: number;
+  readonly workersPerNode: number;
+}
+
+/** The life of the run: its state, its generations, its failures. */
+class LifeMetrics implements RunListener {
+  readonly #state;
+  readonly #failures;
+
+  constructor(registry: Registry, { earlierFailures, ...shape }: RunMetricsOptions & RunShape) {
+    this.#state = gauge(
+      registry,
+      'locmoe_run_state',
+      '1 for the state that the run is in, 0 for the others',
+      ['state'],
+    );
+    this.#failures = counter(
+      registry,
+      'locmoe_failures_total',
+      'Generations of the run that failed, by error code; earlier generations count',
+      ['code'],
+    );
+    gauge(registry, 'locmoe_run_info', 'What is trained on what; always 1', [
+      'recipe',
+      'router',
+      'nodes',
+      'workers_per_node',
+      'version',
+    ]).set(1, {
+      recipe: shape.recipe,
+      router: shape.router,
+      nodes: shape.nodes,
+      workers_per_node: shape.workersPerNode,
+      version: VERSION,
+    });
+    gauge(
+      registry,
+      'locmoe_generation',
+      'Generation of the run: 1, and one more for each time it was resumed',
+    ).set(shape.generation);
+    gauge(registry, 'locmoe_planned_steps', 'Step at which the run ends').set(shape.steps);
+    this.state({ kind: 'waiting' });
+    for (const code of FAILURE_CODES) this.#failures.add(0, { code });
+    for (const code of earlierFailures) this.#failures.add(1, { code });
+  }
+
+  state(state: RunState): void {
+    for (const kind of STATES) this.#state.set(kind === state.kind ? 1 : 0, { state: kind });
+    if (state.kind === 'failed') this.#failures.add(1, { code: state.error.code });
+  }
+}

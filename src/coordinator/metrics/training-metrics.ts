@@ -1,0 +1,144 @@
+import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
+import {
+  type CheckpointReport,
+  STEP_PARTS,
+  type StepPart,
+  type StepReport,
+  type ValidationReport,
+} from '../../rpc/messages.js';
+import type { RunListener } from '../coordinator.js';
+import type { GlobalStep } from '../step-aggregator.js';
+import { counter, gauge } from './instruments.js';
+
+/** 5 ms to 82 s. */
+const STEP_BUCKETS_S = exponentialBuckets(0.005, 2, 15);
+
+const PART_LABELS: Readonly<Record<StepPart, string>> = {
+  forward: 'forward',
+  backward: 'backward',
+  exchange: 'exchange',
+  allReduce: 'all_reduce',
+  optimizer: 'optimizer',
+  waiting: 'waiting',
+};
+
+/** How training goes: loss, speed, where the time of a step goes, checkpoints. */
+export class TrainingMetrics implements RunListener {
+  readonly #loss;
+  readonly #auxiliaryLoss;
+  readonly #gradientNorm;
+  readonly #learningRate;
+  readonly #step;
+  readonly #stepAt;
+  readonly #steps;
+  readonly #tokens;
+  readonly #duration;
+  readonly #parts;
+  readonly #allToAll;
+  readonly #bytes;
+  readonly #validationLoss;
+  readonly #checkpointStep;
+  readonly #checkpointAt;
+
+  constructor(
+    registry: Registry,
+    readonly workersPerNode: number,
+  ) {
+    this.#loss = gauge(
+      registry,
+      'locmoe_loss',
+      'Mean cross-entropy over the global batch of the last step, in nats per token',
+    );
+    this.#auxiliaryLoss = gauge(
+      registry,
+      'locmoe_auxiliary_loss',
+      'Sum of the auxiliary losses of the last step, weighted, in nats',
+    );
+    this.#gradientNorm = gauge(
+      registry,
+      'locmoe_gradient_norm',
+      'Global norm of the gradient of the last step, before clipping',
+    );
+    this.#learningRate = gauge(registry, 'locmoe_learning_rate', 'Learning rate of the last step');
+    this.#step = gauge(registry, 'locmoe_step', 'Number of the last step that all ranks have done');
+    this.#stepAt = gauge(
+      registry,
+      'locmoe_last_step_timestamp_seconds',
+      'When the last step was done, in seconds since 1970',
+    );
+    this.#steps = counter(registry, 'locmoe_steps_total', 'Steps done by this generation');
+    this.#tokens = counter(registry, 'locmoe_tokens_total', 'Tokens trained on by this generation');
+    this.#duration = new Histogram({
+      name: 'locmoe_step_duration_seconds',
+      help: 'Time of a step on its slowest rank, in seconds',
+      buckets: STEP_BUCKETS_S,
+      registers: [registry],
+    });
+    this.#parts = counter(
+      registry,
+      'locmoe_step_part_seconds_total',
+      `Time of a rank in a part of its steps, in seconds: ${Object.values(PART_LABELS).join(', ')}`,
+      ['node', 'rank', 'part'],
+    );
+    this.#allToAll = counter(
+      registry,
+      'locmoe_all_to_all_seconds_total',
+      'Time of a rank inside all-to-alls, in seconds: moving bytes (transfer) and waiting for others (waiting)',
+      ['node', 'rank', 'activity'],
+    );
+    this.#bytes = counter(
+      registry,
+      'locmoe_exchange_bytes_total',
+      "Bytes that all ranks sent in the exchanges of the sparse layers, forward and backward, counts and scores included, to other ranks of the sender's node (same_node) and to other nodes (other_node)",
+      ['tier'],
+    );
+    this.#validationLoss = gauge(
+      registry,
+      'locmoe_validation_loss',
+      'Mean cross-entropy of the last validation by domain, in nats per token',
+      ['domain'],
+    );
+    this.#checkpointStep = gauge(registry, 'locmoe_checkpoint_step', 'Step of the newest checkpoint');
+    this.#checkpointAt = gauge(
+      registry,
+      'locmoe_checkpoint_timestamp_seconds',
+      'When the newest checkpoint of this generation was saved, in seconds since 1970; its age is the time since',
+    );
+  }
+
+  /** The step of the checkpoint that the run starts from. */
+  resumedFrom(step: number): void {
+    this.#checkpointStep.set(step);
+  }
+
+  rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }: StepReport): void {
+    const place = { node: Math.floor(rank / this.workersPerNode), rank };
+    for (const part of STEP_PARTS)
+      this.#parts.add((partsMs[part] ?? 0) / 1000, { ...place, part: PART_LABELS[part] });
+    this.#allToAll.add((allToAllMs - allToAllWaitMs) / 1000, { ...place, activity: 'transfer' });
+    this.#allToAll.add(allToAllWaitMs / 1000, { ...place, activity: 'waiting' });
+  }
+
+  step(step: GlobalStep): void {
+    this.#loss.set(step.loss);
+    this.#auxiliaryLoss.set(step.auxiliaryLoss);
+    this.#gradientNorm.set(step.gradientNorm);
+    this.#learningRate.set(step.learningRate);
+    this.#step.set(step.step);
+    this.#stepAt.set(Date.now() / 1000);
+    this.#steps.add(1);
+    this.#tokens.add(step.tokens);
+    if (Number.isFinite(step.stepMs)) this.#duration.observe(step.stepMs / 1000);
+    this.#bytes.add(step.bytesSameNode, { tier: 'same_node' });
+    this.#bytes.add(step.bytesOtherNode, { tier: 'other_node' });
+  }
+
+  validation({ domains }: ValidationReport): void {
+    for (const { domain, loss } of domains) this.#validationLoss.set(loss, { domain });
+  }
+
+  checkpoint({ step }: CheckpointReport): void {
+    this.#checkpointStep.set(step);
+    this.#checkpointAt.set(Date.now() / 1000);
+  }
+}

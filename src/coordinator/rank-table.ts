@@ -1,0 +1,41 @@
+import type { WorkerProgress } from '../rpc/messages.js';
+
+/** What was last heard of a rank. */
+export interface RankView extends WorkerProgress {
+  readonly node: number;
+  /** ms since the worker itself last gave a sign of life. */
+  readonly lastHeardMs: number;
+}
+
+/** The newest heartbeat of each rank, and when it came. */
+export class RankTable {
+  readonly #heard = new Map<number, { readonly worker: WorkerProgress; readonly atMs: number }>();
+
+  constructor(
+    readonly workersPerNode: number,
+    readonly nowMs: () => number = () => performance.now(),
+  ) {}
+
+  take(workers: readonly WorkerProgress[]): void {
+    for (const worker of workers) this.#heard.set(worker.rank, { worker, atMs: this.nowMs() });
+  }
+
+  get(rank: number): WorkerProgress | undefined {
+    return this.#heard.get(rank)?.worker;
+  }
+
+  /** By rank; those that were heard of. */
+  get workers(): WorkerProgress[] {
+    return [...this.#heard.values()].map(({ worker }) => worker).sort((a, b) => a.rank - b.rank);
+  }
+
+  /** By rank; those that were heard of. */
+  get views(): RankView[] {
+    const now = this.nowMs();
+    return this.workers.map((worker) => ({
+      ...worker,
+      node: Math.floor(worker.rank / this.workersPerNode),
+      lastHeardMs: now - this.#heard.get(worker.rank)!.atMs + worker.idleMs,
+    }));
+  }
+}

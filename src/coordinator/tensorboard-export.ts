@@ -1,0 +1,76 @@
+import path from 'node:path';
+import type { Logger } from '../observability/logger.js';
+import { EventFile } from '../observability/tensorboard/index.js';
+import { STEP_PARTS, type ValidationReport } from '../rpc/messages.js';
+import type { Coordinator, RunListener } from './coordinator.js';
+import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
+
+export interface TensorboardOptions {
+  /** Holds a folder for each run, so that TensorBoard compares them. */
+  readonly directory: string;
+  readonly runId: string;
+  /** Step of the checkpoint that the run starts from; null for a new run. */
+  readonly resumedFrom: number | null;
+  readonly coordinator: () => Pick<Coordinator, 'tokensPerS'>;
+  readonly logger: Logger;
+}
+
+/**
+ * Writes a run's scalars for TensorBoard as it goes. If they cannot be written any more (a full disk, say), it warns once
+ * and stops: pictures of a run are not worth the run.
+ */
+export class TensorboardExport implements RunListener {
+  #file: EventFile | null;
+
+  /** @throws the file system's error if the first file cannot be made */
+  constructor(readonly options: TensorboardOptions) {
+    this.#file = EventFile.create(path.join(options.directory, options.runId));
+    if (options.resumedFrom !== null)
+      this.#file.append({ kind: 'start', timeMs: Date.now(), step: options.resumedFrom + 1 });
+  }
+
+  step(step: GlobalStep): void {
+    const { tokensPerS } = this.options.coordinator();
+    const places = locality(step.layers);
+    this.#write(step.step, {
+      'train/loss': step.loss,
+      'train/auxiliary_loss': step.auxiliaryLoss,
+      'train/gradient_norm': step.gradientNorm,
+      'train/learning_rate': step.learningRate,
+      ...(tokensPerS > 0 ? { 'speed/tokens_per_second': tokensPerS } : {}),
+      'speed/step_ms': step.stepMs,
+      ...Object.fromEntries(STEP_PARTS.map((part) => [`step_ms/${part}`, step.partsMs[part]])),
+      ...(step.layers.length === 0 ? {} : { 'routing/dropped_share': droppedShare(step.layers) }),
+      ...(places && {
+        'locality/same_worker_share': places.sameWorker,
+        'locality/same_node_share': places.sameNode,
+        'locality/other_node_share': places.otherNode,
+      }),
+    });
+  }
+
+  validation({ step, domains }: ValidationReport): void {
+    const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
+    const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0);
+    this.#write(step, {
+      'validation/loss': total / tokens,
+      ...Object.fromEntries(domains.map(({ domain, loss }) => [`validation/loss_${domain}`, loss])),
+    });
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  #write(step: number, scalars: Readonly<Record<string, number>>): void {
+    try {
+      this.#file?.append({ kind: 'scalars', timeMs: Date.now(), step, scalars });
+    } catch (error) {
+      this.options.logger.warn(
+        `no more is written for TensorBoard: ${error instanceof Error ? error.message : String(error)} (--tensorboard)`,
+      );
+      this.close();
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { failureLines, failureReport } from '../../src/coordinator/failure-report.js';
+import { formatRanks } from '../../src/coordinator/format-ranks.js';
+import type { RankView } from '../../src/coordinator/rank-table.js';
+import { commandLine } from '../../src/coordinator/resume-command.js';
+import type { Culprit } from '../../src/coordinator/root-cause.js';
+import { TrainerError } from '../../src/errors.js';
+
+const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
+  rank: number,
+  node: Math.floor(number / 2),
+  pid: 100 + number,
+  step: 7,
+  phase: 'forward',
+  operation: `all-to-all dispatch layer 2 (operation ${90 + number})`,
+  processState: 'S',
+  residentBytes: 1,
+  idleMs: 0,
+  layer: 2,
+  lastHeardMs: 12.4,
+  ...more,
+});
+
+const CULPRIT: Culprit = {
+  ...{ rank: 3, node: 1, pid: 103, exitCode: null, signal: 'SIGKILL' },
+  ...{ step: 7, layer: 2, operation: 'forward, all-to-all dispatch layer 2 (operation 93)' },
+};
+
+const report = (ranks: readonly RankView[], culprit: Culprit | null, checkpoint: string | null = null) =>
+  failureReport({
+    failure: {
+      timeMs: 1_700_000_000_000,
+      error: new TrainerError('WORKER_DIED', 'it died\n  of this', { rank: 3, step: 7 }),
+      culprit,
+      ranks,
+    },
+    generation: 2,
+    host: culprit && 'h1',
+    checkpoint,
+    resumeCommand: 'locmoe train --resume runs/r',
+    logsCommand: 'locmoe logs --run runs/r --level warn',
+  });
+
+describe('failureLines', () => {
+  it('say who, where, what the others did, and how to go on', () => {
+    const ranks = [rank(0), rank(1, { step: 6, phase: 'reduce', operation: '' }), rank(2), rank(3)];
+    expect(failureLines(report(ranks, CULPRIT, '/runs/r/checkpoints/step-00000005'))).toEqual([
+      'run failed: rank 3, step 7: it died of this',
+      '  culprit: rank 3 of node 1 on h1, pid 103, killed by SIGKILL',
+      '  where: step 7, layer 2, forward, all-to-all dispatch layer 2 (operation 93)',
+      '  ranks 0, 2: step 7, forward, all-to-all dispatch layer 2',
+      '  rank 1: step 6, reduce',
+      '  logs: locmoe logs --run runs/r --level warn',
+      '  resume: locmoe train --resume runs/r  (from step-00000005)',
+    ]);
+  });
+
+  it('stay few with many ranks that all did something else', () => {
+    const ranks = Array.from({ length: 64 }, (_, i) => rank(i, { step: i }));
+    const lines = failureLines(report(ranks, CULPRIT));
+    expect(lines).toHaveLength(10);
+    expect(lines).toContain("  and 59 other ranks elsewhere: failure.json in the run's folder");
+  });
+
+  it('name a node agent by its exit code, and a worker that went silent by for how long', () => {
+    const agent = { ...CULPRIT, rank: null, exitCode: 3, signal: null };
+    const lines = failureLines(report([rank(0), rank(2), rank(3)], agent));
+    expect(lines[1]).toBe('  culprit: the agent of node 1 on h1, pid 103, ended with code 3');
+    expect(lines.filter((line) => line.startsWith('  rank'))).toEqual([
+      '  rank 0: step 7, forward, all-to-all dispatch layer 2',
+    ]);
+    const silent = { ...CULPRIT, signal: null };
+    expect(failureLines(report([rank(3, { lastHeardMs: 9_870 })], silent))[1]).toMatch(
+      /pid 103, silent for 9\.9 s$/,
+    );
+  });
+
+  it('name nobody where nobody is to blame', () => {
+    const blameless = report([], null);
+    expect(blameless).toMatchObject({ rank: 3, node: null, pid: null, step: 7, checkpoint: null });
+    expect(failureLines(blameless)).toEqual([
+      'run failed: rank 3, step 7: it died of this',
+      '  logs: locmoe logs --run runs/r --level warn',
+      '  resume: no checkpoint was saved yet (train.checkpointEvery)',
+    ]);
+  });
+});
+
+it('formatRanks joins neighbours', () => {
+  expect(formatRanks([3])).toBe('rank 3');
+  expect(formatRanks([7, 0, 2, 3, 4])).toBe('ranks 0, 2-4, 7');
+});
+
+it('commandLine quotes what a shell would take apart', () => {
+  expect(commandLine(['locmoe', '--run', "it's here", '$HOME'])).toBe(`locmoe --run 'it'\\''s here' '$HOME'`);
+});

@@ -1,0 +1,158 @@
+import { spawnSync } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { RunMetrics } from '../../../src/coordinator/metrics/index.js';
+import type { RankView } from '../../../src/coordinator/rank-table.js';
+import { TrainerError } from '../../../src/errors.js';
+import type { StepReport } from '../../../src/rpc/messages.js';
+import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
+import { globalLayer, globalStep } from '../global-step.js';
+
+const SHAPE = {
+  ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },
+  ...{ resumedFrom: 40, earlierFailures: ['WORKER_DIED', 'WORKER_DIED'] },
+};
+
+const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
+  ...{ rank, node: Math.floor(rank / 2), pid: 100 + rank, step: 5, phase: 'forward', operation: '' },
+  ...{ processState: 'R', residentBytes: 1e8 + rank, idleMs: 0, layer: -1, lastHeardMs: 250 * rank },
+}));
+
+function startedMetrics(ranks: readonly RankView[] = RANKS) {
+  const metrics = new RunMetrics();
+  return { metrics, told: metrics.begin(() => ({ ranks, tokensPerS: 1234.5 }), 'tiny-1', SHAPE) };
+}
+
+/** A run in which everything happened that makes a series. */
+function fullMetrics() {
+  const { metrics, told } = startedMetrics();
+  told.state?.({ kind: 'running' });
+  for (const rank of [0, 1, 2, 3])
+    told.rankStep?.({
+      ...(globalStep(1) as unknown as StepReport),
+      ...{ rank, allToAllMs: 4, allToAllWaitMs: 1 },
+    });
+  told.step?.(globalStep(1, [globalLayer(1), globalLayer(2)]));
+  told.step?.(globalStep(2, [globalLayer(1), globalLayer(2)]));
+  told.validation?.({ step: 2, domains: ['en', 'zh'].map((domain) => ({ domain, loss: 4, tokens: 9 })) });
+  told.checkpoint?.({ step: 2, directory: '/x' });
+  for (const node of [0, 1]) {
+    told.heartbeat?.(node, { workers: [], logQueueLines: 7 * node });
+    told.logLines?.(node, { kept: 10, dropped: node });
+  }
+  return { metrics, told };
+}
+
+/** Values by name and labels, without the label of the run. */
+async function seriesOf(metrics: RunMetrics): Promise<Map<string, string>> {
+  const lines = (await metrics.render()).split('\n').filter((line) => line.startsWith('locmoe_'));
+  for (const line of lines) expect(line).toContain('run="tiny-1"');
+  return new Map(
+    lines.map((line) => {
+      const at = line.lastIndexOf(' ');
+      const name = line
+        .slice(0, at)
+        .replace(/,?run="tiny-1"/, '')
+        .replace('{}', '')
+        .replace('{,', '{');
+      return [name, line.slice(at + 1)];
+    }),
+  );
+}
+
+describe('the metrics of a run', () => {
+  it('say what was reported, in base units', async () => {
+    const series = await seriesOf(fullMetrics().metrics);
+    const expected: Readonly<Record<string, number>> = {
+      locmoe_loss: 5,
+      locmoe_step: 2,
+      locmoe_steps_total: 2,
+      locmoe_tokens_total: 512,
+      locmoe_tokens_per_second: 1234.5,
+      locmoe_step_duration_seconds_count: 2,
+      locmoe_step_duration_seconds_sum: 0.04,
+      'locmoe_step_duration_seconds_bucket{le="0.02"}': 2,
+      'locmoe_step_duration_seconds_bucket{le="0.01"}': 0,
+      'locmoe_step_part_seconds_total{node="1",rank="3",part="all_reduce"}': 0.001,
+      'locmoe_all_to_all_seconds_total{node="0",rank="1",activity="transfer"}': 0.003,
+      'locmoe_all_to_all_seconds_total{node="0",rank="1",activity="waiting"}': 0.001,
+      'locmoe_exchange_bytes_total{tier="other_node"}': 4000,
+      'locmoe_routed_choices_total{layer="2"}': 200,
+      'locmoe_dropped_choices_total{layer="1",reason="over_capacity"}': 12,
+      'locmoe_dropped_choices_total{layer="1",reason="not_chosen"}': 8,
+      'locmoe_expert_choices_total{layer="1",expert="0"}': 66,
+      'locmoe_dispatched_choices_total{layer="1",tier="same_node"}': 60,
+      'locmoe_dispatched_bytes_total{layer="2",tier="other_node"}': 2000,
+      'locmoe_expert_capacity_choices{layer="1"}': 40,
+      'locmoe_expert_capacity_ratio{layer="1"}': 0.8,
+      'locmoe_gate_cosine{layer="1"}': 0.25,
+      'locmoe_validation_loss{domain="zh"}': 4,
+      locmoe_checkpoint_step: 2,
+      'locmoe_rank_silence_seconds{node="1",rank="3"}': 0.75,
+      'locmoe_rank_resident_memory_bytes{node="1",rank="2"}': 1e8 + 2,
+      'locmoe_log_queue_lines{node="1"}': 7,
+      'locmoe_log_lines_dropped_total{node="1"}': 1,
+      'locmoe_run_state{state="running"}': 1,
+      'locmoe_run_state{state="failed"}': 0,
+      'locmoe_failures_total{code="WORKER_DIED"}': 2,
+      'locmoe_failures_total{code="NODE_LOST"}': 0,
+      locmoe_generation: 3,
+    };
+    const seen = Object.keys(expected).map((name) => [name, Number(series.get(name))]);
+    expect(Object.fromEntries(seen)).toEqual(expected);
+  });
+
+  it('are as many as docs/metrics.md says', async () => {
+    const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
+    const series = await seriesOf(fullMetrics().metrics);
+    expect(series.size).toBe(49 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
+  });
+
+  it('are absent as long as they are not known', async () => {
+    const series = await seriesOf(startedMetrics([]).metrics);
+    for (const name of ['locmoe_loss', 'locmoe_step', 'locmoe_checkpoint_timestamp_seconds'])
+      expect(series.has(name), name).toBe(false);
+    expect(series.get('locmoe_checkpoint_step')).toBe('40');
+  });
+
+  it('show what is not finite, and keep it out of counters', async () => {
+    const { metrics, told } = fullMetrics();
+    const broken = globalLayer(1);
+    told.step?.({
+      ...globalStep(3, [{ ...broken, sameNode: Number.NaN, capacity: [0, 0, 0, 0], capacityRatio: null }]),
+      ...{ loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY, tokens: Number.NaN },
+      ...{ stepMs: Number.NaN, bytesOtherNode: -1 },
+    });
+    const series = await seriesOf(metrics);
+    expect(series.get('locmoe_loss')?.toLowerCase()).toBe('nan');
+    expect(series.get('locmoe_gradient_norm')).toBe('+Inf');
+    expect(series.get('locmoe_tokens_total')).toBe('512');
+    expect(series.get('locmoe_step_duration_seconds_count')).toBe('2');
+    expect(series.get('locmoe_exchange_bytes_total{tier="other_node"}')).toBe('4000');
+    expect(series.get('locmoe_dispatched_choices_total{layer="1",tier="same_node"}')).toBe('60');
+    for (const name of ['locmoe_expert_capacity_choices', 'locmoe_expert_capacity_ratio'])
+      expect([series.has(`${name}{layer="1"}`), series.has(`${name}{layer="2"}`)]).toEqual([false, true]);
+  });
+
+  it('count the failure that ends the run', async () => {
+    const { metrics, told } = fullMetrics();
+    told.state?.({ kind: 'failed', error: new TrainerError('WORKER_DIED', 'x') });
+    const series = await seriesOf(metrics);
+    expect(series.get('locmoe_failures_total{code="WORKER_DIED"}')).toBe('3');
+    expect(series.get('locmoe_run_state{state="failed"}')).toBe('1');
+    expect(series.get('locmoe_run_state{state="running"}')).toBe('0');
+  });
+
+  it('are what Prometheus expects of metrics, before and in a run', async ({ skip }) => {
+    const promtool = findPromtool();
+    if (promtool === null) return skipLoudly(skip, NO_PROMTOOL);
+    const { metrics, told } = fullMetrics();
+    told.step?.({ ...globalStep(3), loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY });
+    for (const text of [await new RunMetrics().render(), await metrics.render()]) {
+      expect(text).toMatch(/^process_resident_memory_bytes \d+/m);
+      const check = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
+      expect([check.status, check.stdout, check.stderr]).toEqual([0, '', '']);
+    }
+    const wrong = '# HELP a_total x\n# TYPE a_total gauge\na_total 1\n';
+    expect(spawnSync(promtool, ['check', 'metrics'], { input: wrong }).status).not.toBe(0);
+  }, 260_000);
+});

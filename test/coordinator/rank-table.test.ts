@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest';
+import { SignsOfLife } from '../../src/agent/signs-of-life.js';
+import { RankTable } from '../../src/coordinator/rank-table.js';
+import type { WorkerProgress } from '../../src/rpc/messages.js';
+
+const worker = (rank: number, idleMs: number): WorkerProgress => ({
+  ...{ rank, pid: 100 + rank, step: 1, phase: 'forward', operation: '', processState: 'R' },
+  ...{ residentBytes: 1, idleMs, layer: -1 },
+});
+
+it('a rank is silent for as long as its worker, and then as its node', () => {
+  let now = 0;
+  const table = new RankTable(2, () => now);
+  table.take([worker(3, 40), worker(2, 0)]);
+  now = 1000;
+  table.take([worker(2, 700)]);
+  now = 1500;
+  expect(table.views.map(({ rank, node, lastHeardMs }) => [rank, node, lastHeardMs])).toEqual([
+    [2, 1, 1200],
+    [3, 1, 1540],
+  ]);
+});
+
+it('a worker is idle since its counter last moved', () => {
+  let now = 0;
+  const signs = new SignsOfLife(() => now);
+  expect(signs.idleMs(0, 5)).toBe(0);
+  now = 300;
+  expect(signs.idleMs(0, 5)).toBe(300);
+  expect(signs.idleMs(1, 5)).toBe(0);
+  now = 400;
+  expect(signs.idleMs(0, 6)).toBe(0);
+});

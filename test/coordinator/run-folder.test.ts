@@ -1,0 +1,63 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readRunFigures } from '../../src/bench/routers/run-metrics.js';
+import type { FailureReport } from '../../src/coordinator/failure-report.js';
+import { RunFolder } from '../../src/coordinator/run-folder.js';
+import { globalStep } from './global-step.js';
+
+let folder: RunFolder;
+beforeEach(() => {
+  folder = new RunFolder(mkdtempSync(path.join(tmpdir(), 'locmoe-folder-')));
+});
+afterEach(() => rmSync(folder.directory, { recursive: true }));
+
+const records = () =>
+  readFileSync(folder.metrics, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('the metrics', () => {
+  const heartbeat = { type: 'heartbeat', time: 5, ranks: [] };
+  const generation = { type: 'generation', time: 1, generation: 1, resumedFrom: null };
+
+  it('keep what belongs to no step when later steps are taken back', () => {
+    const steps = [1, 2, 3].map((step) => ({ type: 'step', ...globalStep(step) }));
+    for (const record of [generation, steps[0], heartbeat, steps[1], steps[2], heartbeat])
+      folder.appendMetrics(record);
+    folder.dropMetricsAfter(2);
+    expect(records()).toEqual([generation, steps[0], heartbeat, steps[1], heartbeat]);
+  });
+
+  it('are read by the bench past the records it does not use', () => {
+    for (const record of [generation, heartbeat, { type: 'step', time: 6, ...globalStep(1) }])
+      folder.appendMetrics(record);
+    folder.appendMetrics({ type: 'step', time: 7, ...globalStep(2) });
+    expect(readRunFigures(folder.metrics).steps).toBe(2);
+  });
+});
+
+describe('a failure', () => {
+  const report = (generation: number, code: string) => ({ generation, code }) as FailureReport;
+
+  it('is kept under its generation once the next one starts', () => {
+    folder.archiveFailure();
+    expect(folder.archivedFailureCodes()).toEqual([]);
+    for (const [generation, code] of [
+      [1, 'WORKER_DIED'],
+      [2, 'NODE_LOST'],
+    ] as const) {
+      folder.writeFailure(report(generation, code));
+      folder.archiveFailure();
+    }
+    folder.writeFailure(report(3, 'INTERNAL'));
+    expect(readdirSync(folder.directory).sort()).toEqual([
+      'failure-1.json',
+      'failure-2.json',
+      'failure.json',
+    ]);
+    expect(folder.archivedFailureCodes().sort()).toEqual(['NODE_LOST', 'WORKER_DIED']);
+  });
+});

@@ -1,0 +1,167 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { metricsFeature, RunMetrics } from '../../src/coordinator/metrics/index.js';
+import { startHttpServer } from '../../src/observability/http/http-server.js';
+import { debianTool, skipLoudly } from '../debian-tool.js';
+import { dashboardQueries } from '../observability/dashboards.js';
+import { readEvents } from '../observability/tensorboard/event-decoder.js';
+import { Prometheus } from './prometheus.js';
+import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
+
+/** Everything that makes a series: capacities, gates, drops, validations, checkpoints. */
+const SETS = [
+  ...['train.steps=100000', 'train.validateEvery=50', 'train.checkpointEvery=50'],
+  ...['moe.router=locmoe-plus', 'moe.capacityFactor=1.1', 'cluster.collectiveTimeoutS=20'],
+];
+/** Of `rate` in the dashboards' queries, as the test puts it in. */
+const RATE_WINDOW_S = 20;
+/** Panels that are empty when all is well. */
+const EMPTY = ['ALERTS{alertname=~"Locmoe.+", alertstate="firing"}'];
+
+const addressOf = (run: Locmoe) => run.until(/over HTTP: http:\/\/(\S+)/).then(([, address]) => address);
+
+function recordsOf(folder: string): Record<string, unknown>[] {
+  return readFileSync(path.join(newestRun(folder), 'metrics.ndjson'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** Events of the run's files for TensorBoard, a file for each generation, in the order in which they were made. */
+function tensorboardFiles(folder: string) {
+  const runFolder = path.join(folder, 'tensorboard', path.basename(newestRun(folder)));
+  const files = readdirSync(runFolder).map((name) => readEvents(path.join(runFolder, name)));
+  return files.sort((a, b) => a[0].wallTime - b[0].wallTime);
+}
+
+describe('a training that Prometheus scrapes', () => {
+  it('answers what every dashboard asks, and tells a rank that stopped from the others', async ({ skip }) => {
+    const binary = debianTool('prometheus', ['prometheus']);
+    if (binary === null) return skipLoudly(skip, 'no prometheus, and no Debian package of it');
+    const folder = temporaryFolder();
+    const args = [
+      ...trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: SETS }),
+      ...['--tensorboard', path.join(folder, 'tensorboard')],
+    ];
+    const run = new Locmoe(args);
+    const prometheus = await Prometheus.start(binary, path.join(folder, 'prometheus'), [
+      { name: 'locmoe', target: await addressOf(run) },
+    ]);
+    await prometheus.until('locmoe_validation_loss and on (run) locmoe_checkpoint_timestamp_seconds');
+    await prometheus.until(`count_over_time(locmoe_step[1m]) > ${RATE_WINDOW_S}`, 90_000);
+
+    const queries = dashboardQueries('prometheus');
+    expect(queries.length).toBeGreaterThan(30);
+    for (const { where, expr } of queries) {
+      const samples = await prometheus.query(expr);
+      if (!EMPTY.includes(expr)) expect(samples.length, `${where}: ${expr}`).toBeGreaterThan(0);
+      for (const { value } of samples) expect(value, `${where}: ${expr}`).not.toBeNaN();
+    }
+    expect(await prometheus.alerts()).toEqual([]);
+
+    // What is scraped is what is recorded.
+    const [{ labels, value: step }] = await prometheus.query('locmoe_step');
+    expect(labels.run).toBe(path.basename(newestRun(folder)));
+    const recorded = recordsOf(folder).find((each) => each.type === 'step' && each.step === step)!;
+    expect(recorded).toMatchObject({ tokens: 256, time: expect.closeTo(Date.now(), -5) });
+    expect(await prometheus.value('locmoe_tokens_total / locmoe_steps_total')).toBe(256);
+    const balance = `sum by (layer) (locmoe_routed_choices_total) - sum by (layer) (locmoe_expert_choices_total)
+      - sum by (layer) (locmoe_dropped_choices_total)`;
+    expect((await prometheus.query(balance)).map(({ value }) => value)).toEqual([0, 0]);
+    expect(
+      await prometheus.value('sum(locmoe_expert_choices_total) - sum(locmoe_dispatched_choices_total)'),
+    ).toBe(0);
+    const shares = await prometheus.query(
+      `sum by (rank) (rate(locmoe_step_part_seconds_total[${RATE_WINDOW_S}s])) / on () group_left () rate(locmoe_step_duration_seconds_sum[${RATE_WINDOW_S}s])`,
+    );
+    // The parts of a rank are nearly the whole of its step; what lies between them is small.
+    for (const { value } of shares) expect(value).toBeGreaterThan(0.5);
+    expect(shares).toHaveLength(4);
+
+    process.kill(run.pidsOf('worker')[3], 'SIGSTOP');
+    const silent = await prometheus.until('locmoe_rank_silence_seconds > 6');
+    expect(silent).toHaveLength(1);
+    expect(await prometheus.value('max(locmoe_rank_silence_seconds < 6)')).toBeLessThan(2);
+    expect((await run.finished).code).toBe(3);
+    await run.expectNothingLeft();
+
+    const resumed = new Locmoe([...args, '--resume', newestRun(folder)]);
+    const metrics = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
+    expect(metrics).toMatch(/^process_resident_memory_bytes /m);
+    await resumed.until(/step +\d+\/100000/);
+    const later = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
+    expect(later).toMatch(/^locmoe_failures_total\{code="COLLECTIVE_TIMEOUT",run="\S+"\} 1$/m);
+    expect(later).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
+    resumed.interrupt();
+    expect((await resumed.finished).code).toBe(130);
+
+    const records = recordsOf(folder);
+    const generations = records.filter(({ type }) => type === 'generation');
+    const resumedFrom = generations[1].resumedFrom as number;
+    expect(generations).toEqual([
+      { type: 'generation', time: expect.any(Number), generation: 1, resumedFrom: null },
+      { type: 'generation', time: expect.any(Number), generation: 2, resumedFrom: expect.any(Number) },
+    ]);
+    const beats = records.filter(({ type }) => type === 'heartbeat') as { time: number; ranks: object[] }[];
+    expect(beats.length).toBeGreaterThan(RATE_WINDOW_S / 4);
+    expect(beats.at(-1)!.ranks[3]).toEqual({
+      ...{ rank: 3, node: 1, step: expect.any(Number), phase: expect.any(String) },
+      ...{ operation: expect.any(String), processState: expect.any(String) },
+      residentBytes: expect.any(Number),
+    });
+    for (const [i, { time }] of beats.slice(1).entries())
+      expect(time - beats[i].time).toBeGreaterThanOrEqual(1_990);
+
+    const [first, second] = tensorboardFiles(folder);
+    expect([first[0].version, second[0].version]).toEqual(['brain.Event:2', 'brain.Event:2']);
+    expect(second[1]).toMatchObject({ session: 1, step: resumedFrom + 1 });
+    const kept = records.filter(({ type }) => type === 'step');
+    for (const record of kept) {
+      const events = (record.step as number) <= resumedFrom ? first : second;
+      const event = events.find((each) => each.step === record.step && 'train/loss' in each.scalars)!;
+      expect(event.scalars['train/loss']).toBe(Math.fround(record.loss as number));
+      expect(Object.keys(event.scalars)).toEqual(
+        expect.arrayContaining([
+          ...['train/gradient_norm', 'speed/step_ms', 'step_ms/forward', 'step_ms/waiting'],
+          ...['routing/dropped_share', 'locality/other_node_share'],
+        ]),
+      );
+    }
+    const validation = first.find(({ scalars }) => 'validation/loss' in scalars)!;
+    expect(Object.keys(validation.scalars)).toEqual([
+      'validation/loss',
+      'validation/loss_en',
+      'validation/loss_code',
+    ]);
+    await resumed.expectNothingLeft();
+  }, 240_000);
+});
+
+describe('the metrics beyond loopback', () => {
+  it('are scraped with the token, and not without', async ({ skip }) => {
+    const binary = debianTool('prometheus', ['prometheus']);
+    if (binary === null) return skipLoudly(skip, 'no prometheus, and no Debian package of it');
+    const folder = temporaryFolder();
+    const tokenFile = path.join(folder, 'token');
+    // With the line end that `locmoe certs` writes.
+    writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
+    const server = await startHttpServer({
+      ...{ address: { host: '0.0.0.0', port: 0 }, option: '--http' },
+      token: 'a-token-of-sixteen-characters',
+      features: [metricsFeature(new RunMetrics())],
+    });
+    try {
+      const target = `127.0.0.1:${server.address.port}`;
+      const prometheus = await Prometheus.start(binary, path.join(folder, 'prometheus'), [
+        { name: 'member', target, tokenFile },
+        { name: 'stranger', target },
+      ]);
+      await prometheus.until('up{job="member"} == 1');
+      await prometheus.until('up{job="stranger"} == 0');
+      expect(await prometheus.value('process_resident_memory_bytes')).toBeGreaterThan(1e6);
+    } finally {
+      server.close();
+    }
+  }, 180_000);
+});

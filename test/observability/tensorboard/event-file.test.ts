@@ -1,0 +1,86 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import * as tf from '@tensorflow/tfjs-node';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { crc32c } from '../../../src/observability/tensorboard/crc32c.js';
+import { EventFile } from '../../../src/observability/tensorboard/index.js';
+import { readEvents } from './event-decoder.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tensorboard-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+it('crc32c gives the values of RFC 3720', () => {
+  const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
+  expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+  expect(crc32c(new Uint8Array(32).fill(0xff))).toBe(0x62a8ab43);
+  expect(crc32c(ascending)).toBe(0x46dd794e);
+  expect(crc32c(ascending.slice().reverse())).toBe(0x113fdb5c);
+  expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
+});
+
+describe('an event file', () => {
+  it('can be read after every event, and holds them bit by bit', () => {
+    const file = EventFile.create(folder, 1_700_000_000_123);
+    const read = () => readEvents(file.path);
+    expect(path.basename(file.path)).toMatch(/^events\.out\.tfevents\.1700000000\..+/);
+    expect(read()).toEqual([
+      { wallTime: 1_700_000_000.123, step: 0, version: 'brain.Event:2', scalars: {}, session: null },
+    ]);
+    file.append({ kind: 'start', timeMs: 1_700_000_001_000, step: 41 });
+    // A step beyond 32 bits, a long tag, and numbers that a float has and has not.
+    const scalars = {
+      'train/loss': 2.5,
+      [`x${'y'.repeat(300)}`]: -0.1,
+      nan: Number.NaN,
+      inf: Number.POSITIVE_INFINITY,
+    };
+    file.append({ kind: 'scalars', timeMs: 1_700_000_002_000, step: 2 ** 40 + 5, scalars });
+    const [, start, last] = read();
+    expect(start).toMatchObject({ step: 41, session: 1, wallTime: 1_700_000_001 });
+    expect(last.step).toBe(2 ** 40 + 5);
+    expect(last.scalars).toEqual({ ...scalars, [`x${'y'.repeat(300)}`]: Math.fround(-0.1) });
+    file.close();
+    expect(() => file.append({ kind: 'version', timeMs: 1, step: 1 })).toThrow(/EBADF/);
+    expect(() => EventFile.create(folder, 1_700_000_000_123)).toThrow(/EEXIST/);
+  });
+
+  it("is made as TensorFlow's own writer makes it", () => {
+    const theirs = path.join(folder, 'theirs');
+    const writer = tf.node.summaryFileWriter(theirs);
+    const ours = EventFile.create(path.join(folder, 'ours'));
+    for (let step = 1; step <= 3; step++) {
+      writer.scalar('train/loss', 10 / step, step);
+      ours.append({
+        kind: 'scalars',
+        timeMs: Date.now(),
+        step,
+        scalars: { 'train/loss': 10 / step },
+      });
+    }
+    writer.flush();
+    const [name] = readdirSync(theirs);
+    const expected = readEvents(path.join(theirs, name));
+    const read = readEvents(ours.path);
+    const times = expected.map(({ wallTime }) => ({ wallTime }));
+    expect(read.map((event, i) => ({ ...event, ...times[i] }))).toEqual(expected);
+    expect(expected[0].version).toBe('brain.Event:2');
+    for (const [i, { wallTime }] of expected.entries())
+      expect(Math.abs(wallTime - read[i].wallTime)).toBeLessThan(30);
+  });
+
+  it('would not be read with a bit that flipped', () => {
+    const file = EventFile.create(folder);
+    const bytes = readFileSync(file.path);
+    for (let bit = 0; bit < 8 * bytes.length; bit += 5) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3] ^= 1 << (bit & 7);
+      writeFileSync(path.join(folder, 'flipped'), flipped);
+      expect(() => readEvents(path.join(folder, 'flipped'))).toThrow();
+    }
+    file.close();
+  });
+});
