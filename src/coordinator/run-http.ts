@@ -1,4 +1,5 @@
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
+import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import type { RunRecord } from './run-folder.js';
@@ -11,11 +12,11 @@ import type { RunOptions } from './run-plan.js';
  * @throws TrainerError as `startHttpServer`
  */
 export async function startRunHttp(
-  { http }: Pick<RunOptions, 'http' | 'runsDir'>,
+  { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
   { token }: Pick<Security, 'token'>,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
-  const features: HttpFeature[] = [];
+  const features: HttpFeature[] = [pageFeature(runsDir)];
   return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
 }
 
