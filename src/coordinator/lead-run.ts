@@ -10,6 +10,7 @@ import { formatNumberOf } from './format.js';
 import { LogView } from './log-view.js';
 import { ProgressView } from './progress-view.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
+import { pageUrl } from './run-http.js';
 import type { RunOptions, RunPlan } from './run-plan.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunState } from './run-state.js';
@@ -98,7 +99,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.print(
       `run ${folder.runId}: ${formatNumberOf(numNodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}, router ${config.moe.router}, coordinator ${place.address}; ${nodes.announcement}`,
     );
-    if (place.http !== undefined) view.print(`over HTTP: http://${place.http}`);
+    if (place.http !== undefined) view.print(`page: ${pageUrl(place.http, folder.runId)}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
     await nodes.end(coordinator, LEAVE_GRACE_MS);

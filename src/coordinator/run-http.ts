@@ -1,6 +1,6 @@
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
 import { pageFeature } from '../observability/page/index.js';
-import { formatAddress, parseAddress } from '../rpc/address.js';
+import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import type { RunRecord } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
@@ -23,4 +23,16 @@ export async function startRunHttp(
 /** What a run's record says of its HTTP server. */
 export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
   return server === null ? {} : { http: formatAddress(server.address) };
+}
+
+/**
+ * The address of the page with a run chosen. A server at all addresses is named by the one that this machine has for sure.
+ *
+ * @param address host:port of the server
+ * @param needsToken says where the token goes; it is never printed itself
+ */
+export function pageUrl(address: string, runId: string, needsToken = false): string {
+  const { host, port } = parseAddress('http', address);
+  const place = formatAddress({ host: isWildcard(host) ? '127.0.0.1' : host, port });
+  return `http://${place}/${needsToken ? '?token=TOKEN' : ''}#run=${encodeURIComponent(runId)}`;
 }

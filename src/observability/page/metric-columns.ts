@@ -45,10 +45,10 @@ export class NumberTable {
   }
 }
 
-/** Six digits are more than a screen shows; integers stay whole. */
+/** Six digits are more than a screen shows; of a time in ms all count. */
 function jsonNumber(value: number): number | null {
   if (!Number.isFinite(value)) return null;
-  return Number.isInteger(value) ? value : Number(value.toPrecision(6));
+  return Math.abs(value) >= 1e5 ? Math.round(value) : Number(value.toPrecision(6));
 }
 
 /** The row of a step; `time` in ms since 1970 is when it was done. */

@@ -22,7 +22,8 @@ export function h<K extends keyof HTMLElementTagNameMap>(
       for (const [type, listener] of Object.entries(props.on ?? {})) element.addEventListener(type, listener);
     else if (name === 'data') Object.assign(element.dataset, value);
     else if (value === true) element.setAttribute(name, '');
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, String(value));
+    else if (value !== false && value !== null && value !== undefined)
+      element.setAttribute(name, String(value));
   }
   element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return element;
@@ -30,7 +31,9 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 
 /** Puts new children in place of all there are. */
 export function fill(element: Element, ...children: readonly Child[]): void {
-  element.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 /** The element with an id, which the page's HTML has. */

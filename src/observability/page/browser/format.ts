@@ -52,6 +52,30 @@ export function formatDuration(ms: number | null | undefined): string {
   return `${Math.floor(whole / 86_400)}d ${Math.floor((whole % 86_400) / 3_600)}h`;
 }
 
+/** Time since a start as an axis has it: 0, 20 s, 5 m, 1 h 30 m. */
+export function formatElapsed(ms: number): string {
+  const seconds = Math.round(ms / 100) / 10;
+  if (seconds < 60) return seconds === 0 ? '0' : `${seconds} s`;
+  const [hours, minutes, rest] = [
+    Math.floor(seconds / 3_600),
+    Math.floor((seconds % 3_600) / 60),
+    seconds % 60,
+  ];
+  const parts = [hours > 0 && `${hours} h`, minutes > 0 && `${minutes} m`, rest > 0 && `${rest} s`];
+  return parts.filter(Boolean).join(' ');
+}
+
+/** Numbers of an axis: as many digits as tell its ticks apart, the same for all. */
+export function axisNumbers(values: readonly number[], unit = ''): string[] {
+  const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 1;
+  const most = Math.max(...values.map(Math.abs));
+  const [suffix, scale] = UNITS.find(([, size]) => most >= size && gap >= size / 1e3) ?? ['', 1];
+  const digits = Math.max(0, -Math.floor(Math.log10(gap / scale) + 1e-9));
+  return values.map(
+    (value) => `${(value / scale).toFixed(Math.min(digits, 6))}${value === 0 ? '' : suffix}${unit}`,
+  );
+}
+
 /** Local time of day with milliseconds. */
 export function formatClock(ms: number, withMs = true): string {
   const date = new Date(ms);

@@ -55,7 +55,8 @@ export function parseState(hash: string): PageState {
     run: text('run'),
     overlays: list('with'),
     axis: one('axis', ['step', 'time'], DEFAULTS.axis),
-    range: range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
+    range:
+      range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
     layer: text('layer') ?? DEFAULTS.layer,
     query: params.get('query') ?? '',
     from: text('from'),
@@ -79,7 +80,10 @@ export function formatState(state: PageState): string {
   put('run', state.run);
   put('with', state.overlays.join(','), state.overlays.length === 0);
   put('axis', state.axis, state.axis === DEFAULTS.axis);
-  put('range', state.range && state.range.map((step) => Number(step.toPrecision(7))).join(','));
+  put(
+    'range',
+    state.range === null ? null : state.range.map((step) => Number(step.toPrecision(7))).join(','),
+  );
   put('layer', state.layer, state.layer === DEFAULTS.layer);
   put('query', state.query, state.query === '');
   put('from', state.from);
