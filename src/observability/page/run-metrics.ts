@@ -141,7 +141,11 @@ export class RunMetrics implements RecordSink {
 
   #addHeartbeat(heartbeat: Heartbeat): void {
     this.#lanes.add(heartbeat);
-    const ofRanks = heartbeat.ranks.map(({ rank, residentBytes }) => [`rank.${rank}`, residentBytes]);
+    const ofRanks = heartbeat.ranks.map(({ rank, residentBytes }) => [
+      `rank.${rank}`,
+      // Of a process that has ended.
+      residentBytes === 0 ? null : residentBytes,
+    ]);
     this.#memory.append({ time: heartbeat.time, ...Object.fromEntries(ofRanks) });
   }
 

@@ -1,4 +1,5 @@
-const STEPS_MS = [
+/** Distances between moments that people count in. */
+export const STEPS_MS = [
   100, 200, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 900e3, 1800e3, 3600e3, 7200e3,
   14400e3, 28800e3, 86400e3,
 ];

@@ -25,6 +25,7 @@ export class Histogram {
   #buckets: readonly Bucket[] = [];
   #range: readonly [number, number] = [0, 1];
   #stepMs = 1_000;
+  #chosen: ReadonlySet<Level> = new Set();
   /** Names that the store uses for a level. */
   #names = new Map<Level, Set<string>>();
 
@@ -79,12 +80,13 @@ export class Histogram {
       }
     }
     this.#buckets = [...buckets].map(([start, counts]) => ({ start, counts }));
-    this.#showLegend(totals, selected);
+    this.#chosen = new Set(selected.map(levelOf));
+    this.#showLegend(totals);
     this.#draw();
   }
 
-  #showLegend(totals: ReadonlyMap<Level, number>, selected: readonly string[]): void {
-    const chosen = new Set(selected.map(levelOf));
+  #showLegend(totals: ReadonlyMap<Level, number>): void {
+    const chosen = this.#chosen;
     const shown = LEVELS.filter((level) => totals.has(level) || chosen.has(level));
     fill(
       this.#legend,
@@ -129,19 +131,22 @@ export class Histogram {
         if (count === 0) continue;
         // Rare levels stay visible beside many lines of another.
         const barHeight = Math.max(2, (count / most) * (floor - 4));
+        context.globalAlpha = this.#chosen.size === 0 || this.#chosen.has(level) ? 1 : 0.2;
         context.fillStyle = cssColor(levelVariable(level));
         context.fillRect(left, Math.max(0, bottom - barHeight), Math.max(1, right - left - 1), barHeight);
         bottom -= barHeight;
       }
     }
+    context.globalAlpha = 1;
     context.strokeStyle = cssColor('--grid');
     context.beginPath();
     context.moveTo(0, floor + 0.5);
     context.lineTo(width, floor + 0.5);
     context.stroke();
     this.#drawAxis(context, width, height - AXIS / 2 + 1);
+    if (this.#buckets.length === 0) return;
     context.textAlign = 'left';
-    context.fillText(`${formatCount(most)} lines`, 2, 7);
+    context.fillText(most === 1 ? '1 line' : `${formatCount(most)} lines`, 2, 7);
   }
 
   #drawAxis(context: CanvasRenderingContext2D, width: number, y: number): void {

@@ -1,7 +1,7 @@
 import { button, fill, h } from '../dom.js';
 import { formatClock } from '../format.js';
 import { queryRange, quoted } from '../loki.js';
-import { keyOf, type LogLine, parseLine } from './log-line.js';
+import { extrasOf, keyOf, type LogLine, parseLine } from './log-line.js';
 
 const LINES_AT_ONCE = 10;
 /** As far as Grafana looks. */
@@ -85,12 +85,14 @@ export class LineContext {
   }
 }
 
-function contextLine({ timeMs, level, message }: LogLine, isItself: boolean): HTMLElement {
+function contextLine(line: LogLine, isItself: boolean): HTMLElement {
+  const { timeMs, level, message, fields } = line;
   return h(
     'div',
     { class: `context-line level-${level}${isItself ? ' is-itself' : ''}` },
     h('span', { class: 'bar' }),
     h('time', {}, formatClock(timeMs)),
-    h('span', { class: 'message' }, message),
+    h('span', { class: 'step' }, fields.step ?? ''),
+    h('span', { class: 'message' }, message, h('span', { class: 'extras' }, extrasOf(line))),
   );
 }

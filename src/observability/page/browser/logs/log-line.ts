@@ -37,17 +37,21 @@ const NO_EXTRA = ['step', 'run', 'node', 'rank', 'generation', 'pid', 'hostname'
 
 /** The fields of a line behind its message: what it is about, in short. */
 export function extrasOf({ fields, labels }: LogLine): string {
-  return Object.entries(fields)
-    .filter(([name, value]) => !NO_EXTRA.includes(name) && labels[name] !== value)
+  const text = Object.entries(fields)
+    .filter(([name, value]) => value !== '' && !NO_EXTRA.includes(name) && labels[name] !== value)
     .map(([name, value]) => `${name}=${shortened(value)}`)
     .join(' ');
+  return text.length > MAX_EXTRAS ? `${text.slice(0, MAX_EXTRAS)}…` : text;
 }
+
+const MAX_EXTRAS = 140;
+const MAX_EXTRA = 60;
 
 function shortened(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))
     return String(Number(number.toPrecision(5)));
-  return value.length > 80 ? `${value.slice(0, 80)}…` : value;
+  return value.length > MAX_EXTRA ? `${value.slice(0, MAX_EXTRA)}…` : value;
 }
 
 /** Tells lines apart: the same text at the same time from one source is one line. */

@@ -228,7 +228,8 @@ export class LogsView {
     const aligned = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
     const series = await querySeries(
       {
-        query: `sum by (level) (count_over_time(${this.#query} [${stepMs}ms]))`,
+        // Of all levels, so that others can be chosen.
+        query: `sum by (level) (count_over_time(${withLevels(this.#query, [])} [${stepMs}ms]))`,
         start: nsOfMs(aligned[0] + stepMs),
         end: nsOfMs(aligned[1] + stepMs),
         stepMs,
@@ -360,6 +361,9 @@ export class LogsView {
     const isMissing = error instanceof RequestError && error.status === 404;
     this.#queryBar.showError(isMissing ? 'this server has no log store' : message);
     fill(this.#status);
+    this.#list.set([], this.#style());
+    this.#list.element.hidden = true;
+    this.#more.hidden = true;
   }
 
   #setQuery(query: string): void {

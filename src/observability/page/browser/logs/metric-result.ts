@@ -1,10 +1,17 @@
 import { h } from '../dom.js';
 import { formatClock, formatCount } from '../format.js';
 import type { LokiSeries } from '../loki.js';
-import { Chart } from '../overview/chart.js';
+import { Chart, type XAxis } from '../overview/chart.js';
 import { seriesColor } from '../theme.js';
+import { STEPS_MS } from '../ticks.js';
 
 const MAX_SERIES = 24;
+/** x values are seconds since 1970. */
+const CLOCK_AXIS: XAxis = {
+  steps: STEPS_MS.map((ms) => ms / 1e3),
+  tick: (seconds) => formatClock(1e3 * seconds, false),
+  place: (seconds) => formatClock(1e3 * seconds),
+};
 
 /** The answer to a metric query: a line for each series. */
 export class MetricResult {
@@ -35,7 +42,7 @@ export class MetricResult {
         y: values.map(([, value]) => Number(value)),
         hasPoints: values.length < 3,
       })),
-      (seconds) => formatClock(1e3 * seconds, false),
+      CLOCK_AXIS,
       'No values. Try a longer time range.',
     );
   }

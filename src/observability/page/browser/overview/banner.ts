@@ -35,7 +35,7 @@ export class Banner {
         h(
           'p',
           { class: 'cause' },
-          failure.message ?? 'Its folder does not say why; the last lines of its log may.',
+          causeOf(failure) ?? 'Its folder does not say why; the last lines of its log may.',
         ),
         h('dl', {}, ...facts(failure)),
         failure.resumeCommand != null && command(failure.resumeCommand),
@@ -66,6 +66,12 @@ export class Banner {
       ),
     );
   }
+}
+
+/** The message without the place that it begins with: that is said below. */
+function causeOf({ message, rank, node }: RunFailure): string | null {
+  if (message == null || (rank == null && node == null)) return message ?? null;
+  return message.replace(/^(?:rank|node|step) \d+[^:]*: /, '');
 }
 
 function facts(failure: RunFailure): HTMLElement[] {

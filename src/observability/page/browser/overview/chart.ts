@@ -1,5 +1,5 @@
 import { fill, h } from '../dom.js';
-import { axisNumbers, formatCount } from '../format.js';
+import { axisNumbers } from '../format.js';
 import { cssColor, onTheme } from '../theme.js';
 import uPlot from '../vendor/uplot.js';
 
@@ -20,6 +20,24 @@ export interface ChartSeries {
   /** Not in the legend. */
   readonly isQuiet?: boolean;
 }
+
+/** What x values are. */
+export interface XAxis {
+  /** Distances that ticks may have, ascending. */
+  readonly steps: readonly number[];
+  readonly tick: (value: number) => string;
+  /** Says where the cursor is. */
+  readonly place: (value: number) => string;
+}
+
+const STEP_STEPS = [1, 2, 5].flatMap((digit) => Array.from({ length: 8 }, (_, power) => digit * 10 ** power));
+
+/** x values are steps. */
+export const STEP_AXIS: XAxis = {
+  steps: STEP_STEPS.sort((a, b) => a - b),
+  tick: (step) => String(step),
+  place: (step) => `step ${Number(step.toFixed(1))}`,
+};
 
 export interface ChartOptions {
   readonly title: string;
@@ -51,7 +69,7 @@ export class Chart {
   #series: readonly ChartSeries[] = [];
   #shape = '';
   #range: readonly [number, number] | null = null;
-  #formatX: (value: number) => string = formatCount;
+  #axis = STEP_AXIS;
   /** The cursor comes from another chart. */
   #isFollowing = false;
 
@@ -78,13 +96,14 @@ export class Chart {
   }
 
   /** Shows other series; `emptyText` is said where there is none. */
-  set(series: readonly ChartSeries[], formatX: (value: number) => string, emptyText: string): void {
-    this.#formatX = formatX;
+  set(series: readonly ChartSeries[], axis: XAxis, emptyText: string): void {
+    const isOtherAxis = axis !== this.#axis;
+    this.#axis = axis;
     this.#series = series;
     const isEmpty = series.every(({ y }) => y.length === 0);
     fill(this.#empty, isEmpty ? emptyText : '');
     const shape = JSON.stringify(series.map(({ x, y, ...style }) => style));
-    if (this.#plot === null || shape !== this.#shape) {
+    if (this.#plot === null || isOtherAxis || shape !== this.#shape) {
       this.#shape = shape;
       this.#rebuild();
     } else this.#plot.setData(this.#data());
@@ -167,7 +186,8 @@ export class Chart {
           size: 22,
           space: 60,
           grid: { show: false },
-          values: (_, values) => values.map(this.#formatX),
+          incrs: [...this.#axis.steps],
+          values: (_, values) => values.map(this.#axis.tick),
         },
         yAxis('y', options.ticks ?? axisNumbers),
         ...(hasRight ? [yAxis('right', axisNumbers)] : []),
@@ -248,7 +268,7 @@ export class Chart {
       return [h('span', { class: 'entry' }, swatch, label, h('b', {}, value === null ? '–' : format(value)))];
     });
     const at = index === null || plot === null ? null : plot.data[0][index];
-    fill(this.#legend, at !== null && h('span', { class: 'at' }, this.#formatX(at)), ...entries);
+    fill(this.#legend, at !== null && h('span', { class: 'at' }, this.#axis.place(at)), ...entries);
     if (index === null)
       this.#plotArea.setAttribute('aria-label', `${this.options.title}: ${this.#legend.textContent}`);
   }

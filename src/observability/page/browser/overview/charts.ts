@@ -1,7 +1,15 @@
 import type { Columns } from '../../api-types.js';
-import { axisNumbers, formatBytes, formatCount, formatElapsed, formatShare } from '../format.js';
+import {
+  axisNumbers,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatElapsed,
+  formatShare,
+} from '../format.js';
 import { cssColor, seriesColor } from '../theme.js';
-import { Chart, type ChartOptions, type ChartSeries, type Values } from './chart.js';
+import { STEPS_MS } from '../ticks.js';
+import { Chart, type ChartOptions, type ChartSeries, STEP_AXIS, type Values, type XAxis } from './chart.js';
 import type { RunData } from './run-data.js';
 
 /** What the charts are drawn from. The first run is the one that is looked at; the others lie over it. */
@@ -110,11 +118,15 @@ export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnC
   ];
 }
 
-/** Steps or seconds since the start, as the axis says. */
-export function formatX(axis: ChartsInput['axis']): (value: number) => string {
-  return axis === 'step'
-    ? (step) => (Number.isInteger(step) ? String(step) : '')
-    : (seconds) => formatElapsed(1e3 * seconds);
+/** Seconds since the start of a run. */
+const TIME_AXIS: XAxis = {
+  steps: STEPS_MS.map((ms) => ms / 1e3),
+  tick: (seconds) => formatElapsed(1e3 * seconds),
+  place: (seconds) => `at ${formatDuration(1e3 * seconds)}`,
+};
+
+export function axisOf(axis: ChartsInput['axis']): XAxis {
+  return axis === 'step' ? STEP_AXIS : TIME_AXIS;
 }
 
 function xOf(run: RunData, { step = [], time = [] }: Columns, axis: ChartsInput['axis']): Values {

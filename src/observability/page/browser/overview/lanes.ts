@@ -154,15 +154,17 @@ export class Lanes {
     const middle = y + ROW / 2;
     const isRoot = this.#run?.detail?.failure?.rank === lane.rank;
     context.fillStyle = cssColor(isRoot ? '--level-error' : '--text');
-    context.fillText(`rank ${lane.rank}${isRoot ? ' ✕' : ''}`, 0, middle);
+    context.fillText(`rank ${lane.rank}`, 0, middle);
     context.fillStyle = cssColor('--text-dim');
-    if (lane.node !== null) context.fillText(`node ${lane.node}`, isRoot ? 60 : 50, middle);
-    const first = this.#firstSilent();
+    if (lane.node !== null) context.fillText(`node ${lane.node}`, 48, middle);
+    const isFirst = this.#firstSilent()?.rank === lane.rank;
     const parts = [
-      lane.lastStep === null ? '' : `step ${lane.lastStep}`,
-      first?.rank === lane.rank ? 'silent first' : (lane.spans.at(-1)?.phase ?? ''),
+      lane.lastStep !== null && `step ${lane.lastStep}`,
+      isRoot && 'root cause',
+      isFirst && 'silent first',
+      !isRoot && !isFirst && lane.spans.at(-1)?.phase,
     ];
-    if (first?.rank === lane.rank) context.fillStyle = cssColor('--level-error');
+    if (isRoot || isFirst) context.fillStyle = cssColor('--level-error');
     context.fillText(parts.filter(Boolean).join(' · '), width - RIGHT + 8, middle);
   }
 

@@ -5,7 +5,7 @@ import { runSelector } from '../loki.js';
 import { onTheme } from '../theme.js';
 import { Banner } from './banner.js';
 import { Bus } from './bus.js';
-import { formatX, makeCharts } from './charts.js';
+import { axisOf, makeCharts } from './charts.js';
 import { HeatMap } from './heat-map.js';
 import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
@@ -112,7 +112,7 @@ export class Overview {
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
     for (const { chart, seriesOf, emptyText } of this.#charts) {
       chart.setRange(xs);
-      chart.set(seriesOf({ runs: this.#runs, axis, layer }), formatX(axis), emptyText);
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText);
     }
     this.#heatMap.set(run.experts, range);
     this.#lanes.set(run, this.#logs, range);
