@@ -1,8 +1,10 @@
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
+import type { LogCatalog } from '../observability/logs/run-logs.js';
+import { lokiFeature } from '../observability/loki/loki-feature.js';
 import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
-import type { RunRecord } from './run-folder.js';
+import { listRuns, type RunRecord } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
 
 /**
@@ -16,8 +18,15 @@ export async function startRunHttp(
   { token }: Pick<Security, 'token'>,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
-  const features: HttpFeature[] = [pageFeature(runsDir)];
+  const features: HttpFeature[] = [lokiFeature(logCatalog(runsDir)), pageFeature(runsDir)];
   return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
+}
+
+/** The logs of all runs in a folder. */
+export function logCatalog(runsDir: string): LogCatalog {
+  return {
+    runs: () => listRuns(runsDir).map(({ folder }) => ({ run: folder.runId, directory: folder.logs })),
+  };
 }
 
 /** What a run's record says of its HTTP server. */

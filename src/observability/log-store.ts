@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { LOG_LEVELS, type LogLevel, type LogRecord } from './logger.js';
+import { AppendFile } from './logs/append-file.js';
 
 /** Which lines to show. */
 export interface LogFilter {
@@ -35,7 +36,7 @@ export function parseLogLine(line: string): LogRecord {
 
 /** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
 export class LogStore {
-  readonly #files = new Map<string, number>();
+  readonly #files = new Map<string, AppendFile>();
   #broken = false;
   readonly #followers = new Set<(line: string) => void>();
 
@@ -55,12 +56,12 @@ export class LogStore {
 
   #write(source: string, text: string): void {
     try {
-      let fd = this.#files.get(source);
-      if (fd === undefined) {
-        fd = openSync(path.join(this.directory, `${source}.ndjson`), 'a');
-        this.#files.set(source, fd);
+      let file = this.#files.get(source);
+      if (file === undefined) {
+        file = new AppendFile(path.join(this.directory, `${source}.ndjson`));
+        this.#files.set(source, file);
       }
-      writeSync(fd, text);
+      file.append(text);
     } catch (error) {
       this.#broken = true;
       this.onError(error);
@@ -74,7 +75,7 @@ export class LogStore {
   }
 
   close(): void {
-    for (const fd of this.#files.values()) closeSync(fd);
+    for (const file of this.#files.values()) file.close();
     this.#files.clear();
   }
 }

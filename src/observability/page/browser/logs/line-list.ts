@@ -68,10 +68,7 @@ export class LineList {
     this.#open = null;
     this.#body.replaceChildren();
     this.element.classList.toggle('wrapped', style.wrap);
-    this.element.style.setProperty(
-      '--columns',
-      style.columns.map(() => 'minmax(60px, max-content)').join(' '),
-    );
+    this.element.style.setProperty('--columns', style.columns.map(() => '110px').join(' '));
     this.#showHead();
     this.add(lines);
   }
