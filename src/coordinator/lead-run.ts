@@ -86,7 +86,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
-  addCoordinatorService(rpc.server, coordinator);
+  const service = addCoordinatorService(rpc.server, coordinator);
   rpc.onRefused = (line) => logger.warn(line);
   const forgetSignals = stopOnSignals(coordinator, view);
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
@@ -111,6 +111,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.close();
     unfollow();
     forgetSignals();
+    await service.endLogs();
     coordinator.close();
     logs.close();
   }

@@ -1,26 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { LOG_LEVELS, type LogLevel, type LogRecord } from './logger.js';
+import type { LogRecord } from './logger.js';
 import { AppendFile } from './logs/append-file.js';
-
-/** Which lines to show. */
-export interface LogFilter {
-  /** Least level. */
-  readonly level: LogLevel;
-  /** Ranks to show; empty for all lines, also those without a rank. */
-  readonly ranks: readonly number[];
-  /** Wall clock in ms since 1970. */
-  readonly sinceMs: number;
-}
-
-/** True if the filter lets the record through. */
-export function matches(record: LogRecord, filter: LogFilter): boolean {
-  return (
-    LOG_LEVELS.indexOf(record.level) >= LOG_LEVELS.indexOf(filter.level) &&
-    record.time >= filter.sinceMs &&
-    (filter.ranks.length === 0 || (record.rank !== undefined && filter.ranks.includes(record.rank)))
-  );
-}
 
 /** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
 export function parseLogLine(line: string): LogRecord {
@@ -78,15 +59,4 @@ export class LogStore {
     for (const file of this.#files.values()) file.close();
     this.#files.clear();
   }
-}
-
-/** The lines of a run's log folder that the filter lets through, oldest first. */
-export function readLogs(directory: string, filter: LogFilter): LogRecord[] {
-  return readdirSync(directory)
-    .filter((file) => file.endsWith('.ndjson'))
-    .flatMap((file) => readFileSync(path.join(directory, file), 'utf8').split('\n'))
-    .filter((line) => line !== '')
-    .map(parseLogLine)
-    .filter((record) => matches(record, filter))
-    .sort((a, b) => a.time - b.time);
 }

@@ -14,8 +14,8 @@ const POLL_MS = 100;
 const MAX_BYTES_A_LOOK = 4 << 20;
 
 export interface FollowerListener {
-  /** New lines, in order of time as far as they have come; never empty. */
-  lines(entries: readonly LogEntry[]): void;
+  /** New lines, in order of time as far as they have come; never empty. Files are not read on before it is done. */
+  lines(entries: readonly LogEntry[]): void | Promise<void>;
   /** Following ended because of this. */
   failed(error: unknown): void;
 }
@@ -29,6 +29,7 @@ export class Follower {
   /** How far each file was read. */
   readonly #positions: Map<LogFile, number>;
   #timer: NodeJS.Timeout | null = null;
+  #looking: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   /**
@@ -50,15 +51,25 @@ export class Follower {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
+  /** Hands on what was written until now, and closes. */
+  async finish(): Promise<void> {
+    this.close();
+    await this.#looking;
+    for (let entries = await this.readNew(); entries.length > 0; entries = await this.readNew())
+      await this.listener.lines(entries);
+  }
+
   #schedule(): void {
-    if (!this.#isClosed) this.#timer = setTimeout(() => void this.#look(), POLL_MS);
+    if (this.#isClosed) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look();
+    }, POLL_MS);
   }
 
   async #look(): Promise<void> {
     try {
       const entries = await this.readNew();
-      if (this.#isClosed) return;
-      if (entries.length > 0) this.listener.lines(entries);
+      if (entries.length > 0) await this.listener.lines(entries);
       this.#schedule();
     } catch (error) {
       if (!this.#isClosed) this.listener.failed(error);

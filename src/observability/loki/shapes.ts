@@ -26,14 +26,21 @@ export function toStreams(entries: readonly LogEntry[]): StreamJson[] {
   return [...byKey.values()];
 }
 
+export interface MatrixJson {
+  readonly metric: Readonly<Record<string, string>>;
+  /** Seconds and decimal numbers. */
+  readonly values: [number, string][];
+}
+
 /** As a matrix; a number becomes a series of it. */
-export function toMatrix(value: Value, grid: TimeGrid): object[] {
+export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
+  const seconds = Array.from({ length: grid.numPoints }, (_, point) => secondsAt(grid, point));
   if (typeof value === 'number')
-    return [{ metric: {}, values: points(grid, () => true).map((s) => [s, formatValue(value)]) }];
+    return [{ metric: {}, values: seconds.map((at) => [at, formatValue(value)]) }];
   return value.map(({ labels, values, present }) => ({
     metric: Object.fromEntries(labels),
-    values: Array.from(values, (each, point) => [secondsAt(grid, point), formatValue(each)]).filter(
-      (_, point) => present[point] === 1,
+    values: seconds.flatMap((at, point): [number, string][] =>
+      present[point] === 1 ? [[at, formatValue(values[point])]] : [],
     ),
   }));
 }
@@ -56,12 +63,6 @@ export function secondsOf({ timeMs, nanos }: Instant): number {
 export function formatValue(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
-}
-
-function points(grid: TimeGrid, isWanted: (point: number) => boolean): number[] {
-  return Array.from({ length: grid.numPoints }, (_, point) => point)
-    .filter(isWanted)
-    .map((point) => secondsAt(grid, point));
 }
 
 function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
