@@ -86,6 +86,8 @@ export interface MetricsReply {
   /** False if the rows come after those that the caller has; true if they take their place. */
   readonly replaces: boolean;
   readonly numRows: number;
+  /** False if times of steps are only reckoned, because the run did not record them. */
+  readonly hasTimes: boolean;
   readonly firstStep: number | null;
   readonly lastStep: number | null;
   readonly groups: Readonly<Record<MetricsGroup, Columns>>;

@@ -62,6 +62,7 @@ export class RunMetrics implements RecordSink {
   #checkpoints: { step: number; directory: string }[] = [];
   #generations: GenerationPoint[] = [];
   #lastTime: number;
+  #hasTimes = true;
 
   /** @param startedAt ms since 1970; times of steps are counted from here where the file does not tell them */
   constructor(
@@ -97,6 +98,7 @@ export class RunMetrics implements RecordSink {
       cursor: `${this.#epoch}.${this.#steps.numRows}.${this.#memory.numRows}`,
       replaces,
       numRows: this.#steps.numRows,
+      hasTimes: this.#hasTimes,
       firstStep: steps[0] ?? null,
       lastStep: steps.at(-1) ?? null,
       groups,
@@ -129,6 +131,7 @@ export class RunMetrics implements RecordSink {
     this.#checkpoints = [];
     this.#generations = [];
     this.#lastTime = this.startedAt;
+    this.#hasTimes = true;
   }
 
   add(record: Readonly<Record<string, unknown>>): void {
@@ -151,6 +154,7 @@ export class RunMetrics implements RecordSink {
 
   #addStep(record: Readonly<Record<string, unknown>>): void {
     const { time, stepMs, step: number } = stepSchema.parse(record);
+    this.#hasTimes &&= time !== undefined;
     this.#lastTime = time ?? this.#lastTime + stepMs;
     const step = record as unknown as GlobalStep;
     this.#steps.append(stepRow(step, this.#lastTime));

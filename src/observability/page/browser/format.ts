@@ -6,13 +6,14 @@ export const DASH = '–';
 export function formatCount(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
   const size = Math.abs(value);
-  for (const [unit, scale] of UNITS) if (size >= scale) return `${digits(value / scale)}${unit}`;
+  for (const [unit, scale, from] of UNITS) if (size >= from) return `${digits(value / scale)}${unit}`;
   return Number.isInteger(value) ? String(value) : digits(value);
 }
+/** Name, size, and the least number that is said in it. */
 const UNITS = [
-  ['G', 1e9],
-  ['M', 1e6],
-  ['k', 1e4],
+  ['G', 1e9, 1e9],
+  ['M', 1e6, 1e6],
+  ['k', 1e3, 1e4],
 ] as const;
 
 function digits(value: number): string {
@@ -69,11 +70,10 @@ export function formatElapsed(ms: number): string {
 export function axisNumbers(values: readonly number[], unit = ''): string[] {
   const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 1;
   const most = Math.max(...values.map(Math.abs));
-  const [suffix, scale] = UNITS.find(([, size]) => most >= size && gap >= size / 1e3) ?? ['', 1];
-  const digits = Math.max(0, -Math.floor(Math.log10(gap / scale) + 1e-9));
-  return values.map(
-    (value) => `${(value / scale).toFixed(Math.min(digits, 6))}${value === 0 ? '' : suffix}${unit}`,
-  );
+  const [suffix, scale] = UNITS.find(([, size, from]) => most >= from && gap >= size / 1e3) ?? ['', 1];
+  const isWhole = (digits: number) => ((gap / scale) * 10 ** digits + 1e-6) % 1 < 1e-5;
+  const digits = [0, 1, 2, 3, 4, 5].find(isWhole) ?? 6;
+  return values.map((value) => `${(value / scale).toFixed(digits)}${value === 0 ? '' : suffix}${unit}`);
 }
 
 /** Local time of day with milliseconds. */

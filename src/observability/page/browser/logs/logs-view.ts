@@ -71,7 +71,8 @@ export class LogsView {
   #isPaused = false;
   #bytes = 0;
   #liveTimer: ReturnType<typeof setInterval> | undefined;
-  #hasRun = false;
+  /** What was asked last. */
+  #asked = '';
 
   constructor() {
     this.#dedup.addEventListener('change', () =>
@@ -111,18 +112,16 @@ export class LogsView {
 
   /** Tells of which run the log is; the first time it is looked at, it is fetched. */
   show(runId: string, times: RunTimes): void {
-    const isOther = runId !== this.#runId;
     this.#times = times;
     this.#runId = runId;
-    if (this.element.hidden || (this.#hasRun && !isOther)) return;
-    void this.run();
+    if (!this.element.hidden && this.#asked !== this.#asking) void this.run();
   }
 
   /** Asks anew, with the state as it is. */
   async run(): Promise<void> {
     const times = this.#times;
     if (times === null) return;
-    this.#hasRun = true;
+    this.#asked = this.#asking;
     this.#request.abort();
     this.#request = new AbortController();
     const { signal } = this.#request;
@@ -172,16 +171,27 @@ export class LogsView {
   }
 
   #onState(state: PageState, before: PageState): void {
-    const isAsked = ASKED.some((name) => state[name] !== before[name]);
-    const isShown = SHOWN.some((name) => state[name] !== before[name]);
-    if (state.view !== 'logs') this.#stopTail();
-    else if (isAsked || (before.view !== 'logs' && (!this.#hasRun || state.live))) void this.run();
-    else if (isShown) {
+    if (state.view !== 'logs') {
+      this.#stopTail();
+      // Its end is no answer to what was asked: it starts again.
+      if (state.live) this.#asked = '';
+      return;
+    }
+    if (this.#asked !== this.#asking) {
+      void this.run();
+      return;
+    }
+    if (SHOWN.some((name) => state[name] !== before[name])) {
       this.#list.set(this.#list.lines, this.#style());
       this.#showControls();
     }
-    const isLineAsked = !isAsked && state.line !== before.line;
-    if (isLineAsked && state.line !== null) this.#list.openAt(state.line);
+    if (state.line !== before.line && state.line !== null) this.#list.openAt(state.line);
+  }
+
+  /** What the state asks of the store. */
+  get #asking(): string {
+    const state = pageState();
+    return JSON.stringify([this.#runId, ...ASKED.map((name) => state[name])]);
   }
 
   async #fetchResult(signal: AbortSignal): Promise<void> {

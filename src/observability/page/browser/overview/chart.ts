@@ -58,6 +58,8 @@ export interface ChartOptions {
 
 const AXIS_SIZE = 46;
 const CLICK_SLACK_PX = 4;
+/** A second click within it makes a double one. */
+const DOUBLE_CLICK_MS = 250;
 
 /** A chart in a card: title, legend with values, plot. Its x values are steps or seconds; the owner knows. */
 export class Chart {
@@ -70,6 +72,7 @@ export class Chart {
   #shape = '';
   #range: readonly [number, number] | null = null;
   #axis = STEP_AXIS;
+  #clickTimer: ReturnType<typeof setTimeout> | undefined;
   /** The cursor comes from another chart. */
   #isFollowing = false;
 
@@ -144,7 +147,10 @@ export class Chart {
       pressedAt = clientX;
     });
     over.addEventListener('click', ({ clientX }) => {
-      if (Math.abs(clientX - pressedAt) < CLICK_SLACK_PX) this.#click();
+      const x = this.#xAtCursor();
+      clearTimeout(this.#clickTimer);
+      if (Math.abs(clientX - pressedAt) >= CLICK_SLACK_PX || x === null) return;
+      this.#clickTimer = setTimeout(() => this.options.onClick(x), DOUBLE_CLICK_MS);
     });
     over.addEventListener('mouseleave', () => this.options.onCursor(null));
   }
@@ -230,14 +236,15 @@ export class Chart {
   }
 
   #showAll(): null {
+    clearTimeout(this.#clickTimer);
     this.options.onRange(null);
     return null;
   }
 
-  #click(): void {
+  /** Of the row under the cursor. */
+  #xAtCursor(): number | null {
     const index = this.#plot?.cursor.idx;
-    const x = index === null || index === undefined ? undefined : this.#plot?.data[0][index];
-    if (x !== undefined) this.options.onClick(x);
+    return index === null || index === undefined ? null : (this.#plot?.data[0][index] ?? null);
   }
 
   /** Arrows move the cursor by a row, Enter is a click, Escape shows everything again. */
@@ -250,8 +257,10 @@ export class Chart {
       const index = Math.min(xs.length - 1, Math.max(0, (plot.cursor.idx ?? xs.length) + move));
       plot.setCursor({ left: plot.valToPos(xs[index], 'x'), top: 0 });
       event.preventDefault();
-    } else if (event.key === 'Enter') this.#click();
-    else if (event.key === 'Escape' && this.#range !== null) this.options.onRange(null);
+    } else if (event.key === 'Enter') {
+      const x = this.#xAtCursor();
+      if (x !== null) this.options.onClick(x);
+    } else if (event.key === 'Escape' && this.#range !== null) this.options.onRange(null);
   }
 
   /** Names and values: those under the cursor, or else the last. */

@@ -1,3 +1,4 @@
+import type { RunDetail, RunFailure } from '../../api-types.js';
 import { fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
@@ -33,12 +34,7 @@ export class Overview {
   );
   readonly #zoomReset = h('button', { type: 'button', class: 'zoom-reset' }, 'Show all steps');
   readonly #banner = new Banner(
-    (failure, detail) =>
-      this.#openLogs(
-        failure.step == null ? '' : stepQuery(detail.runId, failure.step),
-        (failure.time ?? detail.endedAt ?? Date.now()) - FAILURE_MARGIN_MS,
-        (failure.time ?? detail.endedAt ?? Date.now()) + FAILURE_MARGIN_MS / 3,
-      ),
+    (failure, detail) => this.#openFailure(failure, detail),
     (line) => this.#openLine(line),
   );
   readonly #charts = makeCharts(
@@ -169,15 +165,26 @@ export class Overview {
   #openStep(step: number): void {
     const [run] = this.#runs;
     if (run === undefined) return;
+    const query = stepQuery(run.runId, step);
+    if (run.metrics?.hasTimes === false) {
+      this.#openLogs(query, null);
+      return;
+    }
     const [from, to] = [run.clock.timeOf(step - 1), run.clock.timeOf(step)];
-    this.#openLogs(stepQuery(run.runId, step), from - STEP_MARGIN_MS, to + STEP_MARGIN_MS);
+    this.#openLogs(query, [from - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
+  }
+
+  #openFailure(failure: RunFailure, detail: RunDetail): void {
+    const time = failure.time ?? detail.endedAt ?? Date.now();
+    const query = failure.step == null ? '' : stepQuery(detail.runId, failure.step);
+    this.#openLogs(query, [time - FAILURE_MARGIN_MS, time + FAILURE_MARGIN_MS / 3]);
   }
 
   #openMoment(time: number, rank: number | null): void {
     const [run] = this.#runs;
     if (run === undefined) return;
     const query = rank === null ? '' : `{run=${JSON.stringify(run.runId)}, rank="${rank}"}`;
-    this.#openLogs(query, time - LANE_MARGIN_MS, time + LANE_MARGIN_MS);
+    this.#openLogs(query, [time - LANE_MARGIN_MS, time + LANE_MARGIN_MS]);
   }
 
   #openLine(line: LogLine): void {
@@ -195,8 +202,13 @@ export class Overview {
     );
   }
 
-  #openLogs(query: string, from: number, to: number): void {
-    const times = { from: String(Math.floor(from)), to: String(Math.ceil(to)) };
+  /** @param range in ms; null for the whole run */
+  #openLogs(query: string, range: readonly [number, number] | null): void {
+    const [from, to] = range ?? [];
+    const times = {
+      from: from === undefined ? null : String(Math.floor(from)),
+      to: to === undefined ? null : String(Math.ceil(to)),
+    };
     setState({ view: 'logs', query, ...times, live: false, line: null }, { push: true });
   }
 }
