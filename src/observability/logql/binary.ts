@@ -107,7 +107,24 @@ function combineSets(
       .filter(hasValues);
   if (query.op === 'and') return filter(left, presence(right), 1);
   if (query.op === 'unless') return filter(left, presence(right), 0);
-  return [...left, ...filter(right, presence(left), 0)];
+  return mergeEqual([...left, ...filter(right, presence(left), 0)]);
+}
+
+/** Series with the same labels, which have no point in common here, become one. */
+function mergeEqual(series: readonly Series[]): Series[] {
+  const merged = new Map<string, Series>();
+  for (const each of series) {
+    const key = labelsKey(each.labels);
+    const other = merged.get(key);
+    if (other === undefined) merged.set(key, each);
+    else
+      merged.set(key, {
+        labels: each.labels,
+        values: each.values.map((value, point) => (each.present[point] === 1 ? value : other.values[point])),
+        present: each.present.map((is, point) => is | other.present[point]),
+      });
+  }
+  return [...merged.values()];
 }
 
 function matchingLabels({ matching: { on, labels } }: Binary): (labels: Labels) => Labels {

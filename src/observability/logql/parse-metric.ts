@@ -140,19 +140,84 @@ function readAggregation(node: Cursor): MetricQuery {
   };
 }
 
+/** How firmly an operator binds; of equals the left goes first, but of `^` the right. */
+const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
+  or: 1,
+  and: 2,
+  unless: 2,
+  '==': 3,
+  '!=': 3,
+  '>': 3,
+  '>=': 3,
+  '<': 3,
+  '<=': 3,
+  '+': 4,
+  '-': 4,
+  '*': 5,
+  '/': 5,
+  '%': 5,
+  '^': 6,
+};
+
+interface Operator {
+  readonly node: Cursor;
+  readonly op: BinaryOp;
+  readonly modifier: Cursor | undefined;
+}
+
+/** The grammar does not know how firmly operators bind: operands and operators are taken in a row and put together anew. */
 function readBinary(node: Cursor): MetricQuery {
-  const { children, query } = node;
-  const [left, right] = children.filter(({ name }) => name === 'Expr' || name === 'MetricExpr');
-  const op = children[1].text as BinaryOp;
-  const modifier = node.find('BinOpModifier');
+  const operands: Cursor[] = [];
+  const operators: Operator[] = [];
+  const flatten = (binary: Cursor) => {
+    const { children } = binary;
+    const [left, right] = children.filter(({ name }) => name === 'Expr' || name === 'MetricExpr');
+    takeOperand(left);
+    operators.push({
+      node: binary,
+      op: children[1].text as BinaryOp,
+      modifier: binary.find('BinOpModifier'),
+    });
+    takeOperand(right);
+  };
+  const takeOperand = (operand: Cursor) => {
+    const inner = bareBinary(operand);
+    if (inner === null) operands.push(operand);
+    else flatten(inner);
+  };
+  flatten(node);
+
+  let next = 0;
+  const climb = (least: number): MetricQuery => {
+    let left = readOperand(operands[next]);
+    for (;;) {
+      const operator = operators[next];
+      if (operator === undefined || PRECEDENCE[operator.op] < least) return left;
+      next++;
+      const right = climb(PRECEDENCE[operator.op] + (operator.op === '^' ? 0 : 1));
+      left = join(operator, left, right);
+    }
+  };
+  return climb(0);
+}
+
+/** The BinOpExpr that an operand is, if no parentheses stand around it. */
+function bareBinary(operand: Cursor): Cursor | null {
+  if (operand.name === 'BinOpExpr') return operand;
+  const inner = operand.find('MetricExpr', 'Expr', 'BinOpExpr');
+  const fills = inner?.at === operand.at && inner.node.to === operand.node.to;
+  return inner !== undefined && fills ? bareBinary(inner) : null;
+}
+
+function join({ node, op, modifier }: Operator, left: MetricQuery, right: MetricQuery): MetricQuery {
+  const { query } = node;
   const grouped = modifier?.find('GroupLeft', 'GroupRight');
   if (grouped !== undefined) throw notSupported(query, grouped.at, grouped.text.split(/[\s(]/)[0]);
   const matching = modifier?.find('OnOrIgnoringModifier');
   const bool = modifier?.find('Bool') !== undefined;
   if (bool && !(COMPARISONS as readonly string[]).includes(op))
     throw syntaxError(query, modifier!.at, '`bool` goes with a comparison');
-  const operands = [left, right].map(readOperand);
-  if ((SET_OPS as readonly string[]).includes(op) && operands.some(({ kind }) => kind === 'number'))
+  if ((SET_OPS as readonly string[]).includes(op) && (left.kind === 'number' || right.kind === 'number'))
     throw syntaxError(query, node.at, `\`${op}\` needs vectors on both sides`);
   return {
     kind: 'binary',
@@ -162,8 +227,8 @@ function readBinary(node: Cursor): MetricQuery {
       on: matching?.find('On') !== undefined,
       labels: matching?.all('GroupingLabel').map(({ text }) => text) ?? [],
     },
-    left: operands[0],
-    right: operands[1],
+    left,
+    right,
   };
 }
 

@@ -9,7 +9,7 @@ const MATCHED = 1;
 /** Beyond this the automaton starts over: memory stays bounded, time stays linear. */
 const MAX_STATES = 2_000;
 /** Instructions looked at for one text: linear time with a large factor is long on a line of megabytes. */
-const MAX_VISITS = 30_000_000;
+const MAX_VISITS = 5_000_000;
 
 /** Where the automaton may be between two bytes. */
 interface State {
@@ -144,6 +144,7 @@ export class RegexMatcher {
       for (const instruction of bytes)
         if (instruction.low <= byte && byte <= instruction.high) seeds.add(instruction.next);
       if (!this.#anchored) seeds.add(this.#program.start);
+      this.#visits += seeds.size;
       if (seeds.size === 0) next = DEAD;
       else {
         if (this.#states.length >= MAX_STATES) {
