@@ -13,7 +13,8 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=typ
     node scripts/setup.mjs
 
 FROM packages AS build
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.build.json tsconfig.page.json ./
+COPY scripts/build.mjs scripts/
 COPY src src
 RUN npm run build && chmod +x dist/cli.js
 

@@ -1,19 +1,12 @@
 // The first command: install, build, and train the `tiny` recipe on this machine. Arguments go to `locmoe train`.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from './build.mjs';
 import { phase, runAsScript, setup } from './setup.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-
-function build() {
-  const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
-    cwd: ROOT,
-    stdio: 'inherit',
-  });
-  if (tsc.status !== 0) throw new Error('build: the TypeScript compiler reported errors');
-}
 
 /** Trains in a child process, which gets Ctrl-C from the terminal itself and ends in its own time. */
 async function train() {

@@ -259,7 +259,7 @@ export class Coordinator {
       this.options.listener.checkpoint?.(event.checkpoint);
     } else if ('failure' in event) {
       const { failure } = event;
-      this.options.logger.error({ failure, rank: failure.rank }, failure.message);
+      this.options.logger.error({ rank: failure.rank, failure }, failure.message);
       this.#judge.fail(failure);
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);

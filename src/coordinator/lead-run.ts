@@ -14,6 +14,7 @@ import type { RunMetrics } from './metrics/index.js';
 import { ProgressView } from './progress-view.js';
 import { commandLine } from './resume-command.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
+import { pageUrl } from './run-http.js';
 import type { RunOptions, RunPlan } from './run-plan.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunState } from './run-state.js';
@@ -102,7 +103,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
-  addCoordinatorService(rpc.server, coordinator);
+  const service = addCoordinatorService(rpc.server, coordinator);
   rpc.onRefused = (line) => logger.warn(line);
   const forgetSignals = stopOnSignals(coordinator, view);
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
@@ -115,7 +116,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.print(
       `run ${folder.runId}: ${formatNumberOf(numNodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}, router ${config.moe.router}, coordinator ${place.address}; ${nodes.announcement}`,
     );
-    if (place.http !== undefined) view.print(`over HTTP: http://${place.http}`);
+    if (place.http !== undefined) view.print(`page: ${pageUrl(place.http, folder.runId)}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
     const report = coordinator.failure && explain(coordinator.failure, lead, coordinator, folder);
@@ -129,6 +130,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.close();
     unfollow();
     forgetSignals();
+    await service.endLogs();
     coordinator.close();
     tensorboard?.close();
     logs.close();

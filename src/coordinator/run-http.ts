@@ -1,8 +1,11 @@
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
-import { formatAddress, parseAddress } from '../rpc/address.js';
+import type { LogCatalog } from '../observability/logs/run-logs.js';
+import { lokiFeature } from '../observability/loki/loki-feature.js';
+import { pageFeature } from '../observability/page/index.js';
+import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import { metricsFeature, type RunMetrics } from './metrics/index.js';
-import type { RunRecord } from './run-folder.js';
+import { listRuns, type RunRecord } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
 
 /**
@@ -12,16 +15,39 @@ import type { RunOptions } from './run-plan.js';
  * @throws TrainerError as `startHttpServer`
  */
 export async function startRunHttp(
-  { http }: Pick<RunOptions, 'http' | 'runsDir'>,
+  { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
   { token }: Pick<Security, 'token'>,
   metrics: RunMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
-  const features: HttpFeature[] = metrics === null ? [] : [metricsFeature(metrics)];
+  const features: HttpFeature[] = [
+    lokiFeature(logCatalog(runsDir)),
+    pageFeature(runsDir),
+    ...(metrics === null ? [] : [metricsFeature(metrics)]),
+  ];
   return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
+}
+
+/** The logs of all runs in a folder. */
+export function logCatalog(runsDir: string): LogCatalog {
+  return {
+    runs: () => listRuns(runsDir).map(({ folder }) => ({ run: folder.runId, directory: folder.logs })),
+  };
 }
 
 /** What a run's record says of its HTTP server. */
 export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
   return server === null ? {} : { http: formatAddress(server.address) };
+}
+
+/**
+ * The address of the page with a run chosen. A server at all addresses is named by the one that this machine has for sure.
+ *
+ * @param address host:port of the server
+ * @param needsToken says where the token goes; it is never printed itself
+ */
+export function pageUrl(address: string, runId: string, needsToken = false): string {
+  const { host, port } = parseAddress('http', address);
+  const place = formatAddress({ host: isWildcard(host) ? '127.0.0.1' : host, port });
+  return `http://${place}/${needsToken ? '?token=TOKEN' : ''}#run=${encodeURIComponent(runId)}`;
 }

@@ -1,7 +1,9 @@
-import * as grpc from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type * as grpc from '@grpc/grpc-js';
 import { TrainerError } from '../errors.js';
-import { matches, parseLogLine, readLogs } from '../observability/log-store.js';
-import { LOG_LEVELS, type LogLevel } from '../observability/logger.js';
+import { toMatrix } from '../observability/loki/shapes.js';
+import { type LogListener, RunLogReader } from '../observability/run-log-reader.js';
 import { loadService } from '../rpc/load-proto.js';
 import type {
   AgentEvent,
@@ -15,8 +17,15 @@ import type {
 import { toServiceError } from '../rpc/status.js';
 import type { Coordinator } from './coordinator.js';
 
+export interface CoordinatorService {
+  /** Gives those who follow the log the rest of it, and ends their calls. */
+  endLogs(): Promise<void>;
+}
+
 /** Adds proto/coordinator.proto to the server: every call lands in the Coordinator. */
-export function addCoordinatorService(server: grpc.Server, coordinator: Coordinator): void {
+export function addCoordinatorService(server: grpc.Server, coordinator: Coordinator): CoordinatorService {
+  const { identity, logs } = coordinator.options;
+  const streams = new LogStreams(new RunLogReader(identity.runId, logs.directory));
   server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
     Join: unary((request: JoinRequest): JoinReply => coordinator.join(request)),
     GetStatus: unary((): StatusReply => coordinator.status()),
@@ -26,8 +35,9 @@ export function addCoordinatorService(server: grpc.Server, coordinator: Coordina
     }),
     Session: (call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>) =>
       openSession(coordinator, call),
-    StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogLine>) => streamLogs(coordinator, call),
+    StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogLine>) => streams.serve(call),
   });
+  return { endLogs: () => streams.end() };
 }
 
 function unary<Request, Reply>(handle: (request: Request) => Reply): grpc.handleUnaryCall<Request, Reply> {
@@ -91,33 +101,65 @@ function openSession(
   call.on('error', (error) => end(error.message));
 }
 
-/** A follower that does not read is cut off at this many lines rather than waited for. */
-const MAX_UNREAD_LINES = 10_000;
+/** How long followers may take to read the rest once the log is complete. */
+const LAST_LINES_MS = 1_000;
 
-function streamLogs(coordinator: Coordinator, call: grpc.ServerWritableStream<LogsRequest, LogLine>): void {
-  const { logs } = coordinator.options;
-  const { level, ranks, sinceMs, follow } = call.request;
-  if (level !== '' && !LOG_LEVELS.includes(level as LogLevel)) {
-    const error = new TrainerError('BAD_CONFIG', `level: ${level} is none of ${LOG_LEVELS.join(', ')}`);
-    call.emit('error', toServiceError(error));
-    return;
-  }
-  const filter = { level: (level || 'trace') as LogLevel, ranks, sinceMs };
-  const past = readLogs(logs.directory, filter);
-  for (const record of past) call.write({ json: JSON.stringify(record) });
-  if (!follow) {
-    call.end();
-    return;
-  }
-  const stop = logs.follow((line) => {
-    if (call.writableLength > MAX_UNREAD_LINES) {
-      stop();
-      call.emit('error', {
-        code: grpc.status.RESOURCE_EXHAUSTED,
-        details: `this follower is ${MAX_UNREAD_LINES} lines behind`,
-      });
-    } else if (matches(parseLogLine(line), filter)) call.write({ json: line });
+/** Serves StreamLogs, and ends those who follow when the log is complete. */
+class LogStreams {
+  readonly #open = new Set<Promise<void>>();
+  #complete!: () => void;
+  readonly #completed = new Promise<void>((resolve) => {
+    this.#complete = resolve;
   });
-  call.on('cancelled', stop);
-  call.on('close', stop);
+
+  constructor(readonly reader: RunLogReader) {}
+
+  async end(): Promise<void> {
+    this.#complete();
+    const deadline = new AbortController();
+    await Promise.race([
+      Promise.all(this.#open),
+      sleep(LAST_LINES_MS, undefined, { signal: deadline.signal }).catch(() => undefined),
+    ]);
+    deadline.abort();
+  }
+
+  serve(call: grpc.ServerWritableStream<LogsRequest, LogLine>): void {
+    const streaming = this.#stream(call).finally(() => this.#open.delete(streaming));
+    this.#open.add(streaming);
+  }
+
+  async #stream(call: grpc.ServerWritableStream<LogsRequest, LogLine>): Promise<void> {
+    const gone = new AbortController();
+    call.on('cancelled', () => gone.abort());
+    call.on('close', () => gone.abort());
+    try {
+      await this.reader.show(call.request, listenerOf(call, gone.signal), {
+        signal: gone.signal,
+        complete: this.#completed,
+      });
+      call.end();
+      if (!call.writableFinished && !gone.signal.aborted)
+        await once(call, 'finish', { signal: gone.signal }).catch(() => undefined);
+    } catch (error) {
+      if (!gone.signal.aborted) call.emit('error', toServiceError(error));
+    }
+  }
+}
+
+/** Waits for a reader who is slow: the lines wait in their files. */
+function listenerOf(call: grpc.ServerWritableStream<LogsRequest, LogLine>, signal: AbortSignal): LogListener {
+  return {
+    async lines(lines) {
+      for (const { text, ...line } of lines) {
+        if (signal.aborted) return;
+        if (!call.write({ ...line, json: text, matrixJson: '' }))
+          await once(call, 'drain', { signal }).catch(() => undefined);
+      }
+    },
+    series({ grid, series }) {
+      const matrixJson = JSON.stringify(toMatrix(series, grid));
+      call.write({ json: '', labels: {}, timeMs: 0, isContext: false, group: 0, matrixJson });
+    },
+  };
 }

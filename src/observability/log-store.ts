@@ -1,25 +1,7 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { LOG_LEVELS, type LogLevel, type LogRecord } from './logger.js';
-
-/** Which lines to show. */
-export interface LogFilter {
-  /** Least level. */
-  readonly level: LogLevel;
-  /** Ranks to show; empty for all lines, also those without a rank. */
-  readonly ranks: readonly number[];
-  /** Wall clock in ms since 1970. */
-  readonly sinceMs: number;
-}
-
-/** True if the filter lets the record through. */
-export function matches(record: LogRecord, filter: LogFilter): boolean {
-  return (
-    LOG_LEVELS.indexOf(record.level) >= LOG_LEVELS.indexOf(filter.level) &&
-    record.time >= filter.sinceMs &&
-    (filter.ranks.length === 0 || (record.rank !== undefined && filter.ranks.includes(record.rank)))
-  );
-}
+import type { LogRecord } from './logger.js';
+import { AppendFile } from './logs/append-file.js';
 
 /** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
 export function parseLogLine(line: string): LogRecord {
@@ -35,7 +17,7 @@ export function parseLogLine(line: string): LogRecord {
 
 /** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
 export class LogStore {
-  readonly #files = new Map<string, number>();
+  readonly #files = new Map<string, AppendFile>();
   #broken = false;
   readonly #followers = new Set<(line: string) => void>();
 
@@ -55,12 +37,12 @@ export class LogStore {
 
   #write(source: string, text: string): void {
     try {
-      let fd = this.#files.get(source);
-      if (fd === undefined) {
-        fd = openSync(path.join(this.directory, `${source}.ndjson`), 'a');
-        this.#files.set(source, fd);
+      let file = this.#files.get(source);
+      if (file === undefined) {
+        file = new AppendFile(path.join(this.directory, `${source}.ndjson`));
+        this.#files.set(source, file);
       }
-      writeSync(fd, text);
+      file.append(text);
     } catch (error) {
       this.#broken = true;
       this.onError(error);
@@ -74,18 +56,7 @@ export class LogStore {
   }
 
   close(): void {
-    for (const fd of this.#files.values()) closeSync(fd);
+    for (const file of this.#files.values()) file.close();
     this.#files.clear();
   }
-}
-
-/** The lines of a run's log folder that the filter lets through, oldest first. */
-export function readLogs(directory: string, filter: LogFilter): LogRecord[] {
-  return readdirSync(directory)
-    .filter((file) => file.endsWith('.ndjson'))
-    .flatMap((file) => readFileSync(path.join(directory, file), 'utf8').split('\n'))
-    .filter((line) => line !== '')
-    .map(parseLogLine)
-    .filter((record) => matches(record, filter))
-    .sort((a, b) => a.time - b.time);
 }

@@ -151,8 +151,16 @@ export interface LogsRequest {
   readonly ranks: readonly number[];
   readonly sinceMs: number;
   readonly follow: boolean;
+  readonly query: string;
+  readonly before: number;
+  readonly after: number;
 }
 
 export interface LogLine {
   readonly json: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly timeMs: number;
+  readonly isContext: boolean;
+  readonly group: number;
+  readonly matrixJson: string;
 }

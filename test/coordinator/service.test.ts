@@ -221,7 +221,16 @@ describe('the coordinator over gRPC', () => {
 });
 
 async function heardLogs(filter: { level?: string; ranks?: number[] }): Promise<string[]> {
-  const stream = client.logs({ level: '', ranks: [], sinceMs: 0, follow: false, ...filter });
+  const stream = client.logs({
+    level: '',
+    ranks: [],
+    sinceMs: 0,
+    follow: false,
+    query: '',
+    before: 0,
+    after: 0,
+    ...filter,
+  });
   const messages: string[] = [];
   for await (const { json } of stream) messages.push(JSON.parse(json).msg);
   return messages;

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
-import { type Finished, Locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
+import { type Finished, Locmoe, locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
 
 const FOREVER = ['train.steps=100000'];
 /** A step is a few ms here, so this is plenty for one that has to end by itself. */
@@ -195,8 +195,11 @@ describe('a failed run', () => {
     process.kill(run.pidsOf('worker')[0], 'SIGKILL');
     const { stderr } = await run.finished;
     expect(stderr).toMatch(/resume: locmoe train --resume .*from step-0+\d+/);
-    const { readLogs } = await import('../../src/observability/log-store.js');
-    const records = readLogs(`${newestRun(folder)}/logs`, { level: 'info', ranks: [], sinceMs: 0 });
+    const { stdout } = await locmoe('logs', '--json', '--level', 'info', '--run', newestRun(folder));
+    const records = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     const from = (node: number | undefined, rank: number | undefined) =>
       records.filter((record) => record.node === node && record.rank === rank);
     expect(from(0, 0).map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/^training from step 1/));

@@ -1,10 +1,12 @@
 import type { ServiceError } from '@grpc/grpc-js';
 import { type Command, Option } from 'commander';
-import { prettyFactory } from 'pino-pretty';
 import { TrainerError } from '../../errors.js';
-import { parseLogLine, readLogs } from '../../observability/log-store.js';
-import { LOG_LEVELS, type LogLevel, type LogRecord } from '../../observability/logger.js';
+import { LOG_LEVELS, type LogLevel } from '../../observability/logger.js';
+import { toMatrix } from '../../observability/loki/shapes.js';
+import { type LogRequest, RunLogReader } from '../../observability/run-log-reader.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
+import type { LogLine } from '../../rpc/messages.js';
+import { LogPrinter } from '../log-printer.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 import { parseSince, wholeNumber } from './options.js';
 
@@ -12,15 +14,25 @@ interface LogsOptions extends LocateOptions {
   readonly level: LogLevel;
   readonly rank: readonly number[];
   readonly since: number;
+  readonly context: number;
+  readonly beforeContext?: number;
+  readonly afterContext?: number;
   readonly follow?: boolean;
   readonly json?: boolean;
 }
 
-/** `locmoe logs`: the lines of all processes of a run, live or over, in order of time. */
+const MAX_CONTEXT = 1_000;
+
+/** `locmoe logs`: the lines of all processes of a run, live or over, in order of time, or what LogQL makes of them. */
 export function addLogsCommand(program: Command): void {
   const command = program
     .command('logs')
-    .description('show the log of a run: coordinator, node agents and workers, in order of time');
+    .description('show the log of a run: coordinator, node agents and workers, in order of time')
+    .argument(
+      '[query]',
+      'LogQL: \'{rank="3"} |= "NaN"\', or without a selector \'|= "NaN"\'; of a metric query the series are shown',
+      '',
+    );
   addLocateOptions(command)
     .addOption(new Option('--level <level>', 'least level to show').choices([...LOG_LEVELS]).default('trace'))
     .option(
@@ -30,68 +42,83 @@ export function addLogsCommand(program: Command): void {
       [],
     )
     .option('--since <when>', 'only lines after this: 90s, 5m, 2h, 1d ago, or an ISO time', parseSince, 0)
+    .option(
+      '-C, --context <lines>',
+      'lines of the same source to show around each match',
+      wholeNumber(0, MAX_CONTEXT),
+      0,
+    )
+    .option('-B, --before-context <lines>', 'lines to show before each match', wholeNumber(0, MAX_CONTEXT))
+    .option('-A, --after-context <lines>', 'lines to show after each match', wholeNumber(0, MAX_CONTEXT))
     .option('-f, --follow', 'keep showing new lines of a live run')
     .option('--json', 'print the JSON lines as they are')
     .action(showLogs);
 }
 
-async function showLogs(options: LogsOptions): Promise<void> {
-  const print = printer(options.json === true);
-  const run = await locateRun(options);
-  if (run.kind === 'live') return followLive(run.client, options, print);
-  if (options.follow) console.error(`${run.record.runId} is over: nothing to follow`);
-  const filter = { level: options.level, ranks: options.rank, sinceMs: options.since };
-  for (const record of readLogs(run.folder.logs, filter)) print(record);
-}
-
-function followLive(
-  client: CoordinatorClient,
-  options: LogsOptions,
-  print: (record: LogRecord) => void,
-): Promise<void> {
-  const { level, rank: ranks, since: sinceMs, follow = false } = options;
-  const lines = client.logs({ level, ranks, sinceMs, follow });
-  return new Promise<void>((resolve, reject) => {
-    lines.on('data', ({ json }) => print(parseLogLine(json)));
-    let state: 'new' | 'open' | 'failed' = 'new';
-    lines.once('metadata', () => {
-      state = 'open';
-    });
-    // A stream that fails ends as well.
-    lines.on('end', () => state !== 'failed' && resolve());
-    lines.on('error', (error: ServiceError) => {
-      const wasOpen = state === 'open';
-      state = 'failed';
-      if (!wasOpen) void client.explain('StreamLogs', error).then(reject);
-      else
-        reject(
-          new TrainerError(
-            'UNAVAILABLE',
-            `the coordinator at ${client.address} is gone (${error.details}); what was logged: locmoe logs without --follow`,
-          ),
-        );
-    });
-  }).finally(() => client.close());
-}
-
-/** Prints a record as JSON or, for people, as one coloured line: time, level, where, message. */
-export function printer(json: boolean): (record: LogRecord) => void {
-  if (json) return (record) => console.log(JSON.stringify(record));
-  const pretty = prettyFactory({
-    colorize: process.stdout.isTTY === true && !process.env.NO_COLOR,
-    translateTime: 'SYS:HH:MM:ss.l',
-    messageFormat: '{where}{msg}',
-    ignore: 'pid,hostname,run,generation,node,rank,step,where,stack,failure,context',
-    singleLine: true,
+async function showLogs(query: string, options: LogsOptions): Promise<void> {
+  const { level, rank, since, context, json = false } = options;
+  const request: LogRequest = {
+    query,
+    level,
+    ranks: rank,
+    sinceMs: since,
+    before: options.beforeContext ?? context,
+    after: options.afterContext ?? context,
+    follow: options.follow ?? false,
+  };
+  const printer = new LogPrinter({
+    json,
+    colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    marksMatches: request.before > 0 || request.after > 0,
   });
-  return (record) => process.stdout.write(pretty({ ...record, where: `${place(record)}: ` }));
+  const run = await locateRun(options);
+  if (run.kind === 'live') return followLive(run.client, request, printer);
+  if (request.follow) console.error(`${run.record.runId} is over: nothing to follow`);
+  await new RunLogReader(run.folder.runId, run.folder.logs).show(
+    { ...request, follow: false },
+    {
+      async lines(lines) {
+        for (const line of lines) await print(printer.format(line));
+      },
+      series: ({ grid, series }) => void print(printer.formatMatrix(toMatrix(series, grid))),
+    },
+    { signal: new AbortController().signal, complete: Promise.resolve() },
+  );
 }
 
-function place({ node, rank, step }: LogRecord): string {
-  const parts = [
-    node === undefined ? 'coordinator' : `node ${node}`,
-    rank !== undefined && `rank ${rank}`,
-    step !== undefined && `step ${step}`,
-  ];
-  return parts.filter(Boolean).join(' ');
+async function followLive(
+  client: CoordinatorClient,
+  request: LogRequest,
+  printer: LogPrinter,
+): Promise<void> {
+  const stream = client.logs(request);
+  let isOpen = false;
+  stream.once('metadata', () => {
+    isOpen = true;
+  });
+  try {
+    for await (const line of stream as AsyncIterable<LogLine>)
+      await print(
+        line.matrixJson === ''
+          ? printer.format({ ...line, text: line.json })
+          : printer.formatMatrix(JSON.parse(line.matrixJson)),
+      );
+  } catch (error) {
+    const known = error as ServiceError;
+    if (!isOpen) throw await client.explain('StreamLogs', known);
+    throw new TrainerError(
+      'UNAVAILABLE',
+      `the coordinator at ${client.address} is gone (${known.details}); what was logged: locmoe logs without --follow`,
+    );
+  } finally {
+    client.close();
+  }
+}
+
+/** Waits for a reader who is slow, such as a pager. */
+function print(text: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.stdout.write(text)) resolve();
+    else process.stdout.once('drain', resolve);
+  });
 }

@@ -18,7 +18,7 @@ export function addTrainingOptions(command: Command): Command {
     .option('--no-samples', 'no generated text in the summary')
     .option(
       '--http <host:port>',
-      'where the run can be read over HTTP; port 0 takes a free one',
+      'where the page of the run is served over HTTP; port 0 takes a free one',
       '127.0.0.1:0',
     )
     .option('--no-http', 'do not serve HTTP')

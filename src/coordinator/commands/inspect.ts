@@ -1,0 +1,70 @@
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { formatAddress } from '../../rpc/address.js';
+import { loadSecurity } from '../../rpc/security.js';
+import { findRun } from '../run-folder.js';
+import { pageUrl, startRunHttp } from '../run-http.js';
+import { isLive } from '../run-liveness.js';
+
+interface InspectOptions {
+  readonly run?: string;
+  readonly runsDir: string;
+  readonly http?: string;
+  readonly tokenFile?: string;
+}
+
+const DEFAULT_HTTP = '127.0.0.1:0';
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** `locmoe inspect`: the page that shows runs in a browser, for runs that are over too. */
+export function addInspectCommand(program: Command): void {
+  program
+    .command('inspect')
+    .description(
+      'show runs in a browser: charts, expert load, ranks over time, and the log to search; says where the page of a live run is, or serves one until Ctrl-C',
+    )
+    .option('--run <dir>', 'run folder or run id to begin with (default: the newest)')
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option(
+      '--http <host:port>',
+      `serve the page here, even where a live run serves its own; port 0 takes a free one (default: ${DEFAULT_HTTP})`,
+    )
+    .addOption(
+      new Option(
+        '--token-file <file>',
+        'file with the join token that callers must give; required beyond loopback (locmoe certs)',
+      ).env('LOCMOE_TOKEN_FILE'),
+    )
+    .addHelpText(
+      'after',
+      `
+The page needs no internet. It reads the runs folder, so that runs that are over, failed, or still going can be looked at
+and laid over each other.
+
+Examples:
+  locmoe inspect                                  the newest run
+  locmoe inspect --run tiny-20260102-030405       this one
+  locmoe inspect --http 0.0.0.0:8080 --token-file certs/token     for other machines; open /?token=TOKEN there`,
+    )
+    .action(inspect);
+}
+
+async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
+  const { folder, record } = findRun(runsDir, run);
+  const security = loadSecurity({ tokenFile });
+  if (http === undefined && record.http !== undefined && (await isLive(record, security))) {
+    console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId)}`);
+    console.log('to serve it from here as well: locmoe inspect --http 127.0.0.1:0');
+    return;
+  }
+  const served = path.dirname(folder.directory);
+  const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served }, security, null);
+  if (server === null) return;
+  const url = pageUrl(formatAddress(server.address), folder.runId, security.token !== null);
+  console.log(`page: ${url}`);
+  console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
+  await new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
+  server.close();
+}

@@ -1,0 +1,109 @@
+import { prettyFactory } from 'pino-pretty';
+import { parseLogLine } from '../observability/log-store.js';
+import { LOG_LEVELS, type LogLevel, type LogRecord } from '../observability/logger.js';
+import type { MatrixJson } from '../observability/loki/shapes.js';
+import type { ShownLine } from '../observability/run-log-reader.js';
+import { formatTable, printable } from './format.js';
+
+export interface LogPrinterOptions {
+  /** Print the lines as they are instead of for people. */
+  readonly json: boolean;
+  readonly colors: boolean;
+  /** Lines around matches are shown too: matches are marked. */
+  readonly marksMatches: boolean;
+}
+
+/** Fits the longest name of a writer with two digits for node and rank. */
+const LANE_WIDTH = 15;
+const RESET = '\x1b[0m';
+const DIM = '\x1b[2m';
+/** Cyan, green, magenta, blue, yellow, and their bright sisters: red is for errors. */
+const LANE_COLORS = [36, 32, 35, 34, 33, 96, 92, 95, 94, 93];
+const BARS = '▁▂▃▄▅▆▇█';
+
+/** Turns lines of a log into what a terminal shows: time, level, a lane that tells who writes, step, message. */
+export class LogPrinter {
+  readonly #pretty: (record: object) => string;
+  #group = 0;
+
+  constructor(readonly options: LogPrinterOptions) {
+    this.#pretty = prettyFactory({
+      colorize: options.colors,
+      translateTime: 'SYS:HH:MM:ss.l',
+      messageFormat: '{lane}{msg}',
+      ignore: 'pid,hostname,run,generation,node,rank,step,lane,stack,failure,context',
+      singleLine: true,
+    });
+  }
+
+  /** With newlines; a separator goes in front of a line that does not follow the one before it in its source. */
+  format(line: ShownLine): string {
+    if (this.options.json) return `${line.text}\n`;
+    const isApart = line.group !== 0 && this.#group !== 0 && line.group !== this.#group;
+    this.#group = line.group;
+    return (isApart ? '--\n' : '') + this.#line(line);
+  }
+
+  #line(line: ShownLine): string {
+    const record = recordOf(line);
+    const step = record.step === undefined ? '' : `step ${record.step}: `;
+    const text = this.#pretty({ ...record, msg: printable(record.msg), lane: `${this.#lane(line)} ${step}` });
+    if (!this.options.marksMatches) return text;
+    const marked = `${line.isContext ? '  ' : '> '}${text}`;
+    return line.isContext && this.options.colors ? `${DIM}${marked.replace(/\n$/, '')}${RESET}\n` : marked;
+  }
+
+  #lane({ labels }: ShownLine): string {
+    const { node, rank, source = '' } = labels;
+    const name =
+      source === 'coordinator' || node === undefined
+        ? source || 'line'
+        : `node ${node}${rank === undefined ? '' : ` rank ${rank}`}`;
+    const padded = printable(name).padEnd(LANE_WIDTH);
+    if (!this.options.colors) return padded;
+    const color = LANE_COLORS[Number(rank ?? node ?? 0) % LANE_COLORS.length] ?? LANE_COLORS[0];
+    return `\x1b[${source === 'coordinator' ? 1 : color}m${padded}${RESET}`;
+  }
+
+  /** The series of a metric query: last value, mean, largest, and their course. */
+  formatMatrix(matrix: readonly MatrixJson[]): string {
+    if (this.options.json) return `${JSON.stringify(matrix)}\n`;
+    if (matrix.length === 0) return 'no values\n';
+    const rows = matrix.map(({ metric, values }) => {
+      const numbers = values.map(([, value]) => Number(value));
+      const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+      return [
+        printable(nameOf(metric)),
+        ...[numbers.at(-1)!, mean, Math.max(...numbers)].map(formatNumber),
+        sparkline(numbers),
+      ];
+    });
+    return `${formatTable([['', 'last', 'mean', 'max', 'course'], ...rows], { indent: '', textColumns: [4] })}\n`;
+  }
+}
+
+/** The line's own record, or one made of its text and labels. */
+function recordOf({ text, labels, timeMs }: ShownLine): LogRecord {
+  const parsed = text.startsWith('{') ? parseLogLine(text) : null;
+  if (parsed !== null && parsed.time !== 0) return parsed;
+  const level = LOG_LEVELS.find((known) => known === labels.level) ?? ('info' satisfies LogLevel);
+  return { time: timeMs, level, msg: text };
+}
+
+function nameOf(metric: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(metric).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+  return `{${pairs.join(', ')}}`;
+}
+
+function formatNumber(value: number): string {
+  return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(4);
+}
+
+/** Small numbers as low bars, large ones as high ones. */
+function sparkline(numbers: readonly number[]): string {
+  const least = Math.min(0, ...numbers);
+  const span = Math.max(...numbers) - least;
+  const bar = (value: number) =>
+    BARS[span > 0 ? Math.min(BARS.length - 1, Math.floor(((value - least) / span) * BARS.length)) : 0] ?? ' ';
+  return numbers.map(bar).join('');
+}

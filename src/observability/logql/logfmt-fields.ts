@@ -1,0 +1,39 @@
+import type { Extraction } from './ast.js';
+import type { FlowingLine } from './flowing-line.js';
+import { labelName } from './json-fields.js';
+
+export interface LogfmtOptions {
+  readonly extractions: readonly Extraction[];
+  /** A malformed pair marks the line with an error instead of being passed over. */
+  readonly strict: boolean;
+  /** Take in keys without a value. */
+  readonly keepEmpty: boolean;
+}
+
+const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?(?=\s|$)|(\S+))/gy;
+
+/** Takes in the pairs of `key=value key="some text"`. */
+export function compileLogfmt({
+  extractions,
+  strict,
+  keepEmpty,
+}: LogfmtOptions): (line: FlowingLine) => void {
+  const wanted = new Map(extractions.map(({ name, path }) => [path, name]));
+  return (line) => {
+    for (const [, key, quoted, bare, malformed] of line.text.matchAll(PAIR)) {
+      if (malformed !== undefined) {
+        if (!strict) continue;
+        line.fail('LogfmtParserErr', `unexpected ${malformed.slice(0, 100)}`);
+        return;
+      }
+      if (key === undefined) continue;
+      const value = quoted === undefined ? (bare ?? '') : unquoted(quoted);
+      const name = extractions.length === 0 ? labelName(key) : wanted.get(key);
+      if (name !== undefined && (value !== '' || keepEmpty)) line.extract(name, value);
+    }
+  };
+}
+
+function unquoted(text: string): string {
+  return text.replace(/\\(.)/g, (_, letter: string) => ({ n: '\n', t: '\t', r: '\r' })[letter] ?? letter);
+}

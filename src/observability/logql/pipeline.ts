@@ -1,0 +1,109 @@
+import type { LabelPick, LineFilter, Stage } from './ast.js';
+import { ERROR_DETAILS_LABEL, ERROR_LABEL, type FlowingLine } from './flowing-line.js';
+import { compileJsonPaths, extractJson } from './json-fields.js';
+import { compileCondition, compileMatcher } from './label-test.js';
+import { compileLineTest, type LineTest } from './line-test.js';
+import { compileLogfmt } from './logfmt-fields.js';
+
+/** A pipeline, ready to run. */
+export interface Pipeline {
+  /** The line filters at its beginning: for bytes, before anything is made of a line. */
+  readonly test: LineTest;
+  /** Nothing of a line is looked at, only its stream. */
+  readonly readsNothing: boolean;
+  /** The stages behind; null if there are none. Returns whether the line stays. */
+  readonly run: ((line: FlowingLine) => boolean) | null;
+}
+
+/** Compiles stages; patterns were checked when the query was parsed. */
+export function compilePipeline(stages: readonly Stage[]): Pipeline {
+  const first = stages.findIndex(({ kind }) => kind !== 'line-filter');
+  const numFilters = first < 0 ? stages.length : first;
+  const filters = stages.slice(0, numFilters) as LineFilter[];
+  const rest = stages.slice(numFilters);
+  const steps = rest.map(compileStage);
+  return {
+    test: compileLineTest(filters),
+    readsNothing: filters.length === 0 && rest.every(({ kind }) => kind === 'drop' || kind === 'keep'),
+    run: steps.length === 0 ? null : (line) => steps.every((step) => step(line)),
+  };
+}
+
+function compileStage(stage: Stage): (line: FlowingLine) => boolean {
+  switch (stage.kind) {
+    case 'line-filter': {
+      const test = compileLineTest([stage]);
+      return ({ text }) => {
+        const bytes = Buffer.from(text);
+        test.begin(bytes);
+        return test.passes(0, bytes.length);
+      };
+    }
+    case 'json':
+      return always(stage.extractions.length === 0 ? extractJson : compileJsonPaths(stage.extractions));
+    case 'logfmt':
+      return always(compileLogfmt(stage));
+    case 'label-filter':
+      return compileCondition(stage.condition);
+    case 'drop':
+      return always(compileDrop(stage.picks));
+    case 'keep':
+      return always(compileKeep(stage.picks));
+    case 'line-format':
+      return always((line) => format(line, stage.parts));
+  }
+}
+
+function always(step: (line: FlowingLine) => void): (line: FlowingLine) => boolean {
+  return (line) => {
+    step(line);
+    return true;
+  };
+}
+
+/** Formats that repeat a line would otherwise multiply it, stage by stage. */
+const MAX_FORMATTED = 1 << 20;
+
+function format(line: FlowingLine, parts: readonly string[]): void {
+  let text = '';
+  for (const [i, part] of parts.entries()) {
+    const value = i % 2 === 0 ? part : part === '__line__' ? line.text : (line.labels.get(part) ?? '');
+    text += value.slice(0, MAX_FORMATTED - text.length);
+  }
+  line.text = text;
+}
+
+function compilePicks(picks: readonly LabelPick[]): (line: FlowingLine, name: string) => boolean {
+  const byName = new Map<string, ((line: FlowingLine) => boolean)[]>();
+  for (const { name, matcher } of picks) {
+    const test = matcher === null ? null : compileMatcher(matcher);
+    const tests = byName.get(name) ?? [];
+    tests.push((line) => test === null || test(line.labels));
+    byName.set(name, tests);
+  }
+  return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
+}
+
+function compileDrop(picks: readonly LabelPick[]): (line: FlowingLine) => void {
+  const isPicked = compilePicks(picks);
+  return (line) => {
+    const dropped = [...line.labels.keys()].filter((name) => isPicked(line, name));
+    if (dropped.length === 0) return;
+    const labels = line.edit();
+    for (const name of dropped) labels.delete(name);
+    if (dropped.includes(ERROR_LABEL)) labels.delete(ERROR_DETAILS_LABEL);
+  };
+}
+
+/** An error stays: only `drop` takes it away. */
+function compileKeep(picks: readonly LabelPick[]): (line: FlowingLine) => void {
+  const isPicked = compilePicks(picks);
+  return (line) => {
+    const names = [...line.labels.keys()].filter(
+      (name) => name !== ERROR_LABEL && name !== ERROR_DETAILS_LABEL && !isPicked(line, name),
+    );
+    if (names.length === 0) return;
+    const labels = line.edit();
+    for (const name of names) labels.delete(name);
+  };
+}

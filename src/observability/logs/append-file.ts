@@ -1,0 +1,38 @@
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+
+const NEWLINE = 0x0a;
+
+/** A file of lines that only grows. */
+export class AppendFile {
+  readonly #fd: number;
+  /** Bytes. */
+  #size: number;
+
+  /** Opens or makes the file. A last line that a kill or a full disk cut short gets its end, so that the next is its own. */
+  constructor(path: string) {
+    this.#fd = openSync(path, 'a+');
+    this.#size = fstatSync(this.#fd).size;
+    const last = Buffer.alloc(1);
+    if (this.#size > 0 && readSync(this.#fd, last, 0, 1, this.#size - 1) === 1 && last[0] !== NEWLINE)
+      this.append('\n');
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Appends text that ends with a newline; it is in the kernel's hands when the call returns. */
+  append(text: string): void {
+    const bytes = Buffer.from(text);
+    // A disk that fills up takes a part before it refuses the rest.
+    for (let done = 0; done < bytes.length; ) {
+      const written = writeSync(this.#fd, bytes, done);
+      done += written;
+      this.#size += written;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

@@ -1,0 +1,42 @@
+/** A point in time since 1970: whole ms, and what is left of it in ns. Doubles alone cannot tell ns apart. */
+export interface Instant {
+  readonly timeMs: number;
+  readonly nanos: number;
+}
+
+/** `start` is included, `end` is not. */
+export interface TimeRange {
+  readonly start: Instant;
+  readonly end: Instant;
+}
+
+const NS_PER_MS = 1_000_000n;
+
+export function instantOfNs(ns: bigint): Instant {
+  const timeMs = ns / NS_PER_MS;
+  return { timeMs: Number(timeMs), nanos: Number(ns - timeMs * NS_PER_MS) };
+}
+
+export function instantOfMs(ms: number): Instant {
+  return { timeMs: Math.floor(ms), nanos: 0 };
+}
+
+/** Decimal, as Loki's API wants it. */
+export function nsText({ timeMs, nanos }: Instant): string {
+  return String(BigInt(timeMs) * NS_PER_MS + BigInt(nanos));
+}
+
+/** Negative if `a` is earlier. */
+export function compareInstants(a: Instant, b: Instant): number {
+  return a.timeMs - b.timeMs || a.nanos - b.nanos;
+}
+
+export function isInRange(at: Instant, { start, end }: TimeRange): boolean {
+  return compareInstants(at, start) >= 0 && compareInstants(at, end) < 0;
+}
+
+/** Everything that was ever logged. */
+export const ALL_TIME: TimeRange = {
+  start: { timeMs: 0, nanos: 0 },
+  end: { timeMs: Number.MAX_SAFE_INTEGER, nanos: 0 },
+};

@@ -1,0 +1,103 @@
+/** What an element is made of. Texts become text nodes: nothing is ever read as HTML. */
+export type Child = Node | string | null | undefined | false;
+
+export interface Props {
+  readonly class?: string;
+  readonly on?: Readonly<Record<string, (event: Event) => void>>;
+  readonly data?: Readonly<Record<string, string>>;
+  /** Attributes by name; false and null leave one out, true is an empty one. */
+  readonly [attribute: string]: unknown;
+}
+
+/** Makes an element. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (name === 'class') element.className = String(value);
+    else if (name === 'on')
+      for (const [type, listener] of Object.entries(props.on ?? {})) element.addEventListener(type, listener);
+    else if (name === 'data') Object.assign(element.dataset, value);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value !== null && value !== undefined)
+      element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Puts new children in place of all there are. */
+export function fill(element: Element, ...children: readonly Child[]): void {
+  element.replaceChildren(
+    ...children.filter((child) => child !== null && child !== undefined && child !== false),
+  );
+}
+
+/** The element with an id, which the page's HTML has. */
+export function byId(id: string): HTMLElement {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`no element #${id}`);
+  return element;
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** Paths on a grid of 16 x 16. */
+const ICONS = {
+  eye: 'M1.5 8s2.5-4.5 6.5-4.5S14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8Zm6.5 2a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z',
+  plus: 'M8 3v10M3 8h10',
+  minus: 'M3 8h10',
+  theme: 'M8 2.5a5.5 5.5 0 1 0 0 11Zm0 0a5.5 5.5 0 0 1 0 11',
+  help: 'M5.8 6a2.2 2.2 0 1 1 3.3 1.9c-.8.5-1.1.9-1.1 1.7M8 12v.4',
+  down: 'm4 6 4 4 4-4',
+  link: 'M6.5 9.5 9.5 6.5M7 5l1.6-1.6a2.8 2.8 0 0 1 4 4L11 9M9 11l-1.6 1.6a2.8 2.8 0 0 1-4-4L5 7',
+  play: 'M5 3.5v9l7-4.5Z',
+  pause: 'M5.5 3.5v9M10.5 3.5v9',
+  clear: 'm4 4 8 8m0-8-8 8',
+  context: 'M2.5 4h11M2.5 12h11M5 8h6',
+  copy: 'M5.5 5.5h7v7h-7zM3.5 10.5v-7h7',
+} as const;
+export type IconName = keyof typeof ICONS;
+
+/** A drawn icon; what it means is said by the element around it. */
+export function icon(name: IconName): SVGElement {
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', '0 0 16 16');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button with a text or an icon; `label` is its name where it has no text. */
+export function button(
+  content: Child,
+  onClick: (event: Event) => void,
+  { label, ...props }: { readonly label?: string } & Props = {},
+): HTMLButtonElement {
+  return h(
+    'button',
+    { type: 'button', 'aria-label': label, title: label, ...props, on: { click: onClick, ...props.on } },
+    content,
+  );
+}
+
+/** The canvas at the resolution of the screen, cleared, and its size in CSS pixels; null while it is not shown. */
+export function paintable(
+  canvas: HTMLCanvasElement,
+): { readonly context: CanvasRenderingContext2D; readonly width: number; readonly height: number } | null {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const context = canvas.getContext('2d');
+  if (context === null || width === 0 || height === 0) return null;
+  const scale = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return { context, width, height };
+}

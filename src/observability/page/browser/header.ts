@@ -1,0 +1,96 @@
+import type { RunDetail, RunListItem } from '../api-types.js';
+import { button, fill, h, icon } from './dom.js';
+import { DASH, formatCount, formatDuration, formatLoss } from './format.js';
+import { pageState, setState } from './location.js';
+import type { RunData } from './overview/run-data.js';
+import { RunPicker } from './run-picker.js';
+import { toggleTheme } from './theme.js';
+
+/** Steps over which speed is measured. */
+const RECENT = 20;
+
+/** The line at the top: which run, how it stands, and which view. */
+export class Header {
+  readonly element: HTMLElement;
+  readonly #picker = new RunPicker();
+  readonly #tabs = (['overview', 'logs'] as const).map((view) =>
+    h(
+      'button',
+      { type: 'button', 'data-view': view, on: { click: () => setState({ view }, { push: true }) } },
+      view === 'overview' ? 'Overview' : 'Logs',
+    ),
+  );
+  readonly #numbers = h('dl', { class: 'numbers', 'aria-live': 'off' });
+  readonly #connection = h('span', { class: 'connection', role: 'status' });
+
+  constructor(onHelp: () => void) {
+    this.element = h(
+      'header',
+      { class: 'page-header' },
+      h('span', { class: 'brand' }, 'locmoe'),
+      this.#picker.element,
+      h('nav', { class: 'tabs', 'aria-label': 'views' }, ...this.#tabs),
+      this.#numbers,
+      this.#connection,
+      button(icon('theme'), toggleTheme, { label: 'light or dark (t)', class: 'bare' }),
+      button(icon('help'), onHelp, { label: 'keyboard shortcuts (?)', class: 'bare' }),
+    );
+  }
+
+  setRuns(runs: readonly RunListItem[], current: string): void {
+    this.#picker.set(runs, current);
+  }
+
+  showView(): void {
+    for (const tab of this.#tabs)
+      tab.setAttribute('aria-current', tab.dataset.view === pageState().view ? 'page' : 'false');
+  }
+
+  /** Null if all is well. */
+  setConnection(problem: string | null): void {
+    fill(this.#connection, problem);
+  }
+
+  set(run: RunData): void {
+    const { detail } = run;
+    if (detail === null) return;
+    document.title = `${detail.runId} · locmoe`;
+    const { msPerStep, tokensPerS } = recentSpeed(run);
+    const left =
+      detail.steps === null || msPerStep === null ? null : (detail.steps - detail.step) * msPerStep;
+    fill(
+      this.#numbers,
+      h('div', {}, h('dd', {}, h('span', { class: `state state-${detail.state}` }, stateText(detail)))),
+      number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
+      number('loss', formatLoss(detail.loss)),
+      number('tokens/s', formatCount(tokensPerS)),
+      detail.isLive
+        ? number('left', detail.step === 0 ? DASH : formatDuration(left))
+        : number('took', formatDuration(detail.endedAt === null ? null : detail.endedAt - run.startedAt)),
+    );
+  }
+}
+
+function stateText({ state, generation }: RunDetail): string {
+  return generation > 1 ? `${state} · generation ${generation}` : state;
+}
+
+function number(name: string, value: string): HTMLElement {
+  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
+}
+
+/** Of the last steps: wall time for each, pauses for checkpoints and validations included, and tokens in a second. */
+function recentSpeed(run: RunData): { msPerStep: number | null; tokensPerS: number | null } {
+  const { step = [], time = [], tokensPerS = [] } = run.allOf('speed');
+  const last = step.length - 1;
+  const first = Math.max(0, last - RECENT);
+  const [from, to, start, end] = [step[first], step[last], time[first], time[last]];
+  const recent = tokensPerS.slice(-RECENT).filter((value) => value !== null);
+  return {
+    msPerStep:
+      from == null || to == null || start == null || end == null || to <= from
+        ? null
+        : (end - start) / (to - from),
+    tokensPerS: recent.length === 0 ? null : recent.reduce((a, b) => a + b, 0) / recent.length,
+  };
+}

@@ -1,0 +1,53 @@
+import { button, h } from './dom.js';
+
+const SHORTCUTS: readonly (readonly [string, string])[] = [
+  ['1, 2', 'overview, logs'],
+  ['r', 'choose runs'],
+  ['t', 'light or dark'],
+  ['/', 'write a query'],
+  ['Enter', 'run the query; open a line; log lines of the step under the cursor of a chart'],
+  ['j, k or ↓, ↑', 'next, previous line'],
+  ['← →', 'in a chart: move the cursor'],
+  ['l', 'live tail on or off'],
+  ['p', 'pause or resume the tail'],
+  ['0', 'all steps again'],
+  ['Esc', 'close, or leave the query'],
+  ['?', 'this help'],
+];
+
+/** The keyboard shortcuts, over the page. */
+export class Help {
+  readonly element: HTMLDialogElement;
+
+  constructor() {
+    const rows = SHORTCUTS.map(([keys, what]) =>
+      h(
+        'div',
+        {},
+        h(
+          'dt',
+          {},
+          ...keys
+            .split(/(, | or | )/)
+            .map((part) => (/^(, | or | )$/.test(part) ? part : h('kbd', {}, part))),
+        ),
+        h('dd', {}, what),
+      ),
+    );
+    this.element = h(
+      'dialog',
+      { class: 'help', 'aria-label': 'keyboard shortcuts' },
+      h('h2', {}, 'Keyboard'),
+      h('dl', {}, ...rows),
+      button('Close', () => this.element.close(), { class: 'primary' }),
+    );
+    this.element.addEventListener('click', ({ target }) => {
+      if (target === this.element) this.element.close();
+    });
+  }
+
+  toggle(): void {
+    if (this.element.open) this.element.close();
+    else this.element.showModal();
+  }
+}

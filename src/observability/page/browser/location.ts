@@ -1,0 +1,39 @@
+import { formatState, type PageState, parseState } from './page-state.js';
+
+type Listener = (state: PageState, before: PageState) => void;
+
+let state = parseState(location.hash);
+const listeners = new Set<Listener>();
+
+export function pageState(): PageState {
+  return state;
+}
+
+/** Calls `listener` after every change of the state, also by the browser's Back. */
+export function onState(listener: Listener): void {
+  listeners.add(listener);
+}
+
+/** Changes part of the state, and the address with it. `push` makes a step that Back takes back. */
+export function setState(change: Partial<PageState>, { push = false } = {}): void {
+  const before = state;
+  const next = { ...state, ...change };
+  const [hashBefore, hash] = [formatState(before), formatState(next)];
+  if (hash === hashBefore) return;
+  state = next;
+  if (push) history.pushState(null, '', hash);
+  else history.replaceState(null, '', hash);
+  for (const listener of listeners) listener(state, before);
+}
+
+/** The address of the page in another state. */
+export function linkTo(change: Partial<PageState>): string {
+  return `${location.origin}${location.pathname}${formatState({ ...state, ...change })}`;
+}
+
+// Also after a hand has changed the address.
+window.addEventListener('popstate', () => {
+  const before = state;
+  state = parseState(location.hash);
+  if (formatState(before) !== formatState(state)) for (const listener of listeners) listener(state, before);
+});

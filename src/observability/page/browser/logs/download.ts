@@ -1,0 +1,26 @@
+import { h } from '../dom.js';
+import type { LogLine } from './log-line.js';
+import { originOf } from './log-line.js';
+
+/** Saves the lines as a file: text for people, or JSON with labels and times. */
+export function downloadLines(lines: readonly LogLine[], kind: 'txt' | 'json', name: string): void {
+  const text =
+    kind === 'txt'
+      ? lines
+          .map(
+            (line) =>
+              `${new Date(line.timeMs).toISOString()}\t${line.level}\t${originOf(line)}\t${line.message}\n`,
+          )
+          .join('')
+      : JSON.stringify(
+          lines.map(({ ns, labels, fields, text: line }) => ({ timestamp: ns, labels, fields, line })),
+          null,
+          2,
+        );
+  const url = URL.createObjectURL(
+    new Blob([text], { type: kind === 'txt' ? 'text/plain' : 'application/json' }),
+  );
+  const link = h('a', { href: url, download: `${name}.${kind}` });
+  link.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,98 @@
+import { button, fill, h } from '../dom.js';
+import { formatClock } from '../format.js';
+import { queryRange, quoted } from '../loki.js';
+import { extrasOf, keyOf, type LogLine, parseLine } from './log-line.js';
+
+const LINES_AT_ONCE = 10;
+/** As far as Grafana looks. */
+const SPAN_NS = 2n * 3600n * 1_000_000_000n;
+/** Labels that change within what one process wrote. */
+const NOT_OF_SOURCE = ['level', 'generation', 'detected_level'];
+
+/** The lines around a line, from the same source; more of them on either side when asked. */
+export class LineContext {
+  readonly element: HTMLElement;
+  readonly #before = h('div', { class: 'context-lines' });
+  readonly #after = h('div', { class: 'context-lines' });
+  readonly #error = h('p', { class: 'error', role: 'alert' });
+  #oldest: LogLine;
+  #newest: LogLine;
+  readonly #keys: Set<string>;
+  readonly #selector: string;
+
+  constructor(readonly line: LogLine) {
+    this.#oldest = line;
+    this.#newest = line;
+    this.#keys = new Set([keyOf(line)]);
+    const matchers = Object.entries(line.labels).filter(([name]) => !NOT_OF_SOURCE.includes(name));
+    this.#selector = `{${matchers.map(([name, value]) => `${name}=${quoted(value)}`).join(', ')}}`;
+    this.element = h(
+      'div',
+      { class: 'context', 'aria-label': 'context of the line' },
+      button(`${LINES_AT_ONCE} more before`, () => void this.#load('backward')),
+      this.#before,
+      h('div', { class: 'context-lines' }, contextLine(line, true)),
+      this.#after,
+      button(`${LINES_AT_ONCE} more after`, () => void this.#load('forward')),
+      this.#error,
+    );
+  }
+
+  /** Brings the first lines on both sides. */
+  async load(): Promise<void> {
+    await Promise.all([this.#load('backward'), this.#load('forward')]);
+  }
+
+  async #load(direction: 'forward' | 'backward'): Promise<void> {
+    const isBefore = direction === 'backward';
+    const place = isBefore ? this.#before : this.#after;
+    try {
+      const lines = await this.#fetch(direction);
+      const rows = lines.map((line) => contextLine(line, false));
+      if (rows.length === 0 && place.dataset.ended === undefined) {
+        place.dataset.ended = '';
+        rows.push(h('p', { class: 'end' }, isBefore ? 'nothing before' : 'nothing after'));
+      }
+      if (isBefore) place.prepend(...rows);
+      else place.append(...rows);
+      fill(this.#error);
+    } catch (error) {
+      fill(this.#error, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Oldest first. */
+  async #fetch(direction: 'forward' | 'backward'): Promise<LogLine[]> {
+    const [oldest, newest] = [BigInt(this.#oldest.ns), BigInt(this.#newest.ns)];
+    const isBefore = direction === 'backward';
+    const data = await queryRange({
+      query: this.#selector,
+      start: isBefore ? oldest - SPAN_NS : newest,
+      end: isBefore ? oldest : newest + SPAN_NS,
+      // The newest line itself is among them.
+      limit: LINES_AT_ONCE + (isBefore ? 0 : 1),
+      direction,
+    });
+    const streams = data.resultType === 'streams' ? data.result : [];
+    const lines = streams
+      .flatMap(({ stream, values }) => values.map(([ns, text]) => parseLine(stream, ns, text)))
+      .filter((line) => !this.#keys.has(keyOf(line)))
+      .sort((a, b) => a.timeMs - b.timeMs);
+    for (const line of lines) this.#keys.add(keyOf(line));
+    if (isBefore) this.#oldest = lines[0] ?? this.#oldest;
+    else this.#newest = lines.at(-1) ?? this.#newest;
+    return lines;
+  }
+}
+
+function contextLine(line: LogLine, isItself: boolean): HTMLElement {
+  const { timeMs, level, message, fields } = line;
+  return h(
+    'div',
+    { class: `context-line level-${level}${isItself ? ' is-itself' : ''}` },
+    h('span', { class: 'bar' }),
+    h('time', {}, formatClock(timeMs)),
+    h('span', { class: 'step' }, fields.step ?? ''),
+    h('span', { class: 'message' }, message, h('span', { class: 'extras' }, extrasOf(line))),
+  );
+}

@@ -1,0 +1,115 @@
+import { button, fill, h, icon } from '../dom.js';
+import { formatDate, formatShare } from '../format.js';
+import type { LineContext } from './line-context.js';
+import { fieldOf, type LogLine } from './log-line.js';
+
+/** What can be done with a line. */
+export interface DetailActions {
+  readonly columns: readonly string[];
+  /** For counting how often a value occurs. */
+  readonly allLines: readonly LogLine[];
+  filter(name: string, operator: '=' | '!=', value: string, isLabel: boolean): void;
+  toggleColumn(name: string): void;
+  /** The lines of a step on all ranks. */
+  openStep(step: string): void;
+  link(line: LogLine): string;
+  context(line: LogLine): LineContext;
+}
+
+/** What there is to know of a line: its labels and fields with buttons to filter, and the lines around it. */
+export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement {
+  const place = h('div', { class: 'context-place' });
+  const showContext = button('Context', () => {
+    showContext.disabled = true;
+    const context = actions.context(line);
+    fill(place, context.element);
+    void context.load();
+  });
+  const { step } = line.fields;
+  const element = h(
+    'div',
+    { class: 'details' },
+    h(
+      'div',
+      { class: 'details-actions' },
+      h('time', {}, formatDate(line.timeMs)),
+      showContext,
+      step !== undefined && button(`Step ${step} on all ranks`, () => actions.openStep(step)),
+      copyButton('Copy line', line.text),
+      copyButton('Copy link', actions.link(line)),
+    ),
+    place,
+    h(
+      'div',
+      { class: 'fields' },
+      ...fieldTable('Labels', Object.entries(line.labels), true, line, actions),
+      ...fieldTable('Fields', Object.entries(line.fields), false, line, actions),
+    ),
+    h('pre', { class: 'raw' }, prettyText(line.text)),
+  );
+  element.addEventListener('click', (event) => event.stopPropagation());
+  return element;
+}
+
+function copyButton(text: string, value: string): HTMLButtonElement {
+  const made = button(text, () => {
+    void navigator.clipboard?.writeText(value).then(() => {
+      made.textContent = 'Copied';
+    });
+  });
+  return made;
+}
+
+function fieldTable(
+  title: string,
+  entries: readonly (readonly [string, string])[],
+  isLabel: boolean,
+  line: LogLine,
+  actions: DetailActions,
+): HTMLElement[] {
+  const shown = isLabel ? entries : entries.filter(([name, value]) => line.labels[name] !== value);
+  if (shown.length === 0) return [];
+  const rows = shown.map(([name, value]) => {
+    const isColumn = actions.columns.includes(name);
+    const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isLabel);
+    return h(
+      'tr',
+      {},
+      h(
+        'td',
+        { class: 'field-buttons' },
+        button(icon('plus'), filter('='), { label: `only lines where ${name} is ${value}`, class: 'bare' }),
+        button(icon('minus'), filter('!='), {
+          label: `only lines where ${name} is not ${value}`,
+          class: 'bare',
+        }),
+        button(icon('eye'), () => actions.toggleColumn(name), {
+          label: `${isColumn ? 'hide' : 'show'} ${name} as a column`,
+          class: 'bare',
+          'aria-pressed': String(isColumn),
+        }),
+      ),
+      h('th', { scope: 'row' }, name),
+      h('td', { class: 'value' }, value),
+      h('td', { class: 'stats' }, statsOf(name, value, actions.allLines)),
+    );
+  });
+  return [h('table', {}, h('caption', {}, title), h('tbody', {}, ...rows))];
+}
+
+/** How many of the lines that are shown have this value, and how many values there are. */
+function statsOf(name: string, value: string, lines: readonly LogLine[]): string {
+  const values = lines.flatMap((line) => fieldOf(line, name) ?? []);
+  const same = values.filter((each) => each === value).length;
+  if (values.length === 0) return '';
+  const numValues = new Set(values).size;
+  return `${formatShare(same / values.length)} of ${values.length}, ${numValues} ${numValues === 1 ? 'value' : 'values'}`;
+}
+
+function prettyText(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,258 @@
+import { button, fill, h, icon } from '../dom.js';
+import { formatClock, formatDate } from '../format.js';
+import type { PageState } from '../page-state.js';
+import { seriesColor } from '../theme.js';
+import { signatureOf } from './dedup.js';
+import { extrasOf, fieldOf, keyOf, type LogLine, originOf } from './log-line.js';
+import { marked } from './query-edit.js';
+
+/** How lines are shown. */
+export interface ListStyle extends Pick<PageState, 'order' | 'wrap' | 'dedup' | 'columns'> {
+  readonly highlight: RegExp | null;
+}
+
+/** A row stands for one line, or for neighbours that say the same. */
+interface Row {
+  readonly line: LogLine;
+  count: number;
+  readonly element: HTMLElement;
+}
+
+const MAX_LANES = 16;
+
+/** The lines, each a row of text; a click opens what there is to know of one. */
+export class LineList {
+  readonly element = h('div', { class: 'lines', role: 'table', 'aria-label': 'log lines' });
+  readonly #head = h('div', { class: 'line-head', role: 'row' });
+  readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
+  /** In the order of the screen. */
+  #rows: Row[] = [];
+  #lines: LogLine[] = [];
+  #keys = new Set<string>();
+  #numLanes = 0;
+  #style: ListStyle = { order: 'newest', wrap: true, dedup: 'none', columns: [], highlight: null };
+  #open: { readonly row: Row; readonly details: HTMLElement } | null = null;
+
+  /**
+   * @param detailsOf what is shown below a row that is opened
+   * @param onHideColumn a column is not wanted any longer
+   */
+  constructor(
+    readonly detailsOf: (line: LogLine) => HTMLElement,
+    readonly onHideColumn: (name: string) => void,
+  ) {
+    this.element.append(this.#head, this.#body);
+    this.#body.addEventListener('click', (event) => {
+      const row = this.#rowOf(event.target);
+      // Selecting text is no click.
+      if (row !== undefined && getSelection()?.isCollapsed !== false) this.toggle(row);
+    });
+    this.#body.addEventListener('keydown', (event) => this.#onKey(event));
+  }
+
+  /** In the order of time. */
+  get lines(): readonly LogLine[] {
+    return this.#lines;
+  }
+
+  get numRows(): number {
+    return this.#rows.length;
+  }
+
+  /** Shows these lines alone. */
+  set(lines: readonly LogLine[], style: ListStyle): void {
+    this.#style = style;
+    this.#lines = [];
+    this.#keys = new Set();
+    this.#rows = [];
+    this.#open = null;
+    this.#body.replaceChildren();
+    this.element.classList.toggle('wrapped', style.wrap);
+    this.element.style.setProperty('--columns', style.columns.map(() => '110px').join(' '));
+    this.#showHead();
+    this.add(lines);
+  }
+
+  /** Puts lines to those that are shown, where their time belongs: all before, or all after them. */
+  add(lines: readonly LogLine[], { isFresh = false, maxRows = Number.POSITIVE_INFINITY } = {}): void {
+    const fresh = lines.filter((line) => !this.#keys.has(keyOf(line)));
+    if (fresh.length === 0) return;
+    for (const line of fresh) this.#keys.add(keyOf(line));
+    const sorted = fresh.toSorted((a, b) => compareNs(a.ns, b.ns));
+    const areLater = this.#lines.length === 0 || compareNs(sorted[0].ns, this.#lines[0].ns) >= 0;
+    this.#lines = areLater ? [...this.#lines, ...sorted] : [...sorted, ...this.#lines];
+    this.#showLanes(fresh);
+    const isOldestFirst = this.#style.order === 'oldest';
+    const inOrder = isOldestFirst ? sorted : sorted.toReversed();
+    if (areLater === isOldestFirst) this.#append(inOrder, isFresh);
+    else this.#prepend(inOrder, isFresh);
+    if (this.#rows.length > maxRows) this.#dropOldest(this.#rows.length - maxRows);
+  }
+
+  /** Opens the details of a line by its time; true if it is there. */
+  openAt(ns: string): boolean {
+    const row = this.#rows.find(({ line }) => line.ns === ns);
+    if (row === undefined) return false;
+    if (this.#open?.row !== row) this.toggle(row);
+    row.element.scrollIntoView({ block: 'center' });
+    row.element.classList.add('is-target');
+    return true;
+  }
+
+  toggle(row: Row): void {
+    const isOpen = this.#open?.row === row;
+    this.#open?.details.remove();
+    this.#open?.row.element.setAttribute('aria-expanded', 'false');
+    this.#open = null;
+    if (isOpen) return;
+    const details = this.detailsOf(row.line);
+    row.element.after(details);
+    row.element.setAttribute('aria-expanded', 'true');
+    this.#open = { row, details };
+  }
+
+  /** Moves the focus by rows. */
+  move(by: number): void {
+    const focused = this.#rowOf(document.activeElement);
+    const index = focused === undefined ? (by > 0 ? -1 : this.#rows.length) : this.#rows.indexOf(focused);
+    this.#rows[Math.max(0, Math.min(this.#rows.length - 1, index + by))]?.element.focus();
+  }
+
+  #append(lines: readonly LogLine[], isFresh: boolean): void {
+    const fragment = document.createDocumentFragment();
+    for (const line of lines) {
+      if (this.#joins(this.#rows.at(-1), line)) continue;
+      const row = this.#row(line, isFresh);
+      this.#rows.push(row);
+      fragment.append(row.element);
+    }
+    this.#body.append(fragment);
+  }
+
+  #prepend(lines: readonly LogLine[], isFresh: boolean): void {
+    const added: Row[] = [];
+    // From the row that is there upwards, so that neighbours find each other.
+    for (const line of lines.toReversed()) {
+      if (this.#joins(added.at(-1) ?? this.#rows[0], line)) continue;
+      added.push(this.#row(line, isFresh));
+    }
+    added.reverse();
+    this.#rows = [...added, ...this.#rows];
+    this.#body.prepend(...added.map(({ element }) => element));
+  }
+
+  /** True if the row now stands for the line too. */
+  #joins(row: Row | undefined, line: LogLine): boolean {
+    if (row === undefined) return false;
+    const signature = signatureOf(line, this.#style.dedup);
+    if (signature === null || signature !== signatureOf(row.line, this.#style.dedup)) return false;
+    row.count++;
+    const badge = row.element.querySelector('.count');
+    if (badge !== null) badge.textContent = `×${row.count}`;
+    return true;
+  }
+
+  #dropOldest(surplus: number): void {
+    const isOldestFirst = this.#style.order === 'oldest';
+    const dropped = isOldestFirst ? this.#rows.splice(0, surplus) : this.#rows.splice(-surplus);
+    for (const row of dropped) {
+      if (this.#open?.row === row) this.toggle(row);
+      row.element.remove();
+    }
+    const numLines = dropped.reduce((sum, { count }) => sum + count, 0);
+    for (const line of this.#lines.slice(0, numLines)) this.#keys.delete(keyOf(line));
+    this.#lines = this.#lines.slice(numLines);
+  }
+
+  #row(line: LogLine, isFresh: boolean): Row {
+    const { columns, highlight } = this.#style;
+    const rank = Number(line.labels.rank || (line.fields.rank ?? Number.NaN));
+    const hasRank = Number.isInteger(rank);
+    const dot = h('i', { class: 'lane-dot' });
+    dot.hidden = !hasRank;
+    if (hasRank) {
+      dot.style.setProperty('--lane', String(rank % MAX_LANES));
+      dot.style.setProperty('--color', seriesColor(rank));
+    }
+    const message = h(
+      'span',
+      { class: 'message', role: 'cell' },
+      ...piecesOf(line.message, highlight),
+      h('span', { class: 'extras' }, ...piecesOf(extrasOf(line), highlight)),
+    );
+    const element = h(
+      'div',
+      {
+        class: `row level-${line.level}${isFresh ? ' is-fresh' : ''}`,
+        role: 'row',
+        tabindex: '-1',
+        'aria-expanded': 'false',
+      },
+      h('span', { class: 'bar', role: 'cell', title: line.level, 'aria-label': line.level }),
+      h('time', { role: 'cell', title: formatDate(line.timeMs) }, formatClock(line.timeMs)),
+      h('span', { class: 'lane', role: 'cell' }, dot),
+      h('span', { class: 'origin', role: 'cell' }, originOf(line)),
+      h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
+      ...columns.map((name) => h('span', { class: 'column', role: 'cell' }, fieldOf(line, name) ?? '')),
+      message,
+      h('span', { class: 'count', role: 'cell' }),
+    );
+    return { line, count: 1, element };
+  }
+
+  #showLanes(lines: readonly LogLine[]): void {
+    const ranks = lines.map(({ labels, fields }) => Number(labels.rank || (fields.rank ?? Number.NaN)));
+    const most = Math.max(this.#numLanes, ...ranks.filter(Number.isInteger).map((rank) => rank + 1));
+    if (most === this.#numLanes) return;
+    this.#numLanes = most;
+    this.element.style.setProperty('--num-lanes', String(Math.min(MAX_LANES, most)));
+  }
+
+  #showHead(): void {
+    const cell = (text: string) => h('span', { role: 'columnheader' }, text);
+    fill(
+      this.#head,
+      cell(''),
+      cell('time'),
+      cell(''),
+      cell('from'),
+      cell('step'),
+      ...this.#style.columns.map((name) =>
+        h(
+          'span',
+          { role: 'columnheader', class: 'column' },
+          name,
+          button(icon('clear'), () => this.onHideColumn(name), {
+            label: `hide column ${name}`,
+            class: 'bare',
+          }),
+        ),
+      ),
+      cell('message'),
+      cell(''),
+    );
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const row = this.#rowOf(event.target);
+    if (row === undefined || event.target !== row.element) return;
+    if (event.key === 'Enter' || event.key === ' ') this.toggle(row);
+    else if (event.key === 'ArrowDown') this.move(1);
+    else if (event.key === 'ArrowUp') this.move(-1);
+    else return;
+    event.preventDefault();
+  }
+
+  #rowOf(target: EventTarget | null): Row | undefined {
+    const element = target instanceof Element ? target.closest('.row') : null;
+    return element === null ? undefined : this.#rows.find((row) => row.element === element);
+  }
+}
+
+function piecesOf(text: string, highlight: RegExp | null): (Node | string)[] {
+  return marked(text, highlight).map((piece) => (piece.isFound ? h('mark', {}, piece.text) : piece.text));
+}
+
+function compareNs(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}

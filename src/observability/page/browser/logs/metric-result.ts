@@ -1,0 +1,57 @@
+import { h } from '../dom.js';
+import { formatClock, formatCount } from '../format.js';
+import type { LokiSeries } from '../loki.js';
+import { Chart, type XAxis } from '../overview/chart.js';
+import { seriesColor } from '../theme.js';
+import { STEPS_MS } from '../ticks.js';
+
+const MAX_SERIES = 24;
+/** x values are seconds since 1970. */
+const CLOCK_AXIS: XAxis = {
+  steps: STEPS_MS.map((ms) => ms / 1e3),
+  tick: (seconds) => formatClock(1e3 * seconds, false),
+  place: (seconds) => formatClock(1e3 * seconds),
+};
+
+/** The answer to a metric query: a line for each series. */
+export class MetricResult {
+  readonly element: HTMLElement;
+  #range: readonly [number, number] = [0, 1];
+  readonly #chart = new Chart({
+    title: 'Result',
+    format: formatCount,
+    onRange: (range) => this.#chart.setRange(range ?? this.#range),
+    onCursor: () => undefined,
+    onClick: () => undefined,
+  });
+
+  constructor() {
+    this.element = h('div', { class: 'metric-result' }, this.#chart.element);
+    this.element.hidden = true;
+  }
+
+  /** @param range ms since 1970 */
+  set(series: readonly LokiSeries[], [from, to]: readonly [number, number]): void {
+    this.#range = [from / 1e3, to / 1e3];
+    this.#chart.setRange(this.#range);
+    this.#chart.set(
+      series.slice(0, MAX_SERIES).map(({ metric, values }, index) => ({
+        label: nameOf(metric),
+        color: seriesColor(index),
+        x: values.map(([seconds]) => seconds),
+        y: values.map(([, value]) => Number(value)),
+        hasPoints: values.length < 3,
+      })),
+      CLOCK_AXIS,
+      'No values. Try a longer time range.',
+    );
+  }
+}
+
+function nameOf(metric: Readonly<Record<string, string>>): string {
+  return (
+    Object.entries(metric)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' ') || 'value'
+  );
+}

@@ -1,0 +1,154 @@
+/** Changes that buttons make to a LogQL query: text in, text out. What a query means is the store's business. */
+
+/** Where a query's first stream selector lies, braces excluded; null if it has none. */
+function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
+  const start = skipTo(query, '{', 0);
+  if (start === -1) return null;
+  const end = skipTo(query, '}', start + 1);
+  return end === -1 ? null : { start: start + 1, end };
+}
+
+/** The next `character` outside of quotes. */
+function skipTo(text: string, character: string, from: number): number {
+  let quote = '';
+  for (let index = from; index < text.length; index++) {
+    const each = text[index];
+    if (quote !== '') {
+      if (each === '\\' && quote === '"') index++;
+      else if (each === quote) quote = '';
+    } else if (each === '"' || each === '`') quote = each;
+    else if (each === character) return index;
+  }
+  return -1;
+}
+
+const MATCHER = /\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|`[^`]*`)\s*,?/gy;
+
+interface Matcher {
+  readonly label: string;
+  readonly operator: string;
+  /** With its quotes. */
+  readonly value: string;
+}
+
+function matchersOf(selector: string): Matcher[] {
+  return [...selector.matchAll(MATCHER)].map(([, label, operator, value]) => ({ label, operator, value }));
+}
+
+function replaceMatchers(query: string, change: (matchers: Matcher[]) => Matcher[]): string {
+  const place = selectorOf(query);
+  if (place === null) return query;
+  const matchers = change(matchersOf(query.slice(place.start, place.end)));
+  const text = matchers.map(({ label, operator, value }) => `${label}${operator}${value}`).join(', ');
+  return query.slice(0, place.start) + text + query.slice(place.end);
+}
+
+/** The query for streams whose label is, or is not, `value`; takes the place of what contradicts it. */
+export function withLabel(query: string, label: string, operator: '=' | '!=', value: string): string {
+  const added = { label, operator, value: JSON.stringify(value) };
+  return replaceMatchers(query, (matchers) => [
+    ...matchers.filter(
+      (each) =>
+        each.label !== label ||
+        (operator === '!=' && each.operator.startsWith('!') && each.value !== added.value),
+    ),
+    added,
+  ]);
+}
+
+/** The query for lines whose JSON has a field that is, or is not, `value`. */
+export function withField(query: string, name: string, operator: '=' | '!=', value: string): string {
+  const hasJson = /\|\s*json\b/.test(query);
+  const filter = `| ${name}${operator}${JSON.stringify(value)}`;
+  if (query.includes(filter)) return query;
+  return `${query.trimEnd()}${hasJson ? '' : ' | json'} ${filter}`;
+}
+
+/** The query for lines that contain a text. */
+export function withText(query: string, text: string): string {
+  return `${query.trimEnd()} |= ${JSON.stringify(text)}`;
+}
+
+/** The levels that a query is limited to; empty if it takes all. */
+export function levelsIn(query: string): string[] {
+  const place = selectorOf(query);
+  if (place === null) return [];
+  const matcher = matchersOf(query.slice(place.start, place.end)).find(
+    ({ label, operator }) => label === 'level' && (operator === '=' || operator === '=~'),
+  );
+  return matcher === undefined ? [] : matcher.value.slice(1, -1).split('|');
+}
+
+/** The query limited to levels, or to none. */
+export function withLevels(query: string, levels: readonly string[]): string {
+  return replaceMatchers(query, (matchers) => {
+    const others = matchers.filter(({ label }) => label !== 'level');
+    if (levels.length === 0) return others;
+    const operator = levels.length === 1 ? '=' : '=~';
+    return [...others, { label: 'level', operator, value: JSON.stringify(levels.join('|')) }];
+  });
+}
+
+/** True for a query whose answer is numbers, not lines. */
+export function isMetricQuery(query: string): boolean {
+  return !query.trimStart().startsWith('{');
+}
+
+/** What a query's line filters look for, to be marked in lines; null if nothing. */
+export function highlightOf(query: string): RegExp | null {
+  const place = selectorOf(query);
+  const rest = query.slice((place?.end ?? -1) + 1);
+  const sources = [...rest.matchAll(/\|(=|~)\s*("(?:\\.|[^"\\])*"|`[^`]*`)/g)].flatMap(
+    ([, operator, value]) => {
+      const text = unquoted(value);
+      if (text === '') return [];
+      return [operator === '=' ? text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') : text];
+    },
+  );
+  if (sources.length === 0) return null;
+  try {
+    const ignoresCase = sources.some((source) => source.startsWith('(?i)'));
+    return new RegExp(
+      sources.map((source) => source.replace('(?i)', '')).join('|'),
+      ignoresCase ? 'gi' : 'g',
+    );
+  } catch {
+    // A pattern of RE2 that is none of JavaScript.
+    return null;
+  }
+}
+
+function unquoted(value: string): string {
+  if (value.startsWith('`')) return value.slice(1, -1);
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value.slice(1, -1);
+  }
+}
+
+/** Pieces of a text, and whether each was found. */
+export function marked(
+  text: string,
+  pattern: RegExp | null,
+): { readonly text: string; readonly isFound: boolean }[] {
+  if (pattern === null) return [{ text, isFound: false }];
+  const pieces = [];
+  let end = 0;
+  for (const match of text.matchAll(pattern)) {
+    if (match[0] === '') continue;
+    if (match.index > end) pieces.push({ text: text.slice(end, match.index), isFound: false });
+    pieces.push({ text: match[0], isFound: true });
+    end = match.index + match[0].length;
+  }
+  if (end < text.length) pieces.push({ text: text.slice(end), isFound: false });
+  return pieces;
+}
+
+/** Where an error message says that a query is wrong: a column from 0; null if it does not say. */
+export function errorColumn(message: string, query: string): number | null {
+  const place = /line (\d+),? col(?:umn)?\.? (\d+)|(?:position|pos|offset) (\d+)/i.exec(message);
+  if (place === null) return null;
+  const column = place[3] === undefined ? Number(place[2]) - 1 : Number(place[3]);
+  return Math.max(0, Math.min(query.length, column));
+}

@@ -1,0 +1,99 @@
+import { button, fill, h } from '../dom.js';
+import { formatDate } from '../format.js';
+import type { PageState } from '../page-state.js';
+
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
+
+/** What a range is counted from: a run's start, and its end or now. */
+export interface RunTimes {
+  readonly startedAt: number;
+  readonly end: number;
+  readonly isLive: boolean;
+}
+
+/** Start and end in ms since 1970. A duration counts back from the run's end, which is now while it goes on. */
+export function resolveRange(
+  { from, to }: Pick<PageState, 'from' | 'to'>,
+  { startedAt, end }: RunTimes,
+): readonly [number, number] {
+  const start = from === null ? startedAt - 1_000 : momentOf(from, end, startedAt);
+  return [start, to === null ? end + 1_000 : momentOf(to, end, end)];
+}
+
+function momentOf(text: string, end: number, otherwise: number): number {
+  const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
+  if (ago !== null) return end - Number(ago[1]) * UNITS_MS[ago[2]];
+  const ms = Number(text);
+  return Number.isFinite(ms) ? ms : otherwise;
+}
+
+const PRESETS = ['1m', '5m', '15m', '1h', '6h', '1d'];
+
+/** Chooses the range: the whole run, its last minutes, or two moments. */
+export class TimeRangePicker {
+  readonly element: HTMLElement;
+  readonly #summary = h('summary', {});
+  readonly #from = h('input', { type: 'datetime-local', step: '1', 'aria-label': 'from' });
+  readonly #to = h('input', { type: 'datetime-local', step: '1', 'aria-label': 'to' });
+  readonly #details: HTMLDetailsElement;
+
+  constructor(readonly onChoose: (range: Pick<PageState, 'from' | 'to'>) => void) {
+    const choose = (from: string | null, to: string | null) => {
+      this.#details.open = false;
+      onChoose({ from, to });
+    };
+    const presets = PRESETS.map((preset) => button(`last ${preset}`, () => choose(preset, null)));
+    const apply = () =>
+      choose(
+        this.#from.value === '' ? null : String(Date.parse(this.#from.value)),
+        this.#to.value === '' ? null : String(Date.parse(this.#to.value)),
+      );
+    this.#details = h(
+      'details',
+      { class: 'menu time-range' },
+      this.#summary,
+      h(
+        'div',
+        { class: 'menu-body' },
+        button('whole run', () => choose(null, null)),
+        h('div', { class: 'presets' }, ...presets),
+        h('label', {}, h('span', {}, 'from'), this.#from),
+        h('label', {}, h('span', {}, 'to'), this.#to),
+        button('Apply', apply, { class: 'primary' }),
+      ),
+    );
+    this.element = this.#details;
+    closeOnEscape(this.#details);
+  }
+
+  show({ from, to }: Pick<PageState, 'from' | 'to'>, range: readonly [number, number]): void {
+    const isRelative = from !== null && to === null && !/^\d+$/.test(from);
+    const text =
+      from === null && to === null
+        ? 'whole run'
+        : isRelative
+          ? `last ${from}`
+          : `${formatDate(range[0])} to ${formatDate(range[1]).slice(11)}`;
+    fill(this.#summary, text);
+    this.#from.value = localInput(range[0]);
+    this.#to.value = localInput(range[1]);
+  }
+}
+
+/** Escape and a click elsewhere close a menu; its button has the focus again. */
+export function closeOnEscape(menu: HTMLDetailsElement): void {
+  menu.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !menu.open) return;
+    menu.open = false;
+    menu.querySelector('summary')?.focus();
+    event.stopPropagation();
+  });
+  document.addEventListener('click', ({ target }) => {
+    if (target instanceof Node && !menu.contains(target)) menu.open = false;
+  });
+}
+
+/** Local time as an input of type `datetime-local` has it. */
+function localInput(ms: number): string {
+  return formatDate(ms).replace(' ', 'T');
+}

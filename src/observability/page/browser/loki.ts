@@ -1,0 +1,75 @@
+import { request } from './api.js';
+
+/** The log store's HTTP API, which is Loki's. Times are in ns since 1970, as text: they do not fit a number. */
+
+export interface LokiStream {
+  readonly stream: Readonly<Record<string, string>>;
+  readonly values: readonly (readonly [string, string, ...unknown[]])[];
+}
+
+export interface LokiSeries {
+  readonly metric: Readonly<Record<string, string>>;
+  /** Time in seconds, value as text. */
+  readonly values: readonly (readonly [number, string])[];
+}
+
+export type LokiResult = (
+  | { readonly resultType: 'streams'; readonly result: readonly LokiStream[] }
+  | { readonly resultType: 'matrix'; readonly result: readonly LokiSeries[] }
+) & { readonly stats?: { readonly summary?: Readonly<Record<string, number>> } };
+
+export interface RangeQuery {
+  readonly query: string;
+  /** Inclusive, ns. */
+  readonly start: bigint;
+  /** Exclusive, ns. */
+  readonly end: bigint;
+  readonly limit?: number;
+  readonly direction?: 'forward' | 'backward';
+  readonly stepMs?: number;
+}
+
+const ROOT = '/loki/api/v1';
+
+/** @throws RequestError with the store's own words, e.g. where a query is wrong */
+export async function queryRange(range: RangeQuery, signal?: AbortSignal): Promise<LokiResult> {
+  const { query, start, end, limit = 100, direction = 'backward', stepMs } = range;
+  const params = new URLSearchParams({ query, start: String(start), end: String(end) });
+  params.set('limit', String(limit));
+  params.set('direction', direction);
+  if (stepMs !== undefined) params.set('step', `${stepMs}ms`);
+  const reply = await request(`${ROOT}/query_range?${params}`, signal ? { signal } : {});
+  return ((await reply.json()) as { data: LokiResult }).data;
+}
+
+/** The series of a metric query; none if it is no metric query. */
+export async function querySeries(range: RangeQuery, signal?: AbortSignal): Promise<readonly LokiSeries[]> {
+  const data = await queryRange(range, signal);
+  return data.resultType === 'matrix' ? data.result : [];
+}
+
+/** The address of a live tail of what is written from now on. */
+export function tailUrl(query: string, start: bigint): string {
+  const params = new URLSearchParams({ query, start: String(start), limit: '100' });
+  const url = new URL(`${ROOT}/tail?${params}`, location.href);
+  url.protocol = url.protocol.replace('http', 'ws');
+  return url.href;
+}
+
+/** A text as a quoted string of LogQL. */
+export function quoted(text: string): string {
+  return JSON.stringify(text);
+}
+
+/** All lines of a run. */
+export function runSelector(runId: string): string {
+  return `{run=${quoted(runId)}}`;
+}
+
+export function nsOfMs(ms: number): bigint {
+  return BigInt(Math.round(ms)) * 1_000_000n;
+}
+
+export function msOfNs(ns: string | bigint): number {
+  return Number(BigInt(ns) / 1_000n) / 1e3;
+}

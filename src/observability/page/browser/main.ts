@@ -1,0 +1,152 @@
+import type { RunListItem } from '../api-types.js';
+import { fetchRuns } from './api.js';
+import { byId, fill, h } from './dom.js';
+import { Header } from './header.js';
+import { Help } from './help.js';
+import { onState, pageState, setState } from './location.js';
+import { LogsView } from './logs/logs-view.js';
+import { Overview } from './overview/overview.js';
+import { RunData } from './overview/run-data.js';
+import { startTheme, toggleTheme } from './theme.js';
+
+/** Between two looks at what is new. */
+const REFRESH_MS = 1_500;
+/** The listing changes seldom. */
+const LIST_EVERY = 4;
+
+startTheme();
+const help = new Help();
+const header = new Header(() => help.toggle());
+const overview = new Overview();
+const logs = new LogsView();
+const empty = h('main', { class: 'no-run' });
+fill(byId('page'), header.element, empty, overview.element, logs.element, help.element);
+
+const known = new Map<string, RunData>();
+let list: readonly RunListItem[] = [];
+let numLooks = 0;
+let look: Promise<void> | null = null;
+let isLookWanted = false;
+
+/** The run that is looked at, and those over it; a run that is gone from the listing counts for nothing. */
+function chosenRuns(): RunData[] {
+  const { run, overlays } = pageState();
+  const current = run ?? list[0]?.runId;
+  const ids = [current, ...overlays].filter((id) => list.some(({ runId }) => runId === id));
+  return [...new Set(ids)].map((id = '') => {
+    const data = known.get(id) ?? new RunData(id);
+    known.set(id, data);
+    return data;
+  });
+}
+
+async function lookAtRuns(): Promise<void> {
+  const { run: wanted } = pageState();
+  const isUnknown = wanted !== null && !list.some(({ runId }) => runId === wanted);
+  if (numLooks++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
+  const runs = chosenRuns();
+  const { layer, range } = pageState();
+  header.setRuns(list, runs[0]?.runId ?? '');
+  showViews(runs.length > 0);
+  const [current] = runs;
+  if (current === undefined) return;
+  const changes = await Promise.all(
+    runs.map((run, index) => run.refresh({ layer, range, isPrimary: index === 0 })),
+  );
+  // The choice may have changed meanwhile; the next look shows that one.
+  if (chosenRuns()[0] !== current) return;
+  header.set(current);
+  const { detail } = current;
+  if (detail !== null)
+    logs.show(current.runId, {
+      startedAt: current.startedAt,
+      end: detail.endedAt ?? Date.now(),
+      isLive: detail.isLive,
+    });
+  if (changes.includes(true) || shownIds !== idsOf(runs)) overview.show(runs);
+  shownIds = idsOf(runs);
+}
+
+let shownIds = '';
+const idsOf = (runs: readonly RunData[]) => runs.map(({ runId }) => runId).join(' ');
+
+/** Looks now; if a look is on its way, once more after it. */
+async function refresh(): Promise<void> {
+  if (look !== null) {
+    isLookWanted = true;
+    return;
+  }
+  look = lookAtRuns().then(
+    () => header.setConnection(null),
+    (error) => header.setConnection(error instanceof Error ? error.message : String(error)),
+  );
+  await look;
+  look = null;
+  if (!isLookWanted) return;
+  isLookWanted = false;
+  await refresh();
+}
+
+function showViews(hasRun: boolean): void {
+  const { view, run } = pageState();
+  header.showView();
+  overview.element.hidden = !hasRun || view !== 'overview';
+  logs.element.hidden = !hasRun || view !== 'logs';
+  empty.hidden = hasRun;
+  if (hasRun) return;
+  const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
+  fill(empty, h('p', {}, text, h('code', {}, 'locmoe train --config tiny')));
+}
+
+onState((state, before) => {
+  const hasRun = !empty.hidden ? false : list.length > 0;
+  showViews(hasRun);
+  if (state.view !== before.view) {
+    scrollTo({ top: 0 });
+    overview.draw();
+  }
+  if (
+    ['run', 'overlays', 'range', 'layer', 'view'].some(
+      (name) => Reflect.get(state, name) !== Reflect.get(before, name),
+    )
+  )
+    void refresh();
+});
+
+/** Keys that do something wherever the focus is, except where one writes. */
+const KEYS: Readonly<Record<string, () => void>> = {
+  '?': () => help.toggle(),
+  '1': () => setState({ view: 'overview' }, { push: true }),
+  '2': () => setState({ view: 'logs' }, { push: true }),
+  '0': () => setState({ range: null }),
+  t: toggleTheme,
+  r: () => document.querySelector<HTMLElement>('.run-picker summary')?.click(),
+  '/': () => {
+    setState({ view: 'logs' }, { push: true });
+    logs.focusQuery();
+  },
+  j: () => logs.move(1),
+  k: () => logs.move(-1),
+  l: () => {
+    if (pageState().view === 'logs') logs.toggleLive();
+  },
+  p: () => logs.togglePause(),
+};
+
+document.addEventListener('keydown', (event) => {
+  const { target, key, ctrlKey, metaKey, altKey } = event;
+  const isWriting =
+    target instanceof HTMLInputElement && target.type !== 'checkbox' && target.type !== 'range';
+  if (isWriting || target instanceof HTMLSelectElement || ctrlKey || metaKey || altKey) return;
+  const action = KEYS[key];
+  if (action === undefined) return;
+  event.preventDefault();
+  action();
+});
+
+showViews(false);
+fill(empty);
+void refresh();
+setInterval(() => {
+  if (!document.hidden) void refresh();
+}, REFRESH_MS);

@@ -1,0 +1,67 @@
+import { type Level, levelOf } from '../levels.js';
+import { type LogLine, parseLine } from '../logs/log-line.js';
+import { nsOfMs, queryRange, querySeries, runSelector } from '../loki.js';
+import type { RunData } from './run-data.js';
+
+const NUM_BUCKETS = 240;
+
+/** What the ranks of a run logged over time. */
+export interface LogActivity {
+  readonly ranks: readonly number[];
+  readonly marks: readonly { readonly rank: number; readonly time: number; readonly level: Level }[];
+}
+
+/** Counts of lines by rank and level. @throws RequestError */
+export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
+  const [start, end] = spanOf(run);
+  const stepMs = Math.max(1_000, Math.ceil((end - start) / NUM_BUCKETS / 1e3) * 1e3);
+  const series = await querySeries({
+    query: `sum by (rank, level) (count_over_time(${runSelector(run.runId)}[${stepMs}ms]))`,
+    start: nsOfMs(start),
+    end: nsOfMs(end + stepMs),
+    stepMs,
+  });
+  const ofRanks = series.filter(({ metric }) => /^\d+$/.test(metric.rank ?? ''));
+  return {
+    ranks: [...new Set(ofRanks.map(({ metric }) => Number(metric.rank)))].sort((a, b) => a - b),
+    marks: ofRanks.flatMap(({ metric, values }) =>
+      values
+        .filter(([, count]) => Number(count) > 0)
+        .map(([seconds]) => ({
+          rank: Number(metric.rank),
+          // A sample counts the lines of the window that ends there.
+          time: 1e3 * seconds - stepMs / 2,
+          level: levelOf(metric.level),
+        })),
+    ),
+  };
+}
+
+/** The first error of each generation, oldest first. @throws RequestError */
+export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
+  const [start, end] = spanOf(run);
+  const generations = Array.from({ length: run.detail?.generation ?? 1 }, (_, index) => index + 1).slice(-5);
+  const results = await Promise.all(
+    generations.map((generation) =>
+      queryRange({
+        query: `{run=${JSON.stringify(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`,
+        start: nsOfMs(start),
+        end: nsOfMs(end),
+        limit: 1,
+        direction: 'forward',
+      }),
+    ),
+  );
+  return results.flatMap((data) =>
+    data.resultType !== 'streams'
+      ? []
+      : data.result.flatMap(({ stream, values }) => values.map(([ns, text]) => parseLine(stream, ns, text))),
+  );
+}
+
+/** From a little before the run until now, or a little after its end. */
+export function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
+  const { detail } = run;
+  const end = detail?.isLive || detail?.endedAt == null ? Date.now() : detail.endedAt;
+  return [run.startedAt - 60_000, end + 60_000];
+}

@@ -1,0 +1,218 @@
+import type { RunDetail, RunFailure } from '../../api-types.js';
+import { fill, h } from '../dom.js';
+import { onState, pageState, setState } from '../location.js';
+import type { LogLine } from '../logs/log-line.js';
+import { runSelector } from '../loki.js';
+import { onTheme } from '../theme.js';
+import { Banner } from './banner.js';
+import { Bus } from './bus.js';
+import { axisOf, makeCharts } from './charts.js';
+import { HeatMap } from './heat-map.js';
+import { Lanes } from './lanes.js';
+import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
+import type { RunData } from './run-data.js';
+
+/** Around a step, for lines that were written at its edges. */
+const STEP_MARGIN_MS = 1_000;
+const LANE_MARGIN_MS = 5_000;
+const FAILURE_MARGIN_MS = 30_000;
+const LOGS_EVERY_MS = 6_000;
+
+/** The first view: what a run did and does, in pictures. */
+export class Overview {
+  readonly element: HTMLElement;
+  readonly #bus = new Bus(
+    (range) => this.#zoom(range),
+    (step) => this.#openStep(step),
+  );
+  readonly #layerPicker = h('select', { 'aria-label': 'layer' });
+  readonly #axisPicker = h(
+    'select',
+    { 'aria-label': 'x axis of the charts' },
+    h('option', { value: 'step' }, 'by step'),
+    h('option', { value: 'time' }, 'by time'),
+  );
+  readonly #zoomReset = h('button', { type: 'button', class: 'zoom-reset' }, 'Show all steps');
+  readonly #banner = new Banner(
+    (failure, detail) => this.#openFailure(failure, detail),
+    (line) => this.#openLine(line),
+  );
+  readonly #charts = makeCharts(
+    {
+      onRange: (range) => this.#zoom(range && [this.#stepOfX(range[0]), this.#stepOfX(range[1])]),
+      onCursor: (x) => this.#bus.setCursor(x === null ? null : this.#stepOfX(x)),
+      onClick: (x) => this.#openStep(Math.round(this.#stepOfX(x))),
+    },
+    this.#layerPicker,
+  );
+  readonly #heatMap = new HeatMap(this.#bus);
+  readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
+  #runs: readonly RunData[] = [];
+  #logs: LogActivity | null = null;
+  #logsOf = '';
+  #logsAt = Number.NEGATIVE_INFINITY;
+
+  constructor() {
+    const grid = h(
+      'div',
+      { class: 'grid' },
+      ...this.#charts.map(({ chart: { element }, isWide }) => {
+        if (isWide) element.classList.add('wide');
+        return element;
+      }),
+      this.#lanes.element,
+      this.#heatMap.element,
+    );
+    const tools = h(
+      'div',
+      { class: 'overview-tools' },
+      h(
+        'span',
+        { class: 'hint' },
+        'Drag to zoom, double-click to reset, click a point for the log lines of its step',
+      ),
+      this.#zoomReset,
+      this.#axisPicker,
+    );
+    this.element = h('main', { class: 'overview' }, this.#banner.element, this.#banner.pins, tools, grid);
+    this.#banner.set(null);
+    this.#banner.setFirstErrors([]);
+    this.#zoomReset.addEventListener('click', () => this.#zoom(null));
+    this.#layerPicker.addEventListener('change', () => setState({ layer: this.#layerPicker.value }));
+    this.#axisPicker.addEventListener('change', () =>
+      setState({ axis: this.#axisPicker.value === 'time' ? 'time' : 'step' }),
+    );
+    this.#bus.onCursor((step) => {
+      const x = step === null ? null : this.#xOfStep(step);
+      for (const { chart } of this.#charts) chart.setCursor(x);
+    });
+    onState(() => this.draw());
+    onTheme(() => this.draw());
+  }
+
+  /** Shows what is known of the runs; the first is the one that is looked at. */
+  show(runs: readonly RunData[]): void {
+    this.#runs = runs;
+    this.draw();
+    void this.#refreshLogs();
+  }
+
+  draw(): void {
+    const { axis, layer, range } = pageState();
+    const [run] = this.#runs;
+    if (this.element.hidden || run === undefined) return;
+    this.#showLayers();
+    this.#axisPicker.value = axis;
+    this.#zoomReset.hidden = range === null;
+    this.#banner.set(run.detail);
+    const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
+    for (const { chart, seriesOf, emptyText } of this.#charts) {
+      chart.setRange(xs);
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText);
+    }
+    this.#heatMap.set(run.experts, range);
+    this.#lanes.set(run, this.#logs, range);
+  }
+
+  async #refreshLogs(): Promise<void> {
+    const [run] = this.#runs;
+    const now = performance.now();
+    if (run?.detail == null) return;
+    const isOther = this.#logsOf !== run.runId;
+    if (!isOther && (now - this.#logsAt < LOGS_EVERY_MS || !run.detail.isLive)) return;
+    this.#logsOf = run.runId;
+    this.#logsAt = now;
+    try {
+      const [activity, errors] = await Promise.all([fetchLogActivity(run), fetchFirstErrors(run)]);
+      if (this.#logsOf !== run.runId) return;
+      this.#logs = activity;
+      this.#banner.setFirstErrors(errors);
+    } catch {
+      // The log view says what is wrong; the pictures can do without.
+      this.#logs = null;
+      this.#banner.setFirstErrors([]);
+    }
+    this.draw();
+  }
+
+  #showLayers(): void {
+    const layers = this.#runs[0]?.metrics?.layers ?? [];
+    const values = ['all', ...layers.map(String)];
+    if (this.#layerPicker.childElementCount !== values.length)
+      fill(
+        this.#layerPicker,
+        ...values.map((value) => h('option', { value }, value === 'all' ? 'all layers' : `layer ${value}`)),
+      );
+    this.#layerPicker.value = pageState().layer;
+  }
+
+  #stepOfX(x: number): number {
+    const [run] = this.#runs;
+    return pageState().axis === 'step' || run === undefined ? x : run.clock.stepAt(run.startedAt + 1e3 * x);
+  }
+
+  #xOfStep(step: number): number {
+    const [run] = this.#runs;
+    return pageState().axis === 'step' || run === undefined
+      ? step
+      : (run.clock.timeOf(step) - run.startedAt) / 1e3;
+  }
+
+  #zoom(range: readonly [number, number] | null): void {
+    setState({ range });
+  }
+
+  #openStep(step: number): void {
+    const [run] = this.#runs;
+    if (run === undefined) return;
+    const query = stepQuery(run.runId, step);
+    if (run.metrics?.hasTimes === false) {
+      this.#openLogs(query, null);
+      return;
+    }
+    const [from, to] = [run.clock.timeOf(step - 1), run.clock.timeOf(step)];
+    this.#openLogs(query, [from - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
+  }
+
+  #openFailure(failure: RunFailure, detail: RunDetail): void {
+    const time = failure.time ?? detail.endedAt ?? Date.now();
+    const query = failure.step == null ? '' : stepQuery(detail.runId, failure.step);
+    this.#openLogs(query, [time - FAILURE_MARGIN_MS, time + FAILURE_MARGIN_MS / 3]);
+  }
+
+  #openMoment(time: number, rank: number | null): void {
+    const [run] = this.#runs;
+    if (run === undefined) return;
+    const query = rank === null ? '' : `{run=${JSON.stringify(run.runId)}, rank="${rank}"}`;
+    this.#openLogs(query, [time - LANE_MARGIN_MS, time + LANE_MARGIN_MS]);
+  }
+
+  #openLine(line: LogLine): void {
+    const run = this.#runs[0]?.runId ?? '';
+    setState(
+      {
+        view: 'logs',
+        query: runSelector(run),
+        from: String(Math.floor(line.timeMs) - FAILURE_MARGIN_MS),
+        to: String(Math.ceil(line.timeMs) + FAILURE_MARGIN_MS),
+        line: line.ns,
+        live: false,
+      },
+      { push: true },
+    );
+  }
+
+  /** @param range in ms; null for the whole run */
+  #openLogs(query: string, range: readonly [number, number] | null): void {
+    const [from, to] = range ?? [];
+    const times = {
+      from: from === undefined ? null : String(Math.floor(from)),
+      to: to === undefined ? null : String(Math.ceil(to)),
+    };
+    setState({ view: 'logs', query, ...times, live: false, line: null }, { push: true });
+  }
+}
+
+function stepQuery(runId: string, step: number): string {
+  return `${runSelector(runId)} | json | step = ${step}`;
+}

@@ -1,0 +1,53 @@
+const KEY = 'locmoe-theme';
+const listeners = new Set<() => void>();
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+export type Theme = 'light' | 'dark';
+
+/** The theme that was chosen here, or else the system's. */
+export function currentTheme(): Theme {
+  const chosen = localStorage.getItem(KEY);
+  if (chosen === 'light' || chosen === 'dark') return chosen;
+  return dark.matches ? 'dark' : 'light';
+}
+
+/** Applies the theme, now and whenever the system's changes. */
+export function startTheme(): void {
+  apply();
+  dark.addEventListener('change', apply);
+}
+
+export function toggleTheme(): void {
+  localStorage.setItem(KEY, currentTheme() === 'dark' ? 'light' : 'dark');
+  apply();
+}
+
+/** Calls `listener` after every change: what is painted on a canvas has its colours from before. */
+export function onTheme(listener: () => void): void {
+  listeners.add(listener);
+}
+
+function apply(): void {
+  document.documentElement.dataset.theme = currentTheme();
+  cache.clear();
+  for (const listener of listeners) listener();
+}
+
+const cache = new Map<string, string>();
+
+/** The value of a custom property of page.css, e.g. `--text-dim`. */
+export function cssColor(name: string): string {
+  let value = cache.get(name);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    cache.set(name, value);
+  }
+  return value;
+}
+
+const NUM_COLORS = 8;
+
+/** One of eight colours that people with any colour vision can tell apart (after Okabe and Ito). */
+export function seriesColor(index: number): string {
+  return cssColor(`--series-${index % NUM_COLORS}`);
+}

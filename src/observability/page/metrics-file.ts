@@ -1,0 +1,74 @@
+import { open } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Read at once; after each the event loop gets its turn, which in a coordinator has a run to lead. */
+const PIECE_BYTES = 1 << 19;
+const NEWLINE = 0x0a;
+
+/** Takes what a file of JSON lines holds, record by record. */
+export interface RecordSink {
+  /** The file begins anew: what came before is void. */
+  restart(): void;
+  add(record: Readonly<Record<string, unknown>>): void;
+}
+
+/** Reads a growing file of JSON lines into a sink; each call goes on where the one before stopped. */
+export class MetricsFile {
+  #offset = 0;
+  #inode: bigint | null = null;
+  #reading: Promise<void> | null = null;
+
+  constructor(
+    readonly path: string,
+    readonly sink: RecordSink,
+  ) {}
+
+  /** Takes in what is new; calls at the same time share one reading. A file that is not there yet is empty. */
+  update(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    const file = await open(this.path, 'r').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (file === null) return;
+    try {
+      const { ino, size } = await file.stat({ bigint: true });
+      // A resumed run rewrites the file without the steps that it does again.
+      if (ino !== this.#inode || size < this.#offset) {
+        if (this.#inode !== null) this.sink.restart();
+        this.#inode = ino;
+        this.#offset = 0;
+      }
+      let piece = Buffer.alloc(PIECE_BYTES);
+      while (this.#offset < size) {
+        const { bytesRead } = await file.read(piece, 0, piece.length, this.#offset);
+        const end = piece.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
+        if (end > 0) {
+          this.#take(piece.toString('utf8', 0, end));
+          this.#offset += end;
+        } else if (bytesRead === piece.length) piece = Buffer.alloc(2 * piece.length);
+        else return;
+        await nextTurn();
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  #take(text: string): void {
+    for (const line of text.split('\n')) {
+      if (line === '') continue;
+      try {
+        this.sink.add(JSON.parse(line));
+      } catch {
+        // Cut short by a kill or a full disk.
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { type Context, Hono } from 'hono';
+import type { HttpFeature } from '../http/http-server.js';
+import type { ApiError, RunList } from './api-types.js';
+import { RunCatalog } from './run-catalog.js';
+import { MAX_POINTS, type RunMetrics } from './run-metrics.js';
+import { CONTENT_SECURITY_POLICY, staticFile } from './static-files.js';
+
+/**
+ * The page for people: its files at `/` and `/page/`, and what it shows of runs at `/api/runs` as JSON (api-types.ts).
+ *
+ * @param runsDir folder that holds the runs
+ */
+export function pageFeature(runsDir: string): HttpFeature {
+  const catalog = new RunCatalog(runsDir);
+  const routes = new Hono();
+  routes.get('/', (c) => sendFile(c, 'index.html'));
+  routes.get('/page/*', (c) => sendFile(c, c.req.path.slice('/page/'.length)));
+  routes.get('/api/runs', (c) => send(c, { runs: catalog.list() } satisfies RunList));
+  routes.get('/api/runs/:id', (c) => {
+    const run = catalog.detail(c.req.param('id'));
+    return run === null ? noSuchRun(c) : send(c, run);
+  });
+  const ofMetrics = (path: string, reply: (metrics: RunMetrics, c: Context) => Promise<object>) =>
+    routes.get(`/api/runs/:id/${path}`, async (c) => {
+      const metrics = catalog.metrics(c.req.param('id'));
+      return metrics === null ? noSuchRun(c) : send(c, await reply(metrics, c));
+    });
+  ofMetrics('metrics', (metrics, c) =>
+    metrics.metrics({
+      after: c.req.query('after'),
+      fromStep: numberOf(c, 'from'),
+      toStep: numberOf(c, 'to'),
+      layer: c.req.query('layer') ?? 'all',
+      maxPoints: Math.min(10 * MAX_POINTS, Math.max(16, numberOf(c, 'points') ?? MAX_POINTS)),
+    }),
+  );
+  ofMetrics('experts', (metrics) => metrics.experts());
+  ofMetrics('ranks', (metrics) => metrics.ranks());
+  return { routes };
+}
+
+async function sendFile(c: Context, name: string): Promise<Response> {
+  const file = await staticFile(name);
+  if (file === null) return c.text(`no file ${name}\n`, 404);
+  c.header('Content-Security-Policy', CONTENT_SECURITY_POLICY);
+  c.header('Cache-Control', 'no-cache');
+  return c.body(file.body, 200, { 'Content-Type': file.type });
+}
+
+function send(c: Context, value: object): Response {
+  c.header('Cache-Control', 'no-store');
+  return c.json(value);
+}
+
+function noSuchRun(c: Context): Response {
+  c.header('Cache-Control', 'no-store');
+  return c.json({ error: `no run ${c.req.param('id')}` } satisfies ApiError, 404);
+}
+
+function numberOf(c: Context, name: string): number | undefined {
+  const value = Number(c.req.query(name) ?? Number.NaN);
+  return Number.isFinite(value) ? value : undefined;
+}

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
+
+/** A heartbeat of all ranks as the metrics file keeps it. */
+export const heartbeatSchema = z.object({
+  time: z.number(),
+  ranks: z.array(
+    z.object({
+      rank: z.number(),
+      node: z.number().nullish(),
+      step: z.number().default(0),
+      phase: z.string().default(''),
+      operation: z.string().default(''),
+      processState: z.string().default(''),
+      residentBytes: z.number().default(0),
+    }),
+  ),
+});
+export type Heartbeat = z.output<typeof heartbeatSchema>;
+type RankBeat = Heartbeat['ranks'][number];
+
+/** Spans kept for each rank; when there are more, short neighbours become one. */
+const MAX_SPANS = 2_000;
+/** Without a heartbeat for so long a rank has no span: nobody listened, or nobody spoke. */
+const MAX_GAP_MS = 10_000;
+
+interface Lane {
+  readonly rank: number;
+  node: number | null;
+  spans: Mutable<RankSpan>[];
+  lastProgress: number | null;
+  lastStep: number | null;
+  lastBeat: number;
+}
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What each rank did over time, from heartbeats: spans of one activity, in bounded memory. */
+export class RankLanes {
+  readonly #lanes = new Map<number, Lane>();
+
+  add({ time, ranks }: Heartbeat): void {
+    for (const beat of ranks) {
+      const lane = this.#laneOf(beat.rank);
+      lane.node = beat.node ?? lane.node;
+      const hasAdvanced = beat.step !== lane.lastStep;
+      if (hasAdvanced) {
+        lane.lastProgress = time;
+        lane.lastStep = beat.step;
+      }
+      extend(lane, beat, activityOf(beat, hasAdvanced), time);
+      lane.lastBeat = time;
+    }
+  }
+
+  reply(generations: readonly GenerationPoint[]): RanksReply {
+    const ranks: RankLane[] = [...this.#lanes.values()]
+      .sort((a, b) => a.rank - b.rank)
+      .map(({ rank, node, spans, lastProgress, lastStep }) => ({
+        rank,
+        node,
+        spans,
+        lastProgress,
+        lastStep,
+      }));
+    return { ranks, generations };
+  }
+
+  #laneOf(rank: number): Lane {
+    const known = this.#lanes.get(rank);
+    if (known !== undefined) return known;
+    const lane: Lane = {
+      rank,
+      node: null,
+      spans: [],
+      lastProgress: null,
+      lastStep: null,
+      lastBeat: Number.NEGATIVE_INFINITY,
+    };
+    this.#lanes.set(rank, lane);
+    return lane;
+  }
+}
+
+function activityOf({ processState, step, operation }: RankBeat, hasAdvanced: boolean): RankActivity {
+  if (processState === 'T' || processState === 't') return 'stopped';
+  if (processState === 'X' || processState === 'Z') return 'gone';
+  if (step === 0) return 'starting';
+  if (hasAdvanced) return 'training';
+  return operation === '' ? 'working' : 'waiting';
+}
+
+/** A heartbeat tells of the time since the one before. */
+function extend(
+  lane: Lane,
+  { step, phase, operation }: RankBeat,
+  activity: RankActivity,
+  time: number,
+): void {
+  const last = lane.spans.at(-1);
+  const isGap = time - lane.lastBeat > MAX_GAP_MS;
+  if (last !== undefined && !isGap && last.activity === activity) {
+    Object.assign(last, { to: time, step, phase, operation });
+    return;
+  }
+  const from = isGap ? time : lane.lastBeat;
+  lane.spans.push({ from, to: time, activity, step, phase, operation });
+  if (lane.spans.length > MAX_SPANS) lane.spans = merged(lane.spans);
+}
+
+/** Halves the spans: of two neighbours the one that says more remains, and takes the time of both. */
+function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
+  const half: Mutable<RankSpan>[] = [];
+  for (let index = 0; index < spans.length; index += 2) {
+    const [first, second] = [spans[index], spans[index + 1]];
+    if (second === undefined || second.from > first.to) {
+      half.push(first, ...(second === undefined ? [] : [second]));
+      continue;
+    }
+    const says = WEIGHT.indexOf(second.activity) > WEIGHT.indexOf(first.activity) ? second : first;
+    half.push({ ...says, from: first.from, to: second.to });
+  }
+  return half;
+}
+
+const WEIGHT: readonly RankActivity[] = ['training', 'working', 'waiting', 'starting', 'gone', 'stopped'];

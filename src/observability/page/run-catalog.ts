@@ -1,0 +1,137 @@
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { listRuns, type RunFolder, type RunRecord } from '../../coordinator/run-folder.js';
+import { isOfThisMachine } from '../../coordinator/run-liveness.js';
+import { processIdentity } from '../process-info.js';
+import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
+import { RunMetrics } from './run-metrics.js';
+
+/** Enough for the last step of a model with many experts. */
+const TAIL_BYTES = 1 << 17;
+/** Runs whose metrics are kept as columns; the one that was looked at longest ago goes first. */
+const MAX_OPEN_RUNS = 8;
+
+interface ListedRun {
+  readonly folder: RunFolder;
+  readonly record: RunRecord;
+}
+
+/** The runs of a folder. An id names a run only if the listing has it: no id is ever taken for a path. */
+export class RunCatalog {
+  readonly #metrics = new Map<string, RunMetrics>();
+
+  constructor(readonly runsDir: string) {}
+
+  list(): RunListItem[] {
+    return listRuns(this.runsDir).map(describe);
+  }
+
+  /** Null if there is no such run. */
+  detail(runId: string): RunDetail | null {
+    const run = this.#find(runId);
+    if (run === null) return null;
+    const { folder } = run;
+    const item = describe(run);
+    return {
+      ...item,
+      directory: folder.directory,
+      endedAt: item.isLive ? null : lastWrite(folder),
+      config: readJson(folder, 'config.json'),
+      summary: readJson(folder, 'summary.json'),
+      failure: item.state === 'finished' || item.isLive ? null : readJson<RunFailure>(folder, 'failure.json'),
+    };
+  }
+
+  /** Null if there is no such run. */
+  metrics(runId: string): RunMetrics | null {
+    const run = this.#find(runId);
+    if (run === null) return null;
+    const open =
+      this.#metrics.get(runId) ?? new RunMetrics(run.folder.metrics, Date.parse(run.record.startedAt));
+    this.#metrics.delete(runId);
+    this.#metrics.set(runId, open);
+    for (const oldest of this.#metrics.keys()) {
+      if (this.#metrics.size <= MAX_OPEN_RUNS) break;
+      this.#metrics.delete(oldest);
+    }
+    return open;
+  }
+
+  #find(runId: string): ListedRun | null {
+    return listRuns(this.runsDir).find(({ folder }) => folder.runId === runId) ?? null;
+  }
+}
+
+function describe({ folder, record }: ListedRun): RunListItem {
+  const isLive = mayGoOn(record);
+  const last = lastStep(folder);
+  const isOver = record.state === 'finished' || record.state === 'failed';
+  return {
+    runId: folder.runId,
+    state: isLive || isOver ? record.state : 'dead',
+    isLive,
+    startedAt: record.startedAt,
+    generation: record.generation,
+    step: last?.step ?? 0,
+    steps: stepsOf(folder),
+    loss: last?.loss ?? null,
+  };
+}
+
+/** As `isLive`, but without asking other machines: of a run there only its record is known. */
+function mayGoOn(record: RunRecord): boolean {
+  if (record.state === 'finished' || record.state === 'failed') return false;
+  return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
+}
+
+function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string): T | null {
+  try {
+    return JSON.parse(readFileSync(path.join(folder.directory, name), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function stepsOf(folder: RunFolder): number | null {
+  const config = readJson<{ train?: { steps?: number } }>(folder, 'config.json');
+  return config?.train?.steps ?? null;
+}
+
+function lastWrite(folder: RunFolder): number | null {
+  const times = [folder.metrics, path.join(folder.directory, 'run.json')].flatMap((file) => {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    return stat === undefined ? [] : [stat.mtimeMs];
+  });
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+/** From the end of the metrics alone, so that a listing of long runs is quick. */
+function lastStep(folder: RunFolder): { step: number; loss: number | null } | null {
+  for (const line of tailOf(folder.metrics).split('\n').reverse()) {
+    if (!line.startsWith('{"type":"step"')) continue;
+    try {
+      const { step, loss } = JSON.parse(line);
+      return { step, loss };
+    } catch {
+      // Not written to its end yet.
+    }
+  }
+  return null;
+}
+
+function tailOf(file: string): string {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch {
+    return '';
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
+    const read = readSync(fd, tail, 0, tail.length, size - tail.length);
+    return tail.toString('utf8', 0, read);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,228 @@
+import { z } from 'zod';
+import type { GlobalStep } from '../../coordinator/step-aggregator.js';
+import { STEP_PARTS } from '../../rpc/messages.js';
+import type {
+  Columns,
+  ExpertsReply,
+  GenerationPoint,
+  MetricsGroup,
+  MetricsReply,
+  RanksReply,
+  ValidationPoint,
+} from './api-types.js';
+import { ExpertLoad } from './expert-load.js';
+import { NumberTable, ROUTING_COLUMNS, routingColumn, stepRow } from './metric-columns.js';
+import { MetricsFile, type RecordSink } from './metrics-file.js';
+import { type Heartbeat, heartbeatSchema, RankLanes } from './rank-lanes.js';
+import { thinOut } from './thin-out.js';
+
+/** Rows of a group that a reply brings at most, about. */
+export const MAX_POINTS = 1_500;
+
+/** What of a run's metrics is asked for. */
+export interface MetricsQuery {
+  /** The cursor of an earlier reply; only later rows are wanted. */
+  readonly after?: string | undefined;
+  readonly fromStep?: number | undefined;
+  readonly toStep?: number | undefined;
+  /** The layer of the group `routing`: a number, or `all`. */
+  readonly layer: string;
+  readonly maxPoints: number;
+}
+
+const generationSchema = z.object({
+  time: z.number(),
+  generation: z.number(),
+  resumedFrom: z.number().nullable().default(null),
+});
+const validationSchema = z.object({
+  step: z.number(),
+  domains: z.array(z.object({ domain: z.string(), loss: z.number(), tokens: z.number().default(0) })),
+});
+const checkpointSchema = z.object({ step: z.number(), directory: z.string() });
+const stepSchema = z.looseObject({ step: z.number(), stepMs: z.number(), time: z.number().optional() });
+
+/** Leading columns: their extremes stay when rows are thinned out. */
+const LEADING = {
+  loss: ['loss'],
+  speed: ['stepMs'],
+  gradient: ['gradientNorm'],
+} as const;
+
+/** The metrics of one run, read as they grow and kept as columns. */
+export class RunMetrics implements RecordSink {
+  readonly #file: MetricsFile;
+  #epoch = 0;
+  #steps = new NumberTable();
+  #memory = new NumberTable();
+  #experts = new ExpertLoad();
+  #lanes = new RankLanes();
+  #layers: number[] = [];
+  #validations: ValidationPoint[] = [];
+  #checkpoints: { step: number; directory: string }[] = [];
+  #generations: GenerationPoint[] = [];
+  #lastTime: number;
+  #hasTimes = true;
+
+  /** @param startedAt ms since 1970; times of steps are counted from here where the file does not tell them */
+  constructor(
+    path: string,
+    readonly startedAt: number,
+  ) {
+    this.#file = new MetricsFile(path, this);
+    this.#lastTime = startedAt;
+  }
+
+  async metrics(query: MetricsQuery): Promise<MetricsReply> {
+    await this.#file.update();
+    const { rows: after, replaces } = this.#position(query.after);
+    const steps = this.#steps.column('step');
+    const [from, to] = this.#range(query, after.steps);
+    const group = (table: NumberTable, leading: readonly string[], names: readonly string[], start = from) =>
+      this.#group(table, {
+        leading,
+        names,
+        from: start,
+        to: table === this.#steps ? to : table.numRows,
+        query,
+      });
+    const routing = ROUTING_COLUMNS.map((name) => routingColumn(query.layer, name));
+    const groups: Record<MetricsGroup, Columns> = {
+      loss: group(this.#steps, LEADING.loss, ['loss', 'auxiliaryLoss', 'learningRate']),
+      speed: group(this.#steps, LEADING.speed, ['stepMs', 'tokensPerS', ...STEP_PARTS]),
+      gradient: group(this.#steps, LEADING.gradient, ['gradientNorm']),
+      routing: unprefixed(group(this.#steps, [routing[2], routing[3]], routing)),
+      memory: group(this.#memory, this.#memory.names.slice(1, 9), this.#memory.names, after.memory),
+    };
+    return {
+      cursor: `${this.#epoch}.${this.#steps.numRows}.${this.#memory.numRows}`,
+      replaces,
+      numRows: this.#steps.numRows,
+      hasTimes: this.#hasTimes,
+      firstStep: steps[0] ?? null,
+      lastStep: steps.at(-1) ?? null,
+      groups,
+      layers: this.#layers,
+      parts: STEP_PARTS,
+      validations: this.#validations,
+      checkpoints: this.#checkpoints,
+      generations: this.#generations,
+    };
+  }
+
+  async experts(): Promise<ExpertsReply> {
+    await this.#file.update();
+    return this.#experts.reply();
+  }
+
+  async ranks(): Promise<RanksReply> {
+    await this.#file.update();
+    return this.#lanes.reply(this.#generations);
+  }
+
+  restart(): void {
+    this.#epoch++;
+    this.#steps = new NumberTable();
+    this.#memory = new NumberTable();
+    this.#experts = new ExpertLoad();
+    this.#lanes = new RankLanes();
+    this.#layers = [];
+    this.#validations = [];
+    this.#checkpoints = [];
+    this.#generations = [];
+    this.#lastTime = this.startedAt;
+    this.#hasTimes = true;
+  }
+
+  add(record: Readonly<Record<string, unknown>>): void {
+    if (record.type === 'step') this.#addStep(record);
+    else if (record.type === 'validation') this.#validations.push(validationSchema.parse(record));
+    else if (record.type === 'checkpoint') this.#checkpoints.push(checkpointSchema.parse(record));
+    else if (record.type === 'generation') this.#generations.push(generationSchema.parse(record));
+    else if (record.type === 'heartbeat') this.#addHeartbeat(heartbeatSchema.parse(record));
+  }
+
+  #addHeartbeat(heartbeat: Heartbeat): void {
+    this.#lanes.add(heartbeat);
+    const ofRanks = heartbeat.ranks.map(({ rank, residentBytes }) => [
+      `rank.${rank}`,
+      // Of a process that has ended.
+      residentBytes === 0 ? null : residentBytes,
+    ]);
+    this.#memory.append({ time: heartbeat.time, ...Object.fromEntries(ofRanks) });
+  }
+
+  #addStep(record: Readonly<Record<string, unknown>>): void {
+    const { time, stepMs, step: number } = stepSchema.parse(record);
+    this.#hasTimes &&= time !== undefined;
+    this.#lastTime = time ?? this.#lastTime + stepMs;
+    const step = record as unknown as GlobalStep;
+    this.#steps.append(stepRow(step, this.#lastTime));
+    const layers = step.layers ?? [];
+    if (this.#layers.length === 0) this.#layers = layers.map(({ layer }) => layer);
+    this.#experts.add(number, layers);
+  }
+
+  /** The rows that the holder of a cursor has; none of them if the file began anew since. */
+  #position(cursor: string | undefined): {
+    rows: { readonly steps: number; readonly memory: number };
+    replaces: boolean;
+  } {
+    const [epoch, steps, memory] = (cursor ?? '').split('.').map(Number);
+    const isKnown = epoch === this.#epoch && steps <= this.#steps.numRows && memory <= this.#memory.numRows;
+    return isKnown
+      ? { rows: { steps, memory }, replaces: false }
+      : { rows: { steps: 0, memory: 0 }, replaces: true };
+  }
+
+  #range({ fromStep, toStep }: MetricsQuery, after: number): [number, number] {
+    const steps = this.#steps.column('step');
+    const from = fromStep === undefined ? after : Math.max(after, lowerBound(steps, fromStep));
+    const to = toStep === undefined ? steps.length : lowerBound(steps, toStep + 1);
+    return [from, Math.max(from, to)];
+  }
+
+  #group(
+    table: NumberTable,
+    {
+      leading,
+      names,
+      from,
+      to,
+      query,
+    }: {
+      readonly leading: readonly string[];
+      readonly names: readonly string[];
+      readonly from: number;
+      readonly to: number;
+      readonly query: MetricsQuery;
+    },
+  ): Columns {
+    const keys = leading.length === 0 ? ['time'] : leading;
+    const rows = thinOut(
+      keys.map((name) => table.column(name)),
+      from,
+      to,
+      query.maxPoints,
+    );
+    const always = table === this.#steps ? ['step', 'time'] : ['time'];
+    return table.pick([...new Set([...always, ...names])], rows);
+  }
+}
+
+function unprefixed(columns: Columns): Columns {
+  return Object.fromEntries(
+    Object.entries(columns).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
+  );
+}
+
+/** The first index whose value is at least `least`, in ascending values. */
+function lowerBound(values: readonly number[], least: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,66 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { chromiumPath } from '../../../scripts/chromium.mjs';
+
+/** Where pictures of the page are kept, to be looked at. */
+const ARTIFACTS = path.join(import.meta.dirname, '../../../artifacts/page');
+/** Short enough for everyone's laptop. */
+const VIEWPORT = { width: 1366, height: 768 };
+const ARGS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+  ...['--disable-component-update', '--disable-sync'],
+];
+
+/** Why there is no browser to test with; null if there is one. */
+export function whyNoBrowser(): string | null {
+  return chromiumPath() === null
+    ? 'no Chromium on this machine; as root on Debian: node scripts/chromium.mjs'
+    : null;
+}
+
+/** A browser with a profile of its own, which notes whatever a page complains about. */
+export class TestBrowser {
+  /** Console errors and warnings, exceptions, and refusals of the content security policy. */
+  readonly problems: string[] = [];
+
+  private constructor(
+    readonly context: BrowserContext,
+    readonly profile: string,
+  ) {}
+
+  static async open(): Promise<TestBrowser> {
+    const executablePath = chromiumPath();
+    if (executablePath === null) throw new Error(String(whyNoBrowser()));
+    const profile = mkdtempSync(path.join(tmpdir(), 'locmoe-browser-'));
+    const context = await chromium.launchPersistentContext(profile, {
+      executablePath,
+      viewport: VIEWPORT,
+      colorScheme: 'light',
+      args: ARGS,
+    });
+    return new TestBrowser(context, profile);
+  }
+
+  async page(url: string): Promise<Page> {
+    const page = await this.context.newPage();
+    page.setDefaultTimeout(20_000);
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) this.problems.push(message.text());
+    });
+    page.on('pageerror', (error) => this.problems.push(String(error)));
+    await page.goto(url);
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    rmSync(this.profile, { recursive: true, force: true });
+  }
+}
+
+export async function screenshot(page: Page, name: string): Promise<void> {
+  mkdirSync(ARTIFACTS, { recursive: true });
+  await page.screenshot({ path: path.join(ARTIFACTS, `${name}.png`) });
+}

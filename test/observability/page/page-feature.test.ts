@@ -1,0 +1,213 @@
+import { appendFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type {
+  ExpertsReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+} from '../../../src/observability/page/api-types.js';
+import { pageFeature } from '../../../src/observability/page/index.js';
+import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
+
+/** Asks a page over the folder. */
+function pageOver(runsDir: string) {
+  const { routes } = pageFeature(runsDir);
+  const ask = (url: string) => routes.request(`http://localhost${url}`);
+  const json = async <T>(url: string): Promise<T> => (await (await ask(url)).json()) as T;
+  return { ask, json };
+}
+
+describe('runs', () => {
+  it('lists them newest first, with step and loss from the end of the metrics', async () => {
+    const runs = temporaryRuns();
+    const old = writeRun(runs, 'old', { startedAt: '2025-01-01T00:00:00Z' });
+    addMetrics(old, stepRecord(1), stepRecord(2, { loss: 4.5 }), heartbeat(1, 2, 2));
+    appendFileSync(path.join(old, 'metrics.ndjson'), '{"type":"step","step":3,"lo');
+    writeRun(runs, 'killed', { state: 'running' });
+    const { json } = pageOver(runs);
+    const list = await json<RunList>('/api/runs');
+    expect(list.runs).toMatchObject([
+      { runId: 'killed', state: 'dead', isLive: false, step: 0, loss: null },
+      { runId: 'old', state: 'finished', step: 2, steps: 100, loss: 4.5 },
+    ]);
+  });
+
+  it('tells of one run what its folder holds, and copes with what is not there', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'failed', { state: 'failed' });
+    const { json } = pageOver(runs);
+    expect(await json<RunDetail>('/api/runs/failed')).toMatchObject({
+      state: 'failed',
+      failure: null,
+      summary: null,
+    });
+    writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', rank: 3 }));
+    expect((await json<RunDetail>('/api/runs/failed')).failure).toEqual({ code: 'WORKER_DIED', rank: 3 });
+  });
+
+  it.each(['..', '%2e%2e', '..%2f..%2fetc', 'run%2f..', '.', 'nothing', '%00'])(
+    'knows no run %s',
+    async (id) => {
+      const runs = temporaryRuns();
+      writeRun(path.join(runs, 'inside'), 'run');
+      writeRun(runs, 'outside');
+      const { ask } = pageOver(path.join(runs, 'inside'));
+      for (const tail of ['', '/metrics', '/experts', '/ranks']) {
+        const { status } = await ask(`/api/runs/${id}${tail}`);
+        expect(status).toBe(404);
+      }
+    },
+  );
+});
+
+describe('metrics', () => {
+  it('keeps a spike of a long run, and brings its rows whole', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'long');
+    addMetrics(
+      folder,
+      ...Array.from({ length: 5_000 }, (_, index) =>
+        stepRecord(index + 1, { loss: index === 3_210 ? 99 : 5 }),
+      ),
+    );
+    const { json } = pageOver(runs);
+    const reply = await json<MetricsReply>('/api/runs/long/metrics?points=200');
+    const { step, loss } = reply.groups.loss;
+    expect(step.length).toBeLessThanOrEqual(202);
+    expect(step[loss.indexOf(99)]).toBe(3_211);
+    expect(reply).toMatchObject({ numRows: 5_000, firstStep: 1, lastStep: 5_000, layers: [2, 3] });
+    const zoomed = await json<MetricsReply>('/api/runs/long/metrics?points=200&from=3200&to=3220');
+    expect(zoomed.groups.loss.step).toEqual(Array.from({ length: 21 }, (_, index) => 3_200 + index));
+  });
+
+  it('brings only what is new after a cursor, without reading the file again', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'growing');
+    addMetrics(folder, stepRecord(1), stepRecord(2), heartbeat(STARTED_AT, 2));
+    const { json } = pageOver(runs);
+    const first = await json<MetricsReply>('/api/runs/growing/metrics');
+    expect(first.replaces).toBe(true);
+    // Half a line now, the rest later.
+    const line = `${JSON.stringify(stepRecord(3))}\n`;
+    appendFileSync(path.join(folder, 'metrics.ndjson'), line.slice(0, 50));
+    const none = await json<MetricsReply>(`/api/runs/growing/metrics?after=${first.cursor}`);
+    expect(none).toMatchObject({ replaces: false, cursor: first.cursor });
+    expect(none.groups.loss.step).toEqual([]);
+    appendFileSync(path.join(folder, 'metrics.ndjson'), line.slice(50));
+    addMetrics(folder, heartbeat(STARTED_AT + 2_000, 3));
+    const next = await json<MetricsReply>(`/api/runs/growing/metrics?after=${first.cursor}`);
+    expect(next.groups.loss.step).toEqual([3]);
+    expect(next.groups.memory).toEqual({ time: [STARTED_AT + 2_000], 'rank.0': [1e8] });
+  });
+
+  it('begins anew when a resumed run has rewritten the file', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'resumed');
+    addMetrics(folder, stepRecord(1), stepRecord(2), stepRecord(3));
+    const { json } = pageOver(runs);
+    const { cursor } = await json<MetricsReply>('/api/runs/resumed/metrics');
+    writeFileSync(path.join(folder, 'metrics.ndjson'), '');
+    addMetrics(folder, stepRecord(1), { type: 'generation', time: 5, generation: 2, resumedFrom: 1 });
+    const reply = await json<MetricsReply>(`/api/runs/resumed/metrics?after=${cursor}`);
+    expect(reply).toMatchObject({
+      replaces: true,
+      numRows: 1,
+      generations: [{ generation: 2, resumedFrom: 1 }],
+    });
+    expect(reply.groups.loss.step).toEqual([1]);
+  });
+
+  it('has shares of routing by layer, parts of a step, validations, and times even where none were recorded', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    addMetrics(folder, stepRecord(4), stepRecord(5, { time: STARTED_AT + 9_000 }), {
+      type: 'validation',
+      step: 5,
+      domains: [{ domain: 'en', loss: 4, tokens: 10 }],
+    });
+    const { json } = pageOver(runs);
+    const { groups, validations } = await json<MetricsReply>('/api/runs/run/metrics?layer=2');
+    expect(groups.routing.otherNode).toEqual([0.25, 0.25]);
+    expect(groups.routing.dropped).toEqual([0.3, 0.275]);
+    expect(groups.routing.overCapacity).toEqual([0.1, 0.1]);
+    expect(groups.speed.tokensPerS).toEqual([2_000, 2_000]);
+    expect(groups.speed.backward).toEqual([200, 200]);
+    expect(groups.loss.time).toEqual([STARTED_AT + 500, STARTED_AT + 9_000]);
+    expect(validations).toEqual([{ step: 5, domains: [{ domain: 'en', loss: 4, tokens: 10 }] }]);
+  });
+
+  it('is empty for a run without metrics, and ignores damaged lines', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(0);
+    writeFileSync(
+      path.join(folder, 'metrics.ndjson'),
+      'no json\n{"type":"step"}\n{"type":"validation","step":1}\n',
+    );
+    addMetrics(folder, stepRecord(1));
+    expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(1);
+    expect((await json<ExpertsReply>('/api/runs/run/experts')).edges).toEqual([1, 2]);
+  });
+});
+
+describe('experts and ranks', () => {
+  it('sums the load of each expert over buckets of steps', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    addMetrics(folder, ...Array.from({ length: 1_000 }, (_, index) => stepRecord(index + 1)));
+    const { json } = pageOver(runs);
+    const { layers, edges, kept, numExperts } = await json<ExpertsReply>('/api/runs/run/experts');
+    expect([layers, numExperts]).toEqual([[2, 3], 4]);
+    expect(edges).toEqual([...Array.from({ length: 250 }, (_, bucket) => 1 + 4 * bucket), 1_001]);
+    expect(kept[1][0]).toEqual([40, 32, 24, 1 + 2 + 3 + 4]);
+    expect(kept[0].flatMap((bucket) => bucket[3]).reduce((a, b) => a + b, 0)).toBe(500 * 1_001);
+  });
+
+  it('tells who made no progress since when', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const beats = [0, 1, 2, 3].map((index) =>
+      heartbeat(
+        STARTED_AT + 2_000 * index,
+        Math.min(index, 2),
+        index < 2 ? index : { step: 1, processState: 'T' },
+      ),
+    );
+    addMetrics(folder, ...beats);
+    const { ranks } = await pageOver(runs).json<RanksReply>('/api/runs/run/ranks');
+    expect(ranks.map(({ lastProgress }) => lastProgress)).toEqual([STARTED_AT + 4_000, STARTED_AT + 2_000]);
+    expect(ranks.map(({ spans }) => spans.map(({ activity }) => activity))).toEqual([
+      ['starting', 'training', 'waiting'],
+      ['starting', 'training', 'stopped'],
+    ]);
+    expect(ranks[1].spans.at(-1)).toMatchObject({ from: STARTED_AT + 2_000, to: STARTED_AT + 6_000 });
+  });
+});
+
+describe('files', () => {
+  it('serves the page under a policy without inline scripts', async () => {
+    const { ask } = pageOver(temporaryRuns());
+    const page = await ask('/');
+    expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
+    const html = await page.text();
+    expect(html).not.toMatch(/<script(?![^>]*src=)|<style|style=|\son\w+=/);
+    const used = [...html.matchAll(/(?:src|href)="(\/page\/[^"]+)"/g)].map(([, url]) => url);
+    expect(used.length).toBeGreaterThan(2);
+    for (const url of used) expect((await ask(url)).status, url).toBe(200);
+    expect((await ask('/page/vendor/uplot.js')).headers.get('content-type')).toContain('text/javascript');
+  });
+
+  it.each([
+    '../page-feature.js',
+    '%2e%2e/page-feature.js',
+    '..%2fpage-feature.js',
+    'main.js%00',
+    'main.ts',
+    '',
+  ])('has no file %s', async (name) => {
+    expect((await pageOver(temporaryRuns()).ask(`/page/${name}`)).status).toBe(404);
+  });
+});
