@@ -1,6 +1,6 @@
 // Compiles to dist/: what runs on Node, then the page for the browser, whose HTML, CSS and pictures are copied as they are.
 import { spawnSync } from 'node:child_process';
-import { cpSync, readdirSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +17,8 @@ export function build() {
   for (const name of readdirSync(path.join(ROOT, 'src', PAGE)))
     if (/\.(?:html|css|svg)$/.test(name))
       cpSync(path.join(ROOT, 'src', PAGE, name), path.join(ROOT, 'dist', PAGE, name));
+  // npm makes the command executable when it links it, not when it is built anew: `npx locmoe` would be refused.
+  chmodSync(path.join(ROOT, 'dist/cli.js'), 0o755);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
