@@ -27,7 +27,7 @@ shipper.connect({
   isReady: () => session.isReady,
   send: (lines, dropped) => session.send({ logs: { lines, dropped } }),
 });
-setInterval(() => session.send({ heartbeat: { workers: [] } }), 500);
+setInterval(() => session.send({ heartbeat: { workers: [], logQueueLines: 0 } }), 500);
 const logger = createLogger({
   level: 'info',
   origin: { run: runId, generation, node, rank: node },
