@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { asTrainerError } from '../../errors.js';
 import type { SocketHandler } from '../http/http-server.js';
@@ -16,6 +17,9 @@ const PING_INTERVAL_MS = 1_000;
 const SILENCE_MS = 30_000;
 /** What may wait for a client in bytes; lines beyond are dropped and counted. */
 const MAX_UNSENT_BYTES = 1 << 20;
+/** How long a burst may take to pass before its lines are dropped; meanwhile they wait in their files. */
+const BURST_MS = 500;
+const BURST_POLL_MS = 10;
 /** A client that is behind for this long is cut off. */
 const BEHIND_MS = 10_000;
 const MAX_ENTRIES_A_MESSAGE = 500;
@@ -98,7 +102,8 @@ class Tail {
     );
     const entries = await take(past, limit);
     if (this.#cancelled.signal.aborted) return;
-    if (entries.length > 0) this.#send(entries.reverse());
+    await this.#send(entries.reverse());
+    if (this.#cancelled.signal.aborted) return;
     this.#follower = new Follower(this.engine, query, views, {
       lines: (lines) => this.#send(lines),
       failed: (error) => this.#refuse(error),
@@ -120,15 +125,27 @@ class Tail {
     this.end();
   }
 
-  #send(entries: readonly LogEntry[]): void {
+  async #send(entries: readonly LogEntry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += MAX_ENTRIES_A_MESSAGE) {
       const batch = entries.slice(at, at + MAX_ENTRIES_A_MESSAGE);
-      if (this.socket.bufferedAmount > MAX_UNSENT_BYTES) this.#drop(batch);
+      // Who is behind already gets no more time.
+      if (this.#isFull && this.#behindSinceMs === null) await this.#pass();
+      if (this.#cancelled.signal.aborted) return;
+      if (this.#isFull) this.#drop(batch);
       else {
         this.#behindSinceMs = null;
         this.#write(batch);
       }
     }
+  }
+
+  get #isFull(): boolean {
+    return this.socket.bufferedAmount > MAX_UNSENT_BYTES;
+  }
+
+  async #pass(): Promise<void> {
+    const deadline = performance.now() + BURST_MS;
+    while (this.#isFull && performance.now() < deadline) await sleep(BURST_POLL_MS);
   }
 
   #write(batch: readonly LogEntry[]): void {
@@ -150,6 +167,10 @@ class Tail {
 
   #watch(): void {
     const now = performance.now();
+    if (this.#behindSinceMs !== null && !this.#isFull) {
+      this.#behindSinceMs = null;
+      this.#write([]);
+    }
     const isBehind = this.#behindSinceMs !== null && now - this.#behindSinceMs > BEHIND_MS;
     if (now - this.#heardMs > SILENCE_MS || isBehind) {
       this.socket.terminate();

@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { logLine, T0 } from '../support.js';
+import { TestLoki } from './server.js';
+
+const QUERY = '{run="r1"} |= "keep"';
+const START = `${T0}000000`;
+const line = (atMs: number, msg: string) => logLine({ atMs, node: 0, rank: 0, msg });
+
+describe('tail', () => {
+  it('gives the newest past lines up to its limit, then those to come, without a gap', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write(
+      'node-0',
+      [0, 1, 2, 3].map((at) => line(at, `keep ${at}`)),
+    );
+    const tail = loki.tail({ query: QUERY, limit: 2, start: START, delay_for: 1 });
+    await expect.poll(tail.lines).toEqual([line(2, 'keep 2'), line(3, 'keep 3')]);
+    loki.runs.write('node-0', [line(4, 'leave'), line(5, 'keep 5')]);
+    // A stream, and a file, that were not there before.
+    loki.runs.write('node-1', [logLine({ atMs: 6, node: 1, rank: 1, level: 'error', msg: 'keep 6' })]);
+    await expect.poll(() => tail.lines().length).toBe(4);
+    expect(
+      tail
+        .lines()
+        .slice(2)
+        .map((text) => JSON.parse(text).msg),
+    ).toEqual(['keep 5', 'keep 6']);
+    expect(tail.messages[0]).toEqual({
+      streams: [
+        {
+          stream: {
+            run: 'r1',
+            source: 'worker',
+            node: '0',
+            rank: '0',
+            level: 'info',
+            generation: '1',
+            service_name: 'locmoe',
+          },
+          values: [
+            [`${T0 + 2}000000`, line(2, 'keep 2')],
+            [`${T0 + 3}000000`, line(3, 'keep 3')],
+          ],
+        },
+      ],
+      dropped_entries: null,
+    });
+  });
+
+  it('pings every second', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep')]);
+    const { socket } = loki.tail({ query: QUERY });
+    let pings = 0;
+    socket.on('ping', () => pings++);
+    await expect.poll(() => pings, { timeout: 5_000 }).toBeGreaterThanOrEqual(2);
+  });
+
+  it.each([
+    ['{run="r1"', '1008 parse error at line 1'],
+    ['rate({run="r1"}[1m])', '1008 rate({run="r1"}[1m]) computes numbers'],
+    [`{run="${'x'.repeat(6_000)}"}`, '1008 the query has 6008 characters'],
+  ])('closes with the reason: %.20s', async (query, reason) => {
+    const loki = await TestLoki.start();
+    expect(await loki.tail({ query }).closed).toContain(reason);
+  });
+
+  it('has no more than 32 clients at once', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep')]);
+    const tails = Array.from({ length: 33 }, () => loki.tail({ query: QUERY, start: START }));
+    expect(await Promise.race(tails.map(({ closed }) => closed))).toMatch(
+      /^1013 max concurrent tail requests/,
+    );
+    await expect.poll(() => tails.filter(({ lines }) => lines().length === 1).length).toBe(32);
+  });
+
+  it('drops lines for clients that do not read, names them, cuts off who stays behind; others do not notice', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep')]);
+    const [slow, stuck, quick] = Array.from({ length: 3 }, () => loki.tail({ query: QUERY, start: START }));
+    await expect.poll(() => [slow, stuck, quick].every(({ messages }) => messages.length === 1)).toBe(true);
+    slow.socket.pause();
+    stuck.socket.pause();
+    // More than the buffers of the sockets take.
+    const long = 'x'.repeat(4_000);
+    const numLines = 9_991;
+    for (let at = 1; at < numLines; at += 333)
+      loki.runs.write(
+        'node-0',
+        Array.from({ length: 333 }, (_, i) => line(at + i, `keep ${long}`)),
+      );
+    // Reads again before it is cut off, and learns what it missed.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    slow.socket.resume();
+    const dropped = () => slow.messages.flatMap(({ dropped_entries }) => dropped_entries ?? []);
+    await expect.poll(() => dropped().length, { timeout: 20_000 }).toBeGreaterThan(0);
+    expect(dropped()[0]).toEqual({
+      labels: expect.objectContaining({ run: 'r1', rank: '0' }),
+      timestamp: expect.stringMatching(/^\d{19}$/),
+    });
+    const numRead = ({ messages }: typeof quick) =>
+      messages.reduce((sum, { streams }) => sum + streams.reduce((n, { values }) => n + values.length, 0), 0);
+    expect(numRead(slow)).toBeLessThan(numLines);
+    await expect.poll(() => numRead(quick), { timeout: 30_000 }).toBe(numLines);
+    expect(quick.messages.every(({ dropped_entries }) => dropped_entries === null)).toBe(true);
+
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    expect(slow.socket.readyState).toBe(WebSocket.OPEN);
+    stuck.socket.resume();
+    expect(await stuck.closed).toMatch(/^1006/);
+  }, 120_000);
+});
