@@ -3,7 +3,7 @@ import { formatClock, formatDate } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
 import { signatureOf } from './dedup.js';
-import { extrasOf, fieldOf, keyOf, type LogLine, originOf } from './log-line.js';
+import { extrasOf, fieldOf, keyOf, type LogLine, originOf, shortened } from './log-line.js';
 import { marked } from './query-edit.js';
 
 /** How lines are shown. */
@@ -193,7 +193,9 @@ export class LineList {
       h('span', { class: 'lane', role: 'cell' }, dot),
       h('span', { class: 'origin', role: 'cell' }, originOf(line)),
       h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
-      ...columns.map((name) => h('span', { class: 'column', role: 'cell' }, fieldOf(line, name) ?? '')),
+      ...columns.map((name) =>
+        h('span', { class: 'column', role: 'cell' }, shortened(fieldOf(line, name) ?? '')),
+      ),
       message,
       h('span', { class: 'count', role: 'cell' }),
     );

@@ -47,7 +47,8 @@ export function extrasOf({ fields, labels }: LogLine): string {
 const MAX_EXTRAS = 140;
 const MAX_EXTRA = 60;
 
-function shortened(value: string): string {
+/** A value where there is little room: five digits, sixty letters. */
+export function shortened(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))
     return String(Number(number.toPrecision(5)));
