@@ -1,24 +1,45 @@
 // What can be seen of a run, and what seeing it costs: `npm run bench:observability`. Each module under
 // bench/observability/ verifies what it measures first. Prints one table and one line of JSON.
-import { cpus } from 'node:os';
+// With `--out DIR` also DIR/observability.json; with `--only NAME` (repeatedly) just the modules named.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { formatTable } from '../src/coordinator/format.js';
 import { benchMillionLines } from './observability/million-lines.js';
+import { benchPage } from './observability/page.js';
+import { benchStepOverhead } from './observability/step-overhead.js';
 import type { Bench, Measurement } from './observability/support.js';
 import { benchVisible } from './observability/visible.js';
 
-const BENCHES: readonly Bench[] = [benchMillionLines, benchVisible];
+const BENCHES: Readonly<Record<string, Bench>> = {
+  lines: benchMillionLines,
+  visible: benchVisible,
+  page: benchPage,
+  overhead: benchStepOverhead,
+};
 
+const { values: options } = parseArgs({
+  options: { out: { type: 'string' }, only: { type: 'string', multiple: true, default: [] } },
+});
+const unknown = options.only.find((name) => !Object.hasOwn(BENCHES, name));
+if (unknown !== undefined) {
+  console.error(`--only ${unknown}: expected one of ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
 const measurements: Measurement[] = [];
-for (const bench of BENCHES) measurements.push(...(await bench()));
+for (const [name, bench] of Object.entries(BENCHES))
+  if (options.only.length === 0 || options.only.includes(name)) measurements.push(...(await bench()));
 
-console.log(`${cpus().length} x ${cpus()[0].model}, Node ${process.versions.node}\n`);
+const machine = `${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+console.log(`${machine}\n`);
 console.log(
   formatTable(
     [
       ['', 'value', 'target', 'unit', 'note'],
       ...measurements.map(({ meaning, value, target, unit, note }) => [
         meaning,
-        value.toFixed(1),
+        formatFigure(value),
         target === null ? '-' : String(target),
         unit,
         note,
@@ -27,6 +48,21 @@ console.log(
     { textColumns: [3, 4] },
   ),
 );
-console.log(`\n${JSON.stringify(Object.fromEntries(measurements.map(({ name, value }) => [name, value])))}`);
+const command = ['npm run bench:observability', ...process.argv.slice(2)].join(' -- ');
+const figures = {
+  ...Object.fromEntries(measurements.map(({ name, value }) => [name, Number(formatFigure(value))])),
+  machine,
+  command,
+};
+console.log(`\n${JSON.stringify(figures)}`);
+if (options.out !== undefined) {
+  mkdirSync(options.out, { recursive: true });
+  writeFileSync(path.join(options.out, 'observability.json'), `${JSON.stringify(figures, null, 2)}\n`);
+}
 // Whoever was measured may still hold connections.
 process.exit();
+
+/** Ratios near 1 need more digits than milliseconds. */
+function formatFigure(value: number): string {
+  return value.toFixed(value < 10 ? 4 : 1);
+}

@@ -9,6 +9,7 @@ import { startRunHttp } from '../../src/coordinator/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { TestBrowser, whyNoBrowser } from '../../test/observability/page/browser.js';
+import type { Measurement } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LONG_STEPS = 10_000;
@@ -52,7 +53,7 @@ async function measureOpening(folder: string): Promise<number> {
   const browser = await TestBrowser.open();
   try {
     for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
-      const server = await startRunHttp({ http: '127.0.0.1:0', runsDir }, NO_SECURITY);
+      const server = await startRunHttp({ http: '127.0.0.1:0', runsDir }, NO_SECURITY, null);
       if (server === null) throw new Error('no server');
       const started = performance.now();
       const page = await browser.page(`http://${formatAddress(server.address)}/`);
@@ -215,4 +216,26 @@ function validation(step: number): object {
     ...{ domain, loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000), tokens: 1_024 },
   }));
   return { type: 'validation', step, domains };
+}
+
+export async function benchPage(): Promise<Measurement[]> {
+  const { pageFps, tailRows, openLongRunMs } = await measurePage();
+  return [
+    {
+      name: 'pageFps',
+      meaning: 'frames of the page with a live tail, 8 ranks training',
+      unit: '1/s',
+      value: pageFps,
+      target: 30,
+      note: `at least; ${tailRows} rows came meanwhile`,
+    },
+    {
+      name: 'openLongRunMs',
+      meaning: 'opening a run of 10,000 steps',
+      unit: 'ms',
+      value: openLongRunMs,
+      target: 2000,
+      note: `median of ${NUM_OPENINGS}, charts drawn`,
+    },
+  ];
 }

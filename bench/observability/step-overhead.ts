@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { formatTable } from '../../src/coordinator/format.js';
 import type { GlobalStep } from '../../src/coordinator/step-aggregator.js';
+import type { Measurement } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const WARM_UP_STEPS = 20;
@@ -227,4 +228,18 @@ function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export async function benchStepOverhead(): Promise<Measurement[]> {
+  const { stepTimeWithVsWithout, pairRatios, pairs } = await measureStepOverhead();
+  return [
+    {
+      name: 'stepTimeWithVsWithout',
+      meaning: 'step time with everything on over everything off',
+      unit: '',
+      value: stepTimeWithVsWithout,
+      target: 1.01,
+      note: `${pairs} pairs, ${pairRatios.least.toFixed(3)} to ${pairRatios.most.toFixed(3)}`,
+    },
+  ];
 }

@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { dashboardQueries } from '../dashboards.js';
 import { logLine, randomNumbers, T0 } from '../support.js';
 import { ns, TestLoki } from './server.js';
 
@@ -447,4 +448,14 @@ describe('hostile lines', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
     await loki.get('detected_fields', { query: '{run="r1"}', ...ALL });
   });
+});
+
+it('answers what the dashboards of Grafana ask', async () => {
+  const loki = await lokiOfFour();
+  const queries = dashboardQueries('loki');
+  expect(queries.length).toBeGreaterThan(0);
+  for (const { where, expr } of queries) {
+    const { data } = await loki.get('query_range', { query: expr, ...ALL, step: '5' });
+    expect(data.result.length, `${where}: ${expr}`).toBeGreaterThan(0);
+  }
 });
