@@ -7,7 +7,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatTable } from '../src/coordinator/format.js';
 import { benchMillionLines } from './observability/million-lines.js';
-import { benchPage } from './observability/page.js';
+import { measurePage } from './observability/page.js';
 import { benchStepOverhead } from './observability/step-overhead.js';
 import type { Bench, Measurement } from './observability/support.js';
 import { benchVisible } from './observability/visible.js';
@@ -15,7 +15,7 @@ import { benchVisible } from './observability/visible.js';
 const BENCHES: Readonly<Record<string, Bench>> = {
   lines: benchMillionLines,
   visible: benchVisible,
-  page: benchPage,
+  page: measurePage,
   overhead: benchStepOverhead,
 };
 

@@ -1,7 +1,6 @@
 // How the page keeps up: frames while 8 ranks train and its tail is live, and the time until a long run is drawn.
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +8,7 @@ import { startRunHttp } from '../../src/coordinator/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { TestBrowser, whyNoBrowser } from '../../test/observability/page/browser.js';
-import type { Measurement } from './support.js';
+import { type Bench, inFolder, type Measurement, median } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LONG_STEPS = 10_000;
@@ -18,35 +17,19 @@ const START_TIMEOUT_MS = 180_000;
 const WATCH_MS = 15_000;
 const NUM_OPENINGS = 5;
 
-/** What a person waits for, and what they see. */
-export interface PageFigures {
-  /** Frames in a second, mean over the watched time, with the tail of an 8-rank training live. */
-  readonly pageFps: number;
-  /** Log rows that came meanwhile, so that the frames were not of a page at rest. */
-  readonly tailRows: number;
-  /** From opening the page until the charts of a run of 10,000 steps are drawn, ms: median of openings. */
-  readonly openLongRunMs: number;
-}
-
 /**
  * Measures with Debian's Chromium; needs `npm run build` first.
  *
  * @throws Error without a browser, or if the page does not show what it is given
  */
-export async function measurePage(): Promise<PageFigures> {
+export const measurePage: Bench = async () => {
   const reason = whyNoBrowser();
   if (reason !== null) throw new Error(reason);
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-page-bench-'));
-  try {
-    const openLongRunMs = await measureOpening(folder);
-    return { openLongRunMs, ...(await measureFrames(folder)) };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+  return inFolder(async (folder) => [await measureOpening(folder), await measureFrames(folder)]);
+};
 
 /** A new server each time, so that the run is read from the file, not from memory. */
-async function measureOpening(folder: string): Promise<number> {
+async function measureOpening(folder: string): Promise<Measurement> {
   const runsDir = path.join(folder, 'long');
   writeLongRun(runsDir);
   const times: number[] = [];
@@ -57,7 +40,7 @@ async function measureOpening(folder: string): Promise<number> {
       if (server === null) throw new Error('no server');
       const started = performance.now();
       const page = await browser.page(`http://${formatAddress(server.address)}/`);
-      await page.waitForFunction(IS_DRAWN, undefined, { polling: 'raf' });
+      await page.evaluate(ONCE_DRAWN);
       times.push(performance.now() - started);
       await page.close();
       server.close();
@@ -66,20 +49,31 @@ async function measureOpening(folder: string): Promise<number> {
     await browser.close();
   }
   // The first start of a browser warms up what is no part of the page.
-  const counted = times.slice(1).sort((a, b) => a - b);
-  return counted[counted.length >> 1];
+  const counted = times.slice(1);
+  return {
+    name: 'openLongRunMs',
+    meaning: `page of a run of ${LONG_STEPS} steps: from opening to drawn`,
+    unit: 'ms',
+    value: median(counted),
+    target: 2_000,
+    note: `median of ${counted.length}, ${Math.round(Math.min(...counted))} to ${Math.round(Math.max(...counted))}`,
+  };
 }
 
 /** Run in the browser: the loss chart has ink of its line, the last step is said, and the load of experts is there. */
-const IS_DRAWN = `(() => {
-  const canvas = document.querySelector('.chart canvas');
-  if (canvas === null || document.querySelector('.heat-moment td') === null) return false;
-  if (!document.querySelector('.numbers').textContent.includes('${LONG_STEPS} / ${LONG_STEPS}')) return false;
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  return new Set(new Uint32Array(data.buffer)).size > 8;
-})()`;
+const ONCE_DRAWN = `new Promise((resolve) => {
+  const isDrawn = () => {
+    const canvas = document.querySelector('.chart canvas');
+    if (canvas === null || document.querySelector('.heat-moment td') === null) return false;
+    if (!document.querySelector('.numbers').textContent.includes('${LONG_STEPS} / ${LONG_STEPS}')) return false;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size > 8;
+  };
+  const look = () => (isDrawn() ? resolve() : requestAnimationFrame(look));
+  look();
+})`;
 
-async function measureFrames(folder: string): Promise<Pick<PageFigures, 'pageFps' | 'tailRows'>> {
+async function measureFrames(folder: string): Promise<Measurement> {
   const args = ['train', '--config', 'tiny', '--nodes', '4', '--workers-per-node', '2', '--no-samples'];
   const training = spawn(
     process.execPath,
@@ -103,7 +97,14 @@ async function measureFrames(folder: string): Promise<Pick<PageFigures, 'pageFps
       COUNT_FRAMES,
     );
     if ((await newest()) === before) throw new Error('the tail did not move');
-    return { pageFps: (1e3 * frames) / ms, tailRows: rows };
+    return {
+      name: 'pageFps',
+      meaning: 'frames of the page while 8 ranks train and its tail is live',
+      unit: '1/s',
+      value: (1e3 * frames) / ms,
+      target: 30,
+      note: `over ${WATCH_MS / 1e3} s, in which ${rows} log rows came`,
+    };
   } finally {
     await browser.close();
     training.kill('SIGTERM');
@@ -216,26 +217,4 @@ function validation(step: number): object {
     ...{ domain, loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000), tokens: 1_024 },
   }));
   return { type: 'validation', step, domains };
-}
-
-export async function benchPage(): Promise<Measurement[]> {
-  const { pageFps, tailRows, openLongRunMs } = await measurePage();
-  return [
-    {
-      name: 'pageFps',
-      meaning: 'frames of the page with a live tail, 8 ranks training',
-      unit: '1/s',
-      value: pageFps,
-      target: 30,
-      note: `at least; ${tailRows} rows came meanwhile`,
-    },
-    {
-      name: 'openLongRunMs',
-      meaning: 'opening a run of 10,000 steps',
-      unit: 'ms',
-      value: openLongRunMs,
-      target: 2000,
-      note: `median of ${NUM_OPENINGS}, charts drawn`,
-    },
-  ];
 }

@@ -32,13 +32,15 @@ export class RunCatalog {
     if (run === null) return null;
     const { folder } = run;
     const item = describe(run);
+    const failure =
+      item.state === 'finished' || item.isLive ? null : readJson<RunFailure>(folder, 'failure.json');
     return {
       ...item,
       directory: folder.directory,
-      endedAt: item.isLive ? null : lastWrite(folder),
+      endedAt: item.isLive ? null : endOf(folder, failure),
       config: readJson(folder, 'config.json'),
       summary: readJson(folder, 'summary.json'),
-      failure: item.state === 'finished' || item.isLive ? null : readJson<RunFailure>(folder, 'failure.json'),
+      failure,
     };
   }
 
@@ -95,6 +97,23 @@ function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string):
 function stepsOf(folder: RunFolder): number | null {
   const config = readJson<{ train?: { steps?: number } }>(folder, 'config.json');
   return config?.train?.steps ?? null;
+}
+
+/** Time after its last record in which a run's processes leave. */
+const LEAVE_MS = 10_000;
+
+/** When a run ended: its last write, but not long after what it last recorded: a copied folder is written later. */
+function endOf(folder: RunFolder, failure: RunFailure | null): number | null {
+  const written = lastWrite(folder);
+  const times = tailOf(folder.metrics).split('\n').flatMap(timeOfLine);
+  const recorded = Math.max(failure?.time ?? 0, ...times);
+  if (written === null || recorded === 0) return written;
+  return Math.min(written, recorded + LEAVE_MS);
+}
+
+function timeOfLine(line: string): number[] {
+  const time = /"time":(\d+)/.exec(line)?.[1];
+  return time === undefined ? [] : [Number(time)];
 }
 
 function lastWrite(folder: RunFolder): number | null {

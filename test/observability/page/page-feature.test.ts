@@ -45,6 +45,9 @@ describe('runs', () => {
     });
     writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', rank: 3 }));
     expect((await json<RunDetail>('/api/runs/failed')).failure).toEqual({ code: 'WORKER_DIED', rank: 3 });
+    // Written now, as a copy would be, and recorded long ago.
+    addMetrics(folder, stepRecord(1, { time: STARTED_AT + 5_000 }));
+    expect((await json<RunDetail>('/api/runs/failed')).endedAt).toBe(STARTED_AT + 15_000);
   });
 
   it.each(['..', '%2e%2e', '..%2f..%2fetc', 'run%2f..', '.', 'nothing', '%00'])(

@@ -1,6 +1,6 @@
 import { type Level, levelOf } from '../levels.js';
 import { type LogLine, parseLine } from '../logs/log-line.js';
-import { nsOfMs, queryRange, querySeries, runSelector } from '../loki.js';
+import { nsOfMs, queryRange, querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
@@ -15,12 +15,19 @@ export interface LogActivity {
 export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
   const [start, end] = spanOf(run);
   const stepMs = Math.max(1_000, Math.ceil((end - start) / NUM_BUCKETS / 1e3) * 1e3);
-  const series = await querySeries({
-    query: `sum by (rank, level) (count_over_time(${runSelector(run.runId)}[${stepMs}ms]))`,
-    start: nsOfMs(start),
-    end: nsOfMs(end + stepMs),
-    stepMs,
-  });
+  const counts = (lines: string) =>
+    querySeries({
+      query: `sum by (rank, level) (count_over_time(${lines}[${stepMs}ms]))`,
+      start: nsOfMs(start),
+      end: nsOfMs(end + stepMs),
+      stepMs,
+    });
+  const ofCoordinator = `{run=${quoted(run.runId)}, source="coordinator", level=~"warn|error|fatal"}`;
+  const series = [
+    ...(await counts(runSelector(run.runId))),
+    // What the coordinator says of a rank names it in the line, not as the line's origin.
+    ...(await counts(`${ofCoordinator} | json | rank != ""`)),
+  ];
   const ofRanks = series.filter(({ metric }) => /^\d+$/.test(metric.rank ?? ''));
   return {
     ranks: [...new Set(ofRanks.map(({ metric }) => Number(metric.rank)))].sort((a, b) => a - b),
@@ -44,7 +51,7 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
   const results = await Promise.all(
     generations.map((generation) =>
       queryRange({
-        query: `{run=${JSON.stringify(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`,
+        query: `{run=${quoted(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`,
         start: nsOfMs(start),
         end: nsOfMs(end),
         limit: 1,
