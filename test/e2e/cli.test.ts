@@ -28,7 +28,7 @@ describe('--help', () => {
     ['node', ['--coordinator']],
     ['status', ['--run', '--coordinator', '--json']],
     ['stop', ['--run', '--coordinator']],
-    ['logs', ['--rank', '--level', '--since', '--follow']],
+    ['logs', ['query', '--rank', '--level', '--since', '--context', '--follow']],
     ['generate', ['--checkpoint', '--prompt', '--domain']],
     ['eval', ['--checkpoint', '--sequences']],
     ['bench', ['routers']],
