@@ -21,7 +21,8 @@ export interface Series {
 export type Value = number | readonly Series[];
 
 const MAX_SERIES = 2_000;
-const MAX_VALUES = 4_000_000;
+/** All series together: what becomes one JSON text. */
+const MAX_VALUES = 1_000_000;
 
 export function emptySeries(labels: Labels, { numPoints }: TimeGrid): Series {
   return { labels, values: new Float64Array(numPoints), present: new Uint8Array(numPoints) };

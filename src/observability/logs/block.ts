@@ -5,7 +5,7 @@ export interface StreamCount {
   bytes: number;
 }
 
-const MAX_LINES = 1024;
+const MAX_LINES = 512;
 const MAX_BYTES = 1 << 18;
 
 /**
