@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
+import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 
 /** How a parameter starts; normal values are drawn from a generator seeded by (seed, name) so that every layout starts alike. */
@@ -24,11 +25,16 @@ export interface ParameterRange extends ParameterSpec {
   readonly end: number;
 }
 
-/** All parameters of one placement in one array, in the order of the specs, and their gradients alike. */
+/** All parameters of one placement in one array, in the order of the specs; their gradients and Adam's moments alike. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
   readonly values: Float32Array;
   readonly gradients: Float32Array;
+  /** Zeros until an optimizer writes them: a model that is not trained pays nothing for them. */
+  readonly m: Float32Array;
+  readonly v: Float32Array;
+  /** The four arrays above, in their order, as vector kernels see them. */
+  readonly flat: FlatArrays;
 }
 
 /** What a layer needs of the parameters: tensors by global name. */
@@ -117,7 +123,9 @@ function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
     end += spec.shape.reduce((product, length) => product * length, 1);
     return { ...spec, begin, end };
   });
-  return { ranges, values: new Float32Array(end), gradients: new Float32Array(end) };
+  const flat = new FlatArrays(end, 4);
+  const [values, gradients, m, v] = flat.arrays;
+  return { ranges, values, gradients, m, v, flat };
 }
 
 function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: number): void {

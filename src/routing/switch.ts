@@ -55,8 +55,13 @@ function meanGateCosine(
   chosenT: Int32Array,
 ): GateCosine {
   const cosinesTE = tf.tidy(() => {
-    const normsTE = tf.mul(tf.norm(xTD, 2, 1, true), tf.norm(weightDE, 2, 0, true));
+    const normsTE = tf.mul(normsAlong(xTD, 1), normsAlong(weightDE, 0));
     return tf.div(logitsTE, tf.maximum(normsTE, 1e-12)).dataSync<'float32'>().slice();
   });
   return cosineOfChoices(cosinesTE, chosenT, 1);
+}
+
+/** `tf.norm` without its general power, which takes ten times as long as a square. */
+function normsAlong(x: tf.Tensor2D, axis: number): tf.Tensor {
+  return tf.sqrt(tf.sum(tf.square(x), axis, true));
 }

@@ -24,10 +24,7 @@ export function syncGradients(
   if (replicas.length > 1)
     allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
   // The norm of the experts and the wish to stop travel together: one small message a step.
-  const totals = Float32Array.of(
-    squaredNorm(expert.gradients) / replicas.length,
-    transport.stopRequested ? 1 : 0,
-  );
+  const totals = Float32Array.of(squaredNorm(expert) / replicas.length, transport.stopRequested ? 1 : 0);
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
-  return { norm: Math.sqrt(squaredNorm(shared.gradients) + totals[0]), stopAsked: totals[1] > 0 };
+  return { norm: Math.sqrt(squaredNorm(shared) + totals[0]), stopAsked: totals[1] > 0 };
 }

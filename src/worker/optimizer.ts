@@ -1,13 +1,25 @@
 import type { ParameterRange } from '../model/parameters.js';
+import {
+  abs,
+  add,
+  and,
+  div,
+  FLOATS_OF_VECTOR,
+  type FlatArrays,
+  mul,
+  notLess,
+  sqrt,
+  sub,
+  type Vector,
+  vectorKernel,
+} from '../simd/index.js';
 
 type UpdateRange = Pick<ParameterRange, 'begin' | 'end' | 'decay'>;
 
 /** Parameters that live in one flat array, with their gradients and Adam's two moments; all of one length. */
 export interface OptimizerGroup {
-  readonly values: Float32Array;
-  readonly gradients: Float32Array;
-  readonly m: Float32Array;
-  readonly v: Float32Array;
+  /** Holds the values, the gradients and the moments m and v, in this order. */
+  readonly flat: FlatArrays;
   /** Ranges that cover the arrays; elements outside any range stay as they are. */
   readonly ranges: readonly UpdateRange[];
 }
@@ -24,49 +36,75 @@ export interface AdamWOptions {
   readonly gradientScale: number;
 }
 
+const LEAST_NORMAL = 2 ** -126;
+
+const update = vectorKernel(
+  ['values', 'gradients', 'm', 'v'],
+  ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'],
+  (loop) => {
+    const least = loop.constant(LEAST_NORMAL);
+    // Moments of an expert that gets no more tokens would stay among the numbers too small for a full mantissa, with
+    // which processors take a hundred times as long.
+    const normal = (x: Vector) => and(x, notLess(abs(x), least));
+    // old + gain (new - old) needs no second constant that has to add up to one with the gain.
+    const towards = (old: Vector, gain: Vector, next: Vector) => add(old, mul(gain, sub(next, old)));
+    const gradient = loop.let(mul(loop.load('gradients'), loop.number('gradientScale')));
+    const oldM = loop.let(loop.load('m'));
+    const oldV = loop.let(loop.load('v'));
+    const m = loop.let(normal(loop.let(towards(oldM, loop.number('gain1'), gradient))));
+    const v = loop.let(normal(loop.let(towards(oldV, loop.number('gain2'), mul(gradient, gradient)))));
+    loop.store('m', m);
+    loop.store('v', v);
+    const value = loop.let(loop.load('values'));
+    const root = add(mul(sqrt(v), loop.number('vScale')), loop.number('epsilon'));
+    const change = add(mul(loop.number('decay'), value), div(mul(loop.number('stepSize'), m), root));
+    loop.store('values', sub(value, change));
+  },
+);
+
 /**
- * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2; the order of operations is
- * PyTorch's): decoupled weight decay, then value -= rate * mHat / (sqrt(vHat) + epsilon).
+ * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and
+ * value -= rate * mHat / (sqrt(vHat) + epsilon).
  *
- * Arithmetic is double, storage float32, so an epsilon of 1e-20 works and a parameter that never had a gradient
- * does not move.
+ * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still holds, and
+ * a parameter that never had a gradient does not move. An element's result does not depend on the range it is in.
  */
-export function adamW(group: OptimizerGroup, options: AdamWOptions): void {
-  for (const range of group.ranges) updateRange(group, range, options);
-}
-
-function updateRange(group: OptimizerGroup, range: UpdateRange, options: AdamWOptions): void {
-  const { values, gradients, m, v } = group;
+export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): void {
   const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
-  const keep = range.decay ? 1 - learningRate * weightDecay : 1;
-  const stepSize = learningRate / (1 - beta1 ** step);
-  const vScale = 1 / Math.sqrt(1 - beta2 ** step);
-  const gain1 = 1 - beta1;
-  const gain2 = 1 - beta2;
-  for (let i = range.begin; i < range.end; i++) {
-    const gradient = gradients[i] * gradientScale;
-    const mean = beta1 * m[i] + gain1 * gradient;
-    const square = beta2 * v[i] + gain2 * gradient * gradient;
-    m[i] = mean;
-    v[i] = square;
-    values[i] = keep * values[i] - (stepSize * mean) / (Math.sqrt(square) * vScale + epsilon);
+  for (const { begin, end, decay } of ranges) {
+    const numbers = {
+      gradientScale,
+      gain1: 1 - beta1,
+      gain2: 1 - beta2,
+      decay: decay ? learningRate * weightDecay : 0,
+      stepSize: learningRate / (1 - beta1 ** step),
+      vScale: 1 / Math.sqrt(1 - beta2 ** step),
+      epsilon,
+    };
+    const whole = begin + Math.floor((end - begin) / FLOATS_OF_VECTOR) * FLOATS_OF_VECTOR;
+    update.run(flat.memory, whole - begin, startsOf(flat.arrays, begin), numbers);
+    if (whole === end) continue;
+    // The next range's elements share the last vector, so it is updated aside.
+    flat.arrays.forEach((array, i) => {
+      flat.spares[i].set(array.subarray(whole, end));
+    });
+    update.run(flat.memory, FLOATS_OF_VECTOR, startsOf(flat.spares, 0), numbers);
+    flat.arrays.forEach((array, i) => {
+      array.set(flat.spares[i].subarray(0, end - whole), whole);
+    });
   }
 }
 
-/** Sum of squares in double precision, in an order that depends on the length alone. */
-export function squaredNorm(gradients: Float32Array): number {
-  // Four sums hide the latency of an addition.
-  let sum0 = 0;
-  let sum1 = 0;
-  let sum2 = 0;
-  let sum3 = 0;
-  const whole = gradients.length & ~3;
-  for (let i = 0; i < whole; i += 4) {
-    sum0 += gradients[i] * gradients[i];
-    sum1 += gradients[i + 1] * gradients[i + 1];
-    sum2 += gradients[i + 2] * gradients[i + 2];
-    sum3 += gradients[i + 3] * gradients[i + 3];
-  }
-  for (let i = whole; i < gradients.length; i++) sum0 += gradients[i] * gradients[i];
-  return sum0 + sum1 + (sum2 + sum3);
+function startsOf(arrays: readonly Float32Array[], begin: number) {
+  const [values, gradients, m, v] = arrays.map((array) => array.byteOffset + 4 * begin);
+  return { values, gradients, m, v };
+}
+
+const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.let(loop.load('gradients'))));
+
+/** Sum of squares of a group's gradients in double precision, in an order that depends on their number alone. */
+export function squaredNorm({ flat }: Pick<OptimizerGroup, 'flat'>): number {
+  const [, gradients] = flat.arrays;
+  // Zeros fill the last vector up.
+  return squares.run(flat.memory, flat.strideBytes / 4, { gradients: gradients.byteOffset }, {});
 }

@@ -2,7 +2,6 @@ import { type Checkpoint, momentName, type NamedTensor, type RankTensors } from 
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { PanguSigma, type ParameterGroup, replicasOfRank } from '../model/index.js';
-import type { OptimizerGroup } from './optimizer.js';
 import type { TrainState } from './train-step.js';
 
 /** A fresh model with its optimizer, or that of a checkpoint; the layout that wrote the checkpoint does not matter. */
@@ -17,26 +16,13 @@ export function createTrainState(
     config,
     transport,
     model,
-    shared: optimizerGroup(model.parameters.shared),
-    expert: optimizerGroup(model.parameters.expert),
     replicas: replicasOfRank(config.moe.numExperts, worldSize, rank),
   };
   if (checkpoint !== null) {
     loadModel(model, checkpoint);
-    loadMoments(state, checkpoint);
+    loadMoments(model, checkpoint);
   }
   return state;
-}
-
-function optimizerGroup(group: ParameterGroup): OptimizerGroup {
-  const { values, gradients, ranges } = group;
-  return {
-    values,
-    gradients,
-    ranges,
-    m: new Float32Array(values.length),
-    v: new Float32Array(values.length),
-  };
 }
 
 /** Fills a model's parameters and its routers' state from a checkpoint. */
@@ -48,14 +34,11 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
 }
 
-function loadMoments({ model, shared, expert }: TrainState, checkpoint: Checkpoint): void {
-  for (const [ranges, group] of [
-    [model.parameters.shared.ranges, shared],
-    [model.parameters.expert.ranges, expert],
-  ] as const)
+function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {
+  for (const { ranges, m, v } of [parameters.shared, parameters.expert])
     for (const { name, shape, begin } of ranges) {
-      group.m.set(checkpoint.read(momentName('m', name), shape), begin);
-      group.v.set(checkpoint.read(momentName('v', name), shape), begin);
+      m.set(checkpoint.read(momentName('m', name), shape), begin);
+      v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
 }
 
@@ -67,10 +50,10 @@ export function tensorsToSave(state: TrainState): RankTensors {
   const writesExperts = rank === state.replicas[0];
   return {
     shared: writesShared ? named(shared, shared.values) : [],
-    optimizerShared: writesShared ? moments(shared, state.shared) : [],
+    optimizerShared: writesShared ? moments(shared) : [],
     state: writesShared ? routerState(state.model) : [],
     experts: writesExperts ? named(expert, expert.values) : [],
-    optimizerExperts: writesExperts ? moments(expert, state.expert) : [],
+    optimizerExperts: writesExperts ? moments(expert) : [],
   };
 }
 
@@ -90,9 +73,9 @@ function named(
   }));
 }
 
-function moments(group: ParameterGroup, { m, v }: OptimizerGroup): NamedTensor[] {
+function moments(group: ParameterGroup): NamedTensor[] {
   return [
-    ...named(group, m, (name) => momentName('m', name)),
-    ...named(group, v, (name) => momentName('v', name)),
+    ...named(group, group.m, (name) => momentName('m', name)),
+    ...named(group, group.v, (name) => momentName('v', name)),
   ];
 }

@@ -7,15 +7,13 @@ import type { LayerStatistics, LossOutput, PanguSigma } from '../model/index.js'
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
-import { adamW, type OptimizerGroup } from './optimizer.js';
+import { adamW } from './optimizer.js';
 
-/** What a rank trains: its model, the optimizer's view of its parameters, its place in the world. */
+/** What a rank trains: its model with the optimizer's moments, its place in the world. */
 export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
   readonly model: PanguSigma;
-  readonly shared: OptimizerGroup;
-  readonly expert: OptimizerGroup;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
 }
@@ -56,8 +54,8 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   transport.setProgress(step, 'optimizer');
   const learningRate = learningRateAt(step, train);
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(state.shared, options);
-  adamW(state.expert, { ...options, epsilon: train.expertEpsilon });
+  adamW(model.parameters.shared, options);
+  adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
   model.parameters.pushValues();
   const ended = performance.now();
 

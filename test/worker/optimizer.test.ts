@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { type AdamWOptions, adamW, type OptimizerGroup, squaredNorm } from '../../src/worker/optimizer.js';
+import { FlatArrays } from '../../src/simd/index.js';
+import { type AdamWOptions, adamW, squaredNorm } from '../../src/worker/optimizer.js';
 
 const options: AdamWOptions = {
   step: 1,
@@ -11,9 +12,24 @@ const options: AdamWOptions = {
   gradientScale: 1,
 };
 
-function groupOf(values: number[], ranges = [{ begin: 0, end: values.length, decay: true }]): OptimizerGroup {
-  const zeros = () => new Float32Array(values.length);
-  return { values: Float32Array.from(values), gradients: zeros(), m: zeros(), v: zeros(), ranges };
+function groupOf(values: ArrayLike<number>, ranges = [{ begin: 0, end: values.length, decay: true }]) {
+  const flat = new FlatArrays(values.length, 4);
+  flat.arrays[0].set(values);
+  return {
+    flat,
+    ranges,
+    values: flat.arrays[0],
+    gradients: flat.arrays[1],
+    m: flat.arrays[2],
+    v: flat.arrays[3],
+  };
+}
+
+/** A group with these gradients. */
+function withGradients(gradients: ArrayLike<number>) {
+  const group = groupOf(new Float32Array(gradients.length));
+  group.gradients.set(gradients);
+  return group;
 }
 
 test("PyTorch's documented algorithm on one parameter, worked by hand", () => {
@@ -107,11 +123,36 @@ test('elements outside the ranges stay as they are', () => {
 test.each([0, 1, 3, 4, 5, 1023])('the squared norm of %i elements is that of a plain loop', (length) => {
   const gradients = Float32Array.from({ length }, (_, i) => Math.sin(i * 12.9898) * 1e3);
   const expected = gradients.reduce((sum, g) => sum + g * g, 0);
-  expect(Math.abs(squaredNorm(gradients) - expected)).toBeLessThanOrEqual(1e-12 * expected);
+  expect(Math.abs(squaredNorm(withGradients(gradients)) - expected)).toBeLessThanOrEqual(1e-12 * expected);
 });
 
 test('the squared norm does not overflow or vanish where float32 would', () => {
-  expect(squaredNorm(new Float32Array(8).fill(1e30)) / 8e60).toBeCloseTo(1, 6);
-  expect(squaredNorm(new Float32Array(8).fill(1e-30)) / 8e-60).toBeCloseTo(1, 6);
-  expect(squaredNorm(Float32Array.of(1, Number.NaN))).toBeNaN();
+  expect(squaredNorm(withGradients(new Float32Array(8).fill(1e30))) / 8e60).toBeCloseTo(1, 6);
+  expect(squaredNorm(withGradients(new Float32Array(8).fill(1e-30))) / 8e-60).toBeCloseTo(1, 6);
+  expect(squaredNorm(withGradients([1, Number.NaN]))).toBeNaN();
+});
+
+test('how elements are cut into ranges changes no bit', () => {
+  const start = Array.from({ length: 101 }, (_, i) => Math.sin(i));
+  const cuts = [0, 1, 4, 9, 15, 64, 98, 101];
+  const whole = groupOf(start);
+  const cut = groupOf(
+    start,
+    cuts.slice(1).map((end, i) => ({ begin: cuts[i], end, decay: true })),
+  );
+  for (let step = 1; step <= 20; step++)
+    for (const group of [whole, cut]) {
+      group.gradients.set(start.map((_, i) => Math.cos(i * step) * 10 ** -(i % 9)));
+      adamW(group, { ...options, step });
+    }
+  for (const name of ['values', 'm', 'v'] as const) expect(cut[name]).toEqual(whole[name]);
+});
+
+test('moments that fade away become zero, not numbers too small for a full mantissa', () => {
+  const group = withGradients([1e-18, -1e-18]);
+  adamW(group, options);
+  expect(Math.abs(group.m[0])).toBeGreaterThan(0);
+  group.gradients.fill(0);
+  for (let step = 2; step <= 1000; step++) adamW(group, { ...options, step });
+  expect([...group.m, ...group.v].map(Math.abs)).toEqual([0, 0, 0, 0]);
 });

@@ -19,11 +19,10 @@ const batch = (step: number) => ({
   domains: Int32Array.of(0, 1, 0, 1),
 });
 
-function bits({ model, shared, expert }: TrainState): Uint32Array[] {
-  const { parameters } = model;
+function bits({ model }: TrainState): Uint32Array[] {
+  const { shared, expert } = model.parameters;
   return [
-    ...[parameters.shared, parameters.expert].map(({ values }) => values),
-    ...[shared, expert].flatMap(({ m, v }) => [m, v]),
+    ...[shared, expert].flatMap(({ values, m, v }) => [values, m, v]),
     ...model.routerState.values(),
   ].map((values) => new Uint32Array(values.slice().buffer));
 }

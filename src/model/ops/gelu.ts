@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
+import { rawOp } from './raw-op.js';
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), and 2 u = x (SLOPE + CUBIC x^2).
 const SLOPE = 2 * Math.sqrt(2 / Math.PI);
@@ -20,11 +21,10 @@ export function geluForward(x: tf.Tensor): GeluForward {
   return { y: tf.mul(x, gate), gate };
 }
 
-/** dx = dy gate (1 + (1 - gate) x (SLOPE + 3 CUBIC x^2)). */
+/** dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)); the second summand is TensorFlow's gradient of a sigmoid. */
 export function geluBackward(dy: tf.Tensor, x: tf.Tensor, gate: tf.Tensor): tf.Tensor {
   const slope = tf.mul(x, tf.add(tf.mul(tf.square(x), 3 * CUBIC), SLOPE));
-  const derivative = tf.mul(gate, tf.add(tf.mul(tf.sub(1, gate), slope), 1));
-  return tf.mul(dy, derivative);
+  return tf.mul(dy, tf.add(gate, rawOp('SigmoidGrad', [gate, slope])));
 }
 
 /** GELU of a tensor of any shape, tanh form. */
