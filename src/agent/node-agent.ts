@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import type { WorkerProgress as SegmentProgress } from '../collectives/control-block.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
-import { asTrainerError, EXIT, TrainerError } from '../errors.js';
+import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { processInfo } from '../observability/process-info.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
@@ -11,6 +11,7 @@ import type { CoordinatorCommand, JoinReply, Peer, WorkerFailure, WorkerProgress
 import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
+import { FlightRecorder } from './flight-recorder.js';
 import { LogShipper } from './log-shipper.js';
 import { Session } from './session.js';
 import { type WorkerExit, WorkerPool } from './worker-pool.js';
@@ -45,8 +46,9 @@ export class NodeAgent {
   readonly #pool: WorkerPool;
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
-  readonly #failed = new Set<number>();
+  readonly #failed = new Map<number, ErrorCode>();
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #flight: FlightRecorder;
   #plane: DataPlane | null = null;
   #started = false;
   #isConnected = false;
@@ -67,6 +69,15 @@ export class NodeAgent {
       level: this.#config.logLevel,
       origin: { run: runId, generation, node },
       destination: { write: (line) => this.#log(line.trimEnd()) },
+    });
+    this.#flight = new FlightRecorder({
+      directory: `${options.join.runDir}/flight`,
+      runId,
+      generation,
+      node,
+      numNodes: this.#config.cluster.nodes,
+      workersPerNode: this.#config.cluster.workersPerNode,
+      onError: (error) => this.#logger.warn(`no flight file: ${asTrainerError(error).message}`),
     });
     this.#pool = new WorkerPool({
       event: (rank, event) => this.#onWorkerEvent(rank, event),
@@ -216,7 +227,7 @@ export class NodeAgent {
   /** Reports a failure of `rank`, placed where its control block says it was, and frees its neighbours at once. */
   #fail(rank: number, pid: number, error: TrainerError): void {
     if (this.#failed.has(rank)) return;
-    this.#failed.add(rank);
+    this.#failed.set(rank, error.code);
     const progress = this.#progressOf(rank);
     const operation = progress?.operation ?? null;
     const failure: WorkerFailure = {
@@ -229,9 +240,22 @@ export class NodeAgent {
       operation: error.context.operation ?? describeProgress(progress),
       timeMs: Date.now(),
     };
-    this.#plane?.abort(`rank ${rank}: ${error.message}`);
+    this.#abort(`rank ${rank}: ${error.message}`);
     this.#shipper.flush();
     this.#session.send({ failure });
+  }
+
+  /** Keeps what the ranks were doing, then ends their waits. */
+  #abort(reason: string): void {
+    const plane = this.#plane;
+    if (plane === null) return;
+    const source = {
+      failures: this.#failed,
+      progressOf: (local: number) => plane.progressOf(local),
+      flightOf: (local: number) => plane.flightOf(local),
+    };
+    this.#flight.record(source, reason);
+    plane.abort(reason);
   }
 
   #progressOf(rank: number): SegmentProgress | null {
@@ -269,10 +293,11 @@ export class NodeAgent {
   }
 
   async #tearDown(reason: string | null): Promise<void> {
-    if (reason !== null) this.#plane?.abort(reason);
+    if (reason !== null) this.#abort(reason);
     await this.#pool.end(reason === null ? EXIT_GRACE_MS : ABORT_GRACE_MS);
     clearInterval(this.#heartbeat);
     await this.#plane?.close();
+    await this.#flight.settle();
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
     this.#shipper.close();
     this.#session.send({ leaving: {} });

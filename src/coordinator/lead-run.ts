@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
@@ -181,6 +182,7 @@ function reportFailure(
   }
   console.error(`locmoe: run failed: ${error.line}`);
   console.error(`  logs: locmoe logs --run ${run} --level warn`);
+  if (existsSync(folder.flight)) console.error(`  who lagged: locmoe flight ${run}`);
   if (resumable !== undefined)
     console.error(`  resume: locmoe ${command} --resume ${run}  (from ${path.basename(resumable)})`);
   return code;
