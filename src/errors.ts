@@ -23,21 +23,23 @@ export interface ErrorContext {
  * - `RUN_FULL`: the run has all its nodes, or has begun (exit code 2)
  * - `INTERNAL`: a bug
  */
-export type ErrorCode =
-  | 'BAD_CONFIG'
-  | 'BAD_INPUT'
-  | 'BAD_CHECKPOINT'
-  | 'NO_RESOURCE'
-  | 'COLLECTIVE_TIMEOUT'
-  | 'COLLECTIVE_MISMATCH'
-  | 'WORKER_DIED'
-  | 'NODE_LOST'
-  | 'NOT_FINITE'
-  | 'ABORTED'
-  | 'UNAVAILABLE'
-  | 'UNAUTHENTICATED'
-  | 'RUN_FULL'
-  | 'INTERNAL';
+export const ERROR_CODES = [
+  'BAD_CONFIG',
+  'BAD_INPUT',
+  'BAD_CHECKPOINT',
+  'NO_RESOURCE',
+  'COLLECTIVE_TIMEOUT',
+  'COLLECTIVE_MISMATCH',
+  'WORKER_DIED',
+  'NODE_LOST',
+  'NOT_FINITE',
+  'ABORTED',
+  'UNAVAILABLE',
+  'UNAUTHENTICATED',
+  'RUN_FULL',
+  'INTERNAL',
+] as const;
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** An error whose message alone tells a user what was wrong, where, and what to do. */
 export class TrainerError extends Error {

@@ -1,6 +1,7 @@
 import type { Server } from '@grpc/grpc-js';
 import type { WorkerProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
+import type { RecordedOperation } from '../collectives/flight-ring.js';
 import type { SegmentShape } from '../collectives/shm-layout.js';
 import { removeStaleSegments, ShmSegment } from '../collectives/shm-segment.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
@@ -99,6 +100,11 @@ export class DataPlane {
   /** What a worker is doing, read from the segment; `pid` is 0 until it has attached. */
   progressOf(localRank: number): WorkerProgress {
     return this.segment.control(localRank).progress;
+  }
+
+  /** The last operations of a worker, read from the segment. */
+  flightOf(localRank: number): RecordedOperation[] {
+    return this.segment.flight(localRank).read();
   }
 
   /** Ends every wait of this node's workers with `ABORTED`; the first reason stays. */

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import type { WorkerProgress as SegmentProgress } from '../collectives/control-block.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
-import { asTrainerError, EXIT, TrainerError } from '../errors.js';
+import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { processInfo } from '../observability/process-info.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
@@ -11,6 +11,7 @@ import type { CoordinatorCommand, JoinReply, Peer, WorkerFailure, WorkerProgress
 import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
+import { FlightRecorder } from './flight-recorder.js';
 import { LogShipper } from './log-shipper.js';
 import { Session } from './session.js';
 import { SignsOfLife } from './signs-of-life.js';
@@ -46,9 +47,10 @@ export class NodeAgent {
   readonly #pool: WorkerPool;
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
-  readonly #failed = new Set<number>();
+  readonly #failed = new Map<number, ErrorCode>();
   readonly #signsOfLife = new SignsOfLife();
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #flight: FlightRecorder;
   #plane: DataPlane | null = null;
   #started = false;
   #isConnected = false;
@@ -69,6 +71,15 @@ export class NodeAgent {
       level: this.#config.logLevel,
       origin: { run: runId, generation, node },
       destination: { write: (line) => this.#log(line.trimEnd()) },
+    });
+    this.#flight = new FlightRecorder({
+      directory: `${options.join.runDir}/flight`,
+      runId,
+      generation,
+      node,
+      numNodes: this.#config.cluster.nodes,
+      workersPerNode: this.#config.cluster.workersPerNode,
+      onError: (error) => this.#logger.warn(`no flight file: ${asTrainerError(error).message}`),
     });
     this.#pool = new WorkerPool({
       event: (rank, event) => this.#onWorkerEvent(rank, event),
@@ -223,7 +234,7 @@ export class NodeAgent {
     end: Pick<WorkerExit, 'code' | 'signal'> = { code: null, signal: null },
   ): void {
     if (this.#failed.has(rank)) return;
-    this.#failed.add(rank);
+    this.#failed.set(rank, error.code);
     // What all ranks of the node are doing now explains more than the last beat, many steps ago.
     this.#sendHeartbeat();
     const progress = this.#progressOf(rank);
@@ -240,9 +251,22 @@ export class NodeAgent {
       exitCode: end.code ?? -1,
       signal: end.signal ?? '',
     };
-    this.#plane?.abort(`rank ${rank}: ${error.message}`);
+    this.#abort(`rank ${rank}: ${error.message}`);
     this.#shipper.flush();
     this.#session.send({ failure });
+  }
+
+  /** Keeps what the ranks were doing, then ends their waits. */
+  #abort(reason: string): void {
+    const plane = this.#plane;
+    if (plane === null) return;
+    const source = {
+      failures: this.#failed,
+      progressOf: (local: number) => plane.progressOf(local),
+      flightOf: (local: number) => plane.flightOf(local),
+    };
+    this.#flight.record(source, reason);
+    plane.abort(reason);
   }
 
   #progressOf(rank: number): SegmentProgress | null {
@@ -283,10 +307,11 @@ export class NodeAgent {
   }
 
   async #tearDown(reason: string | null): Promise<void> {
-    if (reason !== null) this.#plane?.abort(reason);
+    if (reason !== null) this.#abort(reason);
     await this.#pool.end(reason === null ? EXIT_GRACE_MS : ABORT_GRACE_MS);
     clearInterval(this.#heartbeat);
     await this.#plane?.close();
+    await this.#flight.settle();
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
     this.#shipper.close();
     this.#session.send({ leaving: {} });

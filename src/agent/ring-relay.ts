@@ -1,6 +1,6 @@
 import type { ByteRing } from '../collectives/byte-ring.js';
 import type { Doorbell } from '../collectives/doorbell.js';
-import { decodeHeader, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
+import { decodeForRelay, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
 import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
 import { type Frame, MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
@@ -134,7 +134,7 @@ export class RingRelay {
     if (pair.left > 0) return !pair.waiting;
     if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
     pair.ring.peek(this.header);
-    const { sequence, totalBytes, aggregate } = decodeHeader(this.header);
+    const { sequence, totalBytes, aggregate } = decodeForRelay(this.header);
     pair.left = MESSAGE_HEADER_BYTES + totalBytes;
     pair.operation = sequence;
     pair.aggregate = aggregate;

@@ -9,6 +9,8 @@ export interface AllToAllOptions {
   readonly receives: readonly (readonly Uint8Array[])[];
   readonly purpose: string;
   readonly layer?: number | undefined;
+  /** Hash of the counts of all ranks from which the sizes follow (`hashCounts`); the same on every rank. */
+  readonly countsHash?: number | undefined;
 }
 
 /**
@@ -25,9 +27,9 @@ export function allToAll(transport: Transport, options: AllToAllOptions): void {
 
 /** The exchange under both forms of the all-to-all. */
 export function exchangeAll(transport: Transport, options: AllToAllOptions, aggregate: boolean): void {
-  const { sends, receives, purpose, layer } = options;
+  const { sends, receives, purpose, layer, countsHash } = options;
   const { rank } = transport.topology;
-  const operation: Operation = { kind: 'all-to-all', purpose, layer };
+  const operation: Operation = { kind: 'all-to-all', purpose, layer, countsHash };
   const peers = otherRanks(transport.topology);
   transport.exchange(
     operation,

@@ -1,6 +1,6 @@
 import { TrainerError } from '../errors.js';
 import type { WorkerProgress } from './control-block.js';
-import type { MessageHeader } from './message.js';
+import type { MessageHeader, MessagePlace } from './message.js';
 import { nodeOf, type Topology } from './topology.js';
 import type { Operation, Phase } from './transport.js';
 
@@ -59,20 +59,30 @@ export function timeoutError(
   return new TrainerError('COLLECTIVE_TIMEOUT', message, context(place));
 }
 
-/** `COLLECTIVE_MISMATCH`: the peer's message belongs to another operation, or has another size than expected. */
+/**
+ * `COLLECTIVE_MISMATCH`: the peer's message belongs to another operation or step, has another size than expected, or
+ * goes by other counts.
+ */
 export function mismatchError(
   place: Place,
   peer: number,
   header: MessageHeader,
   expectedBytes: number,
 ): TrainerError {
-  const { topology, operation, sequence } = place;
-  const mine = `rank ${topology.rank} is in ${operationName(operation, sequence)}${layerSuffix(operation.layer)}`;
-  const theirs = `rank ${peer} (node ${nodeOf(topology, peer)}) sent ${operationName(header, header.sequence)}${layerSuffix(header.layer)}`;
+  const { topology, operation, sequence, step } = place;
+  const isSameStep = header.step === step;
+  const describe = (what: Operation, at: MessagePlace) =>
+    `${operationName(what, at.sequence)}${layerSuffix(what.layer)}${isSameStep ? '' : ` of step ${at.step}`}`;
+  const mine = describe(operation, { sequence, step });
+  const theirs = describe(header, header);
+  const hashes = [operation.countsHash ?? 0, header.countsHash];
+  const [mineBy, theirsBy] =
+    hashes[0] === hashes[1] ? ['', ''] : hashes.map((hash) => ` by counts with hash ${hash.toString(16)}`);
   return new TrainerError(
     'COLLECTIVE_MISMATCH',
-    `${mine} and expects ${expectedBytes} bytes, but ${theirs} with ${header.totalBytes} bytes: ` +
-      'all ranks must call the same collectives in the same order with matching sizes',
+    `rank ${topology.rank} is in ${mine} and expects ${expectedBytes} bytes${mineBy}, ` +
+      `but rank ${peer} (node ${nodeOf(topology, peer)}) sent ${theirs} with ${header.totalBytes} bytes${theirsBy}: ` +
+      'all ranks must call the same collectives in the same step and order, with matching sizes and counts',
     context(place),
   );
 }

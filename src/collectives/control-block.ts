@@ -9,7 +9,7 @@ export const OPERATION_KINDS: readonly OperationKind[] = [
   'barrier',
 ];
 
-const PHASES: readonly Phase[] = [
+export const PHASES: readonly Phase[] = [
   'starting',
   'forward',
   'backward',

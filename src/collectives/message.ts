@@ -3,41 +3,51 @@ import { OPERATION_KINDS } from './control-block.js';
 import type { Operation, OperationKind } from './transport.js';
 
 /** Bytes in front of every message in a ring. */
-export const MESSAGE_HEADER_BYTES = 40;
+export const MESSAGE_HEADER_BYTES = 48;
 
-const PURPOSE_OFFSET = 16;
+const PURPOSE_OFFSET = 24;
 /** Characters of the purpose that travel with a message. */
 export const PURPOSE_BYTES = MESSAGE_HEADER_BYTES - PURPOSE_OFFSET;
 const NO_LAYER = 0xffff;
 
-/** What a message says about itself: enough to notice that two ranks are in different operations. */
-export interface MessageHeader {
+/** Which of its rank's operations a message belongs to. */
+export interface MessagePlace {
   readonly sequence: number;
+  readonly step: number;
+}
+
+/** What a message says about itself: enough to notice that two ranks are in different operations. */
+export interface MessageHeader extends MessagePlace {
   readonly totalBytes: number;
   readonly kind: OperationKind;
   readonly aggregate: boolean;
   readonly layer: number | undefined;
+  /** 0 if the operation has no counts to agree on. */
+  readonly countsHash: number;
   /** The first 24 bytes of it. */
   readonly purpose: string;
 }
 
-// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, purpose length u32, purpose text.
+// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, hash of the counts u32, purpose length u32,
+// purpose text.
 
 export function encodeHeader(
   target: Uint8Array,
   operation: Operation,
-  sequence: number,
+  place: MessagePlace,
   totalBytes: number,
   aggregate: boolean,
 ): void {
   const view = new DataView(target.buffer, target.byteOffset, MESSAGE_HEADER_BYTES);
-  view.setUint32(0, sequence, true);
+  view.setUint32(0, place.sequence, true);
   view.setUint32(4, totalBytes, true);
   view.setUint8(8, OPERATION_KINDS.indexOf(operation.kind));
   view.setUint8(9, aggregate ? 1 : 0);
   view.setUint16(10, operation.layer ?? NO_LAYER, true);
+  view.setUint32(12, place.step, true);
+  view.setUint32(16, operation.countsHash ?? 0, true);
   const length = Math.min(operation.purpose.length, PURPOSE_BYTES);
-  view.setUint32(12, length, true);
+  view.setUint32(20, length, true);
   for (let i = 0; i < length; i++) target[PURPOSE_OFFSET + i] = operation.purpose.charCodeAt(i);
 }
 
@@ -50,9 +60,23 @@ export function decodeHeader(bytes: Uint8Array): MessageHeader {
     kind: OPERATION_KINDS[view.getUint8(8)],
     aggregate: view.getUint8(9) === 1,
     layer: layer === NO_LAYER ? undefined : layer,
+    step: view.getUint32(12, true),
+    countsHash: view.getUint32(16, true),
     purpose: String.fromCharCode(
-      ...bytes.subarray(PURPOSE_OFFSET, PURPOSE_OFFSET + view.getUint32(12, true)),
+      ...bytes.subarray(PURPOSE_OFFSET, PURPOSE_OFFSET + view.getUint32(20, true)),
     ),
+  };
+}
+
+/** What an agent needs to know of a message that it relays. */
+export function decodeForRelay(
+  bytes: Uint8Array,
+): Pick<MessageHeader, 'sequence' | 'totalBytes' | 'aggregate'> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, MESSAGE_HEADER_BYTES);
+  return {
+    sequence: view.getUint32(0, true),
+    totalBytes: view.getUint32(4, true),
+    aggregate: view.getUint8(9) === 1,
   };
 }
 
@@ -107,10 +131,10 @@ export class OutgoingMessage {
   }
 
   /** Returns the size of the message without its header. */
-  begin(operation: Operation, sequence: number, aggregate: boolean, parts: readonly Uint8Array[]): number {
+  begin(operation: Operation, place: MessagePlace, aggregate: boolean, parts: readonly Uint8Array[]): number {
     this.cursor.reset([this.header, ...parts]);
     const totalBytes = this.cursor.bytesLeft - MESSAGE_HEADER_BYTES;
-    encodeHeader(this.header, operation, sequence, totalBytes, aggregate);
+    encodeHeader(this.header, operation, place, totalBytes, aggregate);
     return totalBytes;
   }
 
@@ -144,9 +168,11 @@ export class IncomingMessage {
     this.read = (part, from) => ring.read(part, from);
   }
 
-  begin(parts: readonly Uint8Array[]): void {
+  /** Returns the size of the message without its header. */
+  begin(parts: readonly Uint8Array[]): number {
     this.cursor.reset(parts);
     this.headerBytes = 0;
+    return this.cursor.bytesLeft;
   }
 
   get done(): boolean {

@@ -2,7 +2,7 @@ import { RING_CONTROL_WORDS } from './byte-ring.js';
 
 /**
  * What a node's segment holds, in this order: a header page, one control block for each worker and one for the
- * agent, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered pair of
+ * agent, the flight ring of each worker, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered pair of
  * ranks of which at least one lives on the node; pairs between nodes end or begin at the agent.
  */
 export interface SegmentShape {
@@ -14,7 +14,7 @@ export interface SegmentShape {
 }
 
 export const SEGMENT_MAGIC = 0x6d6f_636c; // "lcom"
-export const SEGMENT_VERSION = 1;
+export const SEGMENT_VERSION = 2;
 
 const PAGE_BYTES = 4096;
 
@@ -68,6 +68,35 @@ export function controlWord(block: number): number {
   return PAGE_BYTES / 4 + block * CONTROL_BLOCK_WORDS;
 }
 
+/** Operations that a worker's flight ring keeps. */
+export const FLIGHT_SLOTS = 256;
+
+/** Word indices in one slot of a flight ring; what starts at an even index and takes two words is a float64. */
+export const FLIGHT = {
+  /** 0: empty, or being rewritten. */
+  sequence: 0,
+  kind: 1,
+  /** -1 outside a layer. */
+  layer: 2,
+  step: 3,
+  numSends: 4,
+  numReceives: 5,
+  countsHash: 6,
+  purposeBytes: 7,
+  bytesOut: 8,
+  bytesIn: 10,
+  startMs: 12,
+  firstByteMs: 14,
+  endMs: 16,
+  purpose: 18,
+  words: 32,
+} as const;
+
+/** Word index of the flight ring of a worker by its local rank. */
+export function flightWord({ workersPerNode }: SegmentShape, localRank: number): number {
+  return controlWord(workersPerNode + 1) + localRank * FLIGHT_SLOTS * FLIGHT.words;
+}
+
 /** Number of rings: from each local worker to every other rank, and from each remote rank to each local worker. */
 export function numRings({ numNodes, workersPerNode }: SegmentShape): number {
   const worldSize = numNodes * workersPerNode;
@@ -86,7 +115,7 @@ export function ringIndex(shape: SegmentShape, source: number, destination: numb
 }
 
 function ringControlStart(shape: SegmentShape): number {
-  return controlWord(shape.workersPerNode + 1);
+  return flightWord(shape, shape.workersPerNode);
 }
 
 function ringBytesStart(shape: SegmentShape): number {

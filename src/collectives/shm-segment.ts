@@ -4,11 +4,13 @@ import { isRunning } from '../observability/process-info.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';
+import { FlightRing } from './flight-ring.js';
 import { type Mapping, mapShared, reserve, unmap } from './libc.js';
 import {
   ABORT_REASON,
   CONTROL,
   controlWord,
+  flightWord,
   HEADER,
   ringByteOffset,
   ringControlWord,
@@ -126,6 +128,12 @@ export class ShmSegment {
 
   control(block: number): ControlBlock {
     return new ControlBlock(this.words, this.bytes, controlWord(block));
+  }
+
+  /** The last operations of a worker, by its local rank. */
+  flight(localRank: number): FlightRing {
+    if (!this.open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
+    return new FlightRing(this.words, flightWord(this.shape, localRank));
   }
 
   /** Ends every wait of every worker with `ABORTED`; the first reason stays. */

@@ -3,6 +3,7 @@ import { TrainerError } from '../errors.js';
 import { abortedError, mismatchError, type Place, timeoutError } from './collective-errors.js';
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
+import type { FlightRing } from './flight-ring.js';
 import { IncomingMessage, type MessageHeader, OutgoingMessage, PURPOSE_BYTES } from './message.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
@@ -23,6 +24,8 @@ const WAIT_SLICE_MS = 100;
 const SUSPENDED_MS = 1000;
 /** How long a worker looks again before it sleeps, where every process can have a core of its own. */
 const SPIN_MS = 0.02;
+/** What turns `performance.now()` into a time that the other processes of the machine share. */
+const EPOCH_MS = performance.timeOrigin;
 
 export interface ShmTransportOptions {
   readonly segmentPath: string;
@@ -38,6 +41,7 @@ export class ShmTransport implements Transport {
   private readonly segment: ShmSegment;
   private readonly bell: Doorbell;
   private readonly control: ControlBlock;
+  private readonly flight: FlightRing;
   private readonly outgoing: (OutgoingMessage | null)[] = [];
   private readonly incoming: (IncomingMessage | null)[] = [];
   private readonly parentPid = process.ppid;
@@ -57,6 +61,7 @@ export class ShmTransport implements Transport {
     this.segment = ShmSegment.attach(options.segmentPath, options.generation, this.topology);
     this.bell = this.segment.doorbell(localRank);
     this.control = this.segment.control(localRank);
+    this.flight = this.segment.flight(localRank);
     this.spinMs = workersPerNode < availableParallelism() ? SPIN_MS : 0;
     for (let peer = 0; peer < this.topology.worldSize; peer++) this.linkTo(peer);
     this.control.pid = process.pid;
@@ -102,16 +107,32 @@ export class ShmTransport implements Transport {
     this.sequence = (this.sequence + 1) >>> 0 || 1;
     this.control.startOperation(operation, this.sequence);
     this.checkAbort();
-    const outgoing = sends.map((send) => this.beginSend(send, options.aggregate === true));
-    const incoming = receives.map(({ from, parts }) => {
-      const message = this.messageOf(this.incoming, from);
-      message.begin(parts);
+    let bytesOut = 0;
+    let bytesIn = 0;
+    const outgoing = sends.map((send) => {
+      const message = this.messageOf(this.outgoing, send.to);
+      bytesOut += this.beginSend(message, send, options.aggregate === true);
       return message;
     });
-    this.drive(outgoing, incoming);
+    const incoming = receives.map(({ from, parts }) => {
+      const message = this.messageOf(this.incoming, from);
+      bytesIn += message.begin(parts);
+      return message;
+    });
+    this.flight.begin(operation, {
+      sequence: this.sequence,
+      step: this.step,
+      numSends: sends.length,
+      numReceives: receives.length,
+      bytesOut,
+      bytesIn,
+      startMs: EPOCH_MS + started,
+    });
+    const ended = this.drive(outgoing, incoming);
+    this.flight.end(EPOCH_MS + ended);
     this.control.endOperation();
     this.stats.operations++;
-    this.stats.msByKind[operation.kind] += performance.now() - started;
+    this.stats.msByKind[operation.kind] += ended - started;
   }
 
   private messageOf<T>(messages: readonly (T | null)[], peer: number): T {
@@ -124,21 +145,28 @@ export class ShmTransport implements Transport {
     });
   }
 
-  private beginSend({ to, parts }: Send, aggregate: boolean): OutgoingMessage {
-    const message = this.messageOf(this.outgoing, to);
-    const bytes = message.begin(this.operation, this.sequence, aggregate, parts);
+  /** Returns the payload bytes. */
+  private beginSend(message: OutgoingMessage, { to, parts }: Send, aggregate: boolean): number {
+    const bytes = message.begin(this.operation, this.place, aggregate, parts);
     if (nodeOf(this.topology, to) === this.topology.node) this.stats.bytesSameNode += bytes;
     else this.stats.bytesOtherNode += bytes;
-    return message;
+    return bytes;
   }
 
-  private drive(outgoing: OutgoingMessage[], incoming: IncomingMessage[]): void {
+  /** Returns when the last byte had moved, by `performance.now()`. */
+  private drive(outgoing: OutgoingMessage[], incoming: IncomingMessage[]): number {
     let idleSince = performance.now();
+    let hasReceived = false;
     for (;;) {
-      const moved = progressAll(outgoing) + progressAll(incoming);
-      if (outgoing.length + incoming.length === 0) return;
+      const sent = progressAll(outgoing);
+      const received = progressAll(incoming);
       const now = performance.now();
-      if (moved > 0) idleSince = now;
+      if (received > 0 && !hasReceived) {
+        hasReceived = true;
+        this.flight.firstByte(EPOCH_MS + now);
+      }
+      if (outgoing.length + incoming.length === 0) return now;
+      if (sent + received > 0) idleSince = now;
       else if (now - idleSince >= this.timeoutMs) this.fail(outgoing, incoming, now - idleSince);
       else if (now - idleSince >= this.spinMs) {
         this.sleep(outgoing, incoming);
@@ -199,6 +227,8 @@ export class ShmTransport implements Transport {
       header.kind === operation.kind &&
       header.layer === operation.layer &&
       header.totalBytes === expectedBytes &&
+      header.step === this.step &&
+      header.countsHash === (operation.countsHash ?? 0) &&
       operation.purpose.slice(0, PURPOSE_BYTES) === header.purpose;
     if (!same) throw mismatchError(this.place, peer, header, expectedBytes);
   }

@@ -9,6 +9,8 @@ export interface Operation {
   readonly purpose: string;
   /** Index of the sparse layer it serves; absent outside a layer. */
   readonly layer?: number | undefined;
+  /** Hash of the counts that all its ranks must agree on (`hashCounts`); absent or 0 where there are none. */
+  readonly countsHash?: number | undefined;
 }
 
 /** Bytes for one rank, gathered from `parts` in order. */
@@ -68,7 +70,7 @@ export interface Transport {
    * empty. With `aggregate` every rank must list a send for every rank of every other node (it may be empty).
    *
    * @throws TrainerError `COLLECTIVE_TIMEOUT` if nothing moved for the deadline (names who did not arrive),
-   *   `COLLECTIVE_MISMATCH` if a peer is in another operation or sends another size, `ABORTED` if the run was
+   *   `COLLECTIVE_MISMATCH` if a peer is in another operation or step, sends another size or goes by other counts, `ABORTED` if the run was
    *   stopped by another rank's failure.
    */
   exchange(

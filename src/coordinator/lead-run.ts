@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
@@ -244,7 +245,7 @@ function tellFailure(
   report: FailureReport,
   error: TrainerError,
   { jsonLogs }: Lead,
-  { lastStep }: RunRecorder,
+  { folder, lastStep }: RunRecorder,
   logger: Logger,
 ): number {
   // Once it trained, a run has failed, whatever it lacked; before, something it was given was wrong.
@@ -254,7 +255,9 @@ function tellFailure(
     const { checkpoint } = report;
     logger.fatal({ exitCode: code, checkpoint, failure: report }, first);
   } else {
-    console.error([`locmoe: ${first}`, ...rest].join('\n'));
+    const flight = commandLine(['locmoe', 'flight', path.relative('.', folder.directory) || '.']);
+    const lagging = existsSync(folder.flight) ? [`  who lagged: ${flight}`] : [];
+    console.error([`locmoe: ${first}`, ...rest, ...lagging].join('\n'));
   }
   return code;
 }

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import { hashCounts } from '../collectives/counts-hash.js';
 import type { Topology } from '../collectives/topology.js';
 import { nodeOf } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
@@ -20,6 +21,8 @@ export interface DispatchPlan {
   readonly received: RowLayout;
   /** Rows of each local expert, in the order of `expertsOfRank`; they add up to `received.numRows`. */
   readonly rowsOfLocalExpert: readonly number[];
+  /** Hash of the kept choices per expert of all ranks. */
+  readonly countsHash: number;
 }
 
 /** How far the kept choices of this rank travel, in rows. */
@@ -65,6 +68,7 @@ export function planDispatch(
     sent: { numRows: scatter.tokensN.length, rangesOfRank: rangesToRank.map((range) => [range]) },
     received: { numRows: begin, rangesOfRank: rangesFromRank },
     rowsOfLocalExpert,
+    countsHash: hashCounts(keptOfRank),
   };
 }
 
@@ -107,6 +111,7 @@ export function dispatch(xTD: tf.Tensor2D, plan: DispatchPlan, context: Dispatch
     ...context,
     from: plan.sent,
     to: plan.received,
+    countsHash: plan.countsHash,
     purpose: { forward: 'dispatch', backward: 'dispatch gradient' },
   });
 }
@@ -122,6 +127,7 @@ export function combine(
     ...context,
     from: plan.received,
     to: plan.sent,
+    countsHash: plan.countsHash,
     purpose: { forward: 'combine', backward: 'combine gradient' },
   });
   return scatterRows(rowsND, weightsTK, plan.scatter);

@@ -37,7 +37,7 @@ function send(
   aggregate: boolean,
 ): void {
   const header = new Uint8Array(MESSAGE_HEADER_BYTES);
-  encodeHeader(header, { kind: 'all-to-all', purpose: 'dispatch' }, sequence, bytes, aggregate);
+  encodeHeader(header, { kind: 'all-to-all', purpose: 'dispatch' }, { sequence, step: 1 }, bytes, aggregate);
   const ring = here.ring(source, destination);
   ring.write(header, 0);
   ring.write(new Uint8Array(bytes).fill(source * 16 + destination), 0);

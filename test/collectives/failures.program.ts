@@ -1,10 +1,18 @@
 import { allReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
+import { hashCounts } from '../../src/collectives/counts-hash.js';
 import type { ShmTransport } from '../../src/collectives/shm-transport.js';
 import { rankProgram } from '../spawn-ranks.js';
 
-export type Misbehaviour = 'absent' | 'other operation' | 'other size' | 'endless' | 'until stopped';
+export type Misbehaviour =
+  | 'absent'
+  | 'other operation'
+  | 'other size'
+  | 'other step'
+  | 'other counts'
+  | 'endless'
+  | 'until stopped';
 
 const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
   /** The last rank does not come to the second operation. */
@@ -25,6 +33,16 @@ const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
     const of = (bytes: number) => Array.from({ length: worldSize }, () => [new Uint8Array(bytes)]);
     const bytes = rank === 1 ? 400 : 300;
     allToAll(transport, { sends: of(bytes), receives: of(bytes), purpose: 'dispatch', layer: 1 });
+  },
+  'other step': (transport) => {
+    transport.setProgress(transport.topology.rank === 1 ? 204 : 203, 'forward');
+    barrier(transport, { purpose: 'step' });
+  },
+  'other counts': (transport) => {
+    const { rank, worldSize } = transport.topology;
+    const none = Array.from({ length: worldSize }, () => []);
+    const countsHash = hashCounts([[5, rank === 1 ? 2 : 3]]);
+    allToAll(transport, { sends: none, receives: none, purpose: 'dispatch', layer: 3, countsHash });
   },
   endless: (transport) => {
     for (let step = 0; ; step++) {

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { hashCounts } from '../../src/collectives/counts-hash.js';
 import { isRunning } from '../../src/observability/process-info.js';
 import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '../spawn-ranks.js';
 import type { Misbehaviour } from './failures.program.js';
@@ -60,6 +61,31 @@ describe('a collective that cannot complete', () => {
     expect(ranks[0].error).toMatchObject({ code: 'COLLECTIVE_MISMATCH', context: { layer: 1 } });
     expect(ranks[0].error?.message).toMatch(
       /expects 300 bytes, but rank 1 \(node 0\) sent .* with 400 bytes/,
+    );
+  });
+
+  it.each<[number, number]>([
+    [1, 2],
+    [2, 1],
+  ])('names both steps if they differ (%dx%d)', async (nodes, workers) => {
+    const { ranks } = await run([nodes, workers], 'other step', { abortOnFailure: false });
+    expect(ranks[0].error).toMatchObject({ code: 'COLLECTIVE_MISMATCH' });
+    expect(ranks[0].error?.message).toMatch(
+      /^rank 0 is in barrier step \(operation 1\) of step 203 .* rank 1 \(node \d\) sent barrier step \(operation 1\) of step 204 /,
+    );
+  });
+
+  it.each<[number, number]>([
+    [1, 2],
+    [2, 1],
+  ])('names both hashes if only the counts of others differ (%dx%d)', async (nodes, workers) => {
+    const { ranks } = await run([nodes, workers], 'other counts', { abortOnFailure: false });
+    expect(ranks[0].error).toMatchObject({ code: 'COLLECTIVE_MISMATCH', context: { layer: 3 } });
+    const [mine, theirs] = [3, 2].map((count) => hashCounts([[5, count]]).toString(16));
+    expect(ranks[0].error?.message).toMatch(
+      new RegExp(
+        `expects 0 bytes by counts with hash ${mine}, but rank 1 \\(node \\d\\) sent .* with 0 bytes by counts with hash ${theirs}:`,
+      ),
     );
   });
 });

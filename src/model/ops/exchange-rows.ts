@@ -12,6 +12,7 @@ export type Exchange = (
     readonly receives: readonly (readonly Uint8Array[])[];
     readonly purpose: string;
     readonly layer?: number;
+    readonly countsHash?: number;
   },
 ) => void;
 
@@ -35,6 +36,8 @@ export interface ExchangeRowsOptions {
   /** Names the exchange of the forward and that of the backward in errors and statistics. */
   readonly purpose: { readonly forward: string; readonly backward: string };
   readonly layer: number;
+  /** Hash of the counts of all ranks that the layouts come from; the ranks check that they go by the same. */
+  readonly countsHash: number;
 }
 
 /**
@@ -58,14 +61,14 @@ function move(
   from: RowLayout,
   to: RowLayout,
   purpose: string,
-  { exchange, transport, layer }: ExchangeRowsOptions,
+  { exchange, transport, layer, countsHash }: ExchangeRowsOptions,
 ): tf.Tensor2D {
   const width = rows.shape[1]!;
   const received = new Float32Array(to.numRows * width);
   // No copy: TensorFlow's own memory, read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   const sends = piecesOf(sent, from, width);
-  exchange(transport, { sends, receives: piecesOf(received, to, width), purpose, layer });
+  exchange(transport, { sends, receives: piecesOf(received, to, width), purpose, layer, countsHash });
   return tf.tensor2d(received, [to.numRows, width]);
 }
 

@@ -101,6 +101,7 @@ describe('exchangeRows', () => {
     to,
     purpose: { forward: 'there', backward: 'back' },
     layer: 0,
+    countsHash: 1,
   };
   const values = randomValues('exchange', 4 * d);
   const op = (x: tf.Tensor) => exchangeRows(x as tf.Tensor2D, options);

@@ -1,0 +1,127 @@
+import { OPERATION_KINDS } from './control-block.js';
+import { FLIGHT, FLIGHT_SLOTS } from './shm-layout.js';
+import type { Operation } from './transport.js';
+
+/** Characters of the purpose that are kept. */
+const PURPOSE_BYTES = 24;
+const NO_LAYER = -1;
+
+/** One collective call of a rank, as its flight ring keeps it. Times in ms since 1970 by the clock of the rank's node. */
+export interface RecordedOperation extends Operation {
+  /** Counts the rank's operations; the same call has the same number on every rank. */
+  readonly sequence: number;
+  readonly step: number;
+  /** Messages and payload bytes to other ranks, and from them. */
+  readonly numSends: number;
+  readonly numReceives: number;
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  readonly startMs: number;
+  /** When the first byte of another rank came; null before. */
+  readonly firstByteMs: number | null;
+  /** Null while the rank is in it. */
+  readonly endMs: number | null;
+}
+
+/** What is known when an operation begins. */
+export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;
+
+/**
+ * The last `FLIGHT_SLOTS` operations of one rank, in shared memory: written by its worker, read by anybody, also after
+ * the worker's death. No lock: a slot's sequence is 0 while it is rewritten, and a reader looks at it before and after.
+ */
+export class FlightRing {
+  private readonly bytes: Uint8Array;
+  /** Numbers and times of all slots. */
+  private readonly floats: Float64Array;
+  private readonly purposes = new Map<string, Uint8Array>();
+  private slot = 0;
+
+  /** @param base word index of the ring, even */
+  constructor(
+    private readonly words: Int32Array,
+    private readonly base: number,
+  ) {
+    this.bytes = new Uint8Array(words.buffer);
+    this.floats = new Float64Array(words.buffer, 0, words.length >> 1);
+  }
+
+  private slotOf(sequence: number): number {
+    return this.base + (sequence % FLIGHT_SLOTS) * FLIGHT.words;
+  }
+
+  begin(operation: Operation, start: OperationStart): void {
+    const { words, floats } = this;
+    const slot = this.slotOf(start.sequence);
+    this.slot = slot;
+    Atomics.store(words, slot + FLIGHT.sequence, 0);
+    words[slot + FLIGHT.kind] = OPERATION_KINDS.indexOf(operation.kind);
+    words[slot + FLIGHT.layer] = operation.layer ?? NO_LAYER;
+    words[slot + FLIGHT.step] = start.step;
+    words[slot + FLIGHT.numSends] = start.numSends;
+    words[slot + FLIGHT.numReceives] = start.numReceives;
+    words[slot + FLIGHT.countsHash] = operation.countsHash ?? 0;
+    const purpose = this.encode(operation.purpose);
+    words[slot + FLIGHT.purposeBytes] = purpose.length;
+    this.bytes.set(purpose, (slot + FLIGHT.purpose) * 4);
+    const at = slot >> 1;
+    floats[at + FLIGHT.bytesOut / 2] = start.bytesOut;
+    floats[at + FLIGHT.bytesIn / 2] = start.bytesIn;
+    floats[at + FLIGHT.startMs / 2] = start.startMs;
+    floats[at + FLIGHT.firstByteMs / 2] = 0;
+    floats[at + FLIGHT.endMs / 2] = 0;
+    Atomics.store(words, slot + FLIGHT.sequence, start.sequence | 0);
+  }
+
+  /** The first byte from another rank has come to the operation that began last. */
+  firstByte(timeMs: number): void {
+    this.floats[(this.slot + FLIGHT.firstByteMs) >> 1] = timeMs;
+  }
+
+  end(timeMs: number): void {
+    this.floats[(this.slot + FLIGHT.endMs) >> 1] = timeMs;
+  }
+
+  private encode(purpose: string): Uint8Array {
+    let encoded = this.purposes.get(purpose);
+    if (encoded === undefined) {
+      encoded = Buffer.from(purpose).subarray(0, PURPOSE_BYTES);
+      this.purposes.set(purpose, encoded);
+    }
+    return encoded;
+  }
+
+  /** A copy of what the ring holds, oldest first; an operation that its worker rewrites just now is left out. */
+  read(): RecordedOperation[] {
+    const found: RecordedOperation[] = [];
+    for (let i = 0; i < FLIGHT_SLOTS; i++) {
+      const slot = this.base + i * FLIGHT.words;
+      const sequence = Atomics.load(this.words, slot + FLIGHT.sequence);
+      if (sequence === 0) continue;
+      const operation = this.readSlot(slot, sequence >>> 0);
+      if (Atomics.load(this.words, slot + FLIGHT.sequence) === sequence) found.push(operation);
+    }
+    return found.sort((a, b) => a.startMs - b.startMs || a.sequence - b.sequence);
+  }
+
+  private readSlot(slot: number, sequence: number): RecordedOperation {
+    const word = (field: number) => this.words[slot + field];
+    const float = (field: number) => this.floats[(slot + field) >> 1];
+    const purposeAt = (slot + FLIGHT.purpose) * 4;
+    return {
+      sequence,
+      kind: OPERATION_KINDS[word(FLIGHT.kind)],
+      purpose: Buffer.from(this.bytes.subarray(purposeAt, purposeAt + word(FLIGHT.purposeBytes))).toString(),
+      layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
+      countsHash: word(FLIGHT.countsHash) >>> 0,
+      step: word(FLIGHT.step),
+      numSends: word(FLIGHT.numSends),
+      numReceives: word(FLIGHT.numReceives),
+      bytesOut: float(FLIGHT.bytesOut),
+      bytesIn: float(FLIGHT.bytesIn),
+      startMs: float(FLIGHT.startMs),
+      firstByteMs: float(FLIGHT.firstByteMs) || null,
+      endMs: float(FLIGHT.endMs) || null,
+    };
+  }
+}

@@ -1,0 +1,130 @@
+import type { Command } from 'commander';
+import { type FlightReport, lagOf, type MergedOperation, reportFlight } from '../flight-report.js';
+import { formatNumberOf, formatTable } from '../format.js';
+import { readFlight } from '../read-flight.js';
+import { wholeNumber } from './options.js';
+
+interface FlightOptions {
+  readonly runsDir: string;
+  readonly generation?: number;
+  readonly last: number;
+  readonly json?: boolean;
+}
+
+/** `locmoe flight`: what every rank was doing when a run failed, and who lagged. */
+export function addFlightCommand(program: Command): void {
+  program
+    .command('flight')
+    .description(
+      'show which rank the others waited for when a run failed, from the flight files of its nodes',
+    )
+    .argument(
+      '[file|run]',
+      'flight file of one node, folder of such files, run folder or run id (default: the newest run)',
+    )
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option('--generation <n>', 'of the run (default: the newest with a file)', wholeNumber(1))
+    .option('--last <n>', 'operations to show', wholeNumber(1), 12)
+    .option('--json', 'print everything as one JSON object, all operations included')
+    .addHelpText(
+      'after',
+      `
+When a run fails or is aborted, each node agent writes the last 256 collective operations of its ranks to
+RUN/flight/generation-G-node-N.json. Put files from several machines into one folder to read them together; a single
+file is read alone. Times of different machines are compared as their clocks tell them.
+
+Columns: entered and left count the ranks that had begun and ended an operation when the files were written; missing
+are those that had not come; last came the named rank, that long after the first; took is from then to the end.`,
+    )
+    .action(showFlight);
+}
+
+function showFlight(place: string | undefined, { last, json, ...where }: FlightOptions): void {
+  const { runsDir, generation } = where;
+  const report = reportFlight(readFlight({ place, runsDir, generation }));
+  console.log(json ? JSON.stringify(withLag(report)) : describe(report, last));
+}
+
+function withLag(report: FlightReport): object {
+  const ranks = report.ranks.map(({ operations: _, ...rank }) => ({ ...rank, ...lagOf(report, rank.rank) }));
+  return { ...report, ranks };
+}
+
+function describe(report: FlightReport, numShown: number): string {
+  const { runId, generation, reason, missingNodes, operations, summary } = report;
+  const shown = operations.slice(-numShown);
+  return [
+    summary,
+    '',
+    `run ${runId}, generation ${generation}; written because of: ${reason}`,
+    ...missingNodes.map((node) => `node ${node} left no file: what its ranks did is not known`),
+    '',
+    rankTable(report),
+    ...(shown.length === 0
+      ? []
+      : [
+          '',
+          `last ${shown.length} of ${formatNumberOf(operations.length, 'operation')}`,
+          operationTable(report, shown),
+        ]),
+  ].join('\n');
+}
+
+function rankTable(report: FlightReport): string {
+  const rows = report.ranks.map((flight) => {
+    const { rank, node, pid, processState, step, phase, last, waitingFor } = flight;
+    const { timesLast, medianLateMs } = lagOf(report, rank);
+    const doing =
+      last === null
+        ? 'no operation yet'
+        : `${last.endMs === null ? 'in' : 'after'} ${last.kind} ${last.sequence} ${last.purpose}`;
+    return [
+      `rank ${rank}`,
+      String(node),
+      String(pid),
+      processState,
+      `${step} ${phase}`,
+      doing,
+      waitingFor === null ? '' : `rank ${waitingFor}`,
+      String(timesLast),
+      timesLast === 0 ? '' : formatMs(medianLateMs),
+    ];
+  });
+  const head = ['rank', 'node', 'pid', 'state', 'step', 'doing', 'waits for', 'times last', 'late (median)'];
+  return formatTable([head, ...rows], { textColumns: [3, 4, 5, 6] });
+}
+
+function operationTable({ ranks }: FlightReport, operations: readonly MergedOperation[]): string {
+  const rows = operations.map(({ sequence, operation, entered, left, missing, differing, last, tookMs }) => [
+    `${operation.kind} ${sequence}`,
+    operation.purpose,
+    String(operation.step),
+    operation.layer === undefined ? '' : String(operation.layer),
+    `${entered.length}/${ranks.length}`,
+    `${left.length}/${ranks.length}`,
+    missing.join(' '),
+    differing.join(' '),
+    last === null ? '' : `rank ${last.rank}`,
+    last === null ? '' : `+${formatMs(last.lateMs)}`,
+    tookMs === null ? '' : formatMs(tookMs),
+  ]);
+  const head = [
+    'operation',
+    'purpose',
+    'step',
+    'layer',
+    'entered',
+    'left',
+    'missing',
+    'differ',
+    'last',
+    'late',
+    'took',
+  ];
+  return formatTable([head, ...rows], { textColumns: [1, 6, 7, 8] });
+}
+
+/** 3.14159 -> "3.1 ms", 10000 -> "10.0 s" */
+function formatMs(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,247 @@
+import type { RecordedOperation } from '../collectives/flight-ring.js';
+import type { ErrorCode } from '../errors.js';
+import type { FlightFile, RankFlight } from '../observability/flight-file.js';
+
+/** A rank of the run as its node's file has it. */
+export interface FlightRank extends RankFlight {
+  readonly node: number;
+  /** When its file was written, ms since 1970. */
+  readonly writtenMs: number;
+  /** Its last operation; null before the first. */
+  readonly last: RecordedOperation | null;
+}
+
+/** One operation, put together from all ranks whose files were read. */
+export interface MergedOperation {
+  readonly sequence: number;
+  /** As the first of its ranks has it. */
+  readonly operation: RecordedOperation;
+  readonly entered: readonly number[];
+  readonly left: readonly number[];
+  /** Ranks that had not come to it yet. */
+  readonly missing: readonly number[];
+  /** Ranks that were in another operation, step or layer under this number, or went by other counts, than most. */
+  readonly differing: readonly number[];
+  /** The rank that came last, and how long after the first; null if not all came. */
+  readonly last: { readonly rank: number; readonly lateMs: number } | null;
+  /** From the last arrival to the last leave; null if a rank is still in it or missing. */
+  readonly tookMs: number | null;
+}
+
+export interface FlightReport {
+  readonly runId: string;
+  readonly generation: number;
+  readonly worldSize: number;
+  /** Why the first file was written. */
+  readonly reason: string;
+  readonly ranks: readonly FlightRank[];
+  /** Nodes without a file. */
+  readonly missingNodes: readonly number[];
+  /** Oldest first; those that every ring still holds. */
+  readonly operations: readonly MergedOperation[];
+  /** The ranks that the others waited for; empty if the files do not tell. */
+  readonly oddRanks: readonly number[];
+  readonly summary: string;
+}
+
+/** Process states in which a rank can do nothing; one that has died says so as a failure. */
+const STOPPED: Readonly<Record<string, string>> = {
+  T: 'is stopped (SIGSTOP)',
+  t: 'is stopped by a debugger',
+};
+/** Failures that come from others. */
+const CONSEQUENCES: readonly ErrorCode[] = [
+  'COLLECTIVE_TIMEOUT',
+  'COLLECTIVE_MISMATCH',
+  'NODE_LOST',
+  'ABORTED',
+];
+
+/** Puts the files of the nodes of one generation together; there is at least one. */
+export function reportFlight(files: readonly FlightFile[]): FlightReport {
+  const first = files.reduce((a, b) => (b.writtenMs < a.writtenMs ? b : a));
+  const { runId, generation, numNodes, workersPerNode, reason } = first;
+  const ranks = files.flatMap(({ node, writtenMs, ranks: own }) =>
+    own.map((rank): FlightRank => ({ ...rank, node, writtenMs, last: rank.operations.at(-1) ?? null })),
+  );
+  const nodes = Array.from({ length: numNodes }, (_, node) => node);
+  const missingNodes = nodes.filter((node) => files.every((file) => file.node !== node));
+  const operations = mergeOperations(ranks);
+  const oddRanks = findOddRanks(ranks, operations);
+  const world: World = { ranks, nodeOf: (rank) => Math.floor(rank / workersPerNode) };
+  return {
+    runId,
+    generation,
+    worldSize: numNodes * workersPerNode,
+    reason,
+    ranks,
+    missingNodes,
+    operations,
+    oddRanks,
+    summary: summarize(world, operations, oddRanks),
+  };
+}
+
+function mergeOperations(ranks: readonly FlightRank[]): MergedOperation[] {
+  const bySequence = new Map<number, Map<number, RecordedOperation>>();
+  // What one ring has overwritten is known of some ranks only.
+  const oldest = Math.max(...ranks.map(({ operations }) => operations[0]?.sequence ?? 0));
+  for (const { rank, operations } of ranks)
+    for (const operation of operations) {
+      if (operation.sequence < oldest) continue;
+      const ofRank = bySequence.get(operation.sequence) ?? new Map<number, RecordedOperation>();
+      bySequence.set(operation.sequence, ofRank.set(rank, operation));
+    }
+  return [...bySequence]
+    .sort(([a], [b]) => a - b)
+    .map(([sequence, ofRank]) => merge(sequence, ofRank, ranks));
+}
+
+function merge(
+  sequence: number,
+  ofRank: ReadonlyMap<number, RecordedOperation>,
+  ranks: readonly FlightRank[],
+): MergedOperation {
+  const entries = [...ofRank].sort(([, a], [, b]) => a.startMs - b.startMs);
+  const operations = entries.map(([, operation]) => operation);
+  const [lastRank, lastOperation] = entries[entries.length - 1];
+  const isComplete = entries.length === ranks.length;
+  const hasEnded = isComplete && operations.every(({ endMs }) => endMs !== null);
+  const inOrder = (list: number[]) => list.sort((a, b) => a - b);
+  return {
+    sequence,
+    operation: operations[0],
+    entered: inOrder(entries.map(([rank]) => rank)),
+    left: inOrder(entries.filter(([, { endMs }]) => endMs !== null).map(([rank]) => rank)),
+    missing: ranks
+      .filter(({ rank, last }) => !ofRank.has(rank) && (last?.sequence ?? 0) < sequence)
+      .map(({ rank }) => rank),
+    differing: differing(entries),
+    last: isComplete ? { rank: lastRank, lateMs: lastOperation.startMs - operations[0].startMs } : null,
+    tookMs: hasEnded ? Math.max(...operations.map(({ endMs }) => endMs ?? 0)) - lastOperation.startMs : null,
+  };
+}
+
+function differing(entries: readonly (readonly [number, RecordedOperation])[]): number[] {
+  const groups = new Map<string, number[]>();
+  for (const [rank, { kind, purpose, layer, step, countsHash }] of entries) {
+    const key = JSON.stringify([kind, purpose, layer, step, countsHash]);
+    groups.set(key, [...(groups.get(key) ?? []), rank]);
+  }
+  const [, ...others] = [...groups.values()].sort((a, b) => b.length - a.length);
+  return others.flat().sort((a, b) => a - b);
+}
+
+/** The operation that the rank has to finish next. */
+function frontierOf({ last }: FlightRank): number {
+  if (last === null) return 1;
+  return last.endMs === null ? last.sequence : last.sequence + 1;
+}
+
+function isInside({ last }: FlightRank): boolean {
+  return last !== null && last.endMs === null;
+}
+
+/**
+ * Who held the others up. First whoever is in another operation than most; else who failed by itself or is stopped; else,
+ * of the ranks that are furthest behind, those that have not come, or the one that most wait for. A rank of which there
+ * is no file is found by those that wait for it.
+ */
+function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedOperation[]): number[] {
+  const split = operations.find((operation) => operation.differing.length > 0);
+  if (split !== undefined) return [...split.differing];
+  const fallen = ranks.filter((rank) => troubleOf(rank) !== null);
+  if (fallen.length > 0 || !ranks.some(isInside)) return fallen.map(({ rank }) => rank);
+  const behind = Math.min(...ranks.map(frontierOf));
+  const suspects = ranks.filter((rank) => frontierOf(rank) === behind);
+  const absent = suspects.filter((rank) => !isInside(rank));
+  if (absent.length > 0) return absent.map(({ rank }) => rank);
+  const known = new Set(ranks.map(({ rank }) => rank));
+  const wanted = suspects.flatMap(({ waitingFor }) => (waitingFor === null ? [] : [waitingFor]));
+  const unknown = [...new Set(wanted.filter((rank) => !known.has(rank)))];
+  if (unknown.length > 0) return unknown.sort((a, b) => a - b);
+  if (suspects.length === 1) return [suspects[0].rank];
+  const votes = (rank: number) => wanted.filter((other) => other === rank).length;
+  const most = Math.max(0, ...wanted.map(votes));
+  return most > 1 ? [...new Set(wanted.filter((rank) => votes(rank) === most))].sort((a, b) => a - b) : [];
+}
+
+/** What ails a rank of itself, or null. */
+function troubleOf({ failure, processState, pid }: FlightRank): string | null {
+  if (failure === 'WORKER_DIED') return `its process ${pid} has died`;
+  if (failure !== null && !CONSEQUENCES.includes(failure)) return `failed with ${failure}`;
+  const stopped = STOPPED[processState];
+  return stopped === undefined ? null : `its process ${pid} ${stopped}`;
+}
+
+interface World {
+  readonly ranks: readonly FlightRank[];
+  readonly nodeOf: (rank: number) => number;
+}
+
+function summarize(
+  { ranks, nodeOf }: World,
+  operations: readonly MergedOperation[],
+  oddRanks: readonly number[],
+): string {
+  const names = oddRanks.map((rank) => `rank ${rank} on node ${nodeOf(rank)}`).join(', ');
+  const accounts = oddRanks.map((rank) =>
+    accountOf(
+      rank,
+      ranks.find((known) => known.rank === rank),
+    ),
+  );
+  const split = operations.find(({ differing }) => differing.length > 0);
+  if (split !== undefined) {
+    const [most] = split.entered.filter((rank) => !split.differing.includes(rank));
+    const of = (rank: number) =>
+      ranks
+        .find((known) => known.rank === rank)!
+        .operations.find(({ sequence }) => sequence === split.sequence)!;
+    const found = split.differing.map(
+      (rank) => `rank ${rank} on node ${nodeOf(rank)} is in ${nameWithCounts(of(rank))}`,
+    );
+    return `operation ${split.sequence}: ${found.join(', ')}; rank ${most} is in ${nameWithCounts(of(most))}`;
+  }
+  const waiting = ranks
+    .filter((rank) => isInside(rank) && !oddRanks.includes(rank.rank))
+    .map((rank) => ({ operation: rank.last!, forMs: rank.writtenMs - rank.last!.startMs }))
+    .sort((a, b) => b.forMs - a.forMs)[0];
+  if (waiting === undefined)
+    return oddRanks.length === 0 ? 'no rank was waiting for another' : accounts.join('; ');
+  const forS = (Math.max(0, waiting.forMs) / 1000).toFixed(1);
+  const whom = oddRanks.length === 0 ? 'all ranks have come' : `waiting for ${names}`;
+  return [`${fullName(waiting.operation)}: ${whom} for ${forS} s`, ...accounts].join('; ');
+}
+
+function nameWithCounts(operation: RecordedOperation): string {
+  const { countsHash } = operation;
+  return `${fullName(operation)}${countsHash ? ` (counts ${countsHash.toString(16)})` : ''}`;
+}
+
+/** "all-to-all 812, step 203, layer 3, dispatch" */
+function fullName({ kind, sequence, step, layer, purpose }: RecordedOperation): string {
+  const parts = [`${kind} ${sequence}`, `step ${step}`, layer !== undefined && `layer ${layer}`, purpose];
+  return parts.filter(Boolean).join(', ');
+}
+
+function accountOf(rank: number, flight: FlightRank | undefined): string {
+  if (flight === undefined) return `of rank ${rank} there is no file`;
+  const { last, phase, step } = flight;
+  const trouble = troubleOf(flight);
+  const process = trouble === null ? '' : `, and ${trouble}`;
+  if (last === null) return `rank ${rank} has begun no operation${process}`;
+  if (last.endMs === null) return `rank ${rank} is in ${last.kind} ${last.sequence}${process}`;
+  return `rank ${rank} left ${last.kind} ${last.sequence} and is in step ${step}, ${phase}${process}`;
+}
+
+/** How often each rank came last of all, and by how much in the middle of these times. */
+export function lagOf(
+  { operations }: Pick<FlightReport, 'operations'>,
+  rank: number,
+): { readonly timesLast: number; readonly medianLateMs: number } {
+  const late = operations
+    .flatMap(({ last }) => (last?.rank === rank ? [last.lateMs] : []))
+    .sort((a, b) => a - b);
+  return { timesLast: late.length, medianLateMs: late[late.length >> 1] ?? 0 };
+}
