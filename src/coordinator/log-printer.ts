@@ -30,7 +30,8 @@ export class LogPrinter {
     this.#pretty = prettyFactory({
       colorize: options.colors,
       translateTime: 'SYS:HH:MM:ss.l',
-      messageFormat: '{lane}{msg}',
+      // A template would lose the lane's colour.
+      messageFormat: ({ lane, msg }) => `${lane}${msg}`,
       ignore: 'pid,hostname,run,generation,node,rank,step,lane,stack,failure,context',
       singleLine: true,
     });

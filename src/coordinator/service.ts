@@ -102,7 +102,9 @@ function openSession(
 }
 
 /** How long followers may take to read the rest once the log is complete. */
-const LAST_LINES_MS = 1_000;
+const LAST_LINES_MS = 2_000;
+/** grpc-js says when it has handed over the last bytes of a call, not when they have left. */
+const LAST_BYTES_MS = 50;
 
 /** Serves StreamLogs, and ends those who follow when the log is complete. */
 class LogStreams {
@@ -116,12 +118,14 @@ class LogStreams {
 
   async end(): Promise<void> {
     this.#complete();
+    if (this.#open.size === 0) return;
     const deadline = new AbortController();
     await Promise.race([
       Promise.all(this.#open),
       sleep(LAST_LINES_MS, undefined, { signal: deadline.signal }).catch(() => undefined),
     ]);
     deadline.abort();
+    await sleep(LAST_BYTES_MS);
   }
 
   serve(call: grpc.ServerWritableStream<LogsRequest, LogLine>): void {
@@ -131,16 +135,16 @@ class LogStreams {
 
   async #stream(call: grpc.ServerWritableStream<LogsRequest, LogLine>): Promise<void> {
     const gone = new AbortController();
-    call.on('cancelled', () => gone.abort());
-    call.on('close', () => gone.abort());
+    // Comes when the client has left, and also when everything was handed over.
+    const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
+    void closed.then(() => gone.abort());
     try {
       await this.reader.show(call.request, listenerOf(call, gone.signal), {
         signal: gone.signal,
         complete: this.#completed,
       });
       call.end();
-      if (!call.writableFinished && !gone.signal.aborted)
-        await once(call, 'finish', { signal: gone.signal }).catch(() => undefined);
+      await closed;
     } catch (error) {
       if (!gone.signal.aborted) call.emit('error', toServiceError(error));
     }

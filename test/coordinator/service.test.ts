@@ -6,12 +6,18 @@ import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator, type RunListener } from '../../src/coordinator/coordinator.js';
-import { addCoordinatorService } from '../../src/coordinator/service.js';
+import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
 import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/observability/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import type { AgentEvent, CoordinatorCommand, StepReport } from '../../src/rpc/messages.js';
+import type {
+  AgentEvent,
+  CoordinatorCommand,
+  LogLine,
+  LogsRequest,
+  StepReport,
+} from '../../src/rpc/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
@@ -23,6 +29,7 @@ let folder: string;
 let logs: LogStore;
 let rpc: RpcServer;
 let coordinator: Coordinator;
+let service: CoordinatorService;
 let client: CoordinatorClient;
 let address: string;
 let heard: string[];
@@ -59,7 +66,7 @@ beforeEach(async () => {
     nodesAreReplaceable: false,
   });
   rpc = createRpcServer();
-  addCoordinatorService(rpc.server, coordinator);
+  service = addCoordinatorService(rpc.server, coordinator);
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
   client = new CoordinatorClient(address, NO_SECURITY);
 });
@@ -217,20 +224,50 @@ describe('the coordinator over gRPC', () => {
     session.send({ logs: { lines: [line('info', 0), line('error', 1)], dropped: 0 } });
     await expect.poll(() => heardLogs({ level: 'error' })).toEqual(['error of 1']);
     expect(await heardLogs({ ranks: [0] })).toEqual(['info of 0']);
+    expect(await heardLogs({ query: '{source="worker"} |= "of 1"' })).toEqual(['error of 1']);
+    await expect(heardLogs({ query: '{source="worker"} | unpack' })).rejects.toThrow(
+      '`unpack` is not supported',
+    );
+    await expect(heardLogs({ level: 'loud' })).rejects.toThrow('level: loud is none of trace');
+  });
+
+  it('gives followers the rest of a complete log, and ends their calls in order', async () => {
+    const line = (msg: string) => JSON.stringify({ time: 5, level: 'info', msg });
+    logs.append('node-0', line('first'));
+    const messages: string[] = [];
+    const stream = client.logs({ ...EVERYTHING, query: '{node="0"}', follow: true });
+    stream.on('data', ({ json }: LogLine) => messages.push(JSON.parse(json).msg));
+    const ended = new Promise<string>((resolve) => {
+      stream.on('end', () => resolve('in order'));
+      stream.on('error', ({ message }) => resolve(message));
+    });
+    await expect.poll(() => messages).toEqual(['first']);
+    logs.append('node-0', line('last'));
+    await service.endLogs();
+    rpc.server.forceShutdown();
+    expect(await ended).toBe('in order');
+    expect(messages).toEqual(['first', 'last']);
+  });
+
+  it('does not wait long for a follower that does not read', async () => {
+    const stream = client.logs({ ...EVERYTHING, follow: true });
+    const failed = new Promise((resolve) => stream.on('error', resolve));
+    for (let i = 0; i < 2_000; i++)
+      logs.append('node-0', JSON.stringify({ time: i, level: 'info', msg: 'x'.repeat(4_000) }));
+    stream.pause();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const started = performance.now();
+    await service.endLogs();
+    expect(performance.now() - started).toBeLessThan(3_000);
+    stream.cancel();
+    await failed;
   });
 });
 
-async function heardLogs(filter: { level?: string; ranks?: number[] }): Promise<string[]> {
-  const stream = client.logs({
-    level: '',
-    ranks: [],
-    sinceMs: 0,
-    follow: false,
-    query: '',
-    before: 0,
-    after: 0,
-    ...filter,
-  });
+const EVERYTHING = { level: '', ranks: [], sinceMs: 0, follow: false, query: '', before: 0, after: 0 };
+
+async function heardLogs(filter: Partial<LogsRequest>): Promise<string[]> {
+  const stream = client.logs({ ...EVERYTHING, ...filter });
   const messages: string[] = [];
   for await (const { json } of stream) messages.push(JSON.parse(json).msg);
   return messages;

@@ -29,7 +29,7 @@ describe('--help', () => {
     ['node', ['--coordinator']],
     ['status', ['--run', '--coordinator', '--json']],
     ['stop', ['--run', '--coordinator']],
-    ['logs', ['--rank', '--level', '--since', '--follow']],
+    ['logs', ['query', '--rank', '--level', '--since', '--context', '--follow']],
     ['inspect', ['--run', '--runs-dir', '--http', '--token-file']],
     ['generate', ['--checkpoint', '--prompt', '--domain']],
     ['eval', ['--checkpoint', '--sequences']],

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { LogPrinter } from '../../src/coordinator/log-printer.js';
+import type { ShownLine } from '../../src/observability/run-log-reader.js';
+
+const PLAIN = { json: false, colors: false, marksMatches: false };
+const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ShownLine => ({
+  text: typeof record === 'string' ? record : JSON.stringify(record),
+  labels: { source: 'worker', ...labels },
+  timeMs: 1_700_000_000_000,
+  isContext: false,
+  group: 0,
+  ...more,
+});
+const record = (msg: string, more: object = {}) => ({
+  level: 'info',
+  time: 1_700_000_000_000,
+  run: 'r',
+  msg,
+  ...more,
+});
+
+describe('LogPrinter', () => {
+  it('says who writes in a lane of one width', () => {
+    const printer = new LogPrinter(PLAIN);
+    const lines = [
+      shown({ source: 'coordinator' }, record('hello')),
+      shown({ source: 'node', node: '0' }, record('hello')),
+      shown({ node: '1', rank: '12' }, record('hello')),
+    ].map((line) => printer.format(line));
+    expect(lines.map((line) => line.replace(/^\[[\d:.]+\] /, ''))).toEqual([
+      'INFO: coordinator     hello\n',
+      'INFO: node 0          hello\n',
+      'INFO: node 1 rank 12  hello\n',
+    ]);
+  });
+
+  it('shows what is no record as text, without what would steer a terminal', () => {
+    const printer = new LogPrinter(PLAIN);
+    const text = printer.format(shown({ level: 'error', node: '0', rank: '0' }, '\x1b[2Jboo'));
+    expect(text).toMatch(/ERROR: node 0 rank 0 {3}\ufffd\[2Jboo\n$/);
+    const title = printer.format(shown({}, record('\x1b]0;title\x07')));
+    for (const control of ['\x1b', '\x07']) expect(title).not.toContain(control);
+  });
+
+  it('colours only if asked to, and tells ranks apart', () => {
+    const colored = new LogPrinter({ ...PLAIN, colors: true });
+    const color = (rank: string) =>
+      /\[(\d+)mnode 0/.exec(colored.format(shown({ node: '0', rank }, record('x'))))?.[1];
+    expect(new Set(['0', '1', '2', '3'].map(color))).toEqual(new Set(['36', '32', '35', '34']));
+    expect(new LogPrinter(PLAIN).format(shown({ node: '0', rank: '0' }, record('x')))).not.toContain('\x1b');
+  });
+
+  it('marks matches and parts groups', () => {
+    const printer = new LogPrinter({ ...PLAIN, marksMatches: true });
+    const text = [
+      shown({}, record('before'), { isContext: true, group: 1 }),
+      shown({}, record('match'), { group: 1 }),
+      shown({}, record('other'), { group: 2 }),
+    ]
+      .map((line) => printer.format(line))
+      .join('');
+    expect(text.split('\n').map((line) => line.replace(/\[.*\] INFO: \S*\s+/, ''))).toEqual([
+      '  before',
+      '> match',
+      '--',
+      '> other',
+      '',
+    ]);
+  });
+
+  it('prints JSON lines as they are', () => {
+    const line = shown({}, record('x'), { group: 1 });
+    expect(new LogPrinter({ ...PLAIN, json: true }).format(line)).toBe(`${line.text}\n`);
+  });
+
+  it('prints series as a table with their course', () => {
+    const text = new LogPrinter(PLAIN).formatMatrix([
+      {
+        metric: { rank: '0' },
+        values: [
+          [1, '0'],
+          [2, '4'],
+          [3, '8'],
+        ],
+      },
+      { metric: {}, values: [[1, '1000']] },
+    ]);
+    expect(text.split('\n').slice(1)).toEqual([
+      '{rank="0"}      8      4      8  ▁▅█',
+      '{}          1,000  1,000  1,000  █',
+      '',
+    ]);
+    expect(new LogPrinter(PLAIN).formatMatrix([])).toBe('no values\n');
+  });
+});

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { Locmoe, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+
+describe('locmoe logs', () => {
+  it('queries a live run, follows it to its end, and is served over HTTP meanwhile', async () => {
+    const folder = temporaryFolder();
+    const run = startTraining({
+      folder,
+      nodes: 2,
+      workersPerNode: 1,
+      sets: ['train.steps=100000', 'logLevel=debug'],
+    });
+    await run.until(/step +\d+\/100000/);
+    const runs = ['--runs-dir', `${folder}/runs`];
+    const { http, runId } = JSON.parse(readFileSync(`${newestRun(folder)}/run.json`, 'utf8'));
+
+    const human = await locmoe('logs', '{rank="1"} |= "training from step"', '-C', '1', ...runs);
+    expect(human.code, human.stderr).toBe(0);
+    expect(human.stdout).toMatch(/^> \[.*INFO: node 1 rank 1 .*training from step 1/m);
+    expect(human.stdout).not.toMatch(/rank 0/);
+    expect(human.stdout).not.toContain('\x1b');
+
+    const table = await locmoe('logs', 'sum by (rank) (count_over_time({source="worker"}[1h]))', ...runs);
+    expect(table.stdout).toMatch(/^\{rank="0"\} +\d/m);
+    const refused = await locmoe('logs', '{rank="1"} | pattern "<x>"', ...runs);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('`pattern` is not supported') });
+
+    const query = encodeURIComponent(`sum by (source) (count_over_time({run="${runId}"}[1h]))`);
+    const answer = await fetch(`http://${http}/loki/api/v1/query?query=${query}`);
+    const { data } = (await answer.json()) as { data: { result: { metric: { source: string } }[] } };
+    expect(data.result.map(({ metric }) => metric.source).sort()).toEqual(['coordinator', 'worker']);
+
+    const follower = new Locmoe(['logs', '|= "run is"', '--follow', '--json', ...runs]);
+    await follower.until(/run is running/);
+    expect((await locmoe('stop', ...runs)).code).toBe(0);
+    expect((await run.finished).code).toBe(130);
+    const { code, stdout } = await follower.finished;
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/run is finished/);
+  }, 120_000);
+
+  it('queries a run that is over', async () => {
+    const folder = temporaryFolder();
+    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets: ['logLevel=debug'] });
+    const { stdout } = await locmoe('logs', '| json | step="7"', '--json', '--run', run);
+    const steps = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(new Set(steps.map(({ step }) => step))).toEqual(new Set([7]));
+    expect(new Set(steps.map(({ rank }) => rank))).toEqual(new Set([0, 1]));
+    const formatted = await locmoe(
+      'logs',
+      '|= "training from" | line_format "{{.rank}}: {{.level}}"',
+      '--json',
+      '--run',
+      run,
+    );
+    expect(formatted.stdout.trim().split('\n').sort()).toEqual(['0: info', '1: info']);
+  }, 60_000);
+});
