@@ -3,7 +3,6 @@ import { type Command, Option } from 'commander';
 import { formatAddress } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
 import { findRun } from '../run-folder.js';
-import { pageUrl, startRunHttp } from '../run-http.js';
 import { isLive } from '../run-liveness.js';
 
 interface InspectOptions {
@@ -51,6 +50,8 @@ Examples:
 
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
+  // Loaded when needed: `--help` should not wait for the page and the log store.
+  const { pageUrl, startRunHttp } = await import('../run-http.js');
   const security = loadSecurity({ tokenFile });
   if (http === undefined && record.http !== undefined && (await isLive(record, security))) {
     console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId)}`);

@@ -1,9 +1,4 @@
-import {
-  droppedShare,
-  type GlobalLayer,
-  type GlobalStep,
-  locality,
-} from '../../coordinator/step-aggregator.js';
+import { type GlobalLayer, type GlobalStep, locality } from '../../coordinator/step-aggregator.js';
 import { STEP_PARTS } from '../../rpc/messages.js';
 import type { Columns } from './api-types.js';
 
@@ -12,15 +7,18 @@ export class NumberTable {
   readonly #columns = new Map<string, number[]>();
   numRows = 0;
 
-  append(row: Readonly<Record<string, number | null | undefined>>): void {
-    for (const [name, value] of Object.entries(row)) {
-      let column = this.#columns.get(name);
-      if (column === undefined) {
-        column = new Array<number>(this.numRows).fill(Number.NaN);
-        this.#columns.set(name, column);
-      }
-      column.push(value ?? Number.NaN);
+  /** Puts a value into the row that is being made; a row that is left half made is made anew. */
+  put(name: string, value: number | null | undefined): void {
+    let column = this.#columns.get(name);
+    if (column === undefined) {
+      column = new Array<number>(this.numRows).fill(Number.NaN);
+      this.#columns.set(name, column);
     }
+    column[this.numRows] = value ?? Number.NaN;
+  }
+
+  /** Ends the row; columns without a value get NaN. */
+  endRow(): void {
     this.numRows++;
     for (const column of this.#columns.values()) if (column.length < this.numRows) column.push(Number.NaN);
   }
@@ -48,26 +46,28 @@ export class NumberTable {
 /** Six digits are more than a screen shows; of a time in ms all count. */
 function jsonNumber(value: number): number | null {
   if (!Number.isFinite(value)) return null;
-  return Math.abs(value) >= 1e5 ? Math.round(value) : Number(value.toPrecision(6));
+  const size = Math.abs(value);
+  if (size >= 1e5 || size === 0) return Math.round(value);
+  const scale = 10 ** (5 - Math.floor(Math.log10(size)));
+  return Math.round(value * scale) / scale;
 }
 
-/** The row of a step; `time` in ms since 1970 is when it was done. */
-export function stepRow(step: GlobalStep, time: number): Record<string, number | null> {
-  return {
-    step: step.step,
-    time,
-    // JSON has no NaN: a loss that was not finite comes as null.
-    loss: step.loss,
-    auxiliaryLoss: step.auxiliaryLoss,
-    gradientNorm: step.gradientNorm,
-    learningRate: step.learningRate,
-    tokens: step.tokens,
-    stepMs: step.stepMs,
-    tokensPerS: step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null,
-    ...Object.fromEntries(STEP_PARTS.map((part) => [part, step.partsMs?.[part] ?? 0])),
-    ...(step.layers?.length > 0 ? routingRow('all', step.layers) : {}),
-    ...Object.assign({}, ...(step.layers ?? []).map((layer) => routingRow(String(layer.layer), [layer]))),
-  };
+/** Appends a step; `time` in ms since 1970 is when it was done. */
+export function appendStep(table: NumberTable, step: GlobalStep, time: number): void {
+  table.put('step', step.step);
+  table.put('time', time);
+  // JSON has no NaN: a loss that was not finite comes as null.
+  table.put('loss', step.loss);
+  table.put('auxiliaryLoss', step.auxiliaryLoss);
+  table.put('gradientNorm', step.gradientNorm);
+  table.put('learningRate', step.learningRate);
+  table.put('stepMs', step.stepMs);
+  table.put('tokensPerS', step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null);
+  for (const part of STEP_PARTS) table.put(part, step.partsMs?.[part] ?? 0);
+  const layers = step.layers ?? [];
+  if (layers.length > 0) putRouting(table, 'all', layers);
+  for (const layer of layers) putRouting(table, String(layer.layer), [layer]);
+  table.endRow();
 }
 
 /** What of the routing is drawn, for one layer or for all together. */
@@ -82,25 +82,45 @@ export const ROUTING_COLUMNS = [
   'gateCosine',
 ] as const;
 
-/** `layer` is a layer's number or `all`. */
-export function routingColumn(layer: string, name: (typeof ROUTING_COLUMNS)[number]): string {
-  return `layer.${layer}.${name}`;
+type RoutingColumn = (typeof ROUTING_COLUMNS)[number];
+
+const columnsOfLayer = new Map<string, Readonly<Record<RoutingColumn, string>>>();
+
+/** Names of a layer's columns in a table; `layer` is a layer's number or `all`. */
+export function routingColumns(layer: string): Readonly<Record<RoutingColumn, string>> {
+  let names = columnsOfLayer.get(layer);
+  if (names === undefined) {
+    names = Object.fromEntries(ROUTING_COLUMNS.map((name) => [name, `layer.${layer}.${name}`])) as Record<
+      RoutingColumn,
+      string
+    >;
+    columnsOfLayer.set(layer, names);
+  }
+  return names;
 }
 
-function routingRow(layer: string, layers: readonly GlobalLayer[]): Record<string, number | null> {
-  const sum = (of: (layer: GlobalLayer) => readonly number[]) =>
-    layers.reduce((total, each) => total + of(each).reduce((a, b) => a + b, 0), 0);
-  const routed = sum((each) => each.routed);
+function putRouting(table: NumberTable, layer: string, layers: readonly GlobalLayer[]): void {
+  const names = routingColumns(layer);
+  const routed = sumOf(layers, 'routed');
   const share = (count: number) => (routed === 0 ? null : count / routed);
-  const values: Record<(typeof ROUTING_COLUMNS)[number], number | null> = {
-    ...(locality(layers) ?? { sameWorker: null, sameNode: null, otherNode: null }),
-    dropped: droppedShare(layers),
-    overCapacity: share(sum((each) => each.overCapacity ?? [])),
-    notChosen: share(sum((each) => each.notChosen ?? [])),
-    capacityRatio: meanKnown(layers.map((each) => each.capacityRatio)),
-    gateCosine: meanKnown(layers.map((each) => each.gateCosine)),
-  };
-  return Object.fromEntries(ROUTING_COLUMNS.map((name) => [routingColumn(layer, name), values[name]]));
+  const places = locality(layers);
+  table.put(names.sameWorker, places?.sameWorker);
+  table.put(names.sameNode, places?.sameNode);
+  table.put(names.otherNode, places?.otherNode);
+  table.put(names.dropped, routed === 0 ? 0 : 1 - sumOf(layers, 'kept') / routed);
+  table.put(names.overCapacity, share(sumOf(layers, 'overCapacity')));
+  table.put(names.notChosen, share(sumOf(layers, 'notChosen')));
+  table.put(names.capacityRatio, meanKnown(layers.map((each) => each.capacityRatio)));
+  table.put(names.gateCosine, meanKnown(layers.map((each) => each.gateCosine)));
+}
+
+function sumOf(
+  layers: readonly GlobalLayer[],
+  name: 'routed' | 'kept' | 'overCapacity' | 'notChosen',
+): number {
+  let total = 0;
+  for (const layer of layers) for (const count of layer[name] ?? []) total += count;
+  return total;
 }
 
 function meanKnown(values: readonly (number | null)[]): number | null {

@@ -3,7 +3,7 @@ import type { HttpFeature } from '../http/http-server.js';
 import type { ApiError, RunList } from './api-types.js';
 import { RunCatalog } from './run-catalog.js';
 import { MAX_POINTS, type RunMetrics } from './run-metrics.js';
-import { CONTENT_SECURITY_POLICY, staticFile } from './static-files.js';
+import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
 
 /**
  * The page for people: its files at `/` and `/page/`, and what it shows of runs at `/api/runs` as JSON (api-types.ts).
@@ -13,7 +13,10 @@ import { CONTENT_SECURITY_POLICY, staticFile } from './static-files.js';
 export function pageFeature(runsDir: string): HttpFeature {
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
-  routes.get('/', (c) => sendFile(c, 'index.html'));
+  routes.get('/', async (c) => {
+    c.header('Link', await preloads());
+    return sendFile(c, 'index.html');
+  });
   routes.get('/page/*', (c) => sendFile(c, c.req.path.slice('/page/'.length)));
   routes.get('/api/runs', (c) => send(c, { runs: catalog.list() } satisfies RunList));
   routes.get('/api/runs/:id', (c) => {

@@ -11,7 +11,7 @@ import type {
   ValidationPoint,
 } from './api-types.js';
 import { ExpertLoad } from './expert-load.js';
-import { NumberTable, ROUTING_COLUMNS, routingColumn, stepRow } from './metric-columns.js';
+import { appendStep, NumberTable, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
 import { MetricsFile, type RecordSink } from './metrics-file.js';
 import { type Heartbeat, heartbeatSchema, RankLanes } from './rank-lanes.js';
 import { thinOut } from './thin-out.js';
@@ -86,12 +86,13 @@ export class RunMetrics implements RecordSink {
         to: table === this.#steps ? to : table.numRows,
         query,
       });
-    const routing = ROUTING_COLUMNS.map((name) => routingColumn(query.layer, name));
+    const names = routingColumns(query.layer);
+    const routing = ROUTING_COLUMNS.map((name) => names[name]);
     const groups: Record<MetricsGroup, Columns> = {
       loss: group(this.#steps, LEADING.loss, ['loss', 'auxiliaryLoss', 'learningRate']),
       speed: group(this.#steps, LEADING.speed, ['stepMs', 'tokensPerS', ...STEP_PARTS]),
       gradient: group(this.#steps, LEADING.gradient, ['gradientNorm']),
-      routing: unprefixed(group(this.#steps, [routing[2], routing[3]], routing)),
+      routing: unprefixed(group(this.#steps, [names.otherNode, names.dropped], routing)),
       memory: group(this.#memory, this.#memory.names.slice(1, 9), this.#memory.names, after.memory),
     };
     return {
@@ -144,12 +145,11 @@ export class RunMetrics implements RecordSink {
 
   #addHeartbeat(heartbeat: Heartbeat): void {
     this.#lanes.add(heartbeat);
-    const ofRanks = heartbeat.ranks.map(({ rank, residentBytes }) => [
-      `rank.${rank}`,
-      // Of a process that has ended.
-      residentBytes === 0 ? null : residentBytes,
-    ]);
-    this.#memory.append({ time: heartbeat.time, ...Object.fromEntries(ofRanks) });
+    this.#memory.put('time', heartbeat.time);
+    // A process that has ended has none.
+    for (const { rank, residentBytes } of heartbeat.ranks)
+      this.#memory.put(`rank.${rank}`, residentBytes || null);
+    this.#memory.endRow();
   }
 
   #addStep(record: Readonly<Record<string, unknown>>): void {
@@ -157,7 +157,7 @@ export class RunMetrics implements RecordSink {
     this.#hasTimes &&= time !== undefined;
     this.#lastTime = time ?? this.#lastTime + stepMs;
     const step = record as unknown as GlobalStep;
-    this.#steps.append(stepRow(step, this.#lastTime));
+    appendStep(this.#steps, step, this.#lastTime);
     const layers = step.layers ?? [];
     if (this.#layers.length === 0) this.#layers = layers.map(({ layer }) => layer);
     this.#experts.add(number, layers);

@@ -55,11 +55,13 @@ export class RunData {
   async refresh(request: DataRequest): Promise<boolean> {
     const key = JSON.stringify(request);
     if (this.#isComplete && key === this.#key) return false;
-    const detail = await fetchRun(this.runId);
-    await this.#refreshMetrics(request);
-    if (request.isPrimary) await this.#refreshWhole();
-    // Read after the end was known, everything was there.
-    this.#isComplete = !detail.isLive;
+    const [detail] = await Promise.all([
+      fetchRun(this.runId),
+      this.#refreshMetrics(request),
+      request.isPrimary ? this.#refreshWhole() : undefined,
+    ]);
+    // What was asked for after the end was known is all there will be.
+    this.#isComplete = this.detail?.isLive === false;
     this.detail = detail;
     this.#key = key;
     const { step = [], time = [] } = this.allOf('loss');
