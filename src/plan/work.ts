@@ -148,7 +148,7 @@ function attentionHalf(size: Sizes): PassWork {
 function feedForward({ d, F }: Sizes, rows: number, experts: number): PassWork {
   return {
     forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
-    backward: work(8 * rows * d * F, 22 * rows * F + 2 * experts * d * F, 16 * experts),
+    backward: work(8 * rows * d * F, 18 * rows * F + 2 * experts * d * F, 14 * experts),
   };
 }
 
