@@ -205,7 +205,7 @@ function addressOf(run: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     run.stdout?.on('data', (chunk) => {
       said = (said + chunk).slice(-2_000);
-      const address = /over HTTP: http:\/\/(\S+)\n/.exec(said)?.[1];
+      const address = /page: http:\/\/([^\s/]+)\//.exec(said)?.[1];
       if (address !== undefined) resolve(address);
     });
     run.once('close', () => reject(new Error(`the training never said its HTTP address:\n${said}`)));

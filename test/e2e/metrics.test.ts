@@ -19,7 +19,7 @@ const RATE_WINDOW_S = 20;
 /** Panels that are empty when all is well. */
 const EMPTY = ['ALERTS{alertname=~"Locmoe.+", alertstate="firing"}'];
 
-const addressOf = (run: Locmoe) => run.until(/over HTTP: http:\/\/(\S+)/).then(([, address]) => address);
+const addressOf = (run: Locmoe) => run.until(/page: http:\/\/([^\s/]+)\//).then(([, address]) => address);
 
 function recordsOf(folder: string): Record<string, unknown>[] {
   return readFileSync(path.join(newestRun(folder), 'metrics.ndjson'), 'utf8')
