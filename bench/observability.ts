@@ -48,7 +48,7 @@ console.log(
     { textColumns: [3, 4] },
   ),
 );
-const command = ['npm run bench:observability', ...process.argv.slice(2)].join(' -- ');
+const command = `npm run bench:observability -- ${process.argv.slice(2).join(' ')}`.replace(/ -- $/, '');
 const figures = {
   ...Object.fromEntries(measurements.map(({ name, value }) => [name, Number(formatFigure(value))])),
   machine,
