@@ -46,7 +46,7 @@ export function addBenchCommand(program: Command): void {
     .option(
       '--only <words>',
       'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
-      (words: string) => words.split(','),
+      (words: string, previous: readonly string[]) => [...previous, ...words.split(',')],
       [],
     )
     .option(
