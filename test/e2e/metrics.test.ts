@@ -105,7 +105,9 @@ describe('a training that Prometheus scrapes', () => {
     ]);
     const beats = records.filter(({ type }) => type === 'heartbeat') as { time: number; ranks: object[] }[];
     expect(beats.length).toBeGreaterThan(RATE_WINDOW_S / 4);
-    expect(beats.at(-1)!.ranks[3]).toEqual({
+    // The resumed run is too short for a beat that has all ranks in it.
+    const lastWhole = beats.findLast(({ time }) => time < (generations[1].time as number))!;
+    expect(lastWhole.ranks[3]).toEqual({
       ...{ rank: 3, node: 1, step: expect.any(Number), phase: expect.any(String) },
       ...{ operation: expect.any(String), processState: expect.any(String) },
       residentBytes: expect.any(Number),
