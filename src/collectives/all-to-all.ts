@@ -1,6 +1,6 @@
 import { TrainerError } from '../errors.js';
-import { otherRanks } from './topology.js';
-import type { Operation, Transport } from './transport.js';
+import { nodeOf, otherRanks } from './topology.js';
+import type { Operation, PendingExchange, Transport } from './transport.js';
 
 export interface AllToAllOptions {
   /** What goes to each rank, by destination, this rank included; each is the parts in order. */
@@ -11,7 +11,12 @@ export interface AllToAllOptions {
   readonly layer?: number | undefined;
   /** Hash of the counts of all ranks from which the sizes follow (`hashCounts`); the same on every rank. */
   readonly countsHash?: number | undefined;
+  /** Which ranks take part: all (the default), those of this node with this rank itself, or those of other nodes. */
+  readonly reach?: 'world' | 'node' | 'other nodes' | undefined;
 }
+
+/** Begins an all-to-all; see `Transport.start` for what may run at the same time. */
+export type StartAllToAll = (transport: Transport, options: AllToAllOptions) => PendingExchange;
 
 /**
  * All-to-all with uneven splits (all-to-all-v), flat: every pair of ranks is a message of its own, also between
@@ -20,24 +25,37 @@ export interface AllToAllOptions {
  * @throws TrainerError as `Transport.exchange`
  */
 export function allToAll(transport: Transport, options: AllToAllOptions): void {
+  startAllToAll(transport, options).finish();
+}
+
+/** `allToAll` in the background. */
+export function startAllToAll(transport: Transport, options: AllToAllOptions): PendingExchange {
   // One step. With B bytes for each destination a rank sends (W - 1) B, of which (W - G) B leave the node; between
   // two nodes travel G * G messages each way.
-  exchangeAll(transport, options, false);
+  return startExchange(transport, options, false);
 }
 
 /** The exchange under both forms of the all-to-all. */
-export function exchangeAll(transport: Transport, options: AllToAllOptions, aggregate: boolean): void {
-  const { sends, receives, purpose, layer, countsHash } = options;
-  const { rank } = transport.topology;
+export function startExchange(
+  transport: Transport,
+  options: AllToAllOptions,
+  aggregate: boolean,
+): PendingExchange {
+  const { sends, receives, purpose, layer, countsHash, reach = 'world' } = options;
+  const { topology } = transport;
   const operation: Operation = { kind: 'all-to-all', purpose, layer, countsHash };
-  const peers = otherRanks(transport.topology);
-  transport.exchange(
+  const isLocal = (peer: number) => nodeOf(topology, peer) === topology.node;
+  const peers = otherRanks(topology).filter(
+    (peer) => reach === 'world' || isLocal(peer) === (reach === 'node'),
+  );
+  const pending = transport.start(
     operation,
     peers.map((to) => ({ to, parts: sends[to] })),
     peers.map((from) => ({ from, parts: receives[from] })),
-    { aggregate },
+    { aggregate: aggregate && reach !== 'node' },
   );
-  copyToSelf(sends[rank], receives[rank], operation);
+  if (reach !== 'other nodes') copyToSelf(sends[topology.rank], receives[topology.rank], operation);
+  return pending;
 }
 
 function copyToSelf(from: readonly Uint8Array[], to: readonly Uint8Array[], operation: Operation): void {

@@ -21,7 +21,8 @@ function layerSuffix(layer: number | undefined): string {
   return layer === undefined ? '' : ` of layer ${layer}`;
 }
 
-function context(place: Place) {
+/** Where an error happened, for people and for reports. */
+export function context(place: Place) {
   return {
     rank: place.topology.rank,
     node: place.topology.node,

@@ -35,7 +35,6 @@ export class FlightRing {
   /** Numbers and times of all slots. */
   private readonly floats: Float64Array;
   private readonly purposes = new Map<string, Uint8Array>();
-  private slot = 0;
 
   /** @param base word index of the ring, even */
   constructor(
@@ -53,7 +52,6 @@ export class FlightRing {
   begin(operation: Operation, start: OperationStart): void {
     const { words, floats } = this;
     const slot = this.slotOf(start.sequence);
-    this.slot = slot;
     Atomics.store(words, slot + FLIGHT.sequence, 0);
     words[slot + FLIGHT.kind] = OPERATION_KINDS.indexOf(operation.kind);
     words[slot + FLIGHT.layer] = operation.layer ?? NO_LAYER;
@@ -73,13 +71,13 @@ export class FlightRing {
     Atomics.store(words, slot + FLIGHT.sequence, start.sequence | 0);
   }
 
-  /** The first byte from another rank has come to the operation that began last. */
-  firstByte(timeMs: number): void {
-    this.floats[(this.slot + FLIGHT.firstByteMs) >> 1] = timeMs;
+  /** The first byte from another rank has come to the operation with this number. */
+  firstByte(sequence: number, timeMs: number): void {
+    this.floats[(this.slotOf(sequence) + FLIGHT.firstByteMs) >> 1] = timeMs;
   }
 
-  end(timeMs: number): void {
-    this.floats[(this.slot + FLIGHT.endMs) >> 1] = timeMs;
+  end(sequence: number, timeMs: number): void {
+    this.floats[(this.slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
   }
 
   private encode(purpose: string): Uint8Array {

@@ -1,5 +1,5 @@
-import { type AllToAllOptions, exchangeAll } from './all-to-all.js';
-import type { Transport } from './transport.js';
+import { type AllToAllOptions, startExchange } from './all-to-all.js';
+import type { PendingExchange, Transport } from './transport.js';
 
 /**
  * All-to-all with uneven splits, hierarchical (HetuMoE, arXiv 2203.14685, section 3.2): inside a node as the flat
@@ -9,7 +9,12 @@ import type { Transport } from './transport.js';
  * @throws TrainerError as `Transport.exchange`
  */
 export function hierarchicalAllToAll(transport: Transport, options: AllToAllOptions): void {
+  startHierarchicalAllToAll(transport, options).finish();
+}
+
+/** `hierarchicalAllToAll` in the background. */
+export function startHierarchicalAllToAll(transport: Transport, options: AllToAllOptions): PendingExchange {
   // One step for a rank; gather, transfer and scatter are the agents'. Bytes as in the flat form: (W - 1) B sent by
   // a rank, (W - G) B of them leaving the node. Between two nodes travels one message each way instead of G * G.
-  exchangeAll(transport, options, true);
+  return startExchange(transport, options, true);
 }

@@ -1,9 +1,9 @@
 export { type AllGatherOptions, allGather } from './all-gather.js';
 export { type AllReduceOptions, allReduce } from './all-reduce.js';
-export { type AllToAllOptions, allToAll } from './all-to-all.js';
+export { type AllToAllOptions, allToAll, type StartAllToAll, startAllToAll } from './all-to-all.js';
 export { barrier } from './barrier.js';
 export { type BroadcastOptions, broadcast } from './broadcast.js';
-export { hierarchicalAllToAll } from './hierarchical-all-to-all.js';
+export { hierarchicalAllToAll, startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
 export { ShmTransport, type ShmTransportOptions } from './shm-transport.js';
 export { soloTransport } from './solo-transport.js';
 export { nodeOf, type Topology, topologyOf } from './topology.js';
@@ -11,6 +11,7 @@ export type {
   ExchangeOptions,
   Operation,
   OperationKind,
+  PendingExchange,
   Phase,
   Receive,
   Send,

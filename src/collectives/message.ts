@@ -115,7 +115,7 @@ class PartCursor {
   }
 }
 
-/** The message that this rank is writing to one peer. Reused from operation to operation. */
+/** A message that this rank writes to one peer. Reused from operation to operation. */
 export class OutgoingMessage {
   readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
   private readonly cursor = new PartCursor();
@@ -151,27 +151,34 @@ export class OutgoingMessage {
   }
 }
 
-/** The message that this rank is reading from one peer. */
+type HeaderCheck = (peer: number, header: MessageHeader, expectedBytes: number) => void;
+
+/** A message that this rank reads from one peer. Reused from operation to operation. */
 export class IncomingMessage {
   private readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
   private readonly cursor = new PartCursor();
   private readonly read: (part: Uint8Array, from: number) => number;
   private headerBytes = 0;
+  private check: HeaderCheck = () => undefined;
 
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
     /** Tells the producer of the ring that bytes were taken out, if it needs to know. */
     readonly notify: () => void,
-    private readonly check: (peer: number, header: MessageHeader, expectedBytes: number) => void,
   ) {
     this.read = (part, from) => ring.read(part, from);
   }
 
-  /** Returns the size of the message without its header. */
-  begin(parts: readonly Uint8Array[]): number {
+  /**
+   * Returns the size of the message without its header.
+   *
+   * @param check throws if the header that comes is not that of this operation
+   */
+  begin(parts: readonly Uint8Array[], check: HeaderCheck): number {
     this.cursor.reset(parts);
     this.headerBytes = 0;
+    this.check = check;
     return this.cursor.bytesLeft;
   }
 

@@ -1,20 +1,24 @@
 import { availableParallelism } from 'node:os';
 import { TrainerError } from '../errors.js';
-import { abortedError, mismatchError, type Place, timeoutError } from './collective-errors.js';
+import { abortedError, context, mismatchError, type Place, timeoutError } from './collective-errors.js';
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
-import { IncomingMessage, type MessageHeader, OutgoingMessage, PURPOSE_BYTES } from './message.js';
+import { InFlight, progressAll } from './in-flight.js';
+import { type MessageHeader, PURPOSE_BYTES } from './message.js';
+import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
-import type {
-  ExchangeOptions,
-  Operation,
-  Phase,
-  Receive,
-  Send,
-  Transport,
-  TransportStats,
+import {
+  type ExchangeOptions,
+  MAX_PENDING,
+  type Operation,
+  type PendingExchange,
+  type Phase,
+  type Receive,
+  type Send,
+  type Transport,
+  type TransportStats,
 } from './transport.js';
 import { emptyStats } from './transport-stats.js';
 
@@ -26,6 +30,7 @@ const SUSPENDED_MS = 1000;
 const SPIN_MS = 0.02;
 /** What turns `performance.now()` into a time that the other processes of the machine share. */
 const EPOCH_MS = performance.timeOrigin;
+const BEFORE_THE_FIRST: Operation = { kind: 'barrier', purpose: 'start' };
 
 export interface ShmTransportOptions {
   readonly segmentPath: string;
@@ -42,15 +47,19 @@ export class ShmTransport implements Transport {
   private readonly bell: Doorbell;
   private readonly control: ControlBlock;
   private readonly flight: FlightRing;
-  private readonly outgoing: (OutgoingMessage | null)[] = [];
-  private readonly incoming: (IncomingMessage | null)[] = [];
+  /** By peer; null for this rank itself. */
+  private readonly links: (PeerLink | null)[] = [];
+  /** In the order in which they were started. */
+  private readonly pending: InFlight[] = [];
+  private readonly busyOut: Uint8Array;
+  private readonly busyIn: Uint8Array;
   private readonly parentPid = process.ppid;
   private readonly spinMs: number;
   private readonly timeoutMs: number;
   private stats = emptyStats();
   private sequence = 0;
   private step = 0;
-  private operation: Operation = { kind: 'barrier', purpose: 'start' };
+  private current: InFlight | null = null;
   private closed = false;
 
   /** @throws TrainerError `INTERNAL` if the segment is missing or not this worker's */
@@ -63,31 +72,13 @@ export class ShmTransport implements Transport {
     this.control = this.segment.control(localRank);
     this.flight = this.segment.flight(localRank);
     this.spinMs = workersPerNode < availableParallelism() ? SPIN_MS : 0;
-    for (let peer = 0; peer < this.topology.worldSize; peer++) this.linkTo(peer);
+    const { worldSize } = this.topology;
+    this.busyOut = new Uint8Array(worldSize);
+    this.busyIn = new Uint8Array(worldSize);
+    for (let peer = 0; peer < worldSize; peer++)
+      this.links.push(peer === this.topology.rank ? null : new PeerLink(this.segment, this.topology, peer));
     this.control.pid = process.pid;
     this.segment.doorbell(workersPerNode).ring();
-  }
-
-  private linkTo(peer: number): void {
-    const { rank, node, workersPerNode } = this.topology;
-    if (peer === rank) {
-      this.outgoing.push(null);
-      this.incoming.push(null);
-      return;
-    }
-    const isLocal = nodeOf(this.topology, peer) === node;
-    const bell = this.segment.doorbell(isLocal ? peer % workersPerNode : workersPerNode);
-    const out = this.segment.ring(rank, peer);
-    const back = this.segment.ring(peer, rank);
-    const wrote = isLocal ? () => out.takeWantsData() && bell.ring() : () => bell.ring();
-    const creditBytes = this.segment.shape.ringBytes / 4;
-    const read = isLocal
-      ? () => back.takeWantsSpace() && bell.ring()
-      : () => back.uncredited >= creditBytes && bell.ring();
-    const check = (from: number, header: MessageHeader, expectedBytes: number) =>
-      this.check(from, header, expectedBytes);
-    this.outgoing.push(new OutgoingMessage(peer, out, wrote));
-    this.incoming.push(new IncomingMessage(peer, back, read, check));
   }
 
   /** True once the run should end after the current step (all ranks must agree on the step by a collective). */
@@ -102,25 +93,57 @@ export class ShmTransport implements Transport {
     options: ExchangeOptions = {},
   ): void {
     const started = performance.now();
+    this.drive(this.begin(operation, sends, receives, options, started), started);
+  }
+
+  start(
+    operation: Operation,
+    sends: readonly Send[],
+    receives: readonly Receive[],
+    options: ExchangeOptions = {},
+  ): PendingExchange {
+    const started = performance.now();
+    const exchange = this.begin(operation, sends, receives, options, started);
+    this.progress();
+    this.control.endOperation();
+    this.stats.msByKind[operation.kind] += performance.now() - started;
+    return exchange;
+  }
+
+  private begin(
+    operation: Operation,
+    sends: readonly Send[],
+    receives: readonly Receive[],
+    { aggregate = false }: ExchangeOptions,
+    started: number,
+  ): InFlight {
     if (this.closed) throw new TrainerError('INTERNAL', 'the transport is closed');
-    this.operation = operation;
     this.sequence = (this.sequence + 1) >>> 0 || 1;
-    this.control.startOperation(operation, this.sequence);
+    const exchange = new InFlight(operation, this.sequence, this.step, this.finish);
+    this.current = exchange;
+    this.control.startOperation(operation, exchange.sequence);
     this.checkAbort();
+    if (this.pending.length === MAX_PENDING)
+      throw new TrainerError('INTERNAL', `more than ${MAX_PENDING} exchanges at a time`, context(this.place));
     let bytesOut = 0;
     let bytesIn = 0;
-    const outgoing = sends.map((send) => {
-      const message = this.messageOf(this.outgoing, send.to);
-      bytesOut += this.beginSend(message, send, options.aggregate === true);
-      return message;
-    });
-    const incoming = receives.map(({ from, parts }) => {
-      const message = this.messageOf(this.incoming, from);
-      bytesIn += message.begin(parts);
-      return message;
-    });
+    for (const { to, parts } of sends) {
+      const message = this.linkTo(to).takeOutgoing();
+      const bytes = message.begin(operation, exchange, aggregate, parts);
+      bytesOut += bytes;
+      if (nodeOf(this.topology, to) === this.topology.node) this.stats.bytesSameNode += bytes;
+      else this.stats.bytesOtherNode += bytes;
+      exchange.outgoing.push(message);
+    }
+    const check = (peer: number, header: MessageHeader, expectedBytes: number) =>
+      checkHeader(this.placeOf(exchange), peer, header, expectedBytes);
+    for (const { from, parts } of receives) {
+      const message = this.linkTo(from).takeIncoming();
+      bytesIn += message.begin(parts, check);
+      exchange.incoming.push(message);
+    }
     this.flight.begin(operation, {
-      sequence: this.sequence,
+      sequence: exchange.sequence,
       step: this.step,
       numSends: sends.length,
       numReceives: receives.length,
@@ -128,65 +151,85 @@ export class ShmTransport implements Transport {
       bytesIn,
       startMs: EPOCH_MS + started,
     });
-    const ended = this.drive(outgoing, incoming);
-    this.flight.end(EPOCH_MS + ended);
-    this.control.endOperation();
+    this.pending.push(exchange);
     this.stats.operations++;
-    this.stats.msByKind[operation.kind] += ended - started;
+    return exchange;
   }
 
-  private messageOf<T>(messages: readonly (T | null)[], peer: number): T {
-    const message = messages[peer];
-    if (message) return message;
+  private linkTo(peer: number): PeerLink {
+    const link = this.links[peer];
+    if (link) return link;
     const { worldSize } = this.topology;
     throw new TrainerError('INTERNAL', `rank ${peer} is no peer in a world of ${worldSize} ranks`, {
       rank: this.topology.rank,
-      operation: this.operation.purpose,
+      operation: this.current?.operation.purpose,
     });
   }
 
-  /** Returns the payload bytes. */
-  private beginSend(message: OutgoingMessage, { to, parts }: Send, aggregate: boolean): number {
-    const bytes = message.begin(this.operation, this.place, aggregate, parts);
-    if (nodeOf(this.topology, to) === this.topology.node) this.stats.bytesSameNode += bytes;
-    else this.stats.bytesOtherNode += bytes;
-    return bytes;
-  }
+  /** Waits for an exchange that was started before. */
+  private readonly finish = (exchange: InFlight): void => {
+    if (!this.pending.includes(exchange)) return;
+    this.current = exchange;
+    this.control.startOperation(exchange.operation, exchange.sequence);
+    this.drive(exchange, performance.now());
+  };
 
-  /** Returns when the last byte had moved, by `performance.now()`. */
-  private drive(outgoing: OutgoingMessage[], incoming: IncomingMessage[]): number {
+  private drive(exchange: InFlight, started: number): void {
+    const { kind } = exchange.operation;
     let idleSince = performance.now();
-    let hasReceived = false;
+    let now = idleSince;
     for (;;) {
-      const sent = progressAll(outgoing);
-      const received = progressAll(incoming);
-      const now = performance.now();
-      if (received > 0 && !hasReceived) {
-        hasReceived = true;
-        this.flight.firstByte(EPOCH_MS + now);
-      }
-      if (outgoing.length + incoming.length === 0) return now;
-      if (sent + received > 0) idleSince = now;
-      else if (now - idleSince >= this.timeoutMs) this.fail(outgoing, incoming, now - idleSince);
+      const moved = this.progress();
+      now = performance.now();
+      if (exchange.done) break;
+      if (moved > 0) idleSince = now;
+      else if (now - idleSince >= this.timeoutMs) this.fail(exchange, now - idleSince);
       else if (now - idleSince >= this.spinMs) {
-        this.sleep(outgoing, incoming);
+        this.sleep(exchange);
         const sleptMs = performance.now() - now;
-        this.stats.waitMsByKind[this.operation.kind] += sleptMs;
+        this.stats.waitMsByKind[kind] += sleptMs;
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.checkAbort();
       }
     }
+    this.control.endOperation();
+    this.stats.msByKind[kind] += now - started;
+  }
+
+  /** Moves what can be moved of all exchanges, the earliest first; returns the bytes. */
+  private progress(): number {
+    this.busyOut.fill(0);
+    this.busyIn.fill(0);
+    let total = 0;
+    let kept = 0;
+    for (const exchange of this.pending) {
+      const sent = progressAll(exchange.outgoing, this.busyOut);
+      const received = progressAll(exchange.incoming, this.busyIn);
+      total += sent + received;
+      if (received > 0 && !exchange.hasReceived) {
+        exchange.hasReceived = true;
+        this.flight.firstByte(exchange.sequence, EPOCH_MS + performance.now());
+      }
+      if (exchange.done) this.flight.end(exchange.sequence, EPOCH_MS + performance.now());
+      else this.pending[kept++] = exchange;
+    }
+    this.pending.length = kept;
+    return total;
   }
 
   /**
    * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the last
    * has arrived: with more processes than cores every needless wake-up delays the rank all others wait for.
    */
-  private sleep(outgoing: readonly OutgoingMessage[], incoming: readonly IncomingMessage[]): void {
+  private sleep({ incoming }: InFlight): void {
     const seen = this.bell.value;
     const { ringBytes } = this.segment.shape;
-    const allSmall = outgoing.length === 0 && incoming.every((message) => message.bytesLeft <= ringBytes);
+    const outgoing = this.pending.flatMap((exchange) => exchange.outgoing);
+    const allSmall =
+      this.pending.length === 1 &&
+      outgoing.length === 0 &&
+      incoming.every((message) => message.bytesLeft <= ringBytes);
     this.bell.arm(allSmall ? incoming.length : 1);
     for (const { ring } of outgoing) ring.setWantsSpace(true);
     for (const { ring } of incoming) ring.setWantsData(true);
@@ -196,9 +239,13 @@ export class ShmTransport implements Transport {
     if (!canMove) this.bell.wait(seen, WAIT_SLICE_MS);
   }
 
+  private placeOf({ operation, sequence, step }: InFlight): Place {
+    return { topology: this.topology, operation, sequence, step };
+  }
+
   private get place(): Place {
-    const { topology, operation, sequence, step } = this;
-    return { topology, operation, sequence, step };
+    const { topology, sequence, step, current } = this;
+    return current ? this.placeOf(current) : { topology, operation: BEFORE_THE_FIRST, sequence, step };
   }
 
   private checkAbort(): void {
@@ -208,29 +255,12 @@ export class ShmTransport implements Transport {
       throw abortedError(this.place, `the node agent (pid ${this.parentPid}) is gone`);
   }
 
-  private fail(
-    outgoing: readonly OutgoingMessage[],
-    incoming: readonly IncomingMessage[],
-    waitedMs: number,
-  ): never {
+  private fail({ outgoing, incoming }: InFlight, waitedMs: number): never {
     const missing = [...new Set([...incoming, ...outgoing].map(({ peer }) => peer))].sort((a, b) => a - b);
     const { node, workersPerNode } = this.topology;
     throw timeoutError(this.place, waitedMs, missing, (rank) =>
       nodeOf(this.topology, rank) === node ? this.segment.control(rank % workersPerNode).progress : null,
     );
-  }
-
-  private check(peer: number, header: MessageHeader, expectedBytes: number): void {
-    const { operation, sequence } = this;
-    const same =
-      header.sequence === sequence &&
-      header.kind === operation.kind &&
-      header.layer === operation.layer &&
-      header.totalBytes === expectedBytes &&
-      header.step === this.step &&
-      header.countsHash === (operation.countsHash ?? 0) &&
-      operation.purpose.slice(0, PURPOSE_BYTES) === header.purpose;
-    if (!same) throw mismatchError(this.place, peer, header, expectedBytes);
   }
 
   setProgress(step: number, phase: Phase): void {
@@ -251,14 +281,16 @@ export class ShmTransport implements Transport {
   }
 }
 
-/** Moves what can be moved, drops finished messages from the list, and returns the bytes moved. */
-function progressAll(messages: (OutgoingMessage | IncomingMessage)[]): number {
-  let moved = 0;
-  let kept = 0;
-  for (const message of messages) {
-    moved += message.progress();
-    if (!message.done) messages[kept++] = message;
-  }
-  messages.length = kept;
-  return moved;
+/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message is not the one that belongs to the exchange */
+function checkHeader(place: Place, peer: number, header: MessageHeader, expectedBytes: number): void {
+  const { operation, sequence, step } = place;
+  const same =
+    header.sequence === sequence &&
+    header.kind === operation.kind &&
+    header.layer === operation.layer &&
+    header.totalBytes === expectedBytes &&
+    header.step === step &&
+    header.countsHash === (operation.countsHash ?? 0) &&
+    operation.purpose.slice(0, PURPOSE_BYTES) === header.purpose;
+  if (!same) throw mismatchError(place, peer, header, expectedBytes);
 }

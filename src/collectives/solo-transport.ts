@@ -1,7 +1,9 @@
 import { TrainerError } from '../errors.js';
 import { topologyOf } from './topology.js';
-import type { Transport } from './transport.js';
+import type { PendingExchange, Transport } from './transport.js';
 import { emptyStats } from './transport-stats.js';
+
+const DONE: PendingExchange = { finish() {} };
 
 /** The transport of a world of one rank: there is nobody to send to, so it needs no shared memory. */
 export function soloTransport(): Transport {
@@ -9,12 +11,16 @@ export function soloTransport(): Transport {
   return {
     topology: topologyOf(0, 1, 1),
     exchange(operation, sends, receives) {
+      this.start(operation, sends, receives);
+    },
+    start(operation, sends, receives) {
       if (sends.length + receives.length > 0)
         throw new TrainerError(
           'INTERNAL',
           `${operation.kind} ${operation.purpose} has peers in a world of one rank`,
         );
       stats.operations++;
+      return DONE;
     },
     stopRequested: false,
     setProgress() {},

@@ -45,6 +45,9 @@ export interface TransportStats {
   operations: number;
 }
 
+/** Exchanges of one rank that may be on their way at a time. */
+export const MAX_PENDING = 16;
+
 /** What a worker is doing; visible to its node agent without a message. */
 export type Phase =
   | 'starting'
@@ -56,6 +59,16 @@ export type Phase =
   | 'checkpoint'
   | 'done';
 
+/** An exchange on its way; what it reads and writes belongs to it until it is finished. */
+export interface PendingExchange {
+  /**
+   * Returns when all its sends and receives are complete; earlier and later ones go on meanwhile.
+   *
+   * @throws TrainerError as `Transport.exchange`
+   */
+  finish(): void;
+}
+
 /**
  * The narrow port that every collective is written on: move these bytes between ranks, all at once.
  *
@@ -65,7 +78,7 @@ export interface Transport {
   readonly topology: Topology;
 
   /**
-   * Carries out all sends and receives concurrently and returns when all are complete. Every rank of the world
+   * Carries out all sends and receives concurrently and returns when all are complete: `start`, then `finish`. Every rank of the world
    * calls the same operations in the same order; a rank that has nothing to send or receive may leave the lists
    * empty. With `aggregate` every rank must list a send for every rank of every other node (it may be empty).
    *
@@ -79,6 +92,21 @@ export interface Transport {
     receives: readonly Receive[],
     options?: ExchangeOptions,
   ): void;
+
+  /**
+   * Begins an exchange and returns at once, so that the worker computes while the bytes travel. What fits the rings
+   * leaves now; the rest moves whenever the transport is called again. Between two ranks messages keep the order in
+   * which their exchanges were started, so all ranks must start the same ones in the same order; they may finish them
+   * in another. At most `MAX_PENDING` are on their way at a time.
+   *
+   * @throws TrainerError as `exchange`
+   */
+  start(
+    operation: Operation,
+    sends: readonly Send[],
+    receives: readonly Receive[],
+    options?: ExchangeOptions,
+  ): PendingExchange;
 
   /** Publishes what this worker is doing, for errors, heartbeats and `status`. */
   setProgress(step: number, phase: Phase): void;

@@ -132,6 +132,10 @@ export const clusterSchema = z.strictObject({
   nodes: positive.default(1),
   workersPerNode: positive.default(1),
   exchange: z.enum(['hierarchical', 'flat']).default('hierarchical'),
+  overlapDegree: z
+    .union([z.literal(1), z.literal(2), z.literal(4), z.literal('auto')])
+    .default('auto')
+    .describe('slices in which tokens of other nodes travel while the experts work on others; 1: no overlap'),
   collectiveTimeoutS: z
     .number()
     .positive()

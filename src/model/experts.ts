@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
+import { matrix } from './matrix.js';
+import type { ExpertWeights } from './ops/overlapped-experts.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /** Specs of the experts with these global ids. */
@@ -9,6 +11,14 @@ export function expertSpecs(
   size: FeedForwardSize,
 ): ParameterSpec[] {
   return expertIds.flatMap((id) => feedForwardSpecs(`${prefix}.${id}`, size, 'expert'));
+}
+
+/** The matrices of the expert with this global id. */
+export function expertWeights(parameters: ParameterSource, prefix: string, id: number): ExpertWeights {
+  return {
+    wInDF: matrix(parameters, `${prefix}.${id}.w_in`),
+    wOutFD: matrix(parameters, `${prefix}.${id}.w_out`),
+  };
 }
 
 /**

@@ -1,15 +1,26 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import type { StartAllToAll } from '../collectives/all-to-all.js';
 import type { Transport } from '../collectives/transport.js';
 import { TrainerError } from '../errors.js';
 import type { Router, RoutingDecision } from '../routing/router.js';
 import { expertsOfRank } from './expert-placement.js';
-import { expertSpecs, experts } from './experts.js';
+import { expertSpecs, experts, expertWeights } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
-import type { Exchange } from './ops/exchange-rows.js';
+import { gatherRows } from './ops/gather-rows.js';
+import { overlappedExperts } from './ops/overlapped-experts.js';
+import { scatterRows } from './ops/scatter-rows.js';
+import { planOverlap } from './overlap-plan.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
-import { combine, dispatch, type Locality, localityOf, planDispatch } from './token-dispatcher.js';
+import {
+  combine,
+  type DispatchPlan,
+  dispatch,
+  type Locality,
+  localityOf,
+  planDispatch,
+} from './token-dispatcher.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts.
+// Shapes: T tokens of this rank, N kept choices of them, R rows received, d hidden size, E experts.
 
 export interface MoeLayerOptions {
   /** Index among all layers of the model. */
@@ -18,7 +29,9 @@ export interface MoeLayerOptions {
   readonly size: FeedForwardSize;
   readonly router: Router;
   readonly transport: Transport;
-  readonly exchange: Exchange;
+  readonly exchange: StartAllToAll;
+  /** Slices in which rows of other nodes travel while the experts work; 1 does one after the other. */
+  readonly overlapDegree: number;
 }
 
 export interface MoeInput {
@@ -84,17 +97,11 @@ export class MoeLayer {
     assertNothingLost(decision);
     input.inspect?.(layer, input.xTD, decision);
     const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
-    const receivedRD = dispatch(input.xTD, plan, this.#options);
-    const outputsRD = experts(
-      parameters,
-      `${this.#prefix}.experts`,
-      receivedRD,
-      this.#localExperts,
-      plan.rowsOfLocalExpert,
-    );
+    const rowsND = gatherRows(input.xTD, plan.scatter.tokensN);
+    const outputsND = this.#throughExperts(parameters, rowsND, plan);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
-      yTD: combine(outputsRD, decision.weightsTK, plan, this.#options),
+      yTD: scatterRows(outputsND, decision.weightsTK, plan.scatter),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(plan, transport.topology),
@@ -103,6 +110,23 @@ export class MoeLayer {
         rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
       },
     };
+  }
+
+  /** Sends each row to its expert and brings the output home: [N, d] -> [N, d]. */
+  #throughExperts(parameters: ParameterSource, rowsND: tf.Tensor2D, plan: DispatchPlan): tf.Tensor2D {
+    const { transport, overlapDegree } = this.#options;
+    const prefix = `${this.#prefix}.experts`;
+    if (overlapDegree === 1) {
+      const receivedRD = dispatch(rowsND, plan, this.#options);
+      const outputsRD = experts(parameters, prefix, receivedRD, this.#localExperts, plan.rowsOfLocalExpert);
+      return combine(outputsRD, plan, this.#options);
+    }
+    return overlappedExperts(rowsND, {
+      ...this.#options,
+      ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
+      plan: planOverlap(plan, transport.topology, overlapDegree),
+      weights: this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
+    });
   }
 
   /** The router's state by global name; the arrays are live. */

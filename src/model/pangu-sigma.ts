@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { allToAll } from '../collectives/all-to-all.js';
-import { hierarchicalAllToAll } from '../collectives/hierarchical-all-to-all.js';
+import { startAllToAll } from '../collectives/all-to-all.js';
+import { startHierarchicalAllToAll } from '../collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
@@ -12,6 +12,7 @@ import { initStd, matrix, matrixSpec } from './matrix.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { embedding } from './ops/embedding.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
+import { overlapDegreeOf } from './overlap-plan.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
 import { queryLayer, queryLayerSpecs } from './query-layer.js';
 import { attentionHalf, attentionHalfSpecs, denseBlock, denseBlockSpecs } from './transformer-block.js';
@@ -167,7 +168,8 @@ function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
       size: sizeOf(config),
       router: createRouter({ ...context, layer }),
       transport,
-      exchange: cluster.exchange === 'hierarchical' ? hierarchicalAllToAll : allToAll,
+      exchange: cluster.exchange === 'hierarchical' ? startHierarchicalAllToAll : startAllToAll,
+      overlapDegree: overlapDegreeOf(cluster),
     });
   });
 }

@@ -1,13 +1,13 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import type { StartAllToAll } from '../collectives/all-to-all.js';
 import { hashCounts } from '../collectives/counts-hash.js';
 import type { Topology } from '../collectives/topology.js';
 import { nodeOf } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RoutingDecision } from '../routing/router.js';
 import { expertsOfRank, rankOfExpert } from './expert-placement.js';
-import { type Exchange, exchangeRows, type RowLayout } from './ops/exchange-rows.js';
-import { gatherRows } from './ops/gather-rows.js';
-import { type RowScatter, scatterRows } from './ops/scatter-rows.js';
+import { exchangeRows, type RowLayout, type RowRange } from './ops/exchange-rows.js';
+import type { RowScatter } from './ops/scatter-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
@@ -15,7 +15,7 @@ import { type RowScatter, scatterRows } from './ops/scatter-rows.js';
 export interface DispatchPlan {
   /** Kept choices sorted by global expert id, then by token. */
   readonly scatter: RowScatter;
-  /** Rows in that order, by the rank they go to. */
+  /** Rows in that order, by the rank they go to, then by expert. */
   readonly sent: RowLayout;
   /** Rows received, by local expert, then by source rank, then by token of the source. */
   readonly received: RowLayout;
@@ -45,13 +45,14 @@ export function planDispatch(
 ): DispatchPlan {
   const { rank, worldSize } = topology;
   const numExperts = decision.keptE.length;
-  const rangesToRank = Array.from({ length: worldSize }, () => ({ begin: 0, count: 0 }));
-  for (let expert = 0; expert < numExperts; expert++)
-    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)].count += decision.keptE[expert];
-  for (let to = 1; to < worldSize; to++)
-    rangesToRank[to].begin = rangesToRank[to - 1].begin + rangesToRank[to - 1].count;
+  const rangesToRank = Array.from({ length: worldSize }, () => [] as RowRange[]);
+  let sorted = 0;
+  decision.keptE.forEach((count, expert) => {
+    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)].push({ begin: sorted, count });
+    sorted += count;
+  });
 
-  const rangesFromRank = keptOfRank.map(() => [] as { begin: number; count: number }[]);
+  const rangesFromRank = keptOfRank.map(() => [] as RowRange[]);
   let begin = 0;
   const rowsOfLocalExpert = expertsOfRank(numExperts, worldSize, rank).map((expert) => {
     const first = begin;
@@ -65,7 +66,7 @@ export function planDispatch(
   const scatter = sortByExpert(decision);
   return {
     scatter,
-    sent: { numRows: scatter.tokensN.length, rangesOfRank: rangesToRank.map((range) => [range]) },
+    sent: { numRows: scatter.tokensN.length, rangesOfRank: rangesToRank },
     received: { numRows: begin, rangesOfRank: rangesFromRank },
     rowsOfLocalExpert,
     countsHash: hashCounts(keptOfRank),
@@ -100,14 +101,14 @@ export function localityOf(plan: DispatchPlan, topology: Topology): Locality {
 }
 
 export interface DispatchContext {
-  readonly exchange: Exchange;
+  readonly exchange: StartAllToAll;
   readonly transport: Transport;
   readonly layer: number;
 }
 
-/** Sends each kept choice's token to its expert: [T, d] -> [R, d], grouped by local expert. */
-export function dispatch(xTD: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
-  return exchangeRows(gatherRows(xTD, plan.scatter.tokensN), {
+/** Sends each kept choice's row to its expert: [N, d] -> [R, d], grouped by local expert. */
+export function dispatch(rowsND: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
+  return exchangeRows(rowsND, {
     ...context,
     from: plan.sent,
     to: plan.received,
@@ -116,19 +117,13 @@ export function dispatch(xTD: tf.Tensor2D, plan: DispatchPlan, context: Dispatch
   });
 }
 
-/** Brings expert outputs home and adds them up by weight (LocMoE eq. 1): [R, d] -> [T, d]; dropped tokens get zero. */
-export function combine(
-  rowsRD: tf.Tensor2D,
-  weightsTK: tf.Tensor2D | null,
-  plan: DispatchPlan,
-  context: DispatchContext,
-): tf.Tensor2D {
-  const rowsND = exchangeRows(rowsRD, {
+/** Brings expert outputs home: [R, d] -> [N, d], in the order of the kept choices. */
+export function combine(rowsRD: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
+  return exchangeRows(rowsRD, {
     ...context,
     from: plan.received,
     to: plan.sent,
     countsHash: plan.countsHash,
     purpose: { forward: 'combine', backward: 'combine gradient' },
   });
-  return scatterRows(rowsND, weightsTK, plan.scatter);
 }

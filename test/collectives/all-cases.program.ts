@@ -1,9 +1,12 @@
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll } from '../../src/collectives/all-to-all.js';
+import { allToAll, type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
 import { broadcast } from '../../src/collectives/broadcast.js';
-import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import {
+  hierarchicalAllToAll,
+  startHierarchicalAllToAll,
+} from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { rankProgram } from '../spawn-ranks.js';
 
@@ -40,26 +43,56 @@ const LENGTHS: readonly ((source: number, destination: number) => number)[] = [
   (s, d) => 150_001 + 64 * s + d,
 ];
 
-function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: number): void {
+/** What a rank gives to an all-to-all of a round, and a check of what it got. */
+function prepareAllToAll(transport: Transport, round: number) {
   const { rank, worldSize } = transport.topology;
   const lengthOf = LENGTHS[round];
   const everyone = Array.from({ length: worldSize }, (_, i) => i);
   const received = everyone.map((source) => new Uint8Array(lengthOf(source, rank)).fill(0xee));
-  exchange(transport, {
-    sends: everyone.map((to) => cut(pattern(rank, to, round, lengthOf(rank, to)))),
-    receives: received.map((bytes) => [
-      bytes.subarray(0, bytes.length >> 1),
-      bytes.subarray(bytes.length >> 1),
-    ]),
-    purpose: 'dispatch',
-    layer: round,
-  });
-  for (const source of everyone)
-    expectBytes(
-      received[source],
-      pattern(source, rank, round, lengthOf(source, rank)),
-      `from rank ${source}`,
-    );
+  return {
+    options: {
+      sends: everyone.map((to) => cut(pattern(rank, to, round, lengthOf(rank, to)))),
+      receives: received.map((bytes) => [
+        bytes.subarray(0, bytes.length >> 1),
+        bytes.subarray(bytes.length >> 1),
+      ]),
+      purpose: 'dispatch',
+      layer: round,
+    },
+    check: () => {
+      for (const source of everyone)
+        expectBytes(
+          received[source],
+          pattern(source, rank, round, lengthOf(source, rank)),
+          `from rank ${source}`,
+        );
+    },
+  };
+}
+
+function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: number): void {
+  const { options, check } = prepareAllToAll(transport, round);
+  exchange(transport, options);
+  check();
+}
+
+/** Several on their way at once, larger than the rings, around other collectives, finished in another order. */
+function checkPending(transport: Transport, start: StartAllToAll): void {
+  const rounds = [6, 2, 0, 4, 6].map((round) => prepareAllToAll(transport, round));
+  const pending = rounds.map(({ options }, i) =>
+    i === 1
+      ? [
+          start(transport, { ...options, reach: 'other nodes' }),
+          start(transport, { ...options, reach: 'node' }),
+        ].reverse()
+      : [start(transport, options)],
+  );
+  barrier(transport, { purpose: 'meanwhile' });
+  checkAllReduce(transport, 100_003);
+  for (const i of [3, 1, 0, 4, 2]) {
+    for (const exchange of pending[i]) exchange.finish();
+    rounds[i].check();
+  }
 }
 
 /** A value whose sums depend on the order of the additions. */
@@ -127,6 +160,8 @@ rankProgram((transport: Transport) => {
     checkAllToAll(transport, allToAll, round);
     checkAllToAll(transport, hierarchicalAllToAll, round);
   }
+  checkPending(transport, startAllToAll);
+  checkPending(transport, startHierarchicalAllToAll);
   for (let i = 0; i < 50; i++) barrier(transport, { purpose: 'step' });
   const sums = [0, 1, 7, 4096, 4097, 100_003].map((length) => checkAllReduce(transport, length));
   checkGroups(transport);

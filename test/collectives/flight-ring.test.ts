@@ -34,8 +34,8 @@ describe('a flight ring', () => {
     const ring = worker.flight(1);
     const purpose = 'dispatch gradient';
     ring.begin({ kind: 'all-to-all', purpose, layer: 3, countsHash: 0xfedcba98 }, startOf(1));
-    ring.firstByte(1e12 + 1.25);
-    ring.end(1e12 + 2.5);
+    ring.firstByte(1, 1e12 + 1.25);
+    ring.end(1, 1e12 + 2.5);
     ring.begin({ kind: 'barrier', purpose: 'a name longer than the twenty-four bytes kept' }, startOf(2));
     expect(segment.flight(1).read()).toEqual([
       {
@@ -65,7 +65,7 @@ describe('a flight ring', () => {
     const ring = segment.flight(0);
     for (let sequence = 1; sequence <= 3 * FLIGHT_SLOTS + 5; sequence++) {
       ring.begin({ kind: 'all-reduce', purpose: 'gradients' }, startOf(sequence));
-      if (sequence <= 3 * FLIGHT_SLOTS) ring.end(1e12 + sequence);
+      if (sequence <= 3 * FLIGHT_SLOTS) ring.end(sequence, 1e12 + sequence);
     }
     const kept = ring.read();
     expect(kept.map(({ sequence }) => sequence)).toEqual(

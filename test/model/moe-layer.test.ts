@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { allToAll } from '../../src/collectives/all-to-all.js';
-import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import { type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
+import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
@@ -18,7 +18,7 @@ const input = {
 };
 const x = randomValues('x', numTokens * d);
 
-function build(router: string, exchange: typeof allToAll, capacityFactor: number | null = null) {
+function build(router: string, exchange: StartAllToAll, capacityFactor: number | null = null) {
   const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
   const transport = soloTransport();
   const layer = new MoeLayer({
@@ -38,6 +38,7 @@ function build(router: string, exchange: typeof allToAll, capacityFactor: number
     }),
     transport,
     exchange,
+    overlapDegree: 1,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   for (const { name, begin, end } of store.expert.ranges)
@@ -75,8 +76,8 @@ function slowGate(store: ParameterStore, token: number): { expert: number; weigh
 }
 
 describe.each([
-  ['flat', allToAll],
-  ['hierarchical', hierarchicalAllToAll],
+  ['flat', startAllToAll],
+  ['hierarchical', startHierarchicalAllToAll],
 ] as const)('MoeLayer over the %s exchange', (_, exchange) => {
   it.each([null, 0.5])('equals the loop over tokens (capacity factor %s)', (capacityFactor) => {
     const { layer, store } = build('switch', exchange, capacityFactor);
@@ -107,7 +108,7 @@ describe.each([
 });
 
 it('MoeLayer gives an expert without tokens zero gradients', () => {
-  const { layer, store } = build('hash', allToAll);
+  const { layer, store } = build('hash', startAllToAll);
   const oneDomain = { ...input, domainsT: new Int32Array(numTokens) };
   store.computeGradients(() => {
     const { yTD, auxiliaryLoss } = layer.forward(store, {

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect } from 'vitest';
+import type { StartAllToAll } from '../../src/collectives/all-to-all.js';
 import { type RunConfig, runSchema } from '../../src/config/schema.js';
 import { CounterRandom } from '../../src/model/counter-random.js';
-import type { Exchange } from '../../src/model/ops/exchange-rows.js';
 
 /** Normal values that depend on `name` alone. */
 export function randomValues(name: string, length: number, std = 1): Float32Array {
@@ -75,7 +75,7 @@ export function checkGradients(
 }
 
 /** The all-to-all of a world of one rank: what is sent is what is received. */
-export const soloExchange: Exchange = (_transport, { sends, receives }) => {
+export const soloExchange: StartAllToAll = (_transport, { sends, receives }) => {
   const sent = Buffer.concat(sends[0] as Uint8Array[]);
   let offset = 0;
   for (const piece of receives[0]) {
@@ -83,6 +83,7 @@ export const soloExchange: Exchange = (_transport, { sends, receives }) => {
     offset += piece.length;
   }
   expect(offset).toBe(sent.length);
+  return { finish() {} };
 };
 
 type Overrides = { [K in 'model' | 'moe' | 'data' | 'cluster']?: Partial<RunConfig[K]> };

@@ -4,6 +4,8 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { topologyOf } from '../../src/collectives/topology.js';
 import { expertsOfRank, rankOfExpert } from '../../src/model/expert-placement.js';
 import type { RowLayout } from '../../src/model/ops/exchange-rows.js';
+import { gatherRows } from '../../src/model/ops/gather-rows.js';
+import { scatterRows } from '../../src/model/ops/scatter-rows.js';
 import {
   combine,
   dispatch,
@@ -109,8 +111,10 @@ describe('dispatch and combine', () => {
   const roundTrip = (chosen: Int32Array) => {
     const decision = decide(chosen, 1, 4, 2);
     const plan = planDispatch(decision, context.transport.topology, [decision.keptE]);
-    const op = (x: tf.Tensor, w: tf.Tensor) =>
-      combine(dispatch(x as tf.Tensor2D, plan, context), w as tf.Tensor2D, plan, context);
+    const op = (x: tf.Tensor, w: tf.Tensor) => {
+      const rows = dispatch(gatherRows(x as tf.Tensor2D, plan.scatter.tokensN), plan, context);
+      return scatterRows(combine(rows, plan, context), w as tf.Tensor2D, plan.scatter);
+    };
     const tensors = () => [tf.tensor2d(values, [numTokens, d]), tf.tensor2d(weights, [numTokens, 1])];
     const y = tf.tidy(() => op(tensors()[0], tensors()[1]).dataSync().slice());
     const [dx, dw] = tf.tidy(() =>

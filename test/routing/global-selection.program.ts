@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { allToAll } from '../../src/collectives/all-to-all.js';
+import { startAllToAll } from '../../src/collectives/all-to-all.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
@@ -39,7 +39,8 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
       },
     },
     transport,
-    exchange: allToAll,
+    exchange: startAllToAll,
+    overlapDegree: 1,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   const T = TOKENS_OF_WORLD / topology.worldSize;

@@ -26,7 +26,7 @@ export const BASELINE: VariantId = 'switch';
  */
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',
-  'moe.affinityShare=0.155',
+  'moe.affinityShare=0.175',
   'moe.affinityThreshold=0.98',
   'moe.maxExpertsPerToken=8',
   'moe.localityLossWeight=0.01',

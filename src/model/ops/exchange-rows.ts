@@ -1,20 +1,9 @@
 import * as tf from '@tensorflow/tfjs-node';
+import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import type { Transport } from '../../collectives/transport.js';
 import { fusedOp } from './fused-op.js';
 
 // Shapes: N rows sent, R rows received, d hidden size.
-
-/** An all-to-all of bytes: for each peer the pieces to send, and the pieces to scatter what arrives into. */
-export type Exchange = (
-  transport: Transport,
-  options: {
-    readonly sends: readonly (readonly Uint8Array[])[];
-    readonly receives: readonly (readonly Uint8Array[])[];
-    readonly purpose: string;
-    readonly layer?: number;
-    readonly countsHash?: number;
-  },
-) => void;
 
 /** Consecutive rows [begin, begin + count) of a tensor. */
 export interface RowRange {
@@ -29,7 +18,7 @@ export interface RowLayout {
 }
 
 export interface ExchangeRowsOptions {
-  readonly exchange: Exchange;
+  readonly exchange: StartAllToAll;
   readonly transport: Transport;
   readonly from: RowLayout;
   readonly to: RowLayout;
@@ -68,11 +57,18 @@ function move(
   // No copy: TensorFlow's own memory, read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   const sends = piecesOf(sent, from, width);
-  exchange(transport, { sends, receives: piecesOf(received, to, width), purpose, layer, countsHash });
+  exchange(transport, {
+    sends,
+    receives: piecesOf(received, to, width),
+    purpose,
+    layer,
+    countsHash,
+  }).finish();
   return tf.tensor2d(received, [to.numRows, width]);
 }
 
-function piecesOf(rows: Float32Array, layout: RowLayout, width: number): Uint8Array[][] {
+/** The bytes of each rank's ranges. */
+export function piecesOf(rows: Float32Array, layout: RowLayout, width: number): Uint8Array[][] {
   const rowBytes = width * Float32Array.BYTES_PER_ELEMENT;
   return layout.rangesOfRank.map((ranges) =>
     ranges

@@ -32,11 +32,16 @@ export function timeProduct(rows: number, inner: number, columns: number): Probe
 /** Times training steps of a model of this rank's own; it meets the other ranks wherever a real run would exchange. */
 export function timeSteps(real: Transport, config: RunConfig, steps: number): ProbeResult {
   let meetings = 0;
+  const meet = () => {
+    meetings++;
+    if (real.topology.worldSize > 1) barrier(real, { purpose: 'lockstep' });
+  };
   const lockstep: Transport = {
     ...soloTransport(),
-    exchange() {
-      meetings++;
-      if (real.topology.worldSize > 1) barrier(real, { purpose: 'lockstep' });
+    exchange: meet,
+    start() {
+      meet();
+      return { finish() {} };
     },
     takeStats: () => real.takeStats(),
   };

@@ -94,7 +94,7 @@ describe('exchangeRows', () => {
   const options = {
     exchange: ((transport, request) => {
       purposes.push(request.purpose);
-      soloExchange(transport, request);
+      return soloExchange(transport, request);
     }) as typeof soloExchange,
     transport: soloTransport(),
     from,

@@ -1,0 +1,44 @@
+import type { IncomingMessage, OutgoingMessage } from './message.js';
+import type { Operation, PendingExchange } from './transport.js';
+
+/** An exchange that was started: the messages of it that are not yet through. */
+export class InFlight implements PendingExchange {
+  readonly outgoing: OutgoingMessage[] = [];
+  readonly incoming: IncomingMessage[] = [];
+  hasReceived = false;
+
+  constructor(
+    readonly operation: Operation,
+    readonly sequence: number,
+    readonly step: number,
+    private readonly drive: (exchange: InFlight) => void,
+  ) {}
+
+  get done(): boolean {
+    return this.outgoing.length + this.incoming.length === 0;
+  }
+
+  finish(): void {
+    this.drive(this);
+  }
+}
+
+/**
+ * Moves what can be moved, drops finished messages from the list, and returns the bytes moved.
+ *
+ * @param busy one flag a peer: set while an earlier message with it is not through; later ones wait behind it
+ */
+export function progressAll(messages: (OutgoingMessage | IncomingMessage)[], busy: Uint8Array): number {
+  let moved = 0;
+  let kept = 0;
+  for (const message of messages) {
+    if (busy[message.peer] === 0) {
+      moved += message.progress();
+      if (message.done) continue;
+      busy[message.peer] = 1;
+    }
+    messages[kept++] = message;
+  }
+  messages.length = kept;
+  return moved;
+}

@@ -1,0 +1,177 @@
+import * as tf from '@tensorflow/tfjs-node';
+import type { StartAllToAll } from '../../collectives/all-to-all.js';
+import type { Transport } from '../../collectives/transport.js';
+import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
+import { piecesOf, type RowLayout } from './exchange-rows.js';
+import { matMulRows } from './feed-forward.js';
+import { fusedOp } from './fused-op.js';
+import { geluBackward, geluForward } from './gelu.js';
+
+// Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
+
+/** The matrices of an expert of this rank. */
+export interface ExpertWeights {
+  /** [d, F] */
+  readonly wInDF: tf.Tensor2D;
+  /** [F, d] */
+  readonly wOutFD: tf.Tensor2D;
+}
+
+export interface OverlappedExpertsOptions {
+  readonly plan: OverlapPlan;
+  /** Rows that this rank sends (N) and receives (R). */
+  readonly sent: RowLayout;
+  readonly received: RowLayout;
+  /** In the order of the plan's experts. */
+  readonly weights: readonly ExpertWeights[];
+  readonly exchange: StartAllToAll;
+  readonly transport: Transport;
+  readonly layer: number;
+  readonly countsHash: number;
+}
+
+/**
+ * Dispatch, experts and combine of a sparse layer as one operation in which rows travel between nodes while experts
+ * work on others, forward and backward (the pipelining of Tutel, arXiv 2206.03382, section 3.3, cut by the place that
+ * rows come from instead of evenly). The same bits as the three in turn: a row's way through an expert does not depend
+ * on the rows beside it, and the gradients of the weights are made of all rows at once, in the same order.
+ *
+ * @param rowsND [N, d], laid out by `sent`
+ * @returns expert outputs [N, d], in the same order
+ */
+export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpertsOptions): tf.Tensor2D {
+  const { weights } = options;
+  const inputs = [rowsND, ...weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD])];
+  return fusedOp(inputs, () => {
+    const done: Done[] = [];
+    const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
+      const { wInDF, wOutFD } = weights[rows.expert];
+      const before = matMulRows(xRD, wInDF);
+      const { y: hidden, gate } = geluForward(before);
+      done.push({ ...rows, kept: [before as tf.Tensor2D, gate as tf.Tensor2D, hidden as tf.Tensor2D] });
+      return matMulRows(hidden as tf.Tensor2D, wOutFD);
+    });
+    const width = rowsND.shape[1];
+    const xRD = tf.tensor2d(trip.received, [options.received.numRows, width]);
+    return {
+      value: trip.home(),
+      saved: [xRD, ...done.flatMap(({ kept }) => kept)],
+      backward: (dyND, [savedX, ...kept]) =>
+        backward(
+          dyND,
+          savedX,
+          done.map((rows, i) => ({ ...rows, kept: kept.slice(KEPT * i, KEPT * (i + 1)) as tf.Tensor2D[] })),
+          options,
+        ),
+    };
+  });
+}
+
+/** Tensors kept of each piece of work: before GELU, GELU's gate, after GELU; each [r, F]. */
+const KEPT = 3;
+
+interface Done extends ExpertRows {
+  readonly kept: readonly tf.Tensor2D[];
+}
+
+function backward(
+  dyND: tf.Tensor,
+  xRD: tf.Tensor,
+  forward: readonly Done[],
+  options: OverlappedExpertsOptions,
+): tf.Tensor[] {
+  const { weights, received } = options;
+  const dBefores = new Map<number, tf.Tensor2D>();
+  const purposes = ['combine gradient', 'dispatch gradient'] as const;
+  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
+    const { wInDF, wOutFD } = weights[expert];
+    const [before, gate] = forward.find((rows) => rows.begin === begin)!.kept;
+    const dBefore = geluBackward(matMulRows(dyRD, wOutFD, true), before, gate) as tf.Tensor2D;
+    dBefores.set(begin, dBefore);
+    return matMulRows(dBefore, wInDF, true);
+  });
+  // The last gradients are on their way home; the weights' are made meanwhile.
+  const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
+  const dyRD = tf.tensor2d(trip.received, [received.numRows, dyND.shape[1]!]);
+  const gradients = weights.flatMap(({ wInDF, wOutFD }, expert) => {
+    const own = inOrder.filter((rows) => rows.expert === expert);
+    if (own.length === 0) return [tf.zerosLike(wInDF), tf.zerosLike(wOutFD)];
+    const begin = own[0].begin;
+    const count = own.reduce((sum, rows) => sum + rows.count, 0);
+    const dBefore = join(own.map((rows) => dBefores.get(rows.begin)!));
+    const hidden = join(own.map(({ kept }) => kept[2]));
+    return [
+      tf.matMul(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
+      // As in the feed-forward network: the narrow matrix on the transposed side.
+      tf.transpose(tf.matMul(tf.slice(dyRD, begin, count), hidden, true)),
+    ];
+  });
+  return [trip.home(), ...gradients];
+}
+
+function join(parts: readonly tf.Tensor2D[]): tf.Tensor2D {
+  return parts.length === 1 ? parts[0] : tf.concat([...parts], 0);
+}
+
+interface RoundTrip {
+  /** [R, d], whole when `roundTrip` returns. */
+  readonly received: Float32Array;
+  /** Waits for the last results, [N, d]. */
+  readonly home: () => tf.Tensor2D;
+}
+
+/**
+ * Sends rows to their experts, works on them as they come, and sends the results back.
+ *
+ * @param work [r, d] -> [r, d]
+ */
+function roundTrip(
+  rowsND: tf.Tensor,
+  [outward, homeward]: readonly [string, string],
+  options: OverlappedExpertsOptions,
+  work: (rows: ExpertRows, xRD: tf.Tensor2D) => tf.Tensor2D,
+): RoundTrip {
+  const { plan, sent, received, exchange, transport, layer, countsHash } = options;
+  const width = rowsND.shape[1]!;
+  const outgoing = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
+  const arrived = new Float32Array(received.numRows * width);
+  const results = new Float32Array(received.numRows * width);
+  const home = new Float32Array(sent.numRows * width);
+  const send = (slice: Slice, purpose: string, reach: 'node' | 'other nodes') =>
+    exchange(transport, {
+      sends: piecesOf(outgoing, slice.sent, width),
+      receives: piecesOf(arrived, slice.received, width),
+      ...{ purpose, layer, countsHash, reach },
+    });
+  const sendBack = (slice: Slice, purpose: string, reach: 'node' | 'other nodes') =>
+    exchange(transport, {
+      sends: piecesOf(results, slice.received, width),
+      receives: piecesOf(home, slice.sent, width),
+      ...{ purpose, layer, countsHash, reach },
+    });
+  const workOn = (pieces: readonly ExpertRows[]) => {
+    for (const rows of pieces) {
+      const { begin, count } = rows;
+      const xRD = tf.tensor2d(arrived.subarray(begin * width, (begin + count) * width), [count, width]);
+      results.set(work(rows, xRD).dataSync<'float32'>(), begin * width);
+    }
+  };
+
+  const coming = plan.remote.map((slice) => send(slice, outward, 'other nodes'));
+  send(plan.local, outward, 'node').finish();
+  workOn(plan.first);
+  const leaving = plan.remote.map((slice, i) => {
+    coming[i].finish();
+    workOn(slice.work);
+    return sendBack(slice, homeward, 'other nodes');
+  });
+  workOn(plan.last);
+  const local = sendBack(plan.local, homeward, 'node');
+  return {
+    received: arrived,
+    home: () => {
+      for (const exchange of [local, ...leaving]) exchange.finish();
+      return tf.tensor2d(home, [sent.numRows, width]);
+    },
+  };
+}

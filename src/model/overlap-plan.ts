@@ -1,0 +1,122 @@
+import { nodeOf, type Topology } from '../collectives/topology.js';
+import type { ClusterConfig } from '../config/schema.js';
+import type { RowLayout, RowRange } from './ops/exchange-rows.js';
+import type { DispatchPlan } from './token-dispatcher.js';
+
+const AUTO_DEGREE = 2;
+
+/** Consecutive rows that one local expert has received. */
+export interface ExpertRows extends RowRange {
+  /** Index among the experts of this rank. */
+  readonly expert: number;
+}
+
+/** Rows that travel together, both ways: the experts work on them as soon as they have come. */
+export interface Slice {
+  readonly sent: RowLayout;
+  readonly received: RowLayout;
+  /** By expert; every row of `received` once. */
+  readonly work: readonly ExpertRows[];
+}
+
+/**
+ * The rows of a sparse layer, cut so that the way to other nodes hides behind the experts' work. Rows of this node are
+ * there at once: half of them are worked on while the first rows of other nodes arrive, the other half while the last
+ * results for other nodes leave. No row changes its place, so the cut changes no bit of the result.
+ */
+export interface OverlapPlan {
+  readonly local: Slice;
+  readonly remote: readonly Slice[];
+  /** The two halves of `local.work`. */
+  readonly first: readonly ExpertRows[];
+  readonly last: readonly ExpertRows[];
+}
+
+/** What `cluster.overlapDegree` comes to: a single node has no way to hide. */
+export function overlapDegreeOf({ nodes, overlapDegree }: ClusterConfig): number {
+  if (nodes === 1) return 1;
+  return overlapDegree === 'auto' ? AUTO_DEGREE : overlapDegree;
+}
+
+/**
+ * @param degree into how many slices the rows of other nodes are cut: by whole ranks, or each rank's rows in equal parts
+ *   where there are fewer ranks than that
+ */
+export function planOverlap(plan: DispatchPlan, topology: Topology, degree: number): OverlapPlan {
+  const { rank, node, numNodes, workersPerNode } = topology;
+  const numRemote = (numNodes - 1) * workersPerNode;
+  const numGroups = Math.min(degree, numRemote);
+  const numParts = Math.ceil(degree / numRemote);
+  /** The group in which a node receives from `source`, a rank of another node. */
+  const groupOf = (atNode: number, source: number) => {
+    const ahead = nodeOf(topology, source) < atNode ? source : source - workersPerNode;
+    return Math.floor((ahead * numGroups) / numRemote);
+  };
+  const isLocal = (peer: number) => nodeOf(topology, peer) === node;
+  const slice = (isSentTo: Wanted, isReceivedFrom: Wanted, index = 0, count = 1): Slice => {
+    const received = cut(plan.received, isReceivedFrom, index, count);
+    return {
+      sent: cut(plan.sent, isSentTo, index, count),
+      received,
+      work: workOf(received, plan.rowsOfLocalExpert),
+    };
+  };
+  const local = slice(isLocal, isLocal);
+  return {
+    local,
+    first: local.work.flatMap((rows) => part(rows, 0, 2)),
+    last: local.work.flatMap((rows) => part(rows, 1, 2)),
+    remote: Array.from({ length: numGroups * numParts }, (_, i) => {
+      const group = Math.floor(i / numParts);
+      return slice(
+        (peer) => !isLocal(peer) && groupOf(nodeOf(topology, peer), rank) === group,
+        (peer) => !isLocal(peer) && groupOf(node, peer) === group,
+        i % numParts,
+        numParts,
+      );
+    }),
+  };
+}
+
+type Wanted = (peer: number) => boolean;
+
+/** Part `index` of `count` of every range of the wanted ranks. */
+function cut(
+  { numRows, rangesOfRank }: RowLayout,
+  isWanted: Wanted,
+  index: number,
+  count: number,
+): RowLayout {
+  return {
+    numRows,
+    rangesOfRank: rangesOfRank.map((ranges, peer) =>
+      isWanted(peer) ? ranges.flatMap((range) => part(range, index, count)) : [],
+    ),
+  };
+}
+
+/** Part `index` of `count` of a range; nothing if it is empty. */
+function part<Range extends RowRange>(range: Range, index: number, count: number): Range[] {
+  const from = Math.floor((index * range.count) / count);
+  const to = Math.floor(((index + 1) * range.count) / count);
+  return to > from ? [{ ...range, begin: range.begin + from, count: to - from }] : [];
+}
+
+/** The rows by expert; neighbours are joined. */
+function workOf({ rangesOfRank }: RowLayout, rowsOfLocalExpert: readonly number[]): ExpertRows[] {
+  const ranges = rangesOfRank
+    .flat()
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => a.begin - b.begin);
+  const work: ExpertRows[] = [];
+  let expert = 0;
+  let end = rowsOfLocalExpert[0];
+  for (const { begin, count } of ranges) {
+    while (begin >= end) end += rowsOfLocalExpert[++expert];
+    const previous = work.at(-1);
+    if (previous?.expert === expert && previous.begin + previous.count === begin)
+      work[work.length - 1] = { ...previous, count: previous.count + count };
+    else work.push({ expert, begin, count });
+  }
+  return work;
+}

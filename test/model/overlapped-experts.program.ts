@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { startAllToAll } from '../../src/collectives/all-to-all.js';
+import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import { MoeLayer } from '../../src/model/moe-layer.js';
+import { ParameterStore } from '../../src/model/parameters.js';
+import { createRouter } from '../../src/routing/index.js';
+import { rankProgram } from '../spawn-ranks.js';
+import type { OverlapCase, OverlapResult } from './overlapped-experts.test.js';
+import { randomIntegers, randomValues, tinyConfig } from './support.js';
+
+const D = 48;
+const F = 32;
+
+rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): OverlapResult[] => {
+  const { topology } = transport;
+  const { moe } = tinyConfig({ moe: change });
+  const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
+  const run = (overlapDegree: number, exchange: typeof startAllToAll): OverlapResult => {
+    const router = createRouter({
+      ...{ moe, transport, topology, layer: 1, dModel: D, vocabSize: 257, seed: 1, numSteps: 10 },
+      expertsOfDomain: [Int32Array.from(everyExpert)],
+    });
+    const layer = new MoeLayer({
+      ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
+      ...{ router, transport, exchange, overlapDegree },
+    });
+    const store = new ParameterStore(layer.parameterSpecs, 1);
+    for (const { name, begin, end } of store.expert.ranges)
+      store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
+    if (moe.router === 'switch')
+      store.values('layers.1.router.weight').set(randomValues('gate', D * moe.numExperts));
+    store.pushValues();
+    let y = new Float32Array(0);
+    let received = 0;
+    const xTD = tf.variable(
+      tf.tensor2d(randomValues(`x ${topology.rank}`, numTokens * D), [numTokens, D]),
+    ) as tf.Variable<tf.Rank.R2>;
+    const objective = () => {
+      const { yTD, statistics } = layer.forward(store, {
+        xTD,
+        tokenIdsT: randomIntegers(`ids ${topology.rank}`, numTokens, 257),
+        domainsT: new Int32Array(numTokens),
+        training: true,
+      });
+      y = yTD.dataSync<'float32'>().slice();
+      received = statistics.otherNode;
+      return tf.sum(tf.mul(yTD, tf.tensor2d(randomValues('dy', numTokens * D), [numTokens, D]))) as tf.Scalar;
+    };
+    const { grads } = tf.variableGrads(objective, [xTD]);
+    const dx = Object.values(grads)[0].dataSync<'float32'>().slice();
+    store.computeGradients(objective);
+    return { y, dx, dExperts: store.expert.gradients.slice(), otherNode: received };
+  };
+  return degrees.flatMap((degree) => [run(degree, startAllToAll), run(degree, startHierarchicalAllToAll)]);
+});

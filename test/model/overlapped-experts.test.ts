@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { topologyOf } from '../../src/collectives/topology.js';
+import type { RunConfig } from '../../src/config/schema.js';
+import type { RowRange } from '../../src/model/ops/exchange-rows.js';
+import { planOverlap } from '../../src/model/overlap-plan.js';
+import { planDispatch } from '../../src/model/token-dispatcher.js';
+import { spawnRanks } from '../spawn-ranks.js';
+import { randomIntegers } from './support.js';
+
+export interface OverlapCase {
+  readonly moe: Partial<RunConfig['moe']>;
+  readonly numTokens: number;
+  readonly degrees: readonly number[];
+}
+
+export interface OverlapResult {
+  readonly y: Float32Array;
+  readonly dx: Float32Array;
+  readonly dExperts: Float32Array;
+  readonly otherNode: number;
+}
+
+const program = new URL('./overlapped-experts.program.ts', import.meta.url);
+const LAYOUTS = [
+  [2, 1],
+  [2, 2],
+  [3, 2],
+] as const;
+const plus = {
+  router: 'locmoe-plus',
+  selection: 'tcr',
+  affinityThreshold: 0.95,
+  maxExpertsPerToken: 3,
+} as const;
+
+describe.each([
+  ['switch, many tokens', { router: 'switch', numExperts: 12 }, 61],
+  ['switch, experts with few rows or none', { router: 'switch', numExperts: 12 }, 3],
+  ['locmoe-plus, several experts a token', { ...plus, numExperts: 12 }, 40],
+  ['hash, fewer experts than ranks', { router: 'hash', numExperts: 2 }, 20],
+] as const)('an overlapped sparse layer: %s', (_, moe, numTokens) => {
+  it.each(LAYOUTS)(
+    'gives the same bits as one after the other on %ix%i',
+    async (numNodes, workersPerNode) => {
+      const args: OverlapCase = { moe, numTokens, degrees: [1, 2, 4] };
+      const { ranks } = await spawnRanks<OverlapResult[]>({ numNodes, workersPerNode }, program, { args });
+      let otherNode = 0;
+      for (const { result, error } of ranks) {
+        if (!result) throw new Error(error?.line ?? 'no result');
+        const [reference, ...others] = result;
+        expect(reference.y.some((value) => value !== 0)).toBe(true);
+        expect(reference.dExperts.every(Number.isFinite)).toBe(true);
+        for (const other of others) expect(other).toEqual(reference);
+        otherNode += reference.otherNode;
+      }
+      // Replicas of an expert on every node leave nothing to cross.
+      if (moe.numExperts === 12) expect(otherNode).toBeGreaterThan(0);
+    },
+    60_000,
+  );
+});
+
+describe('the plan of an overlapped layer', () => {
+  it.each([
+    [2, 2, 1],
+    [2, 2, 2],
+    [3, 2, 4],
+    [4, 1, 2],
+    [2, 1, 4],
+  ])('cuts every row into one piece of work and one message: %ix%i, degree %i', (nodes, workers, degree) => {
+    const W = nodes * workers;
+    const numExperts = 2 * W;
+    const keptOfRank = Array.from({ length: W }, (_, rank) => randomIntegers(`kept ${rank}`, numExperts, 4));
+    for (let rank = 0; rank < W; rank++) {
+      const keptE = keptOfRank[rank];
+      const chosen = [...keptE].flatMap((count, expert) => Array(count).fill(expert));
+      const topology = topologyOf(rank, nodes, workers);
+      const plan = planDispatch(
+        { expertsTK: Int32Array.from(chosen), numChoices: 1, keptE },
+        topology,
+        keptOfRank,
+      );
+      const { local, remote, first, last } = planOverlap(plan, topology, degree);
+      expect(remote).toHaveLength(degree);
+      const rows = [first, ...remote.map(({ work }) => work), last].flat();
+      const covered = rows.flatMap(({ expert, begin, count }) => {
+        expect(count).toBeGreaterThan(0);
+        const ends = plan.rowsOfLocalExpert.map((_, i) =>
+          plan.rowsOfLocalExpert.slice(0, i + 1).reduce((a, b) => a + b),
+        );
+        expect(begin + count).toBeLessThanOrEqual(ends[expert]);
+        expect(begin).toBeGreaterThanOrEqual(expert === 0 ? 0 : ends[expert - 1]);
+        return Array.from({ length: count }, (_, i) => begin + i);
+      });
+      expect(covered.sort((a, b) => a - b)).toEqual([...Array(plan.received.numRows).keys()]);
+      for (const side of ['sent', 'received'] as const)
+        for (let peer = 0; peer < W; peer++) {
+          const rows = [local, ...remote].flatMap((slice) => rowsOf(slice[side].rangesOfRank[peer]));
+          expect(rows.sort((a, b) => a - b)).toEqual(rowsOf(plan[side].rangesOfRank[peer]));
+        }
+    }
+  });
+});
+
+function rowsOf(ranges: readonly RowRange[]): number[] {
+  return ranges.flatMap(({ begin, count }) => Array.from({ length: count }, (_, i) => begin + i));
+}
