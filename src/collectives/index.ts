@@ -3,6 +3,7 @@ export { type AllReduceOptions, allReduce } from './all-reduce.js';
 export { type AllToAllOptions, allToAll, type StartAllToAll, startAllToAll } from './all-to-all.js';
 export { barrier } from './barrier.js';
 export { type BroadcastOptions, broadcast } from './broadcast.js';
+export { EXCHANGES, type ExchangeChoice, type ExchangeForm, pickExchange } from './exchange-forms.js';
 export { hierarchicalAllToAll, startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
 export { ShmTransport, type ShmTransportOptions } from './shm-transport.js';
 export { soloTransport } from './solo-transport.js';

@@ -131,7 +131,10 @@ export const trainSchema = z.strictObject({
 export const clusterSchema = z.strictObject({
   nodes: positive.default(1),
   workersPerNode: positive.default(1),
-  exchange: z.enum(['hierarchical', 'flat']).default('hierarchical'),
+  exchange: z
+    .enum(['hierarchical', 'flat', 'auto'])
+    .default('hierarchical')
+    .describe('form of the all-to-all between nodes; auto times both before the first step'),
   overlapDegree: z
     .union([z.literal(1), z.literal(2), z.literal(4), z.literal('auto')])
     .default('auto')

@@ -33,8 +33,8 @@ export interface OverlapPlan {
 }
 
 /** What `cluster.overlapDegree` comes to: a single node has no way to hide. */
-export function overlapDegreeOf({ nodes, overlapDegree }: ClusterConfig): number {
-  if (nodes === 1) return 1;
+export function overlapDegreeOf({ overlapDegree }: ClusterConfig, { numNodes }: Topology): number {
+  if (numNodes === 1) return 1;
   return overlapDegree === 'auto' ? AUTO_DEGREE : overlapDegree;
 }
 

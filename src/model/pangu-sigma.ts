@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { startAllToAll } from '../collectives/all-to-all.js';
-import { startHierarchicalAllToAll } from '../collectives/hierarchical-all-to-all.js';
+import { EXCHANGES, type ExchangeForm, type StartAllToAll } from '../collectives/index.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
@@ -55,6 +54,7 @@ export class PanguSigma {
   readonly parameters: ParameterStore;
   readonly #config: RunConfig;
   readonly #sparseLayers: readonly MoeLayer[];
+  readonly #exchange: { start: StartAllToAll };
 
   /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
   constructor(config: RunConfig, transport: Transport) {
@@ -65,7 +65,8 @@ export class PanguSigma {
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
     this.#config = config;
-    this.#sparseLayers = sparseLayers(config, transport);
+    this.#exchange = { start: EXCHANGES[config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical'] };
+    this.#sparseLayers = sparseLayers(config, transport, this.#exchange);
     this.parameters = new ParameterStore(modelSpecs(config, this.#sparseLayers), seed);
   }
 
@@ -76,6 +77,11 @@ export class PanguSigma {
   /** State of all routers by global name, equal on all ranks; the arrays are live (see Router.state). */
   get routerState(): ReadonlyMap<string, Float32Array> {
     return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
+  }
+
+  /** Sparse layers exchange by this form from now on; all ranks choose alike. */
+  useExchange(form: ExchangeForm): void {
+    this.#exchange.start = EXCHANGES[form];
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {
@@ -148,7 +154,11 @@ function sizeOf({ model }: RunConfig): FeedForwardSize {
   return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
 }
 
-function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
+function sparseLayers(
+  config: RunConfig,
+  transport: Transport,
+  exchange: { readonly start: StartAllToAll },
+): MoeLayer[] {
   const { model, moe, data, train, cluster, seed } = config;
   const context = {
     moe,
@@ -168,8 +178,8 @@ function sparseLayers(config: RunConfig, transport: Transport): MoeLayer[] {
       size: sizeOf(config),
       router: createRouter({ ...context, layer }),
       transport,
-      exchange: cluster.exchange === 'hierarchical' ? startHierarchicalAllToAll : startAllToAll,
-      overlapDegree: overlapDegreeOf(cluster),
+      exchange: (...args) => exchange.start(...args),
+      overlapDegree: overlapDegreeOf(cluster, transport.topology),
     });
   });
 }

@@ -78,7 +78,7 @@ function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rows
     ...everyone(topology),
     localBytes: bytes * tiers.sameNode,
     remoteBytes: bytes * tiers.otherNode,
-    aggregate: config.cluster.exchange === 'hierarchical',
+    aggregate: config.cluster.exchange !== 'flat',
     summed: 0,
   };
 }

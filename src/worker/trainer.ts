@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openCheckpoint, saveCheckpoint } from '../checkpoint/index.js';
+import { pickExchange } from '../collectives/exchange-forms.js';
 import type { Transport } from '../collectives/transport.js';
 import { createLoader, type Dataset, openDataset } from '../data/index.js';
 import { asTrainerError } from '../errors.js';
@@ -70,6 +71,7 @@ export class Trainer {
       `training from step ${this.#step + 1} to ${train.steps}`,
     );
     try {
+      if (config.cluster.exchange === 'auto') this.#pickExchange();
       while (this.#step < train.steps) {
         // One turn of the event loop a step: reports leave, and a lost node agent is noticed.
         await nextTurn();
@@ -88,6 +90,25 @@ export class Trainer {
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
     }
+  }
+
+  /** Times the forms of the exchange with what a rank sends to each other one where routing is even. */
+  #pickExchange(): void {
+    const { assignment, transport, logger } = this.options;
+    const { model, train, moe } = assignment.config;
+    const { worldSize, numNodes, rank } = assignment.topology;
+    if (numNodes === 1) return;
+    const tokens = (train.globalBatch * model.seqLen) / worldSize;
+    const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
+    const bytes = rows * model.dModel * Float32Array.BYTES_PER_ELEMENT;
+    const { form, ms } = pickExchange(transport, bytes);
+    this.state.model.useExchange(form);
+    if (rank !== 0) return;
+    const [hierarchical, flat] = [ms.hierarchical, ms.flat].map((each) => each.toFixed(2));
+    logger.info(
+      { exchange: form, bytesPerPair: bytes, ms },
+      `exchange between nodes: ${form}; ${bytes} bytes for each other rank took ${hierarchical} ms hierarchical, ${flat} ms flat`,
+    );
   }
 
   #numParameters(): number {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
 
@@ -21,21 +23,11 @@ const ROUTERS = {
 };
 type Router = keyof typeof ROUTERS;
 
-async function curveOf(
-  router: Router,
-  nodes: number,
-  workersPerNode: number,
-  cluster: { readonly exchange: string; readonly overlapDegree: number } = {
-    exchange: 'hierarchical',
-    overlapDegree: 2,
-  },
-) {
-  const sets = [
-    `moe.router=${router}`,
-    `cluster.exchange=${cluster.exchange}`,
-    `cluster.overlapDegree=${cluster.overlapDegree}`,
-    ...ROUTERS[router],
-  ];
+const OVERLAPPED = ['cluster.exchange=hierarchical', 'cluster.overlapDegree=2'];
+const IN_TURN = ['cluster.exchange=flat', 'cluster.overlapDegree=1'];
+
+async function curveOf(router: Router, nodes: number, workersPerNode: number, cluster = OVERLAPPED) {
+  const sets = [`moe.router=${router}`, ...cluster, ...ROUTERS[router]];
   return lossCurve(await trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets }));
 }
 
@@ -59,7 +51,17 @@ describe.each(Object.keys(ROUTERS) as Router[])('the result does not depend on t
 
   it('the hierarchical exchange behind the experts and the flat one before them give the same bits', async () => {
     const overlapped = await curveOf(router, 2, 2);
-    const inTurn = await curveOf(router, 2, 2, { exchange: 'flat', overlapDegree: 1 });
+    const inTurn = await curveOf(router, 2, 2, IN_TURN);
     expect([...inTurn]).toEqual([...overlapped]);
   }, 120_000);
 });
+
+it('exchange auto times both forms, says which it took and why, and changes no bit', async () => {
+  const sets = ['moe.router=switch', 'cluster.exchange=auto', 'cluster.overlapDegree=4'];
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets });
+  expect([...lossCurve(run)]).toEqual([...(await curveOf('switch', 2, 2, IN_TURN))]);
+  const log = readFileSync(path.join(run, 'logs', 'node-0.ndjson'), 'utf8');
+  expect(log).toMatch(
+    /exchange between nodes: (hierarchical|flat); \d+ bytes for each other rank took [\d.]+ ms hierarchical, [\d.]+ ms flat/,
+  );
+}, 60_000);
