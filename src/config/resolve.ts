@@ -201,6 +201,11 @@ function crossFieldProblems(config: RunConfig): Problem[] {
     'must not exceed train.learningRate',
   );
   check(
+    !cluster.deduplicate || moe.numExperts >= worldSize,
+    'cluster.deduplicate',
+    `needs one owner for each expert, so at least as many experts as workers: ${moe.numExperts} experts, ${worldSize} workers`,
+  );
+  check(
     cluster.ringBytes >= 4096 && (cluster.ringBytes & (cluster.ringBytes - 1)) === 0,
     'cluster.ringBytes',
     `${cluster.ringBytes} is not a power of two of at least 4096`,

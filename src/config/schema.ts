@@ -136,9 +136,13 @@ export const clusterSchema = z.strictObject({
     .default('hierarchical')
     .describe('form of the all-to-all between nodes; auto times both before the first step'),
   overlapDegree: z
-    .union([z.literal(1), z.literal(2), z.literal(4), z.literal('auto')])
+    .literal([1, 2, 4, 'auto'])
     .default('auto')
     .describe('slices in which tokens of other nodes travel while the experts work on others; 1: no overlap'),
+  deduplicate: z
+    .boolean()
+    .default(false)
+    .describe('a token crosses once to each node that has experts it chose; nothing is overlapped then'),
   collectiveTimeoutS: z
     .number()
     .positive()

@@ -3,6 +3,7 @@ import type { StartAllToAll } from '../collectives/all-to-all.js';
 import type { Transport } from '../collectives/transport.js';
 import { TrainerError } from '../errors.js';
 import type { Router, RoutingDecision } from '../routing/router.js';
+import { deduplicatedExperts } from './deduplicated-experts.js';
 import { expertsOfRank } from './expert-placement.js';
 import { expertSpecs, experts, expertWeights } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
@@ -11,14 +12,7 @@ import { overlappedExperts } from './ops/overlapped-experts.js';
 import { scatterRows } from './ops/scatter-rows.js';
 import { planOverlap } from './overlap-plan.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
-import {
-  combine,
-  type DispatchPlan,
-  dispatch,
-  type Locality,
-  localityOf,
-  planDispatch,
-} from './token-dispatcher.js';
+import { combine, dispatch, type Locality, localityOf, planDispatch } from './token-dispatcher.js';
 
 // Shapes: T tokens of this rank, N kept choices of them, R rows received, d hidden size, E experts.
 
@@ -32,6 +26,8 @@ export interface MoeLayerOptions {
   readonly exchange: StartAllToAll;
   /** Slices in which rows of other nodes travel while the experts work; 1 does one after the other. */
   readonly overlapDegree: number;
+  /** A token crosses once to each node that has experts of its choice; then nothing is overlapped. */
+  readonly deduplicate: boolean;
 }
 
 export interface MoeInput {
@@ -96,15 +92,12 @@ export class MoeLayer {
     });
     assertNothingLost(decision);
     input.inspect?.(layer, input.xTD, decision);
-    const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
-    const rowsND = gatherRows(input.xTD, plan.scatter.tokensN);
-    const outputsND = this.#throughExperts(parameters, rowsND, plan);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
-      yTD: scatterRows(outputsND, decision.weightsTK, plan.scatter),
+      yTD: this.#throughExperts(parameters, input.xTD, decision),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
-        ...localityOf(plan, transport.topology),
+        ...localityOf(keptE, transport.topology),
         ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
         layer,
         rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
@@ -112,21 +105,29 @@ export class MoeLayer {
     };
   }
 
-  /** Sends each row to its expert and brings the output home: [N, d] -> [N, d]. */
-  #throughExperts(parameters: ParameterSource, rowsND: tf.Tensor2D, plan: DispatchPlan): tf.Tensor2D {
-    const { transport, overlapDegree } = this.#options;
+  /** Sends tokens to their experts and adds up what comes back, by weight: [T, d] -> [T, d]. */
+  #throughExperts(parameters: ParameterSource, xTD: tf.Tensor2D, decision: RoutingDecision): tf.Tensor2D {
+    const { transport, overlapDegree, deduplicate } = this.#options;
     const prefix = `${this.#prefix}.experts`;
-    if (overlapDegree === 1) {
-      const receivedRD = dispatch(rowsND, plan, this.#options);
-      const outputsRD = experts(parameters, prefix, receivedRD, this.#localExperts, plan.rowsOfLocalExpert);
-      return combine(outputsRD, plan, this.#options);
-    }
-    return overlappedExperts(rowsND, {
-      ...this.#options,
-      ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
-      plan: planOverlap(plan, transport.topology, overlapDegree),
-      weights: this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
-    });
+    const runExperts = (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) =>
+      experts(parameters, prefix, rows, this.#localExperts, rowsOfLocalExpert);
+    if (deduplicate) return deduplicatedExperts(xTD, decision, { ...this.#options, runExperts });
+    const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
+    const rowsND = gatherRows(xTD, plan.scatter.tokensN);
+    const outputsND =
+      overlapDegree === 1
+        ? combine(
+            runExperts(dispatch(rowsND, plan, this.#options), plan.rowsOfLocalExpert),
+            plan,
+            this.#options,
+          )
+        : overlappedExperts(rowsND, {
+            ...this.#options,
+            ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
+            plan: planOverlap(plan, transport.topology, overlapDegree),
+            weights: this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
+          });
+    return scatterRows(outputsND, decision.weightsTK, plan.scatter);
   }
 
   /** The router's state by global name; the arrays are live. */

@@ -179,6 +179,7 @@ function sparseLayers(
       router: createRouter({ ...context, layer }),
       transport,
       exchange: (...args) => exchange.start(...args),
+      deduplicate: cluster.deduplicate && transport.topology.numNodes > 1,
       overlapDegree: overlapDegreeOf(cluster, transport.topology),
     });
   });

@@ -25,7 +25,7 @@ export interface DispatchPlan {
   readonly countsHash: number;
 }
 
-/** How far the kept choices of this rank travel, in rows. */
+/** How far the kept choices of this rank are from their experts. */
 export interface Locality {
   readonly sameWorker: number;
   readonly sameNode: number;
@@ -89,13 +89,15 @@ function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter
   return { numTokens: expertsTK.length / numChoices, tokensN, choicesN };
 }
 
-export function localityOf(plan: DispatchPlan, topology: Topology): Locality {
+/** @param keptE choices of this rank that were kept, by expert */
+export function localityOf(keptE: Int32Array, topology: Topology): Locality {
+  const { rank, worldSize, node } = topology;
   const locality = { sameWorker: 0, sameNode: 0, otherNode: 0 };
-  plan.sent.rangesOfRank.forEach((ranges, to) => {
-    const rows = ranges.reduce((sum, { count }) => sum + count, 0);
-    if (to === topology.rank) locality.sameWorker += rows;
-    else if (nodeOf(topology, to) === topology.node) locality.sameNode += rows;
-    else locality.otherNode += rows;
+  keptE.forEach((kept, expert) => {
+    const to = rankOfExpert(keptE.length, worldSize, rank, expert);
+    if (to === rank) locality.sameWorker += kept;
+    else if (nodeOf(topology, to) === node) locality.sameNode += kept;
+    else locality.otherNode += kept;
   });
   return locality;
 }

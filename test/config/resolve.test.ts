@@ -61,12 +61,19 @@ describe('bad configurations name the field and where it stands', () => {
     ['moe.affinityThreshold=1.5', 'moe.affinityThreshold', 'at most 1'],
     ['moe.selection=all', 'moe.selection', '"tcr"|"ecr"|"both"'],
     ['moe.localityFloor=1', 'moe.localityFloor', 'below 1'],
+    ['cluster.overlapDegree=3', 'cluster.overlapDegree', '1|2|4|"auto"'],
+    ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be a boolean'],
     ['data.placement=near', 'data.placement', '"mixed"|"domain"'],
   ])('--set %s', (set, field, why) => {
     const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(`--set ${set}: ${field}: `);
     expect(problems[0]).toContain(why);
+  });
+
+  it('deduplication where experts have several owners', () => {
+    const sets = ['cluster.deduplicate=true', 'moe.numExperts=2', 'moe.expertGroups=2'];
+    expect(problemsOf(TINY, { sets })[0]).toMatch(/cluster\.deduplicate: .* 2 experts, 4 workers/);
   });
 
   it('locmoe-plus with settings that contradict each other', () => {

@@ -39,6 +39,7 @@ function build(router: string, exchange: StartAllToAll, capacityFactor: number |
     transport,
     exchange,
     overlapDegree: 1,
+    deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   for (const { name, begin, end } of store.expert.ranges)

@@ -41,6 +41,7 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
     transport,
     exchange: startAllToAll,
     overlapDegree: 1,
+    deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
   const T = TOKENS_OF_WORLD / topology.worldSize;

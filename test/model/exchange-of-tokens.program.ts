@@ -5,24 +5,24 @@ import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter } from '../../src/routing/index.js';
 import { rankProgram } from '../spawn-ranks.js';
-import type { OverlapCase, OverlapResult } from './overlapped-experts.test.js';
+import type { ExchangeResults, OverlapCase, OverlapResult } from './exchange-of-tokens.test.js';
 import { randomIntegers, randomValues, tinyConfig } from './support.js';
 
 const D = 48;
 const F = 32;
 
-rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): OverlapResult[] => {
+rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): ExchangeResults => {
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
-  const run = (overlapDegree: number, exchange: typeof startAllToAll): OverlapResult => {
+  const run = (overlapDegree: number, exchange: typeof startAllToAll, deduplicate = false): OverlapResult => {
     const router = createRouter({
       ...{ moe, transport, topology, layer: 1, dModel: D, vocabSize: 257, seed: 1, numSteps: 10 },
       expertsOfDomain: [Int32Array.from(everyExpert)],
     });
     const layer = new MoeLayer({
       ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
-      ...{ router, transport, exchange, overlapDegree },
+      ...{ router, transport, exchange, overlapDegree, deduplicate },
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);
     for (const { name, begin, end } of store.expert.ranges)
@@ -31,7 +31,7 @@ rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): Overl
       store.values('layers.1.router.weight').set(randomValues('gate', D * moe.numExperts));
     store.pushValues();
     let y = new Float32Array(0);
-    let received = 0;
+    let otherNode = 0;
     const xTD = tf.variable(
       tf.tensor2d(randomValues(`x ${topology.rank}`, numTokens * D), [numTokens, D]),
     ) as tf.Variable<tf.Rank.R2>;
@@ -43,13 +43,22 @@ rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): Overl
         training: true,
       });
       y = yTD.dataSync<'float32'>().slice();
-      received = statistics.otherNode;
+      otherNode = statistics.otherNode;
       return tf.sum(tf.mul(yTD, tf.tensor2d(randomValues('dy', numTokens * D), [numTokens, D]))) as tf.Scalar;
     };
     const { grads } = tf.variableGrads(objective, [xTD]);
     const dx = Object.values(grads)[0].dataSync<'float32'>().slice();
+    transport.takeStats();
     store.computeGradients(objective);
-    return { y, dx, dExperts: store.expert.gradients.slice(), otherNode: received };
+    const { bytesOtherNode } = transport.takeStats();
+    const [dExperts, dRouter] = [store.expert.gradients.slice(), store.shared.gradients.slice()];
+    return { values: { y, dx, dExperts, dRouter }, otherNode, bytesOtherNode };
   };
-  return degrees.flatMap((degree) => [run(degree, startAllToAll), run(degree, startHierarchicalAllToAll)]);
+  return {
+    overlapped: degrees.flatMap((degree) => [
+      run(degree, startAllToAll),
+      run(degree, startHierarchicalAllToAll),
+    ]),
+    deduplicated: moe.numExperts < topology.worldSize ? null : run(1, startHierarchicalAllToAll, true),
+  };
 });

@@ -5,7 +5,7 @@ import type { RowRange } from '../../src/model/ops/exchange-rows.js';
 import { planOverlap } from '../../src/model/overlap-plan.js';
 import { planDispatch } from '../../src/model/token-dispatcher.js';
 import { spawnRanks } from '../spawn-ranks.js';
-import { randomIntegers } from './support.js';
+import { expectClose, randomIntegers } from './support.js';
 
 export interface OverlapCase {
   readonly moe: Partial<RunConfig['moe']>;
@@ -14,13 +14,21 @@ export interface OverlapCase {
 }
 
 export interface OverlapResult {
-  readonly y: Float32Array;
-  readonly dx: Float32Array;
-  readonly dExperts: Float32Array;
+  readonly values: Readonly<Record<'y' | 'dx' | 'dExperts' | 'dRouter', Float32Array>>;
+  /** Choices of experts on other nodes. */
   readonly otherNode: number;
+  /** Sent in one forward and backward. */
+  readonly bytesOtherNode: number;
 }
 
-const program = new URL('./overlapped-experts.program.ts', import.meta.url);
+export interface ExchangeResults {
+  /** Of each degree, flat and hierarchical. */
+  readonly overlapped: readonly OverlapResult[];
+  /** Null where experts have replicas. */
+  readonly deduplicated: OverlapResult | null;
+}
+
+const program = new URL('./exchange-of-tokens.program.ts', import.meta.url);
 const LAYOUTS = [
   [2, 1],
   [2, 2],
@@ -38,23 +46,29 @@ describe.each([
   ['switch, experts with few rows or none', { router: 'switch', numExperts: 12 }, 3],
   ['locmoe-plus, several experts a token', { ...plus, numExperts: 12 }, 40],
   ['hash, fewer experts than ranks', { router: 'hash', numExperts: 2 }, 20],
-] as const)('an overlapped sparse layer: %s', (_, moe, numTokens) => {
+] as const)('a sparse layer: %s', (_, moe, numTokens) => {
   it.each(LAYOUTS)(
-    'gives the same bits as one after the other on %ix%i',
+    'overlapped gives the same bits as one after the other, deduplicated the same values: %ix%i',
     async (numNodes, workersPerNode) => {
       const args: OverlapCase = { moe, numTokens, degrees: [1, 2, 4] };
-      const { ranks } = await spawnRanks<OverlapResult[]>({ numNodes, workersPerNode }, program, { args });
-      let otherNode = 0;
+      const { ranks } = await spawnRanks<ExchangeResults>({ numNodes, workersPerNode }, program, { args });
+      const totals = { otherNode: 0, bytes: 0, deduplicatedBytes: 0 };
       for (const { result, error } of ranks) {
         if (!result) throw new Error(error?.line ?? 'no result');
-        const [reference, ...others] = result;
-        expect(reference.y.some((value) => value !== 0)).toBe(true);
-        expect(reference.dExperts.every(Number.isFinite)).toBe(true);
-        for (const other of others) expect(other).toEqual(reference);
-        otherNode += reference.otherNode;
+        const [reference, ...others] = result.overlapped;
+        expect(reference.values.y.some((value) => value !== 0)).toBe(true);
+        expect(reference.values.dExperts.every(Number.isFinite)).toBe(true);
+        for (const other of others) expect(other.values).toEqual(reference.values);
+        totals.otherNode += reference.otherNode;
+        totals.bytes += reference.bytesOtherNode;
+        totals.deduplicatedBytes += result.deduplicated?.bytesOtherNode ?? 0;
+        if (result.deduplicated !== null)
+          for (const name of ['y', 'dx', 'dExperts', 'dRouter'] as const)
+            expectClose(result.deduplicated.values[name], reference.values[name], 1e-4);
       }
       // Replicas of an expert on every node leave nothing to cross.
-      if (moe.numExperts === 12) expect(otherNode).toBeGreaterThan(0);
+      if (moe.numExperts === 12) expect(totals.otherNode).toBeGreaterThan(0);
+      if (moe.router === 'locmoe-plus') expect(totals.deduplicatedBytes).toBeLessThan(0.85 * totals.bytes);
     },
     60_000,
   );

@@ -1,0 +1,196 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { allGather } from '../collectives/all-gather.js';
+import type { StartAllToAll } from '../collectives/all-to-all.js';
+import { hashCounts } from '../collectives/counts-hash.js';
+import { nodeOf, type Topology } from '../collectives/topology.js';
+import type { Transport } from '../collectives/transport.js';
+import type { RoutingDecision } from '../routing/router.js';
+import { rankOfExpert } from './expert-placement.js';
+import { exchangeRows, type RowLayout } from './ops/exchange-rows.js';
+import { gatherRows } from './ops/gather-rows.js';
+import { scatterRows } from './ops/scatter-rows.js';
+import { combine, dispatch, planDispatch } from './token-dispatcher.js';
+
+// Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,
+// d hidden size, E experts.
+
+export interface DeduplicationContext {
+  readonly exchange: StartAllToAll;
+  readonly transport: Transport;
+  readonly layer: number;
+  /** Runs the experts of this rank on their consecutive rows: [rows, d] -> [rows, d]. */
+  readonly runExperts: (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) => tf.Tensor2D;
+}
+
+/**
+ * A sparse layer in two hops (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other node that has experts
+ * it chose, to the rank with this rank's place there, with its choices and weights; that rank sends it on inside its node
+ * as if it were its own, and returns the weighted sum of what the node's experts make of it. Between nodes a token
+ * costs one row a node each way, however many of the node's experts it chose.
+ *
+ * Every expert must have one owner. The sum over a token's experts is made node by node, so it may differ in the last
+ * bits from the one that is made at home.
+ *
+ * @returns [T, d]; zero for tokens that were dropped
+ */
+export function deduplicatedExperts(
+  xTD: tf.Tensor2D,
+  decision: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'weightsTK' | 'keptE'>,
+  context: DeduplicationContext,
+): tf.Tensor2D {
+  const { exchange, transport, layer } = context;
+  const { numChoices, weightsTK } = decision;
+  const { topology } = transport;
+  const [numTokens, width] = xTD.shape;
+  const crossing = planCrossing(decision, context);
+  const { tokensN, sent, received, countsHash } = crossing;
+  const between = {
+    ...{ transport, layer, countsHash },
+    exchange: ((port, options) => exchange(port, { ...options, reach: 'other nodes' })) as StartAllToAll,
+  };
+
+  const rowsN = gatherRows(xTD, tokensN);
+  const arrivedR = exchangeRows(
+    weightsTK === null ? rowsN : tf.concat([rowsN, gatherRows(weightsTK, tokensN)], 1),
+    {
+      ...between,
+      from: sent,
+      to: received,
+      purpose: { forward: 'dispatch to nodes', backward: 'dispatch to nodes grad' },
+    },
+  );
+  const numArrived = received.numRows;
+  const xMD = tf.concat([xTD, tf.slice(arrivedR, [0, 0], [numArrived, width])], 0);
+  const weightsMK =
+    weightsTK === null
+      ? null
+      : tf.concat([weightsTK, tf.slice(arrivedR, [0, width], [numArrived, numChoices])], 0);
+
+  const keptE = new Int32Array(decision.keptE.length);
+  for (const expert of crossing.expertsMK) if (expert >= 0) keptE[expert]++;
+  const plan = planDispatch(
+    { expertsTK: crossing.expertsMK, numChoices, keptE },
+    topology,
+    countsInNode(keptE, context),
+  );
+  const inside = {
+    ...{ transport, layer },
+    exchange: ((port, options) => exchange(port, { ...options, reach: 'node' })) as StartAllToAll,
+  };
+  const rows = dispatch(gatherRows(xMD, plan.scatter.tokensN), plan, inside);
+  const outputs = combine(context.runExperts(rows, plan.rowsOfLocalExpert), plan, inside);
+  const yMD = scatterRows(outputs, weightsMK, plan.scatter);
+
+  const homeN = exchangeRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
+    ...between,
+    from: received,
+    to: sent,
+    purpose: { forward: 'combine from nodes', backward: 'combine from nodes grad' },
+  });
+  const fromNodes = scatterRows(homeN, null, { numTokens, tokensN, choicesN: tokensN });
+  return tf.add(tf.slice(yMD, [0, 0], [numTokens, width]), fromNodes);
+}
+
+interface Crossing {
+  /** Tokens that cross, by the node they go to; a token that goes to two nodes is there twice. */
+  readonly tokensN: Int32Array;
+  readonly sent: RowLayout;
+  readonly received: RowLayout;
+  /** Choices of this node's experts: of this rank's tokens, then of those that arrive; -1 for none. [M, K] */
+  readonly expertsMK: Int32Array;
+  readonly countsHash: number;
+}
+
+/** Tells the other nodes which tokens come and what they chose there. */
+function planCrossing(
+  { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
+  { exchange, transport, layer }: DeduplicationContext,
+): Crossing {
+  const { topology } = transport;
+  const { node, numNodes, workersPerNode, localRank } = topology;
+  const nodeOfExpert = nodesOfExperts(keptE.length, topology);
+  const tokensOfNode = Array.from({ length: numNodes }, () => [] as number[]);
+  expertsTK.forEach((expert, choice) => {
+    if (expert < 0 || nodeOfExpert[expert] === node) return;
+    const tokens = tokensOfNode[nodeOfExpert[expert]];
+    const token = Math.floor(choice / numChoices);
+    if (tokens.at(-1) !== token) tokens.push(token);
+  });
+  const onlyOf = (target: number, choices: Int32Array) =>
+    choices.map((expert) => (expert >= 0 && nodeOfExpert[expert] === target ? expert : -1));
+  const choicesOf = (token: number) => expertsTK.subarray(token * numChoices, (token + 1) * numChoices);
+
+  const mine = Int32Array.from(tokensOfNode, (tokens) => tokens.length);
+  const countsOfRank = allGather(transport, {
+    mine: bytesOf(mine),
+    purpose: 'rows between nodes',
+    layer,
+  }).map((bytes) => new Int32Array(bytes.slice().buffer));
+  const counterpart = (other: number) => other * workersPerNode + localRank;
+  const sent = layoutOf(topology, (other) => mine[other], counterpart);
+  const received = layoutOf(topology, (other) => countsOfRank[counterpart(other)][node], counterpart);
+
+  const choicesNK = new Int32Array(sent.numRows * numChoices);
+  let row = 0;
+  tokensOfNode.forEach((tokens, target) => {
+    for (const token of tokens) choicesNK.set(onlyOf(target, choicesOf(token)), numChoices * row++);
+  });
+  const arrivedRK = new Int32Array(received.numRows * numChoices);
+  const countsHash = hashCounts(countsOfRank);
+  const piecesOf = (choices: Int32Array, { rangesOfRank }: RowLayout) =>
+    rangesOfRank.map((ranges) =>
+      ranges.map(({ begin, count }) =>
+        bytesOf(choices.subarray(begin * numChoices, (begin + count) * numChoices)),
+      ),
+    );
+  exchange(transport, {
+    sends: piecesOf(choicesNK, sent),
+    receives: piecesOf(arrivedRK, received),
+    ...{ purpose: 'choices', layer, countsHash, reach: 'other nodes' },
+  }).finish();
+
+  const expertsMK = new Int32Array(expertsTK.length + arrivedRK.length);
+  expertsMK.set(onlyOf(node, expertsTK));
+  expertsMK.set(arrivedRK, expertsTK.length);
+  return { tokensN: Int32Array.from(tokensOfNode.flat()), sent, received, expertsMK, countsHash };
+}
+
+/** Choices per expert of the ranks of this node, by rank of the world; the other nodes' ranks have none here. */
+function countsInNode(keptE: Int32Array, { exchange, transport, layer }: DeduplicationContext): Int32Array[] {
+  const { topology } = transport;
+  const keptOfRank = Array.from({ length: topology.worldSize }, () => new Int32Array(keptE.length));
+  exchange(transport, {
+    sends: keptOfRank.map(() => [bytesOf(keptE)]),
+    receives: keptOfRank.map((counts) => [bytesOf(counts)]),
+    ...{ purpose: 'counts in node', layer, reach: 'node' },
+  }).finish();
+  return keptOfRank;
+}
+
+function nodesOfExperts(numExperts: number, topology: Topology): Int32Array {
+  const { rank, worldSize } = topology;
+  return Int32Array.from({ length: numExperts }, (_, expert) =>
+    nodeOf(topology, rankOfExpert(numExperts, worldSize, rank, expert)),
+  );
+}
+
+/** Rows with the counterpart on each other node, in the order of the nodes. */
+function layoutOf(
+  { worldSize, numNodes, node }: Topology,
+  countOf: (other: number) => number,
+  counterpart: (other: number) => number,
+): RowLayout {
+  const rangesOfRank: { begin: number; count: number }[][] = Array.from({ length: worldSize }, () => []);
+  let numRows = 0;
+  for (let other = 0; other < numNodes; other++) {
+    if (other === node) continue;
+    const count = countOf(other);
+    rangesOfRank[counterpart(other)].push({ begin: numRows, count });
+    numRows += count;
+  }
+  return { numRows, rangesOfRank };
+}
+
+function bytesOf(values: Int32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
