@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findRun, type RunFolder } from '../../coordinator/run-folder.js';
-import { EXIT, TrainerError } from '../../errors.js';
+import { findRun, type RunFolder } from '../coordinator/run-folder.js';
+import { EXIT, TrainerError } from '../errors.js';
 
-const CLI = fileURLToPath(new URL('../../cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 
 export interface TrainingOptions {
   /** Recipe or file. */
