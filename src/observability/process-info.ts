@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 const KERNEL_PAGE_BYTES = 4096;
 
@@ -25,6 +25,30 @@ export function processInfo(pid: number): { state: string; residentBytes: number
 /** Whether a process still runs; one that has ended and waits to be reaped does not. */
 export function isRunning(pid: number): boolean {
   return !['X', 'Z'].includes(processInfo(pid).state);
+}
+
+/** These processes and all that descend from them, of those that still are. */
+export function processTree(roots: readonly number[]): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)))
+    try {
+      parents.set(Number(name), Number(fieldsOf(Number(name))[1]));
+    } catch {
+      // Ended since the folder was read.
+    }
+  const isInTree = (pid: number | undefined): boolean =>
+    pid !== undefined && (roots.includes(pid) || isInTree(parents.get(pid)));
+  return [...parents.keys()].filter(isInTree);
+}
+
+/** Resident bytes of a process, a page that several share counted in parts (PSS); 0 once it is gone. */
+export function proportionalBytes(pid: number): number {
+  try {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    return 1024 * Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 /** Fields of /proc/PID/stat from the third on; the second, the command's name, may hold spaces and parentheses. */

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
+import { machine } from '../bench/machine.js';
 import { loadConfig } from '../config/resolve.js';
 import { EXIT } from '../errors.js';
 import { CHECKED_LAYOUTS, checkLayouts } from './check.js';
@@ -72,9 +72,4 @@ async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<M
   writeFileSync(file, `${JSON.stringify(profile, null, 2)}\n`);
   console.log(`calibration: ${file}`);
   return profile;
-}
-
-function machine(): string {
-  const gib = Math.round(totalmem() / 2 ** 30);
-  return `${cpus().length} x ${cpus()[0].model}, ${gib} GiB, Node ${process.versions.node}`;
 }

@@ -1,4 +1,5 @@
-import { type Chart, labelOf, picture, routerColour } from '../bench/routers/chart-style.js';
+import { type Chart, picture } from '../bench/picture.js';
+import { labelOf, routerColour } from '../bench/routers/chart-style.js';
 import type { LayoutCheck } from './check.js';
 import { formatLink } from './link.js';
 import { TIME_PARTS } from './predict.js';

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { readRunFigures } from '../bench/routers/run-metrics.js';
-import { median } from '../bench/routers/statistics.js';
-import { runTraining } from '../bench/routers/training.js';
+import { median } from '../bench/statistics.js';
+import { runTraining } from '../bench/training.js';
 import { loadConfig } from '../config/resolve.js';
 import { configuredLink, measuredRouters } from './inputs.js';
 import { predict } from './predict.js';

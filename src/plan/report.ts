@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Chart } from '../bench/routers/chart-style.js';
-import { renderSvg } from '../bench/routers/render.js';
+import type { Chart } from '../bench/picture.js';
+import { renderSvg } from '../bench/render-svg.js';
 import { checkChart, partsChart, routersChart } from './charts.js';
 import type { LayoutCheck } from './check.js';
 import { formatLink } from './link.js';

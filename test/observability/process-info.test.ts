@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { isRunning, processIdentity, processInfo } from '../../src/observability/process-info.js';
+import {
+  isRunning,
+  processIdentity,
+  processInfo,
+  processTree,
+  proportionalBytes,
+} from '../../src/observability/process-info.js';
 
 describe('processInfo', () => {
   it('sees a process stop and end', async () => {
@@ -34,5 +40,22 @@ describe('processInfo', () => {
     expect(processIdentity(process.pid)).toBe(processIdentity(process.pid));
     expect(processIdentity(process.ppid)).not.toBe(processIdentity(process.pid));
     expect(processIdentity(2 ** 22 + 1)).toBe('');
+  });
+});
+
+describe('processTree', () => {
+  it('has a process and what descends from it, and the memory of each', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; wait']);
+    try {
+      const child = Number(await once(parent.stdout, 'data'));
+      expect(processTree([parent.pid!]).sort()).toEqual([parent.pid!, child].sort());
+      expect(processTree([])).toEqual([]);
+      expect(proportionalBytes(child)).toBeGreaterThan(0);
+      expect(proportionalBytes(child)).toBeLessThanOrEqual(processInfo(child).residentBytes);
+      process.kill(child, 'SIGKILL');
+    } finally {
+      parent.kill('SIGKILL');
+    }
+    expect(proportionalBytes(2 ** 22 + 1)).toBe(0);
   });
 });

@@ -1,17 +1,9 @@
-import {
-  type Chart,
-  type ChartBody,
-  cellLabel,
-  labelOf,
-  picture,
-  type Rows,
-  routerAxis,
-  routerColour,
-} from './chart-style.js';
+import { type Chart, type ChartBody, picture, type Rows } from '../picture.js';
+import { median } from '../statistics.js';
+import { cellLabel, labelOf, routerAxis, routerColour } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type Cell, VARIANT_IDS, type VariantId } from './plan.js';
 import type { StepComposition } from './run-metrics.js';
-import { median } from './statistics.js';
 
 const COMPOSITION_LABELS: Readonly<Record<keyof StepComposition, string>> = {
   computation: 'computation',

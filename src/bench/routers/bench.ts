@@ -6,6 +6,7 @@ import { formatDuration } from '../../coordinator/format.js';
 import type { RunFolder } from '../../coordinator/run-folder.js';
 import { openDataset } from '../../data/index.js';
 import { EXIT } from '../../errors.js';
+import { runTraining } from '../training.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
 import { Comparison, type RunResult } from './comparison.js';
 import { type CostRow, costTable, measureRouterCost } from './cost.js';
@@ -14,7 +15,6 @@ import { probeRun } from './probe.js';
 import { writeReport } from './report.js';
 import { ResultStore } from './result-store.js';
 import { type RunFigures, readRunFigures } from './run-metrics.js';
-import { runTraining } from './training.js';
 
 export interface BenchRoutersOptions {
   /** Recipe or file. */

@@ -1,5 +1,5 @@
+import type { Chart } from '../picture.js';
 import { compositionChart, localShareChart, stepTimeChart } from './bar-charts.js';
-import type { Chart } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import {
   clusterIndexChart,

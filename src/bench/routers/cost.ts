@@ -3,7 +3,7 @@ import { formatTable } from '../../coordinator/format.js';
 import { TrainerError } from '../../errors.js';
 import { CounterRandom } from '../../model/index.js';
 import { cosineAffinity, groupProjection } from '../../routing/grap.js';
-import { median, quantile } from './statistics.js';
+import { median, quantile } from '../statistics.js';
 
 // Shapes: T tokens, d hidden size, E experts.
 

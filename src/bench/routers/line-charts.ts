@@ -1,17 +1,10 @@
-import {
-  type Chart,
-  type ChartBody,
-  cellLabel,
-  labelOf,
-  picture,
-  type Rows,
-  routerColour,
-  routerDash,
-} from './chart-style.js';
+import { type Chart, type ChartBody, picture, type Rows } from '../picture.js';
+import { mean } from '../statistics.js';
+import { cellLabel, labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
+import { cumulativeLoad } from './distributions.js';
 import { HEADLINE_CELL, VARIANT_IDS } from './plan.js';
 import { COSINE_KINDS } from './probe.js';
-import { cumulativeLoad, mean } from './statistics.js';
 
 const LINE_SIZE = { width: 520, height: 300 };
 

@@ -4,7 +4,8 @@ import { type Batch, createLoader, type Dataset } from '../../data/index.js';
 import { cosineAffinity } from '../../routing/grap.js';
 import type { RoutingDecision } from '../../routing/index.js';
 import { type Inference, openInference } from '../../worker/inference.js';
-import { calinskiHarabasz, Histogram, mean } from './statistics.js';
+import { mean } from '../statistics.js';
+import { calinskiHarabasz, Histogram } from './distributions.js';
 
 // Shapes: T tokens, d hidden size, E experts.
 

@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import type { RunConfig } from '../../config/schema.js';
+import { machine } from '../machine.js';
+import { renderSvg } from '../render-svg.js';
 import type { Calibration } from './calibration.js';
 import { drawCharts } from './charts.js';
 import type { Comparison } from './comparison.js';
 import type { CostRow } from './cost.js';
 import { type Headline, headlineOf } from './headline.js';
 import { reportMarkdown } from './markdown.js';
-import { renderSvg } from './render.js';
 
 export interface ReportOptions {
   readonly comparison: Comparison;
@@ -39,9 +39,4 @@ export async function writeReport(options: ReportOptions): Promise<Headline> {
   const report = { ...options, headline, charts, numExperts: options.config.moe.numExperts };
   writeFileSync(markdown, reportMarkdown(report, previous));
   return headline;
-}
-
-function machine(): string {
-  const gib = Math.round(totalmem() / 2 ** 30);
-  return `${cpus().length} x ${cpus()[0].model}, ${gib} GiB, Node ${process.versions.node}`;
 }

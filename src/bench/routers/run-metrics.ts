@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type GlobalLayer, type GlobalStep, locality } from '../../coordinator/step-aggregator.js';
 import type { ValidationReport } from '../../rpc/messages.js';
-import { mean, median, quantile } from './statistics.js';
+import { mean, median, quantile } from '../statistics.js';
 
 /** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */
 export const WARM_UP_STEPS = 20;

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { collect, numberFrom, wholeNumber } from './options.js';
+import { addBenchStep } from './bench-step.js';
+import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from './options.js';
 
 interface RoutersOptions {
   readonly config: string;
@@ -46,7 +47,7 @@ export function addBenchCommand(program: Command): void {
     .option(
       '--only <words>',
       'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
-      (words: string, previous: readonly string[]) => [...previous, ...words.split(',')],
+      collectWords,
       [],
     )
     .option(
@@ -72,6 +73,7 @@ export function addBenchCommand(program: Command): void {
       process.exitCode = await benchRouters({ ...options, ...defaultsOf(options), command: typedCommand() });
     });
   addBenchPlan(bench);
+  addBenchStep(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -119,8 +121,4 @@ function defaultsOf({ quick, seeds, steps, only, out, workDir }: RoutersOptions)
     only: quick ? [...QUICK.only, ...only] : only,
     out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
   };
-}
-
-function typedCommand(): string {
-  return ['locmoe', ...process.argv.slice(2)].join(' ');
 }

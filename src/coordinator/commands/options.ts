@@ -27,6 +27,16 @@ export function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];
 }
 
+/** Collects a repeatable option whose words are separated by commas. */
+export function collectWords(words: string, previous: readonly string[]): string[] {
+  return [...previous, ...words.split(',')];
+}
+
+/** The command as it was typed. */
+export function typedCommand(): string {
+  return ['locmoe', ...process.argv.slice(2)].join(' ');
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 
 /** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */

@@ -1,4 +1,4 @@
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 import { treeSum } from '../../collectives/tree-sum.js';
 import type { RunConfig } from '../../config/schema.js';
 import { CounterRandom } from '../../model/index.js';

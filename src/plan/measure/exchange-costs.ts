@@ -1,4 +1,4 @@
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 import { countsBetweenNodes, countsInNode, type ExchangeCounts, type Machines } from '../cost.js';
 import type { ExchangeProfile } from '../profile.js';
 import type { Exchange } from '../traffic.js';

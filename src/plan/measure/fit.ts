@@ -1,4 +1,4 @@
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 
 /** A measured value and how often each unknown cost went into it. */
 export interface Observation {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 import { barrier, soloTransport, type Transport } from '../../collectives/index.js';
 import type { RunConfig } from '../../config/schema.js';
 import type { Batch } from '../../data/batch.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 import { otherRanks } from '../../collectives/topology.js';
 import type { Transport } from '../../collectives/transport.js';
 import { geluForward } from '../../model/ops/gelu.js';

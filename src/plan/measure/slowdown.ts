@@ -1,4 +1,4 @@
-import { median } from '../../bench/routers/statistics.js';
+import { median } from '../../bench/statistics.js';
 import { countsInNode, exchangeS } from '../cost.js';
 import type { ComputeProfile, ExchangeProfile } from '../profile.js';
 import type { CalibrateOptions } from './calibrate.js';

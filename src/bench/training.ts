@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findRun, type RunFolder } from '../../coordinator/run-folder.js';
-import { EXIT, TrainerError } from '../../errors.js';
+import { findRun, type RunFolder } from '../coordinator/run-folder.js';
+import { EXIT, TrainerError } from '../errors.js';
 
-const CLI = fileURLToPath(new URL('../../cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 
 export interface TrainingOptions {
   /** Recipe or file. */
@@ -14,6 +14,10 @@ export interface TrainingOptions {
   /** Emptied first; holds the run and what it printed. */
   readonly folder: string;
   readonly dataDir: string;
+  /** On top of this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Is told the process of the command once it runs. */
+  readonly onStart?: (pid: number) => void;
 }
 
 /**
@@ -27,6 +31,8 @@ export async function runTraining({
   sets,
   folder,
   dataDir,
+  env = {},
+  onStart = () => undefined,
 }: TrainingOptions): Promise<RunFolder | null> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -35,8 +41,8 @@ export async function runTraining({
     ...['train', '--config', config, '--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
     ...sets.flatMap((set) => ['--set', set]),
   ];
-  const code = await exitCode(args, output);
-  if (code === EXIT.interrupted) return null;
+  const code = await exitCode(args, output, env, onStart);
+  if (code === EXIT.interrupted || code === 'signal') return null;
   if (code !== EXIT.done)
     throw new TrainerError(
       'INTERNAL',
@@ -45,15 +51,36 @@ export async function runTraining({
   return findRun(folder).folder;
 }
 
-/** In a process group of its own, so that Ctrl-C reaches it once: a second signal would cut off its last step. */
-async function exitCode(args: readonly string[], output: string): Promise<number | null> {
+/**
+ * In a process group of its own, so that Ctrl-C reaches it once: a second signal would cut off its last step.
+ *
+ * @returns `signal` if one that was passed on ended it before it could listen to any
+ */
+async function exitCode(
+  args: readonly string[],
+  output: string,
+  env: Readonly<Record<string, string>>,
+  onStart: (pid: number) => void,
+): Promise<number | null | 'signal'> {
   const fd = openSync(output, 'w');
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', fd, fd], detached: true });
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', fd, fd],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
   closeSync(fd);
-  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  if (child.pid !== undefined) onStart(child.pid);
+  let forwarded = false;
+  const forward = (signal: NodeJS.Signals) => {
+    forwarded = true;
+    child.kill(signal);
+  };
   process.on('SIGINT', forward).on('SIGTERM', forward);
   try {
-    return await new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve));
+    const code = await new Promise<number | null>((resolve, reject) =>
+      child.on('error', reject).on('exit', resolve),
+    );
+    return code === null && forwarded ? 'signal' : code;
   } finally {
     process.off('SIGINT', forward).off('SIGTERM', forward);
   }

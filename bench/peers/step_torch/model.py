@@ -1,0 +1,51 @@
+"""The same model as src/model/pangu-sigma.ts without its query layer: a pre-LN GPT whose upper layers are sparse.
+
+B sequences, S positions, T = B S tokens, d hidden size, H heads. Parameters go by the names of our checkpoints; matrices
+are [in, out].
+"""
+
+import torch
+import torch.nn.functional as F
+
+from switch_layer import SwitchLayer
+
+
+class Model:
+    def __init__(self, config, parameters, rank, world_size, clock):
+        self.sizes = config["model"]
+        self.parameters = parameters
+        dense = self.sizes["numDenseLayers"]
+        self.prefixes = [f"layers.{i}" for i in range(dense + self.sizes["numSparseLayers"])]
+        self.sparse = {
+            prefix: SwitchLayer(parameters, prefix, config["moe"], rank, world_size, clock)
+            for prefix in self.prefixes[dense:]
+        }
+
+    def loss(self, tokens_BS, targets_BS):
+        """Mean cross-entropy over this rank's tokens in nats, and the sum of the balance losses."""
+        p = self.parameters
+        x_TD = (F.embedding(tokens_BS, p["embed.tokens"]) + p["embed.positions"]).flatten(0, 1)
+        auxiliary = torch.zeros(())
+        for prefix in self.prefixes:
+            x_TD = x_TD + self._attention(prefix, self._norm(f"{prefix}.ln_attn", x_TD), tokens_BS.shape)
+            normal_TD = self._norm(f"{prefix}.ln_ffn", x_TD)
+            if prefix in self.sparse:
+                y_TD, balance = self.sparse[prefix].forward(normal_TD)
+                auxiliary = auxiliary + balance
+            else:
+                hidden = F.gelu(normal_TD @ p[f"{prefix}.ffn.w_in"], approximate="tanh")
+                y_TD = hidden @ p[f"{prefix}.ffn.w_out"]
+            x_TD = x_TD + y_TD
+        logits_TV = self._norm("ln_final", x_TD) @ p["embed.tokens"].T
+        return F.cross_entropy(logits_TV, targets_BS.flatten()), auxiliary
+
+    def _norm(self, prefix, x_TD):
+        gain, bias = self.parameters[f"{prefix}.gain"], self.parameters[f"{prefix}.bias"]
+        return F.layer_norm(x_TD, (x_TD.shape[1],), gain, bias, eps=1e-5)
+
+    def _attention(self, prefix, x_TD, shape_BS):
+        num_heads = self.sizes["numHeads"]
+        qkv_BSC = (x_TD @ self.parameters[f"{prefix}.attn.qkv"]).view(*shape_BS, 3, num_heads, -1)
+        q, k, v = qkv_BSC.permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return y.transpose(1, 2).reshape(x_TD.shape) @ self.parameters[f"{prefix}.attn.out"]

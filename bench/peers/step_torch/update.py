@@ -1,0 +1,77 @@
+"""Gradients put together over ranks, clipped and applied: src/worker/gradient-sync.ts and optimizer.ts."""
+
+import math
+
+import torch
+import torch.distributed as dist
+
+
+def learning_rate(step, train):
+    """Linear warm-up, then half a cosine (src/worker/lr-schedule.ts); steps count from 1."""
+    if step < train["warmupSteps"]:
+        return train["learningRate"] * step / train["warmupSteps"]
+    if step >= train["steps"]:
+        return train["endLearningRate"]
+    progress = (step - train["warmupSteps"]) / (train["steps"] - train["warmupSteps"])
+    span = train["learningRate"] - train["endLearningRate"]
+    return train["endLearningRate"] + 0.5 * span * (1 + math.cos(math.pi * progress))
+
+
+def has_decay(name):
+    """Matrices decay; gains, biases and embeddings of position do not."""
+    return not name.endswith((".gain", ".bias")) and name != "embed.positions"
+
+
+class Updater:
+    """One flat buffer for the gradients of shared parameters, so that they are summed in one call; fused AdamW."""
+
+    def __init__(self, shared, expert, train, world_size, clock):
+        self.train, self.world_size, self.clock = train, world_size, clock
+        self.shared, self.expert = list(shared.values()), list(expert.values())
+        self.flat = torch.zeros(sum(p.numel() for p in self.shared))
+        pieces = self.flat.split([p.numel() for p in self.shared])
+        self.views = [piece.view_as(p) for piece, p in zip(pieces, self.shared)]
+        decayed = {"weight_decay": train["weightDecay"]}
+        groups = [
+            {"params": [p for name, p in shared.items() if has_decay(name)], **decayed},
+            {"params": [p for name, p in shared.items() if not has_decay(name)], "weight_decay": 0.0},
+            {"params": self.expert, "eps": train["expertEpsilon"], **decayed},
+        ]
+        self.optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            betas=(train["beta1"], train["beta2"]),
+            eps=train["epsilon"],
+            fused=True,
+        )
+
+    def apply(self, step):
+        """Leaves no gradients behind; returns the norm of the gradient over all parameters of the model."""
+        norm = self._sync()
+        with self.clock.measure("optimizer"):
+            # The fused kernel divides gradients by this: clipping costs no pass of its own.
+            self.optimizer.grad_scale = torch.tensor(max(1.0, norm / self.train["clipNorm"]))
+            self.optimizer.found_inf = torch.tensor(0.0)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(step, self.train)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _sync(self):
+        torch.cat([p.grad.flatten() for p in self.shared], out=self.flat)
+        for p, view in zip(self.shared, self.views):
+            p.grad = view
+        for p in self.expert:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        self._all_reduce(self.flat)
+        squares = sum(float(norm) ** 2 for norm in torch._foreach_norm([p.grad for p in self.expert]))
+        of_experts = torch.tensor([squares])
+        self._all_reduce(of_experts)
+        return math.sqrt(float(torch.linalg.vector_norm(self.flat)) ** 2 + float(of_experts))
+
+    def _all_reduce(self, tensor):
+        if self.world_size == 1:
+            return
+        with self.clock.measure("allReduce"):
+            dist.all_reduce(tensor)

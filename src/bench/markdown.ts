@@ -1,0 +1,41 @@
+import type { Spread } from './statistics.js';
+
+/** Text between these marks is written by people; a new report keeps it. */
+const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
+const WHY_ENDS = '<!-- /why -->';
+const NO_REASON_YET = '_Nothing written yet._';
+
+/** The marks with what people wrote between them in the report that is replaced; `previous` is its text, or empty. */
+export function keptReasons(previous: string): string {
+  return `${WHY_BEGINS}\n${reasonsIn(previous)}\n${WHY_ENDS}`;
+}
+
+function reasonsIn(previous: string): string {
+  const begin = previous.indexOf(WHY_BEGINS);
+  const end = previous.indexOf(WHY_ENDS);
+  if (begin < 0 || end < begin) return NO_REASON_YET;
+  return previous.slice(begin + WHY_BEGINS.length, end).trim() || NO_REASON_YET;
+}
+
+/** The median, and in brackets what the values span where that shows in the format. */
+export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
+  const [low, high] = [format(least), format(most)];
+  return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
+}
+
+/** 0.1234 -> "12.3 %" */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** 0.1234 -> "+12.3 %" */
+export function signedPercent(change: number): string {
+  return `${change >= 0 ? '+' : ''}${percent(change)}`;
+}
+
+/** A Markdown table, the first row its header; all columns but the first right-aligned. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
+  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
+  return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
+}

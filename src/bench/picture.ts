@@ -1,0 +1,51 @@
+import type { TopLevelSpec } from 'vega-lite';
+
+/** A picture of a report. */
+export interface Chart {
+  /** File name without extension. */
+  readonly name: string;
+  readonly title: string;
+  readonly caption: string;
+  readonly spec: TopLevelSpec;
+}
+
+/** Part of a chart: a spec without what is the same in all of them. */
+export type ChartBody = Record<string, unknown>;
+export type Rows = readonly Readonly<Record<string, unknown>>[];
+
+/** A chart with what all share: title, caption under it, data and look. Null if there is nothing to show. */
+export function picture(
+  name: string,
+  title: string,
+  caption: readonly string[],
+  rows: Rows,
+  body: ChartBody,
+): Chart | null {
+  if (rows.length === 0) return null;
+  return { name, title, caption: caption.join(' '), spec: chart(title, caption, rows, body) };
+}
+
+function chart(title: string, caption: readonly string[], rows: Rows, body: ChartBody): TopLevelSpec {
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    background: 'white',
+    padding: 12,
+    title: { text: title, subtitle: [...caption], anchor: 'start', offset: 14 },
+    data: { values: rows },
+    config: {
+      font: 'DejaVu Sans, Verdana, sans-serif',
+      title: { fontSize: 15, subtitleFontSize: 11, subtitleColor: '#444444', subtitlePadding: 6 },
+      axis: { labelFontSize: 11, titleFontSize: 11, titleFontWeight: 'normal', labelLimit: 220 },
+      header: { labelFontSize: 12, labelFontWeight: 'bold', title: null },
+      legend: {
+        symbolType: 'stroke',
+        symbolStrokeWidth: 2,
+        labelFontSize: 11,
+        titleFontSize: 11,
+        labelLimit: 240,
+      },
+      view: { stroke: '#cccccc' },
+    },
+    ...body,
+  } as TopLevelSpec;
+}

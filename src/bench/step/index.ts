@@ -1,0 +1,2 @@
+export { type BenchStepOptions, benchStep } from './bench.js';
+export { type TimeRecipesOptions, timeRecipes } from './recipes.js';

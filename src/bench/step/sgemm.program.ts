@@ -1,0 +1,35 @@
+// One core's matrix products, started by sgemm.ts for each core: says that it is ready, waits for the word, multiplies.
+import * as tf from '@tensorflow/tfjs-node';
+
+/** Rows, columns and inner size: large enough that nothing but the product counts. */
+const SIZE = 1024;
+const WINDOWS = 3;
+const WINDOW_MS = 1000;
+
+const a = tf.randomNormal([SIZE, SIZE]) as tf.Tensor2D;
+const b = tf.randomNormal([SIZE, SIZE]) as tf.Tensor2D;
+
+function product(): void {
+  tf.tidy(() => {
+    tf.matMul(a, b).dataSync();
+  });
+}
+
+/** FLOP/s over one window of time. */
+function measure(): number {
+  const started = performance.now();
+  let products = 0;
+  while (performance.now() - started < WINDOW_MS) {
+    product();
+    products++;
+  }
+  return (2 * SIZE ** 3 * products * 1000) / (performance.now() - started);
+}
+
+product();
+process.on('disconnect', () => process.exit(1));
+process.once('message', () => {
+  const rates = Array.from({ length: WINDOWS }, measure);
+  process.send?.(rates, () => process.exit(0));
+});
+process.send?.('ready');

@@ -1,0 +1,24 @@
+/** Losses, in nats, may differ by this much; sums of float32 in another order do by some 1e-6. */
+export const TOLERANCE = 1e-3;
+
+/** Two programs that were to do the same training do not; the message says where. */
+export class NotTheSame extends Error {
+  override readonly name = 'NotTheSame';
+}
+
+/**
+ * The greatest difference between the losses that two programs reached step by step.
+ *
+ * @throws NotTheSame naming the first step at which they differ by more than `TOLERANCE`
+ */
+export function assertSameLosses(name: string, own: readonly number[], peer: readonly number[]): number {
+  if (own.length !== peer.length)
+    throw new NotTheSame(`${name}: ours did ${own.length} steps, the peer ${peer.length}; nothing is timed`);
+  const differences = own.map((loss, i) => Math.abs(loss - peer[i]));
+  const first = differences.findIndex((difference) => !(difference <= TOLERANCE));
+  if (first >= 0)
+    throw new NotTheSame(
+      `${name}: the losses differ at step ${first + 1}, ours ${own[first].toFixed(5)}, the peer's ${peer[first].toFixed(5)} (${TOLERANCE} is allowed): the programs do not do the same work, so nothing is timed`,
+    );
+  return Math.max(...differences);
+}

@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findTorch, type TorchPeer } from '../../src/bench/step/torch-peer.js';
+import { skipLoudly } from '../debian-tool.js';
+import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
+
+const NO_TORCH = 'no PyTorch: bench/peers/install.sh installs it';
+
+function torch(): TorchPeer | null {
+  try {
+    return findTorch();
+  } catch {
+    return null;
+  }
+}
+
+/** Eight experts, of which some are full: what is dropped has to be the same too. */
+function microRecipe(folder: string): string {
+  const config = path.join(folder, 'micro.yaml');
+  writeFileSync(
+    config,
+    MICRO.replace('numExperts: 4', 'numExperts: 8').replace('capacityFactor: null', 'capacityFactor: 1.25'),
+  );
+  return config;
+}
+
+function benchArguments(folder: string, ...rest: string[]): string[] {
+  return [
+    ...['bench', 'step', '--peer', 'torch', '--config', microRecipe(folder), '--data-dir', DATA_DIR],
+    ...['--work-dir', path.join(folder, 'work'), ...rest],
+  ];
+}
+
+describe('bench step', () => {
+  it('trains as PyTorch does, and reports', async ({ skip }) => {
+    if (torch() === null) return skipLoudly(skip, NO_TORCH);
+    const folder = temporaryFolder();
+    const { code, stdout, stderr } = await locmoe(
+      ...benchArguments(
+        folder,
+        '--only',
+        'small,2x2,1x1',
+        '--turns',
+        '1',
+        '--steps',
+        '4',
+        '--verify-steps',
+        '6',
+      ),
+    );
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/\[1\/2\] small-2x2: .* losses of 6 steps agree within [\d.]+e-[67]/);
+    expect(stdout).toMatch(/\[2\/2\] small-1x1: .* losses of 4 steps agree within [\d.]+e-[67]/);
+    const work = path.join(folder, 'work');
+    const figures = JSON.parse(readFileSync(path.join(work, 'step.json'), 'utf8'));
+    expect(figures.small.tokensPerS).toBeGreaterThan(0);
+    expect(figures.small.peakMemoryVsPeer).toBeGreaterThan(0.1);
+    expect(figures.small.communicationShare).toBeLessThan(1);
+    expect(figures.medium).toBeNull();
+    // Neither weights nor what the ranks wrote.
+    expect(readdirSync(work).sort()).toEqual([
+      'runs',
+      'step-parts.svg',
+      'step-ranks.svg',
+      'step.json',
+      'step.md',
+    ]);
+    expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(['small-1x1-own', 'small-2x2-own']);
+  }, 240_000);
+
+  for (const { program, steps } of [
+    { program: 'own', steps: '100000' },
+    { program: 'peer', steps: '4' },
+  ])
+    it(`leaves nothing behind when it is interrupted in a run of ${program}`, async ({ skip }) => {
+      if (torch() === null) return skipLoudly(skip, NO_TORCH);
+      const folder = temporaryFolder();
+      const bench = new Locmoe(benchArguments(folder, '--only', 'small,1x1', '--verify-steps', steps));
+      const runs = path.join(folder, 'work/runs');
+      await expect
+        .poll(() => existsSync(path.join(runs, `small-1x1-${program}`)), { timeout: 60_000 })
+        .toBe(true);
+      // Time to be in the middle of it.
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      bench.interrupt();
+      const { code, stdout, stderr } = await bench.finished;
+      expect(code, stdout + stderr).toBe(130);
+      expect(stdout).toContain('stopped; there is no report');
+      await bench.expectNothingLeft();
+      expect(readdirSync(path.join(folder, 'work'))).toEqual(['runs']);
+      expect(readdirSync(runs)).toEqual(program === 'own' ? [] : ['small-1x1-own']);
+    }, 120_000);
+
+  it('prints where the steps of a recipe go', async () => {
+    const folder = temporaryFolder();
+    const { code, stdout, stderr } = await locmoe(
+      ...['bench', 'step', '--config', microRecipe(folder), '--steps', '6', '--data-dir', DATA_DIR],
+    );
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/recipe +tokens\/s +step +p10 +p90 +forward .* other +gc +peak MB\n/);
+    const [run] = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    expect(run.losses).toHaveLength(6);
+    expect(run.gcMs).toBeGreaterThanOrEqual(0);
+    expect(run.peakBytes).toBeGreaterThan(1e7);
+  }, 120_000);
+
+  it('says how to get PyTorch', () => {
+    expect(() => findTorch(['/bin/false', '/no/python3'])).toThrow(
+      '--peer torch: none of /bin/false, /no/python3 can import torch; install it with bench/peers/install.sh',
+    );
+  });
+
+  it('refuses words and programs that there are not', async () => {
+    const program = await locmoe('bench', 'step', '--peer', 'jax');
+    expect(program.code).toBe(2);
+    expect(program.stderr).toContain("argument 'jax' is invalid. Allowed choices are torch.");
+  });
+});
