@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
+import { machineName } from '../bench/report-parts.js';
 import { loadConfig } from '../config/resolve.js';
 import { EXIT } from '../errors.js';
 import { CHECKED_LAYOUTS, checkLayouts } from './check.js';
@@ -53,7 +53,7 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
   if (checks === null) return EXIT.interrupted;
   const headline = await writePlanReport({
     ...{ checks, profile, device, config, steps, rounds, out, command },
-    machine: machine(),
+    machine: machineName(),
   });
   console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(out, 'plan.md')}`);
   return EXIT.done;
@@ -62,7 +62,7 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
 async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<MachineProfile> {
   mkdirSync(workDir, { recursive: true });
   const profile = await calibrate({
-    machine: machine(),
+    machine: machineName(),
     date: new Date().toISOString().slice(0, 10),
     command,
     quick,
@@ -72,9 +72,4 @@ async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<M
   writeFileSync(file, `${JSON.stringify(profile, null, 2)}\n`);
   console.log(`calibration: ${file}`);
   return profile;
-}
-
-function machine(): string {
-  const gib = Math.round(totalmem() / 2 ** 30);
-  return `${cpus().length} x ${cpus()[0].model}, ${gib} GiB, Node ${process.versions.node}`;
 }

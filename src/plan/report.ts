@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { table } from '../bench/report-parts.js';
 import type { Chart } from '../bench/routers/chart-style.js';
 import { renderSvg } from '../bench/routers/render.js';
 import { checkChart, partsChart, routersChart } from './charts.js';
@@ -178,10 +179,4 @@ function assumptions({ flopsPerS, link }: DeviceOptions): string {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
-  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
-  return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }

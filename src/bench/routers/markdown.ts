@@ -1,3 +1,4 @@
+import { keptText, table } from '../report-parts.js';
 import type { Calibration, InterNodeLink } from './calibration.js';
 import { type Chart, cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
@@ -7,11 +8,6 @@ import { PAPER_FIGURES, type PaperFigure } from './papers.js';
 import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './plan.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-metrics.js';
 import type { Spread } from './statistics.js';
-
-/** Text between these marks is written by people; a new report keeps it. */
-const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
-const WHY_ENDS = '<!-- /why -->';
-const NO_REASON_YET = '_Nothing written yet._';
 
 export interface Report {
   readonly comparison: Comparison;
@@ -35,7 +31,7 @@ export function reportMarkdown(report: Report, previous: string): string {
     paperTable(report),
     '## What falls short, and why',
     shortfalls(report),
-    `${WHY_BEGINS}\n${reasonsIn(previous)}\n${WHY_ENDS}`,
+    keptText(previous),
     ...comparison.cells.flatMap((cell) => [`## ${cellLabel(cell)}`, cellTable(comparison, cell)]),
     '## What looking at later tokens is worth',
     ruleSection(comparison),
@@ -91,13 +87,6 @@ function shortfalls({ comparison, numExperts }: Report): string {
     return [`- ${figure.what}: ${formatterOf(figure, numExperts)(spread.median)}; papers: ${figure.paper}`];
   });
   return missed.length > 0 ? missed.join('\n') : "Every figure that was measured reaches the papers' best.";
-}
-
-function reasonsIn(previous: string): string {
-  const begin = previous.indexOf(WHY_BEGINS);
-  const end = previous.indexOf(WHY_ENDS);
-  if (begin < 0 || end < begin) return NO_REASON_YET;
-  return previous.slice(begin + WHY_BEGINS.length, end).trim() || NO_REASON_YET;
 }
 
 /** Columns of a cell's table: a figure of the runs, with its change against the baseline where that is of interest. */
@@ -208,10 +197,4 @@ function megabytes(bytes: number): string {
 
 function signedPercent(change: number): string {
   return `${change >= 0 ? '+' : ''}${percent(change)}`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
-  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
-  return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import type { RunConfig } from '../../config/schema.js';
+import { machineName } from '../report-parts.js';
 import type { Calibration } from './calibration.js';
 import { drawCharts } from './charts.js';
 import type { Comparison } from './comparison.js';
@@ -29,7 +29,7 @@ export interface ReportOptions {
 export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { comparison, out, command } = options;
   mkdirSync(out, { recursive: true });
-  const headline = headlineOf(comparison, { machine: machine(), command });
+  const headline = headlineOf(comparison, { machine: machineName(), command });
   writeFileSync(path.join(out, 'routers.json'), `${JSON.stringify(headline, null, 2)}\n`);
   const charts = drawCharts(comparison);
   for (const { name, spec } of charts)
@@ -39,9 +39,4 @@ export async function writeReport(options: ReportOptions): Promise<Headline> {
   const report = { ...options, headline, charts, numExperts: options.config.moe.numExperts };
   writeFileSync(markdown, reportMarkdown(report, previous));
   return headline;
-}
-
-function machine(): string {
-  const gib = Math.round(totalmem() / 2 ** 30);
-  return `${cpus().length} x ${cpus()[0].model}, ${gib} GiB, Node ${process.versions.node}`;
 }
