@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs what the peers of the benches need, from Debian: PyTorch with Gloo.
+# Installs what the peers of the benches need, from Debian: OpenMPI with its compiler, PyTorch with Gloo.
 set -eu
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 $as_root apt-get update
-$as_root apt-get install --yes --no-install-recommends python3-torch
+$as_root apt-get install --yes --no-install-recommends openmpi-bin libopenmpi-dev gcc libc6-dev python3-torch
 /usr/bin/python3 -c 'import torch; print("PyTorch", torch.__version__)'

@@ -16,7 +16,7 @@ import { loadService } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 
 /** How many unread bytes of a stream the sender may have on its way; the default of 64 KiB costs two thirds of the speed. */
-const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
+export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
 const KEEPALIVE_MS = 5000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;

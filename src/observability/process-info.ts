@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 const KERNEL_PAGE_BYTES = 4096;
+/** Clock ticks a second in /proc, the same on every architecture that Node runs on. */
+const TICKS_PER_S = 100;
 
 /** What tells a process from a later one with the same id: the boot it lives in and its start in clock ticks since. */
 export function processIdentity(pid: number): string {
@@ -20,6 +22,12 @@ export function processInfo(pid: number): { state: string; residentBytes: number
   } catch {
     return { state: 'X', residentBytes: 0 };
   }
+}
+
+/** User and system time that a living process has taken with all its threads, in steps of 10 ms. */
+export function cpuSecondsOf(pid: number): number {
+  const fields = fieldsOf(pid);
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
 /** Whether a process still runs; one that has ended and waits to be reaped does not. */

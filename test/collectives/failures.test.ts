@@ -160,5 +160,5 @@ it('keeps two runs on one machine apart', async () => {
 });
 
 it('leaves nothing behind', () => {
-  expect(readdirSync('/dev/shm').filter((name) => name.includes(`test-${process.pid}-`))).toEqual([]);
+  expect(readdirSync('/dev/shm').filter((name) => name.includes(`ranks-${process.pid}-`))).toEqual([]);
 });

@@ -74,6 +74,7 @@ export function addBenchCommand(program: Command): void {
     });
   addBenchPlan(bench);
   addBenchStep(bench);
+  addBenchCollectives(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -121,4 +122,43 @@ function defaultsOf({ quick, seeds, steps, only, out, workDir }: RoutersOptions)
     only: quick ? [...QUICK.only, ...only] : only,
     out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
   };
+}
+
+interface CollectivesOptions {
+  readonly quick: boolean;
+  readonly only: readonly string[];
+  readonly peers: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+}
+
+function addBenchCollectives(bench: Command): void {
+  bench
+    .command('collectives')
+    .description(
+      'time all-to-all and all-reduce between real processes, in a node and between nodes, against OpenMPI and Gloo where they are installed, and against what a socket can do',
+    )
+    .option(
+      '--only <words>',
+      'parts (layouts, hierarchical, streams), layouts (2x2), collectives, sizes in bytes and peers (openmpi, gloo) to measure, separated by commas',
+      collectWords,
+      [],
+    )
+    .option('--quick', 'fewer layouts, sizes and repetitions', false)
+    .option('--no-peers', 'measure no peer')
+    .option('--work-dir <dir>', 'keeps what was measured, and the compiled peer', 'runs/collectives')
+    .option(
+      '--out <dir>',
+      'folder for the report (docs/results; of a measurement that is not whole, <work-dir>/part)',
+    )
+    .action(async ({ out, ...options }: CollectivesOptions) => {
+      const isWhole = !options.quick && options.peers && options.only.length === 0;
+      // Loaded when needed: the chart library takes a second.
+      const { benchCollectives } = await import('../../bench/collectives/index.js');
+      process.exitCode = await benchCollectives({
+        ...options,
+        out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),
+        command: typedCommand(),
+      });
+    });
 }

@@ -1,29 +1,28 @@
+// A node agent reduced to what ranks without a training need: a gRPC server, a data plane and forked workers.
 import type { ChildProcess } from 'node:child_process';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { DataPlane } from '../src/agent/data-plane.js';
+import { DataPlane } from '../../agent/data-plane.js';
+import { endOf, forkProgram } from './fork-program.js';
 import {
   type AgentSpec,
-  endOf,
   type FromAgent,
   type FromRank,
   failureOf,
-  forkTypeScript,
   type RankFailure,
   type RankOutcome,
   type RankSpec,
   type ToAgent,
-} from './spawn-ranks.js';
-
-// A node agent reduced to what tests of the collectives need: a gRPC server, a data plane and forked workers.
+} from './messages.js';
 
 function tell(message: FromAgent): void {
   if (process.connected) process.send?.(message);
 }
 
-class TestAgent {
+class RankAgent {
   private readonly server = new Server();
   private readonly workers: ChildProcess[] = [];
   private plane: DataPlane | null = null;
+  private done = false;
 
   constructor(private readonly spec: AgentSpec) {}
 
@@ -55,6 +54,7 @@ class TestAgent {
     await Promise.all(ended);
     await this.plane?.close();
     this.server.forceShutdown();
+    this.done = true;
     const done: FromAgent = { type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
     // Disconnecting at once would drop what is still being written.
     process.send?.(done, () => process.disconnect());
@@ -64,7 +64,7 @@ class TestAgent {
     const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.spec;
     const rank = node * workersPerNode + local;
     const segmentPath = this.plane?.segmentPath ?? '';
-    const worker = forkTypeScript(program);
+    const worker = forkProgram(program);
     this.workers.push(worker);
     worker.send({ rank, segmentPath, numNodes, workersPerNode, timeoutMs, args } satisfies RankSpec);
     let outcome: { result?: unknown; error?: RankFailure } = {};
@@ -97,6 +97,15 @@ class TestAgent {
   requestStop(): void {
     this.plane?.requestStop();
   }
+
+  /** Nobody waits for the outcome any more: leaves nothing behind. */
+  async end(): Promise<void> {
+    if (this.done) return;
+    this.abort('stopped');
+    for (const worker of this.workers) worker.kill('SIGKILL');
+    await this.plane?.close();
+    process.exit(1);
+  }
 }
 
 function fail(error: unknown): void {
@@ -104,11 +113,17 @@ function fail(error: unknown): void {
   process.exit(1);
 }
 
-let agent: TestAgent | null = null;
+let agent: RankAgent | null = null;
+// Ctrl-C reaches the whole process group; whoever started this agent ends it by closing the channel.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
+process.on('disconnect', () => {
+  if (agent === null) process.exit(1);
+  agent.end().catch(() => process.exit(1));
+});
 process.on('message', (message: ToAgent) => {
   switch (message.type) {
     case 'spec':
-      agent = new TestAgent(message.spec);
+      agent = new RankAgent(message.spec);
       agent.start().catch(fail);
       break;
     case 'connect':

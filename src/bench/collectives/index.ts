@@ -1,0 +1,1 @@
+export { type BenchCollectivesOptions, benchCollectives } from './bench.js';

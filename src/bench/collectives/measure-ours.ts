@@ -1,0 +1,77 @@
+import { pathToFileURL } from 'node:url';
+import type { LinkSpeed } from '../../agent/link-limit.js';
+import { segmentBytes } from '../../collectives/shm-layout.js';
+import { clusterSchema } from '../../config/schema.js';
+import { TrainerError } from '../../errors.js';
+import { type Layout, programBeside, spawnRanks } from '../ranks/index.js';
+import { busGbPerS, type ExchangeCase, layoutName, type Repetition } from './cases.js';
+import type { ExchangeArgs, RankTimes } from './exchange.program.js';
+import { type AgentCost, type ExchangeRow, spreadOf } from './measurements.js';
+
+/** As in a training that sets nothing. */
+const { ringBytes } = clusterSchema.parse({});
+const COLLECTIVE_TIMEOUT_MS = 60_000;
+const DEADLINE_MS = 300_000;
+
+export interface MeasureOptions {
+  readonly layout: Layout;
+  readonly cases: readonly ExchangeCase[];
+  readonly repetition: Repetition;
+  readonly interNodeLink?: LinkSpeed;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Times our collectives between real processes: agents and workers as in a training.
+ *
+ * @throws TrainerError with the failure of a rank or agent; a wrong result is one
+ */
+export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[]> {
+  const { layout, cases, repetition, interNodeLink = null, signal } = options;
+  const program = pathToFileURL(programBeside(import.meta.url, 'exchange.program'));
+  const { ranks, agentErrors } = await spawnRanks<RankTimes[]>(layout, program, {
+    args: { cases, repetition } satisfies ExchangeArgs,
+    ...{ ringBytes, interNodeLink, signal, timeoutMs: COLLECTIVE_TIMEOUT_MS, deadlineMs: DEADLINE_MS },
+  });
+  const failures = [...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])];
+  const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];
+  if (failure !== undefined)
+    throw new TrainerError(failure.code, `${layoutName(layout)}: ${failure.message}`, failure.context);
+  const results = ranks.map(({ rank, result, signal: end }) => {
+    if (result !== undefined) return result;
+    throw new TrainerError('WORKER_DIED', `${layoutName(layout)}: rank ${rank} ended with ${end}`, { rank });
+  });
+  return cases.map((each, i) =>
+    rowOf(
+      layout,
+      each,
+      results.map((times) => times[i]),
+    ),
+  );
+}
+
+function rowOf(layout: Layout, each: ExchangeCase, ranks: readonly RankTimes[]): ExchangeRow {
+  const ms = spreadOf(ranks[0].ms);
+  return {
+    ...each,
+    system: 'locmoe',
+    layout: layoutName(layout),
+    numRanks: ranks.length,
+    ms,
+    repetitions: ranks[0].ms.length,
+    busGbPerS: busGbPerS(each, ranks.length, ms.median),
+    setting: null,
+    agents: agentCost(layout, ranks),
+  };
+}
+
+function agentCost(layout: Layout, ranks: readonly RankTimes[]): AgentCost {
+  const sum = (of: (times: RankTimes) => number) => ranks.reduce((total, times) => total + of(times), 0);
+  return {
+    cpuS: sum(({ agentCpuS }) => agentCpuS),
+    bytesOtherNode: sum(({ bytesOtherNode }) => bytesOtherNode),
+    startBytes: sum(({ agentStartBytes }) => agentStartBytes),
+    peakBytes: sum(({ agentPeakBytes }) => agentPeakBytes),
+    segmentBytes: layout.numNodes * segmentBytes({ ...layout, node: 0, ringBytes }),
+  };
+}

@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+
+export interface CommandOptions {
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** How long a command may take to end its own processes after SIGTERM. */
+const GRACE_MS = 5000;
+
+/**
+ * Runs a command to its end and returns what it printed. In a process group of its own: Ctrl-C does not reach it, but
+ * SIGTERM does when the signal aborts or the deadline passes, and SIGKILL for what is left of the group.
+ *
+ * @throws Error with the end of its error output if it fails, is stopped or cannot be started
+ */
+export async function runCommand(command: string, options: CommandOptions): Promise<string> {
+  const { args, env, deadlineMs, signal } = options;
+  signal.throwIfAborted();
+  const child = spawn(command, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const printed = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      printed[name] += text;
+    });
+  const until = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+  let grace: NodeJS.Timeout | undefined;
+  const stop = () => {
+    child.kill('SIGTERM');
+    grace = setTimeout(() => killGroup(child.pid), GRACE_MS);
+  };
+  until.addEventListener('abort', stop);
+  // Should this process end in the middle, nobody else would end the group.
+  const atExit = () => killGroup(child.pid);
+  process.once('exit', atExit);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) =>
+      child.once('error', reject).once('close', resolve),
+    );
+    signal.throwIfAborted();
+    if (code === 0) return printed.stdout;
+    const why = until.aborted ? `no end within ${deadlineMs / 1000} s` : `code ${code}`;
+    throw new Error(`${command} failed (${why}): ${lastLines(printed.stderr || printed.stdout)}`);
+  } finally {
+    clearTimeout(grace);
+    until.removeEventListener('abort', stop);
+    process.removeListener('exit', atExit);
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // The group has ended.
+  }
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-3).join(' | ').slice(-400);
+}

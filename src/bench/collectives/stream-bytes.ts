@@ -1,0 +1,58 @@
+import type { Writable } from 'node:stream';
+
+export const CHUNK_BYTES = 1 << 20;
+/** Longest period of the stream's bytes; divides a chunk. */
+const PERIOD = 256;
+
+/** A chunk of the stream: byte i is i modulo 256. */
+export function streamChunk(): Buffer {
+  return Buffer.from(Array.from({ length: CHUNK_BYTES }, (_, i) => i % PERIOD));
+}
+
+/** Writes chunks for as long as the other side takes them. */
+export function pourInto(stream: Writable): void {
+  const chunk = streamChunk();
+  const pour = () => {
+    while (!stream.destroyed && stream.write(chunk));
+  };
+  stream.on('drain', pour);
+  // The receiver closes when it has enough.
+  stream.on('error', () => undefined);
+  pour();
+}
+
+/** Takes the time of each piece of a stream; the bytes of the pieces that warm up are looked at. */
+export class PieceClock {
+  readonly ms: number[] = [];
+  private readonly expected = Buffer.concat([streamChunk(), streamChunk()]);
+  private bytes = 0;
+  private numPieces = 0;
+  private since = 0;
+
+  /** @param enough called once all pieces have come */
+  constructor(
+    private readonly pieceBytes: number,
+    private readonly warmUps: number,
+    private readonly pieces: number,
+    private readonly enough: () => void,
+  ) {}
+
+  /** @throws Error if bytes of a piece that warms up are not those of the stream */
+  take(chunk: Uint8Array): void {
+    if (this.ms.length === this.pieces) return;
+    if (this.numPieces < this.warmUps) this.check(chunk);
+    this.bytes += chunk.length;
+    if (this.bytes < (this.numPieces + 1) * this.pieceBytes) return;
+    const now = performance.now();
+    this.numPieces++;
+    if (this.numPieces > this.warmUps) this.ms.push(now - this.since);
+    this.since = now;
+    if (this.ms.length === this.pieces) this.enough();
+  }
+
+  private check(chunk: Uint8Array): void {
+    const at = this.bytes % PERIOD;
+    if (Buffer.compare(chunk, this.expected.subarray(at, at + chunk.length)) !== 0)
+      throw new Error(`the stream is wrong at byte ${this.bytes} or in the ${chunk.length} after it`);
+  }
+}
