@@ -3,6 +3,7 @@ import path from 'node:path';
 import { EXIT } from '../../errors.js';
 import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';
+import { measureOverlap } from './measure-overlap.js';
 import { measurePeers } from './measure-peers.js';
 import { measureStreams } from './measure-streams.js';
 import type { ExchangeRow, Measurements, StreamRow } from './measurements.js';
@@ -55,7 +56,7 @@ export async function benchCollectives(options: BenchCollectivesOptions): Promis
 }
 
 async function measure(scope: Scope, workDir: string, signal: AbortSignal): Promise<Measurements> {
-  const { parts, layouts, cases, repetition } = scope;
+  const { parts, layouts, cases, repetition, streamPieces } = scope;
   const exchanges: ExchangeRow[] = [];
   let notes: string[] = [];
   if (parts.includes('layouts')) {
@@ -72,11 +73,13 @@ async function measure(scope: Scope, workDir: string, signal: AbortSignal): Prom
     notes = await measurePeers({ ...scope, workDir, signal, found, log: (line) => console.log(line) });
   }
   const hierarchy = parts.includes('hierarchical') ? await measureHierarchy(scope, signal) : [];
-  const streams = parts.includes('streams')
-    ? await measureStreams({ pieces: scope.streamPieces, signal })
-    : [];
+  const streams = parts.includes('streams') ? await measureStreams({ pieces: streamPieces, signal }) : [];
   streams.forEach(printStream);
-  return { exchanges, hierarchy, streams, overlapHidden: null, notes };
+  const overlap = parts.includes('overlap')
+    ? await measureOverlap({ repetitions: streamPieces, signal })
+    : [];
+  for (const { what, ms } of overlap) console.log(`sparse layer, ${what}: ${withSpread(ms)} ms`);
+  return { exchanges, hierarchy, streams, overlap, notes };
 }
 
 function measureHierarchy({ repetition }: Scope, signal: AbortSignal): Promise<ExchangeRow[]> {

@@ -25,6 +25,7 @@ export function reportMarkdown({ measured, headline, charts }: Report, previous:
     ...exchangeSections(exchanges, 'all-reduce'),
     ...agentSections(exchanges),
     ...section('Hierarchical and flat over a slow link', HIERARCHY_TEXT, hierarchyRows(hierarchy)),
+    ...section('Exchanges behind the experts', overlapText(measured), overlapRows(measured)),
     ...section('One stream, and its limits', STREAM_TEXT, streamRows(measured)),
     ...(charts.length === 0 ? [] : ['## Pictures']),
     ...charts.map(
@@ -134,6 +135,14 @@ function hierarchyRows(rows: readonly ExchangeRow[]): string[][] {
       ];
     }),
   ];
+}
+
+function overlapText({ overlap }: Measurements): string {
+  return `Forward and backward of a sparse layer on 2 nodes of 2 ranks, all of the same size; the streams between the nodes are limited to ${overlap[0]?.gbps} Gb/s, at which the four trips of the rows would take as long as the experts alone. All give the same bits.`;
+}
+
+function overlapRows({ overlap }: Measurements): string[][] {
+  return [['', 'ms'], ...overlap.map(({ what, ms }) => [what, withSpread(ms)])];
 }
 
 function streamRows({ streams }: Measurements): string[][] {

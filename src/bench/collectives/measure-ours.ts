@@ -29,18 +29,8 @@ export interface MeasureOptions {
 export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[]> {
   const { layout, cases, repetition, interNodeLink = null, signal } = options;
   const program = pathToFileURL(programBeside(import.meta.url, 'exchange.program'));
-  const { ranks, agentErrors } = await spawnRanks<RankTimes[]>(layout, program, {
-    args: { cases, repetition } satisfies ExchangeArgs,
-    ...{ ringBytes, interNodeLink, signal, timeoutMs: COLLECTIVE_TIMEOUT_MS, deadlineMs: DEADLINE_MS },
-  });
-  const failures = [...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])];
-  const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];
-  if (failure !== undefined)
-    throw new TrainerError(failure.code, `${layoutName(layout)}: ${failure.message}`, failure.context);
-  const results = ranks.map(({ rank, result, signal: end }) => {
-    if (result !== undefined) return result;
-    throw new TrainerError('WORKER_DIED', `${layoutName(layout)}: rank ${rank} ended with ${end}`, { rank });
-  });
+  const args: ExchangeArgs = { cases, repetition };
+  const results = await runRanks<RankTimes[]>(layout, program, { args, interNodeLink, signal });
   return cases.map((each, i) =>
     rowOf(
       layout,
@@ -48,6 +38,33 @@ export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[
       results.map((times) => times[i]),
     ),
   );
+}
+
+interface RunOptions {
+  readonly args: unknown;
+  readonly interNodeLink: LinkSpeed | null;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs a program as every rank, with the rings of a training that sets nothing.
+ *
+ * @returns what each rank has to say, by rank
+ * @throws TrainerError with the failure of a rank or agent
+ */
+export async function runRanks<Result>(layout: Layout, program: URL, options: RunOptions): Promise<Result[]> {
+  const { ranks, agentErrors } = await spawnRanks<Result>(layout, program, {
+    ...options,
+    ...{ ringBytes, timeoutMs: COLLECTIVE_TIMEOUT_MS, deadlineMs: DEADLINE_MS },
+  });
+  const failures = [...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])];
+  const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];
+  if (failure !== undefined)
+    throw new TrainerError(failure.code, `${layoutName(layout)}: ${failure.message}`, failure.context);
+  return ranks.map(({ rank, result, signal: end }) => {
+    if (result !== undefined) return result;
+    throw new TrainerError('WORKER_DIED', `${layoutName(layout)}: rank ${rank} ended with ${end}`, { rank });
+  });
 }
 
 function rowOf(layout: Layout, each: ExchangeCase, ranks: readonly RankTimes[]): ExchangeRow {

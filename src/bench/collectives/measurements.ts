@@ -55,17 +55,22 @@ export interface StreamRow {
 export const STREAMS = ['memcpy', 'tcp', 'http2-4', 'http2-16', 'grpc'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
+/** Forward and backward of one sparse layer. */
+export interface OverlapRow {
+  readonly what: string;
+  readonly ms: Spread;
+  /** Speed of the link between nodes in Gb/s. */
+  readonly gbps: number;
+}
+
 /** All that was measured. */
 export interface Measurements {
   readonly exchanges: readonly ExchangeRow[];
   /** Flat and hierarchical all-to-all over the slow link. */
   readonly hierarchy: readonly ExchangeRow[];
   readonly streams: readonly StreamRow[];
-  /**
-   * Share of the time of exchanges that computation hides, 0 to 1. Null: nothing measures it, for no exchange runs
-   * behind computation.
-   */
-  readonly overlapHidden: number | null;
+  /** A sparse layer: the experts alone, one after the other, then by degree of overlap. */
+  readonly overlap: readonly OverlapRow[];
   /** What is missing, and how peers were set up; a line each. */
   readonly notes: readonly string[];
 }

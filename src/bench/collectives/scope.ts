@@ -4,7 +4,7 @@ import type { Collective, ExchangeCase, Repetition } from './cases.js';
 const KIB = 1 << 10;
 
 /** What is measured, by the words of `--only`. */
-export const PARTS = ['layouts', 'hierarchical', 'streams'] as const;
+export const PARTS = ['layouts', 'hierarchical', 'streams', 'overlap'] as const;
 export const LAYOUTS = ['1x2', '1x4', '2x2', '4x1', '4x2'] as const;
 export const COLLECTIVES = ['all-to-all', 'all-reduce'] as const satisfies readonly Collective[];
 export const PEERS = ['openmpi', 'gloo'] as const;
@@ -18,8 +18,11 @@ const BYTES: Readonly<Record<(typeof COLLECTIVES)[number], readonly number[]>> =
   'all-reduce': [16, 256, 1024, 4096, 16_384, 65_536].map((kib) => kib * KIB),
 };
 /** `--quick`: what the headline needs, and the least. */
-const QUICK_LAYOUTS: readonly LayoutName[] = ['1x4', '2x2', '4x1'];
-const QUICK_BYTES = [16, 256, 1024, 4096].map((kib) => kib * KIB);
+const QUICK_LAYOUTS: readonly LayoutName[] = ['1x4', '2x2'];
+const QUICK_BYTES: typeof BYTES = {
+  'all-to-all': [16, 256, 1024, 4096].map((kib) => kib * KIB),
+  'all-reduce': [16, 4096, 16_384, 65_536].map((kib) => kib * KIB),
+};
 
 /** Many ranks and a slow link, so that the number of messages counts. */
 export const HIERARCHY = {
@@ -34,7 +37,7 @@ export interface Scope {
   readonly cases: readonly ExchangeCase[];
   readonly peers: readonly PeerName[];
   readonly repetition: Repetition;
-  /** Pieces of a stream whose time is taken. */
+  /** Pieces of a stream, and passes of a sparse layer, whose time is taken. */
   readonly streamPieces: number;
 }
 
@@ -51,7 +54,8 @@ export interface ScopeOptions {
  * @throws TrainerError `BAD_INPUT` naming a word that is none of them
  */
 export function scopeOf({ only, quick, peers }: ScopeOptions): Scope {
-  const sizes = quick ? QUICK_BYTES : [...new Set(Object.values(BYTES).flat())].sort((a, b) => a - b);
+  const bytesOf = quick ? QUICK_BYTES : BYTES;
+  const sizes = [...new Set(Object.values(bytesOf).flat())].sort((a, b) => a - b);
   const known: readonly string[] = [...PARTS, ...LAYOUTS, ...COLLECTIVES, ...sizes.map(String), ...PEERS];
   const unknown = only.find((word) => !known.includes(word));
   if (unknown !== undefined)
@@ -60,7 +64,7 @@ export function scopeOf({ only, quick, peers }: ScopeOptions): Scope {
   const narrow = <T extends string>(all: readonly T[]) => (named(all).length > 0 ? named(all) : all);
   const wanted = sizes.filter((bytes) => only.includes(String(bytes)));
   const cases = narrow(COLLECTIVES).flatMap((collective) =>
-    (quick ? QUICK_BYTES : BYTES[collective])
+    bytesOf[collective]
       .filter((bytes) => wanted.length === 0 || wanted.includes(bytes))
       .map((bytes): ExchangeCase => ({ collective, bytes })),
   );

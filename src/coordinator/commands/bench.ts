@@ -153,6 +153,9 @@ function addBenchCollectives(bench: Command): void {
     )
     .action(async ({ out, ...options }: CollectivesOptions) => {
       const isWhole = !options.quick && options.peers && options.only.length === 0;
+      // Read by TensorFlow when a rank loads it; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
       // Loaded when needed: the chart library takes a second.
       const { benchCollectives } = await import('../../bench/collectives/index.js');
       process.exitCode = await benchCollectives({
