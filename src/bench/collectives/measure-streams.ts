@@ -62,7 +62,7 @@ async function streamTimes(
   const until = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]);
   let close: ReturnType<OpenSink> | undefined;
   try {
-    child.send(source);
+    child.send(source, () => undefined);
     const [port] = await once(child, 'message', { signal: until });
     return await new Promise<readonly number[]>((resolve, reject) => {
       const fail = (error: unknown) => reject(new TrainerError('INTERNAL', `stream ${what}: ${error}`));
