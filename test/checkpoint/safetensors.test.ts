@@ -11,6 +11,7 @@ import {
   writeSafetensors,
 } from '../../src/checkpoint/safetensors.js';
 import { TrainerError } from '../../src/errors.js';
+import { randomOf } from '../random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'locmoe-safetensors-'));
 const path = join(folder, 'a.safetensors');
@@ -170,7 +171,7 @@ test('keys that objects treat specially are tensors like any other', () => {
 });
 
 test('2,000 random mutations are refused with a clear error, or leave every tensor and its bytes intact', () => {
-  const random = generator(7);
+  const random = randomOf(7);
   const original = tensors.map((tensor) => [
     tensor.name,
     String(tensor.shape),
@@ -222,17 +223,6 @@ function mutate(good: Buffer, headerEnd: number, random: () => number): { bytes:
     default:
       return { bytes: Buffer.concat([bytes, Buffer.alloc(1 + below(16))]), inData: false };
   }
-}
-
-/** mulberry32 */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 test('a name that occurs twice or a shape that does not fit is not written', () => {

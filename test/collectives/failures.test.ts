@@ -90,6 +90,29 @@ describe('a collective that cannot complete', () => {
   });
 });
 
+describe('a peer that is suspended', () => {
+  it.each<['worker' | 'agent', (cluster: Cluster) => number]>([
+    ['worker', ({ workerPids }) => workerPids[1]],
+    ['agent', ({ agentPids }) => agentPids[1]],
+  ])('for 5 s, its %s, fails nothing if the deadline is longer', async (_what, pidOf) => {
+    const { ranks, agentErrors } = await run([2, 1], 'until stopped', {
+      timeoutMs: 20_000,
+      whileRunning: async (cluster) => {
+        await attached(cluster);
+        const pid = pidOf(cluster);
+        process.kill(pid, 'SIGSTOP');
+        await new Promise((resolve) => setTimeout(resolve, 5000));
+        process.kill(pid, 'SIGCONT');
+        await attached(cluster);
+        cluster.requestStop();
+      },
+    });
+    expect(agentErrors).toEqual([]);
+    expect(ranks.map(({ error, signal }) => error ?? signal)).toEqual([null, null]);
+    expect(ranks[0].result).toBe(ranks[1].result);
+  });
+});
+
 describe('a run that is stopped', () => {
   it('aborts every waiting rank with the reason', async () => {
     const { ranks } = await run([1, 3], 'endless', {
@@ -145,18 +168,6 @@ describe('a run that is stopped', () => {
     expect(agentErrors[0].message).toMatch(/between node 0 and node 1 at 127\.0\.0\.1:\d+ broke/);
     expect(ranks[0].error).toMatchObject({ code: 'ABORTED' });
   });
-});
-
-it('keeps two runs on one machine apart', async () => {
-  const both = await Promise.all(
-    ['one', 'two'].map((runId) =>
-      spawnRanks({ numNodes: 1, workersPerNode: 2 }, new URL('./all-cases.program.ts', import.meta.url), {
-        runId: `test-${runId}-${process.pid}`,
-        ringBytes: 1 << 14,
-      }),
-    ),
-  );
-  for (const { ranks } of both) expect(ranks.map(({ error }) => error)).toEqual([undefined, undefined]);
 });
 
 it('leaves nothing behind', () => {

@@ -2,19 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { TrainerError } from '../../src/errors.js';
 import { decodeFrame, encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
 import { loadService } from '../../src/rpc/load-proto.js';
+import { randomOf } from '../random.js';
 
 const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');
-
-/** mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 function randomFrame(random: () => number): Frame {
   // Lengths of numbers in bytes should all occur, not only the longest.

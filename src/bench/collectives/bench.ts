@@ -5,8 +5,8 @@ import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';
 import { measureOverlap } from './measure-overlap.js';
 import { measurePeers } from './measure-peers.js';
-import { measureStreams } from './measure-streams.js';
-import type { ExchangeRow, Measurements, StreamRow } from './measurements.js';
+import { measureStream } from './measure-streams.js';
+import { type ExchangeRow, type Measurements, STREAMS, type StreamRow } from './measurements.js';
 import { writeReport } from './report.js';
 import { HIERARCHY, type Scope, scopeOf } from './scope.js';
 import { formatSize, STREAM_LABELS, withSpread } from './words.js';
@@ -73,8 +73,12 @@ async function measure(scope: Scope, workDir: string, signal: AbortSignal): Prom
     notes = await measurePeers({ ...scope, workDir, signal, found, log: (line) => console.log(line) });
   }
   const hierarchy = parts.includes('hierarchical') ? await measureHierarchy(scope, signal) : [];
-  const streams = parts.includes('streams') ? await measureStreams({ pieces: streamPieces, signal }) : [];
-  streams.forEach(printStream);
+  const streams: StreamRow[] = [];
+  for (const what of parts.includes('streams') ? STREAMS : []) {
+    const row = await measureStream(what, { pieces: streamPieces, signal });
+    streams.push(row);
+    printStream(row);
+  }
   const overlap = parts.includes('overlap')
     ? await measureOverlap({ repetitions: streamPieces, signal })
     : [];
@@ -82,17 +86,16 @@ async function measure(scope: Scope, workDir: string, signal: AbortSignal): Prom
   return { exchanges, hierarchy, streams, overlap, notes };
 }
 
-function measureHierarchy({ repetition }: Scope, signal: AbortSignal): Promise<ExchangeRow[]> {
+async function measureHierarchy({ repetition }: Scope, signal: AbortSignal): Promise<ExchangeRow[]> {
   const { layout, link, bytes } = HIERARCHY;
   console.log(`locmoe, 4x4, flat and hierarchical over ${link.gbps} Gb/s and ${link.latencyMs} ms`);
   const cases = bytes.flatMap((each): ExchangeCase[] => [
     { collective: 'flat all-to-all', bytes: each },
     { collective: 'all-to-all', bytes: each },
   ]);
-  return measureOurs({ layout, cases, repetition, interNodeLink: link, signal }).then((rows) => {
-    rows.forEach(print);
-    return rows;
-  });
+  const rows = await measureOurs({ layout, cases, repetition, interNodeLink: link, signal });
+  rows.forEach(print);
+  return rows;
 }
 
 function print({ collective, bytes, ms, busGbPerS, repetitions }: ExchangeRow): void {

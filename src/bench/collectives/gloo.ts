@@ -5,7 +5,7 @@ import { runCommand } from './run-command.js';
 
 const INTERPRETERS = ['python3', '/usr/bin/python3'] as const;
 const IMPORT_MS = 60_000;
-const RUN_MS = 120_000;
+const RUN_MS = 240_000;
 const VERSION =
   'import torch; from torch.distributed import is_gloo_available; assert is_gloo_available(); print(torch.__version__)';
 

@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { FLOW_CONTROL_WINDOW_BYTES } from '../../agent/peer-streams.js';
 import { TrainerError } from '../../errors.js';
 import { endProgram, forkProgram, programBeside } from '../ranks/index.js';
-import { STREAMS, type StreamName, type StreamRow, spreadOf } from './measurements.js';
+import { type StreamName, type StreamRow, spreadOf } from './measurements.js';
 import { PieceClock } from './stream-bytes.js';
 import { grpcSink, http2Sink, type OpenSink, tcpSink } from './stream-sinks.js';
 import type { SourceKind } from './stream-source.program.js';
 
 /** Larger than the caches, small enough for many. */
-export const PIECE_BYTES = 32 << 20;
+const PIECE_BYTES = 32 << 20;
 const WARM_UPS = 3;
 const DEADLINE_MS = 60_000;
 
@@ -27,20 +27,16 @@ export interface StreamOptions {
 }
 
 /**
- * Speed of one stream one way between two processes on the loopback: a TCP socket, HTTP/2 with two windows and the
- * stream between two agents; and of copying in one process, which none can exceed.
+ * Speed of one stream one way between two processes on the loopback (a TCP socket, HTTP/2 with two windows, the stream
+ * between two agents), or of copying in one process, which none can exceed.
  *
- * @throws TrainerError `INTERNAL` if bytes arrive wrong, a stream breaks or the deadline passes
+ * @throws TrainerError `INTERNAL` if bytes arrive wrong, the stream breaks or the deadline passes
  */
-export async function measureStreams(options: StreamOptions): Promise<StreamRow[]> {
-  const rows: StreamRow[] = [];
-  for (const what of STREAMS) {
-    options.signal.throwIfAborted();
-    const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);
-    const mbPerS = spreadOf(ms.map((each) => PIECE_BYTES / each / 1000));
-    rows.push({ what, mbPerS, repetitions: ms.length });
-  }
-  return rows;
+export async function measureStream(what: StreamName, options: StreamOptions): Promise<StreamRow> {
+  options.signal.throwIfAborted();
+  const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);
+  const mbPerS = spreadOf(ms.map((each) => PIECE_BYTES / each / 1000));
+  return { what, mbPerS, repetitions: ms.length };
 }
 
 function copyTimes(pieces: number): number[] {
@@ -62,7 +58,7 @@ async function streamTimes(
   const until = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]);
   let close: ReturnType<OpenSink> | undefined;
   try {
-    child.send(source);
+    child.send(source, () => undefined);
     const [port] = await once(child, 'message', { signal: until });
     return await new Promise<readonly number[]>((resolve, reject) => {
       const fail = (error: unknown) => reject(new TrainerError('INTERNAL', `stream ${what}: ${error}`));

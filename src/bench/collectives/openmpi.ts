@@ -14,7 +14,7 @@ import {
 import { runCommand } from './run-command.js';
 
 const COMPILE_MS = 60_000;
-const RUN_MS = 120_000;
+const RUN_MS = 240_000;
 
 /** ob1 with one transport beside the one to itself, so that it is certain what was measured. */
 const TRANSPORTS: Readonly<Partial<Record<System, readonly string[]>>> = {

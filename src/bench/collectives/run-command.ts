@@ -12,7 +12,7 @@ const GRACE_MS = 5000;
 
 /**
  * Runs a command to its end and returns what it printed. In a process group of its own: Ctrl-C does not reach it, but
- * SIGTERM does when the signal aborts or the deadline passes, and SIGKILL for what is left of the group.
+ * when the signal aborts or the deadline passes SIGTERM does, and later SIGKILL what is left of the group.
  *
  * @throws Error with the end of its error output if it fails, is stopped or cannot be started
  */
@@ -32,12 +32,12 @@ export async function runCommand(command: string, options: CommandOptions): Prom
   const until = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
   let grace: NodeJS.Timeout | undefined;
   const stop = () => {
-    child.kill('SIGTERM');
-    grace = setTimeout(() => killGroup(child.pid), GRACE_MS);
+    killGroup(child.pid, 'SIGTERM');
+    grace = setTimeout(() => killGroup(child.pid, 'SIGKILL'), GRACE_MS);
   };
   until.addEventListener('abort', stop);
   // Should this process end in the middle, nobody else would end the group.
-  const atExit = () => killGroup(child.pid);
+  const atExit = () => killGroup(child.pid, 'SIGKILL');
   process.once('exit', atExit);
   try {
     const code = await new Promise<number | null>((resolve, reject) =>
@@ -54,9 +54,9 @@ export async function runCommand(command: string, options: CommandOptions): Prom
   }
 }
 
-function killGroup(pid: number | undefined): void {
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
-    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+    if (pid !== undefined) process.kill(-pid, signal);
   } catch {
     // The group has ended.
   }

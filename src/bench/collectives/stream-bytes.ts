@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream';
 
 export const CHUNK_BYTES = 1 << 20;
-/** Longest period of the stream's bytes; divides a chunk. */
+/** After so many bytes they come again; divides a chunk. */
 const PERIOD = 256;
 
 /** A chunk of the stream: byte i is i modulo 256. */
 export function streamChunk(): Buffer {
-  return Buffer.from(Array.from({ length: CHUNK_BYTES }, (_, i) => i % PERIOD));
+  return Buffer.alloc(CHUNK_BYTES, Buffer.from(Array.from({ length: PERIOD }, (_, i) => i)));
 }
 
 /** Writes chunks for as long as the other side takes them. */

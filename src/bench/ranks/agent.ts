@@ -49,11 +49,13 @@ class RankAgent {
       .map((address, node) => ({ node, address }))
       .filter(({ node }) => node !== this.spec.node);
     await this.plane?.connect(peers, 10_000);
+    if (this.done) return;
     const ended = Array.from({ length: this.spec.workersPerNode }, (_, local) => this.startWorker(local));
     tell({ type: 'started', pids: this.workers.map(({ pid }) => pid ?? 0) });
     await Promise.all(ended);
     await this.plane?.close();
     this.server.forceShutdown();
+    if (this.done) return;
     this.done = true;
     const done: FromAgent = { type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
     // Disconnecting at once would drop what is still being written.
@@ -66,7 +68,9 @@ class RankAgent {
     const segmentPath = this.plane?.segmentPath ?? '';
     const worker = forkProgram(program);
     this.workers.push(worker);
-    worker.send({ rank, segmentPath, numNodes, workersPerNode, timeoutMs, args } satisfies RankSpec);
+    const spec: RankSpec = { rank, segmentPath, numNodes, workersPerNode, timeoutMs, args };
+    // A worker may end while it is told; its exit is reported on its own.
+    worker.send(spec, () => undefined);
     let outcome: { result?: unknown; error?: RankFailure } = {};
     worker.on('message', (message: FromRank) => {
       outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
@@ -98,28 +102,36 @@ class RankAgent {
     this.plane?.requestStop();
   }
 
-  /** Nobody waits for the outcome any more: leaves nothing behind. */
+  /** Ends before its time, and leaves nothing behind. */
   async end(): Promise<void> {
     if (this.done) return;
+    this.done = true;
     this.abort('stopped');
     for (const worker of this.workers) worker.kill('SIGKILL');
-    await this.plane?.close();
-    process.exit(1);
+    try {
+      await this.plane?.close();
+    } finally {
+      process.exit(1);
+    }
   }
-}
-
-function fail(error: unknown): void {
-  tell({ type: 'error', error: failureOf(error) });
-  process.exit(1);
 }
 
 let agent: RankAgent | null = null;
 // Ctrl-C reaches the whole process group; whoever started this agent ends it by closing the channel.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
-process.on('disconnect', () => {
+process.on('disconnect', end);
+process.on('uncaughtException', fail);
+
+function end(): void {
   if (agent === null) process.exit(1);
-  agent.end().catch(() => process.exit(1));
-});
+  void agent.end();
+}
+
+function fail(error: unknown): void {
+  tell({ type: 'error', error: failureOf(error) });
+  end();
+}
+
 process.on('message', (message: ToAgent) => {
   switch (message.type) {
     case 'spec':

@@ -103,7 +103,8 @@ class RankRun<Result> {
     const listening = await Promise.all(
       this.agents.map((agent, node) => {
         const answer = next(agent, 'listening');
-        agent.send({ type: 'spec', spec: this.specOf(node, runId, program) } satisfies ToAgent);
+        const message: ToAgent = { type: 'spec', spec: this.specOf(node, runId, program) };
+        agent.send(message, () => undefined);
         return answer;
       }),
     );

@@ -1,0 +1,55 @@
+import { readdirSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { type Outcome, spawnRanks } from '../spawn-ranks.js';
+import type { EnduranceArgs, Holding } from './endurance.program.js';
+
+interface Held {
+  readonly early: Holding;
+  readonly late: Holding;
+}
+
+const MIB = 1 << 20;
+
+function run(runId: string, args: EnduranceArgs): Promise<Outcome<Held>> {
+  const program = new URL('./endurance.program.ts', import.meta.url);
+  const layout = { numNodes: 2, workersPerNode: 2 };
+  // A small ring, so that many messages do not fit.
+  return spawnRanks<Held>(layout, program, {
+    ...{ args, runId, ringBytes: 1 << 14, timeoutMs: 30_000, deadlineMs: 280_000 },
+  });
+}
+
+/** What each rank returned; all must have ended well. */
+function resultsOf({ ranks, agentErrors }: Outcome<Held>): Held[] {
+  expect([...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])]).toEqual([]);
+  return ranks.map(({ result }) => result!);
+}
+
+function segmentsOf(runId: string): string[] {
+  return readdirSync('/dev/shm').filter((name) => name.includes(runId));
+}
+
+it('does 10,000 random operations without holding more and more', async () => {
+  const runId = `endurance-${process.pid}`;
+  const results = resultsOf(await run(runId, { seed: 20_131, operations: 10_000, settled: 2000 }));
+  expect(results).toHaveLength(4);
+  for (const { early, late } of results) {
+    expect(late.workerFiles).toBe(early.workerFiles);
+    expect(late.agentFiles).toBe(early.agentFiles);
+    expect(late.workerBytes - early.workerBytes).toBeLessThan(1 * MIB);
+    // What the heap keeps for later comes and goes; 8,000 operations that lose a message each lose more than this.
+    expect(late.workerResidentBytes - early.workerResidentBytes).toBeLessThan(32 * MIB);
+    expect(late.agentResidentBytes - early.agentResidentBytes).toBeLessThan(32 * MIB);
+  }
+  expect(segmentsOf(runId)).toEqual([]);
+}, 300_000);
+
+it('keeps two runs at once on one machine apart', async () => {
+  const runIds = ['one', 'two'].map((name) => `endurance-${name}-${process.pid}`);
+  // The same length, other data: what came from the other run would be wrong here.
+  const outcomes = await Promise.all(
+    runIds.map((runId, i) => run(runId, { seed: i + 1, operations: 300, settled: 100 })),
+  );
+  for (const outcome of outcomes) expect(resultsOf(outcome)).toHaveLength(4);
+  expect(runIds.flatMap(segmentsOf)).toEqual([]);
+}, 120_000);

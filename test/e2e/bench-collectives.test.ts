@@ -1,0 +1,89 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
+import { Locmoe, locmoe, temporaryFolder } from './support.js';
+
+const SMALL = '1x2,all-to-all,16384';
+
+function bench(folder: string, only: string, ...more: readonly string[]): string[] {
+  const folders = ['--work-dir', path.join(folder, 'work'), '--out', folder];
+  return ['bench', 'collectives', '--quick', '--only', only, ...folders, ...more];
+}
+
+/** Segments of all ranks that a process has started. */
+function segmentsOf(pid: number | undefined): string[] {
+  return readdirSync('/dev/shm').filter((name) => name.startsWith(`locmoe-ranks-${pid}-`));
+}
+
+describe('bench collectives', () => {
+  it('times ours without peers, and reports', async () => {
+    const folder = temporaryFolder();
+    const run = new Locmoe(bench(folder, SMALL, '--no-peers'));
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(
+      /locmoe, 1x2\n {2}all-to-all 16 KiB: \S+ \(\S+ to \S+\) ms, [\d.]+ GB\/s, \d+ times/,
+    );
+    const headline = JSON.parse(readFileSync(path.join(folder, 'collectives.json'), 'utf8'));
+    expect(Object.keys(headline)).toEqual([
+      ...[
+        'inNode',
+        'betweenNodes',
+        'hierarchicalVsFlat',
+        'overlapHidden',
+        'agentCpuSPerGB',
+        'machine',
+        'command',
+      ],
+    ]);
+    expect(readFileSync(path.join(folder, 'collectives.md'), 'utf8')).toContain(
+      '| **locmoe 1x2** | 2 | 16 KiB |',
+    );
+    expect(existsSync(path.join(folder, 'collectives-all-to-all.svg'))).toBe(true);
+    await run.expectNothingLeft();
+    expect(segmentsOf(run.child.pid)).toEqual([]);
+  }, 120_000);
+
+  it('measures OpenMPI in the same run', async ({ skip }) => {
+    if (spawnSync('mpicc', ['--version'], { stdio: 'ignore' }).error !== undefined)
+      skipLoudly(skip, 'no mpicc: bench/peers/install.sh installs it');
+    const folder = temporaryFolder();
+    const run = new Locmoe(bench(folder, `${SMALL},openmpi`));
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/OpenMPI, shared memory, 2 ranks\n {2}all-to-all 16 KiB: .*\nopenmpi: OpenMPI \d/);
+    await run.expectNothingLeft();
+  }, 180_000);
+
+  it('goes on without a peer that is not installed, in one line', async () => {
+    const folder = temporaryFolder();
+    const run = new Locmoe(bench(folder, `${SMALL},openmpi`), { PATH: folder });
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toContain(
+      'openmpi: not measured (bench/peers/install.sh installs it): spawn mpirun ENOENT\n',
+    );
+  }, 120_000);
+
+  it('leaves nothing behind on Ctrl-C', async () => {
+    const folder = temporaryFolder();
+    const run = new Locmoe(bench(folder, '2x2,16384', '--no-peers'));
+    await run.until(/locmoe, 2x2/);
+    for (const deadline = Date.now() + 30_000; run.descendants().length < 5 && Date.now() < deadline; )
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    run.interrupt();
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(130);
+    expect(stdout).toContain('stopped; nothing was reported');
+    await run.expectNothingLeft();
+    expect(segmentsOf(run.child.pid)).toEqual([]);
+  }, 120_000);
+
+  it('refuses a word that is nothing', async () => {
+    const { code, stderr } = await locmoe('bench', 'collectives', '--only', '3x3');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^locmoe: --only 3x3: expected one of layouts, .*\n$/);
+  });
+});
