@@ -1,27 +1,37 @@
 import { describe, expect, it } from 'vitest';
 import { HEADLINE_BYTES, headlineOf } from '../../../src/bench/collectives/headline.js';
 import { reportMarkdown } from '../../../src/bench/collectives/markdown.js';
-import type { Measurements } from '../../../src/bench/collectives/measurements.js';
+import { type Measurements, spreadOf } from '../../../src/bench/collectives/measurements.js';
 import { NOTHING, row, stream } from './support.js';
 
 const PLACE = { machine: 'a machine', command: 'locmoe bench collectives' };
 const MEASURED: Measurements = {
   ...NOTHING,
-  exchanges: HEADLINE_BYTES.flatMap((bytes, i) => [
-    row('locmoe', 'all-to-all', '1x4', bytes, 2),
-    row('OpenMPI, shared memory', 'all-to-all', '4 ranks', bytes, [1, 2, 4][i]),
-    row('locmoe', 'all-reduce', '1x4', bytes, 10),
-    row('OpenMPI, shared memory', 'all-reduce', '4 ranks', bytes, 15),
-    row('Gloo', 'all-reduce', '4 ranks', bytes, [10, 20, 40][i]),
-    row('locmoe', 'all-to-all', '2x2', bytes, 5),
-    row('locmoe', 'all-to-all', '4x1', bytes, 4),
-    row('Gloo', 'all-to-all', '4 ranks', bytes, 6),
-  ]),
+  exchanges: [
+    ...HEADLINE_BYTES['all-to-all'].flatMap((bytes, i) => [
+      row('locmoe', 'all-to-all', '1x4', bytes, 2),
+      row('OpenMPI, shared memory', 'all-to-all', '4 ranks', bytes, [1, 2, 4][i]),
+      row('locmoe', 'all-to-all', '2x2', bytes, 4),
+      row('locmoe', 'all-to-all', '4x1', bytes, 5),
+      row('Gloo', 'all-to-all', '4 ranks', bytes, 6),
+    ]),
+    ...HEADLINE_BYTES['all-reduce'].flatMap((bytes, i) => [
+      row('locmoe', 'all-reduce', '1x4', bytes, 10),
+      row('OpenMPI, shared memory', 'all-reduce', '4 ranks', bytes, 15),
+      row('Gloo', 'all-reduce', '4 ranks', bytes, [10, 20, 40][i]),
+    ]),
+  ],
   hierarchy: [1024, 4096].flatMap((bytes, i) => [
     row('locmoe', 'flat all-to-all', '4x4', bytes, [4, 9][i]),
     row('locmoe', 'all-to-all', '4x4', bytes, [1, 1][i]),
   ]),
   streams: [stream('memcpy', 9000), stream('http2-4', 800), stream('http2-16', 1000), stream('grpc', 900)],
+  overlap: [
+    ['experts alone', 10],
+    ['one after the other', 20],
+    ['degree 2', 14],
+    ['degree 4', 12.5],
+  ].map(([what, ms]) => ({ what: what as string, ms: spreadOf([ms as number]), gbps: 0.5 })),
   notes: ['gloo: PyTorch 2.6'],
 };
 
@@ -35,7 +45,7 @@ describe('collectives.json', () => {
       },
       betweenNodes: { streamVsHttp2: 0.9, allToAllVsGloo: 1.5 },
       hierarchicalVsFlat: 6,
-      overlapHidden: null,
+      overlapHidden: 0.75,
       agentCpuSPerGB: 0.5,
       ...PLACE,
     });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { HEADLINE_BYTES } from '../../../src/bench/collectives/headline.js';
 import { numbersOfRanks } from '../../../src/bench/collectives/measure-peers.js';
 import { LAYOUTS, PARTS, PEERS, scopeOf } from '../../../src/bench/collectives/scope.js';
 
@@ -29,9 +30,9 @@ describe('what is measured', () => {
 
   it('still has the layouts and sizes of the headline if it is quick', () => {
     const { layouts, cases } = scope([], true);
-    expect(layouts).toEqual(['1x4', '2x2', '4x1']);
-    for (const bytes of [262_144, 1_048_576, 4_194_304])
-      expect(cases).toContainEqual({ collective: 'all-reduce', bytes });
+    expect(layouts).toEqual(['1x4', '2x2']);
+    for (const collective of ['all-to-all', 'all-reduce'] as const)
+      for (const bytes of HEADLINE_BYTES[collective]) expect(cases).toContainEqual({ collective, bytes });
     expect(scope(['1x2'], true).layouts).toEqual(['1x2']);
   });
 
@@ -41,7 +42,7 @@ describe('what is measured', () => {
 
   it('names a word that is nothing', () => {
     expect(() => scope(['3x3'])).toThrow(
-      /^--only 3x3: expected one of layouts, hierarchical, streams, 1x2, /,
+      /^--only 3x3: expected one of layouts, hierarchical, streams, overlap, 1x2, /,
     );
   });
 });

@@ -42,6 +42,6 @@ export const NOTHING: Measurements = {
   exchanges: [],
   hierarchy: [],
   streams: [],
-  overlapHidden: null,
+  overlap: [],
   notes: [],
 };
