@@ -60,10 +60,10 @@ class SwitchLayer:
         sent = kept_WWL[self.rank].sum(dim=1).tolist()
         from_WL = kept_WWL[:, self.rank]
         received = from_WL.sum(dim=1).tolist()
-        rows_RD = AllToAll.apply(x_TD[rows_N], sent, received, self.clock)
+        rows_RD = AllToAll.apply(x_TD.index_select(0, rows_N), sent, received, self.clock)
         outputs_ND = AllToAll.apply(self._experts(rows_RD, from_WL), received, sent, self.clock)
 
-        y_TD = torch.zeros_like(x_TD).index_copy(0, rows_N, outputs_ND * weight_T[rows_N, None])
+        y_TD = torch.zeros_like(x_TD).index_copy(0, rows_N, outputs_ND * weight_T.index_select(0, rows_N)[:, None])
         share_E = routed_WE.sum(dim=0) / routed_WE.sum()
         balance = self.loss_weight * self.num_experts * torch.sum(share_E * probs_TE.mean(dim=0))
         return y_TD, balance

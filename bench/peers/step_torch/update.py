@@ -22,6 +22,12 @@ def has_decay(name):
     return not name.endswith((".gain", ".bias")) and name != "embed.positions"
 
 
+def square(tensor):
+    """Squared L2 norm, by the BLAS."""
+    flat = tensor.flatten()
+    return float(torch.dot(flat, flat))
+
+
 class Updater:
     """One flat buffer for the gradients of shared parameters, so that they are summed in one call; fused AdamW."""
 
@@ -65,10 +71,9 @@ class Updater:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
         self._all_reduce(self.flat)
-        squares = sum(float(norm) ** 2 for norm in torch._foreach_norm([p.grad for p in self.expert]))
-        of_experts = torch.tensor([squares])
+        of_experts = torch.tensor([sum(square(p.grad) for p in self.expert)])
         self._all_reduce(of_experts)
-        return math.sqrt(float(torch.linalg.vector_norm(self.flat)) ** 2 + float(of_experts))
+        return math.sqrt(square(self.flat) + float(of_experts))
 
     def _all_reduce(self, tensor):
         if self.world_size == 1:

@@ -39,21 +39,33 @@ interface RankStep {
   readonly partsMs: Partial<Record<'forward' | 'backward' | 'exchange' | 'allReduce' | 'optimizer', number>>;
 }
 
+/** Prints the version, then the libraries that the process has loaded: its BLAS is one of them. */
+const LOOK = 'import torch; print(torch.__version__); print(open("/proc/self/maps").read())';
+/** Debian's reference BLAS, plain loops: what PyTorch takes where no other is installed. */
+const REFERENCE_BLAS = /\/blas\/libblas\.so/;
+
 /**
  * @param interpreters tried in order
- * @throws TrainerError `NO_RESOURCE` if none of them has PyTorch
+ * @throws TrainerError `NO_RESOURCE` if none of them has PyTorch, or the one that has it has no BLAS but the reference:
+ *   a peer that is slowed down by its installation is none
  */
 export function findTorch(interpreters: readonly string[] = INTERPRETERS): TorchPeer {
   for (const python of interpreters) {
-    const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], {
+    const { status, stdout } = spawnSync(python, ['-c', LOOK], {
       encoding: 'utf8',
       env: { ...process.env, ...TORCH_SETTINGS },
     });
-    if (status === 0) return { python, version: stdout.trim() };
+    if (status !== 0) continue;
+    if (REFERENCE_BLAS.test(stdout))
+      throw new TrainerError(
+        'NO_RESOURCE',
+        `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with bench/peers/install.sh (Debian package libopenblas0)`,
+      );
+    return { python, version: stdout.split('\n')[0] };
   }
   throw new TrainerError(
     'NO_RESOURCE',
-    `--peer torch: none of ${interpreters.join(', ')} can import torch; install it with bench/peers/install.sh (Debian package python3-torch)`,
+    `--peer torch: none of ${interpreters.join(', ')} can import torch; install it with bench/peers/install.sh (Debian packages python3-torch, libopenblas0)`,
   );
 }
 
