@@ -55,8 +55,9 @@ class Updater:
         norm = self._sync()
         with self.clock.measure("optimizer"):
             # The fused kernel divides gradients by this: clipping costs no pass of its own.
-            self.optimizer.grad_scale = torch.tensor(max(1.0, norm / self.train["clipNorm"]))
-            self.optimizer.found_inf = torch.tensor(0.0)
+            is_clipped = norm > self.train["clipNorm"]
+            self.optimizer.grad_scale = torch.tensor(norm / self.train["clipNorm"]) if is_clipped else None
+            self.optimizer.found_inf = torch.tensor(0.0) if is_clipped else None
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(step, self.train)
             self.optimizer.step()

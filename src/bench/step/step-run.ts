@@ -28,7 +28,7 @@ export interface StepRun {
   readonly losses: readonly number[];
   /** From the end of one step to the end of the next by wall clock, of the steps that count. */
   readonly stepMs: readonly number[];
-  /** Medians over the steps that count; `other` is what is left of the median step. */
+  /** Medians over the steps that count; `other` is what is left of a step. */
   readonly partsMs: PartMs;
   readonly tokensPerS: number;
   /** Most memory that all processes of the program held together, in bytes. */
@@ -65,11 +65,14 @@ export function summarize(
     optimizer: part('optimizer'),
     waiting: part('waiting'),
   };
-  const known = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
+  const others = counted.map(
+    ({ partsMs }, i) => stepMs[i] - Object.values(partsMs).reduce((sum, ms) => sum + ms, 0),
+  );
   return {
     losses: steps.map(({ loss }) => loss),
     stepMs,
-    partsMs: { ...parts, other: median(stepMs) - known },
+    // Below zero only where reports of short steps arrive unevenly.
+    partsMs: { ...parts, other: Math.max(0, median(others)) },
     tokensPerS: (1000 * tokensPerStep) / median(stepMs),
     ...rest,
   };
