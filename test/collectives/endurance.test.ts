@@ -34,8 +34,9 @@ it('does 10,000 random operations without holding more and more', async () => {
   const results = resultsOf(await run(runId, { seed: 20_131, operations: 10_000, settled: 2000 }));
   expect(results).toHaveLength(4);
   for (const { early, late } of results) {
-    expect(late.workerFiles).toBe(early.workerFiles);
-    expect(late.agentFiles).toBe(early.agentFiles);
+    // What a process opened to start with may be closed later.
+    expect(late.workerFiles).toBeLessThanOrEqual(early.workerFiles);
+    expect(late.agentFiles).toBeLessThanOrEqual(early.agentFiles);
     expect(late.workerBytes - early.workerBytes).toBeLessThan(1 * MIB);
     // What the heap keeps for later comes and goes; 8,000 operations that lose a message each lose more than this.
     expect(late.workerResidentBytes - early.workerResidentBytes).toBeLessThan(32 * MIB);
