@@ -57,28 +57,37 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
         plan: planOverlap(plan, topology, degree),
         weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
       });
-  /** Output and gradients of the inputs. */
-  const run = (op: Op): Float32Array[] =>
+  /** Output and gradients of the inputs; valid until the tidy around it ends, as they are TensorFlow's own memory. */
+  const run = (op: Op): Float32Array[] => {
+    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0]);
+    return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
+  };
+  // Nothing is returned to `tidy`, which would look for tensors in every element.
+  const inTidy = (compute: () => void): void => {
     tf.tidy(() => {
-      const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0]);
-      return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
+      compute();
     });
+  };
   const timesOf = (op: Op): number[] => {
     const times = Array.from({ length: WARM_UPS + repetitions }, () => {
       barrier(transport, { purpose: 'start together' });
       return timeOf(() => {
-        run(op);
+        inTidy(() => {
+          run(op);
+        });
         barrier(transport, { purpose: 'all done' });
       });
     });
     return times.slice(WARM_UPS);
   };
 
-  const expected = run(inTurn).map((values) => values.slice());
-  for (const degree of degrees)
-    for (const [i, values] of run(overlapped(degree)).entries())
-      if (!values.every((value, j) => value === expected[i][j]))
-        throw new Error(`overlap of degree ${degree} gives another result than one after the other`);
+  inTidy(() => {
+    const expected = run(inTurn);
+    for (const degree of degrees)
+      for (const [i, values] of run(overlapped(degree)).entries())
+        if (!values.every((value, j) => value === expected[i][j]))
+          throw new Error(`overlap of degree ${degree} gives another result than one after the other`);
+  });
   return {
     compute: timesOf(expert),
     inTurn: timesOf(inTurn),

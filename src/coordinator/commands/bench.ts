@@ -140,7 +140,7 @@ function addBenchCollectives(bench: Command): void {
     )
     .option(
       '--only <words>',
-      'parts (layouts, hierarchical, streams), layouts (2x2), collectives, sizes in bytes and peers (openmpi, gloo) to measure, separated by commas',
+      'parts (layouts, hierarchical, streams, overlap), layouts (2x2), collectives, sizes in bytes and peers (openmpi, gloo) to measure, separated by commas',
       collectWords,
       [],
     )
