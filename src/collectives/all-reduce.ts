@@ -1,4 +1,4 @@
-import type { Operation, Transport } from './transport.js';
+import type { Operation, PendingExchange, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
 export interface AllReduceOptions {
@@ -15,6 +15,10 @@ export interface AllReduceOptions {
 
 /** Up to this size a vector is sent whole to everyone: one step instead of two or three. */
 const DIRECT_BYTES = 16 << 10;
+/** Floats of a rank's slice of a block, 256 KiB: it stays in the processor's cache, and two fit a ring. */
+const SLICE_FLOATS = 1 << 16;
+/** No block takes more steps, so no more blocks are on their way. */
+const MOST_STEPS = 4;
 
 /**
  * Sums a vector over all ranks, or over a group of them. All members get the same bits: the order of the sum is one
@@ -28,37 +32,58 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
   //   1. reduce-scatter inside the node:        one step, (G - 1) / G B
   //   2. slice B / G between the nodes:         N = 2: one step, B / G; else two steps, 2 (N - 1) / N B / G
   //   3. all-gather inside the node:            one step, (G - 1) / G B
-  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. A group: two steps, 2 (g - 1) / g B.
+  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector goes in blocks, each a step behind the one
+  // before it: a block crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
   const { data, group, purpose, layer } = options;
   const operation: Operation = { kind: 'all-reduce', purpose, layer };
-  const reduction = { transport, operation };
-  const { topology } = transport;
-  if (group) {
-    reduceScatter(reduction, group, data);
-    gatherSlices(reduction, group, data);
-    return;
+  const { worldSize, workersPerNode } = transport.topology;
+  const reduction = { transport, operation, buffer: (_: number, floats: number) => new Float32Array(floats) };
+  if (group) run([throughGroup(reduction, group, data)]);
+  else if (data.byteLength <= DIRECT_BYTES)
+    run([sumDirectly(reduction, rankRange(0, worldSize, 1), data, true)]);
+  else {
+    const floats = workersPerNode * SLICE_FLOATS;
+    const blocks = Array.from({ length: Math.ceil(data.length / floats) }, (_, index) => {
+      const buffer = buffersOfBlock(index, transport);
+      return throughNodes({ ...reduction, buffer }, data.subarray(index * floats, (index + 1) * floats));
+    });
+    run(blocks);
   }
-  const everyone = rankRange(0, topology.worldSize, 1);
-  if (data.byteLength <= DIRECT_BYTES) {
-    sumDirectly(reduction, everyone, data, true);
-    return;
+}
+
+/** A part of the vector on its way to the sum: yields each exchange that it has started, to go on when that is through. */
+type Steps = Generator<PendingExchange, void, void>;
+
+/** Takes parts to their sums, each a step behind the one before it; all ranks start the same exchanges in the same order. */
+function run(parts: readonly Steps[]): void {
+  let onTheWay: { readonly steps: Steps; readonly pending: PendingExchange }[] = [];
+  for (let next = 0; next < parts.length || onTheWay.length > 0; next++) {
+    for (const { pending } of onTheWay) pending.finish();
+    const going = [...onTheWay.map(({ steps }) => steps), ...parts.slice(next, next + 1)];
+    onTheWay = going.flatMap((steps) => {
+      const { done, value } = steps.next();
+      return done ? [] : [{ steps, pending: value }];
+    });
   }
-  const { node, localRank, workersPerNode, numNodes, worldSize } = topology;
-  const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
-  const counterparts = rankRange(localRank, worldSize, workersPerNode);
-  const mine = slice(data, localRank, workersPerNode);
-  if (workersPerNode > 1) reduceScatter(reduction, neighbours, data);
-  if (numNodes === 2) sumDirectly(reduction, counterparts, mine, false);
-  else if (numNodes > 2) {
-    reduceScatter(reduction, counterparts, mine);
-    gatherSlices(reduction, counterparts, mine);
-  }
-  if (workersPerNode > 1) gatherSlices(reduction, neighbours, data);
 }
 
 interface Reduction {
   readonly transport: Transport;
   readonly operation: Operation;
+  /** Room for the values of the i-th other member. */
+  readonly buffer: (i: number, floats: number) => Float32Array;
+}
+
+/** Kept from call to call: fresh memory would have to be cleared by the kernel page by page. */
+const buffers: Float32Array[] = [];
+
+/** Buffers that no block before or behind it on its way has. */
+function buffersOfBlock(index: number, { topology }: Transport): Reduction['buffer'] {
+  const first = (index % MOST_STEPS) * (Math.max(topology.workersPerNode, topology.numNodes) - 1);
+  return (i, floats) => {
+    buffers[first + i] ??= new Float32Array(SLICE_FLOATS);
+    return buffers[first + i].subarray(0, floats);
+  };
 }
 
 function rankRange(from: number, end: number, stride: number): number[] {
@@ -78,56 +103,83 @@ function bytesOf(data: Float32Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
+/** Inside the node, between the nodes, inside the node. */
+function* throughNodes(reduction: Reduction, data: Float32Array): Steps {
+  const { node, localRank, workersPerNode, numNodes, worldSize } = reduction.transport.topology;
+  const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
+  const counterparts = rankRange(localRank, worldSize, workersPerNode);
+  const mine = slice(data, localRank, workersPerNode);
+  if (workersPerNode > 1) yield* reduceScatter(reduction, neighbours, data);
+  if (numNodes === 2) yield* sumDirectly(reduction, counterparts, mine, false);
+  else if (numNodes > 2) yield* throughGroup(reduction, counterparts, mine);
+  if (workersPerNode > 1) yield* gatherSlices(reduction, neighbours, data);
+}
+
+function* throughGroup(reduction: Reduction, members: readonly number[], data: Float32Array): Steps {
+  yield* reduceScatter(reduction, members, data);
+  yield* gatherSlices(reduction, members, data);
+}
+
 /** Every member sends its whole vector to every other, and sums. */
-function sumDirectly(
-  { transport, operation }: Reduction,
+function* sumDirectly(
+  { transport, operation, buffer }: Reduction,
   members: readonly number[],
   data: Float32Array,
   aggregate: boolean,
-): void {
-  const { rank } = transport.topology;
-  const inputs = members.map((member) => (member === rank ? data : new Float32Array(data.length)));
-  const peers = members.filter((member) => member !== rank);
+): Steps {
+  const peers = members.filter((member) => member !== transport.topology.rank);
+  const theirs = peers.map((_, i) => buffer(i, data.length));
   const parts = [bytesOf(data)];
-  transport.exchange(
+  yield transport.start(
     operation,
     peers.map((to) => ({ to, parts })),
-    peers.map((from) => ({ from, parts: [bytesOf(inputs[members.indexOf(from)])] })),
+    peers.map((from, i) => ({ from, parts: [bytesOf(theirs[i])] })),
     { aggregate },
   );
-  treeSum(data, inputs);
+  sumInOrder(data, theirs, transport.topology.rank, members);
 }
 
 /** Member i ends with slice i of the sum in its place; the other slices keep this rank's own values. */
-function reduceScatter(
-  { transport, operation }: Reduction,
+function* reduceScatter(
+  { transport, operation, buffer }: Reduction,
   members: readonly number[],
   data: Float32Array,
-): void {
+): Steps {
   const { rank } = transport.topology;
   const index = members.indexOf(rank);
   const peers = index < 0 ? [] : members.filter((member) => member !== rank);
   const mine = slice(data, index, members.length);
-  const inputs = members.map((member) => (member === rank ? mine : new Float32Array(mine.length)));
-  transport.exchange(
+  const theirs = peers.map((_, i) => buffer(i, mine.length));
+  yield transport.start(
     operation,
     peers.map((to) => ({ to, parts: [bytesOf(slice(data, members.indexOf(to), members.length))] })),
-    peers.map((from) => ({ from, parts: [bytesOf(inputs[members.indexOf(from)])] })),
+    peers.map((from, i) => ({ from, parts: [bytesOf(theirs[i])] })),
   );
-  if (index >= 0) treeSum(mine, inputs);
+  if (index >= 0) sumInOrder(mine, theirs, rank, members);
+}
+
+/** Adds up the values of all members, by their order; `theirs` are those of the others. */
+function sumInOrder(
+  mine: Float32Array,
+  theirs: readonly Float32Array[],
+  rank: number,
+  members: readonly number[],
+): void {
+  const index = members.indexOf(rank);
+  treeSum(mine, [...theirs.slice(0, index), mine, ...theirs.slice(index)]);
 }
 
 /** Gives every member the slice that each of them has summed. */
-function gatherSlices(
+function* gatherSlices(
   { transport, operation }: Reduction,
   members: readonly number[],
   data: Float32Array,
-): void {
+): Steps {
   const { rank } = transport.topology;
   const index = members.indexOf(rank);
   const peers = index < 0 ? [] : members.filter((member) => member !== rank);
   const mine = [bytesOf(slice(data, index, members.length))];
-  transport.exchange(
+  yield transport.start(
     operation,
     peers.map((to) => ({ to, parts: mine })),
     peers.map((from) => ({ from, parts: [bytesOf(slice(data, members.indexOf(from), members.length))] })),

@@ -12,6 +12,8 @@ const futexC = libc.func(
   'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, void *address2, uint32_t value3)',
 );
 
+const schedYieldC = libc.func('int sched_yield()');
+
 const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;
 const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
@@ -51,6 +53,11 @@ export function mapShared(fd: number, bytes: number): Mapping {
 /** Unmaps; any later use of the buffer would end the process, so its owner must have let go of it. */
 export function unmap(mapping: Mapping): void {
   munmapC(mapping.address, mapping.buffer.byteLength);
+}
+
+/** Lets another process run that waits for this core, if there is one. */
+export function yieldCore(): void {
+  schedYieldC();
 }
 
 /** Wakes every process that sleeps on the 32-bit word at `address`. */

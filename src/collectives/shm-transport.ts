@@ -1,10 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { TrainerError } from '../errors.js';
 import { abortedError, context, mismatchError, type Place, timeoutError } from './collective-errors.js';
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
 import { InFlight, progressAll } from './in-flight.js';
+import { yieldCore } from './libc.js';
 import { type MessageHeader, PURPOSE_BYTES } from './message.js';
 import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
@@ -26,8 +26,8 @@ import { emptyStats } from './transport-stats.js';
 const WAIT_SLICE_MS = 100;
 /** A sleep this long means that the machine or this process stood still. */
 const SUSPENDED_MS = 1000;
-/** How long a worker looks again before it sleeps, where every process can have a core of its own. */
-const SPIN_MS = 0.02;
+/** How long a worker that finds nothing to move lets others have its core and looks again, before it sleeps. */
+const SPIN_MS = 0.05;
 /** What turns `performance.now()` into a time that the other processes of the machine share. */
 const EPOCH_MS = performance.timeOrigin;
 const BEFORE_THE_FIRST: Operation = { kind: 'barrier', purpose: 'start' };
@@ -71,7 +71,7 @@ export class ShmTransport implements Transport {
     this.bell = this.segment.doorbell(localRank);
     this.control = this.segment.control(localRank);
     this.flight = this.segment.flight(localRank);
-    this.spinMs = workersPerNode < availableParallelism() ? SPIN_MS : 0;
+    this.spinMs = SPIN_MS;
     const { worldSize } = this.topology;
     this.busyOut = new Uint8Array(worldSize);
     this.busyIn = new Uint8Array(worldSize);
@@ -191,7 +191,7 @@ export class ShmTransport implements Transport {
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.checkAbort();
-      }
+      } else yieldCore();
     }
     this.control.endOperation();
     this.stats.msByKind[kind] += now - started;

@@ -222,7 +222,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.keyboard.press('j');
     await page.keyboard.press('j');
     await page.keyboard.press('Enter');
-    expect(await rows().nth(1).getAttribute('aria-expanded')).toBe('true');
+    await eventually(() => rows().nth(1).getAttribute('aria-expanded')).toBe('true');
     const nameless = await page.evaluate<number>(CONTROLS_WITHOUT_NAME);
     expect(nameless).toBe(0);
   }, 30_000);

@@ -26,9 +26,17 @@ type Router = keyof typeof ROUTERS;
 const OVERLAPPED = ['cluster.exchange=hierarchical', 'cluster.overlapDegree=2'];
 const IN_TURN = ['cluster.exchange=flat', 'cluster.overlapDegree=1'];
 
-async function curveOf(router: Router, nodes: number, workersPerNode: number, cluster = OVERLAPPED) {
+const curves = new Map<string, Promise<ReadonlyMap<number, number>>>();
+
+/** The loss curve of a training; one that several tests look at is trained once. */
+function curveOf(router: Router, nodes: number, workersPerNode: number, cluster = OVERLAPPED) {
   const sets = [`moe.router=${router}`, ...cluster, ...ROUTERS[router]];
-  return lossCurve(await trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets }));
+  const key = JSON.stringify([nodes, workersPerNode, sets]);
+  const known = curves.get(key);
+  if (known) return known;
+  const curve = trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets }).then(lossCurve);
+  curves.set(key, curve);
+  return curve;
 }
 
 /** Greatest relative difference of two curves. */

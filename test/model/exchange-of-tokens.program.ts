@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { startAllToAll } from '../../src/collectives/all-to-all.js';
 import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import type { Transport } from '../../src/collectives/transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter } from '../../src/routing/index.js';
@@ -11,7 +12,14 @@ import { randomIntegers, randomValues, tinyConfig } from './support.js';
 const D = 48;
 const F = 32;
 
-rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): ExchangeResults => {
+rankProgram((transport, cases: readonly OverlapCase[]) =>
+  cases.map((each) => exchangeTokens(transport, each)),
+);
+
+function exchangeTokens(
+  transport: Transport,
+  { moe: change, numTokens, degrees }: OverlapCase,
+): ExchangeResults {
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
@@ -61,4 +69,4 @@ rankProgram((transport, { moe: change, numTokens, degrees }: OverlapCase): Excha
     ]),
     deduplicated: moe.numExperts < topology.worldSize ? null : run(1, startHierarchicalAllToAll, true),
   };
-});
+}

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { topologyOf } from '../../src/collectives/topology.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { RowRange } from '../../src/model/ops/exchange-rows.js';
@@ -41,20 +41,32 @@ const plus = {
   maxExpertsPerToken: 3,
 } as const;
 
-describe.each([
+const CASES = [
   ['switch, many tokens', { router: 'switch', numExperts: 12 }, 61],
   ['switch, experts with few rows or none', { router: 'switch', numExperts: 12 }, 3],
   ['locmoe-plus, several experts a token', { ...plus, numExperts: 12 }, 40],
   ['hash, fewer experts than ranks', { router: 'hash', numExperts: 2 }, 20],
-] as const)('a sparse layer: %s', (_, moe, numTokens) => {
-  it.each(LAYOUTS)(
-    'overlapped gives the same bits as one after the other, deduplicated the same values: %ix%i',
-    async (numNodes, workersPerNode) => {
-      const args: OverlapCase = { moe, numTokens, degrees: [1, 2, 4] };
-      const { ranks } = await spawnRanks<ExchangeResults>({ numNodes, workersPerNode }, program, { args });
+] as const;
+
+describe.each(LAYOUTS)('sparse layers on %ix%i', (numNodes, workersPerNode) => {
+  let results: ExchangeResults[][];
+
+  // The processes start once and do all cases.
+  beforeAll(async () => {
+    const args = CASES.map(([, moe, numTokens]): OverlapCase => ({ moe, numTokens, degrees: [1, 2, 4] }));
+    const { ranks } = await spawnRanks<ExchangeResults[]>({ numNodes, workersPerNode }, program, { args });
+    results = ranks.map(({ result, error }) => {
+      if (!result) throw new Error(error?.line ?? 'no result');
+      return result;
+    });
+  });
+
+  it.each(CASES.map(([name, moe], index) => [name, moe, index] as const))(
+    'overlapped give the same bits as one after the other, deduplicated the same values: %s',
+    (_, moe, index) => {
       const totals = { otherNode: 0, bytes: 0, deduplicatedBytes: 0 };
-      for (const { result, error } of ranks) {
-        if (!result) throw new Error(error?.line ?? 'no result');
+      for (const rank of results) {
+        const result = rank[index];
         const [reference, ...others] = result.overlapped;
         expect(reference.values.y.some((value) => value !== 0)).toBe(true);
         expect(reference.values.dExperts.every(Number.isFinite)).toBe(true);
@@ -70,7 +82,6 @@ describe.each([
       if (moe.numExperts === 12) expect(totals.otherNode).toBeGreaterThan(0);
       if (moe.router === 'locmoe-plus') expect(totals.deduplicatedBytes).toBeLessThan(0.85 * totals.bytes);
     },
-    60_000,
   );
 });
 

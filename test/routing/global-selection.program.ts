@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { startAllToAll } from '../../src/collectives/all-to-all.js';
+import type { Transport } from '../../src/collectives/index.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
@@ -11,7 +12,9 @@ const TOKENS_OF_WORLD = 96;
 const D = 8;
 const STEPS = 4;
 
-rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionResult => {
+rankProgram((transport, cases: readonly SelectionCase[]) => cases.map((each) => select(transport, each)));
+
+function select(transport: Transport, { moe: change, numDomains }: SelectionCase): SelectionResult {
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
   const router = createRouter({
@@ -70,4 +73,4 @@ rankProgram((transport, { moe: change, numDomains }: SelectionCase): SelectionRe
     };
   });
   return { steps, state: [...router.state].map(([, values]) => values) };
-});
+}

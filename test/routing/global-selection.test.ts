@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { RunConfig } from '../../src/config/schema.js';
 import { expectClose } from '../model/support.js';
 import { spawnRanks } from '../spawn-ranks.js';
@@ -23,18 +23,10 @@ export interface SelectionResult {
 
 const program = new URL('./global-selection.program.ts', import.meta.url);
 
-async function run(nodes: number, workersPerNode: number, args: SelectionCase): Promise<SelectionResult[]> {
-  const { ranks } = await spawnRanks<SelectionResult>({ numNodes: nodes, workersPerNode }, program, { args });
-  return ranks.map(({ result, error }) => {
-    if (!result) throw new Error(error?.line ?? 'no result');
-    return result;
-  });
-}
-
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const base = { router: 'locmoe-plus', numExperts: 4, capacityFactor: 0.8, capacityInterval: 2 } as const;
 
-describe.each([
+const CASES = [
   ['locmoe-plus, selection both', { ...base, affinityThreshold: 0.7, localityLossWeight: 0.5 }, 1],
   [
     'locmoe-plus, selection both, groups, learned',
@@ -54,15 +46,42 @@ describe.each([
     { ...base, router: 'locmoe', capacityBatches: 2, affinityShare: 0.5, localityLossWeight: 0.5 },
     1,
   ],
-] as const)('%s', (_, moe, numDomains) => {
-  it('is the same for one, two and four ranks, with tokens dropped and ties', async () => {
-    const args = { moe, numDomains };
-    const [reference] = await run(1, 1, args);
+] as const;
+
+const LAYOUTS = [
+  [1, 1],
+  [1, 2],
+  [1, 4],
+  [2, 1],
+  [2, 2],
+] as const;
+
+/** What the ranks of each layout chose, case by case. The processes of a layout start once and do all cases. */
+const results = new Map<string, SelectionResult[][]>();
+
+beforeAll(async () => {
+  const args: SelectionCase[] = CASES.map(([, moe, numDomains]) => ({ moe, numDomains }));
+  for (const [numNodes, workersPerNode] of LAYOUTS) {
+    const { ranks } = await spawnRanks<SelectionResult[]>({ numNodes, workersPerNode }, program, { args });
+    results.set(
+      `${numNodes}x${workersPerNode}`,
+      ranks.map(({ result, error }) => {
+        if (!result) throw new Error(error?.line ?? 'no result');
+        return result;
+      }),
+    );
+  }
+}, 120_000);
+
+describe.each(CASES.map(([name], index) => [name, index] as const))('%s', (_, index) => {
+  it('is the same for one, two and four ranks, with tokens dropped and ties', () => {
+    const of = (layout: string) => results.get(layout)!.map((cases) => cases[index]);
+    const [reference] = of('1x1');
     const [first] = reference.steps;
     expect(first.kept).toBeLessThan(first.routed);
     const losses = new Map<string, number[]>();
-    for (const [nodes, workers] of [[1, 2] as const, [1, 4] as const, [2, 1] as const, [2, 2] as const]) {
-      const ranks = await run(nodes, workers, args);
+    for (const layout of ['1x2', '1x4', '2x1', '2x2']) {
+      const ranks = of(layout);
       reference.steps.forEach((expected, step) => {
         const parts = ranks.map(({ steps }) => steps[step]);
         expect(parts.flatMap(({ chosen }) => [...chosen])).toEqual([...expected.chosen]);
@@ -75,7 +94,7 @@ describe.each([
       });
       for (const { state } of ranks) expect(state).toEqual(reference.state);
       losses.set(
-        `${nodes}x${workers}`,
+        layout,
         reference.steps.map((_step, step) => mean(ranks.map(({ steps }) => steps[step].auxiliaryLoss))),
       );
     }
@@ -84,5 +103,5 @@ describe.each([
     expectClose(losses.get('1x2')!, oneNode, 1e-6);
     expectClose(losses.get('1x4')!, oneNode, 1e-6);
     expectClose(losses.get('2x2')!, losses.get('2x1')!, 1e-6);
-  }, 120_000);
+  });
 });
