@@ -1,6 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
+import type * as tf from '@tensorflow/tfjs-node';
 import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
+import { matMul } from './ops/mat-mul.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 export function attentionSpecs(prefix: string, dModel: number, numLayers: number): ParameterSpec[] {
@@ -17,6 +18,6 @@ export function attention(
   xTD: tf.Tensor2D,
   shape: AttentionShape,
 ): tf.Tensor2D {
-  const qkvTC: tf.Tensor2D = tf.matMul(xTD, matrix(parameters, `${prefix}.qkv`));
-  return tf.matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.out`));
+  const qkvTC = matMul(xTD, matrix(parameters, `${prefix}.qkv`));
+  return matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.out`));
 }

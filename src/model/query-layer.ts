@@ -3,6 +3,7 @@ import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
+import { matMul } from './ops/mat-mul.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 import { feedForwardHalf } from './transformer-block.js';
 
@@ -38,15 +39,12 @@ export function queryLayer(
   xTD: tf.Tensor2D,
   shape: AttentionShape,
 ): tf.Tensor2D {
-  const keysValuesTC: tf.Tensor2D = tf.matMul(
+  const keysValuesTC = matMul(
     norm(parameters, `${prefix}.ln_attn`, xTD),
     matrix(parameters, `${prefix}.attn.kv`),
   );
   const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
-  const attendedTD: tf.Tensor2D = tf.matMul(
-    causalAttention(qkvTC, shape),
-    matrix(parameters, `${prefix}.attn.out`),
-  );
+  const attendedTD = matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
   return feedForwardHalf(parameters, prefix, tf.add(xTD, attendedTD));
 }
 
@@ -57,7 +55,7 @@ function queries(
   { numSequences, seqLen }: AttentionShape,
 ): tf.Tensor2D {
   const positionsSD = tf.slice(matrix(parameters, `${prefix}.positions`), 0, seqLen);
-  const queriesSD: tf.Tensor2D = tf.matMul(positionsSD, matrix(parameters, `${prefix}.attn.q`));
+  const queriesSD = matMul(positionsSD, matrix(parameters, `${prefix}.attn.q`));
   const size = seqLen * queriesSD.shape[1];
   const queriesBC = tf.broadcastTo(tf.reshape(queriesSD, [1, size]), [numSequences, size]);
   return tf.reshape(queriesBC, [numSequences * seqLen, queriesSD.shape[1]]);

@@ -20,9 +20,10 @@ export interface Repetition {
 /** Repetitions by whose median the ranks agree on a number of them. */
 export const TRIALS = 3;
 
-/** Repetitions before anything is timed: they fault in the pages and open the connections. */
+/** Repetitions before anything is timed: they fault in the pages, open the connections, and let JavaScript be compiled. */
 export function warmUpsOf({ bytes }: ExchangeCase): number {
-  return bytes <= 1 << 20 ? 10 : 2;
+  if (bytes <= 1 << 16) return 300;
+  return bytes <= 1 << 20 ? 10 : 3;
 }
 
 /** How often to repeat what takes `eachMs`. */

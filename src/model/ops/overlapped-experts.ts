@@ -3,9 +3,9 @@ import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import type { Transport } from '../../collectives/transport.js';
 import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
-import { matMulRows } from './feed-forward.js';
 import { fusedOp } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
+import { product, rowsProduct } from './mat-mul.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
@@ -46,10 +46,10 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
     const done: Done[] = [];
     const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
       const { wInDF, wOutFD } = weights[rows.expert];
-      const before = matMulRows(xRD, wInDF);
+      const before = rowsProduct(xRD, wInDF);
       const { y: hidden, gate } = geluForward(before);
       done.push({ ...rows, kept: [before as tf.Tensor2D, gate as tf.Tensor2D, hidden as tf.Tensor2D] });
-      return matMulRows(hidden as tf.Tensor2D, wOutFD);
+      return rowsProduct(hidden, wOutFD);
     });
     const width = rowsND.shape[1];
     const xRD = tf.tensor2d(trip.received, [options.received.numRows, width]);
@@ -86,9 +86,9 @@ function backward(
   const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
     const { wInDF, wOutFD } = weights[expert];
     const [before, gate] = forward.find((rows) => rows.begin === begin)!.kept;
-    const dBefore = geluBackward(matMulRows(dyRD, wOutFD, true), before, gate) as tf.Tensor2D;
+    const dBefore = geluBackward(rowsProduct(dyRD, wOutFD, true), before, gate) as tf.Tensor2D;
     dBefores.set(begin, dBefore);
-    return matMulRows(dBefore, wInDF, true);
+    return rowsProduct(dBefore, wInDF, true);
   });
   // The last gradients are on their way home; the weights' are made meanwhile.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
@@ -101,9 +101,9 @@ function backward(
     const dBefore = join(own.map((rows) => dBefores.get(rows.begin)!));
     const hidden = join(own.map(({ kept }) => kept[2]));
     return [
-      tf.matMul(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
+      product(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
       // As in the feed-forward network: the narrow matrix on the transposed side.
-      tf.transpose(tf.matMul(tf.slice(dyRD, begin, count), hidden, true)),
+      tf.transpose(product(tf.slice(dyRD, begin, count), hidden, true)),
     ];
   });
   return [trip.home(), ...gradients];
