@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import type { Server } from '@grpc/grpc-js';
 import type { WorkerProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
@@ -81,9 +80,6 @@ export class DataPlane {
     const { node, numNodes, workersPerNode, ringBytes } = options;
     const shape = { node, numNodes, workersPerNode, ringBytes };
     removeStaleSegments();
-    // Frames pass through buffers outside the collector's heap, and for every 64 MB of them V8 starts to mark the heap a bit
-    // at a time, on all cores: half of the time of an exchange. In one go it takes a few milliseconds.
-    setFlagsFromString('--no-incremental-marking');
     return new DataPlane(ShmSegment.create(options.runId, options.generation, shape), options);
   }
 

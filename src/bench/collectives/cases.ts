@@ -22,8 +22,9 @@ export const TRIALS = 3;
 
 /** Repetitions before anything is timed: they fault in the pages, open the connections, and let JavaScript be compiled. */
 export function warmUpsOf({ bytes }: ExchangeCase): number {
-  if (bytes <= 1 << 16) return 300;
-  return bytes <= 1 << 20 ? 10 : 3;
+  if (bytes <= 1 << 18) return 200;
+  if (bytes <= 1 << 20) return 30;
+  return bytes <= 1 << 22 ? 10 : 3;
 }
 
 /** How often to repeat what takes `eachMs`. */
