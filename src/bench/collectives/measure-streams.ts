@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
 import { FLOW_CONTROL_WINDOW_BYTES } from '../../agent/peer-streams.js';
 import { TrainerError } from '../../errors.js';
 import { endProgram, forkProgram, programBeside } from '../ranks/index.js';
@@ -34,6 +35,8 @@ export interface StreamOptions {
  */
 export async function measureStream(what: StreamName, options: StreamOptions): Promise<StreamRow> {
   options.signal.throwIfAborted();
+  // As our streams do it, so that the limits are not slowed by the collector either; the senders do the same.
+  setFlagsFromString('--no-incremental-marking');
   const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);
   const mbPerS = spreadOf(ms.map((each) => PIECE_BYTES / each / 1000));
   return { what, mbPerS, repetitions: ms.length };
