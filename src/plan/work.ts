@@ -122,7 +122,7 @@ function layerNorm({ T, d }: Sizes): PassWork {
 
 /** A weight matrix [a, b] on T rows. */
 function product(T: number, a: number, b: number): PassWork {
-  return { forward: work(2 * T * a * b, 0, 3), backward: work(4 * T * a * b, 0, 4) };
+  return { forward: work(2 * T * a * b, 0, 1), backward: work(4 * T * a * b, 0, 2) };
 }
 
 /** Scores, softmax and weighted sum of all heads; the causal mask is added, so all S S scores of a head are worked out. */

@@ -90,41 +90,54 @@ async function countedPass(config: RunConfig): Promise<Counted> {
   const batch = batchOf(config);
   let forwardKernels = 0;
   let rows = 0;
-  const raw: Work[] = [];
-  const stop = onRawOperation('SigmoidGrad', ([{ size }]) =>
-    raw.push({ flops: 0, touched: 3 * size, operations: 1 }),
-  );
+  const raw: { readonly forward: Work[]; readonly backward: Work[] } = { forward: [], backward: [] };
+  let direction: keyof typeof raw = 'forward';
+  const stop = onRawOperations((name, inputs, output) => {
+    if (name === 'MatMul' || name === 'SigmoidGrad')
+      raw[direction].push(
+        workOf({
+          name,
+          inputShapes: inputs.map(({ shape }) => shape),
+          outputShapes: [output.shape],
+        }),
+      );
+  });
   const { kernels } = await tf.profile(() => {
     model.parameters.computeGradients(() => {
       const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
       rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
       forwardKernels = activeKernels();
+      direction = 'backward';
       return tf.add(crossEntropy, auxiliaryLoss);
     });
     return tf.scalar(0);
   });
   stop();
   model.dispose();
-  expect(raw.length).toBeGreaterThan(0);
+  expect(raw.forward.length).toBeGreaterThan(0);
+  expect(raw.backward.length).toBeGreaterThan(raw.forward.length);
   expect(forwardKernels).toBeGreaterThan(100);
   // Functions with a gradient of their own are listed too, beside the kernels that they call.
   const works = kernels.map((kernel) => (kernel.name === 'forward' ? null : workOf(kernel)));
   return {
-    forward: sum(works.slice(0, forwardKernels)),
-    backward: sum([...works.slice(forwardKernels), ...raw]),
+    forward: sum([...works.slice(0, forwardKernels), ...raw.forward]),
+    backward: sum([...works.slice(forwardKernels), ...raw.backward]),
     rows,
   };
 }
 
-/** Tells of operations that the profile does not list (ops/raw-op.ts), all of them in the backward pass; returns how to stop. */
-function onRawOperation(wanted: string, tell: (inputs: readonly tf.Tensor[]) => void): () => void {
+/** Tells of the operations of TensorFlow, also of those that the profile does not list (ops/raw-op.ts); returns how to stop. */
+function onRawOperations(
+  tell: (name: string, inputs: readonly tf.Tensor[], output: tf.Tensor) => void,
+): () => void {
   const backend = tf.backend() as unknown as {
     executeSingleOutput(name: string, attributes: unknown, inputs: readonly tf.Tensor[]): tf.Tensor;
   };
   const original = backend.executeSingleOutput;
   backend.executeSingleOutput = (name, attributes, inputs) => {
-    if (name === wanted) tell(inputs);
-    return original.call(backend, name, attributes, inputs);
+    const output = original.call(backend, name, attributes, inputs);
+    tell(name, inputs, output);
+    return output;
   };
   return () => {
     backend.executeSingleOutput = original;
@@ -136,7 +149,10 @@ function activeKernels(): number {
   return state.activeProfile.kernels.length;
 }
 
-type Kernel = Awaited<ReturnType<typeof tf.profile>>['kernels'][number];
+type Kernel = Pick<
+  Awaited<ReturnType<typeof tf.profile>>['kernels'][number],
+  'name' | 'inputShapes' | 'outputShapes'
+>;
 
 function workOf({ name, inputShapes, outputShapes }: Kernel): Work {
   const sizes = inputShapes.filter((shape) => shape != null).map(sizeOf);
