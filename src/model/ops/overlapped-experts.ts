@@ -83,12 +83,21 @@ function backward(
   const { weights, received } = options;
   const dBefores = new Map<number, tf.Tensor2D>();
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
-  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
+  // Transposed once: given a matrix to transpose, TensorFlow packs it anew for each piece of work, which takes longer than
+  // the product with its few rows. The same bits.
+  const transposed = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
+  const transposesOf = (expert: number) => {
     const { wInDF, wOutFD } = weights[expert];
+    const both = transposed.get(expert) ?? ([tf.transpose(wOutFD), tf.transpose(wInDF)] as const);
+    transposed.set(expert, both);
+    return both;
+  };
+  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
+    const [wOutDF, wInFD] = transposesOf(expert);
     const [before, gate] = forward.find((rows) => rows.begin === begin)!.kept;
-    const dBefore = geluBackward(rowsProduct(dyRD, wOutFD, true), before, gate) as tf.Tensor2D;
+    const dBefore = geluBackward(rowsProduct(dyRD, wOutDF), before, gate) as tf.Tensor2D;
     dBefores.set(begin, dBefore);
-    return rowsProduct(dBefore, wInDF, true);
+    return rowsProduct(dBefore, wInFD);
   });
   // The last gradients are on their way home; the weights' are made meanwhile.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);

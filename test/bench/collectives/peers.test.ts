@@ -21,7 +21,7 @@ describe('the program of a peer', () => {
       ...{ repetition, workDir: '', signal },
       cases: [{ collective: 'all-reduce', bytes: 16_384 }],
     });
-    expect(args).toEqual(['300', '7', '2000', 'all-reduce:16384:10']);
+    expect(args).toEqual(['300', '7', '2000', 'all-reduce:16384:200']);
     const output = 'a warning\n{"collective":"all-reduce","bytes":16384,"ms":[1,2,3]}\n';
     const [read] = parseResults(output, 'some way');
     expect(peerRow('Gloo', 4, read)).toMatchObject({
