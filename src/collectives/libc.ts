@@ -11,7 +11,6 @@ const posixFallocateC = libc.func('int posix_fallocate(int fd, int64_t offset, i
 const futexC = libc.func(
   'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, void *address2, uint32_t value3)',
 );
-
 const schedYieldC = libc.func('int sched_yield()');
 
 const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;

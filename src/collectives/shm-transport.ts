@@ -54,7 +54,6 @@ export class ShmTransport implements Transport {
   private readonly busyOut: Uint8Array;
   private readonly busyIn: Uint8Array;
   private readonly parentPid = process.ppid;
-  private readonly spinMs: number;
   private readonly timeoutMs: number;
   private stats = emptyStats();
   private sequence = 0;
@@ -71,7 +70,6 @@ export class ShmTransport implements Transport {
     this.bell = this.segment.doorbell(localRank);
     this.control = this.segment.control(localRank);
     this.flight = this.segment.flight(localRank);
-    this.spinMs = SPIN_MS;
     const { worldSize } = this.topology;
     this.busyOut = new Uint8Array(worldSize);
     this.busyIn = new Uint8Array(worldSize);
@@ -184,7 +182,7 @@ export class ShmTransport implements Transport {
       if (exchange.done) break;
       if (moved > 0) idleSince = now;
       else if (now - idleSince >= this.timeoutMs) this.fail(exchange, now - idleSince);
-      else if (now - idleSince >= this.spinMs) {
+      else if (now - idleSince >= SPIN_MS) {
         this.sleep(exchange);
         const sleptMs = performance.now() - now;
         this.stats.waitMsByKind[kind] += sleptMs;
