@@ -17,8 +17,10 @@ export interface AllReduceOptions {
 const DIRECT_BYTES = 16 << 10;
 /** Floats of a rank's slice of a block, 256 KiB: it stays in the processor's cache, and two fit a ring. */
 const SLICE_FLOATS = 1 << 16;
-/** No block takes more steps, so no more blocks are on their way. */
-const MOST_STEPS = 4;
+/** Blocks that begin at a time while the rest of the vector is still computed. */
+const ABREAST = 2;
+/** No block takes more than four steps, so no more blocks are on their way at a time. */
+const MOST_ON_THE_WAY = 4 * ABREAST;
 
 /**
  * Sums a vector over all ranks, or over a group of them. All members get the same bits: the order of the sum is one
@@ -28,42 +30,88 @@ const MOST_STEPS = 4;
  * @throws TrainerError as `Transport.exchange`
  */
 export function allReduce(transport: Transport, options: AllReduceOptions): void {
+  const { data, group } = options;
+  if (group) new Pipeline().run([throughGroup(reductionOf(transport, options), group, data)]);
+  else gradualAllReduce(transport, options).finish();
+}
+
+/** An all-reduce in the background of the work that makes its data. */
+export interface GradualAllReduce {
+  /**
+   * Takes blocks a step further and begins one or two more. Every rank calls it at the same places between its other
+   * collectives and with the same number.
+   *
+   * @param wholeFrom index of the first element from which on `data` is what is to be summed; it falls from call to call
+   */
+  advance(wholeFrom: number): void;
+  /** Now all of `data` is; returns with its sums in place. */
+  finish(): void;
+}
+
+/**
+ * `allReduce` of a vector that becomes whole from its end to its begin, as gradients do: what is whole crosses the link
+ * while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). The same bits as `allReduce`.
+ */
+export function gradualAllReduce(
+  transport: Transport,
+  { data, purpose, layer }: Omit<AllReduceOptions, 'group'>,
+): GradualAllReduce {
   // B bytes, N nodes of G ranks. Small: one step, a rank sends (W - 1) B. Else, per rank:
   //   1. reduce-scatter inside the node:        one step, (G - 1) / G B
   //   2. slice B / G between the nodes:         N = 2: one step, B / G; else two steps, 2 (N - 1) / N B / G
   //   3. all-gather inside the node:            one step, (G - 1) / G B
-  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector goes in blocks, each a step behind the one
-  // before it: a block crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
-  const { data, group, purpose, layer } = options;
-  const operation: Operation = { kind: 'all-reduce', purpose, layer };
+  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector goes in blocks, from its end, each a step
+  // behind the one before it: a block crosses the link while the next is summed in the node. A group: two steps,
+  // 2 (g - 1) / g B.
   const { worldSize, workersPerNode } = transport.topology;
-  const reduction = { transport, operation, buffer: (_: number, floats: number) => new Float32Array(floats) };
-  if (group) run([throughGroup(reduction, group, data)]);
-  else if (data.byteLength <= DIRECT_BYTES)
-    run([sumDirectly(reduction, rankRange(0, worldSize, 1), data, true)]);
-  else {
-    const floats = workersPerNode * SLICE_FLOATS;
-    const blocks = Array.from({ length: Math.ceil(data.length / floats) }, (_, index) => {
-      const buffer = buffersOfBlock(index, transport);
-      return throughNodes({ ...reduction, buffer }, data.subarray(index * floats, (index + 1) * floats));
-    });
-    run(blocks);
-  }
+  const reduction = reductionOf(transport, { purpose, layer });
+  const pipeline = new Pipeline();
+  if (data.byteLength <= DIRECT_BYTES)
+    return {
+      advance() {},
+      finish: () => pipeline.run([sumDirectly(reduction, rankRange(0, worldSize, 1), data, true)]),
+    };
+  const floats = workersPerNode * SLICE_FLOATS;
+  let left = Math.ceil(data.length / floats);
+  const begin = (wholeFrom: number, most: number) => {
+    const blocks: Steps[] = [];
+    for (; blocks.length < most && left > 0 && (left - 1) * floats >= wholeFrom; left--) {
+      const buffer = buffersOfBlock(left - 1, transport);
+      const block = data.subarray((left - 1) * floats, left * floats);
+      blocks.push(throughNodes({ ...reduction, buffer }, block));
+    }
+    return blocks;
+  };
+  return {
+    advance: (wholeFrom) => pipeline.advance(begin(wholeFrom, ABREAST)),
+    finish() {
+      while (left > 0 || !pipeline.empty) pipeline.advance(begin(0, 1));
+    },
+  };
 }
 
 /** A part of the vector on its way to the sum: yields each exchange that it has started, to go on when that is through. */
 type Steps = Generator<PendingExchange, void, void>;
 
-/** Takes parts to their sums, each a step behind the one before it; all ranks start the same exchanges in the same order. */
-function run(parts: readonly Steps[]): void {
-  let onTheWay: { readonly steps: Steps; readonly pending: PendingExchange }[] = [];
-  for (let next = 0; next < parts.length || onTheWay.length > 0; next++) {
-    for (const { pending } of onTheWay) pending.finish();
-    const going = [...onTheWay.map(({ steps }) => steps), ...parts.slice(next, next + 1)];
-    onTheWay = going.flatMap((steps) => {
+/** Takes parts to their sums, each a step behind those before it; all ranks start the same exchanges in the same order. */
+class Pipeline {
+  #onTheWay: { readonly steps: Steps; readonly pending: PendingExchange }[] = [];
+
+  get empty(): boolean {
+    return this.#onTheWay.length === 0;
+  }
+
+  /** A step of all parts that are on their way, and the first one of each of `more`. */
+  advance(more: readonly Steps[]): void {
+    for (const { pending } of this.#onTheWay) pending.finish();
+    this.#onTheWay = [...this.#onTheWay.map(({ steps }) => steps), ...more].flatMap((steps) => {
       const { done, value } = steps.next();
       return done ? [] : [{ steps, pending: value }];
     });
+  }
+
+  run(parts: readonly Steps[]): void {
+    for (this.advance(parts); !this.empty; ) this.advance([]);
   }
 }
 
@@ -74,12 +122,20 @@ interface Reduction {
   readonly buffer: (i: number, floats: number) => Float32Array;
 }
 
+function reductionOf(
+  transport: Transport,
+  { purpose, layer }: Pick<AllReduceOptions, 'purpose' | 'layer'>,
+): Reduction {
+  const operation: Operation = { kind: 'all-reduce', purpose, layer };
+  return { transport, operation, buffer: (_, floats) => new Float32Array(floats) };
+}
+
 /** Kept from call to call: fresh memory would have to be cleared by the kernel page by page. */
 const buffers: Float32Array[] = [];
 
 /** Buffers that no block before or behind it on its way has. */
 function buffersOfBlock(index: number, { topology }: Transport): Reduction['buffer'] {
-  const first = (index % MOST_STEPS) * (Math.max(topology.workersPerNode, topology.numNodes) - 1);
+  const first = (index % MOST_ON_THE_WAY) * (Math.max(topology.workersPerNode, topology.numNodes) - 1);
   return (i, floats) => {
     buffers[first + i] ??= new Float32Array(SLICE_FLOATS);
     return buffers[first + i].subarray(0, floats);

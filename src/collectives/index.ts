@@ -1,5 +1,10 @@
 export { type AllGatherOptions, allGather } from './all-gather.js';
-export { type AllReduceOptions, allReduce } from './all-reduce.js';
+export {
+  type AllReduceOptions,
+  allReduce,
+  type GradualAllReduce,
+  gradualAllReduce,
+} from './all-reduce.js';
 export { type AllToAllOptions, allToAll, type StartAllToAll, startAllToAll } from './all-to-all.js';
 export { barrier } from './barrier.js';
 export { type BroadcastOptions, broadcast } from './broadcast.js';
@@ -12,6 +17,7 @@ export type {
   ExchangeOptions,
   Operation,
   OperationKind,
+  OperationStats,
   PendingExchange,
   Phase,
   Receive,
@@ -19,3 +25,4 @@ export type {
   Transport,
   TransportStats,
 } from './transport.js';
+export { addStats } from './transport-stats.js';

@@ -104,7 +104,7 @@ export class ShmTransport implements Transport {
     const exchange = this.begin(operation, sends, receives, options, started);
     this.progress();
     this.control.endOperation();
-    this.stats.msByKind[operation.kind] += performance.now() - started;
+    this.stats[operation.kind].ms += performance.now() - started;
     return exchange;
   }
 
@@ -123,14 +123,15 @@ export class ShmTransport implements Transport {
     this.checkAbort();
     if (this.pending.length === MAX_PENDING)
       throw new TrainerError('INTERNAL', `more than ${MAX_PENDING} exchanges at a time`, context(this.place));
+    const stats = this.stats[operation.kind];
     let bytesOut = 0;
     let bytesIn = 0;
     for (const { to, parts } of sends) {
       const message = this.linkTo(to).takeOutgoing();
       const bytes = message.begin(operation, exchange, aggregate, parts);
       bytesOut += bytes;
-      if (nodeOf(this.topology, to) === this.topology.node) this.stats.bytesSameNode += bytes;
-      else this.stats.bytesOtherNode += bytes;
+      if (nodeOf(this.topology, to) === this.topology.node) stats.bytesSameNode += bytes;
+      else stats.bytesOtherNode += bytes;
       exchange.outgoing.push(message);
     }
     const check = (peer: number, header: MessageHeader, expectedBytes: number) =>
@@ -150,7 +151,7 @@ export class ShmTransport implements Transport {
       startMs: EPOCH_MS + started,
     });
     this.pending.push(exchange);
-    this.stats.operations++;
+    stats.operations++;
     return exchange;
   }
 
@@ -185,14 +186,14 @@ export class ShmTransport implements Transport {
       else if (now - idleSince >= SPIN_MS) {
         this.sleep(exchange);
         const sleptMs = performance.now() - now;
-        this.stats.waitMsByKind[kind] += sleptMs;
+        this.stats[kind].waitMs += sleptMs;
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.checkAbort();
       } else yieldCore();
     }
     this.control.endOperation();
-    this.stats.msByKind[kind] += now - started;
+    this.stats[kind].ms += now - started;
   }
 
   /** Moves what can be moved of all exchanges, the earliest first; returns the bytes. */

@@ -19,7 +19,7 @@ export function soloTransport(): Transport {
           'INTERNAL',
           `${operation.kind} ${operation.purpose} has peers in a world of one rank`,
         );
-      stats.operations++;
+      stats[operation.kind].operations++;
       return DONE;
     },
     stopRequested: false,

@@ -1,16 +1,23 @@
-import type { OperationKind, TransportStats } from './transport.js';
+import { OPERATION_KINDS } from './control-block.js';
+import type { OperationKind, OperationStats, TransportStats } from './transport.js';
+
+function nothing(): OperationStats {
+  return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };
+}
 
 /** Statistics with nothing counted yet. */
 export function emptyStats(): TransportStats {
-  return {
-    bytesSameNode: 0,
-    bytesOtherNode: 0,
-    msByKind: nothingByKind(),
-    waitMsByKind: nothingByKind(),
-    operations: 0,
-  };
+  return Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()])) as TransportStats;
 }
 
-function nothingByKind(): Record<OperationKind, number> {
-  return { 'all-to-all': 0, 'all-reduce': 0, 'all-gather': 0, broadcast: 0, barrier: 0 };
+/** What operations of these kinds add up to, over several statistics. */
+export function addStats(
+  list: readonly TransportStats[],
+  kinds: readonly OperationKind[] = OPERATION_KINDS,
+): OperationStats {
+  const total = nothing();
+  for (const stats of list)
+    for (const kind of kinds)
+      for (const key of Object.keys(total) as (keyof OperationStats)[]) total[key] += stats[kind][key];
+  return total;
 }

@@ -33,17 +33,20 @@ export interface ExchangeOptions {
   readonly aggregate?: boolean;
 }
 
-/** Bytes and time of the exchanges since the last `takeStats`. Times in ms. */
-export interface TransportStats {
+/** What the exchanges of one kind of operation cost this rank. */
+export interface OperationStats {
+  operations: number;
+  /** Time inside the transport, waiting included. */
+  ms: number;
+  /** Part of it spent asleep or polling with nothing to move. */
+  waitMs: number;
   /** Bytes sent to other workers of this node, and to other nodes. */
   bytesSameNode: number;
   bytesOtherNode: number;
-  /** Time inside `exchange` by kind of operation, waiting included. */
-  msByKind: Record<OperationKind, number>;
-  /** Part of it spent asleep or polling with nothing to move. */
-  waitMsByKind: Record<OperationKind, number>;
-  operations: number;
 }
+
+/** Since the last `takeStats`. */
+export type TransportStats = Readonly<Record<OperationKind, OperationStats>>;
 
 /** Exchanges of one rank that may be on their way at a time. */
 export const MAX_PENDING = 16;

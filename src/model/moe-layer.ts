@@ -8,6 +8,7 @@ import { expertsOfRank } from './expert-placement.js';
 import { expertSpecs, experts, expertWeights } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
 import { gatherRows } from './ops/gather-rows.js';
+import { onGradient } from './ops/on-gradient.js';
 import { overlappedExperts } from './ops/overlapped-experts.js';
 import { scatterRows } from './ops/scatter-rows.js';
 import { planOverlap } from './overlap-plan.js';
@@ -39,6 +40,8 @@ export interface MoeInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   readonly inspect?: RoutingInspector | undefined;
+  /** Called in the backward pass, where experts follow an exchange and are not overlapped with it. */
+  readonly onBackward?: (() => void) | undefined;
 }
 
 /** Is shown what a sparse layer routes, before it is dispatched; the tensor lives in the caller's tidy. */
@@ -94,7 +97,7 @@ export class MoeLayer {
     input.inspect?.(layer, input.xTD, decision);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
-      yTD: this.#throughExperts(parameters, input.xTD, decision),
+      yTD: this.#throughExperts(parameters, input, decision),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(keptE, transport.topology),
@@ -106,11 +109,17 @@ export class MoeLayer {
   }
 
   /** Sends tokens to their experts and adds up what comes back, by weight: [T, d] -> [T, d]. */
-  #throughExperts(parameters: ParameterSource, xTD: tf.Tensor2D, decision: RoutingDecision): tf.Tensor2D {
+  #throughExperts(
+    parameters: ParameterSource,
+    { xTD, onBackward }: MoeInput,
+    decision: RoutingDecision,
+  ): tf.Tensor2D {
     const { transport, overlapDegree, deduplicate } = this.#options;
     const prefix = `${this.#prefix}.experts`;
-    const runExperts = (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) =>
-      experts(parameters, prefix, rows, this.#localExperts, rowsOfLocalExpert);
+    const runExperts = (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) => {
+      const outputs = experts(parameters, prefix, rows, this.#localExperts, rowsOfLocalExpert);
+      return onBackward ? onGradient(outputs, onBackward) : outputs;
+    };
     if (deduplicate) return deduplicatedExperts(xTD, decision, { ...this.#options, runExperts });
     const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
     const rowsND = gatherRows(xTD, plan.scatter.tokensN);

@@ -10,11 +10,12 @@ import { norm, normSpecs } from './layer-norm.js';
 import { initStd, matrix, matrixSpec } from './matrix.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { embedding } from './ops/embedding.js';
+import { onGradient } from './ops/on-gradient.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
 import { overlapDegreeOf } from './overlap-plan.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
-import { queryLayer, queryLayerSpecs } from './query-layer.js';
-import { attentionHalf, attentionHalfSpecs, denseBlock, denseBlockSpecs } from './transformer-block.js';
+import { queryAttention, queryLayerSpecs } from './query-layer.js';
+import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
@@ -34,6 +35,11 @@ export interface LossOptions {
   readonly training: boolean;
   /** Called for each sparse layer, from the bottom. */
   readonly inspect?: RoutingInspector | undefined;
+  /**
+   * Called in the backward pass, at the same places on every rank, before long computations between the exchanges: work
+   * for the link while it would stand idle. It may make collective calls.
+   */
+  readonly onBackward?: (() => void) | undefined;
 }
 
 type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
@@ -133,18 +139,22 @@ export class PanguSigma {
       batch.tokenIds,
       batch.seqLen,
     );
-    for (let layer = 0; layer < model.numDenseLayers; layer++)
-      xTD = denseBlock(parameters, `layers.${layer}`, xTD, shape);
+    const before = (x: tf.Tensor2D) => (options.onBackward ? onGradient(x, options.onBackward) : x);
+    for (let layer = 0; layer < model.numDenseLayers; layer++) {
+      xTD = before(attentionHalf(parameters, `layers.${layer}`, xTD, shape));
+      xTD = before(feedForwardHalf(parameters, `layers.${layer}`, xTD));
+    }
     const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
     this.#sparseLayers.forEach((moe, i) => {
       const prefix = `layers.${model.numDenseLayers + i}`;
-      xTD = attentionHalf(parameters, prefix, xTD, shape);
+      xTD = before(attentionHalf(parameters, prefix, xTD, shape));
       const output = moe.forward(parameters, { ...tokens, xTD: norm(parameters, `${prefix}.ln_ffn`, xTD) });
       xTD = tf.add(xTD, output.yTD);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });
-    if (model.queryLayer) xTD = queryLayer(parameters, 'query', xTD, shape);
+    if (model.queryLayer)
+      xTD = feedForwardHalf(parameters, 'query', before(queryAttention(parameters, 'query', xTD, shape)));
     return { hiddenTD: norm(parameters, 'ln_final', xTD), auxiliaryLosses, layers };
   }
 }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
+import { onGradient } from './ops/on-gradient.js';
 
 /** How a parameter starts; normal values are drawn from a generator seeded by (seed, name) so that every layout starts alike. */
 export type Initializer =
@@ -53,6 +54,10 @@ export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
   readonly #variables = new Map<string, tf.Variable>();
+  /** While a gradient is recorded: what stands for the variables that were asked for. */
+  #recorded: Map<string, tf.Tensor> | null = null;
+  /** Whose gradient is not yet whole. */
+  readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
   constructor(specs: readonly ParameterSpec[], seed: number) {
     this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
@@ -72,35 +77,59 @@ export class ParameterStore implements ParameterSource {
   get(name: string): tf.Tensor {
     const variable = this.#variables.get(name);
     if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
-    return variable;
+    if (!this.#recorded) return variable;
+    const known = this.#recorded.get(name);
+    if (known) return known;
+    const { group, range } = this.#find(name);
+    const recorded = onGradient(variable as tf.Tensor, (gradient) => {
+      group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
+      this.#unfinished.delete(range);
+    });
+    this.#recorded.set(name, recorded);
+    return recorded;
   }
 
-  /** The live values of one parameter, a view into its group's array; call `pushValues` after writing to it. */
-  values(name: string): Float32Array {
+  #find(name: string): { readonly group: ParameterGroup; readonly range: ParameterRange } {
     for (const group of [this.shared, this.expert]) {
       const range = group.ranges.find((candidate) => candidate.name === name);
-      if (range) return group.values.subarray(range.begin, range.end);
+      if (range) return { group, range };
     }
     throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
   }
 
+  /** The live values of one parameter, a view into its group's array; call `pushValues` after writing to it. */
+  values(name: string): Float32Array {
+    const { group, range } = this.#find(name);
+    return group.values.subarray(range.begin, range.end);
+  }
+
+  /**
+   * Index of the first float of `shared.gradients` from which on all are whole: while gradients are computed it falls
+   * from the end to 0.
+   */
+  get gradientsWholeFrom(): number {
+    let end = 0;
+    for (const [range, group] of this.#unfinished) if (group === this.shared) end = Math.max(end, range.end);
+    return end;
+  }
+
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters into the flat
-   * arrays; a parameter that the loss does not depend on gets zeros.
+   * arrays, each as soon as it is known; a parameter that the loss does not depend on gets zeros.
    *
    * @returns the value of the scalar
    */
   computeGradients(loss: () => tf.Scalar): number {
-    return tf.tidy(() => {
-      const { value, grads } = tf.variableGrads(loss, [...this.#variables.values()]);
-      for (const group of [this.shared, this.expert])
-        for (const range of group.ranges) {
-          const gradient = grads[this.#variables.get(range.name)!.name];
-          if (gradient) group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
-          else group.gradients.fill(0, range.begin, range.end);
-        }
-      return value.dataSync()[0];
-    });
+    for (const group of [this.shared, this.expert])
+      for (const range of group.ranges) this.#unfinished.set(range, group);
+    this.#recorded = new Map();
+    try {
+      return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);
+    } finally {
+      this.#recorded = null;
+      for (const [{ begin, end }, group] of this.#unfinished) group.gradients.fill(0, begin, end);
+      this.#unfinished.clear();
+    }
   }
 
   /** Copies the flat values into the variables; call it after every change of `values`. */

@@ -5,7 +5,6 @@ import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
 import { matMul } from './ops/mat-mul.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
-import { feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size.
 
@@ -29,11 +28,11 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
 }
 
 /**
- * PanGu's query layer (arXiv 2303.10845, section 3): a last Transformer layer whose queries come from a learned
- * embedding of the next position, one vector a position, and whose keys and values come from the layer-normed
- * hidden state: [T, d] -> [T, d].
+ * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), a last Transformer layer whose queries come
+ * from a learned embedding of the next position, one vector a position, and whose keys and values come from the
+ * layer-normed hidden state; a feed-forward half follows: [T, d] -> [T, d].
  */
-export function queryLayer(
+export function queryAttention(
   parameters: ParameterSource,
   prefix: string,
   xTD: tf.Tensor2D,
@@ -45,7 +44,7 @@ export function queryLayer(
   );
   const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
   const attendedTD = matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
-  return feedForwardHalf(parameters, prefix, tf.add(xTD, attendedTD));
+  return tf.add(xTD, attendedTD);
 }
 
 /** The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p predicts. */

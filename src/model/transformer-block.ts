@@ -34,13 +34,3 @@ export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD
   const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
   return tf.add(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD));
 }
-
-/** A pre-LN Transformer layer: [T, d] -> [T, d]. */
-export function denseBlock(
-  parameters: ParameterSource,
-  prefix: string,
-  xTD: tf.Tensor2D,
-  shape: AttentionShape,
-): tf.Tensor2D {
-  return feedForwardHalf(parameters, prefix, attentionHalf(parameters, prefix, xTD, shape));
-}

@@ -1,4 +1,4 @@
-import { allReduce } from '../collectives/all-reduce.js';
+import { allReduce, type GradualAllReduce } from '../collectives/all-reduce.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ParameterStore } from '../model/index.js';
 import { squaredNorm } from './optimizer.js';
@@ -14,13 +14,16 @@ export interface SyncedGradients {
 /**
  * Sums the gradients of shared parameters over all ranks, and those of experts over the ranks that hold a replica.
  * Each rank differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
+ *
+ * @param sharedSum all-reduce of the shared gradients; a part of it is done while they are computed
  */
 export function syncGradients(
   transport: Transport,
   { shared, expert }: ParameterStore,
   replicas: readonly number[],
+  sharedSum: GradualAllReduce,
 ): SyncedGradients {
-  allReduce(transport, { data: shared.gradients, purpose: 'gradients' });
+  sharedSum.finish();
   if (replicas.length > 1)
     allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
   // The norm of the experts and the wish to stop travel together: one small message a step.

@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
-import type { Transport, TransportStats } from '../collectives/transport.js';
+import { type GradualAllReduce, gradualAllReduce } from '../collectives/all-reduce.js';
+import { OPERATION_KINDS } from '../collectives/control-block.js';
+import type { OperationStats, Transport, TransportStats } from '../collectives/transport.js';
+import { addStats } from '../collectives/transport-stats.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
@@ -8,6 +11,9 @@ import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
+
+/** All that sparse layers wait for; gradients are summed meanwhile. */
+const EXCHANGE_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
 
 /** What a rank trains: its model with the optimizer's moments, its place in the world. */
 export interface TrainState {
@@ -37,12 +43,16 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   const started = performance.now();
 
   transport.setProgress(step, 'forward');
-  const pass = forwardBackward(state, step, batch);
+  const sharedSum = gradualAllReduce(transport, {
+    data: model.parameters.shared.gradients,
+    purpose: 'gradients',
+  });
+  const pass = forwardBackward(state, step, batch, sharedSum);
   const passed = performance.now();
   const passStats = transport.takeStats();
 
   transport.setProgress(step, 'reduce');
-  const { norm, stopAsked } = syncGradients(transport, model.parameters, state.replicas);
+  const { norm, stopAsked } = syncGradients(transport, model.parameters, state.replicas, sharedSum);
   const reduced = performance.now();
   const reduceStats = transport.takeStats();
   if (!Number.isFinite(norm))
@@ -59,10 +69,10 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   model.parameters.pushValues();
   const ended = performance.now();
 
-  const forwardComm = totalMs(pass.forwardStats.msByKind);
-  const backwardComm = totalMs(passStats.msByKind);
-  const passWait = totalMs(pass.forwardStats.waitMsByKind) + totalMs(passStats.waitMsByKind);
-  const reduceWait = totalMs(reduceStats.waitMsByKind);
+  const stats = [pass.forwardStats, passStats, reduceStats];
+  const reduction = addStats(stats, ['all-reduce']);
+  const exchange = addStats(stats, EXCHANGE_KINDS);
+  const allToAll = addStats(stats, ['all-to-all']);
   return {
     stopAsked,
     report: {
@@ -75,18 +85,18 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
       tokens: batch.tokenIds.length,
       stepMs: ended - started,
       partsMs: {
-        forward: pass.forwardMs - forwardComm,
-        backward: passed - started - pass.forwardMs - backwardComm,
-        exchange: forwardComm + backwardComm - passWait,
-        allReduce: totalMs(reduceStats.msByKind) - reduceWait,
+        forward: pass.forwardMs - addStats([pass.forwardStats]).ms,
+        backward: passed - started - pass.forwardMs - addStats([passStats]).ms,
+        exchange: busyMs(exchange),
+        allReduce: busyMs(reduction),
         optimizer: ended - reduced,
-        waiting: passWait + reduceWait,
+        waiting: exchange.waitMs + reduction.waitMs,
       },
       layers: pass.layers.map(layerReport),
-      bytesSameNode: pass.forwardStats.bytesSameNode + passStats.bytesSameNode,
-      bytesOtherNode: pass.forwardStats.bytesOtherNode + passStats.bytesOtherNode,
-      allToAllMs: pass.forwardStats.msByKind['all-to-all'] + passStats.msByKind['all-to-all'],
-      allToAllWaitMs: pass.forwardStats.waitMsByKind['all-to-all'] + passStats.waitMsByKind['all-to-all'],
+      bytesSameNode: exchange.bytesSameNode,
+      bytesOtherNode: exchange.bytesOtherNode,
+      allToAllMs: allToAll.ms,
+      allToAllWaitMs: allToAll.waitMs,
     },
   };
 }
@@ -116,11 +126,19 @@ interface Pass {
 }
 
 /** Leaves the gradient of (loss + auxiliary loss) / world size in the flat arrays: summed over ranks, it is that of the mean. */
-function forwardBackward({ model, transport }: TrainState, step: number, batch: Batch): Pass {
+function forwardBackward(
+  { model, transport }: TrainState,
+  step: number,
+  batch: Batch,
+  sharedSum: GradualAllReduce,
+): Pass {
   const started = performance.now();
   let pass: Pass | undefined;
   model.parameters.computeGradients(() => {
-    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
+      training: true,
+      onBackward: () => sharedSum.advance(model.parameters.gradientsWholeFrom),
+    });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), transport.topology.worldSize);
     pass = {
       loss: crossEntropy.dataSync()[0],
@@ -135,6 +153,6 @@ function forwardBackward({ model, transport }: TrainState, step: number, batch: 
   return pass!;
 }
 
-function totalMs(msByKind: TransportStats['msByKind']): number {
-  return Object.values(msByKind).reduce((sum, ms) => sum + ms, 0);
+function busyMs({ ms, waitMs }: OperationStats): number {
+  return ms - waitMs;
 }

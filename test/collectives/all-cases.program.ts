@@ -1,5 +1,5 @@
 import { allGather } from '../../src/collectives/all-gather.js';
-import { allReduce } from '../../src/collectives/all-reduce.js';
+import { allReduce, gradualAllReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll, type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
 import { broadcast } from '../../src/collectives/broadcast.js';
@@ -8,6 +8,7 @@ import {
   startHierarchicalAllToAll,
 } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
+import { addStats } from '../../src/collectives/transport-stats.js';
 import { rankProgram } from '../spawn-ranks.js';
 
 // Every collective over a table of sizes against a formula that every rank can work out for itself.
@@ -125,6 +126,25 @@ function checkAllReduce(transport: Transport, length: number): Float32Array {
   return data;
 }
 
+/** A vector that becomes whole from its end, with other collectives in between, against all of it at once. */
+function checkGradualAllReduce(transport: Transport, whole: Float32Array): void {
+  const { rank } = transport.topology;
+  const { length } = whole;
+  const data = new Float32Array(length).fill(Number.NaN);
+  const sum = gradualAllReduce(transport, { data, purpose: 'gradients' });
+  const parts = 7;
+  for (let part = parts - 1; part >= 0; part--) {
+    const from = Math.floor((part * length) / parts);
+    const end = Math.floor(((part + 1) * length) / parts);
+    for (let i = from; i < end; i++) data[i] = valueAt(rank, i);
+    sum.advance(from);
+    if (part % 2 === 0) barrier(transport, { purpose: 'between' });
+  }
+  sum.finish();
+  for (let i = 0; i < length; i++)
+    if (data[i] !== whole[i]) throw new Error(`gradual sum ${i} of ${length} is ${data[i]}, not ${whole[i]}`);
+}
+
 /** Pairs {0,1}, {2,3} and so on; the last rank of an odd world is alone with an empty group. */
 function checkGroups(transport: Transport): void {
   const { rank, worldSize } = transport.topology;
@@ -165,11 +185,12 @@ rankProgram((transport: Transport) => {
   for (let i = 0; i < 50; i++) barrier(transport, { purpose: 'step' });
   // The longest has several blocks, with one rank in a node more than are on their way at a time.
   const sums = [0, 1, 7, 4096, 4097, 100_003, 300_007].map((length) => checkAllReduce(transport, length));
+  for (const sum of sums) checkGradualAllReduce(transport, sum);
   checkGroups(transport);
   for (const length of [0, 1, 999, 30_001]) checkAllGather(transport, length);
   for (let root = 0; root < worldSize; root++) checkBroadcast(transport, root, 40_000 + root);
   checkBroadcast(transport, 0, 0);
   barrier(transport, { purpose: 'end' });
-  const { operations, bytesSameNode, bytesOtherNode } = transport.takeStats();
+  const { operations, bytesSameNode, bytesOtherNode } = addStats([transport.takeStats()]);
   return { rank, sums, operations, bytesSameNode, bytesOtherNode };
 });

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { startAllToAll } from '../../src/collectives/all-to-all.js';
 import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
+import { addStats } from '../../src/collectives/transport-stats.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter } from '../../src/routing/index.js';
@@ -58,7 +59,7 @@ function exchangeTokens(
     const dx = Object.values(grads)[0].dataSync<'float32'>().slice();
     transport.takeStats();
     store.computeGradients(objective);
-    const { bytesOtherNode } = transport.takeStats();
+    const { bytesOtherNode } = addStats([transport.takeStats()]);
     const [dExperts, dRouter] = [store.expert.gradients.slice(), store.shared.gradients.slice()];
     return { values: { y, dx, dExperts, dRouter }, otherNode, bytesOtherNode };
   };

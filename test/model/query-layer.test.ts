@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
 import { ParameterStore } from '../../src/model/parameters.js';
-import { queryLayer, queryLayerSpecs } from '../../src/model/query-layer.js';
+import { queryAttention, queryLayerSpecs } from '../../src/model/query-layer.js';
+import { feedForwardHalf } from '../../src/model/transformer-block.js';
 import { randomValues } from './support.js';
 
 const shape = { numSequences: 2, seqLen: 5, numHeads: 2 };
@@ -19,7 +20,7 @@ function build(): ParameterStore {
 
 function run(store: ParameterStore, x: Float32Array): Float32Array {
   return tf.tidy(() =>
-    queryLayer(store, 'query', tf.tensor2d(x, [rows, d]), shape)
+    feedForwardHalf(store, 'query', queryAttention(store, 'query', tf.tensor2d(x, [rows, d]), shape))
       .dataSync<'float32'>()
       .slice(),
   );

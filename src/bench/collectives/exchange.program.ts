@@ -1,5 +1,5 @@
 // A rank of the benchmark: does all cases one after another with the other ranks. Started by measure-ours.ts.
-import { allReduce, barrier, type Transport } from '../../collectives/index.js';
+import { addStats, allReduce, barrier, type Transport } from '../../collectives/index.js';
 import { cpuSecondsOf } from '../../observability/process-info.js';
 import { timeOf } from '../../plan/measure/time-of.js';
 import { rankProgram } from '../ranks/index.js';
@@ -36,7 +36,7 @@ rankProgram((transport: Transport, { cases, repetition }: ExchangeArgs): RankTim
     barrier(transport, { purpose: 'timed' });
     return {
       ms,
-      bytesOtherNode: transport.takeStats().bytesOtherNode,
+      bytesOtherNode: addStats([transport.takeStats()]).bytesOtherNode,
       agentCpuS: isFirst ? cpuSecondsOf(process.ppid) - cpuBefore : 0,
       agentStartBytes,
       agentPeakBytes: isFirst ? privatePeakBytes(process.ppid) : 0,
