@@ -42,7 +42,7 @@ export interface RankLoad {
 
 /**
  * The work of one rank in one step by part of the model. Matrix products are counted exactly; a product's backward is two of
- * its size. `touched` and `operations` follow src/model/ op by op.
+ * its size. `touched` and `operations` follow src/model/ op by op; taking up a parameter counts as one.
  */
 export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
@@ -113,16 +113,16 @@ function times(count: number, { forward, backward }: PassWork): PassWork {
 }
 
 function embedding({ T, d, V }: Sizes): PassWork {
-  return { forward: work(0, 4 * T * d, 6), backward: work(0, 2 * T * d + V * d, 5) };
+  return { forward: work(0, 4 * T * d, 8), backward: work(0, 2 * T * d + V * d, 5) };
 }
 
 function layerNorm({ T, d }: Sizes): PassWork {
-  return { forward: work(0, 16 * T * d, 12), backward: work(0, 25 * T * d, 13) };
+  return { forward: work(0, 16 * T * d, 14), backward: work(0, 25 * T * d, 13) };
 }
 
 /** A weight matrix [a, b] on T rows. */
 function product(T: number, a: number, b: number): PassWork {
-  return { forward: work(2 * T * a * b, 0, 1), backward: work(4 * T * a * b, 0, 2) };
+  return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
 /** Scores, softmax and weighted sum of all heads; the causal mask is added, so all S S scores of a head are worked out. */
@@ -147,7 +147,7 @@ function attentionHalf(size: Sizes): PassWork {
 /** W_out GELU(W_in x) on `rows` rows by `experts` networks. */
 function feedForward({ d, F }: Sizes, rows: number, experts: number): PassWork {
   return {
-    forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
+    forward: work(4 * rows * d * F, 14 * rows * F, 18 * experts),
     backward: work(8 * rows * d * F, 18 * rows * F + 2 * experts * d * F, 14 * experts),
   };
 }
@@ -199,7 +199,7 @@ function queryWork(size: Sizes): PassWork {
     layerNorm(size),
     product(T, d, 2 * d),
     product(S, d, d),
-    { forward: work(0, 9 * T * d, 4), backward: work(0, 9 * T * d, 8) },
+    { forward: work(0, 9 * T * d, 5), backward: work(0, 9 * T * d, 8) },
     attentionCore(size),
     product(T, d, d),
     residual(size),
