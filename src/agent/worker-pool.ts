@@ -2,17 +2,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
+import { WORKER_ENV } from './worker-env.js';
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
-const WORKER_ENV = {
-  // Several workers share the cores: one TensorFlow thread each, or they fight.
-  TF_NUM_INTRAOP_THREADS: '1',
-  TF_NUM_INTEROP_THREADS: '1',
-  TF_CPP_MIN_LOG_LEVEL: '2',
-  // glibc gives large blocks back to the kernel at once by default, and every tensor pays for its page faults again.
-  MALLOC_MMAP_THRESHOLD_: String(1 << 30),
-  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-};
 
 /** How a worker's process ended. */
 export interface WorkerExit {

@@ -38,7 +38,7 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
 /** An all-reduce in the background of the work that makes its data. */
 export interface GradualAllReduce {
   /**
-   * Takes blocks a step further and begins one or two more. Every rank calls it at the same places between its other
+   * Between nodes: takes blocks a step further and begins one or two more. Every rank calls it at the same places between its other
    * collectives and with the same number.
    *
    * @param wholeFrom index of the first element from which on `data` is what is to be summed; it falls from call to call
@@ -63,7 +63,7 @@ export function gradualAllReduce(
   // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector goes in blocks, from its end, each a step
   // behind the one before it: a block crosses the link while the next is summed in the node. A group: two steps,
   // 2 (g - 1) / g B.
-  const { worldSize, workersPerNode } = transport.topology;
+  const { worldSize, workersPerNode, numNodes } = transport.topology;
   const reduction = reductionOf(transport, { purpose, layer });
   const pipeline = new Pipeline();
   if (data.byteLength <= DIRECT_BYTES)
@@ -83,7 +83,10 @@ export function gradualAllReduce(
     return blocks;
   };
   return {
-    advance: (wholeFrom) => pipeline.advance(begin(wholeFrom, ABREAST)),
+    // Inside one node there is no link that stands idle, only cores that the computation wants.
+    advance(wholeFrom) {
+      if (numNodes > 1) pipeline.advance(begin(wholeFrom, ABREAST));
+    },
     finish() {
       while (left > 0 || !pipeline.empty) pipeline.advance(begin(0, 1));
     },

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { WORKER_ENV } from '../../agent/worker-env.js';
 import { TrainerError } from '../../errors.js';
 
 const PROGRAM = new URL('./sgemm.program.js', import.meta.url);
@@ -16,7 +17,7 @@ export async function measureSgemm(signal: AbortSignal): Promise<number | null> 
   const children = Array.from({ length: availableParallelism() }, () =>
     fork(PROGRAM, [], {
       detached: true,
-      env: { ...process.env, TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' },
+      env: { ...process.env, ...WORKER_ENV },
     }),
   );
   const killAll = () => {

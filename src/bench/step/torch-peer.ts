@@ -22,6 +22,7 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   MKL_NUM_THREADS: '1',
   MALLOC_MMAP_THRESHOLD_: String(1 << 30),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
   USE_LIBUV: '0',
   GLOO_SOCKET_IFNAME: 'lo',
 };

@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
+import type * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
-import { product, rowsProduct } from './mat-mul.js';
+import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
 
 // Shapes: T rows, d hidden size, F hidden size of the feed-forward network.
 
@@ -29,7 +29,9 @@ function backward(dyTD: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
   const [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF] = saved;
   const dHiddenTF = rowsProduct(dyTD, wOutFD, true);
   const dBeforeTF = geluBackward(dHiddenTF, beforeTF, gateTF);
-  // The product with the narrow matrix on the transposed side is faster, and transposing its result costs little.
-  const dwOutFD = tf.transpose(product(dyTD, hiddenTF, true));
-  return [rowsProduct(dBeforeTF, wInDF, true), product(xTD, dBeforeTF, true), dwOutFD];
+  return [
+    rowsProduct(dBeforeTF, wInDF, true),
+    product(xTD, dBeforeTF, true),
+    narrowingGradient(hiddenTF, dyTD),
+  ];
 }

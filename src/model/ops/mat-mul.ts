@@ -37,3 +37,15 @@ export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false):
   ]);
   return tf.slice(product(padded, wAB, false, transposed), 0, numRows);
 }
+
+/**
+ * a^T b for a wide and a narrow matrix, the gradient of weights that take wide rows to narrow ones or of a tied embedding:
+ * [T, F] x [T, d] -> [F, d]. For many rows TensorFlow is faster with the narrow matrix on the transposed side, the result
+ * transposed; the bits are the same.
+ */
+export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Tensor {
+  const [numRows, width] = narrowTD.shape;
+  return numRows <= 2 * width!
+    ? product(wideTF, narrowTD, true)
+    : tf.transpose(product(narrowTD, wideTF, true));
+}

@@ -5,7 +5,7 @@ import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
 import { fusedOp } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
-import { product, rowsProduct } from './mat-mul.js';
+import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
@@ -111,8 +111,7 @@ function backward(
     const hidden = join(own.map(({ kept }) => kept[2]));
     return [
       product(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
-      // As in the feed-forward network: the narrow matrix on the transposed side.
-      tf.transpose(product(tf.slice(dyRD, begin, count), hidden, true)),
+      narrowingGradient(hidden, tf.slice(dyRD, begin, count)),
     ];
   });
   return [trip.home(), ...gradients];

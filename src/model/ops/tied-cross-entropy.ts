@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
-import { product } from './mat-mul.js';
+import { narrowingGradient, product } from './mat-mul.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 
@@ -42,8 +42,7 @@ function backward(dyT: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
   const scaleT1 = tf.div(dyT1, sumT1);
   const towardsTargets = tf.mul(tf.gather(embeddingVD, targets), dyT1);
   const dxTD = tf.sub(tf.mul(product(expTV, embeddingVD), scaleT1), towardsTargets);
-  // x^T exp and a transpose of the [d, V] result take two thirds of the time of exp^T x.
-  const dSoftmaxVD = tf.transpose(product(tf.mul(xTD, scaleT1), expTV, true));
+  const dSoftmaxVD = narrowingGradient(expTV, tf.mul(xTD, scaleT1));
   const dTargetsVD = tf.unsortedSegmentSum(tf.mul(xTD, dyT1), targets, embeddingVD.shape[0]);
   return [dxTD, tf.sub(dSoftmaxVD, dTargetsVD)];
 }

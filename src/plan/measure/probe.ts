@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { WORKER_ENV } from '../../agent/worker-env.js';
 import { TrainerError } from '../../errors.js';
 import type { FromNode, NodeTask, ProbeCase, ProbeOutcome, ToNode } from './probe-messages.js';
 
@@ -24,7 +25,7 @@ export interface ProbeOptions {
 export async function runProbe(options: ProbeOptions): Promise<ProbeOutcome> {
   const { numNodes, workersPerNode, cases, deadlineMs } = options;
   const runId = `probe-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
-  const env = { ...process.env, TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' };
+  const env = { ...process.env, ...WORKER_ENV };
   const nodes = Array.from({ length: numNodes }, () => fork(NODE, { serialization: 'advanced', env }));
   const ended = nodes.map(exitOf);
   let timer: NodeJS.Timeout | undefined;
