@@ -87,7 +87,7 @@ export function compositionChart(comparison: Comparison): Chart | null {
     'step-composition',
     'What a step is made of',
     [
-      'Mean over ranks and usual steps, median of the seeds. Nothing overlaps: a worker blocks in a collective.',
+      'Mean over ranks and usual steps, median of the seeds. Only the all-reduce of gradients overlaps with computing: in any other collective a worker blocks.',
       'Waiting is idle time: for the link, for a slower rank, or for one of the two cores.',
     ],
     rows,
