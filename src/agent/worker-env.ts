@@ -1,12 +1,17 @@
+/** For a process that works on large arrays. */
+export const ALLOCATOR_ENV = {
+  // glibc gives large blocks back to the kernel at once by default, and every tensor pays for its page faults again.
+  MALLOC_MMAP_THRESHOLD_: String(1 << 30),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+  // Tensors in huge pages, where the kernel leaves it to the program (glibc 2.35 and later; others do not look).
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+};
+
 /** Environment of a process that computes beside others on the same machine. */
 export const WORKER_ENV = {
   // Several workers share the cores: one TensorFlow thread each, or they fight.
   TF_NUM_INTRAOP_THREADS: '1',
   TF_NUM_INTEROP_THREADS: '1',
   TF_CPP_MIN_LOG_LEVEL: '2',
-  // glibc gives large blocks back to the kernel at once by default, and every tensor pays for its page faults again.
-  MALLOC_MMAP_THRESHOLD_: String(1 << 30),
-  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-  // Tensors in huge pages, where the kernel leaves it to the program (glibc 2.35 and later; others do not look).
-  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+  ...ALLOCATOR_ENV,
 };

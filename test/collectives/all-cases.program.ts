@@ -132,6 +132,8 @@ function checkGradualAllReduce(transport: Transport, whole: Float32Array): void 
   const { length } = whole;
   const data = new Float32Array(length).fill(Number.NaN);
   const sum = gradualAllReduce(transport, { data, purpose: 'gradients' });
+  const started = () => transport.takeStats()['all-reduce'].operations;
+  started();
   const parts = 7;
   for (let part = parts - 1; part >= 0; part--) {
     const from = Math.floor((part * length) / parts);
@@ -140,6 +142,9 @@ function checkGradualAllReduce(transport: Transport, whole: Float32Array): void 
     sum.advance(from);
     if (part % 2 === 0) barrier(transport, { purpose: 'between' });
   }
+  const inBackground = started() > 0;
+  if (inBackground !== (transport.topology.numNodes > 1 && length > 4096))
+    throw new Error(`${length} floats: ${inBackground ? 'something' : 'nothing'} was begun before the end`);
   sum.finish();
   for (let i = 0; i < length; i++)
     if (data[i] !== whole[i]) throw new Error(`gradual sum ${i} of ${length} is ${data[i]}, not ${whole[i]}`);

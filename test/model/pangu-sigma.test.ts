@@ -230,6 +230,30 @@ describe('loss and logits', () => {
   });
 });
 
+it('in the backward pass gradients are whole from where the store says', () => {
+  const model = build(tinyConfig());
+  const { shared } = model.parameters;
+  shared.gradients.fill(Number.NaN);
+  const seen: { readonly from: number; readonly whole: Float32Array }[] = [];
+  const onBackward = () => {
+    const from = model.parameters.gradientsWholeFrom;
+    seen.push({ from, whole: shared.gradients.slice(from) });
+  };
+  model.parameters.computeGradients(() => {
+    const { crossEntropy, auxiliaryLoss } = model.loss(batch, { training: true, onBackward });
+    return tf.add(crossEntropy, auxiliaryLoss);
+  });
+  for (const { from, whole } of seen) expect(whole).toEqual(shared.gradients.slice(from));
+  const places = seen.map(({ from }) => from);
+  expect(places).toEqual([...places].sort((a, b) => b - a));
+  // It falls from layer to layer; the embedding, at the front, is last.
+  expect(places[0]).toBeLessThan(shared.gradients.length);
+  expect(new Set(places).size).toBeGreaterThan(3);
+  expect(places.at(-1)).toBeGreaterThan(0);
+  expect(model.parameters.gradientsWholeFrom).toBe(0);
+  model.dispose();
+});
+
 it('twenty training steps leave no tensor behind', () => {
   const model = build(tinyConfig());
   const step = () => {

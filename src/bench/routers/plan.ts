@@ -23,7 +23,7 @@ export const BASELINE: VariantId = 'switch';
 /**
  * Tuned by short runs: 60 % fewer tokens an expert. With few candidates a token loses all of them too often; where it may
  * choose most of the experts, they find their best tokens for half the loss in perplexity. The nearly even weights that
- * a high temperature gives halve it once more.
+ * a high temperature gives take another third off it.
  */
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',

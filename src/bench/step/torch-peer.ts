@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ALLOCATOR_ENV } from '../../agent/worker-env.js';
 import { TrainerError } from '../../errors.js';
 import { mean } from '../statistics.js';
 import type { PeerInputs } from './inputs.js';
@@ -20,9 +21,7 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   OMP_NUM_THREADS: '1',
   OPENBLAS_NUM_THREADS: '1',
   MKL_NUM_THREADS: '1',
-  MALLOC_MMAP_THRESHOLD_: String(1 << 30),
-  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+  ...ALLOCATOR_ENV,
   USE_LIBUV: '0',
   GLOO_SOCKET_IFNAME: 'lo',
 };
