@@ -3,8 +3,11 @@ export const ALLOCATOR_ENV = {
   // glibc gives large blocks back to the kernel at once by default, and every tensor pays for its page faults again.
   MALLOC_MMAP_THRESHOLD_: String(1 << 30),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-  // Tensors in huge pages, where the kernel leaves it to the program (glibc 2.35 and later; others do not look).
-  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+  // Threads that run compiled graphs would otherwise allocate from places that go back to the kernel at once.
+  MALLOC_ARENA_MAX: '1',
+  // Tensors in huge pages, where the kernel leaves it to the program (glibc 2.35 and later; others do not look). Without
+  // caches of small blocks, those that are freed join again: kept apart, they cut the room between tensors to pieces.
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0',
 };
 
 /** Environment of a process that computes beside others on the same machine. */

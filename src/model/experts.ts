@@ -44,6 +44,6 @@ export function experts(
           xRD,
           busy.map(({ rows }) => rows),
         );
-  const outputs = busy.map(({ id }, i) => feedForward(parameters, `${prefix}.${id}`, parts[i]));
+  const outputs = busy.map(({ id }, i) => feedForward(parameters, `${prefix}.${id}`, parts[i], true));
   return outputs.length === 1 ? outputs[0] : tf.concat(outputs, 0);
 }

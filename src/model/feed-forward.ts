@@ -20,7 +20,17 @@ export function feedForwardSpecs(
   ];
 }
 
-/** W_out GELU(W_in x) by the matrices named `prefix`: [T, d] -> [T, d]. */
-export function feedForward(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
-  return feedForwardOp(xTD, matrix(parameters, `${prefix}.w_in`), matrix(parameters, `${prefix}.w_out`));
+/**
+ * W_out GELU(W_in x) by the matrices named `prefix`: [T, d] -> [T, d].
+ *
+ * @param rowsVary whether T is another one at every step
+ */
+export function feedForward(
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+  rowsVary: boolean,
+): tf.Tensor2D {
+  const [wInDF, wOutFD] = [matrix(parameters, `${prefix}.w_in`), matrix(parameters, `${prefix}.w_out`)];
+  return feedForwardOp(xTD, wInDF, wOutFD, rowsVary);
 }

@@ -32,5 +32,5 @@ export function attentionHalf(
 /** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */
 export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
   const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
-  return tf.add(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD));
+  return tf.add(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD, false));
 }

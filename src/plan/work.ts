@@ -42,7 +42,8 @@ export interface RankLoad {
 
 /**
  * The work of one rank in one step by part of the model. Matrix products are counted exactly; a product's backward is two of
- * its size. `touched` and `operations` follow src/model/ op by op; taking up a parameter counts as one.
+ * its size. `touched` and `operations` follow src/model/ op by op; a compiled part (ops/compiled.ts) is one operation that
+ * touches what it takes and gives, and taking up a parameter or keeping a tensor for the backward counts as one.
  */
 export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
@@ -117,7 +118,7 @@ function embedding({ T, d, V }: Sizes): PassWork {
 }
 
 function layerNorm({ T, d }: Sizes): PassWork {
-  return { forward: work(0, 16 * T * d, 14), backward: work(0, 25 * T * d, 13) };
+  return { forward: work(0, 3 * T * d, 7), backward: work(0, 3 * T * d, 1) };
 }
 
 /** A weight matrix [a, b] on T rows. */
@@ -129,8 +130,8 @@ function product(T: number, a: number, b: number): PassWork {
 function attentionCore({ T, S, d, H }: Sizes): PassWork {
   const scores = T * S * H;
   return {
-    forward: work(4 * T * S * d, 18 * T * d + 8 * scores, 24),
-    backward: work(8 * T * S * d, 24 * T * d + 5 * scores, 20),
+    forward: work(4 * T * S * d, 4 * T * d + scores, 6),
+    backward: work(8 * T * S * d, 8 * T * d + scores, 1),
   };
 }
 
@@ -144,8 +145,16 @@ function attentionHalf(size: Sizes): PassWork {
   return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
 }
 
-/** W_out GELU(W_in x) on `rows` rows by `experts` networks. */
-function feedForward({ d, F }: Sizes, rows: number, experts: number): PassWork {
+/** W_out GELU(W_in x) on all tokens, GELU compiled. */
+function feedForward({ T, d, F }: Sizes): PassWork {
+  return {
+    forward: work(4 * T * d * F, 3 * T * F, 12),
+    backward: work(8 * T * d * F, 4 * T * F, 5),
+  };
+}
+
+/** The same on `rows` rows by `experts` networks, nothing compiled. */
+function expertNetworks({ d, F }: Sizes, rows: number, experts: number): PassWork {
   return {
     forward: work(4 * rows * d * F, 14 * rows * F, 18 * experts),
     backward: work(8 * rows * d * F, 18 * rows * F + 2 * experts * d * F, 14 * experts),
@@ -153,7 +162,7 @@ function feedForward({ d, F }: Sizes, rows: number, experts: number): PassWork {
 }
 
 function feedForwardHalf(size: Sizes): PassWork {
-  return plus(layerNorm(size), feedForward(size, size.T, 1), residual(size));
+  return plus(layerNorm(size), feedForward(size), residual(size));
 }
 
 function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
@@ -164,7 +173,7 @@ function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad)
     forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
     backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
   };
-  return plus(feedForward(size, rows, experts), moves);
+  return plus(expertNetworks(size, rows, experts), moves);
 }
 
 /** The gate's products and softmax, and the auxiliary losses. */
@@ -209,7 +218,7 @@ function queryWork(size: Sizes): PassWork {
 
 function softmax({ T, d, V }: Sizes): PassWork {
   return {
-    forward: work(2 * T * V * d, 6 * T * V + 6 * T * d, 16),
+    forward: work(2 * T * V * d, 2 * T * V + 4 * T * d, 12),
     backward: work(4 * T * V * d, 14 * T * d + 6 * V * d, 20),
   };
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { initStd } from '../model/matrix.js';
+import { readFloats } from '../model/ops/read-values.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
 import { firstCome } from './count-exchange.js';
@@ -54,9 +55,9 @@ function meanGateCosine(
   logitsTE: tf.Tensor2D,
   chosenT: Int32Array,
 ): GateCosine {
-  const cosinesTE = tf.tidy(() => {
+  const cosinesTE = readFloats(() => {
     const normsTE = tf.mul(normsAlong(xTD, 1), normsAlong(weightDE, 0));
-    return tf.div(logitsTE, tf.maximum(normsTE, 1e-12)).dataSync<'float32'>().slice();
+    return tf.div(logitsTE, tf.maximum(normsTE, 1e-12));
   });
   return cosineOfChoices(cosinesTE, chosenT, 1);
 }

@@ -4,6 +4,7 @@ import { soloTransport } from '../../src/collectives/index.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Batch } from '../../src/data/batch.js';
 import { PanguSigma } from '../../src/model/index.js';
+import { type NodeBinding, nodeBackend } from '../../src/model/ops/node-backend.js';
 import { parameterCounts } from '../../src/plan/parameter-counts.js';
 import { MODEL_PARTS, modelWork, totalWork, type Work } from '../../src/plan/work.js';
 import { configOf } from './support.js';
@@ -45,11 +46,12 @@ describe('modelWork', () => {
         [work.forward, forward],
         [work.backward, backward],
       ]) {
-        // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products.
-        expect(predicted.flops / counted.flops).toBeCloseTo(1, 6);
+        // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products. Those of attention are compiled.
+        const attention = (predicted === work.forward ? 2 : 4) * 4 * productOfScores(config);
+        expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
         expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
         // The copies into and out of the exchanges of rows are no kernels.
-        expect(predicted.touched / counted.touched).toBeLessThan(1.08);
+        expect(predicted.touched / counted.touched).toBeLessThan(1.1);
         expect(predicted.operations / counted.operations).toBeGreaterThan(0.9);
         expect(predicted.operations / counted.operations).toBeLessThan(1.1);
       }
@@ -77,6 +79,11 @@ describe('parameterCounts', () => {
   });
 });
 
+/** FLOP of queries by keys, all heads and sequences of a layer. */
+function productOfScores({ model, train }: RunConfig): number {
+  return 2 * train.globalBatch * model.seqLen ** 2 * model.dModel;
+}
+
 interface Counted {
   readonly forward: Work;
   readonly backward: Work;
@@ -88,60 +95,80 @@ interface Counted {
 async function countedPass(config: RunConfig): Promise<Counted> {
   const model = new PanguSigma(config, soloTransport());
   const batch = batchOf(config);
-  let forwardKernels = 0;
   let rows = 0;
-  const raw: { readonly forward: Work[]; readonly backward: Work[] } = { forward: [], backward: [] };
-  let direction: keyof typeof raw = 'forward';
-  const stop = onRawOperations((name, inputs, output) => {
-    if (name === 'MatMul' || name === 'SigmoidGrad')
-      raw[direction].push(
-        workOf({
-          name,
-          inputShapes: inputs.map(({ shape }) => shape),
-          outputShapes: [output.shape],
-        }),
-      );
-  });
+  const lossOf = () => {
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
+    rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
+    return tf.add(crossEntropy, auxiliaryLoss) as tf.Scalar;
+  };
+  // Parts are recorded and compiled on their first use, which the second pass does not see.
+  model.parameters.computeGradients(lossOf);
+
+  let forwardKernels = 0;
+  const unlisted: { readonly forward: Work[]; readonly backward: Work[] } = { forward: [], backward: [] };
+  let direction: keyof typeof unlisted = 'forward';
+  const stop = onUnlisted((work) => unlisted[direction].push(work));
   const { kernels } = await tf.profile(() => {
     model.parameters.computeGradients(() => {
-      const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
-      rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
-      forwardKernels = activeKernels();
+      const loss = lossOf();
+      forwardKernels = activeKernels() - 1;
       direction = 'backward';
-      return tf.add(crossEntropy, auxiliaryLoss);
+      return loss;
     });
     return tf.scalar(0);
   });
   stop();
   model.dispose();
-  expect(raw.forward.length).toBeGreaterThan(0);
-  expect(raw.backward.length).toBeGreaterThan(raw.forward.length);
-  expect(forwardKernels).toBeGreaterThan(100);
+  expect(unlisted.forward.length).toBeGreaterThan(0);
+  expect(unlisted.backward.length).toBeGreaterThan(unlisted.forward.length);
+  expect(forwardKernels).toBeGreaterThan(50);
   // Functions with a gradient of their own are listed too, beside the kernels that they call.
   const works = kernels.map((kernel) => (kernel.name === 'forward' ? null : workOf(kernel)));
   return {
-    forward: sum([...works.slice(0, forwardKernels), ...raw.forward]),
-    backward: sum([...works.slice(forwardKernels), ...raw.backward]),
+    forward: sum([...works.slice(0, forwardKernels), ...unlisted.forward]),
+    backward: sum([...works.slice(forwardKernels), ...unlisted.backward]),
     rows,
   };
 }
 
-/** Tells of the operations of TensorFlow, also of those that the profile does not list (ops/raw-op.ts); returns how to stop. */
-function onRawOperations(
-  tell: (name: string, inputs: readonly tf.Tensor[], output: tf.Tensor) => void,
-): () => void {
-  const backend = tf.backend() as unknown as {
-    executeSingleOutput(name: string, attributes: unknown, inputs: readonly tf.Tensor[]): tf.Tensor;
-  };
-  const original = backend.executeSingleOutput;
+/** Tells of what the profile does not list, operations of ops/raw-op.ts and compiled parts; returns how to stop. */
+function onUnlisted(tell: (work: Work) => void): () => void {
+  const backend = nodeBackend();
+  const { binding, executeSingleOutput } = backend;
   backend.executeSingleOutput = (name, attributes, inputs) => {
-    const output = original.call(backend, name, attributes, inputs);
-    tell(name, inputs, output);
+    const output = executeSingleOutput.call(backend, name, attributes, inputs);
+    const inputShapes = inputs.map(({ shape }) => shape);
+    if (name === 'MatMul' || name === 'SigmoidGrad')
+      tell(workOf({ name, inputShapes, outputShapes: [output.shape] }));
     return output;
   };
-  return () => {
-    backend.executeSingleOutput = original;
+  const shapes = new Map<number, readonly number[]>();
+  const idsOf = backend.getInputTensorIds;
+  backend.getInputTensorIds = (tensors) => {
+    const ids = idsOf.call(backend, tensors);
+    ids.forEach((id, i) => {
+      shapes.set(id, tensors[i].shape);
+    });
+    return ids;
   };
+  backend.binding = new Proxy({} as NodeBinding, {
+    get(_, property: keyof NodeBinding) {
+      const member = binding[property] as unknown;
+      if (typeof member !== 'function') return member;
+      if (property !== 'runSavedModel') return member.bind(binding);
+      return (...args: Parameters<NodeBinding['runSavedModel']>) => {
+        const outputs = binding.runSavedModel(...args);
+        const touched = [...args[1].map((id) => shapes.get(id)!), ...outputs.map(({ shape }) => shape)];
+        tell({
+          flops: 0,
+          touched: touched.reduce((total, shape) => total + sizeOf(shape), 0),
+          operations: 1,
+        });
+        return outputs;
+      };
+    },
+  });
+  return () => Object.assign(backend, { binding, executeSingleOutput, getInputTensorIds: idsOf });
 }
 
 function activeKernels(): number {

@@ -45,7 +45,8 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
     tf.randomNormal([hidden, width], 0, 0.05, 'float32', 99),
   ];
   type Op = (...tensors: tf.Tensor[]) => tf.Tensor;
-  const expert: Op = (x, wIn, wOut) => feedForward(x as tf.Tensor2D, wIn as tf.Tensor2D, wOut as tf.Tensor2D);
+  const expert: Op = (x, wIn, wOut) =>
+    feedForward(x as tf.Tensor2D, wIn as tf.Tensor2D, wOut as tf.Tensor2D, true);
   const inTurn: Op = (x, wIn, wOut) =>
     combine(expert(dispatch(x as tf.Tensor2D, plan, context), wIn, wOut) as tf.Tensor2D, plan, context);
   const overlapped =

@@ -19,41 +19,62 @@ export interface AttentionShape {
  * @returns [T, d]
  */
 export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D {
-  return fusedOp([qkvTC], () => {
-    const headSize = qkvTC.shape[1] / (3 * shape.numHeads);
-    const scale = 1 / Math.sqrt(headSize);
-    const [rawQ, k, v] = splitHeads(qkvTC, shape, headSize, 3);
-    const q = tf.mul(rawQ, scale);
-    const scoresGSS = addCausalMask(tf.matMul(q, k, false, true), shape.seqLen);
-    const expGSS = tf.exp(tf.sub(scoresGSS, tf.max(scoresGSS, -1, true)));
-    const sumGS1 = tf.sum(expGSS, -1, true);
-    const outGSh = tf.div(tf.matMul(expGSS, v), sumGS1);
+  const name = `attention of ${shape.numHeads} heads, ${shape.numSequences} x ${shape.seqLen} tokens`;
+  return fusedOp([qkvTC], (run) => {
+    const [yTD, expGSS, sumGS1] = run(name, [qkvTC], (qkv) => forward(qkv, shape));
     return {
-      value: mergeHeads([outGSh], shape, headSize),
-      saved: [q, k, v, expGSS, sumGS1, outGSh],
-      backward: (dyTD, saved) => [backward(dyTD, saved, shape, headSize, scale)],
+      value: yTD,
+      saved: [qkvTC, yTD, expGSS, sumGS1],
+      backward: (dyTD, saved) =>
+        run(`gradient of ${name}`, [dyTD, ...saved], (...tensors) => [backward(tensors, shape)]),
     };
   });
 }
 
+function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
+  const [q, k, v] = splitHeads(qkvTC, shape, 3);
+  const scaledQ = tf.mul(q, scaleOf(q));
+  const scoresGSS = addCausalMask(tf.matMul(scaledQ, k, false, true), shape.seqLen);
+  const expGSS = tf.exp(tf.sub(scoresGSS, tf.max(scoresGSS, -1, true)));
+  const sumGS1 = tf.sum(expGSS, -1, true);
+  return [mergeHeads([tf.div(tf.matMul(expGSS, v), sumGS1)], shape), expGSS, sumGS1];
+}
+
+/**
+ * No [S, S] matrix is transposed: products with one take the other side transposed, and give their result transposed.
+ */
 function backward(
-  dyTD: tf.Tensor,
-  [q, k, v, expGSS, sumGS1, outGSh]: readonly tf.Tensor[],
+  [dyTD, qkvTC, yTD, expGSS, sumGS1]: readonly tf.Tensor[],
   shape: AttentionShape,
-  headSize: number,
-  scale: number,
 ): tf.Tensor {
-  const dOut = tf.div(splitHeads(dyTD, shape, headSize, 1)[0], sumGS1);
-  const dv = tf.matMul(expGSS, dOut, true);
-  const dExp = tf.sub(tf.matMul(dOut, v, false, true), tf.sum(tf.mul(dOut, outGSh), -1, true));
-  const dScores = tf.mul(expGSS, dExp);
-  const dq = tf.mul(tf.matMul(dScores, k), scale);
-  return mergeHeads([dq, tf.matMul(dScores, q, true), dv], shape, headSize);
+  const [q, k, v] = splitHeads(qkvTC, shape, 3);
+  const [y] = splitHeads(yTD, shape, 1);
+  const dy = tf.div(splitHeads(dyTD, shape, 1)[0], sumGS1);
+  const dExp = tf.sub(tf.matMul(dy, swap(v)), tf.sum(tf.mul(dy, y), -1, true));
+  const dScores = tf.mul(tf.mul(expGSS, dExp), scaleOf(q));
+  const dq = tf.matMul(dScores, k);
+  const dkSwapped = tf.matMul(swap(q), dScores);
+  const dvSwapped = tf.matMul(swap(dy), expGSS);
+  return mergeHeads([dq, swap(dkSwapped), swap(dvSwapped)], shape);
+}
+
+/** 1 / sqrt(h). */
+function scaleOf(q: tf.Tensor): number {
+  return 1 / Math.sqrt(q.shape[2]!);
+}
+
+/** [G, a, b] -> [G, b, a]. */
+function swap(x: tf.Tensor): tf.Tensor {
+  return tf.transpose(x, [0, 2, 1]);
 }
 
 /** [T, n d] -> n tensors [G, S, h]; heads come before sequences so that each of the n is one contiguous slice. */
-function splitHeads(xTC: tf.Tensor, shape: AttentionShape, headSize: number, n: number): tf.Tensor3D[] {
-  const { numSequences, seqLen, numHeads } = shape;
+function splitHeads(
+  xTC: tf.Tensor,
+  { numSequences, seqLen, numHeads }: AttentionShape,
+  n: number,
+): tf.Tensor3D[] {
+  const headSize = xTC.shape[1]! / (n * numHeads);
   const heads = tf.transpose(tf.reshape(xTC, [numSequences, seqLen, n * numHeads, headSize]), [2, 0, 1, 3]);
   const groups = numHeads * numSequences;
   const stacked: tf.Tensor3D = tf.reshape(heads, [n * groups, seqLen, headSize]);
@@ -61,8 +82,8 @@ function splitHeads(xTC: tf.Tensor, shape: AttentionShape, headSize: number, n: 
 }
 
 /** n tensors [G, S, h] -> [T, n d]. */
-function mergeHeads(xs: tf.Tensor[], shape: AttentionShape, headSize: number): tf.Tensor2D {
-  const { numSequences, seqLen, numHeads } = shape;
+function mergeHeads(xs: tf.Tensor[], { numSequences, seqLen, numHeads }: AttentionShape): tf.Tensor2D {
+  const headSize = xs[0].shape[2]!;
   const columns = xs.length * numHeads;
   const stacked = tf.reshape(xs.length === 1 ? xs[0] : tf.concat(xs, 0), [
     columns,

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { fusedOp } from './fused-op.js';
+import { fusedOp, uncompiled } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
 import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
 
@@ -11,27 +11,31 @@ import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
  * @param xTD [T, d]
  * @param wInDF [d, F]
  * @param wOutFD [F, d]
+ * @param rowsVary whether T is another one at every step
  * @returns [T, d]
  */
-export function feedForward(xTD: tf.Tensor2D, wInDF: tf.Tensor2D, wOutFD: tf.Tensor2D): tf.Tensor2D {
-  return fusedOp([xTD, wInDF, wOutFD], () => {
+export function feedForward(
+  xTD: tf.Tensor2D,
+  wInDF: tf.Tensor2D,
+  wOutFD: tf.Tensor2D,
+  rowsVary: boolean,
+): tf.Tensor2D {
+  return fusedOp([xTD, wInDF, wOutFD], (runFixed) => {
+    const run = rowsVary ? uncompiled : runFixed;
     const beforeTF = rowsProduct(xTD, wInDF);
-    const { y: hiddenTF, gate: gateTF } = geluForward(beforeTF);
+    const [hiddenTF, gateTF] = run('GELU', [beforeTF], geluForward);
     return {
       value: rowsProduct(hiddenTF, wOutFD),
       saved: [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF],
-      backward,
+      backward: (dyTD, [x, wIn, wOut, before, gate, hidden]) => {
+        const dHiddenTF = rowsProduct(dyTD, wOut, true);
+        const [dBeforeTF] = run('gradient of GELU', [dHiddenTF, before, gate], geluBackward);
+        return [
+          rowsProduct(dBeforeTF, wIn, true),
+          product(x, dBeforeTF, true),
+          narrowingGradient(hidden, dyTD),
+        ];
+      },
     };
   });
-}
-
-function backward(dyTD: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
-  const [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF] = saved;
-  const dHiddenTF = rowsProduct(dyTD, wOutFD, true);
-  const dBeforeTF = geluBackward(dHiddenTF, beforeTF, gateTF);
-  return [
-    rowsProduct(dBeforeTF, wInDF, true),
-    product(xTD, dBeforeTF, true),
-    narrowingGradient(hiddenTF, dyTD),
-  ];
 }

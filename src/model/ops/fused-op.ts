@@ -1,4 +1,14 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { type Compute, compiled } from './compiled.js';
+
+/**
+ * Runs a part of a fused operation, compiled if a gradient is recorded: a training has the same shapes at every step,
+ * inference has new ones with every token. See `compiled` for what a part may do and for its name.
+ */
+export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
+
+/** For parts whose shapes depend on the data. */
+export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs)];
 
 export interface FusedForward {
   readonly value: tf.Tensor;
@@ -12,9 +22,13 @@ export interface FusedForward {
  * One differentiable operation whose forward and backward are written by hand. The forward's intermediates are
  * freed at its end unless saved, the backward's at its end; autograd would keep both until the end of the step.
  */
-export function fusedOp<T extends tf.Tensor>(inputs: readonly tf.Tensor[], forward: () => FusedForward): T {
+export function fusedOp<T extends tf.Tensor>(
+  inputs: readonly tf.Tensor[],
+  forward: (run: RunPart) => FusedForward,
+): T {
+  const run = tf.engine().state.gradientDepth > 0 ? compiled : uncompiled;
   const op = tf.customGrad((...args) => {
-    const { value, saved, backward } = forward();
+    const { value, saved, backward } = forward(run);
     const save = args[inputs.length] as (tensors: tf.Tensor[]) => void;
     save([...saved]);
     return { value, gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => tf.tidy(() => backward(dy, kept)) };

@@ -47,8 +47,8 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
     const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
       const { wInDF, wOutFD } = weights[rows.expert];
       const before = rowsProduct(xRD, wInDF);
-      const { y: hidden, gate } = geluForward(before);
-      done.push({ ...rows, kept: [before as tf.Tensor2D, gate as tf.Tensor2D, hidden as tf.Tensor2D] });
+      const [hidden, gate] = geluForward(before);
+      done.push({ ...rows, kept: [before, gate, hidden] as tf.Tensor2D[] });
       return rowsProduct(hidden, wOutFD);
     });
     const width = rowsND.shape[1];
@@ -95,7 +95,7 @@ function backward(
   const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
     const [wOutDF, wInFD] = transposesOf(expert);
     const [before, gate] = forward.find((rows) => rows.begin === begin)!.kept;
-    const dBefore = geluBackward(rowsProduct(dyRD, wOutDF), before, gate) as tf.Tensor2D;
+    const [dBefore] = geluBackward(rowsProduct(dyRD, wOutDF), before, gate) as [tf.Tensor2D];
     dBefores.set(begin, dBefore);
     return rowsProduct(dBefore, wInFD);
   });

@@ -1,18 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
-
-/** What TensorFlow's own operations need of the backend of @tensorflow/tfjs-node. */
-interface NodeBackend {
-  readonly binding: {
-    readonly TF_ATTR_TYPE: number;
-    readonly TF_ATTR_BOOL: number;
-    readonly TF_FLOAT: number;
-  };
-  executeSingleOutput(
-    name: string,
-    attributes: readonly { readonly name: string; readonly type: number; readonly value: number | boolean }[],
-    inputs: readonly tf.Tensor[],
-  ): tf.Tensor;
-}
+import type * as tf from '@tensorflow/tfjs-node';
+import { nodeBackend } from './node-backend.js';
 
 /**
  * An operation of TensorFlow that the JavaScript library has no function for, on float32 tensors and with no attributes
@@ -25,7 +12,7 @@ export function rawOp(
   inputs: readonly tf.Tensor[],
   switches: Readonly<Record<string, boolean>> = {},
 ): tf.Tensor {
-  const backend = tf.backend() as unknown as NodeBackend;
+  const backend = nodeBackend();
   const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = backend.binding;
   const attributes = Object.entries(switches).map(([key, value]) => ({
     name: key,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
-import { narrowingGradient, product } from './mat-mul.js';
+import { narrowingGradient, product, transposedProduct } from './mat-mul.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 
@@ -19,20 +19,26 @@ export function tiedCrossEntropy(
   embeddingVD: tf.Tensor2D,
   targetsT: Int32Array,
 ): tf.Tensor1D {
-  return fusedOp([xTD, embeddingVD], () => {
-    const logitsTV = product(xTD, embeddingVD, false, true);
-    const maxT1 = tf.max(logitsTV, 1, true);
-    const expTV = tf.exp(tf.sub(logitsTV, maxT1));
-    const sumT1 = tf.sum(expTV, 1, true);
+  return fusedOp([xTD, embeddingVD], (run) => {
+    const logitsTV = transposedProduct(xTD, embeddingVD);
     const targets = tf.tensor1d(targetsT, 'int32');
-    const targetLogitT1 = tf.sum(tf.mul(xTD, tf.gather(embeddingVD, targets)), 1, true);
-    const lossT1 = tf.sub(tf.add(tf.log(sumT1), maxT1), targetLogitT1);
+    const ofTargetsTD = tf.gather(embeddingVD, targets);
+    const [lossT, expTV, sumT1] = run('cross-entropy', [logitsTV, xTD, ofTargetsTD], forward);
     return {
-      value: tf.reshape(lossT1, [-1]),
+      value: lossT,
       saved: [xTD, embeddingVD, expTV, sumT1, targets],
       backward,
     };
   });
+}
+
+function forward(logitsTV: tf.Tensor, xTD: tf.Tensor, ofTargetsTD: tf.Tensor): tf.Tensor[] {
+  const maxT1 = tf.max(logitsTV, 1, true);
+  const expTV = tf.exp(tf.sub(logitsTV, maxT1));
+  const sumT1 = tf.sum(expTV, 1, true);
+  const targetLogitT1 = tf.sum(tf.mul(xTD, ofTargetsTD), 1, true);
+  const lossT1 = tf.sub(tf.add(tf.log(sumT1), maxT1), targetLogitT1);
+  return [tf.reshape(lossT1, [-1]), expTV, sumT1];
 }
 
 function backward(dyT: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {

@@ -39,7 +39,7 @@ function stretch(): () => void {
   return () => {
     for (let i = 0; i < PASSES; i++)
       tf.tidy(() => {
-        tf.matMul(geluForward(tf.matMul(x, wIn)).y as tf.Tensor2D, wOut).dataSync();
+        tf.matMul(geluForward(tf.matMul(x, wIn))[0] as tf.Tensor2D, wOut).dataSync();
       });
   };
 }

@@ -9,32 +9,37 @@ const shapes = [
   [6, 8, 4],
 ] as const;
 
-describe.each(shapes)('feedForward of %i rows, %i -> %i', (rows, d, f) => {
-  const x = { shape: [rows, d], values: randomValues('x', rows * d) };
-  const wIn = { shape: [d, f], values: randomValues('in', d * f) };
-  const wOut = { shape: [f, d], values: randomValues('out', f * d) };
-  const op = (...args: tf.Tensor[]) =>
-    feedForward(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, args[2] as tf.Tensor2D);
+const cases = shapes.flatMap(([rows, d, f]) => [true, false].map((rowsVary) => ({ rows, d, f, rowsVary })));
 
-  it('equals the loop', () => {
-    const expected = new Float64Array(rows * d);
-    for (let r = 0; r < rows; r++)
-      for (let j = 0; j < f; j++) {
-        let before = 0;
-        for (let i = 0; i < d; i++) before += x.values[r * d + i] * wIn.values[i * f + j];
-        const hidden =
-          0.5 * before * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (before + 0.044715 * before ** 3)));
-        for (let i = 0; i < d; i++) expected[r * d + i] += hidden * wOut.values[j * d + i];
-      }
-    const actual = tf.tidy(() =>
-      op(...[x, wIn, wOut].map(({ values, shape }) => tf.tensor(values, shape)))
-        .dataSync()
-        .slice(),
-    );
-    expectClose(actual, expected, 1e-5);
-  });
+describe.each(cases)(
+  'feedForward of $rows rows, $d -> $f, rows vary: $rowsVary',
+  ({ rows, d, f, rowsVary }) => {
+    const x = { shape: [rows, d], values: randomValues('x', rows * d) };
+    const wIn = { shape: [d, f], values: randomValues('in', d * f) };
+    const wOut = { shape: [f, d], values: randomValues('out', f * d) };
+    const op = (...args: tf.Tensor[]) =>
+      feedForward(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, args[2] as tf.Tensor2D, rowsVary);
 
-  it('has the gradients of finite differences', () => {
-    checkGradients(op, [x, wIn, wOut]);
-  });
-});
+    it('equals the loop', () => {
+      const expected = new Float64Array(rows * d);
+      for (let r = 0; r < rows; r++)
+        for (let j = 0; j < f; j++) {
+          let before = 0;
+          for (let i = 0; i < d; i++) before += x.values[r * d + i] * wIn.values[i * f + j];
+          const hidden =
+            0.5 * before * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (before + 0.044715 * before ** 3)));
+          for (let i = 0; i < d; i++) expected[r * d + i] += hidden * wOut.values[j * d + i];
+        }
+      const actual = tf.tidy(() =>
+        op(...[x, wIn, wOut].map(({ values, shape }) => tf.tensor(values, shape)))
+          .dataSync()
+          .slice(),
+      );
+      expectClose(actual, expected, 1e-5);
+    });
+
+    it('has the gradients of finite differences', () => {
+      checkGradients(op, [x, wIn, wOut]);
+    });
+  },
+);

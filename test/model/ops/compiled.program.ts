@@ -1,0 +1,8 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { compiled } from '../../../src/model/ops/compiled.js';
+
+// Compiles one function; TensorFlow says on stderr that it did.
+tf.tidy(() => {
+  const [y] = compiled('program', [tf.tensor1d([1, 2, 3])], (x) => [tf.mul(tf.exp(x), x)]);
+  if (y.shape[0] !== 3) throw new Error(`shape ${y.shape}`);
+});
