@@ -5,7 +5,7 @@ import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
 import { fusedOp } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
-import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
+import { narrowingGradient, product, rowsProduct, transposed } from './mat-mul.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
@@ -85,11 +85,11 @@ function backward(
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
   // Transposed once: given a matrix to transpose, TensorFlow packs it anew for each piece of work, which takes longer than
   // the product with its few rows. The same bits.
-  const transposed = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
+  const transposes = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
   const transposesOf = (expert: number) => {
     const { wInDF, wOutFD } = weights[expert];
-    const both = transposed.get(expert) ?? ([tf.transpose(wOutFD), tf.transpose(wInDF)] as const);
-    transposed.set(expert, both);
+    const both = transposes.get(expert) ?? ([transposed(wOutFD), transposed(wInDF)] as const);
+    transposes.set(expert, both);
     return both;
   };
   const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
