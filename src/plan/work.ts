@@ -219,6 +219,6 @@ function queryWork(size: Sizes): PassWork {
 function softmax({ T, d, V }: Sizes): PassWork {
   return {
     forward: work(2 * T * V * d, 2 * T * V + 4 * T * d, 12),
-    backward: work(4 * T * V * d, 5 * T * d + 2 * V * d, 8),
+    backward: work(4 * T * V * d, 14 * T * d + 6 * V * d, 20),
   };
 }

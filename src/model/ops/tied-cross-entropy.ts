@@ -5,9 +5,9 @@ import { narrowingGradient, product, transposedProduct } from './mat-mul.js';
 // Shapes: T tokens, d hidden size, V vocabulary.
 
 /**
- * Cross-entropy of each token under softmax(x E^T), E the tied embedding: the softmax, its loss and both matrix products
- * in one operation. The normaliser and the gradient of the loss are applied to the narrow matrices on either side of
- * exp(logits) instead of to it; less the normaliser where the target is, it gives the whole gradient of the logits.
+ * Cross-entropy of each token under softmax(x E^T), E the tied embedding: the softmax, its loss and both matrix
+ * products in one operation. No one-hot of size [T, V] is made, and the normaliser and the gradient of the loss
+ * are applied to the narrow matrices on either side of exp(logits) instead of to it.
  *
  * @param xTD [T, d]
  * @param embeddingVD [V, d]
@@ -23,37 +23,32 @@ export function tiedCrossEntropy(
     const logitsTV = transposedProduct(xTD, embeddingVD);
     const targets = tf.tensor1d(targetsT, 'int32');
     const ofTargetsTD = tf.gather(embeddingVD, targets);
-    const inputs = [logitsTV, xTD, ofTargetsTD, targets];
-    const [lossT, differenceTV, sumT1] = run('cross-entropy', inputs, forward);
+    const [lossT, expTV, sumT1] = run('cross-entropy', [logitsTV, xTD, ofTargetsTD], forward);
     return {
       value: lossT,
-      saved: [xTD, embeddingVD, differenceTV, sumT1],
+      saved: [xTD, embeddingVD, expTV, sumT1, targets],
       backward,
     };
   });
 }
 
-function forward(
-  logitsTV: tf.Tensor,
-  xTD: tf.Tensor,
-  ofTargetsTD: tf.Tensor,
-  targetsT: tf.Tensor,
-): tf.Tensor[] {
+function forward(logitsTV: tf.Tensor, xTD: tf.Tensor, ofTargetsTD: tf.Tensor): tf.Tensor[] {
   const maxT1 = tf.max(logitsTV, 1, true);
   const expTV = tf.exp(tf.sub(logitsTV, maxT1));
   const sumT1 = tf.sum(expTV, 1, true);
   const targetLogitT1 = tf.sum(tf.mul(xTD, ofTargetsTD), 1, true);
   const lossT1 = tf.sub(tf.add(tf.log(sumT1), maxT1), targetLogitT1);
-  const isTargetTV = tf.oneHot(targetsT as tf.Tensor1D, logitsTV.shape[1]!, 1, 0, 'float32');
-  return [tf.reshape(lossT1, [-1]), tf.sub(expTV, tf.mul(isTargetTV, sumT1)), sumT1];
+  return [tf.reshape(lossT1, [-1]), expTV, sumT1];
 }
 
-/** d logits = dy (exp / sum - 1 at the target). */
 function backward(dyT: tf.Tensor, saved: readonly tf.Tensor[]): tf.Tensor[] {
-  const [xTD, embeddingVD, differenceTV, sumT1] = saved;
-  const scaleT1 = tf.div(tf.reshape(dyT, [-1, 1]), sumT1);
-  return [
-    tf.mul(product(differenceTV, embeddingVD), scaleT1),
-    narrowingGradient(differenceTV, tf.mul(xTD, scaleT1)),
-  ];
+  const [xTD, embeddingVD, expTV, sumT1] = saved;
+  const targets = saved[4] as tf.Tensor1D;
+  const dyT1 = tf.reshape(dyT, [-1, 1]);
+  const scaleT1 = tf.div(dyT1, sumT1);
+  const towardsTargets = tf.mul(tf.gather(embeddingVD, targets), dyT1);
+  const dxTD = tf.sub(tf.mul(product(expTV, embeddingVD), scaleT1), towardsTargets);
+  const dSoftmaxVD = narrowingGradient(expTV, tf.mul(xTD, scaleT1));
+  const dTargetsVD = tf.unsortedSegmentSum(tf.mul(xTD, dyT1), targets, embeddingVD.shape[0]);
+  return [dxTD, tf.sub(dSoftmaxVD, dTargetsVD)];
 }
