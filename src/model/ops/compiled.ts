@@ -16,8 +16,8 @@ const compilations = new Map<string, Run>();
 
 /**
  * Runs a function of tensors compiled by XLA, which TensorFlow carries with it: operations on elements, reductions and
- * small products become a few loops with the widest vectors of this processor, and what lies between them is never
- * written to memory. The first call with inputs of new shapes records the operations of the function and compiles
+ * small products become a few loops with the widest vectors of this processor, and most of what lies between operations
+ * on elements is never written to memory. The first call with inputs of new shapes records the operations of the function and compiles
  * them, which takes some 0.1 s and stays for the life of the process: call it with shapes that come again.
  *
  * @param name stands for the function together with everything that it takes from around itself
@@ -45,7 +45,7 @@ interface GraphNode {
 
 interface Graph {
   readonly nodes: readonly GraphNode[];
-  /** Outputs of nodes, `<node>:<index>`, that are fed and fetched. */
+  /** Outputs of nodes that are fed and fetched: `<node>` for the first, `<node>:<index>` for others. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
@@ -62,6 +62,8 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
     attr: GraphNode['attr'],
     outputIds: readonly number[],
   ) => {
+    // Short: builds of the addon for TensorFlow 1.15 never free the names that a run feeds and fetches. It takes a leading
+    // digit for an index.
     const node = `n${nodes.length.toString(36)}`;
     nodes.push({ name: node, op, input, attr });
     for (const [i, id] of outputIds.entries()) nodeOutputs.set(id, i === 0 ? node : `${node}:${i}`);
