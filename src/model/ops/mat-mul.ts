@@ -57,7 +57,7 @@ export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Te
 export function transposedProduct(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
   return xTA.shape[0] >= MANY_ROWS && b >= 2 * a && a * b >= LARGE
-    ? product(xTA, transposed(wBA))
+    ? product(xTA, transposedMatrix(wBA))
     : product(xTA, wBA, false, true);
 }
 
@@ -67,7 +67,7 @@ const LARGE = 1 << 20;
 const BLOCK = 32;
 
 /** W^T: [b, a] -> [a, b]; a large one in two steps, each of which keeps to the caches. */
-export function transposed(wBA: tf.Tensor): tf.Tensor2D {
+export function transposedMatrix(wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
   if (a * b < LARGE || b % BLOCK !== 0) return tf.transpose(wBA as tf.Tensor2D);
   const blocks = tf.transpose(tf.reshape(wBA, [b / BLOCK, BLOCK, a]), [0, 2, 1]);

@@ -5,7 +5,7 @@ import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
 import { fusedOp } from './fused-op.js';
 import { geluBackward, geluForward } from './gelu.js';
-import { narrowingGradient, product, rowsProduct, transposed } from './mat-mul.js';
+import { narrowingGradient, product, rowsProduct, transposedMatrix } from './mat-mul.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
@@ -88,7 +88,7 @@ function backward(
   const transposes = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
   const transposesOf = (expert: number) => {
     const { wInDF, wOutFD } = weights[expert];
-    const both = transposes.get(expert) ?? ([transposed(wOutFD), transposed(wInDF)] as const);
+    const both = transposes.get(expert) ?? ([transposedMatrix(wOutFD), transposedMatrix(wInDF)] as const);
     transposes.set(expert, both);
     return both;
   };
