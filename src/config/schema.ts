@@ -138,7 +138,9 @@ export const clusterSchema = z.strictObject({
   overlapDegree: z
     .literal([1, 2, 4, 'auto'])
     .default('auto')
-    .describe('slices in which tokens of other nodes travel while the experts work on others; 1: no overlap'),
+    .describe(
+      'slices in which tokens of other nodes travel while the experts work on others; 1: no overlap; auto tries 1 and 2 in the first 12 steps',
+    ),
   deduplicate: z
     .boolean()
     .default(false)

@@ -26,7 +26,7 @@ export interface MoeLayerOptions {
   readonly transport: Transport;
   readonly exchange: StartAllToAll;
   /** Slices in which rows of other nodes travel while the experts work; 1 does one after the other. */
-  readonly overlapDegree: number;
+  readonly overlapDegree: () => number;
   /** A token crosses once to each node that has experts of its choice; then nothing is overlapped. */
   readonly deduplicate: boolean;
 }
@@ -114,7 +114,9 @@ export class MoeLayer {
     { xTD, onBackward }: MoeInput,
     decision: RoutingDecision,
   ): tf.Tensor2D {
-    const { transport, overlapDegree, deduplicate } = this.#options;
+    const { transport, deduplicate } = this.#options;
+    // A single node has no way to hide.
+    const degree = transport.topology.numNodes === 1 ? 1 : this.#options.overlapDegree();
     const prefix = `${this.#prefix}.experts`;
     const runExperts = (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) => {
       const outputs = experts(parameters, prefix, rows, this.#localExperts, rowsOfLocalExpert);
@@ -124,7 +126,7 @@ export class MoeLayer {
     const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
     const rowsND = gatherRows(xTD, plan.scatter.tokensN);
     const outputsND =
-      overlapDegree === 1
+      degree === 1
         ? combine(
             runExperts(dispatch(rowsND, plan, this.#options), plan.rowsOfLocalExpert),
             plan,
@@ -133,7 +135,7 @@ export class MoeLayer {
         : overlappedExperts(rowsND, {
             ...this.#options,
             ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
-            plan: planOverlap(plan, transport.topology, overlapDegree),
+            plan: planOverlap(plan, transport.topology, degree),
             weights: this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
           });
     return scatterRows(outputsND, decision.weightsTK, plan.scatter);

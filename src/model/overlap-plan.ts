@@ -1,9 +1,6 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
-import type { ClusterConfig } from '../config/schema.js';
 import type { RowLayout, RowRange } from './ops/exchange-rows.js';
 import type { DispatchPlan } from './token-dispatcher.js';
-
-const AUTO_DEGREE = 2;
 
 /** Consecutive rows that one local expert has received. */
 export interface ExpertRows extends RowRange {
@@ -30,12 +27,6 @@ export interface OverlapPlan {
   /** The two halves of `local.work`. */
   readonly first: readonly ExpertRows[];
   readonly last: readonly ExpertRows[];
-}
-
-/** What `cluster.overlapDegree` comes to: a single node has no way to hide. */
-export function overlapDegreeOf({ overlapDegree }: ClusterConfig, { numNodes }: Topology): number {
-  if (numNodes === 1) return 1;
-  return overlapDegree === 'auto' ? AUTO_DEGREE : overlapDegree;
 }
 
 /**

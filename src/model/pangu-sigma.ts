@@ -12,7 +12,6 @@ import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-lay
 import { embedding } from './ops/embedding.js';
 import { onGradient } from './ops/on-gradient.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
-import { overlapDegreeOf } from './overlap-plan.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
 import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } from './transformer-block.js';
@@ -44,6 +43,13 @@ export interface LossOptions {
 
 type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
 
+/** How sparse layers exchange; may change between steps. */
+interface Exchange {
+  start: StartAllToAll;
+  /** As of MoeLayerOptions. */
+  overlapDegree: number;
+}
+
 interface HiddenOutput {
   readonly hiddenTD: tf.Tensor2D;
   readonly auxiliaryLosses: readonly tf.Scalar[];
@@ -60,7 +66,7 @@ export class PanguSigma {
   readonly parameters: ParameterStore;
   readonly #config: RunConfig;
   readonly #sparseLayers: readonly MoeLayer[];
-  readonly #exchange: { start: StartAllToAll };
+  readonly #exchange: Exchange;
 
   /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
   constructor(config: RunConfig, transport: Transport) {
@@ -71,7 +77,11 @@ export class PanguSigma {
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
     this.#config = config;
-    this.#exchange = { start: EXCHANGES[config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical'] };
+    const { exchange, overlapDegree } = config.cluster;
+    this.#exchange = {
+      start: EXCHANGES[exchange === 'flat' ? 'flat' : 'hierarchical'],
+      overlapDegree: overlapDegree === 'auto' ? 1 : overlapDegree,
+    };
     this.#sparseLayers = sparseLayers(config, transport, this.#exchange);
     this.parameters = new ParameterStore(modelSpecs(config, this.#sparseLayers), seed);
   }
@@ -88,6 +98,11 @@ export class PanguSigma {
   /** Sparse layers exchange by this form from now on; all ranks choose alike. */
   useExchange(form: ExchangeForm): void {
     this.#exchange.start = EXCHANGES[form];
+  }
+
+  /** Sparse layers overlap from now on in so many slices (see MoeLayerOptions); all ranks choose alike. */
+  useOverlap(degree: number): void {
+    this.#exchange.overlapDegree = degree;
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {
@@ -164,11 +179,7 @@ function sizeOf({ model }: RunConfig): FeedForwardSize {
   return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
 }
 
-function sparseLayers(
-  config: RunConfig,
-  transport: Transport,
-  exchange: { readonly start: StartAllToAll },
-): MoeLayer[] {
+function sparseLayers(config: RunConfig, transport: Transport, exchange: Readonly<Exchange>): MoeLayer[] {
   const { model, moe, data, train, cluster, seed } = config;
   const context = {
     moe,
@@ -190,7 +201,7 @@ function sparseLayers(
       transport,
       exchange: (...args) => exchange.start(...args),
       deduplicate: cluster.deduplicate && transport.topology.numNodes > 1,
-      overlapDegree: overlapDegreeOf(cluster, transport.topology),
+      overlapDegree: () => exchange.overlapDegree,
     });
   });
 }

@@ -7,6 +7,7 @@ import { asTrainerError } from '../errors.js';
 import type { Logger } from '../observability/logger.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
+import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { createTrainState, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
@@ -72,13 +73,16 @@ export class Trainer {
     );
     try {
       if (config.cluster.exchange === 'auto') this.#pickExchange();
+      let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
       while (this.#step < train.steps) {
         // One turn of the event loop a step: reports leave, and a lost node agent is noticed.
         await nextTurn();
         this.#step++;
+        if (trial !== null) this.state.model.useOverlap(trial.degree);
         const { report, stopAsked } = trainStep(this.state, this.#step, loader.batchForStep(this.#step - 1));
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
+        if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         const isLast = this.#step === train.steps;
         // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
         if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
@@ -109,6 +113,20 @@ export class Trainer {
       { exchange: form, bytesPerPair: bytes, ms },
       `exchange between nodes: ${form}; ${bytes} bytes for each other rank took ${hierarchical} ms hierarchical, ${flat} ms flat`,
     );
+  }
+
+  /** @returns whether the trial is over */
+  #useFaster(choice: OverlapChoice | null): boolean {
+    if (choice === null) return false;
+    const { degree, ms } = choice;
+    const { assignment, logger } = this.options;
+    this.state.model.useOverlap(degree);
+    if (assignment.topology.rank === 0)
+      logger.info(
+        { overlapDegree: degree, ms },
+        `exchanges between nodes ${degree === 1 ? 'are not' : 'are'} overlapped with experts: a step took ${ms.inTurn.toFixed(1)} ms without, ${ms.overlapped.toFixed(1)} ms with it`,
+      );
+    return true;
   }
 
   #numParameters(): number {

@@ -73,3 +73,13 @@ it('exchange auto times both forms, says which it took and why, and changes no b
     /exchange between nodes: (hierarchical|flat); \d+ bytes for each other rank took [\d.]+ ms hierarchical, [\d.]+ ms flat/,
   );
 }, 60_000);
+
+it('overlapDegree auto tries both, says which it took and why, and changes no bit', async () => {
+  const sets = ['moe.router=switch', 'cluster.exchange=flat', 'cluster.overlapDegree=auto'];
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets });
+  expect([...lossCurve(run)]).toEqual([...(await curveOf('switch', 2, 2, IN_TURN))]);
+  const log = readFileSync(path.join(run, 'logs', 'node-0.ndjson'), 'utf8');
+  expect(log).toMatch(
+    /exchanges between nodes are (not )?overlapped with experts: a step took [\d.]+ ms without, [\d.]+ ms with it/,
+  );
+}, 60_000);

@@ -31,7 +31,7 @@ function exchangeTokens(
     });
     const layer = new MoeLayer({
       ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
-      ...{ router, transport, exchange, overlapDegree, deduplicate },
+      ...{ router, transport, exchange, overlapDegree: () => overlapDegree, deduplicate },
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);
     for (const { name, begin, end } of store.expert.ranges)

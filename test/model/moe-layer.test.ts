@@ -38,7 +38,7 @@ function build(router: string, exchange: StartAllToAll, capacityFactor: number |
     }),
     transport,
     exchange,
-    overlapDegree: 1,
+    overlapDegree: () => 1,
     deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);

@@ -43,7 +43,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
     },
     transport,
     exchange: startAllToAll,
-    overlapDegree: 1,
+    overlapDegree: () => 1,
     deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
