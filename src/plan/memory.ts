@@ -55,7 +55,7 @@ function activations({ model, train, cluster }: RunConfig, rows: number): number
   const n = T * dModel;
   const norm = 2 * n + n;
   // Queries, keys and values, the weighted sums, the projection and the residual; and gradients.
-  const attention = norm + 6 * n + T * seqLen * numHeads + 7 * n;
+  const attention = norm + 6 * n + T * numHeads + 7 * n;
   const feedForward = (numRows: number) => numRows * (3 * dFeedForward + dModel + dModel);
   const residual = 2 * n;
   const dense = attention + norm + feedForward(T) + residual;

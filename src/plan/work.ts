@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
+import { numScores } from '../model/attention-blocks.js';
 import { choicesPerToken } from './routing-model.js';
 
 // Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,
@@ -126,12 +127,12 @@ function product(T: number, a: number, b: number): PassWork {
   return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
-/** Scores, softmax and weighted sum of all heads; the causal mask is added, so all S S scores of a head are worked out. */
+/** Scores, softmax and weighted sum of all heads; the backward works the scores out again. */
 function attentionCore({ T, S, d, H }: Sizes): PassWork {
-  const scores = T * S * H;
+  const product = 2 * (T / S) * numScores(S) * d;
   return {
-    forward: work(4 * T * S * d, 4 * T * d + scores, 6),
-    backward: work(8 * T * S * d, 8 * T * d + scores, 1),
+    forward: work(2 * product, 4 * T * d + T * H, 3),
+    backward: work(5 * product, 8 * T * d + T * H, 1),
   };
 }
 

@@ -21,7 +21,16 @@ describe('modelWork', () => {
     const expected =
       3 * attention + feedForward(T) + 2 * feedForward(R) + query + feedForward(T) + 2 * T * d * V;
     expect(forward.flops).toBe(expected);
-    expect(backward.flops).toBe(2 * expected);
+    // The backward works the scores of each attention out again.
+    expect(backward.flops).toBe(2 * expected + 4 * 2 * T * S * d);
+  });
+
+  it('leaves out scores that the mask hides from a whole block of queries', () => {
+    const [S, d] = [192, 32];
+    const config = configOf([`model.seqLen=${S}`, 'model.numSparseLayers=1']);
+    const { forward } = modelWork(config, { sequences: 1, rows: 8, experts: 8 })['sparse attention'];
+    // Blocks of 64 queries see 64, 128 and 192 keys.
+    expect(forward.flops).toBe(2 * S * 4 * d * d + 2 * 2 * 64 * (64 + 128 + 192) * d);
   });
 
   it('gives each part its own', () => {
@@ -47,7 +56,7 @@ describe('modelWork', () => {
         [work.backward, backward],
       ]) {
         // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products. Those of attention are compiled.
-        const attention = (predicted === work.forward ? 2 : 4) * 4 * productOfScores(config);
+        const attention = (predicted === work.forward ? 2 : 5) * 4 * productOfScores(config);
         expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
         expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
         // The copies into and out of the exchanges of rows are no kernels.
