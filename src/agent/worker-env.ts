@@ -14,7 +14,8 @@ export const ALLOCATOR_ENV = {
 export const WORKER_ENV = {
   // Several workers share the cores: one TensorFlow thread each, or they fight.
   TF_NUM_INTRAOP_THREADS: '1',
-  TF_NUM_INTEROP_THREADS: '1',
+  // Compiled parts run in the thread that asks for them: each would be handed to another one and back.
+  TF_NUM_INTEROP_THREADS: '-1',
   // Compiled parts of a step would cut their loops for all cores and wait for threads that other workers keep waiting.
   XLA_FLAGS: '--xla_disable_hlo_passes=cpu-parallel-task-assigner',
   TF_CPP_MIN_LOG_LEVEL: '2',
