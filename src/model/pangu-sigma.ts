@@ -11,6 +11,7 @@ import { initStd, matrix, matrixSpec } from './matrix.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { embedding } from './ops/embedding.js';
 import { onGradient } from './ops/on-gradient.js';
+import { residual } from './ops/residual.js';
 import { tiedCrossEntropy } from './ops/tied-cross-entropy.js';
 import { type ParameterSpec, ParameterStore } from './parameters.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
@@ -164,7 +165,7 @@ export class PanguSigma {
       const prefix = `layers.${model.numDenseLayers + i}`;
       xTD = before(attentionHalf(parameters, prefix, xTD, shape));
       const output = moe.forward(parameters, { ...tokens, xTD: norm(parameters, `${prefix}.ln_ffn`, xTD) });
-      xTD = tf.add(xTD, output.yTD);
+      xTD = residual(xTD, output.yTD);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });

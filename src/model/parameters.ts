@@ -84,6 +84,8 @@ export class ParameterStore implements ParameterSource {
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
       group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
       this.#unfinished.delete(range);
+      // Nothing looks at it any more; autograd would keep all of them until the end of the step.
+      gradient.dispose();
     });
     this.#recorded.set(name, recorded);
     return recorded;

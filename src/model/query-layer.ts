@@ -4,6 +4,7 @@ import { norm, normSpecs } from './layer-norm.js';
 import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
 import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
 import { matMul } from './ops/mat-mul.js';
+import { residual } from './ops/residual.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size.
@@ -44,7 +45,7 @@ export function queryAttention(
   );
   const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
   const attendedTD = matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
-  return tf.add(xTD, attendedTD);
+  return residual(xTD, attendedTD);
 }
 
 /** The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p predicts. */

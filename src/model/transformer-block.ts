@@ -1,8 +1,9 @@
-import * as tf from '@tensorflow/tfjs-node';
+import type * as tf from '@tensorflow/tfjs-node';
 import { attention, attentionSpecs } from './attention.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import type { AttentionShape } from './ops/causal-attention.js';
+import { residual } from './ops/residual.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /** Specs of the half that dense and sparse layers share: both layer norms and the attention. */
@@ -26,11 +27,11 @@ export function attentionHalf(
   shape: AttentionShape,
 ): tf.Tensor2D {
   const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
-  return tf.add(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape));
+  return residual(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape));
 }
 
 /** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */
 export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
   const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
-  return tf.add(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD, false));
+  return residual(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD, false));
 }

@@ -14,13 +14,17 @@ export interface FusedForward {
   readonly value: tf.Tensor;
   /** Kept for `backward` while a gradient is being recorded; nothing is kept otherwise. */
   readonly saved: readonly tf.Tensor[];
-  /** Gradients of the inputs, in their order, from the gradient of the value and the saved tensors. */
+  /**
+   * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: different tensors, of
+   * which one may be `dy` itself.
+   */
   readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
 }
 
 /**
  * One differentiable operation whose forward and backward are written by hand. The forward's intermediates are
- * freed at its end unless saved, the backward's at its end; autograd would keep both until the end of the step.
+ * freed at its end unless saved; the backward's, with what was saved and the gradient that it took, at its end. Autograd
+ * would keep all of them until the end of the step.
  */
 export function fusedOp<T extends tf.Tensor>(
   inputs: readonly tf.Tensor[],
@@ -31,7 +35,12 @@ export function fusedOp<T extends tf.Tensor>(
     const { value, saved, backward } = forward(run);
     const save = args[inputs.length] as (tensors: tf.Tensor[]) => void;
     save([...saved]);
-    return { value, gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => tf.tidy(() => backward(dy, kept)) };
+    const gradFunc = (dy: tf.Tensor, kept: tf.Tensor[]) => {
+      const gradients = tf.tidy(() => backward(dy, kept));
+      for (const tensor of [dy, ...kept]) if (!gradients.includes(tensor)) tensor.dispose();
+      return gradients;
+    };
+    return { value, gradFunc };
   });
   return op(...inputs) as T;
 }

@@ -16,29 +16,33 @@ const EPSILON = 1e-5;
  */
 export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor2D {
   return fusedOp([xTD, gainD, biasD], (run) => {
-    const [yTD, normalTD, inverseStdT1] = run('layer norm', [xTD, gainD, biasD], forward);
+    const [yTD, meanT1, inverseStdT1] = run('layer norm', [xTD, gainD, biasD], forward);
     return {
       value: yTD,
-      saved: [normalTD, inverseStdT1, gainD],
+      // Not the normalised input: it is as large as the input, which others keep anyway.
+      saved: [xTD, meanT1, inverseStdT1, gainD],
       backward: (dyTD, saved) => run('gradient of layer norm', [dyTD, ...saved], backward),
     };
   });
 }
 
 function forward(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor[] {
-  const centredTD = tf.sub(xTD, tf.mean(xTD, -1, true));
+  const meanT1 = tf.mean(xTD, -1, true);
+  const centredTD = tf.sub(xTD, meanT1);
   const inverseStdT1 = tf.rsqrt(tf.add(tf.mean(tf.square(centredTD), -1, true), EPSILON));
   const normalTD = tf.mul(centredTD, inverseStdT1);
-  return [tf.add(tf.mul(normalTD, gainD), biasD), normalTD, inverseStdT1];
+  return [tf.add(tf.mul(normalTD, gainD), biasD), meanT1, inverseStdT1];
 }
 
 /** dx = (g - mean(g) - n mean(g n)) / std, with g = dy gain and n the normalised input. */
 function backward(
   dyTD: tf.Tensor,
-  normalTD: tf.Tensor,
+  xTD: tf.Tensor,
+  meanT1: tf.Tensor,
   inverseStdT1: tf.Tensor,
   gainD: tf.Tensor,
 ): tf.Tensor[] {
+  const normalTD = tf.mul(tf.sub(xTD, meanT1), inverseStdT1);
   const gTD = tf.mul(dyTD, gainD);
   const alongTD = tf.mul(normalTD, tf.mean(tf.mul(gTD, normalTD), -1, true));
   const dxTD = tf.mul(tf.sub(tf.sub(gTD, tf.mean(gTD, -1, true)), alongTD), inverseStdT1);
