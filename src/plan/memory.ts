@@ -8,11 +8,11 @@ import type { ParameterCounts } from './parameter-counts.js';
 export interface RankMemory {
   /** Values, and TensorFlow's copy of them. */
   readonly parameters: number;
-  /** Flat, and as TensorFlow returns them. */
+  /** Flat; TensorFlow's are freed one by one. */
   readonly gradients: number;
   /** Adam's two moments. */
   readonly moments: number;
-  /** What the forward pass keeps for the backward, and their gradients, which autograd keeps to the end of the step. */
+  /** What there is at the end of the forward pass; the backward frees more than it adds. */
   readonly activations: number;
   /** Rings that it writes to and reads from. */
   readonly rings: number;
@@ -33,7 +33,7 @@ export function rankMemory(
   const { nodes, workersPerNode, ringBytes } = config.cluster;
   const parts = {
     parameters: 2 * held,
-    gradients: 2 * held,
+    gradients: held,
     moments: 2 * held,
     activations: FLOAT_BYTES * activations(config, rows),
     rings: 2 * (nodes * workersPerNode - 1) * ringBytes,
@@ -48,20 +48,22 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
   return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
 }
 
-/** Numbers that autograd holds at the end of the backward pass: inputs, saved tensors and gradients of every operation. */
+/** Numbers that autograd holds at the end of the forward pass: what operations give and what they save. */
 function activations({ model, train, cluster }: RunConfig, rows: number): number {
-  const { dModel, dFeedForward, seqLen, numHeads, vocabSize } = model;
+  const { dModel, dFeedForward, seqLen, vocabSize } = model;
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode);
   const n = T * dModel;
-  const norm = 2 * n + n;
-  // Queries, keys and values, the weighted sums, the projection and the residual; and gradients.
-  const attention = norm + 6 * n + T * numHeads + 7 * n;
-  const feedForward = (numRows: number) => numRows * (3 * dFeedForward + dModel + dModel);
-  const residual = 2 * n;
+  // Its input is kept too, the residual of the half before.
+  const norm = n;
+  // Queries, keys and values, the weighted sums, the projection and the residual.
+  const attention = norm + 3 * n + n + n + n;
+  const feedForward = (numRows: number) => numRows * (dFeedForward + dModel);
+  const residual = n;
   const dense = attention + norm + feedForward(T) + residual;
   // Rows are gathered, received, joined, brought home and weighted.
-  const sparse = attention + norm + feedForward(rows) + 2 * 5 * rows * dModel + 2 * residual;
-  const query = model.queryLayer ? dense + 2 * 4 * n : 0;
-  const softmax = T * vocabSize + norm + n;
+  const sparse = attention + norm + feedForward(rows) + 5 * rows * dModel + residual;
+  const query = model.queryLayer ? dense + 4 * n : 0;
+  // Logits, and their exponentials.
+  const softmax = 2 * T * vocabSize + norm;
   return residual + model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
 }

@@ -119,7 +119,7 @@ function embedding({ T, d, V }: Sizes): PassWork {
 }
 
 function layerNorm({ T, d }: Sizes): PassWork {
-  return { forward: work(0, 3 * T * d, 7), backward: work(0, 3 * T * d, 1) };
+  return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
 }
 
 /** A weight matrix [a, b] on T rows. */
@@ -131,7 +131,7 @@ function product(T: number, a: number, b: number): PassWork {
 function attentionCore({ T, S, d, H }: Sizes): PassWork {
   const product = 2 * (T / S) * numScores(S) * d;
   return {
-    forward: work(2 * product, 4 * T * d + T * H, 3),
+    forward: work(2 * product, 4 * T * d + T * H, 5),
     backward: work(5 * product, 8 * T * d + T * H, 1),
   };
 }
@@ -146,10 +146,10 @@ function attentionHalf(size: Sizes): PassWork {
   return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
 }
 
-/** W_out GELU(W_in x) on all tokens, GELU compiled. */
+/** W_out GELU(W_in x) on all tokens, GELU compiled; the backward works GELU out again. */
 function feedForward({ T, d, F }: Sizes): PassWork {
   return {
-    forward: work(4 * T * d * F, 3 * T * F, 12),
+    forward: work(4 * T * d * F, 2 * T * F, 10),
     backward: work(8 * T * d * F, 4 * T * F, 5),
   };
 }
@@ -157,8 +157,8 @@ function feedForward({ T, d, F }: Sizes): PassWork {
 /** The same on `rows` rows by `experts` networks, nothing compiled. */
 function expertNetworks({ d, F }: Sizes, rows: number, experts: number): PassWork {
   return {
-    forward: work(4 * rows * d * F, 14 * rows * F, 18 * experts),
-    backward: work(8 * rows * d * F, 18 * rows * F + 2 * experts * d * F, 14 * experts),
+    forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
+    backward: work(8 * rows * d * F, 32 * rows * F + 2 * experts * d * F, 20 * experts),
   };
 }
 
@@ -187,7 +187,7 @@ function routerWork(config: RunConfig, { T, d }: Sizes): PassWork {
       return NOTHING;
     case 'switch':
       return {
-        forward: work(2 * T * d * E, 3 * T * d + 30 * T * E, 75),
+        forward: work(2 * T * d * E, 3 * T * d + 30 * T * E, 60),
         backward: work(4 * T * d * E, 3 * T * d + 25 * T * E, 28),
       };
     case 'locmoe':

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import { fusedOp, uncompiled } from './fused-op.js';
-import { geluBackward, geluForward } from './gelu.js';
+import { gelu, geluBackward } from './gelu.js';
 import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
 
 // Shapes: T rows, d hidden size, F hidden size of the feed-forward network.
@@ -23,18 +23,14 @@ export function feedForward(
   return fusedOp([xTD, wInDF, wOutFD], (runFixed) => {
     const run = rowsVary ? uncompiled : runFixed;
     const beforeTF = rowsProduct(xTD, wInDF);
-    const [hiddenTF, gateTF] = run('GELU', [beforeTF], geluForward);
+    const [hiddenTF] = run('GELU', [beforeTF], (before) => [gelu(before)]);
     return {
       value: rowsProduct(hiddenTF, wOutFD),
-      saved: [xTD, wInDF, wOutFD, beforeTF, gateTF, hiddenTF],
-      backward: (dyTD, [x, wIn, wOut, before, gate, hidden]) => {
+      saved: [xTD, wInDF, wOutFD, beforeTF],
+      backward: (dyTD, [x, wIn, wOut, before]) => {
         const dHiddenTF = rowsProduct(dyTD, wOut, true);
-        const [dBeforeTF] = run('gradient of GELU', [dHiddenTF, before, gate], geluBackward);
-        return [
-          rowsProduct(dBeforeTF, wIn, true),
-          product(x, dBeforeTF, true),
-          narrowingGradient(hidden, dyTD),
-        ];
+        const [dBefore, hidden] = run('gradient of GELU', [dHiddenTF, before], geluBackward);
+        return [rowsProduct(dBefore, wIn, true), product(x, dBefore, true), narrowingGradient(hidden, dyTD)];
       },
     };
   });

@@ -4,7 +4,7 @@ import type { Transport } from '../../collectives/transport.js';
 import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
 import { fusedOp } from './fused-op.js';
-import { geluBackward, geluForward } from './gelu.js';
+import { gelu, geluBackward } from './gelu.js';
 import { narrowingGradient, product, rowsProduct, transposedMatrix } from './mat-mul.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
@@ -47,31 +47,28 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
     const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
       const { wInDF, wOutFD } = weights[rows.expert];
       const before = rowsProduct(xRD, wInDF);
-      const [hidden, gate] = geluForward(before);
-      done.push({ ...rows, kept: [before, gate, hidden] as tf.Tensor2D[] });
-      return rowsProduct(hidden, wOutFD);
+      done.push({ ...rows, before });
+      return rowsProduct(gelu(before), wOutFD);
     });
     const width = rowsND.shape[1];
     const xRD = tf.tensor2d(trip.received, [options.received.numRows, width]);
     return {
       value: trip.home(),
-      saved: [xRD, ...done.flatMap(({ kept }) => kept)],
-      backward: (dyND, [savedX, ...kept]) =>
+      saved: [xRD, ...done.map(({ before }) => before)],
+      backward: (dyND, [savedX, ...befores]) =>
         backward(
           dyND,
           savedX,
-          done.map((rows, i) => ({ ...rows, kept: kept.slice(KEPT * i, KEPT * (i + 1)) as tf.Tensor2D[] })),
+          done.map((rows, i) => ({ ...rows, before: befores[i] })),
           options,
         ),
     };
   });
 }
 
-/** Tensors kept of each piece of work: before GELU, GELU's gate, after GELU; each [r, F]. */
-const KEPT = 3;
-
 interface Done extends ExpertRows {
-  readonly kept: readonly tf.Tensor2D[];
+  /** What went into GELU, [r, F]. */
+  readonly before: tf.Tensor;
 }
 
 function backward(
@@ -81,7 +78,7 @@ function backward(
   options: OverlappedExpertsOptions,
 ): tf.Tensor[] {
   const { weights, received } = options;
-  const dBefores = new Map<number, tf.Tensor2D>();
+  const geluGradients = new Map<number, { readonly dBefore: tf.Tensor; readonly hidden: tf.Tensor }>();
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
   // Transposed once: given a matrix to transpose, TensorFlow packs it anew for each piece of work, which takes longer than
   // the product with its few rows. The same bits.
@@ -94,9 +91,9 @@ function backward(
   };
   const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
     const [wOutDF, wInFD] = transposesOf(expert);
-    const [before, gate] = forward.find((rows) => rows.begin === begin)!.kept;
-    const [dBefore] = geluBackward(rowsProduct(dyRD, wOutDF), before, gate) as [tf.Tensor2D];
-    dBefores.set(begin, dBefore);
+    const { before } = forward.find((rows) => rows.begin === begin)!;
+    const [dBefore, hidden] = geluBackward(rowsProduct(dyRD, wOutDF), before);
+    geluGradients.set(begin, { dBefore, hidden });
     return rowsProduct(dBefore, wInFD);
   });
   // The last gradients are on their way home; the weights' are made meanwhile.
@@ -107,8 +104,9 @@ function backward(
     if (own.length === 0) return [tf.zerosLike(wInDF), tf.zerosLike(wOutFD)];
     const begin = own[0].begin;
     const count = own.reduce((sum, rows) => sum + rows.count, 0);
-    const dBefore = join(own.map((rows) => dBefores.get(rows.begin)!));
-    const hidden = join(own.map(({ kept }) => kept[2]));
+    const ofOwn = own.map((rows) => geluGradients.get(rows.begin)!);
+    const dBefore = join(ofOwn.map((gradient) => gradient.dBefore));
+    const hidden = join(ofOwn.map((gradient) => gradient.hidden));
     return [
       product(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
       narrowingGradient(hidden, tf.slice(dyRD, begin, count)),
@@ -117,7 +115,7 @@ function backward(
   return [trip.home(), ...gradients];
 }
 
-function join(parts: readonly tf.Tensor2D[]): tf.Tensor2D {
+function join(parts: readonly tf.Tensor[]): tf.Tensor {
   return parts.length === 1 ? parts[0] : tf.concat([...parts], 0);
 }
 

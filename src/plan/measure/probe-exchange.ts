@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { median } from '../../bench/statistics.js';
 import { otherRanks } from '../../collectives/topology.js';
 import type { Transport } from '../../collectives/transport.js';
-import { geluForward } from '../../model/ops/gelu.js';
+import { gelu } from '../../model/ops/gelu.js';
 import type { ProbeCase, ProbeResult } from './probe-messages.js';
 import { timeOf } from './time-of.js';
 
@@ -39,7 +39,7 @@ function stretch(): () => void {
   return () => {
     for (let i = 0; i < PASSES; i++)
       tf.tidy(() => {
-        tf.matMul(geluForward(tf.matMul(x, wIn))[0] as tf.Tensor2D, wOut).dataSync();
+        tf.matMul(gelu(tf.matMul(x, wIn)) as tf.Tensor2D, wOut).dataSync();
       });
   };
 }

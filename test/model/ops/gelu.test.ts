@@ -1,10 +1,20 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { gelu } from '../../../src/model/ops/gelu.js';
+import { fusedOp } from '../../../src/model/ops/fused-op.js';
+import { gelu as forward, geluBackward } from '../../../src/model/ops/gelu.js';
 import { checkGradients, expectClose, randomValues } from '../support.js';
 
 function slowGelu(x: number): number {
   return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+}
+
+/** As an operation of its own, compiled where a gradient is recorded. */
+function gelu<T extends tf.Tensor>(x: T): T {
+  return fusedOp<T>([x], (run) => ({
+    value: run('GELU', [x], (input) => [forward(input)])[0],
+    saved: [x],
+    backward: (dy, saved) => [run('gradient of GELU', [dy, ...saved], geluBackward)[0]],
+  }));
 }
 
 describe('gelu', () => {
@@ -14,6 +24,15 @@ describe('gelu', () => {
     const actual = tf.tidy(() => gelu(tf.tensor(values, shape)).dataSync().slice());
     expectClose(actual, Array.from(values, slowGelu), 1e-5);
     checkGradients(gelu, [{ shape, values }]);
+  });
+
+  it('gives its value again in the backward', () => {
+    const again = tf.tidy(() =>
+      geluBackward(tf.ones([3]), tf.tensor1d([-1, 0.5, 2]))[1]
+        .dataSync()
+        .slice(),
+    );
+    expectClose(again, [-1, 0.5, 2].map(slowGelu), 1e-6);
   });
 
   it('is 0 and the identity at the far ends, without NaN in value or slope', () => {
