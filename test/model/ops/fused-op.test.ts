@@ -1,0 +1,57 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { expect, it } from 'vitest';
+import { fusedOp } from '../../../src/model/ops/fused-op.js';
+import { onGradient } from '../../../src/model/ops/on-gradient.js';
+import { residual } from '../../../src/model/ops/residual.js';
+
+const square = (x: tf.Tensor2D) =>
+  fusedOp<tf.Tensor2D>([x], () => ({
+    value: tf.square(x),
+    saved: [x],
+    backward: (dy, [kept]) => [tf.mul(dy, tf.mul(kept, 2))],
+  }));
+
+/** Tensors that are alive when the gradient has come down to the lowest of so many layers. */
+function aliveAtTheEnd(numLayers: number): number {
+  let alive = 0;
+  tf.tidy(() => {
+    const gradient = tf.grad((x: tf.Tensor) => {
+      let y: tf.Tensor2D = onGradient(x as tf.Tensor2D, () => {
+        alive = tf.memory().numTensors;
+      });
+      for (let layer = 0; layer < numLayers; layer++)
+        y = residual(
+          y,
+          onGradient(square(y), () => undefined),
+        );
+      return tf.sum(y);
+    });
+    gradient(tf.tensor2d([[0.1, 0.2]]));
+  });
+  return alive;
+}
+
+it('a backward frees what it is done with: the gradient that it took and what was saved', () => {
+  // Autograd adds up the gradients of the two ways of a residual and keeps one of the summands.
+  expect(aliveAtTheEnd(8) - aliveAtTheEnd(4)).toBe(4);
+});
+
+it('the gradient that goes both ways of a residual is right', () => {
+  const [slope] = tf.tidy(() => {
+    const f = (x: tf.Tensor) => tf.sum(residual(square(x as tf.Tensor2D), square(x as tf.Tensor2D)));
+    return [
+      tf
+        .grad(f)(tf.tensor2d([[3, -1]]))
+        .dataSync()
+        .slice(),
+    ];
+  });
+  expect([...slope]).toEqual([12, -4]);
+});
+
+it('leaves no tensor behind', () => {
+  aliveAtTheEnd(3);
+  const before = tf.memory().numTensors;
+  aliveAtTheEnd(3);
+  expect(tf.memory().numTensors).toBe(before);
+});
