@@ -40,10 +40,17 @@ export function pickExchange(transport: Transport, bytesPerPair: number): Exchan
     });
     return times.slice(WARM_UPS).sort((a, b) => a - b)[REPETITIONS >> 1];
   };
-  const mine = Float64Array.of(medianOf('hierarchical'), medianOf('flat'));
-  const all = allGather(transport, { mine: new Uint8Array(mine.buffer), purpose: 'pick exchange' });
-  const timesOf = all.map((bytes) => new Float64Array(bytes.slice().buffer));
-  const slowest = (i: number) => Math.max(...timesOf.map((times) => times[i]));
-  const ms = { hierarchical: slowest(0), flat: slowest(1) };
+  const mine = [medianOf('hierarchical'), medianOf('flat')];
+  const [hierarchical, flat] = slowestOfRanks(transport, mine, 'pick exchange');
+  const ms = { hierarchical, flat };
   return { form: ms.flat < FASTER * ms.hierarchical ? 'flat' : 'hierarchical', ms };
+}
+
+/** The greatest of each number over all ranks, on all ranks. A collective. */
+export function slowestOfRanks(transport: Transport, mine: readonly number[], purpose: string): number[] {
+  const bytes = new Uint8Array(Float64Array.from(mine).buffer);
+  const ofRanks = allGather(transport, { mine: bytes, purpose }).map(
+    (gathered) => new Float64Array(gathered.slice().buffer),
+  );
+  return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i])));
 }

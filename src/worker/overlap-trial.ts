@@ -1,4 +1,4 @@
-import { allGather } from '../collectives/all-gather.js';
+import { slowestOfRanks } from '../collectives/exchange-forms.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 
@@ -53,11 +53,8 @@ export class OverlapTrial {
     if (this.#ms.length < WARM_UPS + 2 * REPETITIONS) return null;
     const medianOf = (odd: 0 | 1) =>
       this.#ms.filter((_, i) => i >= WARM_UPS && i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1];
-    const mine = Float64Array.of(medianOf(0), medianOf(1));
-    const all = allGather(this.#transport, { mine: new Uint8Array(mine.buffer), purpose: 'pick overlap' });
-    const timesOf = all.map((bytes) => new Float64Array(bytes.slice().buffer));
-    const slowest = (i: number) => Math.max(...timesOf.map((times) => times[i]));
-    const ms = { inTurn: slowest(0), overlapped: slowest(1) };
+    const [inTurn, overlapped] = slowestOfRanks(this.#transport, [medianOf(0), medianOf(1)], 'pick overlap');
+    const ms = { inTurn, overlapped };
     return { degree: ms.overlapped < FASTER * ms.inTurn ? OVERLAPPED : 1, ms };
   }
 }

@@ -17,7 +17,7 @@ export function gelu(x: tf.Tensor): tf.Tensor {
 /**
  * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)); the second summand is TensorFlow's gradient of a sigmoid.
  *
- * @returns dx, and GELU of x again: to keep it, or the gate, from the forward takes longer than to work it out
+ * @returns dx, and GELU of x again: kept from the forward, it and the gate would take memory and save no time
  */
 export function geluBackward(dy: tf.Tensor, x: tf.Tensor): [dx: tf.Tensor, y: tf.Tensor] {
   const gate = gateOf(x);
