@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
+import { matMul } from '../../src/model/ops/mat-mul.js';
+import { onGradient } from '../../src/model/ops/on-gradient.js';
 import { type ParameterSpec, ParameterStore } from '../../src/model/parameters.js';
 
 function spec(name: string, shape: readonly number[], placement: 'shared' | 'expert'): ParameterSpec {
@@ -62,4 +64,27 @@ it('refuses a name twice and an unknown name', () => {
   expect(() => store.get('nobody')).toThrow(/nobody/);
   expect(() => new ParameterStore([specs[0], specs[0]], 1)).toThrow(/declared twice/);
   store.dispose();
+});
+
+it('frees the gradient of a parameter once it is copied', () => {
+  /** Tensors that gradients added until the backward came down to the lowest of so many matrices. */
+  const added = (numMatrices: number) => {
+    const names = Array.from({ length: numMatrices }, (_, i) => `w${i}`);
+    const store = new ParameterStore(
+      names.map((name) => spec(name, [4, 4], 'shared')),
+      1,
+    );
+    let [before, alive] = [0, 0];
+    store.computeGradients(() => {
+      before = tf.memory().numTensors;
+      let y: tf.Tensor2D = onGradient(tf.ones([2, 4]).mul(store.get('w0').sum()) as tf.Tensor2D, () => {
+        alive = tf.memory().numTensors;
+      });
+      for (const name of names.slice(1)) y = matMul(y, store.get(name) as tf.Tensor2D);
+      return tf.sum(y);
+    });
+    store.dispose();
+    return alive - before;
+  };
+  expect(added(7)).toBe(added(3));
 });
