@@ -156,6 +156,8 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.keyboard.press('Enter');
     await eventually(() => page.textContent('.query-error')).toMatch(/parse error/);
     expect(await page.locator('.error-place mark').count()).toBe(1);
+    // Both the lines and their histogram are refused, in any order.
+    await eventually(() => browser.problems.length).toBe(2);
     expect(browser.problems.splice(0).every((problem) => problem.includes('400'))).toBe(true);
   }, 30_000);
 
