@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import { removeStaleSegments } from '../collectives/shm-segment.js';
 import { EXIT } from '../errors.js';
+import { collectSeldom } from '../garbage-collection.js';
 import { createLogger } from '../observability/logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
@@ -28,12 +28,6 @@ const PARENT_WATCH_MS = 500;
 /** Between two runs; a run that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-/**
- * How far the heap may grow between two full collections, in percent of what is alive. Frames are short-lived memory
- * outside the heap that counts against it: by default a few megabytes of them set off a mark of the whole heap, every
- * step, which cost an agent more than all bytes it moved.
- */
-const HEAP_GROWTH_PERCENT = 400;
 
 /**
  * Is one node of a run, or with `forever` of one run after another.
@@ -43,7 +37,7 @@ const HEAP_GROWTH_PERCENT = 400;
  * @throws TrainerError for what is wrong with addresses, certificates or token, or if no place was found
  */
 export async function runNode(options: NodeOptions): Promise<number> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
+  collectSeldom();
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, options.security, options.insecure);

@@ -1,6 +1,7 @@
 // A worker process: takes its place from the node agent, trains, reports. Started by agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
+import { collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../observability/logger.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
 import { Trainer } from './trainer.js';
@@ -50,6 +51,7 @@ async function begin(): Promise<void> {
   leave({ type: 'finished', stoppedEarly }, EXIT.done);
 }
 
+collectSeldom();
 // Signals go to the coordinator, which decides; the node agent ends a worker that has to end.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
