@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { type QueryBlock, queryBlocks } from '../attention-blocks.js';
+import { type Block, halves } from '../attention-blocks.js';
 import { fusedOp } from './fused-op.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q queries of a
-// block, K keys that they see.
+// block or those that see its keys, K keys of a block or those that its queries see.
 
 export interface AttentionShape {
   readonly numSequences: number;
@@ -34,61 +34,67 @@ export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.T
 }
 
 function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
-  const [qTD, kTD, vTD] = thirds(qkvTC);
-  const q = heads(qTD, shape);
-  const kSwapped = swappedHeads(kTD, shape);
-  const v = heads(vTD, shape);
+  const [q, k, v] = thirds(qkvTC).map((x) => heads(x, shape));
+  const kSwapped = swap(k);
   const ys: tf.Tensor[] = [];
   const logSums: tf.Tensor[] = [];
-  for (const block of queryBlocks(shape.seqLen)) {
-    const scoresGQK = scores(q, kSwapped, block);
+  for (const queries of halves(shape.seqLen)) {
+    const keys = { begin: 0, end: queries.end };
+    const productsGQK = tf.matMul(rows(q, queries), columns(kSwapped, keys));
+    const scoresGQK = scores(productsGQK, q, mask(queries, keys));
     const maxGQ1 = tf.max(scoresGQK, -1, true);
     const expGQK = tf.exp(tf.sub(scoresGQK, maxGQ1));
     const sumGQ1 = tf.sum(expGQK, -1, true);
-    ys.push(tf.div(tf.matMul(expGQK, rows(v, 0, block.end)), sumGQ1));
+    ys.push(tf.div(tf.matMul(expGQK, rows(v, keys)), sumGQ1));
     logSums.push(tf.add(maxGQ1, tf.log(sumGQ1)));
   }
-  return [joinHeads(concat(ys), shape), concat(logSums)];
+  return [joinHeads([concat(ys, 1)], shape), concat(logSums, 1)];
 }
 
 /**
- * No product transposes one of its sides, which TensorFlow does number by number: what is needed transposed is taken from
- * [T, C] that way, and gradients of keys and values come out so.
+ * By blocks of keys, with a row for each key: gradients of keys and values then come out as they are laid out, and no product
+ * transposes one of its sides, which TensorFlow does number by number.
  */
 function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor {
-  const [qTD, kTD, vTD] = thirds(qkvTC);
-  const [q, k, dy] = [qTD, kTD, dyTD].map((x) => heads(x, shape));
-  const [qSwapped, kSwapped, vSwapped, dySwapped] = [qTD, kTD, vTD, dyTD].map((x) => swappedHeads(x, shape));
-  const alongGS1 = tf.sum(tf.mul(dy, heads(yTD, shape)), -1, true);
-  const dqs: tf.Tensor[] = [];
-  let dkSwapped: tf.Tensor | undefined;
-  let dvSwapped: tf.Tensor | undefined;
-  for (const block of queryBlocks(shape.seqLen)) {
-    const { begin, end } = block;
-    const probabilitiesGQK = tf.exp(tf.sub(scores(q, kSwapped, block), rows(logSumGS1, begin, end)));
-    const dProbabilities = tf.matMul(rows(dy, begin, end), columns(vSwapped, 0, end));
+  const { seqLen } = shape;
+  const [q, k, v, y, dy] = [...thirds(qkvTC), yTD, dyTD].map((x) => heads(x, shape));
+  const [qSwapped, kSwapped, dySwapped] = [q, k, dy].map(swap);
+  const sumGS1 = tf.sum(tf.mul(dy, y), -1, true);
+  const [logSumG1S, alongG1S] = [logSumGS1, sumGS1].map((x) => tf.reshape(x, [-1, 1, seqLen]));
+  let dqSwapped: tf.Tensor | undefined;
+  const dks: tf.Tensor[] = [];
+  const dvs: tf.Tensor[] = [];
+  for (const keys of halves(seqLen)) {
+    const queries = { begin: keys.begin, end: seqLen };
+    const productsGKQ = tf.matMul(rows(k, keys), columns(qSwapped, queries));
+    const scoresGKQ = scores(productsGKQ, q, tf.transpose(mask(queries, keys)));
+    const probabilitiesGKQ = tf.exp(tf.sub(scoresGKQ, columns(logSumG1S, queries)));
+    const dProbabilities = tf.matMul(rows(v, keys), columns(dySwapped, queries));
     const dScores = tf.mul(
-      tf.mul(probabilitiesGQK, tf.sub(dProbabilities, rows(alongGS1, begin, end))),
+      tf.mul(probabilitiesGKQ, tf.sub(dProbabilities, columns(alongG1S, queries))),
       scaleOf(q),
     );
-    dqs.push(tf.matMul(dScores, rows(k, 0, end)));
-    dkSwapped = plusColumns(dkSwapped, tf.matMul(columns(qSwapped, begin, end), dScores), shape);
-    dvSwapped = plusColumns(dvSwapped, tf.matMul(columns(dySwapped, begin, end), probabilitiesGQK), shape);
+    dqSwapped = plusLastColumns(dqSwapped, tf.matMul(columns(kSwapped, keys), dScores));
+    dks.push(tf.matMul(dScores, rows(q, queries)));
+    dvs.push(tf.matMul(probabilitiesGKQ, rows(dy, queries)));
   }
-  const gradients = [concat(dqs), swap(dkSwapped!), swap(dvSwapped!)];
-  return tf.concat(
-    gradients.map((x) => joinHeads(x, shape)),
-    1,
-  );
+  return joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape);
 }
 
-/** q k^T / sqrt(h), less 1e9 where the mask hides a key: [G, S, h] and [G, h, S] -> [G, Q, K]. */
-function scores(q: tf.Tensor, kSwapped: tf.Tensor, { begin, end }: QueryBlock): tf.Tensor {
-  const mask = new Float32Array((end - begin) * end);
-  for (let row = begin; row < end; row++)
-    mask.fill(-1e9, (row - begin) * end + row + 1, (row - begin + 1) * end);
-  const products = tf.matMul(rows(q, begin, end), columns(kSwapped, 0, end));
-  return tf.add(tf.mul(products, scaleOf(q)), tf.tensor2d(mask, [end - begin, end]));
+/** Products over sqrt(h), less 1e9 where the mask hides a key. */
+function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
+  return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
+}
+
+/** [Q, K]: -1e9 for keys after the query. */
+function mask(queries: Block, keys: Block): tf.Tensor {
+  const numKeys = keys.end - keys.begin;
+  const values = new Float32Array((queries.end - queries.begin) * numKeys);
+  for (let query = queries.begin; query < queries.end; query++) {
+    const row = (query - queries.begin) * numKeys;
+    values.fill(-1e9, row + Math.min(numKeys, query + 1 - keys.begin), row + numKeys);
+  }
+  return tf.tensor2d(values, [queries.end - queries.begin, numKeys]);
 }
 
 /** 1 / sqrt(h). */
@@ -96,35 +102,34 @@ function scaleOf(q: tf.Tensor): number {
   return 1 / Math.sqrt(q.shape[2]!);
 }
 
-/** [G, a, b] -> [G, end - begin, b]. */
-function rows(x: tf.Tensor, begin: number, end: number): tf.Tensor {
+/** Some rows of each matrix: [G, a, b] -> [G, end - begin, b]. */
+function rows(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
   const [groups, length, width] = x.shape;
   return end - begin === length ? x : tf.slice(x, [0, begin, 0], [groups, end - begin, width]);
 }
 
 /** [G, a, b] -> [G, a, end - begin]. */
-function columns(x: tf.Tensor, begin: number, end: number): tf.Tensor {
+function columns(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
   const [groups, length, width] = x.shape;
   return end - begin === width ? x : tf.slice(x, [0, 0, begin], [groups, length, end - begin]);
 }
 
-/** Blocks of rows below each other: [G, Q, h] -> [G, S, h]. */
-function concat(blocks: tf.Tensor[]): tf.Tensor {
-  return blocks.length === 1 ? blocks[0] : tf.concat(blocks, 1);
+function concat(parts: tf.Tensor[], axis: number): tf.Tensor {
+  return parts.length === 1 ? parts[0] : tf.concat(parts, axis);
 }
 
-/** [G, h, S] + [G, h, K], the first columns of it. */
-function plusColumns(sum: tf.Tensor | undefined, x: tf.Tensor, { seqLen }: AttentionShape): tf.Tensor {
-  const missing = seqLen - x.shape[2]!;
-  const whole =
-    missing === 0
-      ? x
-      : tf.pad(x as tf.Tensor3D, [
-          [0, 0],
-          [0, 0],
-          [0, missing],
-        ]);
-  return sum === undefined ? whole : tf.add(sum, whole);
+/** [G, h, S] + [G, h, Q], its last columns. */
+function plusLastColumns(sum: tf.Tensor | undefined, x: tf.Tensor): tf.Tensor {
+  if (sum === undefined) return x;
+  const missing = sum.shape[2]! - x.shape[2]!;
+  return tf.add(
+    sum,
+    tf.pad(x as tf.Tensor3D, [
+      [0, 0],
+      [0, 0],
+      [missing, 0],
+    ]),
+  );
 }
 
 /** [G, a, b] -> [G, b, a]. */
@@ -145,14 +150,16 @@ function heads(xTD: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShap
   return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [-1, seqLen, byHead.shape[3]!]);
 }
 
-/** [T, d] -> [G, h, S]. */
-function swappedHeads(xTD: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShape): tf.Tensor {
-  const byHead = tf.reshape(xTD, [numSequences, seqLen, numHeads, -1]);
-  return tf.reshape(tf.transpose(byHead, [0, 2, 3, 1]), [-1, byHead.shape[3]!, seqLen]);
-}
-
-/** [G, S, h] -> [T, d]. */
-function joinHeads(x: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShape): tf.Tensor {
-  const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
-  return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numSequences * seqLen, -1]);
+/** n tensors beside each other: [G, S, h] each -> [T, n d]. */
+function joinHeads(
+  parts: readonly tf.Tensor[],
+  { numSequences, seqLen, numHeads }: AttentionShape,
+): tf.Tensor {
+  const numTokens = numSequences * seqLen;
+  // Joined along an axis outside of the heads, or XLA would ask for each number which part it is of.
+  const byToken = parts.map((x) => {
+    const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
+    return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);
+  });
+  return tf.reshape(concat(byToken, 1), [numTokens, -1]);
 }
