@@ -16,7 +16,7 @@ export function collectSeldom(): void {
 
 let collect: (() => void) | undefined;
 
-/** A full collection: some 20 ms for a worker. Where it is known when one costs least, garbage need not pile up. */
+/** A full collection: some 70 ms for a worker. Where it is known when one costs least, garbage need not pile up. */
 export function collectNow(): void {
   setFlagsFromString('--expose-gc');
   collect ??= runInNewContext('gc') as () => void;

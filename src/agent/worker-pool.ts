@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
-import { WORKER_ENV } from './worker-env.js';
+import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
 
@@ -62,6 +62,7 @@ export class WorkerPool {
       // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
+      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
     });
     this.#children.set(rank, child);
     child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));

@@ -13,8 +13,8 @@ import { createTrainState, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
-/** Steps between two full collections: what survives the young generation, some 0.2 MB a step, is freed by nothing else. */
-const COLLECT_EVERY = 100;
+/** Steps between two full collections: what survives the young generation, some 0.3 MB a step, is freed by nothing else. */
+const COLLECT_EVERY = 50;
 
 export interface TrainerOptions {
   readonly assignment: WorkerAssignment;
