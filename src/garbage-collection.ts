@@ -18,7 +18,9 @@ let collect: (() => void) | undefined;
 
 /** A full collection: some 70 ms for a worker. Where it is known when one costs least, garbage need not pile up. */
 export function collectNow(): void {
-  setFlagsFromString('--expose-gc');
-  collect ??= runInNewContext('gc') as () => void;
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
   collect();
 }

@@ -8,8 +8,9 @@ export interface Block {
 }
 
 /**
- * The causal mask leaves the first half of the queries the first half of the keys, and the second half of the keys the second half of the
- * queries. Four blocks leave out more of what the mask hides but are no faster, and sixteen take XLA 18 s to compile.
+ * The causal mask leaves the first half of the queries the first half of the keys, and the second half of the keys the
+ * second half of the queries. Four blocks leave out more of what the mask hides but are no faster, and sixteen take XLA
+ * 18 s to compile.
  */
 export function halves(seqLen: number): Block[] {
   if (seqLen < SHORTEST_SPLIT) return [{ begin: 0, end: seqLen }];
