@@ -7,6 +7,8 @@ import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-c
 const SILENT_MS = 3_000;
 /** How long the other ranks' accounts are waited for after a first failure. */
 const EVIDENCE_WINDOW_MS = 2_500;
+/** How long it is waited for how a lost node ended, where all ranks are accounted for: its parent may be about to tell. */
+const END_WINDOW_MS = 500;
 
 export interface FailureJudgeOptions {
   readonly members: Membership;
@@ -47,7 +49,9 @@ export class FailureJudge {
 
   /** A better account of how a lost node ended than its broken session gave. */
   restate(member: Member, end: ProcessEnd): void {
+    if (this.#lost?.member !== member) return;
     this.#lost = { member, end };
+    this.#judgeIfComplete();
   }
 
   close(): void {
@@ -55,16 +59,26 @@ export class FailureJudge {
   }
 
   #collectEvidence(reason: string): void {
-    const { members, numNodes, workersPerNode } = this.options;
     if (this.#verdict === null) {
-      members.broadcast({ abort: { reason } });
+      this.options.members.broadcast({ abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
     }
+    this.#judgeIfComplete();
+  }
+
+  #judgeIfComplete(): void {
+    if (this.#isJudged) return;
+    const { members, numNodes, workersPerNode } = this.options;
     const accounted = new Set(this.#failures.map(({ rank }) => rank));
     for (const { node, status } of members.all)
       if (status === 'lost')
         for (let local = 0; local < workersPerNode; local++) accounted.add(node * workersPerNode + local);
-    if (accounted.size === numNodes * workersPerNode) this.#judge();
+    if (accounted.size < numNodes * workersPerNode) return;
+    if (this.#lost === null || isKnown(this.#lost.end)) this.#judge();
+    else {
+      this.close();
+      this.#verdict = setTimeout(() => this.#judge(), END_WINDOW_MS);
+    }
   }
 
   #judge(): void {
@@ -102,4 +116,8 @@ export class FailureJudge {
       },
     };
   }
+}
+
+function isKnown({ exitCode, signal }: ProcessEnd): boolean {
+  return exitCode !== null || signal !== null;
 }
