@@ -88,8 +88,8 @@ export class Trainer {
         emit({ type: 'step', report });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         const isLast = this.#step === train.steps;
-        // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
         if (this.#step % COLLECT_EVERY === 0) collectNow();
+        // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
         if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
         if (isLast || stopAsked || this.#step % train.checkpointEvery === 0) this.#checkpoint(report.loss);
         if (stopAsked && !isLast) return true;
