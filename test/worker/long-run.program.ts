@@ -1,6 +1,8 @@
-// Trains a tiny model in a process of its own and prints the least that the process held in steps 401 to 800, and in 801 to 1,200.
+// Trains a tiny model in a process of its own and prints the least that the process held in steps 401 to 800, and in
+// 801 to 1,200.
 import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { collectNow } from '../../src/garbage-collection.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
 import { randomIntegers, tinyConfig } from '../model/support.js';
@@ -18,7 +20,7 @@ for (let step = 1; step <= 1200; step++) {
   });
   if (step <= 400 || step % 20 !== 0) continue;
   // What JavaScript holds between collections comes and goes by 100 MB: the least of many looks is what stays.
-  globalThis.gc!();
+  collectNow();
   residentBytes = Math.min(residentBytes, process.memoryUsage.rss());
   if (step % 400 !== 0) continue;
   spans.push({ residentBytes, tensors: tf.memory().numTensors });

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { WORKER_ENV } from '../../src/agent/worker-env.js';
+import { WORKER_ENV, WORKER_NODE_OPTIONS } from '../../src/agent/worker-env.js';
 
 it('a worker holds no more in its third 400 steps than in its second', () => {
   const program = fileURLToPath(new URL('long-run.program.ts', import.meta.url));
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ['--expose-gc', '--import', 'tsx', program],
+    [...WORKER_NODE_OPTIONS, '--import', 'tsx', program],
     {
       encoding: 'utf8',
       env: { ...process.env, ...WORKER_ENV },
