@@ -8,7 +8,10 @@ import { runInNewContext } from 'node:vm';
  */
 const HEAP_GROWTH_PERCENT = 400;
 
-/** Marks the whole heap seldom, and then in one go: bit by bit it takes other threads, on cores that workers compute on. */
+/**
+ * Makes this process mark its whole heap seldom, and then in one go, which takes some milliseconds: bit by bit V8 does it on
+ * other threads too, on cores that workers compute on.
+ */
 export function collectSeldom(): void {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   setFlagsFromString('--no-incremental-marking');
@@ -16,7 +19,7 @@ export function collectSeldom(): void {
 
 let collect: (() => void) | undefined;
 
-/** A full collection: some 70 ms for a worker. Where it is known when one costs least, garbage need not pile up. */
+/** A full collection at a moment of one's own choice: some 70 ms for a worker. */
 export function collectNow(): void {
   if (collect === undefined) {
     setFlagsFromString('--expose-gc');

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import {
   Client,
   type ClientDuplexStream,
@@ -10,6 +9,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { TrainerError } from '../errors.js';
+import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
 import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
@@ -76,9 +76,8 @@ export class PeerStreams {
   private state: 'open' | 'failed' | 'closed' = 'open';
 
   constructor(private readonly options: PeerStreamsOptions) {
-    // Frames pass through buffers outside the collector's heap, and for every 64 MB of them V8 starts to mark the heap a bit
-    // at a time, on all cores: half of the time of an exchange. In one go it takes a few milliseconds.
-    setFlagsFromString('--no-incremental-marking');
+    // Frames pass through buffers outside the collector's heap: by default it took half of the time of an exchange.
+    collectSeldom();
     options.server.addService(service, { Pull: (call: ServedCall) => this.serve(call) });
   }
 

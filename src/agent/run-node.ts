@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { removeStaleSegments } from '../collectives/shm-segment.js';
 import { EXIT } from '../errors.js';
-import { collectSeldom } from '../garbage-collection.js';
 import { createLogger } from '../observability/logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
@@ -37,7 +36,6 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
  * @throws TrainerError for what is wrong with addresses, certificates or token, or if no place was found
  */
 export async function runNode(options: NodeOptions): Promise<number> {
-  collectSeldom();
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, options.security, options.insecure);

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
 import { FLOW_CONTROL_WINDOW_BYTES } from '../../agent/peer-streams.js';
 import { TrainerError } from '../../errors.js';
+import { collectSeldom } from '../../garbage-collection.js';
 import { endProgram, forkProgram, programBeside } from '../ranks/index.js';
 import { type StreamName, type StreamRow, spreadOf } from './measurements.js';
 import { PieceClock } from './stream-bytes.js';
@@ -36,7 +36,7 @@ export interface StreamOptions {
 export async function measureStream(what: StreamName, options: StreamOptions): Promise<StreamRow> {
   options.signal.throwIfAborted();
   // As our streams do it, so that the limits are not slowed by the collector either; the senders do the same.
-  setFlagsFromString('--no-incremental-marking');
+  collectSeldom();
   const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);
   const mbPerS = spreadOf(ms.map((each) => PIECE_BYTES / each / 1000));
   return { what, mbPerS, repetitions: ms.length };

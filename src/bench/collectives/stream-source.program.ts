@@ -1,9 +1,9 @@
 // The sending side of a stream that is measured, in a process of its own. Started by measure-streams.ts.
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
-import { setFlagsFromString } from 'node:v8';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { PeerStreams } from '../../agent/peer-streams.js';
+import { collectSeldom } from '../../garbage-collection.js';
 import { openFrame } from '../../rpc/frame-codec.js';
 import { NO_SECURITY } from '../../rpc/security.js';
 import { CHUNK_BYTES, pourInto, streamChunk } from './stream-bytes.js';
@@ -26,7 +26,7 @@ const START: Readonly<Record<SourceKind, () => Promise<number>>> = {
   grpc: startGrpc,
 };
 
-setFlagsFromString('--no-incremental-marking');
+collectSeldom();
 process.on('disconnect', () => process.exit());
 process.once('message', (kind: SourceKind) => {
   void START[kind]().then((port) => process.send?.(port));
