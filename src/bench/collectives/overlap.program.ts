@@ -60,7 +60,8 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
       });
   /** Output and gradients of the inputs; valid until the tidy around it ends, as they are TensorFlow's own memory. */
   const run = (op: Op): Float32Array[] => {
-    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0]);
+    // A clone: a backward disposes of the gradient that it took.
+    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0].clone());
     return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
   };
   // Nothing is returned to `tidy`, which would look for tensors in every element.
