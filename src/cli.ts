@@ -23,6 +23,7 @@ process.env.GRPC_VERBOSITY ??= 'NONE';
 
 /** Commands whose work goes on when nobody reads what they print. */
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
+const FLUSH_TIMEOUT_MS = 2_000;
 let command = '';
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (GO_ON_UNREAD.includes(command)) return;
@@ -66,6 +67,19 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
+}
+if (GO_ON_UNREAD.includes(command)) {
+  await Promise.all([process.stdout, process.stderr].map(flushed));
+  // Nothing is left to do, but sockets to a machine that does not answer would keep the process for minutes.
+  process.exit();
+}
+
+/** Resolves once what was written to `stream` has left this process, or its reader took too long. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, FLUSH_TIMEOUT_MS).unref();
+    stream.write('', () => resolve());
+  });
 }
 
 /** Says what went wrong in one line, and returns the exit code for it. */

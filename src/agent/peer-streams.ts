@@ -22,7 +22,7 @@ const KEEPALIVE_MS = 5000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
 /** How long a closing stream waits for the other side to agree. */
-const CLOSE_MS = 2000;
+const CLOSE_MS = 1000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
 const service = { Pull: { ...loaded.Pull, responseSerialize: (encoded: Buffer) => encoded } };

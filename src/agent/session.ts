@@ -1,8 +1,8 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 
-/** A coordinator that does not read does not keep its agents. */
-const CLOSE_TIMEOUT_MS = 2_000;
+/** A coordinator that does not answer does not keep its agents. */
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /** What a session tells its owner. */
 export interface SessionListener {
@@ -38,13 +38,16 @@ export class Session {
     if (this.#open) this.stream.write(event);
   }
 
-  /** Ends our side after everything sent so far, without a call to `ended`; resolves once it is on its way. */
+  /**
+   * Ends our side after everything sent so far, without a call to `ended`. Resolves once the coordinator has ended its
+   * own: then it has read all, and this process may end.
+   */
   close(): Promise<void> {
     if (!this.#open) return Promise.resolve();
     this.#open = false;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
-      this.stream.once('finish', () => {
+      this.stream.once('status', () => {
         clearTimeout(timer);
         resolve();
       });

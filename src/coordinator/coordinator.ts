@@ -322,10 +322,10 @@ export class Coordinator {
     this.#judge.close();
   }
 
-  /** Waits up to `graceMs` for all nodes to end their sessions, with their last log lines. */
+  /** Waits up to `graceMs` for all nodes that still answer to end their sessions, with their last log lines. */
   async nodesGone(graceMs: number): Promise<void> {
     const deadline = performance.now() + graceMs;
-    while (this.#members.numConnected > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
+    while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
   }
 
   #takeStep(step: GlobalStep): void {

@@ -1,10 +1,8 @@
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
-import type { Member, Membership } from './membership.js';
+import { type Member, type Membership, SILENT_MS } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
-/** A node not heard of for this long when something fails is itself the suspect. */
-const SILENT_MS = 3_000;
 /** How long the other ranks' accounts are waited for after a first failure. */
 const EVIDENCE_WINDOW_MS = 2_500;
 /** How long it is waited for how a lost node ended, where all ranks are accounted for: its parent may be about to tell. */

@@ -25,7 +25,7 @@ import { summarize } from './summary.js';
 import { TensorboardExport } from './tensorboard-export.js';
 
 /** Time for agents to leave once the run has settled. */
-const LEAVE_GRACE_MS = 8_000;
+const LEAVE_GRACE_MS = 4_000;
 
 /** The node agents of a run, wherever they come from. */
 export interface Nodes {

@@ -26,6 +26,9 @@ export interface Member {
 /** A node that has a place but opens no session for this long does not keep it. */
 const SESSION_TIMEOUT_MS = 10_000;
 
+/** A node that was not heard of for this long when something fails is itself the suspect, and is not waited for. */
+export const SILENT_MS = 3_000;
+
 /** The nodes of a run, in the order of their ids. */
 export class Membership {
   /** By node id; a place is free again when its node was removed. */
@@ -127,6 +130,14 @@ export class Membership {
     return this.all.filter(
       ({ session, status, heardOfMs }) =>
         session !== null && status !== 'finished' && status !== 'left' && now - heardOfMs > timeoutMs,
+    );
+  }
+
+  /** Members whose session can still be expected to end in order. */
+  get answering(): Member[] {
+    const silent = this.silentFor(SILENT_MS);
+    return this.all.filter(
+      (member) => member.session !== null && member.status !== 'lost' && !silent.includes(member),
     );
   }
 

@@ -1,38 +1,9 @@
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../src/rpc/certificates.js';
-import {
-  Locmoe,
-  locmoe,
-  lossCurve,
-  newestRun,
-  temporaryFolder,
-  trainArguments,
-  trainToTheEnd,
-} from './support.js';
-
-/** A port that was free a moment ago: nodes are told where the coordinator will be before it is there. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-/** `locmoe serve` of the micro model. */
-function serve(folder: string, port: number, sets: readonly string[], ...flags: string[]): Locmoe {
-  const [, ...training] = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
-  return new Locmoe(['serve', ...training, '--listen', `127.0.0.1:${port}`, ...flags]);
-}
-
-function node(port: number, ...flags: string[]): Locmoe {
-  return new Locmoe(['node', '--coordinator', `localhost:${port}`, '--join-timeout', '30', ...flags]);
-}
+import { freePort, node, serve } from './nodes.js';
+import { locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 
 describe('nodes that are started by hand', () => {
   it('find their coordinator, replace each other, and train what one command trains', async () => {

@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { CuttableProxy } from './cuttable-proxy.js';
+import { freePort, node, serve } from './nodes.js';
+import { type Locmoe, temporaryFolder } from './support.js';
+
+const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];
+const VERDICT = /run failed: .*/;
+/** From the verdict to the end of a process. */
+const END_S = 5;
+
+/** Waits for the verdict, then for the ends of those who can end by themselves. */
+async function expectToEndWith(run: Locmoe, others: readonly Locmoe[]): Promise<string> {
+  const [verdict] = await run.until(VERDICT);
+  const late = sleep(END_S * 1000, undefined, { ref: false });
+  for (const each of [run, ...others])
+    expect(await Promise.race([each.finished, late]), each.output).toMatchObject({ code: 3 });
+  return verdict;
+}
+
+describe('the coordinator and the other nodes end with the run', () => {
+  it('when an agent is frozen; one that serves run after run looks for the next', async () => {
+    const port = await freePort();
+    const sets = [...SETS, 'moe.numExperts=6', 'train.globalBatch=6'];
+    const run = serve(temporaryFolder(), port, sets, '--nodes', '3');
+    const [frozen, once, forever] = [node(port), node(port), node(port, '--forever')];
+    await run.until(/step +\d+\/100000/);
+    frozen.child.kill('SIGSTOP');
+    const verdict = await expectToEndWith(run, [once]);
+    expect(verdict).toMatch(new RegExp(`\\(pid ${frozen.child.pid}\\) was lost: it does not answer`));
+    await forever.until(/node leaves[\s\S]*waiting: /, END_S * 1000);
+    frozen.child.kill('SIGCONT');
+    forever.child.kill('SIGTERM');
+    expect((await frozen.finished).code).toBe(3);
+    expect((await forever.finished).code).toBe(0);
+    for (const each of [run, once, frozen, forever]) await each.expectNothingLeft();
+  }, 60_000);
+
+  it('when the nodes are cut off from each other', async () => {
+    const port = await freePort();
+    const run = serve(temporaryFolder(), port, SETS);
+    const listenAt = [await freePort(), await freePort()];
+    const proxies = await Promise.all(listenAt.map((each) => CuttableProxy.to(each)));
+    const nodes = listenAt.map((each, i) =>
+      node(port, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`),
+    );
+    await run.until(/step +\d+\/100000/);
+    for (const proxy of proxies) proxy.cut();
+    await expectToEndWith(run, nodes);
+    for (const each of [run, ...nodes]) await each.expectNothingLeft();
+  }, 60_000);
+
+  it('when a node is cut off from all', async () => {
+    const port = await freePort();
+    const run = serve(temporaryFolder(), port, SETS);
+    const listenAt = [await freePort(), await freePort()];
+    const proxies = await Promise.all([...listenAt, port].map((each) => CuttableProxy.to(each)));
+    const nodes = listenAt.map((each, i) =>
+      node(
+        i === 0 ? port : proxies[2].port,
+        ...['--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`],
+      ),
+    );
+    await run.until(/step +\d+\/100000/);
+    for (const proxy of proxies) proxy.cut();
+    const verdict = await expectToEndWith(run, [nodes[0]]);
+    expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
+    // It notices by itself too, after the 20 s of its keepalive.
+    nodes[1].child.kill('SIGKILL');
+    for (const each of [run, ...nodes]) await each.expectNothingLeft();
+  }, 60_000);
+});
