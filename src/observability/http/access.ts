@@ -15,7 +15,8 @@ type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
  * Who may read a run over HTTP. With a token: whoever gives it, as `Authorization: Bearer`, as password of basic
  * authentication (what a Grafana data source has a field for), as `?token=`, or as the cookie that the page sets.
  * Without one, which only loopback allows: whoever calls this machine by a loopback name, so that no web page elsewhere
- * can read the run through a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+ * can read the run through a name of its own that resolves to 127.0.0.1 (DNS rebinding). Either way not for a page of
+ * another origin.
  */
 export class AccessRule {
   readonly #expected: Buffer | null;
@@ -27,11 +28,12 @@ export class AccessRule {
     this.#expected = token === null ? null : digest(token);
   }
 
+  /** Never throws, whatever was sent. */
   check(request: Credentials): Refusal {
-    if (this.#expected === null) return isLocalName(request) ? null : { status: 403, reason: NOT_LOCAL };
-    return tokensOf(request).some((token) => this.#isExpected(token))
-      ? null
-      : { status: 401, reason: NO_TOKEN };
+    if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
+    if (this.#expected !== null && !tokensOf(request).some((token) => this.#isExpected(token)))
+      return { status: 401, reason: NO_TOKEN };
+    return isOwnOrigin(request) ? null : { status: 403, reason: FOREIGN_ORIGIN };
   }
 
   #isExpected(token: string): boolean {
@@ -43,6 +45,13 @@ const NOT_LOCAL = 'without a join token this server answers only to localhost an
 const NO_TOKEN =
   'the join token of the cluster is needed: Authorization: Bearer TOKEN, the password of basic authentication, or ?token=TOKEN';
 
+const FOREIGN_ORIGIN = 'this server answers only to its own page, not to one from another origin';
+
+/** Browsers let any page open a WebSocket to anywhere and post there; what they cannot forge is where the page is from. */
+function isOwnOrigin({ headers: { origin, host } }: Credentials): boolean {
+  return origin === undefined || origin.replace(/^https?:\/\//i, '').toLowerCase() === host?.toLowerCase();
+}
+
 function isLocalName({ headers }: Credentials): boolean {
   const host = headers.host ?? '';
   return isLoopback(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'));
@@ -51,7 +60,8 @@ function isLocalName({ headers }: Credentials): boolean {
 function tokensOf({ headers, url = '' }: Credentials): string[] {
   const [scheme, value = ''] = (headers.authorization ?? '').split(' ');
   const fromHeader = scheme === 'Bearer' ? value : scheme === 'Basic' ? passwordOf(value) : undefined;
-  const fromUrl = new URL(url, 'http://localhost').searchParams.get('token');
+  // Not a URL: it was not looked at yet, and may be none.
+  const fromUrl = new URLSearchParams(/\?(.*)/.exec(url)?.[1]).get('token');
   const fromCookie = (headers.cookie ?? '')
     .split(/;\s*/)
     .find((pair) => pair.startsWith(`${TOKEN_COOKIE}=`))

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -76,6 +77,7 @@ function appOf(features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBin
     }
     // The page is opened once with the token in its address; what it loads then sends the cookie.
     const given = c.req.query('token');
+    if (given !== undefined && !/^[\x21-\x7e]*$/.test(given)) return c.text('token: not one of ours\n', 400);
     await next();
     if (given !== undefined)
       c.header('Set-Cookie', `${TOKEN_COOKIE}=${given}; HttpOnly; SameSite=Strict; Path=/`);
@@ -90,30 +92,48 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SOCKET_MESSAGE_BYTES });
   const handlers = new Map(features.flatMap((feature) => [...(feature.sockets ?? [])]));
   server.on('upgrade', (request, socket, head) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-    const handler = handlers.get(pathname);
-    const status = handler === undefined ? 404 : (rule.check(request)?.status ?? 101);
-    if (handler === undefined || status !== 101) {
-      socket.end(
-        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
-      );
-      return;
+    // Node listens for no errors of a socket any more once it is ours.
+    socket.on('error', () => socket.destroy());
+    try {
+      const refusal = rule.check(request);
+      if (refusal !== null) return refuse(socket, refusal.status);
+      const path = pathOf(request);
+      if (path === null) return refuse(socket, 400);
+      const handler = handlers.get(path);
+      if (handler === undefined) return refuse(socket, 404);
+      sockets.handleUpgrade(request, socket, head, (open) => {
+        open.on('error', () => open.terminate());
+        try {
+          handler(open, request);
+        } catch {
+          open.close(1011);
+        }
+      });
+    } catch {
+      // What is thrown here would end the process, and the run with it.
+      socket.destroy();
     }
-    sockets.handleUpgrade(request, socket, head, (open) => {
-      open.on('error', () => open.terminate());
-      try {
-        handler(open, request);
-      } catch {
-        open.close(1011);
-      }
-    });
   });
   return sockets;
 }
 
+/** Null if the target of the request is no URL. */
+function pathOf({ url = '' }: IncomingMessage): string | null {
+  return URL.canParse(url, BASE) ? new URL(url, BASE).pathname : null;
+}
+
+const BASE = 'http://localhost';
+
+function refuse(socket: Duplex, status: 400 | 401 | 403 | 404): void {
+  // Else a client that keeps its side open would keep the socket.
+  socket.once('finish', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
 function bind(server: Server, { address, option }: HttpServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
+    // Stays: after the start, only a connection that could not be accepted ends here.
+    server.on('error', (error) =>
       reject(
         new TrainerError(
           'NO_RESOURCE',

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { Hono } from 'hono';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -36,6 +37,81 @@ function socketOutcome(url: string, headers: Record<string, string> = {}): Promi
     socket.on('error', (error) => resolve(error.message));
   });
 }
+
+/** The answer to bytes on a connection of their own; empty if it was closed without one. */
+function rawAnswer(request: string): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = '';
+    const socket = connect(server.address.port, '127.0.0.1', () => socket.write(request));
+    socket.on('data', (data) => {
+      answer += data;
+      if (answer.startsWith('HTTP/1.1 ')) socket.end();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(answer));
+  });
+}
+
+const upgradeOf = (target: string, ...headers: string[]) =>
+  [
+    `GET ${target} HTTP/1.1`,
+    'Host: 127.0.0.1',
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ...headers,
+    '\r\n',
+  ].join('\r\n');
+
+describe('an upgrade whose target is no URL', () => {
+  it.each(['//', 'http://[/', 'http://a:b:c/', '//?token='])('%s is answered with 400', async (target) => {
+    const url = await start(null);
+    expect(await rawAnswer(upgradeOf(target))).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect((await fetch(`${url}/hello`)).status).toBe(200);
+  });
+
+  it('is asked for the token first', async () => {
+    await start(TOKEN, '0.0.0.0');
+    expect(await rawAnswer(upgradeOf('//'))).toMatch(/^HTTP\/1\.1 401 /);
+    expect(await rawAnswer(upgradeOf(`//?token=${TOKEN}`))).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  it('does no harm when its sender is gone before the answer', async () => {
+    const url = await start(null);
+    for (let i = 0; i < 20; i++)
+      await new Promise<void>((resolve) => {
+        const socket = connect(server.address.port, '127.0.0.1', () => {
+          socket.write(upgradeOf('/nothing'), () => socket.resetAndDestroy());
+        });
+        socket.on('error', () => undefined);
+        socket.on('close', () => resolve());
+      });
+    expect((await fetch(`${url}/hello`)).status).toBe(200);
+  });
+});
+
+describe('a page of another origin', () => {
+  it.each(['http://evil.example', 'null', 'http://127.0.0.1:1'])('(%s) is refused', async (origin) => {
+    const url = await start(null);
+    expect(await socketOutcome(`${url}/echo`, { origin })).toContain('403');
+    expect((await fetch(`${url}/hello`, { headers: { origin } })).status).toBe(403);
+  });
+
+  it('is refused with the token too; the own page is not', async () => {
+    const url = await start(TOKEN, '0.0.0.0');
+    const authorization = `Bearer ${TOKEN}`;
+    expect(await socketOutcome(`${url}/echo`, { authorization, origin: 'https://evil.example' })).toContain(
+      '403',
+    );
+    expect(await socketOutcome(`${url}/echo`, { authorization, origin: url })).toBe('hi');
+  });
+});
+
+it('answers 400 to a token that no header can carry', async () => {
+  const url = await start(null);
+  expect((await fetch(`${url}/hello?token=%0d%0aX: y`)).status).toBe(400);
+});
 
 describe('with a token', () => {
   it('answers whoever gives it, in each way', async () => {
