@@ -17,6 +17,7 @@ export interface ErrorContext {
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
+ * - `SUPERSEDED`: a later generation of the run was started while this one stood still
  * - `ABORTED`: another rank failed first; never the root cause
  * - `UNAVAILABLE`: no coordinator at the address that was given (exit code 2)
  * - `UNAUTHENTICATED`: a certificate or a join token was refused, or does not fit (exit code 2)
@@ -33,6 +34,7 @@ export const ERROR_CODES = [
   'WORKER_DIED',
   'NODE_LOST',
   'NOT_FINITE',
+  'SUPERSEDED',
   'ABORTED',
   'UNAVAILABLE',
   'UNAUTHENTICATED',

@@ -80,7 +80,8 @@ export function openCheckpoint(folder: string): Checkpoint {
 export function resolveCheckpoint(path: string, warn: (message: string) => void): Checkpoint {
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
   const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
-  const folders = committedFolders(root);
+  // One whose manifest cannot be read is met first, so that it is told of.
+  const folders = committedFolders(root, Number.POSITIVE_INFINITY);
   if (folders.length === 0)
     throw bad(`there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`);
   const problems: string[] = [];

@@ -5,7 +5,9 @@ import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { agree } from './agreement.js';
 import { type FileDigest, syncFolder, writeDurably } from './durable.js';
-import { commitFolder, failpoint, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
+import { failpoint } from './failpoint.js';
+import { assertNotSuperseded } from './fence.js';
+import { commitFolder, type Place, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
 import { TOKENIZER_FILE, writeManifest } from './manifest.js';
 import { writeSafetensors } from './safetensors.js';
 
@@ -33,12 +35,8 @@ export interface RankTensors {
   readonly optimizerExperts: readonly NamedTensor[];
 }
 
-export interface SaveOptions {
-  /** Folder of this run's checkpoints, on a disk that all ranks share. */
-  readonly root: string;
-  /** Number of updates done. */
-  readonly step: number;
-  readonly generation: number;
+/** `root` is on a disk that all ranks share; `step` is the number of updates done. */
+export interface SaveOptions extends Place {
   /** Committed checkpoints to keep, this one included. */
   readonly keep: number;
   readonly runId: string;
@@ -60,21 +58,33 @@ interface WrittenFile extends FileDigest {
  * folder or all throw the same error, the partial folder is gone and the earlier checkpoints are untouched.
  * A process that is killed at any point leaves every committed checkpoint loadable.
  *
- * @throws TrainerError `NO_RESOURCE` if the disk is full, `NOT_FINITE` if a tensor holds NaN or infinity.
+ * @throws TrainerError `NO_RESOURCE` if the disk is full, `NOT_FINITE` if a tensor holds NaN or infinity, `SUPERSEDED` if
+ *   a later generation of the run was started.
  */
 export function saveCheckpoint(transport: Transport, options: SaveOptions): string {
   const { root, step, generation } = options;
   const { rank } = transport.topology;
-  const temporary = temporaryFolder(root, step, generation);
+  const temporary = temporaryFolder(options);
+  // Whatever fails once a later generation has taken over, its folders moved away for instance, fails because of that.
+  const fenced = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      assertNotSuperseded(root, generation);
+      throw error;
+    }
+  };
   try {
     agree(transport, 'checkpoint prepare', () => {
-      if (rank === 0) prepareFolder(root, temporary);
+      if (rank === 0) fenced(() => prepareFolder(options));
     });
     failpoint('prepared');
-    const written = agree(transport, 'checkpoint write', () => writeShards(transport, options, temporary));
+    const written = agree(transport, 'checkpoint write', () =>
+      fenced(() => writeShards(transport, options, temporary)),
+    );
     failpoint('written');
     agree(transport, 'checkpoint commit', () => {
-      if (rank === 0) commit(transport, options, temporary, written.flat());
+      if (rank === 0) fenced(() => commit(transport, options, temporary, written.flat()));
     });
   } catch (error) {
     if (rank === 0) removeIfPossible(temporary);
@@ -117,7 +127,7 @@ function commit(
   temporary: string,
   written: readonly WrittenFile[],
 ): void {
-  const { root, step, generation, keep, runId, config, data, metrics } = options;
+  const { step, generation, keep, runId, config, data, metrics } = options;
   const { numNodes, workersPerNode } = transport.topology;
   const files: Record<string, FileDigest> = {};
   const tensors: Record<string, string> = {};
@@ -144,7 +154,7 @@ function commit(
   });
   syncFolder(temporary);
   failpoint('manifest');
-  commitFolder(root, temporary, step, keep);
+  commitFolder(options, keep);
 }
 
 /** A node without the shared disk would otherwise fail with a message that does not say so. */

@@ -40,16 +40,6 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/**
- * Writes a small text file so that a reader sees either the old content or the new.
- *
- * @throws TrainerError `NO_RESOURCE` if it cannot be written.
- */
-export function replaceTextDurably(path: string, text: string): void {
-  writeDurably(`${path}.tmp`, [Buffer.from(text)]);
-  renameDurably(`${path}.tmp`, path);
-}
-
 /** Renames and syncs the folder that holds the new name, so that the rename survives a power cut. */
 export function renameDurably(from: string, to: string): void {
   renameSync(from, to);

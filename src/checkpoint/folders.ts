@@ -1,79 +1,211 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { renameDurably, replaceTextDurably } from './durable.js';
+import { renameDurably, writeDurably } from './durable.js';
+import { failpoint } from './failpoint.js';
+import { assertNotSuperseded, markGeneration, superseded } from './fence.js';
+import { generationOf } from './manifest.js';
 
-// Under the root of a run:
-//   step-000100/                a committed checkpoint
-//   step-000100.replaced/       the one it is about to take the place of; exists only between two renames
-//   step-000100.tmp-<anything>/ being written or being deleted; never read, removed by the next save
-//   latest                      name of the newest committed checkpoint, for people and scripts
+// Under the root of a run, where G is the generation of the process that made the name:
+//   step-000100/                 a committed checkpoint
+//   step-000100.replaced-G/      one that is about to be removed or replaced; it still counts as committed
+//   step-000100.tmp-G.../        being written or being deleted; never read
+//   latest, latest.tmp-G         name of the newest committed checkpoint, for people and scripts
+//   generation-G                 the generation that the run is at (fence.ts)
+//
+// What a process may do between a check and the act that the check allows is decided by renames: each works on a name
+// of its own generation, and a later generation moves all such names of earlier ones when it starts. So a process that
+// stood still in between finds nothing there to commit or to delete.
 
-const COMMITTED = /^step-(\d{6,})(\.replaced)?$/;
-const TEMPORARY = /^step-\d{6,}(\.replaced)?\.tmp-/;
+const COMMITTED = /^step-(\d{6,})(?:\.replaced-\d+)?$/;
+const SET_ASIDE = /\.replaced-(\d+)$/;
+const UNFINISHED = /^(?:step-\d{6,}|latest)\.tmp-(\d+)/;
+const AWAY = '-away';
 
-const REPLACED = '.replaced';
-
-/** A point of a save at which a test can kill the process: `LOCMOE_FAIL=checkpoint.<point>`. */
-export function failpoint(point: string): void {
-  if (process.env.LOCMOE_FAIL === `checkpoint.${point}`) process.kill(process.pid, 'SIGKILL');
+/** What a save needs to know to make room for itself. */
+export interface Place {
+  /** Folder of the run's checkpoints. */
+  readonly root: string;
+  readonly step: number;
+  readonly generation: number;
 }
 
 export function stepFolder(root: string, step: number): string {
   return join(root, `step-${String(step).padStart(6, '0')}`);
 }
 
-export function temporaryFolder(root: string, step: number, generation: number): string {
+export function temporaryFolder({ root, step, generation }: Place): string {
   return `${stepFolder(root, step)}.tmp-${generation}`;
 }
 
-/** Folders under `root` that were committed, newest step first. */
-export function committedFolders(root: string): string[] {
+/**
+ * Folders under `root` that were committed, newest first: by generation, and within one by step. One whose manifest
+ * cannot be read counts as of `unreadable`.
+ */
+export function committedFolders(root: string, unreadable = 0): string[] {
   if (!existsSync(root)) return [];
   return readdirSync(root)
     .filter((name) => COMMITTED.test(name))
-    .sort((a, b) => stepOf(b) - stepOf(a) || a.length - b.length)
-    .map((name) => join(root, name));
-}
-
-/** Makes an empty folder to write into, and tidies up what saves that were cut short have left. */
-export function prepareFolder(root: string, temporary: string): void {
-  mkdirSync(root, { recursive: true });
-  for (const name of readdirSync(root).filter((name) => TEMPORARY.test(name)))
-    rmSync(join(root, name), { recursive: true });
-  for (const replaced of committedFolders(root).filter((folder) => folder.endsWith(REPLACED))) {
-    const final = replaced.slice(0, -REPLACED.length);
-    if (existsSync(final)) discard(replaced);
-    else renameSync(replaced, final);
-  }
-  mkdirSync(temporary);
+    .map((name) => join(root, name))
+    .map((folder) => ({ folder, generation: generationOf(folder) ?? unreadable, step: stepOf(folder) }))
+    .sort((a, b) => b.generation - a.generation || b.step - a.step || a.folder.length - b.folder.length)
+    .map(({ folder }) => folder);
 }
 
 /**
- * Gives a complete, synced folder its final name, and deletes all but the newest `keep`. Checkpoints of later
- * steps are deleted first: the run was resumed from an earlier one and they are not part of it any more, so the
- * folder of the highest step is always the newest.
+ * Makes `generation` the one that saves under `root`, before it reads or writes there: processes of earlier ones that
+ * still run, or go on after they stood still, change nothing any more and end at their next save.
+ *
+ * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
-export function commitFolder(root: string, temporary: string, step: number, keep: number): void {
-  const final = stepFolder(root, step);
-  for (const folder of committedFolders(root)) if (stepOf(folder) > step) discard(folder);
-  failpoint('discarded');
-  if (existsSync(final)) {
-    renameSync(final, final + REPLACED);
-    failpoint('replaced');
-  }
-  renameDurably(temporary, final);
-  failpoint('renamed');
-  replaceTextDurably(join(root, 'latest'), `${basename(final)}\n`);
-  failpoint('latest');
-  if (existsSync(final + REPLACED)) discard(final + REPLACED);
-  for (const folder of committedFolders(root).slice(keep)) discard(folder);
+export function claimCheckpoints(root: string, generation: number): void {
+  markGeneration(root, generation);
+  failpoint('marked');
+  tidy(root, generation);
 }
 
-/** Deletes a checkpoint; renamed first, so that a half-deleted one is never taken for a good one. */
-function discard(folder: string): void {
-  renameSync(folder, `${folder}.tmp-discarded`);
+/**
+ * Makes an empty folder to write into, and tidies up what saves that were cut short have left.
+ *
+ * @throws TrainerError `SUPERSEDED` if a later generation was started
+ */
+export function prepareFolder(place: Place): void {
+  const { root, generation } = place;
+  mkdirSync(root, { recursive: true });
+  assertNotSuperseded(root, generation);
+  failpoint('allowed');
+  tidy(root, generation);
+  failpoint('tidied');
+  mkdirSync(temporaryFolder(place));
+}
+
+/**
+ * Gives the complete, synced temporary folder its final name, and then deletes all but the newest `keep`. Checkpoints of
+ * later steps are deleted too: the run was resumed from an earlier one and they are not part of it any more.
+ *
+ * @throws TrainerError `SUPERSEDED` if a later generation was started
+ */
+export function commitFolder(place: Place, keep: number): void {
+  const { root, step, generation } = place;
+  const final = stepFolder(root, step);
+  assertNotSuperseded(root, generation);
+  failpoint('checked');
+  const replaced = existsSync(final) ? setAside(place, final) : null;
+  failpoint('replaced');
+  try {
+    renameDurably(temporaryFolder(place), final);
+  } catch (error) {
+    if (replaced !== null) moveIfFree(replaced, final);
+    throw error;
+  }
+  failpoint('renamed');
+  writeLatest(place);
+  failpoint('latest');
+  removeAllButNewest(place, keep);
+}
+
+function removeAllButNewest(place: Place, keep: number): void {
+  const { root, step, generation } = place;
+  const folders = committedFolders(root);
+  for (const aside of folders)
+    if (setAsideBy(aside) <= generation) remove(aside, settledName(aside), generation);
+  failpoint('listed');
+  const plain = folders.filter((folder) => folder === settledName(folder));
+  const later = plain.filter((folder) => stepOf(folder) > step);
+  const earlier = plain.filter((folder) => stepOf(folder) < step);
+  for (const folder of [...later, ...earlier.slice(keep - 1)])
+    remove(setAside(place, folder), folder, generation);
+}
+
+function writeLatest({ root, step, generation }: Place): void {
+  const temporary = join(root, `latest.tmp-${generation}`);
+  writeDurably(temporary, [Buffer.from(`${basename(stepFolder(root, step))}\n`)]);
+  failpoint('latest-written');
+  assertNotSuperseded(root, generation);
+  failpoint('latest-checked');
+  renameDurably(temporary, join(root, 'latest'));
+}
+
+/**
+ * Moves a checkpoint to a name from which a later generation would restore it.
+ *
+ * @returns that name
+ * @throws TrainerError `SUPERSEDED`, with the checkpoint back in its place, if a later generation was started
+ */
+function setAside({ root, generation }: Place, folder: string): string {
+  const aside = `${folder}.replaced-${generation}`;
+  renameSync(folder, aside);
+  failpoint('aside');
+  try {
+    assertNotSuperseded(root, generation);
+    // A file server's client may list a folder from memory, but what it has just renamed it reads anew.
+    const writer = generationOf(aside) ?? 0;
+    if (writer > generation) throw superseded(generation, writer);
+  } catch (error) {
+    moveIfFree(aside, folder);
+    throw error;
+  }
+  failpoint('aside-checked');
+  return aside;
+}
+
+/** Deletes what was set aside; renamed first, so that a half-deleted one is never taken for a good one. */
+function remove(aside: string, folder: string, generation: number): void {
+  const discarded = `${folder}.tmp-${generation}-discarded`;
+  renameSync(aside, discarded);
   failpoint('discarding');
-  rmSync(`${folder}.tmp-discarded`, { recursive: true });
+  rmSync(discarded, { recursive: true, force: true });
+}
+
+/** Clears what this generation and earlier ones left unfinished, and puts back what they had set aside. */
+function tidy(root: string, generation: number): void {
+  // In reverse, what an earlier call moved away comes before the name that it had.
+  for (const name of readdirSync(root).sort().reverse()) {
+    const path = join(root, name);
+    const unfinished = UNFINISHED.exec(name);
+    if (unfinished !== null && Number(unfinished[1]) <= generation) removeUnfinished(path);
+    // Where its place is taken it stays until the next checkpoint is whole.
+    else if (setAsideBy(path) <= generation) moveIfFree(path, settledName(path));
+  }
+}
+
+function removeUnfinished(path: string): void {
+  // Moved first: whoever still writes into it cannot commit it any more.
+  const away = path.endsWith(AWAY) ? path : path + AWAY;
+  if (away !== path) moveIfFree(path, away);
+  try {
+    rmSync(away, { recursive: true, force: true });
+  } catch {
+    // A file server keeps what another process has open; the next save tries again.
+  }
+}
+
+/** @returns false if there is nothing to move any more, or something has the name */
+function moveIfFree(from: string, to: string): boolean {
+  try {
+    renameDurably(from, to);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(String((error as NodeJS.ErrnoException).code)))
+      return false;
+    throw error;
+  }
+}
+
+/**
+ * Where a committed folder is once a generation has been claimed: one that was set aside is then back in its place, if
+ * that is free.
+ */
+export function settledFolder(folder: string): string {
+  return existsSync(folder) ? folder : settledName(folder);
+}
+
+function settledName(folder: string): string {
+  return folder.replace(SET_ASIDE, '');
+}
+
+/** The generation that set a folder aside; Infinity if none did. */
+function setAsideBy(folder: string): number {
+  return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
 function stepOf(folder: string): number {

@@ -87,6 +87,19 @@ export function readManifest(folder: string): Manifest {
   return checked.data;
 }
 
+/**
+ * The generation that a folder says it was written by; null if its manifest cannot be read. Nothing else of it is
+ * checked.
+ */
+export function generationOf(folder: string): number | null {
+  try {
+    const { generation } = Object(JSON.parse(readFileSync(join(folder, MANIFEST_FILE), 'utf8')));
+    return Number.isSafeInteger(generation) ? generation : null;
+  } catch {
+    return null;
+  }
+}
+
 function checksumOf(body: unknown): string {
   return createHash('sha256').update(JSON.stringify(body)).digest('hex');
 }

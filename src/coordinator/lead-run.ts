@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { committedFolders } from '../checkpoint/index.js';
+import { claimCheckpoints, committedFolders, settledFolder } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
@@ -66,6 +66,7 @@ export async function leadRun(lead: Lead): Promise<number> {
   const { config, dataset, checkpoint, resumed } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
   if (checkpoint !== null && resumed !== null) {
+    claimCheckpoints(folder.checkpoints, resumed.generation);
     folder.dropMetricsAfter(checkpoint.manifest.step);
     folder.archiveFailure();
   }
@@ -76,7 +77,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     config,
     runDir: folder.directory,
     datasetDir: dataset.dir,
-    resumeFrom: checkpoint?.folder ?? null,
+    resumeFrom: checkpoint && settledFolder(checkpoint.folder),
   };
   const logs = new LogStore(folder.logs, (error) => coordinator.abort(asTrainerError(error)));
   const logger = createLogger({

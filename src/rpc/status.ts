@@ -11,6 +11,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   WORKER_DIED: grpc.status.ABORTED,
   NODE_LOST: grpc.status.ABORTED,
   NOT_FINITE: grpc.status.ABORTED,
+  SUPERSEDED: grpc.status.ABORTED,
   ABORTED: grpc.status.ABORTED,
   UNAVAILABLE: grpc.status.UNAVAILABLE,
   UNAUTHENTICATED: grpc.status.UNAUTHENTICATED,

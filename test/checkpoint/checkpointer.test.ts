@@ -1,17 +1,31 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import {
   type Checkpoint,
+  claimCheckpoints,
+  committedFolders,
   openCheckpoint,
   resolveCheckpoint,
   saveCheckpoint,
 } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { EXIT } from '../../src/errors.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';
 
 let run: string;
@@ -24,8 +38,22 @@ afterEach(() => rmSync(run, { recursive: true }));
 
 const noWarning = (message: string) => expect.unreachable(message);
 
-function save(step: number, from = step): string {
-  return saveCheckpoint(soloTransport(), saveOptions(root, step, tensorsOf(0, 1, from)));
+function save(step: number, from = step, generation = 1): string {
+  const options = saveOptions(root, step, tensorsOf(0, 1, from));
+  return saveCheckpoint(soloTransport(), { ...options, generation });
+}
+
+function cutShortSave(step: number, failpoint: string): string[] {
+  const program = fileURLToPath(new URL('cut-short-save.ts', import.meta.url));
+  return ['--import', 'tsx', program, root, String(step), `checkpoint.${failpoint}`];
+}
+
+/** Waits until a process was stopped by a signal. */
+async function stopped(pid: number): Promise<void> {
+  await vi.waitUntil(() => /^\d+ \(.*\) T /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')), {
+    timeout: 20_000,
+    interval: 10,
+  });
 }
 
 function expectValuesOf(checkpoint: Checkpoint, step: number): void {
@@ -142,35 +170,124 @@ test('a root that cannot be made is a clear error', () => {
 
 test.each([
   // [point, step being saved, step and values found afterwards]
+  ['marked', 3, 2],
+  ['tidied', 3, 2],
   ['prepared', 3, 2],
   ['shard', 3, 2],
   ['written', 3, 2],
   ['manifest', 3, 2],
+  ['checked', 3, 2],
   ['renamed', 3, 103],
+  ['latest-written', 3, 103],
   ['latest', 3, 103],
+  ['aside', 3, 103],
   ['discarding', 3, 103],
-  ['replaced', 2, 2],
+  ['aside', 2, 2],
   ['renamed', 2, 102],
   ['latest', 2, 102],
   ['discarding', 2, 102],
   // Step 2 is not part of the run any more once step 1 is saved anew.
-  ['discarding', 1, 1],
-  ['discarded', 1, 1],
-  ['replaced', 1, 1],
+  ['aside', 1, 2],
   ['renamed', 1, 101],
+  ['latest', 1, 101],
+  ['discarding', 1, 101],
 ])('killed at %s while saving step %i: the newest committed checkpoint loads', (point, step, expected) => {
-  const program = fileURLToPath(new URL('killed-save.ts', import.meta.url));
-  const child = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', program, root, String(step), `checkpoint.${point}`],
-    { encoding: 'utf8' },
-  );
+  const child = spawnSync(process.execPath, cutShortSave(step, point), { encoding: 'utf8' });
   expect(child.signal, child.stderr).toBe('SIGKILL');
   expectValuesOf(resolveCheckpoint(run, noWarning), expected);
-  // The next save works, and clears what the killed one left.
-  save(4);
+  // The next generation finds the same, saves, and clears what the killed one left.
+  claimCheckpoints(root, 3);
+  expectValuesOf(resolveCheckpoint(run, noWarning), expected);
+  save(4, 4, 3);
   expectValuesOf(resolveCheckpoint(run, noWarning), 4);
-  expect(readdirSync(root).filter((name) => !/^(latest|step-\d{6})$/.test(name))).toEqual([]);
+  expect(readdirSync(root).filter((name) => !/^(latest|step-\d{6})$/.test(name))).toEqual(['generation-3']);
+});
+
+const frozenAt = (step: number, ...points: string[]) => points.map((point) => ({ point, step }));
+
+/** Freezes a save of generation 2, does `meanwhile` as generation 3, and lets the frozen process go on to its end. */
+async function frozenSave(step: number, point: string, meanwhile: () => void): Promise<void> {
+  const child = spawn(process.execPath, cutShortSave(step, `${point}:stop`));
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const ended = once(child, 'close');
+  await stopped(child.pid!);
+  claimCheckpoints(root, 3);
+  meanwhile();
+  child.kill('SIGCONT');
+  expect(await ended, stderr).toEqual([EXIT.failedRun, null]);
+  expect(stderr).toMatch(
+    /^SUPERSEDED (.*: )?this process is of generation 2 of the run, .* took over as generation 3: it ends/,
+  );
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+}
+
+test.each([
+  ...frozenAt(3, 'marked', 'allowed', 'tidied', 'prepared', 'shard', 'written', 'manifest', 'checked'),
+  ...frozenAt(3, 'renamed', 'latest-written', 'latest-checked', 'listed', 'aside', 'aside-checked'),
+  ...frozenAt(2, 'checked', 'aside', 'replaced', 'renamed', 'discarding'),
+  ...frozenAt(1, 'checked', 'renamed', 'listed'),
+])(
+  'frozen at $point while saving step $step: it leaves what a later generation saved meanwhile, and ends',
+  async ({ point, step }) => {
+    const beingWritten = 'step-000099.tmp-3';
+    const saved = [step, step + 1, step + 2];
+    await frozenSave(step, point, () => {
+      for (const each of saved) save(each, each + 1000, 3);
+      mkdirSync(join(root, beingWritten));
+    });
+    for (const each of saved.slice(-2)) {
+      const checkpoint = openCheckpoint(join(root, `step-00000${each}`));
+      checkpoint.verify();
+      expectValuesOf(checkpoint, each + 1000);
+    }
+    expect(resolveCheckpoint(run, noWarning).manifest.step).toBe(step + 2);
+    expect(readFileSync(join(root, 'latest'), 'utf8')).toBe(`step-00000${step + 2}\n`);
+    expect(readdirSync(root).filter((name) => /^step.*tmp/.test(name))).toEqual([beingWritten]);
+    save(9, 9, 3);
+    expect(readdirSync(root).sort()).toEqual([
+      'generation-3',
+      'latest',
+      `step-00000${step + 2}`,
+      'step-000009',
+    ]);
+  },
+);
+
+test.each([
+  ...frozenAt(3, 'checked', 'latest-checked', 'listed'),
+  ...frozenAt(1, 'checked', 'aside', 'aside-checked', 'listed', 'discarding'),
+])(
+  'frozen at $point while saving step $step: it leaves what a later generation found when it started, and ends',
+  async ({ point, step }) => {
+    const content = () =>
+      [...committedFolders(root), join(root, 'latest')].map((path) => [path, statSync(path).ino]);
+    let found: unknown;
+    await frozenSave(step, point, () => {
+      found = content();
+    });
+    expect(content()).toEqual(found);
+  },
+);
+
+test('a generation is not claimed once a later one was, and its marker does not count', () => {
+  claimCheckpoints(root, 3);
+  expect(() => claimCheckpoints(root, 2)).toThrow(expect.objectContaining({ code: 'SUPERSEDED' }));
+  expect(() => save(1, 1, 2)).toThrow(/generation 2 of the run, .* as generation 3/);
+  claimCheckpoints(root, 3);
+  claimCheckpoints(root, 4);
+  expect(readdirSync(root)).toEqual(['generation-4']);
+});
+
+test('a later generation is newer than higher steps of an earlier one', () => {
+  for (const step of [7, 8]) save(step);
+  save(3, 3, 2);
+  save(7, 7, 3);
+  // As a kill between the commit of step 3 and what follows it leaves them.
+  renameSync(join(root, 'step-000007'), join(root, 'step-000009'));
+  expect(committedFolders(root).map((folder) => basename(folder))).toEqual(['step-000009', 'step-000003']);
 });
 
 test('a disk that fills up in the middle leaves the earlier checkpoint and no partial one', () => {

@@ -26,6 +26,7 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'WORKER_DIED',
   'NODE_LOST',
   'NOT_FINITE',
+  'SUPERSEDED',
   'NO_RESOURCE',
   'BAD_CHECKPOINT',
   'ABORTED',

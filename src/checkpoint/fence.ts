@@ -1,0 +1,46 @@
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { TrainerError } from '../errors.js';
+import { syncFolder, writeDurably } from './durable.js';
+
+// A process of an earlier generation may only have stood still: frozen with its machine, or stuck in a call to a file
+// server. When it goes on it must not touch what a later generation saved. So every generation leaves a marker, an
+// empty file `generation-<number>` beside its checkpoints, and the highest number rules. A generation writes its own
+// marker alone, so none can take back another's.
+
+const MARKER = /^generation-(\d+)$/;
+
+/**
+ * Leaves the marker of this generation; those of earlier ones are removed.
+ *
+ * @throws TrainerError `SUPERSEDED` if a later generation was started
+ */
+export function markGeneration(root: string, generation: number): void {
+  mkdirSync(root, { recursive: true });
+  writeDurably(join(root, `generation-${generation}`), []);
+  syncFolder(root);
+  assertNotSuperseded(root, generation);
+  for (const marked of markedGenerations(root))
+    if (marked < generation) rmSync(join(root, `generation-${marked}`), { force: true });
+}
+
+/** @throws TrainerError `SUPERSEDED` if a later generation was started */
+export function assertNotSuperseded(root: string, generation: number): void {
+  const newest = Math.max(0, ...markedGenerations(root));
+  if (newest > generation) throw superseded(generation, newest);
+}
+
+export function superseded(generation: number, newest: number): TrainerError {
+  return new TrainerError(
+    'SUPERSEDED',
+    `this process is of generation ${generation} of the run, which a later process took over as generation ${newest}: it ends without saving`,
+  );
+}
+
+function markedGenerations(root: string): number[] {
+  if (!existsSync(root)) return [];
+  return readdirSync(root).flatMap((name) => {
+    const marker = MARKER.exec(name);
+    return marker === null ? [] : [Number(marker[1])];
+  });
+}
