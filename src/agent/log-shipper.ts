@@ -1,6 +1,8 @@
 const FLUSH_INTERVAL_MS = 100;
 const MAX_QUEUED_LINES = 10_000;
 const MAX_BATCH_LINES = 500;
+/** Far below what a gRPC message may hold, whatever escapes and encoding make of it. */
+const MAX_BATCH_CHARS = 1 << 20;
 
 /** Where batches go. */
 export interface LogSink {
@@ -33,9 +35,20 @@ export class LogShipper {
 
   flush(): void {
     while (this.#sink?.isReady() && (this.#queue.length > 0 || this.#dropped > 0)) {
-      this.#sink.send(this.#queue.splice(0, MAX_BATCH_LINES), this.#dropped);
+      this.#sink.send(this.#queue.splice(0, this.#batchSize()), this.#dropped);
       this.#dropped = 0;
     }
+  }
+
+  /** How many of the lines that wait go into the next batch; at least one. */
+  #batchSize(): number {
+    let chars = 0;
+    const first = this.#queue.slice(0, MAX_BATCH_LINES);
+    const over = first.findIndex((line, i) => {
+      chars += line.length;
+      return i > 0 && chars > MAX_BATCH_CHARS;
+    });
+    return over < 0 ? first.length : over;
   }
 
   close(): void {

@@ -209,9 +209,9 @@ export class NodeAgent {
     }
   }
 
-  /** A worker's own JSON lines go on as they are; anything else was written by a native library or a crash. */
+  /** A worker's own JSON lines go on as they are; anything else was cut, or written by a native library or a crash. */
   #onWorkerLine(rank: number, line: string, stream: 'stdout' | 'stderr'): void {
-    if (stream === 'stdout' && line.startsWith('{')) this.#log(line);
+    if (stream === 'stdout' && line.startsWith('{') && line.endsWith('}')) this.#log(line);
     else if (line.trim() !== '') this.#logger.warn({ rank, stream }, line);
   }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
+import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
@@ -67,9 +67,7 @@ export class WorkerPool {
     this.#children.set(rank, child);
     child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));
     for (const stream of ['stdout', 'stderr'] as const)
-      createInterface({ input: child[stream]!, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) =>
-        this.listener.line(rank, line, stream),
-      );
+      readLines(child[stream]!, (line) => this.listener.line(rank, line, stream));
     // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
     child.on('close', (code, signal) =>
       this.listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),

@@ -29,6 +29,15 @@ describe('LogShipper', () => {
     expect(batches).toEqual([{ lines: ['a', 'b'], dropped: 0 }]);
   });
 
+  it('keeps a batch of long lines small', () => {
+    const lines = [3e6, 400_000, 400_000, 400_000, 1].map((length) => 'x'.repeat(length));
+    connect();
+    for (const line of lines) shipper.push(line);
+    shipper.flush();
+    expect(batches.map((batch) => batch.lines.length)).toEqual([1, 2, 2]);
+    expect(batches.flatMap((batch) => batch.lines)).toEqual(lines);
+  });
+
   it('keeps a bounded number of lines when nobody takes them, and counts the rest', () => {
     for (let i = 0; i < 10_250; i++) shipper.push(`line ${i}`);
     connect();

@@ -1,6 +1,24 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Locmoe, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import {
+  Locmoe,
+  locmoe,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainArguments,
+  trainToTheEnd,
+} from './support.js';
+
+/** Makes every worker write a line of 60 MB to both of its streams when it starts. */
+const WRITE_LONG_LINES = `
+  import { writeSync } from 'node:fs';
+  if (process.argv[1]?.endsWith('worker/main.js'))
+    for (const fd of [1, 2]) {
+      for (let left = 60e6; left > 0; ) left -= writeSync(fd, '{'.repeat(Math.min(left, 1 << 16)));
+      writeSync(fd, String.fromCharCode(10));
+    }
+`;
 
 describe('locmoe logs', () => {
   it('queries a live run, follows it to its end, and is served over HTTP meanwhile', async () => {
@@ -58,5 +76,26 @@ describe('locmoe logs', () => {
       run,
     );
     expect(formatted.stdout.trim().split('\n').sort()).toEqual(['0: info', '1: info']);
+  }, 60_000);
+});
+
+describe('a line of 60 MB that a worker writes', () => {
+  it('does not end the run, and is in the log with its beginning', async () => {
+    const folder = temporaryFolder();
+    const file = `${folder}/long-lines.mjs`;
+    writeFileSync(file, WRITE_LONG_LINES);
+    const training = trainArguments({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'] });
+    const run = new Locmoe(training, { NODE_OPTIONS: `--import=${file}` });
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(0);
+    const found = await locmoe(
+      ...['logs', '{rank="0"} |= "more characters"', '--json', '--run', newestRun(folder)],
+    );
+    const records = found.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(records.map(({ stream }) => stream).sort()).toEqual(['stderr', 'stdout']);
+    for (const { msg } of records) expect(msg).toMatch(/^\{{1000,} ?\[\.\.\. \d{8} more characters\]$/);
   }, 60_000);
 });

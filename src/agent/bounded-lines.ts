@@ -1,0 +1,33 @@
+import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+
+/** Longer lines are cut: a batch of them must stay far below what a gRPC message may hold. */
+export const MAX_LINE_CHARS = 16 << 10;
+
+/** Calls `onLine` for every line of a text stream; of one that is too long with its beginning and how much was cut. */
+export function readLines(stream: Readable, onLine: (line: string) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let line = '';
+  let numCut = 0;
+  const add = (text: string) => {
+    const kept = text.slice(0, MAX_LINE_CHARS - line.length);
+    line += kept;
+    numCut += text.length - kept.length;
+  };
+  const end = () => {
+    onLine(numCut === 0 ? line.replace(/\r$/, '') : `${line} [... ${numCut} more characters]`);
+    line = '';
+    numCut = 0;
+  };
+  stream.on('data', (chunk: Buffer) => {
+    const parts = decoder.write(chunk).split('\n');
+    for (const [i, part] of parts.entries()) {
+      add(part);
+      if (i < parts.length - 1) end();
+    }
+  });
+  stream.on('end', () => {
+    add(decoder.end());
+    if (line !== '') end();
+  });
+}
