@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { removeStaleSegments } from '../collectives/shm-segment.js';
+import { removeStaleSegments } from '../collectives/segment-files.js';
 import { EXIT } from '../errors.js';
 import { createLogger } from '../observability/logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
@@ -19,11 +19,10 @@ export interface NodeOptions {
   /** After a run, wait for the next one. */
   readonly forever: boolean;
   readonly logToStdout: boolean;
-  /** End when the process that started this one has ended. */
-  readonly exitWithParent: boolean;
+  /** Ends the watch over the process that started this one, for the first session tells of that as well. */
+  readonly forgetParent: () => void;
 }
 
-const PARENT_WATCH_MS = 500;
 /** Between two runs; a run that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -39,7 +38,6 @@ export async function runNode(options: NodeOptions): Promise<number> {
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, options.security, options.insecure);
-  const forgetParent = options.exitWithParent ? exitWithParent() : () => undefined;
   removeStaleSegments();
   const rpc = createRpcServer(options.security);
   const bound = await listen(rpc, listenAt, '--listen');
@@ -70,7 +68,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         onWait: (why) => logger.info(`waiting: ${why}`),
       });
       // From here on the session tells of the coordinator's end.
-      forgetParent();
+      options.forgetParent();
       agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout });
       const code = await agent.ended;
       const { hasStarted } = agent;
@@ -82,15 +80,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
     }
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
-    forgetParent();
+    options.forgetParent();
     rpc.server.forceShutdown();
   }
-}
-
-function exitWithParent(): () => void {
-  const parent = process.ppid;
-  const timer = setInterval(() => {
-    if (process.ppid !== parent) process.exit(EXIT.failedRun);
-  }, PARENT_WATCH_MS);
-  return () => clearInterval(timer);
 }

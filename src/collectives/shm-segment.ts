@@ -1,11 +1,11 @@
-import { closeSync, ftruncateSync, openSync, readdirSync, statfsSync, unlinkSync } from 'node:fs';
-import { TrainerError } from '../errors.js';
-import { isRunning } from '../observability/process-info.js';
+import { closeSync, ftruncateSync, openSync, statfsSync, unlinkSync } from 'node:fs';
+import { asTrainerError, TrainerError } from '../errors.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';
 import { FlightRing } from './flight-ring.js';
 import { type Mapping, mapShared, reserve, unmap } from './libc.js';
+import { SHM_DIR, segmentPath } from './segment-files.js';
 import {
   ABORT_REASON,
   CONTROL,
@@ -21,7 +21,6 @@ import {
   segmentBytes,
 } from './shm-layout.js';
 
-const SHM_DIR = '/dev/shm';
 /** A larger mapping cannot be viewed as one buffer on every supported Node. */
 const MAX_BYTES = 2 ** 31;
 /** Room left to others in /dev/shm when its free space is checked. */
@@ -51,22 +50,14 @@ export class ShmSegment {
    */
   static create(runId: string, generation: number, shape: SegmentShape): ShmSegment {
     const needed = segmentBytes(shape);
-    const path = `${SHM_DIR}/locmoe-${runId}-g${generation}-n${shape.node}-${process.pid}`;
+    const path = segmentPath(runId, generation, shape.node);
     checkFree(needed);
     if (needed > MAX_BYTES)
       throw new TrainerError(
         'NO_RESOURCE',
         `the shared memory of this node would be ${needed} bytes; at most ${MAX_BYTES} can be mapped: lower cluster.ringBytes`,
       );
-    const fd = openSync(path, 'wx+', 0o600);
-    ftruncateSync(fd, needed);
-    const errno = reserve(fd, needed);
-    if (errno !== 0) {
-      closeSync(fd);
-      unlinkSync(path);
-      throw tooSmall(needed, `reserving it failed with errno ${errno}`);
-    }
-    const segment = new ShmSegment(path, shape, mapShared(fd, needed));
+    const segment = new ShmSegment(path, shape, makeFile(path, needed));
     const { words } = segment;
     words[HEADER.version] = SEGMENT_VERSION;
     words[HEADER.generation] = generation;
@@ -192,6 +183,30 @@ function mapFile(path: string, bytes: number): Mapping {
   return mapShared(fd, bytes);
 }
 
+/** Makes the file of a segment and maps it; leaves no file if either fails. */
+function makeFile(path: string, bytes: number): Mapping {
+  const fd = openSync(path, 'wx+', 0o600);
+  try {
+    ftruncateSync(fd, bytes);
+  } catch (error) {
+    closeSync(fd);
+    unlinkSync(path);
+    throw tooSmall(bytes, asTrainerError(error).message);
+  }
+  const errno = reserve(fd, bytes);
+  if (errno !== 0) {
+    closeSync(fd);
+    unlinkSync(path);
+    throw tooSmall(bytes, `reserving it failed with errno ${errno}`);
+  }
+  try {
+    return mapShared(fd, bytes);
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
+  }
+}
+
 function checkFree(needed: number): void {
   const { bavail, bsize } = statfsSync(SHM_DIR);
   const available = bavail * bsize;
@@ -204,20 +219,4 @@ function tooSmall(needed: number, available: string): TrainerError {
     `the shared memory of this node needs ${needed} bytes in ${SHM_DIR}, but ${available}: ` +
       `lower cluster.ringBytes or raise the size of ${SHM_DIR} (shm_size of a container)`,
   );
-}
-
-/** Removes the segments of agents that no longer live (each name ends in its agent's pid); returns their paths. */
-export function removeStaleSegments(): string[] {
-  const removed: string[] = [];
-  for (const name of readdirSync(SHM_DIR)) {
-    const pid = /^locmoe-.*-n\d+-(\d+)$/.exec(name)?.[1];
-    if (pid === undefined || isRunning(Number(pid))) continue;
-    try {
-      unlinkSync(`${SHM_DIR}/${name}`);
-      removed.push(`${SHM_DIR}/${name}`);
-    } catch {
-      // Another agent that starts at the same time was faster, or the file belongs to another user.
-    }
-  }
-  return removed;
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { removeStaleSegments } from '../collectives/segment-files.js';
 import { endUnknown, type ProcessEnd } from './root-cause.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -23,7 +24,7 @@ export class LocalCluster {
     for (let index = 0; index < nodes; index++) {
       const errors = path.join(logsDir, `agent-${index}.stderr`);
       const fd = openSync(errors, 'a');
-      const args = ['node', '--coordinator', address, '--quiet', '--exit-with-parent'];
+      const args = ['node', '--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
       const child = spawn(process.execPath, [CLI, ...args], {
         stdio: ['ignore', 'ignore', fd],
         // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
@@ -58,6 +59,8 @@ export class LocalCluster {
       ),
     );
     clearTimeout(timer);
+    // One that was killed before its workers had attached could not do it itself.
+    removeStaleSegments();
   }
 }
 

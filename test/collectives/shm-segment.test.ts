@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
+import { removeStaleSegments } from '../../src/collectives/segment-files.js';
 import {
   controlWord,
   numRings,
@@ -8,7 +9,7 @@ import {
   ringIndex,
   segmentBytes,
 } from '../../src/collectives/shm-layout.js';
-import { removeStaleSegments, ShmSegment } from '../../src/collectives/shm-segment.js';
+import { ShmSegment } from '../../src/collectives/shm-segment.js';
 
 const segments: ShmSegment[] = [];
 
@@ -50,6 +51,22 @@ describe('layout', () => {
 });
 
 describe('segment', () => {
+  it('leaves no file where its size is over a limit', () => {
+    const module = new URL('../../src/collectives/shm-segment.ts', import.meta.url).href;
+    const script = `
+      import { ShmSegment } from '${module}';
+      const shape = { node: 0, numNodes: 1, workersPerNode: 2, ringBytes: 1 << 20 };
+      try {
+        ShmSegment.create('limit-test', 1, shape);
+      } catch (error) {
+        console.log(error.message);
+      }`;
+    const shell = `trap '' XFSZ; ulimit -f 100; exec "$0" --import tsx --input-type=module -e "$1"`;
+    const { stdout } = spawnSync('bash', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
+    expect(stdout).toMatch(/^the shared memory of this node needs \d+ bytes .*EFBIG/);
+    expect(readdirSync('/dev/shm').filter((name) => name.startsWith('locmoe-limit-test-'))).toEqual([]);
+  });
+
   it('is shared by all who attach, whether or not its name still exists', () => {
     const segment = create();
     const place = { node: 1, numNodes: 2, workersPerNode: 2 };

@@ -115,8 +115,8 @@ export class Locmoe {
   }
 
   /** Fails the test if a process of the run or a file of it in /dev/shm is left. */
-  async expectNothingLeft(): Promise<void> {
-    const deadline = performance.now() + 2_000;
+  async expectNothingLeft(withinMs = 2_000): Promise<void> {
+    const deadline = performance.now() + withinMs;
     while (this.descendants().length > 0 && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 20));
     expect(this.descendants().map((pid) => readProc(pid, 'cmdline'))).toEqual([]);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { exitWithParent } from '../../agent/parent-watch.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
@@ -10,7 +11,7 @@ interface NodeFlags extends SecurityFlags {
   readonly forever?: boolean;
   readonly insecure?: boolean;
   readonly quiet?: boolean;
-  readonly exitWithParent?: boolean;
+  readonly exitWithParent?: number;
 }
 
 /** `locmoe node`: one node of a run; `train` starts them by itself. */
@@ -29,7 +30,11 @@ export function addNodeCommand(program: Command): void {
     .option('--join-timeout <seconds>', 'how long to look for the coordinator', numberFrom(1), 300)
     .option('--forever', 'after a run, well or badly ended, wait for the next; wait also while a run is full')
     .option('--quiet', 'do not copy the log to standard output')
-    .option('--exit-with-parent', 'end when the process that started this one has ended');
+    .option(
+      '--exit-with-parent <pid>',
+      'end when the process that started this one has ended',
+      numberFrom(1),
+    );
   addSecurityOptions(command, { listens: true })
     .addHelpText(
       'after',
@@ -37,6 +42,9 @@ export function addNodeCommand(program: Command): void {
     )
     .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
       const security = securityOf(flags);
+      // Before the slow imports, so that an orphan ends without them.
+      const forgetParent =
+        flags.exitWithParent === undefined ? () => undefined : exitWithParent(flags.exitWithParent);
       const { runNode } = await import('../../agent/run-node.js');
       process.exitCode = await runNode({
         ...flags,
@@ -45,7 +53,7 @@ export function addNodeCommand(program: Command): void {
         joinTimeoutS: joinTimeout,
         forever: flags.forever === true,
         logToStdout: flags.quiet !== true,
-        exitWithParent: flags.exitWithParent === true,
+        forgetParent,
       });
     });
 }
