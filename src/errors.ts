@@ -13,6 +13,7 @@ export interface ErrorContext {
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
  * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
  * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, a file or folder that cannot be used (exit code 2)
+ * - `BAD_MESSAGE`: another process sent what the protocol does not allow
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
@@ -29,6 +30,7 @@ export const ERROR_CODES = [
   'BAD_INPUT',
   'BAD_CHECKPOINT',
   'NO_RESOURCE',
+  'BAD_MESSAGE',
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
   'WORKER_DIED',

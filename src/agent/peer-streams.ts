@@ -8,13 +8,14 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { TrainerError } from '../errors.js';
+import { asTrainerError, TrainerError } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
 import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
 import { loadService } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
+import { toServiceError } from '../rpc/status.js';
 
 /** How many unread bytes of a stream the sender may have on its way; the default of 64 KiB costs two thirds of the speed. */
 export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
@@ -42,6 +43,7 @@ type PullCall = ClientDuplexStream<PullRequest, Frame>;
 type ServedCall = ServerDuplexStream<PullRequest, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
+  readonly numNodes: number;
   /** Serves the other nodes; may be listening already. */
   readonly server: Server;
   /** For connecting to the other nodes. */
@@ -146,7 +148,7 @@ export class PeerStreams {
         this.options.onFrame(node, frame);
       } catch (error) {
         call.cancel();
-        this.fail(error as TrainerError);
+        this.fail(asTrainerError(error, { node: this.options.node }));
       }
     });
     call.on('error', (error: ServiceError) => this.lose(node, address, error.details));
@@ -155,18 +157,23 @@ export class PeerStreams {
   private serve(call: ServedCall): void {
     let peer: number | null = null;
     call.on('data', (request: PullRequest) => {
-      if ('open' in request && request.open) {
-        const refusal = this.refusalOf(request.open);
-        if (refusal !== null) {
-          call.emit('error', { code: status.FAILED_PRECONDITION, details: refusal });
-          return;
+      if (call.writableEnded) return;
+      try {
+        if ('open' in request) {
+          if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
+          this.assertPeer(request.open);
+          peer = request.open.node;
+          this.served.set(peer, call);
+          call.sendMetadata(new Metadata());
+          this.options.onPull(peer, (encoded) => call.write(encoded));
+        } else {
+          if (peer === null || !('credit' in request)) throw badMessage('the first message must be `open`');
+          this.options.onCredit(peer, request.credit.consumed);
         }
-        peer = request.open.node;
-        this.served.set(peer, call);
-        call.sendMetadata(new Metadata());
-        this.options.onPull(peer, (encoded) => call.write(encoded));
-      } else if (peer !== null && 'credit' in request) {
-        this.options.onCredit(peer, request.credit.consumed);
+      } catch (error) {
+        call.emit('error', toServiceError(error));
+        // A stranger's call has no part in the run; a peer's has.
+        if (peer !== null) this.fail(asTrainerError(error, { node: this.options.node }));
       }
     });
     let finished = false;
@@ -185,17 +192,24 @@ export class PeerStreams {
     });
   }
 
-  /** Why a call is not from a peer of this generation of this run, or null. */
-  private refusalOf(open: Open): string | null {
-    const { runId, generation, node, ringBytes } = this.options;
-    if (this.state !== 'open') return `node ${node} is closing`;
-    if (open.runId !== runId) return `node ${node} takes part in run ${runId}, not in run ${open.runId}`;
+  /**
+   * @throws TrainerError if a call is not from a peer of this generation of this run: `BAD_INPUT`, or `BAD_MESSAGE` where
+   *   no peer would say that
+   */
+  private assertPeer(open: Open): void {
+    const { runId, generation, node, numNodes, ringBytes } = this.options;
+    const refuse = (why: string) => {
+      throw new TrainerError('BAD_INPUT', why);
+    };
+    if (this.state !== 'open') refuse(`node ${node} is closing`);
+    if (open.runId !== runId) refuse(`node ${node} takes part in run ${runId}, not in run ${open.runId}`);
     if (open.generation !== generation)
-      return `node ${node} is in generation ${generation}, not in generation ${open.generation}`;
+      refuse(`node ${node} is in generation ${generation}, not in generation ${open.generation}`);
+    if (open.node >= numNodes || open.node === node)
+      throw badMessage(`node ${open.node} is no peer of node ${node}, which has ${numNodes - 1}`);
     if (open.ringBytes !== ringBytes)
-      return `cluster.ringBytes is ${ringBytes} on node ${node} and ${open.ringBytes} on node ${open.node}`;
-    if (this.served.has(open.node)) return `node ${open.node} receives from node ${node} already`;
-    return null;
+      refuse(`cluster.ringBytes is ${ringBytes} on node ${node} and ${open.ringBytes} on node ${open.node}`);
+    if (this.served.has(open.node)) refuse(`node ${open.node} receives from node ${node} already`);
   }
 
   /** Tells `node` how much of its bytes was consumed: triples (source, destination, position). */
@@ -246,6 +260,10 @@ export class PeerStreams {
     for (const call of this.served.values()) call.end();
     await Promise.all([...this.pullers.values()].map(endPull));
   }
+}
+
+function badMessage(what: string): TrainerError {
+  return new TrainerError('BAD_MESSAGE', what);
 }
 
 async function endPull({ call, client, ended }: Puller): Promise<void> {

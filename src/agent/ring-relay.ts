@@ -225,12 +225,27 @@ export class RingRelay {
     });
   }
 
-  /** Takes note of what the workers of `node` have consumed: triples (source, destination, position). */
+  /**
+   * Takes note of what the workers of `node` have consumed: triples (source, destination, position).
+   *
+   * @throws TrainerError `BAD_MESSAGE` if they are no triples of pairs of ranks with that node, or tell of bytes that were
+   *   not sent or had been consumed before
+   */
   credit(node: number, consumed: readonly number[]): void {
     const { outgoing } = this.peer(node);
+    const refusal = (what: string) =>
+      new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.segment.shape.node });
+    if (consumed.length % 3 !== 0) throw refusal('an incomplete credit');
     for (let i = 0; i < consumed.length; i += 3) {
-      const pair = this.pairOf(outgoing, consumed[i], consumed[i + 1]);
-      if (pair) pair.creditEnd = (consumed[i + 2] + this.segment.shape.ringBytes) >>> 0;
+      const [source, destination, position] = consumed.slice(i, i + 3);
+      const pair = this.pairOf(outgoing, source, destination);
+      if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
+      const before = (pair.creditEnd - this.segment.shape.ringBytes) >>> 0;
+      if ((position - before) >>> 0 > (pair.ring.tail - before) >>> 0)
+        throw refusal(
+          `a credit for bytes that it was not sent (rank ${source} to ${destination}, at ${position})`,
+        );
+      pair.creditEnd = (position + this.segment.shape.ringBytes) >>> 0;
     }
   }
 

@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
 import type { TrainerError } from '../../src/errors.js';
 import { encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import { loadService } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 
 interface Node {
@@ -38,6 +39,7 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
     runId: 'run-a',
     generation: 1,
     node,
+    numNodes: 2,
     ringBytes: 4096,
     server,
     security: NO_SECURITY,
@@ -64,6 +66,50 @@ async function until(condition: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   expect(condition()).toBe(true);
 }
+
+interface Outcome {
+  readonly code: status;
+  readonly details: string;
+}
+
+/** Sends messages to a node's Pull as anybody can; returns how the call ends. */
+function pull(address: string, ...messages: object[]): Promise<Outcome> {
+  const client = new Client(address, credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = loadService(
+    'collectives',
+    'locmoe.collectives.v1.Collectives',
+  ).Pull;
+  const call = client.makeBidiStreamRequest<object, object>(path, requestSerialize, responseDeserialize);
+  for (const message of messages) call.write(message);
+  call.on('data', () => undefined);
+  return new Promise((resolve) => {
+    call.on('error', () => undefined);
+    call.on('status', ({ code, details }) => {
+      client.close();
+      resolve({ code, details });
+    });
+  });
+}
+
+const OPEN = { runId: 'run-a', generation: 1, node: 1, ringBytes: 4096 };
+
+describe('a call of a stranger', () => {
+  it.each([
+    ['of a node that the run has not', [{ open: { ...OPEN, node: 5 } }], /node 5 is no peer of node 0/],
+    ['in the name of the node itself', [{ open: { ...OPEN, node: 0 } }], /node 0 is no peer of node 0/],
+    ['of credit without a name', [{ credit: { consumed: [0, 1, 5] } }], /first message must be `open`/],
+    ['of nothing', [{}], /first message must be `open`/],
+    ['that goes on when refused', [{ open: { ...OPEN, node: 7 } }, { open: OPEN }], /node 7 is no peer/],
+  ])('%s is refused, and the peer still gets its stream', async (_what, messages, details) => {
+    const [a, b] = [await startNode(0), await startNode(1)];
+    expect(await pull(a.address, ...messages)).toEqual({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(details),
+    });
+    await connectPair(a, b);
+    expect([...a.errors, ...b.errors]).toEqual([]);
+  });
+});
 
 describe('streams between two nodes', () => {
   it('carry frames in order one way and credit the other, and end without an error', async () => {
@@ -141,6 +187,18 @@ describe('streams between two nodes', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(a.errors.map(({ code }) => code)).toEqual(['NODE_LOST']);
     expect(a.errors[0].message).toMatch(/between node 0 and node 1/);
+  });
+
+  it('report a credit that cannot be taken, and end that call', async () => {
+    const a = await startNode(0, {
+      onCredit: () => {
+        throw new Error('no such bytes');
+      },
+    });
+    expect(await pull(a.address, { open: OPEN }, { credit: { consumed: [0] } })).toMatchObject({
+      details: 'no such bytes',
+    });
+    expect(a.errors.map(({ message }) => message)).toEqual(['no such bytes']);
   });
 
   it('report a frame that cannot be taken', async () => {

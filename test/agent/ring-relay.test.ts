@@ -93,6 +93,20 @@ describe('sending', () => {
   });
 });
 
+describe('credit', () => {
+  it.each([
+    ['an incomplete triple', [0, 2], /an incomplete credit/],
+    ['a rank that is not there', [0, 9, 0], /bytes of rank 0 for rank 9/],
+    ['a pair the other way round', [2, 0, 0], /bytes of rank 2 for rank 0/],
+    ['bytes that were never sent', [0, 2, 100_000], /not sent \(rank 0 to 2, at 100000\)/],
+    ['bytes that were consumed before', [0, 2, 500, 0, 2, 499], /not sent \(rank 0 to 2, at 499\)/],
+  ])('for %s is refused', (_what, consumed, message) => {
+    send(0, 2, 1, 1000, false);
+    relay.sendAll();
+    expect(() => relay.credit(1, consumed)).toThrow(message);
+  });
+});
+
 describe('receiving', () => {
   it('fills the ring of the worker and returns credit once a quarter was consumed', () => {
     const receiver = new RingRelay(there);

@@ -49,7 +49,7 @@ beforeEach(async () => {
   });
   const pulled = new Promise<(encoded: Buffer) => void>((resolve) => {
     peer = new PeerStreams({
-      ...{ ...RUN, node: 1, server: theirs, security: NO_SECURITY },
+      ...{ ...RUN, node: 1, numNodes: 2, server: theirs, security: NO_SECURITY },
       onPull: (_node, write) => resolve(write),
       onFrame: () => undefined,
       onCredit: () => undefined,
