@@ -12,6 +12,7 @@ const futexC = libc.func(
   'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, void *address2, uint32_t value3)',
 );
 const schedYieldC = libc.func('int sched_yield()');
+const flockC = libc.func('int flock(int fd, int operation)');
 
 const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;
 const FUTEX_WAIT = 0;
@@ -20,6 +21,8 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const ALL_WAITERS = 0x7fff_ffff;
+const LOCK_EXCLUSIVE = 2;
+const LOCK_NO_WAIT = 4;
 
 /** Memory shared with other processes. */
 export interface Mapping {
@@ -52,6 +55,16 @@ export function mapShared(fd: number, bytes: number): Mapping {
 /** Unmaps; any later use of the buffer would end the process, so its owner must have let go of it. */
 export function unmap(mapping: Mapping): void {
   munmapC(mapping.address, mapping.buffer.byteLength);
+}
+
+/**
+ * Takes the exclusive lock of an open file if it is free. The kernel frees it when the file is closed, so also at the
+ * death of the process.
+ *
+ * @returns an errno (`EWOULDBLOCK` if another holds it) or 0
+ */
+export function tryLock(fd: number): number {
+  return flockC(fd, LOCK_EXCLUSIVE | LOCK_NO_WAIT) === 0 ? 0 : koffi.errno();
 }
 
 /** Lets another process run that waits for this core, if there is one. */

@@ -16,6 +16,7 @@ import { ProgressView } from './progress-view.js';
 import { commandLine } from './resume-command.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
 import { pageUrl } from './run-http.js';
+import { claimRun } from './run-lock.js';
 import type { RunOptions, RunPlan } from './run-plan.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunState } from './run-state.js';
@@ -110,6 +111,7 @@ export async function leadRun(lead: Lead): Promise<number> {
   const forgetSignals = stopOnSignals(coordinator, view);
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
   try {
+    if (resumed === null) await claimRun(folder, (line) => logger.warn(line));
     folder.writeConfig(config);
     recorder.begin(coordinator, place, checkpoint?.manifest.step ?? null);
     // Said only after: until a child has its own process group, Ctrl-C would end it too.

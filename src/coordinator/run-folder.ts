@@ -37,7 +37,7 @@ const recordSchema = z.object({
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
 /**
- * A run's folder: `run.json`, `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure
  * `flight/`; if its last generation failed, `failure.json`, and `failure-<generation>.json` of those that failed before.
  */
 export class RunFolder {
@@ -45,12 +45,14 @@ export class RunFolder {
   readonly checkpoints: string;
   readonly metrics: string;
   readonly flight: string;
+  readonly lock: string;
 
   constructor(readonly directory: string) {
     this.logs = path.join(directory, 'logs');
     this.checkpoints = path.join(directory, 'checkpoints');
     this.metrics = path.join(directory, 'metrics.ndjson');
     this.flight = path.join(directory, 'flight');
+    this.lock = path.join(directory, 'run.lock');
   }
 
   /** Makes the folder of a new run, named after the recipe and the time. */

@@ -15,7 +15,7 @@ export function machineIdentity(): string {
 }
 
 /** True if the record was written where this process runs. */
-export function isOfThisMachine({ machine }: RunRecord): boolean {
+export function isOfThisMachine({ machine }: Pick<RunRecord, 'machine'>): boolean {
   return machine === undefined || machine === machineIdentity();
 }
 

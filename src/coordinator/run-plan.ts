@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
@@ -8,8 +8,9 @@ import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/
 import { TrainerError } from '../errors.js';
 import { assertRouterKnown } from '../routing/index.js';
 import type { Security } from '../rpc/security.js';
-import { findRun, listRuns, RunFolder } from './run-folder.js';
-import { isLive } from './run-liveness.js';
+import { listRuns, type RunFolder } from './run-folder.js';
+import { claimRun } from './run-lock.js';
+import { findOrigin } from './run-origin.js';
 
 /** What `locmoe train` and `locmoe serve` are asked to train. */
 export interface RunOptions {
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly workersPerNode?: number;
   /** A run or step folder, or a run id; true for the newest run. */
   readonly resume?: string | true;
+  /** Start a new run from the checkpoint of `resume`. */
+  readonly fork: boolean;
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
@@ -56,13 +59,11 @@ export async function planRun(
   options: RunOptions,
   { nodesAreHere, security, say, warn }: PlanSettings,
 ): Promise<RunPlan> {
-  const checkpoint =
-    options.resume === undefined ? null : findCheckpoint(options.resume, options.runsDir, warn);
+  const { checkpoint, resumed } = await findOrigin(options, { security, say, warn });
   const config = startingConfig(options, checkpoint);
   assertRouterKnown(config.moe.router);
   if (nodesAreHere) assertMachineCanHold(config);
   if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
-  const resumed = checkpoint && (await resumedRun(checkpoint, security));
   const dataset = prepareDataset({
     ...config.data,
     dataDir: path.resolve(options.dataDir),
@@ -78,25 +79,24 @@ export async function planRun(
 /**
  * The newest run of `runsDir` if a restart should go on with it: it has a checkpoint, and steps left to do.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded
+ * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if it is held meanwhile
  */
-export function unfinishedRun(options: RunOptions): string | null {
+export async function unfinishedRun(options: RunOptions): Promise<string | null> {
   const [newest] = listRuns(options.runsDir);
   if (newest === undefined) return null;
   const { directory, checkpoints } = newest.folder;
   if (committedFolders(checkpoints).length === 0) return null;
-  const checkpoint = resolveCheckpoint(directory, () => undefined);
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = resolveCheckpoint(directory, () => undefined);
+  } catch (error) {
+    // Whoever holds the run may have deleted what was being read.
+    (await claimRun(newest.folder, () => undefined))();
+    throw error;
+  }
   const { config, step } = checkpoint.manifest;
   const isSame = startingConfig(options, checkpoint).name === config.name;
   return isSame && step < config.train.steps ? directory : null;
-}
-
-function findCheckpoint(resume: string | true, runsDir: string, warn: (line: string) => void): Checkpoint {
-  const place =
-    resume !== true && existsSync(resume)
-      ? resume
-      : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
-  return resolveCheckpoint(place, warn);
 }
 
 /** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
@@ -145,17 +145,4 @@ function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Datas
       'BAD_CONFIG',
       `${checkpoint.folder} has done ${step} steps, and train.steps is ${config.train.steps}; go further with --set train.steps=${step * 2}`,
     );
-}
-
-/** A checkpoint inside a run's folder goes on there as the next generation; any other starts a new run. */
-async function resumedRun(checkpoint: Checkpoint, security: Security): Promise<RunPlan['resumed']> {
-  const folder = new RunFolder(path.dirname(path.dirname(path.resolve(checkpoint.folder))));
-  const record = folder.readRecord();
-  if (record === null) return null;
-  if (await isLive(record, security))
-    throw new TrainerError(
-      'BAD_INPUT',
-      `run ${record.runId} is still going (pid ${record.pid}, ${record.address}); stop it before you resume it`,
-    );
-  return { folder, generation: record.generation + 1 };
 }

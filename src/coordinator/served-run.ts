@@ -61,12 +61,15 @@ async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' 
   const { security, insecure, jsonLogs } = options;
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, security, insecure);
-  const resume = (options.resumeOrStart ? unfinishedRun(options) : null) ?? options.resume;
-  const plan = await planRun(resume === undefined ? options : { ...options, resume }, {
-    nodesAreHere: false,
-    security,
-    ...voice,
-  });
+  const unfinished = options.resumeOrStart ? await unfinishedRun(options) : null;
+  const plan = await planRun(
+    unfinished === null ? options : { ...options, resume: unfinished, fork: false },
+    {
+      nodesAreHere: false,
+      security,
+      ...voice,
+    },
+  );
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
   const metrics = options.http === false ? null : new RunMetrics();

@@ -150,6 +150,7 @@ export interface TrainArguments {
   readonly sets?: readonly string[];
   readonly resume?: string;
   readonly config?: string;
+  readonly dataDir?: string;
 }
 
 /** The arguments of `locmoe train` for the micro model, with its runs in `folder`. */
@@ -160,12 +161,13 @@ export function trainArguments({
   sets = [],
   resume,
   config = MICRO,
+  dataDir = DATA_DIR,
 }: TrainArguments): string[] {
   const file = path.join(folder, 'micro.yaml');
   if (!existsSync(file)) writeFileSync(file, config);
   return [
     'train',
-    ...['--config', file, '--runs-dir', path.join(folder, 'runs'), '--data-dir', DATA_DIR, '--no-samples'],
+    ...['--config', file, '--runs-dir', path.join(folder, 'runs'), '--data-dir', dataDir, '--no-samples'],
     ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
     ...sets.flatMap((set) => ['--set', set]),
     ...(resume === undefined ? [] : ['--resume', resume]),

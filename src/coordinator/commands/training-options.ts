@@ -13,6 +13,11 @@ export function addTrainingOptions(command: Command): Command {
       '--resume [dir]',
       'go on from a checkpoint: a run folder, a step folder, or without a value the newest run',
     )
+    .option(
+      '--fork',
+      'with --resume: start a new run from the checkpoint, and leave the run that it is of as it is',
+      false,
+    )
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')

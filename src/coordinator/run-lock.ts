@@ -1,0 +1,84 @@
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { constants, hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { getSystemErrorName } from 'node:util';
+import { z } from 'zod';
+import { tryLock } from '../collectives/libc.js';
+import { TrainerError } from '../errors.js';
+import { processIdentity } from '../observability/process-info.js';
+import type { RunFolder } from './run-folder.js';
+import { isOfThisMachine, machineIdentity } from './run-liveness.js';
+
+/** What `run.lock` says of the process that holds it, for those that it refuses. */
+const holderSchema = z.object({
+  pid: z.number().int(),
+  host: z.string(),
+  machine: z.string(),
+  process: z.string(),
+  since: z.string(),
+});
+type Holder = z.output<typeof holderSchema>;
+
+/** A holder that has the lock names itself at once; before, the file names the one before it. */
+const NAMING_MS = 500;
+const NAMING_POLL_MS = 10;
+
+/**
+ * Makes this process the only one that may change a run, until it ends: the kernel keeps the lock, so a kill frees it.
+ * Where the file system knows no locks, `warn` is told, and the run's record has to tell whether it goes on.
+ *
+ * @returns gives the run up before the process ends
+ * @throws TrainerError `BAD_INPUT` naming the process that holds the run
+ */
+export async function claimRun(folder: RunFolder, warn: (line: string) => void): Promise<() => void> {
+  // Node opens files so that child processes do not inherit them: no orphan keeps a run.
+  const fd = openSync(folder.lock, 'a+');
+  const errno = tryLock(fd);
+  if (errno === constants.errno.EWOULDBLOCK) {
+    closeSync(fd);
+    throw await heldBy(folder);
+  }
+  if (errno !== 0)
+    warn(
+      `${folder.lock} cannot be locked here (${getSystemErrorName(-errno)}): see to it that no other process resumes this run`,
+    );
+  ftruncateSync(fd);
+  writeSync(fd, `${JSON.stringify(thisProcess())}\n`);
+  return () => closeSync(fd);
+}
+
+function thisProcess(): Holder {
+  const { pid } = process;
+  return {
+    ...{ pid, host: hostname(), machine: machineIdentity(), process: processIdentity(pid) },
+    since: new Date().toISOString(),
+  };
+}
+
+async function heldBy({ runId, lock }: RunFolder): Promise<TrainerError> {
+  const deadline = performance.now() + NAMING_MS;
+  let holder = readHolder(lock);
+  while (!isAlive(holder) && performance.now() < deadline) {
+    await sleep(NAMING_POLL_MS);
+    holder = readHolder(lock);
+  }
+  const who =
+    holder === null ? 'another process' : `process ${holder.pid} on ${holder.host} since ${holder.since}`;
+  return new TrainerError(
+    'BAD_INPUT',
+    `run ${runId} is held by ${who}: stop that before you resume it, or start a new run from its checkpoint with --fork`,
+  );
+}
+
+function readHolder(lock: string): Holder | null {
+  try {
+    return holderSchema.parse(JSON.parse(readFileSync(lock, 'utf8')));
+  } catch {
+    return null;
+  }
+}
+
+/** One on another machine is taken for alive: it cannot be told from here. */
+function isAlive(holder: Holder | null): boolean {
+  return holder !== null && (!isOfThisMachine(holder) || processIdentity(holder.pid) === holder.process);
+}

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { resolveCheckpoint } from '../checkpoint/index.js';
+import { TrainerError } from '../errors.js';
+import { findRun, RunFolder } from './run-folder.js';
+import { isLive } from './run-liveness.js';
+import { claimRun } from './run-lock.js';
+import type { PlanSettings, RunOptions, RunPlan } from './run-plan.js';
+
+/** What a run starts from. */
+export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed'>;
+
+/**
+ * Finds the checkpoint that a run is to start from. One inside a run's folder goes on there as the next generation, which
+ * this process holds from here on; with `fork`, or outside of any run, it starts a new run.
+ *
+ * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read, `BAD_CHECKPOINT`
+ */
+export async function findOrigin(
+  { resume, fork, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'runsDir'>,
+  { security, say, warn }: Pick<PlanSettings, 'security' | 'say' | 'warn'>,
+): Promise<RunOrigin> {
+  if (resume === undefined) {
+    if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
+    return { checkpoint: null, resumed: null };
+  }
+  const place =
+    resume !== true && existsSync(resume)
+      ? resume
+      : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
+  if (fork) return { checkpoint: resolveCheckpoint(place, warn), resumed: null };
+  const folder = runFolderAround(place);
+  if (folder === null) {
+    const checkpoint = resolveCheckpoint(place, warn);
+    say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
+    return { checkpoint, resumed: null };
+  }
+  // First of all: whoever holds the run may be deleting the very checkpoints that are looked at next.
+  await claimRun(folder, warn);
+  const record = folder.readRecord();
+  if (record === null)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${path.join(folder.directory, 'run.json')} is missing or no run's record, so the run cannot go on in its folder; start a new run from its checkpoint with --fork`,
+    );
+  if (await isLive(record, security))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `run ${record.runId} is still going (pid ${record.pid}, ${record.address}); stop it before you resume it`,
+    );
+  return {
+    checkpoint: resolveCheckpoint(place, warn),
+    resumed: { folder, generation: record.generation + 1 },
+  };
+}
+
+/** The run's folder that is named, or that holds the checkpoints folder or the step folder that is. */
+function runFolderAround(place: string): RunFolder | null {
+  const named = path.resolve(place);
+  const checkpoints = [named, path.dirname(named)].find((each) => path.basename(each) === 'checkpoints');
+  const directory = checkpoints === undefined ? named : path.dirname(checkpoints);
+  const isRun = ['run.json', 'metrics.ndjson'].some((file) => existsSync(path.join(directory, file)));
+  return isRun ? new RunFolder(directory) : null;
+}
