@@ -18,10 +18,14 @@ export const modelSchema = z.strictObject({
   seqLen: positive,
 });
 
+/** Policies of level 2; src/routing/index.ts has one for each. */
+export const ROUTERS = ['hash', 'switch', 'locmoe', 'locmoe-plus'] as const;
+export type RouterName = (typeof ROUTERS)[number];
+
 export const moeSchema = z.strictObject({
   numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
   router: z
-    .string()
+    .enum(ROUTERS)
     .default('locmoe-plus')
     .describe('hash (RRE), switch, locmoe or locmoe-plus: how level 2 picks experts inside the group'),
   expertGroups: positive

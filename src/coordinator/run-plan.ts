@@ -6,7 +6,6 @@ import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/index.js';
 import { TrainerError } from '../errors.js';
-import { assertRouterKnown } from '../routing/index.js';
 import type { Security } from '../rpc/security.js';
 import { listRuns, type RunFolder } from './run-folder.js';
 import { claimRun } from './run-lock.js';
@@ -61,7 +60,6 @@ export async function planRun(
 ): Promise<RunPlan> {
   const { checkpoint, resumed } = await findOrigin(options, { security, say, warn });
   const config = startingConfig(options, checkpoint);
-  assertRouterKnown(config.moe.router);
   if (nodesAreHere) assertMachineCanHold(config);
   if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
   const dataset = prepareDataset({

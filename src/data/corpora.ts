@@ -5,13 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { TrainerError } from '../errors.js';
 import { nearDuplicateFilter } from './dedup.js';
 import type { Document, Split } from './document.js';
-import { SOURCES, type Source } from './sources.js';
+import { DOMAINS, SOURCES, type Source } from './sources.js';
 import { chunkText, cleanText } from './text.js';
 
 /** Where `npm run setup` installs the text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
-
-export const DOMAINS: readonly string[] = Object.keys(SOURCES);
 
 export interface ExtractOptions {
   readonly corpusDir: string;

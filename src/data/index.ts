@@ -1,5 +1,5 @@
 export type { Batch, ValidationBatch } from './batch.js';
-export { CORPUS_DIR, DOMAINS } from './corpora.js';
+export { CORPUS_DIR } from './corpora.js';
 export { type Dataset, type DomainData, openDataset, readDocuments, type TokenSplit } from './dataset.js';
 export type { Document, Split } from './document.js';
 export { createLoader, type Loader, type LoaderOptions } from './loader.js';

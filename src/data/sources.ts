@@ -58,6 +58,8 @@ export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   ],
 };
 
+export const DOMAINS: readonly string[] = Object.keys(SOURCES);
+
 /** The files below `folder/subfolder` whose path matches, in the order of their names. */
 function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {
   return readdirSync(path.join(folder, subfolder), { recursive: true, encoding: 'utf8' })

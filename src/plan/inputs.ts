@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { assertRouterKnown } from '../routing/index.js';
 import { type Link, parseLink } from './link.js';
 import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';
@@ -43,7 +42,6 @@ export function planInput(options: PlanOptions): PlanInput {
   if (options.localGain !== undefined && options.localGain > 1)
     throw new TrainerError('BAD_INPUT', `--local-gain ${options.localGain}: a share is at most 1`);
   const config = loadConfig(options.config, { sets: options.set, nodes, workersPerNode });
-  assertRouterKnown(config.moe.router);
   const { cluster } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;
   if (worldSize > MOST_RANKS)

@@ -41,7 +41,7 @@ function gate({ moe, model }: RunConfig): number {
       return blocks + moe.numExperts;
     case 'locmoe-plus':
       return blocks;
-    default:
+    case 'hash':
       return 0;
   }
 }

@@ -129,7 +129,7 @@ function computeMs(
 /** What routing does outside TensorFlow; LocMoE+ looks at the candidates of all ranks. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
   const { model, moe, train } = config;
-  const ofTokens = sequences * model.seqLen * (compute.routerTokenNs[moe.router] ?? 0);
+  const ofTokens = sequences * model.seqLen * compute.routerTokenNs[moe.router];
   const candidates = train.globalBatch * model.seqLen * choicesPerToken(config);
   const ofCandidates = moe.router === 'locmoe-plus' ? candidates * compute.candidateNs : 0;
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;

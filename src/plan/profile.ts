@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { ROUTERS } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 
 const cost = z.number().min(0);
@@ -14,7 +15,7 @@ const computeSchema = z.strictObject({
   parameterNs: cost.describe('optimizer, for each parameter'),
   summedNs: cost.describe('for each number that a reduction adds up'),
   routerTokenNs: z
-    .record(z.string(), cost)
+    .record(z.enum(ROUTERS), cost)
     .describe('for each token of a sparse layer, by router: what its gate does outside TensorFlow'),
   candidateNs: cost.describe('for each candidate of all ranks: the choice of the experts of LocMoE+'),
   slowdown: z

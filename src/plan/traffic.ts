@@ -110,7 +110,8 @@ function gatheredBytes(config: RunConfig): number {
       const tokens = (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
       return ofLosses + CANDIDATE_BYTES * tokens * choicesPerToken(config);
     }
-    default:
+    case 'hash':
+    case 'switch':
       return counts;
   }
 }

@@ -195,7 +195,7 @@ function routerWork(config: RunConfig, { T, d }: Sizes): PassWork {
         forward: work(0, 7 * T * d + 40 * T * E, 85),
         backward: work(0, 7 * T * d + 35 * T * E, 57),
       };
-    default:
+    case 'locmoe-plus':
       return {
         forward: work(0, 7 * T * d + 30 * T * E + 3 * T * choices, 75),
         backward: work(0, 10 * T * d + 35 * T * E, 78),

@@ -1,4 +1,4 @@
-import { TrainerError } from '../errors.js';
+import type { RouterName } from '../config/schema.js';
 import { hashRouter } from './hash.js';
 import { locmoeRouter } from './locmoe.js';
 import { locmoePlusRouter } from './locmoe-plus.js';
@@ -8,24 +8,14 @@ import { switchRouter } from './switch.js';
 export { expertsOfDomain } from './domain-groups.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
 
-const routers: Readonly<Record<string, (context: RouterContext) => Router>> = {
+const routers: Readonly<Record<RouterName, (context: RouterContext) => Router>> = {
   hash: hashRouter,
   switch: switchRouter,
   locmoe: locmoeRouter,
   'locmoe-plus': locmoePlusRouter,
 };
 
-/** @throws TrainerError `BAD_CONFIG` if no policy has this name */
-export function assertRouterKnown(router: string): void {
-  if (!Object.hasOwn(routers, router))
-    throw new TrainerError(
-      'BAD_CONFIG',
-      `moe.router ${router} is unknown; known routers: ${Object.keys(routers).join(', ')}`,
-    );
-}
-
-/** @throws TrainerError `BAD_CONFIG` if `moe.router` names no known policy */
+/** The policy that `moe.router` names. */
 export function createRouter(context: RouterContext): Router {
-  assertRouterKnown(context.moe.router);
   return routers[context.moe.router](context);
 }

@@ -47,7 +47,17 @@ describe('bad configurations name the field and where it stands', () => {
       'numExperts: 48\n  router: locmoe',
       'divide it',
     ],
-    ['moe.router', 'router: locmoe-plus', 'router: [switch]', 'must be a string'],
+    ['moe.router', 'router: locmoe-plus', 'router: best', 'must be one of hash, switch, locmoe, locmoe-plus'],
+    [
+      'data.domains',
+      'domains: [en,',
+      'domains: [klingon,',
+      'unknown domain "klingon"; known domains are en, zh',
+    ],
+    ['train.steps', 'steps: 400', 'steps: 1.5', 'must be an integer'],
+    ['train.learningRate', 'learningRate: 0.003', 'learningRate: .inf', 'must be a finite number'],
+    ['data.domains', 'domains: [en, zh, code, telecom]', 'domains: en', 'must be a list'],
+    ['data.domains', 'domains: [en, zh, code, telecom]', 'domains: []', 'must not be empty'],
   ])('%s', (field, from, to, why) => {
     const problems = problemsOf(TINY.replace(from, to));
     const [section, name] = field.split('.');
@@ -59,11 +69,11 @@ describe('bad configurations name the field and where it stands', () => {
   it.each([
     ['moe.affinityThreshold=0', 'moe.affinityThreshold', 'more than 0'],
     ['moe.affinityThreshold=1.5', 'moe.affinityThreshold', 'at most 1'],
-    ['moe.selection=all', 'moe.selection', '"tcr"|"ecr"|"both"'],
+    ['moe.selection=all', 'moe.selection', 'one of tcr, ecr, both'],
     ['moe.localityFloor=1', 'moe.localityFloor', 'below 1'],
-    ['cluster.overlapDegree=3', 'cluster.overlapDegree', '1|2|4|"auto"'],
-    ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be a boolean'],
-    ['data.placement=near', 'data.placement', '"mixed"|"domain"'],
+    ['cluster.overlapDegree=3', 'cluster.overlapDegree', 'one of 1, 2, 4, auto'],
+    ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be true or false'],
+    ['data.placement=near', 'data.placement', 'one of mixed, domain'],
   ])('--set %s', (set, field, why) => {
     const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });
     expect(problems).toHaveLength(1);
@@ -89,10 +99,44 @@ describe('bad configurations name the field and where it stands', () => {
     );
   });
 
-  it('all problems at once', () => {
-    expect(
-      problemsOf(TINY.replace('dModel: 128', 'dModel: -1').replace('steps: 400', 'steps: many')),
-    ).toHaveLength(2);
+  it('all problems at once, of fields alone and of fields together', () => {
+    const text = TINY.replace('steps: 400', 'steps: many')
+      .replace('expertGroups: 4', 'expertGroups: 3')
+      .replace('router: locmoe-plus', 'router: best')
+      .replace('code, telecom', 'code, klingon');
+    const fields = problemsOf(text).map((problem) => /^run\.yaml:\d+:\d+ ([\w.]+): /.exec(problem)?.[1]);
+    expect(fields.sort()).toEqual(['data.domains', 'moe.expertGroups', 'moe.router', 'train.steps']);
+  });
+
+  it('a field with a mistake of its own only once', () => {
+    expect(problemsOf(TINY.replace('dModel: 128', 'dModel: -1'))).toEqual([
+      `run.yaml:${lineOf('dModel:')}:11 model.dModel: must be more than 0`,
+    ]);
+  });
+
+  it('a link over which no collective can meet its deadline', () => {
+    const link = (gbps: number, latencyMs: number) => ({
+      sets: [`cluster.interNodeLink={gbps: ${gbps}, latencyMs: ${latencyMs}}`],
+    });
+    expect(problemsOf(TINY, link(1e-9, 0))[0]).toMatch(
+      /cluster\.interNodeLink: .*512 bytes\) would take 4100 s.* after 10 s \(cluster\.collectiveTimeoutS\)/,
+    );
+    expect(problemsOf(TINY, link(1, 1e9))[0]).toMatch(/cluster\.interNodeLink: .* would take 1000000 s/);
+    expect(problemsOf(TINY, link(1e-3, 200))).toEqual([]);
+    expect(problemsOf(TINY, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
+  });
+
+  it('a path where a domain is expected', () => {
+    expect(problemsOf(TINY, { sets: ['data.domains=[/texts/mine.txt]', 'moe.expertGroups=1'] })).toEqual([
+      expect.stringMatching(/unknown domain "\/texts\/mine\.txt".*not a file or folder.*src\/data\/sources/),
+    ]);
+  });
+
+  it('no end of problems, by the first twenty', () => {
+    const keys = Array.from({ length: 5_000 }, (_, i) => `  more${i}: 1`).join('\n');
+    const problems = problemsOf(TINY.replace('train:\n', `train:\n${keys}\n`));
+    expect(problems).toHaveLength(21);
+    expect(problems[20]).toBe('and 4980 more problems');
   });
 
   it('text that is not YAML', () => {
@@ -102,8 +146,35 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY.replace('name: tiny', ''))[0]).toMatch(/name: is missing$/);
   });
 
+  it.each([
+    ['an alias without an anchor', 'model: *x\n', /^run\.yaml:1:8 \*x: no anchor of this name/],
+    ['an alias before its anchor', 'a: *x\nb: &x 1\n', /^run\.yaml:1:4 \*x: no anchor/],
+    ['too many aliases', `a: &x 1\nb: [${'*x, '.repeat(101)}]\n`, /^run\.yaml:2:405 more than 100 aliases$/],
+    ['a value that holds itself', 'name: &x { y: *x }\n', /^run\.yaml:1:10 name: must be a string$/],
+    ['two documents', 'name: a\n---\nname: b\n', /^run\.yaml:2:1 a second document begins here/],
+    ['deep nesting', `name: ${'['.repeat(20_000)}`, /^run\.yaml:1:\d+ is nested too deeply$/],
+    [
+      'a key that would break the line',
+      '"a\\nb\\e[2J": 1\n',
+      /^run\.yaml:1:\d+ a\\u\{a\}b\\u\{1b\}\[2J: unknown key$/,
+    ],
+    [
+      'a file that is something else',
+      'x'.repeat(2_000_000),
+      /^run\.yaml:1:1 2000000 characters are too many/,
+    ],
+  ])('%s', (_, text, pattern) => {
+    expect(problemsOf(text)).toContainEqual(expect.stringMatching(pattern));
+  });
+
+  it('aliases that would multiply without end', () => {
+    const levels = Array.from({ length: 12 }, (_, i) => `x${i}: &x${i} [${`*x${i - 1}, `.repeat(8)}]`);
+    const bomb = ['x0: &x0 [lol]', ...levels.slice(1), 'name: *x11'].join('\n');
+    expect(problemsOf(bomb)).toContain('run.yaml:13:7 name: must be a string');
+  });
+
   it('a key twice', () => {
-    expect(problemsOf(`${TINY}\nseed: 2\n`)[0]).toMatch(/unique/i);
+    expect(problemsOf(`${TINY}\nseed: 2\n`)[0]).toMatch(/^run\.yaml:\d+:1 seed: is there twice$/);
   });
 });
 
@@ -117,6 +188,17 @@ describe('overrides', () => {
     expect(config.train.steps).toBe(300);
     expect(config.moe.capacityFactor).toBeNull();
     expect(config.cluster).toMatchObject({ nodes: 1, workersPerNode: 4 });
+  });
+
+  it('set an entry of a list', () => {
+    const text = TINY.replace('domains:', 'weights: &w [1, 1, 1, 1]\n  domains:');
+    expect(resolveConfig(text, 'run.yaml', { sets: ['data.weights.1=2'] }).data.weights).toEqual([
+      1, 2, 1, 1,
+    ]);
+    for (const position of ['9', 'length', '-1'])
+      expect(problemsOf(text, { sets: [`data.weights.${position}=2`] })[0]).toMatch(
+        /^--set data\.weights\.\S+: data\.weights is a list, and \S+ no position in it$/,
+      );
   });
 
   it('are named when they are at fault', () => {

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CORPUS_DIR, DOMAINS, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import { DOMAINS } from '../../src/data/sources.js';
 
 const MAX_BYTES = 2_000_000;
 const OPTIONS = { corpusDir: CORPUS_DIR, maxBytes: MAX_BYTES, validationShare: 0.05 };

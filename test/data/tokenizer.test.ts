@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
-import { CORPUS_DIR, DOMAINS, extractDomain } from '../../src/data/corpora.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
 import type { Document } from '../../src/data/document.js';
+import { DOMAINS } from '../../src/data/sources.js';
 import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.js';
 
 interface HuggingFaceTokenizer {

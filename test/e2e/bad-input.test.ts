@@ -44,9 +44,13 @@ describe('a configuration is refused before anything starts', () => {
     [
       'a router that does not exist',
       'moe.router=best',
-      /moe\.router best is unknown; known routers: hash, switch/,
+      /--set moe\.router=best: moe\.router: must be one of hash, switch, locmoe, locmoe-plus/,
     ],
-    ['a domain that does not exist', 'data.domains=[en, klingon]', /klingon.*en/],
+    [
+      'a domain that does not exist',
+      'data.domains=[en, klingon]',
+      /^locmoe: --set .*unknown domain "klingon"; known domains are en/,
+    ],
   ])('%s', (_, set, pattern) => refused(withSet(set), pattern));
 
   it('no workers', () =>

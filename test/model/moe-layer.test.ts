@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { RouterName } from '../../src/config/schema.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/model/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
@@ -18,7 +19,7 @@ const input = {
 };
 const x = randomValues('x', numTokens * d);
 
-function build(router: string, exchange: StartAllToAll, capacityFactor: number | null = null) {
+function build(router: RouterName, exchange: StartAllToAll, capacityFactor: number | null = null) {
   const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
   const transport = soloTransport();
   const layer = new MoeLayer({

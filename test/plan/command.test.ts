@@ -58,7 +58,10 @@ describe('locmoe plan', () => {
       ['--shared-machine', '--cores-per-node', '2'],
       /^locmoe: --shared-machine and --cores-per-node exclude [^\n]*\n$/,
     ],
-    [['--set', 'moe.router=random'], /^locmoe: moe.router random is unknown; [^\n]*\n$/],
+    [
+      ['--set', 'moe.router=random'],
+      /^locmoe: --set moe.router=random: moe.router: must be one of hash, switch, [^\n]*\n$/,
+    ],
     [
       ['--calibration', '/nowhere.json'],
       /^locmoe: --calibration \/nowhere.json: cannot be read \(ENOENT[^\n]*\n$/,

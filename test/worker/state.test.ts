@@ -27,39 +27,42 @@ function bits({ model }: TrainState): Uint32Array[] {
   ].map((values) => new Uint32Array(values.slice().buffer));
 }
 
-describe.each(['switch', 'locmoe', 'locmoe-plus'])('a checkpoint of a run with router %s', (router) => {
-  const config = tinyConfig({
-    moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
-  });
-
-  it('goes on to the bit, the state of the router too', () => {
-    const transport = soloTransport();
-    const first = createTrainState(config, transport, null);
-    let step = 1;
-    for (; step <= 4; step++) trainStep(first, step, batch(step));
-    const tokenizerFile = path.join(folder, 'tokenizer.json');
-    writeFileSync(tokenizerFile, '{}');
-    const saved = saveCheckpoint(transport, {
-      root: path.join(folder, router),
-      step: 4,
-      generation: 1,
-      keep: 1,
-      runId: 'r',
-      config,
-      tokenizerFile,
-      data: { nextStep: 4 },
-      metrics: {},
-      tensors: tensorsToSave(first),
+describe.each(['switch', 'locmoe', 'locmoe-plus'] as const)(
+  'a checkpoint of a run with router %s',
+  (router) => {
+    const config = tinyConfig({
+      moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
     });
-    const checkpoint = openCheckpoint(saved);
-    const second = createTrainState(config, transport, checkpoint);
-    expect(bits(second)).toEqual(bits(first));
-    if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
-    for (; step <= 8; step++) {
-      const [a, b] = [first, second].map((state) => trainStep(state, step, batch(step)).report);
-      expect(b.loss).toBe(a.loss);
-      expect(b.layers).toEqual(a.layers);
-    }
-    expect(bits(second)).toEqual(bits(first));
-  });
-});
+
+    it('goes on to the bit, the state of the router too', () => {
+      const transport = soloTransport();
+      const first = createTrainState(config, transport, null);
+      let step = 1;
+      for (; step <= 4; step++) trainStep(first, step, batch(step));
+      const tokenizerFile = path.join(folder, 'tokenizer.json');
+      writeFileSync(tokenizerFile, '{}');
+      const saved = saveCheckpoint(transport, {
+        root: path.join(folder, router),
+        step: 4,
+        generation: 1,
+        keep: 1,
+        runId: 'r',
+        config,
+        tokenizerFile,
+        data: { nextStep: 4 },
+        metrics: {},
+        tensors: tensorsToSave(first),
+      });
+      const checkpoint = openCheckpoint(saved);
+      const second = createTrainState(config, transport, checkpoint);
+      expect(bits(second)).toEqual(bits(first));
+      if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
+      for (; step <= 8; step++) {
+        const [a, b] = [first, second].map((state) => trainStep(state, step, batch(step)).report);
+        expect(b.loss).toBe(a.loss);
+        expect(b.layers).toEqual(a.layers);
+      }
+      expect(bits(second)).toEqual(bits(first));
+    });
+  },
+);

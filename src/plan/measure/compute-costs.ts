@@ -1,6 +1,6 @@
 import { median } from '../../bench/statistics.js';
 import { treeSum } from '../../collectives/tree-sum.js';
-import type { RunConfig } from '../../config/schema.js';
+import { ROUTERS, type RunConfig } from '../../config/schema.js';
 import { CounterRandom } from '../../model/index.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from '../../routing/expert-choice.js';
 import { rankMemory } from '../memory.js';
@@ -12,7 +12,7 @@ import type { CalibrateOptions } from './calibrate.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult, StepResult } from './probe-messages.js';
-import { configOf, ROUTERS, SIZES } from './probe-sizes.js';
+import { configOf, SIZES } from './probe-sizes.js';
 import { timeOf } from './time-of.js';
 
 const QUICK_SIZES = 4;
@@ -67,7 +67,9 @@ export async function calibrateCompute(
     gradientNs: gradientS * 1e9,
     parameterNs: median(measured.map(parameterNs)),
     summedNs: measureSummedNs(),
-    routerTokenNs: Object.fromEntries(ROUTERS.map((router, i) => [router, routerS[i] * 1e9])),
+    routerTokenNs: Object.fromEntries(
+      ROUTERS.map((router, i) => [router, routerS[i] * 1e9]),
+    ) as ComputeProfile['routerTokenNs'],
     candidateNs,
   };
   return { compute, processBytes: processBytesOf(configs[0], residentBytes) };

@@ -1,7 +1,5 @@
 import { resolveConfig } from '../../config/resolve.js';
-import type { RunConfig } from '../../config/schema.js';
-
-export const ROUTERS = ['hash', 'switch', 'locmoe', 'locmoe-plus'] as const;
+import type { RouterName, RunConfig } from '../../config/schema.js';
 
 /** What one worker alone trains, by size: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of 64]. */
 export const SIZES = [
@@ -16,7 +14,7 @@ export const SIZES = [
 ] as const;
 
 /** The run that a worker of a probe trains alone; nothing is dropped. */
-export function configOf(size: (typeof SIZES)[number], router: (typeof ROUTERS)[number]): RunConfig {
+export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
   return resolveConfig(
     JSON.stringify({
@@ -27,7 +25,7 @@ export function configOf(size: (typeof SIZES)[number], router: (typeof ROUTERS)[
         numSparseLayers: layers,
       },
       moe: { numExperts, router, capacityFactor: null },
-      data: { domains: ['a', 'b'] },
+      data: { domains: ['en', 'code'] },
       train: { steps: 1000, globalBatch, learningRate: 1e-4 },
     }),
     'probe',

@@ -1,0 +1,185 @@
+import { DOMAINS } from '../data/sources.js';
+import type { Problem } from './document.js';
+import { clusterSchema, dataSchema, modelSchema, moeSchema, type RunConfig, trainSchema } from './schema.js';
+
+const SECTIONS = {
+  model: modelSchema,
+  moe: moeSchema,
+  data: dataSchema,
+  train: trainSchema,
+  cluster: clusterSchema,
+};
+type Sections = Pick<RunConfig, keyof typeof SECTIONS>;
+
+/** One thing that must hold between fields, or between a field and the program; undefined if it does. */
+type Rule = (sections: Sections) => { readonly field: string; readonly message: string } | undefined;
+
+/** A rule asked for a field that has a mistake of its own. */
+const FAULTY_FIELD = Symbol('faulty field');
+
+/** Checks that need more than one field; of a configuration with mistakes those whose fields have none. */
+export function crossFieldProblems(written: unknown): Problem[] {
+  const sections = soundFields(written);
+  return RULES.flatMap((rule) => {
+    try {
+      const problem = rule(sections);
+      return problem === undefined ? [] : [{ path: problem.field.split('.'), message: problem.message }];
+    } catch (error) {
+      if (error === FAULTY_FIELD) return [];
+      throw error;
+    }
+  });
+}
+
+/** Fields that are right by themselves, with defaults filled in; reading another one throws `FAULTY_FIELD`. */
+function soundFields(written: unknown): Sections {
+  const sections = Object.entries(SECTIONS).map(([name, { shape }]) => {
+    const section = ownValue(written, name);
+    const fields = {};
+    for (const [field, schema] of Object.entries(shape)) {
+      const parsed = schema.safeParse(ownValue(section, field));
+      Object.defineProperty(fields, field, {
+        get() {
+          if (!parsed.success) throw FAULTY_FIELD;
+          return parsed.data;
+        },
+      });
+    }
+    return [name, fields];
+  });
+  return Object.fromEntries(sections) as Sections;
+}
+
+function ownValue(section: unknown, key: string): unknown {
+  return typeof section === 'object' && section !== null && Object.hasOwn(section, key)
+    ? Reflect.get(section, key)
+    : undefined;
+}
+
+function worldSizeOf({ cluster }: Sections): number {
+  return cluster.nodes * cluster.workersPerNode;
+}
+
+function unless(ok: boolean, field: string, message: string): ReturnType<Rule> {
+  return ok ? undefined : { field, message };
+}
+
+const FLOAT_BYTES = 4;
+
+const RULES: readonly Rule[] = [
+  ({ model: { dModel, numHeads } }) =>
+    unless(
+      dModel % numHeads === 0,
+      'model.numHeads',
+      `dModel ${dModel} is not divisible by numHeads ${numHeads}`,
+    ),
+  (sections) => {
+    const { numExperts } = sections.moe;
+    const worldSize = worldSizeOf(sections);
+    return unless(
+      numExperts % worldSize === 0 || worldSize % numExperts === 0,
+      'moe.numExperts',
+      `${numExperts} experts cannot be spread evenly over ${worldSize} workers (cluster.nodes x cluster.workersPerNode); one must divide the other`,
+    );
+  },
+  ({ moe: { numExperts, expertGroups } }) =>
+    unless(
+      numExperts % expertGroups === 0,
+      'moe.expertGroups',
+      `${numExperts} experts cannot be split into ${expertGroups} equal groups`,
+    ),
+  ({ moe: { expertGroups }, data: { domains } }) =>
+    unless(
+      expertGroups <= domains.length,
+      'moe.expertGroups',
+      `${expertGroups} groups for ${domains.length} domains would leave experts without a domain`,
+    ),
+  ({ model: { dModel }, moe: { router, numExperts } }) =>
+    unless(
+      !isGrouped(router) || dModel % numExperts === 0,
+      'moe.numExperts',
+      `router ${router} cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it`,
+    ),
+  ({ moe: { router, localityFloor, localityLossWeight } }) =>
+    unless(
+      !isGrouped(router) || localityFloor < 1 || localityLossWeight === 0,
+      'moe.localityFloor',
+      'must leave some probability to local experts: below 1',
+    ),
+  ({ moe: { router, selection, capacityFactor } }) =>
+    unless(
+      router !== 'locmoe-plus' || selection !== 'ecr' || capacityFactor !== null,
+      'moe.capacityFactor',
+      'null with selection ecr would send every token to all experts of its group; give a number',
+    ),
+  ({ moe: { router, selection, selectionSchedule } }) =>
+    unless(
+      router !== 'locmoe-plus' || selectionSchedule === 'constant' || selection !== 'tcr',
+      'moe.selectionSchedule',
+      'linear moves from token choice to expert choice: use it with selection both or ecr',
+    ),
+  ({ data: { domains } }) =>
+    unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),
+  ({ data: { domains } }) => {
+    const unknown = domains.filter((domain) => !DOMAINS.includes(domain));
+    return unless(unknown.length === 0, 'data.domains', describeUnknown(unknown));
+  },
+  ({ data: { weights, domains } }) =>
+    unless(
+      weights === undefined || weights.length === domains.length,
+      'data.weights',
+      `${weights?.length} weights for ${domains.length} domains`,
+    ),
+  ({ data: { validationShare } }) =>
+    unless(validationShare < 1, 'data.validationShare', 'must leave something to train on'),
+  (sections) => {
+    const { globalBatch } = sections.train;
+    const worldSize = worldSizeOf(sections);
+    return unless(
+      globalBatch % worldSize === 0,
+      'train.globalBatch',
+      `${globalBatch} sequences cannot be split evenly over ${worldSize} workers`,
+    );
+  },
+  ({ train: { learningRate, endLearningRate } }) =>
+    unless(endLearningRate <= learningRate, 'train.endLearningRate', 'must not exceed train.learningRate'),
+  (sections) => {
+    const { numExperts } = sections.moe;
+    const worldSize = worldSizeOf(sections);
+    return unless(
+      !sections.cluster.deduplicate || numExperts >= worldSize,
+      'cluster.deduplicate',
+      `needs one owner for each expert, so at least as many experts as workers: ${numExperts} experts, ${worldSize} workers`,
+    );
+  },
+  ({ cluster: { ringBytes } }) =>
+    unless(
+      ringBytes >= 4096 && (BigInt(ringBytes) & (BigInt(ringBytes) - 1n)) === 0n,
+      'cluster.ringBytes',
+      `${ringBytes} is not a power of two of at least 4096`,
+    ),
+  ({ model: { dModel }, cluster: { nodes, interNodeLink, collectiveTimeoutS } }) => {
+    if (nodes === 1 || interNodeLink === null) return undefined;
+    // The all-reduce of gradients alone sends more than one vector of the hidden size.
+    const bytes = FLOAT_BYTES * dModel;
+    const seconds = interNodeLink.latencyMs / 1000 + (8 * bytes) / (interNodeLink.gbps * 1e9);
+    return unless(
+      seconds < collectiveTimeoutS,
+      'cluster.interNodeLink',
+      `a vector of dModel numbers (${bytes} bytes) would take ${Number(seconds.toPrecision(3))} s, and a collective fails after ${collectiveTimeoutS} s (cluster.collectiveTimeoutS)`,
+    );
+  },
+];
+
+/** Cuts the hidden dimensions into one group for each expert (GrAP), and can prefer experts of the token's node. */
+function isGrouped(router: RunConfig['moe']['router']): boolean {
+  return router === 'locmoe' || router === 'locmoe-plus';
+}
+
+function describeUnknown(domains: readonly string[]): string {
+  const names = domains.map((domain) => JSON.stringify(domain)).join(', ');
+  const hint = domains.some((domain) => /[./\\]/.test(domain))
+    ? '; a domain is not a file or folder but a package of corpus/ that src/data/sources.ts knows how to read'
+    : '';
+  return `unknown domain ${names}; known domains are ${DOMAINS.join(', ')}${hint}`;
+}

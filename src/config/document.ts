@@ -1,0 +1,205 @@
+import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, visit, type YAMLError } from 'yaml';
+import { TrainerError } from '../errors.js';
+
+/** What the command line adds to a configuration file; `sets` are `key=value` with dotted keys and YAML values. */
+export interface ConfigOverrides {
+  readonly sets?: readonly string[];
+  readonly nodes?: number | undefined;
+  readonly workersPerNode?: number | undefined;
+}
+
+export interface Problem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** A configuration before it is checked, and where each of its fields was written. */
+export interface ConfigSource {
+  readonly value: unknown;
+  /** file:line:column of a field or of the nearest section around it, or the option that set it. */
+  originOf(field: readonly PropertyKey[]): string;
+}
+
+/** Far more than a configuration needs: a file of this size is something else, and would take long to parse. */
+const MAX_CHARACTERS = 200_000;
+/** Each alias is looked up among all anchors and aliases. */
+const MAX_ALIASES = 100;
+/** One mistake early in a file can cause any number of others. */
+const MAX_PROBLEMS = 20;
+const MAX_SHOWN_CHARACTERS = 200;
+
+/**
+ * Parses YAML and applies the overrides; `label` stands for the file in messages.
+ *
+ * @throws TrainerError `BAD_CONFIG` with a line for each mistake in the syntax
+ */
+export function readSource(text: string, label: string, overrides: ConfigOverrides): ConfigSource {
+  const { written, positionOf } = readYaml(text, label);
+  const { value, origins } = applyOverrides(written, overrides);
+  return { value, originOf: (field) => overrideOf(origins, field.join('.')) ?? positionOf(field) };
+}
+
+type Yaml = { readonly written: unknown; readonly positionOf: ConfigSource['originOf'] };
+
+function readYaml(text: string, label: string): Yaml {
+  try {
+    return parseYaml(text, label);
+  } catch (error) {
+    if (error instanceof TrainerError) throw error;
+    // The parser and its visitors call themselves for each level.
+    const what =
+      error instanceof RangeError ? 'is nested too deeply' : `is no YAML (${(error as Error).message})`;
+    throw badConfig([`${label}:1:1 ${what}`]);
+  }
+}
+
+function parseYaml(text: string, label: string): Yaml {
+  if (text.length > MAX_CHARACTERS)
+    throw badConfig([`${label}:1:1 ${text.length} characters are too many for a configuration`]);
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    ...{ lineCounter: lines, prettyErrors: false, logLevel: 'error' },
+    // It compares each with each; `faultyNodes` looks for them instead.
+    uniqueKeys: false,
+  });
+  const at = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${label}:${line}:${col}`;
+  };
+  if (document.errors.length > 0)
+    throw badConfig(document.errors.map((error) => `${at(error.pos[0])} ${describeSyntax(error)}`));
+  if (!isMap(document.contents))
+    throw badConfig([`${label}:1:1 configuration: must have sections such as model: and train:`]);
+
+  const nodeProblems = faultyNodes(document).map(({ offset, message }) => `${at(offset)} ${message}`);
+  if (nodeProblems.length > 0) throw badConfig(nodeProblems);
+
+  // Aliases share one value, so there is nothing that many of them could blow up.
+  const written: unknown = document.toJS({ maxAliasCount: -1 });
+  const positionOf = (field: readonly PropertyKey[]): string => {
+    for (let length = field.length; length > 0; length--) {
+      const node = document.getIn(field.slice(0, length), true);
+      if (isNode(node) && node.range) return at(node.range[0]);
+    }
+    return at(0);
+  };
+  return { written, positionOf };
+}
+
+/** One line a problem, of the first so many; what comes from a file cannot break a line or steer the terminal. */
+export function badConfig(problems: readonly string[]): TrainerError {
+  const lines = problems.slice(0, MAX_PROBLEMS).map(onOneLine);
+  if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} more problems`);
+  return new TrainerError('BAD_CONFIG', lines.join('\n'));
+}
+
+/** Of a name or value that may be of any length. */
+export function shortened(text: string): string {
+  return text.length <= MAX_SHOWN_CHARACTERS ? text : `${text.slice(0, MAX_SHOWN_CHARACTERS)}...`;
+}
+
+function onOneLine(text: string): string {
+  return text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+function describeSyntax({ code, message }: YAMLError): string {
+  if (code === 'MULTIPLE_DOCS') return 'a second document begins here; a configuration is one';
+  if (message.startsWith('Maximum call stack')) return 'is nested too deeply';
+  return shortened(message);
+}
+
+function faultyNodes(document: Parameters<typeof visit>[0]): { offset: number; message: string }[] {
+  const anchors = new Set<string>();
+  const problems: { offset: number; message: string }[] = [];
+  let count = 0;
+  visit(document, {
+    Alias(_, node) {
+      const { source } = node;
+      const offset = offsetOf(node);
+      if (!anchors.has(source))
+        problems.push({ offset, message: `*${shortened(source)}: no anchor of this name stands before it` });
+      if (++count <= MAX_ALIASES) return undefined;
+      problems.push({ offset, message: `more than ${MAX_ALIASES} aliases` });
+      return visit.BREAK;
+    },
+    Value(_, node) {
+      if (node.anchor !== undefined) anchors.add(node.anchor);
+      if (!isMap(node)) return;
+      const keys = new Set<unknown>();
+      for (const { key } of node.items) {
+        const value = isScalar(key) ? key.value : key;
+        if (keys.has(value))
+          problems.push({ offset: offsetOf(key), message: `${shortened(String(value))}: is there twice` });
+        keys.add(value);
+      }
+    },
+  });
+  return problems;
+}
+
+function offsetOf(node: unknown): number {
+  return isNode(node) ? (node.range?.[0] ?? 0) : 0;
+}
+
+/** The option that set a field, or the section it stands in; of several the last. */
+function overrideOf(origins: ReadonlyMap<string, string>, name: string): string | undefined {
+  return [...origins].findLast(
+    ([key]) => key === name || key.startsWith(`${name}.`) || name.startsWith(`${key}.`),
+  )?.[1];
+}
+
+function applyOverrides(written: unknown, { sets, nodes, workersPerNode }: ConfigOverrides) {
+  const origins = new Map<string, string>();
+  let value = written;
+  const set = (key: string, field: unknown, option: string) => {
+    const origin = `${shortened(option)}:`;
+    value = withField(value, key.split('.'), field, origin);
+    // To the end of the map, also if it was set before.
+    origins.delete(key);
+    origins.set(key, origin);
+  };
+  for (const assignment of sets ?? []) {
+    const split = assignment.indexOf('=');
+    if (split < 1)
+      throw badConfig([`--set ${shortened(assignment)}: expected key=value, e.g. train.steps=100`]);
+    set(assignment.slice(0, split), parsedValue(assignment.slice(split + 1)), `--set ${assignment}`);
+  }
+  if (nodes !== undefined) set('cluster.nodes', nodes, `--nodes ${nodes}`);
+  if (workersPerNode !== undefined)
+    set('cluster.workersPerNode', workersPerNode, `--workers-per-node ${workersPerNode}`);
+  return { value, origins };
+}
+
+/** What is not YAML is text. */
+function parsedValue(text: string): unknown {
+  try {
+    return parse(text, { logLevel: 'error' });
+  } catch {
+    return text;
+  }
+}
+
+/** A copy of the section in which the field is set: aliases may share the original. */
+function withField(
+  section: unknown,
+  keys: readonly string[],
+  field: unknown,
+  origin: string,
+  depth = 0,
+): unknown {
+  if (depth === keys.length) return field;
+  const key = keys[depth];
+  const refusal = (what: string) =>
+    badConfig([`${origin} ${shortened(keys.slice(0, depth).join('.'))} ${what}`]);
+  if (section === null || !['object', 'undefined'].includes(typeof section))
+    throw refusal('is a value, not a section');
+  if (Array.isArray(section) && !(/^\d+$/.test(key) && Number(key) <= section.length))
+    throw refusal(`is a list, and ${shortened(key)} no position in it`);
+  const fields = section ?? {};
+  const inner = Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
+  const value = withField(inner, keys, field, origin, depth + 1);
+  return Array.isArray(section) ? Object.assign([...section], { [key]: value }) : { ...fields, [key]: value };
+}
