@@ -89,7 +89,7 @@ export class NodeAgent {
     rpc.onRefused = (line) => this.#logger.warn(line);
     this.#session = new Session(client.session({ runId, generation, node, dataAddress }), {
       command: (command) => this.#onCommand(command),
-      ended: (reason) => this.#leave(`the coordinator is gone: ${reason}`),
+      ended: (reason) => this.#leaveAlone(`the coordinator is gone: ${reason}`),
     });
     this.#shipper.connect({
       isReady: () => this.#session.isReady,
@@ -297,6 +297,12 @@ export class NodeAgent {
       ];
     });
     this.#session.send({ heartbeat: { workers, logQueueLines: this.#shipper.numQueued } });
+  }
+
+  /** Leaves without a coordinator to tell why: to its parent standard error is all that is left. */
+  #leaveAlone(reason: string): void {
+    if (!this.options.logToStdout) process.stderr.write(`${reason}\n`);
+    void this.#leave(reason);
   }
 
   /** Ends everything of this node, once: after an abort (`reason`) or at the end of a good run (null). */

@@ -15,10 +15,11 @@ import type {
   ValidationReport,
 } from '../rpc/messages.js';
 import { FailureJudge } from './failure-judge.js';
-import { type Member, Membership, type SessionLink } from './membership.js';
+import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
 import { RankTable, type RankView } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
+import { StandstillWatch } from './standstill.js';
 import { type GlobalStep, StepAggregator } from './step-aggregator.js';
 import { Throughput } from './throughput.js';
 
@@ -77,11 +78,12 @@ export interface CoordinatorOptions {
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
 const HEARTBEAT_TIMEOUT_MS = 15_000;
+/** Of an agent that is seen to be stopped, where no busy machine can explain its silence. */
+const STOPPED_TIMEOUT_MS = 8_000;
 const START_TIMEOUT_MS = 120_000;
 /** A start that takes longer than this is worth a word. */
 const SLOW_START_MS = 10_000;
 const WATCH_INTERVAL_MS = 500;
-const SUSPENDED_MS = 2_000;
 const GONE_POLL_MS = 20;
 
 /**
@@ -96,7 +98,7 @@ export class Coordinator {
   readonly #throughput: Throughput;
   readonly #watch: NodeJS.Timeout;
   #phaseStartedMs = performance.now();
-  #watchedMs = performance.now();
+  readonly #standstill = new StandstillWatch(WATCH_INTERVAL_MS);
   #slowStartTold = false;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
@@ -130,6 +132,7 @@ export class Coordinator {
       workersPerNode: cluster.workersPerNode,
       progress: this.#ranks,
       lastStep: () => this.#lastStep?.step,
+      missedMs: () => this.#standstill.missedMs,
       onVerdict: ({ error, culprit }) => this.abort(error, culprit),
     });
     this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
@@ -335,22 +338,27 @@ export class Coordinator {
   }
 
   #lose(member: Member, end: ProcessEnd): void {
+    // What comes in after a standstill may be read before the watch gets its turn.
+    this.#forgiveStandstill();
     if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, end);
   }
 
-  /** A watch that comes late was stopped itself, with the machine or by a signal: nobody else is to blame for that. */
-  #forgiveSuspension(now: number): void {
-    const lateMs = now - this.#watchedMs - WATCH_INTERVAL_MS;
-    this.#watchedMs = now;
-    if (lateMs < SUSPENDED_MS) return;
+  /** While this process stood still nobody could be heard: nobody else is to blame for that. */
+  #forgiveStandstill(): void {
+    const lateMs = this.#standstill.check();
+    if (lateMs === 0) return;
     this.#phaseStartedMs += lateMs;
     this.#members.forgive(lateMs);
+    // Once it has ended, the run is summed up in one piece of work.
+    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed')
+      this.options.logger.warn(
+        `the coordinator stood still for ${(lateMs / 1000).toFixed(1)} s: stopped, suspended with its machine, or without a processor`,
+      );
   }
 
   #checkDeadlines(): void {
-    const now = performance.now();
-    this.#forgiveSuspension(now);
-    const inPhaseMs = now - this.#phaseStartedMs;
+    this.#forgiveStandstill();
+    const inPhaseMs = performance.now() - this.#phaseStartedMs;
     const { joinTimeoutMs } = this.options;
     if (this.#canReplace) {
       for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS)) this.#free(member, 'it is silent');
@@ -367,6 +375,8 @@ export class Coordinator {
     if (this.#state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS) {
       this.#abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
     }
+    for (const member of this.#members.silentFor(STOPPED_TIMEOUT_MS))
+      if (isStopped(member.request)) this.#lose(member, endUnknown('it is stopped (SIGSTOP)'));
     for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
       this.#lose(member, endUnknown(`no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`));
   }

@@ -1,6 +1,6 @@
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
-import { type Member, type Membership, SILENT_MS } from './membership.js';
+import { isStopped, type Member, type Membership, SILENT_MS } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
 /** How long the other ranks' accounts are waited for after a first failure. */
@@ -15,6 +15,8 @@ export interface FailureJudgeOptions {
   /** The newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
   readonly lastStep: () => number | undefined;
+  /** For how long this process itself stood still just now, if so long that nodes took it for gone; else 0. */
+  readonly missedMs: () => number;
   /** What explains the failure; called once. */
   readonly onVerdict: (cause: RootCause) => void;
 }
@@ -83,21 +85,35 @@ export class FailureJudge {
     if (this.#isJudged) return;
     this.#isJudged = true;
     const { numNodes, workersPerNode, progress, onVerdict } = this.options;
-    onVerdict(
-      rootCause({
-        failures: this.#failures,
-        lostNode: this.#lostNode(),
-        worldSize: numNodes * workersPerNode,
-        workersPerNode,
-        progress,
-      }),
-    );
+    const cause = rootCause({
+      failures: this.#failures,
+      lostNode: this.#lostNode(),
+      worldSize: numNodes * workersPerNode,
+      workersPerNode,
+      progress,
+    });
+    onVerdict(this.#ownFault(cause) ?? cause);
+  }
+
+  /** Where this process stood still, nodes that left are not to blame; one that a signal ended still is. */
+  #ownFault({ error, culprit }: RootCause): RootCause | null {
+    const missedMs = this.options.missedMs();
+    const areNodesGone = error.code === 'NODE_LOST' || error.code === 'ABORTED';
+    if (missedMs === 0 || !areNodesGone || (culprit?.signal ?? null) !== null) return null;
+    return {
+      error: new TrainerError(
+        'NODE_LOST',
+        `the coordinator stood still for ${(missedMs / 1000).toFixed(1)} s, and its nodes took it for gone (${error.line})`,
+        { step: this.options.lastStep() },
+      ),
+      culprit: null,
+    };
   }
 
   /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
   #lostNode(): RootCause | null {
     const [silent] = this.options.members.silentFor(SILENT_MS);
-    const lost = this.#lost ?? (silent && { member: silent, end: endUnknown('it does not answer') });
+    const lost = this.#lost ?? (silent && { member: silent, end: whySilent(silent) });
     if (!lost) return null;
     const { node, request } = lost.member;
     const { how, exitCode, signal } = lost.end;
@@ -114,6 +130,10 @@ export class FailureJudge {
       },
     };
   }
+}
+
+function whySilent({ request }: Member): ProcessEnd {
+  return endUnknown(isStopped(request) ? 'it is stopped (SIGSTOP)' : 'it does not answer');
 }
 
 function isKnown({ exitCode, signal }: ProcessEnd): boolean {

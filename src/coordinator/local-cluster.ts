@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { removeStaleSegments } from '../collectives/segment-files.js';
@@ -24,6 +24,7 @@ export class LocalCluster {
     for (let index = 0; index < nodes; index++) {
       const errors = path.join(logsDir, `agent-${index}.stderr`);
       const fd = openSync(errors, 'a');
+      const { size } = fstatSync(fd);
       const args = ['node', '--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
       const child = spawn(process.execPath, [CLI, ...args], {
         stdio: ['ignore', 'ignore', fd],
@@ -38,7 +39,11 @@ export class LocalCluster {
       );
       child.on('exit', (code, signal) => {
         if (code !== 0)
-          onFailure(child.pid ?? 0, { how: describeExit(code, signal, errors), exitCode: code, signal });
+          onFailure(child.pid ?? 0, {
+            how: describeExit(code, signal, firstLine(errors, size)),
+            exitCode: code,
+            signal,
+          });
       });
       this.#children.push(child);
     }
@@ -64,17 +69,18 @@ export class LocalCluster {
   }
 }
 
-function describeExit(code: number | null, signal: NodeJS.Signals | null, errorsFile: string): string {
+function describeExit(code: number | null, signal: NodeJS.Signals | null, words: string): string {
   const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`;
-  const words = firstLine(errorsFile);
   return words === '' ? how : `${how} (${words})`;
 }
 
-/** What a process that crashes says first is its reason; the rest is a stack. */
-function firstLine(file: string): string {
+/** What a process that crashes says first is its reason; the rest is a stack. Earlier generations wrote up to `from`. */
+function firstLine(file: string, from: number): string {
   try {
     return (
-      readFileSync(file, 'utf8')
+      readFileSync(file)
+        .subarray(from)
+        .toString()
         .split('\n')
         .find((line) => line.trim() !== '')
         ?.trim() ?? ''

@@ -1,6 +1,13 @@
+import { hostname } from 'node:os';
 import { TrainerError } from '../errors.js';
+import { processInfo } from '../observability/process-info.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
+
+/** Whether a node agent is stopped by a signal; false for one on another machine, which cannot be seen from here. */
+export function isStopped({ host, pid }: JoinRequest): boolean {
+  return host === hostname() && processInfo(pid).state === 'T';
+}
 
 /** A node's open session, seen from the run: somewhere to send commands. */
 export interface SessionLink {

@@ -24,9 +24,11 @@ export interface Membership {
 }
 
 const UNARY_DEADLINE_MS = 5_000;
+/** A coordinator that answers nothing for this long, at least, and for twice that at most, is taken for gone. */
+export const KEEPALIVE_MS = 10_000;
 const CLIENT_OPTIONS: grpc.ClientOptions = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.keepalive_time_ms': KEEPALIVE_MS,
+  'grpc.keepalive_timeout_ms': KEEPALIVE_MS,
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc.initial_reconnect_backoff_ms': 100,
 };

@@ -21,6 +21,7 @@ function judgeOfTwo() {
     workersPerNode: 1,
     progress: new Map(),
     lastStep: () => 5,
+    missedMs: () => 0,
     onVerdict: (cause) => verdicts.push(cause),
   });
   const aborted: WorkerFailure = {

@@ -27,7 +27,9 @@ describe('the coordinator and the other nodes end with the run', () => {
     await run.until(/step +\d+\/100000/);
     frozen.child.kill('SIGSTOP');
     const verdict = await expectToEndWith(run, [once]);
-    expect(verdict).toMatch(new RegExp(`\\(pid ${frozen.child.pid}\\) was lost: it does not answer`));
+    expect(verdict).toMatch(
+      new RegExp(`\\(pid ${frozen.child.pid}\\) was lost: it is stopped \\(SIGSTOP\\)`),
+    );
     await forever.until(/node leaves[\s\S]*waiting: /, END_S * 1000);
     frozen.child.kill('SIGCONT');
     forever.child.kill('SIGTERM');

@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { Coordinator } from '../../src/coordinator/coordinator.js';
+import { LogStore, parseLogLine } from '../../src/observability/log-store.js';
+import { createLogger } from '../../src/observability/logger.js';
+import { processInfo } from '../../src/observability/process-info.js';
+import { VERSION } from '../../src/rpc/version.js';
+
+let folder: string;
+let logs: LogStore;
+let coordinator: Coordinator;
+let warnings: string[];
+
+/** What the clock is ahead of the real one: a process that stands still sees it jump. */
+let aheadMs: number;
+
+beforeEach(() => {
+  aheadMs = 0;
+  vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] });
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + aheadMs);
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-standstill-'));
+  logs = new LogStore(folder, (error) => expect.fail(String(error)));
+  warnings = [];
+  const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
+  coordinator = new Coordinator({
+    identity: {
+      ...{ runId: 'r1', generation: 1, config },
+      runDir: folder,
+      datasetDir: folder,
+      resumeFrom: null,
+    },
+    logs,
+    logger: createLogger({
+      level: 'warn',
+      origin: { run: 'r1', generation: 1 },
+      destination: { write: (line) => warnings.push(parseLogLine(line).msg) },
+    }),
+    listener: {},
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: false,
+  });
+});
+
+afterEach(() => {
+  coordinator.close();
+  logs.close();
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  rmSync(folder, { recursive: true });
+});
+
+function connect(pids: readonly number[]): void {
+  for (const [i, pid] of pids.entries())
+    coordinator.join({ host: hostname(), pid, dataAddress: `a:${i + 1}`, version: VERSION });
+  for (const i of pids.keys())
+    coordinator.connect(i, `a:${i + 1}`, { send: () => undefined, close: () => undefined });
+}
+
+describe('a coordinator that stood still', () => {
+  it('is itself to blame when its nodes have left it', async () => {
+    connect([11, 12]);
+    aheadMs = 17_000;
+    coordinator.disconnect(0, 'its connection broke');
+    coordinator.disconnect(1, 'its connection broke');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(coordinator.failure).toMatchObject({ culprit: null, error: { code: 'NODE_LOST' } });
+    expect(coordinator.failure?.error.message).toMatch(
+      /^the coordinator stood still for 16\.\d s, and its nodes took it for gone \(node 0: node agent on .* its connection broke\)$/,
+    );
+    expect(warnings).toEqual([expect.stringMatching(/^the coordinator stood still for 16\.\d s: stopped/)]);
+  });
+
+  it('does not take the blame of a node that a signal ended', async () => {
+    connect([11, 12]);
+    aheadMs = 17_000;
+    coordinator.agentEnded(11, { how: 'was killed by SIGKILL', exitCode: null, signal: 'SIGKILL' });
+    coordinator.disconnect(1, 'its connection broke');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(coordinator.failure?.culprit).toMatchObject({ pid: 11, signal: 'SIGKILL' });
+  });
+
+  it('blames nobody for silence meanwhile, and says so where it was more than 2 s', async () => {
+    connect([11, 12]);
+    aheadMs = 1_900;
+    await vi.advanceTimersByTimeAsync(500);
+    expect(warnings).toEqual([]);
+    aheadMs = 30_000;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(warnings).toHaveLength(1);
+    expect(coordinator.state.kind).toBe('starting');
+  });
+});
+
+describe('an agent of this machine that is stopped', () => {
+  it('is said to be stopped, and is not waited for as long as one that is only silent', async () => {
+    const child = spawn('sleep', ['60']);
+    try {
+      child.kill('SIGSTOP');
+      while (processInfo(child.pid!).state !== 'T') await setImmediate();
+      connect([child.pid!, 12]);
+      await vi.advanceTimersByTimeAsync(7_500);
+      coordinator.receive(1, { heartbeat: { workers: [], logQueueLines: 0 } });
+      expect(coordinator.state.kind).toBe('starting');
+      await vi.advanceTimersByTimeAsync(1_000 + 3_000);
+      expect(coordinator.failure).toMatchObject({
+        culprit: { pid: child.pid },
+        error: { message: expect.stringMatching(/was lost: it is stopped \(SIGSTOP\)$/) },
+      });
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+});
