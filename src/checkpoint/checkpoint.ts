@@ -2,7 +2,8 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { digestFile } from './durable.js';
+import { asStorageError, digestFile } from './durable.js';
+import { firstNotFinite } from './finite.js';
 import { committedFolders } from './folders.js';
 import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
 import { readSafetensorsHeader, readTensor, type SafetensorsHeader } from './safetensors.js';
@@ -18,7 +19,8 @@ export interface Checkpoint {
    * A copy of one tensor, row-major; checked against `shape` if that is given. The first read from a file checks
    * the file's hash.
    *
-   * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged or its shape differs.
+   * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged, its shape differs or it holds
+   *   NaN or infinity.
    */
   read(name: string, shape?: readonly number[]): Float32Array;
   /**
@@ -55,11 +57,14 @@ export function openCheckpoint(folder: string): Checkpoint {
     has: (name) => Object.hasOwn(manifest.tensors, name),
     read(name, shape) {
       if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
-      const tensor = readTensor(headerOf(manifest.tensors[name]), name);
+      const header = headerOf(manifest.tensors[name]);
+      const tensor = readTensor(header, name);
       if (!(tensor.data instanceof Float32Array))
         throw bad(`checkpoint ${folder}: tensor ${name} is not of type F32`);
       if (shape && String(shape) !== String(tensor.shape))
         throw bad(`checkpoint ${folder}: tensor ${name} has shape [${tensor.shape}], expected [${shape}]`);
+      const at = firstNotFinite(tensor.data);
+      if (at >= 0) throw bad(`${header.path}: tensor ${name} holds ${tensor.data[at]} at element ${at}`);
       return tensor.data;
     },
     verify() {
@@ -97,14 +102,14 @@ export function resolveCheckpoint(path: string, warn: (message: string) => void)
 }
 
 /**
- * Checks that a checkpoint's parameters have the places and shapes that a run needs.
+ * Checks that a checkpoint's parameters have the places, shapes and meaning that a run needs.
  *
  * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values.
  */
 export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256: string): void {
   const { manifest, folder } = checkpoint;
-  const wanted = fieldsThatShapeTheModel(config, tokenizerSha256);
-  const stored = fieldsThatShapeTheModel(manifest.config, manifest.tokenizerSha256);
+  const wanted = fieldsOfTheModel(config, tokenizerSha256);
+  const stored = fieldsOfTheModel(manifest.config, manifest.tokenizerSha256);
   const differences = Object.keys(wanted)
     .filter((field) => wanted[field] !== stored[field])
     .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
@@ -112,19 +117,27 @@ export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerS
     throw bad(`checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`);
 }
 
-function fieldsThatShapeTheModel(config: RunConfig, tokenizerSha256: string): Record<string, unknown> {
+function fieldsOfTheModel(config: RunConfig, tokenizerSha256: string): Record<string, unknown> {
   const model = Object.entries(config.model).map(([field, value]) => [`model.${field}`, value]);
   return {
     ...Object.fromEntries(model),
     'moe.numExperts': config.moe.numExperts,
+    'moe.expertGroups': config.moe.expertGroups,
+    'moe.router': config.moe.router,
+    // Their order gives the domain ids, and those the experts.
+    'data.domains': `[${config.data.domains.join(', ')}]`,
     'tokenizer SHA-256': tokenizerSha256,
   };
 }
 
 function verifiedCheckpoint(folder: string): Checkpoint {
-  const checkpoint = openCheckpoint(folder);
-  checkpoint.verify();
-  return checkpoint;
+  try {
+    const checkpoint = openCheckpoint(folder);
+    checkpoint.verify();
+    return checkpoint;
+  } catch (error) {
+    throw asStorageError(error, `checkpoint ${folder} cannot be read`);
+  }
 }
 
 function verifiedHeader(folder: string, manifest: Manifest, file: string): SafetensorsHeader {

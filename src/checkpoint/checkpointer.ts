@@ -7,6 +7,7 @@ import { agree } from './agreement.js';
 import { type FileDigest, syncFolder, writeDurably } from './durable.js';
 import { failpoint } from './failpoint.js';
 import { assertNotSuperseded } from './fence.js';
+import { firstNotFinite } from './finite.js';
 import { commitFolder, type Place, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
 import { TOKENIZER_FILE, writeManifest } from './manifest.js';
 import { writeSafetensors } from './safetensors.js';
@@ -167,11 +168,8 @@ function assertShared(folder: string): void {
 }
 
 function assertFinite({ name, data }: NamedTensor): void {
-  // x * 0 is 0 for finite x and NaN otherwise, so one sum tells without a branch per element.
-  let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += data[i] * 0;
-  if (!Number.isNaN(sum)) return;
-  const at = data.findIndex((value) => !Number.isFinite(value));
+  const at = firstNotFinite(data);
+  if (at < 0) return;
   throw new TrainerError(
     'NOT_FINITE',
     `tensor ${name} holds ${data[at]} at element ${at}: such a checkpoint is not saved`,

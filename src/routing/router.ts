@@ -71,8 +71,8 @@ export interface RouterContext {
 export interface Router {
   readonly parameterSpecs: readonly ParameterSpec[];
   /**
-   * What it has learnt beside its parameters, by short name, for checkpoints: equal on all ranks and independent of
-   * the layout. The arrays are live: a resumed run writes into them.
+   * What it has learnt or drawn beside its parameters, by short name, for checkpoints: equal on all ranks and independent
+   * of the layout. The arrays are live: a resumed run writes into them.
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**

@@ -3,6 +3,7 @@ import { soloTransport } from '../collectives/solo-transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/index.js';
+import { TrainerError } from '../errors.js';
 import { CounterRandom, PanguSigma } from '../model/index.js';
 import type { DomainLoss } from '../rpc/messages.js';
 import { loadModel } from './state.js';
@@ -51,9 +52,23 @@ export function generateText({ model, tokenizer, config }: Inference, options: G
   return tokenizer.decode(ids.slice(first));
 }
 
-/** Loss of each domain over the validation batches of a loader with one rank. */
-export function evaluate({ model, config }: Inference, batches: readonly ValidationBatch[]): DomainLoss[] {
-  return validate(model, soloTransport(), batches, config.data.domains);
+/**
+ * Loss of each domain over the validation batches of a loader with one rank.
+ *
+ * @throws TrainerError `NOT_FINITE` if one is NaN or infinite
+ */
+export function evaluate(
+  { model, config, checkpoint }: Omit<Inference, 'tokenizer'>,
+  batches: readonly ValidationBatch[],
+): DomainLoss[] {
+  const losses = validate(model, soloTransport(), batches, config.data.domains);
+  for (const { domain, loss } of losses)
+    if (!Number.isFinite(loss))
+      throw new TrainerError(
+        'NOT_FINITE',
+        `checkpoint ${checkpoint.folder}: the loss of domain ${domain} is ${loss}; its weights are of no use, take an earlier one`,
+      );
+  return losses;
 }
 
 function sample(logits: Float32Array, { temperature, topK }: GenerateOptions, uniform: number): number {

@@ -1,6 +1,7 @@
 import { type Checkpoint, momentName, type NamedTensor, type RankTensors } from '../checkpoint/index.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
 import { PanguSigma, type ParameterGroup, replicasOfRank } from '../model/index.js';
 import type { TrainState } from './train-step.js';
 
@@ -25,13 +26,35 @@ export function createTrainState(
   return state;
 }
 
-/** Fills a model's parameters and its routers' state from a checkpoint. */
+/**
+ * Fills a model's parameters and its routers' state from a checkpoint.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or has no place in the model
+ */
 export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
+  assertAllHavePlaces(model, checkpoint);
   const { parameters } = model;
   for (const group of [parameters.shared, parameters.expert])
     for (const { name, shape, begin } of group.ranges) group.values.set(checkpoint.read(name, shape), begin);
   parameters.pushValues();
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
+}
+
+/** A tensor too many tells that the weights are of another model than the configuration says. */
+function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint): void {
+  const { numExperts } = manifest.config.moe;
+  // A rank knows its own experts alone; the others have tensors of the same names.
+  const asFirst = (name: string) =>
+    name.replace(/\.experts\.(\d+)\./, (own, id) => (Number(id) < numExperts ? '.experts.0.' : own));
+  const parameters = model.parameterSpecs.map(({ name }) => asFirst(name));
+  const moments = parameters.flatMap((name) => [momentName('m', name), momentName('v', name)]);
+  const places = new Set([...parameters, ...moments, ...model.routerState.keys()]);
+  for (const [name, file] of Object.entries(manifest.tensors))
+    if (!places.has(asFirst(name)))
+      throw new TrainerError(
+        'BAD_CHECKPOINT',
+        `checkpoint ${folder}: the model has no place for tensor ${name} of ${file}`,
+      );
 }
 
 function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {

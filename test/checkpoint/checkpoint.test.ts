@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -12,6 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { assertFits, openCheckpoint, resolveCheckpoint, saveCheckpoint } from '../../src/checkpoint/index.js';
+import { readManifest, writeManifest } from '../../src/checkpoint/manifest.js';
+import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { TrainerError } from '../../src/errors.js';
 import { config, saveOptions, tensorsOf } from './fixture.js';
@@ -98,6 +101,34 @@ test('a damaged newest checkpoint is passed over with a warning', () => {
   );
 });
 
+test('a newest checkpoint that cannot be read at all is passed over too', () => {
+  save(1);
+  const path = join(save(2), 'shared.safetensors');
+  rmSync(path);
+  symlinkSync(path, path);
+  const warnings: string[] = [];
+  expect(resolveCheckpoint(root, (message) => warnings.push(message)).manifest.step).toBe(1);
+  expect(warnings).toEqual([
+    expect.stringMatching(/^checkpoint .*step-000002 cannot be read: ELOOP.*; trying the checkpoint before/),
+  ]);
+});
+
+test('a number that is not finite is refused, with its tensor and file', () => {
+  const folder = save(1);
+  const file = 'optimizer-experts-0-of-1.safetensors';
+  const tensors = [...tensorsOf(0, 1, 1).optimizerExperts];
+  tensors[1].data[7] = Number.NEGATIVE_INFINITY;
+  const digest = writeSafetensors(join(folder, file), tensors);
+  const manifest = readManifest(folder);
+  writeManifest(folder, { ...manifest, files: { ...manifest.files, [file]: digest } });
+  const checkpoint = openCheckpoint(folder);
+  checkpoint.verify();
+  checkpoint.read(tensors[0].name);
+  expect(messageOf(() => checkpoint.read(tensors[1].name))).toBe(
+    `BAD_CHECKPOINT ${join(folder, file)}: tensor ${tensors[1].name} holds -Infinity at element 7`,
+  );
+});
+
 test('no checkpoint at all is a clear error', () => {
   expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
     /^BAD_CHECKPOINT there is no checkpoint in .*give a/,
@@ -129,6 +160,14 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
   const other = { ...config, model: { ...config.model, dModel: 16 }, moe: { ...config.moe, numExperts: 2 } };
   expect(messageOf(() => assertFits(checkpoint, other, sha))).toMatch(
     /^BAD_CHECKPOINT .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
+  );
+  const meaning = {
+    ...config,
+    moe: { ...config.moe, router: 'hash' as const, expertGroups: 2 },
+    data: { ...config.data, domains: ['code', 'en'] },
+  };
+  expect(messageOf(() => assertFits(checkpoint, meaning, sha))).toMatch(
+    /: moe\.expertGroups is 1 there and 2 in this run; moe\.router is locmoe-plus there and hash in this run; data\.domains is \[en\] there and \[code, en\] in this run$/,
   );
   const wrong = 'f'.repeat(64);
   expect(messageOf(() => assertFits(checkpoint, config, wrong))).toContain(

@@ -197,7 +197,19 @@ describe('a checkpoint is refused', () => {
     );
     await refused(
       trainArguments({ ...base, sets: ['data.domains=[en, zh]', 'train.steps=4'] }),
-      /does not fit the configuration: tokenizer SHA-256/,
+      /does not fit the configuration: data\.domains is \[en, code\] there and \[en, zh\] .*; tokenizer SHA-256/,
+    );
+  });
+
+  it('when the run would read another meaning into it', async () => {
+    const base = { folder: temporaryFolder(), nodes: 1, workersPerNode: 1, resume: good };
+    await refused(
+      trainArguments({ ...base, sets: ['moe.router=locmoe-plus', 'train.steps=4'] }),
+      /does not fit the configuration: moe\.router is switch there and locmoe-plus in this run/,
+    );
+    await refused(
+      trainArguments({ ...base, sets: ['data.domains=[code, en]', 'train.steps=4'] }),
+      /does not fit the configuration: data\.domains is \[en, code\] there and \[code, en\] in this run/,
     );
   });
 

@@ -2,9 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openCheckpoint, saveCheckpoint } from '../../src/checkpoint/index.js';
+import { type Checkpoint, openCheckpoint, saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
+import { PanguSigma } from '../../src/model/index.js';
+import { evaluate } from '../../src/worker/inference.js';
+import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
 import { randomIntegers, tinyConfig } from '../model/support.js';
 
@@ -27,7 +29,25 @@ function bits({ model }: TrainState): Uint32Array[] {
   ].map((values) => new Uint32Array(values.slice().buffer));
 }
 
-describe.each(['switch', 'locmoe', 'locmoe-plus'] as const)(
+function save(state: TrainState, root: string, step = 4): Checkpoint {
+  const tokenizerFile = path.join(folder, 'tokenizer.json');
+  writeFileSync(tokenizerFile, '{}');
+  const saved = saveCheckpoint(state.transport, {
+    root: path.join(folder, root),
+    step,
+    generation: 1,
+    keep: 1,
+    runId: 'r',
+    config: state.config,
+    tokenizerFile,
+    data: { nextStep: step },
+    metrics: {},
+    tensors: tensorsToSave(state),
+  });
+  return openCheckpoint(saved);
+}
+
+describe.each(['hash', 'switch', 'locmoe', 'locmoe-plus'] as const)(
   'a checkpoint of a run with router %s',
   (router) => {
     const config = tinyConfig({
@@ -39,21 +59,7 @@ describe.each(['switch', 'locmoe', 'locmoe-plus'] as const)(
       const first = createTrainState(config, transport, null);
       let step = 1;
       for (; step <= 4; step++) trainStep(first, step, batch(step));
-      const tokenizerFile = path.join(folder, 'tokenizer.json');
-      writeFileSync(tokenizerFile, '{}');
-      const saved = saveCheckpoint(transport, {
-        root: path.join(folder, router),
-        step: 4,
-        generation: 1,
-        keep: 1,
-        runId: 'r',
-        config,
-        tokenizerFile,
-        data: { nextStep: 4 },
-        metrics: {},
-        tensors: tensorsToSave(first),
-      });
-      const checkpoint = openCheckpoint(saved);
+      const checkpoint = save(first, router);
       const second = createTrainState(config, transport, checkpoint);
       expect(bits(second)).toEqual(bits(first));
       if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
@@ -66,3 +72,47 @@ describe.each(['switch', 'locmoe', 'locmoe-plus'] as const)(
     });
   },
 );
+
+it('the table of a hash router comes from the checkpoint, whatever the seed of the run', () => {
+  const config = tinyConfig({ moe: { router: 'hash' } });
+  const first = createTrainState(config, soloTransport(), null);
+  const checkpoint = save(first, 'table');
+  const table = checkpoint.read('layers.1.router.table', [config.model.vocabSize]);
+  expect([...table].sort((a, b) => a - b)).toEqual([...table.keys()]);
+  const second = createTrainState({ ...config, seed: config.seed + 1 }, soloTransport(), checkpoint);
+  const loss = ({ model }: TrainState) =>
+    model.loss(batch(1), { training: false }).crossEntropy.dataSync()[0];
+  expect(loss(second)).toBe(loss(first));
+});
+
+it('a checkpoint with tensors that the model has no place for is refused', () => {
+  const state = createTrainState(tinyConfig({ model: { numSparseLayers: 2 } }), soloTransport(), null);
+  const checkpoint = save(state, 'layers');
+  const shallower = new PanguSigma(tinyConfig(), soloTransport());
+  expect(() => loadModel(shallower, checkpoint)).toThrow(
+    expect.objectContaining({
+      code: 'BAD_CHECKPOINT',
+      message: expect.stringMatching(
+        /step-000004: the model has no place for tensor layers\.2\..* of .*safetensors$/,
+      ),
+    }),
+  );
+});
+
+it('an evaluation whose loss is not finite says which domain and checkpoint', () => {
+  const state = createTrainState(tinyConfig(), soloTransport(), null);
+  state.model.parameters.shared.values.fill(1e30);
+  const checkpoint = save(state, 'overflown');
+  const { config } = state;
+  const model = new PanguSigma(config, soloTransport());
+  loadModel(model, checkpoint);
+  const inference = { checkpoint, config, model };
+  expect(() => evaluate(inference, [{ ...batch(1), valid: Uint8Array.of(1, 1, 1, 1) }])).toThrow(
+    expect.objectContaining({
+      code: 'NOT_FINITE',
+      message: expect.stringMatching(
+        /^checkpoint .*step-000004: the loss of domain a is NaN; .*take an earlier/,
+      ),
+    }),
+  );
+});
