@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './quiet-libraries.js';
 import { Command } from 'commander';
 import { addBenchCommand } from './coordinator/commands/bench.js';
 import { addCertsCommand } from './coordinator/commands/certs.js';
@@ -17,10 +18,6 @@ import { addTrainCommand } from './coordinator/commands/train.js';
 import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
 import { VERSION } from './rpc/version.js';
 
-// TensorFlow and grpc-js read these when they are loaded, which commands do when they need them.
-process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-process.env.GRPC_VERBOSITY ??= 'NONE';
-
 /** Commands whose work goes on when nobody reads what they print. */
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
 const FLUSH_TIMEOUT_MS = 2_000;
@@ -31,8 +28,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.badConfig);
 });
 process.stderr.on('error', () => undefined);
+// Also of rejections that nobody handles. While a run is led, it takes these itself (coordinator/uncaught.ts).
 process.on('uncaughtException', (error) => process.exit(report(error)));
-process.on('unhandledRejection', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')
   .description('Train mixture-of-experts language models across processes and nodes, on Node and gRPC.')

@@ -113,7 +113,7 @@ describe('what a run needs is missing', () => {
           '--port',
           String(port),
         ],
-        new RegExp(`port ${port} on 127\\.0\\.0\\.1 cannot be used .*--port`),
+        new RegExp(`^locmoe: port ${port} on 127\\.0\\.0\\.1 cannot be used .*--port.*\\n$`),
       );
     } finally {
       server.close();
