@@ -83,6 +83,8 @@ const STOPPED_TIMEOUT_MS = 8_000;
 const START_TIMEOUT_MS = 120_000;
 /** A start that takes longer than this is worth a word. */
 const SLOW_START_MS = 10_000;
+/** For the last checkpoint of a run that fails for an error of this process. */
+const LAST_CHECKPOINT_MS = 60_000;
 const WATCH_INTERVAL_MS = 500;
 const GONE_POLL_MS = 20;
 
@@ -290,17 +292,27 @@ export class Coordinator {
   requestStop(reason: string): void {
     this.#stopAsked = reason;
     if (this.#canReplace) this.#apply({ type: 'stopped-waiting' });
-    if (this.#state.kind !== 'running') return;
-    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
-    this.#apply({ type: 'stop', reason });
-    this.#members.broadcast({ stop: { reason } });
+    this.#stop(reason, null);
+  }
+
+  /**
+   * This process met an error that nobody foresaw. A run that trains still gets a last checkpoint, then fails; any other
+   * fails at once, and so does one that meets a second error or whose checkpoint takes too long.
+   */
+  crash(error: TrainerError): void {
+    this.#stop('error in the coordinator', error);
+    if (this.#state.kind !== 'stopping' || this.#state.cause !== error) this.abort(error);
   }
 
   /** Ends the run at once. */
   abort(error: TrainerError, culprit: Culprit | null = null): void {
-    if (this.#state.kind !== 'finished')
-      this.#failure ??= { timeMs: Date.now(), error, culprit, ranks: this.#ranks.views };
-    this.#apply({ type: 'failure', error });
+    this.#apply({ type: 'failure', error }, culprit);
+  }
+
+  #stop(reason: string, cause: TrainerError | null): void {
+    if (!this.#apply({ type: 'stop', reason, cause })) return;
+    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
+    this.#members.broadcast({ stop: { reason } });
   }
 
   status(): StatusReply {
@@ -375,6 +387,8 @@ export class Coordinator {
     if (this.#state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS) {
       this.#abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
     }
+    if (this.#state.kind === 'stopping' && this.#state.cause !== null && inPhaseMs > LAST_CHECKPOINT_MS)
+      this.abort(this.#state.cause);
     for (const member of this.#members.silentFor(STOPPED_TIMEOUT_MS))
       if (isStopped(member.request)) this.#lose(member, endUnknown('it is stopped (SIGSTOP)'));
     for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
@@ -398,14 +412,27 @@ export class Coordinator {
     this.abort(new TrainerError('NODE_LOST', message));
   }
 
-  #apply(event: RunEvent): void {
+  /**
+   * @param culprit of a failure
+   * @returns whether the state changed
+   */
+  #apply(event: RunEvent, culprit: Culprit | null = null): boolean {
     const before = this.#state;
     this.#state = transition(before, event);
-    if (this.#state === before) return;
+    if (this.#state === before) return false;
     this.#phaseStartedMs = performance.now();
     this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
     if (this.#state.kind === 'failed') {
-      this.#members.broadcast({ abort: { reason: this.#state.error.line } });
+      const { error } = this.#state;
+      const isCause = event.type === 'failure' && event.error === error;
+      this.#failure = {
+        ...{ timeMs: Date.now(), error, culprit: isCause ? culprit : null },
+        ranks: this.#ranks.views,
+      };
+      // After a last checkpoint nodes have nothing left to break off.
+      this.#members.broadcast(
+        this.#members.allAre('finished') ? { farewell: {} } : { abort: { reason: error.line } },
+      );
       this.#settle(this.#state);
     } else if (this.#state.kind === 'finished') {
       this.#members.broadcast({ farewell: {} });
@@ -417,5 +444,6 @@ export class Coordinator {
     } catch (error) {
       this.abort(asTrainerError(error));
     }
+    return true;
   }
 }

@@ -24,6 +24,7 @@ import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { summarize } from './summary.js';
 import { TensorboardExport } from './tensorboard-export.js';
+import { catchUncaught } from './uncaught.js';
 
 /** Time for agents to leave once the run has settled. */
 const LEAVE_GRACE_MS = 4_000;
@@ -109,6 +110,14 @@ export async function leadRun(lead: Lead): Promise<number> {
   const service = addCoordinatorService(rpc.server, coordinator);
   rpc.onRefused = (line) => logger.warn(line);
   const forgetSignals = stopOnSignals(coordinator, view);
+  const leaveUncaught = catchUncaught({
+    ...{ coordinator, logger, view },
+    lastWords(error) {
+      const failure = coordinator.failure ?? { timeMs: Date.now(), error, culprit: null, ranks: [] };
+      const report = explain(failure, lead, coordinator, folder);
+      process.exit(tellFailure(report, failure.error, lead, recorder, logger));
+    },
+  });
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
   try {
     if (resumed === null) await claimRun(folder, (line) => logger.warn(line));
@@ -135,6 +144,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     unfollow();
     forgetSignals();
     await service.endLogs();
+    leaveUncaught();
     coordinator.close();
     tensorboard?.close();
     logs.close();

@@ -6,7 +6,7 @@ const error = new TrainerError('INTERNAL', 'x');
 const EVENTS: readonly RunEvent[] = [
   { type: 'nodes-complete' },
   { type: 'workers-ready' },
-  { type: 'stop', reason: 'SIGINT' },
+  { type: 'stop', reason: 'SIGINT', cause: null },
   { type: 'all-finished', stoppedEarly: false },
   { type: 'failure', error },
 ];
@@ -14,7 +14,7 @@ const STATES: readonly RunState[] = [
   { kind: 'waiting' },
   { kind: 'starting' },
   { kind: 'running' },
-  { kind: 'stopping', reason: 'SIGINT' },
+  { kind: 'stopping', reason: 'SIGINT', cause: null },
   { kind: 'finished', stoppedEarly: false },
   { kind: 'failed', error },
 ];
@@ -34,5 +34,17 @@ describe('transition', () => {
       ['finished', 'finished', 'finished', 'finished', 'finished', 'finished'],
       ['failed', 'failed', 'failed', 'failed', 'failed', 'failed'],
     ]);
+  });
+
+  it('lets a run that stops for an error end with that one, whatever comes after', () => {
+    const cause = new TrainerError('INTERNAL', 'first');
+    const stop: RunEvent = { type: 'stop', reason: 'crash', cause };
+    for (const state of STATES.slice(2, 4)) {
+      const stopping = transition(state, stop);
+      expect(stopping).toEqual({ kind: 'stopping', reason: 'crash', cause });
+      expect(transition(stopping, { ...stop, cause: error })).toBe(stopping);
+      for (const last of EVENTS.slice(3))
+        expect(transition(stopping, last)).toEqual({ kind: 'failed', error: cause });
+    }
   });
 });

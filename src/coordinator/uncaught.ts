@@ -1,0 +1,43 @@
+import { asTrainerError, TrainerError } from '../errors.js';
+import type { Logger } from '../observability/logger.js';
+import type { Coordinator } from './coordinator.js';
+import type { RunView } from './run-view.js';
+
+export interface UncaughtOptions {
+  readonly coordinator: Pick<Coordinator, 'crash'>;
+  readonly logger: Pick<Logger, 'error'>;
+  readonly view: Pick<RunView, 'print'>;
+  /** Ends the process: not even the end of the run goes as it should. */
+  readonly lastWords: (error: TrainerError) => void;
+}
+
+/**
+ * From here on what nobody caught in this process, rejections included, ends the run with a last checkpoint and a report
+ * instead of ending the process at once.
+ *
+ * @returns how to undo that
+ */
+export function catchUncaught({ coordinator, logger, view, lastWords }: UncaughtOptions): () => void {
+  process.setUncaughtExceptionCaptureCallback((thrown: unknown) => {
+    const error = unforeseen(thrown);
+    try {
+      view.print(error.message);
+      logger.error({ stack: thrown instanceof Error ? thrown.stack : undefined }, error.message);
+      coordinator.crash(error);
+    } catch {
+      lastWords(error);
+    }
+  });
+  return () => process.setUncaughtExceptionCaptureCallback(null);
+}
+
+function unforeseen(thrown: unknown): TrainerError {
+  const { message } = asTrainerError(thrown);
+  const place = thrown instanceof Error ? /\n\s+at (.*)/.exec(thrown.stack ?? '')?.[1] : undefined;
+  return new TrainerError(
+    'INTERNAL',
+    `unexpected error in the coordinator: ${message}${place === undefined ? '' : ` (at ${place})`}`,
+    {},
+    { cause: thrown },
+  );
+}

@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { Coordinator } from '../../src/coordinator/coordinator.js';
+import { catchUncaught } from '../../src/coordinator/uncaught.js';
+import { TrainerError } from '../../src/errors.js';
+import { LogStore } from '../../src/observability/log-store.js';
+import { createLogger } from '../../src/observability/logger.js';
+import type { CoordinatorCommand } from '../../src/rpc/messages.js';
+import { VERSION } from '../../src/rpc/version.js';
+
+const error = new TrainerError('INTERNAL', 'unforeseen');
+const later = new TrainerError('NODE_LOST', 'a consequence');
+
+let folder: string;
+let coordinator: Coordinator;
+let commands: CoordinatorCommand[];
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-crash-'));
+  commands = [];
+  coordinator = new Coordinator({
+    identity: {
+      ...{ runId: 'r', generation: 1, runDir: folder, datasetDir: folder, resumeFrom: null },
+      config: loadConfig('tiny', { nodes: 1, workersPerNode: 1 }),
+    },
+    logs: new LogStore(path.join(folder, 'logs'), () => undefined),
+    logger: createLogger({
+      level: 'error',
+      origin: { run: 'r', generation: 1 },
+      destination: { write: () => undefined },
+    }),
+    listener: {},
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: false,
+  });
+});
+
+afterEach(() => {
+  coordinator.close();
+  vi.useRealTimers();
+  rmSync(folder, { recursive: true });
+});
+
+function train(): void {
+  const { node } = coordinator.join({ host: 'h', pid: 1, dataAddress: '127.0.0.1:1', version: VERSION });
+  coordinator.connect(node, '127.0.0.1:1', {
+    send: (command) => commands.push(command),
+    close: () => undefined,
+  });
+  coordinator.receive(node, { ready: {} });
+  expect(coordinator.state.kind).toBe('running');
+}
+
+const lastCommand = () => Object.keys(commands.at(-1) ?? {})[0];
+
+describe('an unforeseen error of the coordinator', () => {
+  it('ends a run that does not train yet at once', () => {
+    coordinator.crash(error);
+    expect(coordinator.state).toEqual({ kind: 'failed', error });
+  });
+
+  it('fails a run that trains once its last checkpoint is saved', () => {
+    train();
+    coordinator.crash(error);
+    expect([coordinator.state.kind, lastCommand()]).toEqual(['stopping', 'stop']);
+    coordinator.receive(0, { finished: { stoppedEarly: true } });
+    expect(coordinator.state).toEqual({ kind: 'failed', error });
+    expect(coordinator.failure).toMatchObject({ error, culprit: null });
+    expect(lastCommand()).toBe('farewell');
+  });
+
+  it('is what the run failed for, also when something else fails after it', () => {
+    train();
+    coordinator.crash(error);
+    coordinator.crash(later);
+    expect(coordinator.failure).toMatchObject({ error, culprit: null });
+    expect(lastCommand()).toBe('abort');
+  });
+
+  it('does not wait for the last checkpoint for ever', () => {
+    train();
+    coordinator.crash(error);
+    for (let second = 0; second < 59; second++) {
+      vi.advanceTimersByTime(1_000);
+      coordinator.receive(0, { heartbeat: { workers: [], logQueueLines: 0 } });
+    }
+    expect(coordinator.state.kind).toBe('stopping');
+    vi.advanceTimersByTime(2_000);
+    expect(coordinator.state).toEqual({ kind: 'failed', error });
+  });
+});
+
+it('what nobody caught is told with its place, and has last words where the run cannot even end', async () => {
+  const said: string[] = [];
+  const told = new Promise<TrainerError>((resolve) => {
+    const undo = catchUncaught({
+      coordinator: {
+        crash: () => {
+          throw new Error('the next one');
+        },
+      },
+      logger: { error: () => undefined },
+      view: { print: (line) => said.push(line) },
+      lastWords: (what) => {
+        undo();
+        resolve(what);
+      },
+    });
+  });
+  setImmediate(() => {
+    throw new Error('boom');
+  });
+  const { code, message } = await told;
+  expect(code).toBe('INTERNAL');
+  expect(message).toMatch(/^unexpected error in the coordinator: boom \(at .*crash\.test\.ts:\d+:\d+\)+$/);
+  expect(said).toEqual([message]);
+});
