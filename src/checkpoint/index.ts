@@ -9,4 +9,4 @@ export {
 export { digestFile, type FileDigest } from './durable.js';
 export { claimCheckpoints, committedFolders, settledFolder } from './folders.js';
 export { type InheritOptions, inheritedValues } from './inherit.js';
-export type { Manifest } from './manifest.js';
+export { generationOf, type Manifest } from './manifest.js';

@@ -33,7 +33,7 @@ export interface FailureReport {
   readonly layer: number | null;
   /** Phase and collective. */
   readonly operation: string | null;
-  /** Folder of the newest whole checkpoint. */
+  /** Folder of the checkpoint that the run goes on from. */
   readonly checkpoint: string | null;
   readonly resumeCommand: string | null;
   readonly logsCommand: string;
@@ -45,14 +45,13 @@ export interface FailureReportOptions {
   readonly generation: number;
   /** Of the culprit's node. */
   readonly host: string | null;
-  readonly checkpoint: string | null;
-  /** What would go on from the checkpoint. */
-  readonly resumeCommand: string;
+  /** From which checkpoint the run can go on, and the command for it; null if there is none. */
+  readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
   readonly logsCommand: string;
 }
 
 export function failureReport(options: FailureReportOptions): FailureReport {
-  const { failure, checkpoint, resumeCommand } = options;
+  const { failure, goOn } = options;
   const { error, culprit, ranks, timeMs } = failure;
   const { context } = error;
   return {
@@ -69,8 +68,8 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     step: culprit?.step ?? context.step ?? null,
     layer: culprit === null ? (context.layer ?? null) : culprit.layer,
     operation: culprit === null ? (context.operation ?? null) : culprit.operation,
-    checkpoint,
-    resumeCommand: checkpoint === null ? null : resumeCommand,
+    checkpoint: goOn?.checkpoint ?? null,
+    resumeCommand: goOn?.command ?? null,
     logsCommand: options.logsCommand,
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
       ...{ rank, node, step, phase, operation, processState },
@@ -92,7 +91,8 @@ export function failureLines(report: FailureReport): string[] {
     `  logs: ${logsCommand}`,
     resumeCommand === null || checkpoint === null
       ? '  resume: no checkpoint was saved yet (train.checkpointEvery)'
-      : `  resume: ${resumeCommand}  (from ${path.basename(checkpoint)})`,
+      : // A comment of the shell: the whole line can be pasted.
+        `  resume: ${resumeCommand}  # from ${path.basename(checkpoint)}`,
   ];
 }
 

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import path from 'node:path';
-import { claimCheckpoints, committedFolders, settledFolder } from '../checkpoint/index.js';
+import { claimCheckpoints, settledFolder } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
@@ -13,8 +12,9 @@ import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
 import type { RunMetrics } from './metrics/index.js';
 import { ProgressView } from './progress-view.js';
-import { commandLine } from './resume-command.js';
+import { commandLine, fromHere, howToGoOn } from './resume-command.js';
 import { RunFolder, type RunRecord } from './run-folder.js';
+import { takeBack } from './run-history.js';
 import { pageUrl } from './run-http.js';
 import { claimRun } from './run-lock.js';
 import type { RunOptions, RunPlan } from './run-plan.js';
@@ -65,13 +65,9 @@ export interface Lead {
  */
 export async function leadRun(lead: Lead): Promise<number> {
   const { options, plan, rpc, place, nodes, jsonLogs } = lead;
-  const { config, dataset, checkpoint, resumed } = plan;
+  const { config, dataset, checkpoint, resumed, forkedFrom } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
-  if (checkpoint !== null && resumed !== null) {
-    claimCheckpoints(folder.checkpoints, resumed.generation);
-    folder.dropMetricsAfter(checkpoint.manifest.step);
-    folder.archiveFailure();
-  }
+  if (resumed !== null) claimCheckpoints(folder.checkpoints, resumed.generation);
   const generation = resumed?.generation ?? 1;
   const identity = {
     runId: folder.runId,
@@ -100,6 +96,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     logs,
     logger,
     listener: tellAll([
+      takeBack(folder, plan),
       recorder,
       metricsOf(lead, folder, generation, () => coordinator),
       ...(tensorboard === null ? [] : [tensorboard]),
@@ -120,15 +117,19 @@ export async function leadRun(lead: Lead): Promise<number> {
   });
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
   try {
-    if (resumed === null) await claimRun(folder, (line) => logger.warn(line));
-    folder.writeConfig(config);
-    recorder.begin(coordinator, place, checkpoint?.manifest.step ?? null);
+    if (resumed === null) {
+      await claimRun(folder, (line) => logger.warn(line));
+      folder.writeConfig(config);
+    }
+    recorder.begin(coordinator, { ...place, forkedFrom }, checkpoint?.manifest.step ?? null);
     // Said only after: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(coordinator, folder);
     const { nodes: numNodes, workersPerNode } = config.cluster;
     view.print(
       `run ${folder.runId}: ${formatNumberOf(numNodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}, router ${config.moe.router}, coordinator ${place.address}; ${nodes.announcement}`,
     );
+    if (resumed === null && forkedFrom !== null)
+      view.print(`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`);
     if (place.http !== undefined) view.print(`page: ${pageUrl(place.http, folder.runId)}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
@@ -163,7 +164,7 @@ function metricsOf(
     ...{ generation, recipe: name, router: moe.router, steps: train.steps },
     ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
     resumedFrom: checkpoint?.manifest.step ?? null,
-    earlierFailures: folder.archivedFailureCodes(),
+    earlierFailures: folder.failureCodes(),
   });
 }
 
@@ -231,19 +232,19 @@ function troubleShower(view: RunView): (line: string) => void {
 /** Puts together why the run failed and how to go on, and keeps it in the run's folder. */
 function explain(
   failure: RunFailure,
-  { command, resumeOptions }: Lead,
+  { command, options, resumeOptions, plan }: Lead,
   coordinator: Coordinator,
   folder: RunFolder,
 ): FailureReport {
-  const run = path.relative('.', folder.directory) || '.';
+  const { generation } = coordinator.options.identity;
   const node = failure.culprit?.node;
+  const startedFrom = plan.checkpoint?.folder ?? null;
   const report = failureReport({
     failure,
-    generation: coordinator.options.identity.generation,
+    generation,
     host: node === undefined ? null : coordinator.hostOf(node),
-    checkpoint: committedFolders(folder.checkpoints)[0] ?? null,
-    resumeCommand: commandLine(['locmoe', command, '--resume', run, ...resumeOptions]),
-    logsCommand: commandLine(['locmoe', 'logs', '--run', run, '--level', 'warn']),
+    goOn: howToGoOn({ command, options, resumeOptions, folder, generation, startedFrom }),
+    logsCommand: commandLine(['locmoe', 'logs', '--run', fromHere(folder.directory), '--level', 'warn']),
   });
   try {
     folder.writeFailure(report);
@@ -268,7 +269,7 @@ function tellFailure(
     const { checkpoint } = report;
     logger.fatal({ exitCode: code, checkpoint, failure: report }, first);
   } else {
-    const flight = commandLine(['locmoe', 'flight', path.relative('.', folder.directory) || '.']);
+    const flight = commandLine(['locmoe', 'flight', fromHere(folder.directory)]);
     const lagging = existsSync(folder.flight) ? [`  who lagged: ${flight}`] : [];
     console.error([`locmoe: ${first}`, ...rest, ...lagging].join('\n'));
   }

@@ -33,6 +33,8 @@ const recordSchema = z.object({
   state: z.string(),
   startedAt: z.string(),
   datasetDir: z.string(),
+  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
 });
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
@@ -81,7 +83,7 @@ export class RunFolder {
   /** Null if the folder has no `run.json`, or one that is not a run's. */
   readRecord(): RunRecord | null {
     try {
-      return recordSchema.parse(JSON.parse(readFileSync(path.join(this.directory, 'run.json'), 'utf8')));
+      return recordSchema.parse(JSON.parse(readFileSync(this.#file('run.json'), 'utf8')));
     } catch {
       return null;
     }
@@ -101,21 +103,22 @@ export class RunFolder {
   }
 
   writeFailure(report: FailureReport): void {
+    if (readFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
     this.#writeJson('failure.json', report);
   }
 
   /** Keeps why an earlier generation failed under its number: the next one may end otherwise. */
   archiveFailure(): void {
-    const file = path.join(this.directory, 'failure.json');
+    const file = this.#file('failure.json');
     const failure = readFailure(file);
-    if (failure !== null) renameSync(file, path.join(this.directory, `failure-${failure.generation}.json`));
+    if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
-  /** Codes of the earlier generations that failed. */
-  archivedFailureCodes(): string[] {
+  /** Codes of the generations that failed. */
+  failureCodes(): string[] {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
-      .filter((name) => /^failure-\d+\.json$/.test(name))
+      .filter((name) => /^failure(-\d+)?\.json$/.test(name))
       .flatMap((name) => readFailure(path.join(this.directory, name))?.code ?? []);
   }
 
@@ -124,16 +127,34 @@ export class RunFolder {
    * step (heartbeats, generations) stays: it happened.
    */
   dropMetricsAfter(step: number): void {
-    if (!existsSync(this.metrics)) return;
-    const kept = readFileSync(this.metrics, 'utf8')
-      .split('\n')
-      .filter((line) => stepOfLine(line) <= step);
+    const lines = this.#metricsLines();
+    if (lines.length === 0) return;
+    const kept = lines.filter((line) => stepOfLine(line) <= step);
     writeFileSync(`${this.metrics}.tmp`, kept.map((line) => `${line}\n`).join(''));
     renameSync(`${this.metrics}.tmp`, this.metrics);
   }
 
+  /** The first and the last step after `step` that something is recorded of; null if there is none. */
+  recordedStepsAfter(step: number): { readonly first: number; readonly last: number } | null {
+    const steps = this.#metricsLines().map(stepOfLine);
+    const later = steps.filter((each) => each > step && Number.isFinite(each));
+    if (later.length === 0) return null;
+    return later.reduce(
+      ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
+      { first: later[0], last: later[0] },
+    );
+  }
+
+  #metricsLines(): string[] {
+    return existsSync(this.metrics) ? readFileSync(this.metrics, 'utf8').split('\n') : [];
+  }
+
+  #file(name: string): string {
+    return path.join(this.directory, name);
+  }
+
   #writeJson(name: string, value: object): void {
-    const file = path.join(this.directory, name);
+    const file = this.#file(name);
     writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 2)}\n`);
     renameSync(`${file}.tmp`, file);
   }

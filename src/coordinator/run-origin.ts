@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { resolveCheckpoint } from '../checkpoint/index.js';
+import { type Checkpoint, resolveCheckpoint } from '../checkpoint/index.js';
 import { TrainerError } from '../errors.js';
-import { findRun, RunFolder } from './run-folder.js';
+import type { Security } from '../rpc/security.js';
+import { findRun, RunFolder, type RunRecord } from './run-folder.js';
 import { isLive } from './run-liveness.js';
 import { claimRun } from './run-lock.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-plan.js';
 
 /** What a run starts from. */
-export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed'>;
+export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
 
 /**
  * Finds the checkpoint that a run is to start from. One inside a run's folder goes on there as the next generation, which
@@ -22,21 +23,35 @@ export async function findOrigin(
 ): Promise<RunOrigin> {
   if (resume === undefined) {
     if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
-    return { checkpoint: null, resumed: null };
+    return { checkpoint: null, resumed: null, forkedFrom: null };
   }
   const place =
     resume !== true && existsSync(resume)
       ? resume
       : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
-  if (fork) return { checkpoint: resolveCheckpoint(place, warn), resumed: null };
+  if (fork) return newRunFrom(resolveCheckpoint(place, warn));
   const folder = runFolderAround(place);
   if (folder === null) {
     const checkpoint = resolveCheckpoint(place, warn);
     say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
-    return { checkpoint, resumed: null };
+    return newRunFrom(checkpoint);
   }
   // First of all: whoever holds the run may be deleting the very checkpoints that are looked at next.
-  await claimRun(folder, warn);
+  const giveUp = await claimRun(folder, warn);
+  try {
+    const record = await recordOfStopped(folder, security);
+    return {
+      checkpoint: resolveCheckpoint(place, warn),
+      resumed: { folder, generation: record.generation + 1 },
+      forkedFrom: record.forkedFrom,
+    };
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
+}
+
+async function recordOfStopped(folder: RunFolder, security: Security): Promise<RunRecord> {
   const record = folder.readRecord();
   if (record === null)
     throw new TrainerError(
@@ -48,10 +63,12 @@ export async function findOrigin(
       'BAD_INPUT',
       `run ${record.runId} is still going (pid ${record.pid}, ${record.address}); stop it before you resume it`,
     );
-  return {
-    checkpoint: resolveCheckpoint(place, warn),
-    resumed: { folder, generation: record.generation + 1 },
-  };
+  return record;
+}
+
+function newRunFrom(checkpoint: Checkpoint): RunOrigin {
+  const { runId, step } = checkpoint.manifest;
+  return { checkpoint, resumed: null, forkedFrom: { runId, step } };
 }
 
 /** The run's folder that is named, or that holds the checkpoints folder or the step folder that is. */

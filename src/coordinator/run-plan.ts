@@ -7,7 +7,8 @@ import type { RunConfig } from '../config/schema.js';
 import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/index.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
-import { listRuns, type RunFolder } from './run-folder.js';
+import { listRuns, type RunFolder, type RunRecord } from './run-folder.js';
+import { tellWhatGoes } from './run-history.js';
 import { claimRun } from './run-lock.js';
 import { findOrigin } from './run-origin.js';
 
@@ -47,6 +48,8 @@ export interface RunPlan {
   readonly checkpoint: Checkpoint | null;
   /** The run that goes on, or null for a new one. */
   readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
+  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  readonly forkedFrom: RunRecord['forkedFrom'];
 }
 
 /**
@@ -58,7 +61,8 @@ export async function planRun(
   options: RunOptions,
   { nodesAreHere, security, say, warn }: PlanSettings,
 ): Promise<RunPlan> {
-  const { checkpoint, resumed } = await findOrigin(options, { security, say, warn });
+  const origin = await findOrigin(options, { security, say, warn });
+  const { checkpoint } = origin;
   const config = startingConfig(options, checkpoint);
   if (nodesAreHere) assertMachineCanHold(config);
   if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
@@ -71,7 +75,9 @@ export async function planRun(
   });
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
-  return { config, dataset, checkpoint, resumed };
+  const plan = { config, dataset, ...origin };
+  tellWhatGoes(plan, { say, warn });
+  return plan;
 }
 
 /**

@@ -41,7 +41,7 @@ export class RunRecorder implements RunListener {
    */
   begin(
     coordinator: Coordinator,
-    place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>,
+    place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured' | 'forkedFrom'>,
     resumedFrom: number | null,
   ): void {
     const { runId, generation, datasetDir } = coordinator.options.identity;

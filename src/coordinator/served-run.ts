@@ -57,19 +57,13 @@ function logBeforeTheRun(): Logger {
   });
 }
 
-async function serveWith(options: ServeOptions, voice: Pick<PlanSettings, 'say' | 'warn'>): Promise<number> {
-  const { security, insecure, jsonLogs } = options;
-  const listenAt = parseAddress('--listen', options.listen);
+async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 'warn'>): Promise<number> {
+  const { security, insecure, jsonLogs } = asked;
+  const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);
-  const unfinished = options.resumeOrStart ? await unfinishedRun(options) : null;
-  const plan = await planRun(
-    unfinished === null ? options : { ...options, resume: unfinished, fork: false },
-    {
-      nodesAreHere: false,
-      security,
-      ...voice,
-    },
-  );
+  const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
+  const options = unfinished === null ? asked : { ...asked, resume: unfinished, fork: false };
+  const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
   const metrics = options.http === false ? null : new RunMetrics();

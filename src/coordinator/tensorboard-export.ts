@@ -3,6 +3,7 @@ import type { Logger } from '../observability/logger.js';
 import { EventFile } from '../observability/tensorboard/index.js';
 import { STEP_PARTS, type ValidationReport } from '../rpc/messages.js';
 import type { Coordinator, RunListener } from './coordinator.js';
+import type { RunState } from './run-state.js';
 import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
 
 export interface TensorboardOptions {
@@ -25,14 +26,19 @@ export class TensorboardExport implements RunListener {
   /** @throws the file system's error if the first file cannot be made */
   constructor(readonly options: TensorboardOptions) {
     this.#file = EventFile.create(path.join(options.directory, options.runId));
-    if (options.resumedFrom !== null)
-      this.#file.append({ kind: 'start', timeMs: Date.now(), step: options.resumedFrom + 1 });
+  }
+
+  /** Once a resumed run trains, the steps that it does again are forgotten. */
+  state({ kind }: RunState): void {
+    const { resumedFrom } = this.options;
+    if (kind === 'running' && resumedFrom !== null)
+      this.#append({ kind: 'start', timeMs: Date.now(), step: resumedFrom + 1 });
   }
 
   step(step: GlobalStep): void {
     const { tokensPerS } = this.options.coordinator();
     const places = locality(step.layers);
-    this.#write(step.step, {
+    this.#scalars(step.step, {
       'train/loss': step.loss,
       'train/auxiliary_loss': step.auxiliaryLoss,
       'train/gradient_norm': step.gradientNorm,
@@ -52,7 +58,7 @@ export class TensorboardExport implements RunListener {
   validation({ step, domains }: ValidationReport): void {
     const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
     const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0);
-    this.#write(step, {
+    this.#scalars(step, {
       'validation/loss': total / tokens,
       ...Object.fromEntries(domains.map(({ domain, loss }) => [`validation/loss_${domain}`, loss])),
     });
@@ -63,9 +69,13 @@ export class TensorboardExport implements RunListener {
     this.#file = null;
   }
 
-  #write(step: number, scalars: Readonly<Record<string, number>>): void {
+  #scalars(step: number, scalars: Readonly<Record<string, number>>): void {
+    this.#append({ kind: 'scalars', timeMs: Date.now(), step, scalars });
+  }
+
+  #append(event: Parameters<EventFile['append']>[0]): void {
     try {
-      this.#file?.append({ kind: 'scalars', timeMs: Date.now(), step, scalars });
+      this.#file?.append(event);
     } catch (error) {
       this.options.logger.warn(
         `no more is written for TensorBoard: ${error instanceof Error ? error.message : String(error)} (--tensorboard)`,

@@ -36,8 +36,7 @@ const report = (ranks: readonly RankView[], culprit: Culprit | null, checkpoint:
     },
     generation: 2,
     host: culprit && 'h1',
-    checkpoint,
-    resumeCommand: 'locmoe train --resume runs/r',
+    goOn: checkpoint === null ? null : { checkpoint, command: 'locmoe train --resume runs/r' },
     logsCommand: 'locmoe logs --run runs/r --level warn',
   });
 
@@ -51,7 +50,7 @@ describe('failureLines', () => {
       '  ranks 0, 2: step 7, forward, all-to-all dispatch layer 2',
       '  rank 1: step 6, reduce',
       '  logs: locmoe logs --run runs/r --level warn',
-      '  resume: locmoe train --resume runs/r  (from step-00000005)',
+      '  resume: locmoe train --resume runs/r  # from step-00000005',
     ]);
   });
 

@@ -21,6 +21,7 @@ const here: RunRecord = {
   state: 'running',
   startedAt: '',
   datasetDir: '',
+  forkedFrom: null,
 };
 const elsewhere = { ...here, machine: 'other/pid:[1]' };
 

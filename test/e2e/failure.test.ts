@@ -78,7 +78,9 @@ describe('a worker that', () => {
       layer: report.layer,
       operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint)/),
       checkpoint: expect.stringMatching(/checkpoints\/step-\d+$/),
-      resumeCommand: expect.stringMatching(/^locmoe train --resume \S+ --data-dir \S+ --no-samples$/),
+      resumeCommand: expect.stringMatching(
+        /^locmoe train --resume \S+ --runs-dir \S+ --data-dir \S+ --no-samples$/,
+      ),
       logsCommand: expect.stringMatching(/^locmoe logs --run \S+ --level warn$/),
       ranks: [0, 1, 2, 3].map((rank) => ({
         rank,

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,10 +42,14 @@ export class Locmoe {
   #stdout = '';
   #stderr = '';
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    [program, ...first]: readonly string[] = [process.execPath, CLI],
+  ) {
     const started = performance.now();
     const [name, value] = this.#tag.split('=');
-    this.child = spawn(process.execPath, [CLI, ...args], {
+    this.child = spawn(program, [...first, ...args], {
       cwd: ROOT,
       env: { ...process.env, ...env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -138,6 +142,15 @@ function hasMark(pid: number, tag: string): boolean {
   return readProc(pid, 'environ').split('\0').includes(tag);
 }
 
+/** Runs a line that `locmoe` printed in a shell, as a person would who has it installed. */
+export function pasted(line: string): Locmoe {
+  const bin = temporaryFolder();
+  writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, {
+    mode: 0o755,
+  });
+  return new Locmoe([line], { PATH: `${bin}:${process.env.PATH}` }, ['/bin/sh', '-c']);
+}
+
 /** Runs `locmoe` to its end. */
 export function locmoe(...args: string[]): Promise<Finished> {
   return new Locmoe(args).finished;
@@ -151,6 +164,8 @@ export interface TrainArguments {
   readonly resume?: string;
   readonly config?: string;
   readonly dataDir?: string;
+  /** Further arguments. */
+  readonly more?: readonly string[];
 }
 
 /** The arguments of `locmoe train` for the micro model, with its runs in `folder`. */
@@ -162,6 +177,7 @@ export function trainArguments({
   resume,
   config = MICRO,
   dataDir = DATA_DIR,
+  more = [],
 }: TrainArguments): string[] {
   const file = path.join(folder, 'micro.yaml');
   if (!existsSync(file)) writeFileSync(file, config);
@@ -171,6 +187,7 @@ export function trainArguments({
     ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
     ...sets.flatMap((set) => ['--set', set]),
     ...(resume === undefined ? [] : ['--resume', resume]),
+    ...more,
   ];
 }
 
@@ -192,6 +209,20 @@ export async function trainToTheEnd(options: TrainArguments): Promise<string> {
 export function newestRun(folder: string): string {
   const runs = path.join(folder, 'runs');
   return path.join(runs, readdirSync(runs).sort().at(-1)!);
+}
+
+/** Contents by path of all files in a folder, or of the one file that is named. */
+export function filesIn(place: string): Record<string, string> {
+  if (!statSync(place).isDirectory()) return { '': readFileSync(place, 'latin1') };
+  const files = readdirSync(place, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  return Object.fromEntries(
+    files.map(({ parentPath, name }) => {
+      const file = path.join(parentPath, name);
+      return [path.relative(place, file), readFileSync(file, 'latin1')];
+    }),
+  );
 }
 
 /** Loss by step, from a run's metrics. */

@@ -1,0 +1,80 @@
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { howToGoOn } from '../../src/coordinator/resume-command.js';
+import type { RunFolder } from '../../src/coordinator/run-folder.js';
+import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import { OPTIONS, savedRun, saveStep } from './saved-run.js';
+
+const GIVEN: RunOptions = {
+  ...OPTIONS,
+  ...{
+    config: "my recipe's.yaml",
+    set: ['train.steps=9', 'data.domains=[en, zh]'],
+    nodes: 1,
+    workersPerNode: 2,
+  },
+};
+const OVERRIDES =
+  "--config 'my recipe'\\''s.yaml' --set train.steps=9 --set 'data.domains=[en, zh]' --nodes 1 --workers-per-node 2";
+
+/** The command after `locmoe train --resume`, and the step it goes on from. */
+function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2) {
+  const known = { command: 'train', resumeOptions: ['--no-http'] } as const;
+  const found = howToGoOn({ ...known, options, folder, generation, startedFrom });
+  return (
+    found && {
+      words: found.command.replace('locmoe train --resume ', ''),
+      from: path.basename(found.checkpoint),
+    }
+  );
+}
+
+const here = (place: string) => path.relative('.', place);
+
+describe('the command that goes on with a failed run', () => {
+  it('gives its options again until one of its own checkpoints has them', () => {
+    const folder = savedRun([2]);
+    const startedFrom = path.join(folder.checkpoints, 'step-000002');
+    const run = here(folder.directory);
+    expect(goOn(folder, here(startedFrom))).toEqual({
+      words: `${run} ${OVERRIDES} --no-http`,
+      from: 'step-000002',
+    });
+    saveStep(folder, 4, 2);
+    expect(goOn(folder, startedFrom)).toEqual({ words: `${run} --no-http`, from: 'step-000004' });
+  });
+
+  it('names the step that it went back to, until it has saved another', () => {
+    const folder = savedRun([2, 4]);
+    const startedFrom = path.join(folder.checkpoints, 'step-000002');
+    expect(goOn(folder, startedFrom)).toEqual({
+      words: `${here(startedFrom)} ${OVERRIDES} --no-http`,
+      from: 'step-000002',
+    });
+  });
+
+  it('forks again before a forked run has a checkpoint, then speaks of the forked run', () => {
+    const startedFrom = path.join(savedRun([2]).checkpoints, 'step-000002');
+    const forked = savedRun([1]);
+    const options = { ...GIVEN, fork: true };
+    const empty = { ...forked, checkpoints: path.join(forked.directory, 'none') } as RunFolder;
+    expect(goOn(empty, startedFrom, options, 1)).toEqual({
+      words: `${here(startedFrom)} --fork ${OVERRIDES} --no-http`,
+      from: 'step-000002',
+    });
+    expect(goOn(forked, startedFrom, options, 1)).toEqual({
+      words: `${here(forked.directory)} --no-http`,
+      from: 'step-000001',
+    });
+  });
+
+  it('is none for a new run without a checkpoint', () => {
+    const folder = savedRun([2]);
+    const empty = { ...folder, checkpoints: path.join(folder.directory, 'none') } as RunFolder;
+    expect(goOn(empty, null, GIVEN, 1)).toBeNull();
+    expect(goOn(folder, null, GIVEN, 1)).toEqual({
+      words: `${here(folder.directory)} --no-http`,
+      from: 'step-000002',
+    });
+  });
+});

@@ -1,0 +1,61 @@
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findOrigin } from '../../src/coordinator/run-origin.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { savedRun } from './saved-run.js';
+
+async function originOf(resume: string, fork = false) {
+  const said: string[] = [];
+  const voice = { security: NO_SECURITY, say: (line: string) => said.push(line), warn: expect.unreachable };
+  return { ...(await findOrigin({ resume, fork, runsDir: 'runs' }, voice)), said };
+}
+
+describe('a run goes on in its folder', () => {
+  it.each(['', 'checkpoints', 'checkpoints/step-000002'])('from RUN/%s', async (place) => {
+    const folder = savedRun([2]);
+    const { resumed, checkpoint, said } = await originOf(path.join(folder.directory, place));
+    expect(resumed).toMatchObject({ generation: 2, folder: { directory: folder.directory } });
+    expect(checkpoint?.manifest.step).toBe(2);
+    expect(said).toEqual([]);
+  });
+
+  it.each([
+    ['is missing', (file: string) => rmSync(file)],
+    ['is broken', (file: string) => writeFileSync(file, '{"runId"')],
+  ])('but not if its record %s: that could only be a new run, which must be asked for', async (_, harm) => {
+    const { directory, checkpoints } = savedRun([2]);
+    harm(path.join(directory, 'run.json'));
+    for (const place of [directory, checkpoints, path.join(checkpoints, 'step-000002')])
+      await expect(originOf(place)).rejects.toMatchObject({
+        code: 'BAD_INPUT',
+        message: expect.stringMatching(/saved-\S+\/run\.json is missing or .* with --fork$/),
+      });
+    expect(await originOf(directory, true)).toMatchObject({ resumed: null, checkpoint: {} });
+  });
+});
+
+describe('a new run starts', () => {
+  it('from a checkpoint of no run, and says so', async () => {
+    const { checkpoints, directory, runId } = savedRun([2]);
+    const copy = path.join(path.dirname(directory), 'kept/step-000002');
+    cpSync(path.join(checkpoints, 'step-000002'), copy, { recursive: true });
+    const { said, ...origin } = await originOf(copy);
+    expect(origin).toMatchObject({ resumed: null, forkedFrom: { runId, step: 2 } });
+    expect(said).toEqual([`${copy} is in no run's folder: a new run starts from it in runs`]);
+  });
+
+  it('with --fork, and leaves the other to whoever holds it', async () => {
+    const { directory, lock, runId } = savedRun([2, 4]);
+    const before = readFileSync(path.join(directory, 'run.json'));
+    const origin = await originOf(path.join(directory, 'checkpoints/step-000002'), true);
+    expect(origin).toMatchObject({ resumed: null, forkedFrom: { runId, step: 2 } });
+    expect(existsSync(lock)).toBe(false);
+    expect(readFileSync(path.join(directory, 'run.json'))).toEqual(before);
+  });
+
+  it('but --fork needs to know from where', async () => {
+    const voice = { security: NO_SECURITY, say: () => undefined, warn: () => undefined };
+    await expect(findOrigin({ fork: true, runsDir: 'runs' }, voice)).rejects.toThrow(/--fork: .*--resume/);
+  });
+});

@@ -1,0 +1,38 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+import { saveCheckpoint } from '../../src/checkpoint/index.js';
+import { soloTransport } from '../../src/collectives/index.js';
+import { RunFolder, type RunRecord } from '../../src/coordinator/run-folder.js';
+import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
+import { globalStep } from './global-step.js';
+
+/** A record of a run that is over. */
+export const OVER: RunRecord = {
+  ...{ runId: 'r', generation: 1, address: '127.0.0.1:1', isSecured: false, pid: 1, process: '' },
+  ...{ state: 'finished', startedAt: '', datasetDir: '', forkedFrom: null },
+};
+
+export const OPTIONS: RunOptions = {
+  ...{ set: [], fork: false, runsDir: 'runs', dataDir: 'data', samples: true, http: '127.0.0.1:0' },
+};
+
+/** A run that is over, with these checkpoints and metrics of as many steps; removed after the test. */
+export function savedRun(steps: readonly number[], generation = 1): RunFolder {
+  const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-saved-'));
+  onTestFinished(() => rmSync(parent, { recursive: true }));
+  const folder = RunFolder.create(parent, 'saved');
+  folder.writeRecord({ ...OVER, runId: folder.runId });
+  for (const step of steps) saveStep(folder, step, generation);
+  for (let step = 1; step <= Math.max(...steps); step++)
+    folder.appendMetrics({ type: 'step', ...globalStep(step) });
+  return folder;
+}
+
+/** Saves one more checkpoint of a run. */
+export function saveStep(folder: RunFolder, step: number, generation: number): string {
+  const options = saveOptions(folder.checkpoints, step, tensorsOf(0, 1, step));
+  return saveCheckpoint(soloTransport(), { ...options, generation, keep: 9, runId: folder.runId });
+}
