@@ -5,6 +5,7 @@ import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../observability/logger.js';
+import { OomKills } from '../observability/oom-kills.js';
 import { processInfo } from '../observability/process-info.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, JoinReply, Peer, WorkerFailure, WorkerProgress } from '../rpc/messages.js';
@@ -49,6 +50,8 @@ export class NodeAgent {
   readonly #finished = new Set<number>();
   readonly #failed = new Map<number, ErrorCode>();
   readonly #signsOfLife = new SignsOfLife();
+  readonly #oomKills = new OomKills();
+  readonly #residentBytes = new Map<number, number>();
   readonly #heartbeat: NodeJS.Timeout;
   readonly #flight: FlightRecorder;
   #plane: DataPlane | null = null;
@@ -222,7 +225,9 @@ export class NodeAgent {
       return;
     }
     if (killedByUs || this.#failed.has(rank)) return;
-    const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`;
+    // Nobody of the run sends SIGKILL before the end; the kernel does where memory runs out.
+    const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#residentBytes.get(rank) ?? 0) : '';
+    const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
     this.#fail(rank, pid, new TrainerError('WORKER_DIED', `worker (pid ${pid}) ${how}`), { code, signal });
   }
 
@@ -282,6 +287,7 @@ export class NodeAgent {
       const progress = this.#progressOf(rank);
       if (pid === 0 || progress === null) return [];
       const { state, residentBytes } = processInfo(pid);
+      if (residentBytes > 0) this.#residentBytes.set(rank, residentBytes);
       return [
         {
           rank,
