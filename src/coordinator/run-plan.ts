@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
@@ -7,6 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/index.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
+import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { listRuns, type RunFolder, type RunRecord } from './run-folder.js';
 import { tellWhatGoes } from './run-history.js';
 import { claimRun } from './run-lock.js';
@@ -64,7 +64,8 @@ export async function planRun(
   const origin = await findOrigin(options, { security, say, warn });
   const { checkpoint } = origin;
   const config = startingConfig(options, checkpoint);
-  if (nodesAreHere) assertMachineCanHold(config);
+  if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
+  else assertAnyMachineCanHold(config);
   if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
   const dataset = prepareDataset({
     ...config.data,
@@ -113,19 +114,6 @@ function startingConfig(options: RunOptions, checkpoint: Checkpoint | null): Run
       `say what to train: --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), or --resume`,
     );
   return resolveConfig(JSON.stringify(checkpoint.manifest.config), checkpoint.folder, overrides);
-}
-
-/** Hundreds of processes a core would bring the machine to a halt before anyone could stop them. */
-const MAX_PROCESSES_PER_CORE = 32;
-
-function assertMachineCanHold({ cluster: { nodes, workersPerNode } }: RunConfig): void {
-  const processes = nodes * (1 + workersPerNode);
-  const cores = availableParallelism();
-  if (processes > MAX_PROCESSES_PER_CORE * cores)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      `cluster.nodes, cluster.workersPerNode: ${nodes} nodes x ${workersPerNode} workers are ${processes} processes; on one machine with ${cores} cores at most ${MAX_PROCESSES_PER_CORE * cores} are started`,
-    );
 }
 
 /** Lets the loader check what each worker's own would refuse later. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
+import { assertAnyMachineCanHold } from '../coordinator/machine-limits.js';
 import { TrainerError } from '../errors.js';
 import { type Link, parseLink } from './link.js';
 import type { PlanInput } from './predict.js';
@@ -27,7 +28,7 @@ export interface PlanOptions {
 }
 
 /** A plan looks at every rank and every expert of a domain; beyond this it would take minutes. */
-const MOST_RANKS = 16_384;
+const MOST = 16_384;
 const MEASURED_ROUTERS = fileURLToPath(new URL('../../docs/results/routers.json', import.meta.url));
 
 /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options */
@@ -43,11 +44,12 @@ export function planInput(options: PlanOptions): PlanInput {
     throw new TrainerError('BAD_INPUT', `--local-gain ${options.localGain}: a share is at most 1`);
   const config = loadConfig(options.config, { sets: options.set, nodes, workersPerNode });
   const { cluster } = config;
+  assertAnyMachineCanHold(config);
   const worldSize = cluster.nodes * cluster.workersPerNode;
-  if (worldSize > MOST_RANKS)
+  if (Math.max(worldSize, config.moe.numExperts) > MOST)
     throw new TrainerError(
       'BAD_CONFIG',
-      `cluster.nodes, cluster.workersPerNode: ${worldSize} workers; a plan covers at most ${MOST_RANKS}`,
+      `cluster.nodes, cluster.workersPerNode, moe.numExperts: ${worldSize} workers and ${config.moe.numExperts} experts; a plan covers at most ${MOST} of each`,
     );
   const profile = withFlops(readProfile(options.calibration), options.flops);
   return {

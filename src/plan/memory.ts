@@ -1,6 +1,6 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import type { RunConfig } from '../config/schema.js';
-import type { ParameterCounts } from './parameter-counts.js';
+import { type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
 
@@ -40,6 +40,16 @@ export function rankMemory(
     process: processBytes,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/**
+ * What a rank cannot do without, whatever its router drops: its model, and the activations of its sequences outside the
+ * experts. `rings` and `process` are 0.
+ */
+export function leastRankMemory(config: RunConfig): RankMemory {
+  const { parameters, gradients, moments, activations } = rankMemory(config, parameterCounts(config), 0, 0);
+  const total = parameters + gradients + moments + activations;
+  return { parameters, gradients, moments, activations, rings: 0, process: 0, total };
 }
 
 /** Shared memory that one node needs in /dev/shm. */

@@ -1,5 +1,4 @@
 import type { RunConfig } from '../config/schema.js';
-import { expertsPerRank } from './routing-model.js';
 
 /** Numbers that a rank holds of the model. */
 export interface ParameterCounts {
@@ -9,6 +8,11 @@ export interface ParameterCounts {
   readonly expertsOfRank: number;
   /** Of the whole model, each expert once. */
   readonly model: number;
+}
+
+/** Experts whose weights a rank holds. */
+export function expertsPerRank({ moe, cluster }: RunConfig): number {
+  return Math.max(1, moe.numExperts / (cluster.nodes * cluster.workersPerNode));
 }
 
 export function parameterCounts(config: RunConfig): ParameterCounts {

@@ -10,12 +10,11 @@ import {
 } from './cost.js';
 import type { Link } from './link.js';
 import { type RankMemory, rankMemory, segmentBytesOfNode } from './memory.js';
-import { type ParameterCounts, parameterCounts } from './parameter-counts.js';
+import { expertsPerRank, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 import type { MachineProfile } from './profile.js';
 import {
   busiestLoad,
   choicesPerToken,
-  expertsPerRank,
   type RoutingAssumption,
   type TierShares,
   tierShares,

@@ -1,6 +1,6 @@
 import { nodeOf, topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
-import { expertsOfRank, rankOfExpert } from '../model/index.js';
+import { rankOfExpert } from '../model/index.js';
 import { expertsOfDomain } from '../routing/index.js';
 import { homeRanksOfDomain } from '../worker/home-ranks.js';
 
@@ -105,11 +105,6 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
     sameNode: sameNode * factor,
     otherNode: 1 - local * factor,
   };
-}
-
-/** Experts whose weights a rank holds. */
-export function expertsPerRank({ moe, cluster }: RunConfig): number {
-  return expertsOfRank(moe.numExperts, cluster.nodes * cluster.workersPerNode, 0).length;
 }
 
 /** Ranks that hold the same experts. */

@@ -47,6 +47,11 @@ describe('a configuration is refused before anything starts', () => {
       /--set moe\.router=best: moe\.router: must be one of hash, switch, locmoe, locmoe-plus/,
     ],
     [
+      'a model that no machine holds',
+      'moe.numExperts=100000000',
+      /a rank would hold [\d,]+ parameters .* this machine .* has \d+ GB/,
+    ],
+    [
       'a domain that does not exist',
       'data.domains=[en, klingon]',
       /^locmoe: --set .*unknown domain "klingon"; known domains are en/,

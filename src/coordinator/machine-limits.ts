@@ -1,0 +1,86 @@
+import { availableParallelism, freemem, totalmem } from 'node:os';
+import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
+import { leastRankMemory } from '../plan/memory.js';
+import { parameterCounts } from '../plan/parameter-counts.js';
+import { formatCount, formatNumberOf } from './format.js';
+
+/** What a machine has for the processes of a run. */
+export interface Machine {
+  readonly cores: number;
+  /** Of the machine, or of the container if that may use less. */
+  readonly memoryBytes: number;
+  /** What other processes leave of it. */
+  readonly freeBytes: number;
+}
+
+/** Hundreds of processes a core would bring the machine to a halt before anyone could stop them. */
+const MAX_PROCESSES_PER_CORE = 32;
+/** Machines with more memory for one worker are not built. */
+const MAX_RANK_BYTES = 1e12;
+
+export function thisMachine(): Machine {
+  // Without a limit it is 0 or more than any machine has.
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  const memoryBytes = Math.min(totalmem(), limit);
+  return { cores: availableParallelism(), memoryBytes, freeBytes: Math.min(freemem(), memoryBytes) };
+}
+
+/**
+ * Refuses what one machine can never hold: every node and worker of the run is to be a process of it.
+ *
+ * @param warn told if it can hold the run, but not beside what else it does now
+ * @throws TrainerError `BAD_CONFIG`
+ */
+export function assertMachineCanHold(
+  config: RunConfig,
+  machine: Machine,
+  warn: (line: string) => void,
+): void {
+  const { nodes, workersPerNode } = config.cluster;
+  const { cores, memoryBytes, freeBytes } = machine;
+  const processes = nodes * (1 + workersPerNode);
+  if (processes > MAX_PROCESSES_PER_CORE * cores)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `cluster.nodes, cluster.workersPerNode: ${nodes} nodes x ${workersPerNode} workers are ${processes} processes; on one machine with ${cores} cores at most ${MAX_PROCESSES_PER_CORE * cores} are started`,
+    );
+  const worldSize = nodes * workersPerNode;
+  const bytes = worldSize * leastRankMemory(config).total;
+  const need = `${describeRank(config)}; ${formatNumberOf(worldSize, 'rank')} on this machine would need ${gigabytes(bytes)}`;
+  if (bytes > memoryBytes)
+    throw new TrainerError('BAD_CONFIG', `${need}, and it has ${gigabytes(memoryBytes)}`);
+  if (bytes > freeBytes)
+    warn(`${need}, and ${gigabytes(freeBytes)} are free: the kernel may kill one for lack of memory`);
+}
+
+/** As `assertMachineCanHold` for machines that are not known: refuses what none can hold. */
+export function assertAnyMachineCanHold(config: RunConfig): void {
+  if (leastRankMemory(config).total > MAX_RANK_BYTES)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `${describeRank(config)}; more than ${gigabytes(MAX_RANK_BYTES)} a rank is beyond any machine`,
+    );
+}
+
+function describeRank(config: RunConfig): string {
+  const { train, cluster } = config;
+  const { activations, total } = leastRankMemory(config);
+  const { shared, expertsOfRank } = parameterCounts(config);
+  const sequences = train.globalBatch / (cluster.nodes * cluster.workersPerNode);
+  const fields =
+    activations > total / 2
+      ? 'train.globalBatch, model.seqLen, model.vocabSize'
+      : expertsOfRank > shared
+        ? 'moe.numExperts, model.dModel, model.dFeedForward, model.numSparseLayers'
+        : 'model.dModel, model.dFeedForward, model.numDenseLayers, model.vocabSize';
+  return `${fields}: a rank would hold ${figure(shared + expertsOfRank)} parameters and the activations of ${figure(sequences)} sequences, at least ${gigabytes(total)}`;
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e10 ? `${(bytes / 1e9).toPrecision(2)} GB` : `${figure(bytes / 1e9)} GB`;
+}
+
+function figure(value: number): string {
+  return value < 1e15 ? formatCount(value) : value.toPrecision(3);
+}

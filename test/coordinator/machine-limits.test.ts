@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig, recipeNames } from '../../src/config/resolve.js';
+import {
+  assertAnyMachineCanHold,
+  assertMachineCanHold,
+  thisMachine,
+} from '../../src/coordinator/machine-limits.js';
+
+/** The least that the README says a recipe trains on. */
+const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9 };
+
+function refusal(check: () => void): string {
+  const started = performance.now();
+  expect(check).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
+  expect(performance.now() - started).toBeLessThan(500);
+  try {
+    check();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return '';
+}
+
+describe('a run on this machine', () => {
+  it.each(recipeNames())('the recipe %s is small enough for a laptop, without a warning', (recipe) => {
+    const warnings: string[] = [];
+    assertMachineCanHold(loadConfig(recipe), LAPTOP, (line) => warnings.push(line));
+    expect(warnings).toEqual([]);
+  });
+
+  it.each([
+    [
+      'moe.numExperts=1000000',
+      /^moe\.numExperts, .*: a rank would hold 65,\d+,\d+,\d+ parameters .*; 4 ranks on this machine would need 5,\d+ GB, and it has 4\.0 GB$/,
+    ],
+    [
+      'train.globalBatch=1000000',
+      /^train\.globalBatch, .* the activations of 250,000 sequences, at least \d+ GB/,
+    ],
+    ['model.numDenseLayers=100000', /^model\.dModel, .*model\.numDenseLayers/],
+    ['model.dModel=1000000', /parameters/],
+    ['model.dFeedForward=1000000000', /parameters/],
+    ['model.dModel=9007199254740988', /\d\.\d\de\+\d+ parameters/],
+    ['model.vocabSize=2000000000', /model\.vocabSize/],
+    ['model.seqLen=1000000000', /model\.seqLen/],
+  ])('%s is refused', (set, pattern) => {
+    const config = loadConfig('tiny', { sets: ['moe.router=hash', set] });
+    expect(refusal(() => assertMachineCanHold(config, LAPTOP, () => undefined))).toMatch(pattern);
+  });
+
+  it('more processes than cores can serve are refused', () => {
+    const config = loadConfig('tiny', {
+      sets: ['train.globalBatch=5000', 'moe.numExperts=5000', 'moe.router=hash'],
+      nodes: 5000,
+      workersPerNode: 1,
+    });
+    expect(refusal(() => assertMachineCanHold(config, LAPTOP, () => undefined))).toMatch(
+      /5000 nodes x 1 workers are 10000 processes/,
+    );
+  });
+
+  it('one that fits only an idle machine is warned of', () => {
+    const warnings: string[] = [];
+    const busy = { ...LAPTOP, freeBytes: 1e6 };
+    assertMachineCanHold(loadConfig('tiny'), busy, (line) => warnings.push(line));
+    expect(warnings).toEqual([expect.stringMatching(/would need 0\.\d+ GB, and 0\.0010 GB are free/)]);
+  });
+
+  it('what the machine has is known', () => {
+    const { memoryBytes, freeBytes } = thisMachine();
+    expect(memoryBytes).toBeGreaterThan(5e8);
+    expect(memoryBytes).toBeLessThan(1e14);
+    expect(freeBytes).toBeLessThanOrEqual(memoryBytes);
+  });
+});
+
+describe('a run on other machines', () => {
+  it('is refused only if none could hold it', () => {
+    const large = loadConfig('small', { sets: ['model.dModel=8192', 'model.dFeedForward=32768'] });
+    assertAnyMachineCanHold(large);
+    const absurd = loadConfig('small', { sets: ['model.dModel=1048576'] });
+    expect(refusal(() => assertAnyMachineCanHold(absurd))).toMatch(
+      /more than 1,000 GB a rank is beyond any machine$/,
+    );
+  });
+});
