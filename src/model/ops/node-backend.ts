@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
+import './tfjs-warnings.js';
 
 /** An attribute of an operation, as the addon of @tensorflow/tfjs-node takes it. */
 export interface OpAttribute {

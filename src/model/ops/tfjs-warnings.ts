@@ -1,0 +1,7 @@
+/** tfjs-node calls util.isArray and util.isNullOrUndefined, which Node 22 deprecates; its users can do nothing about it. */
+const CODES_OF_TFJS: readonly unknown[] = ['DEP0044', 'DEP0051'];
+
+const { emitWarning } = process;
+process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
+  if (!args.some((each) => CODES_OF_TFJS.includes(each))) emitWarning.apply(process, args);
+}) as typeof emitWarning;
