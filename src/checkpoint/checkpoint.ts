@@ -78,11 +78,15 @@ export function openCheckpoint(folder: string): Checkpoint {
 /**
  * Finds the checkpoint to load and verifies it in full. A step folder is taken as it is; in a folder of
  * checkpoints, or a run folder with `checkpoints/`, the newest good one is taken and `warn` is told of each newer
- * one that is damaged.
+ * one that is damaged, or that `refuse` gives a reason against.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if there is none, or none that is good.
  */
-export function resolveCheckpoint(path: string, warn: (message: string) => void): Checkpoint {
+export function resolveCheckpoint(
+  path: string,
+  warn: (message: string) => void,
+  refuse: (folder: string) => string | null = () => null,
+): Checkpoint {
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
   const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
   // One whose manifest cannot be read is met first, so that it is told of.
@@ -92,6 +96,8 @@ export function resolveCheckpoint(path: string, warn: (message: string) => void)
   const problems: string[] = [];
   for (const folder of folders)
     try {
+      const refusal = refuse(folder);
+      if (refusal !== null) throw bad(refusal);
       return verifiedCheckpoint(folder);
     } catch (error) {
       if (!(error instanceof TrainerError)) throw error;

@@ -191,14 +191,7 @@ function moveIfFree(from: string, to: string): boolean {
   }
 }
 
-/**
- * Where a committed folder is once a generation has been claimed: one that was set aside is then back in its place, if
- * that is free.
- */
-export function settledFolder(folder: string): string {
-  return existsSync(folder) ? folder : settledName(folder);
-}
-
+/** Where a committed folder belongs: its own path, unless it was set aside. */
 function settledName(folder: string): string {
   return folder.replace(SET_ASIDE, '');
 }
@@ -208,6 +201,7 @@ function setAsideBy(folder: string): number {
   return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
-function stepOf(folder: string): number {
-  return Number(COMMITTED.exec(basename(folder))![1]);
+/** The step of a committed folder, by its name; NaN for a folder of another name. */
+export function stepOf(folder: string): number {
+  return Number(COMMITTED.exec(basename(folder))?.[1]);
 }

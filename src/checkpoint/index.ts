@@ -7,6 +7,6 @@ export {
   saveCheckpoint,
 } from './checkpointer.js';
 export { digestFile, type FileDigest } from './durable.js';
-export { claimCheckpoints, committedFolders, settledFolder } from './folders.js';
+export { claimCheckpoints, committedFolders, stepOf } from './folders.js';
 export { type InheritOptions, inheritedValues } from './inherit.js';
-export { generationOf, type Manifest } from './manifest.js';
+export { generationOf, MANIFEST_FILE, type Manifest } from './manifest.js';

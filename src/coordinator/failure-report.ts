@@ -35,6 +35,8 @@ export interface FailureReport {
   readonly operation: string | null;
   /** Folder of the checkpoint that the run goes on from. */
   readonly checkpoint: string | null;
+  /** Folder of one that is passed over, because it leads to this failure again (suspect-checkpoint.ts). */
+  readonly suspectCheckpoint: string | null;
   readonly resumeCommand: string | null;
   readonly logsCommand: string;
   readonly ranks: readonly RankAtFailure[];
@@ -47,7 +49,13 @@ export interface FailureReportOptions {
   readonly host: string | null;
   /** From which checkpoint the run can go on, and the command for it; null if there is none. */
   readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
+  readonly suspectCheckpoint: string | null;
   readonly logsCommand: string;
+}
+
+/** The step that the culprit was in; null if it was in none. */
+export function failedStep({ culprit, error }: RunFailure): number | null {
+  return culprit?.step ?? error.context.step ?? null;
 }
 
 export function failureReport(options: FailureReportOptions): FailureReport {
@@ -65,10 +73,11 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     pid: culprit?.pid ?? null,
     exitCode: culprit?.exitCode ?? null,
     signal: culprit?.signal ?? null,
-    step: culprit?.step ?? context.step ?? null,
+    step: failedStep(failure),
     layer: culprit === null ? (context.layer ?? null) : culprit.layer,
     operation: culprit === null ? (context.operation ?? null) : culprit.operation,
     checkpoint: goOn?.checkpoint ?? null,
+    suspectCheckpoint: options.suspectCheckpoint,
     resumeCommand: goOn?.command ?? null,
     logsCommand: options.logsCommand,
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
@@ -83,17 +92,29 @@ const MAX_GROUPS = 5;
 
 /** The report for a person: at most 10 lines. */
 export function failureLines(report: FailureReport): string[] {
-  const { message, resumeCommand, logsCommand, checkpoint } = report;
+  const { message, logsCommand } = report;
   return [
     `run failed: ${message}`,
     ...culpritLines(report),
     ...otherRanksLines(report),
     `  logs: ${logsCommand}`,
-    resumeCommand === null || checkpoint === null
-      ? '  resume: no checkpoint was saved yet (train.checkpointEvery)'
-      : // A comment of the shell: the whole line can be pasted.
-        `  resume: ${resumeCommand}  # from ${path.basename(checkpoint)}`,
+    `  resume: ${resumeAdvice(report)}`,
   ];
+}
+
+function resumeAdvice({
+  resumeCommand,
+  checkpoint,
+  suspectCheckpoint: suspect,
+  step,
+}: FailureReport): string {
+  const why =
+    suspect && `${path.basename(suspect)} leads to the failure of step ${step} at any learning rate`;
+  if (resumeCommand !== null && checkpoint !== null)
+    // A comment of the shell: the whole line can be pasted.
+    return `${resumeCommand}  # from ${path.basename(checkpoint)}${why === null ? '' : `; ${why}`}`;
+  if (why !== null) return `from no checkpoint: ${why}; start a new run with other settings`;
+  return 'no checkpoint was saved yet (train.checkpointEvery)';
 }
 
 function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: FailureReport): string[] {

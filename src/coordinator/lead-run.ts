@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
-import { claimCheckpoints, settledFolder } from '../checkpoint/index.js';
+import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import { Coordinator, type RunFailure, type RunListener } from './coordinator.js';
-import { type FailureReport, failureLines, failureReport } from './failure-report.js';
+import { type FailureReport, failedStep, failureLines, failureReport } from './failure-report.js';
 import { formatNumberOf } from './format.js';
 import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
@@ -23,6 +23,7 @@ import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { summarize } from './summary.js';
+import { leadsToFailure } from './suspect-checkpoint.js';
 import { TensorboardExport } from './tensorboard-export.js';
 import { catchUncaught } from './uncaught.js';
 
@@ -67,7 +68,6 @@ export async function leadRun(lead: Lead): Promise<number> {
   const { options, plan, rpc, place, nodes, jsonLogs } = lead;
   const { config, dataset, checkpoint, resumed, forkedFrom } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
-  if (resumed !== null) claimCheckpoints(folder.checkpoints, resumed.generation);
   const generation = resumed?.generation ?? 1;
   const identity = {
     runId: folder.runId,
@@ -75,7 +75,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     config,
     runDir: folder.directory,
     datasetDir: dataset.dir,
-    resumeFrom: checkpoint && settledFolder(checkpoint.folder),
+    resumeFrom: checkpoint?.folder ?? null,
   };
   const logs = new LogStore(folder.logs, (error) => coordinator.abort(asTrainerError(error)));
   const logger = createLogger({
@@ -239,11 +239,16 @@ function explain(
   const { generation } = coordinator.options.identity;
   const node = failure.culprit?.node;
   const startedFrom = plan.checkpoint?.folder ?? null;
+  const known = { code: failure.error.code, step: failedStep(failure) };
   const report = failureReport({
     failure,
     generation,
     host: node === undefined ? null : coordinator.hostOf(node),
-    goOn: howToGoOn({ command, options, resumeOptions, folder, generation, startedFrom }),
+    goOn: howToGoOn({ command, options, resumeOptions, folder, generation, startedFrom, failure: known }),
+    suspectCheckpoint:
+      [startedFrom, ...committedFolders(folder.checkpoints)].find(
+        (one) => one !== null && leadsToFailure(one, known),
+      ) ?? null,
     logsCommand: commandLine(['locmoe', 'logs', '--run', fromHere(folder.directory), '--level', 'warn']),
   });
   try {

@@ -1,7 +1,9 @@
 import path from 'node:path';
 import { committedFolders, generationOf } from '../checkpoint/index.js';
+import type { FailureReport } from './failure-report.js';
 import type { RunFolder } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
+import { leadsToFailure } from './suspect-checkpoint.js';
 
 /** The words of a command line that others can paste into a shell. */
 export function commandLine(words: readonly string[]): string {
@@ -32,6 +34,7 @@ export interface FailedGeneration {
   readonly generation: number;
   /** Folder of the checkpoint that the generation started from; null for a new run. */
   readonly startedFrom: string | null;
+  readonly failure: Pick<FailureReport, 'code' | 'step'>;
 }
 
 /** Where a run that failed goes on, and the command that does it; null if there is no checkpoint to go on from. */
@@ -42,9 +45,11 @@ export function howToGoOn({
   folder,
   generation,
   startedFrom: given,
+  failure,
 }: FailedGeneration): { readonly checkpoint: string; readonly command: string } | null {
-  const newest = committedFolders(folder.checkpoints)[0] ?? null;
-  const startedFrom = given === null ? null : path.resolve(given);
+  const isOfUse = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
+  const newest = committedFolders(folder.checkpoints).find(isOfUse) ?? null;
+  const startedFrom = given === null || isOfUse(given) ? given && path.resolve(given) : newest;
   const resume = (checkpoint: string, place: string, words: readonly string[]) => ({
     checkpoint,
     command: commandLine(['locmoe', command, '--resume', fromHere(place), ...words, ...resumeOptions]),

@@ -38,6 +38,9 @@ const recordSchema = z.object({
 });
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
+/** What is read again of a failure report. */
+export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step'>;
+
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure
  * `flight/`; if its last generation failed, `failure.json`, and `failure-<generation>.json` of those that failed before.
@@ -114,6 +117,16 @@ export class RunFolder {
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
+  /** Why the last generation failed; null if it did not. */
+  lastFailure(): PastFailure | null {
+    return readFailure(this.#file('failure.json'));
+  }
+
+  /** Why an earlier generation failed; null if it did not. */
+  archivedFailure(generation: number): PastFailure | null {
+    return readFailure(this.#file(`failure-${generation}.json`));
+  }
+
   /** Codes of the generations that failed. */
   failureCodes(): string[] {
     if (!existsSync(this.directory)) return [];
@@ -161,10 +174,14 @@ export class RunFolder {
 }
 
 /** Null if there is none, or one that was written by something else. */
-function readFailure(file: string): Pick<FailureReport, 'generation' | 'code'> | null {
+function readFailure(file: string): PastFailure | null {
   try {
     return z
-      .object({ generation: z.number().int(), code: z.string() })
+      .object({
+        generation: z.number().int(),
+        code: z.string(),
+        step: z.number().int().nullable().default(null),
+      })
       .parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {
     return null;

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Checkpoint, resolveCheckpoint } from '../checkpoint/index.js';
+import { type Checkpoint, claimCheckpoints, resolveCheckpoint } from '../checkpoint/index.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
 import { findRun, RunFolder, type RunRecord } from './run-folder.js';
 import { isLive } from './run-liveness.js';
 import { claimRun } from './run-lock.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-plan.js';
+import { checkpointToResume } from './suspect-checkpoint.js';
 
 /** What a run starts from. */
 export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
@@ -40,9 +41,11 @@ export async function findOrigin(
   const giveUp = await claimRun(folder, warn);
   try {
     const record = await recordOfStopped(folder, security);
+    const generation = record.generation + 1;
+    claimCheckpoints(folder.checkpoints, generation);
     return {
-      checkpoint: resolveCheckpoint(place, warn),
-      resumed: { folder, generation: record.generation + 1 },
+      checkpoint: checkpointToResume(folder, place, warn),
+      resumed: { folder, generation },
       forkedFrom: record.forkedFrom,
     };
   } catch (error) {

@@ -37,6 +37,7 @@ const report = (ranks: readonly RankView[], culprit: Culprit | null, checkpoint:
     generation: 2,
     host: culprit && 'h1',
     goOn: checkpoint === null ? null : { checkpoint, command: 'locmoe train --resume runs/r' },
+    suspectCheckpoint: null,
     logsCommand: 'locmoe logs --run runs/r --level warn',
   });
 
@@ -52,6 +53,30 @@ describe('failureLines', () => {
       '  logs: locmoe logs --run runs/r --level warn',
       '  resume: locmoe train --resume runs/r  # from step-00000005',
     ]);
+  });
+
+  it('offer no checkpoint from which the same step would fail again', () => {
+    const failure = {
+      timeMs: 0,
+      error: new TrainerError('NOT_FINITE', 'the norm is NaN', { step: 31 }),
+      culprit: null,
+      ranks: [],
+    };
+    const options = { failure, generation: 1, host: null, logsCommand: 'LOGS' };
+    const resumeLine = (checkpoint: string | null, suspectCheckpoint: string | null) =>
+      failureLines(
+        failureReport({
+          ...options,
+          goOn: checkpoint === null ? null : { checkpoint, command: 'RESUME' },
+          suspectCheckpoint,
+        }),
+      ).at(-1);
+    expect(resumeLine('c/step-000020', 'c/step-000030')).toBe(
+      '  resume: RESUME  # from step-000020; step-000030 leads to the failure of step 31 at any learning rate',
+    );
+    expect(resumeLine(null, 'c/step-000030')).toMatch(
+      /^ {2}resume: from no checkpoint: step-000030 leads .*; start a new run with other settings$/,
+    );
   });
 
   it('stay few with many ranks that all did something else', () => {

@@ -18,8 +18,9 @@ const OVERRIDES =
   "--config 'my recipe'\\''s.yaml' --set train.steps=9 --set 'data.domains=[en, zh]' --nodes 1 --workers-per-node 2";
 
 /** The command after `locmoe train --resume`, and the step it goes on from. */
-function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2) {
-  const known = { command: 'train', resumeOptions: ['--no-http'] } as const;
+function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2, step = 9) {
+  const failure = { code: 'NOT_FINITE', step };
+  const known = { failure, command: 'train', resumeOptions: ['--no-http'] } as const;
   const found = howToGoOn({ ...known, options, folder, generation, startedFrom });
   return (
     found && {
@@ -65,6 +66,22 @@ describe('the command that goes on with a failed run', () => {
     expect(goOn(forked, startedFrom, options, 1)).toEqual({
       words: `${here(forked.directory)} --no-http`,
       from: 'step-000001',
+    });
+  });
+
+  it('names no checkpoint that leads to the same failure', () => {
+    const folder = savedRun([2, 4]);
+    const run = here(folder.directory);
+    const startedFrom = path.join(folder.checkpoints, 'step-000004');
+    expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
+      words: `${run} ${OVERRIDES} --no-http`,
+      from: 'step-000002',
+    });
+    expect(goOn(savedRun([4]), startedFrom, GIVEN, 2, 5)).toBeNull();
+    saveStep(folder, 6, 2);
+    expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
+      words: `${run} --no-http`,
+      from: 'step-000006',
     });
   });
 

@@ -3,7 +3,15 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
-import { type Finished, Locmoe, locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
+import {
+  DATA_DIR,
+  type Finished,
+  Locmoe,
+  locmoe,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+} from './support.js';
 
 const FOREVER = ['train.steps=100000'];
 /** A step is a few ms here, so this is plenty for one that has to end by itself. */
@@ -78,6 +86,7 @@ describe('a worker that', () => {
       layer: report.layer,
       operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint)/),
       checkpoint: expect.stringMatching(/checkpoints\/step-\d+$/),
+      suspectCheckpoint: null,
       resumeCommand: expect.stringMatching(
         /^locmoe train --resume \S+ --runs-dir \S+ --data-dir \S+ --no-samples$/,
       ),
@@ -144,17 +153,22 @@ describe('a worker that', () => {
     await run.expectNothingLeft();
   }, 60_000);
 
-  it('computes what is not finite says so, with the step and the remedy', async () => {
+  it('computes what is not finite says so, with step and remedy, and its checkpoint is not gone on from', async () => {
+    const folder = temporaryFolder();
     const run = startTraining({
-      folder: temporaryFolder(),
+      folder,
       nodes: 1,
       workersPerNode: 2,
-      sets: [...FOREVER, 'train.learningRate=1e30', 'train.clipNorm=1e30'],
+      sets: [...FOREVER, 'train.learningRate=1e30', 'train.warmupSteps=0', 'train.checkpointEvery=1'],
     });
     const end = await endOf(run);
     expect(end.code).toBe(3);
-    expect(verdict(end)).toMatch(/step \d+.*gradient norm is (NaN|Infinity).*train\.learningRate/);
+    expect(verdict(end)).toMatch(/step 2, .*gradient norm is (NaN|Infinity).*train\.learningRate/);
+    expect(end.stderr).toMatch(/resume: from no checkpoint: step-000001 leads to the failure of step 2/);
     await run.expectNothingLeft();
+    const again = await locmoe('train', '--resume', newestRun(folder), '--data-dir', DATA_DIR);
+    expect(again.code, again.stderr).toBe(2);
+    expect(again.stderr).toMatch(/none of the 1 .*step-000001: from it step 2 was not finite/);
   }, 60_000);
 });
 
