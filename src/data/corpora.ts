@@ -8,7 +8,7 @@ import type { Document, Split } from './document.js';
 import { DOMAINS, SOURCES, type Source } from './sources.js';
 import { chunkText, cleanText } from './text.js';
 
-/** Where `npm run setup` installs the text sources. */
+/** Where the text sources are installed: by `npm run setup`, or beside an installed package by npm itself. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
 
 export interface ExtractOptions {
@@ -64,7 +64,7 @@ function sourcesOf(domain: string): readonly Source[] {
 
 function readSource(domain: string, source: Source, corpusDir: string): Document[] {
   const folder = path.join(corpusDir, 'node_modules', source.packageName);
-  const missing = `domain ${domain}: the text source ${source.packageName} is not installed in ${corpusDir}; run \`npm run setup\``;
+  const missing = `domain ${domain}: the text source ${source.packageName} is not installed in ${corpusDir}; run \`npm ci --ignore-scripts --prefix ${corpusDir}\``;
   if (!existsSync(folder)) throw new TrainerError('BAD_INPUT', missing);
   try {
     return [...source.read(folder)].flatMap(({ text, file }) =>

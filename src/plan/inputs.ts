@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
@@ -29,7 +29,7 @@ export interface PlanOptions {
 
 /** A plan looks at every rank and every expert of a domain; beyond this it would take minutes. */
 const MOST = 16_384;
-const MEASURED_ROUTERS = fileURLToPath(new URL('../../docs/results/routers.json', import.meta.url));
+const MEASURED_ROUTERS = fileURLToPath(new URL('../../configs/plan/routers.json', import.meta.url));
 
 /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options */
 export function planInput(options: PlanOptions): PlanInput {
@@ -87,8 +87,7 @@ function routingOf(
   return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
 }
 
-/** The figures of the last comparison of routers, if there is one. */
-export function measuredRouters(): MeasuredRouters | null {
-  if (!existsSync(MEASURED_ROUTERS)) return null;
+/** The figures of the comparison of routers that is shipped. */
+export function measuredRouters(): MeasuredRouters {
   return JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
 }

@@ -50,7 +50,7 @@ export type MachineProfile = z.output<typeof profileSchema>;
 export type ComputeProfile = MachineProfile['compute'];
 export type ExchangeProfile = MachineProfile['exchange'];
 
-const SHIPPED = fileURLToPath(new URL('../../docs/results/plan-calibration.json', import.meta.url));
+const SHIPPED = fileURLToPath(new URL('../../configs/plan/calibration.json', import.meta.url));
 
 /** Where `locmoe bench plan` keeps what it has measured, below its work folder. */
 export const CALIBRATION_FILE = 'calibration.json';

@@ -120,9 +120,13 @@ describe('extractDomain', () => {
     const empty = mkdtempSync(path.join(tmpdir(), 'locmoe-corpus-'));
     try {
       const missing = { ...OPTIONS, corpusDir: empty };
-      expect(() => extractDomain('telecom', missing)).toThrow(/telecom.*net-snmp.*npm run setup/);
+      expect(() => extractDomain('telecom', missing)).toThrow(
+        /telecom.*net-snmp.*npm ci --ignore-scripts --prefix/,
+      );
       mkdirSync(path.join(empty, 'node_modules/net-snmp'), { recursive: true });
-      expect(() => extractDomain('telecom', missing)).toThrow(/not completely installed.*npm run setup/);
+      expect(() => extractDomain('telecom', missing)).toThrow(
+        /not completely installed.*npm ci --ignore-scripts --prefix/,
+      );
     } finally {
       rmSync(empty, { recursive: true, force: true });
     }
