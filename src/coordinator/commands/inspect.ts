@@ -43,7 +43,7 @@ and laid over each other.
 Examples:
   locmoe inspect                                  the newest run
   locmoe inspect --run tiny-20260102-030405       this one
-  locmoe inspect --http 0.0.0.0:8080 --token-file certs/token     for other machines; open /?token=TOKEN there`,
+  locmoe inspect --http 0.0.0.0:8080 --token-file tls/token     for other machines; open /?token=TOKEN there`,
     )
     .action(inspect);
 }
@@ -61,11 +61,13 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
   const served = path.dirname(folder.directory);
   const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served }, security, null);
   if (server === null) return;
+  // Before the address is printed: a signal may follow at once.
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
   const url = pageUrl(formatAddress(server.address), folder.runId, security.token !== null);
   console.log(`page: ${url}`);
   console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
-  await new Promise<void>((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, () => resolve());
-  });
+  await stopped;
   server.close();
 }
