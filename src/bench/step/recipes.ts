@@ -37,6 +37,7 @@ export async function timeRecipes(options: TimeRecipesOptions): Promise<number> 
   try {
     const runs: { readonly recipe: string; readonly run: StepRun }[] = [];
     for (const recipe of configs) {
+      console.log(`${recipe}: ${steps} steps`);
       const run = await runOwn({ config: recipe, sets, folder: path.join(folder, 'run'), dataDir });
       if (run === null) return EXIT.interrupted;
       runs.push({ recipe, run });

@@ -17,7 +17,14 @@ interface RoutersOptions {
 }
 
 /** What `--quick` stands for where nothing else is said. */
-const QUICK = { seeds: 1, steps: 60, only: ['2x2', 'domain'] } as const;
+const QUICK = {
+  seeds: 1,
+  steps: 30,
+  only: ['2x2', 'domain'],
+  routers: ['hash', 'switch', 'locmoe', 'locmoe-plus'],
+  /** Gb/s; near what the search finds, which takes longer than these runs. */
+  link: 0.2,
+} as const;
 
 interface PlanOptions {
   readonly config: string;
@@ -57,7 +64,7 @@ export function addBenchCommand(program: Command): void {
     )
     .option(
       '--quick',
-      'one seed, 60 steps, 2x2 with placement domain; the report goes to <work-dir>/quick',
+      `one seed, ${QUICK.steps} steps, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
       false,
     )
     .option('--cost', 'only measure the cost of the gates alone, anew', false)
@@ -109,17 +116,20 @@ function addBenchPlan(bench: Command): void {
     });
 }
 
-function defaultsOf({ quick, seeds, steps, only, out, workDir }: RoutersOptions): {
+function defaultsOf({ quick, seeds, steps, only, link, out, workDir }: RoutersOptions): {
   readonly seeds: number;
   readonly steps?: number;
   readonly only: readonly string[];
+  readonly link?: number;
   readonly out: string;
 } {
-  const given = steps ?? (quick ? QUICK.steps : undefined);
+  const givenSteps = steps ?? (quick ? QUICK.steps : undefined);
+  const givenLink = link ?? (quick ? QUICK.link : undefined);
   return {
     seeds: seeds ?? (quick ? QUICK.seeds : 3),
-    ...(given !== undefined && { steps: given }),
-    only: quick ? [...QUICK.only, ...only] : only,
+    ...(givenSteps !== undefined && { steps: givenSteps }),
+    ...(givenLink !== undefined && { link: givenLink }),
+    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : QUICK.routers)] : only,
     out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
   };
 }
