@@ -5,8 +5,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const CLI = path.join(ROOT, 'dist/cli.js');
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const CLI = path.join(ROOT, 'dist/cli.js');
 /** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
 export const DATA_DIR = path.join(ROOT, 'data');
 
@@ -46,11 +46,12 @@ export class Locmoe {
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
     [program, ...first]: readonly string[] = [process.execPath, CLI],
+    cwd = ROOT,
   ) {
     const started = performance.now();
     const [name, value] = this.#tag.split('=');
     this.child = spawn(program, [...first, ...args], {
-      cwd: ROOT,
+      cwd,
       env: { ...process.env, ...env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A process group of its own, as a shell makes one: `interrupt` reaches all that is in it.

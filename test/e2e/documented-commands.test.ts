@@ -1,0 +1,302 @@
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { skipLoudly } from '../debian-tool.js';
+import { documentedCommands } from './documented-commands.js';
+import { CLI, DATA_DIR, Locmoe, ROOT } from './support.js';
+
+/** A command, and what it has to print. */
+type Printing = readonly [command: string, printed: RegExp];
+
+const TRAIN = 'npx locmoe train --config tiny';
+const RESUME = 'npx locmoe train --resume';
+const FORK = 'npx locmoe train --resume runs/RUN/checkpoints/step-000100 --fork';
+const ONE_NODE = 'npx locmoe train --config tiny --set train.steps=200 --nodes 1 --workers-per-node 4';
+const HTTP = 'npx locmoe train --config tiny --http 127.0.0.1:9464';
+const TENSORBOARD = 'npx locmoe train --config tiny --tensorboard events';
+const STOP = 'npx locmoe stop';
+const FLIGHT = 'npx locmoe flight';
+const JQ = 'npx locmoe logs --json | jq .msg';
+/** About a run that goes on. */
+const STATUS: readonly Printing[] = [
+  ['npx locmoe status', /running/],
+  ['npx locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
+];
+/** End with the run that they follow. */
+const FOLLOWING = [
+  'npx locmoe logs --follow --level warn',
+  `npx locmoe logs '{rank="3"} |= "NaN"' --since 5m -C 10 --follow`,
+];
+/** About a run that is over. No line matches where the pattern is empty: neither was the run at fault, nor long. */
+const AFTERWARDS: readonly Printing[] = [
+  ['npx locmoe logs', /node 0 rank 1 /],
+  [`npx locmoe logs '{rank="3"} |= "NaN"' -C 10`, /^/],
+  [`npx locmoe logs '|~ "(?i)timeout"' --level warn --rank 0`, /^/],
+  [`npx locmoe logs '| json | step="120"' --run runs/RUN`, /^/],
+  [`npx locmoe logs 'sum by (rank) (rate({source="worker"}[1m]))'`, /\{rank="3"\}/],
+  ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
+  ['npx locmoe eval --checkpoint runs/RUN', /telecom/],
+];
+const CERTS = ['locmoe certs --out tls', 'locmoe certs --out deploy/kubernetes/tls'];
+const PLANS = [
+  'npx locmoe plan --config small --nodes 4 --workers-per-node 2 --link 100gbps,5us',
+  'npx locmoe plan --config tiny --nodes 2 --workers-per-node 2 --shared-machine',
+  'npx locmoe plan --config small --nodes 16 --workers-per-node 2 --link 100gbps,5us --set train.globalBatch=64 --set moe.numExperts=32',
+];
+/** Serve until Ctrl-C. */
+const PAGES: readonly Printing[] = [
+  ['locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
+  ['locmoe inspect --run tiny-20260102-030405', /http:\/\/127\.0\.0\.1:\d+/],
+  ['locmoe inspect --http 0.0.0.0:8080 --token-file tls/token', /:8080/],
+];
+/** Take minutes, and other tests see them through with less to do; here they get as far as measuring something. */
+const BENCHES: readonly Printing[] = [
+  ['npx locmoe bench routers --quick', /^4 runs, 0 of them kept from before$/m],
+  ['npx locmoe bench step', /^tiny: 60 steps$/m],
+  ['npx locmoe bench collectives --quick', /^ {2}all-to-all 16 KiB: \S+/m],
+  ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
+  ['npx locmoe bench plan', /^steps of one worker$/m],
+];
+/** These say what to install where there is no PyTorch. */
+const AGAINST_TORCH = ['npx locmoe bench step --peer torch --quick', 'npx locmoe bench step --peer torch'];
+const ENVIRONMENT = 'export LOCMOE_TLS_DIR=tls LOCMOE_TOKEN_FILE=tls/token';
+const SERVE =
+  'locmoe serve --config tiny --nodes 4 --listen 0.0.0.0:50051 --advertise first:50051 --runs-dir /shared/runs --data-dir /shared/data';
+const NODE = 'locmoe node --coordinator first:50051 --listen 0.0.0.0:50052';
+
+const HERE: readonly string[] = [
+  ...[TRAIN, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
+  ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
+  ...[...STATUS, ...AFTERWARDS, ...PAGES, ...BENCHES].map(([command]) => command),
+];
+/** What is not run here, and why. */
+const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
+  [/^npm (run (setup|check)|test)$/, 'CI runs `npm test`, which is these two'],
+  [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
+  [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
+  [
+    /^node scripts\/(chromium|base-image)\.mjs$/,
+    'installs Debian packages; CI runs it where there are containers',
+  ],
+  [/^cp docs\/results\//, 'changes the checkout, after a new report'],
+  [/^bench\/peers\/install\.sh$/, 'installs Debian packages'],
+  [/docker compose /, 'test/cluster/compose.test.ts and configuration.test.ts'],
+  [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.test.ts does both'],
+  [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.test.ts'],
+  [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
+  [/^logcli |^export LOKI_ADDR/, 'foreign; test/observability/loki asks what it asks'],
+  [/^tensorboard /, 'foreign; test/observability/tensorboard reads the files back'],
+];
+
+const { commands, names } = documentedCommands();
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-documented-'));
+/** The newest run, for placeholders; known once the first one has begun. */
+let runId = 'none';
+
+beforeAll(() => {
+  // As after `npm run setup` in a checkout: both ways to type the command lead to what was built.
+  const bin = path.join(folder, 'bin');
+  mkdirSync(bin);
+  writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
+  writeFileSync(path.join(bin, 'npx'), `#!/bin/sh\nexec "$@"\n`);
+  for (const name of ['locmoe', 'npx']) chmodSync(path.join(bin, name), 0o755);
+  mkdirSync(DATA_DIR, { recursive: true });
+  symlinkSync(DATA_DIR, path.join(folder, 'data'));
+  mkdirSync(path.join(folder, 'deploy/kubernetes'), { recursive: true });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Types a command into a shell, with the run and the places that its placeholders stand for. */
+function type(command: string): Locmoe {
+  const line = command
+    .replaceAll(/\bRUN\b|tiny-\d{8}-\d{6}/g, runId)
+    .replaceAll(/\bstep-\d{6}/g, newestCheckpoint)
+    .replaceAll('first:', '127.0.0.1:')
+    .replaceAll('/shared/', `${folder}/`);
+  const PATH = `${path.join(folder, 'bin')}:${process.env.PATH}`;
+  // Like an interactive shell, it outlives Ctrl-C and tells how the command ended.
+  return new Locmoe([`trap : INT; ${line}`], { PATH }, ['sh', '-c'], folder);
+}
+
+function newestCheckpoint(): string {
+  return readdirSync(path.join(folder, 'runs', runId, 'checkpoints'))
+    .sort()
+    .at(-1)!;
+}
+
+async function expectEnd(run: Locmoe, code: number): Promise<string> {
+  const finished = await run.finished;
+  expect(finished.code, run.output).toBe(code);
+  await run.expectNothingLeft();
+  return finished.stdout;
+}
+
+/** Runs a command to its end, which must be a good one and print what is expected. */
+async function expectPrinted([command, printed]: Printing): Promise<void> {
+  expect(await expectEnd(type(command), 0), command).toMatch(printed);
+}
+
+async function startTraining(command: string): Promise<Locmoe> {
+  const run = type(command);
+  [, runId] = await run.until(/run (tiny-\S+):/);
+  await run.until(/^step +\d+\/\d+/m);
+  return run;
+}
+
+describe('README.md and docs', () => {
+  it('tell to type nothing but what is run here, or elsewhere', () => {
+    const missing = [...commands].filter(
+      (command) => !HERE.includes(command) && !ELSEWHERE.some(([pattern]) => pattern.test(command)),
+    );
+    expect(missing, 'commands that nothing runs').toEqual([]);
+    expect(
+      HERE.filter((command) => !commands.has(command)),
+      'not documented any more',
+    ).toEqual([]);
+    const unused = ELSEWHERE.filter(([pattern]) => ![...commands].some((command) => pattern.test(command)));
+    expect(unused, 'not documented any more').toEqual([]);
+  });
+
+  it('give clusters sizes that their recipe divides into', () => {
+    const sizes = [...commands].filter((command) => /\b(NODES|WORKERS)=/.test(command));
+    expect(sizes.length).toBeGreaterThan(1);
+    for (const command of sizes) {
+      const of = (name: string, byDefault: string) =>
+        new RegExp(`\\b${name}=(\\S+)`).exec(command)?.[1] ?? byDefault;
+      const layout = { nodes: Number(of('NODES', '2')), workersPerNode: Number(of('WORKERS', '2')) };
+      expect(() => loadConfig(of('CONFIG', 'tiny'), { sets: [], ...layout }), command).not.toThrow();
+    }
+  });
+
+  it('name subcommands and scripts that there are', async () => {
+    const { scripts } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'));
+    for (const command of commands) {
+      const script = /^npm run (\S+)/.exec(command)?.[1];
+      if (script !== undefined) expect(Object.keys(scripts)).toContain(script);
+      const file = /^(?:node |cp )?((?:scripts|bench|docs)\/\S+)/.exec(command)?.[1];
+      if (file !== undefined) expect(existsSync(path.join(ROOT, file)), file).toBe(true);
+    }
+    await Promise.all(
+      [...names].map((name) =>
+        expectPrinted([`locmoe ${name} --help`, new RegExp(`^Usage: locmoe ${name} `)]),
+      ),
+    );
+  }, 60_000);
+});
+
+describe('a run as README.md tells it', () => {
+  it('is trained, watched and stopped', async () => {
+    const run = await startTraining(TRAIN);
+    const following = FOLLOWING.map(type);
+    await Promise.all(STATUS.map(expectPrinted));
+    for (const { child } of following) expect(child.exitCode).toBe(null);
+    await expectPrinted([STOP, /asked the coordinator/]);
+    await expectEnd(run, 130);
+    for (const logs of following) await expectEnd(logs, 0);
+  }, 120_000);
+
+  it('answers when it is over', async () => {
+    await Promise.all(AFTERWARDS.map(expectPrinted));
+  }, 120_000);
+
+  it('goes through jq', async ({ skip }) => {
+    if (spawnSync('jq', ['--version']).error !== undefined) skipLoudly(skip, 'no jq');
+    await expectPrinted([JQ, /^"checkpoint saved"$/m]);
+  });
+
+  it('is resumed, fails, and explains itself', async () => {
+    const run = await startTraining(RESUME);
+    process.kill(run.pidsOf('worker')[0], 'SIGKILL');
+    await expectEnd(run, 3);
+    await expectPrinted([FLIGHT, /rank/]);
+  }, 120_000);
+
+  it('is branched', async () => {
+    const from = runId;
+    const run = await startTraining(FORK);
+    expect(runId).not.toBe(from);
+    run.interrupt();
+    await expectEnd(run, 130);
+  }, 60_000);
+
+  it('serves metrics, and writes events', async () => {
+    const run = await startTraining(HTTP);
+    const metrics = await fetch('http://127.0.0.1:9464/metrics');
+    expect(await metrics.text()).toContain('locmoe_step');
+    run.interrupt();
+    await expectEnd(run, 130);
+
+    const recorded = await startTraining(TENSORBOARD);
+    expect(readdirSync(path.join(folder, 'events', runId))).toEqual([
+      expect.stringMatching(/^events\.out\.tfevents\./),
+    ]);
+    recorded.interrupt();
+    await expectEnd(recorded, 130);
+  }, 120_000);
+
+  it('has one node if told so', async () => {
+    const run = await startTraining(ONE_NODE);
+    expect(run.output).toMatch(/^step +\d+\/200/m);
+    expect(run.pidsOf('worker')).toHaveLength(4);
+    expect(run.pidsOf('agent')).toHaveLength(1);
+    run.interrupt();
+    await expectEnd(run, 130);
+  }, 60_000);
+});
+
+describe('the other commands', () => {
+  it('make certificates', async () => {
+    for (const command of CERTS) await expectPrinted([command, /token/]);
+  });
+
+  it.each(PLANS)('%s', async (command) => {
+    await expectPrinted([command, /^step [\d.]+ ms, [\d,]+ tokens\/s$/m]);
+  });
+
+  it.each(PAGES)('%s', async (command, printed) => {
+    const page = type(command);
+    await page.until(printed);
+    page.interrupt();
+    await expectEnd(page, 0);
+  });
+
+  it('lead a run and join it on machines without containers', async () => {
+    const coordinator = type(`${ENVIRONMENT}; ${SERVE}`);
+    await coordinator.until(/run tiny-\S+:/);
+    const node = type(`${ENVIRONMENT}; ${NODE}`);
+    await coordinator.until(/node 0 joined/);
+    coordinator.interrupt();
+    await expectEnd(coordinator, 130);
+    await node.finished;
+    await node.expectNothingLeft();
+  });
+
+  it.each(BENCHES)('%s', async (command, printed) => {
+    const bench = type(command);
+    await bench.until(printed);
+    bench.interrupt();
+    await expectEnd(bench, 130);
+  });
+
+  it.each(AGAINST_TORCH)('%s', async (command) => {
+    const bench = type(command);
+    const [begun] = await bench.until(/^PyTorch \S+ of |bench\/peers\/install\.sh/m);
+    const isMeasuring = begun.startsWith('PyTorch');
+    if (isMeasuring) bench.interrupt();
+    await expectEnd(bench, isMeasuring ? 130 : 2);
+  });
+});
