@@ -14,6 +14,7 @@ export interface ErrorContext {
  * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
  * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, a file or folder that cannot be used (exit code 2)
  * - `BAD_MESSAGE`: another process sent what the protocol does not allow
+ * - `DISK_FULL`: no room for a checkpoint (exit code 2)
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
@@ -30,6 +31,7 @@ export const ERROR_CODES = [
   'BAD_INPUT',
   'BAD_CHECKPOINT',
   'NO_RESOURCE',
+  'DISK_FULL',
   'BAD_MESSAGE',
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -98,6 +100,7 @@ export function exitCodeOf(error: TrainerError): number {
     case 'BAD_INPUT':
     case 'BAD_CHECKPOINT':
     case 'NO_RESOURCE':
+    case 'DISK_FULL':
     case 'UNAVAILABLE':
     case 'UNAUTHENTICATED':
     case 'RUN_FULL':

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
@@ -59,7 +59,7 @@ interface WrittenFile extends FileDigest {
  * folder or all throw the same error, the partial folder is gone and the earlier checkpoints are untouched.
  * A process that is killed at any point leaves every committed checkpoint loadable.
  *
- * @throws TrainerError `NO_RESOURCE` if the disk is full, `NOT_FINITE` if a tensor holds NaN or infinity, `SUPERSEDED` if
+ * @throws TrainerError `DISK_FULL`, `NO_RESOURCE` if the disk fails otherwise, `NOT_FINITE` if a tensor holds NaN or infinity, `SUPERSEDED` if
  *   a later generation of the run was started.
  */
 export function saveCheckpoint(transport: Transport, options: SaveOptions): string {
@@ -76,8 +76,14 @@ export function saveCheckpoint(transport: Transport, options: SaveOptions): stri
     }
   };
   try {
+    const bytes = agree(transport, 'checkpoint size', () => bytesOf(options.tensors));
     agree(transport, 'checkpoint prepare', () => {
-      if (rank === 0) fenced(() => prepareFolder(options));
+      if (rank !== 0) return;
+      fenced(() => prepareFolder(options));
+      assertRoom(
+        root,
+        bytes.reduce((sum, each) => sum + each),
+      );
     });
     failpoint('prepared');
     const written = agree(transport, 'checkpoint write', () =>
@@ -92,6 +98,20 @@ export function saveCheckpoint(transport: Transport, options: SaveOptions): stri
     throw error;
   }
   return stepFolder(root, step);
+}
+
+function bytesOf(tensors: RankTensors): number {
+  return Object.values(tensors)
+    .flat()
+    .reduce((sum, { data }) => sum + data.byteLength, 0);
+}
+
+/** Told before anything is written: a disk filled to the brim would fail others too. */
+function assertRoom(root: string, bytes: number): void {
+  const { bavail, bsize } = statfsSync(root);
+  if (bavail * bsize >= bytes) return;
+  const [needed, free] = [bytes, bavail * bsize].map((each) => `${Math.ceil(each / 1e6)} MB`);
+  throw new TrainerError('DISK_FULL', `a checkpoint takes ${needed} in ${root}, and ${free} are free`);
 }
 
 function writeShards(transport: Transport, options: SaveOptions, folder: string): WrittenFile[] {

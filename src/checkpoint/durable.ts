@@ -14,7 +14,7 @@ const CHUNK_BYTES = 4 << 20;
 /**
  * Writes `parts` one after another as a new file and syncs it to the disk.
  *
- * @throws TrainerError `NO_RESOURCE` if the disk is full or the file cannot be written.
+ * @throws TrainerError `DISK_FULL`, or `NO_RESOURCE` if the file cannot be written for another reason.
  */
 export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDigest {
   const hash = createHash('sha256');
@@ -72,10 +72,10 @@ export function digestFile(path: string): FileDigest {
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Turns a failure of the file system into a TrainerError `NO_RESOURCE`; other errors stay what they are. */
+/** Turns a failure of the file system into a TrainerError `DISK_FULL` or `NO_RESOURCE`; other errors stay what they are. */
 export function asStorageError(error: unknown, what = 'the disk failed'): unknown {
   if (!(error instanceof Error) || !('code' in error) || error instanceof TrainerError) return error;
   const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code));
   const message = `${what}: ${error.message}${full ? '; free some space' : ''}`;
-  return new TrainerError('NO_RESOURCE', message, {}, { cause: error });
+  return new TrainerError(full ? 'DISK_FULL' : 'NO_RESOURCE', message, {}, { cause: error });
 }

@@ -7,6 +7,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   BAD_CHECKPOINT: grpc.status.DATA_LOSS,
   NO_RESOURCE: grpc.status.RESOURCE_EXHAUSTED,
   BAD_MESSAGE: grpc.status.INVALID_ARGUMENT,
+  DISK_FULL: grpc.status.RESOURCE_EXHAUSTED,
   COLLECTIVE_TIMEOUT: grpc.status.DEADLINE_EXCEEDED,
   COLLECTIVE_MISMATCH: grpc.status.FAILED_PRECONDITION,
   WORKER_DIED: grpc.status.ABORTED,

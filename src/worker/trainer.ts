@@ -91,7 +91,8 @@ export class Trainer {
         if (this.#step % COLLECT_EVERY === 0) collectNow();
         // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
         if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
-        if (isLast || stopAsked || this.#step % train.checkpointEvery === 0) this.#checkpoint(report.loss);
+        if (isLast || stopAsked || this.#step % train.checkpointEvery === 0)
+          this.#checkpoint(report.loss, isLast || stopAsked);
         if (stopAsked && !isLast) return true;
       }
       transport.setProgress(this.#step, 'done');
@@ -148,9 +149,23 @@ export class Trainer {
     logger.info({ domains }, 'validated');
   }
 
-  #checkpoint(loss: number): void {
-    const { assignment, transport, logger, emit } = this.options;
+  /** A full disk ends only a run that has nothing left to do but to save: for the others there is a next time. */
+  #checkpoint(loss: number, isFinal: boolean): void {
+    const { assignment, transport, logger } = this.options;
     transport.setProgress(this.#step, 'checkpoint');
+    try {
+      this.#save(loss);
+    } catch (error) {
+      const { code, line } = asTrainerError(error);
+      if (isFinal || code !== 'DISK_FULL') throw error;
+      if (assignment.topology.rank !== 0) return;
+      const next = `in ${assignment.config.train.checkpointEvery} steps`;
+      logger.warn(`no checkpoint of step ${this.#step}: ${line}; the run goes on, the next try is ${next}`);
+    }
+  }
+
+  #save(loss: number): void {
+    const { assignment, transport, logger, emit } = this.options;
     const directory = saveCheckpoint(transport, {
       root: assignment.checkpointDir,
       step: this.#step,

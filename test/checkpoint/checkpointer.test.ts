@@ -302,10 +302,24 @@ test('a disk that fills up in the middle leaves the earlier checkpoint and no pa
   const shell = `trap '' XFSZ; ulimit -f 1; exec "$0" --import tsx --input-type=module -e "$1"`;
   const child = spawnSync('sh', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
   expect(child.stdout, child.stderr).toMatch(
-    /^NO_RESOURCE rank 0, checkpoint write: cannot write .*step-000002.*EFBIG.*free some space/,
+    /^DISK_FULL rank 0, checkpoint write: cannot write .*step-000002.*EFBIG.*free some space/,
   );
   expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001']);
   expectValuesOf(resolveCheckpoint(run, noWarning), 1);
+});
+
+test('what the disk has no room for is refused before anything is written', () => {
+  save(1);
+  const tensors = tensorsOf(0, 1, 2);
+  const huge = { name: 'huge', shape: [1], data: { byteLength: 2 ** 60 } as Float32Array };
+  const options = saveOptions(root, 2, { ...tensors, state: [huge] });
+  expect(() => saveCheckpoint(soloTransport(), options)).toThrow(
+    expect.objectContaining({
+      code: 'DISK_FULL',
+      message: expect.stringMatching(/^a checkpoint takes 11529215\d+ MB in .*, and \d+ MB are free$/),
+    }),
+  );
+  expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001']);
 });
 
 test('the name in `latest` is the folder that is found', () => {

@@ -28,6 +28,7 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'NOT_FINITE',
   'SUPERSEDED',
   'NO_RESOURCE',
+  'DISK_FULL',
   'BAD_CHECKPOINT',
   'ABORTED',
   'INTERNAL',
