@@ -34,7 +34,7 @@ describe('an error in the coordinator that nobody caught', () => {
       /^locmoe: run failed: unexpected error in the coordinator: nobody caught this \(at .*throw-on-signal/m,
     );
     expect(stderr).toContain(`locmoe train --resume ${path.relative('.', directory)}`);
-    expect(stderr).toContain(`(from ${path.basename(last?.[2] ?? '')})`);
+    expect(stderr).toContain(`# from ${path.basename(last?.[2] ?? '')}`);
     expect(json(directory, 'failure.json')).toMatchObject({ code: 'INTERNAL', checkpoint: last?.[2] });
     expect(json(directory, 'run.json').state).toBe('failed');
     const log = readFileSync(path.join(directory, 'logs/coordinator.ndjson'), 'utf8');
@@ -47,7 +47,7 @@ describe('an error in the coordinator that nobody caught', () => {
     const { code: why, checkpoint } = json(directory, 'failure.json');
     expect(why).toBe('INTERNAL');
     expect(Number(/step-(\d+)$/.exec(checkpoint)?.[1]) % 20).toBe(0);
-    expect(stderr).toContain(`(from ${path.basename(checkpoint)})`);
+    expect(stderr).toContain(`# from ${path.basename(checkpoint)}`);
     expect(json(directory, 'run.json').state).toBe('failed');
   }, 60_000);
 });
