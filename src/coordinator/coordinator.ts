@@ -19,6 +19,7 @@ import { isStopped, type Member, Membership, type SessionLink } from './membersh
 import { RankTable, type RankView } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
+import { slowLink } from './slow-link.js';
 import { StandstillWatch } from './standstill.js';
 import { type GlobalStep, StepAggregator } from './step-aggregator.js';
 import { Throughput } from './throughput.js';
@@ -133,6 +134,7 @@ export class Coordinator {
       numNodes: cluster.nodes,
       workersPerNode: cluster.workersPerNode,
       progress: this.#ranks,
+      slowLink: slowLink(cluster),
       lastStep: () => this.#lastStep?.step,
       missedMs: () => this.#standstill.missedMs,
       onVerdict: ({ error, culprit }) => this.abort(error, culprit),

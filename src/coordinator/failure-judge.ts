@@ -14,6 +14,8 @@ export interface FailureJudgeOptions {
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
+  /** As `FailureEvidence.slowLink`. */
+  readonly slowLink: string | null;
   readonly lastStep: () => number | undefined;
   /** For how long this process itself stood still just now, if so long that nodes took it for gone; else 0. */
   readonly missedMs: () => number;
@@ -84,13 +86,14 @@ export class FailureJudge {
   #judge(): void {
     if (this.#isJudged) return;
     this.#isJudged = true;
-    const { numNodes, workersPerNode, progress, onVerdict } = this.options;
+    const { numNodes, workersPerNode, progress, slowLink, onVerdict } = this.options;
     const cause = rootCause({
       failures: this.#failures,
       lostNode: this.#lostNode(),
       worldSize: numNodes * workersPerNode,
       workersPerNode,
       progress,
+      slowLink,
     });
     onVerdict(this.#ownFault(cause) ?? cause);
   }

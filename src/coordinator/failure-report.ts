@@ -39,6 +39,8 @@ export interface FailureReport {
   readonly suspectCheckpoint: string | null;
   readonly resumeCommand: string | null;
   readonly logsCommand: string;
+  /** ms without a sign of life from a rank that others blame; null where it told of the failure itself. */
+  readonly silentMs: number | null;
   readonly ranks: readonly RankAtFailure[];
 }
 
@@ -80,11 +82,17 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     suspectCheckpoint: options.suspectCheckpoint,
     resumeCommand: goOn?.command ?? null,
     logsCommand: options.logsCommand,
+    silentMs: culprit === null || culprit.rank === context.rank ? null : silenceOf(culprit.rank, ranks),
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
       ...{ rank, node, step, phase, operation, processState },
       lastHeardMs: Math.round(lastHeardMs),
     })),
   };
+}
+
+function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number | null {
+  const heard = ranks.find(({ rank }) => rank === culprit)?.lastHeardMs;
+  return heard === undefined ? null : Math.round(heard);
 }
 
 /** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
@@ -125,7 +133,10 @@ function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: Fa
       ? `, killed by ${signal}`
       : exitCode !== null
         ? `, ended with code ${exitCode}`
-        : stateOf(report.ranks.find((each) => each.rank === rank));
+        : stateOf(
+            report.ranks.find((each) => each.rank === rank),
+            report.silentMs,
+          );
   const where = [
     report.step !== null && `step ${report.step}`,
     report.layer !== null && `layer ${report.layer}`,
@@ -137,10 +148,10 @@ function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: Fa
   ];
 }
 
-function stateOf(rank: RankAtFailure | undefined): string {
+function stateOf(rank: RankAtFailure | undefined, silentMs: number | null): string {
   if (rank === undefined) return '';
   if (rank.processState === 'T') return ', stopped (SIGSTOP)';
-  return rank.lastHeardMs < 1000 ? '' : `, silent for ${(rank.lastHeardMs / 1000).toFixed(1)} s`;
+  return silentMs === null || silentMs < 1000 ? '' : `, silent for ${(silentMs / 1000).toFixed(1)} s`;
 }
 
 function otherRanksLines({ ranks, rank: culprit, node, pid }: FailureReport): string[] {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
-import { asTrainerError, EXIT, exitCodeOf, TrainerError } from '../errors.js';
+import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
@@ -22,6 +22,7 @@ import { RunRecorder } from './run-recorder.js';
 import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
+import { stopOnSignals } from './stop-signals.js';
 import { summarize } from './summary.js';
 import { leadsToFailure } from './suspect-checkpoint.js';
 import { TensorboardExport } from './tensorboard-export.js';
@@ -106,7 +107,7 @@ export async function leadRun(lead: Lead): Promise<number> {
   });
   const service = addCoordinatorService(rpc.server, coordinator);
   rpc.onRefused = (line) => logger.warn(line);
-  const forgetSignals = stopOnSignals(coordinator, view);
+  const forgetSignals = stopOnSignals(coordinator, (line) => view.print(line));
   const leaveUncaught = catchUncaught({
     ...{ coordinator, logger, view },
     lastWords(error) {
@@ -196,26 +197,6 @@ function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
     { numExperts: moe.numExperts, nodes: cluster.nodes },
     `fewer experts (${moe.numExperts}) than nodes (${cluster.nodes}): every node holds copies of some, and locality has little to win (moe.numExperts)`,
   );
-}
-
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-
-/** First signal: a final checkpoint, then the end. Second: the end at once. */
-function stopOnSignals(coordinator: Coordinator, view: RunView): () => void {
-  let signals = 0;
-  const onSignal = (signal: NodeJS.Signals) => {
-    signals++;
-    if (signals > 1) {
-      coordinator.abort(new TrainerError('ABORTED', `${signal} twice: ended without a final checkpoint`));
-      return;
-    }
-    view.print(`${signal}: finishing this step and saving a checkpoint (once more to end at once)`);
-    coordinator.requestStop(signal);
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
-  return () => {
-    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
-  };
 }
 
 /** Warnings appear above the progress line, each once; the error that ends a run is told at its end instead. */

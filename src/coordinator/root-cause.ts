@@ -40,6 +40,8 @@ export interface FailureEvidence {
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
+  /** What to say of a configured link that may be slower than the deadline, or null. */
+  readonly slowLink: string | null;
 }
 
 /** Lower numbers explain higher ones, never the other way round: a death a broken stream, a thrown error a time-out. */
@@ -70,6 +72,9 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   const silent = Array.from({ length: evidence.worldSize }, (_, rank) => rank).filter(
     (rank) => !heardOf.has(rank),
   );
+  // All of them waited: nobody hangs, what they waited for is on its way.
+  if (silent.length === 0 && evidence.slowLink !== null)
+    return { error: asError(first, `${first.message}; ${evidence.slowLink}`, evidence), culprit: null };
   const hanging = silent.map((rank) => describe(rank, evidence)).join('; ');
   return {
     error: asError(first, hanging === '' ? first.message : `${first.message}; ${hanging}`, evidence),

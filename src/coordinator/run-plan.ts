@@ -11,6 +11,7 @@ import { listRuns, type RunFolder, type RunRecord } from './run-folder.js';
 import { tellWhatGoes } from './run-history.js';
 import { claimRun } from './run-lock.js';
 import { findOrigin } from './run-origin.js';
+import { slowLink } from './slow-link.js';
 
 /** What `locmoe train` and `locmoe serve` are asked to train. */
 export interface RunOptions {
@@ -66,6 +67,8 @@ export async function planRun(
   const config = startingConfig(options, checkpoint);
   if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
   else assertAnyMachineCanHold(config);
+  const slow = slowLink(config.cluster);
+  if (slow !== null) warn(slow);
   if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
   const dataset = prepareDataset({
     ...config.data,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
@@ -142,7 +142,7 @@ function readIndex(dir: string): DatasetIndex {
   } catch (error) {
     throw new TrainerError(
       'BAD_INPUT',
-      `${dir} is not a prepared dataset: it has no ${INDEX_FILE}`,
+      `${dir} is not a prepared dataset: it has no ${INDEX_FILE}${existsSync(dir) ? '; remove the folder and it will be prepared again' : ''}`,
       {},
       { cause: error },
     );

@@ -20,6 +20,7 @@ function judgeOfTwo() {
     numNodes: 2,
     workersPerNode: 1,
     progress: new Map(),
+    slowLink: null,
     lastStep: () => 5,
     missedMs: () => 0,
     onVerdict: (cause) => verdicts.push(cause),

@@ -26,11 +26,16 @@ const CULPRIT: Culprit = {
   ...{ step: 7, layer: 2, operation: 'forward, all-to-all dispatch layer 2 (operation 93)' },
 };
 
-const report = (ranks: readonly RankView[], culprit: Culprit | null, checkpoint: string | null = null) =>
+const report = (
+  ranks: readonly RankView[],
+  culprit: Culprit | null,
+  checkpoint: string | null = null,
+  noticedBy = 3,
+) =>
   failureReport({
     failure: {
       timeMs: 1_700_000_000_000,
-      error: new TrainerError('WORKER_DIED', 'it died\n  of this', { rank: 3, step: 7 }),
+      error: new TrainerError('WORKER_DIED', 'it died\n  of this', { rank: noticedBy, step: 7 }),
       culprit,
       ranks,
     },
@@ -94,9 +99,10 @@ describe('failureLines', () => {
       '  rank 0: step 7, forward, all-to-all dispatch layer 2',
     ]);
     const silent = { ...CULPRIT, signal: null };
-    expect(failureLines(report([rank(3, { lastHeardMs: 9_870 })], silent))[1]).toMatch(
-      /pid 103, silent for 9\.9 s$/,
-    );
+    const ranks = [rank(3, { lastHeardMs: 9_870 })];
+    expect(failureLines(report(ranks, silent, null, 0))[1]).toMatch(/pid 103, silent for 9\.9 s$/);
+    // One that told of its failure itself has been quiet only since.
+    expect(failureLines(report(ranks, silent))[1]).toMatch(/pid 103$/);
   });
 
   it('name nobody where nobody is to blame', () => {

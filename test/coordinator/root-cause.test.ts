@@ -35,9 +35,19 @@ const judge = (
   failures: readonly WorkerFailure[],
   ranks: readonly [number, WorkerProgress][] = [],
   lostNode: RootCause | null = null,
-) => rootCause({ failures, lostNode, worldSize: 4, workersPerNode: 2, progress: new Map(ranks) });
+  slowLink: string | null = null,
+) => rootCause({ failures, lostNode, worldSize: 4, workersPerNode: 2, progress: new Map(ranks), slowLink });
 
 describe('rootCause', () => {
+  it('blames a configured link that is too slow, not the ranks that all waited for it', () => {
+    const waited = [0, 1, 2, 3].map((rank) => failure(rank, 'COLLECTIVE_TIMEOUT', rank, 'waited 10.0 s'));
+    const { error, culprit } = judge(waited, [], null, 'the link is slow');
+    expect(error.message).toBe('waited 10.0 s; the link is slow');
+    expect(culprit).toBeNull();
+    expect(judge(waited.slice(1), [], null, 'the link is slow').culprit?.rank).toBe(0);
+    expect(judge(waited).culprit?.rank).toBe(0);
+  });
+
   it('takes a death over the time-outs and aborts that it caused, whatever came first', () => {
     const { error, culprit } = judge([
       failure(0, 'COLLECTIVE_TIMEOUT', 1),

@@ -201,7 +201,8 @@ describe('openDataset', () => {
       expect(() => readDocuments(dataset.dir, 'zh', 'train')).toThrow(/zh\.train\.jsonl does not have/);
     });
     expect(open).not.toThrow();
-    expect(() => openDataset(dataDir)).toThrow(/not a prepared dataset/);
+    expect(() => openDataset(dataDir)).toThrow(/not a prepared dataset.*; remove the folder/);
+    expect(() => openDataset(path.join(dataDir, 'nowhere'))).toThrow(/it has no index\.json$/);
     expect(() => readDocuments(dataset.dir, 'en', 'train')).toThrow(/no domain "en"; it has zh, code/);
   });
 });
