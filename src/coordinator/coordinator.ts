@@ -14,6 +14,7 @@ import type {
   StepReport,
   ValidationReport,
 } from '../rpc/messages.js';
+import { AgentEventRules } from './agent-messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
 import { RankTable, type RankView } from './rank-table.js';
@@ -95,6 +96,7 @@ const GONE_POLL_MS = 20;
  */
 export class Coordinator {
   readonly #members: Membership;
+  readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
   readonly #ranks: RankTable;
   readonly #steps: StepAggregator;
@@ -118,6 +120,7 @@ export class Coordinator {
   constructor(readonly options: CoordinatorOptions) {
     const { cluster, train, model, moe } = options.identity.config;
     this.#members = new Membership(options.identity.runId, cluster.nodes);
+    this.#rules = new AgentEventRules(options.identity.config, options.identity.runDir);
     this.#ranks = new RankTable(cluster.workersPerNode);
     this.#steps = new StepAggregator(
       cluster.nodes * cluster.workersPerNode,
@@ -214,6 +217,10 @@ export class Coordinator {
     else if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, endUnknown(reason));
   }
 
+  get #isUnderWay(): boolean {
+    return ['starting', 'running', 'stopping'].includes(this.#state.kind);
+  }
+
   get #canReplace(): boolean {
     return this.options.nodesAreReplaceable && this.#state.kind === 'waiting';
   }
@@ -236,11 +243,17 @@ export class Coordinator {
       this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`));
   }
 
-  /** Takes one event of a node's session; what cannot be recorded (a full disk, say) ends the run. */
+  /**
+   * Takes one event of a node's session; what cannot be recorded (a full disk, say) ends the run.
+   *
+   * @throws TrainerError `BAD_MESSAGE` for what no agent would send; nothing of it was taken
+   */
   receive(node: number, event: AgentEvent): void {
+    this.#rules.assertAllowed(event, node, this.#state.kind);
     try {
       this.#receive(node, event);
     } catch (error) {
+      if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') throw error;
       this.abort(asTrainerError(error, { step: this.#lastStep?.step }));
     }
   }
@@ -257,8 +270,8 @@ export class Coordinator {
       this.#ranks.take(event.heartbeat.workers);
       this.options.listener.heartbeat?.(node, event.heartbeat);
     } else if ('step' in event) {
-      this.options.listener.rankStep?.(event.step);
       const step = this.#steps.add(event.step);
+      this.options.listener.rankStep?.(event.step);
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
       this.options.listener.validation?.(event.validation);
@@ -271,6 +284,7 @@ export class Coordinator {
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);
     } else if ('ready' in event) {
+      if (member.status !== 'connected') return;
       member.status = 'ready';
       if (this.#members.allAre('ready')) {
         this.#apply({ type: 'workers-ready' });
@@ -278,7 +292,8 @@ export class Coordinator {
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
-      if (member.status !== 'finished') member.status = 'left';
+      // Before it was told to, a node that leaves is lost as any other whose session ends.
+      if (member.status !== 'finished' && (this.#judge.hasBegun || !this.#isUnderWay)) member.status = 'left';
     } else if ('finished' in event) {
       member.status = 'finished';
       this.#stoppedEarly ||= event.finished.stoppedEarly;

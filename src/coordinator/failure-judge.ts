@@ -35,8 +35,14 @@ export class FailureJudge {
 
   constructor(readonly options: FailureJudgeOptions) {}
 
-  /** Keeps a rank's account of what went wrong. */
+  /** True once all nodes were told to stop. */
+  get hasBegun(): boolean {
+    return this.#verdict !== null;
+  }
+
+  /** Keeps a rank's account of what went wrong; of several the first. */
   fail(failure: WorkerFailure): void {
+    if (this.#failures.some(({ rank }) => rank === failure.rank)) return;
     this.#failures.push(failure);
     this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
   }

@@ -3,6 +3,7 @@ import { TrainerError } from '../errors.js';
 import { processInfo } from '../observability/process-info.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
+import { assertJoin } from './agent-messages.js';
 
 /** Whether a node agent is stopped by a signal; false for one on another machine, which cannot be seen from here. */
 export function isStopped({ host, pid }: JoinRequest): boolean {
@@ -55,7 +56,8 @@ export class Membership {
   /**
    * Gives a node the first free place; the same process asking again gets the same one.
    *
-   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit
+   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit,
+   *   `BAD_MESSAGE` if the request is not what a node agent sends
    */
   join(request: JoinRequest): Member {
     const { host, pid, dataAddress, version } = request;
@@ -64,6 +66,7 @@ export class Membership {
         'BAD_INPUT',
         `the node agent on ${host} (pid ${pid}) runs locmoe ${version || '(unknown)'}, this coordinator ${VERSION}: both must be the same`,
       );
+    assertJoin(request);
     const known = this.all.find((each) => each.request.dataAddress === dataAddress);
     if (known?.request.host === host && known.request.pid === pid) return known;
     if (known !== undefined)

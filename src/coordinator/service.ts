@@ -88,13 +88,20 @@ function openSession(
     call.emit('error', toServiceError(error));
     return;
   }
-  const end = (reason: string) => {
+  const end = (reason: string, finish: () => void = () => call.end()) => {
     if (ended) return;
+    ended = true;
+    finish();
     coordinator.disconnect(node, reason);
-    close();
   };
   call.on('data', (event: AgentEvent) => {
-    if (!ended) coordinator.receive(node, event);
+    if (ended) return;
+    try {
+      coordinator.receive(node, event);
+    } catch (error) {
+      const refusal = toServiceError(error);
+      end(refusal.details ?? '', () => call.emit('error', refusal));
+    }
   });
   call.on('end', () => end('it ended its session'));
   call.on('cancelled', () => end('its connection broke'));

@@ -1,3 +1,4 @@
+import { TrainerError } from '../errors.js';
 import { type LayerReport, STEP_PARTS, type StepPart, type StepReport } from '../rpc/messages.js';
 
 /** What a sparse layer did in one step, over all ranks. Choices of tokens by expert, or by how far they travelled. */
@@ -43,9 +44,13 @@ export interface GlobalStep {
   readonly allToAllWaitMs: number;
 }
 
+/** A rank cannot be as far ahead of the others as this: they meet in every step. */
+const MAX_STEPS_AHEAD = 10_000;
+
 /** Collects the reports of a step until every rank has sent its own. */
 export class StepAggregator {
   readonly #pending = new Map<number, StepReport[]>();
+  readonly #lastStepOf = new Map<number, number>();
 
   /**
    * @param classicCapacity choices that an expert would take from the global batch under the classic rule
@@ -55,10 +60,18 @@ export class StepAggregator {
     readonly classicCapacity: number,
   ) {}
 
-  /** The step, once `report` completes it; null before. */
+  /**
+   * The step, once `report` completes it; null before.
+   *
+   * @throws TrainerError `BAD_MESSAGE` if it is not of the step after the last one of its rank
+   */
   add(report: StepReport): GlobalStep | null {
-    const reports = this.#pending.get(report.step) ?? [];
-    if (reports.some(({ rank }) => rank === report.rank)) return null;
+    const { rank, step } = report;
+    const last = this.#lastStepOf.get(rank);
+    if ((last !== undefined && step !== last + 1) || this.#pending.size >= MAX_STEPS_AHEAD)
+      throw new TrainerError('BAD_MESSAGE', `it sent step ${step} of rank ${rank} after step ${last ?? 0}`);
+    this.#lastStepOf.set(rank, step);
+    const reports = this.#pending.get(step) ?? [];
     reports.push(report);
     if (reports.length < this.worldSize) {
       this.#pending.set(report.step, reports);

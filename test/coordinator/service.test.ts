@@ -203,6 +203,52 @@ describe('the coordinator over gRPC', () => {
     await expect.poll(() => open(0).failed).toMatch(/already has a session/);
   });
 
+  it.each([
+    ['without a name', { host: '' }, /host: is no name of a machine/],
+    ['with control characters', { host: 'a\u0000b' }, /host: is no name/],
+    ['without a process', { pid: 0 }, /pid: /],
+    ['at no address', { dataAddress: 'not an address\0\n' }, /dataAddress: is no address HOST:PORT/],
+    ['at no port', { dataAddress: '127.0.0.1:0' }, /dataAddress: is no address/],
+  ])('refuses a node %s', async (_what, changes, message) => {
+    const request = { host: 'h', pid: 11, dataAddress: '127.0.0.1:11', version: VERSION };
+    await expect(client.join({ ...request, ...changes })).rejects.toThrow(message);
+    expect((await join(11)).node).toBe(0);
+  });
+
+  it('ends the session of a node that sends what it must not, and names it', async () => {
+    await join(11);
+    await join(12);
+    const sessions = [open(0), open(1)];
+    for (const session of sessions) await session.until('start');
+    for (const session of sessions) session.send({ ready: {} });
+    for (const session of sessions) await session.until('begin');
+    sessions[0].send({ step: report(0) });
+    sessions[0].send({ step: report(1) });
+    expect(await sessions[0].failed).toMatch(/^3 INVALID_ARGUMENT: /);
+    const state = await coordinator.settled;
+    expect(state.kind === 'failed' && state.error.line).toMatch(
+      /^node 0: node agent on h \(pid 11\) was lost: it sent `step` that it must not: rank: /,
+    );
+  });
+
+  it('does not take the end of a run that has not begun', async () => {
+    await join(11);
+    const session = open(0);
+    session.send({ finished: { stoppedEarly: false } });
+    expect(await session.failed).toBe('3 INVALID_ARGUMENT: it sent `finished` while the run is waiting');
+  });
+
+  it('loses a node that leaves in the middle', async () => {
+    await join(11);
+    await join(12);
+    const sessions = [open(0), open(1)];
+    for (const session of sessions) await session.until('start');
+    sessions[0].send({ leaving: {} });
+    sessions[0].stream.end();
+    const state = await coordinator.settled;
+    expect(state.kind === 'failed' && state.error.line).toMatch(/^node 0: .*was lost: it ended its session/);
+  });
+
   it('fails the run when a session breaks, and tells the other node why', async () => {
     await join(11);
     await join(12);

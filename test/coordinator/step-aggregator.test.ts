@@ -74,6 +74,16 @@ describe('StepAggregator', () => {
     expect(aggregator.add(report(2, 1))?.step).toBe(2);
   });
 
+  it('refuses a step out of turn, and a rank that runs away from the others', () => {
+    const aggregator = new StepAggregator(2, 10);
+    aggregator.add(report(5, 0));
+    for (const step of [5, 4, 7])
+      expect(() => aggregator.add(report(step, 0))).toThrow(`step ${step} of rank 0 after step 5`);
+    expect(() => {
+      for (let step = 6; step < 20_000; step++) aggregator.add(report(step, 0));
+    }).toThrow('step 10005 of rank 0');
+  });
+
   it('has no locality without sparse layers', () => {
     expect(locality([])).toBeNull();
   });

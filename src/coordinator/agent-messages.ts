@@ -1,0 +1,148 @@
+import path from 'node:path';
+import { z } from 'zod';
+import { stepFolder } from '../checkpoint/folders.js';
+import type { RunConfig } from '../config/schema.js';
+import { ERROR_CODES, TrainerError } from '../errors.js';
+import { parseAddress } from '../rpc/address.js';
+import { type AgentEvent, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
+import type { RunState } from './run-state.js';
+
+// Numbers are taken as finite: reports of workers are JSON on their way, which has no others.
+const count = z.int().nonnegative();
+const orNone = z.int().min(-1);
+const amount = z.number().nonnegative();
+
+const joinSchema = z.object({
+  host: z.string().regex(/^[^\p{C}\s]{1,255}$/u, 'is no name of a machine'),
+  pid: z.int().positive(),
+  dataAddress: z.string().refine(isDialable, 'is no address HOST:PORT'),
+});
+
+/** @throws TrainerError `BAD_MESSAGE` if the request is not what a node agent sends */
+export function assertJoin(request: JoinRequest): void {
+  assertFits(joinSchema, request, 'a request to join');
+}
+
+function isDialable(address: string): boolean {
+  try {
+    return parseAddress('', address).port > 0;
+  } catch {
+    return false;
+  }
+}
+
+type EventKind = keyof typeof MAY_COME_IN;
+type StateKind = RunState['kind'];
+
+/** Events that may come before a run is over, by state; at the end any may be on its way still. */
+const BEFORE: readonly StateKind[] = ['waiting', 'starting', 'running', 'stopping'];
+const MAY_COME_IN = {
+  heartbeat: BEFORE,
+  logs: BEFORE,
+  stop: BEFORE,
+  leaving: BEFORE,
+  ready: ['starting'],
+  failure: ['starting', 'running', 'stopping'],
+  step: ['running', 'stopping'],
+  validation: ['running', 'stopping'],
+  checkpoint: ['running', 'stopping'],
+  finished: ['running', 'stopping'],
+} as const satisfies Record<string, readonly StateKind[]>;
+
+/** What the members of one run may say, each of its own ranks. */
+export class AgentEventRules {
+  readonly #schemas: readonly Readonly<Record<EventKind, z.ZodType>>[];
+
+  constructor(config: RunConfig, runDir: string) {
+    this.#schemas = Array.from({ length: config.cluster.nodes }, (_, node) =>
+      schemasOf(config, path.join(runDir, 'checkpoints'), node),
+    );
+  }
+
+  /** @throws TrainerError `BAD_MESSAGE` that says what no agent of that node would send, or not now */
+  assertAllowed(event: AgentEvent, node: number, state: StateKind): void {
+    const kind = (Object.keys(MAY_COME_IN) as EventKind[]).find((each) => each in event);
+    if (kind === undefined) throw badMessage('an empty event');
+    const states: readonly StateKind[] = MAY_COME_IN[kind];
+    if (BEFORE.includes(state) && !states.includes(state))
+      throw badMessage(`\`${kind}\` while the run is ${state}`);
+    assertFits(this.#schemas[node][kind], (event as Record<EventKind, unknown>)[kind], `\`${kind}\``);
+  }
+}
+
+function schemasOf(
+  { cluster, model, moe, train, data }: RunConfig,
+  checkpoints: string,
+  node: number,
+): Record<EventKind, z.ZodType> {
+  const { workersPerNode } = cluster;
+  const rank = z
+    .int()
+    .min(node * workersPerNode)
+    .max((node + 1) * workersPerNode - 1);
+  const step = z.int().min(1).max(train.steps);
+  const byExpert = z.array(count).length(moe.numExperts);
+  const layer = z.object({
+    layer: count.max(model.numDenseLayers + model.numSparseLayers - 1),
+    ...{ routed: byExpert, kept: byExpert, overCapacity: byExpert, notChosen: byExpert },
+    ...{ sameWorker: count, sameNode: count, otherNode: count, rowBytes: count, cosineCount: count },
+    capacity: z.array(amount).length(moe.numExperts),
+    cosineSum: z.number(),
+  });
+  // These speak for the run, and come from its first rank.
+  const ofRun = node === 0 ? step : z.never();
+  return {
+    ready: z.object({}),
+    leaving: z.object({}),
+    stop: z.object({ reason: z.string() }),
+    finished: z.object({ stoppedEarly: z.boolean() }),
+    logs: z.object({ lines: z.array(z.string()), dropped: count }),
+    heartbeat: z.object({
+      workers: z
+        .array(
+          z.object({
+            ...{ rank, pid: count, step: count, residentBytes: count, idleMs: amount },
+            layer: orNone,
+          }),
+        )
+        .max(workersPerNode),
+      logQueueLines: count,
+    }),
+    step: z.object({
+      ...{ step, rank, tokens: count },
+      ...{ loss: z.number(), auxiliaryLoss: z.number(), gradientNorm: amount, learningRate: amount },
+      // Some are differences of others, which rounding may take below 0.
+      ...{ stepMs: z.number(), allToAllMs: z.number(), allToAllWaitMs: z.number() },
+      ...{ bytesSameNode: amount, bytesOtherNode: amount },
+      partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
+      layers: z.array(layer).max(model.numSparseLayers),
+    }),
+    validation: z.object({
+      step: ofRun,
+      domains: z
+        .array(z.object({ domain: z.enum(data.domains), loss: z.number(), tokens: count }))
+        .max(data.domains.length),
+    }),
+    checkpoint: z
+      .object({ step: ofRun, directory: z.string() })
+      .refine(
+        (report) => report.directory === stepFolder(checkpoints, report.step),
+        'is no checkpoint of this run',
+      ),
+    failure: z.object({
+      ...{ rank, pid: count, code: z.enum(ERROR_CODES), message: z.string(), timeMs: amount },
+      ...{ step: orNone, layer: orNone, operation: z.string(), exitCode: orNone, signal: z.string() },
+    }),
+  };
+}
+
+function assertFits(schema: z.ZodType, message: unknown, what: string): void {
+  const issue = schema.safeParse(message).error?.issues[0];
+  if (issue === undefined) return;
+  const place = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  throw badMessage(`${what} that it must not: ${place}${issue.message}`);
+}
+
+function badMessage(what: string): TrainerError {
+  return new TrainerError('BAD_MESSAGE', `it sent ${what}`);
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { AgentEventRules } from '../../src/coordinator/agent-messages.js';
+import type { RunState } from '../../src/coordinator/run-state.js';
+import { ERROR_CODES } from '../../src/errors.js';
+import type { AgentEvent } from '../../src/rpc/messages.js';
+
+// Node 1 has ranks 2 and 3.
+const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });
+const rules = new AgentEventRules(config, '/runs/r');
+const { numExperts } = config.moe;
+
+const byExpert = Array.from({ length: numExperts }, () => 1);
+const layer = {
+  layer: config.model.numDenseLayers,
+  ...{ routed: byExpert, kept: byExpert, overCapacity: byExpert, notChosen: byExpert, capacity: byExpert },
+  ...{ sameWorker: 1, sameNode: 0, otherNode: 0, rowBytes: 4, cosineSum: -0.5, cosineCount: 1 },
+};
+const step = {
+  ...{ step: 1, rank: 2, tokens: 8, loss: 1, auxiliaryLoss: 0, gradientNorm: 1, learningRate: 0.1 },
+  ...{ stepMs: 5, allToAllMs: 1, allToAllWaitMs: 1, bytesSameNode: 0, bytesOtherNode: 0 },
+  partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
+  layers: [layer],
+};
+const worker = {
+  ...{ rank: 3, pid: 1, step: 0, phase: '', operation: '', processState: 'R', residentBytes: 1 },
+  ...{ idleMs: 0, layer: -1 },
+};
+const failure = {
+  ...{ rank: 2, pid: 0, code: 'INTERNAL', message: 'x', step: -1, layer: -1, operation: '', timeMs: 1 },
+  ...{ exitCode: -1, signal: '' },
+};
+const [domain] = config.data.domains;
+const validation = { step: 1, domains: [{ domain, loss: 1, tokens: 1 }] };
+const checkpoint = { step: 7, directory: '/runs/r/checkpoints/step-000007' };
+
+const check = (event: object, node = 1, state: RunState['kind'] = 'running') =>
+  rules.assertAllowed(event as AgentEvent, node, state);
+
+describe('what a node agent sends', () => {
+  it('is taken', () => {
+    check({ step });
+    check({ heartbeat: { workers: [{ ...worker, rank: 2 }, worker], logQueueLines: 0 } });
+    for (const code of ERROR_CODES) check({ failure: { ...failure, code } });
+    check({ validation }, 0);
+    check({ checkpoint }, 0);
+    check({ logs: { lines: ['x'], dropped: 0 } }, 1, 'waiting');
+    check({ stop: { reason: 'x' } });
+    check({ ready: {} }, 1, 'starting');
+    for (const state of ['running', 'stopping', 'failed'] as const)
+      check({ finished: { stoppedEarly: true } }, 1, state);
+  });
+});
+
+describe('refused is', () => {
+  it.each([
+    ['an empty event', {}, /^it sent an empty event$/],
+    ['the step of another node', { step: { ...step, rank: 1 } }, /^it sent `step` that it must not: rank: /],
+    ['a step after the last', { step: { ...step, step: 1e6 } }, /: step: /],
+    ['a loss that is no number', { step: { ...step, loss: Number.NaN } }, /: loss: /],
+    ['negative bytes', { step: { ...step, bytesOtherNode: -1 } }, /: bytesOtherNode: /],
+    ['an unknown part', { step: { ...step, partsMs: { lunch: 1 } } }, /: partsMs/],
+    [
+      'a layer that is not there',
+      { step: { ...step, layers: [{ ...layer, layer: 99 }] } },
+      /layers\.0\.layer/,
+    ],
+    ['a layer of no expert', { step: { ...step, layers: [{ ...layer, kept: [] }] } }, /layers\.0\.kept/],
+    [
+      'a foreign heartbeat',
+      { heartbeat: { workers: [{ ...worker, rank: 4 }], logQueueLines: 0 } },
+      /0\.rank/,
+    ],
+    [
+      'a rank twice over',
+      { heartbeat: { workers: [worker, worker, worker], logQueueLines: 0 } },
+      /workers: /,
+    ],
+    ['validation by another node', { validation }, /: step: /],
+    [
+      'a foreign failure',
+      { failure: { ...failure, rank: 77 } },
+      /^it sent `failure` that it must not: rank: /,
+    ],
+    ['a failure for no known reason', { failure: { ...failure, code: 'BORED' } }, /: code: /],
+  ])('%s', (_what, event, message) => {
+    expect(() => check(event)).toThrow(message);
+  });
+
+  it('what is not of this run', () => {
+    const foreign = { ...validation, domains: [{ domain: 'zz', loss: 1, tokens: 1 }] };
+    expect(() => check({ validation: foreign }, 0)).toThrow(/domains\.0\.domain/);
+    for (const directory of ['/etc', '/runs/r/checkpoints/step-000008'])
+      expect(() => check({ checkpoint: { ...checkpoint, directory } }, 0)).toThrow(
+        /no checkpoint of this run/,
+      );
+  });
+
+  it.each([
+    [{ step }, 'starting'],
+    [{ failure }, 'waiting'],
+    [{ ready: {} }, 'waiting'],
+    [{ ready: {} }, 'running'],
+    [{ finished: { stoppedEarly: false } }, 'starting'],
+  ] as const)('%j while the run is %s', (event, state) => {
+    expect(() => check(event, 1, state)).toThrow(`while the run is ${state}`);
+  });
+});
