@@ -1,0 +1,249 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import fc from 'fast-check';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/resolve.js';
+import { Coordinator } from '../../src/coordinator/coordinator.js';
+import { RunMetrics } from '../../src/coordinator/metrics/index.js';
+import { addCoordinatorService } from '../../src/coordinator/service.js';
+import { ERROR_CODES, TrainerError } from '../../src/errors.js';
+import { LogStore } from '../../src/observability/log-store.js';
+import { createLogger } from '../../src/observability/logger.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
+import { loadService } from '../../src/rpc/load-proto.js';
+import { type AgentEvent, STEP_PARTS } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
+import { VERSION } from '../../src/rpc/version.js';
+
+const SEED = 20_260_101;
+const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
+const { numExperts } = config.moe;
+
+let folder: string;
+let logs: LogStore;
+let coordinator: Coordinator;
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-fuzz-'));
+  logs = new LogStore(path.join(folder, 'logs'), (error) => {
+    throw error;
+  });
+  coordinator = newCoordinator();
+});
+
+afterEach(() => {
+  coordinator.close();
+  logs.close();
+  rmSync(folder, { recursive: true });
+});
+
+function newCoordinator(): Coordinator {
+  const { nodes, workersPerNode } = config.cluster;
+  return new Coordinator({
+    identity: { runId: 'r', generation: 1, config, runDir: folder, datasetDir: folder, resumeFrom: null },
+    logs,
+    logger: createLogger({
+      level: 'error',
+      origin: { run: 'r', generation: 1 },
+      destination: { write: () => undefined },
+    }),
+    listener: new RunMetrics().begin(() => coordinator, 'r', {
+      ...{ generation: 1, recipe: 'tiny', router: 'switch', steps: config.train.steps },
+      ...{ nodes, workersPerNode, resumedFrom: null, earlierFailures: [] },
+    }),
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: true,
+  });
+}
+
+/** Two nodes, trained up to `begin`. */
+function begin(): void {
+  for (const port of [1, 2]) {
+    const dataAddress = `127.0.0.1:${port}`;
+    const { node } = coordinator.join({ host: 'h', pid: port, dataAddress, version: VERSION });
+    coordinator.connect(node, dataAddress, { send: () => undefined, close: () => undefined });
+  }
+  for (const node of [0, 1]) coordinator.receive(node, { ready: {} });
+  expect(coordinator.state.kind).toBe('running');
+}
+
+/** Mostly what is right, so that what is wrong gets far. */
+const mostly = <T>(right: fc.Arbitrary<T>, wrong: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 15, arbitrary: right }, { weight: 1, arbitrary: wrong });
+const uint32 = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.constantFrom(2 ** 31, 2 ** 32 - 1));
+const count = mostly(fc.nat(9), uint32);
+const rank = mostly(fc.nat(1), uint32);
+const step = mostly(fc.integer({ min: 1, max: 4 }), uint32);
+const amount = mostly(fc.double({ min: 0, max: 9, noNaN: true }), fc.double());
+const where = mostly(fc.integer({ min: -1, max: 3 }), fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }));
+const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 20 }), fc.constantFrom('', 'R', '\0\n'));
+const byExpert = mostly(
+  fc.array(count, { minLength: numExperts, maxLength: numExperts }),
+  fc.array(count, { maxLength: 40 }),
+);
+const layer = fc.record({
+  ...{ layer: mostly(fc.constant(config.model.numDenseLayers), uint32), routed: byExpert, kept: byExpert },
+  ...{ overCapacity: byExpert, notChosen: byExpert, capacity: byExpert, sameWorker: count, sameNode: count },
+  ...{ otherNode: count, rowBytes: count, cosineSum: amount, cosineCount: count },
+});
+const events = {
+  ready: fc.constant({}),
+  leaving: fc.constant({}),
+  finished: fc.record({ stoppedEarly: fc.boolean() }),
+  stop: fc.record({ reason: text }),
+  logs: fc.record({ lines: fc.array(text, { maxLength: 3 }), dropped: count }),
+  heartbeat: fc.record({
+    workers: fc.array(
+      fc.record({
+        ...{ rank, pid: count, step, phase: text, operation: text, processState: text },
+        ...{ residentBytes: count, idleMs: amount, layer: where },
+      }),
+      { maxLength: 2 },
+    ),
+    logQueueLines: count,
+  }),
+  step: fc.record({
+    ...{ step, rank, loss: amount, auxiliaryLoss: amount, gradientNorm: amount, learningRate: amount },
+    ...{ tokens: count, stepMs: amount, bytesSameNode: amount, bytesOtherNode: amount },
+    ...{ allToAllMs: amount, allToAllWaitMs: amount, layers: fc.array(layer, { maxLength: 2 }) },
+    partsMs: fc.dictionary(mostly(fc.constantFrom(...STEP_PARTS), text), amount, { maxKeys: 6 }),
+  }),
+  validation: fc.record({
+    step,
+    domains: fc.array(
+      fc.record({
+        domain: mostly(fc.constantFrom(...config.data.domains), text),
+        loss: amount,
+        tokens: count,
+      }),
+      { maxLength: 4 },
+    ),
+  }),
+  checkpoint: fc.record({ step, directory: text }),
+  failure: fc.record({
+    ...{ rank, pid: count, code: mostly(fc.constantFrom(...ERROR_CODES), text), message: text, step: where },
+    ...{ layer: where, operation: text, timeMs: amount, exitCode: where, signal: text },
+  }),
+};
+const event: fc.Arbitrary<AgentEvent> = fc.oneof(
+  ...Object.entries(events).map(([kind, content]) =>
+    (content as fc.Arbitrary<object>).map((each) => ({ [kind]: each })),
+  ),
+) as fc.Arbitrary<AgentEvent>;
+
+it('whatever members say is taken or refused, and breaks nothing of the coordinator', () => {
+  let [taken, refused] = [0, 0];
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(1), event), { minLength: 20, maxLength: 40 }), (said) => {
+      coordinator.close();
+      coordinator = newCoordinator();
+      begin();
+      for (const [node, each] of said)
+        try {
+          coordinator.receive(node, each);
+          taken++;
+        } catch (error) {
+          if (!(error instanceof TrainerError) || error.code !== 'BAD_MESSAGE') throw error;
+          refused++;
+        }
+      // Without a culprit, it would be an error of the coordinator itself.
+      return coordinator.failure === null || coordinator.failure.culprit !== null;
+    }),
+    { seed: SEED, numRuns: 150 },
+  );
+  expect(taken).toBeGreaterThan(1_000);
+  expect(refused).toBeGreaterThan(300);
+});
+
+it('whatever strangers call, a run goes on and the service answers', async () => {
+  const rpc: RpcServer = createRpcServer();
+  addCoordinatorService(rpc.server, coordinator);
+  const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
+  const client = new CoordinatorClient(address, NO_SECURITY);
+  const raw = new grpc.Client(address, grpc.credentials.createInsecure());
+  begin();
+  const methods = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+  const garbage = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
+  const call = fc.oneof(
+    fc.record({
+      name: fc.constant('Join'),
+      messages: fc.tuple(
+        fc.record({
+          host: text,
+          pid: uint32,
+          dataAddress: text,
+          version: fc.oneof(fc.constant(VERSION), text),
+        }),
+      ),
+      metadata: fc.constant({}),
+    }),
+    fc.record({
+      name: fc.constant('Session'),
+      messages: fc.array(event, { maxLength: 3 }),
+      metadata: fc.record(
+        {
+          'run-id': fc.constantFrom('r', 'q', ''),
+          generation: fc.constantFrom('1', '2', 'x'),
+          node: fc.constantFrom('0', '1', '2', '-1', 'NaN', '1e9', ''),
+          'data-address': fc.constantFrom('127.0.0.1:1', ''),
+        },
+        { requiredKeys: [] },
+      ),
+    }),
+    fc.record({
+      name: fc.constant('StreamLogs'),
+      messages: fc.tuple(
+        fc.record({
+          ...{ level: fc.constantFrom('', 'info', 'loud'), ranks: fc.array(uint32, { maxLength: 3 }) },
+          ...{ sinceMs: fc.double(), follow: fc.boolean(), before: uint32, after: uint32 },
+          query: fc.oneof(fc.constantFrom('', '{rank="0"}', '{', 'rate({a="b"}[1m])', '{a=~"("}'), text),
+        }),
+      ),
+      metadata: fc.constant({}),
+    }),
+    fc.record({
+      name: fc.constantFrom('Join', 'Session', 'GetStatus', 'StreamLogs'),
+      messages: fc.array(garbage, { minLength: 1, maxLength: 2 }),
+      metadata: fc.constant({}),
+    }),
+  );
+  /** Ends with the call, or once it has been open for a moment. */
+  const make = (name: string, messages: readonly object[], fields: Readonly<Record<string, string>>) =>
+    new Promise<void>((resolve) => {
+      const { path: method, requestSerialize } = methods[name];
+      const metadata = new grpc.Metadata();
+      for (const [key, value] of Object.entries(fields)) metadata.set(key, value);
+      const stream = raw.makeBidiStreamRequest<object, Buffer>(
+        method,
+        (message) => (Buffer.isBuffer(message) ? message : requestSerialize(message)),
+        (bytes) => bytes,
+        metadata,
+      );
+      const timer = setTimeout(() => stream.cancel(), 100);
+      stream.on('data', () => undefined);
+      stream.on('error', () => undefined);
+      stream.on('status', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      for (const message of messages) stream.write(message);
+      stream.end();
+    });
+  try {
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { minLength: 30, maxLength: 30 }), async (calls) => {
+        await Promise.all(calls.map(({ name, messages, metadata }) => make(name, messages, metadata)));
+        return (await client.status()).state === 'running';
+      }),
+      { seed: SEED, numRuns: 10 },
+    );
+  } finally {
+    raw.close();
+    client.close();
+    rpc.server.forceShutdown();
+  }
+});
