@@ -3,6 +3,7 @@ import { openCheckpoint } from '../checkpoint/index.js';
 import { type Dataset, loadTokenizer } from '../data/index.js';
 import { generateText, openInference } from '../worker/inference.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from './format.js';
+import { commandLine, fromHere } from './resume-command.js';
 import type { LayerTotals } from './routing-totals.js';
 import type { RunRecorder } from './run-recorder.js';
 
@@ -40,19 +41,26 @@ export async function summarize(
     samples: texts,
     seconds: recorder.seconds,
   });
-  const run = path.relative('.', folder.directory);
-  const domain = dataset.domains[0].name;
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
   show(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
   );
-  show(`\nnext\n  npx locmoe logs --run ${run} --level info`);
-  if (checkpoint === undefined) return;
-  show(
-    `  npx locmoe generate --checkpoint ${path.relative('.', checkpoint)} --prompt "..." --domain ${domain}`,
-  );
-  show(`  npx locmoe eval --checkpoint ${path.relative('.', checkpoint)}`);
-  show(`  npx locmoe train --resume ${run} --set train.steps=...`);
+  show('\nnext');
+  for (const words of nextCommands(fromHere(folder.directory), checkpoint, dataset))
+    show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
+}
+
+/** What to run next, as words; how many steps is for the reader to fill in. */
+function nextCommands(run: string, checkpoint: string | undefined, { domains }: Dataset): string[][] {
+  const logs = ['logs', '--run', run, '--level', 'info'];
+  if (checkpoint === undefined) return [logs];
+  const from = ['--checkpoint', fromHere(checkpoint)];
+  return [
+    logs,
+    ['generate', ...from, '--domain', domains[0].name, '--prompt', 'The '],
+    ['eval', ...from],
+    ['train', '--resume', run, '--set', 'train.steps=...'],
+  ];
 }
 
 function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): string {
