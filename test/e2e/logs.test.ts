@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   Locmoe,
@@ -76,6 +76,11 @@ describe('locmoe logs', () => {
       run,
     );
     expect(formatted.stdout.trim().split('\n').sort()).toEqual(['0: info', '1: info']);
+    const none = await locmoe('logs', '|= "no such words"', '--run', run);
+    expect(none).toMatchObject({ code: 0, stdout: '', stderr: 'no lines match\n' });
+    rmSync(`${run}/logs`, { recursive: true });
+    const gone = await locmoe('logs', '--run', run);
+    expect(gone).toMatchObject({ code: 2, stderr: expect.stringMatching(/^locmoe: \S+\/logs is missing: /) });
   }, 60_000);
 });
 

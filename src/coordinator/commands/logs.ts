@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { ServiceError } from '@grpc/grpc-js';
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
@@ -71,25 +72,30 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
     colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
     marksMatches: request.before > 0 || request.after > 0,
   });
+  const output = new PacedOutput();
   const run = await locateRun(options);
-  if (run.kind === 'live') return followLive(run.client, request, printer);
+  if (run.kind === 'live') return followLive(run.client, request, printer, output);
+  if (!existsSync(run.folder.logs))
+    throw new TrainerError('BAD_INPUT', `${run.folder.logs} is missing: the log of this run is gone`);
   if (request.follow) console.error(`${run.record.runId} is over: nothing to follow`);
   await new RunLogReader(run.folder.runId, run.folder.logs).show(
     { ...request, follow: false },
     {
       async lines(lines) {
-        for (const line of lines) await print(printer.format(line));
+        for (const line of lines) await output.write(printer.format(line));
       },
-      series: ({ grid, series }) => void print(printer.formatMatrix(toMatrix(series, grid))),
+      series: ({ grid, series }) => void output.write(printer.formatMatrix(toMatrix(series, grid))),
     },
     { signal: new AbortController().signal, complete: Promise.resolve() },
   );
+  output.end();
 }
 
 async function followLive(
   client: CoordinatorClient,
   request: LogRequest,
   printer: LogPrinter,
+  output: PacedOutput,
 ): Promise<void> {
   const stream = client.logs(request);
   let isOpen = false;
@@ -98,7 +104,7 @@ async function followLive(
   });
   try {
     for await (const line of stream as AsyncIterable<LogLine>)
-      await print(
+      await output.write(
         line.matrixJson === ''
           ? printer.format({ ...line, text: line.json })
           : printer.formatMatrix(JSON.parse(line.matrixJson)),
@@ -113,12 +119,23 @@ async function followLive(
   } finally {
     client.close();
   }
+  output.end();
 }
 
-/** Waits for a reader who is slow, such as a pager. */
-function print(text: string): Promise<void> {
-  return new Promise((resolve) => {
-    if (process.stdout.write(text)) resolve();
-    else process.stdout.once('drain', resolve);
-  });
+/** Standard output, at the pace of a reader who is slow, such as a pager. */
+class PacedOutput {
+  #isEmpty = true;
+
+  write(text: string): Promise<void> {
+    this.#isEmpty = false;
+    return new Promise((resolve) => {
+      if (process.stdout.write(text)) resolve();
+      else process.stdout.once('drain', resolve);
+    });
+  }
+
+  /** Says that nothing was found, where it is not taken for a line of the log. */
+  end(): void {
+    if (this.#isEmpty) console.error('no lines match');
+  }
 }
