@@ -11,6 +11,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { folderProblem, makeFolder } from '../make-folder.js';
 import type { FailureReport } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
@@ -63,14 +64,15 @@ export class RunFolder {
   /** Makes the folder of a new run, named after the recipe and the time. */
   static create(runsDir: string, name: string, now = new Date()): RunFolder {
     const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
-    mkdirSync(runsDir, { recursive: true });
+    makeFolder(runsDir, '--runs-dir');
     for (let attempt = 0; ; attempt++) {
       const directory = path.resolve(runsDir, `${name}-${stamp}${attempt === 0 ? '' : `-${attempt}`}`);
       try {
         mkdirSync(directory);
         return new RunFolder(directory);
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+          throw folderProblem(runsDir, '--runs-dir', error);
       }
     }
   }
@@ -159,7 +161,12 @@ export class RunFolder {
   }
 
   #metricsLines(): string[] {
-    return existsSync(this.metrics) ? readFileSync(this.metrics, 'utf8').split('\n') : [];
+    if (!existsSync(this.metrics)) return [];
+    try {
+      return readFileSync(this.metrics, 'utf8').split('\n');
+    } catch (error) {
+      throw new TrainerError('NO_RESOURCE', `${this.metrics} cannot be read: ${(error as Error).message}`);
+    }
   }
 
   #file(name: string): string {
@@ -197,10 +204,18 @@ function stepOfLine(line: string): number {
   }
 }
 
+function namesIn(runsDir: string): string[] {
+  try {
+    return readdirSync(runsDir);
+  } catch (error) {
+    throw folderProblem(runsDir, '--runs-dir', error);
+  }
+}
+
 /** All runs under `runsDir`, newest first. */
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
-  return readdirSync(runsDir)
+  return namesIn(runsDir)
     .map((name) => new RunFolder(path.resolve(runsDir, name)))
     .flatMap((folder) => {
       const record = folder.readRecord();

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import { processIdentity } from '../observability/process-info.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
@@ -33,6 +34,8 @@ export interface PrepareOptions {
 
 /** Left by a preparation that was killed; none takes this long. */
 const ABANDONED_MS = 3_600_000;
+/** A folder that is being written, by the process of this id. */
+const UNFINISHED = /^[0-9a-f]{16}\.tmp-(\d+)-/;
 
 /**
  * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is trained on
@@ -45,19 +48,16 @@ const ABANDONED_MS = 3_600_000;
  */
 export function prepareDataset(options: PrepareOptions): Dataset {
   const { dataDir, domains, log } = options;
-  if (new Set(domains).size !== domains.length)
-    throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
-  const key = keyOf(options);
-  const dir = path.join(dataDir, key.slice(0, 16));
+  const dir = datasetFolder(options);
   if (existsSync(dir)) return openDataset(dir);
-  mkdirSync(dataDir, { recursive: true });
+  makeFolder(dataDir, '--data-dir');
   removeAbandoned(dataDir);
   const started = performance.now();
   log(`data: preparing ${domains.join(', ')} (once for this configuration)`);
   const work = `${dir}.tmp-${process.pid}-${randomUUID()}`;
-  mkdirSync(work);
+  makeFolder(work, '--data-dir');
   try {
-    writeDataset(work, key, options);
+    writeDataset(work, keyOf(options), options);
     publish(work, dir);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -65,6 +65,14 @@ export function prepareDataset(options: PrepareOptions): Dataset {
   const dataset = openDataset(dir);
   log(`data: ${summary(dataset)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   return dataset;
+}
+
+/** Where the dataset is once it is prepared. */
+export function datasetFolder(options: PrepareOptions): string {
+  const { dataDir, domains } = options;
+  if (new Set(domains).size !== domains.length)
+    throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
+  return path.join(dataDir, keyOf(options).slice(0, 16));
 }
 
 function keyOf({
@@ -167,10 +175,16 @@ function publish(work: string, dir: string): void {
   }
 }
 
+/** Removes what a process has begun to prepare and does not go on with. */
+export function removeUnfinished(dataDir: string, pid: number): void {
+  for (const name of existsSync(dataDir) ? readdirSync(dataDir) : [])
+    if (UNFINISHED.exec(name)?.[1] === String(pid)) rmSync(path.join(dataDir, name), { recursive: true });
+}
+
 function removeAbandoned(dataDir: string): void {
   for (const name of readdirSync(dataDir)) {
     const folder = path.join(dataDir, name);
-    const owner = /^[0-9a-f]{16}\.tmp-(\d+)-/.exec(name)?.[1];
+    const owner = UNFINISHED.exec(name)?.[1];
     if (owner === undefined) continue;
     const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
     if (processIdentity(Number(owner)) === '' || Date.now() - mtimeMs > ABANDONED_MS)

@@ -107,6 +107,17 @@ describe('what a run needs is missing', () => {
     }
   });
 
+  it('a folder for the runs', async () => {
+    const args = trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 });
+    const file = args[args.indexOf('--config') + 1];
+    const withFile = args.map((arg, i) => (args[i - 1] === '--runs-dir' ? file : arg));
+    for (const more of [[], ['--resume']])
+      await refused(
+        [...withFile, ...more],
+        new RegExp(`^locmoe: --runs-dir ${file}: ${file} is not a folder$`, 'm'),
+      );
+  });
+
   it('a free port', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
