@@ -41,7 +41,7 @@ const program = new Command('locmoe')
   })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run (or ended at once by a second signal), 130 interrupted after a final checkpoint.',
+    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
   );
 
 // Every subcommand inherits the settings above, so they are added after.

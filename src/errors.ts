@@ -19,6 +19,7 @@ export interface ErrorContext {
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
+ * - `INTERRUPTED`: a signal ended a command before there was a run (exit code 130)
  * - `SUPERSEDED`: a later generation of the run was started while this one stood still
  * - `ABORTED`: another rank failed first; never the root cause
  * - `UNAVAILABLE`: no coordinator at the address that was given (exit code 2)
@@ -38,6 +39,7 @@ export const ERROR_CODES = [
   'WORKER_DIED',
   'NODE_LOST',
   'NOT_FINITE',
+  'INTERRUPTED',
   'SUPERSEDED',
   'ABORTED',
   'UNAVAILABLE',
@@ -105,6 +107,8 @@ export function exitCodeOf(error: TrainerError): number {
     case 'UNAUTHENTICATED':
     case 'RUN_FULL':
       return EXIT.badConfig;
+    case 'INTERRUPTED':
+      return EXIT.interrupted;
     default:
       return EXIT.failedRun;
   }

@@ -1,10 +1,10 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
-import { CORPUS_DIR, createLoader, type Dataset, prepareDataset } from '../data/index.js';
+import { CORPUS_DIR, createLoader, type Dataset, prepareAside } from '../data/index.js';
 import { TrainerError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import type { Security } from '../rpc/security.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { listRuns, type RunFolder, type RunRecord } from './run-folder.js';
@@ -69,8 +69,9 @@ export async function planRun(
   else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);
   if (slow !== null) warn(slow);
-  if (options.tensorboard !== undefined) mkdirSync(options.tensorboard, { recursive: true });
-  const dataset = prepareDataset({
+  if (options.tensorboard !== undefined) makeFolder(options.tensorboard, '--tensorboard');
+  if (origin.resumed === null) makeFolder(options.runsDir, '--runs-dir');
+  const dataset = await prepareAside({
     ...config.data,
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,

@@ -4,4 +4,5 @@ export { type Dataset, type DomainData, openDataset, readDocuments, type TokenSp
 export type { Document, Split } from './document.js';
 export { createLoader, type Loader, type LoaderOptions } from './loader.js';
 export { type PrepareOptions, prepareDataset } from './prepare.js';
+export { prepareAside } from './prepare-aside.js';
 export { loadTokenizer, type Tokenizer } from './tokenizer.js';

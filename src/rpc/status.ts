@@ -15,6 +15,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   NOT_FINITE: grpc.status.ABORTED,
   SUPERSEDED: grpc.status.ABORTED,
   ABORTED: grpc.status.ABORTED,
+  INTERRUPTED: grpc.status.CANCELLED,
   UNAVAILABLE: grpc.status.UNAVAILABLE,
   UNAUTHENTICATED: grpc.status.UNAUTHENTICATED,
   RUN_FULL: grpc.status.RESOURCE_EXHAUSTED,

@@ -1,4 +1,6 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { newestRun, startTraining, temporaryFolder } from './support.js';
 
@@ -31,6 +33,24 @@ describe('Ctrl-C', () => {
     expect(stderr).toMatch(/^locmoe: run failed: SIGINT twice: ended without a final checkpoint$/m);
     await run.expectNothingLeft();
   }, 60_000);
+});
+
+describe('a preparation of data', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('that %s ends leaves nothing behind', async (signal) => {
+    const folder = temporaryFolder();
+    const dataDir = path.join(folder, 'data');
+    const run = startTraining({ folder, nodes: 1, workersPerNode: 1, dataDir });
+    await run.until(/data: preparing/);
+    const deadline = performance.now() + 10_000;
+    while (readdirSync(dataDir).length === 0 && performance.now() < deadline) await setImmediate();
+    expect(readdirSync(dataDir)).toEqual([expect.stringMatching(/\.tmp-/)]);
+    run.child.kill(signal);
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(130);
+    expect(stderr).toBe(`locmoe: ${signal}: ended while the data were prepared\n`);
+    expect(readdirSync(dataDir)).toEqual([]);
+    await run.expectNothingLeft();
+  });
 });
 
 describe('a run goes on', () => {

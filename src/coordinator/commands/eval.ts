@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/index.js';
-import { CORPUS_DIR, createLoader, prepareDataset } from '../../data/index.js';
+import { CORPUS_DIR, createLoader, prepareAside } from '../../data/index.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatTable } from '../format.js';
 import { wholeNumber } from './options.js';
@@ -36,7 +36,7 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
     resolveCheckpoint(options.checkpoint, (warning) => console.error(`locmoe: ${warning}`)),
   );
   const { config, checkpoint } = inference;
-  const dataset = prepareDataset({
+  const dataset = await prepareAside({
     ...config.data,
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import type { Dataset } from './dataset.js';
+import { datasetFolder, type PrepareOptions, prepareDataset, removeUnfinished } from './prepare.js';
+
+/** What the thread of a preparation says. */
+export type PrepareMessage =
+  | { readonly line: string }
+  | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * As `prepareDataset`, but on a thread of its own: a signal ends it at once, and nothing of it is left.
+ *
+ * @throws TrainerError also `INTERRUPTED`
+ */
+export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
+  if (!existsSync(datasetFolder(options)))
+    try {
+      await prepareOnThread(options);
+    } finally {
+      // A thread that is ended tidies nothing up itself.
+      removeUnfinished(options.dataDir, process.pid);
+    }
+  return prepareDataset(options);
+}
+
+function prepareOnThread({ log, ...options }: PrepareOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), { workerData: options });
+    let failure: Error | null = null;
+    const onSignal = (signal: NodeJS.Signals) => {
+      failure = new TrainerError('INTERRUPTED', `${signal}: ended while the data were prepared`);
+      void worker.terminate();
+    };
+    for (const signal of SIGNALS) process.on(signal, onSignal);
+    worker.on('message', (message: PrepareMessage) => {
+      if ('line' in message) log(message.line);
+      else failure = new TrainerError(message.failure.code, message.failure.message);
+    });
+    worker.once('error', (error) => {
+      failure = error;
+    });
+    // Only now does the thread write nothing any more.
+    worker.once('exit', () => {
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+      if (failure === null) resolve();
+      else reject(failure);
+    });
+  });
+}
