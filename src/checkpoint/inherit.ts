@@ -1,5 +1,5 @@
-import { CounterRandom } from '../model/counter-random.js';
-import type { ParameterSpec } from '../model/parameters.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Checkpoint } from './checkpoint.js';
 
 export interface InheritOptions {

@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
-import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
-import { matMul } from './ops/mat-mul.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
+import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { matMul } from '../ops/mat-mul.js';
+import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 
 export function attentionSpecs(prefix: string, dModel: number, numLayers: number): ParameterSpec[] {
   return [

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { matrix } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import type { ExpertWeights } from './dispatch/overlapped-experts.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
-import { matrix } from './matrix.js';
-import type { ExpertWeights } from './ops/overlapped-experts.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /** Specs of the experts with these global ids. */
 export function expertSpecs(

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
-import { feedForward as feedForwardOp } from './ops/feed-forward.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
+import { feedForward as feedForwardOp } from '../ops/feed-forward.js';
+import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 
 export interface FeedForwardSize {
   readonly dModel: number;

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { layerNorm } from './ops/layer-norm.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
+import { layerNorm } from '../ops/layer-norm.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 
 export function normSpecs(prefix: string, dModel: number): ParameterSpec[] {
   const shared = { shape: [dModel], placement: 'shared', decay: false } as const;

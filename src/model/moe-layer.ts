@@ -2,18 +2,18 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { StartAllToAll } from '../collectives/all-to-all.js';
 import type { Transport } from '../collectives/transport.js';
 import { TrainerError } from '../errors.js';
+import { gatherRows } from '../ops/gather-rows.js';
+import { onGradient } from '../ops/on-gradient.js';
+import { scatterRows } from '../ops/scatter-rows.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import { expertsOfRank } from '../routing/expert-placement.js';
 import type { Router, RoutingDecision } from '../routing/router.js';
-import { deduplicatedExperts } from './deduplicated-experts.js';
-import { expertsOfRank } from './expert-placement.js';
+import { deduplicatedExperts } from './dispatch/deduplicated-experts.js';
+import { planOverlap } from './dispatch/overlap-plan.js';
+import { overlappedExperts } from './dispatch/overlapped-experts.js';
+import { combine, dispatch, type Locality, localityOf, planDispatch } from './dispatch/token-dispatcher.js';
 import { expertSpecs, experts, expertWeights } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
-import { gatherRows } from './ops/gather-rows.js';
-import { onGradient } from './ops/on-gradient.js';
-import { overlappedExperts } from './ops/overlapped-experts.js';
-import { scatterRows } from './ops/scatter-rows.js';
-import { planOverlap } from './overlap-plan.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
-import { combine, dispatch, type Locality, localityOf, planDispatch } from './token-dispatcher.js';
 
 // Shapes: T tokens of this rank, N kept choices of them, R rows received, d hidden size, E experts.
 

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-node';
+import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { matMul } from '../ops/mat-mul.js';
+import { residual } from '../ops/residual.js';
+import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
-import { initStd, matrix, matrixSpec, residualStd } from './matrix.js';
-import { type AttentionShape, causalAttention } from './ops/causal-attention.js';
-import { matMul } from './ops/mat-mul.js';
-import { residual } from './ops/residual.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size.
 

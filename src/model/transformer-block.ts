@@ -1,10 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import type { AttentionShape } from '../ops/causal-attention.js';
+import { residual } from '../ops/residual.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { attention, attentionSpecs } from './attention.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
-import type { AttentionShape } from './ops/causal-attention.js';
-import { residual } from './ops/residual.js';
-import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /** Specs of the half that dense and sparse layers share: both layer norms and the attention. */
 export function attentionHalfSpecs(prefix: string, { dModel, numLayers }: FeedForwardSize): ParameterSpec[] {

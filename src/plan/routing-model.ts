@@ -1,6 +1,6 @@
 import { nodeOf, topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
-import { rankOfExpert } from '../model/index.js';
+import { rankOfExpert } from '../routing/expert-placement.js';
 import { expertsOfDomain } from '../routing/index.js';
 import { homeRanksOfDomain } from '../worker/home-ranks.js';
 

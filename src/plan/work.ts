@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
-import { numScores } from '../model/attention-blocks.js';
+import { numScores } from '../ops/attention-blocks.js';
 import { choicesPerToken } from './routing-model.js';
 
 // Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { nodeOf } from '../collectives/topology.js';
-import { readFloats } from '../model/ops/read-values.js';
+import { readFloats } from '../ops/read-values.js';
 import { balanceLoss } from './balance-loss.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
 import type { RouterContext } from './router.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import type { ParameterSpec } from '../model/parameters.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //

@@ -1,4 +1,4 @@
-import { CounterRandom } from '../model/counter-random.js';
+import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
 import { firstCome } from './count-exchange.js';
 import type { Router, RouterContext } from './router.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { nodeOf, type Topology } from '../collectives/topology.js';
-import { rankOfExpert } from '../model/expert-placement.js';
+import { rankOfExpert } from './expert-placement.js';
 
 // Shapes: T tokens of this rank, E experts.
 

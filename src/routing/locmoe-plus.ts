@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { gatherRows } from '../model/ops/gather-rows.js';
+import { gatherRows } from '../ops/gather-rows.js';
 import { classicCapacity } from './capacity.js';
 import { exchangeCounts } from './count-exchange.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { readFloats } from '../model/ops/read-values.js';
+import { readFloats } from '../ops/read-values.js';
 import { classicCapacity } from './capacity.js';
 import { CapacityEstimate } from './capacity-estimate.js';
 import { firstCome } from './count-exchange.js';

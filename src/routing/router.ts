@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
 import type { MoeConfig } from '../config/schema.js';
-import type { ParameterSpec } from '../model/parameters.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts of the layer, K choices a token has at most.
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { initStd } from '../model/matrix.js';
-import { readFloats } from '../model/ops/read-values.js';
+import { readFloats } from '../ops/read-values.js';
+import { initStd } from '../parameters/matrix.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
 import { firstCome } from './count-exchange.js';

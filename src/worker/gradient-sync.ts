@@ -1,6 +1,6 @@
 import { allReduce, type GradualAllReduce } from '../collectives/all-reduce.js';
 import type { Transport } from '../collectives/transport.js';
-import type { ParameterStore } from '../model/index.js';
+import type { ParameterStore } from '../parameters/parameters.js';
 import { squaredNorm } from './optimizer.js';
 
 /** What all ranks know alike after the gradients were put together. */

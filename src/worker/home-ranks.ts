@@ -1,7 +1,7 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { HomeRanks } from '../data/placement.js';
-import { expertsOfRank } from '../model/index.js';
+import { expertsOfRank } from '../routing/expert-placement.js';
 import { expertsOfDomain } from '../routing/index.js';
 
 /**

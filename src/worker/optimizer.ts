@@ -1,4 +1,4 @@
-import type { ParameterRange } from '../model/parameters.js';
+import type { ParameterRange } from '../parameters/parameters.js';
 import {
   abs,
   add,

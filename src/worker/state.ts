@@ -2,7 +2,9 @@ import { type Checkpoint, momentName, type NamedTensor, type RankTensors } from 
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { PanguSigma, type ParameterGroup, replicasOfRank } from '../model/index.js';
+import { PanguSigma } from '../model/pangu-sigma.js';
+import type { ParameterGroup } from '../parameters/parameters.js';
+import { replicasOfRank } from '../routing/expert-placement.js';
 import type { TrainState } from './train-step.js';
 
 /** A fresh model with its optimizer, or that of a checkpoint; the layout that wrote the checkpoint does not matter. */

@@ -5,7 +5,7 @@ import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-al
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RouterName } from '../../src/config/schema.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
-import { ParameterStore } from '../../src/model/parameters.js';
+import { ParameterStore } from '../../src/parameters/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
 

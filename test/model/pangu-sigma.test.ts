@@ -4,7 +4,7 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Batch } from '../../src/data/batch.js';
 import { type LossOutput, PanguSigma } from '../../src/model/pangu-sigma.js';
-import type { ParameterGroup, ParameterRange } from '../../src/model/parameters.js';
+import type { ParameterGroup, ParameterRange } from '../../src/parameters/parameters.js';
 import { randomIntegers, randomValues, tinyConfig } from './support.js';
 
 const numSequences = 2;

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { ParameterStore } from '../../src/model/parameters.js';
 import { queryAttention, queryLayerSpecs } from '../../src/model/query-layer.js';
 import { feedForwardHalf } from '../../src/model/transformer-block.js';
+import { ParameterStore } from '../../src/parameters/parameters.js';
 import { randomValues } from './support.js';
 
 const shape = { numSequences: 2, seqLen: 5, numHeads: 2 };

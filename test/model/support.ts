@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { expect } from 'vitest';
 import type { StartAllToAll } from '../../src/collectives/all-to-all.js';
 import { type RunConfig, runSchema } from '../../src/config/schema.js';
-import { CounterRandom } from '../../src/model/counter-random.js';
+import { CounterRandom } from '../../src/parameters/counter-random.js';
 
 /** Normal values that depend on `name` alone. */
 export function randomValues(name: string, length: number, std = 1): Float32Array {

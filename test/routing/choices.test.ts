@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CounterRandom } from '../../src/model/counter-random.js';
+import { CounterRandom } from '../../src/parameters/counter-random.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from '../../src/routing/expert-choice.js';
 import { tokenChoice } from '../../src/routing/token-choice.js';
 import { randomIntegers, randomValues } from '../model/support.js';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { startAllToAll } from '../../src/collectives/all-to-all.js';
 import type { Transport } from '../../src/collectives/index.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
-import { ParameterStore } from '../../src/model/parameters.js';
+import { ParameterStore } from '../../src/parameters/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 import { rankProgram } from '../spawn-ranks.js';

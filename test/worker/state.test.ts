@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Checkpoint, openCheckpoint, saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { PanguSigma } from '../../src/model/index.js';
+import { PanguSigma } from '../../src/model/pangu-sigma.js';
 import { evaluate } from '../../src/worker/inference.js';
 import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';

@@ -1,10 +1,10 @@
 // A rank of the overlap's measurement: one expert, one sparse layer forward and backward. Started by measure-overlap.ts.
 import * as tf from '@tensorflow/tfjs-node';
 import { barrier, startHierarchicalAllToAll, type Transport } from '../../collectives/index.js';
-import { feedForward } from '../../model/ops/feed-forward.js';
-import { overlappedExperts } from '../../model/ops/overlapped-experts.js';
-import { planOverlap } from '../../model/overlap-plan.js';
-import { combine, dispatch, planDispatch } from '../../model/token-dispatcher.js';
+import { planOverlap } from '../../model/dispatch/overlap-plan.js';
+import { overlappedExperts } from '../../model/dispatch/overlapped-experts.js';
+import { combine, dispatch, planDispatch } from '../../model/dispatch/token-dispatcher.js';
+import { feedForward } from '../../ops/feed-forward.js';
 import { timeOf } from '../../plan/measure/time-of.js';
 import { rankProgram } from '../ranks/index.js';
 

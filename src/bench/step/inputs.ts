@@ -4,7 +4,7 @@ import { type StoredTensor, writeSafetensors } from '../../checkpoint/safetensor
 import { soloTransport } from '../../collectives/index.js';
 import type { RunConfig } from '../../config/schema.js';
 import { createLoader, type Dataset } from '../../data/index.js';
-import { PanguSigma } from '../../model/index.js';
+import { PanguSigma } from '../../model/pangu-sigma.js';
 
 /** What a peer needs to do the same training; files are read by bench/peers/step_torch/inputs.py. */
 export interface PeerInputs {

@@ -1,7 +1,7 @@
 import { median } from '../../bench/statistics.js';
 import { treeSum } from '../../collectives/tree-sum.js';
 import { ROUTERS, type RunConfig } from '../../config/schema.js';
-import { CounterRandom } from '../../model/index.js';
+import { CounterRandom } from '../../parameters/counter-random.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from '../../routing/expert-choice.js';
 import { rankMemory } from '../memory.js';
 import { parameterCounts } from '../parameter-counts.js';

@@ -3,7 +3,7 @@ import { median } from '../../bench/statistics.js';
 import { barrier, soloTransport, type Transport } from '../../collectives/index.js';
 import type { RunConfig } from '../../config/schema.js';
 import type { Batch } from '../../data/batch.js';
-import { CounterRandom } from '../../model/index.js';
+import { CounterRandom } from '../../parameters/counter-random.js';
 import { createTrainState } from '../../worker/state.js';
 import { trainStep } from '../../worker/train-step.js';
 import type { ProbeResult } from './probe-messages.js';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { median } from '../../bench/statistics.js';
 import { otherRanks } from '../../collectives/topology.js';
 import type { Transport } from '../../collectives/transport.js';
-import { gelu } from '../../model/ops/gelu.js';
+import { gelu } from '../../ops/gelu.js';
 import type { ProbeCase, ProbeResult } from './probe-messages.js';
 import { timeOf } from './time-of.js';
 

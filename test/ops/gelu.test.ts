@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { fusedOp } from '../../../src/model/ops/fused-op.js';
-import { gelu as forward, geluBackward } from '../../../src/model/ops/gelu.js';
-import { checkGradients, expectClose, randomValues } from '../support.js';
+import { fusedOp } from '../../src/ops/fused-op.js';
+import { gelu as forward, geluBackward } from '../../src/ops/gelu.js';
+import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 function slowGelu(x: number): number {
   return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));

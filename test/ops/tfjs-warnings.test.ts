@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { deprecate } from 'node:util';
 import { expect, it, onTestFinished } from 'vitest';
-import '../../../src/model/ops/node-backend.js';
+import '../../src/ops/node-backend.js';
 
 it('what Node deprecates in tfjs-node is not told, and every other warning is', async () => {
   const codes: unknown[] = [];

@@ -1,13 +1,13 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import type { StartAllToAll } from '../collectives/all-to-all.js';
-import { hashCounts } from '../collectives/counts-hash.js';
-import type { Topology } from '../collectives/topology.js';
-import { nodeOf } from '../collectives/topology.js';
-import type { Transport } from '../collectives/transport.js';
-import type { RoutingDecision } from '../routing/router.js';
-import { expertsOfRank, rankOfExpert } from './expert-placement.js';
-import { exchangeRows, type RowLayout, type RowRange } from './ops/exchange-rows.js';
-import type { RowScatter } from './ops/scatter-rows.js';
+import type { StartAllToAll } from '../../collectives/all-to-all.js';
+import { hashCounts } from '../../collectives/counts-hash.js';
+import type { Topology } from '../../collectives/topology.js';
+import { nodeOf } from '../../collectives/topology.js';
+import type { Transport } from '../../collectives/transport.js';
+import type { RowScatter } from '../../ops/scatter-rows.js';
+import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
+import type { RoutingDecision } from '../../routing/router.js';
+import { exchangeRows, type RowLayout, type RowRange } from './exchange-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { compiled } from '../../../src/model/ops/compiled.js';
-import { fusedOp } from '../../../src/model/ops/fused-op.js';
-import { nodeBackend } from '../../../src/model/ops/node-backend.js';
-import { expectClose, randomValues } from '../support.js';
+import { compiled } from '../../src/ops/compiled.js';
+import { fusedOp } from '../../src/ops/fused-op.js';
+import { nodeBackend } from '../../src/ops/node-backend.js';
+import { expectClose, randomValues } from '../model/support.js';
 
 /** x softmax-like weights by table rows, and the greatest index: reductions, products, constants, whole numbers. */
 function compute(x: tf.Tensor, table: tf.Tensor, ids: tf.Tensor): tf.Tensor[] {

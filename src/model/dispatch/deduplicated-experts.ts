@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { allGather } from '../collectives/all-gather.js';
-import type { StartAllToAll } from '../collectives/all-to-all.js';
-import { hashCounts } from '../collectives/counts-hash.js';
-import { nodeOf, type Topology } from '../collectives/topology.js';
-import type { Transport } from '../collectives/transport.js';
-import type { RoutingDecision } from '../routing/router.js';
-import { rankOfExpert } from './expert-placement.js';
-import { exchangeRows, type RowLayout } from './ops/exchange-rows.js';
-import { gatherRows } from './ops/gather-rows.js';
-import { scatterRows } from './ops/scatter-rows.js';
+import { allGather } from '../../collectives/all-gather.js';
+import type { StartAllToAll } from '../../collectives/all-to-all.js';
+import { hashCounts } from '../../collectives/counts-hash.js';
+import { nodeOf, type Topology } from '../../collectives/topology.js';
+import type { Transport } from '../../collectives/transport.js';
+import { gatherRows } from '../../ops/gather-rows.js';
+import { scatterRows } from '../../ops/scatter-rows.js';
+import { rankOfExpert } from '../../routing/expert-placement.js';
+import type { RoutingDecision } from '../../routing/router.js';
+import { exchangeRows, type RowLayout } from './exchange-rows.js';
 import { combine, dispatch, planDispatch } from './token-dispatcher.js';
 
 // Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { topologyOf } from '../../src/collectives/topology.js';
-import type { RunConfig } from '../../src/config/schema.js';
-import type { RowRange } from '../../src/model/ops/exchange-rows.js';
-import { planOverlap } from '../../src/model/overlap-plan.js';
-import { planDispatch } from '../../src/model/token-dispatcher.js';
-import { spawnRanks } from '../spawn-ranks.js';
-import { expectClose, randomIntegers } from './support.js';
+import { topologyOf } from '../../../src/collectives/topology.js';
+import type { RunConfig } from '../../../src/config/schema.js';
+import type { RowRange } from '../../../src/model/dispatch/exchange-rows.js';
+import { planOverlap } from '../../../src/model/dispatch/overlap-plan.js';
+import { planDispatch } from '../../../src/model/dispatch/token-dispatcher.js';
+import { spawnRanks } from '../../spawn-ranks.js';
+import { expectClose, randomIntegers } from '../support.js';
 
 export interface OverlapCase {
   readonly moe: Partial<RunConfig['moe']>;

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { type Block, halves } from '../attention-blocks.js';
+import { type Block, halves } from './attention-blocks.js';
 import { fusedOp } from './fused-op.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q queries of a

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { startAllToAll } from '../../src/collectives/all-to-all.js';
-import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
-import type { Transport } from '../../src/collectives/transport.js';
-import { addStats } from '../../src/collectives/transport-stats.js';
-import { MoeLayer } from '../../src/model/moe-layer.js';
-import { ParameterStore } from '../../src/model/parameters.js';
-import { createRouter } from '../../src/routing/index.js';
-import { rankProgram } from '../spawn-ranks.js';
+import { startAllToAll } from '../../../src/collectives/all-to-all.js';
+import { startHierarchicalAllToAll } from '../../../src/collectives/hierarchical-all-to-all.js';
+import type { Transport } from '../../../src/collectives/transport.js';
+import { addStats } from '../../../src/collectives/transport-stats.js';
+import { MoeLayer } from '../../../src/model/moe-layer.js';
+import { ParameterStore } from '../../../src/parameters/parameters.js';
+import { createRouter } from '../../../src/routing/index.js';
+import { rankProgram } from '../../spawn-ranks.js';
+import { randomIntegers, randomValues, tinyConfig } from '../support.js';
 import type { ExchangeResults, OverlapCase, OverlapResult } from './exchange-of-tokens.test.js';
-import { randomIntegers, randomValues, tinyConfig } from './support.js';
 
 const D = 48;
 const F = 32;

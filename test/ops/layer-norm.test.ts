@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { layerNorm } from '../../../src/model/ops/layer-norm.js';
-import { checkGradients, expectClose, randomValues } from '../support.js';
+import { layerNorm } from '../../src/ops/layer-norm.js';
+import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const shapes = [
   [1, 4],

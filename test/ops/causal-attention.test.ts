@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { type AttentionShape, causalAttention } from '../../../src/model/ops/causal-attention.js';
-import { checkGradients, expectClose, randomValues } from '../support.js';
+import { type AttentionShape, causalAttention } from '../../src/ops/causal-attention.js';
+import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 1, seqLen: 1, numHeads: 1, d: 2 },

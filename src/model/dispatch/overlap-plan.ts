@@ -1,5 +1,5 @@
-import { nodeOf, type Topology } from '../collectives/topology.js';
-import type { RowLayout, RowRange } from './ops/exchange-rows.js';
+import { nodeOf, type Topology } from '../../collectives/topology.js';
+import type { RowLayout, RowRange } from './exchange-rows.js';
 import type { DispatchPlan } from './token-dispatcher.js';
 
 /** Consecutive rows that one local expert has received. */

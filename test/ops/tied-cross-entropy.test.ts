@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { tiedCrossEntropy } from '../../../src/model/ops/tied-cross-entropy.js';
-import { checkGradients, expectClose, randomIntegers, randomValues } from '../support.js';
+import { tiedCrossEntropy } from '../../src/ops/tied-cross-entropy.js';
+import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
 
 const shapes = [
   [1, 2, 3],

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import * as tf from '@tensorflow/tfjs-node';
-import { TrainerError } from '../../errors.js';
-import { loadProto } from '../../rpc/load-proto.js';
+import { TrainerError } from '../errors.js';
+import { loadProto } from '../rpc/load-proto.js';
 import { type NativeTensor, type NodeBinding, nodeBackend, type OpAttribute } from './node-backend.js';
 
 /** A function of tensors and of nothing else. */

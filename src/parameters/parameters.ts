@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
+import { onGradient } from '../ops/on-gradient.js';
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
-import { onGradient } from './ops/on-gradient.js';
 
 /** How a parameter starts; normal values are drawn from a generator seeded by (seed, name) so that every layout starts alike. */
 export type Initializer =

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { soloTransport } from '../../../src/collectives/solo-transport.js';
-import { exchangeRows, type RowLayout } from '../../../src/model/ops/exchange-rows.js';
-import { gatherRows } from '../../../src/model/ops/gather-rows.js';
-import { scatterRows } from '../../../src/model/ops/scatter-rows.js';
-import { checkGradients, expectClose, randomValues, soloExchange } from '../support.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { exchangeRows, type RowLayout } from '../../src/model/dispatch/exchange-rows.js';
+import { gatherRows } from '../../src/ops/gather-rows.js';
+import { scatterRows } from '../../src/ops/scatter-rows.js';
+import { checkGradients, expectClose, randomValues, soloExchange } from '../model/support.js';
 
 const d = 3;
 

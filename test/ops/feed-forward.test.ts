@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { feedForward } from '../../../src/model/ops/feed-forward.js';
-import { checkGradients, expectClose, randomValues } from '../support.js';
+import { feedForward } from '../../src/ops/feed-forward.js';
+import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const shapes = [
   [1, 3, 5],

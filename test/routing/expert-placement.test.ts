@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expertsOfRank, rankOfExpert, replicasOfRank } from '../../src/model/expert-placement.js';
+import { expertsOfRank, rankOfExpert, replicasOfRank } from '../../src/routing/expert-placement.js';
 
 const worlds = [
   [8, 1],

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { fusedOp } from '../../../src/model/ops/fused-op.js';
-import { onGradient } from '../../../src/model/ops/on-gradient.js';
-import { residual } from '../../../src/model/ops/residual.js';
+import { fusedOp } from '../../src/ops/fused-op.js';
+import { onGradient } from '../../src/ops/on-gradient.js';
+import { residual } from '../../src/ops/residual.js';
 
 const square = (x: tf.Tensor2D) =>
   fusedOp<tf.Tensor2D>([x], () => ({

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import type { Transport } from '../../collectives/transport.js';
-import { fusedOp } from './fused-op.js';
+import { fusedOp } from '../../ops/fused-op.js';
 
 // Shapes: N rows sent, R rows received, d hidden size.
 

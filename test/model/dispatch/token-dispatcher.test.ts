@@ -1,19 +1,19 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { topologyOf } from '../../src/collectives/topology.js';
-import { expertsOfRank, rankOfExpert } from '../../src/model/expert-placement.js';
-import type { RowLayout } from '../../src/model/ops/exchange-rows.js';
-import { gatherRows } from '../../src/model/ops/gather-rows.js';
-import { scatterRows } from '../../src/model/ops/scatter-rows.js';
+import { soloTransport } from '../../../src/collectives/solo-transport.js';
+import { topologyOf } from '../../../src/collectives/topology.js';
+import type { RowLayout } from '../../../src/model/dispatch/exchange-rows.js';
 import {
   combine,
   dispatch,
   type KeptChoices,
   localityOf,
   planDispatch,
-} from '../../src/model/token-dispatcher.js';
-import { expectClose, randomIntegers, randomValues, soloExchange } from './support.js';
+} from '../../../src/model/dispatch/token-dispatcher.js';
+import { gatherRows } from '../../../src/ops/gather-rows.js';
+import { scatterRows } from '../../../src/ops/scatter-rows.js';
+import { expertsOfRank, rankOfExpert } from '../../../src/routing/expert-placement.js';
+import { expectClose, randomIntegers, randomValues, soloExchange } from '../support.js';
 
 /** Each expert takes its first `capacity` choices. */
 function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number): KeptChoices {

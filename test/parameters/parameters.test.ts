@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { matMul } from '../../src/model/ops/mat-mul.js';
-import { onGradient } from '../../src/model/ops/on-gradient.js';
-import { type ParameterSpec, ParameterStore } from '../../src/model/parameters.js';
+import { matMul } from '../../src/ops/mat-mul.js';
+import { onGradient } from '../../src/ops/on-gradient.js';
+import { type ParameterSpec, ParameterStore } from '../../src/parameters/parameters.js';
 
 function spec(name: string, shape: readonly number[], placement: 'shared' | 'expert'): ParameterSpec {
   return { name, shape, placement, init: { kind: 'normal', std: 1 }, decay: true };

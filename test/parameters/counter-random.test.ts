@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CounterRandom } from '../../src/model/counter-random.js';
+import { CounterRandom } from '../../src/parameters/counter-random.js';
 
 describe('CounterRandom', () => {
   it('is a function of seed, name and index alone', () => {

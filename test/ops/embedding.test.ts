@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { embedding } from '../../../src/model/ops/embedding.js';
-import { checkGradients, expectClose, randomIntegers, randomValues } from '../support.js';
+import { embedding } from '../../src/ops/embedding.js';
+import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
 
 // A sequence may be shorter than the table of positions, and token ids repeat.
 const shapes = [

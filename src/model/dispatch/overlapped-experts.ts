@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-node';
 import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import type { Transport } from '../../collectives/transport.js';
-import type { ExpertRows, OverlapPlan, Slice } from '../overlap-plan.js';
+import { fusedOp } from '../../ops/fused-op.js';
+import { gelu, geluBackward } from '../../ops/gelu.js';
+import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
 import { piecesOf, type RowLayout } from './exchange-rows.js';
-import { fusedOp } from './fused-op.js';
-import { gelu, geluBackward } from './gelu.js';
-import { narrowingGradient, product, rowsProduct, transposedMatrix } from './mat-mul.js';
+import type { ExpertRows, OverlapPlan, Slice } from './overlap-plan.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
