@@ -15,9 +15,6 @@ export interface AllToAllOptions {
   readonly reach?: 'world' | 'node' | 'other nodes' | undefined;
 }
 
-/** Begins an all-to-all; see `Transport.start` for what may run at the same time. */
-export type StartAllToAll = (transport: Transport, options: AllToAllOptions) => PendingExchange;
-
 /**
  * All-to-all with uneven splits (all-to-all-v), flat: every pair of ranks is a message of its own, also between
  * nodes. The reference that the hierarchical form must equal bit by bit.

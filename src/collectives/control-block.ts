@@ -1,4 +1,5 @@
-import { CONTROL, MAX_PURPOSE_BYTES } from './shm-layout.js';
+import { encodePurpose } from './purpose.js';
+import { CONTROL } from './shm-layout.js';
 import type { Operation, OperationKind, Phase } from './transport.js';
 
 export const OPERATION_KINDS: readonly OperationKind[] = [
@@ -39,17 +40,6 @@ export interface WorkerProgress {
         readonly waitingFor: number | null;
       })
     | null;
-}
-
-const encodedPurposes = new Map<string, Uint8Array>();
-
-function encodePurpose(purpose: string): Uint8Array {
-  let encoded = encodedPurposes.get(purpose);
-  if (encoded === undefined) {
-    encoded = Buffer.from(purpose).subarray(0, MAX_PURPOSE_BYTES);
-    encodedPurposes.set(purpose, encoded);
-  }
-  return encoded;
 }
 
 /** A worker's or the agent's own words in the segment; written by its owner, read by anybody. */

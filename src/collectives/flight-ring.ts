@@ -1,9 +1,8 @@
 import { OPERATION_KINDS } from './control-block.js';
+import { encodePurpose } from './purpose.js';
 import { FLIGHT, FLIGHT_SLOTS } from './shm-layout.js';
 import type { Operation } from './transport.js';
 
-/** Characters of the purpose that are kept. */
-const PURPOSE_BYTES = 24;
 const NO_LAYER = -1;
 
 /** One collective call of a rank, as its flight ring keeps it. Times in ms since 1970 by the clock of the rank's node. */
@@ -34,7 +33,6 @@ export class FlightRing {
   private readonly bytes: Uint8Array;
   /** Numbers and times of all slots. */
   private readonly floats: Float64Array;
-  private readonly purposes = new Map<string, Uint8Array>();
 
   /** @param base word index of the ring, even */
   constructor(
@@ -59,7 +57,7 @@ export class FlightRing {
     words[slot + FLIGHT.numSends] = start.numSends;
     words[slot + FLIGHT.numReceives] = start.numReceives;
     words[slot + FLIGHT.countsHash] = operation.countsHash ?? 0;
-    const purpose = this.encode(operation.purpose);
+    const purpose = encodePurpose(operation.purpose);
     words[slot + FLIGHT.purposeBytes] = purpose.length;
     this.bytes.set(purpose, (slot + FLIGHT.purpose) * 4);
     const at = slot >> 1;
@@ -78,15 +76,6 @@ export class FlightRing {
 
   end(sequence: number, timeMs: number): void {
     this.floats[(this.slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
-  }
-
-  private encode(purpose: string): Uint8Array {
-    let encoded = this.purposes.get(purpose);
-    if (encoded === undefined) {
-      encoded = Buffer.from(purpose).subarray(0, PURPOSE_BYTES);
-      this.purposes.set(purpose, encoded);
-    }
-    return encoded;
   }
 
   /** A copy of what the ring holds, oldest first; an operation that its worker rewrites just now is left out. */

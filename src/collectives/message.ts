@@ -1,13 +1,12 @@
 import type { ByteRing } from './byte-ring.js';
 import { OPERATION_KINDS } from './control-block.js';
+import { encodePurpose, MAX_PURPOSE_BYTES } from './purpose.js';
 import type { Operation, OperationKind } from './transport.js';
 
-/** Bytes in front of every message in a ring. */
-export const MESSAGE_HEADER_BYTES = 48;
-
 const PURPOSE_OFFSET = 24;
-/** Characters of the purpose that travel with a message. */
-export const PURPOSE_BYTES = MESSAGE_HEADER_BYTES - PURPOSE_OFFSET;
+/** Bytes in front of every message in a ring. */
+export const MESSAGE_HEADER_BYTES = PURPOSE_OFFSET + MAX_PURPOSE_BYTES;
+
 const NO_LAYER = 0xffff;
 
 /** Which of its rank's operations a message belongs to. */
@@ -24,7 +23,6 @@ export interface MessageHeader extends MessagePlace {
   readonly layer: number | undefined;
   /** 0 if the operation has no counts to agree on. */
   readonly countsHash: number;
-  /** The first 24 bytes of it. */
   readonly purpose: string;
 }
 
@@ -46,9 +44,9 @@ export function encodeHeader(
   view.setUint16(10, operation.layer ?? NO_LAYER, true);
   view.setUint32(12, place.step, true);
   view.setUint32(16, operation.countsHash ?? 0, true);
-  const length = Math.min(operation.purpose.length, PURPOSE_BYTES);
-  view.setUint32(20, length, true);
-  for (let i = 0; i < length; i++) target[PURPOSE_OFFSET + i] = operation.purpose.charCodeAt(i);
+  const purpose = encodePurpose(operation.purpose);
+  view.setUint32(20, purpose.length, true);
+  target.set(purpose, PURPOSE_OFFSET);
 }
 
 export function decodeHeader(bytes: Uint8Array): MessageHeader {

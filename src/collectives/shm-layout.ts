@@ -60,9 +60,6 @@ export const CONTROL = {
   purpose: 32,
 } as const;
 
-/** Longest purpose that a control block holds, in bytes. */
-export const MAX_PURPOSE_BYTES = (CONTROL_BLOCK_WORDS - CONTROL.purpose) * 4;
-
 /** Index of a control block: the local rank of a worker, or `workersPerNode` for the agent. */
 export function controlWord(block: number): number {
   return PAGE_BYTES / 4 + block * CONTROL_BLOCK_WORDS;

@@ -5,7 +5,7 @@ import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
 import { InFlight, progressAll } from './in-flight.js';
 import { yieldCore } from './libc.js';
-import { type MessageHeader, PURPOSE_BYTES } from './message.js';
+import type { MessageHeader } from './message.js';
 import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
@@ -290,6 +290,6 @@ function checkHeader(place: Place, peer: number, header: MessageHeader, expected
     header.totalBytes === expectedBytes &&
     header.step === step &&
     header.countsHash === (operation.countsHash ?? 0) &&
-    operation.purpose.slice(0, PURPOSE_BYTES) === header.purpose;
+    header.purpose === operation.purpose;
   if (!same) throw mismatchError(place, peer, header, expectedBytes);
 }

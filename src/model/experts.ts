@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { matrix } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
-import type { ExpertWeights } from './dispatch/overlapped-experts.js';
+import type { ExpertWeights } from './dispatch/dispatcher.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 
 /** Specs of the experts with these global ids. */

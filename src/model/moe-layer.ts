@@ -1,34 +1,25 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import type { StartAllToAll } from '../collectives/all-to-all.js';
-import type { Transport } from '../collectives/transport.js';
+import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
-import { gatherRows } from '../ops/gather-rows.js';
 import { onGradient } from '../ops/on-gradient.js';
-import { scatterRows } from '../ops/scatter-rows.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
 import type { Router, RoutingDecision } from '../routing/router.js';
-import { deduplicatedExperts } from './dispatch/deduplicated-experts.js';
-import { planOverlap } from './dispatch/overlap-plan.js';
-import { overlappedExperts } from './dispatch/overlapped-experts.js';
-import { combine, dispatch, type Locality, localityOf, planDispatch } from './dispatch/token-dispatcher.js';
+import { type Locality, localityOf } from './dispatch/dispatch-plan.js';
+import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
+import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts, expertWeights } from './experts.js';
 import type { FeedForwardSize } from './feed-forward.js';
 
-// Shapes: T tokens of this rank, N kept choices of them, R rows received, d hidden size, E experts.
+// Shapes: T tokens of this rank, d hidden size, E experts.
 
-export interface MoeLayerOptions {
+export interface MoeLayerOptions extends DispatchOptions {
   /** Index among all layers of the model. */
   readonly layer: number;
   readonly numExperts: number;
   readonly size: FeedForwardSize;
   readonly router: Router;
-  readonly transport: Transport;
-  readonly exchange: StartAllToAll;
-  /** Slices in which rows of other nodes travel while the experts work; 1 does one after the other. */
-  readonly overlapDegree: () => number;
-  /** A token crosses once to each node that has experts of its choice; then nothing is overlapped. */
-  readonly deduplicate: boolean;
+  readonly communicator: Communicator;
 }
 
 export interface MoeInput {
@@ -73,12 +64,14 @@ export class MoeLayer {
   readonly #options: MoeLayerOptions;
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
+  #dispatcher: Dispatcher;
 
   constructor(options: MoeLayerOptions) {
-    const { rank, worldSize } = options.transport.topology;
+    const { rank, worldSize } = options.communicator.topology;
     this.#options = options;
     this.#prefix = `layers.${options.layer}`;
     this.#localExperts = expertsOfRank(options.numExperts, worldSize, rank);
+    this.#dispatcher = selectDispatcher(options, options);
     this.parameterSpecs = [
       ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
       ...expertSpecs(`${this.#prefix}.experts`, this.#localExperts, options.size),
@@ -86,7 +79,7 @@ export class MoeLayer {
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { router, transport, layer, size } = this.#options;
+    const { router, communicator, layer, size } = this.#options;
     const decision = router.route({
       ...input,
       parameters: new Map(
@@ -97,10 +90,10 @@ export class MoeLayer {
     input.inspect?.(layer, input.xTD, decision);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
-      yTD: this.#throughExperts(parameters, input, decision),
+      yTD: this.#dispatcher(input.xTD, decision, this.#expertsWith(parameters, input)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
-        ...localityOf(keptE, transport.topology),
+        ...localityOf(keptE, communicator.topology),
         ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
         layer,
         rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
@@ -108,37 +101,20 @@ export class MoeLayer {
     };
   }
 
-  /** Sends tokens to their experts and adds up what comes back, by weight: [T, d] -> [T, d]. */
-  #throughExperts(
-    parameters: ParameterSource,
-    { xTD, onBackward }: MoeInput,
-    decision: RoutingDecision,
-  ): tf.Tensor2D {
-    const { transport, deduplicate } = this.#options;
-    // A single node has no way to hide.
-    const degree = transport.topology.numNodes === 1 ? 1 : this.#options.overlapDegree();
+  /** From now on; all ranks choose alike. */
+  useOverlap(overlapDegree: number): void {
+    this.#dispatcher = selectDispatcher({ ...this.#options, overlapDegree }, this.#options);
+  }
+
+  #expertsWith(parameters: ParameterSource, { onBackward }: MoeInput): LocalExperts {
     const prefix = `${this.#prefix}.experts`;
-    const runExperts = (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) => {
-      const outputs = experts(parameters, prefix, rows, this.#localExperts, rowsOfLocalExpert);
-      return onBackward ? onGradient(outputs, onBackward) : outputs;
+    return {
+      run: (rows, numRows) => {
+        const outputs = experts(parameters, prefix, rows, this.#localExperts, numRows);
+        return onBackward ? onGradient(outputs, onBackward) : outputs;
+      },
+      weights: () => this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
     };
-    if (deduplicate) return deduplicatedExperts(xTD, decision, { ...this.#options, runExperts });
-    const plan = planDispatch(decision, transport.topology, decision.keptOfRank);
-    const rowsND = gatherRows(xTD, plan.scatter.tokensN);
-    const outputsND =
-      degree === 1
-        ? combine(
-            runExperts(dispatch(rowsND, plan, this.#options), plan.rowsOfLocalExpert),
-            plan,
-            this.#options,
-          )
-        : overlappedExperts(rowsND, {
-            ...this.#options,
-            ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
-            plan: planOverlap(plan, transport.topology, degree),
-            weights: this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
-          });
-    return scatterRows(outputsND, decision.weightsTK, plan.scatter);
   }
 
   /** The router's state by global name; the arrays are live. */

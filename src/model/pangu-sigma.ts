@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { EXCHANGES, type ExchangeForm, type StartAllToAll } from '../collectives/index.js';
+import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
@@ -44,13 +44,6 @@ export interface LossOptions {
 
 type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
 
-/** How sparse layers exchange; may change between steps. */
-interface Exchange {
-  start: StartAllToAll;
-  /** As of MoeLayerOptions. */
-  overlapDegree: number;
-}
-
 interface HiddenOutput {
   readonly hiddenTD: tf.Tensor2D;
   readonly auxiliaryLosses: readonly tf.Scalar[];
@@ -65,9 +58,10 @@ interface HiddenOutput {
  */
 export class PanguSigma {
   readonly parameters: ParameterStore;
+  /** Of the exchanges of its sparse layers. */
+  readonly communicator: Communicator;
   readonly #config: RunConfig;
   readonly #sparseLayers: readonly MoeLayer[];
-  readonly #exchange: Exchange;
 
   /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
   constructor(config: RunConfig, transport: Transport) {
@@ -78,12 +72,11 @@ export class PanguSigma {
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
     this.#config = config;
-    const { exchange, overlapDegree } = config.cluster;
-    this.#exchange = {
-      start: EXCHANGES[exchange === 'flat' ? 'flat' : 'hierarchical'],
-      overlapDegree: overlapDegree === 'auto' ? 1 : overlapDegree,
-    };
-    this.#sparseLayers = sparseLayers(config, transport, this.#exchange);
+    this.communicator = new Communicator(
+      transport,
+      config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical',
+    );
+    this.#sparseLayers = sparseLayers(config, this.communicator);
     this.parameters = new ParameterStore(modelSpecs(config, this.#sparseLayers), seed);
   }
 
@@ -96,14 +89,9 @@ export class PanguSigma {
     return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
   }
 
-  /** Sparse layers exchange by this form from now on; all ranks choose alike. */
-  useExchange(form: ExchangeForm): void {
-    this.#exchange.start = EXCHANGES[form];
-  }
-
-  /** Sparse layers overlap from now on in so many slices (see MoeLayerOptions); all ranks choose alike. */
+  /** Sparse layers overlap from now on in so many slices (see DispatchOptions); all ranks choose alike. */
   useOverlap(degree: number): void {
-    this.#exchange.overlapDegree = degree;
+    for (const layer of this.#sparseLayers) layer.useOverlap(degree);
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {
@@ -180,15 +168,15 @@ function sizeOf({ model }: RunConfig): FeedForwardSize {
   return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
 }
 
-function sparseLayers(config: RunConfig, transport: Transport, exchange: Readonly<Exchange>): MoeLayer[] {
+function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[] {
   const { model, moe, data, train, cluster, seed } = config;
   const context = {
     moe,
     dModel: model.dModel,
     vocabSize: model.vocabSize,
     expertsOfDomain: expertsOfDomain(data.domains.length, moe),
-    topology: transport.topology,
-    transport,
+    topology: communicator.topology,
+    transport: communicator.transport,
     seed,
     numSteps: train.steps,
   };
@@ -199,10 +187,9 @@ function sparseLayers(config: RunConfig, transport: Transport, exchange: Readonl
       numExperts: moe.numExperts,
       size: sizeOf(config),
       router: createRouter({ ...context, layer }),
-      transport,
-      exchange: (...args) => exchange.start(...args),
-      deduplicate: cluster.deduplicate && transport.topology.numNodes > 1,
-      overlapDegree: () => exchange.overlapDegree,
+      communicator,
+      deduplicate: cluster.deduplicate,
+      overlapDegree: cluster.overlapDegree === 'auto' ? 1 : cluster.overlapDegree,
     });
   });
 }

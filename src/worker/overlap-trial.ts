@@ -1,4 +1,4 @@
-import { slowestOfRanks } from '../collectives/exchange-forms.js';
+import { slowestOfRanks } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 

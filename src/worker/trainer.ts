@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openCheckpoint, saveCheckpoint } from '../checkpoint/index.js';
-import { pickExchange } from '../collectives/exchange-forms.js';
+import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import { createLoader, type Dataset, openDataset } from '../data/index.js';
 import { asTrainerError } from '../errors.js';
@@ -111,8 +111,8 @@ export class Trainer {
     const tokens = (train.globalBatch * model.seqLen) / worldSize;
     const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
     const bytes = rows * model.dModel * Float32Array.BYTES_PER_ELEMENT;
-    const { form, ms } = pickExchange(transport, bytes);
-    this.state.model.useExchange(form);
+    const { form, ms } = pickForm(transport, bytes);
+    this.state.model.communicator.form = form;
     if (rank !== 0) return;
     const [hierarchical, flat] = [ms.hierarchical, ms.flat].map((each) => each.toFixed(2));
     logger.info(

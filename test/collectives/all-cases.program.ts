@@ -1,6 +1,6 @@
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce, gradualAllReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll, type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
+import { allToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
 import { broadcast } from '../../src/collectives/broadcast.js';
 import {
@@ -78,7 +78,7 @@ function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: n
 }
 
 /** Several on their way at once, larger than the rings, around other collectives, finished in another order. */
-function checkPending(transport: Transport, start: StartAllToAll): void {
+function checkPending(transport: Transport, start: typeof startAllToAll): void {
   const rounds = [6, 2, 0, 4, 6].map((round) => prepareAllToAll(transport, round));
   const pending = rounds.map(({ options }, i) =>
     i === 1

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OperationStart } from '../../src/collectives/flight-ring.js';
+import { MAX_PURPOSE_BYTES } from '../../src/collectives/purpose.js';
 import { FLIGHT_SLOTS } from '../../src/collectives/shm-layout.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 
@@ -36,7 +37,7 @@ describe('a flight ring', () => {
     ring.begin({ kind: 'all-to-all', purpose, layer: 3, countsHash: 0xfedcba98 }, startOf(1));
     ring.firstByte(1, 1e12 + 1.25);
     ring.end(1, 1e12 + 2.5);
-    ring.begin({ kind: 'barrier', purpose: 'a name longer than the twenty-four bytes kept' }, startOf(2));
+    ring.begin({ kind: 'barrier', purpose: 'x'.repeat(MAX_PURPOSE_BYTES) }, startOf(2));
     expect(segment.flight(1).read()).toEqual([
       {
         ...startOf(1),
@@ -50,7 +51,7 @@ describe('a flight ring', () => {
       {
         ...startOf(2),
         kind: 'barrier',
-        purpose: 'a name longer than the t',
+        purpose: 'x'.repeat(MAX_PURPOSE_BYTES),
         layer: undefined,
         countsHash: 0,
         firstByteMs: null,

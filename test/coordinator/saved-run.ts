@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/index.js';
-import { soloTransport } from '../../src/collectives/index.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { RunFolder, type RunRecord } from '../../src/coordinator/run-folder.js';
 import type { RunOptions } from '../../src/coordinator/run-plan.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { type StartAllToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
-import { startHierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
+import { type AllToAllForm, Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RouterName } from '../../src/config/schema.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
@@ -19,7 +18,7 @@ const input = {
 };
 const x = randomValues('x', numTokens * d);
 
-function build(router: RouterName, exchange: StartAllToAll, capacityFactor: number | null = null) {
+function build(router: RouterName, form: AllToAllForm, capacityFactor: number | null = null) {
   const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
   const transport = soloTransport();
   const layer = new MoeLayer({
@@ -37,9 +36,8 @@ function build(router: RouterName, exchange: StartAllToAll, capacityFactor: numb
       seed: 1,
       numSteps: 10,
     }),
-    transport,
-    exchange,
-    overlapDegree: () => 1,
+    communicator: new Communicator(transport, form),
+    overlapDegree: 1,
     deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);
@@ -77,12 +75,9 @@ function slowGate(store: ParameterStore, token: number): { expert: number; weigh
   return { expert: group[best], weight: scores[best] / (scores[0] + scores[1]) };
 }
 
-describe.each([
-  ['flat', startAllToAll],
-  ['hierarchical', startHierarchicalAllToAll],
-] as const)('MoeLayer over the %s exchange', (_, exchange) => {
+describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s exchange', (form) => {
   it.each([null, 0.5])('equals the loop over tokens (capacity factor %s)', (capacityFactor) => {
-    const { layer, store } = build('switch', exchange, capacityFactor);
+    const { layer, store } = build('switch', form, capacityFactor);
     const { yTD, statistics } = layer.forward(store, { ...input, xTD: tf.tensor2d(x, [numTokens, d]) });
     const y = yTD.dataSync();
     const capacity = capacityFactor === null ? Infinity : 2;
@@ -110,7 +105,7 @@ describe.each([
 });
 
 it('MoeLayer gives an expert without tokens zero gradients', () => {
-  const { layer, store } = build('hash', startAllToAll);
+  const { layer, store } = build('hash', 'flat');
   const oneDomain = { ...input, domainsT: new Int32Array(numTokens) };
   store.computeGradients(() => {
     const { yTD, auxiliaryLoss } = layer.forward(store, {

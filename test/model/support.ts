@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect } from 'vitest';
-import type { StartAllToAll } from '../../src/collectives/all-to-all.js';
 import { type RunConfig, runSchema } from '../../src/config/schema.js';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
 
@@ -73,18 +72,6 @@ export function checkGradients(
     );
   });
 }
-
-/** The all-to-all of a world of one rank: what is sent is what is received. */
-export const soloExchange: StartAllToAll = (_transport, { sends, receives }) => {
-  const sent = Buffer.concat(sends[0] as Uint8Array[]);
-  let offset = 0;
-  for (const piece of receives[0]) {
-    piece.set(sent.subarray(offset, offset + piece.length));
-    offset += piece.length;
-  }
-  expect(offset).toBe(sent.length);
-  return { finish() {} };
-};
 
 type Overrides = { [K in 'model' | 'moe' | 'data' | 'cluster']?: Partial<RunConfig[K]> };
 

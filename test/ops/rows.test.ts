@@ -1,10 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { exchangeRows, type RowLayout } from '../../src/model/dispatch/exchange-rows.js';
 import { gatherRows } from '../../src/ops/gather-rows.js';
 import { scatterRows } from '../../src/ops/scatter-rows.js';
-import { checkGradients, expectClose, randomValues, soloExchange } from '../model/support.js';
+import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const d = 3;
 
@@ -75,57 +73,5 @@ describe.each([
     );
     expect(gradients).toEqual([rows.shape, weights.shape]);
     if (tokens.length > 0) checkGradients(op, [rows, weights]);
-  });
-});
-
-describe('exchangeRows', () => {
-  const from: RowLayout = { numRows: 4, rangesOfRank: [[{ begin: 0, count: 4 }]] };
-  const to: RowLayout = {
-    numRows: 4,
-    rangesOfRank: [
-      [
-        { begin: 3, count: 1 },
-        { begin: 1, count: 0 },
-        { begin: 0, count: 3 },
-      ],
-    ],
-  };
-  const purposes: string[] = [];
-  const options = {
-    exchange: ((transport, request) => {
-      purposes.push(request.purpose);
-      return soloExchange(transport, request);
-    }) as typeof soloExchange,
-    transport: soloTransport(),
-    from,
-    to,
-    purpose: { forward: 'there', backward: 'back' },
-    layer: 0,
-    countsHash: 1,
-  };
-  const values = randomValues('exchange', 4 * d);
-  const op = (x: tf.Tensor) => exchangeRows(x as tf.Tensor2D, options);
-
-  it('scatters what arrives into its ranges', () => {
-    const moved = tf.tidy(() =>
-      op(tf.tensor2d(values, [4, d]))
-        .dataSync()
-        .slice(),
-    );
-    expect(moved).toEqual(Float32Array.of(...values.subarray(d), ...values.subarray(0, d)));
-  });
-
-  it('has the reverse exchange as its gradient', () => {
-    purposes.length = 0;
-    const dy = randomValues('dy', 4 * d);
-    const gradient = tf.tidy(() => {
-      const x = tf.tensor2d(values, [4, d]);
-      return tf
-        .grad(op)(x, tf.tensor2d(dy, [4, d]))
-        .dataSync()
-        .slice();
-    });
-    expect(gradient).toEqual(Float32Array.of(...dy.subarray(3 * d), ...dy.subarray(0, 3 * d)));
-    expect(purposes).toEqual(['there', 'back']);
   });
 });

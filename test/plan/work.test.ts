@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { soloTransport } from '../../src/collectives/index.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Batch } from '../../src/data/batch.js';
 import { PanguSigma } from '../../src/model/pangu-sigma.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { startAllToAll } from '../../src/collectives/all-to-all.js';
-import type { Transport } from '../../src/collectives/index.js';
+import { Communicator } from '../../src/collectives/communicator.js';
+import type { Transport } from '../../src/collectives/transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
@@ -41,9 +41,8 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
         return decision;
       },
     },
-    transport,
-    exchange: startAllToAll,
-    overlapDegree: () => 1,
+    communicator: new Communicator(transport, 'flat'),
+    overlapDegree: 1,
     deduplicate: false,
   });
   const store = new ParameterStore(layer.parameterSpecs, 1);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { soloTransport } from '../../src/collectives/index.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { OverlapTrial } from '../../src/worker/overlap-trial.js';
 import { tinyConfig } from '../model/support.js';
 

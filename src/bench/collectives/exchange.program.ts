@@ -1,5 +1,9 @@
 // A rank of the benchmark: does all cases one after another with the other ranks. Started by measure-ours.ts.
-import { addStats, allReduce, barrier, type Transport } from '../../collectives/index.js';
+
+import { allReduce } from '../../collectives/all-reduce.js';
+import { barrier } from '../../collectives/barrier.js';
+import type { Transport } from '../../collectives/transport.js';
+import { addStats } from '../../collectives/transport-stats.js';
 import { cpuSecondsOf } from '../../observability/process-info.js';
 import { timeOf } from '../../plan/measure/time-of.js';
 import { rankProgram } from '../ranks/index.js';

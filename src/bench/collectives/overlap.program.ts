@@ -1,9 +1,11 @@
 // A rank of the overlap's measurement: one expert, one sparse layer forward and backward. Started by measure-overlap.ts.
 import * as tf from '@tensorflow/tfjs-node';
-import { barrier, startHierarchicalAllToAll, type Transport } from '../../collectives/index.js';
+import { barrier } from '../../collectives/barrier.js';
+import { Communicator } from '../../collectives/communicator.js';
+import type { Transport } from '../../collectives/transport.js';
+import { combine, dispatch, planDispatch } from '../../model/dispatch/dispatch-plan.js';
 import { planOverlap } from '../../model/dispatch/overlap-plan.js';
-import { overlappedExperts } from '../../model/dispatch/overlapped-experts.js';
-import { combine, dispatch, planDispatch } from '../../model/dispatch/token-dispatcher.js';
+import { overlappedExperts } from '../../model/dispatch/overlapped.js';
 import { feedForward } from '../../ops/feed-forward.js';
 import { timeOf } from '../../plan/measure/time-of.js';
 import { rankProgram } from '../ranks/index.js';
@@ -38,7 +40,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   const expertsTK = Int32Array.from({ length: numRows }, (_, row) => Math.floor(row / rowsPerPair));
   const keptOfRank = Array.from({ length: worldSize }, () => keptE);
   const plan = planDispatch({ expertsTK, numChoices: 1, keptE }, topology, keptOfRank);
-  const context = { transport, exchange: startHierarchicalAllToAll, layer: 0 };
+  const context = { communicator: new Communicator(transport, 'hierarchical'), layer: 0 };
   const inputs = [
     tf.randomNormal([numRows, width], 0, 1, 'float32', 1 + topology.rank),
     tf.randomNormal([width, hidden], 0, 0.05, 'float32', 98),

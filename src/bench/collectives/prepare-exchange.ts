@@ -1,10 +1,7 @@
-import {
-  type AllToAllOptions,
-  allReduce,
-  allToAll,
-  hierarchicalAllToAll,
-  type Transport,
-} from '../../collectives/index.js';
+import { allReduce } from '../../collectives/all-reduce.js';
+import { type AllToAllOptions, allToAll } from '../../collectives/all-to-all.js';
+import { hierarchicalAllToAll } from '../../collectives/hierarchical-all-to-all.js';
+import type { Transport } from '../../collectives/transport.js';
 import type { ExchangeCase } from './cases.js';
 
 /** Element i of what `from` sends to `to`; exact in float32, and other for every pair and for neighbours of any block. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type StoredTensor, writeSafetensors } from '../../checkpoint/safetensors.js';
-import { soloTransport } from '../../collectives/index.js';
+import { soloTransport } from '../../collectives/solo-transport.js';
 import type { RunConfig } from '../../config/schema.js';
 import { createLoader, type Dataset } from '../../data/index.js';
 import { PanguSigma } from '../../model/pangu-sigma.js';

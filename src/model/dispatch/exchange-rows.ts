@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
-import type { StartAllToAll } from '../../collectives/all-to-all.js';
-import type { Transport } from '../../collectives/transport.js';
+import type { AllToAllOptions } from '../../collectives/all-to-all.js';
+import type { Communicator } from '../../collectives/communicator.js';
 import { fusedOp } from '../../ops/fused-op.js';
 
 // Shapes: N rows sent, R rows received, d hidden size.
@@ -17,14 +17,18 @@ export interface RowLayout {
   readonly rangesOfRank: readonly (readonly RowRange[])[];
 }
 
-export interface ExchangeRowsOptions {
-  readonly exchange: StartAllToAll;
-  readonly transport: Transport;
+/** What the exchanges of a sparse layer have in common. */
+export interface LayerContext {
+  readonly communicator: Communicator;
+  /** Index among all layers of the model. */
+  readonly layer: number;
+}
+
+export interface ExchangeRowsOptions extends LayerContext, Pick<AllToAllOptions, 'reach'> {
   readonly from: RowLayout;
   readonly to: RowLayout;
   /** Names the exchange of the forward and that of the backward in errors and statistics. */
   readonly purpose: { readonly forward: string; readonly backward: string };
-  readonly layer: number;
   /** Hash of the counts of all ranks that the layouts come from; the ranks check that they go by the same. */
   readonly countsHash: number;
 }
@@ -50,20 +54,18 @@ function move(
   from: RowLayout,
   to: RowLayout,
   purpose: string,
-  { exchange, transport, layer, countsHash }: ExchangeRowsOptions,
+  { communicator, layer, countsHash, reach }: ExchangeRowsOptions,
 ): tf.Tensor2D {
   const width = rows.shape[1]!;
   const received = new Float32Array(to.numRows * width);
   // No copy: TensorFlow's own memory, read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   const sends = piecesOf(sent, from, width);
-  exchange(transport, {
+  communicator.allToAll({
     sends,
     receives: piecesOf(received, to, width),
-    purpose,
-    layer,
-    countsHash,
-  }).finish();
+    ...{ purpose, layer, countsHash, reach },
+  });
   return tf.tensor2d(received, [to.numRows, width]);
 }
 

@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { median } from '../../bench/statistics.js';
-import { barrier, soloTransport, type Transport } from '../../collectives/index.js';
+import { barrier } from '../../collectives/barrier.js';
+import { soloTransport } from '../../collectives/solo-transport.js';
+import type { Transport } from '../../collectives/transport.js';
 import type { RunConfig } from '../../config/schema.js';
 import type { Batch } from '../../data/batch.js';
 import { CounterRandom } from '../../parameters/counter-random.js';

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { startAllToAll } from '../../../src/collectives/all-to-all.js';
-import { startHierarchicalAllToAll } from '../../../src/collectives/hierarchical-all-to-all.js';
+import { type AllToAllForm, Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport-stats.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
@@ -24,14 +23,14 @@ function exchangeTokens(
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
-  const run = (overlapDegree: number, exchange: typeof startAllToAll, deduplicate = false): OverlapResult => {
+  const run = (overlapDegree: number, form: AllToAllForm, deduplicate = false): OverlapResult => {
     const router = createRouter({
       ...{ moe, transport, topology, layer: 1, dModel: D, vocabSize: 257, seed: 1, numSteps: 10 },
       expertsOfDomain: [Int32Array.from(everyExpert)],
     });
     const layer = new MoeLayer({
       ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
-      ...{ router, transport, exchange, overlapDegree: () => overlapDegree, deduplicate },
+      ...{ router, communicator: new Communicator(transport, form), overlapDegree, deduplicate },
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);
     for (const { name, begin, end } of store.expert.ranges)
@@ -64,10 +63,7 @@ function exchangeTokens(
     return { values: { y, dx, dExperts, dRouter }, otherNode, bytesOtherNode };
   };
   return {
-    overlapped: degrees.flatMap((degree) => [
-      run(degree, startAllToAll),
-      run(degree, startHierarchicalAllToAll),
-    ]),
-    deduplicated: moe.numExperts < topology.worldSize ? null : run(1, startHierarchicalAllToAll, true),
+    overlapped: degrees.flatMap((degree) => [run(degree, 'flat'), run(degree, 'hierarchical')]),
+    deduplicated: moe.numExperts < topology.worldSize ? null : run(1, 'hierarchical', true),
   };
 }

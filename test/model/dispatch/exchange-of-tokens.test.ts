@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { topologyOf } from '../../../src/collectives/topology.js';
 import type { RunConfig } from '../../../src/config/schema.js';
+import { planDispatch } from '../../../src/model/dispatch/dispatch-plan.js';
 import type { RowRange } from '../../../src/model/dispatch/exchange-rows.js';
 import { planOverlap } from '../../../src/model/dispatch/overlap-plan.js';
-import { planDispatch } from '../../../src/model/dispatch/token-dispatcher.js';
 import { spawnRanks } from '../../spawn-ranks.js';
 import { expectClose, randomIntegers } from '../support.js';
 

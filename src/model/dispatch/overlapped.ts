@@ -1,32 +1,39 @@
 import * as tf from '@tensorflow/tfjs-node';
-import type { StartAllToAll } from '../../collectives/all-to-all.js';
-import type { Transport } from '../../collectives/transport.js';
+import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import { fusedOp } from '../../ops/fused-op.js';
+import { gatherRows } from '../../ops/gather-rows.js';
 import { gelu, geluBackward } from '../../ops/gelu.js';
 import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
-import { piecesOf, type RowLayout } from './exchange-rows.js';
-import type { ExpertRows, OverlapPlan, Slice } from './overlap-plan.js';
+import { scatterRows } from '../../ops/scatter-rows.js';
+import { planDispatch } from './dispatch-plan.js';
+import type { Dispatcher, ExpertWeights } from './dispatcher.js';
+import { type LayerContext, piecesOf, type RowLayout } from './exchange-rows.js';
+import { type ExpertRows, type OverlapPlan, planOverlap, type Slice } from './overlap-plan.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
-/** The matrices of an expert of this rank. */
-export interface ExpertWeights {
-  /** [d, F] */
-  readonly wInDF: tf.Tensor2D;
-  /** [F, d] */
-  readonly wOutFD: tf.Tensor2D;
+/** Rows of other nodes travel in `degree` slices while the experts work. */
+export function overlapped(context: LayerContext, degree: number): Dispatcher {
+  const { topology } = context.communicator;
+  return (xTD, decision, experts) => {
+    const plan = planDispatch(decision, topology, decision.keptOfRank);
+    const outputsND = overlappedExperts(gatherRows(xTD, plan.scatter.tokensN), {
+      ...context,
+      ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
+      plan: planOverlap(plan, topology, degree),
+      weights: experts.weights(),
+    });
+    return scatterRows(outputsND, decision.weightsTK, plan.scatter);
+  };
 }
 
-export interface OverlappedExpertsOptions {
+export interface OverlappedExpertsOptions extends LayerContext {
   readonly plan: OverlapPlan;
   /** Rows that this rank sends (N) and receives (R). */
   readonly sent: RowLayout;
   readonly received: RowLayout;
   /** In the order of the plan's experts. */
   readonly weights: readonly ExpertWeights[];
-  readonly exchange: StartAllToAll;
-  readonly transport: Transport;
-  readonly layer: number;
   readonly countsHash: number;
 }
 
@@ -137,20 +144,20 @@ function roundTrip(
   options: OverlappedExpertsOptions,
   work: (rows: ExpertRows, xRD: tf.Tensor2D) => tf.Tensor2D,
 ): RoundTrip {
-  const { plan, sent, received, exchange, transport, layer, countsHash } = options;
+  const { plan, sent, received, communicator, layer, countsHash } = options;
   const width = rowsND.shape[1]!;
   const outgoing = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
   const arrived = new Float32Array(received.numRows * width);
   const results = new Float32Array(received.numRows * width);
   const home = new Float32Array(sent.numRows * width);
-  const send = (slice: Slice, purpose: string, reach: 'node' | 'other nodes') =>
-    exchange(transport, {
+  const send = (slice: Slice, purpose: string, reach: AllToAllOptions['reach']) =>
+    communicator.startAllToAll({
       sends: piecesOf(outgoing, slice.sent, width),
       receives: piecesOf(arrived, slice.received, width),
       ...{ purpose, layer, countsHash, reach },
     });
-  const sendBack = (slice: Slice, purpose: string, reach: 'node' | 'other nodes') =>
-    exchange(transport, {
+  const sendBack = (slice: Slice, purpose: string, reach: AllToAllOptions['reach']) =>
+    communicator.startAllToAll({
       sends: piecesOf(results, slice.received, width),
       receives: piecesOf(home, slice.sent, width),
       ...{ purpose, layer, countsHash, reach },

@@ -1,25 +1,16 @@
 import { allGather } from './all-gather.js';
-import { type StartAllToAll, startAllToAll } from './all-to-all.js';
-import { startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
+import { type AllToAllForm, Communicator } from './communicator.js';
 import type { Transport } from './transport.js';
-
-/** The forms of the all-to-all; they give the same bytes. */
-export const EXCHANGES = {
-  hierarchical: startHierarchicalAllToAll,
-  flat: startAllToAll,
-} as const satisfies Record<string, StartAllToAll>;
-
-export type ExchangeForm = keyof typeof EXCHANGES;
 
 const WARM_UPS = 2;
 const REPETITIONS = 7;
 /** Where both take the same time, fewer messages are the better choice. */
 const FASTER = 0.95;
 
-export interface ExchangeChoice {
-  readonly form: ExchangeForm;
-  /** Median time of one exchange on the slowest rank, ms. */
-  readonly ms: Readonly<Record<ExchangeForm, number>>;
+export interface FormChoice {
+  readonly form: AllToAllForm;
+  /** Median time of one all-to-all on the slowest rank, ms. */
+  readonly ms: Readonly<Record<AllToAllForm, number>>;
 }
 
 /**
@@ -28,14 +19,15 @@ export interface ExchangeChoice {
  *
  * @param bytesPerPair what a rank sends to each other rank
  */
-export function pickExchange(transport: Transport, bytesPerPair: number): ExchangeChoice {
+export function pickForm(transport: Transport, bytesPerPair: number): FormChoice {
   const { worldSize } = transport.topology;
   const parts = () => Array.from({ length: worldSize }, () => [new Uint8Array(bytesPerPair)]);
   const options = { sends: parts(), receives: parts(), purpose: 'pick exchange' };
-  const medianOf = (form: ExchangeForm) => {
+  const medianOf = (form: AllToAllForm) => {
+    const communicator = new Communicator(transport, form);
     const times = Array.from({ length: WARM_UPS + REPETITIONS }, () => {
       const started = performance.now();
-      EXCHANGES[form](transport, options).finish();
+      communicator.allToAll(options);
       return performance.now() - started;
     });
     return times.slice(WARM_UPS).sort((a, b) => a - b)[REPETITIONS >> 1];

@@ -1,19 +1,20 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
+import { Communicator } from '../../../src/collectives/communicator.js';
 import { soloTransport } from '../../../src/collectives/solo-transport.js';
 import { topologyOf } from '../../../src/collectives/topology.js';
-import type { RowLayout } from '../../../src/model/dispatch/exchange-rows.js';
 import {
   combine,
   dispatch,
   type KeptChoices,
   localityOf,
   planDispatch,
-} from '../../../src/model/dispatch/token-dispatcher.js';
+} from '../../../src/model/dispatch/dispatch-plan.js';
+import type { RowLayout } from '../../../src/model/dispatch/exchange-rows.js';
 import { gatherRows } from '../../../src/ops/gather-rows.js';
 import { scatterRows } from '../../../src/ops/scatter-rows.js';
 import { expertsOfRank, rankOfExpert } from '../../../src/routing/expert-placement.js';
-import { expectClose, randomIntegers, randomValues, soloExchange } from '../support.js';
+import { expectClose, randomIntegers, randomValues } from '../support.js';
 
 /** Each expert takes its first `capacity` choices. */
 function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number): KeptChoices {
@@ -103,14 +104,14 @@ function rowsOf(ranges: RowLayout['rangesOfRank'][number]): number[] {
 }
 
 describe('dispatch and combine', () => {
-  const context = { exchange: soloExchange, transport: soloTransport(), layer: 0 };
+  const context = { communicator: new Communicator(soloTransport(), 'flat'), layer: 0 };
   const [numTokens, d] = [9, 3];
   const values = randomValues('x', numTokens * d);
   const weights = randomValues('weights', numTokens);
 
   const roundTrip = (chosen: Int32Array) => {
     const decision = decide(chosen, 1, 4, 2);
-    const plan = planDispatch(decision, context.transport.topology, [decision.keptE]);
+    const plan = planDispatch(decision, context.communicator.topology, [decision.keptE]);
     const op = (x: tf.Tensor, w: tf.Tensor) => {
       const rows = dispatch(gatherRows(x as tf.Tensor2D, plan.scatter.tokensN), plan, context);
       return scatterRows(combine(rows, plan, context), w as tf.Tensor2D, plan.scatter);

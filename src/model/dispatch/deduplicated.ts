@@ -1,26 +1,17 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { allGather } from '../../collectives/all-gather.js';
-import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import { hashCounts } from '../../collectives/counts-hash.js';
 import { nodeOf, type Topology } from '../../collectives/topology.js';
-import type { Transport } from '../../collectives/transport.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { exchangeRows, type RowLayout } from './exchange-rows.js';
-import { combine, dispatch, planDispatch } from './token-dispatcher.js';
+import { combine, dispatch, planDispatch } from './dispatch-plan.js';
+import type { Dispatcher } from './dispatcher.js';
+import { exchangeRows, type LayerContext, type RowLayout } from './exchange-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,
 // d hidden size, E experts.
-
-export interface DeduplicationContext {
-  readonly exchange: StartAllToAll;
-  readonly transport: Transport;
-  readonly layer: number;
-  /** Runs the experts of this rank on their consecutive rows: [rows, d] -> [rows, d]. */
-  readonly runExperts: (rows: tf.Tensor2D, rowsOfLocalExpert: readonly number[]) => tf.Tensor2D;
-}
 
 /**
  * A sparse layer in two hops (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other node that has experts
@@ -30,65 +21,46 @@ export interface DeduplicationContext {
  *
  * Every expert must have one owner. The sum over a token's experts is made node by node, so it may differ in the last
  * bits from the one that is made at home.
- *
- * @returns [T, d]; zero for tokens that were dropped
  */
-export function deduplicatedExperts(
-  xTD: tf.Tensor2D,
-  decision: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'weightsTK' | 'keptE'>,
-  context: DeduplicationContext,
-): tf.Tensor2D {
-  const { exchange, transport, layer } = context;
-  const { numChoices, weightsTK } = decision;
-  const { topology } = transport;
-  const [numTokens, width] = xTD.shape;
-  const crossing = planCrossing(decision, context);
-  const { tokensN, sent, received, countsHash } = crossing;
-  const between = {
-    ...{ transport, layer, countsHash },
-    exchange: ((port, options) => exchange(port, { ...options, reach: 'other nodes' })) as StartAllToAll,
+export function deduplicated(context: LayerContext): Dispatcher {
+  const { topology } = context.communicator;
+  const between = { ...context, reach: 'other nodes' } as const;
+  const inside = { ...context, reach: 'node' } as const;
+  return (xTD, decision, experts) => {
+    const { numChoices, weightsTK } = decision;
+    const [numTokens, width] = xTD.shape;
+    const { tokensN, sent, received, countsHash, expertsMK } = planCrossing(decision, context);
+
+    const rowsN = gatherRows(xTD, tokensN);
+    const arrivedR = exchangeRows(
+      weightsTK === null ? rowsN : tf.concat([rowsN, gatherRows(weightsTK, tokensN)], 1),
+      {
+        ...{ ...between, from: sent, to: received, countsHash },
+        purpose: { forward: 'dispatch to nodes', backward: 'dispatch to nodes gradient' },
+      },
+    );
+    const numArrived = received.numRows;
+    const xMD = tf.concat([xTD, tf.slice(arrivedR, [0, 0], [numArrived, width])], 0);
+    const weightsMK =
+      weightsTK === null
+        ? null
+        : tf.concat([weightsTK, tf.slice(arrivedR, [0, width], [numArrived, numChoices])], 0);
+
+    const keptE = new Int32Array(decision.keptE.length);
+    for (const expert of expertsMK) if (expert >= 0) keptE[expert]++;
+    const choices = { expertsTK: expertsMK, numChoices, keptE };
+    const plan = planDispatch(choices, topology, countsInNode(keptE, context));
+    const rows = dispatch(gatherRows(xMD, plan.scatter.tokensN), plan, inside);
+    const outputs = combine(experts.run(rows, plan.rowsOfLocalExpert), plan, inside);
+    const yMD = scatterRows(outputs, weightsMK, plan.scatter);
+
+    const homeN = exchangeRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
+      ...{ ...between, from: received, to: sent, countsHash },
+      purpose: { forward: 'combine from nodes', backward: 'combine from nodes gradient' },
+    });
+    const fromNodes = scatterRows(homeN, null, { numTokens, tokensN, choicesN: tokensN });
+    return tf.add(tf.slice(yMD, [0, 0], [numTokens, width]), fromNodes);
   };
-
-  const rowsN = gatherRows(xTD, tokensN);
-  const arrivedR = exchangeRows(
-    weightsTK === null ? rowsN : tf.concat([rowsN, gatherRows(weightsTK, tokensN)], 1),
-    {
-      ...between,
-      from: sent,
-      to: received,
-      purpose: { forward: 'dispatch to nodes', backward: 'dispatch to nodes grad' },
-    },
-  );
-  const numArrived = received.numRows;
-  const xMD = tf.concat([xTD, tf.slice(arrivedR, [0, 0], [numArrived, width])], 0);
-  const weightsMK =
-    weightsTK === null
-      ? null
-      : tf.concat([weightsTK, tf.slice(arrivedR, [0, width], [numArrived, numChoices])], 0);
-
-  const keptE = new Int32Array(decision.keptE.length);
-  for (const expert of crossing.expertsMK) if (expert >= 0) keptE[expert]++;
-  const plan = planDispatch(
-    { expertsTK: crossing.expertsMK, numChoices, keptE },
-    topology,
-    countsInNode(keptE, context),
-  );
-  const inside = {
-    ...{ transport, layer },
-    exchange: ((port, options) => exchange(port, { ...options, reach: 'node' })) as StartAllToAll,
-  };
-  const rows = dispatch(gatherRows(xMD, plan.scatter.tokensN), plan, inside);
-  const outputs = combine(context.runExperts(rows, plan.rowsOfLocalExpert), plan, inside);
-  const yMD = scatterRows(outputs, weightsMK, plan.scatter);
-
-  const homeN = exchangeRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
-    ...between,
-    from: received,
-    to: sent,
-    purpose: { forward: 'combine from nodes', backward: 'combine from nodes grad' },
-  });
-  const fromNodes = scatterRows(homeN, null, { numTokens, tokensN, choicesN: tokensN });
-  return tf.add(tf.slice(yMD, [0, 0], [numTokens, width]), fromNodes);
 }
 
 interface Crossing {
@@ -104,9 +76,9 @@ interface Crossing {
 /** Tells the other nodes which tokens come and what they chose there. */
 function planCrossing(
   { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
-  { exchange, transport, layer }: DeduplicationContext,
+  { communicator, layer }: LayerContext,
 ): Crossing {
-  const { topology } = transport;
+  const { topology, transport } = communicator;
   const { node, numNodes, workersPerNode, localRank } = topology;
   const nodeOfExpert = nodesOfExperts(keptE.length, topology);
   const tokensOfNode = Array.from({ length: numNodes }, () => [] as number[]);
@@ -143,11 +115,11 @@ function planCrossing(
         bytesOf(choices.subarray(begin * numChoices, (begin + count) * numChoices)),
       ),
     );
-  exchange(transport, {
+  communicator.allToAll({
     sends: piecesOf(choicesNK, sent),
     receives: piecesOf(arrivedRK, received),
     ...{ purpose: 'choices', layer, countsHash, reach: 'other nodes' },
-  }).finish();
+  });
 
   const expertsMK = new Int32Array(expertsTK.length + arrivedRK.length);
   expertsMK.set(onlyOf(node, expertsTK));
@@ -156,14 +128,14 @@ function planCrossing(
 }
 
 /** Choices per expert of the ranks of this node, by rank of the world; the other nodes' ranks have none here. */
-function countsInNode(keptE: Int32Array, { exchange, transport, layer }: DeduplicationContext): Int32Array[] {
-  const { topology } = transport;
+function countsInNode(keptE: Int32Array, { communicator, layer }: LayerContext): Int32Array[] {
+  const { topology } = communicator;
   const keptOfRank = Array.from({ length: topology.worldSize }, () => new Int32Array(keptE.length));
-  exchange(transport, {
+  communicator.allToAll({
     sends: keptOfRank.map(() => [bytesOf(keptE)]),
     receives: keptOfRank.map((counts) => [bytesOf(counts)]),
     ...{ purpose: 'counts in node', layer, reach: 'node' },
-  }).finish();
+  });
   return keptOfRank;
 }
 

@@ -1,13 +1,11 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import type { StartAllToAll } from '../../collectives/all-to-all.js';
 import { hashCounts } from '../../collectives/counts-hash.js';
 import type { Topology } from '../../collectives/topology.js';
 import { nodeOf } from '../../collectives/topology.js';
-import type { Transport } from '../../collectives/transport.js';
 import type { RowScatter } from '../../ops/scatter-rows.js';
 import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { exchangeRows, type RowLayout, type RowRange } from './exchange-rows.js';
+import { type ExchangeRowsOptions, exchangeRows, type RowLayout, type RowRange } from './exchange-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
@@ -102,14 +100,10 @@ export function localityOf(keptE: Int32Array, topology: Topology): Locality {
   return locality;
 }
 
-export interface DispatchContext {
-  readonly exchange: StartAllToAll;
-  readonly transport: Transport;
-  readonly layer: number;
-}
+type RowsContext = Pick<ExchangeRowsOptions, 'communicator' | 'layer' | 'reach'>;
 
 /** Sends each kept choice's row to its expert: [N, d] -> [R, d], grouped by local expert. */
-export function dispatch(rowsND: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
+export function dispatch(rowsND: tf.Tensor2D, plan: DispatchPlan, context: RowsContext): tf.Tensor2D {
   return exchangeRows(rowsND, {
     ...context,
     from: plan.sent,
@@ -120,7 +114,7 @@ export function dispatch(rowsND: tf.Tensor2D, plan: DispatchPlan, context: Dispa
 }
 
 /** Brings expert outputs home: [R, d] -> [N, d], in the order of the kept choices. */
-export function combine(rowsRD: tf.Tensor2D, plan: DispatchPlan, context: DispatchContext): tf.Tensor2D {
+export function combine(rowsRD: tf.Tensor2D, plan: DispatchPlan, context: RowsContext): tf.Tensor2D {
   return exchangeRows(rowsRD, {
     ...context,
     from: plan.received,

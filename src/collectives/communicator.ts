@@ -1,0 +1,36 @@
+import { type AllToAllOptions, startAllToAll } from './all-to-all.js';
+import { startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
+import type { Topology } from './topology.js';
+import type { PendingExchange, Transport } from './transport.js';
+
+/** The forms of the all-to-all; they give the same bytes. */
+const FORMS = { hierarchical: startHierarchicalAllToAll, flat: startAllToAll } as const;
+
+export type AllToAllForm = keyof typeof FORMS;
+
+/** A rank's transport, and the form in which its all-to-alls travel. */
+export class Communicator {
+  /** May change between two steps; all ranks change it alike. */
+  form: AllToAllForm;
+
+  constructor(
+    readonly transport: Transport,
+    form: AllToAllForm,
+  ) {
+    this.form = form;
+  }
+
+  get topology(): Topology {
+    return this.transport.topology;
+  }
+
+  /** Begins an all-to-all; see `Transport.start` for what may run at the same time. */
+  startAllToAll(options: AllToAllOptions): PendingExchange {
+    return FORMS[this.form](this.transport, options);
+  }
+
+  /** @throws TrainerError as `Transport.exchange` */
+  allToAll(options: AllToAllOptions): void {
+    this.startAllToAll(options).finish();
+  }
+}

@@ -1,0 +1,32 @@
+import type * as tf from '@tensorflow/tfjs-node';
+import type { RoutingDecision } from '../../routing/router.js';
+
+// Shapes: T tokens of this rank, R rows received, d hidden size, F hidden size of an expert.
+
+/** The matrices of an expert of this rank. */
+export interface ExpertWeights {
+  /** [d, F] */
+  readonly wInDF: tf.Tensor2D;
+  /** [F, d] */
+  readonly wOutFD: tf.Tensor2D;
+}
+
+/** The experts of this rank in one sparse layer, in the order of `expertsOfRank`. */
+export interface LocalExperts {
+  /**
+   * Runs each expert on its own consecutive rows: [R, d] -> [R, d].
+   *
+   * @param numRows rows of each, possibly none; they add up to R
+   */
+  run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
+  weights(): readonly ExpertWeights[];
+}
+
+/**
+ * Takes the tokens of this rank to their experts and back: [T, d] -> [T, d], the sum of each token's expert outputs by
+ * weight (LocMoE eq. 1), zero for tokens that were dropped. Every rank calls it alike; forward and backward make
+ * collective calls.
+ *
+ * @throws TrainerError as `Transport.exchange`
+ */
+export type Dispatcher = (xTD: tf.Tensor2D, decision: RoutingDecision, experts: LocalExperts) => tf.Tensor2D;
