@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { type Block, halves } from './attention-blocks.js';
+import type { Compute } from './compiled.js';
 import { fusedOp } from './fused-op.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q queries of a
@@ -21,16 +22,36 @@ export interface AttentionShape {
  * @returns [T, d]
  */
 export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D {
-  const name = `attention of ${shape.numHeads} heads, ${shape.numSequences} x ${shape.seqLen} tokens`;
+  const parts = partsOf(shape);
   return fusedOp([qkvTC], (run) => {
-    const [yTD, logSumGS1] = run(name, [qkvTC], (qkv) => forward(qkv, shape));
+    const [yTD, logSumGS1] = run('attention', [qkvTC], parts.forward);
     return {
       value: yTD,
       saved: [qkvTC, yTD, logSumGS1],
-      backward: (dyTD, saved) =>
-        run(`gradient of ${name}`, [dyTD, ...saved], (...tensors) => [backward(tensors, shape)]),
+      backward: (dyTD, saved) => run('gradient of attention', [dyTD, ...saved], parts.backward),
     };
   });
+}
+
+interface Parts {
+  readonly forward: Compute;
+  readonly backward: Compute;
+}
+
+/** Compiled functions are known by their identity, so each shape has its own, once. */
+const partsOfShape = new Map<string, Parts>();
+
+function partsOf(shape: AttentionShape): Parts {
+  const key = `${shape.numSequences} ${shape.seqLen} ${shape.numHeads}`;
+  let parts = partsOfShape.get(key);
+  if (!parts) {
+    parts = {
+      forward: (qkvTC) => forward(qkvTC, shape),
+      backward: (...tensors) => [backward(tensors, shape)],
+    };
+    partsOfShape.set(key, parts);
+  }
+  return parts;
 }
 
 function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {

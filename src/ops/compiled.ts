@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -5,33 +6,43 @@ import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
 import { loadProto } from '../rpc/load-proto.js';
-import { type NativeTensor, type NodeBinding, nodeBackend, type OpAttribute } from './node-backend.js';
+import {
+  type NativeTensor,
+  type NodeBinding,
+  nodeBackend,
+  type OpAttribute,
+  withBinding,
+} from './node-backend.js';
 
 /** A function of tensors and of nothing else. */
 export type Compute = (...inputs: tf.Tensor[]) => readonly tf.Tensor[];
 
 type Run = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
 
-const compilations = new Map<string, Run>();
+/** What a function does with inputs of some types and shapes, by these. */
+const runsOf = new WeakMap<Compute, Map<string, Run>>();
+/** By the digest of the graph: functions that do the same share a compilation. */
+const sessions = new Map<string, Run>();
 
 /**
  * Runs a function of tensors compiled by XLA, which TensorFlow carries with it: operations on elements, reductions and
  * small products become a few loops with the widest vectors of this processor, and most of what lies between operations
- * on elements is never written to memory. The first call with inputs of new shapes records the operations of the function and compiles
- * them, which takes some 0.1 s and stays for the life of the process: call it with shapes that come again.
+ * on elements is never written to memory. The first call of a function with inputs of new shapes records its operations; a graph
+ * that was not seen before is compiled, which takes some 0.1 s and stays for the life of the process. So call it with
+ * shapes that come again, and with the same function object: one that is made anew at each call is recorded each time.
  *
- * @param name stands for the function together with everything that it takes from around itself
- * @param compute operations on its inputs and on constants that it makes; it must not look at elements
+ * @param name for errors
+ * @param compute operations on its inputs and on constants that it makes, the same at every call; it must not look at
+ *   elements
  * @returns the outputs, equal to those of `compute` but for rounding
  * @throws TrainerError `INTERNAL` if the function uses a tensor of the outside or attributes of an unknown kind
  */
 export function compiled(name: string, inputs: readonly tf.Tensor[], compute: Compute): tf.Tensor[] {
-  const key = `${name}: ${inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`).join(' ')}`;
-  let run = compilations.get(key);
-  if (!run) {
-    run = load(record(name, inputs, compute));
-    compilations.set(key, run);
-  }
+  const runs = runsOf.get(compute) ?? new Map<string, Run>();
+  runsOf.set(compute, runs);
+  const key = inputs.map(({ dtype, shape }) => `${dtype}[${shape}]`).join(' ');
+  const run = runs.get(key) ?? sessionOf(record(name, inputs, compute));
+  runs.set(key, run);
   return run(inputs);
 }
 
@@ -98,22 +109,13 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
       return id;
     },
   };
-  backend.binding = new Proxy(recorder as NodeBinding, {
-    get(own, property: keyof NodeBinding) {
-      if (property in own) return own[property];
-      const member = binding[property] as unknown;
-      return typeof member === 'function' ? member.bind(binding) : member;
-    },
-  });
-  try {
+  return withBinding(recorder, () => {
     const outputs: string[] = [];
     tf.tidy(() => {
       outputs.push(...backend.getInputTensorIds(compute(...inputs)).map(nodeOutputOf));
     });
     return { nodes, inputs: inputIds.map(nodeOutputOf), outputs };
-  } finally {
-    backend.binding = binding;
-  }
+  });
 }
 
 /** Marks operations that XLA is to compile together, whatever its flags are. */
@@ -138,18 +140,30 @@ function graphAttributes(
 const GRAPH_VERSION = 134;
 const TAG = 'serve';
 
-/** A session of the graph. The addon takes graphs from a folder only; it is removed at once. */
-function load({ nodes, inputs, outputs }: Graph): Run {
-  const backend = nodeBackend();
+function sessionOf(graph: Graph): Run {
+  const { inputs, outputs } = graph;
+  const bytes = serialize(graph);
+  const digest = createHash('sha256').update(bytes).update(JSON.stringify({ inputs, outputs })).digest('hex');
+  const session = sessions.get(digest) ?? load(bytes, graph);
+  sessions.set(digest, session);
+  return session;
+}
+
+function serialize({ nodes }: Graph): Buffer {
   const savedModel = loadProto('saved_model')['tensorflow.SavedModel'] as MessageTypeDefinition<
     object,
     object
   >;
   const graphDef = { node: nodes, versions: { producer: GRAPH_VERSION } };
-  const bytes = savedModel.serialize({
+  return savedModel.serialize({
     savedModelSchemaVersion: 1,
     metaGraphs: [{ metaInfoDef: { tags: [TAG] }, graphDef }],
   });
+}
+
+/** A session of the graph. The addon takes graphs from a folder only; it is removed at once. */
+function load(bytes: Buffer, { inputs, outputs }: Graph): Run {
+  const backend = nodeBackend();
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-graph-'));
   try {
     writeFileSync(path.join(folder, 'saved_model.pb'), bytes);

@@ -23,7 +23,7 @@ export function feedForward(
   return fusedOp([xTD, wInDF, wOutFD], (runFixed) => {
     const run = rowsVary ? uncompiled : runFixed;
     const beforeTF = rowsProduct(xTD, wInDF);
-    const [hiddenTF] = run('GELU', [beforeTF], (before) => [gelu(before)]);
+    const [hiddenTF] = run('GELU', [beforeTF], geluForward);
     return {
       value: rowsProduct(hiddenTF, wOutFD),
       saved: [xTD, wInDF, wOutFD, beforeTF],
@@ -34,4 +34,8 @@ export function feedForward(
       },
     };
   });
+}
+
+function geluForward(before: tf.Tensor): tf.Tensor[] {
+  return [gelu(before)];
 }

@@ -3,7 +3,7 @@ import { type Compute, compiled } from './compiled.js';
 
 /**
  * Runs a part of a fused operation, compiled if a gradient is recorded: a training has the same shapes at every step,
- * inference has new ones with every token. See `compiled` for what a part may do and for its name.
+ * inference has new ones with every token. See `compiled` for what a part may do; its name is for errors.
  */
 export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
 

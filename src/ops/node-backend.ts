@@ -56,3 +56,29 @@ export interface NodeBackend {
 export function nodeBackend(): NodeBackend {
   return tf.backend() as unknown as NodeBackend;
 }
+
+/**
+ * Runs a function while the backend finds `own` in the place of some members of its addon.
+ *
+ * This is how a graph is recorded (compiled.ts). TensorFlow for Node has no graph mode: every operation of `tf` ends in
+ * a call of `executeOp` of the addon, and every constant in one of `createTensor`, so whoever stands there sees all that a
+ * function does. The addon's properties cannot be written, but the backend looks up its `binding` at each call, and
+ * that can be another object. All other members pass through, bound to the addon, which its native code insists on. A
+ * later TensorFlow for Node that renames any of this fails in test/ops/compiled.test.ts.
+ */
+export function withBinding<Result>(own: Partial<NodeBinding>, run: () => Result): Result {
+  const backend = nodeBackend();
+  const { binding } = backend;
+  backend.binding = new Proxy(own as NodeBinding, {
+    get(_, property: keyof NodeBinding) {
+      if (property in own) return own[property];
+      const member = binding[property] as unknown;
+      return typeof member === 'function' ? member.bind(binding) : member;
+    },
+  });
+  try {
+    return run();
+  } finally {
+    backend.binding = binding;
+  }
+}

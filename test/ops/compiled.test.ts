@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { compiled } from '../../src/ops/compiled.js';
 import { fusedOp } from '../../src/ops/fused-op.js';
-import { nodeBackend } from '../../src/ops/node-backend.js';
+import { nodeBackend, withBinding } from '../../src/ops/node-backend.js';
 import { expectClose, randomValues } from '../model/support.js';
 
 /** x softmax-like weights by table rows, and the greatest index: reductions, products, constants, whole numbers. */
@@ -60,6 +60,30 @@ describe('compiled', () => {
     expect(calls).toBe(2);
   });
 
+  it('never takes one function for another, whatever their names', () => {
+    const run = (factor: number) =>
+      tf.tidy(() =>
+        compiled('test: same name', [tf.tensor1d([1, 2])], (x) => [tf.mul(x, factor)])[0].dataSync(),
+      );
+    expect([...run(2)]).toEqual([2, 4]);
+    expect([...run(3)]).toEqual([3, 6]);
+  });
+
+  it('compiles the same graph once, whatever function it comes from', () => {
+    const { binding } = nodeBackend();
+    let loads = 0;
+    const loadSavedModel = (folder: string, tags: string) => {
+      loads++;
+      return binding.loadSavedModel(folder, tags);
+    };
+    const run = () => tf.tidy(() => void compiled('test: once', [tf.tensor1d([1])], (x) => [tf.add(x, 41)]));
+    withBinding({ loadSavedModel }, () => {
+      run();
+      run();
+    });
+    expect(loads).toBe(1);
+  });
+
   it('keeps no tensor and leaves no file', () => {
     // Vitest's own TMPDIR may hold folders of other tests.
     const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-test-'));
@@ -110,12 +134,13 @@ describe('compiled', () => {
 
   it('is for gradients: a fused operation without one runs its parts as they are', () => {
     let computed = 0;
+    const compute = (y: tf.Tensor) => {
+      computed++;
+      return [tf.square(y)];
+    };
     const square = (x: tf.Tensor) =>
       fusedOp<tf.Tensor>([x], (run) => ({
-        value: run('test: square', [x], (y) => {
-          computed++;
-          return [tf.square(y)];
-        })[0],
+        value: run('test: square', [x], compute)[0],
         saved: [x],
         backward: (dy, [y]) => [tf.mul(dy, tf.mul(y, 2))],
       }));
