@@ -32,21 +32,13 @@ function attempt<T>(work: () => T): Outcome<T> {
 
 function gatherJson<T>(transport: Transport, purpose: string, mine: T): T[] {
   const bytes = Buffer.from(JSON.stringify(mine));
-  const lengths = allGather(transport, { mine: lengthBytes(bytes.length), purpose }).map(readLength);
+  const lengths = allGather(transport, { mine: Int32Array.of(bytes.length), purpose }).map(
+    ([length]) => length,
+  );
   // All-gather moves equal lengths: pad to the longest.
   const padded = Buffer.alloc(Math.max(...lengths));
   bytes.copy(padded);
   return allGather(transport, { mine: padded, purpose }).map((text, rank) =>
     JSON.parse(Buffer.from(text.subarray(0, lengths[rank])).toString()),
   );
-}
-
-function lengthBytes(length: number): Uint8Array {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(length);
-  return bytes;
-}
-
-function readLength(bytes: Uint8Array): number {
-  return Buffer.from(bytes).readUInt32LE();
 }

@@ -40,9 +40,6 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
 
 /** The greatest of each number over all ranks, on all ranks. A collective. */
 export function slowestOfRanks(transport: Transport, mine: readonly number[], purpose: string): number[] {
-  const bytes = new Uint8Array(Float64Array.from(mine).buffer);
-  const ofRanks = allGather(transport, { mine: bytes, purpose }).map(
-    (gathered) => new Float64Array(gathered.slice().buffer),
-  );
+  const ofRanks = allGather(transport, { mine: Float64Array.from(mine), purpose });
   return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i])));
 }

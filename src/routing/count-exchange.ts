@@ -28,13 +28,12 @@ export function exchangeCounts(
   const mine = new Uint8Array(4 * (numExperts + shared.length));
   new Int32Array(mine.buffer, 0, numExperts).set(countsE);
   new Float32Array(mine.buffer, 4 * numExperts).set(shared);
-  // A copy, because what was gathered need not start where a typed array may.
-  const buffers = allGather(transport, { mine, purpose: 'counts', layer }).map(
-    (bytes) => bytes.slice().buffer,
-  );
+  const all = allGather(transport, { mine, purpose: 'counts', layer });
   return {
-    countsOfRank: buffers.map((buffer) => new Int32Array(buffer, 0, numExperts)),
-    sharedOfRank: buffers.map((buffer) => new Float32Array(buffer, 4 * numExperts)),
+    countsOfRank: all.map(({ buffer, byteOffset }) => new Int32Array(buffer, byteOffset, numExperts)),
+    sharedOfRank: all.map(
+      ({ buffer, byteOffset }) => new Float32Array(buffer, byteOffset + 4 * numExperts, shared.length),
+    ),
   };
 }
 

@@ -41,12 +41,11 @@ export function exchangeScores(
 
   const expertsN = new Int32Array(worldSize * length);
   const affinitiesN = new Float32Array(worldSize * length);
-  const sharedOfRank = allGather(transport, { mine, purpose: 'scores', layer }).map((bytes, rank) => {
-    // A copy, because what was gathered need not start where a typed array may.
-    const { buffer } = bytes.slice();
-    const floatsOfRank = new Float32Array(buffer, 0, numFloats);
+  const all = allGather(transport, { mine, purpose: 'scores', layer });
+  const sharedOfRank = all.map(({ buffer, byteOffset }, rank) => {
+    const floatsOfRank = new Float32Array(buffer, byteOffset, numFloats);
     affinitiesN.set(floatsOfRank.subarray(0, length), rank * length);
-    new Uint16Array(buffer, 4 * numFloats, length).forEach((expert, i) => {
+    new Uint16Array(buffer, byteOffset + 4 * numFloats, length).forEach((expert, i) => {
       expertsN[rank * length + i] = expert === NO_EXPERT ? -1 : expert;
     });
     return floatsOfRank.subarray(length);

@@ -25,9 +25,7 @@ export function validate(
       mine[2 * batch.domains[sequence] + 1] += batch.seqLen;
     });
   }
-  const all = allGather(transport, { mine: new Uint8Array(mine.buffer), purpose: 'validation' }).map(
-    (bytes) => new Float64Array(bytes.slice().buffer),
-  );
+  const all = allGather(transport, { mine, purpose: 'validation' });
   return domains.map((domain, id) => {
     const sum = all.reduce((total, rank) => total + rank[2 * id], 0);
     const tokens = all.reduce((total, rank) => total + rank[2 * id + 1], 0);

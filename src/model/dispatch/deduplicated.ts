@@ -94,10 +94,10 @@ function planCrossing(
 
   const mine = Int32Array.from(tokensOfNode, (tokens) => tokens.length);
   const countsOfRank = allGather(transport, {
-    mine: bytesOf(mine),
+    mine,
     purpose: 'rows between nodes',
     layer,
-  }).map((bytes) => new Int32Array(bytes.slice().buffer));
+  });
   const counterpart = (other: number) => other * workersPerNode + localRank;
   const sent = layoutOf(topology, (other) => mine[other], counterpart);
   const received = layoutOf(topology, (other) => countsOfRank[counterpart(other)][node], counterpart);
