@@ -56,7 +56,7 @@ export interface Manifest {
  * Writes the manifest with a checksum of its own.
  *
  * @throws TrainerError `INTERNAL` if it is not one that `readManifest` would accept (e.g. a metric that is NaN),
- *   `NO_RESOURCE` if the disk is full.
+ *   `DISK_FULL` if the disk is full.
  */
 export function writeManifest(folder: string, manifest: Manifest): void {
   const checked = manifestSchema.safeParse(manifest);

@@ -38,7 +38,7 @@ const MAX_HEADER_BYTES = 100_000_000;
 /**
  * Writes a safetensors file, widest types first and then by name as the reference writer does, and syncs it.
  *
- * @throws TrainerError `NO_RESOURCE` if the disk is full, `INTERNAL` if a name occurs twice or a shape does not
+ * @throws TrainerError `DISK_FULL` if the disk is full, `INTERNAL` if a name occurs twice or a shape does not
  *   match its data.
  */
 export function writeSafetensors(

@@ -235,13 +235,13 @@ test('a name that occurs twice or a shape that does not fit is not written', () 
   );
 });
 
-test('a full disk is NO_RESOURCE with the file named', () => {
+test('a full disk is DISK_FULL with the file named', () => {
   expect(codeOf(() => writeSafetensors('/dev/full', tensors))).toMatch(
-    /^NO_RESOURCE cannot write \/dev\/full .*ENOSPC.*free some space/,
+    /^DISK_FULL cannot write \/dev\/full .*ENOSPC.*free some space/,
   );
 });
 
-test('a write that is cut short and then fails is NO_RESOURCE and says how far it came', () => {
+test('a write that is cut short and then fails is DISK_FULL and says how far it came', () => {
   const script = `
     import { writeSafetensors } from ${JSON.stringify(new URL('../../src/checkpoint/safetensors.ts', import.meta.url).href)};
     try {
@@ -253,6 +253,6 @@ test('a write that is cut short and then fails is NO_RESOURCE and says how far i
   const shell = `trap '' XFSZ; ulimit -f 64; exec "$0" --import tsx --input-type=module -e "$1"`;
   const said = execFileSync('sh', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
   expect(said).toMatch(
-    /^NO_RESOURCE cannot write .*a\.safetensors \(stopped after (32768|65536) bytes\): EFBIG/,
+    /^DISK_FULL cannot write .*a\.safetensors \(stopped after (32768|65536) bytes\): EFBIG/,
   );
 });
