@@ -406,8 +406,12 @@ export class Coordinator {
     }
     if (this.#state.kind === 'stopping' && this.#state.cause !== null && inPhaseMs > LAST_CHECKPOINT_MS)
       this.abort(this.#state.cause);
-    for (const member of this.#members.silentFor(STOPPED_TIMEOUT_MS))
-      if (isStopped(member.request)) this.#lose(member, endUnknown('it is stopped (SIGSTOP)'));
+    const how = 'it is stopped (SIGSTOP)';
+    for (const member of this.#members.silentFor(STOPPED_TIMEOUT_MS)) {
+      if (!isStopped(member.request)) continue;
+      if (this.#canReplace) this.#free(member, how);
+      else this.#lose(member, endUnknown(how));
+    }
     for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
       this.#lose(member, endUnknown(`no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`));
   }

@@ -27,8 +27,12 @@ beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-standstill-'));
   logs = new LogStore(folder, (error) => expect.fail(String(error)));
   warnings = [];
+  coordinator = coordinate(false);
+});
+
+function coordinate(nodesAreReplaceable: boolean): Coordinator {
   const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
-  coordinator = new Coordinator({
+  return new Coordinator({
     identity: {
       ...{ runId: 'r1', generation: 1, config },
       runDir: folder,
@@ -43,9 +47,9 @@ beforeEach(() => {
     }),
     listener: {},
     joinTimeoutMs: 60_000,
-    nodesAreReplaceable: false,
+    nodesAreReplaceable,
   });
-});
+}
 
 afterEach(() => {
   coordinator.close();
@@ -98,22 +102,35 @@ describe('a coordinator that stood still', () => {
 });
 
 describe('an agent of this machine that is stopped', () => {
+  let pid: number;
+
+  beforeEach(async () => {
+    pid = spawn('sleep', ['60']).pid!;
+    process.kill(pid, 'SIGSTOP');
+    while (processInfo(pid).state !== 'T') await setImmediate();
+  });
+
+  afterEach(() => process.kill(pid, 'SIGKILL'));
+
   it('is said to be stopped, and is not waited for as long as one that is only silent', async () => {
-    const child = spawn('sleep', ['60']);
-    try {
-      child.kill('SIGSTOP');
-      while (processInfo(child.pid!).state !== 'T') await setImmediate();
-      connect([child.pid!, 12]);
-      await vi.advanceTimersByTimeAsync(7_500);
-      coordinator.receive(1, { heartbeat: { workers: [], logQueueLines: 0 } });
-      expect(coordinator.state.kind).toBe('starting');
-      await vi.advanceTimersByTimeAsync(1_000 + 3_000);
-      expect(coordinator.failure).toMatchObject({
-        culprit: { pid: child.pid },
-        error: { message: expect.stringMatching(/was lost: it is stopped \(SIGSTOP\)$/) },
-      });
-    } finally {
-      child.kill('SIGKILL');
-    }
+    connect([pid, 12]);
+    await vi.advanceTimersByTimeAsync(7_500);
+    coordinator.receive(1, { heartbeat: { workers: [], logQueueLines: 0 } });
+    expect(coordinator.state.kind).toBe('starting');
+    await vi.advanceTimersByTimeAsync(1_000 + 3_000);
+    expect(coordinator.failure).toMatchObject({
+      culprit: { pid },
+      error: { message: expect.stringMatching(/was lost: it is stopped \(SIGSTOP\)$/) },
+    });
+  });
+
+  it('only leaves its place to another while the run waits for nodes from elsewhere', async () => {
+    coordinator.close();
+    coordinator = coordinate(true);
+    connect([pid]);
+    await vi.advanceTimersByTimeAsync(9_000 + 3_000);
+    expect(coordinator.state.kind).toBe('waiting');
+    connect([12, 13]);
+    expect(coordinator.state.kind).toBe('starting');
   });
 });
