@@ -61,8 +61,10 @@ export class AgentEventRules {
 
   /** @throws TrainerError `BAD_MESSAGE` that says what no agent of that node would send, or not now */
   assertAllowed(event: AgentEvent, node: number, state: StateKind): void {
-    const kind = (Object.keys(MAY_COME_IN) as EventKind[]).find((each) => each in event);
+    const [kind, another] = (Object.keys(MAY_COME_IN) as EventKind[]).filter((each) => each in event);
     if (kind === undefined) throw badMessage('an empty event');
+    // The decoder keeps all members of a oneof that it meets: one would be checked and another taken.
+    if (another !== undefined) throw badMessage(`\`${kind}\` and \`${another}\` in one event`);
     const states: readonly StateKind[] = MAY_COME_IN[kind];
     if (BEFORE.includes(state) && !states.includes(state))
       throw badMessage(`\`${kind}\` while the run is ${state}`);

@@ -3,6 +3,7 @@ import { loadConfig } from '../../src/config/resolve.js';
 import { AgentEventRules } from '../../src/coordinator/agent-messages.js';
 import type { RunState } from '../../src/coordinator/run-state.js';
 import { ERROR_CODES } from '../../src/errors.js';
+import { loadService } from '../../src/rpc/load-proto.js';
 import type { AgentEvent } from '../../src/rpc/messages.js';
 
 // Node 1 has ranks 2 and 3.
@@ -85,6 +86,17 @@ describe('refused is', () => {
     ['a failure for no known reason', { failure: { ...failure, code: 'BORED' } }, /: code: /],
   ])('%s', (_what, event, message) => {
     expect(() => check(event)).toThrow(message);
+  });
+
+  it('one event that says two things, as its bytes may', () => {
+    const { requestSerialize, requestDeserialize } = loadService(
+      'coordinator',
+      'locmoe.coordinator.v1.Coordinator',
+    ).Session;
+    const bytes = [{ stop: { reason: 'x' } }, { failure: { ...failure, rank: 77 } }].map(requestSerialize);
+    const event = requestDeserialize(Buffer.concat(bytes));
+    expect(event).toMatchObject({ failure: { rank: 77 } });
+    expect(() => check(event)).toThrow(/^it sent `stop` and `failure` in one event$/);
   });
 
   it('what is not of this run', () => {
