@@ -1,5 +1,7 @@
 const FLUSH_INTERVAL_MS = 100;
 const MAX_QUEUED_LINES = 10_000;
+/** Lines may be long. */
+const MAX_QUEUED_CHARS = 16 << 20;
 const MAX_BATCH_LINES = 500;
 /** Far below what a gRPC message may hold, whatever escapes and encoding make of it. */
 const MAX_BATCH_CHARS = 1 << 20;
@@ -14,6 +16,7 @@ export interface LogSink {
 /** Gathers log lines and sends them on in batches; when nobody takes them, it drops the newest and counts them. */
 export class LogShipper {
   #queue: string[] = [];
+  #queuedChars = 0;
   #dropped = 0;
   #sink: LogSink | null = null;
   readonly #timer = setInterval(() => this.flush(), FLUSH_INTERVAL_MS);
@@ -24,8 +27,12 @@ export class LogShipper {
   }
 
   push(line: string): void {
-    if (this.#queue.length < MAX_QUEUED_LINES) this.#queue.push(line);
-    else this.#dropped++;
+    if (this.#queue.length >= MAX_QUEUED_LINES || this.#queuedChars + line.length > MAX_QUEUED_CHARS) {
+      this.#dropped++;
+      return;
+    }
+    this.#queue.push(line);
+    this.#queuedChars += line.length;
   }
 
   /** Lines that wait here. */
@@ -35,7 +42,9 @@ export class LogShipper {
 
   flush(): void {
     while (this.#sink?.isReady() && (this.#queue.length > 0 || this.#dropped > 0)) {
-      this.#sink.send(this.#queue.splice(0, this.#batchSize()), this.#dropped);
+      const lines = this.#queue.splice(0, this.#batchSize());
+      for (const line of lines) this.#queuedChars -= line.length;
+      this.#sink.send(lines, this.#dropped);
       this.#dropped = 0;
     }
   }

@@ -49,6 +49,17 @@ describe('LogShipper', () => {
     expect(Math.max(...batches.map((batch) => batch.lines.length))).toBeLessThanOrEqual(500);
   });
 
+  it('keeps a bounded number of characters too, and has room again once they are sent', () => {
+    const line = 'x'.repeat(1 << 20);
+    connect();
+    for (const kept of [16, 32]) {
+      for (let i = 0; i < 20; i++) shipper.push(line);
+      shipper.flush();
+      expect(batches.flatMap(({ lines }) => lines)).toHaveLength(kept);
+    }
+    expect(batches.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(8);
+  });
+
   it('holds lines back while the sink is not ready', () => {
     connect();
     ready = false;
