@@ -5,18 +5,20 @@ import type { Coordinator } from './coordinator.js';
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * First signal: a final checkpoint, then the end. Second: the end at once.
+ * First signal: a final checkpoint, then the end. Second: the end at once. Once the run is finished, a signal ends the
+ * process as it ends any other; after a failure, whose report comes within seconds, it is not heeded.
  *
  * @param signals emits them: the process
  * @returns stops listening
  */
 export function stopOnSignals(
-  coordinator: Pick<Coordinator, 'abort' | 'requestStop'>,
+  coordinator: Pick<Coordinator, 'abort' | 'requestStop' | 'failure' | 'settled'>,
   print: (line: string) => void,
   signals: EventEmitter = process,
 ): () => void {
   let first: NodeJS.Signals | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
+    if (coordinator.failure !== null) return;
     if (first !== null) {
       const both = signal === first ? `${signal} twice` : `${first}, then ${signal}`;
       coordinator.abort(new TrainerError('ABORTED', `${both}: ended without a final checkpoint`));
@@ -27,7 +29,11 @@ export function stopOnSignals(
     coordinator.requestStop(signal);
   };
   for (const signal of STOP_SIGNALS) signals.on(signal, onSignal);
-  return () => {
+  const forget = () => {
     for (const signal of STOP_SIGNALS) signals.off(signal, onSignal);
   };
+  void coordinator.settled.then(({ kind }) => {
+    if (kind === 'finished') forget();
+  });
+  return forget;
 }
