@@ -28,14 +28,14 @@ describe('an error in the coordinator that nobody caught', () => {
   it('fails the run after a last checkpoint, with a report that says how to go on', async () => {
     const { code, stdout, stderr, directory } = await crash('rejection');
     expect(code, stderr).toBe(3);
-    const last = /checkpoint at step (\d+): (\S+)\n$/.exec(stdout);
-    expect(Number(last?.[1]) % 20, stdout).not.toBe(0);
+    const last = /unexpected error in the coordinator[\s\S]*checkpoint at step \d+: (\S+)\n$/.exec(stdout);
+    expect(last, stdout).not.toBeNull();
     expect(stderr).toMatch(
       /^locmoe: run failed: unexpected error in the coordinator: nobody caught this \(at .*throw-on-signal/m,
     );
     expect(stderr).toContain(`locmoe train --resume ${path.relative('.', directory)}`);
-    expect(stderr).toContain(`# from ${path.basename(last?.[2] ?? '')}`);
-    expect(json(directory, 'failure.json')).toMatchObject({ code: 'INTERNAL', checkpoint: last?.[2] });
+    expect(stderr).toContain(`# from ${path.basename(last?.[1] ?? '')}`);
+    expect(json(directory, 'failure.json')).toMatchObject({ code: 'INTERNAL', checkpoint: last?.[1] });
     expect(json(directory, 'run.json').state).toBe('failed');
     const log = readFileSync(path.join(directory, 'logs/coordinator.ndjson'), 'utf8');
     expect(log).toMatch(/"level":"error".*"stack":"Error: nobody caught this\\n/);
