@@ -130,6 +130,8 @@ function fieldsOfTheModel(config: RunConfig, tokenizerSha256: string): Record<st
     'moe.numExperts': config.moe.numExperts,
     'moe.expertGroups': config.moe.expertGroups,
     'moe.router': config.moe.router,
+    // Other routers have no gate that it could mean anything to.
+    'moe.learnedGroups': config.moe.router.startsWith('locmoe') && config.moe.learnedGroups,
     // Their order gives the domain ids, and those the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
     'tokenizer SHA-256': tokenizerSha256,

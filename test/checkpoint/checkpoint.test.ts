@@ -169,6 +169,14 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
   expect(messageOf(() => assertFits(checkpoint, meaning, sha))).toMatch(
     /: moe\.expertGroups is 1 there and 2 in this run; moe\.router is locmoe-plus there and hash in this run; data\.domains is \[en\] there and \[code, en\] in this run$/,
   );
+  const learned = (router: 'locmoe' | 'hash') => ({
+    ...config,
+    moe: { ...config.moe, router, learnedGroups: true },
+  });
+  expect(messageOf(() => assertFits(checkpoint, learned('locmoe'), sha))).toMatch(
+    /; moe\.learnedGroups is false there and true in this run$/,
+  );
+  expect(messageOf(() => assertFits(checkpoint, learned('hash'), sha))).not.toContain('learnedGroups');
   const wrong = 'f'.repeat(64);
   expect(messageOf(() => assertFits(checkpoint, config, wrong))).toContain(
     `tokenizer SHA-256 is ${sha} there and ${wrong} in this run`,
