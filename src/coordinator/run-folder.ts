@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import type { RunConfig } from '../config/schema.js';
+import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { folderProblem, makeFolder } from '../make-folder.js';
 import type { FailureReport } from './failure-report.js';
@@ -96,6 +96,15 @@ export class RunFolder {
 
   writeConfig(config: RunConfig): void {
     this.#writeJson('config.json', config);
+  }
+
+  /** The configuration that the run trained with last; null if there is none that can be read. */
+  readConfig(): RunConfig | null {
+    try {
+      return runSchema.parse(JSON.parse(readFileSync(this.#file('config.json'), 'utf8')));
+    } catch {
+      return null;
+    }
   }
 
   writeSummary(summary: object): void {

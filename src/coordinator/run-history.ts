@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/index.js';
+import { changedFields } from './changed-fields.js';
 import type { RunListener } from './coordinator.js';
 import type { RunFolder } from './run-folder.js';
 import type { PlanSettings, RunPlan } from './run-plan.js';
@@ -19,10 +20,16 @@ export function tellWhatGoes(
   const changes = changedFields(before, config);
   if (changes.length > 0)
     say(`run ${folder.runId} goes on with another configuration: ${changes.join(', ')}`);
+  // Killed before it saved a checkpoint, a generation leaves what it was told with --set there alone.
+  const last = changedFields(folder.readConfig() ?? before, config);
+  if (last.length > 0 && String(last) !== String(changes))
+    say(
+      `run ${folder.runId} trained with another configuration last, give it again to keep it: ${last.join(', ')}`,
+    );
   const later = committedFolders(folder.checkpoints)
     .map((each) => path.basename(each))
     .filter((name) => Number(/\d+/.exec(name)) > step);
-  if (later.length === 0 && changes.length === 0) return;
+  if (later.length + changes.length + last.length === 0) return;
   const steps = formatSteps(folder.recordedStepsAfter(step));
   const losses = [
     ...(steps === null ? [] : [`the metrics of ${steps} when training begins`]),
@@ -32,8 +39,9 @@ export function tellWhatGoes(
   const overwritten = ['config.json', 'summary.json'].filter((file) =>
     existsSync(path.join(folder.directory, file)),
   );
+  if (overwritten.length > 0) losses.push(`and its ${overwritten.join(' and ')}`);
   warn(
-    `run ${folder.runId} goes back to step ${step}; it loses ${losses.join(', ')}, and its ${overwritten.join(' and ')}; to keep all that, end this and start a new run with --fork`,
+    `run ${folder.runId} goes back to step ${step}; it loses ${losses.join(', ')}; to keep all that, end this and start a new run with --fork`,
   );
 }
 
@@ -43,24 +51,9 @@ function formatSteps(steps: ReturnType<RunFolder['recordedStepsAfter']>): string
   return first === last ? `step ${first}` : `steps ${first} to ${last}`;
 }
 
-/** `field old -> new` for each field that differs. */
-function changedFields(before: object, after: object, place = ''): string[] {
-  const fields = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...fields].flatMap((field) => {
-    const [old, now] = [before, after].map((each) => Object(each)[field]);
-    if (isSection(old) && isSection(now)) return changedFields(old, now, `${place}${field}.`);
-    const [oldText, nowText] = [old, now].map((value) => JSON.stringify(value));
-    return oldText === nowText ? [] : [`${place}${field} ${oldText} -> ${nowText}`];
-  });
-}
-
-function isSection(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /**
  * Lets a resumed run take the place of what was there once all workers have loaded its checkpoint: a start that fails
- * changes nothing.
+ * leaves the history as it was, and beside it the number of its generation.
  */
 export function takeBack(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
   return {

@@ -53,9 +53,22 @@ describe('what a resumed run loses', () => {
     });
     folder.appendMetrics({ type: 'step', step: 3 });
     expect(told(planOf(folder, 'step-000002', slower)).warned).toEqual([
-      expect.stringContaining('loses the metrics of step 3 when training begins'),
+      expect.stringContaining('loses the metrics of step 3 when training begins; to keep all that'),
     ]);
   });
+});
+
+it('a configuration that no checkpoint has yet is not taken back in silence', () => {
+  const folder = savedRun([2]);
+  const plan = planOf(folder, 'step-000002', same);
+  folder.writeConfig(slower(plan.config));
+  folder.appendMetrics({ type: 'step', step: 3 });
+  const { said, warned } = told(plan);
+  expect(said).toEqual([
+    `run ${folder.runId} trained with another configuration last, give it again to keep it: train.learningRate 0.0001 -> 0.001`,
+  ]);
+  expect(warned).toEqual([expect.stringContaining('loses the metrics of step 3 ')]);
+  expect(told(planOf(folder, 'step-000002', slower)).said).toHaveLength(1);
 });
 
 it('a resumed run takes the place of what was there only once it trains', () => {
