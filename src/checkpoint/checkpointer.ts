@@ -49,6 +49,9 @@ export interface SaveOptions extends Place {
   readonly tensors: RankTensors;
 }
 
+/** The operation in which a save meets what it refuses to write, such as a tensor that is not finite. */
+export const SAVE_OPERATION = 'checkpoint write';
+
 interface WrittenFile extends FileDigest {
   readonly file: string;
   readonly tensors: readonly string[];
@@ -86,7 +89,7 @@ export function saveCheckpoint(transport: Transport, options: SaveOptions): stri
       );
     });
     failpoint('prepared');
-    const written = agree(transport, 'checkpoint write', () =>
+    const written = agree(transport, SAVE_OPERATION, () =>
       fenced(() => writeShards(transport, options, temporary)),
     );
     failpoint('written');

@@ -3,6 +3,7 @@ export {
   momentName,
   type NamedTensor,
   type RankTensors,
+  SAVE_OPERATION,
   type SaveOptions,
   saveCheckpoint,
 } from './checkpointer.js';

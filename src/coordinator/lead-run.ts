@@ -165,7 +165,7 @@ function metricsOf(
     ...{ generation, recipe: name, router: moe.router, steps: train.steps },
     ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
     resumedFrom: checkpoint?.manifest.step ?? null,
-    earlierFailures: folder.failureCodes(),
+    earlierFailures: folder.failures().map(({ code }) => code),
   });
 }
 
@@ -220,12 +220,18 @@ function explain(
   const { generation } = coordinator.options.identity;
   const node = failure.culprit?.node;
   const startedFrom = plan.checkpoint?.folder ?? null;
-  const known = { code: failure.error.code, step: failedStep(failure) };
+  const { code, context } = failure.error;
+  const operation = failure.culprit?.operation ?? context.operation ?? null;
+  const known = { code, step: failedStep(failure), operation };
+  const { config } = plan;
   const report = failureReport({
     failure,
     generation,
     host: node === undefined ? null : coordinator.hostOf(node),
-    goOn: howToGoOn({ command, options, resumeOptions, folder, generation, startedFrom, failure: known }),
+    goOn: howToGoOn({
+      ...{ command, options, resumeOptions, config, folder, generation, startedFrom },
+      failure: known,
+    }),
     suspectCheckpoint:
       [startedFrom, ...committedFolders(folder.checkpoints)].find(
         (one) => one !== null && leadsToFailure(one, known),

@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders, generationOf } from '../checkpoint/index.js';
-import type { FailureReport } from './failure-report.js';
-import type { RunFolder } from './run-folder.js';
+import type { RunConfig } from '../config/schema.js';
+import type { PastFailure, RunFolder } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
-import { leadsToFailure } from './suspect-checkpoint.js';
+import { leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
 /** The words of a command line that others can paste into a shell. */
 export function commandLine(words: readonly string[]): string {
@@ -34,7 +35,8 @@ export interface FailedGeneration {
   readonly generation: number;
   /** Folder of the checkpoint that the generation started from; null for a new run. */
   readonly startedFrom: string | null;
-  readonly failure: Pick<FailureReport, 'code' | 'step'>;
+  readonly config: RunConfig;
+  readonly failure: Omit<PastFailure, 'generation'>;
 }
 
 /** Where a run that failed goes on, and the command that does it; null if there is no checkpoint to go on from. */
@@ -45,21 +47,27 @@ export function howToGoOn({
   folder,
   generation,
   startedFrom: given,
+  config,
   failure,
 }: FailedGeneration): { readonly checkpoint: string; readonly command: string } | null {
   const isOfUse = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
   const newest = committedFolders(folder.checkpoints).find(isOfUse) ?? null;
-  const startedFrom = given === null || isOfUse(given) ? given && path.resolve(given) : newest;
-  const resume = (checkpoint: string, place: string, words: readonly string[]) => ({
-    checkpoint,
-    command: commandLine(['locmoe', command, '--resume', fromHere(place), ...words, ...resumeOptions]),
-  });
-  if (newest !== null && (startedFrom === null || generationOf(newest) === generation))
-    return resume(newest, folder.directory, []);
-  // Nothing has the configuration of this generation yet but the options that it was given.
-  if (startedFrom === null) return null;
-  const place = startedFrom === newest ? folder.directory : startedFrom;
-  return resume(startedFrom, place, startingOptions(options));
+  const isOwn = newest !== null && generationOf(newest) === generation;
+  // Saves of this generation may have deleted what it started from.
+  const startedFrom = given !== null && existsSync(given) && isOfUse(given) ? path.resolve(given) : newest;
+  const checkpoint = isOwn ? newest : startedFrom;
+  if (checkpoint === null) return null;
+  const wouldComeAgain = failure.code === 'NOT_FINITE';
+  const place = checkpoint === newest && !wouldComeAgain ? folder.directory : checkpoint;
+  const words = [
+    ...['locmoe', command, '--resume', fromHere(place)],
+    // Nothing has the configuration of this generation yet but the options that it was given.
+    ...(isOwn ? [] : startingOptions(options)),
+    // With the same settings the same steps come out the same.
+    ...(wouldComeAgain ? ['--set', lowerRate(config)] : []),
+    ...resumeOptions,
+  ];
+  return { checkpoint, command: commandLine(words) };
 }
 
 /** The options that say what is to be trained. */

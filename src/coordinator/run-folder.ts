@@ -40,7 +40,7 @@ const recordSchema = z.object({
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
 /** What is read again of a failure report. */
-export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step'>;
+export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
 
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure
@@ -128,22 +128,13 @@ export class RunFolder {
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
-  /** Why the last generation failed; null if it did not. */
-  lastFailure(): PastFailure | null {
-    return readFailure(this.#file('failure.json'));
-  }
-
-  /** Why an earlier generation failed; null if it did not. */
-  archivedFailure(generation: number): PastFailure | null {
-    return readFailure(this.#file(`failure-${generation}.json`));
-  }
-
-  /** Codes of the generations that failed. */
-  failureCodes(): string[] {
+  /** Why generations failed, the last one first. */
+  failures(): PastFailure[] {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
       .filter((name) => /^failure(-\d+)?\.json$/.test(name))
-      .flatMap((name) => readFailure(path.join(this.directory, name))?.code ?? []);
+      .flatMap((name) => readFailure(this.#file(name)) ?? [])
+      .sort((a, b) => b.generation - a.generation);
   }
 
   /**
@@ -197,6 +188,7 @@ function readFailure(file: string): PastFailure | null {
         generation: z.number().int(),
         code: z.string(),
         step: z.number().int().nullable().default(null),
+        operation: z.string().nullable().default(null),
       })
       .parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {

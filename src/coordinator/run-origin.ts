@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Checkpoint, claimCheckpoints, resolveCheckpoint } from '../checkpoint/index.js';
+import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
 import { findRun, RunFolder, type RunRecord } from './run-folder.js';
@@ -16,11 +17,13 @@ export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
  * Finds the checkpoint that a run is to start from. One inside a run's folder goes on there as the next generation, which
  * this process holds from here on; with `fork`, or outside of any run, it starts a new run.
  *
+ * @param configFrom the configuration that is asked for, were a checkpoint the one
  * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read, `BAD_CHECKPOINT`
  */
 export async function findOrigin(
   { resume, fork, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'runsDir'>,
   { security, say, warn }: Pick<PlanSettings, 'security' | 'say' | 'warn'>,
+  configFrom: (checkpoint: Checkpoint) => RunConfig,
 ): Promise<RunOrigin> {
   if (resume === undefined) {
     if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
@@ -30,11 +33,11 @@ export async function findOrigin(
     resume !== true && existsSync(resume)
       ? resume
       : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
-  if (fork) return newRunFrom(resolveCheckpoint(place, warn));
   const folder = runFolderAround(place);
+  if (folder !== null && fork) return newRunFrom(checkpointToResume(folder, place, warn, configFrom));
   if (folder === null) {
     const checkpoint = resolveCheckpoint(place, warn);
-    say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
+    if (!fork) say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
     return newRunFrom(checkpoint);
   }
   // First of all: whoever holds the run may be deleting the very checkpoints that are looked at next.
@@ -44,7 +47,7 @@ export async function findOrigin(
     const generation = record.generation + 1;
     claimCheckpoints(folder.checkpoints, generation);
     return {
-      checkpoint: checkpointToResume(folder, place, warn),
+      checkpoint: checkpointToResume(folder, place, warn, configFrom),
       resumed: { folder, generation },
       forkedFrom: record.forkedFrom,
     };

@@ -62,7 +62,9 @@ export async function planRun(
   options: RunOptions,
   { nodesAreHere, security, say, warn }: PlanSettings,
 ): Promise<RunPlan> {
-  const origin = await findOrigin(options, { security, say, warn });
+  const origin = await findOrigin(options, { security, say, warn }, (checkpoint) =>
+    startingConfig(options, checkpoint),
+  );
   const { checkpoint } = origin;
   const config = startingConfig(options, checkpoint);
   if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);

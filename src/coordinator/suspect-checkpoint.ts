@@ -1,45 +1,81 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Checkpoint, MANIFEST_FILE, resolveCheckpoint, stepOf } from '../checkpoint/index.js';
+import {
+  type Checkpoint,
+  generationOf,
+  MANIFEST_FILE,
+  resolveCheckpoint,
+  SAVE_OPERATION,
+  stepOf,
+} from '../checkpoint/index.js';
+import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import type { FailureReport } from './failure-report.js';
-import type { RunFolder } from './run-folder.js';
+import { changedFields } from './changed-fields.js';
+import type { PastFailure, RunFolder } from './run-folder.js';
 
 /**
  * Whether a failure would come again from a checkpoint: no update is done where the gradient is not finite, so if that
- * was the very next step, it depends on the checkpoint's weights alone, at any learning rate.
+ * was the very next step, it depends on the checkpoint's weights alone, at any learning rate. A save that meets what is
+ * not finite comes after an update, so that says nothing about the weights before it.
  */
 export function leadsToFailure(
   checkpoint: string,
-  { code, step }: Pick<FailureReport, 'code' | 'step'>,
+  { code, step, operation }: Omit<PastFailure, 'generation'>,
 ): boolean {
-  return code === 'NOT_FINITE' && step === stepOf(checkpoint) + 1;
+  return code === 'NOT_FINITE' && operation !== SAVE_OPERATION && step === stepOf(checkpoint) + 1;
+}
+
+/** The assignment for `--set` with which steps that were not finite may come out otherwise. */
+export function lowerRate({ train }: RunConfig): string {
+  return `train.learningRate=${train.learningRate / 2}`;
 }
 
 /**
- * The checkpoint from which a run goes on: as `resolveCheckpoint`, but where no step folder is named, one that would lead to
- * the failure of the last generation is passed over.
+ * The checkpoint from which a run goes on: as `resolveCheckpoint`, but where no step folder is named, one that led to a
+ * failure since it was saved, and would again, is passed over.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the last two generations failed at the same step because
- *   it was not finite
+ * @param configFrom the configuration that is asked for, were a checkpoint the one
+ * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two generations that came
+ *   from it, and neither asked for another configuration
  */
 export function checkpointToResume(
   folder: RunFolder,
   place: string,
   warn: (message: string) => void,
+  configFrom: (checkpoint: Checkpoint) => RunConfig,
 ): Checkpoint {
-  const last = folder.lastFailure();
-  if (last?.code !== 'NOT_FINITE' || last.step === null) return resolveCheckpoint(place, warn);
-  const before = folder.archivedFailure(last.generation - 1);
-  const isNamed = existsSync(path.join(place, MANIFEST_FILE));
-  if (!isNamed && before?.code === last.code && before.step === last.step)
-    throw new TrainerError(
-      'BAD_CHECKPOINT',
-      `run ${folder.runId}: generations ${before.generation} and ${last.generation} both failed because step ${last.step} was not finite, and so would the next; go on from an earlier checkpoint with other settings: --resume ${folder.checkpoints}/step-... --set train.learningRate=...`,
-    );
-  return resolveCheckpoint(place, warn, (checkpoint) =>
-    leadsToFailure(checkpoint, last)
-      ? `checkpoint ${checkpoint}: from it step ${last.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`
-      : null,
+  if (existsSync(path.join(place, MANIFEST_FILE))) return resolveCheckpoint(place, warn);
+  const failures = folder.failures();
+  const checkpoint = resolveCheckpoint(place, warn, (candidate) => {
+    const writer = generationOf(candidate) ?? 0;
+    const failure = failures.find((each) => each.generation >= writer && leadsToFailure(candidate, each));
+    return failure === undefined
+      ? null
+      : `checkpoint ${candidate}: from it step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
+  });
+  assertMayEndOtherwise(folder, failures, checkpoint, configFrom);
+  return checkpoint;
+}
+
+/** What a run does is the same each time: after two failures at the same step only other settings can help. */
+function assertMayEndOtherwise(
+  folder: RunFolder,
+  failures: readonly PastFailure[],
+  checkpoint: Checkpoint,
+  configFrom: (checkpoint: Checkpoint) => RunConfig,
+): void {
+  const { step, generation, config: saved } = checkpoint.manifest;
+  const since = failures.filter(
+    (each) => each.code === 'NOT_FINITE' && each.generation >= generation && (each.step ?? 0) > step,
+  );
+  const last = since.find((one, i) => since.findIndex((each) => each.step === one.step) < i);
+  if (last === undefined) return;
+  const config = configFrom(checkpoint);
+  const tried = [saved, folder.readConfig() ?? saved];
+  if (tried.every((each) => changedFields(each, config).length > 0)) return;
+  const generations = since.filter((each) => each.step === last.step).map((each) => each.generation);
+  throw new TrainerError(
+    'BAD_CHECKPOINT',
+    `run ${folder.runId}: generations ${generations.reverse().join(' and ')} failed because step ${last.step} was not finite, and so would the next with the same configuration; go on with another: --resume ${folder.directory} --set ${lowerRate(config)}`,
   );
 }

@@ -1,8 +1,10 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { howToGoOn } from '../../src/coordinator/resume-command.js';
 import type { RunFolder } from '../../src/coordinator/run-folder.js';
 import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import { config } from '../checkpoint/fixture.js';
 import { OPTIONS, savedRun, saveStep } from './saved-run.js';
 
 const GIVEN: RunOptions = {
@@ -18,9 +20,10 @@ const OVERRIDES =
   "--config 'my recipe'\\''s.yaml' --set train.steps=9 --set 'data.domains=[en, zh]' --nodes 1 --workers-per-node 2";
 
 /** The command after `locmoe train --resume`, and the step it goes on from. */
-function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2, step = 9) {
-  const failure = { code: 'NOT_FINITE', step };
-  const known = { failure, command: 'train', resumeOptions: ['--no-http'] } as const;
+function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2, notFinite = 0) {
+  const code = notFinite > 0 ? 'NOT_FINITE' : 'WORKER_DIED';
+  const failure = { code, step: notFinite, operation: null };
+  const known = { failure, config, command: 'train', resumeOptions: ['--no-http'] } as const;
   const found = howToGoOn({ ...known, options, folder, generation, startedFrom });
   return (
     found && {
@@ -69,20 +72,31 @@ describe('the command that goes on with a failed run', () => {
     });
   });
 
-  it('names no checkpoint that leads to the same failure', () => {
+  it('names no checkpoint that leads to the same failure, and lowers the learning rate', () => {
     const folder = savedRun([2, 4]);
-    const run = here(folder.directory);
+    const lower = '--set train.learningRate=0.0005 --no-http';
+    const folderOf = (step: number) => here(path.join(folder.checkpoints, `step-00000${step}`));
     const startedFrom = path.join(folder.checkpoints, 'step-000004');
     expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
-      words: `${run} ${OVERRIDES} --no-http`,
+      words: `${folderOf(2)} ${OVERRIDES} ${lower}`,
       from: 'step-000002',
     });
     expect(goOn(savedRun([4]), startedFrom, GIVEN, 2, 5)).toBeNull();
     saveStep(folder, 6, 2);
     expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
-      words: `${run} --no-http`,
+      words: `${folderOf(6)} ${lower}`,
       from: 'step-000006',
     });
+  });
+
+  it('names no checkpoint that was deleted meanwhile', () => {
+    const folder = savedRun([2, 4]);
+    const startedFrom = path.join(folder.checkpoints, 'step-000004');
+    saveStep(folder, 6, 2);
+    rmSync(startedFrom, { recursive: true });
+    expect(goOn(folder, startedFrom, GIVEN, 2, 7)?.from).toBe('step-000002');
+    rmSync(path.join(folder.checkpoints, 'step-000002'), { recursive: true });
+    expect(goOn(folder, startedFrom, GIVEN, 2, 7)).toBeNull();
   });
 
   it('is none for a new run without a checkpoint', () => {

@@ -44,7 +44,7 @@ describe('a failure', () => {
 
   it('is kept under its generation once the next one trains or fails in its turn', () => {
     folder.archiveFailure();
-    expect(folder.failureCodes()).toEqual([]);
+    expect(folder.failures().map(({ code }) => code)).toEqual([]);
     folder.writeFailure(report(1, 'WORKER_DIED'));
     folder.archiveFailure();
     folder.writeFailure(report(2, 'NODE_LOST'));
@@ -54,6 +54,6 @@ describe('a failure', () => {
       'failure-2.json',
       'failure.json',
     ]);
-    expect(folder.failureCodes().sort()).toEqual(['INTERNAL', 'NODE_LOST', 'WORKER_DIED']);
+    expect(folder.failures().map(({ code }) => code)).toEqual(['INTERNAL', 'NODE_LOST', 'WORKER_DIED']);
   });
 });

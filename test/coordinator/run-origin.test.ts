@@ -1,14 +1,16 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { FailureReport } from '../../src/coordinator/failure-report.js';
 import { findOrigin } from '../../src/coordinator/run-origin.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
+import { config } from '../checkpoint/fixture.js';
 import { savedRun } from './saved-run.js';
 
-async function originOf(resume: string, fork = false) {
+async function originOf(resume: string, fork = false, warn: (line: string) => void = expect.unreachable) {
   const said: string[] = [];
-  const voice = { security: NO_SECURITY, say: (line: string) => said.push(line), warn: expect.unreachable };
-  return { ...(await findOrigin({ resume, fork, runsDir: 'runs' }, voice)), said };
+  const voice = { security: NO_SECURITY, say: (line: string) => said.push(line), warn };
+  return { ...(await findOrigin({ resume, fork, runsDir: 'runs' }, voice, () => config)), said };
 }
 
 describe('a run goes on in its folder', () => {
@@ -54,8 +56,19 @@ describe('a new run starts', () => {
     expect(readFileSync(path.join(directory, 'run.json'))).toEqual(before);
   });
 
+  it('with --fork from no checkpoint that led to a failure, like the run itself', async () => {
+    const folder = savedRun([2, 4]);
+    folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: 5 } as FailureReport);
+    const warned: string[] = [];
+    const { checkpoint } = await originOf(folder.directory, true, (line) => warned.push(line));
+    expect(checkpoint?.manifest.step).toBe(2);
+    expect(warned).toEqual([expect.stringContaining('step 5 was not finite')]);
+  });
+
   it('but --fork needs to know from where', async () => {
     const voice = { security: NO_SECURITY, say: () => undefined, warn: () => undefined };
-    await expect(findOrigin({ fork: true, runsDir: 'runs' }, voice)).rejects.toThrow(/--fork: .*--resume/);
+    await expect(findOrigin({ fork: true, runsDir: 'runs' }, voice, () => config)).rejects.toThrow(
+      /--fork: .*--resume/,
+    );
   });
 });

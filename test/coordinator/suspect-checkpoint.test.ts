@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { saveCheckpoint } from '../../src/checkpoint/index.js';
+import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
 import { RunFolder } from '../../src/coordinator/run-folder.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
-import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
+import { config, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
 let folder: RunFolder;
 beforeEach(() => {
@@ -17,12 +17,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder.directory, { recursive: true }));
 
-const fail = (generation: number, code: string, step: number) =>
-  folder.writeFailure({ generation, code, step } as FailureReport);
+const fail = (generation: number, code: string, step: number, operation: string | null = null) =>
+  folder.writeFailure({ generation, code, step, operation } as FailureReport);
 
-function resume(place = folder.directory): { step: number; warnings: string[] } {
+function resume(place = folder.directory, asked = config): { step: number; warnings: string[] } {
   const warnings: string[] = [];
-  const { manifest } = checkpointToResume(folder, place, (warning) => warnings.push(warning));
+  const warn = (warning: string) => warnings.push(warning);
+  const { manifest } = checkpointToResume(folder, place, warn, () => asked);
   return { step: manifest.step, warnings };
 }
 
@@ -37,25 +38,42 @@ it('a checkpoint whose next step was not finite is passed over, with the reason'
   expect(resume(path.join(folder.checkpoints, 'step-000030'))).toEqual({ step: 30, warnings: [] });
 });
 
-it('any other failure, or one of an earlier generation, says nothing about a checkpoint', () => {
+it('any other failure says nothing about a checkpoint', () => {
   expect(resume()).toEqual({ step: 30, warnings: [] });
   fail(1, 'NOT_FINITE', 32);
   expect(resume()).toEqual({ step: 30, warnings: [] });
   fail(1, 'WORKER_DIED', 31);
   expect(resume()).toEqual({ step: 30, warnings: [] });
-  fail(1, 'NOT_FINITE', 31);
-  folder.archiveFailure();
+  // What the save met is of the weights after the update, which the learning rate decides.
+  fail(1, 'NOT_FINITE', 31, SAVE_OPERATION);
   expect(resume()).toEqual({ step: 30, warnings: [] });
 });
 
-it('what failed twice in a row at the same step is not tried again, unless a step folder is named', () => {
+it('it is remembered whatever comes after, until a later generation saves that step', () => {
+  fail(1, 'NOT_FINITE', 31);
+  folder.archiveFailure();
+  expect(resume().step).toBe(20);
+  fail(2, 'WORKER_DIED', 25);
+  expect(resume().step).toBe(20);
+  const again = saveOptions(folder.checkpoints, 30, tensorsOf(0, 1, 30));
+  saveCheckpoint(soloTransport(), { ...again, generation: 3 });
+  expect(resume()).toEqual({ step: 30, warnings: [] });
+});
+
+it('what failed twice at the same step is not tried again with the same configuration, unless a step folder is named', () => {
   fail(1, 'NOT_FINITE', 35);
   folder.archiveFailure();
   fail(2, 'NOT_FINITE', 36);
   expect(resume().step).toBe(30);
   fail(2, 'NOT_FINITE', 35);
   expect(() => resume()).toThrow(
-    /generations 1 and 2 both failed because step 35 was not finite.*--resume .*step-/,
+    /generations 1 and 2 failed because step 35 was not finite.*--set train\.learningRate=0\.0005$/,
   );
+  const slower = { ...config, train: { ...config.train, learningRate: 5e-4 } };
+  expect(resume(folder.directory, slower).step).toBe(30);
+  folder.writeConfig(slower);
+  expect(() => resume(folder.directory, slower)).toThrow(/--set train\.learningRate=0\.00025$/);
+  fail(3, 'WORKER_DIED', 33);
+  expect(() => resume()).toThrow(/generations 1 and 2 failed/);
   expect(resume(path.join(folder.checkpoints, 'step-000020')).step).toBe(20);
 });
