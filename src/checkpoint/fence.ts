@@ -4,9 +4,9 @@ import { TrainerError } from '../errors.js';
 import { syncFolder, writeDurably } from './durable.js';
 
 // A process of an earlier generation may only have stood still: frozen with its machine, or stuck in a call to a file
-// server. When it goes on it must not touch what a later generation saved. So every generation leaves a marker, an
-// empty file `generation-<number>` beside its checkpoints, and the highest number rules. A generation writes its own
-// marker alone, so none can take back another's.
+// server. When it goes on it must not touch what a later generation saved. So every generation but the first,
+// which takes over from none, leaves a marker, an empty file `generation-<number>` beside its checkpoints, and the highest
+// number rules. A generation writes its own marker alone, so none can take back another's.
 
 const MARKER = /^generation-(\d+)$/;
 
@@ -37,7 +37,8 @@ export function superseded(generation: number, newest: number): TrainerError {
   );
 }
 
-function markedGenerations(root: string): number[] {
+/** Generations that left a marker which no later one has removed. */
+export function markedGenerations(root: string): number[] {
   if (!existsSync(root)) return [];
   return readdirSync(root).flatMap((name) => {
     const marker = MARKER.exec(name);

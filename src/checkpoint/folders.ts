@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path';
 import { renameDurably, writeDurably } from './durable.js';
 import { failpoint } from './failpoint.js';
-import { assertNotSuperseded, markGeneration, superseded } from './fence.js';
+import { assertNotSuperseded, markedGenerations, markGeneration, superseded } from './fence.js';
 import { generationOf } from './manifest.js';
 
 // Under the root of a run, where G is the generation of the process that made the name:
@@ -49,6 +49,12 @@ export function committedFolders(root: string, unreadable = 0): string[] {
     .map((folder) => ({ folder, generation: generationOf(folder) ?? unreadable, step: stepOf(folder) }))
     .sort((a, b) => b.generation - a.generation || b.step - a.step || a.folder.length - b.folder.length)
     .map(({ folder }) => folder);
+}
+
+/** The highest generation that marked `root` as its own or wrote a checkpoint that is there; 0 if there is none. */
+export function newestGeneration(root: string): number {
+  const writers = committedFolders(root).map((folder) => generationOf(folder) ?? 0);
+  return Math.max(0, ...markedGenerations(root), ...writers);
 }
 
 /**

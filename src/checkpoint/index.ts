@@ -8,6 +8,6 @@ export {
   saveCheckpoint,
 } from './checkpointer.js';
 export { digestFile, type FileDigest } from './durable.js';
-export { claimCheckpoints, committedFolders, stepOf } from './folders.js';
+export { claimCheckpoints, committedFolders, newestGeneration, stepOf } from './folders.js';
 export { type InheritOptions, inheritedValues } from './inherit.js';
 export { generationOf, MANIFEST_FILE, type Manifest } from './manifest.js';

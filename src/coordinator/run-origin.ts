@@ -1,6 +1,11 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Checkpoint, claimCheckpoints, resolveCheckpoint } from '../checkpoint/index.js';
+import {
+  type Checkpoint,
+  claimCheckpoints,
+  newestGeneration,
+  resolveCheckpoint,
+} from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
@@ -44,7 +49,8 @@ export async function findOrigin(
   const giveUp = await claimRun(folder, warn);
   try {
     const record = await recordOfStopped(folder, security);
-    const generation = record.generation + 1;
+    // The record may be from a backup and a checkpoint from another run: above them all, what comes next is the newest.
+    const generation = Math.max(record.generation, newestGeneration(folder.checkpoints)) + 1;
     claimCheckpoints(folder.checkpoints, generation);
     return {
       checkpoint: checkpointToResume(folder, place, warn, configFrom),

@@ -5,7 +5,7 @@ import type { FailureReport } from '../../src/coordinator/failure-report.js';
 import { findOrigin } from '../../src/coordinator/run-origin.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { config } from '../checkpoint/fixture.js';
-import { savedRun } from './saved-run.js';
+import { savedRun, saveStep } from './saved-run.js';
 
 async function originOf(resume: string, fork = false, warn: (line: string) => void = expect.unreachable) {
   const said: string[] = [];
@@ -34,6 +34,22 @@ describe('a run goes on in its folder', () => {
         message: expect.stringMatching(/saved-\S+\/run\.json is missing or .* with --fork$/),
       });
     expect(await originOf(directory, true)).toMatchObject({ resumed: null, checkpoint: {} });
+  });
+});
+
+describe('its generation is above', () => {
+  it('that of a checkpoint that was copied in', async () => {
+    const folder = savedRun([2]);
+    saveStep(folder, 4, 6);
+    const { resumed, checkpoint } = await originOf(folder.directory);
+    expect(resumed?.generation).toBe(7);
+    expect(checkpoint?.manifest.step).toBe(4);
+  });
+
+  it('that of a marker, if its record is an old one', async () => {
+    const folder = savedRun([2]);
+    writeFileSync(path.join(folder.checkpoints, 'generation-4'), '');
+    expect((await originOf(folder.directory)).resumed?.generation).toBe(5);
   });
 });
 
