@@ -25,7 +25,7 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly server: Server;
   /** For the connections to the other agents; without it, plain text. */
   readonly security?: Security;
-  /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`INTERNAL`); at most one call. */
+  /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`BAD_MESSAGE`); at most one call. */
   readonly onError: (error: TrainerError) => void;
 }
 

@@ -195,7 +195,7 @@ export class RingRelay {
   /**
    * Writes an arrived frame into the rings of the workers it is for.
    *
-   * @throws TrainerError `INTERNAL` if it belongs to another generation, leaves a gap, or exceeds its credit
+   * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its credit
    */
   deliver(node: number, frame: Frame): void {
     if (frame.generation !== this.segment.generation)
@@ -220,7 +220,7 @@ export class RingRelay {
   }
 
   private violation(node: number, what: string): TrainerError {
-    return new TrainerError('INTERNAL', `the data stream from node ${node} carries ${what}`, {
+    return new TrainerError('BAD_MESSAGE', `the data stream from node ${node} carries ${what}`, {
       node: this.segment.shape.node,
     });
   }

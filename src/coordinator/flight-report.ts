@@ -54,6 +54,7 @@ const CONSEQUENCES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
   'NODE_LOST',
+  'BAD_MESSAGE',
   'ABORTED',
 ];
 

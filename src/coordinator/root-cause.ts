@@ -46,9 +46,10 @@ export interface FailureEvidence {
 
 /** Lower numbers explain higher ones, never the other way round: a death a broken stream, a thrown error a time-out. */
 function priority(code: string): number {
-  if (code === 'ABORTED') return 4;
-  if (code === 'COLLECTIVE_TIMEOUT') return 3;
-  if (code === 'NODE_LOST') return 2;
+  if (code === 'ABORTED') return 5;
+  if (code === 'COLLECTIVE_TIMEOUT') return 4;
+  if (code === 'NODE_LOST') return 3;
+  if (code === 'BAD_MESSAGE') return 2;
   if (code === 'COLLECTIVE_MISMATCH') return 1;
   return 0;
 }
@@ -65,6 +66,7 @@ export function rootCause(evidence: FailureEvidence): RootCause {
     return evidence.lostNode;
   if (first === undefined)
     return { error: new TrainerError('INTERNAL', 'the run failed, but no rank said why'), culprit: null };
+  if (first.code === 'NODE_LOST' || first.code === 'BAD_MESSAGE') return ofStream(first, evidence);
   if (first.code !== 'COLLECTIVE_TIMEOUT')
     return { error: asError(first, first.message, evidence), culprit: culpritOf(first, evidence) };
 
@@ -79,6 +81,15 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   return {
     error: asError(first, hanging === '' ? first.message : `${first.message}; ${hanging}`, evidence),
     culprit: hangingOf(silent, evidence) ?? culpritOf(first, evidence),
+  };
+}
+
+/** Agents tell of their data streams in the name of their first rank; the fault is the other side's, or the network's. */
+function ofStream(failure: WorkerFailure, evidence: FailureEvidence): RootCause {
+  const { code, message, context } = asError(failure, failure.message, evidence);
+  return {
+    error: new TrainerError(code, message, { node: context.node, step: context.step }),
+    culprit: null,
   };
 }
 

@@ -118,9 +118,9 @@ describe('a frame from another node that is not what it must be', () => {
       /from node 1 carries bytes of rank 3 for rank 0/,
     ],
     ['larger than the ring', [frame(0, new Uint8Array(1 << 15))], /from node 1 carries more than its credit/],
-  ])('%s ends the run with INTERNAL and names the node', async (_what, frames, message) => {
+  ])('%s ends the run with BAD_MESSAGE and names the node', async (_what, frames, message) => {
     const outcome = await receive(...frames);
-    expect(errors.map(({ code }) => code)).toEqual(['INTERNAL']);
+    expect(errors.map(({ code }) => code)).toEqual(['BAD_MESSAGE']);
     expect(errors[0].message).toMatch(message);
     expect(outcome).toMatchObject({ type: 'error', error: { code: 'ABORTED' } });
     expect(outcome).toMatchObject({ error: { message: expect.stringMatching(message) } });

@@ -99,6 +99,26 @@ describe('rootCause', () => {
     expect(judge([broken, failure(1, 'ABORTED', 2)]).error.message).toBe('stream broke');
   });
 
+  it.each(['NODE_LOST', 'BAD_MESSAGE'])(
+    'blames no rank of the agent that tells of a bad stream (%s)',
+    (code) => {
+      const { error, culprit } = judge([
+        failure(1, 'ABORTED', 1),
+        failure(2, code, 2, 'the stream from node 0'),
+      ]);
+      expect(culprit).toBeNull();
+      expect(error.line).toBe('node 1, step 7: the stream from node 0');
+    },
+  );
+
+  it('takes what cannot follow from a bad stream over it, and a bad stream over those that then broke', () => {
+    const bad = failure(2, 'BAD_MESSAGE', 1);
+    const lost = { error: new TrainerError('NODE_LOST', 'agent gone', { node: 0 }), culprit: null };
+    expect(judge([bad, failure(1, 'NOT_FINITE', 2)]).culprit?.rank).toBe(1);
+    expect(judge([bad, failure(1, 'ABORTED', 2)], [], lost)).toBe(lost);
+    expect(judge([failure(0, 'NODE_LOST', 0), bad]).error.code).toBe('BAD_MESSAGE');
+  });
+
   it('answers without any evidence', () => {
     expect(judge([]).error.code).toBe('INTERNAL');
   });

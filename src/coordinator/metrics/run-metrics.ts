@@ -25,6 +25,7 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'COLLECTIVE_MISMATCH',
   'WORKER_DIED',
   'NODE_LOST',
+  'BAD_MESSAGE',
   'NOT_FINITE',
   'SUPERSEDED',
   'NO_RESOURCE',

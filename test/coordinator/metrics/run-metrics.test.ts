@@ -104,7 +104,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(51 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(52 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
