@@ -30,6 +30,10 @@ import { catchUncaught } from './uncaught.js';
 
 /** Time for agents to leave once the run has settled. */
 const LEAVE_GRACE_MS = 4_000;
+/** How long followers may take to read the rest once the log is complete. */
+const LAST_LINES_MS = 2_000;
+/** From a failure to the end of this process, whatever agents and followers do; more than agents get. */
+const END_MS = 4_800;
 
 /** The node agents of a run, wherever they come from. */
 export interface Nodes {
@@ -116,6 +120,7 @@ export async function leadRun(lead: Lead): Promise<number> {
       process.exit(tellFailure(report, failure.error, lead, recorder, logger));
     },
   });
+  let endsByMs = Number.POSITIVE_INFINITY;
   const unfollow = jsonLogs ? () => undefined : logs.follow(troubleShower(view));
   try {
     if (resumed === null) {
@@ -134,6 +139,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     if (place.http !== undefined) view.print(`page: ${pageUrl(place.http, folder.runId)}`);
     warnOfFewExperts(config, logger);
     const state = await coordinator.settled;
+    if (state.kind === 'failed') endsByMs = performance.now() + END_MS;
     const report = coordinator.failure && explain(coordinator.failure, lead, coordinator, folder);
     await nodes.end(coordinator, LEAVE_GRACE_MS);
     view.close();
@@ -145,7 +151,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     view.close();
     unfollow();
     forgetSignals();
-    await service.endLogs();
+    await service.endLogs(Math.min(LAST_LINES_MS, endsByMs - performance.now()));
     leaveUncaught();
     coordinator.close();
     tensorboard?.close();

@@ -18,8 +18,8 @@ import { toServiceError } from '../rpc/status.js';
 import type { Coordinator } from './coordinator.js';
 
 export interface CoordinatorService {
-  /** Gives those who follow the log the rest of it, and ends their calls. */
-  endLogs(): Promise<void>;
+  /** Gives those who follow the log up to `graceMs` to read the rest of it, and ends their calls. */
+  endLogs(graceMs: number): Promise<void>;
 }
 
 /** Adds proto/coordinator.proto to the server: every call lands in the Coordinator. */
@@ -37,7 +37,7 @@ export function addCoordinatorService(server: grpc.Server, coordinator: Coordina
       openSession(coordinator, call),
     StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogLine>) => streams.serve(call),
   });
-  return { endLogs: () => streams.end() };
+  return { endLogs: (graceMs) => streams.end(graceMs) };
 }
 
 function unary<Request, Reply>(handle: (request: Request) => Reply): grpc.handleUnaryCall<Request, Reply> {
@@ -108,8 +108,6 @@ function openSession(
   call.on('error', (error) => end(error.message));
 }
 
-/** How long followers may take to read the rest once the log is complete. */
-const LAST_LINES_MS = 2_000;
 /** grpc-js says when it has handed over the last bytes of a call, not when they have left. */
 const LAST_BYTES_MS = 50;
 
@@ -123,13 +121,13 @@ class LogStreams {
 
   constructor(readonly reader: RunLogReader) {}
 
-  async end(): Promise<void> {
+  async end(graceMs: number): Promise<void> {
     this.#complete();
     if (this.#open.size === 0) return;
     const deadline = new AbortController();
     await Promise.race([
       Promise.all(this.#open),
-      sleep(LAST_LINES_MS, undefined, { signal: deadline.signal }).catch(() => undefined),
+      sleep(graceMs, undefined, { signal: deadline.signal }).catch(() => undefined),
     ]);
     deadline.abort();
     await sleep(LAST_BYTES_MS);

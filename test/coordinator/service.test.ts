@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,6 +22,7 @@ import type {
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { CuttableProxy } from '../e2e/cuttable-proxy.js';
 
 const insecure = grpc.credentials.createInsecure();
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
@@ -289,24 +291,31 @@ describe('the coordinator over gRPC', () => {
     });
     await expect.poll(() => messages).toEqual(['first']);
     logs.append('node-0', line('last'));
-    await service.endLogs();
+    await service.endLogs(2_000);
     rpc.server.forceShutdown();
     expect(await ended).toBe('in order');
     expect(messages).toEqual(['first', 'last']);
   });
 
-  it('does not wait long for a follower that does not read', async () => {
-    const stream = client.logs({ ...EVERYTHING, follow: true });
-    const failed = new Promise((resolve) => stream.on('error', resolve));
-    for (let i = 0; i < 2_000; i++)
-      logs.append('node-0', JSON.stringify({ time: i, level: 'info', msg: 'x'.repeat(4_000) }));
-    stream.pause();
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const started = performance.now();
-    await service.endLogs();
-    expect(performance.now() - started).toBeLessThan(3_000);
+  it('waits as long as it may for a follower that cannot be reached, and no longer', async () => {
+    const proxy = await CuttableProxy.to(Number(address.split(':')[1]));
+    const far = new CoordinatorClient(`127.0.0.1:${proxy.port}`, NO_SECURITY);
+    const line = (msg: string) => JSON.stringify({ time: 1, level: 'info', msg });
+    logs.append('node-0', line('first'));
+    const stream = far.logs({ ...EVERYTHING, follow: true });
+    stream.on('error', () => undefined);
+    await once(stream, 'data');
+    proxy.cut();
+    for (let i = 0; i < 2_000; i++) logs.append('node-0', line('x'.repeat(4_000)));
+    for (const graceMs of [100, 900]) {
+      const started = performance.now();
+      await service.endLogs(graceMs);
+      const tookMs = performance.now() - started;
+      expect(tookMs).toBeGreaterThan(graceMs - 5);
+      expect(tookMs).toBeLessThan(graceMs + 600);
+    }
     stream.cancel();
-    await failed;
+    far.close();
   });
 });
 
