@@ -98,7 +98,10 @@ export class NodeAgent {
       isReady: () => this.#session.isReady,
       send: (lines, dropped) => this.#session.send({ logs: { lines, dropped } }),
     });
-    this.#heartbeat = setInterval(() => this.#sendHeartbeat(), HEARTBEAT_MS);
+    this.#heartbeat = setInterval(() => {
+      this.#oomKills.look();
+      this.#sendHeartbeat();
+    }, HEARTBEAT_MS);
     this.#sendHeartbeat();
   }
 

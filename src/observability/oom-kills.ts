@@ -26,25 +26,31 @@ const V1: Version = { events: 'memory.oom_control', limit: 'memory.limit_in_byte
 export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
-  #seen: number;
+  /** The count at the last two looks: the kernel may count a kill before the last, and its victim be reaped after it. */
+  #before: number;
+  #last: number;
 
   constructor({ proc, cgroup }: KernelFiles = KERNEL_FILES) {
-    const found = findCgroup(readFileSync(`${proc}/self/cgroup`, 'utf8'), cgroup);
+    const found = findCgroup(read(`${proc}/self/cgroup`), cgroup);
     this.#counter = found === null ? `${proc}/vmstat` : `${found.folder}/${found.version.events}`;
     this.#limits = found === null ? [] : limitFiles(found.folder, found.version, cgroup);
-    this.#seen = this.#count();
+    this.#before = this.#last = this.#count();
   }
 
-  /** Whether there was one since the last call. */
-  haveRisen(): boolean {
-    const before = this.#seen;
-    this.#seen = this.#count();
-    return this.#seen > before;
+  /** To be called at intervals: a kill that was counted before the last two calls explains no death from then on. */
+  look(): void {
+    this.#before = this.#last;
+    this.#last = this.#count();
+  }
+
+  /** Whether there was one since the last call but one of `look`. */
+  get haveRisen(): boolean {
+    return this.#count() > this.#before;
   }
 
   /** Why a process that held `heldBytes` was killed, to go on its name; empty if it was not for memory. */
   explain(heldBytes: number): string {
-    if (!this.haveRisen()) return '';
+    if (!this.haveRisen) return '';
     return `, probably out of memory: it held ${inMiB(heldBytes)} when last looked at, and the processes of this node may hold ${inMiB(this.limitBytes)} together (raise the limit, or use fewer workers here or a smaller train.globalBatch)`;
   }
 

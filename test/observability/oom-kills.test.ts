@@ -31,9 +31,9 @@ describe('kills for lack of memory', () => {
     write('cgroup/kubepods/pod/run/memory.max', 'max');
     write('cgroup/kubepods/pod/memory.max', 300 * MiB);
     const kills = watch();
-    expect([kills.haveRisen(), kills.limitBytes]).toEqual([false, 300 * MiB]);
+    expect([kills.haveRisen, kills.limitBytes]).toEqual([false, 300 * MiB]);
     write('cgroup/kubepods/pod/run/memory.events', 'max 10\noom 3\noom_kill 3');
-    expect([kills.haveRisen(), kills.haveRisen()]).toEqual([true, false]);
+    expect(kills.haveRisen).toBe(true);
   });
 
   it('are counted in a cgroup of version 1, beside one of version 2', () => {
@@ -44,7 +44,7 @@ describe('kills for lack of memory', () => {
     const kills = watch();
     expect(kills.limitBytes).toBe(200 * MiB);
     write('cgroup/memory/docker/a/memory.oom_control', 'oom_kill_disable 0\nunder_oom 0\noom_kill 1');
-    expect(kills.haveRisen()).toBe(true);
+    expect(kills.haveRisen).toBe(true);
   });
 
   it('are counted at the root of a container that reads the path of its host', () => {
@@ -53,15 +53,32 @@ describe('kills for lack of memory', () => {
     write('cgroup/memory.max', 100 * MiB);
     const kills = watch();
     write('cgroup/memory.events', 'oom_kill 1');
-    expect([kills.haveRisen(), kills.limitBytes]).toEqual([true, 100 * MiB]);
+    expect([kills.haveRisen, kills.limitBytes]).toEqual([true, 100 * MiB]);
   });
 
   it('are those of the machine where there is no other cgroup', () => {
     write('proc/self/cgroup', '0::/');
     write('proc/vmstat', 'oom_kill 4\nother 5');
     const kills = watch();
-    expect([kills.haveRisen(), kills.limitBytes]).toEqual([false, totalmem()]);
+    expect([kills.haveRisen, kills.limitBytes]).toEqual([false, totalmem()]);
     write('proc/vmstat', 'oom_kill 5\nother 5');
-    expect(kills.haveRisen()).toBe(true);
+    expect(kills.haveRisen).toBe(true);
+  });
+
+  it('explain a death within two looks of them, and none long after', () => {
+    write('proc/vmstat', 'oom_kill 4');
+    const kills = watch();
+    expect(kills.explain(50 * MiB)).toBe('');
+    write('proc/vmstat', 'oom_kill 5');
+    kills.look();
+    expect(kills.explain(50 * MiB)).toMatch(
+      /^, probably out of memory: it held 50 MiB .* may hold \d+ MiB together/,
+    );
+    kills.look();
+    expect(kills.explain(50 * MiB)).toBe('');
+  });
+
+  it('are none where the kernel shows nothing', () => {
+    expect([watch().explain(1), watch().limitBytes]).toEqual(['', totalmem()]);
   });
 });
