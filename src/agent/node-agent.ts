@@ -323,7 +323,9 @@ export class NodeAgent {
 
   async #tearDown(reason: string | null): Promise<void> {
     if (reason !== null) this.#abort(reason);
-    await this.#pool.end(reason === null ? EXIT_GRACE_MS : ABORT_GRACE_MS);
+    const left = await this.#pool.end(reason === null ? EXIT_GRACE_MS : ABORT_GRACE_MS);
+    if (left.length > 0)
+      this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
     await this.#plane?.close();
     await this.#flight.settle();

@@ -1,10 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
 import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
+
+/** The kernel ends a killed process at once, unless it hangs in a call of its own (a dead disk, a driver). */
+const KILL_MS = 1_000;
 
 /** How a worker's process ended. */
 export interface WorkerExit {
@@ -44,15 +48,25 @@ export class WorkerPool {
     for (const child of this.#children.values()) if (child.connected) child.send(command);
   }
 
-  /** Gives the workers `graceMs` to end by themselves, then kills the rest; resolves when all are gone. */
-  async end(graceMs: number): Promise<void> {
+  /**
+   * Gives the workers `graceMs` to end by themselves, then kills the rest.
+   *
+   * @returns the pids of those that even that did not end within a second
+   */
+  async end(graceMs: number): Promise<number[]> {
     const gone = Promise.all([...this.#children.values()].map(exited));
     const timer = setTimeout(() => {
       this.#killing = true;
       for (const child of this.#children.values()) child.kill('SIGKILL');
     }, graceMs);
-    await gone;
+    const waiting = new AbortController();
+    await Promise.race([
+      gone,
+      sleep(graceMs + KILL_MS, undefined, { signal: waiting.signal }).catch(() => undefined),
+    ]);
+    waiting.abort();
     clearTimeout(timer);
+    return [...this.#children.values()].filter(isAlive).map(({ pid }) => pid ?? 0);
   }
 
   #spawn(assignment: WorkerAssignment): void {
@@ -83,7 +97,11 @@ export class WorkerPool {
   }
 }
 
+function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
+}
+
 function exited(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  if (!isAlive(child)) return Promise.resolve();
   return new Promise((resolve) => child.once('close', () => resolve()));
 }
