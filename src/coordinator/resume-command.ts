@@ -4,7 +4,7 @@ import { committedFolders, generationOf } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import type { PastFailure, RunFolder } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
-import { leadsToFailure, lowerRate } from './suspect-checkpoint.js';
+import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
 /** The words of a command line that others can paste into a shell. */
 export function commandLine(words: readonly string[]): string {
@@ -58,7 +58,8 @@ export function howToGoOn({
   const checkpoint = isOwn ? newest : startedFrom;
   if (checkpoint === null) return null;
   const wouldComeAgain = failure.code === 'NOT_FINITE';
-  const place = checkpoint === newest && !wouldComeAgain ? folder.directory : checkpoint;
+  const isFoundByRun = checkpoint === newest && failureAfter(checkpoint, folder.failures()) === undefined;
+  const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
     ...['locmoe', command, '--resume', fromHere(place)],
     // Nothing has the configuration of this generation yet but the options that it was given.

@@ -25,6 +25,12 @@ export function leadsToFailure(
   return code === 'NOT_FINITE' && operation !== SAVE_OPERATION && step === stepOf(checkpoint) + 1;
 }
 
+/** The failure for which a checkpoint is passed over: of `failures`, one since it was saved; undefined if there is none. */
+export function failureAfter(checkpoint: string, failures: readonly PastFailure[]): PastFailure | undefined {
+  const writer = generationOf(checkpoint) ?? 0;
+  return failures.find((each) => each.generation >= writer && leadsToFailure(checkpoint, each));
+}
+
 /** The assignment for `--set` with which steps that were not finite may come out otherwise. */
 export function lowerRate({ train }: RunConfig): string {
   return `train.learningRate=${train.learningRate / 2}`;
@@ -47,8 +53,7 @@ export function checkpointToResume(
   if (existsSync(path.join(place, MANIFEST_FILE))) return resolveCheckpoint(place, warn);
   const failures = folder.failures();
   const checkpoint = resolveCheckpoint(place, warn, (candidate) => {
-    const writer = generationOf(candidate) ?? 0;
-    const failure = failures.find((each) => each.generation >= writer && leadsToFailure(candidate, each));
+    const failure = failureAfter(candidate, failures);
     return failure === undefined
       ? null
       : `checkpoint ${candidate}: from it step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { FailureReport } from '../../src/coordinator/failure-report.js';
 import { howToGoOn } from '../../src/coordinator/resume-command.js';
 import type { RunFolder } from '../../src/coordinator/run-folder.js';
 import type { RunOptions } from '../../src/coordinator/run-plan.js';
@@ -87,6 +88,13 @@ describe('the command that goes on with a failed run', () => {
       words: `${folderOf(6)} ${lower}`,
       from: 'step-000006',
     });
+  });
+
+  it('names the folder of one that was asked for although the run itself would pass it over', () => {
+    const folder = savedRun([2, 4]);
+    const startedFrom = path.join(folder.checkpoints, 'step-000004');
+    folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: 5 } as FailureReport);
+    expect(goOn(folder, startedFrom)?.words).toBe(`${here(startedFrom)} ${OVERRIDES} --no-http`);
   });
 
   it('names no checkpoint that was deleted meanwhile', () => {
