@@ -33,7 +33,10 @@ export class AccessRule {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !tokensOf(request).some((token) => this.#isExpected(token)))
       return { status: 401, reason: NO_TOKEN };
-    return isOwnOrigin(request) ? null : { status: 403, reason: FOREIGN_ORIGIN };
+    const { host, 'x-forwarded-host': before } = request.headers;
+    // The host may be that of a proxy's making; what it was before is a header that no page elsewhere can set.
+    const hosts = this.#expected === null ? [host] : [host, ...[before ?? []].flat()];
+    return isOfOrigin(request, hosts) ? null : { status: 403, reason: FOREIGN_ORIGIN };
   }
 
   #isExpected(token: string): boolean {
@@ -48,8 +51,10 @@ const NO_TOKEN =
 const FOREIGN_ORIGIN = 'this server answers only to its own page, not to one from another origin';
 
 /** Browsers let any page open a WebSocket to anywhere and post there; what they cannot forge is where the page is from. */
-function isOwnOrigin({ headers: { origin, host } }: Credentials): boolean {
-  return origin === undefined || origin.replace(/^https?:\/\//i, '').toLowerCase() === host?.toLowerCase();
+function isOfOrigin({ headers: { origin } }: Credentials, hosts: readonly (string | undefined)[]): boolean {
+  if (origin === undefined) return true;
+  const from = origin.replace(/^https?:\/\//i, '').toLowerCase();
+  return hosts.some((host) => host?.toLowerCase() === from);
 }
 
 function isLocalName({ headers }: Credentials): boolean {

@@ -106,6 +106,19 @@ describe('a page of another origin', () => {
     );
     expect(await socketOutcome(`${url}/echo`, { authorization, origin: url })).toBe('hi');
   });
+
+  it.each([
+    [TOKEN, 'locmoe.example', 'hi'],
+    [TOKEN, 'other.example', '403'],
+    [null, 'locmoe.example', '403'],
+  ])(
+    'is the own page behind a proxy that tells what host it was asked for (%s, %s)',
+    async (token, host, outcome) => {
+      const url = await start(token, token === null ? undefined : '0.0.0.0');
+      const headers = { cookie: `${TOKEN_COOKIE}=${TOKEN}`, origin: 'https://locmoe.example' };
+      expect(await socketOutcome(`${url}/echo`, { ...headers, 'x-forwarded-host': host })).toContain(outcome);
+    },
+  );
 });
 
 it('answers 400 to a token that no header can carry', async () => {
