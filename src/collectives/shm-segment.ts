@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, statfsSync, unlinkSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
@@ -156,7 +156,8 @@ export class ShmSegment {
   unlink(): void {
     if (!this.linked) return;
     this.linked = false;
-    unlinkSync(this.path);
+    // Whoever tidies /dev/shm may have been faster.
+    rmSync(this.path, { force: true });
   }
 
   /**

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { removeStaleSegments } from '../../src/collectives/segment-files.js';
 import {
@@ -108,10 +108,22 @@ describe('segment', () => {
   it('is removed if its agent no longer lives, and only then', () => {
     const mine = create();
     const { pid } = spawnSync('true');
-    const stale = `/dev/shm/locmoe-stale-test-g1-n0-${pid}`;
-    writeFileSync(stale, 'x');
-    expect(removeStaleSegments()).toContain(stale);
-    expect(existsSync(stale)).toBe(false);
-    expect(existsSync(mine.path)).toBe(true);
+    const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0];
+    const stale = `/dev/shm/locmoe-stale-test-g1-n0-${pid}-${namespace}`;
+    // Its pid is that of another process where it was made.
+    const elsewhere = `/dev/shm/locmoe-stale-test-g1-n0-${pid}-1`;
+    for (const file of [stale, elsewhere]) writeFileSync(file, 'x');
+    try {
+      expect(removeStaleSegments()).toContain(stale);
+      expect([stale, elsewhere, mine.path].map((file) => existsSync(file))).toEqual([false, true, true]);
+    } finally {
+      rmSync(elsewhere);
+    }
+  });
+
+  it('can lose its name to somebody else', () => {
+    const mine = create();
+    rmSync(mine.path);
+    mine.unlink();
   });
 });

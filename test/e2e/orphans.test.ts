@@ -49,7 +49,7 @@ describe('an agent that is killed before its workers have attached', () => {
     const [, id] = await run.until(/run (micro-[a-z0-9-]+):/);
     const pids = () =>
       readdirSync('/dev/shm').flatMap((name) => {
-        const match = /^locmoe-(.*)-g1-n\d-(\d+)$/.exec(name);
+        const match = /^locmoe-(.*)-g1-n\d-(\d+)-\d+$/.exec(name);
         return match?.[1] === id ? [Number(match[2])] : [];
       });
     await until(() => pids().length > 0);
