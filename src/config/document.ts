@@ -194,11 +194,11 @@ function withField(
   const key = keys[depth];
   const refusal = (what: string) =>
     badConfig([`${origin} ${shortened(keys.slice(0, depth).join('.'))} ${what}`]);
-  if (section === null || !['object', 'undefined'].includes(typeof section))
-    throw refusal('is a value, not a section');
+  // A section that a checkpoint holds as null is one that is not there.
+  const fields = section ?? {};
+  if (typeof fields !== 'object') throw refusal('is a value, not a section');
   if (Array.isArray(section) && !(/^\d+$/.test(key) && Number(key) <= section.length))
     throw refusal(`is a list, and ${shortened(key)} no position in it`);
-  const fields = section ?? {};
   const inner = Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
   const value = withField(inner, keys, field, origin, depth + 1);
   return Array.isArray(section) ? Object.assign([...section], { [key]: value }) : { ...fields, [key]: value };

@@ -126,6 +126,18 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
   });
 
+  it('a field of what is no section; null is one that is not there', () => {
+    expect(problemsOf(TINY, { sets: ['train.steps.more=1'] })).toEqual([
+      '--set train.steps.more=1: train.steps is a value, not a section',
+    ]);
+    const sets = ['cluster.interNodeLink.gbps=1', 'cluster.interNodeLink.latencyMs=0'];
+    // As a checkpoint writes what is not set.
+    const text = JSON.stringify(resolveConfig(TINY, 'run.yaml'));
+    expect(text).toContain('"interNodeLink":null');
+    const { interNodeLink } = resolveConfig(text, 'run.yaml', { sets }).cluster;
+    expect(interNodeLink).toEqual({ gbps: 1, latencyMs: 0 });
+  });
+
   it('a path where a domain is expected', () => {
     expect(problemsOf(TINY, { sets: ['data.domains=[/texts/mine.txt]', 'moe.expertGroups=1'] })).toEqual([
       expect.stringMatching(/unknown domain "\/texts\/mine\.txt".*not a file or folder.*src\/data\/sources/),
