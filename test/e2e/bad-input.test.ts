@@ -22,7 +22,7 @@ async function refused(args: readonly string[], ...patterns: readonly RegExp[]):
   expect(stderr).not.toMatch(/\n\s+at /);
   expect(stderr.trim().split('\n').length, stderr).toBeLessThanOrEqual(2);
   // Long before a run could have started; the machine may be busy.
-  expect(seconds).toBeLessThan(10);
+  expect(seconds).toBeLessThan(30);
 }
 
 describe('a configuration is refused before anything starts', () => {
@@ -49,7 +49,7 @@ describe('a configuration is refused before anything starts', () => {
     [
       'a model that no machine holds',
       'moe.numExperts=100000000',
-      /a rank would hold [\d,]+ parameters .* this machine .* has \d+ GB/,
+      /a rank would hold [\d,]+ parameters .* this machine .* has [\d.]+ GB/,
     ],
     [
       'a domain that does not exist',
@@ -259,6 +259,6 @@ describe('the command line', () => {
       expect(stderr).toMatch(pattern);
       expect(stderr).not.toMatch(/\n\s+at /);
     },
-    20_000,
+    30_000,
   );
 });
