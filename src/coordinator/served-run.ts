@@ -101,12 +101,14 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
   }
 }
 
-function servingOptions({
+/** What a later generation has to be given again beside the `lastingOptions`. */
+export function servingOptions({
   listen: at,
   advertise,
   tls,
   tokenFile,
   insecure,
+  joinTimeoutS,
   jsonLogs,
 }: ServeOptions): string[] {
   return [
@@ -115,6 +117,7 @@ function servingOptions({
     ...(tls ? ['--tls', tls] : []),
     ...(tokenFile ? ['--token-file', tokenFile] : []),
     ...(insecure ? ['--insecure'] : []),
+    ...(joinTimeoutS === 300 ? [] : ['--join-timeout', String(joinTimeoutS)]),
     ...(jsonLogs ? ['--json-logs'] : []),
   ];
 }
