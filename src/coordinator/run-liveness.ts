@@ -1,18 +1,8 @@
-import { readlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { asTrainerError } from '../errors.js';
-import { processIdentity } from '../observability/process-info.js';
+import { machineIdentity, processIdentity } from '../observability/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { Security } from '../rpc/security.js';
 import type { RunRecord } from './run-folder.js';
-
-/**
- * Where a process id means something: the host and its pid namespace. Containers that share a volume each count their
- * processes anew.
- */
-export function machineIdentity(): string {
-  return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
-}
 
 /** True if the record was written where this process runs. */
 export function isOfThisMachine({ machine }: Pick<RunRecord, 'machine'>): boolean {

@@ -5,9 +5,9 @@ import { getSystemErrorName } from 'node:util';
 import { z } from 'zod';
 import { tryLock } from '../collectives/libc.js';
 import { TrainerError } from '../errors.js';
-import { processIdentity } from '../observability/process-info.js';
+import { machineIdentity, processIdentity } from '../observability/process-info.js';
 import type { RunFolder } from './run-folder.js';
-import { isOfThisMachine, machineIdentity } from './run-liveness.js';
+import { isOfThisMachine } from './run-liveness.js';
 
 /** What `run.lock` says of the process that holds it, for those that it refuses. */
 const holderSchema = z.object({

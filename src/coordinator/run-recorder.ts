@@ -1,10 +1,9 @@
 import type { Dataset } from '../data/index.js';
-import { processIdentity } from '../observability/process-info.js';
+import { machineIdentity, processIdentity } from '../observability/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { Coordinator, RunListener } from './coordinator.js';
 import { RoutingTotals } from './routing-totals.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
-import { machineIdentity } from './run-liveness.js';
 import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 import type { GlobalStep } from './step-aggregator.js';

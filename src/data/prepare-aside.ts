@@ -1,8 +1,14 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import type { Dataset } from './dataset.js';
-import { datasetFolder, type PrepareOptions, prepareDataset, removeUnfinished } from './prepare.js';
+import { datasetFolder, type PrepareOptions, prepareDataset, workFolder } from './prepare.js';
+
+/** What the thread of a preparation is given. */
+export interface PrepareWork {
+  readonly options: Omit<PrepareOptions, 'log'>;
+  readonly work: string;
+}
 
 /** What the thread of a preparation says. */
 export type PrepareMessage =
@@ -17,19 +23,23 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  * @throws TrainerError also `INTERRUPTED`
  */
 export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
-  if (!existsSync(datasetFolder(options)))
+  if (!existsSync(datasetFolder(options))) {
+    const work = workFolder(options);
     try {
-      await prepareOnThread(options);
+      await prepareOnThread(options, work);
     } finally {
       // A thread that is ended tidies nothing up itself.
-      removeUnfinished(options.dataDir, process.pid);
+      rmSync(work, { recursive: true, force: true });
     }
+  }
   return prepareDataset(options);
 }
 
-function prepareOnThread({ log, ...options }: PrepareOptions): Promise<void> {
+function prepareOnThread({ log, ...options }: PrepareOptions, work: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), { workerData: options });
+    const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), {
+      workerData: { options, work } satisfies PrepareWork,
+    });
     let failure: Error | null = null;
     const onSignal = (signal: NodeJS.Signals) => {
       failure = new TrainerError('INTERRUPTED', `${signal}: ended while the data were prepared`);

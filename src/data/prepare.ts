@@ -3,7 +3,7 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } 
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
-import { processIdentity } from '../observability/process-info.js';
+import { machineIdentity, processIdentity } from '../observability/process-info.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
 import {
@@ -34,8 +34,8 @@ export interface PrepareOptions {
 
 /** Left by a preparation that was killed; none takes this long. */
 const ABANDONED_MS = 3_600_000;
-/** A folder that is being written, by the process of this id. */
-const UNFINISHED = /^[0-9a-f]{16}\.tmp-(\d+)-/;
+/** A folder that is being written; on which machine and by which process, as `workFolder` names it. */
+const UNFINISHED = /^[0-9a-f]{16}\.tmp-(?:([0-9a-f]{16})-(\d+)-)?/;
 
 /**
  * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is trained on
@@ -43,10 +43,12 @@ const UNFINISHED = /^[0-9a-f]{16}\.tmp-(\d+)-/;
  *
  * A dataset is written beside its final place and renamed, so it is there whole or not at all; of several processes
  * that prepare the same one, the first to finish wins and the others use its result.
+ *
+ * @param work where it is written first
  * @throws TrainerError `BAD_INPUT` if a source is missing, a domain is unknown or repeated, the text is too small for
  * the vocabulary, or the prepared dataset is damaged
  */
-export function prepareDataset(options: PrepareOptions): Dataset {
+export function prepareDataset(options: PrepareOptions, work = workFolder(options)): Dataset {
   const { dataDir, domains, log } = options;
   const dir = datasetFolder(options);
   if (existsSync(dir)) return openDataset(dir);
@@ -54,7 +56,6 @@ export function prepareDataset(options: PrepareOptions): Dataset {
   removeAbandoned(dataDir);
   const started = performance.now();
   log(`data: preparing ${domains.join(', ')} (once for this configuration)`);
-  const work = `${dir}.tmp-${process.pid}-${randomUUID()}`;
   makeFolder(work, '--data-dir');
   try {
     writeDataset(work, keyOf(options), options);
@@ -73,6 +74,16 @@ export function datasetFolder(options: PrepareOptions): string {
   if (new Set(domains).size !== domains.length)
     throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
   return path.join(dataDir, keyOf(options).slice(0, 16));
+}
+
+/** A new place beside the final one, for this process to write the dataset in. */
+export function workFolder(options: PrepareOptions): string {
+  return `${datasetFolder(options)}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`;
+}
+
+/** Stands in a file's name for the machine. */
+function machineMark(): string {
+  return createHash('sha256').update(machineIdentity()).digest('hex').slice(0, 16);
 }
 
 function keyOf({
@@ -175,20 +186,16 @@ function publish(work: string, dir: string): void {
   }
 }
 
-/** Removes what a process has begun to prepare and does not go on with. */
-export function removeUnfinished(dataDir: string, pid: number): void {
-  for (const name of existsSync(dataDir) ? readdirSync(dataDir) : [])
-    if (UNFINISHED.exec(name)?.[1] === String(pid)) rmSync(path.join(dataDir, name), { recursive: true });
-}
-
 function removeAbandoned(dataDir: string): void {
   for (const name of readdirSync(dataDir)) {
     const folder = path.join(dataDir, name);
-    const owner = UNFINISHED.exec(name)?.[1];
-    if (owner === undefined) continue;
+    const owner = UNFINISHED.exec(name);
+    if (owner === null) continue;
+    const [, machine, pid] = owner;
+    // Elsewhere a process id says nothing.
+    const isDead = machine === machineMark() && processIdentity(Number(pid)) === '';
     const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
-    if (processIdentity(Number(owner)) === '' || Date.now() - mtimeMs > ABANDONED_MS)
-      rmSync(folder, { recursive: true, force: true });
+    if (isDead || Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });
   }
 }
 

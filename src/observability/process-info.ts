@@ -1,8 +1,17 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
 
 const KERNEL_PAGE_BYTES = 4096;
 /** Clock ticks a second in /proc, the same on every architecture that Node runs on. */
 const TICKS_PER_S = 100;
+
+/**
+ * Where a process id means something: the host and its pid namespace. Containers that share a volume each count their
+ * processes anew.
+ */
+export function machineIdentity(): string {
+  return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
+}
 
 /** What tells a process from a later one with the same id: the boot it lives in and its start in clock ticks since. */
 export function processIdentity(pid: number): string {

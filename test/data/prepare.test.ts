@@ -25,7 +25,7 @@ import {
   tokenFile,
 } from '../../src/data/dataset.js';
 import { SPLITS } from '../../src/data/document.js';
-import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
+import { type PrepareOptions, prepareDataset, workFolder } from '../../src/data/prepare.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
 let dataDir: string;
@@ -121,6 +121,18 @@ describe('prepareDataset', () => {
     );
     expect(readdirSync(folder)).toEqual([]);
     expect(() => prepareDataset({ ...options, domains: ['zh', 'zh'] })).toThrow(/listed twice/);
+  });
+
+  it('takes a process for dead only where its id means something', () => {
+    const failing = { ...options, dataDir: path.join(dataDir, 'containers'), vocabSize: 60_000 };
+    const ours = workFolder(failing);
+    const dead = ours.replace(`-${process.pid}-`, '-4194305-');
+    const elsewhere = dead.replace(/\.tmp-[0-9a-f]+-/, '.tmp-0123456789abcdef-');
+    for (const each of [ours, dead, elsewhere]) mkdirSync(each, { recursive: true });
+    expect(() => prepareDataset(failing)).toThrow(/vocabSize.*lower/);
+    expect(readdirSync(failing.dataDir).sort()).toEqual(
+      [ours, elsewhere].map((each) => path.basename(each)).sort(),
+    );
   });
 
   it('lets several processes prepare the same dataset at once', async () => {
