@@ -1,17 +1,10 @@
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { folderProblem, makeFolder } from '../make-folder.js';
+import { AppendFile } from '../observability/logs/append-file.js';
 import type { FailureReport } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
@@ -111,9 +104,14 @@ export class RunFolder {
     this.#writeJson('summary.json', summary);
   }
 
-  /** Appends one JSON object to the metrics. */
+  /** Appends one JSON object to the metrics, also behind a line that a power failure cut short. */
   appendMetrics(record: object): void {
-    appendFileSync(this.metrics, `${JSON.stringify(record)}\n`);
+    const file = new AppendFile(this.metrics);
+    try {
+      file.append(`${JSON.stringify(record)}\n`);
+    } finally {
+      file.close();
+    }
   }
 
   writeFailure(report: FailureReport): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -29,6 +29,13 @@ describe('the metrics', () => {
       folder.appendMetrics(record);
     folder.dropMetricsAfter(2);
     expect(records()).toEqual([generation, steps[0], heartbeat, steps[1], heartbeat]);
+  });
+
+  it('keep the first record behind a line that a power failure cut short, and lose that line', () => {
+    appendFileSync(folder.metrics, '{"type":"st');
+    folder.appendMetrics(generation);
+    folder.dropMetricsAfter(2);
+    expect(records()).toEqual([generation]);
   });
 
   it('are read by the bench past the records it does not use', () => {

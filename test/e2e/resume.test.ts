@@ -1,4 +1,4 @@
-import { appendFileSync, cpSync, existsSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
@@ -66,6 +66,8 @@ describe('an interrupted run', () => {
     // The run goes on in its own folder, so its curve is whole.
     expect(resumed).toBe(interrupted);
     expect([...lossCurve(resumed)]).toEqual([...reference]);
+    const metrics = readFileSync(path.join(resumed, 'metrics.ndjson'), 'utf8');
+    expect(metrics).toMatch(/^\{"type":"generation",.*"generation":2,"resumedFrom":\d+\}$/m);
     expect(existsSync(path.join(resumed, 'checkpoints/generation-2'))).toBe(true);
   }, 120_000);
 });
