@@ -92,6 +92,13 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
   return new TrainerError('INTERNAL', message, context, { cause: error });
 }
 
+/** Whether the file system refused to write because the disk, a quota or the largest file it allows is full. */
+export function isDiskFull(error: unknown): error is Error {
+  return (
+    error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code))
+  );
+}
+
 /** Process exit codes of the `locmoe` command. */
 export const EXIT = { done: 0, unhealthy: 1, badConfig: 2, failedRun: 3, interrupted: 130 } as const;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { TrainerError } from '../errors.js';
+import { isDiskFull, TrainerError } from '../errors.js';
 
 /** What a file held when it was written: its size and the SHA-256 of its bytes in hex. */
 export interface FileDigest {
@@ -75,7 +75,7 @@ export function digestFile(path: string): FileDigest {
 /** Turns a failure of the file system into a TrainerError `DISK_FULL` or `NO_RESOURCE`; other errors stay what they are. */
 export function asStorageError(error: unknown, what = 'the disk failed'): unknown {
   if (!(error instanceof Error) || !('code' in error) || error instanceof TrainerError) return error;
-  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code));
+  const full = isDiskFull(error);
   const message = `${what}: ${error.message}${full ? '; free some space' : ''}`;
   return new TrainerError(full ? 'DISK_FULL' : 'NO_RESOURCE', message, {}, { cause: error });
 }

@@ -244,7 +244,7 @@ export class Coordinator {
   }
 
   /**
-   * Takes one event of a node's session; what cannot be recorded (a full disk, say) ends the run.
+   * Takes one event of a node's session; what cannot be recorded ends the run.
    *
    * @throws TrainerError `BAD_MESSAGE` for what no agent would send; nothing of it was taken
    */

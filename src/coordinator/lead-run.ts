@@ -8,6 +8,7 @@ import type { RpcServer } from '../rpc/server.js';
 import { Coordinator, type RunFailure, type RunListener } from './coordinator.js';
 import { type FailureReport, failedStep, failureLines, failureReport } from './failure-report.js';
 import { formatNumberOf } from './format.js';
+import { tolerateFullDisk } from './full-disk.js';
 import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
 import type { RunMetrics } from './metrics/index.js';
@@ -82,7 +83,10 @@ export async function leadRun(lead: Lead): Promise<number> {
     datasetDir: dataset.dir,
     resumeFrom: checkpoint?.folder ?? null,
   };
-  const logs = new LogStore(folder.logs, (error) => coordinator.abort(asTrainerError(error)));
+  const fullDisk = tolerateFullDisk((line) => logger.warn(line));
+  const logs = new LogStore(folder.logs, (error, file) => {
+    if (!fullDisk(error, file)) coordinator.abort(asTrainerError(error));
+  });
   const logger = createLogger({
     level: config.logLevel,
     origin: { run: folder.runId, generation },
@@ -94,7 +98,7 @@ export async function leadRun(lead: Lead): Promise<number> {
     },
   });
   const view = jsonLogs ? new LogView(logger) : terminalView();
-  const recorder = new RunRecorder(folder, view, dataset);
+  const recorder = new RunRecorder(folder, view, dataset, fullDisk);
   const tensorboard = tensorboardOf(lead, folder, logger, () => coordinator);
   const coordinator = new Coordinator({
     identity,

@@ -1,7 +1,9 @@
+import path from 'node:path';
 import type { Dataset } from '../data/index.js';
 import { machineIdentity, processIdentity } from '../observability/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { Coordinator, RunListener } from './coordinator.js';
+import type { FullDisk } from './full-disk.js';
 import { RoutingTotals } from './routing-totals.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
 import type { RunState } from './run-state.js';
@@ -27,6 +29,7 @@ export class RunRecorder implements RunListener {
     readonly folder: RunFolder,
     readonly view: RunView,
     readonly dataset: Dataset,
+    readonly fullDisk: FullDisk,
   ) {}
 
   get seconds(): number {
@@ -66,8 +69,9 @@ export class RunRecorder implements RunListener {
 
   state(state: RunState): void {
     if (this.#record === null) return;
-    this.#record = { ...this.#record, state: state.kind };
-    this.folder.writeRecord(this.#record);
+    const record = { ...this.#record, state: state.kind };
+    this.#record = record;
+    this.keep('run.json', () => this.folder.writeRecord(record));
   }
 
   step(step: GlobalStep): void {
@@ -103,6 +107,15 @@ export class RunRecorder implements RunListener {
 
   /** One line of the metrics, with the wall clock in ms since 1970. */
   #append(type: 'generation' | 'step' | 'validation' | 'checkpoint' | 'heartbeat', record: object): void {
-    this.folder.appendMetrics({ type, time: Date.now(), ...record });
+    this.keep('metrics.ndjson', () => this.folder.appendMetrics({ type, time: Date.now(), ...record }));
+  }
+
+  /** Writes a file of the run's folder, unless the disk is full. */
+  keep(file: string, write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!this.fullDisk(error, path.join(this.folder.directory, file))) throw error;
+    }
   }
 }

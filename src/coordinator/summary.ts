@@ -33,14 +33,15 @@ export async function summarize(
   const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
   for (const { domain, prompt, text } of texts) show(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`);
-  folder.writeSummary({
+  const summary = {
     validation: lastValidation,
     checkpoint: checkpoint ?? null,
     expertLoad: Object.fromEntries(layers.map(({ layer, kept }) => [layer, kept])),
     routing: layers,
     samples: texts,
     seconds: recorder.seconds,
-  });
+  };
+  recorder.keep('summary.json', () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
   show(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { isDiskFull } from '../errors.js';
 import type { LogRecord } from './logger.js';
 import { AppendFile } from './logs/append-file.js';
 
@@ -21,10 +22,13 @@ export class LogStore {
   #broken = false;
   readonly #followers = new Set<(line: string) => void>();
 
-  /** @param onError told once if a line cannot be kept (a full disk, say); lines are dropped from then on */
+  /**
+   * @param onError told of a line that could not be kept, and of the file; from then on lines are dropped without a word,
+   * but for a full disk, on which there may be room for the next
+   */
   constructor(
     readonly directory: string,
-    readonly onError: (error: unknown) => void,
+    readonly onError: (error: unknown, file: string) => void,
   ) {
     mkdirSync(directory, { recursive: true });
   }
@@ -36,16 +40,17 @@ export class LogStore {
   }
 
   #write(source: string, text: string): void {
+    const place = path.join(this.directory, `${source}.ndjson`);
     try {
       let file = this.#files.get(source);
       if (file === undefined) {
-        file = new AppendFile(path.join(this.directory, `${source}.ndjson`));
+        file = new AppendFile(place);
         this.#files.set(source, file);
       }
       file.append(text);
     } catch (error) {
-      this.#broken = true;
-      this.onError(error);
+      this.#broken = !isDiskFull(error);
+      this.onError(error, place);
     }
   }
 

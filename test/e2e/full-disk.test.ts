@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
+import { NO_SMALL_DISK, smallDisk } from '../small-disk.js';
+import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainArguments } from './support.js';
 
 /** Trains 30 steps; the first save finds the disk full. */
 async function trainOnFullDisk(checkpointEvery: number) {
@@ -27,4 +28,30 @@ it('a full disk fails a run that cannot save its end', async () => {
   expect(code, stderr).toBe(3);
   expect(stderr).toMatch(/run failed: .*checkpoint write.*ENOSPC.*free some space/);
   expect(checkpoints).toEqual([]);
+}, 60_000);
+
+it('a disk that is really full costs a run what it would have recorded, and it says so once', async (context) => {
+  const disk = smallDisk(16 << 20);
+  if (disk === null) return context.skip(NO_SMALL_DISK);
+  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets });
+  await run.until(/step +\d+\/100000/);
+  const filler = path.join(disk, 'filler');
+  expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
+  await run.until(/warning: cannot write /);
+  rmSync(filler);
+  run.interrupt();
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(130);
+  const directory = newestRun(disk);
+  expect(stdout.match(/warning: .*/g)).toEqual([
+    expect.stringMatching(
+      new RegExp(`^warning: cannot write ${directory}/(metrics|logs/.*)\\.ndjson: ENOSPC.*the run goes on`),
+    ),
+  ]);
+  const [, lastStep] = /checkpoint at step (\d+)/.exec(stdout)!;
+  // Every line that is there is whole.
+  expect([...lossCurve(directory).keys()].at(-1)).toBe(Number(lastStep));
+  expect(JSON.parse(readFileSync(path.join(directory, 'run.json'), 'utf8')).state).toBe('finished');
+  await run.expectNothingLeft();
 }, 60_000);

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -44,6 +44,13 @@ describe('LogStore', () => {
     store.append('a', 'two');
     expect(broken).toHaveLength(1);
     expect(seen).toEqual(['one', 'two']);
+  });
+
+  it('drops a line for which the disk is full, and keeps the next that fits', () => {
+    symlinkSync('/dev/full', path.join(directory, 'full.ndjson'));
+    for (const source of ['full', 'node-0', 'full']) store.append(source, 'line');
+    expect(broken).toMatchObject([{ code: 'ENOSPC' }, { code: 'ENOSPC' }]);
+    expect(readFileSync(path.join(directory, 'node-0.ndjson'), 'utf8')).toBe('line\n');
   });
 
   it('hands every new line to its followers until they leave', () => {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 
 const NEWLINE = 0x0a;
 
@@ -8,28 +8,36 @@ export class AppendFile {
   /** Bytes. */
   #size: number;
 
-  /** Opens or makes the file. A last line that a kill or a full disk cut short gets its end, so that the next is its own. */
+  /** Opens or makes the file. A last line that a kill or a power failure cut short gets its end, so that the next is its own. */
   constructor(path: string) {
     this.#fd = openSync(path, 'a+');
     this.#size = fstatSync(this.#fd).size;
-    const last = Buffer.alloc(1);
-    if (this.#size > 0 && readSync(this.#fd, last, 0, 1, this.#size - 1) === 1 && last[0] !== NEWLINE)
-      this.append('\n');
+    try {
+      const last = Buffer.alloc(1);
+      if (this.#size > 0 && readSync(this.#fd, last, 0, 1, this.#size - 1) === 1 && last[0] !== NEWLINE)
+        this.append('\n');
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   get size(): number {
     return this.#size;
   }
 
-  /** Appends text that ends with a newline; it is in the kernel's hands when the call returns. */
+  /** Appends text that ends with a newline, all of it or nothing; it is in the kernel's hands when the call returns. */
   append(text: string): void {
     const bytes = Buffer.from(text);
-    // A disk that fills up takes a part before it refuses the rest.
-    for (let done = 0; done < bytes.length; ) {
-      const written = writeSync(this.#fd, bytes, done);
-      done += written;
-      this.#size += written;
+    let done = 0;
+    try {
+      while (done < bytes.length) done += writeSync(this.#fd, bytes, done);
+    } catch (error) {
+      // A disk that fills up takes a part before it refuses the rest.
+      if (done > 0) ftruncateSync(this.#fd, this.#size);
+      throw error;
     }
+    this.#size += done;
   }
 
   close(): void {
