@@ -44,7 +44,10 @@ export interface GlobalStep {
   readonly allToAllWaitMs: number;
 }
 
-/** A rank cannot be as far ahead of the others as this: they meet in every step. */
+/**
+ * Ranks meet in every step, but their reports wait in queues of their own: while an agent or this process stands still,
+ * short steps add up to thousands, of which the reports of one rank may all be read before those of another.
+ */
 const MAX_STEPS_AHEAD = 10_000;
 
 /** Collects the reports of a step until every rank has sent its own. */
