@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { formatTable } from '../../src/coordinator/format.js';
-import type { GlobalStep } from '../../src/coordinator/step-aggregator.js';
+import type { GlobalStep } from '../../src/run/global-step.js';
 import type { Measurement } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerProgress } from '../collectives/control-block.js';
 import type { RecordedOperation } from '../collectives/flight-ring.js';
 import type { ErrorCode } from '../errors.js';
+import { processInfo } from '../os/process-info.js';
 import {
   FLIGHT_FORMAT,
   FLIGHT_VERSION,
   type FlightFile,
   type RankFlight,
   writeFlightFile,
-} from '../observability/flight-file.js';
-import { processInfo } from '../observability/process-info.js';
+} from '../run/flight-file.js';
 
 /** A slow disk may hold up the end of a run by this much. */
 const WRITE_MS = 200;

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findRun, type RunFolder } from '../coordinator/run-folder.js';
 import { EXIT, TrainerError } from '../errors.js';
+import { findRun, type RunFolder } from '../run/run-folder.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 

@@ -1,4 +1,4 @@
-import { futexWait, futexWaitAsync, futexWake } from './libc.js';
+import { futexWait, futexWaitAsync, futexWake } from '../os/libc.js';
 
 /**
  * How one process wakes another: two adjacent 32-bit words in the segment.

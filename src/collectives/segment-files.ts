@@ -1,5 +1,5 @@
 import { readdirSync, readlinkSync, unlinkSync } from 'node:fs';
-import { isRunning } from '../observability/process-info.js';
+import { isRunning } from '../os/process-info.js';
 
 export const SHM_DIR = '/dev/shm';
 

@@ -1,10 +1,10 @@
 import { closeSync, ftruncateSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
 import { asTrainerError, TrainerError } from '../errors.js';
+import { type Mapping, mapShared, reserve, unmap } from '../os/libc.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';
 import { FlightRing } from './flight-ring.js';
-import { type Mapping, mapShared, reserve, unmap } from './libc.js';
 import { SHM_DIR, segmentPath } from './segment-files.js';
 import {
   ABORT_REASON,

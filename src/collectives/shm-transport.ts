@@ -1,10 +1,10 @@
 import { TrainerError } from '../errors.js';
+import { yieldCore } from '../os/libc.js';
 import { abortedError, context, mismatchError, type Place, timeoutError } from './collective-errors.js';
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
 import { InFlight, progressAll } from './in-flight.js';
-import { yieldCore } from './libc.js';
 import type { MessageHeader } from './message.js';
 import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';

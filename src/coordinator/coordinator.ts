@@ -14,6 +14,7 @@ import type {
   StepReport,
   ValidationReport,
 } from '../rpc/messages.js';
+import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import { AgentEventRules } from './agent-messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
@@ -22,7 +23,6 @@ import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { type RunEvent, type RunState, transition } from './run-state.js';
 import { slowLink } from './slow-link.js';
 import { StandstillWatch } from './standstill.js';
-import { type GlobalStep, StepAggregator } from './step-aggregator.js';
 import { Throughput } from './throughput.js';
 
 /** What is fixed for the whole of a run. */

@@ -1,6 +1,6 @@
 import type { RecordedOperation } from '../collectives/flight-ring.js';
 import type { ErrorCode } from '../errors.js';
-import type { FlightFile, RankFlight } from '../observability/flight-file.js';
+import type { FlightFile, RankFlight } from '../run/flight-file.js';
 
 /** A rank of the run as its node's file has it. */
 export interface FlightRank extends RankFlight {

@@ -1,8 +1,8 @@
 import type { Logger } from '../observability/logger.js';
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import type { GlobalStep } from '../run/global-step.js';
 import { progressLine, validationLine } from './progress-view.js';
 import type { RunView } from './run-view.js';
-import type { GlobalStep } from './step-aggregator.js';
 
 const INTERVAL_MS = 2_000;
 

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { TrainerError } from '../errors.js';
-import { processInfo } from '../observability/process-info.js';
+import { processInfo } from '../os/process-info.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';

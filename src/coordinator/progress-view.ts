@@ -1,7 +1,7 @@
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
 import { formatCount, formatDuration, formatShare } from './format.js';
 import type { RunView } from './run-view.js';
-import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
 
 /** Between the fields of the progress line. */
 const SEPARATOR = '  ';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders, generationOf } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
-import type { PastFailure, RunFolder } from './run-folder.js';
+import type { PastFailure, RunFolder } from '../run/run-folder.js';
 import type { RunOptions } from './run-plan.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 

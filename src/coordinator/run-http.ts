@@ -4,8 +4,8 @@ import { lokiFeature } from '../observability/loki/loki-feature.js';
 import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
+import { listRuns, type RunRecord } from '../run/run-folder.js';
 import { metricsFeature, type RunMetrics } from './metrics/index.js';
-import { listRuns, type RunRecord } from './run-folder.js';
 import type { RunOptions } from './run-plan.js';
 
 /**

@@ -9,9 +9,9 @@ import {
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
-import { findRun, RunFolder, type RunRecord } from './run-folder.js';
+import { findRun, RunFolder, type RunRecord } from '../run/run-folder.js';
+import { claimRun } from '../run/run-lock.js';
 import { isLive } from './run-liveness.js';
-import { claimRun } from './run-lock.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-plan.js';
 import { checkpointToResume } from './suspect-checkpoint.js';
 

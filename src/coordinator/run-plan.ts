@@ -4,12 +4,12 @@ import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { CORPUS_DIR, createLoader, type Dataset, prepareAside } from '../data/index.js';
 import { TrainerError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
+import { makeFolder } from '../os/make-folder.js';
 import type { Security } from '../rpc/security.js';
+import { listRuns, type RunFolder, type RunRecord } from '../run/run-folder.js';
+import { claimRun } from '../run/run-lock.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
-import { listRuns, type RunFolder, type RunRecord } from './run-folder.js';
 import { tellWhatGoes } from './run-history.js';
-import { claimRun } from './run-lock.js';
 import { findOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
 

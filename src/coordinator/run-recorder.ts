@@ -1,14 +1,14 @@
 import path from 'node:path';
 import type { Dataset } from '../data/index.js';
-import { machineIdentity, processIdentity } from '../observability/process-info.js';
+import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { GlobalStep } from '../run/global-step.js';
+import { RoutingTotals } from '../run/routing-totals.js';
+import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { Coordinator, RunListener } from './coordinator.js';
 import type { FullDisk } from './full-disk.js';
-import { RoutingTotals } from './routing-totals.js';
-import type { RunFolder, RunRecord } from './run-folder.js';
 import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
-import type { GlobalStep } from './step-aggregator.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks in this time tells enough. */
 const HEARTBEAT_RECORD_MS = 2_000;

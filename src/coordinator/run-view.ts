@@ -1,5 +1,5 @@
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
-import type { GlobalStep } from './step-aggregator.js';
+import type { GlobalStep } from '../run/global-step.js';
 
 /** Where a run shows itself as it goes: to a person (progress-view.ts) or to a log collector (log-view.ts). */
 export interface RunView {

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/index.js';
 import { type Dataset, loadTokenizer } from '../data/index.js';
+import type { LayerTotals } from '../run/routing-totals.js';
 import { generateText, openInference } from '../worker/inference.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from './format.js';
 import { commandLine, fromHere } from './resume-command.js';
-import type { LayerTotals } from './routing-totals.js';
 import type { RunRecorder } from './run-recorder.js';
 
 const PROMPT_TOKENS = 12;

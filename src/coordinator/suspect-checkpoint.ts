@@ -10,8 +10,8 @@ import {
 } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import type { PastFailure, RunFolder } from '../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
-import type { PastFailure, RunFolder } from './run-folder.js';
 
 /**
  * Whether a failure would come again from a checkpoint: no update is done where the gradient is not finite, so if that

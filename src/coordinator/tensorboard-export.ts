@@ -2,9 +2,9 @@ import path from 'node:path';
 import type { Logger } from '../observability/logger.js';
 import { EventFile } from '../observability/tensorboard/index.js';
 import { STEP_PARTS, type ValidationReport } from '../rpc/messages.js';
+import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
 import type { Coordinator, RunListener } from './coordinator.js';
 import type { RunState } from './run-state.js';
-import { droppedShare, type GlobalStep, locality } from './step-aggregator.js';
 
 export interface TensorboardOptions {
   /** Holds a folder for each run, so that TensorBoard compares them. */

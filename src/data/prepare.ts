@@ -2,8 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
-import { machineIdentity, processIdentity } from '../observability/process-info.js';
+import { makeFolder } from '../os/make-folder.js';
+import { machineIdentity, processIdentity } from '../os/process-info.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
 import {

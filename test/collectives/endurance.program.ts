@@ -8,7 +8,7 @@ import { barrier } from '../../src/collectives/barrier.js';
 import { broadcast } from '../../src/collectives/broadcast.js';
 import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
-import { processInfo } from '../../src/observability/process-info.js';
+import { processInfo } from '../../src/os/process-info.js';
 import { randomOf } from '../random.js';
 import { rankProgram } from '../spawn-ranks.js';
 

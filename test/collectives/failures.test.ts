@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hashCounts } from '../../src/collectives/counts-hash.js';
-import { isRunning } from '../../src/observability/process-info.js';
+import { isRunning } from '../../src/os/process-info.js';
 import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '../spawn-ranks.js';
 import type { Misbehaviour } from './failures.program.js';
 

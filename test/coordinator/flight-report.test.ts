@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RecordedOperation } from '../../src/collectives/flight-ring.js';
 import { lagOf, reportFlight } from '../../src/coordinator/flight-report.js';
-import type { FlightFile, RankFlight } from '../../src/observability/flight-file.js';
+import type { FlightFile, RankFlight } from '../../src/run/flight-file.js';
 
 const T0 = 1_000_000;
 

@@ -1,4 +1,4 @@
-import type { GlobalLayer, GlobalStep } from '../../src/coordinator/step-aggregator.js';
+import type { GlobalLayer, GlobalStep } from '../../src/run/global-step.js';
 
 /** A sparse layer of four experts: 100 choices, 90 kept. */
 export function globalLayer(layer: number): GlobalLayer {

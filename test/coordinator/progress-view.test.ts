@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProgressView } from '../../src/coordinator/progress-view.js';
-import type { GlobalStep } from '../../src/coordinator/step-aggregator.js';
 import type { StatusReply } from '../../src/rpc/messages.js';
+import type { GlobalStep } from '../../src/run/global-step.js';
 
 const step = (number: number): GlobalStep => ({
   step: number,

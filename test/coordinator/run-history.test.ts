@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { committedFolders, openCheckpoint } from '../../src/checkpoint/index.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
-import type { RunFolder } from '../../src/coordinator/run-folder.js';
 import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-plan.js';
+import type { RunFolder } from '../../src/run/run-folder.js';
 import { savedRun } from './saved-run.js';
 
 function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => RunConfig): RunPlan {

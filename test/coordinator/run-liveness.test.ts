@@ -1,12 +1,12 @@
 import type * as grpc from '@grpc/grpc-js';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { RunRecord } from '../../src/coordinator/run-folder.js';
 import { isLive, reachableAddress } from '../../src/coordinator/run-liveness.js';
-import { machineIdentity, processIdentity } from '../../src/observability/process-info.js';
+import { machineIdentity, processIdentity } from '../../src/os/process-info.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { loadService } from '../../src/rpc/load-proto.js';
 import { loadSecurity, NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
+import type { RunRecord } from '../../src/run/run-folder.js';
 import { certificateFolder } from '../rpc/certificate-folder.js';
 
 const here: RunRecord = {

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { RunFolder, type RunRecord } from '../../src/coordinator/run-folder.js';
 import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 import { globalStep } from './global-step.js';
 

@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { LogStore, parseLogLine } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/observability/logger.js';
-import { processInfo } from '../../src/observability/process-info.js';
+import { processInfo } from '../../src/os/process-info.js';
 import { VERSION } from '../../src/rpc/version.js';
 
 let folder: string;

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
-import { RunFolder } from '../../src/coordinator/run-folder.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
+import { RunFolder } from '../../src/run/run-folder.js';
 import { config, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
 let folder: RunFolder;

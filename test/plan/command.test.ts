@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { processInfo } from '../../src/observability/process-info.js';
+import { processInfo } from '../../src/os/process-info.js';
 import {
   DATA_DIR,
   Locmoe,

@@ -7,8 +7,8 @@ import { combine, dispatch, planDispatch } from '../../model/dispatch/dispatch-p
 import { planOverlap } from '../../model/dispatch/overlap-plan.js';
 import { overlappedExperts } from '../../model/dispatch/overlapped.js';
 import { feedForward } from '../../ops/feed-forward.js';
-import { timeOf } from '../../plan/measure/time-of.js';
 import { rankProgram } from '../ranks/index.js';
+import { timeOf } from '../time-of.js';
 
 export interface OverlapArgs {
   /** Rows that each rank sends to the expert of each rank. */

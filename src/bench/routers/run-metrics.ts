@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { type GlobalLayer, type GlobalStep, locality } from '../../coordinator/step-aggregator.js';
 import type { ValidationReport } from '../../rpc/messages.js';
+import { type GlobalLayer, type GlobalStep, locality } from '../../run/global-step.js';
 import { mean, median, quantile } from '../statistics.js';
 
 /** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */

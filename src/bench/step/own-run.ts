@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import type { GlobalStep } from '../../coordinator/step-aggregator.js';
+import type { GlobalStep } from '../../run/global-step.js';
 import { mean } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import { withPeakMemory } from './peak-memory.js';

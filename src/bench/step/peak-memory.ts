@@ -1,4 +1,4 @@
-import { processTree, proportionalBytes } from '../../observability/process-info.js';
+import { processTree, proportionalBytes } from '../../os/process-info.js';
 
 /** A sample reads the page tables of every process: often enough to see the top of a step, seldom enough not to slow it. */
 const SAMPLE_MS = 500;

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatAddress } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
-import { findRun } from '../run-folder.js';
+import { findRun } from '../../run/run-folder.js';
 import { isLive } from '../run-liveness.js';
 
 interface InspectOptions {

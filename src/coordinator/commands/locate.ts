@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import { NO_SECURITY } from '../../rpc/security.js';
-import { findRun, type RunFolder, type RunRecord } from '../run-folder.js';
+import { findRun, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import { isLive, reachableAddress } from '../run-liveness.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 

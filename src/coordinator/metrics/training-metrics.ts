@@ -6,8 +6,8 @@ import {
   type StepReport,
   type ValidationReport,
 } from '../../rpc/messages.js';
+import type { GlobalStep } from '../../run/global-step.js';
 import type { RunListener } from '../coordinator.js';
-import type { GlobalStep } from '../step-aggregator.js';
 import { counter, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */

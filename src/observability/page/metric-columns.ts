@@ -1,5 +1,5 @@
-import { type GlobalLayer, type GlobalStep, locality } from '../../coordinator/step-aggregator.js';
 import { STEP_PARTS } from '../../rpc/messages.js';
+import { type GlobalLayer, type GlobalStep, locality } from '../../run/global-step.js';
 import type { Columns } from './api-types.js';
 
 /** Columns of numbers that grow together; NaN where a row has no value. */

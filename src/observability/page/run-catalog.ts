@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { listRuns, type RunFolder, type RunRecord } from '../../coordinator/run-folder.js';
 import { isOfThisMachine } from '../../coordinator/run-liveness.js';
-import { processIdentity } from '../process-info.js';
+import { processIdentity } from '../../os/process-info.js';
+import { listRuns, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
 import { RunMetrics } from './run-metrics.js';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { GlobalStep } from '../../coordinator/step-aggregator.js';
 import { STEP_PARTS } from '../../rpc/messages.js';
+import type { GlobalStep } from '../../run/global-step.js';
 import type {
   Columns,
   ExpertsReply,

@@ -1,4 +1,5 @@
 import { median } from '../../bench/statistics.js';
+import { timeOf } from '../../bench/time-of.js';
 import { treeSum } from '../../collectives/tree-sum.js';
 import { ROUTERS, type RunConfig } from '../../config/schema.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
@@ -13,7 +14,6 @@ import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult, StepResult } from './probe-messages.js';
 import { configOf, SIZES } from './probe-sizes.js';
-import { timeOf } from './time-of.js';
 
 const QUICK_SIZES = 4;
 const ROUNDS = 2;

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { median } from '../../bench/statistics.js';
+import { timeOf } from '../../bench/time-of.js';
 import { barrier } from '../../collectives/barrier.js';
 import { soloTransport } from '../../collectives/solo-transport.js';
 import type { Transport } from '../../collectives/transport.js';
@@ -9,7 +10,6 @@ import { CounterRandom } from '../../parameters/counter-random.js';
 import { createTrainState } from '../../worker/state.js';
 import { trainStep } from '../../worker/train-step.js';
 import type { ProbeResult } from './probe-messages.js';
-import { timeOf } from './time-of.js';
 
 const WARM_UP_STEPS = 3;
 const PRODUCTS = 20;

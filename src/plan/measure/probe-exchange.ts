@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { median } from '../../bench/statistics.js';
+import { timeOf } from '../../bench/time-of.js';
 import { otherRanks } from '../../collectives/topology.js';
 import type { Transport } from '../../collectives/transport.js';
 import { gelu } from '../../ops/gelu.js';
 import type { ProbeCase, ProbeResult } from './probe-messages.js';
-import { timeOf } from './time-of.js';
 
 const WARM_UP = 5;
 /** Passes through a small feed-forward network between two exchanges: some 10 ms. */

@@ -2,7 +2,7 @@
 import { ShmTransport } from '../../collectives/shm-transport.js';
 import type { Transport } from '../../collectives/transport.js';
 import { asTrainerError } from '../../errors.js';
-import { processInfo } from '../../observability/process-info.js';
+import { processInfo } from '../../os/process-info.js';
 import { timeProduct, timeSteps } from './probe-compute.js';
 import { timeExchange } from './probe-exchange.js';
 import type { FromRank, ProbeCase, ProbeResult, RankTask } from './probe-messages.js';

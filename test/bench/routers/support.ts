@@ -2,7 +2,7 @@ import type { RunResult } from '../../../src/bench/routers/comparison.js';
 import { type Job, VARIANT_IDS } from '../../../src/bench/routers/plan.js';
 import type { ProbeResult } from '../../../src/bench/routers/probe.js';
 import { type RunFigures, runFigures } from '../../../src/bench/routers/run-metrics.js';
-import type { GlobalLayer, GlobalStep } from '../../../src/coordinator/step-aggregator.js';
+import type { GlobalLayer, GlobalStep } from '../../../src/run/global-step.js';
 
 /** A step of two sparse layers with four experts each, whose figures are easily worked out by hand. */
 export function globalStep(step: number, overrides: Partial<GlobalStep>): GlobalStep {

@@ -4,11 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import * as libc from '../../src/collectives/libc.js';
-import { RunFolder } from '../../src/coordinator/run-folder.js';
-import { claimRun } from '../../src/coordinator/run-lock.js';
+import * as libc from '../../src/os/libc.js';
+import { RunFolder } from '../../src/run/run-folder.js';
+import { claimRun } from '../../src/run/run-lock.js';
 
-vi.mock('../../src/collectives/libc.js', { spy: true });
+vi.mock('../../src/os/libc.js', { spy: true });
 
 const noWarning = (line: string) => expect.unreachable(line);
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { OPERATION_KINDS, PHASES } from '../collectives/control-block.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
-import { FLIGHT_FORMAT, FLIGHT_VERSION, type FlightFile } from '../observability/flight-file.js';
+import { FLIGHT_FORMAT, FLIGHT_VERSION, type FlightFile } from './flight-file.js';
 import { findRun } from './run-folder.js';
 
 const count = z.number().int().nonnegative();

@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from './errors.js';
+import { TrainerError } from '../errors.js';
 
 /** An option of a command that names a folder. */
 export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard';

@@ -7,7 +7,7 @@ import {
   processInfo,
   processTree,
   proportionalBytes,
-} from '../../src/observability/process-info.js';
+} from '../../src/os/process-info.js';
 
 describe('processInfo', () => {
   it('sees a process stop and end', async () => {

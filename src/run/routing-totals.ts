@@ -1,4 +1,4 @@
-import type { GlobalLayer } from './step-aggregator.js';
+import type { GlobalLayer } from './global-step.js';
 
 /** What became of a layer's choices over a run, and how it routed in the last step. */
 export interface LayerTotals {

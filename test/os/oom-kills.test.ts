@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OomKills } from '../../src/observability/oom-kills.js';
+import { OomKills } from '../../src/os/oom-kills.js';
 
 const MiB = 1 << 20;
 let root: string;

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../src/bench/routers/run-metrics.js';
 import type { FailureReport } from '../../src/coordinator/failure-report.js';
-import { RunFolder } from '../../src/coordinator/run-folder.js';
-import { globalStep } from './global-step.js';
+import { RunFolder } from '../../src/run/run-folder.js';
+import { globalStep } from '../coordinator/global-step.js';
 
 let folder: RunFolder;
 beforeEach(() => {

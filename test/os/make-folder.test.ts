@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeFolder } from '../src/make-folder.js';
+import { makeFolder } from '../../src/os/make-folder.js';
 
 let folder: string;
 beforeEach(() => {
@@ -35,7 +35,7 @@ describe('a folder that cannot be made is named with its option', () => {
   const canMount = spawnSync('unshare', [...inNamespace, 'mount -t tmpfs -o ro none /mnt']).status === 0;
 
   it.runIf(canMount)('where the file system is read-only', () => {
-    const source = fileURLToPath(new URL('../src/make-folder.ts', import.meta.url));
+    const source = fileURLToPath(new URL('../../src/os/make-folder.ts', import.meta.url));
     const script = `import { makeFolder } from ${JSON.stringify(source)};
       for (const place of ['runs', 'a/b/runs'])
         try { makeFolder(place, '--runs-dir'); } catch (error) { console.log(error.code, error.message); }`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { droppedShare, locality, StepAggregator } from '../../src/coordinator/step-aggregator.js';
 import type { StepReport } from '../../src/rpc/messages.js';
+import { droppedShare, locality, StepAggregator } from '../../src/run/global-step.js';
 
 const report = (step: number, rank: number): StepReport => ({
   step,
