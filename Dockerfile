@@ -16,7 +16,7 @@ FROM packages AS build
 COPY tsconfig.json tsconfig.build.json tsconfig.page.json ./
 COPY scripts/build.mjs scripts/
 COPY src src
-RUN npm run build && chmod +x dist/cli.js
+RUN npm run build && chmod +x dist/cli/cli.js
 
 # Only what runs: no development packages, no source maps of packages.
 FROM packages AS production
@@ -30,7 +30,7 @@ RUN apt-get update && \
     groupadd --gid 10001 locmoe && \
     useradd --uid 10001 --gid 10001 --home-dir /var/lib/locmoe --create-home locmoe && \
     install --directory --owner=locmoe --group=locmoe --mode=0750 /etc/locmoe && \
-    ln -s /app/dist/cli.js /usr/local/bin/locmoe
+    ln -s /app/dist/cli/cli.js /usr/local/bin/locmoe
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
 COPY --from=production /app/corpus corpus

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { formatTable } from '../src/coordinator/format.js';
+import { formatTable } from '../src/format.js';
 import { benchMillionLines } from './observability/million-lines.js';
 import { measurePage } from './observability/page.js';
 import { benchStepOverhead } from './observability/step-overhead.js';

@@ -18,7 +18,7 @@ export function build() {
     if (/\.(?:html|css|svg)$/.test(name))
       cpSync(path.join(ROOT, 'src', PAGE, name), path.join(ROOT, 'dist', PAGE, name));
   // npm makes the command executable when it links it, not when it is built anew: `npx locmoe` would be refused.
-  chmodSync(path.join(ROOT, 'dist/cli.js'), 0o755);
+  chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

@@ -10,7 +10,7 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Trains in a child process, which gets Ctrl-C from the terminal itself and ends in its own time. */
 async function train() {
-  const args = ['dist/cli.js', 'train', '--config', 'tiny', ...process.argv.slice(2)];
+  const args = ['dist/cli/cli.js', 'train', '--config', 'tiny', ...process.argv.slice(2)];
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => child.kill('SIGTERM'));

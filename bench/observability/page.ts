@@ -78,7 +78,7 @@ async function measureFrames(folder: string): Promise<Measurement> {
   const training = spawn(
     process.execPath,
     [
-      path.join(ROOT, 'dist/cli.js'),
+      path.join(ROOT, 'dist/cli/cli.js'),
       ...args,
       ...['--set', 'train.steps=100000', '--set', 'logLevel=debug'],
       ...['--runs-dir', path.join(folder, 'live'), '--data-dir', path.join(ROOT, 'data')],

@@ -4,7 +4,7 @@ import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { formatTable } from '../../src/coordinator/format.js';
+import { formatTable } from '../../src/format.js';
 import type { GlobalStep } from '../../src/run/global-step.js';
 import type { Measurement } from './support.js';
 
@@ -137,7 +137,7 @@ function train(options: StepOverheadOptions, folder: string, isWatched: boolean)
 }
 
 function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): ChildProcess {
-  return spawn(process.execPath, ['dist/cli.js', ...args], {
+  return spawn(process.execPath, ['dist/cli/cli.js', ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', errors],
     timeout: RUN_TIMEOUT_MS,

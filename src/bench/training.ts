@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { EXIT, TrainerError } from '../errors.js';
 import { findRun, type RunFolder } from '../run/run-folder.js';
 
-const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../cli/cli.js', import.meta.url));
 
 export interface TrainingOptions {
   /** Recipe or file. */

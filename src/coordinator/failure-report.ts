@@ -1,6 +1,6 @@
 import path from 'node:path';
+import { formatNumberOf } from '../format.js';
 import type { RunFailure } from './coordinator.js';
-import { formatNumberOf } from './format.js';
 import { formatRanks } from './format-ranks.js';
 
 /** A rank as it was when the run failed. */

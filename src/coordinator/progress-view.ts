@@ -1,6 +1,6 @@
+import { formatCount, formatDuration, formatShare } from '../format.js';
 import type { StatusReply, ValidationReport } from '../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
-import { formatCount, formatDuration, formatShare } from './format.js';
 import type { RunView } from './run-view.js';
 
 /** Between the fields of the progress line. */

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
 import { asTrainerError, exitCodeOf } from '../errors.js';
+import { formatNumberOf } from '../format.js';
 import type { HttpServer } from '../observability/http/http-server.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
-import { formatNumberOf } from './format.js';
 import { leadRun } from './lead-run.js';
 import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';

@@ -1,6 +1,6 @@
 import type { ClusterConfig } from '../config/schema.js';
+import { formatCount } from '../format.js';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../rpc/frame-codec.js';
-import { formatCount } from './format.js';
 
 /**
  * What to know of a configured link that can be slower than the deadline of a collective: while a frame is on its way

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/index.js';
 import { type Dataset, loadTokenizer } from '../data/index.js';
+import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { generateText, openInference } from '../worker/inference.js';
-import { formatCount, formatDuration, formatShare, formatTable, printable } from './format.js';
 import { commandLine, fromHere } from './resume-command.js';
 import type { RunRecorder } from './run-recorder.js';
 

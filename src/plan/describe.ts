@@ -1,4 +1,4 @@
-import { formatCount, formatNumberOf, formatTable } from '../coordinator/format.js';
+import { formatCount, formatNumberOf, formatTable } from '../format.js';
 import { formatLink } from './link.js';
 import { type Plan, type PlanInput, TIME_PARTS } from './predict.js';
 import { MODEL_PARTS } from './work.js';

@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  formatCount,
-  formatDuration,
-  formatNumberOf,
-  formatShare,
-  formatTable,
-} from '../../src/coordinator/format.js';
 import { Throughput } from '../../src/coordinator/throughput.js';
+import { formatCount, formatDuration, formatNumberOf, formatShare, formatTable } from '../../src/format.js';
 
 describe('Throughput', () => {
   it('is the tokens of the last steps over their time, and how long the rest takes', () => {

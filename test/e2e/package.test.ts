@@ -21,7 +21,7 @@ describe('the packed package', () => {
     const root = unpacked(folder);
     const elsewhere = path.join(folder, 'elsewhere');
     mkdirSync(elsewhere);
-    const program = ['env', '-C', elsewhere, process.execPath, path.join(root, 'dist/cli.js')];
+    const program = ['env', '-C', elsewhere, process.execPath, path.join(root, 'dist/cli/cli.js')];
     const run = (args: readonly string[]) => new Locmoe(args, {}, program).finished;
 
     const plan = await run(['plan', '--config', 'tiny']);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished } from 'vitest';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-export const CLI = path.join(ROOT, 'dist/cli.js');
+export const CLI = path.join(ROOT, 'dist/cli/cli.js');
 /** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
 export const DATA_DIR = path.join(ROOT, 'data');
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { formatTable } from '../../coordinator/format.js';
 import { TrainerError } from '../../errors.js';
+import { formatTable } from '../../format.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { cosineAffinity, groupProjection } from '../../routing/grap.js';
 import { median, quantile } from '../statistics.js';

@@ -1,9 +1,9 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { RunConfig } from '../../config/schema.js';
-import { formatCount, formatDuration } from '../../coordinator/format.js';
 import { CORPUS_DIR, type Dataset, prepareDataset } from '../../data/index.js';
 import { EXIT, TrainerError } from '../../errors.js';
+import { formatCount, formatDuration } from '../../format.js';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';

@@ -1,5 +1,5 @@
 import type { RunConfig } from '../../config/schema.js';
-import { formatCount } from '../../coordinator/format.js';
+import { formatCount } from '../../format.js';
 import { keptReasons, percent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import type { Spread } from '../statistics.js';

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { isLive } from '../../coordinator/run-liveness.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
 import { findRun } from '../../run/run-folder.js';
-import { isLive } from '../run-liveness.js';
 
 interface InspectOptions {
   readonly run?: string;
@@ -51,7 +51,7 @@ Examples:
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
   // Loaded when needed: `--help` should not wait for the page and the log store.
-  const { pageUrl, startRunHttp } = await import('../run-http.js');
+  const { pageUrl, startRunHttp } = await import('../../coordinator/run-http.js');
   const security = loadSecurity({ tokenFile });
   if (http === undefined && record.http !== undefined && (await isLive(record, security))) {
     console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId)}`);

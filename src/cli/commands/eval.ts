@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/index.js';
 import { CORPUS_DIR, createLoader, prepareAside } from '../../data/index.js';
 import { TrainerError } from '../../errors.js';
-import { formatCount, formatTable } from '../format.js';
+import { formatCount, formatTable } from '../../format.js';
 import { wholeNumber } from './options.js';
 
 interface EvalOptions {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { formatCount, formatDuration, formatTable } from '../../format.js';
 import type { StatusReply } from '../../rpc/messages.js';
-import { formatCount, formatDuration, formatTable } from '../format.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */

@@ -1,9 +1,9 @@
 import { prettyFactory } from 'pino-pretty';
+import { formatTable, printable } from '../format.js';
 import { parseLogLine } from '../observability/log-store.js';
 import { LOG_LEVELS, type LogLevel, type LogRecord } from '../observability/logger.js';
 import type { MatrixJson } from '../observability/loki/shapes.js';
 import type { ShownLine } from '../observability/run-log-reader.js';
-import { formatTable, printable } from './format.js';
 
 export interface LogPrinterOptions {
   /** Print the lines as they are instead of for people. */

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/index.js';
 import { TrainerError } from '../../errors.js';
+import { printable } from '../../format.js';
 import type { Inference } from '../../worker/inference.js';
-import { printable } from '../format.js';
 import { numberFrom, wholeNumber } from './options.js';
 
 interface GenerateOptions {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { formatNumberOf, formatTable } from '../../format.js';
 import { readFlight } from '../../run/read-flight.js';
 import { type FlightReport, lagOf, type MergedOperation, reportFlight } from '../flight-report.js';
-import { formatNumberOf, formatTable } from '../format.js';
 import { wholeNumber } from './options.js';
 
 interface FlightOptions {

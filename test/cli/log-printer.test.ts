@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LogPrinter } from '../../src/coordinator/log-printer.js';
+import { LogPrinter } from '../../src/cli/log-printer.js';
 import type { ShownLine } from '../../src/observability/run-log-reader.js';
 
 const PLAIN = { json: false, colors: false, marksMatches: false };

@@ -1,9 +1,9 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { leastRankMemory } from '../plan/memory.js';
-import { parameterCounts } from '../plan/parameter-counts.js';
-import { formatCount, formatNumberOf } from './format.js';
+import { formatCount, formatNumberOf } from '../format.js';
+import { leastRankMemory } from './memory.js';
+import { parameterCounts } from './parameter-counts.js';
 
 /** What a machine has for the processes of a run. */
 export interface Machine {

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
+import { isLive, reachableAddress } from '../../coordinator/run-liveness.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import { NO_SECURITY } from '../../rpc/security.js';
 import { findRun, type RunFolder, type RunRecord } from '../../run/run-folder.js';
-import { isLive, reachableAddress } from '../run-liveness.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
 /** How `status`, `logs` and `stop` are told which run is meant. */

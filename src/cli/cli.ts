@@ -1,22 +1,22 @@
 #!/usr/bin/env node
 import './quiet-libraries.js';
 import { Command } from 'commander';
-import { addBenchCommand } from './coordinator/commands/bench.js';
-import { addCertsCommand } from './coordinator/commands/certs.js';
-import { addEvalCommand } from './coordinator/commands/eval.js';
-import { addFlightCommand } from './coordinator/commands/flight.js';
-import { addGenerateCommand } from './coordinator/commands/generate.js';
-import { addHealthCommand } from './coordinator/commands/health.js';
-import { addInspectCommand } from './coordinator/commands/inspect.js';
-import { addLogsCommand } from './coordinator/commands/logs.js';
-import { addNodeCommand } from './coordinator/commands/node.js';
-import { addPlanCommand } from './coordinator/commands/plan.js';
-import { addServeCommand } from './coordinator/commands/serve.js';
-import { addStatusCommand } from './coordinator/commands/status.js';
-import { addStopCommand } from './coordinator/commands/stop.js';
-import { addTrainCommand } from './coordinator/commands/train.js';
-import { asTrainerError, EXIT, exitCodeOf } from './errors.js';
-import { VERSION } from './rpc/version.js';
+import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
+import { VERSION } from '../rpc/version.js';
+import { addBenchCommand } from './commands/bench.js';
+import { addCertsCommand } from './commands/certs.js';
+import { addEvalCommand } from './commands/eval.js';
+import { addFlightCommand } from './commands/flight.js';
+import { addGenerateCommand } from './commands/generate.js';
+import { addHealthCommand } from './commands/health.js';
+import { addInspectCommand } from './commands/inspect.js';
+import { addLogsCommand } from './commands/logs.js';
+import { addNodeCommand } from './commands/node.js';
+import { addPlanCommand } from './commands/plan.js';
+import { addServeCommand } from './commands/serve.js';
+import { addStatusCommand } from './commands/status.js';
+import { addStopCommand } from './commands/stop.js';
+import { addTrainCommand } from './commands/train.js';
 
 /** Commands whose work goes on when nobody reads what they print. */
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
