@@ -1,48 +1,8 @@
 import path from 'node:path';
 import { formatNumberOf } from '../format.js';
+import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator.js';
 import { formatRanks } from './format-ranks.js';
-
-/** A rank as it was when the run failed. */
-export interface RankAtFailure {
-  readonly rank: number;
-  readonly node: number;
-  readonly step: number;
-  readonly phase: string;
-  readonly operation: string;
-  readonly processState: string;
-  /** ms before the failure since the worker's last sign of life. */
-  readonly lastHeardMs: number;
-}
-
-/** What `failure.json` says: why a generation of a run failed, and how to go on. Null where something does not apply. */
-export interface FailureReport {
-  /** Wall clock, ms since 1970. */
-  readonly time: number;
-  readonly generation: number;
-  readonly code: string;
-  readonly message: string;
-  /** The process to blame: a worker, or without a rank the agent of `node`. */
-  readonly rank: number | null;
-  readonly node: number | null;
-  readonly host: string | null;
-  readonly pid: number | null;
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  readonly step: number | null;
-  readonly layer: number | null;
-  /** Phase and collective. */
-  readonly operation: string | null;
-  /** Folder of the checkpoint that the run goes on from. */
-  readonly checkpoint: string | null;
-  /** Folder of one that is passed over, because it leads to this failure again (suspect-checkpoint.ts). */
-  readonly suspectCheckpoint: string | null;
-  readonly resumeCommand: string | null;
-  readonly logsCommand: string;
-  /** ms without a sign of life from a rank that others blame; null where it told of the failure itself. */
-  readonly silentMs: number | null;
-  readonly ranks: readonly RankAtFailure[];
-}
 
 export interface FailureReportOptions {
   readonly failure: RunFailure;

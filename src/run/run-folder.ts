@@ -2,10 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
-import type { FailureReport } from '../coordinator/failure-report.js';
 import { TrainerError } from '../errors.js';
 import { AppendFile } from '../observability/logs/append-file.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
+import type { FailureReport } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({

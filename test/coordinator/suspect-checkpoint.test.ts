@@ -4,8 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { FailureReport } from '../../src/coordinator/failure-report.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
+import type { FailureReport } from '../../src/run/failure-report.js';
 import { RunFolder } from '../../src/run/run-folder.js';
 import { config, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 

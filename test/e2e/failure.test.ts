@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { FailureReport } from '../../src/coordinator/failure-report.js';
+import type { FailureReport } from '../../src/run/failure-report.js';
 import {
   DATA_DIR,
   type Finished,

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import type { FailureReport } from '../../src/coordinator/failure-report.js';
+import type { FailureReport } from '../../src/run/failure-report.js';
 import {
   filesIn,
   type Locmoe,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../src/bench/routers/run-metrics.js';
-import type { FailureReport } from '../../src/coordinator/failure-report.js';
+import type { FailureReport } from '../../src/run/failure-report.js';
 import { RunFolder } from '../../src/run/run-folder.js';
 import { globalStep } from '../coordinator/global-step.js';
 

@@ -1,3 +1,5 @@
+import type { FailureReport, RankAtFailure } from '../../run/failure-report.js';
+
 /** What the page's server and its scripts say to each other: JSON under `/api`. Times are in ms since 1970. */
 
 /** `dead`: its record says that it goes on, but the process that led it is gone. */
@@ -20,38 +22,12 @@ export interface RunList {
   readonly runs: readonly RunListItem[];
 }
 
-/** Where a rank was when the run failed; every field but the rank may be absent. */
-export interface FailedRank {
-  readonly rank: number;
-  readonly node?: number | null;
-  readonly step?: number | null;
-  readonly phase?: string | null;
-  readonly operation?: string | null;
-  readonly processState?: string | null;
-  /** Before the failure. */
-  readonly lastHeardMs?: number | null;
-}
+/** `failure.json`: why the last generation failed. Every field may be absent or null: an earlier version may have written it. */
+export type RunFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
+  readonly ranks?: readonly (Pick<RankAtFailure, 'rank'> & Unsure<RankAtFailure>)[] | null;
+};
 
-/** `failure.json`: why the last generation failed. Every field may be absent or null. */
-export interface RunFailure {
-  readonly time?: number | null;
-  readonly generation?: number | null;
-  readonly code?: string | null;
-  readonly message?: string | null;
-  readonly rank?: number | null;
-  readonly node?: number | null;
-  readonly host?: string | null;
-  readonly pid?: number | null;
-  readonly exitCode?: number | null;
-  readonly signal?: string | null;
-  readonly step?: number | null;
-  readonly layer?: number | null;
-  readonly operation?: string | null;
-  readonly checkpoint?: string | null;
-  readonly resumeCommand?: string | null;
-  readonly logsCommand?: string | null;
-  readonly ranks?: readonly FailedRank[] | null;
-}
+type Unsure<T> = { readonly [Field in keyof T]?: T[Field] | null };
 
 /** One run: what its folder says of it beside metrics and logs. */
 export interface RunDetail extends RunListItem {
