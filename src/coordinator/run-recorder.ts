@@ -3,6 +3,7 @@ import type { Dataset } from '../data/index.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
+import type { MetricsRecord } from '../run/metrics-record.js';
 import { RoutingTotals } from '../run/routing-totals.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { Coordinator, RunListener } from './coordinator.js';
@@ -12,6 +13,9 @@ import type { RunView } from './run-view.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks in this time tells enough. */
 const HEARTBEAT_RECORD_MS = 2_000;
+
+/** Of each type of a union. */
+type Untimed<Record> = Record extends unknown ? Omit<Record, 'time'> : never;
 
 /** Writes a run's story into its folder and shows it, as it happens. */
 export class RunRecorder implements RunListener {
@@ -60,7 +64,7 @@ export class RunRecorder implements RunListener {
       datasetDir,
     };
     this.folder.writeRecord(this.#record);
-    this.#append('generation', { generation, resumedFrom });
+    this.#append({ type: 'generation', generation, resumedFrom });
   }
 
   membership(text: string): void {
@@ -76,20 +80,20 @@ export class RunRecorder implements RunListener {
 
   step(step: GlobalStep): void {
     this.lastStep = step.step;
-    this.#append('step', step);
+    this.#append({ type: 'step', ...step });
     this.routing.add(step.layers);
     if (this.#coordinator !== null) this.view.step(step, this.#coordinator.status());
   }
 
   validation(report: ValidationReport): void {
     this.lastValidation = report;
-    this.#append('validation', report);
+    this.#append({ type: 'validation', ...report });
     this.view.validation(report);
   }
 
   checkpoint(report: CheckpointReport): void {
     this.lastCheckpoint = report;
-    this.#append('checkpoint', report);
+    this.#append({ type: 'checkpoint', ...report });
     this.view.print(`checkpoint at step ${report.step}: ${report.directory}`);
   }
 
@@ -98,16 +102,16 @@ export class RunRecorder implements RunListener {
     const now = performance.now();
     if (ranks.length === 0 || now - this.#heartbeatRecordedMs < HEARTBEAT_RECORD_MS) return;
     this.#heartbeatRecordedMs = now;
-    this.#append('heartbeat', {
+    this.#append({
+      type: 'heartbeat',
       ranks: ranks.map(({ rank, node, step, phase, operation, processState, residentBytes }) => ({
         ...{ rank, node, step, phase, operation, processState, residentBytes },
       })),
     });
   }
 
-  /** One line of the metrics, with the wall clock in ms since 1970. */
-  #append(type: 'generation' | 'step' | 'validation' | 'checkpoint' | 'heartbeat', record: object): void {
-    this.keep('metrics.ndjson', () => this.folder.appendMetrics({ type, time: Date.now(), ...record }));
+  #append(record: Untimed<MetricsRecord>): void {
+    this.keep('metrics.ndjson', () => this.folder.appendMetrics({ time: Date.now(), ...record }));
   }
 
   /** Writes a file of the run's folder, unless the disk is full. */

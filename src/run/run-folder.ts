@@ -6,6 +6,7 @@ import { TrainerError } from '../errors.js';
 import { AppendFile } from '../observability/logs/append-file.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
 import type { FailureReport } from './failure-report.js';
+import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
@@ -104,8 +105,8 @@ export class RunFolder {
     this.#writeJson('summary.json', summary);
   }
 
-  /** Appends one JSON object to the metrics, also behind a line that a power failure cut short. */
-  appendMetrics(record: object): void {
+  /** The only writer of the metrics; also behind a line that a power failure cut short. */
+  appendMetrics(record: MetricsRecord): void {
     const file = new AppendFile(this.metrics);
     try {
       file.append(`${JSON.stringify(record)}\n`);
@@ -140,31 +141,22 @@ export class RunFolder {
    * step (heartbeats, generations) stays: it happened.
    */
   dropMetricsAfter(step: number): void {
-    const lines = this.#metricsLines();
-    if (lines.length === 0) return;
-    const kept = lines.filter((line) => stepOfLine(line) <= step);
-    writeFileSync(`${this.metrics}.tmp`, kept.map((line) => `${line}\n`).join(''));
+    if (!existsSync(this.metrics)) return;
+    const kept = readRecords(this.metrics).filter((record) => stepOfRecord(record) <= step);
+    writeFileSync(`${this.metrics}.tmp`, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
     renameSync(`${this.metrics}.tmp`, this.metrics);
   }
 
   /** The first and the last step after `step` that something is recorded of; null if there is none. */
   recordedStepsAfter(step: number): { readonly first: number; readonly last: number } | null {
-    const steps = this.#metricsLines().map(stepOfLine);
-    const later = steps.filter((each) => each > step && Number.isFinite(each));
+    const later = readRecords(this.metrics)
+      .map(stepOfRecord)
+      .filter((each) => each > step);
     if (later.length === 0) return null;
     return later.reduce(
       ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
       { first: later[0], last: later[0] },
     );
-  }
-
-  #metricsLines(): string[] {
-    if (!existsSync(this.metrics)) return [];
-    try {
-      return readFileSync(this.metrics, 'utf8').split('\n');
-    } catch (error) {
-      throw new TrainerError('NO_RESOURCE', `${this.metrics} cannot be read: ${(error as Error).message}`);
-    }
   }
 
   #file(name: string): string {
@@ -191,15 +183,6 @@ function readFailure(file: string): PastFailure | null {
       .parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {
     return null;
-  }
-}
-
-/** The step of a metrics line, 0 if it has none; Infinity for one that was cut short by a kill or a full disk. */
-function stepOfLine(line: string): number {
-  try {
-    return JSON.parse(line).step ?? 0;
-  } catch {
-    return Number.POSITIVE_INFINITY;
   }
 }
 

@@ -7,6 +7,7 @@ import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-plan.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
+import { globalStep } from './global-step.js';
 import { savedRun } from './saved-run.js';
 
 function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => RunConfig): RunPlan {
@@ -31,7 +32,7 @@ function told(plan: RunPlan) {
 describe('what a resumed run loses', () => {
   it('is nothing to speak of if it does the same steps again', () => {
     const folder = savedRun([2]);
-    folder.appendMetrics({ type: 'step', step: 3 });
+    folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
     expect(told(planOf(folder, 'step-000002', same))).toEqual({ said: [], warned: [] });
   });
 
@@ -51,7 +52,7 @@ describe('what a resumed run loses', () => {
       said: [`run ${folder.runId} goes on with another configuration: train.learningRate 0.001 -> 0.0001`],
       warned: [],
     });
-    folder.appendMetrics({ type: 'step', step: 3 });
+    folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
     expect(told(planOf(folder, 'step-000002', slower)).warned).toEqual([
       expect.stringContaining('loses the metrics of step 3 when training begins; to keep all that'),
     ]);
@@ -62,7 +63,7 @@ it('a configuration that no checkpoint has yet is not taken back in silence', ()
   const folder = savedRun([2]);
   const plan = planOf(folder, 'step-000002', same);
   folder.writeConfig(slower(plan.config));
-  folder.appendMetrics({ type: 'step', step: 3 });
+  folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
   const { said, warned } = told(plan);
   expect(said).toEqual([
     `run ${folder.runId} trained with another configuration last, give it again to keep it: train.learningRate 0.0001 -> 0.001`,

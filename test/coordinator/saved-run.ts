@@ -27,7 +27,7 @@ export function savedRun(steps: readonly number[], generation = 1): RunFolder {
   folder.writeRecord({ ...OVER, runId: folder.runId });
   for (const step of steps) saveStep(folder, step, generation);
   for (let step = 1; step <= Math.max(...steps); step++)
-    folder.appendMetrics({ type: 'step', ...globalStep(step) });
+    folder.appendMetrics({ type: 'step', time: step, ...globalStep(step) });
   return folder;
 }
 

@@ -20,11 +20,11 @@ const records = () =>
     .map((line) => JSON.parse(line));
 
 describe('the metrics', () => {
-  const heartbeat = { type: 'heartbeat', time: 5, ranks: [] };
-  const generation = { type: 'generation', time: 1, generation: 1, resumedFrom: null };
+  const heartbeat = { type: 'heartbeat', time: 5, ranks: [] } as const;
+  const generation = { type: 'generation', time: 1, generation: 1, resumedFrom: null } as const;
 
   it('keep what belongs to no step when later steps are taken back', () => {
-    const steps = [1, 2, 3].map((step) => ({ type: 'step', ...globalStep(step) }));
+    const steps = [1, 2, 3].map((step) => ({ type: 'step' as const, time: step, ...globalStep(step) }));
     for (const record of [generation, steps[0], heartbeat, steps[1], steps[2], heartbeat])
       folder.appendMetrics(record);
     folder.dropMetricsAfter(2);
@@ -39,7 +39,7 @@ describe('the metrics', () => {
   });
 
   it('are read by the bench past the records it does not use', () => {
-    for (const record of [generation, heartbeat, { type: 'step', time: 6, ...globalStep(1) }])
+    for (const record of [generation, heartbeat, { type: 'step' as const, time: 6, ...globalStep(1) }])
       folder.appendMetrics(record);
     folder.appendMetrics({ type: 'step', time: 7, ...globalStep(2) });
     expect(readRunFigures(folder.metrics).steps).toBe(2);

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { ValidationReport } from '../../rpc/messages.js';
 import { type GlobalLayer, type GlobalStep, locality } from '../../run/global-step.js';
+import { readRecords } from '../../run/metrics-record.js';
 import { mean, median, quantile } from '../statistics.js';
 
 /** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */
@@ -67,13 +67,10 @@ export interface RunFigures {
 }
 
 export function readRunFigures(metricsFile: string): RunFigures {
-  const records: ({ type: string } & GlobalStep & ValidationReport)[] = readFileSync(metricsFile, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line));
+  const records = readRecords(metricsFile);
   return runFigures(
-    records.filter(({ type }) => type === 'step'),
-    records.filter(({ type }) => type === 'validation'),
+    records.filter((record) => record.type === 'step'),
+    records.filter((record) => record.type === 'validation'),
   );
 }
 

@@ -1,14 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import type { GlobalStep } from '../../run/global-step.js';
+import { type MetricsRecordOf, readRecords } from '../../run/metrics-record.js';
 import { mean } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import { withPeakMemory } from './peak-memory.js';
 import { countedSteps, type StepRun, summarize } from './step-run.js';
 
 const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href;
-
-type RecordedStep = GlobalStep & { readonly type: string; readonly time: number };
 
 /**
  * Trains with our own trainer, in processes of its own, and reads what the run recorded. The run's folder stays, without
@@ -36,20 +34,14 @@ export async function runOwn(
       return null;
     }
     rmSync(run.checkpoints, { recursive: true, force: true });
-    return ownRun(readSteps(run.metrics), peakBytes, gcFolder);
+    const steps = readRecords(run.metrics).filter((record) => record.type === 'step');
+    return ownRun(steps, peakBytes, gcFolder);
   } finally {
     rmSync(gcFolder, { recursive: true, force: true });
   }
 }
 
-function readSteps(metricsFile: string): RecordedStep[] {
-  return readFileSync(metricsFile, 'utf8')
-    .split('\n')
-    .filter((line) => line.includes('"type":"step"'))
-    .map((line) => JSON.parse(line));
-}
-
-function ownRun(steps: readonly RecordedStep[], peakBytes: number, gcFolder: string): StepRun {
+function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gcFolder: string): StepRun {
   const { from, to } = countedSteps(steps.length);
   const [begin, end] = [steps[from - 1].time, steps[to - 1].time];
   const kept = steps

@@ -1,23 +1,5 @@
-import { z } from 'zod';
+import type { MetricsRecordOf, RankBeat } from '../../run/metrics-record.js';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
-
-/** A heartbeat of all ranks as the metrics file keeps it. */
-export const heartbeatSchema = z.object({
-  time: z.number(),
-  ranks: z.array(
-    z.object({
-      rank: z.number(),
-      node: z.number().nullish(),
-      step: z.number().default(0),
-      phase: z.string().default(''),
-      operation: z.string().default(''),
-      processState: z.string().default(''),
-      residentBytes: z.number().default(0),
-    }),
-  ),
-});
-export type Heartbeat = z.output<typeof heartbeatSchema>;
-type RankBeat = Heartbeat['ranks'][number];
 
 /** Spans kept for each rank; when there are more, short neighbours become one. */
 const MAX_SPANS = 2_000;
@@ -38,7 +20,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class RankLanes {
   readonly #lanes = new Map<number, Lane>();
 
-  add({ time, ranks }: Heartbeat): void {
+  add({ time, ranks }: Pick<MetricsRecordOf<'heartbeat'>, 'time' | 'ranks'>): void {
     for (const beat of ranks) {
       const lane = this.#laneOf(beat.rank);
       lane.node = beat.node ?? lane.node;

@@ -1,13 +1,12 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { isOfThisMachine } from '../../coordinator/run-liveness.js';
 import { processIdentity } from '../../os/process-info.js';
+import { lastRecords } from '../../run/metrics-record.js';
 import { listRuns, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
 import { RunMetrics } from './run-metrics.js';
 
-/** Enough for the last step of a model with many experts. */
-const TAIL_BYTES = 1 << 17;
 /** Runs whose metrics are kept as columns; the one that was looked at longest ago goes first. */
 const MAX_OPEN_RUNS = 8;
 
@@ -105,15 +104,10 @@ const LEAVE_MS = 10_000;
 /** When a run ended: its last write, but not long after what it last recorded: a copied folder is written later. */
 function endOf(folder: RunFolder, failure: RunFailure | null): number | null {
   const written = lastWrite(folder);
-  const times = tailOf(folder.metrics).split('\n').flatMap(timeOfLine);
-  const recorded = Math.max(failure?.time ?? 0, ...times);
+  const times = lastRecords(folder.metrics).map(({ time }) => time);
+  const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
   if (written === null || recorded === 0) return written;
   return Math.min(written, recorded + LEAVE_MS);
-}
-
-function timeOfLine(line: string): number[] {
-  const time = /"time":(\d+)/.exec(line)?.[1];
-  return time === undefined ? [] : [Number(time)];
 }
 
 function lastWrite(folder: RunFolder): number | null {
@@ -124,33 +118,6 @@ function lastWrite(folder: RunFolder): number | null {
   return times.length === 0 ? null : Math.max(...times);
 }
 
-/** From the end of the metrics alone, so that a listing of long runs is quick. */
-function lastStep(folder: RunFolder): { step: number; loss: number | null } | null {
-  for (const line of tailOf(folder.metrics).split('\n').reverse()) {
-    if (!line.startsWith('{"type":"step"')) continue;
-    try {
-      const { step, loss } = JSON.parse(line);
-      return { step, loss };
-    } catch {
-      // Not written to its end yet.
-    }
-  }
-  return null;
-}
-
-function tailOf(file: string): string {
-  let fd: number;
-  try {
-    fd = openSync(file, 'r');
-  } catch {
-    return '';
-  }
-  try {
-    const { size } = fstatSync(fd);
-    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
-    const read = readSync(fd, tail, 0, tail.length, size - tail.length);
-    return tail.toString('utf8', 0, read);
-  } finally {
-    closeSync(fd);
-  }
+function lastStep(folder: RunFolder): { readonly step: number; readonly loss: number | null } | null {
+  return lastRecords(folder.metrics).findLast((record) => record.type === 'step') ?? null;
 }

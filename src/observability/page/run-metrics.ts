@@ -1,6 +1,6 @@
-import { z } from 'zod';
 import { STEP_PARTS } from '../../rpc/messages.js';
-import type { GlobalStep } from '../../run/global-step.js';
+import { MetricsReader, type RecordSink } from '../../run/metrics-reader.js';
+import type { MetricsRecord, MetricsRecordOf } from '../../run/metrics-record.js';
 import type {
   Columns,
   ExpertsReply,
@@ -12,8 +12,7 @@ import type {
 } from './api-types.js';
 import { ExpertLoad } from './expert-load.js';
 import { appendStep, NumberTable, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
-import { MetricsFile, type RecordSink } from './metrics-file.js';
-import { type Heartbeat, heartbeatSchema, RankLanes } from './rank-lanes.js';
+import { RankLanes } from './rank-lanes.js';
 import { thinOut } from './thin-out.js';
 
 /** Rows of a group that a reply brings at most, about. */
@@ -30,18 +29,6 @@ export interface MetricsQuery {
   readonly maxPoints: number;
 }
 
-const generationSchema = z.object({
-  time: z.number(),
-  generation: z.number(),
-  resumedFrom: z.number().nullable().default(null),
-});
-const validationSchema = z.object({
-  step: z.number(),
-  domains: z.array(z.object({ domain: z.string(), loss: z.number(), tokens: z.number().default(0) })),
-});
-const checkpointSchema = z.object({ step: z.number(), directory: z.string() });
-const stepSchema = z.looseObject({ step: z.number(), stepMs: z.number(), time: z.number().optional() });
-
 /** Leading columns: their extremes stay when rows are thinned out. */
 const LEADING = {
   loss: ['loss'],
@@ -51,7 +38,7 @@ const LEADING = {
 
 /** The metrics of one run, read as they grow and kept as columns. */
 export class RunMetrics implements RecordSink {
-  readonly #file: MetricsFile;
+  readonly #file: MetricsReader;
   #epoch = 0;
   #steps = new NumberTable();
   #memory = new NumberTable();
@@ -69,7 +56,7 @@ export class RunMetrics implements RecordSink {
     path: string,
     readonly startedAt: number,
   ) {
-    this.#file = new MetricsFile(path, this);
+    this.#file = new MetricsReader(path, this);
     this.#lastTime = startedAt;
   }
 
@@ -135,15 +122,30 @@ export class RunMetrics implements RecordSink {
     this.#hasTimes = true;
   }
 
-  add(record: Readonly<Record<string, unknown>>): void {
-    if (record.type === 'step') this.#addStep(record);
-    else if (record.type === 'validation') this.#validations.push(validationSchema.parse(record));
-    else if (record.type === 'checkpoint') this.#checkpoints.push(checkpointSchema.parse(record));
-    else if (record.type === 'generation') this.#generations.push(generationSchema.parse(record));
-    else if (record.type === 'heartbeat') this.#addHeartbeat(heartbeatSchema.parse(record));
+  add(record: MetricsRecord): void {
+    switch (record.type) {
+      case 'step':
+        this.#addStep(record);
+        break;
+      case 'validation':
+        this.#validations.push({ step: record.step, domains: record.domains });
+        break;
+      case 'checkpoint':
+        this.#checkpoints.push({ step: record.step, directory: record.directory });
+        break;
+      case 'generation':
+        this.#generations.push({
+          time: record.time,
+          generation: record.generation,
+          resumedFrom: record.resumedFrom ?? null,
+        });
+        break;
+      case 'heartbeat':
+        this.#addHeartbeat(record);
+    }
   }
 
-  #addHeartbeat(heartbeat: Heartbeat): void {
+  #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
     this.#lanes.add(heartbeat);
     this.#memory.put('time', heartbeat.time);
     // A process that has ended has none.
@@ -152,15 +154,14 @@ export class RunMetrics implements RecordSink {
     this.#memory.endRow();
   }
 
-  #addStep(record: Readonly<Record<string, unknown>>): void {
-    const { time, stepMs, step: number } = stepSchema.parse(record);
-    this.#hasTimes &&= time !== undefined;
-    this.#lastTime = time ?? this.#lastTime + stepMs;
-    const step = record as unknown as GlobalStep;
+  #addStep(step: MetricsRecordOf<'step'>): void {
+    const isTimed = !Number.isNaN(step.time);
+    this.#hasTimes &&= isTimed;
+    this.#lastTime = isTimed ? step.time : this.#lastTime + step.stepMs;
     appendStep(this.#steps, step, this.#lastTime);
     const layers = step.layers ?? [];
     if (this.#layers.length === 0) this.#layers = layers.map(({ layer }) => layer);
-    this.#experts.add(number, layers);
+    this.#experts.add(step.step, layers);
   }
 
   /** The rows that the holder of a cursor has; none of them if the file began anew since. */

@@ -1,19 +1,20 @@
 import { open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type MetricsRecord, recordsOf } from './metrics-record.js';
 
 /** Read at once; after each the event loop gets its turn, which in a coordinator has a run to lead. */
 const PIECE_BYTES = 1 << 19;
 const NEWLINE = 0x0a;
 
-/** Takes what a file of JSON lines holds, record by record. */
+/** Takes a run's metrics, record by record. */
 export interface RecordSink {
   /** The file begins anew: what came before is void. */
   restart(): void;
-  add(record: Readonly<Record<string, unknown>>): void;
+  add(record: MetricsRecord): void;
 }
 
-/** Reads a growing file of JSON lines into a sink; each call goes on where the one before stopped. */
-export class MetricsFile {
+/** Reads the growing `metrics.ndjson` of a run into a sink; each call goes on where the one before stopped. */
+export class MetricsReader {
   #offset = 0;
   #inode: bigint | null = null;
   #reading: Promise<void> | null = null;
@@ -50,7 +51,7 @@ export class MetricsFile {
         const { bytesRead } = await file.read(piece, 0, piece.length, this.#offset);
         const end = piece.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
         if (end > 0) {
-          this.#take(piece.toString('utf8', 0, end));
+          for (const record of recordsOf(piece.toString('utf8', 0, end))) this.sink.add(record);
           this.#offset += end;
         } else if (bytesRead === piece.length) piece = Buffer.alloc(2 * piece.length);
         else return;
@@ -58,17 +59,6 @@ export class MetricsFile {
       }
     } finally {
       await file.close();
-    }
-  }
-
-  #take(text: string): void {
-    for (const line of text.split('\n')) {
-      if (line === '') continue;
-      try {
-        this.sink.add(JSON.parse(line));
-      } catch {
-        // Cut short by a kill or a full disk.
-      }
     }
   }
 }

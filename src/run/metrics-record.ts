@@ -1,0 +1,101 @@
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { TrainerError } from '../errors.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { GlobalStep } from './global-step.js';
+
+/** What a rank was doing at a heartbeat. */
+export interface RankBeat {
+  readonly rank: number;
+  readonly node: number;
+  readonly step: number;
+  readonly phase: string;
+  readonly operation: string;
+  /** Letter of /proc/PID/stat; T is stopped. */
+  readonly processState: string;
+  readonly residentBytes: number;
+}
+
+export interface GenerationStart {
+  readonly generation: number;
+  /** Step of the checkpoint that it starts from; null for a new run. */
+  readonly resumedFrom: number | null;
+}
+
+/** One line of `metrics.ndjson`. */
+export type MetricsRecord = {
+  /** Wall clock, ms since 1970; NaN where an earlier version wrote none. */
+  readonly time: number;
+} & (
+  | ({ readonly type: 'generation' } & GenerationStart)
+  | ({ readonly type: 'step' } & GlobalStep)
+  | ({ readonly type: 'validation' } & ValidationReport)
+  | ({ readonly type: 'checkpoint' } & CheckpointReport)
+  | { readonly type: 'heartbeat'; readonly ranks: readonly RankBeat[] }
+);
+
+export type MetricsRecordOf<Type extends MetricsRecord['type']> = Extract<MetricsRecord, { type: Type }>;
+
+/** A field that every record of a type has. */
+const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
+  generation: 'generation',
+  step: 'stepMs',
+  validation: 'domains',
+  checkpoint: 'directory',
+  heartbeat: 'ranks',
+} satisfies Record<MetricsRecord['type'], string>;
+
+/** Null for a line that is no record: cut short by a kill or a full disk, or of another version. */
+export function parseRecord(line: string): MetricsRecord | null {
+  try {
+    const record = JSON.parse(line);
+    if (!Object.hasOwn(FIELD_OF_TYPE, record?.type) || !(FIELD_OF_TYPE[record.type] in record)) return null;
+    return typeof record.time === 'number' ? record : { ...record, time: Number.NaN };
+  } catch {
+    return null;
+  }
+}
+
+/** The step that a record belongs to; 0 for what belongs to none. */
+export function stepOfRecord(record: MetricsRecord): number {
+  return 'step' in record ? record.step : 0;
+}
+
+/**
+ * All records of a run, oldest first; none if it has no file yet.
+ *
+ * @throws TrainerError `NO_RESOURCE` if the file cannot be read
+ */
+export function readRecords(file: string): MetricsRecord[] {
+  if (!existsSync(file)) return [];
+  try {
+    return recordsOf(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new TrainerError('NO_RESOURCE', `${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Enough for the last step of a model with many experts. */
+const TAIL_BYTES = 1 << 17;
+
+/** The last records of a run, oldest first, from the end of its file alone: quick also for a long run. */
+export function lastRecords(file: string): MetricsRecord[] {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch {
+    return [];
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
+    const read = readSync(fd, tail, 0, tail.length, size - tail.length);
+    return recordsOf(tail.toString('utf8', 0, read));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The records of some lines, the first and last of which may be cut. */
+export function recordsOf(lines: string): MetricsRecord[] {
+  return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
+}

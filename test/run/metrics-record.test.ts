@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { lastRecords, parseRecord, readRecords } from '../../src/run/metrics-record.js';
+import { globalStep } from '../coordinator/global-step.js';
+
+const step = (number: number) => ({ time: number, ...globalStep(number), type: 'step' }) as const;
+
+function fileOf(text: string): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-metrics-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, 'metrics.ndjson');
+  writeFileSync(file, text);
+  return file;
+}
+
+it('knows a record in whatever order its keys are', () => {
+  expect(parseRecord(JSON.stringify(step(3)))).toEqual(step(3));
+});
+
+it.each(['', 'null', '7', '{"type":"step"', '{"type":"step","step":1}', '{"type":"toString","time":1}'])(
+  'takes no record from %j',
+  (line) => {
+    expect(parseRecord(line)).toBeNull();
+  },
+);
+
+it('has no time for a record of a version that wrote none', () => {
+  const { time, ...old } = step(3);
+  expect(time).toBe(3);
+  expect(parseRecord(JSON.stringify(old))?.time).toBeNaN();
+});
+
+it('reads past what is cut, from the start or from the end of a long file', () => {
+  const lines = Array.from({ length: 2_000 }, (_, index) => JSON.stringify(step(index + 1)));
+  const file = fileOf(`${lines.join('\n')}\n{"type":"st`);
+  expect(readRecords(file)).toHaveLength(2_000);
+  const last = lastRecords(file);
+  expect(last.at(-1)).toEqual(step(2_000));
+  expect(last.length).toBeLessThan(2_000);
+});
+
+it('has no records of a run without the file', () => {
+  expect(readRecords('/nowhere/metrics.ndjson')).toEqual([]);
+  expect(lastRecords('/nowhere/metrics.ndjson')).toEqual([]);
+});
