@@ -1,13 +1,8 @@
 import { asTrainerError } from '../errors.js';
-import { machineIdentity, processIdentity } from '../os/process-info.js';
+import { isOfThisMachine, processIdentity } from '../os/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { Security } from '../rpc/security.js';
 import type { RunRecord } from '../run/run-folder.js';
-
-/** True if the record was written where this process runs. */
-export function isOfThisMachine({ machine }: Pick<RunRecord, 'machine'>): boolean {
-  return machine === undefined || machine === machineIdentity();
-}
 
 /**
  * True if the run's coordinator is still alive. On its own machine the process tells; a later one with its pid does not

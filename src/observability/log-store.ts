@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { isDiskFull } from '../errors.js';
+import { AppendFile } from '../os/append-file.js';
 import type { LogRecord } from './logger.js';
-import { AppendFile } from './logs/append-file.js';
 
 /** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
 export function parseLogLine(line: string): LogRecord {

@@ -13,6 +13,11 @@ export function machineIdentity(): string {
   return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
 }
 
+/** True if what names its machine was written where this process runs; an earlier version named none. */
+export function isOfThisMachine({ machine }: { readonly machine?: string | undefined }): boolean {
+  return machine === undefined || machine === machineIdentity();
+}
+
 /** What tells a process from a later one with the same id: the boot it lives in and its start in clock ticks since. */
 export function processIdentity(pid: number): string {
   try {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { AppendFile } from '../observability/logs/append-file.js';
+import { AppendFile } from '../os/append-file.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
 import type { FailureReport } from './failure-report.js';
 import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';

@@ -3,10 +3,9 @@ import { constants, hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 import { z } from 'zod';
-import { isOfThisMachine } from '../coordinator/run-liveness.js';
 import { TrainerError } from '../errors.js';
 import { tryLock } from '../os/libc.js';
-import { machineIdentity, processIdentity } from '../os/process-info.js';
+import { isOfThisMachine, machineIdentity, processIdentity } from '../os/process-info.js';
 import type { RunFolder } from './run-folder.js';
 
 /** What `run.lock` says of the process that holds it, for those that it refuses. */

@@ -1,7 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { isOfThisMachine } from '../../coordinator/run-liveness.js';
-import { processIdentity } from '../../os/process-info.js';
+import { isOfThisMachine, processIdentity } from '../../os/process-info.js';
 import { lastRecords } from '../../run/metrics-record.js';
 import { listRuns, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
