@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { formatNumberOf } from '../format.js';
+import { formatNumberOf, printable } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator.js';
 import { formatRanks } from './format-ranks.js';
@@ -62,9 +62,8 @@ const MAX_GROUPS = 5;
 export function failureLines(report: FailureReport): string[] {
   const { message, logsCommand } = report;
   return [
-    `run failed: ${message}`,
-    ...culpritLines(report),
-    ...otherRanksLines(report),
+    // Names and messages come from members of the run.
+    ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
     `  logs: ${logsCommand}`,
     `  resume: ${resumeAdvice(report)}`,
   ];

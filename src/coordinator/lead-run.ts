@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
-import { formatNumberOf } from '../format.js';
+import { formatNumberOf, printable } from '../format.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
@@ -217,7 +217,7 @@ function troubleShower(view: RunView): (line: string) => void {
     const { level, msg } = parseLogLine(line);
     if (level !== 'warn' || shown.has(msg)) return;
     shown.add(msg);
-    view.print(`warning: ${msg}`);
+    view.print(`warning: ${printable(msg)}`);
   };
 }
 

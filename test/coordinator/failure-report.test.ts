@@ -47,6 +47,11 @@ const report = (
   });
 
 describe('failureLines', () => {
+  it('let no member of the run steer the terminal', () => {
+    const lines = failureLines(report([rank(0, { phase: '\u001b[2J' }), rank(3)], CULPRIT));
+    expect(lines.join('')).not.toContain('\u001b');
+  });
+
   it('say who, where, what the others did, and how to go on', () => {
     const ranks = [rank(0), rank(1, { step: 6, phase: 'reduce', operation: '' }), rank(2), rank(3)];
     expect(failureLines(report(ranks, CULPRIT, '/runs/r/checkpoints/step-00000005'))).toEqual([
