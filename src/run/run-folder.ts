@@ -106,10 +106,11 @@ export class RunFolder {
   }
 
   /** The only writer of the metrics; also behind a line that a power failure cut short. */
-  appendMetrics(record: MetricsRecord): void {
+  appendMetrics({ type, ...record }: MetricsRecord): void {
     const file = new AppendFile(this.metrics);
     try {
-      file.append(`${JSON.stringify(record)}\n`);
+      // The type first, for people who read or grep the file.
+      file.append(`${JSON.stringify({ type, ...record })}\n`);
     } finally {
       file.close();
     }
