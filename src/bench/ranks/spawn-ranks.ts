@@ -178,7 +178,8 @@ function next<T extends FromAgent['type']>(
   type: T,
 ): Promise<Extract<FromAgent, { type: T }>> {
   return new Promise((resolve, reject) => {
-    const onExit = (code: number | null) => reject(new Error(`the agent ended (${code}) before '${type}'`));
+    const onExit = (code: number | null, signal: NodeJS.Signals | null) =>
+      reject(new Error(`the agent ended (${signal ?? code}) before '${type}'`));
     const onMessage = (message: FromAgent) => {
       if (message.type !== type) return;
       agent.removeListener('message', onMessage);
