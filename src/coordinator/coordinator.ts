@@ -292,7 +292,7 @@ export class Coordinator {
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
-      // Before it was told to, a node that leaves is lost as any other whose session ends.
+      // A node that leaves without having been told to is lost, as is any other whose session ends.
       if (member.status !== 'finished' && (this.#judge.hasBegun || !this.#isUnderWay)) member.status = 'left';
     } else if ('finished' in event) {
       member.status = 'finished';
