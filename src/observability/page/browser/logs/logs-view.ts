@@ -198,6 +198,8 @@ export class LogsView {
     const [start, end] = this.#range;
     const { order, line } = pageState();
     const isMetric = isMetricQuery(this.#query);
+    // Until they are answered, the rows shown belong to the last query and are about to go.
+    this.#list.element.setAttribute('aria-busy', 'true');
     const data = await queryRange(
       {
         query: this.#query,
@@ -209,6 +211,7 @@ export class LogsView {
       },
       signal,
     );
+    this.#list.element.setAttribute('aria-busy', 'false');
     this.#queryBar.showError(null);
     this.#metric.element.hidden = data.resultType !== 'matrix';
     this.#list.element.hidden = data.resultType === 'matrix';
@@ -288,6 +291,7 @@ export class LogsView {
   #startTail(): void {
     const start = nsOfMs(Date.now() - TAIL_BACK_MS);
     this.#list.element.hidden = false;
+    this.#list.element.setAttribute('aria-busy', 'false');
     this.#metric.element.hidden = true;
     this.#more.hidden = true;
     this.#list.set([], this.#style());
@@ -371,6 +375,7 @@ export class LogsView {
     const isMissing = error instanceof RequestError && error.status === 404;
     this.#queryBar.showError(isMissing ? 'this server has no log store' : message);
     fill(this.#status);
+    this.#list.element.setAttribute('aria-busy', 'false');
     this.#list.set([], this.#style());
     this.#list.element.hidden = true;
     this.#more.hidden = true;
