@@ -235,7 +235,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await eventually(() => rows().nth(1).getAttribute('aria-expanded')).toBe('true');
     const nameless = await page.evaluate<number>(CONTROLS_WITHOUT_NAME);
     expect(nameless).toBe(0);
-    await page.unroute(queries);
+    await page.unrouteAll({ behavior: 'wait' });
   }, 30_000);
 
   it('complained about nothing, and broke no policy', () => {
