@@ -42,34 +42,35 @@ export interface DataPlaneStats {
  * as soon as all workers have attached, so that nothing is left behind however the processes end.
  */
 export class DataPlane {
-  private readonly relay: RingRelay;
-  private readonly streams: PeerStreams;
-  private readonly bell: Doorbell;
-  private readonly limits = new Map<number, { limit: LinkLimit<Buffer>; write: (encoded: Buffer) => void }>();
-  private readonly loop: Promise<void>;
-  private unlinked = false;
-  private closing = false;
+  readonly #relay: RingRelay;
+  readonly #streams: PeerStreams;
+  readonly #bell: Doorbell;
+  readonly #limits = new Map<number, { limit: LinkLimit<Buffer>; write: (encoded: Buffer) => void }>();
+  readonly #loop: Promise<void>;
+  #unlinked = false;
+  #closing = false;
+  readonly #segment: ShmSegment;
+  readonly #options: DataPlaneOptions;
 
-  private constructor(
-    private readonly segment: ShmSegment,
-    private readonly options: DataPlaneOptions,
-  ) {
-    this.relay = new RingRelay(segment);
-    this.bell = segment.doorbell(segment.shape.workersPerNode);
-    this.streams = new PeerStreams({
+  private constructor(segment: ShmSegment, options: DataPlaneOptions) {
+    this.#segment = segment;
+    this.#options = options;
+    this.#relay = new RingRelay(segment);
+    this.#bell = segment.doorbell(segment.shape.workersPerNode);
+    this.#streams = new PeerStreams({
       security: NO_SECURITY,
       ...options,
-      onPull: (node, write) => this.startSending(node, write),
+      onPull: (node, write) => this.#startSending(node, write),
       onFrame: (node, frame) => {
-        if (!this.closing) this.relay.deliver(node, frame);
+        if (!this.#closing) this.#relay.deliver(node, frame);
       },
       onCredit: (node, consumed) => {
-        if (this.closing) return;
-        this.relay.credit(node, consumed);
-        this.pumpNow();
+        if (this.#closing) return;
+        this.#relay.credit(node, consumed);
+        this.#pumpNow();
       },
     });
-    this.loop = this.run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
+    this.#loop = this.#run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
   }
 
   /**
@@ -86,7 +87,7 @@ export class DataPlane {
 
   /** What the workers attach to. */
   get segmentPath(): string {
-    return this.segment.path;
+    return this.#segment.path;
   }
 
   /**
@@ -95,99 +96,99 @@ export class DataPlane {
    * @throws TrainerError `NODE_LOST` if that does not succeed within `timeoutMs`
    */
   connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
-    return this.streams.connect(peers, timeoutMs);
+    return this.#streams.connect(peers, timeoutMs);
   }
 
   /** What a worker is doing, read from the segment; `pid` is 0 until it has attached. */
   progressOf(localRank: number): WorkerProgress {
-    return this.segment.control(localRank).progress;
+    return this.#segment.control(localRank).progress;
   }
 
   /** The last operations of a worker, read from the segment. */
   flightOf(localRank: number): RecordedOperation[] {
-    return this.segment.flight(localRank).read();
+    return this.#segment.flight(localRank).read();
   }
 
   /** Ends every wait of this node's workers with `ABORTED`; the first reason stays. */
   abort(reason: string): void {
-    this.segment.abort(reason);
+    this.#segment.abort(reason);
   }
 
   /** Asks the workers to end after their current step. */
   requestStop(): void {
-    this.segment.requestStop();
+    this.#segment.requestStop();
   }
 
   get stats(): DataPlaneStats {
-    return { framesSent: this.relay.framesSent, bytesSent: this.relay.bytesSent };
+    return { framesSent: this.#relay.framesSent, bytesSent: this.#relay.bytesSent };
   }
 
-  private startSending(node: number, write: (encoded: Buffer) => void): void {
-    const { interNodeLink } = this.options;
-    if (interNodeLink === null) this.relay.open(node, write);
+  #startSending(node: number, write: (encoded: Buffer) => void): void {
+    const { interNodeLink } = this.#options;
+    if (interNodeLink === null) this.#relay.open(node, write);
     else {
       const limit = new LinkLimit<Buffer>(interNodeLink, () => performance.now());
-      this.limits.set(node, { limit, write });
-      this.relay.open(node, (encoded) => limit.push(encoded, encoded.length));
+      this.#limits.set(node, { limit, write });
+      this.#relay.open(node, (encoded) => limit.push(encoded, encoded.length));
     }
-    this.pumpNow();
+    this.#pumpNow();
   }
 
   /** Pumps outside the loop; a limited link may then be due before the loop would wake. */
-  private pumpNow(): void {
-    if (this.closing) return;
-    this.pump();
-    if (this.limits.size > 0) this.bell.wake();
+  #pumpNow(): void {
+    if (this.#closing) return;
+    this.#pump();
+    if (this.#limits.size > 0) this.#bell.wake();
   }
 
-  private pump(): void {
-    this.relay.sendAll();
-    for (const { limit, write } of this.limits.values()) limit.takeDue().forEach(write);
-    for (let node = 0; node < this.options.numNodes; node++) {
-      if (node === this.options.node) continue;
-      const consumed = this.relay.takeCredit(node);
-      if (consumed.length > 0) this.streams.credit(node, consumed);
+  #pump(): void {
+    this.#relay.sendAll();
+    for (const { limit, write } of this.#limits.values()) limit.takeDue().forEach(write);
+    for (let node = 0; node < this.#options.numNodes; node++) {
+      if (node === this.#options.node) continue;
+      const consumed = this.#relay.takeCredit(node);
+      if (consumed.length > 0) this.#streams.credit(node, consumed);
     }
-    if (!this.unlinked && this.allAttached()) this.unlink();
+    if (!this.#unlinked && this.#allAttached()) this.#unlink();
   }
 
-  private allAttached(): boolean {
-    for (let local = 0; local < this.options.workersPerNode; local++)
-      if (this.segment.control(local).pid === 0) return false;
+  #allAttached(): boolean {
+    for (let local = 0; local < this.#options.workersPerNode; local++)
+      if (this.#segment.control(local).pid === 0) return false;
     return true;
   }
 
-  private unlink(): void {
-    this.unlinked = true;
-    this.segment.unlink();
+  #unlink(): void {
+    this.#unlinked = true;
+    this.#segment.unlink();
   }
 
-  private async run(): Promise<void> {
-    while (!this.closing) {
-      const seen = this.bell.value;
-      this.bell.arm(1);
-      this.pump();
+  async #run(): Promise<void> {
+    while (!this.#closing) {
+      const seen = this.#bell.value;
+      this.#bell.arm(1);
+      this.#pump();
       let sleepMs = LOOP_MS;
-      for (const { limit } of this.limits.values()) sleepMs = Math.min(sleepMs, limit.dueInMs);
-      await this.bell.waitAsync(seen, sleepMs);
+      for (const { limit } of this.#limits.values()) sleepMs = Math.min(sleepMs, limit.dueInMs);
+      await this.#bell.waitAsync(seen, sleepMs);
     }
   }
 
-  private get drained(): boolean {
-    const onTheWay = [...this.limits.values()].some(({ limit }) => Number.isFinite(limit.dueInMs));
-    return this.relay.drained && !onTheWay;
+  get #drained(): boolean {
+    const onTheWay = [...this.#limits.values()].some(({ limit }) => Number.isFinite(limit.dueInMs));
+    return this.#relay.drained && !onTheWay;
   }
 
   /** Sends what ended workers have left for other nodes (unless aborted), ends the streams, frees the memory. */
   async close(): Promise<void> {
     const deadline = performance.now() + DRAIN_MS;
-    while (!this.drained && this.segment.abortReason === null && performance.now() < deadline)
+    while (!this.#drained && this.#segment.abortReason === null && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
-    this.closing = true;
-    this.bell.wake();
-    await this.loop;
-    await this.streams.close();
-    this.unlink();
-    this.segment.close();
+    this.#closing = true;
+    this.#bell.wake();
+    await this.#loop;
+    await this.#streams.close();
+    this.#unlink();
+    this.#segment.close();
   }
 }

@@ -9,32 +9,34 @@ export interface LinkSpeed {
  * and arrives a latency later, in order. It keeps no timers; the owner asks when the next item is due.
  */
 export class LinkLimit<T> {
-  private readonly queue: { readonly item: T; readonly dueMs: number }[] = [];
-  private freeAtMs = 0;
+  readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];
+  #freeAtMs = 0;
+  readonly #speed: LinkSpeed;
+  readonly #nowMs: () => number;
 
-  constructor(
-    private readonly speed: LinkSpeed,
-    private readonly nowMs: () => number,
-  ) {}
+  constructor(speed: LinkSpeed, nowMs: () => number) {
+    this.#speed = speed;
+    this.#nowMs = nowMs;
+  }
 
   push(item: T, bytes: number): void {
-    const bytesPerMs = (this.speed.gbps * 1e9) / 8 / 1000;
-    this.freeAtMs = Math.max(this.nowMs(), this.freeAtMs) + bytes / bytesPerMs;
-    this.queue.push({ item, dueMs: this.freeAtMs + this.speed.latencyMs });
+    const bytesPerMs = (this.#speed.gbps * 1e9) / 8 / 1000;
+    this.#freeAtMs = Math.max(this.#nowMs(), this.#freeAtMs) + bytes / bytesPerMs;
+    this.#queue.push({ item, dueMs: this.#freeAtMs + this.#speed.latencyMs });
   }
 
   /** Takes the items that have arrived by now, oldest first. */
   takeDue(): T[] {
-    const now = this.nowMs();
+    const now = this.#nowMs();
     let count = 0;
-    while (count < this.queue.length && this.queue[count].dueMs <= now) count++;
-    return this.queue.splice(0, count).map(({ item }) => item);
+    while (count < this.#queue.length && this.#queue[count].dueMs <= now) count++;
+    return this.#queue.splice(0, count).map(({ item }) => item);
   }
 
   /** Time until `takeDue` has something, 0 if it has now, Infinity if nothing is on the way. */
   get dueInMs(): number {
-    return this.queue.length === 0
+    return this.#queue.length === 0
       ? Number.POSITIVE_INFINITY
-      : Math.max(0, this.queue[0].dueMs - this.nowMs());
+      : Math.max(0, this.#queue[0].dueMs - this.#nowMs());
   }
 }

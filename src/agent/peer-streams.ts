@@ -73,14 +73,16 @@ interface Puller extends PeerAddress {
 
 /** One stream from every other node and one to every other node. The life of a PeerStreams is one generation. */
 export class PeerStreams {
-  private readonly pullers = new Map<number, Puller>();
-  private readonly served = new Map<number, ServedCall>();
-  private state: 'open' | 'failed' | 'closed' = 'open';
+  readonly #pullers = new Map<number, Puller>();
+  readonly #served = new Map<number, ServedCall>();
+  #state: 'open' | 'failed' | 'closed' = 'open';
+  readonly #options: PeerStreamsOptions;
 
-  constructor(private readonly options: PeerStreamsOptions) {
+  constructor(options: PeerStreamsOptions) {
+    this.#options = options;
     // Frames pass through buffers outside the collector's heap: by default it took half of the time of an exchange.
     collectSeldom();
-    options.server.addService(service, { Pull: (call: ServedCall) => this.serve(call) });
+    options.server.addService(service, { Pull: (call: ServedCall) => this.#serve(call) });
   }
 
   /**
@@ -91,11 +93,11 @@ export class PeerStreams {
    */
   async connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    await Promise.all(peers.map((peer) => this.connectTo(peer, deadline)));
+    await Promise.all(peers.map((peer) => this.#connectTo(peer, deadline)));
   }
 
-  private async connectTo(peer: PeerAddress, deadline: number): Promise<void> {
-    const { channelCredentials, clientOptions } = this.options.security;
+  async #connectTo(peer: PeerAddress, deadline: number): Promise<void> {
+    const { channelCredentials, clientOptions } = this.#options.security;
     const client = new Client(peer.address, channelCredentials, {
       ...clientOptions,
       'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
@@ -107,15 +109,15 @@ export class PeerStreams {
     for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
       const started = performance.now();
       try {
-        const call = await this.openPull(client, deadline - started);
+        const call = await this.#openPull(client, deadline - started);
         const ended = new Promise((resolve) => call.once('status', resolve));
-        this.pullers.set(peer.node, { ...peer, client, call, ended });
-        this.listen(peer, call);
+        this.#pullers.set(peer.node, { ...peer, client, call, ended });
+        this.#listen(peer, call);
         return;
       } catch (error) {
-        if (performance.now() + delayMs >= deadline || this.state !== 'open') {
+        if (performance.now() + delayMs >= deadline || this.#state !== 'open') {
           client.close();
-          throw await this.unreachable(peer, error as ServiceError);
+          throw await this.#unreachable(peer, error as ServiceError);
         }
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
@@ -123,10 +125,10 @@ export class PeerStreams {
   }
 
   /** Resolves once the other agent has accepted the call. */
-  private openPull(client: Client, timeoutMs: number): Promise<PullCall> {
+  #openPull(client: Client, timeoutMs: number): Promise<PullCall> {
     const { requestSerialize, path } = service.Pull;
     const call = client.makeBidiStreamRequest<PullRequest, Frame>(path, requestSerialize, decodeFrame);
-    const { runId, generation, node, ringBytes } = this.options;
+    const { runId, generation, node, ringBytes } = this.#options;
     call.write({ open: { runId, generation, node, ringBytes } });
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => call.cancel(), timeoutMs);
@@ -142,38 +144,38 @@ export class PeerStreams {
     });
   }
 
-  private listen({ node, address }: PeerAddress, call: PullCall): void {
+  #listen({ node, address }: PeerAddress, call: PullCall): void {
     call.on('data', (frame: Frame) => {
       try {
-        this.options.onFrame(node, frame);
+        this.#options.onFrame(node, frame);
       } catch (error) {
         call.cancel();
-        this.fail(asTrainerError(error, { node: this.options.node }));
+        this.#fail(asTrainerError(error, { node: this.#options.node }));
       }
     });
-    call.on('error', (error: ServiceError) => this.lose(node, address, error.details));
+    call.on('error', (error: ServiceError) => this.#lose(node, address, error.details));
   }
 
-  private serve(call: ServedCall): void {
+  #serve(call: ServedCall): void {
     let peer: number | null = null;
     call.on('data', (request: PullRequest) => {
       if (call.writableEnded) return;
       try {
         if ('open' in request) {
           if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
-          this.assertPeer(request.open);
+          this.#assertPeer(request.open);
           peer = request.open.node;
-          this.served.set(peer, call);
+          this.#served.set(peer, call);
           call.sendMetadata(new Metadata());
-          this.options.onPull(peer, (encoded) => call.write(encoded));
+          this.#options.onPull(peer, (encoded) => call.write(encoded));
         } else {
           if (peer === null || !('credit' in request)) throw badMessage('the first message must be `open`');
-          this.options.onCredit(peer, request.credit.consumed);
+          this.#options.onCredit(peer, request.credit.consumed);
         }
       } catch (error) {
         call.emit('error', toServiceError(error));
         // A stranger's call has no part in the run; a peer's has.
-        if (peer !== null) this.fail(asTrainerError(error, { node: this.options.node }));
+        if (peer !== null) this.#fail(asTrainerError(error, { node: this.#options.node }));
       }
     });
     let finished = false;
@@ -185,7 +187,7 @@ export class PeerStreams {
     // Comes after every end of a call, also a good one.
     call.on('cancelled', () => {
       if (peer !== null && !finished)
-        this.lose(peer, this.pullers.get(peer)?.address ?? caller, 'its agent closed the connection');
+        this.#lose(peer, this.#pullers.get(peer)?.address ?? caller, 'its agent closed the connection');
     });
     call.on('error', () => {
       // A refused call and a broken one end here too; the latter was reported by `cancelled`.
@@ -196,12 +198,12 @@ export class PeerStreams {
    * @throws TrainerError if a call is not from a peer of this generation of this run: `BAD_INPUT`, or `BAD_MESSAGE` where
    *   no peer would say that
    */
-  private assertPeer(open: Open): void {
-    const { runId, generation, node, numNodes, ringBytes } = this.options;
+  #assertPeer(open: Open): void {
+    const { runId, generation, node, numNodes, ringBytes } = this.#options;
     const refuse = (why: string) => {
       throw new TrainerError('BAD_INPUT', why);
     };
-    if (this.state !== 'open') refuse(`node ${node} is closing`);
+    if (this.#state !== 'open') refuse(`node ${node} is closing`);
     if (open.runId !== runId) refuse(`node ${node} takes part in run ${runId}, not in run ${open.runId}`);
     if (open.generation !== generation)
       refuse(`node ${node} is in generation ${generation}, not in generation ${open.generation}`);
@@ -209,56 +211,53 @@ export class PeerStreams {
       throw badMessage(`node ${open.node} is no peer of node ${node}, which has ${numNodes - 1}`);
     if (open.ringBytes !== ringBytes)
       refuse(`cluster.ringBytes is ${ringBytes} on node ${node} and ${open.ringBytes} on node ${open.node}`);
-    if (this.served.has(open.node)) refuse(`node ${open.node} receives from node ${node} already`);
+    if (this.#served.has(open.node)) refuse(`node ${open.node} receives from node ${node} already`);
   }
 
   /** Tells `node` how much of its bytes was consumed: triples (source, destination, position). */
   credit(node: number, consumed: readonly number[]): void {
-    this.pullers.get(node)?.call.write({ credit: { consumed } });
+    this.#pullers.get(node)?.call.write({ credit: { consumed } });
   }
 
-  private async unreachable(
-    { node, address, host }: PeerAddress,
-    error: ServiceError,
-  ): Promise<TrainerError> {
+  async #unreachable({ node, address, host }: PeerAddress, error: ServiceError): Promise<TrainerError> {
     const target = parseAddress('data address', address);
     const problem =
       error.code === status.FAILED_PRECONDITION
         ? null
-        : await findConnectionProblem(target, this.options.security);
+        : await findConnectionProblem(target, this.#options.security);
     const elsewhere = host !== undefined && host !== hostname();
     return new TrainerError(
       'NODE_LOST',
-      `node ${this.options.node} on ${hostname()} cannot open the data stream from node ${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ${problem?.text ?? error.details}; ` +
+      `node ${this.#options.node} on ${hostname()} cannot open the data stream from node ${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ${problem?.text ?? error.details}; ` +
         (elsewhere && isLoopback(target.host)
           ? `that address is only for node ${node} itself: start it with --listen 0.0.0.0:PORT`
           : 'check that its agent runs and that the address can be reached from here (--listen, --advertise)'),
-      { node: this.options.node },
+      { node: this.#options.node },
     );
   }
 
-  private lose(node: number, address: string, details: string): void {
-    this.fail(
+  #lose(node: number, address: string, details: string): void {
+    this.#fail(
       new TrainerError(
         'NODE_LOST',
-        `the data stream between node ${this.options.node} and node ${node} at ${address} broke: ${details}`,
-        { node: this.options.node },
+        `the data stream between node ${this.#options.node} and node ${node} at ${address} broke: ${details}`,
+        { node: this.#options.node },
       ),
     );
   }
 
-  private fail(error: TrainerError): void {
-    if (this.state !== 'open') return;
-    this.state = 'failed';
-    this.options.onError(error);
+  #fail(error: TrainerError): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'failed';
+    this.#options.onError(error);
   }
 
   /** Ends all streams; what was handed to `send` before still goes out if the other side lives. */
   async close(): Promise<void> {
-    this.state = 'closed';
-    this.options.server.removeService(service);
-    for (const call of this.served.values()) call.end();
-    await Promise.all([...this.pullers.values()].map(endPull));
+    this.#state = 'closed';
+    this.#options.server.removeService(service);
+    for (const call of this.#served.values()) call.end();
+    await Promise.all([...this.#pullers.values()].map(endPull));
   }
 }
 

@@ -45,18 +45,20 @@ interface PeerNode {
  * fits its ring. Nothing queues here, no pair holds another up, and what the streams buffer is bounded by the rings.
  */
 export class RingRelay {
-  private readonly peers = new Map<number, PeerNode>();
-  private readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  readonly #peers = new Map<number, PeerNode>();
+  readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   framesSent = 0;
   bytesSent = 0;
+  readonly #segment: ShmSegment;
 
-  constructor(private readonly segment: ShmSegment) {
+  constructor(segment: ShmSegment) {
+    this.#segment = segment;
     const { node, numNodes, workersPerNode } = segment.shape;
     const ranksOf = (n: number) => Array.from({ length: workersPerNode }, (_, i) => n * workersPerNode + i);
     for (let other = 0; other < numNodes; other++) {
       if (other === node) continue;
       const outgoing = ranksOf(node).flatMap((source) =>
-        ranksOf(other).map((destination) => this.outgoingPair(source, destination)),
+        ranksOf(other).map((destination) => this.#outgoingPair(source, destination)),
       );
       const incoming = ranksOf(other).flatMap((source) =>
         ranksOf(node).map((destination) => ({
@@ -66,17 +68,17 @@ export class RingRelay {
           consumer: segment.doorbell(destination % workersPerNode),
         })),
       );
-      this.peers.set(other, { outgoing, incoming, numWaiting: 0, send: null });
+      this.#peers.set(other, { outgoing, incoming, numWaiting: 0, send: null });
     }
   }
 
-  private outgoingPair(source: number, destination: number): OutgoingPair {
-    const { workersPerNode, ringBytes } = this.segment.shape;
+  #outgoingPair(source: number, destination: number): OutgoingPair {
+    const { workersPerNode, ringBytes } = this.#segment.shape;
     return {
       source,
       destination,
-      ring: this.segment.ring(source, destination),
-      producer: this.segment.doorbell(source % workersPerNode),
+      ring: this.#segment.ring(source, destination),
+      producer: this.#segment.doorbell(source % workersPerNode),
       left: 0,
       operation: 0,
       aggregate: false,
@@ -85,56 +87,52 @@ export class RingRelay {
     };
   }
 
-  private peer(node: number): PeerNode {
-    const peer = this.peers.get(node);
+  #peer(node: number): PeerNode {
+    const peer = this.#peers.get(node);
     if (peer) return peer;
-    throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.segment.shape.node}`);
+    throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.#segment.shape.node}`);
   }
 
-  private pairOf<T extends OutgoingPair | IncomingPair>(
-    pairs: readonly T[],
-    source: number,
-    destination: number,
-  ) {
-    const { workersPerNode } = this.segment.shape;
+  #pairOf<T extends OutgoingPair | IncomingPair>(pairs: readonly T[], source: number, destination: number) {
+    const { workersPerNode } = this.#segment.shape;
     const pair = pairs[(source % workersPerNode) * workersPerNode + (destination % workersPerNode)];
     return pair?.source === source && pair.destination === destination ? pair : undefined;
   }
 
   /** From now on frames for `node` go to `send`. */
   open(node: number, send: (encoded: Buffer) => void): void {
-    this.peer(node).send = send;
+    this.#peer(node).send = send;
   }
 
   /** Sends what the workers have written and credit allows, to all nodes. */
   sendAll(): void {
-    for (const peer of this.peers.values()) {
-      if (peer.send !== null) this.sendTo(peer, peer.send);
+    for (const peer of this.#peers.values()) {
+      if (peer.send !== null) this.#sendTo(peer, peer.send);
     }
   }
 
-  private sendTo(peer: PeerNode, send: (encoded: Buffer) => void): void {
+  #sendTo(peer: PeerNode, send: (encoded: Buffer) => void): void {
     do {
       for (const pair of peer.outgoing) {
-        while (this.look(peer, pair) && !pair.aggregate) {
+        while (this.#look(peer, pair) && !pair.aggregate) {
           const count = sendable(pair, MAX_FRAME_PAYLOAD_BYTES);
           if (count === 0) break;
-          this.sendFrame([pair], [count], send);
+          this.#sendFrame([pair], [count], send);
         }
       }
       if (peer.numWaiting === peer.outgoing.length) {
         peer.numWaiting = 0;
         for (const pair of peer.outgoing) pair.waiting = false;
       }
-    } while (this.sendAggregated(peer, send));
+    } while (this.#sendAggregated(peer, send));
   }
 
   /** Finds the message at the front of a ring; true if there is one whose bytes may go. */
-  private look(peer: PeerNode, pair: OutgoingPair): boolean {
+  #look(peer: PeerNode, pair: OutgoingPair): boolean {
     if (pair.left > 0) return !pair.waiting;
     if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
-    pair.ring.peek(this.header);
-    const { sequence, totalBytes, aggregate } = decodeForRelay(this.header);
+    pair.ring.peek(this.#header);
+    const { sequence, totalBytes, aggregate } = decodeForRelay(this.#header);
     pair.left = MESSAGE_HEADER_BYTES + totalBytes;
     pair.operation = sequence;
     pair.aggregate = aggregate;
@@ -144,7 +142,7 @@ export class RingRelay {
   }
 
   /** Packs what there is of the released aggregated messages into as few frames as possible; true if anything was. */
-  private sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
+  #sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
     for (let sent = false; ; sent = true) {
       const pairs: OutgoingPair[] = [];
       const counts: number[] = [];
@@ -159,11 +157,11 @@ export class RingRelay {
         room -= count;
       }
       if (pairs.length === 0) return sent;
-      this.sendFrame(pairs, counts, send);
+      this.#sendFrame(pairs, counts, send);
     }
   }
 
-  private sendFrame(
+  #sendFrame(
     pairs: readonly OutgoingPair[],
     counts: readonly number[],
     send: (encoded: Buffer) => void,
@@ -174,7 +172,7 @@ export class RingRelay {
       sections.push(source, destination, ring.tail, counts[i]);
       total += counts[i];
     }
-    const frame = openFrame(this.segment.generation, pairs[0].operation, sections, total);
+    const frame = openFrame(this.#segment.generation, pairs[0].operation, sections, total);
     let at = 0;
     for (const [i, pair] of pairs.entries()) {
       pair.ring.read(frame.payload.subarray(at, at + counts[i]), 0);
@@ -189,7 +187,7 @@ export class RingRelay {
 
   /** True once everything that the workers wrote for other nodes was sent. */
   get drained(): boolean {
-    return [...this.peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
+    return [...this.#peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
   }
 
   /**
@@ -198,30 +196,30 @@ export class RingRelay {
    * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its credit
    */
   deliver(node: number, frame: Frame): void {
-    if (frame.generation !== this.segment.generation)
-      throw this.violation(node, `generation ${frame.generation} instead of ${this.segment.generation}`);
-    const peer = this.peer(node);
+    if (frame.generation !== this.#segment.generation)
+      throw this.#violation(node, `generation ${frame.generation} instead of ${this.#segment.generation}`);
+    const peer = this.#peer(node);
     let at = 0;
     for (let i = 0; i < frame.sections.length; i += SECTION_FIELDS) {
       const [source, destination, offset, length] = frame.sections.slice(i, i + SECTION_FIELDS);
-      const pair = this.pairOf(peer.incoming, source, destination);
-      if (!pair) throw this.violation(node, `bytes of rank ${source} for rank ${destination}`);
+      const pair = this.#pairOf(peer.incoming, source, destination);
+      if (!pair) throw this.#violation(node, `bytes of rank ${source} for rank ${destination}`);
       if (offset !== pair.ring.head)
-        throw this.violation(
+        throw this.#violation(
           node,
           `offset ${offset} instead of ${pair.ring.head} (rank ${source} to ${destination})`,
         );
       if (length > pair.ring.writable)
-        throw this.violation(node, `more than its credit (rank ${source} to ${destination})`);
+        throw this.#violation(node, `more than its credit (rank ${source} to ${destination})`);
       pair.ring.write(frame.payload.subarray(at, at + length), 0);
       at += length;
       if (pair.ring.takeWantsData()) pair.consumer.ring();
     }
   }
 
-  private violation(node: number, what: string): TrainerError {
+  #violation(node: number, what: string): TrainerError {
     return new TrainerError('BAD_MESSAGE', `the data stream from node ${node} carries ${what}`, {
-      node: this.segment.shape.node,
+      node: this.#segment.shape.node,
     });
   }
 
@@ -232,28 +230,28 @@ export class RingRelay {
    *   not sent or had been consumed before
    */
   credit(node: number, consumed: readonly number[]): void {
-    const { outgoing } = this.peer(node);
+    const { outgoing } = this.#peer(node);
     const refusal = (what: string) =>
-      new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.segment.shape.node });
+      new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.#segment.shape.node });
     if (consumed.length % 3 !== 0) throw refusal('an incomplete credit');
     for (let i = 0; i < consumed.length; i += 3) {
       const [source, destination, position] = consumed.slice(i, i + 3);
-      const pair = this.pairOf(outgoing, source, destination);
+      const pair = this.#pairOf(outgoing, source, destination);
       if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
-      const before = (pair.creditEnd - this.segment.shape.ringBytes) >>> 0;
+      const before = (pair.creditEnd - this.#segment.shape.ringBytes) >>> 0;
       if ((position - before) >>> 0 > (pair.ring.tail - before) >>> 0)
         throw refusal(
           `a credit for bytes that it was not sent (rank ${source} to ${destination}, at ${position})`,
         );
-      pair.creditEnd = (position + this.segment.shape.ringBytes) >>> 0;
+      pair.creditEnd = (position + this.#segment.shape.ringBytes) >>> 0;
     }
   }
 
   /** Credit due to `node`: triples of the pairs of which its agent has not heard for a quarter of a ring. */
   takeCredit(node: number): number[] {
-    const due = this.segment.shape.ringBytes / 4;
+    const due = this.#segment.shape.ringBytes / 4;
     const consumed: number[] = [];
-    for (const { source, destination, ring } of this.peer(node).incoming)
+    for (const { source, destination, ring } of this.#peer(node).incoming)
       if (ring.uncredited >= due) consumed.push(source, destination, ring.takeCredit());
     return consumed;
   }

@@ -30,26 +30,28 @@ export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByt
  * the worker's death. No lock: a slot's sequence is 0 while it is rewritten, and a reader looks at it before and after.
  */
 export class FlightRing {
-  private readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
   /** Numbers and times of all slots. */
-  private readonly floats: Float64Array;
+  readonly #floats: Float64Array;
+  readonly #words: Int32Array;
+  readonly #base: number;
 
   /** @param base word index of the ring, even */
-  constructor(
-    private readonly words: Int32Array,
-    private readonly base: number,
-  ) {
-    this.bytes = new Uint8Array(words.buffer);
-    this.floats = new Float64Array(words.buffer, 0, words.length >> 1);
+  constructor(words: Int32Array, base: number) {
+    this.#words = words;
+    this.#base = base;
+    this.#bytes = new Uint8Array(words.buffer);
+    this.#floats = new Float64Array(words.buffer, 0, words.length >> 1);
   }
 
-  private slotOf(sequence: number): number {
-    return this.base + (sequence % FLIGHT_SLOTS) * FLIGHT.words;
+  #slotOf(sequence: number): number {
+    return this.#base + (sequence % FLIGHT_SLOTS) * FLIGHT.words;
   }
 
   begin(operation: Operation, start: OperationStart): void {
-    const { words, floats } = this;
-    const slot = this.slotOf(start.sequence);
+    const words = this.#words;
+    const floats = this.#floats;
+    const slot = this.#slotOf(start.sequence);
     Atomics.store(words, slot + FLIGHT.sequence, 0);
     words[slot + FLIGHT.kind] = OPERATION_KINDS.indexOf(operation.kind);
     words[slot + FLIGHT.layer] = operation.layer ?? NO_LAYER;
@@ -59,7 +61,7 @@ export class FlightRing {
     words[slot + FLIGHT.countsHash] = operation.countsHash ?? 0;
     const purpose = encodePurpose(operation.purpose);
     words[slot + FLIGHT.purposeBytes] = purpose.length;
-    this.bytes.set(purpose, (slot + FLIGHT.purpose) * 4);
+    this.#bytes.set(purpose, (slot + FLIGHT.purpose) * 4);
     const at = slot >> 1;
     floats[at + FLIGHT.bytesOut / 2] = start.bytesOut;
     floats[at + FLIGHT.bytesIn / 2] = start.bytesIn;
@@ -71,34 +73,34 @@ export class FlightRing {
 
   /** The first byte from another rank has come to the operation with this number. */
   firstByte(sequence: number, timeMs: number): void {
-    this.floats[(this.slotOf(sequence) + FLIGHT.firstByteMs) >> 1] = timeMs;
+    this.#floats[(this.#slotOf(sequence) + FLIGHT.firstByteMs) >> 1] = timeMs;
   }
 
   end(sequence: number, timeMs: number): void {
-    this.floats[(this.slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
+    this.#floats[(this.#slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
   }
 
   /** A copy of what the ring holds, oldest first; an operation that its worker rewrites just now is left out. */
   read(): RecordedOperation[] {
     const found: RecordedOperation[] = [];
     for (let i = 0; i < FLIGHT_SLOTS; i++) {
-      const slot = this.base + i * FLIGHT.words;
-      const sequence = Atomics.load(this.words, slot + FLIGHT.sequence);
+      const slot = this.#base + i * FLIGHT.words;
+      const sequence = Atomics.load(this.#words, slot + FLIGHT.sequence);
       if (sequence === 0) continue;
-      const operation = this.readSlot(slot, sequence >>> 0);
-      if (Atomics.load(this.words, slot + FLIGHT.sequence) === sequence) found.push(operation);
+      const operation = this.#readSlot(slot, sequence >>> 0);
+      if (Atomics.load(this.#words, slot + FLIGHT.sequence) === sequence) found.push(operation);
     }
     return found.sort((a, b) => a.startMs - b.startMs || a.sequence - b.sequence);
   }
 
-  private readSlot(slot: number, sequence: number): RecordedOperation {
-    const word = (field: number) => this.words[slot + field];
-    const float = (field: number) => this.floats[(slot + field) >> 1];
+  #readSlot(slot: number, sequence: number): RecordedOperation {
+    const word = (field: number) => this.#words[slot + field];
+    const float = (field: number) => this.#floats[(slot + field) >> 1];
     const purposeAt = (slot + FLIGHT.purpose) * 4;
     return {
       sequence,
       kind: OPERATION_KINDS[word(FLIGHT.kind)],
-      purpose: Buffer.from(this.bytes.subarray(purposeAt, purposeAt + word(FLIGHT.purposeBytes))).toString(),
+      purpose: Buffer.from(this.#bytes.subarray(purposeAt, purposeAt + word(FLIGHT.purposeBytes))).toString(),
       layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
       countsHash: word(FLIGHT.countsHash) >>> 0,
       step: word(FLIGHT.step),

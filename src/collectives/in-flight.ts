@@ -6,20 +6,23 @@ export class InFlight implements PendingExchange {
   readonly outgoing: OutgoingMessage[] = [];
   readonly incoming: IncomingMessage[] = [];
   hasReceived = false;
+  readonly #drive: (exchange: InFlight) => void;
 
   constructor(
     readonly operation: Operation,
     readonly sequence: number,
     readonly step: number,
-    private readonly drive: (exchange: InFlight) => void,
-  ) {}
+    drive: (exchange: InFlight) => void,
+  ) {
+    this.#drive = drive;
+  }
 
   get done(): boolean {
     return this.outgoing.length + this.incoming.length === 0;
   }
 
   finish(): void {
-    this.drive(this);
+    this.#drive(this);
   }
 }
 

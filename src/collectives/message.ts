@@ -80,15 +80,15 @@ export function decodeForRelay(
 
 /** Walks over a list of byte arrays as if they were one. */
 class PartCursor {
-  private parts: readonly Uint8Array[] = [];
-  private index = 0;
-  private offset = 0;
+  #parts: readonly Uint8Array[] = [];
+  #index = 0;
+  #offset = 0;
   bytesLeft = 0;
 
   reset(parts: readonly Uint8Array[]): void {
-    this.parts = parts;
-    this.index = 0;
-    this.offset = 0;
+    this.#parts = parts;
+    this.#index = 0;
+    this.#offset = 0;
     this.bytesLeft = 0;
     for (const part of parts) this.bytesLeft += part.length;
   }
@@ -97,15 +97,15 @@ class PartCursor {
   advance(move: (part: Uint8Array, from: number) => number): number {
     let total = 0;
     while (this.bytesLeft > 0) {
-      const part = this.parts[this.index];
-      if (this.offset === part.length) {
-        this.index++;
-        this.offset = 0;
+      const part = this.#parts[this.#index];
+      if (this.#offset === part.length) {
+        this.#index++;
+        this.#offset = 0;
         continue;
       }
-      const moved = move(part, this.offset);
+      const moved = move(part, this.#offset);
       if (moved === 0) break;
-      this.offset += moved;
+      this.#offset += moved;
       this.bytesLeft -= moved;
       total += moved;
     }
@@ -116,8 +116,8 @@ class PartCursor {
 /** A message that this rank writes to one peer. Reused from operation to operation. */
 export class OutgoingMessage {
   readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
-  private readonly cursor = new PartCursor();
-  private readonly write: (part: Uint8Array, from: number) => number;
+  readonly #cursor = new PartCursor();
+  readonly #write: (part: Uint8Array, from: number) => number;
 
   constructor(
     readonly peer: number,
@@ -125,24 +125,24 @@ export class OutgoingMessage {
     /** Tells the consumer of the ring that there is something to read. */
     readonly notify: () => void,
   ) {
-    this.write = (part, from) => ring.write(part, from);
+    this.#write = (part, from) => ring.write(part, from);
   }
 
   /** Returns the size of the message without its header. */
   begin(operation: Operation, place: MessagePlace, aggregate: boolean, parts: readonly Uint8Array[]): number {
-    this.cursor.reset([this.header, ...parts]);
-    const totalBytes = this.cursor.bytesLeft - MESSAGE_HEADER_BYTES;
+    this.#cursor.reset([this.header, ...parts]);
+    const totalBytes = this.#cursor.bytesLeft - MESSAGE_HEADER_BYTES;
     encodeHeader(this.header, operation, place, totalBytes, aggregate);
     return totalBytes;
   }
 
   get done(): boolean {
-    return this.cursor.bytesLeft === 0;
+    return this.#cursor.bytesLeft === 0;
   }
 
   /** Writes what fits; returns the bytes moved. */
   progress(): number {
-    const moved = this.cursor.advance(this.write);
+    const moved = this.#cursor.advance(this.#write);
     if (moved > 0) this.notify();
     if (this.done) this.ring.setWantsSpace(false);
     return moved;
@@ -153,11 +153,11 @@ type HeaderCheck = (peer: number, header: MessageHeader, expectedBytes: number) 
 
 /** A message that this rank reads from one peer. Reused from operation to operation. */
 export class IncomingMessage {
-  private readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
-  private readonly cursor = new PartCursor();
-  private readonly read: (part: Uint8Array, from: number) => number;
-  private headerBytes = 0;
-  private check: HeaderCheck = () => undefined;
+  readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  readonly #cursor = new PartCursor();
+  readonly #read: (part: Uint8Array, from: number) => number;
+  #headerBytes = 0;
+  #check: HeaderCheck = () => undefined;
 
   constructor(
     readonly peer: number,
@@ -165,7 +165,7 @@ export class IncomingMessage {
     /** Tells the producer of the ring that bytes were taken out, if it needs to know. */
     readonly notify: () => void,
   ) {
-    this.read = (part, from) => ring.read(part, from);
+    this.#read = (part, from) => ring.read(part, from);
   }
 
   /**
@@ -174,30 +174,30 @@ export class IncomingMessage {
    * @param check throws if the header that comes is not that of this operation
    */
   begin(parts: readonly Uint8Array[], check: HeaderCheck): number {
-    this.cursor.reset(parts);
-    this.headerBytes = 0;
-    this.check = check;
-    return this.cursor.bytesLeft;
+    this.#cursor.reset(parts);
+    this.#headerBytes = 0;
+    this.#check = check;
+    return this.#cursor.bytesLeft;
   }
 
   get done(): boolean {
-    return this.headerBytes === MESSAGE_HEADER_BYTES && this.cursor.bytesLeft === 0;
+    return this.#headerBytes === MESSAGE_HEADER_BYTES && this.#cursor.bytesLeft === 0;
   }
 
   get bytesLeft(): number {
-    return MESSAGE_HEADER_BYTES - this.headerBytes + this.cursor.bytesLeft;
+    return MESSAGE_HEADER_BYTES - this.#headerBytes + this.#cursor.bytesLeft;
   }
 
   /** Reads what there is; returns the bytes moved. */
   progress(): number {
     let moved = 0;
-    if (this.headerBytes < MESSAGE_HEADER_BYTES) {
-      moved = this.ring.read(this.header, this.headerBytes);
-      this.headerBytes += moved;
-      if (this.headerBytes < MESSAGE_HEADER_BYTES) return moved;
-      this.check(this.peer, decodeHeader(this.header), this.cursor.bytesLeft);
+    if (this.#headerBytes < MESSAGE_HEADER_BYTES) {
+      moved = this.ring.read(this.#header, this.#headerBytes);
+      this.#headerBytes += moved;
+      if (this.#headerBytes < MESSAGE_HEADER_BYTES) return moved;
+      this.#check(this.peer, decodeHeader(this.#header), this.#cursor.bytesLeft);
     }
-    moved += this.cursor.advance(this.read);
+    moved += this.#cursor.advance(this.#read);
     if (moved > 0) this.notify();
     if (this.done) this.ring.setWantsData(false);
     return moved;

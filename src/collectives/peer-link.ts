@@ -5,45 +5,43 @@ import { nodeOf, type Topology } from './topology.js';
 
 /** A rank's two rings with one other rank, and messages for them that are used again and again. */
 export class PeerLink {
-  private readonly out: ByteRing;
-  private readonly back: ByteRing;
-  private readonly wrote: () => void;
-  private readonly read: () => void;
-  private readonly outgoing: OutgoingMessage[] = [];
-  private readonly incoming: IncomingMessage[] = [];
+  readonly #out: ByteRing;
+  readonly #back: ByteRing;
+  readonly #wrote: () => void;
+  readonly #read: () => void;
+  readonly #outgoing: OutgoingMessage[] = [];
+  readonly #incoming: IncomingMessage[] = [];
+  readonly #peer: number;
 
-  constructor(
-    segment: ShmSegment,
-    topology: Topology,
-    private readonly peer: number,
-  ) {
+  constructor(segment: ShmSegment, topology: Topology, peer: number) {
+    this.#peer = peer;
     const { rank, node, workersPerNode } = topology;
     const isLocal = nodeOf(topology, peer) === node;
     const bell = segment.doorbell(isLocal ? peer % workersPerNode : workersPerNode);
     const out = segment.ring(rank, peer);
     const back = segment.ring(peer, rank);
-    this.out = out;
-    this.back = back;
+    this.#out = out;
+    this.#back = back;
     const creditBytes = segment.shape.ringBytes / 4;
-    this.wrote = isLocal ? () => out.takeWantsData() && bell.ring() : () => bell.ring();
-    this.read = isLocal
+    this.#wrote = isLocal ? () => out.takeWantsData() && bell.ring() : () => bell.ring();
+    this.#read = isLocal
       ? () => back.takeWantsSpace() && bell.ring()
       : () => back.uncredited >= creditBytes && bell.ring();
   }
 
   takeOutgoing(): OutgoingMessage {
-    const free = this.outgoing.find((message) => message.done);
+    const free = this.#outgoing.find((message) => message.done);
     if (free) return free;
-    const made = new OutgoingMessage(this.peer, this.out, this.wrote);
-    this.outgoing.push(made);
+    const made = new OutgoingMessage(this.#peer, this.#out, this.#wrote);
+    this.#outgoing.push(made);
     return made;
   }
 
   takeIncoming(): IncomingMessage {
-    const free = this.incoming.find((message) => message.done);
+    const free = this.#incoming.find((message) => message.done);
     if (free) return free;
-    const made = new IncomingMessage(this.peer, this.back, this.read);
-    this.incoming.push(made);
+    const made = new IncomingMessage(this.#peer, this.#back, this.#read);
+    this.#incoming.push(made);
     return made;
   }
 }

@@ -28,18 +28,20 @@ const SPARE_BYTES = 64 << 10;
 
 /** The memory that one node's agent and workers share. Made by the agent, attached by its workers. */
 export class ShmSegment {
-  private words: Int32Array;
-  private bytes: Uint8Array;
-  private linked = true;
-  private open = true;
+  #words: Int32Array;
+  #bytes: Uint8Array;
+  #linked = true;
+  #open = true;
+  readonly #mapping: Mapping;
 
   private constructor(
     readonly path: string,
     readonly shape: SegmentShape,
-    private readonly mapping: Mapping,
+    mapping: Mapping,
   ) {
-    this.words = new Int32Array(mapping.buffer);
-    this.bytes = new Uint8Array(mapping.buffer);
+    this.#mapping = mapping;
+    this.#words = new Int32Array(mapping.buffer);
+    this.#bytes = new Uint8Array(mapping.buffer);
   }
 
   /**
@@ -58,7 +60,7 @@ export class ShmSegment {
         `the shared memory of this node would be ${needed} bytes; at most ${MAX_BYTES} can be mapped: lower cluster.ringBytes`,
       );
     const segment = new ShmSegment(path, shape, makeFile(path, needed));
-    const { words } = segment;
+    const words = segment.#words;
     words[HEADER.version] = SEGMENT_VERSION;
     words[HEADER.generation] = generation;
     words[HEADER.node] = shape.node;
@@ -95,16 +97,16 @@ export class ShmSegment {
   }
 
   get generation(): number {
-    return this.words[HEADER.generation];
+    return this.#words[HEADER.generation];
   }
 
   /** The ring from rank `source` to rank `destination`, of which at least one is on this node. */
   ring(source: number, destination: number): ByteRing {
-    if (!this.open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
+    if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     const index = ringIndex(this.shape, source, destination);
     return new ByteRing(
-      this.words,
-      this.bytes,
+      this.#words,
+      this.#bytes,
       ringControlWord(this.shape, index),
       ringByteOffset(this.shape, index),
       this.shape.ringBytes,
@@ -114,48 +116,50 @@ export class ShmSegment {
   /** The doorbell of a worker by its local rank, or of the agent (`workersPerNode`). */
   doorbell(block: number): Doorbell {
     const word = controlWord(block) + CONTROL.doorbell;
-    return new Doorbell(this.words, word, this.mapping.address + BigInt(word * 4));
+    return new Doorbell(this.#words, word, this.#mapping.address + BigInt(word * 4));
   }
 
   control(block: number): ControlBlock {
-    return new ControlBlock(this.words, this.bytes, controlWord(block));
+    return new ControlBlock(this.#words, this.#bytes, controlWord(block));
   }
 
   /** The last operations of a worker, by its local rank. */
   flight(localRank: number): FlightRing {
-    if (!this.open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
-    return new FlightRing(this.words, flightWord(this.shape, localRank));
+    if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
+    return new FlightRing(this.#words, flightWord(this.shape, localRank));
   }
 
   /** Ends every wait of every worker with `ABORTED`; the first reason stays. */
   abort(reason: string): void {
-    if (!this.open || this.abortReason !== null) return;
+    if (!this.#open || this.abortReason !== null) return;
     const text = Buffer.from(reason).subarray(0, ABORT_REASON.maxBytes);
-    this.bytes.set(text, ABORT_REASON.offset);
-    this.words[HEADER.abortReasonBytes] = text.length;
-    Atomics.store(this.words, HEADER.abort, 1);
+    this.#bytes.set(text, ABORT_REASON.offset);
+    this.#words[HEADER.abortReasonBytes] = text.length;
+    Atomics.store(this.#words, HEADER.abort, 1);
     for (let local = 0; local < this.shape.workersPerNode; local++) this.doorbell(local).wake();
   }
 
   /** Why the run was aborted, or null. */
   get abortReason(): string | null {
-    if (Atomics.load(this.words, HEADER.abort) === 0) return null;
+    if (Atomics.load(this.#words, HEADER.abort) === 0) return null;
     const { offset } = ABORT_REASON;
-    return Buffer.from(this.bytes.subarray(offset, offset + this.words[HEADER.abortReasonBytes])).toString();
+    return Buffer.from(
+      this.#bytes.subarray(offset, offset + this.#words[HEADER.abortReasonBytes]),
+    ).toString();
   }
 
   requestStop(): void {
-    Atomics.store(this.words, HEADER.stop, 1);
+    Atomics.store(this.#words, HEADER.stop, 1);
   }
 
   get stopRequested(): boolean {
-    return Atomics.load(this.words, HEADER.stop) === 1;
+    return Atomics.load(this.#words, HEADER.stop) === 1;
   }
 
   /** Takes the name away; whoever is attached keeps the memory, and nothing is left when the last one ends. */
   unlink(): void {
-    if (!this.linked) return;
-    this.linked = false;
+    if (!this.#linked) return;
+    this.#linked = false;
     // Whoever tidies /dev/shm may have been faster.
     rmSync(this.path, { force: true });
   }
@@ -165,12 +169,12 @@ export class ShmSegment {
    * can still be read.
    */
   close(): void {
-    if (!this.open) return;
-    this.open = false;
-    const kept = this.mapping.buffer.slice(0, controlWord(this.shape.workersPerNode + 1) * 4);
-    this.words = new Int32Array(kept);
-    this.bytes = new Uint8Array(kept);
-    unmap(this.mapping);
+    if (!this.#open) return;
+    this.#open = false;
+    const kept = this.#mapping.buffer.slice(0, controlWord(this.shape.workersPerNode + 1) * 4);
+    this.#words = new Int32Array(kept);
+    this.#bytes = new Uint8Array(kept);
+    unmap(this.#mapping);
   }
 }
 

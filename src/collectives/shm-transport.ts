@@ -43,45 +43,45 @@ export interface ShmTransportOptions {
 /** A worker's transport: rings in the memory it shares with its node agent and the other workers of the node. */
 export class ShmTransport implements Transport {
   readonly topology: Topology;
-  private readonly segment: ShmSegment;
-  private readonly bell: Doorbell;
-  private readonly control: ControlBlock;
-  private readonly flight: FlightRing;
+  readonly #segment: ShmSegment;
+  readonly #bell: Doorbell;
+  readonly #control: ControlBlock;
+  readonly #flight: FlightRing;
   /** By peer; null for this rank itself. */
-  private readonly links: (PeerLink | null)[] = [];
+  readonly #links: (PeerLink | null)[] = [];
   /** In the order in which they were started. */
-  private readonly pending: InFlight[] = [];
-  private readonly busyOut: Uint8Array;
-  private readonly busyIn: Uint8Array;
-  private readonly parentPid = process.ppid;
-  private readonly timeoutMs: number;
-  private stats = emptyStats();
-  private sequence = 0;
-  private step = 0;
-  private current: InFlight | null = null;
-  private closed = false;
+  readonly #pending: InFlight[] = [];
+  readonly #busyOut: Uint8Array;
+  readonly #busyIn: Uint8Array;
+  readonly #parentPid = process.ppid;
+  readonly #timeoutMs: number;
+  #stats = emptyStats();
+  #sequence = 0;
+  #step = 0;
+  #current: InFlight | null = null;
+  #closed = false;
 
   /** @throws TrainerError `INTERNAL` if the segment is missing or not this worker's */
   constructor(options: ShmTransportOptions) {
     this.topology = options.topology;
-    this.timeoutMs = options.timeoutMs;
+    this.#timeoutMs = options.timeoutMs;
     const { localRank, workersPerNode } = this.topology;
-    this.segment = ShmSegment.attach(options.segmentPath, options.generation, this.topology);
-    this.bell = this.segment.doorbell(localRank);
-    this.control = this.segment.control(localRank);
-    this.flight = this.segment.flight(localRank);
+    this.#segment = ShmSegment.attach(options.segmentPath, options.generation, this.topology);
+    this.#bell = this.#segment.doorbell(localRank);
+    this.#control = this.#segment.control(localRank);
+    this.#flight = this.#segment.flight(localRank);
     const { worldSize } = this.topology;
-    this.busyOut = new Uint8Array(worldSize);
-    this.busyIn = new Uint8Array(worldSize);
+    this.#busyOut = new Uint8Array(worldSize);
+    this.#busyIn = new Uint8Array(worldSize);
     for (let peer = 0; peer < worldSize; peer++)
-      this.links.push(peer === this.topology.rank ? null : new PeerLink(this.segment, this.topology, peer));
-    this.control.pid = process.pid;
-    this.segment.doorbell(workersPerNode).ring();
+      this.#links.push(peer === this.topology.rank ? null : new PeerLink(this.#segment, this.topology, peer));
+    this.#control.pid = process.pid;
+    this.#segment.doorbell(workersPerNode).ring();
   }
 
   /** True once the run should end after the current step (all ranks must agree on the step by a collective). */
   get stopRequested(): boolean {
-    return this.segment.stopRequested;
+    return this.#segment.stopRequested;
   }
 
   exchange(
@@ -91,7 +91,7 @@ export class ShmTransport implements Transport {
     options: ExchangeOptions = {},
   ): void {
     const started = performance.now();
-    this.drive(this.begin(operation, sends, receives, options, started), started);
+    this.#drive(this.#begin(operation, sends, receives, options, started), started);
   }
 
   start(
@@ -101,33 +101,37 @@ export class ShmTransport implements Transport {
     options: ExchangeOptions = {},
   ): PendingExchange {
     const started = performance.now();
-    const exchange = this.begin(operation, sends, receives, options, started);
-    this.progress();
-    this.control.endOperation();
-    this.stats[operation.kind].ms += performance.now() - started;
+    const exchange = this.#begin(operation, sends, receives, options, started);
+    this.#progress();
+    this.#control.endOperation();
+    this.#stats[operation.kind].ms += performance.now() - started;
     return exchange;
   }
 
-  private begin(
+  #begin(
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
     { aggregate = false }: ExchangeOptions,
     started: number,
   ): InFlight {
-    if (this.closed) throw new TrainerError('INTERNAL', 'the transport is closed');
-    this.sequence = (this.sequence + 1) >>> 0 || 1;
-    const exchange = new InFlight(operation, this.sequence, this.step, this.finish);
-    this.current = exchange;
-    this.control.startOperation(operation, exchange.sequence);
-    this.checkAbort();
-    if (this.pending.length === MAX_PENDING)
-      throw new TrainerError('INTERNAL', `more than ${MAX_PENDING} exchanges at a time`, context(this.place));
-    const stats = this.stats[operation.kind];
+    if (this.#closed) throw new TrainerError('INTERNAL', 'the transport is closed');
+    this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+    const exchange = new InFlight(operation, this.#sequence, this.#step, this.#finish);
+    this.#current = exchange;
+    this.#control.startOperation(operation, exchange.sequence);
+    this.#checkAbort();
+    if (this.#pending.length === MAX_PENDING)
+      throw new TrainerError(
+        'INTERNAL',
+        `more than ${MAX_PENDING} exchanges at a time`,
+        context(this.#place),
+      );
+    const stats = this.#stats[operation.kind];
     let bytesOut = 0;
     let bytesIn = 0;
     for (const { to, parts } of sends) {
-      const message = this.linkTo(to).takeOutgoing();
+      const message = this.#linkTo(to).takeOutgoing();
       const bytes = message.begin(operation, exchange, aggregate, parts);
       bytesOut += bytes;
       if (nodeOf(this.topology, to) === this.topology.node) stats.bytesSameNode += bytes;
@@ -135,85 +139,85 @@ export class ShmTransport implements Transport {
       exchange.outgoing.push(message);
     }
     const check = (peer: number, header: MessageHeader, expectedBytes: number) =>
-      checkHeader(this.placeOf(exchange), peer, header, expectedBytes);
+      checkHeader(this.#placeOf(exchange), peer, header, expectedBytes);
     for (const { from, parts } of receives) {
-      const message = this.linkTo(from).takeIncoming();
+      const message = this.#linkTo(from).takeIncoming();
       bytesIn += message.begin(parts, check);
       exchange.incoming.push(message);
     }
-    this.flight.begin(operation, {
+    this.#flight.begin(operation, {
       sequence: exchange.sequence,
-      step: this.step,
+      step: this.#step,
       numSends: sends.length,
       numReceives: receives.length,
       bytesOut,
       bytesIn,
       startMs: EPOCH_MS + started,
     });
-    this.pending.push(exchange);
+    this.#pending.push(exchange);
     stats.operations++;
     return exchange;
   }
 
-  private linkTo(peer: number): PeerLink {
-    const link = this.links[peer];
+  #linkTo(peer: number): PeerLink {
+    const link = this.#links[peer];
     if (link) return link;
     const { worldSize } = this.topology;
     throw new TrainerError('INTERNAL', `rank ${peer} is no peer in a world of ${worldSize} ranks`, {
       rank: this.topology.rank,
-      operation: this.current?.operation.purpose,
+      operation: this.#current?.operation.purpose,
     });
   }
 
   /** Waits for an exchange that was started before. */
-  private readonly finish = (exchange: InFlight): void => {
-    if (!this.pending.includes(exchange)) return;
-    this.current = exchange;
-    this.control.startOperation(exchange.operation, exchange.sequence);
-    this.drive(exchange, performance.now());
+  readonly #finish = (exchange: InFlight): void => {
+    if (!this.#pending.includes(exchange)) return;
+    this.#current = exchange;
+    this.#control.startOperation(exchange.operation, exchange.sequence);
+    this.#drive(exchange, performance.now());
   };
 
-  private drive(exchange: InFlight, started: number): void {
+  #drive(exchange: InFlight, started: number): void {
     const { kind } = exchange.operation;
     let idleSince = performance.now();
     let now = idleSince;
     for (;;) {
-      const moved = this.progress();
+      const moved = this.#progress();
       now = performance.now();
       if (exchange.done) break;
       if (moved > 0) idleSince = now;
-      else if (now - idleSince >= this.timeoutMs) this.fail(exchange, now - idleSince);
+      else if (now - idleSince >= this.#timeoutMs) this.#fail(exchange, now - idleSince);
       else if (now - idleSince >= SPIN_MS) {
-        this.sleep(exchange);
+        this.#sleep(exchange);
         const sleptMs = performance.now() - now;
-        this.stats[kind].waitMs += sleptMs;
+        this.#stats[kind].waitMs += sleptMs;
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
-        this.checkAbort();
+        this.#checkAbort();
       } else yieldCore();
     }
-    this.control.endOperation();
-    this.stats[kind].ms += now - started;
+    this.#control.endOperation();
+    this.#stats[kind].ms += now - started;
   }
 
   /** Moves what can be moved of all exchanges, the earliest first; returns the bytes. */
-  private progress(): number {
-    this.busyOut.fill(0);
-    this.busyIn.fill(0);
+  #progress(): number {
+    this.#busyOut.fill(0);
+    this.#busyIn.fill(0);
     let total = 0;
     let kept = 0;
-    for (const exchange of this.pending) {
-      const sent = progressAll(exchange.outgoing, this.busyOut);
-      const received = progressAll(exchange.incoming, this.busyIn);
+    for (const exchange of this.#pending) {
+      const sent = progressAll(exchange.outgoing, this.#busyOut);
+      const received = progressAll(exchange.incoming, this.#busyIn);
       total += sent + received;
       if (received > 0 && !exchange.hasReceived) {
         exchange.hasReceived = true;
-        this.flight.firstByte(exchange.sequence, EPOCH_MS + performance.now());
+        this.#flight.firstByte(exchange.sequence, EPOCH_MS + performance.now());
       }
-      if (exchange.done) this.flight.end(exchange.sequence, EPOCH_MS + performance.now());
-      else this.pending[kept++] = exchange;
+      if (exchange.done) this.#flight.end(exchange.sequence, EPOCH_MS + performance.now());
+      else this.#pending[kept++] = exchange;
     }
-    this.pending.length = kept;
+    this.#pending.length = kept;
     return total;
   }
 
@@ -221,62 +225,67 @@ export class ShmTransport implements Transport {
    * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the last
    * has arrived: with more processes than cores every needless wake-up delays the rank all others wait for.
    */
-  private sleep({ incoming }: InFlight): void {
-    const seen = this.bell.value;
-    const { ringBytes } = this.segment.shape;
-    const outgoing = this.pending.flatMap((exchange) => exchange.outgoing);
+  #sleep({ incoming }: InFlight): void {
+    const seen = this.#bell.value;
+    const { ringBytes } = this.#segment.shape;
+    const outgoing = this.#pending.flatMap((exchange) => exchange.outgoing);
     const allSmall =
-      this.pending.length === 1 &&
+      this.#pending.length === 1 &&
       outgoing.length === 0 &&
       incoming.every((message) => message.bytesLeft <= ringBytes);
-    this.bell.arm(allSmall ? incoming.length : 1);
+    this.#bell.arm(allSmall ? incoming.length : 1);
     for (const { ring } of outgoing) ring.setWantsSpace(true);
     for (const { ring } of incoming) ring.setWantsData(true);
-    this.control.waitFor((incoming[0] ?? outgoing[0]).peer);
+    this.#control.waitFor((incoming[0] ?? outgoing[0]).peer);
     const canMove =
       outgoing.some(({ ring }) => ring.writable > 0) || incoming.some(({ ring }) => ring.readable > 0);
-    if (!canMove) this.bell.wait(seen, WAIT_SLICE_MS);
+    if (!canMove) this.#bell.wait(seen, WAIT_SLICE_MS);
   }
 
-  private placeOf({ operation, sequence, step }: InFlight): Place {
+  #placeOf({ operation, sequence, step }: InFlight): Place {
     return { topology: this.topology, operation, sequence, step };
   }
 
-  private get place(): Place {
-    const { topology, sequence, step, current } = this;
-    return current ? this.placeOf(current) : { topology, operation: BEFORE_THE_FIRST, sequence, step };
+  get #place(): Place {
+    if (this.#current !== null) return this.#placeOf(this.#current);
+    return {
+      topology: this.topology,
+      operation: BEFORE_THE_FIRST,
+      sequence: this.#sequence,
+      step: this.#step,
+    };
   }
 
-  private checkAbort(): void {
-    const reason = this.segment.abortReason;
-    if (reason !== null) throw abortedError(this.place, reason);
-    if (process.ppid !== this.parentPid)
-      throw abortedError(this.place, `the node agent (pid ${this.parentPid}) is gone`);
+  #checkAbort(): void {
+    const reason = this.#segment.abortReason;
+    if (reason !== null) throw abortedError(this.#place, reason);
+    if (process.ppid !== this.#parentPid)
+      throw abortedError(this.#place, `the node agent (pid ${this.#parentPid}) is gone`);
   }
 
-  private fail({ outgoing, incoming }: InFlight, waitedMs: number): never {
+  #fail({ outgoing, incoming }: InFlight, waitedMs: number): never {
     const missing = [...new Set([...incoming, ...outgoing].map(({ peer }) => peer))].sort((a, b) => a - b);
     const { node, workersPerNode } = this.topology;
-    throw timeoutError(this.place, waitedMs, missing, (rank) =>
-      nodeOf(this.topology, rank) === node ? this.segment.control(rank % workersPerNode).progress : null,
+    throw timeoutError(this.#place, waitedMs, missing, (rank) =>
+      nodeOf(this.topology, rank) === node ? this.#segment.control(rank % workersPerNode).progress : null,
     );
   }
 
   setProgress(step: number, phase: Phase): void {
-    this.step = step;
-    this.control.setProgress(step, phase);
+    this.#step = step;
+    this.#control.setProgress(step, phase);
   }
 
   takeStats(): TransportStats {
-    const taken = this.stats;
-    this.stats = emptyStats();
+    const taken = this.#stats;
+    this.#stats = emptyStats();
     return taken;
   }
 
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.segment.close();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#segment.close();
   }
 }
 
