@@ -19,7 +19,7 @@ import { ProgressView } from './progress-view.js';
 import { commandLine, fromHere, howToGoOn } from './resume-command.js';
 import { takeBack } from './run-history.js';
 import { pageUrl } from './run-http.js';
-import type { RunOptions, RunPlan } from './run-plan.js';
+import type { RunOptions, RunPlan } from './run-options.js';
 import { RunRecorder } from './run-recorder.js';
 import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';

@@ -7,7 +7,8 @@ import { LocalCluster } from './local-cluster.js';
 import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
-import { planRun, type RunOptions } from './run-plan.js';
+import type { RunOptions } from './run-options.js';
+import { planRun } from './run-plan.js';
 
 /** What `locmoe train` is asked to do. */
 export interface TrainOptions extends RunOptions {

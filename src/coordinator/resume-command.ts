@@ -3,7 +3,7 @@ import path from 'node:path';
 import { committedFolders, generationOf } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import type { PastFailure, RunFolder } from '../run/run-folder.js';
-import type { RunOptions } from './run-plan.js';
+import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
 /** The words of a command line that others can paste into a shell. */

@@ -4,7 +4,7 @@ import { committedFolders } from '../checkpoint/index.js';
 import type { RunFolder } from '../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 import type { RunListener } from './coordinator.js';
-import type { PlanSettings, RunPlan } from './run-plan.js';
+import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**
  * Says what of a run's history goes if it is resumed as planned. Steps that the same configuration does again come out the

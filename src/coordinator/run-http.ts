@@ -6,7 +6,7 @@ import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import { listRuns, type RunRecord } from '../run/run-folder.js';
 import { metricsFeature, type RunMetrics } from './metrics/index.js';
-import type { RunOptions } from './run-plan.js';
+import type { RunOptions } from './run-options.js';
 
 /**
  * Opens what people and their tools read of runs over HTTP.

@@ -12,7 +12,7 @@ import type { Security } from '../rpc/security.js';
 import { findRun, RunFolder, type RunRecord } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { isLive } from './run-liveness.js';
-import type { PlanSettings, RunOptions, RunPlan } from './run-plan.js';
+import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { checkpointToResume } from './suspect-checkpoint.js';
 
 /** What a run starts from. */

@@ -6,52 +6,12 @@ import { CORPUS_DIR, createLoader, type Dataset, prepareAside } from '../data/in
 import { TrainerError } from '../errors.js';
 import { makeFolder } from '../os/make-folder.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from '../plan/machine-limits.js';
-import type { Security } from '../rpc/security.js';
-import { listRuns, type RunFolder, type RunRecord } from '../run/run-folder.js';
+import { listRuns } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { tellWhatGoes } from './run-history.js';
+import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { findOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
-
-/** What `locmoe train` and `locmoe serve` are asked to train. */
-export interface RunOptions {
-  readonly config?: string;
-  readonly set: readonly string[];
-  readonly nodes?: number;
-  readonly workersPerNode?: number;
-  /** A run or step folder, or a run id; true for the newest run. */
-  readonly resume?: string | true;
-  /** Start a new run from the checkpoint of `resume`. */
-  readonly fork: boolean;
-  readonly runsDir: string;
-  readonly dataDir: string;
-  readonly samples: boolean;
-  /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
-  readonly http: string | false;
-  /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
-  readonly tensorboard?: string;
-}
-
-export interface PlanSettings {
-  /** All nodes will run on this machine. */
-  readonly nodesAreHere: boolean;
-  /** To ask the coordinator of a run on another machine whether it still goes on. */
-  readonly security: Security;
-  /** Says what takes long. */
-  readonly say: (line: string) => void;
-  readonly warn: (line: string) => void;
-}
-
-/** What a run starts from; everything that can be wrong before there is a run has been checked. */
-export interface RunPlan {
-  readonly config: RunConfig;
-  readonly dataset: Dataset;
-  readonly checkpoint: Checkpoint | null;
-  /** The run that goes on, or null for a new one. */
-  readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
-  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
-  readonly forkedFrom: RunRecord['forkedFrom'];
-}
 
 /**
  * Resolves configuration, checkpoint and data; prepares the data if that was not done before.

@@ -10,7 +10,8 @@ import { leadRun } from './lead-run.js';
 import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
-import { type PlanSettings, planRun, type RunOptions, unfinishedRun } from './run-plan.js';
+import type { PlanSettings, RunOptions } from './run-options.js';
+import { planRun, unfinishedRun } from './run-plan.js';
 
 /** What `locmoe serve` is asked to do. */
 export interface ServeOptions extends RunOptions {

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { howToGoOn } from '../../src/coordinator/resume-command.js';
-import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import type { RunOptions } from '../../src/coordinator/run-options.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
 import { config } from '../checkpoint/fixture.js';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { committedFolders, openCheckpoint } from '../../src/checkpoint/index.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
-import type { RunPlan } from '../../src/coordinator/run-plan.js';
+import type { RunPlan } from '../../src/coordinator/run-options.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
 import { globalStep } from './global-step.js';

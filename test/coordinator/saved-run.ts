@@ -4,7 +4,7 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/index.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { RunOptions } from '../../src/coordinator/run-plan.js';
+import type { RunOptions } from '../../src/coordinator/run-options.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 import { globalStep } from './global-step.js';

@@ -1,18 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { MachineProfile } from '../profile.js';
+import type { CalibrateOptions } from './calibrate-options.js';
 import { calibrateCompute } from './compute-costs.js';
 import { calibrateExchange } from './exchange-costs.js';
 import { measureSlowdown } from './slowdown.js';
-
-export interface CalibrateOptions {
-  /** Of this machine, for the reader. */
-  readonly machine: string;
-  readonly date: string;
-  readonly command: string;
-  /** A tenth of the time, for trying it out. */
-  readonly quick: boolean;
-  readonly log: (line: string) => void;
-}
 
 /**
  * Measures this machine: steps of single workers of many sizes give the costs of computation, exchanges between agents

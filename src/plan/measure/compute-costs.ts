@@ -9,7 +9,7 @@ import { parameterCounts } from '../parameter-counts.js';
 import type { ComputeProfile } from '../profile.js';
 import { choicesPerToken } from '../routing-model.js';
 import { modelWork, totalWork, type Work } from '../work.js';
-import type { CalibrateOptions } from './calibrate.js';
+import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult, StepResult } from './probe-messages.js';

@@ -2,7 +2,7 @@ import { median } from '../../bench/statistics.js';
 import { countsBetweenNodes, countsInNode, type ExchangeCounts, type Machines } from '../cost.js';
 import type { ExchangeProfile } from '../profile.js';
 import type { Exchange } from '../traffic.js';
-import type { CalibrateOptions } from './calibrate.js';
+import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult } from './probe-messages.js';

@@ -1,7 +1,7 @@
 import { median } from '../../bench/statistics.js';
 import { countsInNode, exchangeS } from '../cost.js';
 import type { ComputeProfile, ExchangeProfile } from '../profile.js';
-import type { CalibrateOptions } from './calibrate.js';
+import type { CalibrateOptions } from './calibrate-options.js';
 import { allToAllOf } from './exchange-costs.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
 import type { ProbeCase, StepResult } from './probe-messages.js';

@@ -1,0 +1,64 @@
+// The house, from top to bottom: a file imports from its own room and from rooms below, never from one above or beside it.
+// `npm run lint` checks it with dependency-cruiser; the tree in README.md says what each room is for. That no files import
+// each other in a circle is Biome's to check (biome.json).
+export const FLOORS = [
+  ['src/cli'],
+  ['src/coordinator'],
+  ['src/plan'],
+  ['src/bench'],
+  ['src/agent'],
+  ['src/worker'],
+  ['src/observability'],
+  ['src/model'],
+  ['src/run'],
+  ['src/checkpoint'],
+  ['src/routing'],
+  ['src/parameters'],
+  ['src/config'],
+  ['src/ops'],
+  ['src/data'],
+  ['src/collectives'],
+  ['src/rpc'],
+  ['src/simd', 'src/os'],
+  ['src/*.ts'],
+];
+
+const pathOf = (room) => (room.endsWith('/*.ts') ? `^${room.slice(0, -4)}[^/]+$` : `^${room}/`);
+
+const notUpwards = FLOORS.flatMap((rooms, floor) =>
+  rooms.map((room) => ({
+    name: 'upwards',
+    severity: 'error',
+    from: { path: pathOf(room) },
+    to: {
+      path: FLOORS.slice(0, floor + 1)
+        .flat()
+        .filter((other) => other !== room)
+        .map(pathOf),
+    },
+  })),
+).filter(({ to }) => to.path.length > 0);
+
+export default {
+  forbidden: [
+    ...notUpwards,
+    {
+      name: 'room-without-a-floor',
+      severity: 'error',
+      from: {},
+      to: { dependencyTypes: ['local'], pathNot: FLOORS.flat().map(pathOf) },
+    },
+    // What cannot be resolved cannot be checked.
+    { name: 'not-found', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    // TypeScript 7 has no API from which dependency-cruiser could learn the imports.
+    parser: 'swc',
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.js', '.mjs', '.json', '.d.ts'],
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
+  },
+};

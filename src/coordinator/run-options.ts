@@ -1,0 +1,45 @@
+import type { Checkpoint } from '../checkpoint/index.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Dataset } from '../data/index.js';
+import type { Security } from '../rpc/security.js';
+import type { RunFolder, RunRecord } from '../run/run-folder.js';
+
+/** What `locmoe train` and `locmoe serve` are asked to train. */
+export interface RunOptions {
+  readonly config?: string;
+  readonly set: readonly string[];
+  readonly nodes?: number;
+  readonly workersPerNode?: number;
+  /** A run or step folder, or a run id; true for the newest run. */
+  readonly resume?: string | true;
+  /** Start a new run from the checkpoint of `resume`. */
+  readonly fork: boolean;
+  readonly runsDir: string;
+  readonly dataDir: string;
+  readonly samples: boolean;
+  /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
+  readonly http: string | false;
+  /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
+  readonly tensorboard?: string;
+}
+
+export interface PlanSettings {
+  /** All nodes will run on this machine. */
+  readonly nodesAreHere: boolean;
+  /** To ask the coordinator of a run on another machine whether it still goes on. */
+  readonly security: Security;
+  /** Says what takes long. */
+  readonly say: (line: string) => void;
+  readonly warn: (line: string) => void;
+}
+
+/** What a run starts from; everything that can be wrong before there is a run has been checked. */
+export interface RunPlan {
+  readonly config: RunConfig;
+  readonly dataset: Dataset;
+  readonly checkpoint: Checkpoint | null;
+  /** The run that goes on, or null for a new one. */
+  readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
+  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  readonly forkedFrom: RunRecord['forkedFrom'];
+}
