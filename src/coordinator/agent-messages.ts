@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { parseAddress } from '../rpc/address.js';
 import { type AgentEvent, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
-import type { RunState } from './run-state.js';
+import type { RunState } from '../run/run-state.js';
 
 // Numbers are taken as finite: reports of workers are JSON on their way, which has no others.
 const count = z.int().nonnegative();

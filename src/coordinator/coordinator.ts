@@ -15,12 +15,12 @@ import type {
   ValidationReport,
 } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
+import { type RunEvent, type RunState, transition } from '../run/run-state.js';
 import { AgentEventRules } from './agent-messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
 import { RankTable, type RankView } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
-import { type RunEvent, type RunState, transition } from './run-state.js';
 import { slowLink } from './slow-link.js';
 import { StandstillWatch } from './standstill.js';
 import { Throughput } from './throughput.js';

@@ -1,10 +1,10 @@
+import { RunMetrics } from '../metrics/prometheus/index.js';
 import type { HttpServer } from '../observability/http/http-server.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
-import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import type { RunOptions } from './run-options.js';

@@ -1,3 +1,4 @@
+import { metricsFeature, type RunMetrics } from '../metrics/prometheus/index.js';
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
 import type { LogCatalog } from '../observability/logs/run-logs.js';
 import { lokiFeature } from '../observability/loki/loki-feature.js';
@@ -5,7 +6,6 @@ import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import { listRuns, type RunRecord } from '../run/run-folder.js';
-import { metricsFeature, type RunMetrics } from './metrics/index.js';
 import type { RunOptions } from './run-options.js';
 
 /**

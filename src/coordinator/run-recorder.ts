@@ -6,9 +6,9 @@ import type { GlobalStep } from '../run/global-step.js';
 import type { MetricsRecord } from '../run/metrics-record.js';
 import { RoutingTotals } from '../run/routing-totals.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
+import type { RunState } from '../run/run-state.js';
 import type { Coordinator, RunListener } from './coordinator.js';
 import type { FullDisk } from './full-disk.js';
-import type { RunState } from './run-state.js';
 import type { RunView } from './run-view.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks in this time tells enough. */

@@ -1,13 +1,13 @@
 import { hostname } from 'node:os';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
+import { RunMetrics } from '../metrics/prometheus/index.js';
 import type { HttpServer } from '../observability/http/http-server.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { leadRun } from './lead-run.js';
-import { RunMetrics } from './metrics/index.js';
 import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
 import type { PlanSettings, RunOptions } from './run-options.js';

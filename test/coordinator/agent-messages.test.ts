@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { AgentEventRules } from '../../src/coordinator/agent-messages.js';
-import type { RunState } from '../../src/coordinator/run-state.js';
 import { ERROR_CODES } from '../../src/errors.js';
 import { loadService } from '../../src/rpc/load-proto.js';
 import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { RunState } from '../../src/run/run-state.js';
 
 // Node 1 has ranks 2 and 3.
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });

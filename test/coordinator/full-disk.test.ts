@@ -6,7 +6,7 @@ import { tolerateFullDisk } from '../../src/coordinator/full-disk.js';
 import { RunRecorder } from '../../src/coordinator/run-recorder.js';
 import type { RunView } from '../../src/coordinator/run-view.js';
 import type { Dataset } from '../../src/data/index.js';
-import { globalStep } from './global-step.js';
+import { globalStep } from '../run/global-step.js';
 import { savedRun } from './saved-run.js';
 
 function recorderOf(warnings: string[]) {

@@ -7,7 +7,7 @@ import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-options.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
-import { globalStep } from './global-step.js';
+import { globalStep } from '../run/global-step.js';
 import { savedRun } from './saved-run.js';
 
 function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => RunConfig): RunPlan {

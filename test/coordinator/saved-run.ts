@@ -7,7 +7,7 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunOptions } from '../../src/coordinator/run-options.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
-import { globalStep } from './global-step.js';
+import { globalStep } from '../run/global-step.js';
 
 /** A record of a run that is over. */
 export const OVER: RunRecord = {

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { metricsFeature, RunMetrics } from '../../src/coordinator/metrics/index.js';
+import { metricsFeature, RunMetrics } from '../../src/metrics/prometheus/index.js';
 import { startHttpServer } from '../../src/observability/http/http-server.js';
 import { debianTool, skipLoudly } from '../debian-tool.js';
+import { readEvents } from '../metrics/tensorboard/event-decoder.js';
 import { dashboardQueries } from '../observability/dashboards.js';
-import { readEvents } from '../observability/tensorboard/event-decoder.js';
 import { Prometheus } from './prometheus.js';
 import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
 

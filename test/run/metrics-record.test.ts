@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { lastRecords, parseRecord, readRecords } from '../../src/run/metrics-record.js';
-import { globalStep } from '../coordinator/global-step.js';
+import { globalStep } from './global-step.js';
 
 const step = (number: number) => ({ time: number, ...globalStep(number), type: 'step' }) as const;
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../src/bench/routers/run-metrics.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { RunFolder } from '../../src/run/run-folder.js';
-import { globalStep } from '../coordinator/global-step.js';
+import { globalStep } from './global-step.js';
 
 let folder: RunFolder;
 beforeEach(() => {

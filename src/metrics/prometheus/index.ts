@@ -1,2 +1,2 @@
 export { metricsFeature } from './metrics-feature.js';
-export { RunMetrics } from './run-metrics.js';
+export { RunMetrics } from './prometheus-metrics.js';

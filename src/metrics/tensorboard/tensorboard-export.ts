@@ -1,10 +1,10 @@
 import path from 'node:path';
-import type { Logger } from '../observability/logger.js';
-import { EventFile } from '../observability/tensorboard/index.js';
-import { STEP_PARTS, type ValidationReport } from '../rpc/messages.js';
-import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
-import type { Coordinator, RunListener } from './coordinator.js';
-import type { RunState } from './run-state.js';
+import type { Coordinator, RunListener } from '../../coordinator/coordinator.js';
+import type { Logger } from '../../observability/logger.js';
+import { STEP_PARTS, type ValidationReport } from '../../rpc/messages.js';
+import { droppedShare, type GlobalStep, locality } from '../../run/global-step.js';
+import type { RunState } from '../../run/run-state.js';
+import { EventFile } from './index.js';
 
 export interface TensorboardOptions {
   /** Holds a folder for each run, so that TensorBoard compares them. */

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { RunMetrics } from '../../../src/coordinator/metrics/index.js';
 import type { RankView } from '../../../src/coordinator/rank-table.js';
 import { TrainerError } from '../../../src/errors.js';
+import { RunMetrics } from '../../../src/metrics/prometheus/index.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
-import { globalLayer, globalStep } from '../global-step.js';
+import { globalLayer, globalStep } from '../../run/global-step.js';
 
 const SHAPE = {
   ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },

@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
+import type { RunListener } from '../../coordinator/coordinator.js';
+import type { RankView } from '../../coordinator/rank-table.js';
 import type { Heartbeat } from '../../rpc/messages.js';
-import type { RunListener } from '../coordinator.js';
-import type { RankView } from '../rank-table.js';
 import { counter, gauge } from './instruments.js';
 
 const RANK = ['node', 'rank'];

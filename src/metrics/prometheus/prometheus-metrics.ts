@@ -1,9 +1,9 @@
 import { Registry } from 'prom-client';
+import type { Coordinator, RunListener } from '../../coordinator/coordinator.js';
+import { tellAll } from '../../coordinator/listeners.js';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
-import type { Coordinator, RunListener } from '../coordinator.js';
-import { tellAll } from '../listeners.js';
-import type { RunState } from '../run-state.js';
+import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';
 import { collectProcessMetrics } from './process-metrics.js';
 import { RankMetrics } from './rank-metrics.js';

@@ -1,4 +1,5 @@
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
+import type { RunListener } from '../../coordinator/coordinator.js';
 import {
   type CheckpointReport,
   STEP_PARTS,
@@ -7,7 +8,6 @@ import {
   type ValidationReport,
 } from '../../rpc/messages.js';
 import type { GlobalStep } from '../../run/global-step.js';
-import type { RunListener } from '../coordinator.js';
 import { counter, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */

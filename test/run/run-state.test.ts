@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type RunEvent, type RunState, transition } from '../../src/coordinator/run-state.js';
 import { TrainerError } from '../../src/errors.js';
+import { type RunEvent, type RunState, transition } from '../../src/run/run-state.js';
 
 const error = new TrainerError('INTERNAL', 'x');
 const EVENTS: readonly RunEvent[] = [

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { crc32c } from '../../../src/observability/tensorboard/crc32c.js';
-import { EventFile } from '../../../src/observability/tensorboard/index.js';
+import { crc32c } from '../../../src/metrics/tensorboard/crc32c.js';
+import { EventFile } from '../../../src/metrics/tensorboard/index.js';
 import { readEvents } from './event-decoder.js';
 
 let folder: string;

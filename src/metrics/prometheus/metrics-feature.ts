@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import type { HttpFeature } from '../../observability/http/http-server.js';
-import type { RunMetrics } from './run-metrics.js';
+import type { RunMetrics } from './prometheus-metrics.js';
 
 /** `GET /metrics` for Prometheus. */
 export function metricsFeature(metrics: RunMetrics): HttpFeature {
