@@ -6,7 +6,7 @@ export const FLOORS = [
   ['src/coordinator'],
   ['src/plan'],
   ['src/bench'],
-  ['src/agent'],
+  ['src/agent', 'src/metrics'],
   ['src/worker'],
   ['src/observability'],
   ['src/model'],

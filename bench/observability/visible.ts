@@ -52,7 +52,7 @@ export const benchVisible: Bench = () =>
         origin: { run: RUN, generation: 1 },
         destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
       }),
-      listener: {},
+      listeners: [],
       joinTimeoutMs: 60_000,
       nodesAreReplaceable: false,
     });

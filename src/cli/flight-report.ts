@@ -1,4 +1,5 @@
 import type { RecordedOperation } from '../collectives/flight-ring.js';
+import { nodeOf } from '../collectives/topology.js';
 import type { ErrorCode } from '../errors.js';
 import type { FlightFile, RankFlight } from '../run/flight-file.js';
 
@@ -69,7 +70,7 @@ export function reportFlight(files: readonly FlightFile[]): FlightReport {
   const missingNodes = nodes.filter((node) => files.every((file) => file.node !== node));
   const operations = mergeOperations(ranks);
   const oddRanks = findOddRanks(ranks, operations);
-  const world: World = { ranks, nodeOf: (rank) => Math.floor(rank / workersPerNode) };
+  const world: World = { ranks, nodeOf: (rank) => nodeOf({ workersPerNode }, rank) };
   return {
     runId,
     generation,

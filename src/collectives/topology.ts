@@ -13,7 +13,7 @@ export function topologyOf(rank: number, numNodes: number, workersPerNode: numbe
   return {
     rank,
     worldSize: numNodes * workersPerNode,
-    node: Math.floor(rank / workersPerNode),
+    node: nodeOf({ workersPerNode }, rank),
     localRank: rank % workersPerNode,
     numNodes,
     workersPerNode,
@@ -21,8 +21,8 @@ export function topologyOf(rank: number, numNodes: number, workersPerNode: numbe
 }
 
 /** The node that holds `rank`. */
-export function nodeOf(topology: Topology, rank: number): number {
-  return Math.floor(rank / topology.workersPerNode);
+export function nodeOf({ workersPerNode }: Pick<Topology, 'workersPerNode'>, rank: number): number {
+  return Math.floor(rank / workersPerNode);
 }
 
 /** All ranks but this one, beginning with the next, so that the ranks do not all turn to the same peer first. */

@@ -4,22 +4,14 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import type { LogStore } from '../observability/log-store.js';
 import type { Logger } from '../observability/logger.js';
 import { classicCapacity } from '../routing/capacity.js';
-import type {
-  AgentEvent,
-  CheckpointReport,
-  Heartbeat,
-  JoinReply,
-  JoinRequest,
-  StatusReply,
-  StepReport,
-  ValidationReport,
-} from '../rpc/messages.js';
+import type { AgentEvent, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
+import type { RankView, RunListener, RunSnapshot } from '../run/run-listener.js';
 import { type RunEvent, type RunState, transition } from '../run/run-state.js';
 import { AgentEventRules } from './agent-messages.js';
 import { FailureJudge } from './failure-judge.js';
 import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
-import { RankTable, type RankView } from './rank-table.js';
+import { RankTable } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { slowLink } from './slow-link.js';
 import { StandstillWatch } from './standstill.js';
@@ -36,22 +28,6 @@ export interface RunIdentity {
   readonly resumeFrom: string | null;
 }
 
-/** Told of everything that happens in a run, as it happens. */
-export interface RunListener {
-  /** Who joined or left before the start, in words. */
-  membership?(text: string): void;
-  state?(state: RunState): void;
-  /** One rank's account of a step. */
-  rankStep?(report: StepReport): void;
-  /** A step that all ranks have done; after the last of their accounts. */
-  step?(step: GlobalStep): void;
-  validation?(report: ValidationReport): void;
-  checkpoint?(report: CheckpointReport): void;
-  heartbeat?(node: number, heartbeat: Heartbeat): void;
-  /** Log lines of a node that were kept and that the node dropped. */
-  logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
-}
-
 /** How a run failed: the error and the culprit, and what every rank was doing when that was decided. */
 export interface RunFailure {
   /** Wall clock, ms since 1970. */
@@ -66,7 +42,8 @@ export interface CoordinatorOptions {
   readonly identity: RunIdentity;
   readonly logs: LogStore;
   readonly logger: Logger;
-  readonly listener: RunListener;
+  /** Told in this order. */
+  readonly listeners: readonly RunListener[];
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
   /**
@@ -158,15 +135,6 @@ export class Coordinator {
     return this.#failure;
   }
 
-  /** What was last heard of each rank. */
-  get ranks(): readonly RankView[] {
-    return this.#ranks.views;
-  }
-
-  get tokensPerS(): number {
-    return this.#throughput.tokensPerS;
-  }
-
   /** The name of a node's machine or container; null if it is not a member. */
   hostOf(node: number): string | null {
     return this.#members.all.find((member) => member.node === node)?.request.host ?? null;
@@ -195,7 +163,9 @@ export class Coordinator {
     this.#assertWaiting(host);
     this.#members.connect(node, dataAddress, session);
     const { numConnected, numNodes } = this.#members;
-    this.options.listener.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`);
+    this.#notify((each) =>
+      each.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`),
+    );
     if (!this.#members.allAre('connected')) return;
     this.#apply({ type: 'nodes-complete' });
     this.#members.broadcast({ start: { peers: this.#members.peers } });
@@ -230,7 +200,7 @@ export class Coordinator {
     this.#members.remove(node);
     const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
     this.options.logger.info({ node, host: request.host }, text);
-    this.options.listener.membership?.(text);
+    this.#notify((each) => each.membership?.(text));
   }
 
   /** The process of a node agent on this machine ended, which says more than its broken session. */
@@ -265,18 +235,19 @@ export class Coordinator {
       for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
       const { lines, dropped } = event.logs;
       if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
-      this.options.listener.logLines?.(node, { kept: lines.length, dropped });
+      this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
     } else if ('heartbeat' in event) {
       this.#ranks.take(event.heartbeat.workers);
-      this.options.listener.heartbeat?.(node, event.heartbeat);
+      const snapshot = this.#snapshot();
+      this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
     } else if ('step' in event) {
       const step = this.#steps.add(event.step);
-      this.options.listener.rankStep?.(event.step);
+      this.#notify((each) => each.rankStep?.(event.step));
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
-      this.options.listener.validation?.(event.validation);
+      this.#notify((each) => each.validation?.(event.validation));
     } else if ('checkpoint' in event) {
-      this.options.listener.checkpoint?.(event.checkpoint);
+      this.#notify((each) => each.checkpoint?.(event.checkpoint));
     } else if ('failure' in event) {
       const { failure } = event;
       this.options.logger.error({ rank: failure.rank, failure }, failure.message);
@@ -349,6 +320,15 @@ export class Coordinator {
     };
   }
 
+  #snapshot(): RunSnapshot {
+    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
+    return { ranks: this.#ranks.views, steps: totalSteps, tokensPerS, secondsLeft };
+  }
+
+  #notify(tell: (listener: RunListener) => void): void {
+    for (const listener of this.options.listeners) tell(listener);
+  }
+
   close(): void {
     clearInterval(this.#watch);
     this.#judge.close();
@@ -363,7 +343,8 @@ export class Coordinator {
   #takeStep(step: GlobalStep): void {
     this.#lastStep = step;
     this.#throughput.add(step.step, step.tokens);
-    this.options.listener.step?.(step);
+    const snapshot = this.#snapshot();
+    this.#notify((each) => each.step?.(step, snapshot));
   }
 
   #lose(member: Member, end: ProcessEnd): void {
@@ -461,7 +442,7 @@ export class Coordinator {
     }
     // Last: a listener that fails must not keep a run from ending.
     try {
-      this.options.listener.state?.(this.#state);
+      this.#notify((each) => each.state?.(this.#state));
     } catch (error) {
       this.abort(asTrainerError(error));
     }

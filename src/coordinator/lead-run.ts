@@ -3,19 +3,19 @@ import { committedFolders } from '../checkpoint/index.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { formatNumberOf, printable } from '../format.js';
-import type { RunMetrics } from '../metrics/prometheus/index.js';
+import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
 import { LogStore, parseLogLine } from '../observability/log-store.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';
+import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
 import type { RunState } from '../run/run-state.js';
-import { Coordinator, type RunFailure, type RunListener } from './coordinator.js';
+import { Coordinator, type RunFailure } from './coordinator.js';
 import { failedStep, failureLines, failureReport } from './failure-report.js';
 import { tolerateFullDisk } from './full-disk.js';
-import { tellAll } from './listeners.js';
 import { LogView } from './log-view.js';
 import { ProgressView } from './progress-view.js';
 import { commandLine, fromHere, howToGoOn } from './resume-command.js';
@@ -59,7 +59,7 @@ export interface Lead {
   /** Listens already. */
   readonly rpc: RpcServer;
   /** Told of the run, if somebody can ask for them. */
-  readonly metrics: RunMetrics | null;
+  readonly metrics: PrometheusMetrics | null;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   readonly nodes: Nodes;
   /** Show the run as log records on standard output instead of to a person. */
@@ -100,17 +100,17 @@ export async function leadRun(lead: Lead): Promise<number> {
   });
   const view = jsonLogs ? new LogView(logger) : terminalView();
   const recorder = new RunRecorder(folder, view, dataset, fullDisk);
-  const tensorboard = tensorboardOf(lead, folder, logger, () => coordinator);
+  const tensorboard = tensorboardOf(lead, folder, logger);
   const coordinator = new Coordinator({
     identity,
     logs,
     logger,
-    listener: tellAll([
+    listeners: [
       takeBack(folder, plan),
       recorder,
-      metricsOf(lead, folder, generation, () => coordinator),
+      ...metricsOf(lead, folder, generation),
       ...(tensorboard === null ? [] : [tensorboard]),
-    ]),
+    ],
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
@@ -168,11 +168,10 @@ function metricsOf(
   { metrics, plan: { config, checkpoint } }: Lead,
   folder: RunFolder,
   generation: number,
-  coordinator: () => Coordinator,
-): RunListener {
-  if (metrics === null) return {};
+): RunListener[] {
+  if (metrics === null) return [];
   const { name, moe, train, cluster } = config;
-  return metrics.begin(coordinator, folder.runId, {
+  return metrics.begin(folder.runId, {
     ...{ generation, recipe: name, router: moe.router, steps: train.steps },
     ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
     resumedFrom: checkpoint?.manifest.step ?? null,
@@ -184,12 +183,11 @@ function tensorboardOf(
   { options, plan: { checkpoint } }: Lead,
   folder: RunFolder,
   logger: Logger,
-  coordinator: () => Coordinator,
 ): TensorboardExport | null {
   if (options.tensorboard === undefined) return null;
   const resumedFrom = checkpoint?.manifest.step ?? null;
   const { tensorboard: directory } = options;
-  return new TensorboardExport({ directory, runId: folder.runId, resumedFrom, coordinator, logger });
+  return new TensorboardExport({ directory, runId: folder.runId, resumedFrom, logger });
 }
 
 function terminalView(): ProgressView {

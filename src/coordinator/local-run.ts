@@ -1,4 +1,4 @@
-import { RunMetrics } from '../metrics/prometheus/index.js';
+import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import type { HttpServer } from '../observability/http/http-server.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
@@ -34,7 +34,7 @@ export async function train(options: TrainOptions): Promise<number> {
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   const cluster = new LocalCluster();
-  const metrics = options.http === false ? null : new RunMetrics();
+  const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
     http = await startRunHttp(options, NO_SECURITY, metrics);

@@ -1,6 +1,7 @@
 import type { Logger } from '../observability/logger.js';
-import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import type { ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
+import type { RunSnapshot } from '../run/run-listener.js';
 import { progressLine, validationLine } from './progress-view.js';
 import type { RunView } from './run-view.js';
 
@@ -12,15 +13,15 @@ export class LogView implements RunView {
 
   constructor(readonly logger: Logger) {}
 
-  step(step: GlobalStep, status: StatusReply): void {
+  step(step: GlobalStep, run: RunSnapshot): void {
     const now = performance.now();
-    if (step.step !== status.steps && now - this.#shownAtMs < INTERVAL_MS) return;
+    if (step.step !== run.steps && now - this.#shownAtMs < INTERVAL_MS) return;
     this.#shownAtMs = now;
     const { loss } = step;
-    const { steps, tokensPerS, secondsLeft } = status;
+    const { steps, tokensPerS, secondsLeft } = run;
     this.logger.info(
       { step: step.step, steps, loss, tokensPerS, secondsLeft },
-      progressLine(step, status).trim(),
+      progressLine(step, run).trim(),
     );
   }
 

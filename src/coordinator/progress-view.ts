@@ -1,6 +1,8 @@
 import { formatCount, formatDuration, formatShare } from '../format.js';
-import type { StatusReply, ValidationReport } from '../rpc/messages.js';
+import type { ValidationReport } from '../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
+import type { RunSnapshot } from '../run/run-listener.js';
+import { meanLoss } from '../run/validation-loss.js';
 import type { RunView } from './run-view.js';
 
 /** Between the fields of the progress line. */
@@ -29,14 +31,13 @@ export class ProgressView implements RunView {
     readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  /** Shows a step; `status` gives the totals and the speed. */
-  step(step: GlobalStep, status: StatusReply): void {
+  step(step: GlobalStep, run: RunSnapshot): void {
     const now = this.nowMs();
-    const isLast = step.step === status.steps;
+    const isLast = step.step === run.steps;
     const intervalMs = this.screen.isTTY ? LIVE_INTERVAL_MS : PLAIN_INTERVAL_MS;
     if (!isLast && now - this.#shownAtMs < intervalMs) return;
     this.#shownAtMs = now;
-    const line = progressLine(step, status);
+    const line = progressLine(step, run);
     if (this.screen.isTTY) this.#draw(line);
     else this.screen.write(`${line}\n`);
   }
@@ -73,21 +74,19 @@ export class ProgressView implements RunView {
 }
 
 export function validationLine({ step, domains }: ValidationReport): string {
-  const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
-  const loss = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
-  return `validation at step ${step}: loss ${loss.toFixed(3)}  (${byDomain})`;
+  return `validation at step ${step}: loss ${meanLoss({ domains }).toFixed(3)}  (${byDomain})`;
 }
 
-export function progressLine(step: GlobalStep, status: StatusReply): string {
+export function progressLine(step: GlobalStep, run: RunSnapshot): string {
   const shares = locality(step.layers);
   const dropped = droppedShare(step.layers);
-  const width = String(status.steps).length;
+  const width = String(run.steps).length;
   return [
-    `step ${String(step.step).padStart(width)}/${status.steps}`,
+    `step ${String(step.step).padStart(width)}/${run.steps}`,
     `loss ${step.loss.toFixed(3)}`,
-    status.tokensPerS > 0 && `left ${formatDuration(status.secondsLeft)}`,
-    status.tokensPerS > 0 && `${formatCount(status.tokensPerS)} tokens/s`,
+    run.tokensPerS > 0 && `left ${formatDuration(run.secondsLeft)}`,
+    run.tokensPerS > 0 && `${formatCount(run.tokensPerS)} tokens/s`,
     shares &&
       `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
     dropped > 0 && `dropped ${formatShare(dropped)}`,

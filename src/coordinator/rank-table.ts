@@ -1,11 +1,6 @@
+import { nodeOf } from '../collectives/topology.js';
 import type { WorkerProgress } from '../rpc/messages.js';
-
-/** What was last heard of a rank. */
-export interface RankView extends WorkerProgress {
-  readonly node: number;
-  /** ms since the worker itself last gave a sign of life. */
-  readonly lastHeardMs: number;
-}
+import type { RankView } from '../run/run-listener.js';
 
 /** The newest heartbeat of each rank, and when it came. */
 export class RankTable {
@@ -34,7 +29,7 @@ export class RankTable {
     const now = this.nowMs();
     return this.workers.map((worker) => ({
       ...worker,
-      node: Math.floor(worker.rank / this.workersPerNode),
+      node: nodeOf(this, worker.rank),
       lastHeardMs: now - this.#heard.get(worker.rank)!.atMs + worker.idleMs,
     }));
   }

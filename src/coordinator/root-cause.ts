@@ -1,3 +1,4 @@
+import { nodeOf } from '../collectives/topology.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 
@@ -96,7 +97,7 @@ function ofStream(failure: WorkerFailure, evidence: FailureEvidence): RootCause 
 function culpritOf(failure: WorkerFailure, { workersPerNode }: FailureEvidence): Culprit {
   return {
     rank: failure.rank,
-    node: Math.floor(failure.rank / workersPerNode),
+    node: nodeOf({ workersPerNode }, failure.rank),
     pid: failure.pid,
     exitCode: failure.exitCode >= 0 ? failure.exitCode : null,
     signal: failure.signal || null,
@@ -113,7 +114,7 @@ function hangingOf(silent: readonly number[], { progress, workersPerNode }: Fail
   const last = progress.get(rank);
   return {
     rank,
-    node: Math.floor(rank / workersPerNode),
+    node: nodeOf({ workersPerNode }, rank),
     pid: last?.pid ?? null,
     exitCode: null,
     signal: null,
@@ -125,7 +126,7 @@ function hangingOf(silent: readonly number[], { progress, workersPerNode }: Fail
 
 function describe(rank: number, { progress, workersPerNode }: FailureEvidence): string {
   const last = progress.get(rank);
-  const place = `rank ${rank} (node ${Math.floor(rank / workersPerNode)}`;
+  const place = `rank ${rank} (node ${nodeOf({ workersPerNode }, rank)}`;
   if (last === undefined) return `${place}) was never heard of`;
   const state = last.processState === 'T' ? 'is stopped (SIGSTOP)' : 'does not answer';
   const where = [`step ${last.step}`, last.phase, last.operation].filter(Boolean).join(', ');
@@ -135,7 +136,7 @@ function describe(rank: number, { progress, workersPerNode }: FailureEvidence): 
 function asError(failure: WorkerFailure, message: string, { workersPerNode }: FailureEvidence): TrainerError {
   return new TrainerError(failure.code as ErrorCode, message, {
     rank: failure.rank,
-    node: Math.floor(failure.rank / workersPerNode),
+    node: nodeOf({ workersPerNode }, failure.rank),
     step: failure.step >= 0 ? failure.step : undefined,
     layer: failure.layer >= 0 ? failure.layer : undefined,
     operation: failure.operation || undefined,

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/index.js';
 import type { RunFolder } from '../run/run-folder.js';
+import type { RunListener } from '../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
-import type { RunListener } from './coordinator.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**

@@ -1,4 +1,5 @@
-import { metricsFeature, type RunMetrics } from '../metrics/prometheus/index.js';
+import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
+import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
 import type { LogCatalog } from '../observability/logs/run-logs.js';
 import { lokiFeature } from '../observability/loki/loki-feature.js';
@@ -17,7 +18,7 @@ import type { RunOptions } from './run-options.js';
 export async function startRunHttp(
   { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
   { token }: Pick<Security, 'token'>,
-  metrics: RunMetrics | null,
+  metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
   const features: HttpFeature[] = [

@@ -1,13 +1,14 @@
 import path from 'node:path';
 import type { Dataset } from '../data/index.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
-import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { MetricsRecord } from '../run/metrics-record.js';
 import { RoutingTotals } from '../run/routing-totals.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
+import type { RunListener, RunSnapshot } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
-import type { Coordinator, RunListener } from './coordinator.js';
+import type { Coordinator } from './coordinator.js';
 import type { FullDisk } from './full-disk.js';
 import type { RunView } from './run-view.js';
 
@@ -24,7 +25,6 @@ export class RunRecorder implements RunListener {
   /** 0 before the first. */
   lastStep = 0;
   readonly routing = new RoutingTotals();
-  #coordinator: Coordinator | null = null;
   #record: RunRecord | null = null;
   readonly #startedMs = performance.now();
   #heartbeatRecordedMs = Number.NEGATIVE_INFINITY;
@@ -51,7 +51,6 @@ export class RunRecorder implements RunListener {
     resumedFrom: number | null,
   ): void {
     const { runId, generation, datasetDir } = coordinator.options.identity;
-    this.#coordinator = coordinator;
     this.#record = {
       runId,
       generation,
@@ -78,11 +77,11 @@ export class RunRecorder implements RunListener {
     this.keep('run.json', () => this.folder.writeRecord(record));
   }
 
-  step(step: GlobalStep): void {
+  step(step: GlobalStep, run: RunSnapshot): void {
     this.lastStep = step.step;
     this.#append({ type: 'step', ...step });
     this.routing.add(step.layers);
-    if (this.#coordinator !== null) this.view.step(step, this.#coordinator.status());
+    this.view.step(step, run);
   }
 
   validation(report: ValidationReport): void {
@@ -97,8 +96,7 @@ export class RunRecorder implements RunListener {
     this.view.print(`checkpoint at step ${report.step}: ${report.directory}`);
   }
 
-  heartbeat(): void {
-    const ranks = this.#coordinator?.ranks ?? [];
+  heartbeat(_node: number, _heartbeat: Heartbeat, { ranks }: RunSnapshot): void {
     const now = performance.now();
     if (ranks.length === 0 || now - this.#heartbeatRecordedMs < HEARTBEAT_RECORD_MS) return;
     this.#heartbeatRecordedMs = now;

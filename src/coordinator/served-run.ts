@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
-import { RunMetrics } from '../metrics/prometheus/index.js';
+import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import type { HttpServer } from '../observability/http/http-server.js';
 import { createLogger, type Logger } from '../observability/logger.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
@@ -67,7 +67,7 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
   const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
-  const metrics = options.http === false ? null : new RunMetrics();
+  const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
     http = await startRunHttp(options, security, metrics);

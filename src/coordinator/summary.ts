@@ -3,6 +3,7 @@ import { openCheckpoint } from '../checkpoint/index.js';
 import { type Dataset, loadTokenizer } from '../data/index.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { LayerTotals } from '../run/routing-totals.js';
+import { meanLoss } from '../run/validation-loss.js';
 import { generateText, openInference } from '../worker/inference.js';
 import { commandLine, fromHere } from './resume-command.js';
 import type { RunRecorder } from './run-recorder.js';
@@ -67,7 +68,6 @@ function nextCommands(run: string, checkpoint: string | undefined, { domains }: 
 function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): string {
   const domains = lastValidation?.domains ?? [];
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
-  const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;
   const entropyOf = (name: string) =>
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
   // Of a model that is told the domain, as ours is: the mean of the domains, not the entropy of their mixture.
@@ -81,7 +81,7 @@ function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): str
   return formatTable([
     ['domain', 'loss', 'perplexity', 'unigram'],
     ...domains.map(({ domain, loss }) => row(domain, loss, entropyOf(domain))),
-    row('all', total, unigram),
+    row('all', meanLoss({ domains }), unigram),
   ]);
 }
 

@@ -33,7 +33,7 @@ beforeEach(() => {
       origin: { run: 'r', generation: 1 },
       destination: { write: () => undefined },
     }),
-    listener: {},
+    listeners: [],
     joinTimeoutMs: 60_000,
     nodesAreReplaceable: false,
   });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { failureLines, failureReport } from '../../src/coordinator/failure-report.js';
 import { formatRanks } from '../../src/coordinator/format-ranks.js';
-import type { RankView } from '../../src/coordinator/rank-table.js';
 import { commandLine } from '../../src/coordinator/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
+import type { RankView } from '../../src/run/run-listener.js';
 
 const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
   rank: number,

@@ -6,8 +6,11 @@ import { tolerateFullDisk } from '../../src/coordinator/full-disk.js';
 import { RunRecorder } from '../../src/coordinator/run-recorder.js';
 import type { RunView } from '../../src/coordinator/run-view.js';
 import type { Dataset } from '../../src/data/index.js';
+import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { globalStep } from '../run/global-step.js';
 import { savedRun } from './saved-run.js';
+
+const RUN: RunSnapshot = { ranks: [], steps: 9, tokensPerS: 0, secondsLeft: 0 };
 
 function recorderOf(warnings: string[]) {
   const folder = savedRun([1]);
@@ -32,16 +35,16 @@ it('a full disk costs a run records, and it says so once', () => {
     rmSync(file, { force: true });
     symlinkSync('/dev/full', file);
   }
-  recorder.step(globalStep(2));
+  recorder.step(globalStep(2), RUN);
   recorder.state({ kind: 'running' });
-  recorder.step(globalStep(3));
+  recorder.step(globalStep(3), RUN);
   expect(warnings).toEqual([
     expect.stringMatching(/^cannot write \/\S+\/metrics\.ndjson: ENOSPC.*; free some space; the run goes on/),
   ]);
   expect(folder.readRecord()?.state).toBe('waiting');
 
   rmSync(folder.metrics);
-  recorder.step(globalStep(4));
+  recorder.step(globalStep(4), RUN);
   expect(readFileSync(folder.metrics, 'utf8')).toContain('"step":4');
 });
 
@@ -49,7 +52,7 @@ it('records that cannot be written for another reason still end the run', () => 
   const warnings: string[] = [];
   const { folder, recorder } = recorderOf(warnings);
   rmSync(folder.directory, { recursive: true });
-  expect(() => recorder.step(globalStep(2))).toThrow(/ENOENT.*metrics\.ndjson/);
+  expect(() => recorder.step(globalStep(2), RUN)).toThrow(/ENOENT.*metrics\.ndjson/);
   expect(() => recorder.state({ kind: 'running' })).toThrow(/ENOENT.*run\.json/);
   expect(warnings).toEqual([]);
 });

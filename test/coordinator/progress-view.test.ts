@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProgressView } from '../../src/coordinator/progress-view.js';
-import type { StatusReply } from '../../src/rpc/messages.js';
 import type { GlobalStep } from '../../src/run/global-step.js';
+import type { RunSnapshot } from '../../src/run/run-listener.js';
 
 const step = (number: number): GlobalStep => ({
   step: number,
@@ -34,18 +34,7 @@ const step = (number: number): GlobalStep => ({
   allToAllWaitMs: 0,
 });
 
-const status: StatusReply = {
-  runId: 'r',
-  generation: 1,
-  state: 'running',
-  runDir: '/r',
-  step: 0,
-  steps: 100,
-  loss: 0,
-  tokensPerS: 12345.6,
-  secondsLeft: 75,
-  workers: [],
-};
+const run: RunSnapshot = { ranks: [], steps: 100, tokensPerS: 12345.6, secondsLeft: 75 };
 
 function view(isTTY: boolean, columns = 200) {
   const screen = {
@@ -66,32 +55,32 @@ const LINE =
 describe('ProgressView', () => {
   it('writes a plain line every two seconds where there is no terminal', () => {
     const { screen, clock, view: plain } = view(false);
-    plain.step(step(1), status);
-    plain.step(step(2), status);
+    plain.step(step(1), run);
+    plain.step(step(2), run);
     clock.nowMs = 2000;
-    plain.step(step(3), status);
+    plain.step(step(3), run);
     expect(screen.text).toBe(`${LINE}\n${LINE.replace('  1/', '  3/')}\n`);
   });
 
   it('tells of dropped tokens', () => {
     const { screen, view: plain } = view(false);
     const [layer] = step(1).layers;
-    plain.step({ ...step(1), layers: [{ ...layer, routed: [5], overCapacity: [1] }] }, status);
+    plain.step({ ...step(1), layers: [{ ...layer, routed: [5], overCapacity: [1] }] }, run);
     expect(screen.text).toContain('crossed 50 %  dropped 20 %\n');
   });
 
   it('always shows the last step', () => {
     const { screen, view: plain } = view(false);
-    plain.step(step(99), status);
-    plain.step(step(100), status);
+    plain.step(step(99), run);
+    plain.step(step(100), run);
     expect(screen.text).toContain('step 100/100');
   });
 
   it('rewrites one line in a terminal, and prints other lines above it', () => {
     const { screen, clock, view: live } = view(true);
-    live.step(step(1), status);
+    live.step(step(1), run);
     clock.nowMs = 100;
-    live.step(step(2), status);
+    live.step(step(2), run);
     live.print('checkpoint');
     live.close();
     const second = LINE.replace('  1/', '  2/');
@@ -100,7 +89,7 @@ describe('ProgressView', () => {
 
   it('never wraps in a narrow terminal', () => {
     const { screen, view: live } = view(true, 40);
-    live.step(step(1), status);
+    live.step(step(1), run);
     expect(screen.text.replace('\r\x1b[2K', '')).toBe('step   1/100  loss 4.568  left 1m15s');
   });
 });

@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
-import { RunMetrics } from '../../src/metrics/prometheus/index.js';
+import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/observability/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
@@ -51,7 +51,7 @@ function newCoordinator(): Coordinator {
       origin: { run: 'r', generation: 1 },
       destination: { write: () => undefined },
     }),
-    listener: new RunMetrics().begin(() => coordinator, 'r', {
+    listeners: new PrometheusMetrics().begin('r', {
       ...{ generation: 1, recipe: 'tiny', router: 'switch', steps: config.train.steps },
       ...{ nodes, workersPerNode, resumedFrom: null, earlierFailures: [] },
     }),

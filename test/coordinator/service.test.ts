@@ -6,7 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator, type RunListener } from '../../src/coordinator/coordinator.js';
+import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
 import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/observability/logger.js';
@@ -22,6 +22,7 @@ import type {
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
+import type { RunListener } from '../../src/run/run-listener.js';
 import { CuttableProxy } from '../e2e/cuttable-proxy.js';
 
 const insecure = grpc.credentials.createInsecure();
@@ -63,7 +64,7 @@ beforeEach(async () => {
     identity,
     logs,
     logger,
-    listener,
+    listeners: [listener],
     joinTimeoutMs: 60_000,
     nodesAreReplaceable: false,
   });

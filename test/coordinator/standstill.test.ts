@@ -45,7 +45,7 @@ function coordinate(nodesAreReplaceable: boolean): Coordinator {
       origin: { run: 'r1', generation: 1 },
       destination: { write: (line) => warnings.push(parseLogLine(line).msg) },
     }),
-    listener: {},
+    listeners: [],
     joinTimeoutMs: 60_000,
     nodesAreReplaceable,
   });

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { metricsFeature, RunMetrics } from '../../src/metrics/prometheus/index.js';
+import { metricsFeature } from '../../src/metrics/prometheus/metrics-feature.js';
+import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import { startHttpServer } from '../../src/observability/http/http-server.js';
 import { debianTool, skipLoudly } from '../debian-tool.js';
 import { readEvents } from '../metrics/tensorboard/event-decoder.js';
@@ -151,7 +152,7 @@ describe('the metrics beyond loopback', () => {
     const server = await startHttpServer({
       ...{ address: { host: '0.0.0.0', port: 0 }, option: '--http' },
       token: 'a-token-of-sixteen-characters',
-      features: [metricsFeature(new RunMetrics())],
+      features: [metricsFeature(new PrometheusMetrics())],
     });
     try {
       const target = `127.0.0.1:${server.address.port}`;

@@ -1,6 +1,7 @@
 import type { ValidationReport } from '../../rpc/messages.js';
 import { type GlobalLayer, type GlobalStep, locality } from '../../run/global-step.js';
 import { readRecords } from '../../run/metrics-record.js';
+import { meanLoss } from '../../run/validation-loss.js';
 import { mean, median, quantile } from '../statistics.js';
 
 /** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */
@@ -83,7 +84,10 @@ export function runFigures(
   const stepMs = counted.map((step) => step.stepMs);
   const tail = steps.slice(-Math.ceil(TAIL_SHARE * steps.length));
   const loadByLayer = sumOfLoads(tail);
-  const perplexities = validations.map((report) => ({ step: report.step, perplexity: perplexityOf(report) }));
+  const perplexities = validations.map((report) => ({
+    step: report.step,
+    perplexity: Math.exp(meanLoss(report)),
+  }));
   const layers = counted.flatMap((step) => step.layers);
   const routed = sum(layers.flatMap((layer) => layer.routed));
   const places = locality(layers) ?? { sameWorker: 0, sameNode: 0, otherNode: 0 };
@@ -107,12 +111,6 @@ export function runFigures(
     validations: perplexities,
     curve: curveOf(steps),
   };
-}
-
-/** exp of the mean cross-entropy over all validation tokens. */
-function perplexityOf({ domains }: ValidationReport): number {
-  const tokens = sum(domains.map((domain) => domain.tokens));
-  return Math.exp(sum(domains.map((domain) => domain.loss * domain.tokens)) / tokens);
 }
 
 /** Means over the steps between the 10th and the 90th percentile, so that a hiccup does not colour the picture. */

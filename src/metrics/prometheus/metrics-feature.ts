@@ -1,9 +1,9 @@
 import { Hono } from 'hono';
 import type { HttpFeature } from '../../observability/http/http-server.js';
-import type { RunMetrics } from './prometheus-metrics.js';
+import type { PrometheusMetrics } from './prometheus-metrics.js';
 
 /** `GET /metrics` for Prometheus. */
-export function metricsFeature(metrics: RunMetrics): HttpFeature {
+export function metricsFeature(metrics: PrometheusMetrics): HttpFeature {
   const routes = new Hono();
   routes.get('/metrics', async (c) =>
     c.body(await metrics.render(), 200, { 'Content-Type': metrics.contentType }),

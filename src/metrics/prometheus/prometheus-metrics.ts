@@ -1,8 +1,7 @@
 import { Registry } from 'prom-client';
-import type { Coordinator, RunListener } from '../../coordinator/coordinator.js';
-import { tellAll } from '../../coordinator/listeners.js';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
+import type { RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';
 import { collectProcessMetrics } from './process-metrics.js';
@@ -42,16 +41,13 @@ export interface RunMetricsOptions {
   readonly earlierFailures: readonly string[];
 }
 
-/** What is looked at only when somebody reads the metrics. */
-export type RunSight = Pick<Coordinator, 'ranks' | 'tokensPerS'>;
-
 /**
- * The metrics of the coordinator's process and of the run it leads, for Prometheus. Made before there is a run: what
- * asks until then hears of the process alone. Every series of the run carries its name in the label `run`.
+ * The metrics of the coordinator's process and of the run it leads, for Prometheus. Created before the run; until then
+ * only process metrics are served. Every series of the run carries its name in the label `run`.
  */
-export class RunMetrics {
+export class PrometheusMetrics {
   readonly #process = new Registry();
-  #run: { readonly registry: Registry; refresh(): void } | null = null;
+  #run: { readonly registry: Registry; readonly ranks: RankMetrics } | null = null;
 
   constructor() {
     collectProcessMetrics(this.#process);
@@ -61,38 +57,21 @@ export class RunMetrics {
 
   /** All series in Prometheus' text format. */
   async render(): Promise<string> {
-    this.#run?.refresh();
+    this.#run?.ranks.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
     return (await Promise.all(texts)).join('\n');
   }
 
-  /**
-   * Adds the run's series.
-   *
-   * @param coordinator asked for the ranks and the speed whenever somebody reads the metrics; not before `render`
-   * @returns who has to be told what happens
-   */
-  begin(coordinator: () => RunSight, runId: string, options: RunMetricsOptions & RunShape): RunListener {
+  /** Adds the run's series; the listeners returned keep them up to date. */
+  begin(runId: string, options: RunMetricsOptions & RunShape): RunListener[] {
     const registry = new Registry();
     registry.setDefaultLabels({ run: runId });
     const training = new TrainingMetrics(registry, options.workersPerNode);
     if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
     const ranks = new RankMetrics(registry);
     const life = new LifeMetrics(registry, options);
-    const speed = gauge(
-      registry,
-      'locmoe_tokens_per_second',
-      'Tokens trained on in a second of wall clock over the last 50 steps, validations and checkpoints included',
-    );
-    this.#run = {
-      registry,
-      refresh() {
-        const { tokensPerS, ranks: views } = coordinator();
-        speed.set(tokensPerS === 0 ? null : tokensPerS);
-        ranks.refresh(views);
-      },
-    };
-    return tellAll([training, new RoutingMetrics(registry), ranks, life]);
+    this.#run = { registry, ranks };
+    return [training, new RoutingMetrics(registry), ranks, life];
   }
 }
 

@@ -1,12 +1,11 @@
 import type { Registry } from 'prom-client';
-import type { RunListener } from '../../coordinator/coordinator.js';
-import type { RankView } from '../../coordinator/rank-table.js';
 import type { Heartbeat } from '../../rpc/messages.js';
+import type { RankView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
 const RANK = ['node', 'rank'];
 
-/** What is heard of ranks and nodes: where they are, their memory, their logs. */
+/** Ranks and nodes: where they are, their memory, their logs. */
 export class RankMetrics implements RunListener {
   readonly #step;
   readonly #resident;
@@ -14,8 +13,13 @@ export class RankMetrics implements RunListener {
   readonly #logQueue;
   readonly #logLines;
   readonly #logDropped;
+  #ranks: readonly RankView[] = [];
+  #heardAtMs = 0;
 
-  constructor(registry: Registry) {
+  constructor(
+    registry: Registry,
+    readonly nowMs: () => number = () => performance.now(),
+  ) {
     this.#step = gauge(registry, 'locmoe_rank_step', 'Step that a rank was in when last heard of', RANK);
     this.#resident = gauge(
       registry,
@@ -46,7 +50,9 @@ export class RankMetrics implements RunListener {
     );
   }
 
-  heartbeat(node: number, { logQueueLines }: Heartbeat): void {
+  heartbeat(node: number, { logQueueLines }: Heartbeat, { ranks }: RunSnapshot): void {
+    this.#ranks = ranks;
+    this.#heardAtMs = this.nowMs();
     this.#logQueue.set(logQueueLines, { node });
   }
 
@@ -55,12 +61,13 @@ export class RankMetrics implements RunListener {
     this.#logDropped.add(dropped, { node });
   }
 
-  /** Brings what depends on the time of asking up to date. */
-  refresh(ranks: readonly RankView[]): void {
-    for (const { node, rank, step, residentBytes, lastHeardMs } of ranks) {
+  /** Sets the series of ranks as of now: silence grows between heartbeats. */
+  refresh(): void {
+    const sinceMs = this.nowMs() - this.#heardAtMs;
+    for (const { node, rank, step, residentBytes, lastHeardMs } of this.#ranks) {
       this.#step.set(step, { node, rank });
       this.#resident.set(residentBytes, { node, rank });
-      this.#silence.set(lastHeardMs / 1000, { node, rank });
+      this.#silence.set((lastHeardMs + sinceMs) / 1000, { node, rank });
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
-import type { RunListener } from '../../coordinator/coordinator.js';
 import type { GlobalLayer, GlobalStep } from '../../run/global-step.js';
+import type { RunListener } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
 /** What the sparse layers do with tokens: which expert, how far, what is dropped. */

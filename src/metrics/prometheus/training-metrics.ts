@@ -1,5 +1,5 @@
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
-import type { RunListener } from '../../coordinator/coordinator.js';
+import { nodeOf } from '../../collectives/topology.js';
 import {
   type CheckpointReport,
   STEP_PARTS,
@@ -8,6 +8,7 @@ import {
   type ValidationReport,
 } from '../../rpc/messages.js';
 import type { GlobalStep } from '../../run/global-step.js';
+import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */
@@ -30,6 +31,7 @@ export class TrainingMetrics implements RunListener {
   readonly #learningRate;
   readonly #step;
   readonly #stepAt;
+  readonly #tokensPerS;
   readonly #steps;
   readonly #tokens;
   readonly #duration;
@@ -65,6 +67,11 @@ export class TrainingMetrics implements RunListener {
       registry,
       'locmoe_last_step_timestamp_seconds',
       'When the last step was done, in seconds since 1970',
+    );
+    this.#tokensPerS = gauge(
+      registry,
+      'locmoe_tokens_per_second',
+      'Tokens trained on in a second of wall clock over the last 50 steps, validations and checkpoints included',
     );
     this.#steps = counter(registry, 'locmoe_steps_total', 'Steps done by this generation');
     this.#tokens = counter(registry, 'locmoe_tokens_total', 'Tokens trained on by this generation');
@@ -112,20 +119,21 @@ export class TrainingMetrics implements RunListener {
   }
 
   rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }: StepReport): void {
-    const place = { node: Math.floor(rank / this.workersPerNode), rank };
+    const place = { node: nodeOf(this, rank), rank };
     for (const part of STEP_PARTS)
       this.#parts.add((partsMs[part] ?? 0) / 1000, { ...place, part: PART_LABELS[part] });
     this.#allToAll.add((allToAllMs - allToAllWaitMs) / 1000, { ...place, activity: 'transfer' });
     this.#allToAll.add(allToAllWaitMs / 1000, { ...place, activity: 'waiting' });
   }
 
-  step(step: GlobalStep): void {
+  step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
     this.#loss.set(step.loss);
     this.#auxiliaryLoss.set(step.auxiliaryLoss);
     this.#gradientNorm.set(step.gradientNorm);
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
     this.#stepAt.set(Date.now() / 1000);
+    this.#tokensPerS.set(tokensPerS === 0 ? null : tokensPerS);
     this.#steps.add(1);
     this.#tokens.add(step.tokens);
     if (Number.isFinite(step.stepMs)) this.#duration.observe(step.stepMs / 1000);

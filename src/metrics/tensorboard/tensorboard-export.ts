@@ -1,10 +1,11 @@
 import path from 'node:path';
-import type { Coordinator, RunListener } from '../../coordinator/coordinator.js';
 import type { Logger } from '../../observability/logger.js';
 import { STEP_PARTS, type ValidationReport } from '../../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../../run/global-step.js';
+import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
-import { EventFile } from './index.js';
+import { meanLoss } from '../../run/validation-loss.js';
+import { EventFile } from './event-file.js';
 
 export interface TensorboardOptions {
   /** Holds a folder for each run, so that TensorBoard compares them. */
@@ -12,7 +13,6 @@ export interface TensorboardOptions {
   readonly runId: string;
   /** Step of the checkpoint that the run starts from; null for a new run. */
   readonly resumedFrom: number | null;
-  readonly coordinator: () => Pick<Coordinator, 'tokensPerS'>;
   readonly logger: Logger;
 }
 
@@ -35,8 +35,7 @@ export class TensorboardExport implements RunListener {
       this.#append({ kind: 'start', timeMs: Date.now(), step: resumedFrom + 1 });
   }
 
-  step(step: GlobalStep): void {
-    const { tokensPerS } = this.options.coordinator();
+  step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
     const places = locality(step.layers);
     this.#scalars(step.step, {
       'train/loss': step.loss,
@@ -56,10 +55,8 @@ export class TensorboardExport implements RunListener {
   }
 
   validation({ step, domains }: ValidationReport): void {
-    const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
-    const total = domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0);
     this.#scalars(step, {
-      'validation/loss': total / tokens,
+      'validation/loss': meanLoss({ domains }),
       ...Object.fromEntries(domains.map(({ domain, loss }) => [`validation/loss_${domain}`, loss])),
     });
   }

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
-import type { RankView } from '../../../src/coordinator/rank-table.js';
 import { TrainerError } from '../../../src/errors.js';
-import { RunMetrics } from '../../../src/metrics/prometheus/index.js';
+import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
+import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
+import type { RankView, RunListener } from '../../../src/run/run-listener.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 import { globalLayer, globalStep } from '../../run/global-step.js';
 
@@ -17,33 +19,39 @@ const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
   ...{ processState: 'R', residentBytes: 1e8 + rank, idleMs: 0, layer: -1, lastHeardMs: 250 * rank },
 }));
 
-function startedMetrics(ranks: readonly RankView[] = RANKS) {
-  const metrics = new RunMetrics();
-  return { metrics, told: metrics.begin(() => ({ ranks, tokensPerS: 1234.5 }), 'tiny-1', SHAPE) };
+const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9 };
+
+function startedMetrics() {
+  const metrics = new PrometheusMetrics();
+  const listeners = metrics.begin('tiny-1', SHAPE);
+  return { metrics, notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell) };
 }
 
 /** A run in which everything happened that makes a series. */
 function fullMetrics() {
-  const { metrics, told } = startedMetrics();
-  told.state?.({ kind: 'running' });
+  const { metrics, notify } = startedMetrics();
+  notify((each) => each.state?.({ kind: 'running' }));
   for (const rank of [0, 1, 2, 3])
-    told.rankStep?.({
-      ...(globalStep(1) as unknown as StepReport),
-      ...{ rank, allToAllMs: 4, allToAllWaitMs: 1 },
-    });
-  told.step?.(globalStep(1, [globalLayer(1), globalLayer(2)]));
-  told.step?.(globalStep(2, [globalLayer(1), globalLayer(2)]));
-  told.validation?.({ step: 2, domains: ['en', 'zh'].map((domain) => ({ domain, loss: 4, tokens: 9 })) });
-  told.checkpoint?.({ step: 2, directory: '/x' });
+    notify((each) =>
+      each.rankStep?.({
+        ...(globalStep(1) as unknown as StepReport),
+        ...{ rank, allToAllMs: 4, allToAllWaitMs: 1 },
+      }),
+    );
+  notify((each) => each.step?.(globalStep(1, [globalLayer(1), globalLayer(2)]), RUN));
+  notify((each) => each.step?.(globalStep(2, [globalLayer(1), globalLayer(2)]), RUN));
+  const domains = ['en', 'zh'].map((domain) => ({ domain, loss: 4, tokens: 9 }));
+  notify((each) => each.validation?.({ step: 2, domains }));
+  notify((each) => each.checkpoint?.({ step: 2, directory: '/x' }));
   for (const node of [0, 1]) {
-    told.heartbeat?.(node, { workers: [], logQueueLines: 7 * node });
-    told.logLines?.(node, { kept: 10, dropped: node });
+    notify((each) => each.heartbeat?.(node, { workers: [], logQueueLines: 7 * node }, RUN));
+    notify((each) => each.logLines?.(node, { kept: 10, dropped: node }));
   }
-  return { metrics, told };
+  return { metrics, notify };
 }
 
 /** Values by name and labels, without the label of the run. */
-async function seriesOf(metrics: RunMetrics): Promise<Map<string, string>> {
+async function seriesOf(metrics: PrometheusMetrics): Promise<Map<string, string>> {
   const lines = (await metrics.render()).split('\n').filter((line) => line.startsWith('locmoe_'));
   for (const line of lines) expect(line).toContain('run="tiny-1"');
   return new Map(
@@ -87,7 +95,6 @@ describe('the metrics of a run', () => {
       'locmoe_gate_cosine{layer="1"}': 0.25,
       'locmoe_validation_loss{domain="zh"}': 4,
       locmoe_checkpoint_step: 2,
-      'locmoe_rank_silence_seconds{node="1",rank="3"}': 0.75,
       'locmoe_rank_resident_memory_bytes{node="1",rank="2"}': 1e8 + 2,
       'locmoe_log_queue_lines{node="1"}': 7,
       'locmoe_log_lines_dropped_total{node="1"}': 1,
@@ -101,6 +108,18 @@ describe('the metrics of a run', () => {
     expect(Object.fromEntries(seen)).toEqual(expected);
   });
 
+  it('count the silence of a rank on between heartbeats', () => {
+    let now = 0;
+    const registry = new Registry();
+    const ranks = new RankMetrics(registry, () => now);
+    ranks.heartbeat(0, { workers: [], logQueueLines: 0 }, RUN);
+    now = 1250;
+    ranks.refresh();
+    return expect(registry.metrics()).resolves.toContain(
+      'locmoe_rank_silence_seconds{node="1",rank="3"} 2\n',
+    );
+  });
+
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
@@ -108,20 +127,21 @@ describe('the metrics of a run', () => {
   });
 
   it('are absent as long as they are not known', async () => {
-    const series = await seriesOf(startedMetrics([]).metrics);
+    const series = await seriesOf(startedMetrics().metrics);
     for (const name of ['locmoe_loss', 'locmoe_step', 'locmoe_checkpoint_timestamp_seconds'])
       expect(series.has(name), name).toBe(false);
     expect(series.get('locmoe_checkpoint_step')).toBe('40');
   });
 
   it('show what is not finite, and keep it out of counters', async () => {
-    const { metrics, told } = fullMetrics();
+    const { metrics, notify } = fullMetrics();
     const broken = globalLayer(1);
-    told.step?.({
+    const step = {
       ...globalStep(3, [{ ...broken, sameNode: Number.NaN, capacity: [0, 0, 0, 0], capacityRatio: null }]),
       ...{ loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY, tokens: Number.NaN },
       ...{ stepMs: Number.NaN, bytesOtherNode: -1 },
-    });
+    };
+    notify((each) => each.step?.(step, RUN));
     const series = await seriesOf(metrics);
     expect(series.get('locmoe_loss')?.toLowerCase()).toBe('nan');
     expect(series.get('locmoe_gradient_norm')).toBe('+Inf');
@@ -134,8 +154,9 @@ describe('the metrics of a run', () => {
   });
 
   it('count the failure that ends the run', async () => {
-    const { metrics, told } = fullMetrics();
-    told.state?.({ kind: 'failed', error: new TrainerError('WORKER_DIED', 'x') });
+    const { metrics, notify } = fullMetrics();
+    const error = new TrainerError('WORKER_DIED', 'x');
+    notify((each) => each.state?.({ kind: 'failed', error }));
     const series = await seriesOf(metrics);
     expect(series.get('locmoe_failures_total{code="WORKER_DIED"}')).toBe('3');
     expect(series.get('locmoe_run_state{state="failed"}')).toBe('1');
@@ -145,9 +166,10 @@ describe('the metrics of a run', () => {
   it('are what Prometheus expects of metrics, before and in a run', async ({ skip }) => {
     const promtool = findPromtool();
     if (promtool === null) return skipLoudly(skip, NO_PROMTOOL);
-    const { metrics, told } = fullMetrics();
-    told.step?.({ ...globalStep(3), loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY });
-    for (const text of [await new RunMetrics().render(), await metrics.render()]) {
+    const { metrics, notify } = fullMetrics();
+    const step = { ...globalStep(3), loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY };
+    notify((each) => each.step?.(step, RUN));
+    for (const text of [await new PrometheusMetrics().render(), await metrics.render()]) {
       expect(text).toMatch(/^process_resident_memory_bytes \d+/m);
       const check = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
       expect([check.status, check.stdout, check.stderr]).toEqual([0, '', '']);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { crc32c } from '../../../src/metrics/tensorboard/crc32c.js';
-import { EventFile } from '../../../src/metrics/tensorboard/index.js';
+import { EventFile } from '../../../src/metrics/tensorboard/event-file.js';
 import { readEvents } from './event-decoder.js';
 
 let folder: string;

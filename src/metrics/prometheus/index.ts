@@ -1,2 +1,0 @@
-export { metricsFeature } from './metrics-feature.js';
-export { RunMetrics } from './prometheus-metrics.js';

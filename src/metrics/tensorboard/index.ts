@@ -1,1 +1,0 @@
-export { EventFile } from './event-file.js';
