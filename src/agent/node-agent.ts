@@ -13,9 +13,9 @@ import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
 import { FlightRecorder } from './flight-recorder.js';
+import { HeartbeatAge } from './heartbeat-age.js';
 import { LogShipper } from './log-shipper.js';
 import { Session } from './session.js';
-import { SignsOfLife } from './signs-of-life.js';
 import { type WorkerExit, WorkerPool } from './worker-pool.js';
 
 export interface NodeAgentOptions {
@@ -49,7 +49,7 @@ export class NodeAgent {
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
   readonly #failed = new Map<number, ErrorCode>();
-  readonly #signsOfLife = new SignsOfLife();
+  readonly #heartbeatAge = new HeartbeatAge();
   readonly #oomKills = new OomKills();
   readonly #residentBytes = new Map<number, number>();
   readonly #heartbeat: NodeJS.Timeout;
@@ -300,7 +300,7 @@ export class NodeAgent {
           operation: describeOperation(progress),
           processState: state,
           residentBytes,
-          idleMs: this.#signsOfLife.idleMs(rank, progress.heartbeat),
+          idleMs: this.#heartbeatAge.idleMs(rank, progress.heartbeat),
           layer: progress.operation?.layer ?? -1,
         },
       ];

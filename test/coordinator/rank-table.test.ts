@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { SignsOfLife } from '../../src/agent/signs-of-life.js';
+import { HeartbeatAge } from '../../src/agent/heartbeat-age.js';
 import { RankTable } from '../../src/coordinator/rank-table.js';
 import type { WorkerProgress } from '../../src/rpc/messages.js';
 
@@ -23,11 +23,11 @@ it('a rank is silent for as long as its worker, and then as its node', () => {
 
 it('a worker is idle since its counter last moved', () => {
   let now = 0;
-  const signs = new SignsOfLife(() => now);
-  expect(signs.idleMs(0, 5)).toBe(0);
+  const age = new HeartbeatAge(() => now);
+  expect(age.idleMs(0, 5)).toBe(0);
   now = 300;
-  expect(signs.idleMs(0, 5)).toBe(300);
-  expect(signs.idleMs(1, 5)).toBe(0);
+  expect(age.idleMs(0, 5)).toBe(300);
+  expect(age.idleMs(1, 5)).toBe(0);
   now = 400;
-  expect(signs.idleMs(0, 6)).toBe(0);
+  expect(age.idleMs(0, 6)).toBe(0);
 });

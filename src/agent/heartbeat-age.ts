@@ -1,5 +1,5 @@
 /** How long each worker of a node has given no sign of life, from the counters in their control blocks. */
-export class SignsOfLife {
+export class HeartbeatAge {
   readonly #seen = new Map<number, { readonly count: number; readonly atMs: number }>();
 
   constructor(readonly nowMs: () => number = () => performance.now()) {}
