@@ -1,5 +1,5 @@
 import type { Server } from '@grpc/grpc-js';
-import type { WorkerProgress } from '../collectives/control-block.js';
+import type { RankProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
 import type { RecordedOperation } from '../collectives/flight-ring.js';
 import { removeStaleSegments } from '../collectives/segment-files.js';
@@ -100,7 +100,7 @@ export class DataPlane {
   }
 
   /** What a worker is doing, read from the segment; `pid` is 0 until it has attached. */
-  progressOf(localRank: number): WorkerProgress {
+  progressOf(localRank: number): RankProgress {
     return this.#segment.control(localRank).progress;
   }
 

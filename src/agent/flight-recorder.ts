@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkerProgress } from '../collectives/control-block.js';
+import type { RankProgress } from '../collectives/control-block.js';
 import type { RecordedOperation } from '../collectives/flight-ring.js';
 import type { ErrorCode } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
@@ -18,7 +18,7 @@ const WRITE_MS = 200;
 export interface FlightSource {
   /** By rank. */
   readonly failures: ReadonlyMap<number, ErrorCode>;
-  progressOf(localRank: number): WorkerProgress;
+  progressOf(localRank: number): RankProgress;
   flightOf(localRank: number): RecordedOperation[];
 }
 

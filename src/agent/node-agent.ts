@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { WorkerProgress as SegmentProgress } from '../collectives/control-block.js';
+import type { RankProgress } from '../collectives/control-block.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
@@ -277,7 +277,7 @@ export class NodeAgent {
     plane.abort(reason);
   }
 
-  #progressOf(rank: number): SegmentProgress | null {
+  #progressOf(rank: number): RankProgress | null {
     const local = rank - this.#firstRank;
     return this.#plane === null || this.#leaving !== null ? null : this.#plane.progressOf(local);
   }
@@ -347,7 +347,7 @@ function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
     );
 }
 
-function describeOperation(progress: SegmentProgress): string {
+function describeOperation(progress: RankProgress): string {
   const { operation } = progress;
   if (operation === null) return '';
   const layer = operation.layer === undefined ? '' : ` layer ${operation.layer}`;
@@ -355,7 +355,7 @@ function describeOperation(progress: SegmentProgress): string {
 }
 
 /** The phase and collective for an error's place; empty before there is any. */
-function describeProgress(progress: SegmentProgress | null): string {
+function describeProgress(progress: RankProgress | null): string {
   if (progress === null || progress.pid === 0) return '';
   return [progress.phase, describeOperation(progress)].filter(Boolean).join(', ');
 }

@@ -1,5 +1,5 @@
 import { TrainerError } from '../errors.js';
-import type { WorkerProgress } from './control-block.js';
+import type { RankProgress } from './control-block.js';
 import type { MessageHeader, MessagePlace } from './message.js';
 import { nodeOf, type Topology } from './topology.js';
 import type { Operation, Phase } from './transport.js';
@@ -32,7 +32,7 @@ export function context(place: Place) {
   };
 }
 
-function lastSeen(rank: number, { step, phase, operation }: WorkerProgress): string {
+function lastSeen(rank: number, { step, phase, operation }: RankProgress): string {
   const what =
     operation === null
       ? 'before its first operation'
@@ -49,7 +49,7 @@ export function timeoutError(
   place: Place,
   waitedMs: number,
   missing: readonly number[],
-  progressOf: (rank: number) => WorkerProgress | null,
+  progressOf: (rank: number) => RankProgress | null,
 ): TrainerError {
   const names = missing.map((rank) => `rank ${rank} (node ${nodeOf(place.topology, rank)})`).join(', ');
   const seen = missing.flatMap((rank) => {

@@ -22,7 +22,7 @@ export const PHASES: readonly Phase[] = [
 ];
 
 /** What a worker is doing, as its agent and its neighbours see it without asking. */
-export interface WorkerProgress {
+export interface RankProgress {
   /** 0 until the worker has attached. */
   readonly pid: number;
   readonly step: number;
@@ -99,7 +99,7 @@ export class ControlBlock {
     this.#words[this.#base + CONTROL.active] = 0;
   }
 
-  get progress(): WorkerProgress {
+  get progress(): RankProgress {
     const words = this.#words;
     const base = this.#base;
     const sequence = words[base + CONTROL.sequence] >>> 0;

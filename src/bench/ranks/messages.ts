@@ -1,5 +1,5 @@
 import type { LinkSpeed } from '../../agent/link-limit.js';
-import type { WorkerProgress } from '../../collectives/control-block.js';
+import type { RankProgress } from '../../collectives/control-block.js';
 import { asTrainerError, type ErrorCode, type ErrorContext } from '../../errors.js';
 
 export interface Layout {
@@ -50,7 +50,7 @@ export type FromAgent =
   | { readonly type: 'started'; readonly pids: readonly number[] }
   | { readonly type: 'rank'; readonly outcome: RankOutcome<unknown> }
   | { readonly type: 'error'; readonly error: RankFailure }
-  | { readonly type: 'progress'; readonly progress: readonly WorkerProgress[] }
+  | { readonly type: 'progress'; readonly progress: readonly RankProgress[] }
   | { readonly type: 'done'; readonly stats: AgentStats };
 
 /** What a worker process is started with. */

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LinkSpeed } from '../../agent/link-limit.js';
-import type { WorkerProgress } from '../../collectives/control-block.js';
+import type { RankProgress } from '../../collectives/control-block.js';
 import { TrainerError } from '../../errors.js';
 import { endProgram, forkProgram, programBeside } from './fork-program.js';
 import type {
@@ -40,7 +40,7 @@ export interface Cluster {
   abort(reason: string): void;
   requestStop(): void;
   /** What each rank is doing, read by its agent. */
-  progress(): Promise<WorkerProgress[]>;
+  progress(): Promise<RankProgress[]>;
 }
 
 export interface Outcome<T> {
