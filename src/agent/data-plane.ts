@@ -9,7 +9,7 @@ import { asTrainerError, type TrainerError } from '../errors.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
 import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams } from './peer-streams.js';
-import { RingRelay } from './ring-relay.js';
+import { type RelayStats, RingRelay } from './ring-relay.js';
 
 /** Longest sleep of the relay loop; only a lost wake-up would ever let it pass. */
 const LOOP_MS = 100;
@@ -27,12 +27,6 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly security?: Security;
   /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`BAD_MESSAGE`); at most one call. */
   readonly onError: (error: TrainerError) => void;
-}
-
-export interface DataPlaneStats {
-  /** Frames and payload bytes sent to other nodes. */
-  readonly framesSent: number;
-  readonly bytesSent: number;
 }
 
 /**
@@ -119,8 +113,8 @@ export class DataPlane {
     this.#segment.requestStop();
   }
 
-  get stats(): DataPlaneStats {
-    return { framesSent: this.#relay.framesSent, bytesSent: this.#relay.bytesSent };
+  get stats(): RelayStats {
+    return this.#relay.stats;
   }
 
   #startSending(node: number, write: (encoded: Buffer) => void): void {

@@ -14,10 +14,8 @@ import {
 /** A slow disk may hold up the end of a run by this much. */
 const WRITE_MS = 200;
 
-/** What the recorder reads: the node's segment, and what the agent knows of its workers. */
+/** What the recorder reads of the node's segment. */
 export interface FlightSource {
-  /** By rank. */
-  readonly failures: ReadonlyMap<number, ErrorCode>;
   progressOf(localRank: number): RankProgress;
   flightOf(localRank: number): RecordedOperation[];
 }
@@ -31,39 +29,34 @@ export interface FlightRecorderOptions
 
 /** Puts the last operations of a node's ranks into a file when the run ends badly. */
 export class FlightRecorder {
+  readonly #options: FlightRecorderOptions;
   #written: Promise<void> | null = null;
 
-  constructor(readonly options: FlightRecorderOptions) {}
+  constructor(options: FlightRecorderOptions) {
+    this.#options = options;
+  }
 
-  /** Takes a copy of what the ranks did last, and begins to write it; only the first call does anything. */
-  record(source: FlightSource, reason: string): void {
+  /**
+   * Copies what the ranks did last and begins to write it; only the first call does anything.
+   *
+   * @param failures by rank, of those that have failed
+   */
+  record(source: FlightSource, failures: ReadonlyMap<number, ErrorCode>, reason: string): void {
     if (this.#written !== null) return;
-    const { directory, onError, ...place } = this.options;
+    const { directory, onError, ...place } = this.#options;
+    const { node, workersPerNode } = place;
     const file: FlightFile = {
       format: FLIGHT_FORMAT,
       version: FLIGHT_VERSION,
       ...place,
       reason,
       writtenMs: Date.now(),
-      ranks: Array.from({ length: place.workersPerNode }, (_, local) => this.#flightOf(source, local)),
+      ranks: Array.from({ length: workersPerNode }, (_, local) => {
+        const rank = node * workersPerNode + local;
+        return flightOf(source, local, rank, failures.get(rank) ?? null);
+      }),
     };
     this.#written = writeFlightFile(directory, file).catch(onError);
-  }
-
-  #flightOf(source: FlightSource, local: number): RankFlight {
-    const { node, workersPerNode } = this.options;
-    const { pid, step, phase, operation } = source.progressOf(local);
-    const rank = node * workersPerNode + local;
-    return {
-      rank,
-      pid,
-      failure: source.failures.get(rank) ?? null,
-      processState: processInfo(pid).state,
-      step,
-      phase,
-      waitingFor: operation?.active ? operation.waitingFor : null,
-      operations: source.flightOf(local),
-    };
   }
 
   /** Resolves once the file is written, if one is being written, or after 200 ms. */
@@ -71,4 +64,18 @@ export class FlightRecorder {
     if (this.#written !== null)
       await Promise.race([this.#written, sleep(WRITE_MS, undefined, { ref: false })]);
   }
+}
+
+function flightOf(source: FlightSource, local: number, rank: number, failure: ErrorCode | null): RankFlight {
+  const { pid, step, phase, operation } = source.progressOf(local);
+  return {
+    rank,
+    pid,
+    failure,
+    processState: processInfo(pid).state,
+    step,
+    phase,
+    waitingFor: operation?.active ? operation.waitingFor : null,
+    operations: source.flightOf(local),
+  };
 }

@@ -38,6 +38,12 @@ interface PeerNode {
   send: ((encoded: Buffer) => void) | null;
 }
 
+/** Frames and payload bytes sent to other nodes. */
+export interface RelayStats {
+  readonly framesSent: number;
+  readonly bytesSent: number;
+}
+
 /**
  * Moves bytes between the rings of a node's segment and its streams to other nodes; never blocks.
  *
@@ -47,8 +53,8 @@ interface PeerNode {
 export class RingRelay {
   readonly #peers = new Map<number, PeerNode>();
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
-  framesSent = 0;
-  bytesSent = 0;
+  #framesSent = 0;
+  #bytesSent = 0;
   readonly #segment: ShmSegment;
 
   constructor(segment: ShmSegment) {
@@ -97,6 +103,10 @@ export class RingRelay {
     const { workersPerNode } = this.#segment.shape;
     const pair = pairs[(source % workersPerNode) * workersPerNode + (destination % workersPerNode)];
     return pair?.source === source && pair.destination === destination ? pair : undefined;
+  }
+
+  get stats(): RelayStats {
+    return { framesSent: this.#framesSent, bytesSent: this.#bytesSent };
   }
 
   /** From now on frames for `node` go to `send`. */
@@ -180,8 +190,8 @@ export class RingRelay {
       pair.left -= counts[i];
       if (pair.ring.takeWantsSpace()) pair.producer.ring();
     }
-    this.framesSent++;
-    this.bytesSent += total;
+    this.#framesSent++;
+    this.#bytesSent += total;
     send(frame.encoded);
   }
 

@@ -4,6 +4,8 @@ import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 /** A coordinator that does not answer does not keep its agents. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
+type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
+
 /** What a session tells its owner. */
 export interface SessionListener {
   command(command: CoordinatorCommand): void;
@@ -13,12 +15,11 @@ export interface SessionListener {
 
 /** The agent's side of its session with the coordinator. */
 export class Session {
+  readonly #stream: SessionStream;
   #open = true;
 
-  constructor(
-    readonly stream: grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>,
-    listener: SessionListener,
-  ) {
+  constructor(stream: SessionStream, listener: SessionListener) {
+    this.#stream = stream;
     const end = (reason: string) => {
       if (!this.#open) return;
       this.#open = false;
@@ -31,11 +32,11 @@ export class Session {
 
   /** False while what was sent before waits for the coordinator to read. */
   get isReady(): boolean {
-    return this.#open && !this.stream.writableNeedDrain;
+    return this.#open && !this.#stream.writableNeedDrain;
   }
 
   send(event: AgentEvent): void {
-    if (this.#open) this.stream.write(event);
+    if (this.#open) this.#stream.write(event);
   }
 
   /**
@@ -47,11 +48,11 @@ export class Session {
     this.#open = false;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
-      this.stream.once('status', () => {
+      this.#stream.once('status', () => {
         clearTimeout(timer);
         resolve();
       });
-      this.stream.end();
+      this.#stream.end();
     });
   }
 }

@@ -5,7 +5,7 @@ import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/mes
 import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
-const WORKER_MAIN = fileURLToPath(new URL('../worker/main.js', import.meta.url));
+const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
 /** The kernel ends a killed process at once, unless it hangs in a call of its own (a dead disk, a driver). */
 const KILL_MS = 1_000;
@@ -18,21 +18,30 @@ export interface WorkerExit {
   readonly signal: NodeJS.Signals | null;
   /** True if the pool itself ended it. */
   readonly killedByUs: boolean;
+  /** Why there was never a process; then `pid` is 0. */
+  readonly spawnError?: Error;
 }
+
+export type WorkerStream = 'stdout' | 'stderr';
 
 export interface WorkerPoolListener {
   event(rank: number, event: WorkerEvent): void;
   /** A line of the worker's standard output (its log) or standard error (native libraries, crashes). */
-  line(rank: number, line: string, stream: 'stdout' | 'stderr'): void;
+  line(rank: number, line: string, stream: WorkerStream): void;
   exit(exit: WorkerExit): void;
 }
 
-/** The worker processes of one node: started, listened to, and reaped here. */
+/** The worker processes of one node: starts, hears and reaps them. */
 export class WorkerPool {
   readonly #children = new Map<number, ChildProcess>();
+  readonly #listener: WorkerPoolListener;
+  readonly #program: string;
   #killing = false;
 
-  constructor(readonly listener: WorkerPoolListener) {}
+  constructor(listener: WorkerPoolListener, program: URL = WORKER_MAIN) {
+    this.#listener = listener;
+    this.#program = fileURLToPath(program);
+  }
 
   /** Starts one worker for each assignment. */
   start(assignments: readonly WorkerAssignment[]): void {
@@ -71,7 +80,7 @@ export class WorkerPool {
 
   #spawn(assignment: WorkerAssignment): void {
     const { rank } = assignment.topology;
-    const child = fork(WORKER_MAIN, [], {
+    const child = fork(this.#program, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
       detached: true,
@@ -79,19 +88,18 @@ export class WorkerPool {
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
     });
     this.#children.set(rank, child);
-    child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));
+    child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));
     for (const stream of ['stdout', 'stderr'] as const)
-      readLines(child[stream]!, (line) => this.listener.line(rank, line, stream));
+      readLines(child[stream]!, (line) => this.#listener.line(rank, line, stream));
     // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
     child.on('close', (code, signal) =>
-      this.listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),
+      this.#listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),
     );
     child.on('error', (error) => {
       // A child that never was has no exit to wait for.
       if (child.pid !== undefined) return;
       this.#children.delete(rank);
-      this.listener.line(rank, `cannot start: ${error.message}`, 'stderr');
-      this.listener.exit({ rank, pid: 0, code: null, signal: null, killedByUs: false });
+      this.#listener.exit({ rank, pid: 0, code: null, signal: null, killedByUs: false, spawnError: error });
     });
     child.send({ type: 'start', assignment } satisfies WorkerCommand);
   }

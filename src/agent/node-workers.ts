@@ -1,0 +1,140 @@
+import type { RankProgress } from '../collectives/control-block.js';
+import { TrainerError } from '../errors.js';
+import { OomKills } from '../os/oom-kills.js';
+import { processInfo } from '../os/process-info.js';
+import type { AgentEvent, WorkerProgress } from '../rpc/messages.js';
+import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
+import { HeartbeatAge } from './heartbeat-age.js';
+import { describeOperation, type WorkerFault } from './worker-failure.js';
+import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
+
+export interface NodeWorkersListener {
+  /** A line of a worker's output. */
+  line(rank: number, line: string, stream: WorkerStream): void;
+  /** A worker's report of a step, a validation or a checkpoint. */
+  report(event: AgentEvent): void;
+  /** May come more than once for a worker. */
+  failed(fault: WorkerFault): void;
+  /** Every worker has finished and its process has ended with code 0; called once. */
+  finished(stoppedEarly: boolean): void;
+}
+
+/** The workers of a node as a whole: when all are ready or finished, which one failed and why, what each is doing. */
+export class NodeWorkers {
+  readonly #listener: NodeWorkersListener;
+  readonly #pool: WorkerPool;
+  readonly #oomKills = new OomKills();
+  readonly #heartbeatAge = new HeartbeatAge();
+  readonly #residentBytes = new Map<number, number>();
+  readonly #ready = new Set<number>();
+  readonly #finished = new Set<number>();
+  readonly #endedWell = new Set<number>();
+  #ranks: readonly number[] = [];
+  #stoppedEarly = false;
+  #onReady: () => void = () => undefined;
+
+  /** @param program what each worker process runs; the trainer's by default */
+  constructor(listener: NodeWorkersListener, program?: URL) {
+    this.#listener = listener;
+    this.#pool = new WorkerPool(
+      {
+        event: (rank, event) => this.#onEvent(rank, event),
+        line: (rank, line, stream) => listener.line(rank, line, stream),
+        exit: (exit) => this.#onExit(exit),
+      },
+      program,
+    );
+  }
+
+  /** Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails before. */
+  start(assignments: readonly WorkerAssignment[]): Promise<void> {
+    this.#ranks = assignments.map(({ topology }) => topology.rank);
+    this.#pool.start(assignments);
+    return new Promise((resolve) => {
+      this.#onReady = resolve;
+    });
+  }
+
+  /** Lets the workers train. */
+  begin(): void {
+    this.#pool.send({ type: 'begin' });
+  }
+
+  /** See WorkerPool. */
+  end(graceMs: number): Promise<number[]> {
+    return this.#pool.end(graceMs);
+  }
+
+  /** To be called at intervals: deaths are put down to a lack of memory by what was counted between the calls. */
+  lookForOomKills(): void {
+    this.#oomKills.look();
+  }
+
+  /** What every living worker is doing, from its control block and from the kernel. */
+  progress(progressOf: (rank: number) => RankProgress): WorkerProgress[] {
+    return this.#ranks.flatMap((rank): WorkerProgress[] => {
+      const pid = this.#pool.pidOf(rank);
+      if (pid === 0) return [];
+      const progress = progressOf(rank);
+      const { state, residentBytes } = processInfo(pid);
+      if (residentBytes > 0) this.#residentBytes.set(rank, residentBytes);
+      return [
+        {
+          rank,
+          pid,
+          step: progress.step,
+          phase: progress.phase,
+          operation: describeOperation(progress),
+          processState: state,
+          residentBytes,
+          idleMs: this.#heartbeatAge.idleMs(rank, progress.heartbeat),
+          layer: progress.operation?.layer ?? -1,
+        },
+      ];
+    });
+  }
+
+  #onEvent(rank: number, event: WorkerEvent): void {
+    switch (event.type) {
+      case 'ready':
+        this.#ready.add(rank);
+        if (this.#ready.size === this.#ranks.length) this.#onReady();
+        return;
+      case 'step':
+        this.#listener.report({ step: event.report });
+        return;
+      case 'validation':
+        this.#listener.report({ validation: event.report });
+        return;
+      case 'checkpoint':
+        this.#listener.report({ checkpoint: event.report });
+        return;
+      case 'failed': {
+        const error = new TrainerError(event.code, event.message, event.context);
+        this.#listener.failed({ rank, pid: this.#pool.pidOf(rank), error, code: null, signal: null });
+        return;
+      }
+      case 'finished':
+        this.#finished.add(rank);
+        this.#stoppedEarly ||= event.stoppedEarly;
+    }
+  }
+
+  #onExit({ rank, pid, code, signal, killedByUs, spawnError }: WorkerExit): void {
+    if (this.#finished.has(rank) && code === 0) {
+      this.#endedWell.add(rank);
+      if (this.#endedWell.size === this.#ranks.length) this.#listener.finished(this.#stoppedEarly);
+      return;
+    }
+    if (killedByUs) return;
+    // Nobody of the run sends SIGKILL before the end; the kernel does where memory runs out.
+    const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#residentBytes.get(rank) ?? 0) : '';
+    const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
+    const what =
+      spawnError === undefined
+        ? `worker (pid ${pid}) ${how}`
+        : `the worker cannot be started: ${spawnError.message}`;
+    const error = new TrainerError('WORKER_DIED', what);
+    this.#listener.failed({ rank, pid, error, code, signal });
+  }
+}
