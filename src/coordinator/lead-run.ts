@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { committedFolders } from '../checkpoint/index.js';
+import { committedFolders } from '../checkpoint/folders.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { formatNumberOf, printable } from '../format.js';

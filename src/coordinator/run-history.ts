@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { committedFolders } from '../checkpoint/index.js';
+import { committedFolders } from '../checkpoint/folders.js';
 import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { changedFields } from './changed-fields.js';

@@ -1,6 +1,6 @@
-import type { Checkpoint } from '../checkpoint/index.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
-import type { Dataset } from '../data/index.js';
+import type { Dataset } from '../data/dataset.js';
 import type { Security } from '../rpc/security.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
 

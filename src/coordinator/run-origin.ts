@@ -1,11 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import {
-  type Checkpoint,
-  claimCheckpoints,
-  newestGeneration,
-  resolveCheckpoint,
-} from '../checkpoint/index.js';
+import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import { claimCheckpoints, newestGeneration } from '../checkpoint/folders.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';

@@ -1,8 +1,12 @@
 import path from 'node:path';
-import { assertFits, type Checkpoint, committedFolders, resolveCheckpoint } from '../checkpoint/index.js';
+import { assertFits, type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import { committedFolders } from '../checkpoint/folders.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
-import { CORPUS_DIR, createLoader, type Dataset, prepareAside } from '../data/index.js';
+import { CORPUS_DIR } from '../data/corpora.js';
+import type { Dataset } from '../data/dataset.js';
+import { createLoader } from '../data/loader.js';
+import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { makeFolder } from '../os/make-folder.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from '../plan/machine-limits.js';

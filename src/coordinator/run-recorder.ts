@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { Dataset } from '../data/index.js';
+import type { Dataset } from '../data/dataset.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';

@@ -1,6 +1,7 @@
 import path from 'node:path';
-import { openCheckpoint } from '../checkpoint/index.js';
-import { type Dataset, loadTokenizer } from '../data/index.js';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Dataset } from '../data/dataset.js';
+import { loadTokenizer } from '../data/tokenizer.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { meanLoss } from '../run/validation-loss.js';

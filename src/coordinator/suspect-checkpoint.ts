@@ -1,13 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import {
-  type Checkpoint,
-  generationOf,
-  MANIFEST_FILE,
-  resolveCheckpoint,
-  SAVE_OPERATION,
-  stepOf,
-} from '../checkpoint/index.js';
+import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import { SAVE_OPERATION } from '../checkpoint/checkpointer.js';
+import { stepOf } from '../checkpoint/folders.js';
+import { generationOf, MANIFEST_FILE } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { PastFailure, RunFolder } from '../run/run-folder.js';

@@ -1,8 +1,8 @@
-import type { Checkpoint } from '../checkpoint/index.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { soloTransport } from '../collectives/solo-transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
-import { loadTokenizer, type Tokenizer } from '../data/index.js';
+import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
 import { CounterRandom } from '../parameters/counter-random.js';

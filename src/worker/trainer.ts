@@ -1,8 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { openCheckpoint, saveCheckpoint } from '../checkpoint/index.js';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { saveCheckpoint } from '../checkpoint/checkpointer.js';
 import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
-import { createLoader, type Dataset, openDataset } from '../data/index.js';
+import { type Dataset, openDataset } from '../data/dataset.js';
+import { createLoader } from '../data/loader.js';
 import { asTrainerError } from '../errors.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../observability/logger.js';

@@ -16,14 +16,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import {
-  type Checkpoint,
-  claimCheckpoints,
-  committedFolders,
-  openCheckpoint,
-  resolveCheckpoint,
-  saveCheckpoint,
-} from '../../src/checkpoint/index.js';
+import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { EXIT } from '../../src/errors.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';

@@ -1,6 +1,8 @@
 // Run as a process, in the root `argv[2]`: generation 1 saves steps 1 and 2, then generation 2 starts with the failpoint
 // `argv[4]` set, saves step `argv[3]` and the one after it.
-import { claimCheckpoints, saveCheckpoint } from '../../src/checkpoint/index.js';
+
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { claimCheckpoints } from '../../src/checkpoint/folders.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { asTrainerError, EXIT } from '../../src/errors.js';
 import { saveOptions, tensorsOf } from './fixture.js';

@@ -5,7 +5,7 @@ import {
   type NamedTensor,
   type RankTensors,
   type SaveOptions,
-} from '../../src/checkpoint/index.js';
+} from '../../src/checkpoint/checkpointer.js';
 import { runSchema } from '../../src/config/schema.js';
 
 export const NUM_EXPERTS = 4;

@@ -1,4 +1,4 @@
-import { saveCheckpoint } from '../../src/checkpoint/index.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { asTrainerError } from '../../src/errors.js';
 import { rankProgram } from '../spawn-ranks.js';
 import { saveOptions, tensorsOf } from './fixture.js';

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { resolveCheckpoint } from '../../src/checkpoint/index.js';
+import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { spawnRanks } from '../spawn-ranks.js';
 import { allNames, expectedValue } from './fixture.js';
 import type { SaveArgs } from './save-ranks.program.js';

@@ -5,7 +5,7 @@ import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { tolerateFullDisk } from '../../src/coordinator/full-disk.js';
 import { RunRecorder } from '../../src/coordinator/run-recorder.js';
 import type { RunView } from '../../src/coordinator/run-view.js';
-import type { Dataset } from '../../src/data/index.js';
+import type { Dataset } from '../../src/data/dataset.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { globalStep } from '../run/global-step.js';
 import { savedRun } from './saved-run.js';

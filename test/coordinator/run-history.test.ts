@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { committedFolders, openCheckpoint } from '../../src/checkpoint/index.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { committedFolders } from '../../src/checkpoint/folders.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-options.js';

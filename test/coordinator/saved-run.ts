@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import { saveCheckpoint } from '../../src/checkpoint/index.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunOptions } from '../../src/coordinator/run-options.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';

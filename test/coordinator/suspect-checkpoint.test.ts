@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/index.js';
+import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
 import type { FailureReport } from '../../src/run/failure-report.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openDataset } from '../../src/data/index.js';
+import { openDataset } from '../../src/data/dataset.js';
 import type { ValidationReport } from '../../src/rpc/messages.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 

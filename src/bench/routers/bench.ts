@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
-import { openDataset } from '../../data/index.js';
+import { openDataset } from '../../data/dataset.js';
 import { EXIT } from '../../errors.js';
 import { formatDuration } from '../../format.js';
 import type { RunFolder } from '../../run/run-folder.js';

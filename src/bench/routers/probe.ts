@@ -1,6 +1,9 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { committedFolders, openCheckpoint } from '../../checkpoint/index.js';
-import { type Batch, createLoader, type Dataset } from '../../data/index.js';
+import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { committedFolders } from '../../checkpoint/folders.js';
+import type { Batch } from '../../data/batch.js';
+import type { Dataset } from '../../data/dataset.js';
+import { createLoader } from '../../data/loader.js';
 import { cosineAffinity } from '../../routing/grap.js';
 import type { RoutingDecision } from '../../routing/index.js';
 import { type Inference, openInference } from '../../worker/inference.js';

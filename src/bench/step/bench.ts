@@ -1,7 +1,9 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { RunConfig } from '../../config/schema.js';
-import { CORPUS_DIR, type Dataset, prepareDataset } from '../../data/index.js';
+import { CORPUS_DIR } from '../../data/corpora.js';
+import type { Dataset } from '../../data/dataset.js';
+import { prepareDataset } from '../../data/prepare.js';
 import { EXIT, TrainerError } from '../../errors.js';
 import { formatCount, formatDuration } from '../../format.js';
 import { machine } from '../machine.js';

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { type StoredTensor, writeSafetensors } from '../../checkpoint/safetensors.js';
 import { soloTransport } from '../../collectives/solo-transport.js';
 import type { RunConfig } from '../../config/schema.js';
-import { createLoader, type Dataset } from '../../data/index.js';
+import type { Dataset } from '../../data/dataset.js';
+import { createLoader } from '../../data/loader.js';
 import { PanguSigma } from '../../model/pangu-sigma.js';
 
 /** What a peer needs to do the same training; files are read by bench/peers/step_torch/inputs.py. */

@@ -1,7 +1,9 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { resolveCheckpoint } from '../../checkpoint/index.js';
-import { CORPUS_DIR, createLoader, prepareAside } from '../../data/index.js';
+import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { CORPUS_DIR } from '../../data/corpora.js';
+import { createLoader } from '../../data/loader.js';
+import { prepareAside } from '../../data/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatTable } from '../../format.js';
 import { wholeNumber } from './options.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { resolveCheckpoint } from '../../checkpoint/index.js';
+import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import type { Inference } from '../../worker/inference.js';
