@@ -48,7 +48,7 @@ interface Observed {
  *
  * @throws Error if a training fails, or if its observers saw nothing
  */
-export async function measureStepOverhead(options: Partial<StepOverheadOptions> = {}): Promise<StepOverhead> {
+async function measureStepOverhead(options: Partial<StepOverheadOptions> = {}): Promise<StepOverhead> {
   const settings = { ...DEFAULTS, ...options };
   const observed: Observed = { scrapes: 0, logLines: 0, eventBytes: 0 };
   const pairs: { readonly with: number[]; readonly without: number[] }[] = [];

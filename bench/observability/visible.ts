@@ -17,9 +17,9 @@ import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { assertEqual, type Bench, inFolder, type Measurement, quantile } from './support.js';
 
-export const NUM_SOURCES = 8;
-export const LINES_PER_S = 200;
-export const SECONDS = 10;
+const NUM_SOURCES = 8;
+const LINES_PER_S = 200;
+const SECONDS = 10;
 const SOURCE_PROGRAM = fileURLToPath(new URL('./log-source.program.ts', import.meta.url));
 const MAX_WAIT_MS = 20_000;
 const RUN = 'visible';

@@ -13,7 +13,7 @@ export interface Place {
 }
 
 /** E.g. `all-to-all dispatch (operation 812)`. */
-export function operationName(operation: Operation, sequence: number): string {
+function operationName(operation: Operation, sequence: number): string {
   return `${operation.kind} ${operation.purpose} (operation ${sequence})`;
 }
 

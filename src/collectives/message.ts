@@ -49,7 +49,7 @@ export function encodeHeader(
   target.set(purpose, PURPOSE_OFFSET);
 }
 
-export function decodeHeader(bytes: Uint8Array): MessageHeader {
+function decodeHeader(bytes: Uint8Array): MessageHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, MESSAGE_HEADER_BYTES);
   const layer = view.getUint16(10, true);
   return {

@@ -37,7 +37,7 @@ export const HEADER = {
 /** Where the text of the abort reason lies in the header page, in bytes. */
 export const ABORT_REASON = { offset: 256, maxBytes: 1024 } as const;
 
-export const CONTROL_BLOCK_WORDS = 64;
+const CONTROL_BLOCK_WORDS = 64;
 
 /** Word indices in a control block; the doorbell has a cache line of its own. */
 export const CONTROL = {

@@ -182,8 +182,6 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** A whole run, checked and with every default filled in; nothing below the command line sees an optional. */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
-export type ModelConfig = RunConfig['model'];
 export type MoeConfig = RunConfig['moe'];
-export type DataConfig = RunConfig['data'];
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

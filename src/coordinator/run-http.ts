@@ -30,7 +30,7 @@ export async function startRunHttp(
 }
 
 /** The logs of all runs in a folder. */
-export function logCatalog(runsDir: string): LogCatalog {
+function logCatalog(runsDir: string): LogCatalog {
   return {
     runs: () => listRuns(runsDir).map(({ folder }) => ({ run: folder.runId, directory: folder.logs })),
   };

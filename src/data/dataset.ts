@@ -64,7 +64,7 @@ export interface Dataset {
 }
 
 /** Token ids are stored as little-endian integers of this many bytes. */
-export function bytesPerToken(vocabSize: number): 2 | 4 {
+function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 2 ** 16 ? 2 : 4;
 }
 

@@ -1,7 +1,7 @@
 import { normalise } from './text.js';
 
 /** Characters of normalised text that make two documents copies when they begin alike. */
-export const PREFIX_CHARS = 200;
+const PREFIX_CHARS = 200;
 /** Length of the overlapping pieces that are compared, in normalised characters. */
 const SHINGLE_CHARS = 24;
 /** One shingle in this many is kept, chosen by its hash, so that copies at shifted positions keep the same ones. */
@@ -10,11 +10,6 @@ const SHINGLE_SAMPLE = 8;
 const MAX_SEEN_SHARE = 0.4;
 /** Below this many sampled shingles (about 90 characters) the share says too little. */
 const MIN_SHINGLES = 8;
-
-/** What two documents share when one is a copy of the other up to layout, punctuation or a change further on. */
-export function prefixOf(text: string): string {
-  return normalise(text).slice(0, PREFIX_CHARS);
-}
 
 /**
  * A filter that is true for the first of several (near) copies and false for the later ones. Two tests:

@@ -127,7 +127,7 @@ function validationWindows(dataset: Dataset, seqLen: number, numSequences: numbe
 }
 
 /** Windows of seqLen + 1 tokens, one every seqLen tokens, that fit into a split. */
-export function windowsIn(split: TokenSplit, seqLen: number): number {
+function windowsIn(split: TokenSplit, seqLen: number): number {
   return Math.max(0, Math.floor((split.ids.length - 1) / seqLen));
 }
 

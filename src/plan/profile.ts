@@ -55,7 +55,7 @@ const SHIPPED = fileURLToPath(new URL('../../configs/plan/calibration.json', imp
 /** Where `locmoe bench plan` keeps what it has measured, below its work folder. */
 export const CALIBRATION_FILE = 'calibration.json';
 /** The work folder of `locmoe bench plan` by default. */
-export const DEFAULT_WORK_DIR = 'runs/plan';
+const DEFAULT_WORK_DIR = 'runs/plan';
 
 /**
  * Reads a calibration: the given one, else that of the last `locmoe bench plan` here, else the one that is shipped.

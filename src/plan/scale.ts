@@ -65,7 +65,7 @@ export interface DeviceOptions {
  * A device of a training cluster, its memory taken at 1 TB/s (float32, read or written once), neighbours at
  * 30 GB/s, 5 us for a kernel or a step inside a node, 1 us for every message that a node puts on its link.
  */
-export function deviceProfile({ flopsPerS }: DeviceOptions): MachineProfile {
+function deviceProfile({ flopsPerS }: DeviceOptions): MachineProfile {
   return {
     machine: 'an assumed device',
     date: 'never measured',

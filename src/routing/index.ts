@@ -6,7 +6,7 @@ import type { Router, RouterContext } from './router.js';
 import { switchRouter } from './switch.js';
 
 export { expertsOfDomain } from './domain-groups.js';
-export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
+export type { Router, RouterContext, RoutingDecision } from './router.js';
 
 const routers: Readonly<Record<RouterName, (context: RouterContext) => Router>> = {
   hash: hashRouter,

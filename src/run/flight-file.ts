@@ -39,7 +39,7 @@ export interface FlightFile {
   readonly ranks: readonly RankFlight[];
 }
 
-export function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'node'>): string {
+function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'node'>): string {
   return `generation-${generation}-node-${node}.json`;
 }
 

@@ -54,7 +54,7 @@ const flightFile: z.ZodType<FlightFile> = z.object({
  *
  * @throws TrainerError `BAD_INPUT` if it is no flight file, was cut short, or is of another version
  */
-export function readFlightFile(file: string): FlightFile {
+function readFlightFile(file: string): FlightFile {
   const bad = (what: string) => new TrainerError('BAD_INPUT', `${file}: ${what}`);
   let content: unknown;
   try {

@@ -5,12 +5,10 @@ export {
   and,
   div,
   FLOATS_OF_VECTOR,
-  type LoopBody,
   mul,
   notLess,
   sqrt,
   sub,
   type Vector,
-  type VectorKernel,
   vectorKernel,
 } from './vector-kernel.js';

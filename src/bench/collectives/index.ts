@@ -1,1 +1,1 @@
-export { type BenchCollectivesOptions, benchCollectives } from './bench.js';
+export { benchCollectives } from './bench.js';

@@ -6,7 +6,7 @@ const KIB = 1 << 10;
 /** What is measured, by the words of `--only`. */
 export const PARTS = ['layouts', 'hierarchical', 'streams', 'overlap'] as const;
 export const LAYOUTS = ['1x2', '1x4', '2x2', '4x1', '4x2'] as const;
-export const COLLECTIVES = ['all-to-all', 'all-reduce'] as const satisfies readonly Collective[];
+const COLLECTIVES = ['all-to-all', 'all-reduce'] as const satisfies readonly Collective[];
 export const PEERS = ['openmpi', 'gloo'] as const;
 
 export type Part = (typeof PARTS)[number];

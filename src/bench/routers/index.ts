@@ -1,1 +1,1 @@
-export { type BenchRoutersOptions, benchRouters } from './bench.js';
+export { benchRouters } from './bench.js';

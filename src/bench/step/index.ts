@@ -1,2 +1,2 @@
-export { type BenchStepOptions, benchStep } from './bench.js';
-export { type TimeRecipesOptions, timeRecipes } from './recipes.js';
+export { benchStep } from './bench.js';
+export { timeRecipes } from './recipes.js';

@@ -64,7 +64,7 @@ function extreme(window: Float64Array, isBetter: (a: number, b: number) => boole
 }
 
 /** Linear between the two nearest ranks, as Prometheus. */
-export function quantile(share: number, values: Float64Array): number {
+function quantile(share: number, values: Float64Array): number {
   if (share < 0) return Number.NEGATIVE_INFINITY;
   if (share > 1) return Number.POSITIVE_INFINITY;
   const sorted = values.slice().sort();

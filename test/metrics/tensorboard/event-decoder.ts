@@ -28,7 +28,7 @@ function checkCrc(data: Uint8Array, stored: number, what: string): void {
 }
 
 /** The records of a TFRecord file, checksums verified. */
-export function readRecords(file: string): Buffer[] {
+function readRecords(file: string): Buffer[] {
   const bytes = readFileSync(file);
   const records: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -68,7 +68,7 @@ function fieldsOf(message: Buffer): Field[] {
   return fields;
 }
 
-export function decodeEvent(record: Buffer): DecodedEvent {
+function decodeEvent(record: Buffer): DecodedEvent {
   const fields = fieldsOf(record);
   const get = (number: number) => fields.find((field) => field.number === number)?.value;
   const bytes = (number: number) => get(number) as Buffer | undefined;

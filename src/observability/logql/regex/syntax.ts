@@ -9,7 +9,7 @@ export type Regex =
   | { readonly kind: 'repeat'; readonly item: Regex; readonly min: number; readonly max: number }
   | { readonly kind: 'assert'; readonly what: 'start' | 'end' | 'boundary' | 'no-boundary' };
 
-export const MAX_CODE_POINT = 0x10ffff;
+const MAX_CODE_POINT = 0x10ffff;
 
 /** Sorted and without overlaps. */
 export function normalize(ranges: readonly Range[]): Range[] {

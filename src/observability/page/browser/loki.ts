@@ -69,7 +69,3 @@ export function runSelector(runId: string): string {
 export function nsOfMs(ms: number): bigint {
   return BigInt(Math.round(ms)) * 1_000_000n;
 }
-
-export function msOfNs(ns: string | bigint): number {
-  return Number(BigInt(ns) / 1_000n) / 1e3;
-}

@@ -64,11 +64,6 @@ export function withField(query: string, name: string, operator: '=' | '!=', val
   return `${query.trimEnd()}${hasJson ? '' : ' | json'} ${filter}`;
 }
 
-/** The query for lines that contain a text. */
-export function withText(query: string, text: string): string {
-  return `${query.trimEnd()} |= ${JSON.stringify(text)}`;
-}
-
 /** The levels that a query is limited to; empty if it takes all. */
 export function levelsIn(query: string): string[] {
   const place = selectorOf(query);

@@ -67,7 +67,7 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
 }
 
 /** From a little before the run until now, or a little after its end. */
-export function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
+function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
   const { detail } = run;
   const end = detail?.isLive || detail?.endedAt == null ? Date.now() : detail.endedAt;
   return [run.startedAt - 60_000, end + 60_000];
