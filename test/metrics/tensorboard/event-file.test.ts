@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { crc32c } from '../../../src/metrics/tensorboard/crc32c.js';
 import { EventFile } from '../../../src/metrics/tensorboard/event-file.js';
 import { readEvents } from './event-decoder.js';
 
@@ -12,15 +11,6 @@ beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tensorboard-'));
 });
 afterEach(() => rmSync(folder, { recursive: true }));
-
-it('crc32c gives the values of RFC 3720', () => {
-  const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
-  expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
-  expect(crc32c(new Uint8Array(32).fill(0xff))).toBe(0x62a8ab43);
-  expect(crc32c(ascending)).toBe(0x46dd794e);
-  expect(crc32c(ascending.slice().reverse())).toBe(0x113fdb5c);
-  expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
-});
 
 describe('an event file', () => {
   it('can be read after every event, and holds them bit by bit', () => {
