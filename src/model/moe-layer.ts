@@ -5,7 +5,7 @@ import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
 import type { Router, RoutingDecision } from '../routing/router.js';
-import { type Locality, localityOf } from './dispatch/dispatch-plan.js';
+import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts, expertWeights } from './experts.js';

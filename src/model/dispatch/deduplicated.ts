@@ -6,9 +6,9 @@ import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { combine, dispatch, planDispatch } from './dispatch-plan.js';
+import { exchangeRows, type LayerContext, type RowLayout } from './all-to-all-rows.js';
+import { combine, dispatch, planDispatch } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';
-import { exchangeRows, type LayerContext, type RowLayout } from './exchange-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,
 // d hidden size, E experts.

@@ -1,8 +1,8 @@
 import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
-import { combine, dispatch, planDispatch } from './dispatch-plan.js';
+import type { LayerContext } from './all-to-all-rows.js';
+import { combine, dispatch, planDispatch } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';
-import type { LayerContext } from './exchange-rows.js';
 
 /** Dispatch, experts and combine one after the other: two all-to-alls forward, two backward. */
 export function inTurn(context: LayerContext): Dispatcher {

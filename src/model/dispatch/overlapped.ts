@@ -5,10 +5,10 @@ import { gatherRows } from '../../ops/gather-rows.js';
 import { gelu, geluBackward } from '../../ops/gelu.js';
 import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
-import { planDispatch } from './dispatch-plan.js';
+import { type LayerContext, piecesOf, type RowLayout } from './all-to-all-rows.js';
+import { type ExpertRows, type OverlapPlan, planOverlap, type Slice } from './chunk-schedule.js';
+import { planDispatch } from './dispatch-layout.js';
 import type { Dispatcher, ExpertWeights } from './dispatcher.js';
-import { type LayerContext, piecesOf, type RowLayout } from './exchange-rows.js';
-import { type ExpertRows, type OverlapPlan, planOverlap, type Slice } from './overlap-plan.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 

@@ -1,6 +1,6 @@
+import type { LayerContext } from './all-to-all-rows.js';
 import { deduplicated } from './deduplicated.js';
 import type { Dispatcher } from './dispatcher.js';
-import type { LayerContext } from './exchange-rows.js';
 import { inTurn } from './in-turn.js';
 import { overlapped } from './overlapped.js';
 

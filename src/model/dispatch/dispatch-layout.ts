@@ -5,7 +5,7 @@ import { nodeOf } from '../../collectives/topology.js';
 import type { RowScatter } from '../../ops/scatter-rows.js';
 import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { type ExchangeRowsOptions, exchangeRows, type RowLayout, type RowRange } from './exchange-rows.js';
+import { type ExchangeRowsOptions, exchangeRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { Communicator } from '../../../src/collectives/communicator.js';
 import { soloTransport } from '../../../src/collectives/solo-transport.js';
 import { topologyOf } from '../../../src/collectives/topology.js';
+import type { RowLayout } from '../../../src/model/dispatch/all-to-all-rows.js';
 import {
   combine,
   dispatch,
   type KeptChoices,
   localityOf,
   planDispatch,
-} from '../../../src/model/dispatch/dispatch-plan.js';
-import type { RowLayout } from '../../../src/model/dispatch/exchange-rows.js';
+} from '../../../src/model/dispatch/dispatch-layout.js';
 import { gatherRows } from '../../../src/ops/gather-rows.js';
 import { scatterRows } from '../../../src/ops/scatter-rows.js';
 import { expertsOfRank, rankOfExpert } from '../../../src/routing/expert-placement.js';

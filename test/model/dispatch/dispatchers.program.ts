@@ -7,7 +7,7 @@ import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { createRouter } from '../../../src/routing/index.js';
 import { rankProgram } from '../../spawn-ranks.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
-import type { ExchangeResults, OverlapCase, OverlapResult } from './exchange-of-tokens.test.js';
+import type { ExchangeResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
 
 const D = 48;
 const F = 32;

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { topologyOf } from '../../../src/collectives/topology.js';
 import type { RunConfig } from '../../../src/config/schema.js';
-import { planDispatch } from '../../../src/model/dispatch/dispatch-plan.js';
-import type { RowRange } from '../../../src/model/dispatch/exchange-rows.js';
-import { planOverlap } from '../../../src/model/dispatch/overlap-plan.js';
+import type { RowRange } from '../../../src/model/dispatch/all-to-all-rows.js';
+import { planOverlap } from '../../../src/model/dispatch/chunk-schedule.js';
+import { planDispatch } from '../../../src/model/dispatch/dispatch-layout.js';
 import { spawnRanks } from '../../spawn-ranks.js';
 import { expectClose, randomIntegers } from '../support.js';
 
@@ -28,7 +28,7 @@ export interface ExchangeResults {
   readonly deduplicated: OverlapResult | null;
 }
 
-const program = new URL('./exchange-of-tokens.program.ts', import.meta.url);
+const program = new URL('./dispatchers.program.ts', import.meta.url);
 const LAYOUTS = [
   [2, 1],
   [2, 2],

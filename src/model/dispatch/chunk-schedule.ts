@@ -1,6 +1,6 @@
 import { nodeOf, type Topology } from '../../collectives/topology.js';
-import type { DispatchPlan } from './dispatch-plan.js';
-import type { RowLayout, RowRange } from './exchange-rows.js';
+import type { RowLayout, RowRange } from './all-to-all-rows.js';
+import type { DispatchPlan } from './dispatch-layout.js';
 
 /** Consecutive rows that one local expert has received. */
 export interface ExpertRows extends RowRange {

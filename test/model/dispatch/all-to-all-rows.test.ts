@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Communicator } from '../../../src/collectives/communicator.js';
 import { soloTransport } from '../../../src/collectives/solo-transport.js';
 import type { Transport } from '../../../src/collectives/transport.js';
-import { exchangeRows, type RowLayout } from '../../../src/model/dispatch/exchange-rows.js';
+import { exchangeRows, type RowLayout } from '../../../src/model/dispatch/all-to-all-rows.js';
 import { randomValues } from '../support.js';
 
 const d = 3;
