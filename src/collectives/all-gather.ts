@@ -17,7 +17,7 @@ const ALIGNMENT_BYTES = 8;
  * Gives every rank the values of every rank, by rank. The results are views of one new buffer, each a copy (this rank's
  * own too) that begins at a multiple of 8 bytes.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function allGather<Values extends GatheredArray>(
   transport: Transport,
@@ -35,7 +35,7 @@ export function allGather<Values extends GatheredArray>(
   );
   const own = new Uint8Array(mine.buffer, mine.byteOffset, byteLength);
   const peers = otherRanks(transport.topology);
-  transport.exchange(
+  transport.transfer(
     { kind: 'all-gather', purpose, layer },
     peers.map((to) => ({ to, parts: [own] })),
     peers.map((from) => ({ from, parts: [bytesOfRank[from]] })),

@@ -1,4 +1,4 @@
-import type { Operation, PendingExchange, Transport } from './transport.js';
+import type { Operation, PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
 export interface AllReduceOptions {
@@ -27,7 +27,7 @@ const MOST_ON_THE_WAY = 4 * ABREAST;
  * binary tree over the ranks, and if the number of workers of a node is a power of two, also the same bits in every
  * such layout.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function allReduce(transport: Transport, options: AllReduceOptions): void {
   const { data, group } = options;
@@ -94,11 +94,11 @@ export function gradualAllReduce(
 }
 
 /** A part of the vector on its way to the sum: yields each exchange that it has started, to go on when that is through. */
-type Steps = Generator<PendingExchange, void, void>;
+type Steps = Generator<PendingTransfer, void, void>;
 
 /** Takes parts to their sums, each a step behind those before it; all ranks start the same exchanges in the same order. */
 class Pipeline {
-  #onTheWay: { readonly steps: Steps; readonly pending: PendingExchange }[] = [];
+  #onTheWay: { readonly steps: Steps; readonly pending: PendingTransfer }[] = [];
 
   get empty(): boolean {
     return this.#onTheWay.length === 0;

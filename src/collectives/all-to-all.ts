@@ -1,6 +1,6 @@
 import { TrainerError } from '../errors.js';
 import { nodeOf, otherRanks } from './topology.js';
-import type { Operation, PendingExchange, Transport } from './transport.js';
+import type { Operation, PendingTransfer, Transport } from './transport.js';
 
 export interface AllToAllOptions {
   /** What goes to each rank, by destination, this rank included; each is the parts in order. */
@@ -19,25 +19,25 @@ export interface AllToAllOptions {
  * All-to-all with uneven splits (all-to-all-v), flat: every pair of ranks is a message of its own, also between
  * nodes. The reference that the hierarchical form must equal bit by bit.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function allToAll(transport: Transport, options: AllToAllOptions): void {
   startAllToAll(transport, options).finish();
 }
 
 /** `allToAll` in the background. */
-export function startAllToAll(transport: Transport, options: AllToAllOptions): PendingExchange {
+export function startAllToAll(transport: Transport, options: AllToAllOptions): PendingTransfer {
   // One step. With B bytes for each destination a rank sends (W - 1) B, of which (W - G) B leave the node; between
   // two nodes travel G * G messages each way.
-  return startExchange(transport, options, false);
+  return startForm(transport, options, false);
 }
 
-/** The exchange under both forms of the all-to-all. */
-export function startExchange(
+/** Either form: `aggregate` is the hierarchical one. */
+export function startForm(
   transport: Transport,
   options: AllToAllOptions,
   aggregate: boolean,
-): PendingExchange {
+): PendingTransfer {
   const { sends, receives, purpose, layer, countsHash, reach = 'world' } = options;
   const { topology } = transport;
   const operation: Operation = { kind: 'all-to-all', purpose, layer, countsHash };

@@ -4,12 +4,12 @@ import type { Transport } from './transport.js';
 /**
  * Returns once every rank has called it.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function barrier(transport: Transport, { purpose }: { readonly purpose: string }): void {
   // One step of W - 1 empty messages from each rank, in one frame for each pair of nodes.
   const peers = otherRanks(transport.topology);
-  transport.exchange(
+  transport.transfer(
     { kind: 'barrier', purpose },
     peers.map((to) => ({ to, parts: [] })),
     peers.map((from) => ({ from, parts: [] })),

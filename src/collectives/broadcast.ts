@@ -11,7 +11,7 @@ export interface BroadcastOptions {
 /**
  * Copies the root's bytes to every rank.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function broadcast(transport: Transport, { data, root, purpose }: BroadcastOptions): void {
   // Two steps: the root sends to its counterpart (same local rank) on each other node, (N - 1) B between nodes;
@@ -26,8 +26,8 @@ export function broadcast(transport: Transport, { data, root, purpose }: Broadca
   const receive = (from: number): Receive[] => [{ from, parts }];
 
   const fromRoot = node !== nodeOf(topology, root) && localRank === rootLocal;
-  transport.exchange(operation, rank === root ? send(leaders) : [], fromRoot ? receive(root) : []);
+  transport.transfer(operation, rank === root ? send(leaders) : [], fromRoot ? receive(root) : []);
   const neighbours = Array.from({ length: workersPerNode }, (_, local) => node * workersPerNode + local);
   const isLeader = localRank === rootLocal;
-  transport.exchange(operation, isLeader ? send(neighbours) : [], isLeader ? [] : receive(leaders[node]));
+  transport.transfer(operation, isLeader ? send(neighbours) : [], isLeader ? [] : receive(leaders[node]));
 }

@@ -1,7 +1,7 @@
 import { type AllToAllOptions, startAllToAll } from './all-to-all.js';
 import { startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
 import type { Topology } from './topology.js';
-import type { PendingExchange, Transport } from './transport.js';
+import type { PendingTransfer, Transport } from './transport.js';
 
 /** The forms of the all-to-all; they give the same bytes. */
 const FORMS = { hierarchical: startHierarchicalAllToAll, flat: startAllToAll } as const;
@@ -25,11 +25,11 @@ export class Communicator {
   }
 
   /** Begins an all-to-all; see `Transport.start` for what may run at the same time. */
-  startAllToAll(options: AllToAllOptions): PendingExchange {
+  startAllToAll(options: AllToAllOptions): PendingTransfer {
     return FORMS[this.form](this.transport, options);
   }
 
-  /** @throws TrainerError as `Transport.exchange` */
+  /** @throws TrainerError as `Transport.transfer` */
   allToAll(options: AllToAllOptions): void {
     this.startAllToAll(options).finish();
   }

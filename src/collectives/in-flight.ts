@@ -1,18 +1,18 @@
 import type { IncomingMessage, OutgoingMessage } from './message.js';
-import type { Operation, PendingExchange } from './transport.js';
+import type { Operation, PendingTransfer } from './transport.js';
 
-/** An exchange that was started: the messages of it that are not yet through. */
-export class InFlight implements PendingExchange {
+/** A transfer that was started: the messages of it that are not yet through. */
+export class InFlight implements PendingTransfer {
   readonly outgoing: OutgoingMessage[] = [];
   readonly incoming: IncomingMessage[] = [];
   hasReceived = false;
-  readonly #drive: (exchange: InFlight) => void;
+  readonly #drive: (transfer: InFlight) => void;
 
   constructor(
     readonly operation: Operation,
     readonly sequence: number,
     readonly step: number,
-    drive: (exchange: InFlight) => void,
+    drive: (transfer: InFlight) => void,
   ) {
     this.#drive = drive;
   }

@@ -10,13 +10,13 @@ import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
-  type ExchangeOptions,
   MAX_PENDING,
   type Operation,
-  type PendingExchange,
+  type PendingTransfer,
   type Phase,
   type Receive,
   type Send,
+  type TransferOptions,
   type Transport,
   type TransportStats,
 } from './transport.js';
@@ -84,11 +84,11 @@ export class ShmTransport implements Transport {
     return this.#segment.stopRequested;
   }
 
-  exchange(
+  transfer(
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
-    options: ExchangeOptions = {},
+    options: TransferOptions = {},
   ): void {
     const started = performance.now();
     this.#drive(this.#begin(operation, sends, receives, options, started), started);
@@ -98,33 +98,33 @@ export class ShmTransport implements Transport {
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
-    options: ExchangeOptions = {},
-  ): PendingExchange {
+    options: TransferOptions = {},
+  ): PendingTransfer {
     const started = performance.now();
-    const exchange = this.#begin(operation, sends, receives, options, started);
+    const transfer = this.#begin(operation, sends, receives, options, started);
     this.#progress();
     this.#control.endOperation();
     this.#stats[operation.kind].ms += performance.now() - started;
-    return exchange;
+    return transfer;
   }
 
   #begin(
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
-    { aggregate = false }: ExchangeOptions,
+    { aggregate = false }: TransferOptions,
     started: number,
   ): InFlight {
     if (this.#closed) throw new TrainerError('INTERNAL', 'the transport is closed');
     this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    const exchange = new InFlight(operation, this.#sequence, this.#step, this.#finish);
-    this.#current = exchange;
-    this.#control.startOperation(operation, exchange.sequence);
+    const transfer = new InFlight(operation, this.#sequence, this.#step, this.#finish);
+    this.#current = transfer;
+    this.#control.startOperation(operation, transfer.sequence);
     this.#checkAbort();
     if (this.#pending.length === MAX_PENDING)
       throw new TrainerError(
         'INTERNAL',
-        `more than ${MAX_PENDING} exchanges at a time`,
+        `more than ${MAX_PENDING} transfers at a time`,
         context(this.#place),
       );
     const stats = this.#stats[operation.kind];
@@ -132,21 +132,21 @@ export class ShmTransport implements Transport {
     let bytesIn = 0;
     for (const { to, parts } of sends) {
       const message = this.#linkTo(to).takeOutgoing();
-      const bytes = message.begin(operation, exchange, aggregate, parts);
+      const bytes = message.begin(operation, transfer, aggregate, parts);
       bytesOut += bytes;
       if (nodeOf(this.topology, to) === this.topology.node) stats.bytesSameNode += bytes;
       else stats.bytesOtherNode += bytes;
-      exchange.outgoing.push(message);
+      transfer.outgoing.push(message);
     }
     const check = (peer: number, header: MessageHeader, expectedBytes: number) =>
-      checkHeader(this.#placeOf(exchange), peer, header, expectedBytes);
+      checkHeader(this.#placeOf(transfer), peer, header, expectedBytes);
     for (const { from, parts } of receives) {
       const message = this.#linkTo(from).takeIncoming();
       bytesIn += message.begin(parts, check);
-      exchange.incoming.push(message);
+      transfer.incoming.push(message);
     }
     this.#flight.begin(operation, {
-      sequence: exchange.sequence,
+      sequence: transfer.sequence,
       step: this.#step,
       numSends: sends.length,
       numReceives: receives.length,
@@ -154,9 +154,9 @@ export class ShmTransport implements Transport {
       bytesIn,
       startMs: EPOCH_MS + started,
     });
-    this.#pending.push(exchange);
+    this.#pending.push(transfer);
     stats.operations++;
-    return exchange;
+    return transfer;
   }
 
   #linkTo(peer: number): PeerLink {
@@ -169,26 +169,26 @@ export class ShmTransport implements Transport {
     });
   }
 
-  /** Waits for an exchange that was started before. */
-  readonly #finish = (exchange: InFlight): void => {
-    if (!this.#pending.includes(exchange)) return;
-    this.#current = exchange;
-    this.#control.startOperation(exchange.operation, exchange.sequence);
-    this.#drive(exchange, performance.now());
+  /** Waits for a transfer that was started before. */
+  readonly #finish = (transfer: InFlight): void => {
+    if (!this.#pending.includes(transfer)) return;
+    this.#current = transfer;
+    this.#control.startOperation(transfer.operation, transfer.sequence);
+    this.#drive(transfer, performance.now());
   };
 
-  #drive(exchange: InFlight, started: number): void {
-    const { kind } = exchange.operation;
+  #drive(transfer: InFlight, started: number): void {
+    const { kind } = transfer.operation;
     let idleSince = performance.now();
     let now = idleSince;
     for (;;) {
       const moved = this.#progress();
       now = performance.now();
-      if (exchange.done) break;
+      if (transfer.done) break;
       if (moved > 0) idleSince = now;
-      else if (now - idleSince >= this.#timeoutMs) this.#fail(exchange, now - idleSince);
+      else if (now - idleSince >= this.#timeoutMs) this.#fail(transfer, now - idleSince);
       else if (now - idleSince >= SPIN_MS) {
-        this.#sleep(exchange);
+        this.#sleep(transfer);
         const sleptMs = performance.now() - now;
         this.#stats[kind].waitMs += sleptMs;
         // Far longer than asked: this process was stopped itself, so its peers may well have been too.
@@ -200,22 +200,22 @@ export class ShmTransport implements Transport {
     this.#stats[kind].ms += now - started;
   }
 
-  /** Moves what can be moved of all exchanges, the earliest first; returns the bytes. */
+  /** Moves what can be moved of all transfers, the earliest first; returns the bytes. */
   #progress(): number {
     this.#busyOut.fill(0);
     this.#busyIn.fill(0);
     let total = 0;
     let kept = 0;
-    for (const exchange of this.#pending) {
-      const sent = progressAll(exchange.outgoing, this.#busyOut);
-      const received = progressAll(exchange.incoming, this.#busyIn);
+    for (const transfer of this.#pending) {
+      const sent = progressAll(transfer.outgoing, this.#busyOut);
+      const received = progressAll(transfer.incoming, this.#busyIn);
       total += sent + received;
-      if (received > 0 && !exchange.hasReceived) {
-        exchange.hasReceived = true;
-        this.#flight.firstByte(exchange.sequence, EPOCH_MS + performance.now());
+      if (received > 0 && !transfer.hasReceived) {
+        transfer.hasReceived = true;
+        this.#flight.firstByte(transfer.sequence, EPOCH_MS + performance.now());
       }
-      if (exchange.done) this.#flight.end(exchange.sequence, EPOCH_MS + performance.now());
-      else this.#pending[kept++] = exchange;
+      if (transfer.done) this.#flight.end(transfer.sequence, EPOCH_MS + performance.now());
+      else this.#pending[kept++] = transfer;
     }
     this.#pending.length = kept;
     return total;
@@ -228,7 +228,7 @@ export class ShmTransport implements Transport {
   #sleep({ incoming }: InFlight): void {
     const seen = this.#bell.value;
     const { ringBytes } = this.#segment.shape;
-    const outgoing = this.#pending.flatMap((exchange) => exchange.outgoing);
+    const outgoing = this.#pending.flatMap((transfer) => transfer.outgoing);
     const allSmall =
       this.#pending.length === 1 &&
       outgoing.length === 0 &&
@@ -289,7 +289,7 @@ export class ShmTransport implements Transport {
   }
 }
 
-/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message is not the one that belongs to the exchange */
+/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message is not the one that belongs to the transfer */
 function checkHeader(place: Place, peer: number, header: MessageHeader, expectedBytes: number): void {
   const { operation, sequence, step } = place;
   const same =

@@ -1,16 +1,16 @@
 import { TrainerError } from '../errors.js';
 import { topologyOf } from './topology.js';
-import type { PendingExchange, Transport } from './transport.js';
+import type { PendingTransfer, Transport } from './transport.js';
 import { emptyStats } from './transport-stats.js';
 
-const DONE: PendingExchange = { finish() {} };
+const DONE: PendingTransfer = { finish() {} };
 
 /** The transport of a world of one rank: there is nobody to send to, so it needs no shared memory. */
 export function soloTransport(): Transport {
   let stats = emptyStats();
   return {
     topology: topologyOf(0, 1, 1),
-    exchange(operation, sends, receives) {
+    transfer(operation, sends, receives) {
       this.start(operation, sends, receives);
     },
     start(operation, sends, receives) {

@@ -25,7 +25,7 @@ export interface Receive {
   readonly parts: readonly Uint8Array[];
 }
 
-export interface ExchangeOptions {
+export interface TransferOptions {
   /**
    * True: the sends of all ranks of this node to one other node travel as one aggregated message per pair of
    * nodes (hierarchical). False: each pair of ranks is a message of its own (flat).
@@ -63,11 +63,11 @@ export type Phase =
   | 'done';
 
 /** An exchange on its way; what it reads and writes belongs to it until it is finished. */
-export interface PendingExchange {
+export interface PendingTransfer {
   /**
    * Returns when all its sends and receives are complete; earlier and later ones go on meanwhile.
    *
-   * @throws TrainerError as `Transport.exchange`
+   * @throws TrainerError as `Transport.transfer`
    */
   finish(): void;
 }
@@ -89,11 +89,11 @@ export interface Transport {
    *   `COLLECTIVE_MISMATCH` if a peer is in another operation or step, sends another size or goes by other counts, `ABORTED` if the run was
    *   stopped by another rank's failure.
    */
-  exchange(
+  transfer(
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
-    options?: ExchangeOptions,
+    options?: TransferOptions,
   ): void;
 
   /**
@@ -102,14 +102,14 @@ export interface Transport {
    * which their exchanges were started, so all ranks must start the same ones in the same order; they may finish them
    * in another. At most `MAX_PENDING` are on their way at a time.
    *
-   * @throws TrainerError as `exchange`
+   * @throws TrainerError as `transfer`
    */
   start(
     operation: Operation,
     sends: readonly Send[],
     receives: readonly Receive[],
-    options?: ExchangeOptions,
-  ): PendingExchange;
+    options?: TransferOptions,
+  ): PendingTransfer;
 
   /** Publishes what this worker is doing, for errors, heartbeats and `status`. */
   setProgress(step: number, phase: Phase): void;

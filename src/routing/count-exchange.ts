@@ -17,7 +17,7 @@ export interface WorldCounts {
  *
  * @param countsE length E
  * @param shared few more numbers, of equal length on all ranks
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function exchangeCounts(
   { transport, layer }: Pick<RouterContext, 'transport' | 'layer'>,

@@ -79,7 +79,7 @@ export interface Router {
    * Decides for the tokens of this rank, knowing those of the others: every rank calls it alike and all exchange counts
    * or scores in it. With `training` it may advance its state by one step.
    *
-   * @throws TrainerError as `Transport.exchange`
+   * @throws TrainerError as `Transport.transfer`
    */
   route(input: RouterInput): RoutingDecision;
 }

@@ -19,7 +19,7 @@ const NO_EXPERT = 0xffff;
  * for each shared number to every other rank: for K = 2 and d = 128 about 1/40 of what the tokens themselves weigh.
  *
  * @param shared few more numbers, of equal length on all ranks
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export function exchangeScores(
   transport: Transport,

@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-node';
 import { barrier } from '../../collectives/barrier.js';
 import { Communicator } from '../../collectives/communicator.js';
 import type { Transport } from '../../collectives/transport.js';
-import { planOverlap } from '../../model/dispatch/chunk-schedule.js';
-import { combine, dispatch, planDispatch } from '../../model/dispatch/dispatch-layout.js';
+import { scheduleChunks } from '../../model/dispatch/chunk-schedule.js';
+import { combine, dispatch, dispatchLayout } from '../../model/dispatch/dispatch-layout.js';
 import { overlappedExperts } from '../../model/dispatch/overlapped.js';
 import { feedForward } from '../../ops/feed-forward.js';
 import { rankProgram } from '../ranks/index.js';
@@ -39,7 +39,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   const keptE = new Int32Array(worldSize).fill(rowsPerPair);
   const expertsTK = Int32Array.from({ length: numRows }, (_, row) => Math.floor(row / rowsPerPair));
   const keptOfRank = Array.from({ length: worldSize }, () => keptE);
-  const plan = planDispatch({ expertsTK, numChoices: 1, keptE }, topology, keptOfRank);
+  const layout = dispatchLayout({ expertsTK, numChoices: 1, keptE }, topology, keptOfRank);
   const context = { communicator: new Communicator(transport, 'hierarchical'), layer: 0 };
   const inputs = [
     tf.randomNormal([numRows, width], 0, 1, 'float32', 1 + topology.rank),
@@ -50,14 +50,14 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   const expert: Op = (x, wIn, wOut) =>
     feedForward(x as tf.Tensor2D, wIn as tf.Tensor2D, wOut as tf.Tensor2D, true);
   const inTurn: Op = (x, wIn, wOut) =>
-    combine(expert(dispatch(x as tf.Tensor2D, plan, context), wIn, wOut) as tf.Tensor2D, plan, context);
+    combine(expert(dispatch(x as tf.Tensor2D, layout, context), wIn, wOut) as tf.Tensor2D, layout, context);
   const overlapped =
     (degree: number): Op =>
     (x, wIn, wOut) =>
       overlappedExperts(x as tf.Tensor2D, {
         ...context,
-        ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
-        plan: planOverlap(plan, topology, degree),
+        ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+        schedule: scheduleChunks(layout, topology, degree),
         weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
       });
   /** Output and gradients of the inputs; valid until the tidy around it ends, as they are TensorFlow's own memory. */

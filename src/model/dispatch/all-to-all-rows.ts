@@ -24,7 +24,7 @@ export interface LayerContext {
   readonly layer: number;
 }
 
-export interface ExchangeRowsOptions extends LayerContext, Pick<AllToAllOptions, 'reach'> {
+export interface AllToAllRowsOptions extends LayerContext, Pick<AllToAllOptions, 'reach'> {
   readonly from: RowLayout;
   readonly to: RowLayout;
   /** Names the exchange of the forward and that of the backward in errors and statistics. */
@@ -40,7 +40,7 @@ export interface ExchangeRowsOptions extends LayerContext, Pick<AllToAllOptions,
  * @param rowsND [N, d], laid out by `from`
  * @returns [R, d], laid out by `to`
  */
-export function exchangeRows(rowsND: tf.Tensor2D, options: ExchangeRowsOptions): tf.Tensor2D {
+export function allToAllRows(rowsND: tf.Tensor2D, options: AllToAllRowsOptions): tf.Tensor2D {
   const { from, to, purpose } = options;
   return fusedOp([rowsND], () => ({
     value: move(rowsND, from, to, purpose.forward, options),
@@ -54,7 +54,7 @@ function move(
   from: RowLayout,
   to: RowLayout,
   purpose: string,
-  { communicator, layer, countsHash, reach }: ExchangeRowsOptions,
+  { communicator, layer, countsHash, reach }: AllToAllRowsOptions,
 ): tf.Tensor2D {
   const width = rows.shape[1]!;
   const received = new Float32Array(to.numRows * width);

@@ -1,6 +1,6 @@
 import { nodeOf, type Topology } from '../../collectives/topology.js';
 import type { RowLayout, RowRange } from './all-to-all-rows.js';
-import type { DispatchPlan } from './dispatch-layout.js';
+import type { DispatchLayout } from './dispatch-layout.js';
 
 /** Consecutive rows that one local expert has received. */
 export interface ExpertRows extends RowRange {
@@ -9,7 +9,7 @@ export interface ExpertRows extends RowRange {
 }
 
 /** Rows that travel together, both ways: the experts work on them as soon as they have come. */
-export interface Slice {
+export interface Chunk {
   readonly sent: RowLayout;
   readonly received: RowLayout;
   /** By expert; every row of `received` once. */
@@ -21,19 +21,19 @@ export interface Slice {
  * there at once: half of them are worked on while the first rows of other nodes arrive, the other half while the last
  * results for other nodes leave. No row changes its place, so the cut changes no bit of the result.
  */
-export interface OverlapPlan {
-  readonly local: Slice;
-  readonly remote: readonly Slice[];
+export interface ChunkSchedule {
+  readonly local: Chunk;
+  readonly remote: readonly Chunk[];
   /** The two halves of `local.work`. */
   readonly first: readonly ExpertRows[];
   readonly last: readonly ExpertRows[];
 }
 
 /**
- * @param degree into how many slices the rows of other nodes are cut: by whole ranks, or each rank's rows in equal parts
+ * @param degree into how many chunks the rows of other nodes are cut: by whole ranks, or each rank's rows in equal parts
  *   where there are fewer ranks than that
  */
-export function planOverlap(plan: DispatchPlan, topology: Topology, degree: number): OverlapPlan {
+export function scheduleChunks(layout: DispatchLayout, topology: Topology, degree: number): ChunkSchedule {
   const { rank, node, numNodes, workersPerNode } = topology;
   const numRemote = (numNodes - 1) * workersPerNode;
   const numGroups = Math.min(degree, numRemote);
@@ -44,22 +44,22 @@ export function planOverlap(plan: DispatchPlan, topology: Topology, degree: numb
     return Math.floor((ahead * numGroups) / numRemote);
   };
   const isLocal = (peer: number) => nodeOf(topology, peer) === node;
-  const slice = (isSentTo: Wanted, isReceivedFrom: Wanted, index = 0, count = 1): Slice => {
-    const received = cut(plan.received, isReceivedFrom, index, count);
+  const chunk = (isSentTo: Wanted, isReceivedFrom: Wanted, index = 0, count = 1): Chunk => {
+    const received = cut(layout.received, isReceivedFrom, index, count);
     return {
-      sent: cut(plan.sent, isSentTo, index, count),
+      sent: cut(layout.sent, isSentTo, index, count),
       received,
-      work: workOf(received, plan.rowsOfLocalExpert),
+      work: workOf(received, layout.rowsOfLocalExpert),
     };
   };
-  const local = slice(isLocal, isLocal);
+  const local = chunk(isLocal, isLocal);
   return {
     local,
     first: local.work.flatMap((rows) => part(rows, 0, 2)),
     last: local.work.flatMap((rows) => part(rows, 1, 2)),
     remote: Array.from({ length: numGroups * numParts }, (_, i) => {
       const group = Math.floor(i / numParts);
-      return slice(
+      return chunk(
         (peer) => !isLocal(peer) && groupOf(nodeOf(topology, peer), rank) === group,
         (peer) => !isLocal(peer) && groupOf(node, peer) === group,
         i % numParts,

@@ -6,8 +6,8 @@ import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { exchangeRows, type LayerContext, type RowLayout } from './all-to-all-rows.js';
-import { combine, dispatch, planDispatch } from './dispatch-layout.js';
+import { allToAllRows, type LayerContext, type RowLayout } from './all-to-all-rows.js';
+import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';
 
 // Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,
@@ -29,10 +29,10 @@ export function deduplicated(context: LayerContext): Dispatcher {
   return (xTD, decision, experts) => {
     const { numChoices, weightsTK } = decision;
     const [numTokens, width] = xTD.shape;
-    const { tokensN, sent, received, countsHash, expertsMK } = planCrossing(decision, context);
+    const { tokensN, sent, received, countsHash, expertsMK } = announceCrossing(decision, context);
 
     const rowsN = gatherRows(xTD, tokensN);
-    const arrivedR = exchangeRows(
+    const arrivedR = allToAllRows(
       weightsTK === null ? rowsN : tf.concat([rowsN, gatherRows(weightsTK, tokensN)], 1),
       {
         ...{ ...between, from: sent, to: received, countsHash },
@@ -49,12 +49,12 @@ export function deduplicated(context: LayerContext): Dispatcher {
     const keptE = new Int32Array(decision.keptE.length);
     for (const expert of expertsMK) if (expert >= 0) keptE[expert]++;
     const choices = { expertsTK: expertsMK, numChoices, keptE };
-    const plan = planDispatch(choices, topology, countsInNode(keptE, context));
-    const rows = dispatch(gatherRows(xMD, plan.scatter.tokensN), plan, inside);
-    const outputs = combine(experts.run(rows, plan.rowsOfLocalExpert), plan, inside);
-    const yMD = scatterRows(outputs, weightsMK, plan.scatter);
+    const layout = dispatchLayout(choices, topology, countsInNode(keptE, context));
+    const rows = dispatch(gatherRows(xMD, layout.scatter.tokensN), layout, inside);
+    const outputs = combine(experts.run(rows, layout.rowsOfLocalExpert), layout, inside);
+    const yMD = scatterRows(outputs, weightsMK, layout.scatter);
 
-    const homeN = exchangeRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
+    const homeN = allToAllRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
       ...{ ...between, from: received, to: sent, countsHash },
       purpose: { forward: 'combine from nodes', backward: 'combine from nodes gradient' },
     });
@@ -74,7 +74,7 @@ interface Crossing {
 }
 
 /** Tells the other nodes which tokens come and what they chose there. */
-function planCrossing(
+function announceCrossing(
   { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
   { communicator, layer }: LayerContext,
 ): Crossing {

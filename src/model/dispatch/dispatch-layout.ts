@@ -5,12 +5,12 @@ import { nodeOf } from '../../collectives/topology.js';
 import type { RowScatter } from '../../ops/scatter-rows.js';
 import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { type ExchangeRowsOptions, exchangeRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
+import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
 /** Where every kept choice of this rank goes, and what this rank's experts receive. */
-export interface DispatchPlan {
+export interface DispatchLayout {
   /** Kept choices sorted by global expert id, then by token. */
   readonly scatter: RowScatter;
   /** Rows in that order, by the rank they go to, then by expert. */
@@ -30,17 +30,17 @@ export interface Locality {
   readonly otherNode: number;
 }
 
-/** What the plan needs of a decision. */
+/** What the layout needs of a decision. */
 export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
 
 /**
  * @param keptOfRank choices kept per expert (length E) of every rank
  */
-export function planDispatch(
+export function dispatchLayout(
   decision: KeptChoices,
   topology: Topology,
   keptOfRank: readonly Int32Array[],
-): DispatchPlan {
+): DispatchLayout {
   const { rank, worldSize } = topology;
   const numExperts = decision.keptE.length;
   const rangesToRank = Array.from({ length: worldSize }, () => [] as RowRange[]);
@@ -100,26 +100,26 @@ export function localityOf(keptE: Int32Array, topology: Topology): Locality {
   return locality;
 }
 
-type RowsContext = Pick<ExchangeRowsOptions, 'communicator' | 'layer' | 'reach'>;
+type RowsContext = Pick<AllToAllRowsOptions, 'communicator' | 'layer' | 'reach'>;
 
 /** Sends each kept choice's row to its expert: [N, d] -> [R, d], grouped by local expert. */
-export function dispatch(rowsND: tf.Tensor2D, plan: DispatchPlan, context: RowsContext): tf.Tensor2D {
-  return exchangeRows(rowsND, {
+export function dispatch(rowsND: tf.Tensor2D, layout: DispatchLayout, context: RowsContext): tf.Tensor2D {
+  return allToAllRows(rowsND, {
     ...context,
-    from: plan.sent,
-    to: plan.received,
-    countsHash: plan.countsHash,
+    from: layout.sent,
+    to: layout.received,
+    countsHash: layout.countsHash,
     purpose: { forward: 'dispatch', backward: 'dispatch gradient' },
   });
 }
 
 /** Brings expert outputs home: [R, d] -> [N, d], in the order of the kept choices. */
-export function combine(rowsRD: tf.Tensor2D, plan: DispatchPlan, context: RowsContext): tf.Tensor2D {
-  return exchangeRows(rowsRD, {
+export function combine(rowsRD: tf.Tensor2D, layout: DispatchLayout, context: RowsContext): tf.Tensor2D {
+  return allToAllRows(rowsRD, {
     ...context,
-    from: plan.received,
-    to: plan.sent,
-    countsHash: plan.countsHash,
+    from: layout.received,
+    to: layout.sent,
+    countsHash: layout.countsHash,
     purpose: { forward: 'combine', backward: 'combine gradient' },
   });
 }

@@ -27,6 +27,6 @@ export interface LocalExperts {
  * weight (LocMoE eq. 1), zero for tokens that were dropped. Every rank calls it alike; forward and backward make
  * collective calls.
  *
- * @throws TrainerError as `Transport.exchange`
+ * @throws TrainerError as `Transport.transfer`
  */
 export type Dispatcher = (xTD: tf.Tensor2D, decision: RoutingDecision, experts: LocalExperts) => tf.Tensor2D;

@@ -6,33 +6,33 @@ import { gelu, geluBackward } from '../../ops/gelu.js';
 import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { type LayerContext, piecesOf, type RowLayout } from './all-to-all-rows.js';
-import { type ExpertRows, type OverlapPlan, planOverlap, type Slice } from './chunk-schedule.js';
-import { planDispatch } from './dispatch-layout.js';
+import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
+import { dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher, ExpertWeights } from './dispatcher.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
 
-/** Rows of other nodes travel in `degree` slices while the experts work. */
+/** Rows of other nodes travel in `degree` chunks while the experts work. */
 export function overlapped(context: LayerContext, degree: number): Dispatcher {
   const { topology } = context.communicator;
   return (xTD, decision, experts) => {
-    const plan = planDispatch(decision, topology, decision.keptOfRank);
-    const outputsND = overlappedExperts(gatherRows(xTD, plan.scatter.tokensN), {
+    const layout = dispatchLayout(decision, topology, decision.keptOfRank);
+    const outputsND = overlappedExperts(gatherRows(xTD, layout.scatter.tokensN), {
       ...context,
-      ...{ sent: plan.sent, received: plan.received, countsHash: plan.countsHash },
-      plan: planOverlap(plan, topology, degree),
+      ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+      schedule: scheduleChunks(layout, topology, degree),
       weights: experts.weights(),
     });
-    return scatterRows(outputsND, decision.weightsTK, plan.scatter);
+    return scatterRows(outputsND, decision.weightsTK, layout.scatter);
   };
 }
 
 export interface OverlappedExpertsOptions extends LayerContext {
-  readonly plan: OverlapPlan;
+  readonly schedule: ChunkSchedule;
   /** Rows that this rank sends (N) and receives (R). */
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** In the order of the plan's experts. */
+  /** In the order of the schedule's experts. */
   readonly weights: readonly ExpertWeights[];
   readonly countsHash: number;
 }
@@ -144,22 +144,22 @@ function roundTrip(
   options: OverlappedExpertsOptions,
   work: (rows: ExpertRows, xRD: tf.Tensor2D) => tf.Tensor2D,
 ): RoundTrip {
-  const { plan, sent, received, communicator, layer, countsHash } = options;
+  const { schedule, sent, received, communicator, layer, countsHash } = options;
   const width = rowsND.shape[1]!;
   const outgoing = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
   const arrived = new Float32Array(received.numRows * width);
   const results = new Float32Array(received.numRows * width);
   const home = new Float32Array(sent.numRows * width);
-  const send = (slice: Slice, purpose: string, reach: AllToAllOptions['reach']) =>
+  const send = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
-      sends: piecesOf(outgoing, slice.sent, width),
-      receives: piecesOf(arrived, slice.received, width),
+      sends: piecesOf(outgoing, chunk.sent, width),
+      receives: piecesOf(arrived, chunk.received, width),
       ...{ purpose, layer, countsHash, reach },
     });
-  const sendBack = (slice: Slice, purpose: string, reach: AllToAllOptions['reach']) =>
+  const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
-      sends: piecesOf(results, slice.received, width),
-      receives: piecesOf(home, slice.sent, width),
+      sends: piecesOf(results, chunk.received, width),
+      receives: piecesOf(home, chunk.sent, width),
       ...{ purpose, layer, countsHash, reach },
     });
   const workOn = (pieces: readonly ExpertRows[]) => {
@@ -170,20 +170,20 @@ function roundTrip(
     }
   };
 
-  const coming = plan.remote.map((slice) => send(slice, outward, 'other nodes'));
-  send(plan.local, outward, 'node').finish();
-  workOn(plan.first);
-  const leaving = plan.remote.map((slice, i) => {
+  const coming = schedule.remote.map((chunk) => send(chunk, outward, 'other nodes'));
+  send(schedule.local, outward, 'node').finish();
+  workOn(schedule.first);
+  const leaving = schedule.remote.map((chunk, i) => {
     coming[i].finish();
-    workOn(slice.work);
-    return sendBack(slice, homeward, 'other nodes');
+    workOn(chunk.work);
+    return sendBack(chunk, homeward, 'other nodes');
   });
-  workOn(plan.last);
-  const local = sendBack(plan.local, homeward, 'node');
+  workOn(schedule.last);
+  const local = sendBack(schedule.local, homeward, 'node');
   return {
     received: arrived,
     home: () => {
-      for (const exchange of [local, ...leaving]) exchange.finish();
+      for (const transfer of [local, ...leaving]) transfer.finish();
       return tf.tensor2d(home, [sent.numRows, width]);
     },
   };

@@ -40,7 +40,7 @@ export function timeSteps(real: Transport, config: RunConfig, steps: number): Pr
   };
   const lockstep: Transport = {
     ...soloTransport(),
-    exchange: meet,
+    transfer: meet,
     start() {
       meet();
       return { finish() {} };

@@ -50,7 +50,7 @@ function exchangeOf(transport: Transport, bytes: number, aggregate: boolean): ()
   const mine = new Uint8Array(bytes).fill(transport.topology.rank + 1);
   const received = peers.map(() => new Uint8Array(bytes));
   const exchange = () =>
-    transport.exchange(
+    transport.transfer(
       { kind: 'all-to-all', purpose: 'probe' },
       peers.map((to) => ({ to, parts: [mine] })),
       peers.map((from, i) => ({ from, parts: [received[i]] })),

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { Communicator } from '../../../src/collectives/communicator.js';
 import { soloTransport } from '../../../src/collectives/solo-transport.js';
 import type { Transport } from '../../../src/collectives/transport.js';
-import { exchangeRows, type RowLayout } from '../../../src/model/dispatch/all-to-all-rows.js';
+import { allToAllRows, type RowLayout } from '../../../src/model/dispatch/all-to-all-rows.js';
 import { randomValues } from '../support.js';
 
 const d = 3;
 
-describe('exchangeRows', () => {
+describe('allToAllRows', () => {
   const from: RowLayout = { numRows: 4, rangesOfRank: [[{ begin: 0, count: 4 }]] };
   const to: RowLayout = {
     numRows: 4,
@@ -38,7 +38,7 @@ describe('exchangeRows', () => {
     countsHash: 1,
   };
   const values = randomValues('exchange', 4 * d);
-  const op = (x: tf.Tensor) => exchangeRows(x as tf.Tensor2D, options);
+  const op = (x: tf.Tensor) => allToAllRows(x as tf.Tensor2D, options);
 
   it('scatters what arrives into its ranges', () => {
     const moved = tf.tidy(() =>

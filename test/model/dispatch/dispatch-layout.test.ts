@@ -7,9 +7,9 @@ import type { RowLayout } from '../../../src/model/dispatch/all-to-all-rows.js';
 import {
   combine,
   dispatch,
+  dispatchLayout,
   type KeptChoices,
   localityOf,
-  planDispatch,
 } from '../../../src/model/dispatch/dispatch-layout.js';
 import { gatherRows } from '../../../src/ops/gather-rows.js';
 import { scatterRows } from '../../../src/ops/scatter-rows.js';
@@ -46,7 +46,7 @@ describe.each(worlds)('$numExperts experts, $nodes nodes of $workers', ({ numExp
   });
   const keptOfRank = decisions.map(({ keptE }) => keptE);
   const plans = decisions.map((decision, rank) =>
-    planDispatch(decision, topologyOf(rank, nodes, workers), keptOfRank),
+    dispatchLayout(decision, topologyOf(rank, nodes, workers), keptOfRank),
   );
 
   /** What each rank receives if row i of rank s is the pair [s, choice of row i]. */
@@ -111,10 +111,10 @@ describe('dispatch and combine', () => {
 
   const roundTrip = (chosen: Int32Array) => {
     const decision = decide(chosen, 1, 4, 2);
-    const plan = planDispatch(decision, context.communicator.topology, [decision.keptE]);
+    const layout = dispatchLayout(decision, context.communicator.topology, [decision.keptE]);
     const op = (x: tf.Tensor, w: tf.Tensor) => {
-      const rows = dispatch(gatherRows(x as tf.Tensor2D, plan.scatter.tokensN), plan, context);
-      return scatterRows(combine(rows, plan, context), w as tf.Tensor2D, plan.scatter);
+      const rows = dispatch(gatherRows(x as tf.Tensor2D, layout.scatter.tokensN), layout, context);
+      return scatterRows(combine(rows, layout, context), w as tf.Tensor2D, layout.scatter);
     };
     const tensors = () => [tf.tensor2d(values, [numTokens, d]), tf.tensor2d(weights, [numTokens, 1])];
     const y = tf.tidy(() => op(tensors()[0], tensors()[1]).dataSync().slice());

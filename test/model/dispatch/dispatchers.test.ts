@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { topologyOf } from '../../../src/collectives/topology.js';
 import type { RunConfig } from '../../../src/config/schema.js';
 import type { RowRange } from '../../../src/model/dispatch/all-to-all-rows.js';
-import { planOverlap } from '../../../src/model/dispatch/chunk-schedule.js';
-import { planDispatch } from '../../../src/model/dispatch/dispatch-layout.js';
+import { scheduleChunks } from '../../../src/model/dispatch/chunk-schedule.js';
+import { dispatchLayout } from '../../../src/model/dispatch/dispatch-layout.js';
 import { spawnRanks } from '../../spawn-ranks.js';
 import { expectClose, randomIntegers } from '../support.js';
 
@@ -85,7 +85,7 @@ describe.each(LAYOUTS)('sparse layers on %ix%i', (numNodes, workersPerNode) => {
   );
 });
 
-describe('the plan of an overlapped layer', () => {
+describe('the schedule of an overlapped layer', () => {
   it.each([
     [2, 2, 1],
     [2, 2, 2],
@@ -100,28 +100,28 @@ describe('the plan of an overlapped layer', () => {
       const keptE = keptOfRank[rank];
       const chosen = [...keptE].flatMap((count, expert) => Array(count).fill(expert));
       const topology = topologyOf(rank, nodes, workers);
-      const plan = planDispatch(
+      const layout = dispatchLayout(
         { expertsTK: Int32Array.from(chosen), numChoices: 1, keptE },
         topology,
         keptOfRank,
       );
-      const { local, remote, first, last } = planOverlap(plan, topology, degree);
+      const { local, remote, first, last } = scheduleChunks(layout, topology, degree);
       expect(remote).toHaveLength(degree);
       const rows = [first, ...remote.map(({ work }) => work), last].flat();
       const covered = rows.flatMap(({ expert, begin, count }) => {
         expect(count).toBeGreaterThan(0);
-        const ends = plan.rowsOfLocalExpert.map((_, i) =>
-          plan.rowsOfLocalExpert.slice(0, i + 1).reduce((a, b) => a + b),
+        const ends = layout.rowsOfLocalExpert.map((_, i) =>
+          layout.rowsOfLocalExpert.slice(0, i + 1).reduce((a, b) => a + b),
         );
         expect(begin + count).toBeLessThanOrEqual(ends[expert]);
         expect(begin).toBeGreaterThanOrEqual(expert === 0 ? 0 : ends[expert - 1]);
         return Array.from({ length: count }, (_, i) => begin + i);
       });
-      expect(covered.sort((a, b) => a - b)).toEqual([...Array(plan.received.numRows).keys()]);
+      expect(covered.sort((a, b) => a - b)).toEqual([...Array(layout.received.numRows).keys()]);
       for (const side of ['sent', 'received'] as const)
         for (let peer = 0; peer < W; peer++) {
-          const rows = [local, ...remote].flatMap((slice) => rowsOf(slice[side].rangesOfRank[peer]));
-          expect(rows.sort((a, b) => a - b)).toEqual(rowsOf(plan[side].rangesOfRank[peer]));
+          const rows = [local, ...remote].flatMap((chunk) => rowsOf(chunk[side].rangesOfRank[peer]));
+          expect(rows.sort((a, b) => a - b)).toEqual(rowsOf(layout[side].rangesOfRank[peer]));
         }
     }
   });
