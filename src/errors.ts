@@ -1,3 +1,5 @@
+import { LogsError } from './observability/errors.js';
+
 /** Where in a run an error happened; printed in front of the message in this order. */
 export interface ErrorContext {
   readonly node?: number | undefined;
@@ -86,17 +88,11 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
       { cause: error.cause },
     );
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof LogsError) return new TrainerError(error.code, message, context, { cause: error });
   // Node's own message of a failed system call names the call and the path: full disk, no permission, not a folder.
   if (error instanceof Error && 'syscall' in error)
     return new TrainerError('NO_RESOURCE', message, context, { cause: error });
   return new TrainerError('INTERNAL', message, context, { cause: error });
-}
-
-/** Whether the file system refused to write because the disk, a quota or the largest file it allows is full. */
-export function isDiskFull(error: unknown): error is Error {
-  return (
-    error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code))
-  );
 }
 
 /** Process exit codes of the `locmoe` command. */

@@ -3,6 +3,7 @@ import { LogEngine } from '../../src/observability/logql/log-engine.js';
 import { take } from '../../src/observability/logql/log-entries.js';
 import { parseLogQuery, parseQuery } from '../../src/observability/logql/parse.js';
 import { ALL_TIME } from '../../src/observability/logs/instant.js';
+import { logFolder } from '../../src/run/run-logs.js';
 import {
   assertEqual,
   type Bench,
@@ -23,7 +24,7 @@ export const benchMillionLines: Bench = () =>
   inFolder(async (folder) => {
     const directory = path.join(folder, 'logs');
     writeLongRun(directory);
-    const newEngine = () => new LogEngine({ runs: () => [{ run: LONG_RUN.run, directory }] });
+    const newEngine = () => new LogEngine({ runs: () => [logFolder(LONG_RUN.run, directory)] });
 
     const openMs: number[] = [];
     for (let i = 0; i < 3; i++)

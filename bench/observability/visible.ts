@@ -15,6 +15,8 @@ import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type { LogLine } from '../../src/rpc/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
+import { VERSION } from '../../src/rpc/version.js';
+import { logFolder } from '../../src/run/run-logs.js';
 import { assertEqual, type Bench, inFolder, type Measurement, quantile } from './support.js';
 
 const NUM_SOURCES = 8;
@@ -60,10 +62,11 @@ export const benchVisible: Bench = () =>
     addCoordinatorService(rpc.server, coordinator);
     const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     const http = await startHttpServer({
+      name: 'bench',
       address: { host: '127.0.0.1', port: 0 },
       option: '--http',
       token: null,
-      features: [lokiFeature({ runs: () => [{ run: RUN, directory: logs.directory }] })],
+      features: [lokiFeature({ runs: () => [logFolder(RUN, logs.directory)] }, VERSION)],
     });
     const client = new CoordinatorClient(address, NO_SECURITY);
     const sources = Array.from({ length: NUM_SOURCES }, () =>

@@ -1,4 +1,4 @@
-import { isDiskFull } from '../errors.js';
+import { isDiskFull } from '../os/append-file.js';
 
 /** Whether the run goes on although `file` could not be written because of `error`. */
 export type FullDisk = (error: unknown, file: string) => boolean;

@@ -5,8 +5,8 @@ import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.j
 import { formatNumberOf, printable } from '../format.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
-import { LogStore, parseLogLine } from '../observability/log-store.js';
-import { createLogger, type Logger } from '../observability/logger.js';
+import { LogStore } from '../observability/log-store.js';
+import { createLogger, type Logger, parseLogLine } from '../observability/logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';

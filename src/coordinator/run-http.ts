@@ -1,19 +1,21 @@
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
+import { TrainerError } from '../errors.js';
 import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
-import type { LogCatalog } from '../observability/logs/run-logs.js';
 import { lokiFeature } from '../observability/loki/loki-feature.js';
 import { pageFeature } from '../observability/page/index.js';
-import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
+import { formatAddress, isLoopback, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
-import { listRuns, type RunRecord } from '../run/run-folder.js';
+import { VERSION } from '../rpc/version.js';
+import type { RunRecord } from '../run/run-folder.js';
+import { logCatalog } from '../run/run-logs.js';
 import type { RunOptions } from './run-options.js';
 
 /**
  * Opens what people and their tools read of runs over HTTP.
  *
  * @returns null if that is not wanted
- * @throws TrainerError as `startHttpServer`
+ * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function startRunHttp(
   { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
@@ -21,19 +23,18 @@ export async function startRunHttp(
   metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
+  const address = parseAddress('--http', http);
+  if (token === null && !isLoopback(address.host))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--http ${http} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
+    );
   const features: HttpFeature[] = [
-    lokiFeature(logCatalog(runsDir)),
+    lokiFeature(logCatalog(runsDir), VERSION),
     pageFeature(runsDir),
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
-  return startHttpServer({ address: parseAddress('--http', http), option: '--http', token, features });
-}
-
-/** The logs of all runs in a folder. */
-function logCatalog(runsDir: string): LogCatalog {
-  return {
-    runs: () => listRuns(runsDir).map(({ folder }) => ({ run: folder.runId, directory: folder.logs })),
-  };
+  return startHttpServer({ name: 'locmoe', address, option: '--http', token, features });
 }
 
 /** What a run's record says of its HTTP server. */

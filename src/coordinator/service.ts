@@ -15,6 +15,7 @@ import type {
   StatusReply,
 } from '../rpc/messages.js';
 import { toServiceError } from '../rpc/status.js';
+import { logFolder } from '../run/run-logs.js';
 import type { Coordinator } from './coordinator.js';
 
 export interface CoordinatorService {
@@ -25,7 +26,7 @@ export interface CoordinatorService {
 /** Adds proto/coordinator.proto to the server: every call lands in the Coordinator. */
 export function addCoordinatorService(server: grpc.Server, coordinator: Coordinator): CoordinatorService {
   const { identity, logs } = coordinator.options;
-  const streams = new LogStreams(new RunLogReader(identity.runId, logs.directory));
+  const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
   server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
     Join: unary((request: JoinRequest): JoinReply => coordinator.join(request)),
     GetStatus: unary((): StatusReply => coordinator.status()),

@@ -1,20 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { isDiskFull } from '../errors.js';
-import { AppendFile } from '../os/append-file.js';
-import type { LogRecord } from './logger.js';
-
-/** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
-export function parseLogLine(line: string): LogRecord {
-  try {
-    const record = JSON.parse(line);
-    if (typeof record.time === 'number' && typeof record.level === 'string' && typeof record.msg === 'string')
-      return record;
-  } catch {
-    // Falls through: kept as text.
-  }
-  return { time: 0, level: 'warn', msg: line };
-}
+import { AppendFile, isDiskFull } from '../os/append-file.js';
 
 /** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
 export class LogStore {

@@ -1,9 +1,7 @@
 import pino, { type DestinationStream, type Logger } from 'pino';
+import type { LogLevel } from './levels.js';
 
 export type { Logger } from 'pino';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Who writes a line; absent fields do not apply. */
 export interface LogOrigin {
@@ -46,4 +44,16 @@ export function createLogger({ level, origin, destination, mixin }: LoggerOption
 /** Writes every line to the file descriptor before the call returns, so that a killed process loses none. */
 export function syncDestination(fd: number): DestinationStream {
   return pino.destination({ fd, sync: true });
+}
+
+/** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
+export function parseLogLine(line: string): LogRecord {
+  try {
+    const record = JSON.parse(line);
+    if (typeof record.time === 'number' && typeof record.level === 'string' && typeof record.msg === 'string')
+      return record;
+  } catch {
+    // Falls through: kept as text.
+  }
+  return { time: 0, level: 'warn', msg: line };
 }

@@ -1,5 +1,5 @@
-import { TrainerError } from '../errors.js';
-import { LOG_LEVELS, type LogLevel } from './logger.js';
+import { LogsError } from './errors.js';
+import { LOG_LEVELS, type LogLevel } from './levels.js';
 import type { LogQuery, Matcher, MetricQuery } from './logql/ast.js';
 import { ContextGrep } from './logql/context.js';
 import { FlowingLine } from './logql/flowing-line.js';
@@ -13,6 +13,7 @@ import { compilePipeline } from './logql/pipeline.js';
 import type { Series, TimeGrid } from './logql/series.js';
 import { instantOfMs, type TimeRange } from './logs/instant.js';
 import type { FileView } from './logs/log-reader.js';
+import type { LogFolder } from './logs/run-logs.js';
 
 /** What of a run's log to show. */
 export interface LogRequest {
@@ -72,31 +73,27 @@ const END = instantOfMs(Number.MAX_SAFE_INTEGER);
 export class RunLogReader {
   readonly #engine: LogEngine;
 
-  /** @param directory its log folder */
-  constructor(
-    readonly run: string,
-    directory: string,
-  ) {
-    this.#engine = new LogEngine({ runs: () => [{ run, directory }] });
+  constructor(readonly folder: LogFolder) {
+    this.#engine = new LogEngine({ runs: () => [folder] });
   }
 
   /**
    * Shows what is asked for: lines in order of time, or the series of a metric query. Returns at the end of the past, or
    * with `follow` at the end that is given.
    *
-   * @throws TrainerError `BAD_INPUT` for a query or level that cannot be
+   * @throws LogsError `BAD_INPUT` for a query or level that cannot be
    */
   async show(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
     const matchers = this.#matchers(request);
-    const query = narrow(parseQuery(withSelector(request.query, this.run)), matchers);
+    const query = narrow(parseQuery(withSelector(request.query, this.folder.run)), matchers);
     if (query.kind === 'log') await this.#showLines(query, request, listener, end);
     else await this.#showSeries(query, request, listener, end);
   }
 
   #matchers({ level, ranks }: LogRequest): Matcher[] {
-    const matchers: Matcher[] = [{ name: 'run', op: '=', value: this.run }];
+    const matchers: Matcher[] = [{ name: 'run', op: '=', value: this.folder.run }];
     const least = LOG_LEVELS.indexOf((level || LOG_LEVELS[0]) as LogLevel);
-    if (least < 0) throw new TrainerError('BAD_INPUT', `level: ${level} is none of ${LOG_LEVELS.join(', ')}`);
+    if (least < 0) throw new LogsError('BAD_INPUT', `level: ${level} is none of ${LOG_LEVELS.join(', ')}`);
     if (least > 0) matchers.push({ name: 'level', op: '=~', value: LOG_LEVELS.slice(least).join('|') });
     if (ranks.length > 0) matchers.push({ name: 'rank', op: '=~', value: ranks.join('|') });
     return matchers;
@@ -125,7 +122,7 @@ export class RunLogReader {
   ): Promise<void> {
     const everything: LogQuery = {
       kind: 'log',
-      matchers: [{ name: 'run', op: '=', value: this.run }],
+      matchers: [{ name: 'run', op: '=', value: this.folder.run }],
       stages: [],
     };
     const match = matcherOf(query);
@@ -182,8 +179,8 @@ export class RunLogReader {
     listener: LogListener,
     end: LogEnd,
   ): Promise<void> {
-    if (follow) throw new TrainerError('BAD_INPUT', 'a query that computes numbers cannot be followed');
-    const views = await this.#engine.open([{ name: 'run', op: '=', value: this.run }], sinceMs);
+    if (follow) throw new LogsError('BAD_INPUT', 'a query that computes numbers cannot be followed');
+    const views = await this.#engine.open([{ name: 'run', op: '=', value: this.folder.run }], sinceMs);
     const blocks = views.flatMap((view) => view.blocks).filter(({ maxMs }) => maxMs >= sinceMs);
     const firstMs = blocks.reduce((least, { minMs }) => Math.min(least, minMs), Date.now());
     const endMs = blocks.reduce((most, { maxMs }) => Math.max(most, maxMs), firstMs);

@@ -44,3 +44,10 @@ export class AppendFile {
     closeSync(this.#fd);
   }
 }
+
+/** Whether the file system refused to write because the disk, a quota or the largest file it allows is full. */
+export function isDiskFull(error: unknown): error is Error {
+  return (
+    error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code))
+  );
+}

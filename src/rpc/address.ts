@@ -1,14 +1,12 @@
-import { BlockList, connect, isIP } from 'node:net';
+import { connect } from 'node:net';
 import { TrainerError } from '../errors.js';
+
+export { isLoopback } from '../observability/http/loopback.js';
 
 export interface Address {
   readonly host: string;
   readonly port: number;
 }
-
-const loopback = new BlockList();
-loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-loopback.addAddress('::1', 'ipv6');
 
 /**
  * Parses `HOST:PORT`, with brackets around an IPv6 address.
@@ -31,12 +29,6 @@ export function parseAddress(option: string, text: string, defaultPort?: number)
 
 export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** True for addresses that only this machine reaches. A name is not looked up: only `localhost` counts. */
-export function isLoopback(host: string): boolean {
-  const family = isIP(host);
-  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
 
 /** True for addresses that mean all interfaces: one can listen there, but nobody can dial them. */

@@ -150,6 +150,7 @@ describe('the metrics beyond loopback', () => {
     // With the line end that `locmoe certs` writes.
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     const server = await startHttpServer({
+      name: 'locmoe',
       ...{ address: { host: '0.0.0.0', port: 0 }, option: '--http' },
       token: 'a-token-of-sixteen-characters',
       features: [metricsFeature(new PrometheusMetrics())],

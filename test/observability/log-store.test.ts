@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LogStore, parseLogLine } from '../../src/observability/log-store.js';
+import { LogStore } from '../../src/observability/log-store.js';
 
 describe('LogStore', () => {
   let directory: string;
@@ -60,15 +60,5 @@ describe('LogStore', () => {
     leave();
     store.append('a', 'two');
     expect(seen).toEqual(['one']);
-  });
-});
-
-describe('parseLogLine', () => {
-  it('keeps what is not a log line as a warning', () => {
-    expect(parseLogLine('free(): invalid pointer')).toMatchObject({
-      level: 'warn',
-      msg: 'free(): invalid pointer',
-    });
-    expect(parseLogLine('{"a":1}')).toMatchObject({ level: 'warn', msg: '{"a":1}' });
   });
 });

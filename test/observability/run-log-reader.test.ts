@@ -8,7 +8,6 @@ const line = (atMs: number, rank: number, msg: string, level = 'info') =>
 
 /** A reader, what it showed, and how to end it. */
 function readerOf(runs: TestRuns) {
-  const { run, directory } = runs.folder('r1');
   const shown: ShownLine[] = [];
   const gone = new AbortController();
   let complete = () => {};
@@ -17,7 +16,7 @@ function readerOf(runs: TestRuns) {
   });
   let numSeries = 0;
   const show = (request: Partial<LogRequest>) =>
-    new RunLogReader(run, directory).show(
+    new RunLogReader(runs.folder('r1')).show(
       { ...ALL, ...request },
       {
         async lines(lines) {

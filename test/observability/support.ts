@@ -41,7 +41,7 @@ export class TestRuns {
   readonly catalog = { runs: (): LogFolder[] => [...this.#runs].map((run) => this.folder(run)) };
 
   folder(run: string): LogFolder {
-    return { run, directory: path.join(this.directory, run, 'logs') };
+    return { run, directory: path.join(this.directory, run, 'logs'), service: 'locmoe' };
   }
 
   file(source: string, run = 'r1'): string {

@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import type { ServiceError } from '@grpc/grpc-js';
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { LOG_LEVELS, type LogLevel } from '../../observability/logger.js';
+import { LOG_LEVELS, type LogLevel } from '../../observability/levels.js';
 import { toMatrix } from '../../observability/loki/shapes.js';
 import { type LogRequest, RunLogReader } from '../../observability/run-log-reader.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import type { LogLine } from '../../rpc/messages.js';
+import { logFolder } from '../../run/run-logs.js';
 import { LogPrinter } from '../log-printer.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 import { parseSince, wholeNumber } from './options.js';
@@ -78,7 +79,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
   if (!existsSync(run.folder.logs))
     throw new TrainerError('BAD_INPUT', `${run.folder.logs} is missing: the log of this run is gone`);
   if (request.follow) console.error(`${run.record.runId} is over: nothing to follow`);
-  await new RunLogReader(run.folder.runId, run.folder.logs).show(
+  await new RunLogReader(logFolder(run.folder.runId, run.folder.logs)).show(
     { ...request, follow: false },
     {
       async lines(lines) {

@@ -4,9 +4,9 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { TrainerError } from '../../errors.js';
-import { type Address, formatAddress, isLoopback } from '../../rpc/address.js';
-import { AccessRule, TOKEN_COOKIE } from './access.js';
+import { LogsError } from '../errors.js';
+import { AccessRule } from './access.js';
+import { isLoopback } from './loopback.js';
 
 /** Takes a WebSocket that was opened on a path; what it throws closes the socket. */
 export type SocketHandler = (socket: WebSocket, request: IncomingMessage) => void;
@@ -20,8 +20,16 @@ export interface HttpFeature {
   close?(): void;
 }
 
+/** Where to listen; port 0 takes a free one. */
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface HttpServerOptions {
-  readonly address: Address;
+  /** Of the program: what a browser shows when it asks for the token. */
+  readonly name: string;
+  readonly address: HttpAddress;
   /** The option that chose the address, named in errors. */
   readonly option: string;
   /** Null where none is asked for; required beyond loopback. */
@@ -31,7 +39,7 @@ export interface HttpServerOptions {
 
 export interface HttpServer {
   /** With the actual port. */
-  readonly address: Address;
+  readonly address: HttpAddress;
   close(): void;
 }
 
@@ -40,17 +48,17 @@ const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
 /**
  * Listens and serves the features, and `GET /ready` to everyone. Beyond loopback every other request needs the token.
  *
- * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { address, option, token, features } = options;
+  const { name, address, option, token, features } = options;
   if (token === null && !isLoopback(address.host))
-    throw new TrainerError(
+    throw new LogsError(
       'BAD_INPUT',
-      `${option} ${formatAddress(address)} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
+      `${option}: ${address.host} can be reached from other machines: ask for a token, or listen on 127.0.0.1`,
     );
-  const rule = new AccessRule(token, address);
-  const server = createServer(getRequestListener(appOf(features, rule).fetch));
+  const rule = new AccessRule(token, `${name}-token`);
+  const server = createServer(getRequestListener(appOf(name, features, rule).fetch));
   const sockets = serveSockets(server, features, rule);
   const port = await bind(server, options);
   return {
@@ -66,13 +74,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
 type NodeBindings = { readonly Bindings: { readonly incoming: IncomingMessage } };
 
-function appOf(features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBindings> {
+function appOf(name: string, features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>();
   app.get('/ready', (c) => c.text('ready\n'));
   app.use(async (c, next) => {
     const refusal = rule.check(c.env.incoming);
     if (refusal !== null) {
-      c.header('WWW-Authenticate', 'Basic realm="locmoe", charset="UTF-8"');
+      c.header('WWW-Authenticate', `Basic realm="${name}", charset="UTF-8"`);
       return c.text(`${refusal.reason}\n`, refusal.status);
     }
     // The page is opened once with the token in its address; what it loads then sends the cookie.
@@ -80,7 +88,7 @@ function appOf(features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBin
     if (given !== undefined && !/^[\x21-\x7e]*$/.test(given)) return c.text('token: not one of ours\n', 400);
     await next();
     if (given !== undefined)
-      c.header('Set-Cookie', `${TOKEN_COOKIE}=${given}; HttpOnly; SameSite=Strict; Path=/`);
+      c.header('Set-Cookie', `${rule.cookie}=${given}; HttpOnly; SameSite=Strict; Path=/`);
     c.header('X-Content-Type-Options', 'nosniff');
     c.header('Referrer-Policy', 'no-referrer');
   });
@@ -135,7 +143,7 @@ function bind(server: Server, { address, option }: HttpServerOptions): Promise<n
     // Stays: after the start, only a connection that could not be accepted ends here.
     server.on('error', (error) =>
       reject(
-        new TrainerError(
+        new LogsError(
           'NO_RESOURCE',
           `port ${address.port} on ${address.host} cannot be used (${error.message}); choose another with ${option}, or 0 for a free one`,
         ),

@@ -1,4 +1,4 @@
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import { type Labels, labelsKey } from '../logs/streams.js';
 import type { BinaryOp, MetricQuery } from './ast.js';
 import { emptySeries, type Series, type TimeGrid, type Value } from './series.js';
@@ -12,7 +12,7 @@ type Combine = (a: number, b: number) => number | null;
  * Applies an operator: to two numbers, to every value of a vector and a number, or to series of two vectors with
  * matching labels, one with one.
  *
- * @throws TrainerError `BAD_INPUT` if labels match several series
+ * @throws LogsError `BAD_INPUT` if labels match several series
  */
 export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid): Value {
   const { op, bool } = query;
@@ -141,7 +141,7 @@ function uniqueBy(
   for (const each of series) {
     const key = labelsKey(project(each.labels));
     if (byKey.has(key))
-      throw new TrainerError(
+      throw new LogsError(
         'BAD_INPUT',
         `multiple matches for labels: several series of the ${side} side match ${key}; aggregate that side first`,
       );
@@ -187,6 +187,6 @@ function calculate(op: BinaryOp, a: number, b: number): number {
     case '<=':
       return Number(a <= b);
     default:
-      throw new TrainerError('INTERNAL', `${op} does not calculate`);
+      throw new Error(`${op} does not calculate`);
   }
 }

@@ -45,7 +45,7 @@ export class Cursor {
     return this.children.find((child) => names.includes(child.name));
   }
 
-  /** @throws TrainerError `BAD_INPUT` if there is no such child */
+  /** @throws LogsError `BAD_INPUT` if there is no such child */
   get(...names: readonly string[]): Cursor {
     const child = this.find(...names);
     if (child === undefined) throw syntaxError(this.query, this.at, `expected ${names.join(' or ')}`);

@@ -1,4 +1,4 @@
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import type { TimeRange } from '../logs/instant.js';
 import type { LogFile } from '../logs/log-file.js';
 import { BlockReader, type FileView, viewOf } from '../logs/log-reader.js';
@@ -30,7 +30,7 @@ export class LogEngine {
   /**
    * The lines that a query selects, in order of time, in batches; the rest is not read once nobody asks for more.
    *
-   * @throws TrainerError `BAD_INPUT` if it takes too long
+   * @throws LogsError `BAD_INPUT` if it takes too long
    */
   async *lines(
     query: LogQuery,
@@ -61,12 +61,12 @@ export class LogEngine {
   /**
    * Evaluates a metric query at the points of a grid.
    *
-   * @throws TrainerError `BAD_INPUT` if the grid or the outcome is too large, if it takes too long, or if lines could
+   * @throws LogsError `BAD_INPUT` if the grid or the outcome is too large, if it takes too long, or if lines could
    *   not be read as the query asks
    */
   async evaluate(query: MetricQuery, grid: TimeGrid, options: PacerOptions = {}): Promise<Value> {
     if (grid.numPoints > MAX_POINTS)
-      throw new TrainerError(
+      throw new LogsError(
         'BAD_INPUT',
         `exceeded maximum resolution of ${MAX_POINTS} points per time series. Try increasing the value of the step parameter`,
       );

@@ -35,7 +35,7 @@ export function readLog(expression: Cursor): LogQuery {
   };
 }
 
-/** @throws TrainerError `BAD_INPUT` if it would select everything */
+/** @throws LogsError `BAD_INPUT` if it would select everything */
 export function readSelector(selector: Cursor): Matcher[] {
   const matchers = selector.all('Matcher').map(readMatcher);
   if (!matchers.some(isSelective))

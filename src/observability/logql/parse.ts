@@ -1,5 +1,5 @@
 import { parser } from '@grafana/lezer-logql';
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import type { LogQuery, Query } from './ast.js';
 import { Cursor } from './cursor.js';
 import { readLog } from './parse-log.js';
@@ -12,11 +12,11 @@ const MAX_DEPTH = 200;
 /**
  * Parses a LogQL query.
  *
- * @throws TrainerError `BAD_INPUT` that names the mistake, or the part that is not supported, and its position
+ * @throws LogsError `BAD_INPUT` that names the mistake, or the part that is not supported, and its position
  */
 export function parseQuery(query: string): Query {
   if (query.length > MAX_QUERY_CHARACTERS)
-    throw new TrainerError(
+    throw new LogsError(
       'BAD_INPUT',
       `the query has ${query.length} characters, more than the ${MAX_QUERY_CHARACTERS} that are taken`,
     );
@@ -30,12 +30,12 @@ export function parseQuery(query: string): Query {
 /**
  * Parses a query that must select lines, such as a bare selector.
  *
- * @throws TrainerError `BAD_INPUT` also if it is a metric query
+ * @throws LogsError `BAD_INPUT` also if it is a metric query
  */
 export function parseLogQuery(query: string): LogQuery {
   const parsed = parseQuery(query);
   if (parsed.kind !== 'log')
-    throw new TrainerError('BAD_INPUT', `${query} computes numbers; a query that selects lines is needed`);
+    throw new LogsError('BAD_INPUT', `${query} computes numbers; a query that selects lines is needed`);
   return parsed;
 }
 
@@ -61,5 +61,5 @@ function assertWellFormed(query: string, cursor: ReturnType<Cursor['node']['curs
       depth--;
     },
   );
-  if (deepest > MAX_DEPTH) throw new TrainerError('BAD_INPUT', 'the query is nested too deeply');
+  if (deepest > MAX_DEPTH) throw new LogsError('BAD_INPUT', 'the query is nested too deeply');
 }

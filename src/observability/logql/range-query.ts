@@ -1,4 +1,4 @@
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import type { Block } from '../logs/block.js';
 import type { SeenLine } from '../logs/log-file.js';
 import { type BlockReader, type FileView, hasSelected, isWhole } from '../logs/log-reader.js';
@@ -151,7 +151,7 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
           const value = unwrap(line);
           if (value === null) return;
           if (++numSamples > MAX_SAMPLES)
-            throw new TrainerError(
+            throw new LogsError(
               'BAD_INPUT',
               `the query has more than ${MAX_SAMPLES} values to look at: narrow it`,
             );
@@ -175,7 +175,7 @@ function flow({ bytes, from, to, stream }: SeenLine): FlowingLine {
 function assertNoError(labels: Labels): void {
   const error = labels.get(ERROR_LABEL);
   if (error !== undefined)
-    throw new TrainerError(
+    throw new LogsError(
       'BAD_INPUT',
       `pipeline error: '${error}' for series: '${labelsKey(labels).slice(0, 500)}'. Use a label filter to intentionally skip this error. (e.g | __error__!="${error}"). To skip all potential errors you can match empty errors.(e.g __error__="")`,
     );

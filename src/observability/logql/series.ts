@@ -1,4 +1,4 @@
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import { type Labels, labelsKey } from '../logs/streams.js';
 import type { Grouping } from './ast.js';
 
@@ -40,13 +40,13 @@ export class ByLabels<T> {
     this.#most = Math.min(MAX_SERIES, Math.max(1, Math.floor(MAX_VALUES / numPoints)));
   }
 
-  /** @throws TrainerError `BAD_INPUT` if there would be too many */
+  /** @throws LogsError `BAD_INPUT` if there would be too many */
   get(labels: Labels): T {
     const key = labelsKey(labels);
     let thing = this.#byKey.get(key);
     if (thing === undefined) {
       if (this.#byKey.size >= this.#most)
-        throw new TrainerError(
+        throw new LogsError(
           'BAD_INPUT',
           `maximum of series (${this.#most}) reached for a single query: aggregate by fewer labels`,
         );

@@ -1,4 +1,4 @@
-import { LOG_LEVELS, type LogLevel } from '../logger.js';
+import { LOG_LEVELS, type LogLevel } from '../levels.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;

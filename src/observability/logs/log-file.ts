@@ -4,6 +4,7 @@ import { Block } from './block.js';
 import { LineHead } from './line-head.js';
 import { Pacer } from './pacer.js';
 import { PUSHED_SOURCE, parsePushedLine } from './pushed-line.js';
+import type { LogFolder } from './run-logs.js';
 import { type LogStream, MAX_PUSHED_STREAMS, StreamTable } from './streams.js';
 
 const NEWLINE = 0x0a;
@@ -38,14 +39,14 @@ export class LogFile {
   #refreshing: Promise<void> | null = null;
   readonly #head = new LineHead();
 
-  /** @param run the run's id, the label of every line */
+  /** @param labels of every line */
   constructor(
     readonly path: string,
-    run: string,
+    labels: Pick<LogFolder, 'run' | 'service'>,
   ) {
     const source = path.slice(path.lastIndexOf('/') + 1).replace(/\.ndjson$/, '');
     this.isPushed = source === PUSHED_SOURCE;
-    this.streams = new StreamTable(run, source);
+    this.streams = new StreamTable(labels, source);
   }
 
   /**

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 
 /** Work that takes longer than this lets others go first: the process that reads logs may also lead a run. */
 const SLICE_MS = 8;
@@ -29,13 +29,13 @@ export class Pacer {
     return performance.now() > this.#sliceEndMs;
   }
 
-  /** @throws TrainerError `BAD_INPUT` if the limit has passed, `ABORTED` if nobody waits any more */
+  /** @throws LogsError `BAD_INPUT` if the limit has passed, `ABORTED` if nobody waits any more */
   async rest(): Promise<void> {
     await nextTurn();
     const now = performance.now();
-    if (this.#signal?.aborted) throw new TrainerError('ABORTED', 'the query was cancelled');
+    if (this.#signal?.aborted) throw new LogsError('ABORTED', 'the query was cancelled');
     if (now > this.#deadlineMs)
-      throw new TrainerError(
+      throw new LogsError(
         'BAD_INPUT',
         `the query took longer than ${this.#limitMs / 1000} s: narrow its time range or its selector`,
       );

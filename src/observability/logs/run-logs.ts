@@ -6,6 +6,8 @@ export interface LogFolder {
   readonly run: string;
   /** Holds a file of JSON lines for each source. */
   readonly directory: string;
+  /** Name of the program whose logs they are: the label `service_name` of every line. */
+  readonly service: string;
 }
 
 /** The runs whose logs can be read; whoever composes the server knows where they are. */
@@ -34,7 +36,7 @@ export class RunLogs {
       if (modifiedMs(path) < sinceMs) continue;
       let file = this.#files.get(path);
       if (file === undefined) {
-        file = new LogFile(path, this.folder.run);
+        file = new LogFile(path, this.folder);
         this.#files.set(path, file);
       }
       await file.refresh();

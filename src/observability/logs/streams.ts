@@ -1,5 +1,6 @@
-import { LOG_LEVELS } from '../logger.js';
+import { LOG_LEVELS } from '../levels.js';
 import type { LineHead } from './line-head.js';
+import type { LogFolder } from './run-logs.js';
 
 /** Names and values; a name appears once. */
 export type Labels = ReadonlyMap<string, string>;
@@ -13,8 +14,6 @@ export interface LogStream {
   readonly origin: string;
 }
 
-/** Every line of this system has this label. */
-export const SERVICE_NAME = 'locmoe';
 /** Streams with labels from outside (pushed lines) that one run may have. */
 export const MAX_PUSHED_STREAMS = 1_000;
 
@@ -32,7 +31,7 @@ export class StreamTable {
 
   /** @param source the name of the file without its ending: `coordinator`, `node-0` */
   constructor(
-    readonly run: string,
+    readonly folder: Pick<LogFolder, 'run' | 'service'>,
     readonly source: string,
   ) {
     const node = /^node-(\d+)$/.exec(source);
@@ -68,14 +67,14 @@ export class StreamTable {
   #labelsOf({ level, generation, node: headNode, rank }: LineHead): Labels {
     const node = headNode >= 0 ? headNode : this.#fileNode;
     const labels = new Map([
-      ['run', this.run],
+      ['run', this.folder.run],
       ['source', this.#sourceOf(node, rank)],
     ]);
     if (node >= 0) labels.set('node', String(node));
     if (rank >= 0) labels.set('rank', String(rank));
     labels.set('level', LOG_LEVELS[level]);
     if (generation >= 0) labels.set('generation', String(generation));
-    return labels.set('service_name', SERVICE_NAME);
+    return labels.set('service_name', this.folder.service);
   }
 
   /** What the coordinator logs of a node or a rank is still its own word. */

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { asTrainerError } from '../../errors.js';
+import { LogsError, messageOf } from '../errors.js';
 import { Parameters } from './parameters.js';
 
 const MAX_CONCURRENT = 16;
@@ -23,9 +23,8 @@ export class RequestGate {
       try {
         return await handle(c);
       } catch (error) {
-        const { code, line } = asTrainerError(error);
         // Nobody waits for the answer of an aborted request.
-        return c.text(`${line}\n`, code === 'BAD_INPUT' || code === 'ABORTED' ? 400 : 500);
+        return c.text(`${messageOf(error)}\n`, error instanceof LogsError ? 400 : 500);
       } finally {
         this.#numRunning--;
       }

@@ -1,5 +1,4 @@
 import { Hono } from 'hono';
-import { VERSION } from '../../rpc/version.js';
 import type { HttpFeature } from '../http/http-server.js';
 import { LogEngine } from '../logql/log-engine.js';
 import type { LogCatalog } from '../logs/run-logs.js';
@@ -11,10 +10,12 @@ import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
 
 /**
- * Loki's HTTP API over the logs of runs, for Grafana's Loki data source, logcli, and the page of `locmoe inspect`. What
- * of it is answered, and how, is in docs/observability.md.
+ * Loki's HTTP API over the logs of runs, for Grafana's Loki data source, logcli, and web pages. What of it is answered,
+ * and how, is in docs/observability.md.
+ *
+ * @param version of the program, told to who asks for the build
  */
-export function lokiFeature(catalog: LogCatalog): HttpFeature {
+export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
   const engine = new LogEngine(catalog);
   const gate = new RequestGate();
   const tails = new Tails(engine);
@@ -24,7 +25,7 @@ export function lokiFeature(catalog: LogCatalog): HttpFeature {
   addFieldRoutes(routes, engine, gate);
   addPushRoute(routes, catalog, engine, gate);
   routes.get('/loki/api/v1/status/buildinfo', (c) =>
-    c.json({ version: VERSION, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
+    c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
   );
   return {
     routes,

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { TrainerError } from '../../errors.js';
+import { LogsError } from '../errors.js';
 import type { Direction } from '../logql/log-entries.js';
 import type { TimeGrid } from '../logql/series.js';
 import { parseDurationS } from '../logql/units.js';
@@ -36,7 +36,7 @@ export class Parameters {
     return [...this.values.getAll(name), ...this.values.getAll(`${name}[]`)];
   }
 
-  /** @throws TrainerError `BAD_INPUT` if there is none */
+  /** @throws LogsError `BAD_INPUT` if there is none */
   get query(): string {
     const query = this.get('query');
     if (query === undefined)
@@ -132,6 +132,6 @@ function nowNs(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
 }
 
-export function invalid(message: string): TrainerError {
-  return new TrainerError('BAD_INPUT', message);
+export function invalid(message: string): LogsError {
+  return new LogsError('BAD_INPUT', message);
 }

@@ -8,7 +8,7 @@ import { AppendFile } from '../../os/append-file.js';
 import type { LogEngine } from '../logql/log-engine.js';
 import { formatPushedLine, PUSHED_SOURCE } from '../logs/pushed-line.js';
 import type { LogCatalog, LogFolder } from '../logs/run-logs.js';
-import { labelsKey, MAX_PUSHED_STREAMS, SERVICE_NAME } from '../logs/streams.js';
+import { labelsKey, MAX_PUSHED_STREAMS } from '../logs/streams.js';
 import type { RequestGate } from './gate.js';
 import { invalid } from './parameters.js';
 
@@ -107,21 +107,21 @@ function folderOf({ stream, values }: PushedStream, runs: ReadonlyMap<string, Lo
 
 async function assertFewStreams(
   engine: LogEngine,
-  { run }: LogFolder,
+  { run, service }: LogFolder,
   pushed: readonly PushedStream[],
 ): Promise<void> {
   const views = await engine.open([{ name: 'run', op: '=', value: run }], Number.NEGATIVE_INFINITY);
   const known = views.find(({ file }) => file.isPushed)?.file.streams.all ?? [];
   const keys = new Set(known.map(({ labels }) => labelsKey(labels)));
-  for (const { stream } of pushed) keys.add(labelsKey(new Map(Object.entries(withService(stream)))));
+  for (const { stream } of pushed) keys.add(labelsKey(new Map(Object.entries(withService(stream, service)))));
   if (keys.size > MAX_PUSHED_STREAMS)
     throw invalid(`push: run ${run} would have more than ${MAX_PUSHED_STREAMS} streams of pushed lines`);
 }
 
-function append({ run, directory }: LogFolder, pushed: readonly PushedStream[]): void {
+function append({ run, directory, service }: LogFolder, pushed: readonly PushedStream[]): void {
   const text = pushed
     .flatMap(({ stream, values }) => {
-      const labels = withService(stream);
+      const labels = withService(stream, service);
       return values.map(([ns, line]) => `${formatPushedLine({ ns, labels, line })}\n`);
     })
     .join('');
@@ -136,6 +136,6 @@ function append({ run, directory }: LogFolder, pushed: readonly PushedStream[]):
   }
 }
 
-function withService(labels: Readonly<Record<string, string>>): Record<string, string> {
-  return { service_name: SERVICE_NAME, ...labels };
+function withService(labels: Readonly<Record<string, string>>, service: string): Record<string, string> {
+  return { service_name: service, ...labels };
 }

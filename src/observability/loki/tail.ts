@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
-import { asTrainerError } from '../../errors.js';
+import { messageOf } from '../errors.js';
 import type { SocketHandler } from '../http/http-server.js';
 import type { LogQuery } from '../logql/ast.js';
 import { Follower } from '../logql/follower.js';
@@ -119,7 +119,7 @@ class Tail {
 
   #refuse(error: unknown): void {
     if (this.#cancelled.signal.aborted) return;
-    const reason = Buffer.from(asTrainerError(error).line).subarray(0, MAX_REASON_BYTES).toString();
+    const reason = Buffer.from(messageOf(error)).subarray(0, MAX_REASON_BYTES).toString();
     // A character cut in half would make the reason longer than it may be.
     this.socket.close(CLOSED_BY_POLICY, reason.replace(/\ufffd+$/, ''));
     this.end();

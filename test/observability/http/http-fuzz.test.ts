@@ -17,6 +17,7 @@ beforeAll(async () => {
       token,
       await startHttpServer({
         address: { host: '127.0.0.1', port: 0 },
+        name: 'test',
         option: '--http',
         token,
         features: [

@@ -2,9 +2,7 @@ import { connect } from 'node:net';
 import { Hono } from 'hono';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { TOKEN_COOKIE } from '../../../src/observability/http/access.js';
 import { type HttpServer, startHttpServer } from '../../../src/observability/http/http-server.js';
-import { formatAddress } from '../../../src/rpc/address.js';
 
 const TOKEN = 'a-token-of-sixteen-characters';
 let server: HttpServer;
@@ -13,6 +11,7 @@ afterEach(() => server.close());
 async function start(token: string | null, host = '127.0.0.1'): Promise<string> {
   server = await startHttpServer({
     address: { host, port: 0 },
+    name: 'test',
     option: '--http',
     token,
     features: [
@@ -22,7 +21,7 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
       },
     ],
   });
-  return `http://${formatAddress({ ...server.address, host: '127.0.0.1' })}`;
+  return `http://127.0.0.1:${server.address.port}`;
 }
 
 /** What a WebSocket client sees first: an echo, or a refusal. */
@@ -115,7 +114,7 @@ describe('a page of another origin', () => {
     'is the own page behind a proxy that tells what host it was asked for (%s, %s)',
     async (token, host, outcome) => {
       const url = await start(token, token === null ? undefined : '0.0.0.0');
-      const headers = { cookie: `${TOKEN_COOKIE}=${TOKEN}`, origin: 'https://locmoe.example' };
+      const headers = { cookie: `${'test-token'}=${TOKEN}`, origin: 'https://locmoe.example' };
       expect(await socketOutcome(`${url}/echo`, { ...headers, 'x-forwarded-host': host })).toContain(outcome);
     },
   );
@@ -133,18 +132,18 @@ describe('with a token', () => {
     for (const headers of [
       { authorization: `Bearer ${TOKEN}` },
       { authorization: `Basic ${basic}` },
-      { cookie: `a=b; ${TOKEN_COOKIE}=${TOKEN}` },
+      { cookie: `a=b; ${'test-token'}=${TOKEN}` },
     ])
       expect((await fetch(`${url}/hello`, { headers })).status).toBe(200);
     const opened = await fetch(`${url}/hello?token=${TOKEN}`);
     expect(opened.status).toBe(200);
-    expect(opened.headers.get('set-cookie')).toContain(`${TOKEN_COOKIE}=${TOKEN}; HttpOnly; SameSite=Strict`);
+    expect(opened.headers.get('set-cookie')).toContain(`${'test-token'}=${TOKEN}; HttpOnly; SameSite=Strict`);
     expect(await socketOutcome(`${url}/echo`, { authorization: `Bearer ${TOKEN}` })).toBe('hi');
   });
 
   it('refuses the others, but for /ready', async () => {
     const url = await start(TOKEN, '0.0.0.0');
-    for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${TOKEN_COOKIE}=wrong` }])
+    for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${'test-token'}=wrong` }])
       expect((await fetch(`${url}/hello`, { headers })).status).toBe(401);
     expect((await fetch(`${url}/nowhere`)).status).toBe(401);
     expect(await socketOutcome(`${url}/echo`)).toContain('401');
@@ -154,7 +153,9 @@ describe('with a token', () => {
 
 describe('without a token', () => {
   it('does not listen beyond loopback', async () => {
-    await expect(start(null, '0.0.0.0')).rejects.toThrow(/--http 0\.0\.0\.0:0 .*--token-file/);
+    await expect(start(null, '0.0.0.0')).rejects.toThrow(
+      /--http: 0\.0\.0\.0 can be reached from other machines/,
+    );
   });
 
   it('answers to loopback names, and to no other', async () => {
@@ -169,7 +170,7 @@ describe('without a token', () => {
 it('says which option to change when the port is taken', async () => {
   await start(null);
   const { address } = server;
-  await expect(startHttpServer({ address, option: '--http', token: null, features: [] })).rejects.toThrow(
-    new RegExp(`port ${address.port} on 127.0.0.1 .*--http`),
-  );
+  await expect(
+    startHttpServer({ address, name: 'test', option: '--http', token: null, features: [] }),
+  ).rejects.toThrow(new RegExp(`port ${address.port} on 127.0.0.1 .*--http`));
 });

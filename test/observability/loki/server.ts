@@ -2,7 +2,6 @@ import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { startHttpServer } from '../../../src/observability/http/http-server.js';
 import { lokiFeature } from '../../../src/observability/loki/loki-feature.js';
-import { formatAddress } from '../../../src/rpc/address.js';
 import { T0, TestRuns } from '../support.js';
 
 export type Query = Readonly<Record<string, string | number>>;
@@ -18,12 +17,13 @@ export class TestLoki {
     const runs = new TestRuns();
     const server = await startHttpServer({
       address: { host: '127.0.0.1', port: 0 },
+      name: 'test',
       option: '--http',
       token: null,
-      features: [lokiFeature(runs.catalog)],
+      features: [lokiFeature(runs.catalog, '1.2.3')],
     });
     onTestFinished(() => server.close());
-    return new TestLoki(runs, `http://${formatAddress(server.address)}`);
+    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`);
   }
 
   address(path: string, query: Query | URLSearchParams = {}): string {

@@ -1,4 +1,4 @@
-import { TrainerError } from '../../../errors.js';
+import { LogsError } from '../../errors.js';
 import { parseRegex } from './parse.js';
 import { compileProgram, type Instruction, type Program } from './program.js';
 import type { Regex } from './syntax.js';
@@ -41,7 +41,7 @@ export class RegexMatcher {
 
   /**
    * @param anchored the whole text must match, else any part of it
-   * @throws TrainerError `BAD_INPUT` as `parseRegex` and `compileProgram`
+   * @throws LogsError `BAD_INPUT` as `parseRegex` and `compileProgram`
    */
   constructor(regex: Regex, { anchored }: { readonly anchored: boolean }) {
     this.#program = compileProgram(regex);
@@ -58,7 +58,7 @@ export class RegexMatcher {
   /**
    * Whether the bytes from `from` (inclusive) to `to` (exclusive) match.
    *
-   * @throws TrainerError `BAD_INPUT` if finding out takes more than a bounded effort
+   * @throws LogsError `BAD_INPUT` if finding out takes more than a bounded effort
    */
   test(bytes: Buffer, from = 0, to = bytes.length): boolean {
     this.#visits = 0;
@@ -178,10 +178,7 @@ export class RegexMatcher {
       if (this.#marks[at] === mark) continue;
       this.#marks[at] = mark;
       if (++this.#visits > MAX_VISITS)
-        throw new TrainerError(
-          'BAD_INPUT',
-          'regular expression is too expensive on a long line: simplify it',
-        );
+        throw new LogsError('BAD_INPUT', 'regular expression is too expensive on a long line: simplify it');
       const instruction = this.#program.instructions[at];
       if (instruction.op === 'match') matched = true;
       else if (instruction.op === 'byte') bytes.push(instruction);

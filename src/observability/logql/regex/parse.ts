@@ -1,4 +1,4 @@
-import { TrainerError } from '../../../errors.js';
+import { LogsError } from '../../errors.js';
 import { complement, normalize, type Range, type Regex } from './syntax.js';
 
 const DIGIT: Range[] = [[0x30, 0x39]];
@@ -64,7 +64,7 @@ interface Flags {
  * Parses the syntax of RE2 (which is Loki's) for matches on one line: everything that a finite automaton can do. What
  * one cannot do (back references, looking around) RE2 has not either.
  *
- * @throws TrainerError `BAD_INPUT` that names what is wrong or not supported, and where
+ * @throws LogsError `BAD_INPUT` that names what is wrong or not supported, and where
  */
 export function parseRegex(pattern: string): Regex {
   return new RegexParser(pattern).parse();
@@ -97,7 +97,7 @@ class RegexParser {
   }
 
   #refuse(why: string): never {
-    throw new TrainerError(
+    throw new LogsError(
       'BAD_INPUT',
       `regular expression ${JSON.stringify(this.pattern.slice(0, 100))}, character ${this.#at + 1}: ${why}`,
     );

@@ -1,4 +1,4 @@
-import { TrainerError } from '../../../errors.js';
+import { LogsError } from '../../errors.js';
 import type { Range, Regex } from './syntax.js';
 
 /** An instruction of a nondeterministic automaton over bytes. */
@@ -24,13 +24,13 @@ const MATCH = 0;
 /**
  * Compiles a tree to an automaton over the bytes of UTF-8, from its end to its beginning.
  *
- * @throws TrainerError `BAD_INPUT` if it becomes too large (repetitions of repetitions)
+ * @throws LogsError `BAD_INPUT` if it becomes too large (repetitions of repetitions)
  */
 export function compileProgram(regex: Regex): Program {
   const instructions: Instruction[] = [{ op: 'match' }];
   const emit = (instruction: Instruction): number => {
     if (instructions.length >= MAX_INSTRUCTIONS)
-      throw new TrainerError('BAD_INPUT', 'regular expression is too large: its repetitions multiply');
+      throw new LogsError('BAD_INPUT', 'regular expression is too large: its repetitions multiply');
     return instructions.push(instruction) - 1;
   };
   const split = (targets: readonly number[]) =>

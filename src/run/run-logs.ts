@@ -1,0 +1,15 @@
+import type { LogCatalog, LogFolder } from '../observability/logs/run-logs.js';
+import { listRuns } from './run-folder.js';
+
+/** The name of this program in the labels of its lines. */
+const SERVICE = 'locmoe';
+
+/** @param directory holds the files of the run's log */
+export function logFolder(run: string, directory: string): LogFolder {
+  return { run, directory, service: SERVICE };
+}
+
+/** The logs of all runs in a folder. */
+export function logCatalog(runsDir: string): LogCatalog {
+  return { runs: () => listRuns(runsDir).map(({ folder }) => logFolder(folder.runId, folder.logs)) };
+}
