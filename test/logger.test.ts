@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseLogLine } from '../src/observability/logger.js';
+import { parseLogLine } from '../src/logger.js';
 
 describe('parseLogLine', () => {
   it('keeps what is not a log line as a warning', () => {

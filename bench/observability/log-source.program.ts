@@ -1,7 +1,7 @@
 // A node agent reduced to its log: joins a run, opens a session, and logs at an even rate when told to.
 import { LogShipper } from '../../src/agent/log-shipper.js';
 import { Session } from '../../src/agent/session.js';
-import { createLogger } from '../../src/observability/logger.js';
+import { createLogger } from '../../src/logger.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { VERSION } from '../../src/rpc/version.js';

@@ -8,7 +8,7 @@ import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { startHttpServer } from '../../src/observability/http/http-server.js';
 import { LogStore } from '../../src/observability/log-store.js';
-import { createLogger } from '../../src/observability/logger.js';
+import { createLogger } from '../../src/logger.js';
 import { lokiFeature } from '../../src/observability/loki/loki-feature.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
-import { createLogger, type Logger } from '../observability/logger.js';
+import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, JoinReply, Peer } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';

@@ -1,7 +1,7 @@
 import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable } from '../format.js';
 import { LOG_LEVELS, type LogLevel } from '../observability/levels.js';
-import { type LogRecord, parseLogLine } from '../observability/logger.js';
+import { type LogRecord, parseLogLine } from '../logger.js';
 import type { MatrixJson } from '../observability/loki/shapes.js';
 import type { ShownLine } from '../observability/run-log-reader.js';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { LogStore } from '../observability/log-store.js';
-import type { Logger } from '../observability/logger.js';
+import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import type { AgentEvent, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';

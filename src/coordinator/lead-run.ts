@@ -6,7 +6,7 @@ import { formatNumberOf, printable } from '../format.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
 import { LogStore } from '../observability/log-store.js';
-import { createLogger, type Logger, parseLogLine } from '../observability/logger.js';
+import { createLogger, type Logger, parseLogLine } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';

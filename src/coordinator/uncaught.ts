@@ -1,5 +1,5 @@
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { Logger } from '../observability/logger.js';
+import type { Logger } from '../logger.js';
 import type { Coordinator } from './coordinator.js';
 import type { RunView } from './run-view.js';
 

@@ -2,7 +2,7 @@
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
-import { createLogger, type Logger, syncDestination } from '../observability/logger.js';
+import { createLogger, type Logger, syncDestination } from '../logger.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
 import { Trainer } from './trainer.js';
 

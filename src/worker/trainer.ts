@@ -7,7 +7,7 @@ import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
 import { asTrainerError } from '../errors.js';
 import { collectNow } from '../garbage-collection.js';
-import type { Logger } from '../observability/logger.js';
+import type { Logger } from '../logger.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';

@@ -7,7 +7,7 @@ import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { catchUncaught } from '../../src/coordinator/uncaught.js';
 import { TrainerError } from '../../src/errors.js';
 import { LogStore } from '../../src/observability/log-store.js';
-import { createLogger } from '../../src/observability/logger.js';
+import { createLogger } from '../../src/logger.js';
 import type { CoordinatorCommand } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 

@@ -10,7 +10,7 @@ import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import { LogStore } from '../../src/observability/log-store.js';
-import { createLogger } from '../../src/observability/logger.js';
+import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import { loadService } from '../../src/rpc/load-proto.js';

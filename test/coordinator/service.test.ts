@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
 import { LogStore } from '../../src/observability/log-store.js';
-import { createLogger } from '../../src/observability/logger.js';
+import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { LogStore } from '../../src/observability/log-store.js';
-import { createLogger, parseLogLine } from '../../src/observability/logger.js';
+import { createLogger, parseLogLine } from '../../src/logger.js';
 import { processInfo } from '../../src/os/process-info.js';
 import { VERSION } from '../../src/rpc/version.js';
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { Logger } from '../../observability/logger.js';
+import type { Logger } from '../../logger.js';
 import { STEP_PARTS, type ValidationReport } from '../../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../../run/global-step.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';

@@ -1,5 +1,5 @@
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { LogLevel } from './levels.js';
+import type { LogLevel } from './observability/levels.js';
 
 export type { Logger } from 'pino';
 
