@@ -6,6 +6,7 @@ ARG BASE_IMAGE=node:22-trixie-slim
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY packages/logs/package.json packages/logs/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
@@ -16,7 +17,8 @@ FROM packages AS build
 COPY tsconfig.json tsconfig.build.json tsconfig.page.json ./
 COPY scripts/build.mjs scripts/
 COPY src src
-RUN npm run build && chmod +x dist/cli/cli.js
+COPY packages packages
+RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig.json
 
 # Only what runs: no development packages, no source maps of packages.
 FROM packages AS production
@@ -38,6 +40,7 @@ COPY package.json ./
 COPY proto proto
 COPY configs configs
 COPY --from=build /app/dist dist
+COPY --from=build /app/packages packages
 USER locmoe
 # runs/ and data/ are made here, /etc/locmoe is for certificates and the token: both are places for volumes.
 WORKDIR /var/lib/locmoe

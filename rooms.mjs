@@ -21,6 +21,7 @@ export const FLOORS = [
   ['src/rpc'],
   ['src/simd', 'src/os'],
   ['src/*.ts'],
+  ['packages/logs'],
 ];
 
 const pathOf = (room) => (room.endsWith('/*.ts') ? `^${room.slice(0, -4)}[^/]+$` : `^${room}/`);
@@ -58,7 +59,7 @@ export default {
     enhancedResolveOptions: {
       extensions: ['.ts', '.js', '.mjs', '.json', '.d.ts'],
       exportsFields: ['exports'],
-      conditionNames: ['import', 'node', 'default'],
+      conditionNames: ['source', 'import', 'node', 'default'],
     },
   },
 };

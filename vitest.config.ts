@@ -1,8 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+// Tests run the sources of the packages (package.json, exports), so that none has to be built first, or twice.
+const conditions = ['source', 'module', 'node', 'development|production'];
+
 export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
     // Tests start real processes with blocking waits: files run one after another, each in its own process, so
     // that timings on two cores mean something and TensorFlow is loaded by one process at a time.
     pool: 'forks',

@@ -1,4 +1,5 @@
-// Compiles to dist/: what runs on Node, then the page for the browser, whose HTML, CSS and pictures are copied as they are.
+// Compiles the packages, each to its dist/, those first on which others build; then the page for the browser, whose HTML,
+// CSS and pictures are copied as they are.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +10,7 @@ const PAGE = 'observability/page/browser';
 
 /** @throws {Error} if the compiler reports errors; it has printed them */
 export function build() {
-  for (const project of ['tsconfig.build.json', 'tsconfig.page.json']) {
+  for (const project of ['packages/logs', 'tsconfig.build.json', 'tsconfig.page.json']) {
     const compiler = ['node_modules/typescript/bin/tsc', '-p', project];
     const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
     if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);

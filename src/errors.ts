@@ -1,4 +1,4 @@
-import { LogsError } from './observability/errors.js';
+import { LogsError } from '@locmoe/logs/errors';
 
 /** Where in a run an error happened; printed in front of the message in this order. */
 export interface ErrorContext {

@@ -1,5 +1,5 @@
+import type { LogLevel } from '@locmoe/logs/levels';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import type { LogLevel } from './observability/levels.js';
 
 export type { Logger } from 'pino';
 

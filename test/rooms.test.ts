@@ -8,5 +8,5 @@ it('the README lists the rooms of src in the order that is checked', async () =>
     .split('\n')
     .flatMap((line) => [...line.slice(0, 18).matchAll(/([a-z]+)\//g)].map(([, room]) => `src/${room}`));
   const { FLOORS }: { FLOORS: string[][] } = await import(new URL('../rooms.mjs', import.meta.url).href);
-  expect([...listed, 'src/*.ts']).toEqual(FLOORS.flat());
+  expect([...listed, 'src/*.ts']).toEqual(FLOORS.flat().filter((room) => room.startsWith('src/')));
 });

@@ -1,8 +1,8 @@
 import path from 'node:path';
-import { LogEngine } from '../../src/observability/logql/log-engine.js';
-import { take } from '../../src/observability/logql/log-entries.js';
-import { parseLogQuery, parseQuery } from '../../src/observability/logql/parse.js';
-import { ALL_TIME } from '../../src/observability/logs/instant.js';
+import { LogEngine } from '../../packages/logs/src/logql/log-engine.js';
+import { take } from '../../packages/logs/src/logql/log-entries.js';
+import { parseLogQuery, parseQuery } from '../../packages/logs/src/logql/parse.js';
+import { ALL_TIME } from '../../packages/logs/src/store/instant.js';
 import { logFolder } from '../../src/run/run-logs.js';
 import {
   assertEqual,

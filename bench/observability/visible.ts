@@ -2,14 +2,13 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LogStore } from '@locmoe/logs';
+import { lokiFeature, startHttpServer } from '@locmoe/logs/http';
 import { WebSocket } from 'ws';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService } from '../../src/coordinator/service.js';
-import { startHttpServer } from '../../src/observability/http/http-server.js';
-import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/logger.js';
-import { lokiFeature } from '../../src/observability/loki/loki-feature.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type { LogLine } from '../../src/rpc/messages.js';
@@ -70,7 +69,7 @@ export const benchVisible: Bench = () =>
     });
     const client = new CoordinatorClient(address, NO_SECURITY);
     const sources = Array.from({ length: NUM_SOURCES }, () =>
-      fork(SOURCE_PROGRAM, [address], { execArgv: ['--import', 'tsx'] }),
+      fork(SOURCE_PROGRAM, [address], { execArgv: ['--conditions=source', '--import', 'tsx'] }),
     );
     const socket = new WebSocket(
       `ws://${formatAddress(http.address)}/loki/api/v1/tail?query=${encodeURIComponent(`{run="${RUN}"} |= "tick"`)}`,

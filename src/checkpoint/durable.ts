@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isDiskFull } from '@locmoe/logs/append-file';
 import { TrainerError } from '../errors.js';
-import { isDiskFull } from '../os/append-file.js';
 
 /** What a file held when it was written: its size and the SHA-256 of its bytes in hex. */
 export interface FileDigest {

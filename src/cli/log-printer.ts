@@ -1,9 +1,8 @@
+import type { MatrixJson, ShownLine } from '@locmoe/logs';
+import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable } from '../format.js';
-import { LOG_LEVELS, type LogLevel } from '../observability/levels.js';
 import { type LogRecord, parseLogLine } from '../logger.js';
-import type { MatrixJson } from '../observability/loki/shapes.js';
-import type { ShownLine } from '../observability/run-log-reader.js';
 
 export interface LogPrinterOptions {
   /** Print the lines as they are instead of for people. */

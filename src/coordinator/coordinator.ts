@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LogStore } from '@locmoe/logs';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { LogStore } from '../observability/log-store.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import type { AgentEvent, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';

@@ -1,4 +1,4 @@
-import { isDiskFull } from '../os/append-file.js';
+import { isDiskFull } from '@locmoe/logs/append-file';
 
 /** Whether the run goes on although `file` could not be written because of `error`. */
 export type FullDisk = (error: unknown, file: string) => boolean;

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { committedFolders } from '../checkpoint/folders.js';
+import { LogStore } from '@locmoe/logs';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { formatNumberOf, printable } from '../format.js';
+import { createLogger, type Logger, parseLogLine } from '../logger.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
-import { LogStore } from '../observability/log-store.js';
-import { createLogger, type Logger, parseLogLine } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';

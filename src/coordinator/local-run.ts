@@ -1,5 +1,5 @@
+import type { HttpServer } from '@locmoe/logs/http';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import type { HttpServer } from '../observability/http/http-server.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';

@@ -1,8 +1,7 @@
+import { type HttpFeature, type HttpServer, lokiFeature, startHttpServer } from '@locmoe/logs/http';
+import { TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import { TrainerError } from '../errors.js';
-import { type HttpFeature, type HttpServer, startHttpServer } from '../observability/http/http-server.js';
-import { lokiFeature } from '../observability/loki/loki-feature.js';
 import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, isLoopback, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
+import type { HttpServer } from '@locmoe/logs/http';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
-import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import type { HttpServer } from '../observability/http/http-server.js';
 import { createLogger, type Logger } from '../logger.js';
+import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';

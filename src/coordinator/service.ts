@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as grpc from '@grpc/grpc-js';
+import { type LogListener, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
-import { toMatrix } from '../observability/loki/shapes.js';
-import { type LogListener, RunLogReader } from '../observability/run-log-reader.js';
 import { loadService } from '../rpc/load-proto.js';
 import type {
   AgentEvent,

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { TrainerError } from '../errors.js';
 
-export { isLoopback } from '../observability/http/loopback.js';
+export { isLoopback } from '@locmoe/logs/loopback';
 
 export interface Address {
   readonly host: string;

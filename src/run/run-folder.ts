@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { AppendFile } from '@locmoe/logs/append-file';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { AppendFile } from '../os/append-file.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
 import type { FailureReport } from './failure-report.js';
 import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';

@@ -1,4 +1,4 @@
-import type { LogCatalog, LogFolder } from '../observability/logs/run-logs.js';
+import type { LogCatalog, LogFolder } from '@locmoe/logs';
 import { listRuns } from './run-folder.js';
 
 /** The name of this program in the labels of its lines. */

@@ -40,7 +40,7 @@ function save(step: number, from = step, generation = 1): string {
 
 function cutShortSave(step: number, failpoint: string): string[] {
   const program = fileURLToPath(new URL('cut-short-save.ts', import.meta.url));
-  return ['--import', 'tsx', program, root, String(step), `checkpoint.${failpoint}`];
+  return ['--conditions=source', '--import', 'tsx', program, root, String(step), `checkpoint.${failpoint}`];
 }
 
 /** Waits until a process was stopped by a signal. */
@@ -294,7 +294,7 @@ test('a disk that fills up in the middle leaves the earlier checkpoint and no pa
     import { saveOptions, tensorsOf } from ${JSON.stringify(new URL('fixture.ts', import.meta.url).href)};
     try { saveCheckpoint(soloTransport(), saveOptions(${JSON.stringify(root)}, 2, tensorsOf(0, 1, 2))); }
     catch (error) { console.log(error.code, error.line); }`;
-  const shell = `trap '' XFSZ; ulimit -f 1; exec "$0" --import tsx --input-type=module -e "$1"`;
+  const shell = `trap '' XFSZ; ulimit -f 1; exec "$0" --conditions=source --import tsx --input-type=module -e "$1"`;
   const child = spawnSync('sh', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
   expect(child.stdout, child.stderr).toMatch(
     /^DISK_FULL rank 0, checkpoint write: cannot write .*step-000002.*EFBIG.*free some space/,

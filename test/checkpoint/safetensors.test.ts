@@ -250,7 +250,7 @@ test('a write that is cut short and then fails is DISK_FULL and says how far it 
     } catch (error) { console.log(error.code, error.message); }`;
   // A file size limit (of 64 blocks, 512 or 1,024 bytes by shell) acts like a full disk: the write that crosses it is
   // short, the next one fails.
-  const shell = `trap '' XFSZ; ulimit -f 64; exec "$0" --import tsx --input-type=module -e "$1"`;
+  const shell = `trap '' XFSZ; ulimit -f 64; exec "$0" --conditions=source --import tsx --input-type=module -e "$1"`;
   const said = execFileSync('sh', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
   expect(said).toMatch(
     /^DISK_FULL cannot write .*a\.safetensors \(stopped after (32768|65536) bytes\): EFBIG/,

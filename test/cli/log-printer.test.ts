@@ -1,6 +1,6 @@
+import type { ShownLine } from '@locmoe/logs';
 import { describe, expect, it } from 'vitest';
 import { LogPrinter } from '../../src/cli/log-printer.js';
-import type { ShownLine } from '../../src/observability/run-log-reader.js';
 
 const PLAIN = { json: false, colors: false, marksMatches: false };
 const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ShownLine => ({

@@ -71,7 +71,7 @@ afterEach(async () => {
 
 /** Rank 0 begins, `frames` come from node 1; returns how rank 0 ends. */
 async function receive(...frames: readonly Buffer[]): Promise<FromRank> {
-  worker = fork(WORKER, { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
+  worker = fork(WORKER, { execArgv: ['--conditions=source', '--import', 'tsx'], serialization: 'advanced' });
   const spec: RankSpec = {
     ...{ rank: 0, numNodes: 2, workersPerNode: 1, timeoutMs: TIMEOUT_MS },
     ...{ segmentPath: plane.segmentPath, args: 'endless' },

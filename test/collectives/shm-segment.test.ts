@@ -61,7 +61,7 @@ describe('segment', () => {
       } catch (error) {
         console.log(error.message);
       }`;
-    const shell = `trap '' XFSZ; ulimit -f 100; exec "$0" --import tsx --input-type=module -e "$1"`;
+    const shell = `trap '' XFSZ; ulimit -f 100; exec "$0" --conditions=source --import tsx --input-type=module -e "$1"`;
     const { stdout } = spawnSync('bash', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
     expect(stdout).toMatch(/^the shared memory of this node needs \d+ bytes .*EFBIG/);
     expect(readdirSync('/dev/shm').filter((name) => name.startsWith('locmoe-limit-test-'))).toEqual([]);

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { catchUncaught } from '../../src/coordinator/uncaught.js';
 import { TrainerError } from '../../src/errors.js';
-import { LogStore } from '../../src/observability/log-store.js';
 import { createLogger } from '../../src/logger.js';
 import type { CoordinatorCommand } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';

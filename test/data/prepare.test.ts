@@ -142,7 +142,14 @@ describe('prepareDataset', () => {
     const script = `import { prepareDataset } from ${JSON.stringify(module)};
       console.log(prepareDataset({ ...${JSON.stringify(plain)}, log() {} }).key);`;
     const children = [0, 1, 2].map(() => {
-      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script]);
+      const child = spawn(process.execPath, [
+        '--conditions=source',
+        '--import',
+        'tsx',
+        '--input-type=module',
+        '-e',
+        script,
+      ]);
       let output = '';
       child.stdout.on('data', (text: Buffer) => {
         output += text.toString();

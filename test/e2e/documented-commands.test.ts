@@ -97,7 +97,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.test.ts does both'],
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.test.ts'],
   [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
-  [/^logcli |^export LOKI_ADDR/, 'foreign; test/observability/loki asks what it asks'],
+  [/^logcli |^export LOKI_ADDR/, 'foreign; packages/logs/test/loki asks what it asks'],
   [/^tensorboard /, 'foreign; test/observability/tensorboard reads the files back'],
 ];
 

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { startHttpServer } from '@locmoe/logs/http';
 import { describe, expect, it } from 'vitest';
 import { metricsFeature } from '../../src/metrics/prometheus/metrics-feature.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
-import { startHttpServer } from '../../src/observability/http/http-server.js';
 import { debianTool, skipLoudly } from '../debian-tool.js';
+import { dashboardQueries } from '../deploy/dashboards.js';
 import { readEvents } from '../metrics/tensorboard/event-decoder.js';
-import { dashboardQueries } from '../observability/dashboards.js';
 import { Prometheus } from './prometheus.js';
 import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
 

@@ -41,7 +41,15 @@ describe('a folder that cannot be made is named with its option', () => {
         try { makeFolder(place, '--runs-dir'); } catch (error) { console.log(error.code, error.message); }`;
     const run = `mount -t tmpfs -o ro none '${folder}' && cd '${folder}' && exec "$@"`;
     const tsx = fileURLToPath(import.meta.resolve('tsx'));
-    const node = [process.execPath, '--import', tsx, '--input-type=module', '-e', script];
+    const node = [
+      process.execPath,
+      '--conditions=source',
+      '--import',
+      tsx,
+      '--input-type=module',
+      '-e',
+      script,
+    ];
     const { stdout, stderr } = spawnSync('unshare', [...inNamespace, run, 'sh', ...node], {
       encoding: 'utf8',
     });

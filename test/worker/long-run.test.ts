@@ -7,7 +7,7 @@ it('a worker holds no more in its third 400 steps than in its second', () => {
   const program = fileURLToPath(new URL('long-run.program.ts', import.meta.url));
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [...WORKER_NODE_OPTIONS, '--import', 'tsx', program],
+    [...WORKER_NODE_OPTIONS, '--conditions=source', '--import', 'tsx', program],
     {
       encoding: 'utf8',
       env: { ...process.env, ...WORKER_ENV },

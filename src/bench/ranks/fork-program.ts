@@ -11,7 +11,7 @@ export function programBeside(url: string, name: string): string {
 
 /** Starts a program in a process of its own, TypeScript by way of tsx. */
 export function forkProgram(program: string): ChildProcess {
-  const execArgv = program.endsWith('.ts') ? ['--import', 'tsx'] : [];
+  const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx'] : [];
   return fork(program, { execArgv, serialization: 'advanced' });
 }
 

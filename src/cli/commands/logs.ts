@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import type { ServiceError } from '@grpc/grpc-js';
+import { type LogRequest, RunLogReader, toMatrix } from '@locmoe/logs';
+import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { LOG_LEVELS, type LogLevel } from '../../observability/levels.js';
-import { toMatrix } from '../../observability/loki/shapes.js';
-import { type LogRequest, RunLogReader } from '../../observability/run-log-reader.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import type { LogLine } from '../../rpc/messages.js';
 import { logFolder } from '../../run/run-logs.js';

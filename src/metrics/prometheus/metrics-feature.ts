@@ -1,5 +1,5 @@
+import type { HttpFeature } from '@locmoe/logs/http';
 import { Hono } from 'hono';
-import type { HttpFeature } from '../../observability/http/http-server.js';
 import type { PrometheusMetrics } from './prometheus-metrics.js';
 
 /** `GET /metrics` for Prometheus. */

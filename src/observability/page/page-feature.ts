@@ -1,5 +1,5 @@
+import type { HttpFeature } from '@locmoe/logs/http';
 import { type Context, Hono } from 'hono';
-import type { HttpFeature } from '../http/http-server.js';
 import type { ApiError, RunList } from './api-types.js';
 import { RunCatalog } from './run-catalog.js';
 import { MAX_POINTS, type RunMetrics } from './run-metrics.js';

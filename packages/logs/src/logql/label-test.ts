@@ -1,0 +1,83 @@
+import type { Labels } from '../store/streams.js';
+import type { Comparison, LabelCondition, Matcher } from './ast.js';
+import { ERROR_LABEL, type FlowingLine } from './flowing-line.js';
+import { RegexMatcher } from './regex/matcher.js';
+import { parseBytes, parseDurationS, parseNumber } from './units.js';
+
+/** Whether labels satisfy a matcher; an absent label is empty. */
+export function compileMatcher({ name, op, value }: Matcher): (labels: Labels) => boolean {
+  if (op === '=') return (labels) => (labels.get(name) ?? '') === value;
+  if (op === '!=') return (labels) => (labels.get(name) ?? '') !== value;
+  const regex = RegexMatcher.of(value, { anchored: true });
+  const expected = op === '=~';
+  return (labels) => regex.testText(labels.get(name) ?? '') === expected;
+}
+
+/** Whether labels satisfy all matchers. */
+export function compileMatchers(matchers: readonly Matcher[]): (labels: Labels) => boolean {
+  const tests = matchers.map(compileMatcher);
+  return (labels) => tests.every((test) => test(labels));
+}
+
+const PARSERS: Readonly<Record<'number' | 'duration' | 'bytes', (text: string) => number | null>> = {
+  number: parseNumber,
+  duration: (text) => nanToNull(parseDurationS(text)),
+  bytes: (text) => nanToNull(parseBytes(text)),
+};
+
+/** Turns a label's text into a number: null if it is none. */
+export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: string) => number | null {
+  return PARSERS[kind];
+}
+
+/**
+ * Whether a line passes a condition. As in Loki a number of a line that has the label but no number in it marks the line
+ * with an error and passes, a line without the label does not, and a line with an error passes.
+ */
+export function compileCondition(condition: LabelCondition): (line: FlowingLine) => boolean {
+  if ('left' in condition) {
+    const left = compileCondition(condition.left);
+    const right = compileCondition(condition.right);
+    return condition.kind === 'and'
+      ? (line) => left(line) && right(line)
+      : (line) => left(line) || right(line);
+  }
+  if (condition.kind === 'text') {
+    const test = compileMatcher(condition.matcher);
+    return (line) => test(line.labels);
+  }
+  const { name, op, value, kind } = condition;
+  const parse = labelParser(kind);
+  return (line) => {
+    if (line.labels.has(ERROR_LABEL)) return true;
+    const text = line.labels.get(name);
+    if (text === undefined) return false;
+    const actual = parse(text);
+    if (actual === null) {
+      line.fail('LabelFilterErr', `${name}: ${text.slice(0, 100)} is no ${kind}`);
+      return true;
+    }
+    return compare(actual, op, value);
+  };
+}
+
+function compare(actual: number, op: Comparison, value: number): boolean {
+  switch (op) {
+    case '=':
+      return actual === value;
+    case '!=':
+      return actual !== value;
+    case '>':
+      return actual > value;
+    case '>=':
+      return actual >= value;
+    case '<':
+      return actual < value;
+    case '<=':
+      return actual <= value;
+  }
+}
+
+function nanToNull(value: number): number | null {
+  return Number.isNaN(value) ? null : value;
+}

@@ -1,0 +1,106 @@
+import type { Block } from '../store/block.js';
+import { compareInstants, type Instant, isInRange, type TimeRange } from '../store/instant.js';
+import type { LogFile } from '../store/log-file.js';
+import { type BlockReader, type FileView, hasSelected } from '../store/log-reader.js';
+import type { Labels } from '../store/streams.js';
+import { FlowingLine } from './flowing-line.js';
+import type { Pipeline } from './pipeline.js';
+
+export type Direction = 'forward' | 'backward';
+
+/** A line of an answer. */
+export interface LogEntry extends Instant {
+  /** Of its stream, and what the pipeline made of them. */
+  readonly labels: Labels;
+  readonly text: string;
+  /** Where it stands. */
+  readonly file: LogFile;
+  readonly offset: number;
+}
+
+/**
+ * The lines of some files that pass a pipeline, in order of time; those of one instant by file and place in it.
+ *
+ * Files are in order by and large, not strictly. So blocks are read in the order in which their ranges of time begin
+ * (or, backward, end), and a line is handed out once no block that is still to be read can hold an earlier one. Who has
+ * enough stops asking, and the rest is never read.
+ */
+export async function* readEntries(
+  views: readonly FileView[],
+  pipeline: Pipeline,
+  range: TimeRange,
+  direction: Direction,
+  reader: BlockReader,
+): AsyncGenerator<LogEntry[]> {
+  const sign = direction === 'forward' ? 1 : -1;
+  const order = (a: LogEntry, b: LogEntry) => sign * compareEntries(a, b);
+  const work = blocksToRead(views, range, direction);
+  let waiting: LogEntry[] = [];
+  for (const [i, { view, block }] of work.entries()) {
+    await reader.read(
+      view,
+      block,
+      pipeline.test.needle,
+      (bytes) => pipeline.test.begin(bytes),
+      (line) => {
+        if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
+        const { bytes, from, to, timeMs, nanos, stream, offset } = line;
+        const flowing = new FlowingLine(bytes.toString('utf8', from, to), stream.labels);
+        if (pipeline.run !== null && !pipeline.run(flowing)) return;
+        const { labels, text } = flowing;
+        waiting.push({ timeMs, nanos, labels, text, file: view.file, offset });
+      },
+    );
+    if (waiting.length === 0) continue;
+    const bound = i + 1 < work.length ? work[i + 1].edgeMs : sign * Number.POSITIVE_INFINITY;
+    const isSafe = ({ timeMs }: LogEntry) => sign * (bound - timeMs) > 0;
+    const safe = waiting.filter(isSafe);
+    if (safe.length === 0) continue;
+    waiting = waiting.filter((entry) => !isSafe(entry));
+    yield safe.sort(order);
+  }
+  if (waiting.length > 0) yield waiting.sort(order);
+}
+
+/** Takes the first `limit` entries. */
+export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): Promise<LogEntry[]> {
+  const taken: LogEntry[] = [];
+  for await (const batch of batches) {
+    for (const entry of batch) {
+      if (taken.length === limit) break;
+      taken.push(entry);
+    }
+    if (taken.length === limit) break;
+  }
+  return taken;
+}
+
+/** By time; of one instant by file and place in it. */
+export function compareEntries(a: LogEntry, b: LogEntry): number {
+  const byTime = compareInstants(a, b);
+  if (byTime !== 0) return byTime;
+  if (a.file !== b.file) return a.file.path < b.file.path ? -1 : 1;
+  return a.offset - b.offset;
+}
+
+interface Work {
+  readonly view: FileView;
+  readonly block: Block;
+  /** Its earliest time or, backward, its latest. */
+  readonly edgeMs: number;
+}
+
+function blocksToRead(views: readonly FileView[], { start, end }: TimeRange, direction: Direction): Work[] {
+  const work = views.flatMap((view) =>
+    view.blocks
+      .filter(
+        (block) =>
+          block.offset < view.end &&
+          block.maxMs >= start.timeMs &&
+          block.minMs <= end.timeMs &&
+          hasSelected(view, block),
+      )
+      .map((block) => ({ view, block, edgeMs: direction === 'forward' ? block.minMs : block.maxMs })),
+  );
+  return work.sort((a, b) => (direction === 'forward' ? a.edgeMs - b.edgeMs : b.edgeMs - a.edgeMs));
+}

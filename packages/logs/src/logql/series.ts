@@ -1,0 +1,69 @@
+import { LogsError } from '../errors.js';
+import { type Labels, labelsKey } from '../store/streams.js';
+import type { Grouping } from './ast.js';
+
+/** The instants at which a metric query is evaluated, in ms since 1970. */
+export interface TimeGrid {
+  readonly startMs: number;
+  readonly stepMs: number;
+  readonly numPoints: number;
+}
+
+/** A value for some points of a grid. */
+export interface Series {
+  readonly labels: Labels;
+  readonly values: Float64Array;
+  /** 1 where there is a value. */
+  readonly present: Uint8Array;
+}
+
+/** What a metric query gives: a number, or series. */
+export type Value = number | readonly Series[];
+
+const MAX_SERIES = 2_000;
+/** All series together: what becomes one JSON text. */
+const MAX_VALUES = 1_000_000;
+
+export function emptySeries(labels: Labels, { numPoints }: TimeGrid): Series {
+  return { labels, values: new Float64Array(numPoints), present: new Uint8Array(numPoints) };
+}
+
+/** Things by labels, as many as an answer may hold. */
+export class ByLabels<T> {
+  readonly #byKey = new Map<string, T>();
+  readonly #most: number;
+
+  constructor(
+    readonly make: (labels: Labels) => T,
+    { numPoints }: TimeGrid,
+  ) {
+    this.#most = Math.min(MAX_SERIES, Math.max(1, Math.floor(MAX_VALUES / numPoints)));
+  }
+
+  /** @throws LogsError `BAD_INPUT` if there would be too many */
+  get(labels: Labels): T {
+    const key = labelsKey(labels);
+    let thing = this.#byKey.get(key);
+    if (thing === undefined) {
+      if (this.#byKey.size >= this.#most)
+        throw new LogsError(
+          'BAD_INPUT',
+          `maximum of series (${this.#most}) reached for a single query: aggregate by fewer labels`,
+        );
+      thing = this.make(labels);
+      this.#byKey.set(key, thing);
+    }
+    return thing;
+  }
+
+  get all(): T[] {
+    return [...this.#byKey.values()];
+  }
+}
+
+/** The labels by which a group is known: all of them if nothing is said. */
+export function projection(grouping: Grouping | null): (labels: Labels) => Labels {
+  if (grouping === null) return (labels) => labels;
+  const named = new Set(grouping.labels);
+  return (labels) => new Map([...labels].filter(([name]) => named.has(name) !== grouping.without));
+}

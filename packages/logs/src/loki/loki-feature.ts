@@ -1,0 +1,35 @@
+import { Hono } from 'hono';
+import type { HttpFeature } from '../http/http-server.js';
+import { LogEngine } from '../logql/log-engine.js';
+import type { LogCatalog } from '../store/log-catalog.js';
+import { addFieldRoutes } from './field-routes.js';
+import { RequestGate } from './gate.js';
+import { addIndexRoutes } from './index-routes.js';
+import { addPushRoute } from './push.js';
+import { addQueryRoutes } from './query-routes.js';
+import { Tails } from './tail.js';
+
+/**
+ * Loki's HTTP API over the logs of runs, for Grafana's Loki data source, logcli, and web pages. What of it is answered,
+ * and how, is in docs/observability.md.
+ *
+ * @param version of the program, told to who asks for the build
+ */
+export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
+  const engine = new LogEngine(catalog);
+  const gate = new RequestGate();
+  const tails = new Tails(engine);
+  const routes = new Hono();
+  addQueryRoutes(routes, engine, gate);
+  addIndexRoutes(routes, engine, gate);
+  addFieldRoutes(routes, engine, gate);
+  addPushRoute(routes, catalog, engine, gate);
+  routes.get('/loki/api/v1/status/buildinfo', (c) =>
+    c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
+  );
+  return {
+    routes,
+    sockets: new Map([['/loki/api/v1/tail', tails.handle]]),
+    close: () => tails.close(),
+  };
+}

@@ -1,0 +1,137 @@
+import type { Context } from 'hono';
+import { LogsError } from '../errors.js';
+import type { Direction } from '../logql/log-entries.js';
+import type { TimeGrid } from '../logql/series.js';
+import { parseDurationS } from '../logql/units.js';
+import { type Instant, instantOfNs, type TimeRange } from '../store/instant.js';
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 5_000;
+const DEFAULT_SINCE_S = 3600;
+const MAX_FORM_BYTES = 1 << 16;
+const NS_PER_S = 1e9;
+/** The largest that fits what clients keep times in. */
+const MAX_NS = 2n ** 63n - 1n;
+
+/** Parameters of a request, from its address and the form that a POST carries. */
+export class Parameters {
+  constructor(readonly values: URLSearchParams) {}
+
+  static async of(c: Context): Promise<Parameters> {
+    const values = new URL(c.req.url).searchParams;
+    if (c.req.method === 'POST') {
+      if (Number(c.req.header('content-length') ?? Number.POSITIVE_INFINITY) > MAX_FORM_BYTES)
+        throw invalid(`the form is larger than ${MAX_FORM_BYTES} bytes`);
+      for (const [name, value] of new URLSearchParams(await c.req.text())) values.append(name, value);
+    }
+    return new Parameters(values);
+  }
+
+  get(name: string): string | undefined {
+    return this.values.get(name) || undefined;
+  }
+
+  /** `match[]` of Grafana and `match` of logcli are the same. */
+  all(name: string): string[] {
+    return [...this.values.getAll(name), ...this.values.getAll(`${name}[]`)];
+  }
+
+  /** @throws LogsError `BAD_INPUT` if there is none */
+  get query(): string {
+    const query = this.get('query');
+    if (query === undefined)
+      throw invalid('parse error : syntax error: unexpected $end: the query is missing');
+    return query;
+  }
+
+  get limit(): number {
+    return this.wholeNumber('limit', DEFAULT_LIMIT, MAX_LIMIT);
+  }
+
+  wholeNumber(name: string, byDefault: number, most: number): number {
+    const text = this.get(name);
+    if (text === undefined) return byDefault;
+    const value = Number(text);
+    if (!Number.isInteger(value) || value <= 0) throw invalid(`${name} must be a positive value`);
+    if (value > most)
+      throw invalid(
+        `max entries limit per query exceeded, limit > max_entries_limit_per_query (${value} > ${most})`,
+      );
+    return value;
+  }
+
+  get direction(): Direction {
+    const text = (this.get('direction') ?? 'backward').toLowerCase();
+    if (text !== 'forward' && text !== 'backward') throw invalid(`invalid direction '${text.slice(0, 100)}'`);
+    return text;
+  }
+
+  /** The instant of `time`; now if there is none. */
+  get time(): Instant {
+    return instantOfNs(this.#ns('time') ?? nowNs());
+  }
+
+  /** `start` to `end`, by default the last `since` (an hour) up to now. */
+  get range(): TimeRange {
+    const end = this.#ns('end') ?? nowNs();
+    const sinceS = this.#durationS('since') ?? DEFAULT_SINCE_S;
+    const start = this.#ns('start') ?? end - BigInt(Math.round(sinceS * NS_PER_S));
+    if (end < start) throw invalid('end timestamp must not be before or equal to start time');
+    return { start: instantOfNs(start < 0n ? 0n : start), end: instantOfNs(end) };
+  }
+
+  /** The points at which a range query is evaluated, both ends included. */
+  get grid(): TimeGrid {
+    const { start, end } = this.range;
+    const startMs = start.timeMs + start.nanos / 1e6;
+    const spanMs = end.timeMs + end.nanos / 1e6 - startMs;
+    const stepS = this.#durationS('step') ?? Math.max(Math.floor(spanMs / 1000 / 250), 1);
+    if (!(stepS > 0))
+      throw invalid('zero or negative query resolution step widths are not accepted. Try a positive integer');
+    const stepMs = stepS * 1000;
+    // A hair more, so that a last point is not lost to rounding.
+    return { startMs, stepMs, numPoints: Math.floor(spanMs / stepMs + 1e-9) + 1 };
+  }
+
+  /** Nanoseconds, seconds (short or with a point), or RFC 3339, as Loki. */
+  #ns(name: string): bigint | undefined {
+    const text = this.get(name);
+    if (text === undefined) return undefined;
+    let ns: bigint | null = null;
+    if (/^\d{1,19}$/.test(text)) ns = text.length <= 10 ? BigInt(text) * 1_000_000_000n : BigInt(text);
+    else if (/^\d{1,12}(\.\d*)?(e[+]?\d{1,2})?$/i.test(text)) ns = secondsToNs(text);
+    else {
+      const date = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/i.exec(text);
+      const wholeMs = date === null ? Number.NaN : Date.parse(`${date[1]}${date[3]}`);
+      if (date !== null && !Number.isNaN(wholeMs))
+        ns = BigInt(wholeMs) * 1_000_000n + BigInt((date[2] ?? '').padEnd(9, '0'));
+    }
+    if (ns === null || ns > MAX_NS)
+      throw invalid(`${name}: ${text.slice(0, 100)} is no time: ns, seconds or RFC 3339 are`);
+    return ns;
+  }
+
+  /** `15000ms`, or seconds with or without a point. */
+  #durationS(name: string): number | undefined {
+    const text = this.get(name);
+    if (text === undefined) return undefined;
+    const seconds = /^[+-]?\d+(\.\d*)?$/.test(text) ? Number(text) : parseDurationS(text);
+    if (Number.isNaN(seconds)) throw invalid(`${name}: ${text.slice(0, 100)} is no duration`);
+    return seconds;
+  }
+}
+
+/** Decimal digits are kept; a double would lose the last ones. */
+function secondsToNs(text: string): bigint {
+  if (/e/i.test(text)) return BigInt(Math.round(Number(text) * NS_PER_S));
+  const [whole, fraction = ''] = text.split('.');
+  return BigInt(whole) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, '0'));
+}
+
+function nowNs(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}
+
+export function invalid(message: string): LogsError {
+  return new LogsError('BAD_INPUT', message);
+}

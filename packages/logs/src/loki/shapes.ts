@@ -1,0 +1,83 @@
+import type { LogEntry } from '../logql/log-entries.js';
+import type { Series, TimeGrid, Value } from '../logql/series.js';
+import { type Instant, nsText } from '../store/instant.js';
+import { type Labels, labelsKey } from '../store/streams.js';
+
+/** The shapes of Loki's answers. */
+export interface StreamJson {
+  readonly stream: Readonly<Record<string, string>>;
+  readonly values: [string, string][];
+}
+
+/** Lines by their labels; each stream keeps the order. */
+export function toStreams(entries: readonly LogEntry[]): StreamJson[] {
+  const byLabels = new Map<Labels, StreamJson>();
+  const byKey = new Map<string, StreamJson>();
+  for (const { labels, text, ...at } of entries) {
+    let stream = byLabels.get(labels);
+    if (stream === undefined) {
+      const key = labelsKey(labels);
+      stream = byKey.get(key) ?? { stream: Object.fromEntries(labels), values: [] };
+      byKey.set(key, stream);
+      byLabels.set(labels, stream);
+    }
+    stream.values.push([nsText(at), text]);
+  }
+  return [...byKey.values()];
+}
+
+export interface MatrixJson {
+  readonly metric: Readonly<Record<string, string>>;
+  /** Seconds and decimal numbers. */
+  readonly values: [number, string][];
+}
+
+/** As a matrix; a number becomes a series of it. */
+export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
+  const seconds = Array.from({ length: grid.numPoints }, (_, point) => secondsAt(grid, point));
+  if (typeof value === 'number')
+    return [{ metric: {}, values: seconds.map((at) => [at, formatValue(value)]) }];
+  return value.map(({ labels, values, present }) => ({
+    metric: Object.fromEntries(labels),
+    values: seconds.flatMap((at, point): [number, string][] =>
+      present[point] === 1 ? [[at, formatValue(values[point])]] : [],
+    ),
+  }));
+}
+
+/** As a vector, of a grid with one point. */
+export function toVector(series: readonly Series[], at: Instant): object[] {
+  return series
+    .filter(({ present }) => present[0] === 1)
+    .map(({ labels, values }) => ({
+      metric: Object.fromEntries(labels),
+      value: [secondsOf(at), formatValue(values[0])],
+    }));
+}
+
+export function secondsOf({ timeMs, nanos }: Instant): number {
+  return timeMs / 1000 + nanos / 1e9;
+}
+
+/** As Go prints numbers. */
+export function formatValue(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return '+Inf';
+  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
+}
+
+function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
+  return Math.round(startMs + point * stepMs) / 1000;
+}
+
+/** The wrapper of query answers. */
+export function queryAnswer(resultType: string, result: unknown, startedMs: number, numEntries = 0): object {
+  const execTime = (performance.now() - startedMs) / 1000;
+  return {
+    status: 'success',
+    data: {
+      resultType,
+      result,
+      stats: { summary: { execTime, queueTime: 0, totalEntriesReturned: numEntries } },
+    },
+  };
+}

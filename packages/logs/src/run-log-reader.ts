@@ -1,0 +1,231 @@
+import { LogsError } from './errors.js';
+import { LOG_LEVELS, type LogLevel } from './levels.js';
+import type { LogQuery, Matcher, MetricQuery } from './logql/ast.js';
+import { ContextGrep } from './logql/context.js';
+import { FlowingLine } from './logql/flowing-line.js';
+import { Follower } from './logql/follower.js';
+import { compileMatchers } from './logql/label-test.js';
+import { LogEngine } from './logql/log-engine.js';
+import type { LogEntry } from './logql/log-entries.js';
+import { narrow } from './logql/narrow.js';
+import { parseQuery } from './logql/parse.js';
+import { compilePipeline } from './logql/pipeline.js';
+import type { Series, TimeGrid } from './logql/series.js';
+import { instantOfMs, type TimeRange } from './store/instant.js';
+import type { LogFolder } from './store/log-catalog.js';
+import type { FileView } from './store/log-reader.js';
+
+/** What of a run's log to show. */
+export interface LogRequest {
+  /** LogQL; without a selector in front it applies to all lines. Empty for all lines. */
+  readonly query: string;
+  /** Least level; empty for all lines, also those without one. */
+  readonly level: string;
+  /** Empty for all lines, also those without a rank. */
+  readonly ranks: readonly number[];
+  /** Wall clock in ms since 1970. */
+  readonly sinceMs: number;
+  /** Lines of the same source to show before and after each match. */
+  readonly before: number;
+  readonly after: number;
+  readonly follow: boolean;
+}
+
+/** A line to show. */
+export interface ShownLine {
+  readonly text: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly timeMs: number;
+  /** Around a match, not one itself. */
+  readonly isContext: boolean;
+  /** As ContextLine; 0 without context. */
+  readonly group: number;
+}
+
+/** What a metric query gives. */
+export interface ShownSeries {
+  readonly grid: TimeGrid;
+  readonly series: readonly Series[];
+}
+
+/** When showing ends. */
+export interface LogEnd {
+  /** Aborted when nobody reads any more. */
+  readonly signal: AbortSignal;
+  /** Resolves when the log is complete: followers get what is left and end. */
+  readonly complete: Promise<void>;
+}
+
+export interface LogListener {
+  /** Resolves when more can be taken. */
+  lines(lines: readonly ShownLine[]): Promise<void>;
+  series(result: ShownSeries): void;
+}
+
+/** Points of a metric query over a run. */
+const NUM_POINTS = 60;
+const MIN_STEP_MS = 1_000;
+/** How far before the first match its context is looked for. */
+const CONTEXT_LEAD_MS = 600_000;
+const END = instantOfMs(Number.MAX_SAFE_INTEGER);
+
+/** Reads the log of one run, in the coordinator or from the folder of a run that is over. */
+export class RunLogReader {
+  readonly #engine: LogEngine;
+
+  constructor(readonly folder: LogFolder) {
+    this.#engine = new LogEngine({ runs: () => [folder] });
+  }
+
+  /**
+   * Shows what is asked for: lines in order of time, or the series of a metric query. Returns at the end of the past, or
+   * with `follow` at the end that is given.
+   *
+   * @throws LogsError `BAD_INPUT` for a query or level that cannot be
+   */
+  async show(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
+    const matchers = this.#matchers(request);
+    const query = narrow(parseQuery(withSelector(request.query, this.folder.run)), matchers);
+    if (query.kind === 'log') await this.#showLines(query, request, listener, end);
+    else await this.#showSeries(query, request, listener, end);
+  }
+
+  #matchers({ level, ranks }: LogRequest): Matcher[] {
+    const matchers: Matcher[] = [{ name: 'run', op: '=', value: this.folder.run }];
+    const least = LOG_LEVELS.indexOf((level || LOG_LEVELS[0]) as LogLevel);
+    if (least < 0) throw new LogsError('BAD_INPUT', `level: ${level} is none of ${LOG_LEVELS.join(', ')}`);
+    if (least > 0) matchers.push({ name: 'level', op: '=~', value: LOG_LEVELS.slice(least).join('|') });
+    if (ranks.length > 0) matchers.push({ name: 'rank', op: '=~', value: ranks.join('|') });
+    return matchers;
+  }
+
+  async #showLines(query: LogQuery, request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
+    const { before, after, sinceMs } = request;
+    if (before > 0 || after > 0) return this.#showWithContext(query, request, listener, end);
+    const views = await this.#engine.open(query.matchers, sinceMs);
+    const range: TimeRange = { start: instantOfMs(sinceMs), end: END };
+    for await (const batch of this.#engine.linesOf(views, query, range, 'forward', past(end)))
+      await listener.lines(batch.map((entry) => shown(entry, false, 0)));
+    if (request.follow)
+      await this.#follow(query, views, end, (entries) =>
+        listener.lines(
+          entries.filter(({ timeMs }) => timeMs >= sinceMs).map((entry) => shown(entry, false, 0)),
+        ),
+      );
+  }
+
+  async #showWithContext(
+    query: LogQuery,
+    { before, after, sinceMs, follow }: LogRequest,
+    listener: LogListener,
+    end: LogEnd,
+  ): Promise<void> {
+    const everything: LogQuery = {
+      kind: 'log',
+      matchers: [{ name: 'run', op: '=', value: this.folder.run }],
+      stages: [],
+    };
+    const match = matcherOf(query);
+    let ready: ShownLine[] = [];
+    const grep = new ContextGrep({
+      before,
+      after,
+      match: (entry) => (entry.timeMs < sinceMs ? null : match(entry)),
+      emit: (lines) => {
+        for (const { entry, isMatch, group } of lines) ready.push(shown(entry, !isMatch, group));
+      },
+    });
+    const flush = async () => {
+      const lines = ready;
+      ready = [];
+      if (lines.length > 0) await listener.lines(lines);
+    };
+    const views = await this.#engine.open(everything.matchers, sinceMs - CONTEXT_LEAD_MS);
+    const range: TimeRange = { start: instantOfMs(Math.max(0, sinceMs - CONTEXT_LEAD_MS)), end: END };
+    for await (const batch of this.#engine.linesOf(views, everything, range, 'forward', past(end))) {
+      for (const entry of batch) grep.feed(entry);
+      await flush();
+    }
+    grep.live();
+    await flush();
+    if (follow)
+      await this.#follow(everything, views, end, async (entries) => {
+        for (const entry of entries) grep.feed(entry);
+        await flush();
+      });
+  }
+
+  /** Resolves at the end, rejects if following fails. */
+  #follow(
+    query: LogQuery,
+    seen: readonly FileView[],
+    { signal, complete }: LogEnd,
+    take: (entries: readonly LogEntry[]) => Promise<void>,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve();
+      const follower = new Follower(this.#engine, query, seen, { lines: take, failed: reject });
+      void complete.then(() => (signal.aborted ? undefined : follower.finish())).then(resolve, reject);
+      signal.addEventListener('abort', () => {
+        follower.close();
+        resolve();
+      });
+    });
+  }
+
+  async #showSeries(
+    query: MetricQuery,
+    { sinceMs, follow }: LogRequest,
+    listener: LogListener,
+    end: LogEnd,
+  ): Promise<void> {
+    if (follow) throw new LogsError('BAD_INPUT', 'a query that computes numbers cannot be followed');
+    const views = await this.#engine.open([{ name: 'run', op: '=', value: this.folder.run }], sinceMs);
+    const blocks = views.flatMap((view) => view.blocks).filter(({ maxMs }) => maxMs >= sinceMs);
+    const firstMs = blocks.reduce((least, { minMs }) => Math.min(least, minMs), Date.now());
+    const endMs = blocks.reduce((most, { maxMs }) => Math.max(most, maxMs), firstMs);
+    const startMs = Math.max(firstMs, sinceMs);
+    const stepMs = Math.max(MIN_STEP_MS, Math.ceil((endMs - startMs) / NUM_POINTS));
+    // The last point is the last line's time, so that a whole run's lines fit into a window that is as long.
+    const numPoints = Math.floor((endMs - startMs) / stepMs) + 1;
+    const grid = { startMs: endMs - (numPoints - 1) * stepMs, stepMs, numPoints };
+    const value = await this.#engine.evaluate(query, grid, { signal: end.signal });
+    const values = new Float64Array(numPoints).fill(typeof value === 'number' ? value : 0);
+    const series =
+      typeof value === 'number'
+        ? [{ labels: new Map<string, string>(), values, present: new Uint8Array(numPoints).fill(1) }]
+        : value;
+    listener.series({ grid, series });
+  }
+}
+
+/** Who reads slowly may read a long log to its end. */
+function past({ signal }: LogEnd): { limitMs: number; signal: AbortSignal } {
+  return { limitMs: Number.POSITIVE_INFINITY, signal };
+}
+
+function withSelector(query: string, run: string): string {
+  const text = query.trim();
+  return text === '' || text.startsWith('|') || text.startsWith('!')
+    ? `{run=${JSON.stringify(run)}} ${text}`
+    : text;
+}
+
+function shown({ text, labels, timeMs }: LogEntry, isContext: boolean, group: number): ShownLine {
+  return { text, labels: Object.fromEntries(labels), timeMs, isContext, group };
+}
+
+/** Applies a query to lines that were read without one. */
+function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntry | null {
+  const isSelected = compileMatchers(matchers);
+  const { test, run } = compilePipeline(stages);
+  return (entry) => {
+    if (!isSelected(entry.labels)) return null;
+    const bytes = Buffer.from(entry.text);
+    test.begin(bytes);
+    if (!test.passes(0, bytes.length)) return null;
+    const line = new FlowingLine(entry.text, entry.labels);
+    if (run !== null && !run(line)) return null;
+    return { ...entry, text: line.text, labels: line.labels };
+  };
+}

@@ -1,0 +1,292 @@
+import { closeSync, type Dirent, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
+import path from 'node:path';
+import { Block } from './block.js';
+import { LineHead } from './line-head.js';
+import type { LogFolder } from './log-catalog.js';
+import { Pacer } from './pacer.js';
+import { PUSHED_SOURCE, parsePushedLine } from './pushed-line.js';
+import { type LogStream, MAX_PUSHED_STREAMS, StreamTable } from './streams.js';
+
+const NEWLINE = 0x0a;
+const CHUNK_BYTES = 1 << 20;
+/** A longer line is cut here; the longest that the control plane carries is as long. */
+const MAX_LINE_BYTES = 16 << 20;
+
+/** A line that a scan came upon; one object is filled again and again. */
+export interface SeenLine {
+  /** Holds the line from `from` (inclusive) to `to` (exclusive, without newline). */
+  bytes: Buffer;
+  from: number;
+  to: number;
+  timeMs: number;
+  /** What of the time is below a ms, in ns; 0 but for pushed lines. */
+  nanos: number;
+  stream: LogStream;
+  /** Of the line in its file. */
+  offset: number;
+}
+
+/** One file of log lines and its sparse index, which `refresh` keeps up with the file. */
+export class LogFile {
+  readonly streams: StreamTable;
+  readonly isPushed: boolean;
+  blocks: Block[] = [];
+  /** How far the index goes: behind the newline of the last line. */
+  end = 0;
+  /** When it last grew, ms since 1970. */
+  modifiedMs = 0;
+  #inode = 0;
+  #refreshing: Promise<void> | null = null;
+  readonly #head = new LineHead();
+
+  /** @param labels of every line */
+  constructor(
+    readonly path: string,
+    labels: Pick<LogFolder, 'run' | 'service'>,
+  ) {
+    const source = path.slice(path.lastIndexOf('/') + 1).replace(/\.ndjson$/, '');
+    this.isPushed = source === PUSHED_SOURCE;
+    this.streams = new StreamTable(labels, source);
+  }
+
+  /**
+   * Indexes what was appended since the last time, by whichever process. A last line without its newline waits for the
+   * rest. A file that became shorter, or another, is read anew.
+   */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    const stats = this.#stat();
+    if (stats === null) return;
+    this.modifiedMs = stats.mtimeMs;
+    if (stats.ino !== this.#inode || stats.size < this.end) {
+      this.blocks = [];
+      this.end = 0;
+      this.#inode = stats.ino;
+    }
+    if (stats.size === this.end) return;
+    const fd = openSync(this.path, 'r');
+    try {
+      await this.#index(fd, stats);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #stat(): Stats | null {
+    try {
+      return statSync(this.path);
+    } catch {
+      // Removed since it was listed: what is indexed reads as empty from now on.
+      this.blocks = [];
+      this.end = 0;
+      return null;
+    }
+  }
+
+  async #index(fd: number, { size, mtimeMs }: Stats): Promise<void> {
+    const pacer = new Pacer();
+    let buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - this.end));
+    while (this.end < size) {
+      const read = readFully(fd, buffer, this.end, Math.min(buffer.length, size - this.end));
+      const whole = buffer.lastIndexOf(NEWLINE, read - 1) + 1;
+      if (whole > 0 && read > 0) this.#indexLines(buffer, whole);
+      else if (buffer.length < MAX_LINE_BYTES && this.end + read < size)
+        buffer = Buffer.allocUnsafe(buffer.length * 2);
+      else if (read >= MAX_LINE_BYTES) this.#indexLine(buffer, 0, read - 1);
+      else break;
+      if (pacer.isDue) await pacer.rest();
+    }
+    const last = this.blocks.at(-1);
+    if (last?.timeBeforeMs === null) this.#setFirstTime(Math.floor(mtimeMs));
+  }
+
+  #indexLines(buffer: Buffer, whole: number): void {
+    for (let from = 0; from < whole; ) {
+      const to = buffer.indexOf(NEWLINE, from);
+      this.#indexLine(buffer, from, to);
+      from = to + 1;
+    }
+  }
+
+  #indexLine(buffer: Buffer, from: number, to: number): void {
+    let block = this.blocks.at(-1);
+    if (block === undefined || block.isFull) {
+      block = new Block(this.end, block?.lastMs ?? null);
+      this.blocks.push(block);
+    }
+    if (this.isPushed) this.#indexPushed(block, buffer, from, to);
+    else {
+      const head = this.#head;
+      if (head.read(buffer, from, to)) {
+        block.reach(head.timeMs);
+        block.lastMs = head.timeMs;
+        if (block.timeBeforeMs === null) this.#setFirstTime(head.timeMs);
+      } else {
+        block.hasForeign = true;
+        if (block.lastMs !== null) block.reach(block.lastMs);
+      }
+      block.add(this.streams.ofHead(head).id, to - from);
+    }
+    this.end = block.end;
+  }
+
+  #indexPushed(block: Block, buffer: Buffer, from: number, to: number): void {
+    const pushed = parsePushedLine(buffer.toString('utf8', from, to));
+    const stream = pushed && this.#pushedStream(pushed.labels);
+    if (pushed === null || stream === null) {
+      block.skip(to - from);
+      return;
+    }
+    block.reach(msOf(pushed.ns));
+    block.add(stream.id, to - from);
+  }
+
+  #pushedStream(labels: Readonly<Record<string, string>>): LogStream | null {
+    const stream = this.streams.ofLabels(new Map(Object.entries(labels)));
+    return stream.id < MAX_PUSHED_STREAMS ? stream : null;
+  }
+
+  /** Foreign lines at the beginning of a file have the time of the first line that has one. */
+  #setFirstTime(timeMs: number): void {
+    for (const block of this.blocks) {
+      if (block.timeBeforeMs !== null) continue;
+      block.timeBeforeMs = timeMs;
+      block.lastMs ??= timeMs;
+      block.reach(timeMs);
+    }
+  }
+
+  /**
+   * Calls `visit` for the lines of a block in their order, up to `end`.
+   *
+   * @param bytes the block's bytes
+   * @param isSelected whether a stream is asked for
+   * @param needle if not null, lines without it may be left out
+   */
+  scan(
+    block: Block,
+    bytes: Buffer,
+    isSelected: (stream: LogStream) => boolean,
+    needle: Buffer | null,
+    visit: (line: SeenLine) => void,
+  ): void {
+    if (this.isPushed) this.#scanPushed(block, bytes, isSelected, visit);
+    else if (needle !== null && !block.hasForeign) this.#scanHits(block, bytes, isSelected, needle, visit);
+    else this.#scanAll(block, bytes, isSelected, visit);
+  }
+
+  #scanAll(
+    block: Block,
+    bytes: Buffer,
+    isSelected: (stream: LogStream) => boolean,
+    visit: (line: SeenLine) => void,
+  ): void {
+    const head = new LineHead();
+    let timeMs = block.timeBeforeMs ?? 0;
+    const line = blankLine(bytes, this.streams.all[0]);
+    for (let from = 0; from < bytes.length; ) {
+      const to = endOfLine(bytes, from);
+      if (head.read(bytes, from, to)) timeMs = head.timeMs;
+      const stream = this.streams.ofHead(head);
+      if (isSelected(stream)) {
+        line.from = from;
+        line.to = to;
+        line.timeMs = timeMs;
+        line.stream = stream;
+        line.offset = block.offset + from;
+        visit(line);
+      }
+      from = to + 1;
+    }
+  }
+
+  #scanHits(
+    block: Block,
+    bytes: Buffer,
+    isSelected: (stream: LogStream) => boolean,
+    needle: Buffer,
+    visit: (line: SeenLine) => void,
+  ): void {
+    const head = new LineHead();
+    const line = blankLine(bytes, this.streams.all[0]);
+    for (let hit = bytes.indexOf(needle); hit >= 0; ) {
+      const from = hit === 0 ? 0 : bytes.lastIndexOf(NEWLINE, hit - 1) + 1;
+      const to = endOfLine(bytes, hit);
+      head.read(bytes, from, to);
+      const stream = this.streams.ofHead(head);
+      if (isSelected(stream)) {
+        line.from = from;
+        line.to = to;
+        line.timeMs = head.timeMs;
+        line.stream = stream;
+        line.offset = block.offset + from;
+        visit(line);
+      }
+      hit = to + 1 < bytes.length ? bytes.indexOf(needle, to + 1) : -1;
+    }
+  }
+
+  #scanPushed(
+    block: Block,
+    bytes: Buffer,
+    isSelected: (stream: LogStream) => boolean,
+    visit: (line: SeenLine) => void,
+  ): void {
+    for (let from = 0; from < bytes.length; ) {
+      const to = endOfLine(bytes, from);
+      const pushed = parsePushedLine(bytes.toString('utf8', from, to));
+      const stream = pushed && this.#pushedStream(pushed.labels);
+      if (pushed !== null && stream !== null && isSelected(stream)) {
+        const text = Buffer.from(pushed.line);
+        const timeMs = msOf(pushed.ns);
+        const nanos = Number(BigInt(pushed.ns) % 1_000_000n);
+        visit({ bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: block.offset + from });
+      }
+      from = to + 1;
+    }
+  }
+}
+
+/** The log files of a folder by path; none if there is no folder. */
+export function logFilesIn(directory: string): string[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(directory, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+  return entries
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ndjson'))
+    .map((entry) => path.join(directory, entry.name))
+    .sort();
+}
+
+/** Reads up to `length` bytes at `position`; fewer only at the end of the file. */
+export function readFully(fd: number, buffer: Buffer, position: number, length: number): number {
+  let done = 0;
+  while (done < length) {
+    const read = readSync(fd, buffer, done, length - done, position + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
+function msOf(ns: string): number {
+  return Number(BigInt(ns) / 1_000_000n);
+}
+
+function endOfLine(bytes: Buffer, from: number): number {
+  const to = bytes.indexOf(NEWLINE, from);
+  return to < 0 ? bytes.length : to;
+}
+
+function blankLine(bytes: Buffer, stream: LogStream): SeenLine {
+  return { bytes, from: 0, to: 0, timeMs: 0, nanos: 0, stream, offset: 0 };
+}

@@ -1,0 +1,86 @@
+import { LOG_LEVELS } from '../levels.js';
+import type { LineHead } from './line-head.js';
+import type { LogFolder } from './log-catalog.js';
+
+/** Names and values; a name appears once. */
+export type Labels = ReadonlyMap<string, string>;
+
+/** Lines that have all labels in common. */
+export interface LogStream {
+  /** Within its file. */
+  readonly id: number;
+  readonly labels: Labels;
+  /** Who wrote it, whatever the level: what `grep -C` takes for one file. */
+  readonly origin: string;
+}
+
+/** Streams with labels from outside (pushed lines) that one run may have. */
+export const MAX_PUSHED_STREAMS = 1_000;
+
+/** A text that two label sets have in common exactly if they are equal. */
+export function labelsKey(labels: Labels): string {
+  return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** The streams of one file, found by what the heads of its lines say. */
+export class StreamTable {
+  readonly all: LogStream[] = [];
+  readonly #byHead = new Map<number, LogStream>();
+  readonly #byLabels = new Map<string, LogStream>();
+  readonly #fileNode: number;
+
+  /** @param source the name of the file without its ending: `coordinator`, `node-0` */
+  constructor(
+    readonly folder: Pick<LogFolder, 'run' | 'service'>,
+    readonly source: string,
+  ) {
+    const node = /^node-(\d+)$/.exec(source);
+    this.#fileNode = node === null ? -1 : Number(node[1]);
+  }
+
+  ofHead(head: LineHead): LogStream {
+    const { level, generation, node, rank } = head;
+    // Numbers of this size fit a double exactly; others take the way of all labels.
+    const isSmall = generation < 0xffff && node < 0xfff && rank < 0xffff;
+    if (!isSmall) return this.ofLabels(this.#labelsOf(head));
+    const key = (((generation + 1) * 0x1000 + node + 1) * 0x10000 + rank + 1) * LOG_LEVELS.length + level;
+    let stream = this.#byHead.get(key);
+    if (stream === undefined) {
+      stream = this.ofLabels(this.#labelsOf(head));
+      this.#byHead.set(key, stream);
+    }
+    return stream;
+  }
+
+  ofLabels(labels: Labels): LogStream {
+    const key = labelsKey(labels);
+    let stream = this.#byLabels.get(key);
+    if (stream === undefined) {
+      const origin = `${this.source}/${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
+      stream = { id: this.all.length, labels, origin };
+      this.all.push(stream);
+      this.#byLabels.set(key, stream);
+    }
+    return stream;
+  }
+
+  #labelsOf({ level, generation, node: headNode, rank }: LineHead): Labels {
+    const node = headNode >= 0 ? headNode : this.#fileNode;
+    const labels = new Map([
+      ['run', this.folder.run],
+      ['source', this.#sourceOf(node, rank)],
+    ]);
+    if (node >= 0) labels.set('node', String(node));
+    if (rank >= 0) labels.set('rank', String(rank));
+    labels.set('level', LOG_LEVELS[level]);
+    if (generation >= 0) labels.set('generation', String(generation));
+    return labels.set('service_name', this.folder.service);
+  }
+
+  /** What the coordinator logs of a node or a rank is still its own word. */
+  #sourceOf(node: number, rank: number): string {
+    if (this.source === 'coordinator') return 'coordinator';
+    if (rank >= 0) return 'worker';
+    return node >= 0 ? 'node' : this.source;
+  }
+}

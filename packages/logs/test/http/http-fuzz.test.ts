@@ -1,0 +1,181 @@
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import { Hono } from 'hono';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { type HttpServer, startHttpServer } from '../../src/http/http-server.js';
+
+const SEED = 20_260_101;
+const TOKEN = 'a-token-of-sixteen-characters';
+const ANSWER_MS = 300;
+
+const servers = new Map<string | null, HttpServer>();
+
+beforeAll(async () => {
+  for (const token of [null, TOKEN])
+    servers.set(
+      token,
+      await startHttpServer({
+        address: { host: '127.0.0.1', port: 0 },
+        name: 'test',
+        option: '--http',
+        token,
+        features: [
+          {
+            routes: new Hono().get('/hello', (c) => c.text('hello')),
+            sockets: new Map([['/echo', (socket) => socket.on('message', (data) => socket.send(data))]]),
+          },
+        ],
+      }),
+    );
+});
+
+afterAll(() => {
+  for (const server of servers.values()) server.close();
+});
+
+/** Sends bytes and leaves: in order or with a reset, after an answer or a moment. */
+function send(port: number, bytes: Buffer, resets: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    const leave = () => (resets ? socket.resetAndDestroy() : socket.destroy());
+    const timer = setTimeout(leave, ANSWER_MS);
+    socket.once('data', leave);
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** A request and a WebSocket as they should be. */
+async function answers(server: HttpServer, token: string | null): Promise<boolean> {
+  const { port } = server.address;
+  const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+  const hello = await fetch(`http://127.0.0.1:${port}/hello`, {
+    headers,
+    signal: AbortSignal.timeout(2_000),
+  });
+  const echoed = await new Promise((resolve) => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/echo`, { headers, handshakeTimeout: 2_000 });
+    socket.on('open', () => socket.send('hi'));
+    socket.on('message', (data) => {
+      resolve(String(data));
+      socket.close();
+    });
+    socket.on('error', (error) => resolve(error.message));
+  });
+  return (await hello.text()) === 'hello' && echoed === 'hi';
+}
+
+const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('latin1'));
+/** What URLs are parsed by, in any order. */
+const target = fc.oneof(
+  fc
+    .array(
+      fc.constantFrom(
+        '/',
+        '?',
+        '#',
+        '%',
+        '%00',
+        '%0d%0a',
+        '[',
+        ']',
+        '@',
+        ':',
+        '\\',
+        '..',
+        'http:',
+        'token=',
+        TOKEN,
+        'echo',
+        'é',
+      ),
+      { maxLength: 8 },
+    )
+    .map((parts) => parts.join('')),
+  fc.constantFrom('/echo', '/hello', '*', '//', 'http://[/', 'http://a:b:c/'),
+  fc.webUrl({ withQueryParameters: true, withFragments: true }),
+  bytes,
+);
+const header = fc.oneof(
+  fc.constantFrom(
+    ...[
+      'Host: 127.0.0.1',
+      'Host: [::1',
+      'Host:',
+      'Origin: null',
+      'Origin: http://[',
+      'Cookie: locmoe-token=%',
+      'Cookie: ;;=',
+    ],
+    ...[
+      'Authorization: Basic !',
+      'Authorization: Bearer',
+      `Authorization: Bearer ${TOKEN}`,
+      'Connection: Upgrade',
+    ],
+    ...[
+      'Upgrade: websocket',
+      'Upgrade: h2c',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ],
+    ...[
+      'Sec-WebSocket-Extensions: permessage-deflate; =',
+      'Content-Length: 5',
+      'Transfer-Encoding: chunked',
+      'Expect: 100-continue',
+    ],
+  ),
+  bytes,
+);
+const UPGRADE = [
+  'Host: 127.0.0.1',
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+
+const request = fc
+  .record({
+    method: fc.oneof(fc.constantFrom('GET', 'POST', 'CONNECT', 'PRI', 'OPTIONS'), bytes),
+    target,
+    headers: fc.oneof(
+      fc.array(header, { maxLength: 6 }),
+      fc.array(header, { maxLength: 2 }).map((more) => [...UPGRADE, ...more]),
+    ),
+    body: fc.oneof(fc.constant(''), bytes),
+  })
+  .map(({ method, target: to, headers, body }) =>
+    Buffer.from(`${method} ${to} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${body}`, 'latin1'),
+  );
+
+describe.each([
+  ['without a token', null],
+  ['with a token', TOKEN],
+])('whatever is sent, a server %s still answers', (_what, token) => {
+  it('made-up requests and upgrades', async () => {
+    const server = servers.get(token)!;
+    const batch = fc.array(
+      fc.tuple(
+        fc.oneof(
+          { weight: 4, arbitrary: request },
+          bytes.map((text) => Buffer.from(text, 'latin1')),
+        ),
+        fc.boolean(),
+      ),
+      { minLength: 40, maxLength: 40 },
+    );
+    await fc.assert(
+      fc.asyncProperty(batch, async (messages) => {
+        await Promise.all(messages.map(([message, resets]) => send(server.address.port, message, resets)));
+        return answers(server, token);
+      }),
+      { seed: SEED, numRuns: 10 },
+    );
+  });
+});

@@ -1,0 +1,176 @@
+import { connect } from 'node:net';
+import { Hono } from 'hono';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { type HttpServer, startHttpServer } from '../../src/http/http-server.js';
+
+const TOKEN = 'a-token-of-sixteen-characters';
+let server: HttpServer;
+afterEach(() => server.close());
+
+async function start(token: string | null, host = '127.0.0.1'): Promise<string> {
+  server = await startHttpServer({
+    address: { host, port: 0 },
+    name: 'test',
+    option: '--http',
+    token,
+    features: [
+      {
+        routes: new Hono().get('/hello', (c) => c.text('hello')),
+        sockets: new Map([['/echo', (socket) => socket.on('message', (data) => socket.send(String(data)))]]),
+      },
+    ],
+  });
+  return `http://127.0.0.1:${server.address.port}`;
+}
+
+/** What a WebSocket client sees first: an echo, or a refusal. */
+function socketOutcome(url: string, headers: Record<string, string> = {}): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(url.replace('http', 'ws'), { headers });
+    socket.on('open', () => socket.send('hi'));
+    socket.on('message', (data) => {
+      resolve(String(data));
+      socket.close();
+    });
+    socket.on('error', (error) => resolve(error.message));
+  });
+}
+
+/** The answer to bytes on a connection of their own; empty if it was closed without one. */
+function rawAnswer(request: string): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = '';
+    const socket = connect(server.address.port, '127.0.0.1', () => socket.write(request));
+    socket.on('data', (data) => {
+      answer += data;
+      if (answer.startsWith('HTTP/1.1 ')) socket.end();
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => resolve(answer));
+  });
+}
+
+const upgradeOf = (target: string, ...headers: string[]) =>
+  [
+    `GET ${target} HTTP/1.1`,
+    'Host: 127.0.0.1',
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ...headers,
+    '\r\n',
+  ].join('\r\n');
+
+describe('an upgrade whose target is no URL', () => {
+  it.each(['//', 'http://[/', 'http://a:b:c/', '//?token='])('%s is answered with 400', async (target) => {
+    const url = await start(null);
+    expect(await rawAnswer(upgradeOf(target))).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect((await fetch(`${url}/hello`)).status).toBe(200);
+  });
+
+  it('is asked for the token first', async () => {
+    await start(TOKEN, '0.0.0.0');
+    expect(await rawAnswer(upgradeOf('//'))).toMatch(/^HTTP\/1\.1 401 /);
+    expect(await rawAnswer(upgradeOf(`//?token=${TOKEN}`))).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  it('does no harm when its sender is gone before the answer', async () => {
+    const url = await start(null);
+    for (let i = 0; i < 20; i++)
+      await new Promise<void>((resolve) => {
+        const socket = connect(server.address.port, '127.0.0.1', () => {
+          socket.write(upgradeOf('/nothing'), () => socket.resetAndDestroy());
+        });
+        socket.on('error', () => undefined);
+        socket.on('close', () => resolve());
+      });
+    expect((await fetch(`${url}/hello`)).status).toBe(200);
+  });
+});
+
+describe('a page of another origin', () => {
+  it.each(['http://evil.example', 'null', 'http://127.0.0.1:1'])('(%s) is refused', async (origin) => {
+    const url = await start(null);
+    expect(await socketOutcome(`${url}/echo`, { origin })).toContain('403');
+    expect((await fetch(`${url}/hello`, { headers: { origin } })).status).toBe(403);
+  });
+
+  it('is refused with the token too; the own page is not', async () => {
+    const url = await start(TOKEN, '0.0.0.0');
+    const authorization = `Bearer ${TOKEN}`;
+    expect(await socketOutcome(`${url}/echo`, { authorization, origin: 'https://evil.example' })).toContain(
+      '403',
+    );
+    expect(await socketOutcome(`${url}/echo`, { authorization, origin: url })).toBe('hi');
+  });
+
+  it.each([
+    [TOKEN, 'locmoe.example', 'hi'],
+    [TOKEN, 'other.example', '403'],
+    [null, 'locmoe.example', '403'],
+  ])(
+    'is the own page behind a proxy that tells what host it was asked for (%s, %s)',
+    async (token, host, outcome) => {
+      const url = await start(token, token === null ? undefined : '0.0.0.0');
+      const headers = { cookie: `${'test-token'}=${TOKEN}`, origin: 'https://locmoe.example' };
+      expect(await socketOutcome(`${url}/echo`, { ...headers, 'x-forwarded-host': host })).toContain(outcome);
+    },
+  );
+});
+
+it('answers 400 to a token that no header can carry', async () => {
+  const url = await start(null);
+  expect((await fetch(`${url}/hello?token=%0d%0aX: y`)).status).toBe(400);
+});
+
+describe('with a token', () => {
+  it('answers whoever gives it, in each way', async () => {
+    const url = await start(TOKEN, '0.0.0.0');
+    const basic = Buffer.from(`anyone:${TOKEN}`).toString('base64');
+    for (const headers of [
+      { authorization: `Bearer ${TOKEN}` },
+      { authorization: `Basic ${basic}` },
+      { cookie: `a=b; ${'test-token'}=${TOKEN}` },
+    ])
+      expect((await fetch(`${url}/hello`, { headers })).status).toBe(200);
+    const opened = await fetch(`${url}/hello?token=${TOKEN}`);
+    expect(opened.status).toBe(200);
+    expect(opened.headers.get('set-cookie')).toContain(`${'test-token'}=${TOKEN}; HttpOnly; SameSite=Strict`);
+    expect(await socketOutcome(`${url}/echo`, { authorization: `Bearer ${TOKEN}` })).toBe('hi');
+  });
+
+  it('refuses the others, but for /ready', async () => {
+    const url = await start(TOKEN, '0.0.0.0');
+    for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${'test-token'}=wrong` }])
+      expect((await fetch(`${url}/hello`, { headers })).status).toBe(401);
+    expect((await fetch(`${url}/nowhere`)).status).toBe(401);
+    expect(await socketOutcome(`${url}/echo`)).toContain('401');
+    expect(await (await fetch(`${url}/ready`)).text()).toBe('ready\n');
+  });
+});
+
+describe('without a token', () => {
+  it('does not listen beyond loopback', async () => {
+    await expect(start(null, '0.0.0.0')).rejects.toThrow(
+      /--http: 0\.0\.0\.0 can be reached from other machines/,
+    );
+  });
+
+  it('answers to loopback names, and to no other', async () => {
+    const url = await start(null);
+    expect(await (await fetch(`${url}/hello`)).text()).toBe('hello');
+    expect(await socketOutcome(`${url}/echo`)).toBe('hi');
+    expect(await socketOutcome(`${url}/echo`, { host: 'evil.example' })).toContain('403');
+    expect(await socketOutcome(`${url}/nothing`)).toContain('404');
+  });
+});
+
+it('says which option to change when the port is taken', async () => {
+  await start(null);
+  const { address } = server;
+  await expect(
+    startHttpServer({ address, name: 'test', option: '--http', token: null, features: [] }),
+  ).rejects.toThrow(new RegExp(`port ${address.port} on 127.0.0.1 .*--http`));
+});

@@ -1,0 +1,167 @@
+import { describe, expect, it } from 'vitest';
+import { LogEngine } from '../../src/logql/log-engine.js';
+import { take } from '../../src/logql/log-entries.js';
+import { parseLogQuery } from '../../src/logql/parse.js';
+import { logLine, messages, randomNumbers, rangeOf, select, TestRuns } from '../support.js';
+
+/** The labels and texts that a pipeline makes of one line; labels of the stream are left out. */
+async function transform(line: string, pipeline: string): Promise<[Record<string, string>, string] | null> {
+  const runs = new TestRuns();
+  runs.write('extra', [line]);
+  const engine = new LogEngine(runs.catalog);
+  const query = parseLogQuery(`{run="r1"} ${pipeline}`);
+  const [entry] = await take(engine.lines(query, rangeOf(-1e15, 1e15), 'forward'), 1);
+  if (entry === undefined) return null;
+  const own = ['run', 'source', 'level', 'generation', 'service_name', 'node', 'rank'];
+  return [Object.fromEntries([...entry.labels].filter(([name]) => !own.includes(name))), entry.text];
+}
+
+describe('a pipeline', () => {
+  const line = logLine({
+    level: 'warn',
+    step: 12,
+    loss: 2.5,
+    deep: { er: { x: true } },
+    list: [1],
+    took: '1.5s',
+  });
+
+  it.each<[string, Record<string, string>]>([
+    [
+      '| json',
+      { step: '12', loss: '2.5', deep_er_x: 'true', took: '1.5s', msg: 'step', time: '1700000000000' },
+    ],
+    [
+      '| json s="step", x="deep.er.x", d="deep", first="list[0]"',
+      { s: '12', x: 'true', d: '{"er":{"x":true}}', first: '1' },
+    ],
+    ['| json step, nothing', { step: '12' }],
+    ['| json step | drop step', {}],
+    ['| json step, loss | keep loss', { loss: '2.5' }],
+    ['| json step, loss | drop step="13", loss="2.5"', { step: '12' }],
+    ['| json level="msg"', { level_extracted: 'step' }],
+  ])('%s', async (pipeline, labels) => {
+    expect((await transform(line, pipeline))?.[0]).toEqual(labels);
+  });
+
+  it.each<[string, boolean]>([
+    ['| json | step = 12', true],
+    ['| json | step > 12', false],
+    ['| json | step >= 12 and loss < 2.6', true],
+    ['| json | step > 12 or loss < 2.6', true],
+    ['| json | step > 12 or loss < 2.6, took > 1s', true],
+    ['| json | took > 2s', false],
+    ['| json | took <= 1500ms', true],
+    ['| json | took != 1s500ms', false],
+    ['| json | msg =~ "st.*"', true],
+    ['| json | msg =~ "t"', false],
+    ['| json | msg !~ "t"', true],
+    ['| json | (step = 1 or step = 12) and level = "warn"', true],
+    ['| json | absent = ""', true],
+    ['| json | absent > 1', false],
+    ['|= "step" |= "12"', true],
+    ['|= "nothing" or "12"', true],
+    ['!= "nothing" or "12"', false],
+    ['!= "nothing"', true],
+    ['|~ "lo.s"', true],
+    ['!~ "lo.s"', false],
+    ['|~ "^lo.s"', false],
+    ['| line_format "{{.level}}!" |= "warn!"', true],
+    ['| line_format "{{.level}}!" |= "step"', false],
+  ])('%s: %s', async (pipeline, passes) => {
+    expect((await transform(line, pipeline)) !== null).toBe(passes);
+  });
+
+  it.each<[string, string, Record<string, string>, string]>([
+    ['a=1 b="two words" c= d="say \\"hi\\""', '| logfmt', { a: '1', b: 'two words', d: 'say "hi"' }, ''],
+    ['a=1 c= e', '| logfmt --keep-empty', { a: '1', c: '', e: '' }, ''],
+    ['a=1 b=2', '| logfmt x="b"', { x: '2' }, ''],
+    ['a=1 "oops', '| logfmt', { a: '1' }, ''],
+    ['a=1 "oops', '| logfmt --strict | drop __error_details__', { a: '1', __error__: 'LogfmtParserErr' }, ''],
+    ['size=3KiB', '| logfmt | size > 3KB', { size: '3KiB' }, ''],
+    ['no json', '| json | drop __error_details__', { __error__: 'JSONParserErr' }, ''],
+    ['no json', '| json | drop __error__', {}, ''],
+    ['a=x', '| logfmt | a > 1 | drop __error_details__', { a: 'x', __error__: 'LabelFilterErr' }, ''],
+    [
+      'a=1 b=2',
+      '| logfmt | line_format "<{{ .b }}{{.none}}> {{__line__}}"',
+      { a: '1', b: '2' },
+      '<2> a=1 b=2',
+    ],
+  ])('%s %s', async (text, pipeline, labels, formatted) => {
+    expect(await transform(text, pipeline)).toEqual([labels, formatted || text]);
+  });
+
+  it('keeps formats that multiply lines small', async () => {
+    const pipeline = `| line_format "${'{{__line__}}'.repeat(15)}"`.repeat(20);
+    expect((await transform('x'.repeat(1000), pipeline))?.[1].length).toBeLessThanOrEqual(1 << 20);
+  });
+});
+
+describe('a query that cannot be', () => {
+  it.each([
+    ['{a="b"', 'parse error at line 1, col 7: syntax error: unexpected end of the query'],
+    ['{a="b"}\n| |', 'line 2'],
+    ['', 'the query is empty'],
+    ['{}', 'syntax error: unexpected }'],
+    ['{a=~".*"}', 'at least one regexp or equality matcher'],
+    ['{a!="b"}', 'at least one regexp or equality matcher'],
+    ['{a="b"} | pattern "<x>"', 'parse error at line 1, col 11: `pattern` is not supported'],
+    ['{a="b"} |> "x"', '`|>` is not supported'],
+    ['{a="b"} | unpack', '`unpack` is not supported'],
+    ['{a="b"} | regexp "x"', '`regexp` is not supported'],
+    ['{a="b"} | label_format x=y', '`label_format` is not supported'],
+    ['{a="b"} | decolorize', '`decolorize` is not supported'],
+    ['{a="b"} |= ip("1.2.3.4")', '`ip` is not supported'],
+    ['{a="b"} | x = ip("1.2.3.4")', '`ip` is not supported'],
+    ['{a="b"} | line_format "{{ upper .x }}"', '`{{ upper .x }}` is not supported'],
+    ['{a=~"("}', 'missing )'],
+    ['{a="b"} |~ "(a"', 'missing )'],
+    [`{a="b"} |= "${'x'.repeat(10_000)}"`, 'has 10013 characters, more than the 5000'],
+    ['sum(rate({a="b"}[1m]))', 'a query that selects lines is needed'],
+  ])('%s', (query, message) => {
+    expect(() => parseLogQuery(query)).toThrow(message);
+  });
+});
+
+describe('line filters', () => {
+  it('commute, and agree with a loop over the lines', async () => {
+    const random = randomNumbers(11);
+    const words = ['alpha', 'beta', 'gamma', 'NaN', 'loss'];
+    const word = () => words[Math.floor(random() * words.length)];
+    const runs = new TestRuns();
+    const lines = Array.from({ length: 3_000 }, (_, atMs) =>
+      random() < 0.02
+        ? `${word()} ${word()} no json ${atMs}`
+        : logLine({ atMs, node: 0, rank: Math.floor(random() * 3), msg: `${word()} ${word()}` }),
+    );
+    runs.write('node-0', lines);
+    const engine = new LogEngine(runs.catalog);
+    for (let i = 0; i < 25; i++) {
+      const filters = Array.from({ length: 3 }, () => {
+        const [op, text] = [['|=', '!=', '|~', '!~'][Math.floor(random() * 4)], word()];
+        const pattern = op.endsWith('~') ? `${text.slice(0, 2)}.${text.slice(3)}` : text;
+        return { op, pattern };
+      });
+      const expected = lines.filter((line) =>
+        filters.every(({ op, pattern }) => new RegExp(pattern).test(line) === !op.startsWith('!')),
+      );
+      for (const order of [filters, filters.toReversed(), [filters[1], filters[0], filters[2]]]) {
+        const query = order.map(({ op, pattern }) => `${op} "${pattern}"`).join(' ');
+        expect(await select(engine, `{run="r1"} ${query}`), query).toEqual(expected);
+      }
+    }
+  });
+});
+
+describe('a selector', () => {
+  it('finds runs by label, and reads only those', async () => {
+    const runs = new TestRuns();
+    for (const run of ['r1', 'r2', 'x1']) runs.write('node-0', [logLine({ node: 0, msg: run })], run);
+    const engine = new LogEngine(runs.catalog);
+    expect(await messages(engine, '{run=~"r."}')).toEqual(['r1', 'r2']);
+    expect(await messages(engine, '{service_name="locmoe", run!="r1"}')).toEqual(['r2', 'x1']);
+    // A regular expression of a label matches the whole value.
+    expect(await messages(engine, '{run=~"r"}')).toEqual([]);
+  });
+});

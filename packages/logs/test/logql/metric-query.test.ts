@@ -1,0 +1,270 @@
+import { describe, expect, it } from 'vitest';
+import { LogEngine } from '../../src/logql/log-engine.js';
+import {
+  evaluate,
+  gridOf,
+  logLine,
+  randomNumbers,
+  rangeOf,
+  select,
+  T0,
+  type Table,
+  TestRuns,
+} from '../support.js';
+
+/** Two ranks, a line each second: loss 1, 2, 3 ... of rank 0, ten times as much of rank 1; at 4 s a warning of rank 0. */
+function engineOfTen(): LogEngine {
+  const runs = new TestRuns();
+  const line = (atS: number, rank: number, more: object = {}) =>
+    logLine({ atMs: atS * 1000, node: 0, rank, loss: atS * (rank === 0 ? 1 : 10), ...more });
+  runs.write('node-0', [
+    ...[1, 2, 3, 5, 6].map((s) => line(s, 0)),
+    line(4, 0, { level: 'warn' }),
+    ...[1, 2, 3].map((s) => line(s, 1)),
+  ]);
+  return new LogEngine(runs.catalog);
+}
+
+const R = '{run="r1"}';
+const BYTES = Buffer.byteLength(logLine({ atMs: 1000, node: 0, rank: 1, loss: 10 }));
+
+describe('a metric query', () => {
+  // Points at 2, 4 and 6 s.
+  it.each<[string, Table | number]>([
+    [`count_over_time({run="r1", rank="1"}[2s])`, { 'X,rank=1': [2, 1, null] }],
+    [`sum(count_over_time(${R}[2s]))`, { '': [4, 3, 2] }],
+    [`sum by (rank) (count_over_time(${R}[2s]))`, { 'rank=0': [2, 2, 2], 'rank=1': [2, 1, null] }],
+    [`sum by (level) (count_over_time(${R}[10s]))`, { 'level=info': [4, 6, 8], 'level=warn': [null, 1, 1] }],
+    [`sum(rate(${R}[2s]))`, { '': [2, 1.5, 1] }],
+    [`sum(count_over_time(${R}[2s] offset 2s))`, { '': [null, 4, 3] }],
+    [`sum(bytes_over_time({run="r1", rank="1"}[2s]))`, { '': [2 * BYTES, BYTES, null] }],
+    [`sum(bytes_rate({run="r1", rank="1"}[2s]))`, { '': [BYTES, BYTES / 2, null] }],
+    [`sum(bytes_over_time({run="r1", rank="1"} | line_format "ab" [2s]))`, { '': [4, 2, null] }],
+    [`sum(count_over_time(${R} | json | loss > 2 [2s]))`, { '': [2, 3, 2] }],
+    [
+      `sum by (loss) (count_over_time({run="r1", rank="1"} | json [2s]))`,
+      {
+        'loss=10': [1, null, null],
+        'loss=20': [1, null, null],
+        'loss=30': [null, 1, null],
+      },
+    ],
+    [
+      `sum_over_time(${R} | json loss | unwrap loss [2s])`,
+      {
+        'X,rank=0': [3, 3, 11],
+        'X,level=warn,rank=0': [null, 4, null],
+        'X,rank=1': [30, 30, null],
+      },
+    ],
+    [
+      `avg_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
+      { 'rank=0': [1.5, 2.5, 4.5], 'rank=1': [15, 20, 30] },
+    ],
+    [
+      `min_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
+      { 'rank=0': [1, 1, 3], 'rank=1': [10, 10, 30] },
+    ],
+    [
+      `max_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
+      { 'rank=0': [2, 4, 6], 'rank=1': [20, 30, 30] },
+    ],
+    [
+      `quantile_over_time(0.5, ${R} | json | unwrap loss [4s]) by (rank)`,
+      {
+        'rank=0': [1.5, 2.5, 4.5],
+        'rank=1': [15, 20, 30],
+      },
+    ],
+    [`max_over_time(${R} | json | unwrap loss | loss > 1 [2s]) by ()`, { '': [20, 30, 6] }],
+    [`sum(rate(${R} | json | unwrap loss [2s]))`, { '': [16.5, 18.5, 5.5] }],
+    [`avg(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 1.5, 2] }],
+    [`min(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 1, 2] }],
+    [`max(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 2] }],
+    [`count(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 1] }],
+    [
+      `sum without (run, source, node, level, generation, service_name) (count_over_time(${R}[2s]))`,
+      {
+        'rank=0': [2, 2, 2],
+        'rank=1': [2, 1, null],
+      },
+    ],
+    [
+      `topk(1, sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`,
+      {
+        'rank=1': [30, 30, null],
+        'rank=0': [null, null, 11],
+      },
+    ],
+    [`bottomk(1, sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { 'rank=0': [3, 7, 11] }],
+    ['vector(1)+vector(1)', { '': [2, 2, 2] }],
+    ['2 * 3 ^ 2', 18],
+    ['(2 * 3) ^ 2', 36],
+    ['2 ^ 3 ^ 2', 512],
+    ['7 % 4 - 1', 2],
+    ['10 - 4 - 3', 3],
+    ['10 - (4 - 3)', 9],
+    ['1 + 2 * 3 - 4 / 2', 5],
+    ['2 > bool 1 + 3', 0],
+    [`sum(count_over_time(${R}[2s])) / 2`, { '': [2, 1.5, 1] }],
+    [`10 - sum(count_over_time(${R}[2s]))`, { '': [6, 7, 8] }],
+    [
+      `sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])) / sum by (rank) (count_over_time(${R}[2s]))`,
+      { 'rank=0': [1.5, 3.5, 5.5], 'rank=1': [15, 30, null] },
+    ],
+    [
+      `sum by (rank, node) (count_over_time(${R}[2s])) * on (rank) sum by (rank) (count_over_time(${R}[2s]))`,
+      { 'rank=0': [4, 4, 4], 'rank=1': [4, 1, null] },
+    ],
+    [`sum by (rank) (count_over_time(${R}[2s])) > 1`, { 'rank=0': [2, 2, 2], 'rank=1': [2, null, null] }],
+    [`sum by (rank) (count_over_time(${R}[2s])) > bool 1`, { 'rank=0': [1, 1, 1], 'rank=1': [1, 0, null] }],
+    [`1 < sum by (rank) (count_over_time({run="r1", rank="1"}[2s]))`, { 'rank=1': [2, null, null] }],
+    [`sum(count_over_time({run="r1", rank="1"}[2s])) or vector(0)`, { '': [2, 1, 0] }],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) unless sum by (rank) (count_over_time({run="r1", rank="1"}[2s]))`,
+      {
+        'rank=0': [2, 2, 2],
+      },
+    ],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) and sum by (rank) (count_over_time({run="r1", level="warn"}[2s]))`,
+      {
+        'rank=0': [null, 2, null],
+      },
+    ],
+  ])('%s', async (query, expected) => {
+    const actual = await evaluate(engineOfTen(), query, gridOf(2, 2, 3));
+    const full =
+      typeof expected === 'number'
+        ? expected
+        : Object.fromEntries(
+            Object.entries(expected).map(([labels, values]) => [withStream(labels), values]),
+          );
+    expect(actual).toEqual(full);
+  });
+
+  it.each([
+    [`count_over_time(${R} | json | unwrap loss [1s])`, 'invalid aggregation count_over_time with unwrap'],
+    [`sum_over_time(${R}[1s])`, 'invalid aggregation sum_over_time without unwrap'],
+    [`absent_over_time(${R}[1s])`, '`absent_over_time` is not supported'],
+    [`stddev(count_over_time(${R}[1s]))`, '`stddev` is not supported'],
+    [`count_over_time(${R}[1s]) by (x)`, 'grouping not allowed'],
+    [`topk(sum(count_over_time(${R}[1s])))`, 'topk needs a number first'],
+    [`label_replace(count_over_time(${R}[1s]), "a", "b", "c", "d")`, '`label_replace` is not supported'],
+    [
+      `sum(count_over_time(${R}[1s])) / on (a) group_left sum(count_over_time(${R}[1s]))`,
+      '`group_left` is not supported',
+    ],
+    [`${R} + 1`, 'an operand must be a number or a metric'],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) / on () sum by (rank) (count_over_time(${R}[2s]))`,
+      'multiple matches',
+    ],
+    [`sum(sum_over_time(${R} | json | unwrap msg [2s]))`, "pipeline error: 'SampleExtractionErr'"],
+    [`count_over_time(${R} | logfmt --strict [2s])`, "pipeline error: 'LogfmtParserErr'"],
+  ])('refuses %s: %s', async (query, message) => {
+    await expect(evaluate(engineOfTen(), query, gridOf(2, 2, 3))).rejects.toThrow(message);
+  });
+
+  it('takes errors away where a filter asks for it', async () => {
+    const query = `sum(sum_over_time(${R} | json | unwrap msg | __error__="" [2s]))`;
+    expect(await evaluate(engineOfTen(), query, gridOf(2, 2, 3))).toEqual({});
+  });
+
+  it('limits points and series', async () => {
+    const runs = new TestRuns();
+    runs.write(
+      'node-0',
+      Array.from({ length: 2_500 }, (_, i) => logLine({ node: 0, i })),
+    );
+    const engine = new LogEngine(runs.catalog);
+    await expect(evaluate(engine, `count_over_time(${R}[1s])`, gridOf(0, 1, 11_001))).rejects.toThrow(
+      'exceeded maximum resolution of 11000 points',
+    );
+    await expect(evaluate(engine, `count_over_time(${R} | json [1s])`, gridOf(0, 1, 2))).rejects.toThrow(
+      'maximum of series (2000) reached',
+    );
+  });
+});
+
+/** Writes out the labels of a stream, for which the table says X. */
+function withStream(labels: string): string {
+  if (!labels.startsWith('X,')) return labels;
+  const own = Object.fromEntries(
+    labels
+      .slice(2)
+      .split(',')
+      .map((pair) => pair.split('=')),
+  );
+  const all = {
+    generation: 1,
+    level: 'info',
+    node: 0,
+    run: 'r1',
+    service_name: 'locmoe',
+    source: 'worker',
+    ...own,
+  };
+  return Object.entries(all)
+    .map((pair) => pair.join('='))
+    .sort()
+    .join();
+}
+
+describe('counting with the index', () => {
+  const LEVELS = ['info', 'warn', 'debug'];
+
+  /** Lines with jumps in time forth and back, some foreign, in several files. */
+  function randomRuns(seed: number): TestRuns {
+    const random = randomNumbers(seed);
+    const runs = new TestRuns();
+    for (const node of [0, 1, 2]) {
+      let atMs = 0;
+      runs.write(
+        `node-${node}`,
+        Array.from({ length: 6_000 }, () => {
+          atMs += Math.floor(random() * 6) - 1 + (random() < 0.001 ? 20_000 : 0);
+          if (random() < 0.001) return 'Segmentation fault';
+          const level = LEVELS[Math.floor(random() * random() * 3)];
+          return logLine({ atMs, level, node, rank: node * 2 + Math.floor(random() * 2), i: 1 });
+        }),
+      );
+    }
+    return runs;
+  }
+
+  it.each([
+    [1, 5, 5],
+    [2, 0.1, 0.1],
+    [3, 10, 1],
+    [4, 1, 7],
+    [5, 100, 100],
+  ])(
+    'equals a loop over the lines: seed %i, range %d s, step %d s',
+    async (seed, rangeS, stepS) => {
+      const engine = new LogEngine(randomRuns(seed).catalog);
+      const grid = gridOf(3, stepS, 40);
+      const query = (pipeline: string) =>
+        `sum by (level, detected_level) (count_over_time(${R} ${pipeline} [${rangeS * 1000}ms]))`;
+      const indexed = await evaluate(engine, query('| drop __error__'), grid);
+
+      const expected: Record<string, (number | null)[]> = {};
+      for (const level of LEVELS) {
+        const counts: (number | null)[] = [];
+        for (let point = 0; point < grid.numPoints; point++) {
+          const at = grid.startMs + point * grid.stepMs - T0;
+          // (t - range, t] in whole ms is [t - range + 1, t + 1).
+          const range = rangeOf(Math.floor(at - rangeS * 1000) + 1, Math.floor(at) + 1);
+          const lines = await select(engine, `{run="r1", level="${level}"}`, { range });
+          counts.push(lines.length || null);
+        }
+        if (counts.some((count) => count !== null)) expected[`level=${level}`] = counts;
+      }
+      expect(indexed).toEqual(expected);
+      // The same numbers where every line has to be read.
+      expect(await evaluate(engine, query('!= "no such text"'), grid)).toEqual(expected);
+      expect(await evaluate(engine, query('| json | drop __error__'), grid)).toEqual(expected);
+    },
+    120_000,
+  );
+});

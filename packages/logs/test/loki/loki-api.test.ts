@@ -1,0 +1,450 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { logLine, randomNumbers, T0 } from '../support.js';
+import { ns, TestLoki } from './server.js';
+
+const S = T0 / 1000;
+const line = (atMs: number, rank: number, level = 'info', more: object = {}) =>
+  logLine({ atMs, node: 0, rank, level, ...more });
+const stream = (rank: number, level = 'info') => ({
+  run: 'r1',
+  source: 'worker',
+  node: '0',
+  rank: String(rank),
+  level,
+  generation: '1',
+  service_name: 'locmoe',
+});
+
+/** Lines of rank 0 at 0, 1000 and 2000 ms, the last one an error, and of rank 1 at 1000 ms. */
+async function lokiOfFour(): Promise<TestLoki> {
+  const loki = await TestLoki.start();
+  loki.runs.write('node-0', [line(0, 0), line(1000, 0), line(1000, 1), line(2000, 0, 'error')]);
+  return loki;
+}
+const ALL = { start: ns(0), end: ns(10_000) };
+
+describe('query_range', () => {
+  it('gives streams, newest first, start included and end not', async () => {
+    const loki = await lokiOfFour();
+    const query = { query: '{run="r1"}', start: ns(0), end: ns(2000) };
+    const { status, data } = await loki.get('query_range', query);
+    expect(status).toBe('success');
+    expect(data.resultType).toBe('streams');
+    expect(data.result).toEqual([
+      { stream: stream(1), values: [[ns(1000), line(1000, 1)]] },
+      {
+        stream: stream(0),
+        values: [
+          [ns(1000), line(1000, 0)],
+          [ns(0), line(0, 0)],
+        ],
+      },
+    ]);
+    expect(data.stats.summary.totalEntriesReturned).toBe(3);
+  });
+
+  it.each([
+    ['forward', [ns(0), ns(1000)]],
+    ['FORWARD', [ns(0), ns(1000)]],
+    ['backward', [ns(1000), ns(0)]],
+    ['BACKWARD', [ns(1000), ns(0)]],
+  ])('direction %s', async (direction, times) => {
+    const loki = await lokiOfFour();
+    const { data } = await loki.get('query_range', { query: '{rank="0",level="info"}', direction, ...ALL });
+    expect(data.result[0].values.map(([at]: [string]) => at)).toEqual(times);
+  });
+
+  it('takes a form in a POST, and times in every notation', async () => {
+    const loki = await lokiOfFour();
+    const iso = (atMs: number) => new Date(T0 + atMs).toISOString();
+    for (const [start, end] of [
+      [ns(0), ns(1001)],
+      [`${S}`, `${S + 1}.001`],
+      [iso(0), iso(1001)],
+    ]) {
+      const body = new URLSearchParams({ query: '{run="r1"}', start, end });
+      const { data } = await loki.get('query_range', {}, { method: 'POST', body });
+      expect(data.stats.summary.totalEntriesReturned).toBe(3);
+    }
+  });
+
+  it('gives a matrix, oldest first, at start, start + step ... end', async () => {
+    const loki = await lokiOfFour();
+    const query = 'sum by (rank) (count_over_time({run="r1"}[1s]))';
+    const expected = [
+      {
+        metric: { rank: '0' },
+        values: [
+          [S, '1'],
+          [S + 1, '1'],
+          [S + 2, '1'],
+        ],
+      },
+      { metric: { rank: '1' }, values: [[S + 1, '1']] },
+    ];
+    for (const step of ['1000ms', '1', '1s', '1.0']) {
+      const { data } = await loki.get('query_range', { query, start: ns(0), end: ns(3000), step });
+      expect(data.resultType).toBe('matrix');
+      expect(data.result).toEqual(expected);
+    }
+    const { data } = await loki.get('query_range', { query: '2 * 3', start: ns(0), end: ns(2000), step: 1 });
+    expect(data.result).toEqual([
+      {
+        metric: {},
+        values: [
+          [S, '6'],
+          [S + 1, '6'],
+          [S + 2, '6'],
+        ],
+      },
+    ]);
+  });
+
+  it('takes a step of a 250th of the range, but a second at least', async () => {
+    const loki = await lokiOfFour();
+    const count = async (spanS: number) => {
+      const { data } = await loki.get('query_range', {
+        query: 'vector(1)',
+        start: ns(0),
+        end: ns(spanS * 1000),
+      });
+      return data.result[0].values.length;
+    };
+    expect(await count(100)).toBe(101);
+    expect(await count(1000)).toBe(251);
+  });
+
+  it('answers the log volume query of Explore', async () => {
+    const loki = await lokiOfFour();
+    const query = 'sum by (level, detected_level) (count_over_time({run="r1"} | drop __error__[2s]))';
+    const { data } = await loki.get('query_range', { query, start: ns(0), end: ns(2000), step: '2000ms' });
+    expect(data.result).toEqual([
+      {
+        metric: { level: 'info' },
+        values: [
+          [S, '1'],
+          [S + 2, '2'],
+        ],
+      },
+      { metric: { level: 'error' }, values: [[S + 2, '1']] },
+    ]);
+  });
+
+  it('is paged to the end as logcli does it, without a loop', async () => {
+    const loki = await TestLoki.start();
+    const random = randomNumbers(4);
+    const lines = Array.from({ length: 3_000 }, (_, i) =>
+      line(Math.floor(i / 3 + random() * 5), 0, 'info', { i }),
+    );
+    loki.runs.write('node-0', lines);
+    const seen = new Set<string>();
+    let end = BigInt(ns(10_000));
+    let oldest: string[] = [];
+    for (let pages = 0; ; pages++) {
+      expect(pages).toBeLessThan(100);
+      const limit = 100 + oldest.length;
+      const { data } = await loki.get('query_range', {
+        query: '{run="r1"}',
+        start: ns(0),
+        end: String(end),
+        limit,
+      });
+      const values: [string, string][] = data.result.flatMap(({ values }: { values: object[] }) => values);
+      const fresh = values.filter(([, text]) => !oldest.includes(text));
+      for (const [, text] of fresh) {
+        expect(seen.has(text)).toBe(false);
+        seen.add(text);
+      }
+      if (fresh.length === 0) break;
+      const last = values.at(-1)![0];
+      oldest = values.filter(([at]) => at === last).map(([, text]) => text);
+      end = BigInt(last) + 1n;
+    }
+    expect(seen.size).toBe(3_000);
+  });
+
+  it('limits', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write(
+      'node-0',
+      Array.from({ length: 6_000 }, (_, i) => line(i, 0)),
+    );
+    const count = async (limit: object) =>
+      (await loki.get('query_range', { query: '{run="r1"}', ...ALL, ...limit })).data.stats.summary
+        .totalEntriesReturned;
+    expect(await count({})).toBe(100);
+    expect(await count({ limit: 5000 })).toBe(5000);
+    await expect(count({ limit: 5001 })).rejects.toThrow(
+      '400 max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000)',
+    );
+  });
+
+  it.each<[string, Record<string, string | number>, string]>([
+    ['no query', { query: '' }, 'the query is missing'],
+    ['a broken query', { query: '{a="b"' }, 'parse error at line 1, col 7'],
+    ['an unsupported stage', { query: '{a="b"} | pattern "x"' }, '`pattern` is not supported'],
+    ['a wrong direction', { direction: 'up' }, "invalid direction 'up'"],
+    ['a wrong limit', { limit: -1 }, 'limit must be a positive value'],
+    ['a wrong time', { start: 'yesterday' }, 'start: yesterday is no time'],
+    ['a time of 30 digits', { start: '9'.repeat(30) }, 'is no time'],
+    ['an end before the start', { start: ns(5), end: ns(1) }, 'end timestamp must not be before'],
+    ['no step', { query: 'vector(1)', step: 0 }, 'zero or negative query resolution'],
+    [
+      'too many points',
+      { query: 'vector(1)', end: ns(11_000_001), step: '1s' },
+      'exceeded maximum resolution',
+    ],
+    ['a long query', { query: `{a="${'b'.repeat(9_994)}"}` }, 'more than the 5000'],
+    ['a regex bomb', { query: '{run="r1"} |~ "((a{900}){900}){900}"' }, 'too large'],
+  ])('refuses %s with 400 and a plain reason', async (_, parameters, message) => {
+    const loki = await lokiOfFour();
+    const query = { query: '{run="r1"}', ...ALL, ...parameters };
+    const response = await fetch(loki.address('query_range', query));
+    expect(response.status).toBe(400);
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain/);
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+    expect(await response.text()).toContain(message);
+  });
+});
+
+describe('query', () => {
+  it('answers the health check of a Grafana data source', async () => {
+    const loki = await lokiOfFour();
+    const { data } = await loki.get('query', {
+      query: 'vector(1)+vector(1)',
+      time: '4000000000',
+      direction: 'backward',
+    });
+    expect(data.resultType).toBe('vector');
+    expect(data.result).toEqual([{ metric: {}, value: [4_000_000_000, '2'] }]);
+  });
+
+  it('gives a vector or a scalar, and refuses to select lines', async () => {
+    const loki = await lokiOfFour();
+    const query = 'sum by (level) (count_over_time({run="r1"}[5s]))';
+    expect((await loki.get('query', { query, time: ns(3000) })).data.result).toEqual([
+      { metric: { level: 'info' }, value: [S + 3, '3'] },
+      { metric: { level: 'error' }, value: [S + 3, '1'] },
+    ]);
+    const { data } = await loki.get('query', { query: '1 / 0', time: ns(0) });
+    expect(data).toMatchObject({ resultType: 'scalar', result: [S, '+Inf'] });
+    await expect(loki.get('query', { query: '{run="r1"}' })).rejects.toThrow(
+      '400 log queries are not supported',
+    );
+  });
+});
+
+describe('what the index knows', () => {
+  it('labels, their values, and series by both spellings of match', async () => {
+    const loki = await lokiOfFour();
+    expect(await loki.get('labels', ALL)).toEqual({
+      status: 'success',
+      data: ['generation', 'level', 'node', 'rank', 'run', 'service_name', 'source'],
+    });
+    expect((await loki.get('label/rank/values', ALL)).data).toEqual(['0', '1']);
+    expect((await loki.get('label/rank/values', { ...ALL, query: '{level="error"}' })).data).toEqual(['0']);
+    expect((await loki.get('label/rank/values', { start: ns(50_000), end: ns(60_000) })).data).toEqual([]);
+    for (const name of ['match', 'match[]']) {
+      const query = new URLSearchParams([
+        ...Object.entries(ALL),
+        [name, '{level="error"}'],
+        [name, '{rank="1"}'],
+      ]);
+      expect((await loki.get('series', query)).data).toEqual([stream(0, 'error'), stream(1)]);
+      expect((await loki.get('series', {}, { method: 'POST', body: query })).data).toHaveLength(2);
+    }
+    expect((await loki.get('detected_labels', ALL)).detectedLabels).toContainEqual({
+      label: 'rank',
+      cardinality: 2,
+    });
+  });
+
+  it('stats without a wrapper', async () => {
+    const loki = await lokiOfFour();
+    const bytes = [line(0, 0), line(1000, 0)].reduce((sum, text) => sum + text.length, 0);
+    const query = { query: '{rank="0",level="info"}', start: ns(0), end: ns(1001) };
+    expect(await loki.get('index/stats', query)).toEqual({ streams: 1, chunks: 1, entries: 2, bytes });
+    expect(await loki.get('index/stats', { ...query, end: ns(1000) })).toMatchObject({ entries: 1 });
+  });
+
+  it('volumes', async () => {
+    const loki = await lokiOfFour();
+    const size = line(0, 0).length;
+    const { data } = await loki.get('index/volume', {
+      query: '{level="info"}',
+      ...ALL,
+      targetLabels: 'rank',
+    });
+    expect(data.resultType).toBe('vector');
+    expect(data.result).toEqual([
+      { metric: { rank: '0' }, value: [S + 10, String(2 * size)] },
+      { metric: { rank: '1' }, value: [S + 10, String(size)] },
+    ]);
+    const limited = await loki.get('index/volume', {
+      query: '{level="info"}',
+      ...ALL,
+      targetLabels: 'rank',
+      limit: 1,
+    });
+    expect(limited.data.result).toHaveLength(1);
+    const byLabel = await loki.get('index/volume', { query: '{rank="1"}', ...ALL, aggregateBy: 'labels' });
+    expect(byLabel.data.result).toContainEqual({ metric: { node: '' }, value: [S + 10, String(size)] });
+    const range = await loki.get('index/volume_range', {
+      query: '{rank="0",level="info"}',
+      ...ALL,
+      step: '5s',
+    });
+    expect(range.data).toMatchObject({
+      resultType: 'matrix',
+      result: [
+        {
+          metric: { level: 'info', rank: '0' },
+          values: [
+            [S, String(size)],
+            [S + 5, String(size)],
+          ],
+        },
+      ],
+    });
+  });
+
+  it('detected fields', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [
+      line(0, 0, 'info', { loss: 2.5, ok: true, took: '5ms', deep: { er: 1 } }),
+      line(1, 0, 'info', { loss: 3, ok: false, took: '1s' }),
+    ]);
+    const { fields, limit } = await loki.get('detected_fields', { query: '{run="r1"}', ...ALL, step: '10s' });
+    expect(limit).toBe(1000);
+    for (const [label, type, cardinality] of [
+      ['loss', 'float', 2],
+      ['ok', 'boolean', 2],
+      ['took', 'duration', 2],
+      ['deep_er', 'int', 1],
+      ['msg', 'string', 1],
+    ])
+      expect(fields).toContainEqual({ label, type, cardinality, parsers: ['json'] });
+    expect((await loki.get('detected_field/took/values', { query: '{run="r1"}', ...ALL })).values).toEqual([
+      '1s',
+      '5ms',
+    ]);
+  });
+
+  it('says that it is ready, who it is, and formats a query', async () => {
+    const loki = await lokiOfFour();
+    expect(await (await fetch(`${loki.url}/ready`)).text()).toBe('ready\n');
+    expect((await loki.get('status/buildinfo')).version).toMatch(/^\d+\.\d+\.\d+/);
+    const query = ' {run="r1"} |= "x"';
+    expect((await loki.get('format_query', { query })).data).toBe('{run="r1"} |= "x"');
+    await expect(loki.get('format_query', { query: '{' })).rejects.toThrow('400 parse error');
+    expect((await fetch(loki.address('patterns', { query: '{run="r1"}' }))).status).toBe(404);
+  });
+});
+
+describe('push', () => {
+  const body = (values: unknown[], labels: object = { run: 'r1', app: 'probe' }) => ({
+    streams: [{ stream: labels, values }],
+  });
+
+  it('keeps lines with their labels and ns, packed or not', async () => {
+    const loki = await lokiOfFour();
+    const at = BigInt(ns(5000));
+    const first = await loki.push(
+      body([
+        [String(at + 2n), 'two'],
+        [String(at + 1n), '<b>one</b>', { trace: 'x' }],
+      ]),
+    );
+    expect([first.status, await first.text()]).toEqual([204, '']);
+    const packed = gzipSync(JSON.stringify(body([[String(at + 3n), 'three']])));
+    expect((await loki.push(packed, { 'content-encoding': 'gzip' })).status).toBe(204);
+    const { data } = await loki.get('query_range', {
+      query: '{app="probe"} != "two"',
+      start: String(at + 1n),
+      end: String(at + 4n),
+      direction: 'forward',
+    });
+    expect(data.result).toEqual([
+      {
+        stream: { service_name: 'locmoe', run: 'r1', app: 'probe' },
+        values: [
+          [String(at + 1n), '<b>one</b>'],
+          [String(at + 3n), 'three'],
+        ],
+      },
+    ]);
+    const query = { query: '{app="probe"}', start: String(at + 1n), end: String(at + 2n) };
+    expect((await loki.get('query_range', query)).data.result[0].values).toEqual([
+      [String(at + 1n), '<b>one</b>'],
+    ]);
+    expect(await loki.get('index/stats', { query: '{app="probe"}', ...ALL })).toMatchObject({
+      entries: 3,
+      bytes: 18,
+    });
+    // The own lines of the run are still found beside them.
+    expect((await loki.get('query_range', { query: '{run="r1"}', ...ALL })).data.result).toHaveLength(4);
+  });
+
+  it.each<[string, string | object, Record<string, string>, string]>([
+    ['garbage', 'garbage', {}, 'the body cannot be read'],
+    ['another type', '{}', { 'content-type': 'text/plain' }, 'push JSON as application/json'],
+    ['another shape', { streams: 5 }, {}, 'push: streams'],
+    ['an unknown run', body([], { run: '../../etc' }), {}, 'must name a run'],
+    ['no run', body([], {}), {}, 'must name a run'],
+    ['a bad label', body([], { run: 'r1', 'a-b': 'x' }), {}, 'push: streams.0.stream'],
+    ['a bad time', body([['soon', 'x']]), {}, 'push: streams.0.values'],
+    ['a long line', body([[ns(0), 'x'.repeat(300_000)]]), {}, 'max entry size'],
+    ['a huge body', 'x'.repeat(5 << 20), {}, 'larger than 4194304 bytes'],
+    ['not gzip', 'x', { 'content-encoding': 'gzip' }, 'cannot be read'],
+    [
+      'many labels',
+      body([], { run: 'r1', ...Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`l${i}`, '1'])) }),
+      {},
+      '31 labels',
+    ],
+  ])('refuses %s', async (_, pushed, headers, message) => {
+    const loki = await lokiOfFour();
+    const response = await loki.push(pushed, headers);
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain(message);
+    expect(
+      (await loki.get('query_range', { query: '{run="r1"}', ...ALL })).data.stats.summary
+        .totalEntriesReturned,
+    ).toBe(4);
+  });
+
+  it('refuses a gzip bomb and more streams than a run may have', async () => {
+    const loki = await lokiOfFour();
+    const bomb = gzipSync(Buffer.alloc(64 << 20));
+    expect((await loki.push(bomb, { 'content-encoding': 'gzip' })).status).toBe(400);
+    const streams = Array.from({ length: 1_001 }, (_, i) => ({
+      stream: { run: 'r1', i: String(i) },
+      values: [[ns(i), 'x']],
+    }));
+    const response = await loki.push({ streams });
+    expect([response.status, await response.text()]).toEqual([
+      400,
+      expect.stringContaining('more than 1000 streams'),
+    ]);
+  });
+});
+
+describe('hostile lines', () => {
+  it('pass as text', async () => {
+    const loki = await TestLoki.start();
+    const html = '<script>alert(1)</script>';
+    loki.runs.write('node-0', [
+      html,
+      line(0, 0, 'info', { __proto__: 1, constructor: 'x', html }),
+      '{"__proto__":{"polluted":1},"level":"info","time":1700000000000,"msg":"m"}',
+      'x'.repeat(1 << 20),
+    ]);
+    const response = await fetch(loki.address('query_range', { query: '{run="r1"} | json', ...ALL }));
+    expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+    const { data } = (await response.json()) as { data: { stats: object } };
+    expect(data.stats).toMatchObject({ summary: { totalEntriesReturned: 4 } });
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    await loki.get('detected_fields', { query: '{run="r1"}', ...ALL });
+  });
+});

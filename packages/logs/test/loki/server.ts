@@ -1,0 +1,88 @@
+import { onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { startHttpServer } from '../../src/http/http-server.js';
+import { lokiFeature } from '../../src/loki/loki-feature.js';
+import { T0, TestRuns } from '../support.js';
+
+export type Query = Readonly<Record<string, string | number>>;
+
+/** A server of Loki's API over some runs, closed after the test. */
+export class TestLoki {
+  private constructor(
+    readonly runs: TestRuns,
+    readonly url: string,
+  ) {}
+
+  static async start(): Promise<TestLoki> {
+    const runs = new TestRuns();
+    const server = await startHttpServer({
+      address: { host: '127.0.0.1', port: 0 },
+      name: 'test',
+      option: '--http',
+      token: null,
+      features: [lokiFeature(runs.catalog, '1.2.3')],
+    });
+    onTestFinished(() => server.close());
+    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`);
+  }
+
+  address(path: string, query: Query | URLSearchParams = {}): string {
+    const values = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]);
+    const search = query instanceof URLSearchParams ? query : new URLSearchParams(values);
+    return `${this.url}/loki/api/v1/${path}?${search}`;
+  }
+
+  /** The JSON of an answer that must be a good one. */
+  async get(path: string, query: Query | URLSearchParams = {}, init: RequestInit = {}): Promise<LokiAnswer> {
+    const response = await fetch(this.address(path, query), init);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  push(body: string | Buffer | object, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+    const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+    return fetch(this.address('push'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: bytes as string,
+    });
+  }
+
+  /** A tail that keeps what it is told; closed after the test. */
+  tail(query: Query): {
+    socket: WebSocket;
+    messages: TailMessage[];
+    lines: () => string[];
+    closed: Promise<string>;
+  } {
+    const socket = new WebSocket(this.address('tail', query).replace('http', 'ws'));
+    const messages: TailMessage[] = [];
+    socket.on('message', (data) => messages.push(JSON.parse(String(data))));
+    socket.on('error', () => undefined);
+    const closed = new Promise<string>((resolve) => {
+      socket.on('close', (code, reason) => resolve(`${code} ${reason}`));
+    });
+    onTestFinished(() => socket.terminate());
+    const lines = () =>
+      messages
+        .flatMap(({ streams }) => streams.flatMap(({ values }) => values))
+        .sort(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1))
+        .map(([, line]) => line);
+    return { socket, messages, lines, closed };
+  }
+}
+
+export interface TailMessage {
+  readonly streams: { stream: Record<string, string>; values: [string, string][] }[];
+  readonly dropped_entries: { labels: Record<string, string>; timestamp: string }[] | null;
+}
+
+/** Nanoseconds since 1970 of an instant in ms since T0. */
+export function ns(atMs: number): string {
+  return `${T0 + atMs}000000`;
+}
+
+/** What tests look at of an answer; they compare it whole. */
+// biome-ignore lint/suspicious/noExplicitAny: the shape is what is tested
+export type LokiAnswer = any;
