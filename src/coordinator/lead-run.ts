@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { committedFolders } from '../checkpoint/folders.js';
 import { LogStore } from '@locmoe/logs';
+import { committedFolders } from '../checkpoint/folders.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { formatNumberOf, printable } from '../format.js';

@@ -172,7 +172,7 @@ function jsonLines(documents: readonly Document[]): Buffer {
 }
 
 /** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */
-export function entropyOf(frequencies: Float64Array): number {
+function entropyOf(frequencies: Float64Array): number {
   const total = frequencies.reduce((a, b) => a + b, 0);
   return frequencies.reduce((sum, n) => (n > 0 ? sum - (n / total) * Math.log(n / total) : sum), 0);
 }
