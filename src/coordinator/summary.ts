@@ -5,7 +5,6 @@ import { loadTokenizer } from '../data/tokenizer.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
-import { generateText, openInference } from '../worker/inference.js';
 import { commandLine, fromHere } from './resume-command.js';
 import type { RunRecorder } from './run-recorder.js';
 
@@ -117,6 +116,8 @@ async function sampleEachDomain(
   checkpointDir: string,
   dataset: Dataset,
 ): Promise<{ domain: string; prompt: string; text: string }[]> {
+  // Loaded when needed: TensorFlow takes half a second, which no run should wait for to begin.
+  const { generateText, openInference } = await import('../worker/inference.js');
   const inference = openInference(openCheckpoint(checkpointDir));
   const tokenizer = loadTokenizer(dataset.tokenizerFile);
   return dataset.domains.map(({ name, validation }, domain) => {
