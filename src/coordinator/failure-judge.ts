@@ -62,11 +62,18 @@ export class FailureJudge {
     this.#judgeIfComplete();
   }
 
+  /** Ends the wait for evidence; nothing is judged any more. */
   close(): void {
+    this.#isJudged = true;
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
     if (this.#verdict !== null) clearTimeout(this.#verdict);
   }
 
   #collectEvidence(reason: string): void {
+    if (this.#isJudged) return;
     if (this.#verdict === null) {
       this.options.members.broadcast({ abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
@@ -84,7 +91,7 @@ export class FailureJudge {
     if (accounted.size < numNodes * workersPerNode) return;
     if (this.#lost === null || isKnown(this.#lost.end)) this.#judge();
     else {
-      this.close();
+      this.#stopWaiting();
       this.#verdict = setTimeout(() => this.#judge(), END_WINDOW_MS);
     }
   }

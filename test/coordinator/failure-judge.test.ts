@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FailureJudge } from '../../src/coordinator/failure-judge.js';
 import { Membership } from '../../src/coordinator/membership.js';
 import { endUnknown, type RootCause } from '../../src/coordinator/root-cause.js';
@@ -32,12 +31,15 @@ function judgeOfTwo() {
   return { members, verdicts, judge, aborted };
 }
 
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
 describe('the judge of a failed run', () => {
-  it('waits a moment for how a lost node ended, where its broken session is heard of first', async () => {
+  it('waits a moment for how a lost node ended, where its broken session is heard of first', () => {
     const { members, verdicts, judge, aborted } = judgeOfTwo();
     judge.lose(members.get(0), BROKEN);
     judge.fail(aborted);
-    await sleep(100);
+    vi.advanceTimersByTime(100);
     expect(verdicts).toEqual([]);
     judge.restate(members.get(0), KILLED);
     judge.fail(aborted);
@@ -49,11 +51,11 @@ describe('the judge of a failed run', () => {
     });
   });
 
-  it('does not wait long for it', async () => {
+  it('does not wait long for it', () => {
     const { members, verdicts, judge, aborted } = judgeOfTwo();
     judge.lose(members.get(0), BROKEN);
     judge.fail(aborted);
-    await sleep(1_000);
+    vi.advanceTimersByTime(1_000);
     judge.close();
     expect(verdicts).toHaveLength(1);
     expect(verdicts[0]).toMatchObject({ error: { code: 'NODE_LOST' }, culprit: { pid: 10, signal: null } });
@@ -68,5 +70,14 @@ describe('the judge of a failed run', () => {
     judge.restate(members.get(0), KILLED);
     judge.close();
     expect(verdicts[0]).toMatchObject({ culprit: { node: 0, signal: 'SIGKILL' } });
+  });
+
+  it('judges nothing once it is closed, whatever breaks after that', () => {
+    const { members, verdicts, judge, aborted } = judgeOfTwo();
+    judge.close();
+    judge.lose(members.get(0), BROKEN);
+    judge.fail(aborted);
+    vi.advanceTimersByTime(10_000);
+    expect(verdicts).toEqual([]);
   });
 });

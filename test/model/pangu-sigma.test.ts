@@ -55,14 +55,17 @@ function evaluate(model: PanguSigma): { objective: number; routed: string } {
 function slope(model: PanguSigma, group: ParameterGroup, range: ParameterRange, direction: Float64Array) {
   const values = group.values.subarray(range.begin, range.end);
   const start = values.slice();
-  const at = (distance: number) => {
+  const move = (distance: number) => {
     values.set(start.map((value, i) => value + distance * direction[i]));
     model.parameters.pushValues();
+  };
+  const at = (distance: number) => {
+    move(distance);
     return evaluate(model);
   };
   for (let step = 0.02; step > 0.002; step /= 2) {
     const ends = [step, -step, step / 2, -step / 2].map(at);
-    at(0);
+    move(0);
     if (ends.some(({ routed }) => routed !== ends[0].routed)) continue;
     const [above, below, nearAbove, nearBelow] = ends.map(({ objective }) => objective);
     // Where two tokens swap places at an expert the counts stay, but the loss jumps: the quotients then disagree.

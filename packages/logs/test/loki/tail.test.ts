@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { logLine, T0 } from '../support.js';
 import { TestLoki } from './server.js';
@@ -6,6 +7,18 @@ import { TestLoki } from './server.js';
 const QUERY = '{run="r1"} |= "keep"';
 const START = `${T0}000000`;
 const line = (atMs: number, msg: string) => logLine({ atMs, node: 0, rank: 0, msg });
+
+/** Polls while the server's clock, which stands still otherwise, takes a step of `stepMs` each time. */
+const pollWithClock = (stepMs: number, of: () => unknown) =>
+  expect.poll(
+    () => {
+      vi.advanceTimersByTime(stepMs);
+      return of();
+    },
+    { timeout: 30_000 },
+  );
+
+afterEach(() => void vi.useRealTimers());
 
 describe('tail', () => {
   it('gives the newest past lines up to its limit, then those to come, without a gap', async () => {
@@ -51,10 +64,13 @@ describe('tail', () => {
   it('pings every second', async () => {
     const loki = await TestLoki.start();
     loki.runs.write('node-0', [line(0, 'keep')]);
+    vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
     const { socket } = loki.tail({ query: QUERY });
     let pings = 0;
     socket.on('ping', () => pings++);
-    await expect.poll(() => pings, { timeout: 5_000 }).toBeGreaterThanOrEqual(2);
+    await once(socket, 'open');
+    vi.advanceTimersByTime(2_999);
+    await expect.poll(() => pings).toBe(2);
   });
 
   it.each([
@@ -77,6 +93,7 @@ describe('tail', () => {
   });
 
   it('drops lines for clients that do not read, names them, cuts off who stays behind; others do not notice', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
     const loki = await TestLoki.start();
     loki.runs.write('node-0', [line(0, 'keep')]);
     const [slow, stuck, quick] = Array.from({ length: 3 }, () => loki.tail({ query: QUERY, start: START }));
@@ -91,24 +108,24 @@ describe('tail', () => {
         'node-0',
         Array.from({ length: 333 }, (_, i) => line(at + i, `keep ${long}`)),
       );
+    const numRead = ({ messages }: typeof quick) =>
+      messages.reduce((sum, { streams }) => sum + streams.reduce((n, { values }) => n + values.length, 0), 0);
+    await pollWithClock(20, () => numRead(quick)).toBe(numLines);
+    expect(quick.messages.every(({ dropped_entries }) => dropped_entries === null)).toBe(true);
+
     // Reads again before it is cut off, and learns what it missed.
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
     slow.socket.resume();
     const dropped = () => slow.messages.flatMap(({ dropped_entries }) => dropped_entries ?? []);
-    await expect.poll(() => dropped().length, { timeout: 20_000 }).toBeGreaterThan(0);
+    await pollWithClock(100, () => dropped().length).toBeGreaterThan(0);
     expect(dropped()[0]).toEqual({
       labels: expect.objectContaining({ run: 'r1', rank: '0' }),
       timestamp: expect.stringMatching(/^\d{19}$/),
     });
-    const numRead = ({ messages }: typeof quick) =>
-      messages.reduce((sum, { streams }) => sum + streams.reduce((n, { values }) => n + values.length, 0), 0);
     expect(numRead(slow)).toBeLessThan(numLines);
-    await expect.poll(() => numRead(quick), { timeout: 30_000 }).toBe(numLines);
-    expect(quick.messages.every(({ dropped_entries }) => dropped_entries === null)).toBe(true);
 
-    await new Promise((resolve) => setTimeout(resolve, 12_000));
-    expect(slow.socket.readyState).toBe(WebSocket.OPEN);
+    vi.advanceTimersByTime(12_000);
     stuck.socket.resume();
     expect(await stuck.closed).toMatch(/^1006/);
+    expect(slow.socket.readyState).toBe(WebSocket.OPEN);
   }, 120_000);
 });
