@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startRunHttp } from '../../src/coordinator/run-http.js';
+import { pageFeature } from '../../src/observability/page/index.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { TestBrowser, whyNoBrowser } from '../../test/observability/page/browser.js';
@@ -36,7 +37,11 @@ async function measureOpening(folder: string): Promise<Measurement> {
   const browser = await TestBrowser.open();
   try {
     for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
-      const server = await startRunHttp({ http: '127.0.0.1:0', runsDir }, NO_SECURITY, null);
+      const server = await startRunHttp(
+        { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
+        NO_SECURITY,
+        null,
+      );
       if (server === null) throw new Error('no server');
       const started = performance.now();
       const page = await browser.page(`http://${formatAddress(server.address)}/`);

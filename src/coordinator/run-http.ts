@@ -2,7 +2,6 @@ import { type HttpFeature, type HttpServer, lokiFeature, startHttpServer } from 
 import { TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import { pageFeature } from '../observability/page/index.js';
 import { formatAddress, isLoopback, isWildcard, parseAddress } from '../rpc/address.js';
 import type { Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
@@ -17,7 +16,7 @@ import type { RunOptions } from './run-options.js';
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function startRunHttp(
-  { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
+  { http, runsDir, page }: Pick<RunOptions, 'http' | 'runsDir' | 'page'>,
   { token }: Pick<Security, 'token'>,
   metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {
@@ -30,7 +29,7 @@ export async function startRunHttp(
     );
   const features: HttpFeature[] = [
     lokiFeature(logCatalog(runsDir), VERSION),
-    pageFeature(runsDir),
+    ...(page === null ? [] : [page]),
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
   return startHttpServer({ name: 'locmoe', address, option: '--http', token, features });

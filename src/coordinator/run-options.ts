@@ -1,3 +1,4 @@
+import type { HttpFeature } from '@locmoe/logs/http';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly samples: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
+  /** What is served there for people, beside the logs and the metrics; null for nothing. */
+  readonly page: HttpFeature | null;
   /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
   readonly tensorboard?: string;
 }

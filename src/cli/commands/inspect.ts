@@ -4,6 +4,7 @@ import { isLive } from '../../coordinator/run-liveness.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
 import { findRun } from '../../run/run-folder.js';
+import { loadPage } from '../packages.js';
 
 interface InspectOptions {
   readonly run?: string;
@@ -59,7 +60,8 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
     return;
   }
   const served = path.dirname(folder.directory);
-  const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served }, security, null);
+  const page = (await loadPage()).pageFeature(served);
+  const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served, page }, security, null);
   if (server === null) return;
   // Before the address is printed: a signal may follow at once.
   const stopped = new Promise<void>((resolve) => {

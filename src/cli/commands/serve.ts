@@ -2,9 +2,11 @@ import type { Command } from 'commander';
 import type { ServeOptions } from '../../coordinator/served-run.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
-import { addTrainingOptions } from './training-options.js';
+import { addTrainingOptions, pageOf } from './training-options.js';
 
-interface ServeFlags extends Omit<ServeOptions, 'security' | 'joinTimeoutS' | 'insecure'>, SecurityFlags {
+interface ServeFlags
+  extends Omit<ServeOptions, 'page' | 'security' | 'joinTimeoutS' | 'insecure'>,
+    SecurityFlags {
   readonly insecure?: boolean;
   readonly joinTimeout: number;
 }
@@ -37,6 +39,7 @@ export function addServeCommand(program: Command): void {
     .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
       const security = securityOf(options);
       const { serve } = await import('../../coordinator/served-run.js');
-      process.exitCode = await serve({ ...options, security, insecure, joinTimeoutS: joinTimeout });
+      const page = await pageOf(options);
+      process.exitCode = await serve({ ...options, page, security, insecure, joinTimeoutS: joinTimeout });
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { TrainOptions } from '../../coordinator/local-run.js';
 import { wholeNumber } from './options.js';
-import { addTrainingOptions } from './training-options.js';
+import { addTrainingOptions, pageOf } from './training-options.js';
 
 /** `locmoe train`: starts a coordinator, node agents and workers on this machine and follows the run. */
 export function addTrainCommand(program: Command): void {
@@ -17,9 +17,9 @@ export function addTrainCommand(program: Command): void {
       wholeNumber(0, 65_535),
       0,
     )
-    .action(async (options: TrainOptions) => {
+    .action(async (options: Omit<TrainOptions, 'page'>) => {
       // Loaded when needed: TensorFlow takes half a second, and `--help` should not wait for it.
       const { train } = await import('../../coordinator/local-run.js');
-      process.exitCode = await train(options);
+      process.exitCode = await train({ ...options, page: await pageOf(options) });
     });
 }
