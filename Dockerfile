@@ -7,6 +7,7 @@ FROM ${BASE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/logs/package.json packages/logs/
+COPY packages/page/package.json packages/page/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
@@ -14,11 +15,11 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=typ
     node scripts/setup.mjs
 
 FROM packages AS build
-COPY tsconfig.json tsconfig.build.json tsconfig.page.json ./
+COPY tsconfig.json tsconfig.build.json ./
 COPY scripts/build.mjs scripts/
 COPY src src
 COPY packages packages
-RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig.json
+RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig*.json
 
 # Only what runs: no development packages, no source maps of packages.
 FROM packages AS production

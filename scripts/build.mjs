@@ -6,18 +6,30 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const PAGE = 'observability/page/browser';
+const PAGE = path.join(ROOT, 'packages/page');
+
+/** What is compiled, each after what it builds on. */
+const PROJECTS = [
+  ['packages/logs/tsconfig.build.json'],
+  ['tsconfig.build.json'],
+  ['packages/page/tsconfig.build.json'],
+  // Against the declarations that were built: the type check reads the sources.
+  [
+    ...['packages/page/tsconfig.browser.json', '--noEmit', 'false', '--rootDir', 'packages/page/src'],
+    ...['--customConditions', 'default'],
+  ],
+];
 
 /** @throws {Error} if the compiler reports errors; it has printed them */
 export function build() {
-  for (const project of ['packages/logs', 'tsconfig.build.json', 'tsconfig.page.json']) {
-    const compiler = ['node_modules/typescript/bin/tsc', '-p', project];
+  for (const [project, ...options] of PROJECTS) {
+    const compiler = ['node_modules/typescript/bin/tsc', '-p', project, ...options];
     const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
     if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
   }
-  for (const name of readdirSync(path.join(ROOT, 'src', PAGE)))
+  for (const name of readdirSync(path.join(PAGE, 'src/browser')))
     if (/\.(?:html|css|svg)$/.test(name))
-      cpSync(path.join(ROOT, 'src', PAGE, name), path.join(ROOT, 'dist', PAGE, name));
+      cpSync(path.join(PAGE, 'src/browser', name), path.join(PAGE, 'dist/browser', name));
   // npm makes the command executable when it links it, not when it is built anew: `npx locmoe` would be refused.
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
 }

@@ -4,11 +4,11 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { pageFeature } from '@locmoe/page';
+import { TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { startRunHttp } from '../../src/coordinator/run-http.js';
-import { pageFeature } from '../../src/observability/page/index.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
-import { TestBrowser, whyNoBrowser } from '../../test/observability/page/browser.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunList } from '../../src/observability/page/api-types.js';
-import { screenshot, TestBrowser, whyNoBrowser } from '../observability/page/browser.js';
+import type { RunList } from '../../packages/page/src/api-types.js';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { Locmoe, locmoe, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
 
 const reason = whyNoBrowser();

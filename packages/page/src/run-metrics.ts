@@ -1,6 +1,6 @@
-import { STEP_PARTS } from '../../rpc/messages.js';
-import { MetricsReader, type RecordSink } from '../../run/metrics-reader.js';
-import type { MetricsRecord, MetricsRecordOf } from '../../run/metrics-record.js';
+import { STEP_PARTS } from 'locmoe/rpc/messages';
+import { MetricsReader, type RecordSink } from 'locmoe/run/metrics-reader';
+import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
 import type {
   Columns,
   ExpertsReply,

@@ -1,8 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { isOfThisMachine, processIdentity } from '../../os/process-info.js';
-import { lastRecords } from '../../run/metrics-record.js';
-import { listRuns, type RunFolder, type RunRecord } from '../../run/run-folder.js';
+import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
+import { lastRecords } from 'locmoe/run/metrics-record';
+import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder';
 import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
 import { RunMetrics } from './run-metrics.js';
 

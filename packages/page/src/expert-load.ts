@@ -1,4 +1,4 @@
-import type { GlobalLayer } from '../../run/global-step.js';
+import type { GlobalLayer } from 'locmoe/run/global-step';
 import type { ExpertsReply } from './api-types.js';
 
 const MAX_BUCKETS = 256;

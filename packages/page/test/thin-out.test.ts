@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { thinOut } from '../../../src/observability/page/thin-out.js';
+import { thinOut } from '../src/thin-out.js';
 
 it('keeps every row where there is room', () => {
   expect(thinOut([[5, 6, 7]], 0, 3, 10)).toEqual([0, 1, 2]);

@@ -1,5 +1,5 @@
-import { STEP_PARTS } from '../../rpc/messages.js';
-import { type GlobalLayer, type GlobalStep, locality } from '../../run/global-step.js';
+import { STEP_PARTS } from 'locmoe/rpc/messages';
+import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/run/global-step';
 import type { Columns } from './api-types.js';
 
 /** Columns of numbers that grow together; NaN where a row has no value. */

@@ -1,4 +1,4 @@
-import type { FailureReport, RankAtFailure } from '../../run/failure-report.js';
+import type { FailureReport, RankAtFailure } from 'locmoe/run/failure-report';
 
 /** What the page's server and its scripts say to each other: JSON under `/api`. Times are in ms since 1970. */
 

@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { axisNumbers, formatCount, formatElapsed } from '../../../src/observability/page/browser/format.js';
-import { levelOf } from '../../../src/observability/page/browser/levels.js';
-import { signatureOf } from '../../../src/observability/page/browser/logs/dedup.js';
-import {
-  extrasOf,
-  fieldOf,
-  originOf,
-  parseLine,
-} from '../../../src/observability/page/browser/logs/log-line.js';
+import { axisNumbers, formatCount, formatElapsed } from '../src/browser/format.js';
+import { levelOf } from '../src/browser/levels.js';
+import { signatureOf } from '../src/browser/logs/dedup.js';
+import { extrasOf, fieldOf, originOf, parseLine } from '../src/browser/logs/log-line.js';
 import {
   errorColumn,
   highlightOf,
@@ -17,15 +12,10 @@ import {
   withField,
   withLabel,
   withLevels,
-} from '../../../src/observability/page/browser/logs/query-edit.js';
-import { StepClock } from '../../../src/observability/page/browser/overview/step-clock.js';
-import {
-  DEFAULTS,
-  formatState,
-  type PageState,
-  parseState,
-} from '../../../src/observability/page/browser/page-state.js';
-import { roundTicks } from '../../../src/observability/page/browser/ticks.js';
+} from '../src/browser/logs/query-edit.js';
+import { StepClock } from '../src/browser/overview/step-clock.js';
+import { DEFAULTS, formatState, type PageState, parseState } from '../src/browser/page-state.js';
+import { roundTicks } from '../src/browser/ticks.js';
 
 describe('the state of the page in its address', () => {
   it('comes back as it went', () => {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Where the build puts the page; the same from `src` and from `dist`. */
-const PAGE_DIR = fileURLToPath(new URL('../../../dist/observability/page/browser/', import.meta.url));
+const PAGE_DIR = fileURLToPath(new URL('../dist/browser/', import.meta.url));
 const UPLOT_DIR = path.join(
   path.dirname(createRequire(import.meta.url).resolve('uplot/package.json')),
   'dist',

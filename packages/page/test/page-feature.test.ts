@@ -1,14 +1,8 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type {
-  ExpertsReply,
-  MetricsReply,
-  RanksReply,
-  RunDetail,
-  RunList,
-} from '../../../src/observability/page/api-types.js';
-import { pageFeature } from '../../../src/observability/page/index.js';
+import type { ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../src/api-types.js';
+import { pageFeature } from '../src/page-feature.js';
 import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
 
 /** Asks a page over the folder. */

@@ -1,5 +1,5 @@
-import type { HttpFeature } from '@locmoe/logs/http';
 import { type Context, Hono } from 'hono';
+import type { PagePackage } from 'locmoe/cli/packages';
 import type { ApiError, RunList } from './api-types.js';
 import { RunCatalog } from './run-catalog.js';
 import { MAX_POINTS, type RunMetrics } from './run-metrics.js';
@@ -10,7 +10,7 @@ import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js
  *
  * @param runsDir folder that holds the runs
  */
-export function pageFeature(runsDir: string): HttpFeature {
+export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
   routes.get('/', async (c) => {
@@ -40,7 +40,7 @@ export function pageFeature(runsDir: string): HttpFeature {
   ofMetrics('experts', (metrics) => metrics.experts());
   ofMetrics('ranks', (metrics) => metrics.ranks());
   return { routes };
-}
+};
 
 async function sendFile(c: Context, name: string): Promise<Response> {
   const file = await staticFile(name);

@@ -1,4 +1,4 @@
-import type { MetricsRecordOf, RankBeat } from '../../run/metrics-record.js';
+import type { MetricsRecordOf, RankBeat } from 'locmoe/run/metrics-record';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
 /** Spans kept for each rank; when there are more, short neighbours become one. */

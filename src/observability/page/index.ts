@@ -1,1 +1,0 @@
-export { pageFeature } from './page-feature.js';
