@@ -16,7 +16,15 @@ const OVER: RunRecord = {
 };
 
 export const OPTIONS: RunOptions = {
-  ...{ set: [], fork: false, runsDir: 'runs', dataDir: 'data', samples: true, http: '127.0.0.1:0', page: null },
+  ...{
+    set: [],
+    fork: false,
+    runsDir: 'runs',
+    dataDir: 'data',
+    samples: true,
+    http: '127.0.0.1:0',
+    page: null,
+  },
 };
 
 /** A run that is over, with these checkpoints and metrics of as many steps; removed after the test. */
