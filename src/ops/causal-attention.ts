@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { type Block, halves } from './attention-blocks.js';
 import type { Compute } from './compiled.js';
 import { fusedOp } from './fused-op.js';
+import { tf } from './tensorflow.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q queries of a
 // block or those that see its keys, K keys of a block or those that its queries see.

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
-import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
 import { loadProto } from '../rpc/load-proto.js';
 import {
@@ -13,6 +12,7 @@ import {
   type OpAttribute,
   withBinding,
 } from './node-backend.js';
+import { tf } from './tensorflow.js';
 
 /** A function of tensors and of nothing else. */
 export type Compute = (...inputs: tf.Tensor[]) => readonly tf.Tensor[];

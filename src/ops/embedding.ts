@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
+import { tf } from './tensorflow.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary, P longest sequence.
 

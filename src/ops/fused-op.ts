@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { type Compute, compiled } from './compiled.js';
+import { tf } from './tensorflow.js';
 
 /**
  * Runs a part of a fused operation, compiled if a gradient is recorded: a training has the same shapes at every step,

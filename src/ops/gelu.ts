@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { rawOp } from './raw-op.js';
+import { tf } from './tensorflow.js';
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), and 2 u = x (SLOPE + CUBIC x^2).
 const SLOPE = 2 * Math.sqrt(2 / Math.PI);

@@ -1,6 +1,6 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
 import { rawOp } from './raw-op.js';
+import { tf } from './tensorflow.js';
 
 /**
  * x W with gradients of both: [T, a] x [a, b] -> [T, b].

@@ -1,5 +1,4 @@
-import * as tf from '@tensorflow/tfjs-node';
-import './tfjs-warnings.js';
+import { tf } from './tensorflow.js';
 
 /** An attribute of an operation, as the addon of @tensorflow/tfjs-node takes it. */
 export interface OpAttribute {

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { tf } from './tensorflow.js';
 
 /**
  * The elements of a tensor that is needed for nothing else; it and all intermediates are freed.

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
+import { tf } from './tensorflow.js';
 
 /** x + y for tensors of one shape; autograd's own addition would keep its gradient until the end of the step. */
 export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {

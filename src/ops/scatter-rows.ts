@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
+import { tf } from './tensorflow.js';
 
 // Shapes: T tokens, K choices of a token, N chosen rows, d hidden size.
 

@@ -1,6 +1,6 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
 import { narrowingGradient, product, transposedProduct } from './mat-mul.js';
+import { tf } from './tensorflow.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 

@@ -1,0 +1,25 @@
+import { createRequire } from 'node:module';
+import type * as tensorflow from '@tensorflow/tfjs-node';
+import './tfjs-warnings.js';
+
+let loaded: typeof tensorflow | undefined;
+
+/**
+ * TensorFlow, loaded by the first use of a member: 100 MB and a second, which a process that computes nothing is spared.
+ * The coordinator and the planner import the routers for their names, fields and prices.
+ */
+export const tf = new Proxy({} as typeof tensorflow, {
+  get(_, member: keyof typeof tensorflow) {
+    loaded ??= createRequire(import.meta.url)('@tensorflow/tfjs-node') as typeof tensorflow;
+    return loaded[member];
+  },
+});
+
+/** The types, under the same name. */
+export declare namespace tf {
+  export type Tensor = tensorflow.Tensor;
+  export type Scalar = tensorflow.Scalar;
+  export type Tensor1D = tensorflow.Tensor1D;
+  export type Tensor2D = tensorflow.Tensor2D;
+  export type Tensor3D = tensorflow.Tensor3D;
+}
