@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { routerPolicy } from '../routing/index.js';
 import { asStorageError, digestFile } from './durable.js';
 import { firstNotFinite } from './finite.js';
 import { committedFolders } from './folders.js';
@@ -114,8 +115,9 @@ export function resolveCheckpoint(
  */
 export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256: string): void {
   const { manifest, folder } = checkpoint;
-  const wanted = fieldsOfTheModel(config, tokenizerSha256);
-  const stored = fieldsOfTheModel(manifest.config, manifest.tokenizerSha256);
+  const { shapedBy } = routerPolicy(config.moe.router);
+  const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
+  const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
   const differences = Object.keys(wanted)
     .filter((field) => wanted[field] !== stored[field])
     .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
@@ -123,15 +125,18 @@ export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerS
     throw bad(`checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`);
 }
 
-function fieldsOfTheModel(config: RunConfig, tokenizerSha256: string): Record<string, unknown> {
+function fieldsOfTheModel(
+  config: RunConfig,
+  fieldsOfTheRouter: readonly string[],
+  tokenizerSha256: string,
+): Record<string, unknown> {
   const model = Object.entries(config.model).map(([field, value]) => [`model.${field}`, value]);
   return {
     ...Object.fromEntries(model),
     'moe.numExperts': config.moe.numExperts,
     'moe.expertGroups': config.moe.expertGroups,
     'moe.router': config.moe.router,
-    // Other routers have no gate that it could mean anything to.
-    'moe.learnedGroups': config.moe.router.startsWith('locmoe') && config.moe.learnedGroups,
+    ...Object.fromEntries(fieldsOfTheRouter.map((field) => [`moe.${field}`, Reflect.get(config.moe, field)])),
     // Their order gives the domain ids, and those the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
     'tokenizer SHA-256': tokenizerSha256,

@@ -1,6 +1,7 @@
 import { DOMAINS } from '../data/sources.js';
+import { moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
-import { clusterSchema, dataSchema, modelSchema, moeSchema, type RunConfig, trainSchema } from './schema.js';
+import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
 
 const SECTIONS = {
   model: modelSchema,
@@ -20,15 +21,23 @@ const FAULTY_FIELD = Symbol('faulty field');
 /** Checks that need more than one field; of a configuration with mistakes those whose fields have none. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
-  return RULES.flatMap((rule) => {
-    try {
+  const rules = [...RULES, ...whereSound(() => rulesOfRouter(sections))];
+  return rules.flatMap((rule) =>
+    whereSound(() => {
       const problem = rule(sections);
       return problem === undefined ? [] : [{ path: problem.field.split('.'), message: problem.message }];
-    } catch (error) {
-      if (error === FAULTY_FIELD) return [];
-      throw error;
-    }
-  });
+    }),
+  );
+}
+
+/** Nothing, if it asks for a field that has a mistake. */
+function whereSound<T>(read: () => T[]): T[] {
+  try {
+    return read();
+  } catch (error) {
+    if (error === FAULTY_FIELD) return [];
+    throw error;
+  }
 }
 
 /** Fields that are right by themselves, with defaults filled in; reading another one throws `FAULTY_FIELD`. */
@@ -94,30 +103,6 @@ const RULES: readonly Rule[] = [
       'moe.expertGroups',
       `${expertGroups} groups for ${domains.length} domains would leave experts without a domain`,
     ),
-  ({ model: { dModel }, moe: { router, numExperts } }) =>
-    unless(
-      !isGrouped(router) || dModel % numExperts === 0,
-      'moe.numExperts',
-      `router ${router} cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it`,
-    ),
-  ({ moe: { router, localityFloor, localityLossWeight } }) =>
-    unless(
-      !isGrouped(router) || localityFloor < 1 || localityLossWeight === 0,
-      'moe.localityFloor',
-      'must leave some probability to local experts: below 1',
-    ),
-  ({ moe: { router, selection, capacityFactor } }) =>
-    unless(
-      router !== 'locmoe-plus' || selection !== 'ecr' || capacityFactor !== null,
-      'moe.capacityFactor',
-      'null with selection ecr would send every token to all experts of its group; give a number',
-    ),
-  ({ moe: { router, selection, selectionSchedule } }) =>
-    unless(
-      router !== 'locmoe-plus' || selectionSchedule === 'constant' || selection !== 'tcr',
-      'moe.selectionSchedule',
-      'linear moves from token choice to expert choice: use it with selection both or ecr',
-    ),
   ({ data: { domains } }) =>
     unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),
   ({ data: { domains } }) => {
@@ -171,9 +156,12 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** Cuts the hidden dimensions into one group for each expert (GrAP), and can prefer experts of the token's node. */
-function isGrouped(router: RunConfig['moe']['router']): boolean {
-  return router === 'locmoe' || router === 'locmoe-plus';
+/** What the router that is chosen asks of the fields that it reads. */
+function rulesOfRouter({ moe: { router } }: Sections): Rule[] {
+  return routerPolicy(router).rules.map((rule) => ({ moe, model }) => {
+    const problem = rule(moe, model);
+    return problem && { field: `moe.${problem.field}`, message: problem.message };
+  });
 }
 
 function describeUnknown(domains: readonly string[]): string {

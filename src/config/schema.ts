@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { moeSchema } from '../routing/index.js';
 
 const positive = z.number().int().positive();
 const share = z.number().gt(0).max(1);
@@ -16,81 +17,6 @@ export const modelSchema = z.strictObject({
   dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
   vocabSize: z.number().int().min(257).describe('256 bytes, merges and one special token'),
   seqLen: positive,
-});
-
-/** Policies of level 2; src/routing/index.ts has one for each. */
-export const ROUTERS = ['hash', 'switch', 'locmoe', 'locmoe-plus'] as const;
-export type RouterName = (typeof ROUTERS)[number];
-
-export const moeSchema = z.strictObject({
-  numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
-  router: z
-    .enum(ROUTERS)
-    .default('locmoe-plus')
-    .describe('hash (RRE), switch, locmoe or locmoe-plus: how level 2 picks experts inside the group'),
-  expertGroups: positive
-    .default(1)
-    .describe(
-      'level 1: experts are split into this many groups, domain i uses group i mod groups; 1 turns level 1 off',
-    ),
-  capacityFactor: z
-    .number()
-    .positive()
-    .nullable()
-    .default(1.25)
-    .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
-  auxiliaryLossWeight: z.number().min(0).default(0.01).describe('alpha of the load-balance loss'),
-  localityLossWeight: z
-    .number()
-    .min(0)
-    .default(0.01)
-    .describe(
-      'locmoe, locmoe-plus: mu of the locality loss; it depends on the number of nodes, 0 turns it off',
-    ),
-  localityFloor: share
-    .default(0.1)
-    .describe('eps: probability that the localised distribution leaves to experts on other nodes'),
-  learnedGroups: z
-    .boolean()
-    .default(false)
-    .describe('locmoe, locmoe-plus: trains the d non-zero gate weights instead of keeping GrAP'),
-  gateScale: z
-    .number()
-    .positive()
-    .default(0.5)
-    .describe("locmoe: standard deviation of the gate's argument for a token of unit variance"),
-  capacityBatches: positive
-    .default(20)
-    .describe('locmoe: first steps, with the classic capacity, that decide the capacity of all later ones'),
-  selection: z
-    .enum(['tcr', 'ecr', 'both'])
-    .default('both')
-    .describe('locmoe-plus: tokens choose, experts choose, or both'),
-  selectionSchedule: z
-    .enum(['constant', 'linear'])
-    .default('constant')
-    .describe(
-      'locmoe-plus: linear fills places in the order of tokens at first and by affinity in the end; constant by affinity throughout',
-    ),
-  temperature: z
-    .number()
-    .positive()
-    .default(1)
-    .describe(
-      'locmoe-plus: of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
-    ),
-  affinityThreshold: share
-    .default(0.9)
-    .describe('locmoe-plus: a token takes its best experts until their softmaxed affinities add up to this'),
-  maxExpertsPerToken: positive.default(4).describe('locmoe-plus: l_max, experts that a token takes at most'),
-  affinityShare: share
-    .default(0.4)
-    .describe(
-      "locmoe, locmoe-plus: tau; an expert's capacity is at least C_min and what holds this share of its affinity, at most the classic one",
-    ),
-  capacityInterval: positive
-    .default(1)
-    .describe('locmoe-plus: steps from one estimate of the capacity to the next; it stands still in between'),
 });
 
 export const dataSchema = z.strictObject({
@@ -182,6 +108,5 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 /** A whole run, checked and with every default filled in; nothing below the command line sees an optional. */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
-export type MoeConfig = RunConfig['moe'];
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

@@ -3,7 +3,7 @@ import { readRunFigures } from '../bench/routers/run-metrics.js';
 import { median } from '../bench/statistics.js';
 import { runTraining } from '../bench/training.js';
 import { loadConfig } from '../config/resolve.js';
-import { configuredLink, measuredRouters } from './inputs.js';
+import { configuredLink, measuredKept } from './inputs.js';
 import { predict } from './predict.js';
 import type { MachineProfile } from './profile.js';
 import { assumptionOf } from './routing-model.js';
@@ -90,7 +90,7 @@ function compare(options: CheckOptions, layout: CheckedLayout, runs: readonly Me
     profile: options.profile,
     coresPerNode: options.profile.cores / config.cluster.nodes,
     link: configuredLink(config),
-    routing: assumptionOf(config, measuredRouters()),
+    routing: assumptionOf(config, measuredKept()),
   });
   const times = runs.map(({ stepMs }) => stepMs);
   const measuredMs = median(times);

@@ -1,7 +1,7 @@
+import type { Work } from '../routing/index.js';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../rpc/frame-codec.js';
 import type { ComputeProfile, ExchangeProfile } from './profile.js';
 import type { Exchange } from './traffic.js';
-import type { Work } from './work.js';
 
 // The cost model is linear in the coefficients of a profile: times are sums of counts times cost. Calibration fits the
 // coefficients to measured times with the very counts that a prediction multiplies them with.

@@ -39,9 +39,14 @@ export function describePlan(input: PlanInput, plan: Plan): string {
     ]),
     `messages between nodes in these exchanges: ${formatCount(plan.traffic.messagesBetweenNodes)}`,
     `parameters: ${formatCount(plan.parameters.model)} in the model, ${formatCount(plan.parameters.shared + plan.parameters.expertsOfRank)} on a rank`,
-    `calibration: ${profile.machine}, ${profile.date}; ${trimmed(coresPerNode)} cores for a node; link ${link === null ? 'none but the agents' : formatLink(link)}`,
+    `calibration: ${profile.machine}, ${profile.date}${isMeasured(input) ? '' : `, which has not measured router ${moe.router}`}; ${trimmed(coresPerNode)} cores for a node; link ${link === null ? 'none but the agents' : formatLink(link)}`,
     `routing: ${routing.keptPerToken.toFixed(2)} choices kept for each token, ${percent(routing.localGain)} brought home from other nodes, busiest rank ${routing.imbalance.toFixed(2)} x the mean (${routing.source})`,
   ].join('\n');
+}
+
+/** Whether the calibration knows the router; otherwise the router's own estimate counts. */
+function isMeasured({ config, profile }: PlanInput): boolean {
+  return profile.compute.routerTokenNs[config.moe.router] !== undefined;
 }
 
 function ms(value: number): string {

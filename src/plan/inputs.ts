@@ -7,7 +7,7 @@ import { type Link, parseLink } from './link.js';
 import { assertAnyMachineCanHold } from './machine-limits.js';
 import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';
-import { assumptionOf, type MeasuredRouters, type RoutingAssumption } from './routing-model.js';
+import { assumptionOf, type MeasuredKept, type RoutingAssumption } from './routing-model.js';
 
 /** What `locmoe plan` was asked. */
 export interface PlanOptions {
@@ -58,7 +58,7 @@ export function planInput(options: PlanOptions): PlanInput {
     coresPerNode:
       options.coresPerNode ?? (options.sharedMachine ? profile.cores / cluster.nodes : profile.cores),
     link: link ?? configuredLink(config),
-    routing: routingOf(options, assumptionOf(config, measuredRouters())),
+    routing: routingOf(options, assumptionOf(config, measuredKept())),
   };
 }
 
@@ -87,7 +87,10 @@ function routingOf(
   return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
 }
 
-/** The figures of the comparison of routers that is shipped. */
-export function measuredRouters(): MeasuredRouters {
-  return JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
+/** From the comparison of routers that is shipped, a file `routers.json` of `locmoe bench routers`. */
+export function measuredKept(): MeasuredKept {
+  const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
+    JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
+  const change = locmoePlus?.tokensPerExpertVsBaseline;
+  return typeof change === 'number' ? { 'locmoe-plus': 1 + change } : {};
 }

@@ -1,4 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
+import { routerPolicy } from '../routing/index.js';
 
 /** Numbers that a rank holds of the model. */
 export interface ParameterCounts {
@@ -35,17 +36,8 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
   };
 }
 
-/** A dense gate is learned; grouped means are fixed unless `learnedGroups`, and LocMoE has a bias. */
+/** Parameters of the router of one layer. */
 function gate({ moe, model }: RunConfig): number {
-  const blocks = moe.learnedGroups ? model.dModel : 0;
-  switch (moe.router) {
-    case 'switch':
-      return model.dModel * moe.numExperts;
-    case 'locmoe':
-      return blocks + moe.numExperts;
-    case 'locmoe-plus':
-      return blocks;
-    case 'hash':
-      return 0;
-  }
+  const specs = routerPolicy(moe.router).parameters(moe, model.dModel);
+  return specs.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0);
 }

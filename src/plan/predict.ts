@@ -14,8 +14,8 @@ import { expertsPerRank, type ParameterCounts, parameterCounts } from './paramet
 import type { MachineProfile } from './profile.js';
 import {
   busiestLoad,
-  choicesPerToken,
   type RoutingAssumption,
+  routerPrice,
   type TierShares,
   tierShares,
 } from './routing-model.js';
@@ -125,12 +125,13 @@ function computeMs(
   };
 }
 
-/** What routing does outside TensorFlow; LocMoE+ looks at the candidates of all ranks. */
+/** What routing does outside TensorFlow, in all sparse layers. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
   const { model, moe, train } = config;
-  const ofTokens = sequences * model.seqLen * compute.routerTokenNs[moe.router];
-  const candidates = train.globalBatch * model.seqLen * choicesPerToken(config);
-  const ofCandidates = moe.router === 'locmoe-plus' ? candidates * compute.candidateNs : 0;
+  const numTokens = sequences * model.seqLen;
+  const { hostNs, candidatesPerToken } = routerPrice(config, numTokens);
+  const ofTokens = numTokens * (compute.routerTokenNs[moe.router] ?? hostNs);
+  const ofCandidates = train.globalBatch * model.seqLen * candidatesPerToken * compute.candidateNs;
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }
 

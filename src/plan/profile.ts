@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { ROUTERS } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { ROUTER_NAMES } from '../routing/index.js';
 
 const cost = z.number().min(0);
 
@@ -15,9 +15,9 @@ const computeSchema = z.strictObject({
   parameterNs: cost.describe('optimizer, for each parameter'),
   summedNs: cost.describe('for each number that a reduction adds up'),
   routerTokenNs: z
-    .record(z.enum(ROUTERS), cost)
+    .partialRecord(z.enum(ROUTER_NAMES), cost)
     .describe('for each token of a sparse layer, by router: what its gate does outside TensorFlow'),
-  candidateNs: cost.describe('for each candidate of all ranks: the choice of the experts of LocMoE+'),
+  candidateNs: cost.describe('for each candidate of all ranks among which experts choose'),
   slowdown: z
     .array(z.strictObject({ processesPerCore: z.number().positive(), factor: z.number().positive() }))
     .min(1)

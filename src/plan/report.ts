@@ -151,7 +151,7 @@ function costRows({ compute, exchange, processBytes }: MachineProfile): string[]
       `token, router ${router} (ns)`,
       digits(ns),
     ]),
-    ['candidate of LocMoE+ (ns)', digits(compute.candidateNs)],
+    ['candidate of an expert (ns)', digits(compute.candidateNs)],
     ...compute.slowdown.map(({ processesPerCore, factor }) => [
       `slowdown at ${digits(processesPerCore)} workers a core`,
       digits(factor),

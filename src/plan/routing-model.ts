@@ -1,7 +1,7 @@
 import { nodeOf, topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { rankOfExpert } from '../routing/expert-placement.js';
-import { expertsOfDomain } from '../routing/index.js';
+import { expertsOfDomain, type RouterName, type RouterPrice, routerPolicy } from '../routing/index.js';
 import { homeRanksOfDomain } from '../worker/home-ranks.js';
 
 /** What is assumed of a router: figures that a configuration does not say. */
@@ -28,44 +28,37 @@ export const UNIFORM: RoutingAssumption = {
   keptPerToken: 1,
   localGain: 0,
   imbalance: 1,
-  source: 'assumed: an even load, nothing dropped',
+  source: 'assumed: an even load, every choice kept',
 };
 
-/** A file `routers.json` of `locmoe bench routers`, as far as a plan looks at it. */
-export interface MeasuredRouters {
-  readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null };
+/** Kept choices over tokens that `locmoe bench routers` has measured. */
+export type MeasuredKept = Readonly<Partial<Record<RouterName, number>>>;
+
+/** The price of the configured router for `numTokens` tokens of a rank in one layer. */
+export function routerPrice({ moe, model }: RunConfig, numTokens: number): RouterPrice {
+  return routerPolicy(moe.router).price(moe, { numTokens, dModel: model.dModel });
 }
 
-/** Change of the tokens of an expert against a top-1 router that the LocMoE+ paper (arXiv 2406.00023) reports at least. */
-const PAPER_TOKENS_VS_BASELINE = -0.6;
+export function tokensPerRank({ train, model, cluster }: RunConfig): number {
+  return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
+}
 
-/** The even load; LocMoE+ keeps fewer tokens than a top-1 router, unless nothing limits what an expert takes. */
-export function assumptionOf(config: RunConfig, measured: MeasuredRouters | null): RoutingAssumption {
-  const { router, capacityFactor } = config.moe;
-  if (router !== 'locmoe-plus') return UNIFORM;
-  if (capacityFactor === null)
+/** The even load; a router that keeps fewer choices than it makes says how many, unless they were measured. */
+export function assumptionOf(config: RunConfig, measured: MeasuredKept): RoutingAssumption {
+  const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
+  if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
+  const keptPerToken = measured[config.moe.router];
+  if (keptPerToken === undefined)
     return {
       ...UNIFORM,
-      keptPerToken: choicesPerToken(config),
-      source: 'assumed: an even load, every choice kept, as many as a token may have',
+      keptPerToken: kept.perToken,
+      source: `${kept.source}, not measured here; an even load`,
     };
-  const change = measured?.locmoePlus?.tokensPerExpertVsBaseline;
-  if (typeof change === 'number')
-    return {
-      ...UNIFORM,
-      keptPerToken: 1 + change,
-      source: 'tokens measured by `locmoe bench routers`; an even load',
-    };
-  return {
-    ...UNIFORM,
-    keptPerToken: 1 + PAPER_TOKENS_VS_BASELINE,
-    source: 'tokens of an expert as in the LocMoE+ paper, not measured here; an even load',
-  };
+  return { ...UNIFORM, keptPerToken, source: 'tokens measured by `locmoe bench routers`; an even load' };
 }
 
 /**
- * Rows of the busiest rank over those of the mean rank: an expert takes no more than its classic capacity
- * (LocMoE+ has none to exceed: its experts choose).
+ * Rows of the busiest rank over those of the mean rank: an expert takes no more than its classic capacity.
  */
 export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: RoutingAssumption): number {
   if (moe.capacityFactor === null) return imbalance;
@@ -110,13 +103,6 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
 /** Ranks that hold the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
   return Math.max(1, (cluster.nodes * cluster.workersPerNode) / moe.numExperts);
-}
-
-/** Choices in the list of a token. */
-export function choicesPerToken({ moe }: RunConfig): number {
-  if (moe.router !== 'locmoe-plus') return 1;
-  const group = moe.numExperts / moe.expertGroups;
-  return Math.min(group, moe.selection === 'ecr' ? group : moe.maxExpertsPerToken);
 }
 
 function sum(values: readonly number[]): number {

@@ -1,6 +1,7 @@
 import { resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import type { RouterName } from '../routing/index.js';
 import type { Link } from './link.js';
 import { type Plan, predict } from './predict.js';
 import type { MachineProfile } from './profile.js';
@@ -8,8 +9,6 @@ import type { RoutingAssumption } from './routing-model.js';
 
 // The papers' scale: a cluster that is not here. Every figure in this file is an assumption, and reports say so.
 
-export const SCALE_ROUTERS = ['hash', 'switch', 'locmoe', 'locmoe-plus'] as const;
-export type ScaleRouter = (typeof SCALE_ROUTERS)[number];
 export const EXCHANGES = ['hierarchical', 'flat'] as const;
 export type ScaleExchange = (typeof EXCHANGES)[number];
 
@@ -36,7 +35,8 @@ export const SCALE_EXPERTS = ['16 experts', 'an expert for each device'] as cons
 export type ScaleExperts = (typeof SCALE_EXPERTS)[number];
 const FEWEST_EXPERTS = 16;
 
-export const ROUTING: Readonly<Record<ScaleRouter, RoutingAssumption>> = {
+/** How the routers of the papers behave, as these say: where others stand at this scale is not known. */
+export const ROUTING = {
   hash: {
     ...{ keptPerToken: 1, localGain: 0, imbalance: Number.POSITIVE_INFINITY },
     source: 'the busiest expert is filled to its capacity',
@@ -53,7 +53,9 @@ export const ROUTING: Readonly<Record<ScaleRouter, RoutingAssumption>> = {
     ...{ keptPerToken: 0.4, localGain: 0.0513, imbalance: 1 },
     source: 'LocMoE+ takes 60 % off the tokens of an expert (arXiv 2406.00023); locality as LocMoE',
   },
-};
+} satisfies Partial<Record<RouterName, RoutingAssumption>>;
+export type ScaleRouter = keyof typeof ROUTING;
+export const SCALE_ROUTERS = Object.keys(ROUTING) as readonly ScaleRouter[];
 
 export interface DeviceOptions {
   readonly flopsPerS: number;
@@ -78,7 +80,7 @@ function deviceProfile({ flopsPerS }: DeviceOptions): MachineProfile {
       gradientNs: 0,
       parameterNs: 0.028,
       summedNs: 0.004,
-      routerTokenNs: { hash: 0, switch: 0, locmoe: 0, 'locmoe-plus': 0 },
+      routerTokenNs: Object.fromEntries(SCALE_ROUTERS.map((router) => [router, 0])),
       candidateNs: 0.1,
       slowdown: [{ processesPerCore: 1, factor: 1 }],
     },

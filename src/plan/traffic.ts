@@ -2,7 +2,7 @@ import { type Topology, topologyOf } from '../collectives/topology.js';
 import type { OperationKind } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ParameterCounts } from './parameter-counts.js';
-import { choicesPerToken, numReplicas, type TierShares } from './routing-model.js';
+import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes of the collectives are those in the comments of src/collectives/.
 
@@ -36,8 +36,6 @@ export interface Traffic {
 /** Up to this size a vector is summed in one step (src/collectives/all-reduce.ts). */
 const DIRECT_BYTES = 16 << 10;
 const FLOAT_BYTES = 4;
-/** A candidate of LocMoE+: affinity and expert. */
-const CANDIDATE_BYTES = 6;
 
 /** Every collective of one training step, in order. */
 export function exchangesOf(
@@ -83,37 +81,19 @@ function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rows
   };
 }
 
-/** Counts of every rank for every expert, or with LocMoE+ the candidates themselves. */
+/** What the ranks tell each other before tokens move. */
 function allGather(config: RunConfig, topology: Topology): Transfer {
-  const mine = gatheredBytes(config);
+  const { purpose, bytes } = routerPrice(config, tokensPerRank(config)).gathered;
   const messages = everyone(topology);
   return {
     kind: 'all-gather',
-    purpose: config.moe.router === 'locmoe-plus' ? 'scores' : 'counts',
+    purpose,
     ...messages,
-    localBytes: mine * messages.localMessages,
-    remoteBytes: mine * messages.remoteMessages,
+    localBytes: bytes * messages.localMessages,
+    remoteBytes: bytes * messages.remoteMessages,
     aggregate: true,
     summed: 0,
   };
-}
-
-function gatheredBytes(config: RunConfig): number {
-  const { moe, model, train, cluster } = config;
-  const counts = 2 * FLOAT_BYTES * moe.numExperts;
-  const ofLosses = 3 * FLOAT_BYTES * moe.numExperts;
-  switch (moe.router) {
-    case 'locmoe':
-      // And the rank's estimate of the capacity, two numbers.
-      return counts + ofLosses + 2 * FLOAT_BYTES;
-    case 'locmoe-plus': {
-      const tokens = (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
-      return ofLosses + CANDIDATE_BYTES * tokens * choicesPerToken(config);
-    }
-    case 'hash':
-    case 'switch':
-      return counts;
-  }
 }
 
 function allReduce(purpose: string, bytes: number, topology: Topology): Exchange[] {

@@ -1,19 +1,10 @@
 import type { RunConfig } from '../config/schema.js';
 import { numScores } from '../ops/attention-blocks.js';
-import { choicesPerToken } from './routing-model.js';
+import type { Work } from '../routing/index.js';
+import { routerPrice } from './routing-model.js';
 
 // Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,
 // V vocabulary, E experts, R rows that a rank's experts take in a layer.
-
-/** What a piece of the model costs a processor. */
-export interface Work {
-  /** Multiplications and additions of matrix products. */
-  readonly flops: number;
-  /** Elements read and written by everything else. */
-  readonly touched: number;
-  /** TensorFlow kernels that are called. */
-  readonly operations: number;
-}
 
 export interface PassWork {
   readonly forward: Work;
@@ -54,7 +45,7 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
     embedding: embedding(size),
     'dense layers': times(numDenseLayers, plus(half, feedForwardHalf(size))),
     'sparse attention': times(numSparseLayers, plus(half, layerNorm(size))),
-    router: times(numSparseLayers, routerWork(config, size)),
+    router: times(numSparseLayers, routerPrice(config, size.T)),
     experts: times(numSparseLayers, expertWork(config, size, load)),
     'query layer': queryLayer ? queryWork(size) : NOTHING,
     softmax: plus(layerNorm(size), softmax(size)),
@@ -168,39 +159,13 @@ function feedForwardHalf(size: Sizes): PassWork {
 
 function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
   const { T, d } = size;
-  const weighted = config.moe.router === 'hash' ? 0 : 1;
+  const weighted = routerPrice(config, T).weighted ? 1 : 0;
   // Gathering, cutting into experts, joining and adding up again, and the copies into and out of the exchanges.
   const moves = {
     forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
     backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
   };
   return plus(expertNetworks(size, rows, experts), moves);
-}
-
-/** The gate's products and softmax, and the auxiliary losses. */
-function routerWork(config: RunConfig, { T, d }: Sizes): PassWork {
-  const { moe } = config;
-  const E = moe.numExperts;
-  const choices = choicesPerToken(config);
-  switch (moe.router) {
-    case 'hash':
-      return NOTHING;
-    case 'switch':
-      return {
-        forward: work(2 * T * d * E, 3 * T * d + 30 * T * E, 60),
-        backward: work(4 * T * d * E, 3 * T * d + 25 * T * E, 28),
-      };
-    case 'locmoe':
-      return {
-        forward: work(0, 7 * T * d + 40 * T * E, 85),
-        backward: work(0, 7 * T * d + 35 * T * E, 57),
-      };
-    case 'locmoe-plus':
-      return {
-        forward: work(0, 7 * T * d + 30 * T * E + 3 * T * choices, 75),
-        backward: work(0, 10 * T * d + 35 * T * E, 78),
-      };
-  }
 }
 
 function queryWork(size: Sizes): PassWork {

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { tf } from '../ops/tensorflow.js';
 
 // Shapes: T tokens of this rank, E experts.
 

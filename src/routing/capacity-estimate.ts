@@ -1,7 +1,23 @@
-import type { MoeConfig } from '../config/schema.js';
+import { z } from 'zod';
 import { candidatesByExpert, risingAffinities } from './expert-choice.js';
+import type { MoeWith } from './policy.js';
 import type { WorldCandidates } from './score-exchange.js';
-import { affinityHead, workingCapacity } from './working-capacity.js';
+import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
+
+export const capacityEstimateFields = {
+  ...affinityShareField,
+  gateScale: z
+    .number()
+    .positive()
+    .default(0.5)
+    .describe("standard deviation of the gate's argument for a token of unit variance"),
+  capacityBatches: z
+    .number()
+    .int()
+    .positive()
+    .default(20)
+    .describe('first steps, with the classic capacity, that decide the capacity of all later ones'),
+};
 
 /**
  * The capacity of one layer of `locmoe`, found once: the means over the first
@@ -15,7 +31,7 @@ export class CapacityEstimate {
   readonly state: ReadonlyMap<string, Float32Array> = new Map([['capacity', this.#sums]]);
 
   constructor(
-    readonly moe: MoeConfig,
+    readonly moe: MoeWith<typeof capacityEstimateFields>,
     readonly dModel: number,
   ) {}
 

@@ -1,5 +1,5 @@
-import type { MoeConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import type { CommonMoe } from './common-fields.js';
 
 /**
  * Level 1 of the routing (PanGu-Sigma, arXiv 2303.10845, section 3: RRE): the experts that each domain may use.
@@ -10,7 +10,7 @@ import { TrainerError } from '../errors.js';
  */
 export function expertsOfDomain(
   numDomains: number,
-  { numExperts, expertGroups }: Pick<MoeConfig, 'numExperts' | 'expertGroups'>,
+  { numExperts, expertGroups }: Pick<CommonMoe, 'numExperts' | 'expertGroups'>,
 ): Int32Array[] {
   if (numExperts % expertGroups !== 0)
     throw new TrainerError(

@@ -1,5 +1,21 @@
-import type { MoeConfig } from '../config/schema.js';
-import { affinityHead, workingCapacity } from './working-capacity.js';
+import { z } from 'zod';
+import type { MoeWith } from './policy.js';
+import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
+
+export const expertChoiceFields = {
+  ...affinityShareField,
+  temperature: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines'),
+  capacityInterval: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe('steps from one estimate of the capacity to the next; it stands still in between'),
+};
 
 /** Steps over which the running thresholds average, once they have seen as many. */
 const THRESHOLD_STEPS = 100;
@@ -21,7 +37,7 @@ export class ExpertChoiceState {
   readonly state: ReadonlyMap<string, Float32Array>;
 
   constructor(
-    readonly moe: MoeConfig,
+    readonly moe: MoeWith<typeof expertChoiceFields>,
     readonly dModel: number,
   ) {
     const { numExperts } = moe;

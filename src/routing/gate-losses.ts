@@ -1,11 +1,40 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { z } from 'zod';
 import { nodeOf } from '../collectives/topology.js';
 import { readFloats } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
+import type { CommonMoe } from './common-fields.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
+import type { MoeRule, MoeWith } from './policy.js';
 import type { RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.
+
+export const localityFields = {
+  localityLossWeight: z
+    .number()
+    .min(0)
+    .default(0.01)
+    .describe('mu of the locality loss; it depends on the number of nodes, 0 turns it off'),
+  localityFloor: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.1)
+    .describe('eps: probability that the localised distribution leaves to experts on other nodes'),
+};
+
+type LocalityMoe = MoeWith<typeof localityFields>;
+
+export const localExpertsCount: MoeRule<LocalityMoe> = ({ localityFloor, localityLossWeight }) =>
+  localityFloor < 1 || localityLossWeight === 0
+    ? undefined
+    : { field: 'localityFloor', message: 'must leave some probability to local experts: below 1' };
+
+/** Numbers that a rank shares for the losses (see `GateLosses.share`). */
+export function numSharedForLosses({ numExperts }: CommonMoe): number {
+  return 3 * numExperts;
+}
 
 /** What a rank tells of one batch for the losses, each of length E; it is what its router shares. */
 interface LossShare {
@@ -23,7 +52,7 @@ export interface GateLosses {
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
 
-export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): GateLosses {
+export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<LocalityMoe>): GateLosses {
   const { numExperts, auxiliaryLossWeight, localityLossWeight, localityFloor } = moe;
   const targetOfDomain = localizedDistributions(
     expertsOfDomain,
@@ -32,7 +61,7 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext): G
   );
   return {
     share(probsTE, domainsT, firstChoiceT) {
-      const shared = new Float32Array(3 * numExperts);
+      const shared = new Float32Array(numSharedForLosses(moe));
       const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
       meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
       targetE.set(meanTarget(domainsT, targetOfDomain));

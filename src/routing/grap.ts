@@ -1,5 +1,9 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { z } from 'zod';
+import { tf } from '../ops/tensorflow.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
+import type { CommonMoe } from './common-fields.js';
+import type { MoeRule, MoeWith } from './policy.js';
+import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //
@@ -7,11 +11,30 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 // the i-th group of coordinates and 0 elsewhere, so that w_i . x is the mean of a group. No [d, E] weight exists and the
 // cost is O(d) a token. With learned groups (ETR eq. 2) the blocks are trained: w_i is E/d times their factors, d in all.
 
+export const grapFields = {
+  learnedGroups: z
+    .boolean()
+    .default(false)
+    .describe('trains the d non-zero gate weights instead of keeping GrAP'),
+};
+
+/** A group of coordinates for each expert. */
+export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
+  dModel % numExperts === 0
+    ? undefined
+    : {
+        field: 'numExperts',
+        message: `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it`,
+      };
+
 /** Below any norm that a normalised activation has; keeps the cosine of a zero vector finite. */
 const LEAST_SQUARED_NORM = 1e-12;
 
 /** Parameters of the gate: none for GrAP, d factors that start at one (which is GrAP) for learned groups. */
-export function grapSpecs(dModel: number, learnedGroups: boolean): ParameterSpec[] {
+export function grapSpecs(
+  { learnedGroups }: Pick<MoeWith<typeof grapFields>, 'learnedGroups'>,
+  dModel: number,
+): ParameterSpec[] {
   if (!learnedGroups) return [];
   return [
     {
@@ -53,4 +76,17 @@ export function cosineAffinity(
   if (blocksD === null) return cosinesTE;
   const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [numExperts, -1])), 1);
   return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
+}
+
+/** As `cosineAffinity`, with the blocks of the router's parameters if it learns them. */
+export function gateCosines(
+  { numExperts }: CommonMoe,
+  { xTD, parameters }: Pick<RouterInput, 'xTD' | 'parameters'>,
+): tf.Tensor2D {
+  return cosineAffinity(xTD, numExperts, blocksOf(parameters));
+}
+
+/** Factors of the learned groups; null where the groups are fixed. */
+export function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
+  return (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
 }

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { readIntegers } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
 import type { GateCosine } from './router.js';
 
 // Shapes: T tokens, E experts, K choices of a token.

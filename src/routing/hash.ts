@@ -1,7 +1,10 @@
 import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
-import { firstCome } from './count-exchange.js';
-import type { Router, RouterContext } from './router.js';
+import { countBytes } from './count-exchange.js';
+import { firstFit } from './first-fit.js';
+import { defineRouter } from './policy.js';
+
+// Shapes: T tokens of this rank, E experts.
 
 /**
  * Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table for each layer sends a token id
@@ -11,29 +14,38 @@ import type { Router, RouterContext } from './router.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function hashRouter(context: RouterContext): Router {
-  const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
-  // Float32, as all of a checkpoint: exact up to 2^24.
-  const rankInDeal = Float32Array.from(
-    new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
-  );
-  return {
-    parameterSpecs: [],
-    state: new Map([['table', rankInDeal]]),
-    route({ tokenIdsT, domainsT, training }) {
-      const chosenT = tokenIdsT.map((token, t) => {
-        const group = expertsOfDomain[domainsT[t]];
-        return group[rankInDeal[token] % group.length];
-      });
-      const factor = training ? moe.capacityFactor : null;
-      const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, moe.numExperts);
-      return {
-        ...firstCome(context, chosenT, capacity),
-        numChoices: 1,
-        weightsTK: null,
-        auxiliaryLoss: null,
-        gateCosine: null,
-      };
-    },
-  };
-}
+export const hashRouter = defineRouter({
+  price: ({ numExperts }) => ({
+    forward: { flops: 0, touched: 0, operations: 0 },
+    backward: { flops: 0, touched: 0, operations: 0 },
+    hostNs: 0,
+    gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
+    choicesPerToken: 1,
+    candidatesPerToken: 0,
+    weighted: false,
+  }),
+  create(context) {
+    const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
+    // Float32, as all of a checkpoint: exact up to 2^24.
+    const rankInDeal = Float32Array.from(
+      new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
+    );
+    return {
+      state: new Map([['table', rankInDeal]]),
+      route({ tokenIdsT, domainsT, training }) {
+        const chosenT = tokenIdsT.map((token, t) => {
+          const group = expertsOfDomain[domainsT[t]];
+          return group[rankInDeal[token] % group.length];
+        });
+        const factor = training ? moe.capacityFactor : null;
+        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, moe.numExperts);
+        return {
+          ...firstFit(context, chosenT, capacity),
+          weightsTK: null,
+          auxiliaryLoss: null,
+          gateCosine: null,
+        };
+      },
+    };
+  },
+});

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { nodeOf, type Topology } from '../collectives/topology.js';
+import { tf } from '../ops/tensorflow.js';
 import { rankOfExpert } from './expert-placement.js';
 
 // Shapes: T tokens of this rank, E experts.

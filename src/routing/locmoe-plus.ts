@@ -1,17 +1,68 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { z } from 'zod';
 import { gatherRows } from '../ops/gather-rows.js';
+import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
 import { exchangeCounts } from './count-exchange.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
-import { ExpertChoiceState } from './expert-choice-state.js';
-import { gateLosses } from './gate-losses.js';
-import { cosineAffinity, grapSpecs } from './grap.js';
+import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
+import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
+import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup } from './group-choice.js';
-import type { Router, RouterContext, RoutingDecision } from './router.js';
-import { exchangeScores } from './score-exchange.js';
+import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
+import type { RouterContext, RoutingDecision } from './router.js';
+import { exchangeScores, scoreBytes } from './score-exchange.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, N candidates of all ranks.
+
+const fields = {
+  ...localityFields,
+  ...grapFields,
+  ...expertChoiceFields,
+  selection: z
+    .enum(['tcr', 'ecr', 'both'])
+    .default('both')
+    .describe('tokens choose, experts choose, or both'),
+  selectionSchedule: z
+    .enum(['constant', 'linear'])
+    .default('constant')
+    .describe(
+      'linear fills places in the order of tokens at first and by affinity in the end; constant by affinity throughout',
+    ),
+  affinityThreshold: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.9)
+    .describe('a token takes its best experts until their softmaxed affinities add up to this'),
+  maxExpertsPerToken: z
+    .number()
+    .int()
+    .positive()
+    .default(4)
+    .describe('l_max, experts that a token takes at most'),
+};
+
+type PlusMoe = MoeWith<typeof fields>;
+
+/** Change of an expert's tokens against a top-1 router that the paper reports at least. */
+const PAPER_TOKENS_VS_BASELINE = -0.6;
+
+const capacityLimitsExperts: MoeRule<PlusMoe> = ({ selection, capacityFactor }) =>
+  selection !== 'ecr' || capacityFactor !== null
+    ? undefined
+    : {
+        field: 'capacityFactor',
+        message: 'null with selection ecr would send every token to all experts of its group; give a number',
+      };
+
+const scheduleHasExpertChoice: MoeRule<PlusMoe> = ({ selection, selectionSchedule }) =>
+  selectionSchedule === 'constant' || selection !== 'tcr'
+    ? undefined
+    : {
+        field: 'selectionSchedule',
+        message: 'linear moves from token choice to expert choice: use it with selection both or ecr',
+      };
 
 /** What became of this rank's candidates. */
 type Selection = Pick<
@@ -31,41 +82,73 @@ type Selection = Pick<
  * works out the same selection for all. It looks at the whole batch, so outside training each expert keeps the tokens
  * that reach its running threshold instead, which depends on nothing but the token (causal).
  */
-export function locmoePlusRouter(context: RouterContext): Router {
-  const { moe, dModel, expertsOfDomain } = context;
-  const { numExperts } = moe;
-  const losses = gateLosses(context);
-  const carried = new ExpertChoiceState(moe, dModel);
-  const everyExpert = moe.selection === 'ecr';
-  return {
-    parameterSpecs: grapSpecs(dModel, moe.learnedGroups),
-    state: carried.state,
-    route({ xTD, domainsT, training, parameters }) {
-      const blocksD = (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
-      const affinityTE = cosineAffinity(xTD, numExperts, blocksD);
-      const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
-      const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-      const cosinesTE = affinityTE.dataSync<'float32'>();
-      const candidates = tokenChoice(probsTE.dataSync<'float32'>(), cosinesTE, {
-        numExperts,
-        expertsOfDomain,
-        domainsT,
-        threshold: everyExpert ? Infinity : moe.affinityThreshold,
-        maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
-      });
-      const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
-      const selection = training
-        ? selectTogether(context, carried, candidates, shared)
-        : selectCausally(context, carried, candidates, shared);
-      return {
-        ...selection,
-        numChoices: candidates.numChoices,
-        weightsTK: weightsOfChoices(probsTE, candidates),
-        auxiliaryLoss: losses.loss(probsTE, selection.sharedOfRank),
-        gateCosine: training ? cosineOfChoices(cosinesTE, selection.expertsTK, candidates.numChoices) : null,
-      };
-    },
-  };
+export const locmoePlusRouter = defineRouter({
+  fields,
+  rules: [groupsDivide, localExpertsCount, capacityLimitsExperts, scheduleHasExpertChoice],
+  shapedBy: ['learnedGroups'],
+  parameters: grapSpecs,
+  price(moe, { numTokens: T, dModel: d }) {
+    const E = moe.numExperts;
+    const choices = choicesPerToken(moe);
+    return {
+      forward: { flops: 0, touched: 7 * T * d + 30 * T * E + 3 * T * choices, operations: 75 },
+      backward: { flops: 0, touched: 10 * T * d + 35 * T * E, operations: 78 },
+      hostNs: 7000,
+      gathered: { purpose: 'scores', bytes: scoreBytes(T * choices, numSharedForLosses(moe)) },
+      choicesPerToken: choices,
+      ...(moe.capacityFactor !== null && {
+        kept: {
+          perToken: 1 + PAPER_TOKENS_VS_BASELINE,
+          source: 'tokens of an expert as in the LocMoE+ paper',
+        },
+      }),
+      candidatesPerToken: choices,
+      weighted: true,
+    };
+  },
+  gateCosines,
+  create(context) {
+    const { moe, dModel, expertsOfDomain } = context;
+    const { numExperts } = moe;
+    const losses = gateLosses(context);
+    const carried = new ExpertChoiceState(moe, dModel);
+    const everyExpert = moe.selection === 'ecr';
+    return {
+      state: carried.state,
+      route({ xTD, domainsT, training, parameters }) {
+        const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
+        const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
+        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const cosinesTE = affinityTE.dataSync<'float32'>();
+        const candidates = tokenChoice(probsTE.dataSync<'float32'>(), cosinesTE, {
+          numExperts,
+          expertsOfDomain,
+          domainsT,
+          threshold: everyExpert ? Infinity : moe.affinityThreshold,
+          maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
+        });
+        const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
+        const selection = training
+          ? selectTogether(context, carried, candidates, shared)
+          : selectCausally(context, carried, candidates, shared);
+        return {
+          ...selection,
+          numChoices: candidates.numChoices,
+          weightsTK: weightsOfChoices(probsTE, candidates),
+          auxiliaryLoss: losses.loss(probsTE, selection.sharedOfRank),
+          gateCosine: training
+            ? cosineOfChoices(cosinesTE, selection.expertsTK, candidates.numChoices)
+            : null,
+        };
+      },
+    };
+  },
+});
+
+/** Places in the list of a token's candidates. */
+function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerToken }: PlusMoe): number {
+  const group = numExperts / expertGroups;
+  return selection === 'ecr' ? group : Math.min(group, maxExpertsPerToken);
 }
 
 function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
@@ -89,7 +172,7 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
 
 /** The batch rule of training: experts choose among the candidates of all ranks. */
 function selectTogether(
-  { moe, layer, topology, transport, numSteps }: RouterContext,
+  { moe, layer, topology, transport, numSteps }: RouterContext<PlusMoe>,
   carried: ExpertChoiceState,
   candidates: Candidates,
   shared: Float32Array,
@@ -124,7 +207,7 @@ function selectTogether(
 }
 
 /** The share of its places that an expert fills by affinity: token choice early, expert choice late (ETR Theorem 5). */
-function expertShare({ selection, selectionSchedule }: RouterContext['moe'], progress: number): number {
+function expertShare({ selection, selectionSchedule }: PlusMoe, progress: number): number {
   if (selection === 'tcr') return 0;
   return selectionSchedule === 'linear' ? Math.min(1, progress) : 1;
 }
@@ -140,7 +223,7 @@ function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldS
 
 /** The causal rule: a token is kept if its affinity reaches the expert's running threshold. */
 function selectCausally(
-  context: RouterContext,
+  context: RouterContext<PlusMoe>,
   { thresholdE }: ExpertChoiceState,
   candidates: Candidates,
   shared: Float32Array,

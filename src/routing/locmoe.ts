@@ -1,15 +1,19 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { readFloats } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
-import { CapacityEstimate } from './capacity-estimate.js';
-import { firstCome } from './count-exchange.js';
-import { gateLosses } from './gate-losses.js';
-import { cosineAffinity, grapSpecs, groupProjection } from './grap.js';
+import { CapacityEstimate, capacityEstimateFields } from './capacity-estimate.js';
+import { countBytes } from './count-exchange.js';
+import { firstFit } from './first-fit.js';
+import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
+import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDivide } from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-import type { Router, RouterContext, RouterInput } from './router.js';
+import { defineRouter, type MoeWith } from './policy.js';
+import type { RouterInput } from './router.js';
 import { exchangeScores } from './score-exchange.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
+
+const fields = { ...localityFields, ...grapFields, ...capacityEstimateFields };
 
 /**
  * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with GrAP
@@ -23,61 +27,71 @@ import { exchangeScores } from './score-exchange.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function locmoeRouter(context: RouterContext): Router {
-  const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;
-  const { numExperts } = moe;
-  const losses = gateLosses(context);
-  const estimate = new CapacityEstimate(moe, dModel);
-  return {
-    parameterSpecs: [
-      ...grapSpecs(dModel, moe.learnedGroups),
-      {
-        name: 'bias',
-        shape: [numExperts],
-        init: { kind: 'constant', value: 0 },
-        placement: 'shared',
-        decay: false,
-      },
-    ],
-    state: estimate.state,
-    route(input) {
-      const { domainsT, training } = input;
-      const argumentTE = gateArgument(input, moe);
-      const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
-      const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
-      const numTokens = chosenT.length * topology.worldSize;
-      const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
-      const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
-      const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
-      const cosinesTE = training ? cosinesOf(input, numExperts) : null;
-      const cut = firstCome(context, chosenT, capacity, losses.share(probsTE, domainsT, chosenT));
-      if (cosinesTE && estimate.isWatching) {
-        const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
-        estimate.observe(
-          exchangeScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
-        );
-      }
-      return {
-        ...cut,
-        numChoices: 1,
-        weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-        auxiliaryLoss: losses.loss(probsTE, cut.sharedOfRank),
-        gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),
-      };
+export const locmoeRouter = defineRouter({
+  fields,
+  rules: [groupsDivide, localExpertsCount],
+  shapedBy: ['learnedGroups'],
+  parameters: (moe, dModel) => [
+    ...grapSpecs(moe, dModel),
+    {
+      name: 'bias',
+      shape: [moe.numExperts],
+      init: { kind: 'constant', value: 0 },
+      placement: 'shared',
+      decay: false,
     },
-  };
-}
+  ],
+  price(moe, { numTokens: T, dModel: d }) {
+    const E = moe.numExperts;
+    return {
+      forward: { flops: 0, touched: 7 * T * d + 40 * T * E, operations: 85 },
+      backward: { flops: 0, touched: 7 * T * d + 35 * T * E, operations: 57 },
+      hostNs: 0,
+      // The scores of the first steps are left out.
+      gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },
+      choicesPerToken: 1,
+      candidatesPerToken: 0,
+      weighted: true,
+    };
+  },
+  gateCosines,
+  create(context) {
+    const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;
+    const { numExperts } = moe;
+    const losses = gateLosses(context);
+    const estimate = new CapacityEstimate(moe, dModel);
+    return {
+      state: estimate.state,
+      route(input) {
+        const { domainsT, training } = input;
+        const argumentTE = gateArgument(input, moe);
+        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
+        const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
+        const numTokens = chosenT.length * topology.worldSize;
+        const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
+        const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
+        const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
+        const cosinesTE = training ? readFloats(() => gateCosines(moe, input)) : null;
+        const fitted = firstFit(context, chosenT, capacity, losses.share(probsTE, domainsT, chosenT));
+        if (cosinesTE && estimate.isWatching) {
+          const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
+          estimate.observe(
+            exchangeScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
+          );
+        }
+        return {
+          ...fitted,
+          weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
+          auxiliaryLoss: losses.loss(probsTE, fitted.sharedOfRank),
+          gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),
+        };
+      },
+    };
+  },
+});
 
 /** What the ReLU is taken of, w_i . x + e_i, [T, E]. */
-function gateArgument({ xTD, parameters }: RouterInput, moe: RouterContext['moe']): tf.Tensor2D {
+function gateArgument({ xTD, parameters }: RouterInput, moe: MoeWith<typeof fields>): tf.Tensor2D {
   const projectionTE = groupProjection(xTD, moe.numExperts, blocksOf(parameters));
   return tf.add(tf.mul(projectionTE, moe.gateScale), parameters.get('bias') as tf.Tensor1D);
-}
-
-function cosinesOf({ xTD, parameters }: RouterInput, numExperts: number): Float32Array {
-  return readFloats(() => cosineAffinity(xTD, numExperts, blocksOf(parameters)));
-}
-
-function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
-  return (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
 }

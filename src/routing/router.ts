@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
-import type { MoeConfig } from '../config/schema.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
+import type { CommonMoe } from './common-fields.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts of the layer, K choices a token has at most.
 
@@ -53,8 +53,8 @@ export interface RoutingDecision {
 }
 
 /** Everything a router may know of the layer it serves. */
-export interface RouterContext {
-  readonly moe: MoeConfig;
+export interface RouterContext<Moe extends CommonMoe = CommonMoe> {
+  readonly moe: Moe;
   readonly layer: number;
   readonly dModel: number;
   readonly vocabSize: number;
@@ -67,7 +67,7 @@ export interface RouterContext {
   readonly numSteps: number;
 }
 
-/** Level 2 of the routing: picks experts inside the domain's group. A policy is one file and one line in the map. */
+/** Level 2 of the routing in one layer: picks experts inside the domain's group (policy.ts has what a new one needs). */
 export interface Router {
   readonly parameterSpecs: readonly ParameterSpec[];
   /**

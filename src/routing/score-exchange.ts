@@ -14,11 +14,15 @@ export interface WorldCandidates {
 
 const NO_EXPERT = 0xffff;
 
+/** Bytes that `exchangeScores` sends to each other rank: for K = 2 and d = 128 about 1/40 of the tokens' own. */
+export function scoreBytes(numCandidates: number, numShared = 0): number {
+  return 6 * numCandidates + 4 * numShared;
+}
+
 /**
- * Tells every rank the candidates of all ranks, before any token moves. A rank sends 6 bytes for each candidate and 4
- * for each shared number to every other rank: for K = 2 and d = 128 about 1/40 of what the tokens themselves weigh.
+ * Tells every rank the candidates of all ranks, before any token moves.
  *
- * @param shared few more numbers, of equal length on all ranks
+ * @param shared a few more numbers, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`
  */
 export function exchangeScores(
@@ -30,7 +34,7 @@ export function exchangeScores(
   const { worldSize } = transport.topology;
   const length = expertsTK.length;
   const numFloats = length + shared.length;
-  const mine = new Uint8Array(4 * numFloats + 2 * length);
+  const mine = new Uint8Array(scoreBytes(length, shared.length));
   const floats = new Float32Array(mine.buffer, 0, numFloats);
   floats.set(affinitiesTK);
   floats.set(shared, length);

@@ -1,11 +1,13 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { readFloats } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
 import { initStd } from '../parameters/matrix.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
-import { firstCome } from './count-exchange.js';
+import { countBytes } from './count-exchange.js';
+import { firstFit } from './first-fit.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-import type { GateCosine, Router, RouterContext } from './router.js';
+import { defineRouter } from './policy.js';
+import type { RouterInput } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -15,51 +17,65 @@ import type { GateCosine, Router, RouterContext } from './router.js';
  *
  * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
  */
-export function switchRouter(context: RouterContext): Router {
-  const { moe, dModel, expertsOfDomain, topology } = context;
-  const { numExperts, auxiliaryLossWeight } = moe;
-  return {
-    parameterSpecs: [
-      {
-        name: 'weight',
-        shape: [dModel, numExperts],
-        init: { kind: 'normal', std: initStd(dModel) },
-        placement: 'shared',
-        decay: true,
-      },
-    ],
-    state: new Map(),
-    route({ xTD, domainsT, training, parameters }) {
-      const weightDE = parameters.get('weight') as tf.Tensor2D;
-      const logitsTE: tf.Tensor2D = tf.matMul(xTD, weightDE);
-      const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-      const chosenT = argmaxOfRows(probsTE);
-      const factor = training ? moe.capacityFactor : null;
-      const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numExperts);
-      const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
-      const cut = firstCome(context, chosenT, capacity);
-      return {
-        ...cut,
-        numChoices: 1,
-        weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-        auxiliaryLoss: balanceLoss(auxiliaryLossWeight, cut.routedByAllRanksE, probsTE),
-        gateCosine: training ? meanGateCosine(xTD, weightDE, logitsTE, chosenT) : null,
-      };
+export const switchRouter = defineRouter({
+  parameters: ({ numExperts }, dModel) => [
+    {
+      name: 'weight',
+      shape: [dModel, numExperts],
+      init: { kind: 'normal', std: initStd(dModel) },
+      placement: 'shared',
+      decay: true,
     },
-  };
+  ],
+  price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
+    forward: { flops: 2 * T * d * E, touched: 3 * T * d + 30 * T * E, operations: 60 },
+    backward: { flops: 4 * T * d * E, touched: 3 * T * d + 25 * T * E, operations: 28 },
+    hostNs: 0,
+    gathered: { purpose: 'counts', bytes: countBytes(E) },
+    choicesPerToken: 1,
+    candidatesPerToken: 0,
+    weighted: true,
+  }),
+  gateCosines: (_, input) => cosinesOf(input, tf.matMul(input.xTD, weightOf(input))),
+  create(context) {
+    const { moe, expertsOfDomain, topology } = context;
+    const { numExperts, auxiliaryLossWeight } = moe;
+    return {
+      route(input) {
+        const { xTD, domainsT, training } = input;
+        const logitsTE: tf.Tensor2D = tf.matMul(xTD, weightOf(input));
+        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const chosenT = argmaxOfRows(probsTE);
+        const factor = training ? moe.capacityFactor : null;
+        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numExperts);
+        const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
+        const fitted = firstFit(context, chosenT, capacity);
+        return {
+          ...fitted,
+          weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
+          auxiliaryLoss: balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE),
+          gateCosine: training
+            ? cosineOfChoices(
+                readFloats(() => cosinesOf(input, logitsTE)),
+                chosenT,
+                1,
+              )
+            : null,
+        };
+      },
+    };
+  },
+});
+
+type GateInput = Pick<RouterInput, 'xTD' | 'parameters'>;
+
+function weightOf({ parameters }: GateInput): tf.Tensor2D {
+  return parameters.get('weight') as tf.Tensor2D;
 }
 
-function meanGateCosine(
-  xTD: tf.Tensor2D,
-  weightDE: tf.Tensor2D,
-  logitsTE: tf.Tensor2D,
-  chosenT: Int32Array,
-): GateCosine {
-  const cosinesTE = readFloats(() => {
-    const normsTE = tf.mul(normsAlong(xTD, 1), normsAlong(weightDE, 0));
-    return tf.div(logitsTE, tf.maximum(normsTE, 1e-12));
-  });
-  return cosineOfChoices(cosinesTE, chosenT, 1);
+function cosinesOf(input: GateInput, logitsTE: tf.Tensor2D): tf.Tensor2D {
+  const normsTE = tf.mul(normsAlong(input.xTD, 1), normsAlong(weightOf(input), 0));
+  return tf.div(logitsTE, tf.maximum(normsTE, 1e-12));
 }
 
 /** `tf.norm` without its general power, which takes ten times as long as a square. */

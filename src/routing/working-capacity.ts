@@ -1,4 +1,16 @@
+import { z } from 'zod';
 import { capacityBound } from './capacity-bound.js';
+
+export const affinityShareField = {
+  affinityShare: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.4)
+    .describe(
+      "tau; an expert's capacity is at least C_min and what holds this share of its affinity, at most the classic one",
+    ),
+};
 
 /** The head of one expert's candidates that holds a share of its affinity. */
 export interface AffinityHead {

@@ -47,7 +47,7 @@ describe('bad configurations name the field and where it stands', () => {
       'numExperts: 48\n  router: locmoe',
       'divide it',
     ],
-    ['moe.router', 'router: locmoe-plus', 'router: best', 'must be one of hash, switch, locmoe, locmoe-plus'],
+    ['moe.router', 'router: locmoe-plus', 'router: best', 'must be one of hash, locmoe, locmoe-plus, switch'],
     [
       'data.domains',
       'domains: [en,',

@@ -2,10 +2,9 @@ import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { type AllToAllForm, Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { RouterName } from '../../src/config/schema.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
+import { createRouter, expertsOfDomain, type RouterName } from '../../src/routing/index.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
 
 const numTokens = 12;

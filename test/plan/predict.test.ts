@@ -30,7 +30,7 @@ describe('predict', () => {
       (1e3 * sum(({ flops }) => flops)) / flopsPerS +
       1e-6 * touchedNs * sum(({ touched }) => touched) +
       1e-3 * operationUs * sum(({ operations }) => operations) +
-      1e-6 * 2 * 512 * routerTokenNs.hash;
+      1e-6 * 2 * 512 * routerTokenNs.hash!;
     expect(plan.partsMs.forward).toBeCloseTo(forwardMs, 9);
     expect(plan.partsMs.optimizer).toBeCloseTo(1e-6 * parameterNs * plan.parameters.model, 9);
     expect(plan.partsMs['exchange in node'] + plan.partsMs['all-reduce between nodes']).toBe(0);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { predict } from '../../src/plan/predict.js';
-import { assumptionOf, tierShares, UNIFORM } from '../../src/plan/routing-model.js';
+import { assumptionOf, type MeasuredKept, tierShares, UNIFORM } from '../../src/plan/routing-model.js';
 import { configOf, inputOf } from './support.js';
 
 const planOf = (sets: readonly string[], nodes: number, workers: number) =>
@@ -35,14 +35,14 @@ describe('tierShares', () => {
 
 describe('assumptionOf', () => {
   it('keeps one choice of a token, but for LocMoE+ what was measured, its paper, or all', () => {
-    const kept = (sets: readonly string[], measured: number | null) =>
-      assumptionOf(configOf(sets), { locmoePlus: { tokensPerExpertVsBaseline: measured } }).keptPerToken;
+    const kept = (sets: readonly string[], measured: MeasuredKept) =>
+      assumptionOf(configOf(sets), measured).keptPerToken;
     const plus = ['moe.router=locmoe-plus', 'moe.maxExpertsPerToken=3'];
-    expect(kept([], -0.7)).toBe(1);
-    expect(kept([...plus, 'moe.capacityFactor=1.25'], -0.7)).toBeCloseTo(0.3, 12);
-    expect(kept([...plus, 'moe.capacityFactor=1.25'], null)).toBeCloseTo(0.4, 12);
-    expect(kept(plus, -0.7)).toBe(3);
-    expect(assumptionOf(configOf(plus), null).source).toContain('every choice kept');
+    expect(kept([], { 'locmoe-plus': 0.3 })).toBe(1);
+    expect(kept([...plus, 'moe.capacityFactor=1.25'], { 'locmoe-plus': 0.3 })).toBe(0.3);
+    expect(kept([...plus, 'moe.capacityFactor=1.25'], {})).toBeCloseTo(0.4, 12);
+    expect(kept(plus, { 'locmoe-plus': 0.3 })).toBe(3);
+    expect(assumptionOf(configOf(plus), {}).source).toContain('every choice kept');
   });
 });
 
@@ -50,9 +50,9 @@ describe('traffic', () => {
   it('counts bytes and messages of 2 x 2 as a hand does', () => {
     const { traffic } = planOf([], 2, 2);
     const rowBytes = 4 * 32;
-    // Two layers; dispatch and combine, forward and backward; 512 tokens; and counts of 2 x 8 numbers to each rank.
+    // Two layers; dispatch and combine, forward and backward; 512 tokens; and a count of each of 8 experts to each rank.
     const rows = 2 * 4 * 512 * rowBytes;
-    const counts = 2 * 4 * (2 * 8 * 4);
+    const counts = 2 * 4 * (8 * 4);
     expect(traffic.sameWorkerBytes).toBe(rows / 4);
     expect(traffic.sameNodeBytes).toBe(rows / 4 + counts);
     expect(traffic.otherNodeBytes).toBe(rows / 2 + 2 * counts);

@@ -6,7 +6,8 @@ import type { Batch } from '../../src/data/batch.js';
 import { PanguSigma } from '../../src/model/pangu-sigma.js';
 import { type NodeBinding, nodeBackend } from '../../src/ops/node-backend.js';
 import { parameterCounts } from '../../src/plan/parameter-counts.js';
-import { MODEL_PARTS, modelWork, totalWork, type Work } from '../../src/plan/work.js';
+import { MODEL_PARTS, modelWork, totalWork } from '../../src/plan/work.js';
+import { ROUTER_NAMES, type Work } from '../../src/routing/index.js';
 import { configOf } from './support.js';
 
 describe('modelWork', () => {
@@ -45,31 +46,28 @@ describe('modelWork', () => {
       );
   });
 
-  it.each(['hash', 'switch', 'locmoe', 'locmoe-plus'])(
-    'agrees with what TensorFlow is called for: %s',
-    async (router) => {
-      const config = configOf([`moe.router=${router}`, 'model.dModel=64', 'model.dFeedForward=128']);
-      const { forward, backward, rows } = await countedPass(config);
-      const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
-      for (const [predicted, counted] of [
-        [work.forward, forward],
-        [work.backward, backward],
-      ]) {
-        // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products. Those of attention are compiled.
-        const attention = (predicted === work.forward ? 2 : 5) * 4 * productOfScores(config);
-        expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
-        expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
-        // The copies into and out of the exchanges of rows are no kernels.
-        expect(predicted.touched / counted.touched).toBeLessThan(1.1);
-        expect(predicted.operations / counted.operations).toBeGreaterThan(0.9);
-        expect(predicted.operations / counted.operations).toBeLessThan(1.1);
-      }
-    },
-  );
+  it.each(ROUTER_NAMES)('agrees with what TensorFlow is called for: %s', async (router) => {
+    const config = configOf([`moe.router=${router}`, 'model.dModel=64', 'model.dFeedForward=128']);
+    const { forward, backward, rows } = await countedPass(config);
+    const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
+    for (const [predicted, counted] of [
+      [work.forward, forward],
+      [work.backward, backward],
+    ]) {
+      // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products. Those of attention are compiled.
+      const attention = (predicted === work.forward ? 2 : 5) * 4 * productOfScores(config);
+      expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
+      expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
+      // The copies into and out of the exchanges of rows are no kernels.
+      expect(predicted.touched / counted.touched).toBeLessThan(1.1);
+      expect(predicted.operations / counted.operations).toBeGreaterThan(0.9);
+      expect(predicted.operations / counted.operations).toBeLessThan(1.1);
+    }
+  });
 });
 
 describe('parameterCounts', () => {
-  it.each(['hash', 'switch', 'locmoe', 'locmoe-plus'])('counts what a model of %s holds', (router) => {
+  it.each(ROUTER_NAMES)('counts what a model of %s holds', (router) => {
     for (const sets of [[], ['model.queryLayer=false'], ['moe.learnedGroups=true']]) {
       const config = configOf([`moe.router=${router}`, ...sets]);
       const model = new PanguSigma(config, soloTransport());

@@ -1,13 +1,12 @@
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { RunConfig } from '../../src/config/schema.js';
-import { expertsOfDomain, type RouterContext } from '../../src/routing/index.js';
+import { expertsOfDomain, type MoeConfig, type RouterContext } from '../../src/routing/index.js';
 import { tinyConfig } from '../model/support.js';
 
 /** The context of a router in a world of one rank with three domains. */
 export function routerContext(
-  moe: Partial<RunConfig['moe']>,
-  overrides: Partial<RouterContext> = {},
-): RouterContext {
+  moe: Partial<MoeConfig>,
+  overrides: Partial<RouterContext<MoeConfig>> = {},
+): RouterContext<MoeConfig> {
   const transport = soloTransport();
   const config = tinyConfig({ moe });
   return {

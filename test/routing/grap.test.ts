@@ -42,9 +42,9 @@ describe.each([
   });
 
   it('learned groups start as GrAP, with d parameters', () => {
-    const [spec] = grapSpecs(d, true);
+    const [spec] = grapSpecs({ learnedGroups: true }, d);
     expect(spec).toMatchObject({ shape: [d], init: { kind: 'constant', value: 1 }, placement: 'shared' });
-    expect(grapSpecs(d, false)).toEqual([]);
+    expect(grapSpecs({ learnedGroups: false }, d)).toEqual([]);
     const ones = new Float32Array(d).fill(1);
     for (const op of [groupProjection, cosineAffinity])
       expectClose(op(...tensors(ones)).dataSync(), op(...tensors(null)).dataSync(), 1e-6);

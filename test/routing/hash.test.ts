@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { createRouter, type RouterContext } from '../../src/routing/index.js';
+import { createRouter, type MoeConfig, type RouterContext } from '../../src/routing/index.js';
 import { routerContext } from './context.js';
 
-function routeAll(context: RouterContext, domain: number, training = true) {
+function routeAll(context: RouterContext<MoeConfig>, domain: number, training = true) {
   const tokenIdsT = Int32Array.from({ length: 300 }, (_, id) => id);
   return createRouter(context).route({
     xTD: tf.zeros([300, 6]),

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import type { MoeConfig } from '../../src/config/schema.js';
-import { createRouter, type Router, type RouterContext } from '../../src/routing/index.js';
+import { createRouter, type MoeConfig, type Router, type RouterContext } from '../../src/routing/index.js';
 import { affinityHead, workingCapacity } from '../../src/routing/working-capacity.js';
 import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
 import { routerContext } from './context.js';
@@ -11,7 +10,7 @@ const d = 24;
 const domainsT = randomIntegers('domains', numTokens, 3);
 const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
 
-function contextOf(moe: Partial<MoeConfig>, numSteps = 100): RouterContext {
+function contextOf(moe: Partial<MoeConfig>, numSteps = 100): RouterContext<MoeConfig> {
   return routerContext({ router: 'locmoe-plus', capacityFactor: 1.1, ...moe }, { dModel: d, numSteps });
 }
 
@@ -26,7 +25,7 @@ function route(router: Router, x: Float32Array, training: boolean) {
 }
 
 /** Cosines with dense GrAP weights, probabilities, and each token's candidates, best first. */
-function slowScores(x: Float32Array, { moe, expertsOfDomain }: RouterContext) {
+function slowScores(x: Float32Array, { moe, expertsOfDomain }: RouterContext<MoeConfig>) {
   const { numExperts } = moe;
   return Array.from({ length: x.length / d }, (_, t) => {
     const token = x.subarray(t * d, t * d + d);
@@ -219,7 +218,7 @@ describe('the state of locmoe-plus', () => {
 /** Least cosine that each expert kept. */
 function slowCuts(
   x: Float32Array,
-  context: RouterContext,
+  context: RouterContext<MoeConfig>,
   capacityE: Float64Array,
   keptE: Int32Array,
 ): number[] {

@@ -1,14 +1,15 @@
 import { median } from '../../bench/statistics.js';
 import { timeOf } from '../../bench/time-of.js';
 import { treeSum } from '../../collectives/tree-sum.js';
-import { ROUTERS, type RunConfig } from '../../config/schema.js';
+import type { RunConfig } from '../../config/schema.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from '../../routing/expert-choice.js';
+import { ROUTER_NAMES, type Work } from '../../routing/index.js';
 import { rankMemory } from '../memory.js';
 import { parameterCounts } from '../parameter-counts.js';
 import type { ComputeProfile } from '../profile.js';
-import { choicesPerToken } from '../routing-model.js';
-import { modelWork, totalWork, type Work } from '../work.js';
+import { routerPrice } from '../routing-model.js';
+import { modelWork, totalWork } from '../work.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
 import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
@@ -39,7 +40,7 @@ export async function calibrateCompute(
   log('steps of one worker');
   const sizes = quick ? SIZES.slice(0, QUICK_SIZES) : SIZES;
   const configs = sizes.flatMap((size, i) =>
-    ROUTERS.filter((router) => router === 'hash' || i % 3 === 0).map((router) => configOf(size, router)),
+    ROUTER_NAMES.filter((router) => router === 'hash' || i % 3 === 0).map((router) => configOf(size, router)),
   );
   const cases = [...configs.map((config): ProbeCase => ({ kind: 'step', config, steps })), ...PRODUCTS];
   // In turns, so that a slow moment does not hit all of a size.
@@ -68,7 +69,7 @@ export async function calibrateCompute(
     parameterNs: median(measured.map(parameterNs)),
     summedNs: measureSummedNs(),
     routerTokenNs: Object.fromEntries(
-      ROUTERS.map((router, i) => [router, routerS[i] * 1e9]),
+      ROUTER_NAMES.map((router, i) => [router, routerS[i] * 1e9]),
     ) as ComputeProfile['routerTokenNs'],
     candidateNs,
   };
@@ -100,8 +101,8 @@ function passObservations({ config, result }: Measured, candidateNs: number): Ob
   const work = totalWork(
     modelWork(config, { sequences: train.globalBatch, rows: tokens, experts: moe.numExperts }),
   );
-  const routed = ROUTERS.map((router) => (router === moe.router ? tokens * model.numSparseLayers : 0));
-  const candidates = moe.router === 'locmoe-plus' ? tokens * choicesPerToken(config) : 0;
+  const routed = ROUTER_NAMES.map((router) => (router === moe.router ? tokens * model.numSparseLayers : 0));
+  const candidates = tokens * routerPrice(config, tokens).candidatesPerToken;
   const choiceS = model.numSparseLayers * candidates * candidateNs * 1e-9;
   return [
     relative([...countsOf(work.forward), 0, ...routed], result.forwardMs / 1000 - choiceS),
@@ -117,7 +118,7 @@ function productObservation(
   result: ProbeResult,
 ): Observation {
   const { ms } = result as Extract<ProbeResult, { kind: 'product' }>;
-  return relative([6 * rows * inner * columns, 0, 3, 0, ...ROUTERS.map(() => 0)], ms / 1000);
+  return relative([6 * rows * inner * columns, 0, 3, 0, ...ROUTER_NAMES.map(() => 0)], ms / 1000);
 }
 
 /** A value of which a hundredth of itself is an error of a hundredth. */
@@ -138,7 +139,7 @@ function numParameters(config: RunConfig): number {
   return parameterCounts(config).model;
 }
 
-/** The choice of LocMoE+'s experts among the candidates of all ranks, for each of them. */
+/** The choice of experts among the candidates of all ranks, for each of them. */
 function measureCandidateNs(): number {
   const numCandidates = 1 << 15;
   const numExperts = 8;

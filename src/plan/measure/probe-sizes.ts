@@ -1,5 +1,6 @@
 import { resolveConfig } from '../../config/resolve.js';
-import type { RouterName, RunConfig } from '../../config/schema.js';
+import type { RunConfig } from '../../config/schema.js';
+import type { RouterName } from '../../routing/index.js';
 
 /** What one worker alone trains, by size: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of 64]. */
 export const SIZES = [

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+/** Fields of `moe:` that every router reads. */
+export const commonFields = {
+  numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
+  expertGroups: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe(
+      'level 1: experts are split into this many groups, domain i uses group i mod groups; 1 turns level 1 off',
+    ),
+  capacityFactor: z
+    .number()
+    .positive()
+    .nullable()
+    .default(1.25)
+    .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
+  auxiliaryLossWeight: z.number().min(0).default(0.01).describe('alpha of the load-balance loss'),
+};
+
+export type CommonMoe = {
+  readonly [Field in keyof typeof commonFields]: z.output<(typeof commonFields)[Field]>;
+};

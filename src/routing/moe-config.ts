@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { TrainerError } from '../errors.js';
+import { commonFields } from './common-fields.js';
+import type { RouterPolicy } from './policy.js';
+import * as routers from './routers.js';
+
+const policies = { ...routers };
+export type RouterName = keyof typeof policies;
+export const ROUTER_NAMES = Object.keys(policies) as readonly RouterName[];
+
+type ToIntersection<Union> = (Union extends unknown ? (each: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
+type RouterFields = ToIntersection<(typeof policies)[RouterName]['fields']>;
+
+/** The section `moe:` of a configuration: the common fields and those of all routers. */
+export const moeSchema = z.strictObject({
+  ...commonFields,
+  router: z.enum(ROUTER_NAMES).default('locmoe-plus').describe('how level 2 picks experts inside the group'),
+  ...fieldsOfRouters(),
+});
+
+export type MoeConfig = Readonly<z.output<typeof moeSchema>>;
+
+/** The policy of this name. */
+export function routerPolicy(name: RouterName): RouterPolicy<MoeConfig> {
+  return policies[name];
+}
+
+/** @throws TrainerError `INTERNAL` if two routers mean different things by one name */
+function fieldsOfRouters(): RouterFields {
+  const fields: Record<string, z.ZodType> = {};
+  for (const name of ROUTER_NAMES)
+    for (const [field, schema] of Object.entries<z.ZodType>(policies[name].fields)) {
+      if (field in commonFields || (fields[field] ?? schema) !== schema)
+        throw new TrainerError('INTERNAL', `router ${name}: its field moe.${field} is another one's already`);
+      fields[field] = schema;
+    }
+  return fields as RouterFields;
+}
