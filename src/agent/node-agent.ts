@@ -26,11 +26,12 @@ export interface NodeAgentOptions {
   readonly logToStdout: boolean;
   /** What each worker process runs; the trainer's own program by default. */
   readonly workerProgram?: URL;
+  /** How long workers get after an abort to report and end by themselves before they are killed. */
+  readonly abortGraceMs?: number;
 }
 
 const CONNECT_DEADLINE_MS = 30_000;
 const HEARTBEAT_MS = 500;
-/** After an abort, workers get this long to report and end by themselves before they are killed. */
 const ABORT_GRACE_MS = 1_500;
 /** After `finished`, for the workers' exit handlers. */
 const EXIT_GRACE_MS = 5_000;
@@ -238,7 +239,8 @@ export class NodeAgent {
 
   async #tearDown(reason: string | null): Promise<void> {
     if (reason !== null) this.#abort(reason);
-    const left = await this.#workers.end(reason === null ? EXIT_GRACE_MS : ABORT_GRACE_MS);
+    const { abortGraceMs = ABORT_GRACE_MS } = this.#options;
+    const left = await this.#workers.end(reason === null ? EXIT_GRACE_MS : abortGraceMs);
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);

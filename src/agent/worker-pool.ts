@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
 import { readLines } from './bounded-lines.js';
@@ -64,17 +63,16 @@ export class WorkerPool {
    */
   async end(graceMs: number): Promise<number[]> {
     const gone = Promise.all([...this.#children.values()].map(exited));
-    const timer = setTimeout(() => {
-      this.#killing = true;
-      for (const child of this.#children.values()) child.kill('SIGKILL');
-    }, graceMs);
-    const waiting = new AbortController();
-    await Promise.race([
-      gone,
-      sleep(graceMs + KILL_MS, undefined, { signal: waiting.signal }).catch(() => undefined),
-    ]);
-    waiting.abort();
-    clearTimeout(timer);
+    const timers: NodeJS.Timeout[] = [];
+    const late = new Promise<void>((resolve) => {
+      const kill = () => {
+        this.#killing = true;
+        for (const child of this.#children.values()) child.kill('SIGKILL');
+      };
+      timers.push(setTimeout(kill, graceMs), setTimeout(resolve, graceMs + KILL_MS));
+    });
+    await Promise.race([gone, late]);
+    for (const timer of timers) clearTimeout(timer);
     return [...this.#children.values()].filter(isAlive).map(({ pid }) => pid ?? 0);
   }
 
@@ -91,15 +89,19 @@ export class WorkerPool {
     child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));
     for (const stream of ['stdout', 'stderr'] as const)
       readLines(child[stream]!, (line) => this.#listener.line(rank, line, stream));
-    // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
-    child.on('close', (code, signal) =>
-      this.#listener.exit({ rank, pid: child.pid ?? 0, code, signal, killedByUs: this.#killing }),
-    );
+    // Without a process the channel fails too; the first error has the reason.
+    let spawnError: Error | undefined;
     child.on('error', (error) => {
-      // A child that never was has no exit to wait for.
-      if (child.pid !== undefined) return;
-      this.#children.delete(rank);
-      this.#listener.exit({ rank, pid: 0, code: null, signal: null, killedByUs: false, spawnError: error });
+      if (child.pid === undefined) spawnError ??= error;
+    });
+    // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
+    child.on('close', (code, signal) => {
+      const killedByUs = this.#killing;
+      this.#listener.exit(
+        spawnError === undefined
+          ? { rank, pid: child.pid ?? 0, code, signal, killedByUs }
+          : { rank, pid: 0, code: null, signal: null, killedByUs, spawnError },
+      );
     });
     child.send({ type: 'start', assignment } satisfies WorkerCommand);
   }

@@ -1,24 +1,164 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { expect, it, vi } from 'vitest';
-import { WorkerPool } from '../../src/agent/worker-pool.js';
-import type { WorkerAssignment } from '../../src/worker/messages.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type WorkerExit, WorkerPool } from '../../src/agent/worker-pool.js';
+import { isRunning } from '../../src/os/process-info.js';
+import type { WorkerAssignment, WorkerEvent } from '../../src/worker/messages.js';
+import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
 
-/** Stands for a process that hangs in the kernel: it cannot be killed. */
-const hung = Object.assign(new EventEmitter(), {
-  ...{ pid: 4711, exitCode: null, signalCode: null, stdout: new PassThrough(), stderr: new PassThrough() },
-  kill: vi.fn(),
-  send: () => true,
+/** If set, what `fork` gives instead of a process. */
+const stand = vi.hoisted(() => ({ in: null as object | null }));
+vi.mock('node:child_process', async (importOriginal) => {
+  const original = await importOriginal<typeof import('node:child_process')>();
+  return {
+    ...original,
+    fork: (...args: Parameters<typeof original.fork>) => stand.in ?? original.fork(...args),
+  };
 });
 
-vi.mock('node:child_process', () => ({ fork: () => hung }));
+let pool: WorkerPool;
+let events: [number, WorkerEvent][];
+let lines: [number, string, string][];
+let exits: WorkerExit[];
 
-it('does not wait for ever for a worker that not even SIGKILL ends, and names it', async () => {
-  const nothing = () => undefined;
-  const pool = new WorkerPool({ event: nothing, line: nothing, exit: nothing });
-  pool.start([{ topology: { rank: 0 } } as WorkerAssignment]);
-  const started = performance.now();
-  expect(await pool.end(50)).toEqual([4711]);
-  expect(hung.kill).toHaveBeenCalledWith('SIGKILL');
-  expect(performance.now() - started).toBeLessThan(5_000);
+beforeEach(() => {
+  [events, lines, exits] = [[], [], []];
+  pool = new WorkerPool(
+    {
+      event: (rank, event) => events.push([rank, event]),
+      line: (...line) => lines.push(line),
+      exit: (exit) => exits.push(exit),
+    },
+    WORKER_PROGRAM,
+  );
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  stand.in = null;
+  await pool.end(0);
+});
+
+function start(...ranks: readonly number[]): void {
+  pool.start(ranks.map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment));
+}
+
+describe('workers', () => {
+  it('get their assignment and commands, and their events, lines and ends are told by rank', async () => {
+    scriptWorkers(
+      [
+        { emit: { type: 'ready' } },
+        'await begin',
+        { print: 'out' },
+        { print: 'err', to: 'stderr' },
+        { exit: 0 },
+      ],
+      [{ emit: { type: 'ready' } }, 'await begin', { exit: 5 }],
+    );
+    start(4, 5);
+    const pids = [pool.pidOf(4), pool.pidOf(5)];
+    await until(() => events.length === 2);
+    expect(exits).toEqual([]);
+    pool.send({ type: 'begin' });
+    await until(() => exits.length === 2);
+    expect(events.map(([rank]) => rank).sort()).toEqual([4, 5]);
+    expect(lines.sort()).toEqual([
+      [4, 'err', 'stderr'],
+      [4, 'out', 'stdout'],
+    ]);
+    expect(exits.sort((a, b) => a.rank - b.rank)).toEqual([
+      { rank: 4, pid: pids[0], code: 0, signal: null, killedByUs: false },
+      { rank: 5, pid: pids[1], code: 5, signal: null, killedByUs: false },
+    ]);
+    // Late: nobody is left to hear it.
+    pool.send({ type: 'begin' });
+  });
+
+  it('that a signal ends are told with it, after their last line', async () => {
+    scriptWorkers([{ print: 'last words' }, { kill: 'SIGSEGV' }]);
+    pool = new WorkerPool(
+      {
+        event: () => undefined,
+        line: (...line) => lines.push(line),
+        exit: (exit) => {
+          expect(lines).toEqual([[0, 'last words', 'stdout']]);
+          exits.push(exit);
+        },
+      },
+      WORKER_PROGRAM,
+    );
+    start(0);
+    await until(() => exits.length === 1);
+    expect(exits[0]).toMatchObject({ code: null, signal: 'SIGSEGV', killedByUs: false });
+  });
+
+  it('run with one thread for TensorFlow, with their own allocator settings, in process groups of their own', async () => {
+    scriptWorkers([{ printEnv: 'TF_NUM_INTRAOP_THREADS' }, { printEnv: 'MALLOC_ARENA_MAX' }, 'hang']);
+    start(0);
+    await until(() => lines.length === 2);
+    expect(lines.map(([, line]) => line)).toEqual(['1', '1']);
+    // A signal to a group that the worker leads: it fails where there is none.
+    expect(process.kill(-pool.pidOf(0), 0)).toBe(true);
+  });
+
+  it('that cannot be started are told with the reason', async () => {
+    const { execPath } = process;
+    process.execPath = '/nowhere/node';
+    start(2);
+    process.execPath = execPath;
+    await until(() => exits.length === 1);
+    expect(exits[0]).toMatchObject({ rank: 2, pid: 0, code: null, signal: null });
+    expect(exits[0].spawnError?.message).toMatch(/ENOENT/);
+    expect(await pool.end(0)).toEqual([]);
+  });
+});
+
+describe('the end', () => {
+  it('waits for workers that end by themselves', async () => {
+    scriptWorkers([{ emit: { type: 'ready' } }, 'await begin', { exit: 0 }]);
+    start(0);
+    await until(() => events.length === 1);
+    const ended = pool.end(60_000);
+    pool.send({ type: 'begin' });
+    expect(await ended).toEqual([]);
+    expect(exits).toMatchObject([{ code: 0, killedByUs: false }]);
+  });
+
+  it('kills those that are still there after their grace', async () => {
+    scriptWorkers([{ emit: { type: 'ready' } }, 'hang']);
+    start(0, 1);
+    await until(() => events.length === 2);
+    const pids = [pool.pidOf(0), pool.pidOf(1)];
+    expect(await pool.end(20)).toEqual([]);
+    expect(exits).toMatchObject([
+      { signal: 'SIGKILL', killedByUs: true },
+      { signal: 'SIGKILL', killedByUs: true },
+    ]);
+    expect(pids.filter(isRunning)).toEqual([]);
+  });
+
+  it('does not wait for ever for a worker that not even SIGKILL ends, and names it', async () => {
+    // A real process cannot be made to hang in the kernel without a broken driver.
+    const kill = vi.fn();
+    stand.in = Object.assign(new EventEmitter(), {
+      ...{
+        pid: 4711,
+        exitCode: null,
+        signalCode: null,
+        stdout: new PassThrough(),
+        stderr: new PassThrough(),
+      },
+      ...{ kill, send: () => true },
+    });
+    start(0);
+    vi.useFakeTimers();
+    const left = pool.end(50);
+    await vi.advanceTimersByTimeAsync(49);
+    expect(kill).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(kill).toHaveBeenCalledWith('SIGKILL');
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await left).toEqual([4711]);
+    pool = new WorkerPool({ event: () => undefined, line: () => undefined, exit: () => undefined });
+  });
 });

@@ -1,5 +1,4 @@
 import { expect, it } from 'vitest';
-import { HeartbeatAge } from '../../src/agent/heartbeat-age.js';
 import { RankTable } from '../../src/coordinator/rank-table.js';
 import type { WorkerProgress } from '../../src/rpc/messages.js';
 
@@ -19,15 +18,4 @@ it('a rank is silent for as long as its worker, and then as its node', () => {
     [2, 1, 1200],
     [3, 1, 1540],
   ]);
-});
-
-it('a worker is idle since its counter last moved', () => {
-  let now = 0;
-  const age = new HeartbeatAge(() => now);
-  expect(age.idleMs(0, 5)).toBe(0);
-  now = 300;
-  expect(age.idleMs(0, 5)).toBe(300);
-  expect(age.idleMs(1, 5)).toBe(0);
-  now = 400;
-  expect(age.idleMs(0, 6)).toBe(0);
 });

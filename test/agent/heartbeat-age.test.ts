@@ -1,0 +1,14 @@
+import { expect, it } from 'vitest';
+import { HeartbeatAge } from '../../src/agent/heartbeat-age.js';
+
+it('a worker is idle since its counter last moved', () => {
+  let now = 0;
+  const age = new HeartbeatAge(() => now);
+  expect(age.idleMs(0, 5)).toBe(0);
+  now = 300;
+  expect(age.idleMs(0, 5)).toBe(300);
+  expect(age.idleMs(1, 5)).toBe(0);
+  now = 400;
+  expect(age.idleMs(0, 6)).toBe(0);
+  expect(age.idleMs(1, 5)).toBe(100);
+});

@@ -1,0 +1,312 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { Server } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
+import { NodeAgent } from '../../src/agent/node-agent.js';
+import { PeerStreams } from '../../src/agent/peer-streams.js';
+import { SHM_DIR } from '../../src/collectives/segment-files.js';
+import { isRunning } from '../../src/os/process-info.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
+import type { JoinReply, Peer } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
+import {
+  listenOnLoopback,
+  ScriptedCoordinator,
+  scriptWorkers,
+  temporaryFolder,
+  until,
+  WORKER_PROGRAM,
+} from './support.js';
+
+const RING_BYTES = 1 << 14;
+const GRACE_MS = 200;
+const READY = { emit: { type: 'ready' } };
+const FINISHED = { emit: { type: 'finished', stoppedEarly: false } };
+
+let numRuns = 0;
+let runId: string;
+let coordinator: ScriptedCoordinator;
+let client: CoordinatorClient;
+let rpc: RpcServer;
+let agent: NodeAgent;
+let runDir: string;
+let stderr: MockInstance<typeof process.stderr.write>;
+
+beforeEach(() => {
+  stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  runId = `agent-test-${process.pid}-${numRuns++}`;
+  runDir = temporaryFolder();
+});
+
+afterEach(async () => {
+  coordinator.vanish();
+  await agent.ended;
+  client.close();
+  stderr.mockRestore();
+  rpc.server.forceShutdown();
+  expect(readdirSync(SHM_DIR).filter((name) => name.includes(runId))).toEqual([]);
+});
+
+/** Node 0 of a run, with a session; returns where its peers find it. */
+async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinReply> = {}): Promise<string> {
+  const started = await ScriptedCoordinator.start();
+  coordinator = started.coordinator;
+  client = new CoordinatorClient(started.address, NO_SECURITY);
+  rpc = createRpcServer();
+  const dataAddress = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
+  const cluster = { nodes: numNodes, workersPerNode, ringBytes: RING_BYTES, interNodeLink: null };
+  agent = new NodeAgent({
+    join: {
+      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '' },
+      configJson: JSON.stringify({ logLevel: 'info', cluster }),
+      ...reply,
+    },
+    ...{
+      dataAddress,
+      rpc,
+      client,
+      logToStdout: false,
+      workerProgram: WORKER_PROGRAM,
+      abortGraceMs: GRACE_MS,
+    },
+  });
+  await coordinator.first('heartbeat');
+  return dataAddress;
+}
+
+async function startRun(peers: readonly Peer[] = []): Promise<void> {
+  coordinator.command({ start: { peers } });
+  await coordinator.first('ready');
+}
+
+/** The workers in the newest heartbeat. */
+const workersSeen = () => coordinator.all('heartbeat').at(-1)!.workers;
+
+describe('a good run', () => {
+  it('goes from start to farewell, and nothing of it is left', async () => {
+    scriptWorkers(['attach', READY, 'await begin', 'barrier', FINISHED, { exit: 0 }]);
+    await joinRun();
+    await startRun();
+    expect(coordinator.all('finished')).toEqual([]);
+    coordinator.command({ begin: {} });
+    expect(await coordinator.first('finished')).toEqual({ stoppedEarly: false });
+    coordinator.command({ farewell: {} });
+    expect(await agent.ended).toBe(0);
+    for (const kind of ['ready', 'finished', 'leaving'] as const)
+      expect(coordinator.all(kind)).toHaveLength(1);
+    expect(coordinator.all('failure')).toEqual([]);
+    expect(existsSync(`${runDir}/flight`)).toBe(false);
+  });
+
+  it('ends early when the coordinator says stop, which the workers read in their memory', async () => {
+    scriptWorkers([
+      'attach',
+      READY,
+      'await stop',
+      { emit: { type: 'finished', stoppedEarly: true } },
+      { exit: 0 },
+    ]);
+    await joinRun();
+    await startRun();
+    coordinator.command({ stop: { reason: 'enough' } });
+    expect(await coordinator.first('finished')).toEqual({ stoppedEarly: true });
+  });
+
+  it('shows in a heartbeat what each worker is doing', async () => {
+    scriptWorkers(['attach', READY, 'hang']);
+    await joinRun();
+    expect(workersSeen()).toEqual([]);
+    await startRun();
+    await until(() => workersSeen().every(({ step }) => step === 7));
+    expect(workersSeen()).toMatchObject([
+      { rank: 0, phase: 'forward', operation: '' },
+      { rank: 1, phase: 'forward', operation: '' },
+    ]);
+  });
+
+  it('carries log lines: those of workers as they are, what else they print as a warning', async () => {
+    scriptWorkers([
+      { print: '{"level":30,"msg":"mine"}' },
+      { print: '{"cut' },
+      { print: 'a native library speaks', to: 'stderr' },
+      { print: '', to: 'stderr' },
+      READY,
+      'hang',
+    ]);
+    await joinRun(1, 1);
+    await startRun();
+    await until(() => coordinator.logged.length >= 3);
+    const warning = { level: 'warn', run: runId, generation: 2, node: 0, rank: 0 };
+    expect(coordinator.logged).toHaveLength(3);
+    expect(coordinator.logged).toContainEqual({ level: 30, msg: 'mine' });
+    expect(coordinator.logged).toContainEqual(
+      expect.objectContaining({ ...warning, stream: 'stdout', msg: '{"cut' }),
+    );
+    expect(coordinator.logged).toContainEqual(
+      expect.objectContaining({ ...warning, stream: 'stderr', msg: 'a native library speaks' }),
+    );
+  });
+});
+
+describe('commands', () => {
+  it('that come twice, too early or that say nothing change nothing', async () => {
+    scriptWorkers([READY, 'await begin', { print: '{"msg":"begun"}' }, 'hang']);
+    await joinRun(1, 1);
+    coordinator.command({ begin: {} });
+    coordinator.command({ stop: { reason: 'too early' } });
+    coordinator.command({} as never);
+    coordinator.command({ start: { peers: [] } });
+    await startRun();
+    coordinator.command({ begin: {} });
+    coordinator.command({ begin: {} });
+    await until(() => coordinator.logged.some(({ msg }) => msg === 'begun'));
+    expect(coordinator.all('ready')).toHaveLength(1);
+    expect(coordinator.all('failure')).toEqual([]);
+  });
+
+  it('that come after an abort start nothing, and it stays an abort', async () => {
+    await joinRun(1, 1);
+    coordinator.command({ abort: { reason: 'another node failed' } });
+    coordinator.command({ start: { peers: [] } });
+    coordinator.command({ farewell: {} });
+    expect(await agent.ended).toBe(3);
+    expect(agent.hasStarted).toBe(false);
+    expect(coordinator.all('leaving')).toHaveLength(1);
+  });
+});
+
+describe('a request to stop', () => {
+  it('goes to the coordinator once the run has started', async () => {
+    scriptWorkers([READY, 'hang']);
+    await joinRun(1, 1);
+    await startRun();
+    agent.requestStop('SIGTERM');
+    expect(await coordinator.first('stop')).toEqual({ reason: 'SIGTERM on node 0' });
+  });
+
+  it('gives the place back before that', async () => {
+    await joinRun(1, 1);
+    agent.requestStop('SIGTERM');
+    expect(await agent.ended).toBe(0);
+    expect(coordinator.all('stop')).toEqual([]);
+    expect(coordinator.all('leaving')).toHaveLength(1);
+  });
+});
+
+describe('a failure', () => {
+  it('of a worker that a signal ends names it, frees the others and leaves a flight file', async () => {
+    scriptWorkers(
+      ['attach', READY, 'await begin', { kill: 'SIGSEGV' }],
+      ['attach', READY, 'await begin', 'barrier'],
+    );
+    await joinRun();
+    await startRun();
+    coordinator.command({ begin: {} });
+    await until(() => coordinator.all('failure').length === 2);
+    const [first, second] = coordinator.all('failure');
+    expect(first).toMatchObject({ rank: 0, code: 'WORKER_DIED', signal: 'SIGSEGV', step: 7, exitCode: -1 });
+    expect(second).toMatchObject({ rank: 1, code: 'ABORTED', operation: 'barrier step (operation 1)' });
+    expect(second.message).toContain('SIGSEGV');
+    coordinator.command({ abort: { reason: 'rank 0 died' } });
+    expect(await agent.ended).toBe(3);
+    const flight = JSON.parse(readFileSync(`${runDir}/flight/generation-2-node-0.json`, 'utf8'));
+    expect(flight.reason).toMatch(/^rank 0: worker \(pid \d+\) was killed by SIGSEGV/);
+    expect(flight.ranks).toMatchObject([
+      { rank: 0, failure: 'WORKER_DIED', processState: 'X' },
+      { rank: 1, failure: null, step: 7 },
+    ]);
+  });
+
+  it('is told once for each rank, with what all ranks are doing in front of it', async () => {
+    const fail = { emit: { type: 'failed', code: 'NOT_FINITE', message: 'NaN', context: { step: 4 } } };
+    scriptWorkers([READY, 'await begin', fail, fail, { exit: 3 }]);
+    await joinRun(1, 1);
+    await startRun();
+    const numBeats = coordinator.all('heartbeat').length;
+    coordinator.command({ begin: {} });
+    await until(() => coordinator.all('failure').length > 0);
+    coordinator.command({ abort: { reason: 'rank 0 failed' } });
+    await agent.ended;
+    expect(coordinator.all('failure')).toMatchObject([{ rank: 0, code: 'NOT_FINITE', step: 4 }]);
+    const kinds = coordinator.events.map((event) => Object.keys(event).find((key) => key !== 'event'));
+    expect(kinds[kinds.indexOf('failure') - 1]).toMatch(/heartbeat|logs/);
+    expect(coordinator.all('heartbeat').length).toBeGreaterThan(numBeats);
+  });
+
+  it('of the agent itself is told in the name of its first rank', async () => {
+    await joinRun(1, 1, { datasetDir: '/nowhere/data' });
+    coordinator.command({ start: { peers: [] } });
+    const failure = await coordinator.first('failure');
+    expect(failure).toMatchObject({
+      rank: 0,
+      pid: process.pid,
+      code: 'NO_RESOURCE',
+      step: -1,
+      operation: '',
+    });
+    expect(failure.message).toMatch(/^\/nowhere\/data does not exist on /);
+  });
+
+  it('of a peer that dies is a lost node', async () => {
+    scriptWorkers([READY, 'hang']);
+    const dataAddress = await joinRun(2, 1);
+    const server = new Server();
+    const address = await listenOnLoopback(server);
+    const peer = new PeerStreams({
+      ...{ runId, generation: 2, node: 1, numNodes: 2, ringBytes: RING_BYTES, server, security: NO_SECURITY },
+      ...{
+        onPull: () => undefined,
+        onFrame: () => undefined,
+        onCredit: () => undefined,
+        onError: () => undefined,
+      },
+    });
+    coordinator.command({ start: { peers: [{ node: 1, address, host: 'there' }] } });
+    await until(() => agent.hasStarted);
+    await peer.connect([{ node: 0, address: dataAddress }], 5_000);
+    await coordinator.first('ready');
+    server.forceShutdown();
+    const failure = await coordinator.first('failure');
+    expect(failure).toMatchObject({ rank: 0, code: 'NODE_LOST' });
+    expect(failure.message).toContain('between node 0 and node 1');
+    await peer.close();
+  });
+});
+
+describe('the end', () => {
+  it('comes with a coordinator that vanishes, and takes the workers along', async () => {
+    scriptWorkers([READY, 'await begin', { exit: 3 }]);
+    await joinRun(1, 1);
+    await startRun();
+    await until(() => workersSeen().length === 1);
+    const [{ pid }] = workersSeen();
+    coordinator.vanish();
+    expect(await agent.ended).toBe(3);
+    expect(isRunning(pid)).toBe(false);
+    expect(stderr.mock.calls.map(([text]) => text)).toEqual([
+      expect.stringMatching(/^the coordinator is gone: .*\n$/),
+    ]);
+  });
+
+  it('of a worker that does not hear an abort comes after its grace, by force', async () => {
+    scriptWorkers([READY, 'hang']);
+    await joinRun(1, 1);
+    await startRun();
+    await until(() => workersSeen().length === 1);
+    const [{ pid }] = workersSeen();
+    const started = performance.now();
+    coordinator.command({ abort: { reason: 'another node failed' } });
+    expect(await agent.ended).toBe(3);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(GRACE_MS);
+    expect(isRunning(pid)).toBe(false);
+    expect(coordinator.all('failure')).toEqual([]);
+    expect(coordinator.logged.at(-1)).toMatchObject({ msg: 'node leaves: another node failed' });
+  });
+});
+
+it('a call with a wrong token is logged', async () => {
+  await joinRun(1, 1);
+  rpc.onRefused('refused Pull of 10.0.0.9');
+  await until(() => coordinator.logged.some(({ msg }) => msg === 'refused Pull of 10.0.0.9'));
+});

@@ -1,0 +1,136 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import { afterEach, vi } from 'vitest';
+import { loadService } from '../../src/rpc/load-proto.js';
+import type { AgentEvent, CoordinatorCommand, JoinReply, JoinRequest } from '../../src/rpc/messages.js';
+
+export const WORKER_PROGRAM = new URL('./worker.program.mjs', import.meta.url);
+
+/** What a worker of a test does next. */
+export type WorkerAction =
+  /** Sends a message to the agent as it is. */
+  | { readonly emit: object }
+  | { readonly print: string; readonly to?: 'stderr' }
+  /** Prints an environment variable. */
+  | { readonly printEnv: string }
+  /** Maps the node's segment and shows itself there, in step 7. */
+  | 'attach'
+  /** Waits for the agent's `begin`. */
+  | 'await begin'
+  /** Waits until the segment says that the run is to stop. */
+  | 'await stop'
+  /** A barrier with all other ranks; an error is reported and ends the process as a trainer's does. */
+  | 'barrier'
+  | 'hang'
+  | { readonly kill: NodeJS.Signals }
+  | { readonly exit: number };
+
+/** What the workers started from now on in this test do, by local rank; the last script holds for all further ones. */
+export function scriptWorkers(...scripts: readonly (readonly WorkerAction[])[]): void {
+  vi.stubEnv('LOCMOE_TEST_WORKER', JSON.stringify(scripts));
+}
+
+/** Waits until `condition` holds; looks often, for at most 10 s. */
+export async function until(condition: () => boolean, what = 'what the test waits for'): Promise<void> {
+  await vi.waitUntil(condition, { timeout: 10_000, interval: 5 }).catch(() => {
+    throw new Error(`in vain: ${what}`);
+  });
+}
+
+export function temporaryFolder(): string {
+  return mkdtempSync(path.join(tmpdir(), 'locmoe-agent-'));
+}
+
+export async function listenOnLoopback(server: grpc.Server, port = 0): Promise<string> {
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(`127.0.0.1:${port}`, grpc.ServerCredentials.createInsecure(), (error, actual) =>
+      error ? reject(error) : resolve(actual),
+    );
+  });
+  return `127.0.0.1:${bound}`;
+}
+
+type Call = grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>;
+type Answer = JoinReply | grpc.status;
+
+/**
+ * A coordinator that says what the test has it say: a real gRPC server whose sessions record what the agents send. It
+ * ends with the test.
+ */
+export class ScriptedCoordinator {
+  readonly joins: JoinRequest[] = [];
+  readonly events: AgentEvent[] = [];
+  readonly sessions: Call[] = [];
+  readonly #server = new grpc.Server();
+  #answers: Answer[] = [];
+
+  static async start(port = 0): Promise<{ coordinator: ScriptedCoordinator; address: string }> {
+    const coordinator = new ScriptedCoordinator();
+    const address = await coordinator.#listen(port);
+    open.push(coordinator);
+    return { coordinator, address };
+  }
+
+  /** What the next joins get, in order; the last answer for all that follow. A status refuses. */
+  answerJoins(...answers: readonly Answer[]): void {
+    this.#answers = [...answers];
+  }
+
+  /** Sends to the newest session. */
+  command(command: CoordinatorCommand): void {
+    this.sessions.at(-1)!.write(command);
+  }
+
+  /** All events of one kind so far. */
+  all<K extends EventKind>(kind: K): EventOf<K>[K][] {
+    return this.events
+      .filter((event): event is EventOf<K> => kind in event)
+      .map((event) => event[kind as keyof EventOf<K>] as EventOf<K>[K]);
+  }
+
+  /** The first event of one kind, once there is one. */
+  async first<K extends EventKind>(kind: K): Promise<EventOf<K>[K]> {
+    await until(() => this.all(kind).length > 0, `an event ${kind}`);
+    return this.all(kind)[0];
+  }
+
+  /** Log lines of the agents, as objects. */
+  get logged(): Record<string, unknown>[] {
+    return this.all('logs').flatMap(({ lines }) => lines.map((line) => JSON.parse(line)));
+  }
+
+  /** Gone, as a process that was killed. */
+  vanish(): void {
+    this.#server.forceShutdown();
+  }
+
+  #listen(port: number): Promise<string> {
+    this.#server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+      Join: (call: grpc.ServerUnaryCall<JoinRequest, JoinReply>, callback: grpc.sendUnaryData<JoinReply>) => {
+        this.joins.push(call.request);
+        const answer = this.#answers.length > 1 ? this.#answers.shift()! : this.#answers[0];
+        if (typeof answer === 'object') callback(null, answer);
+        else callback({ code: answer ?? grpc.status.UNAVAILABLE, details: 'not you' });
+      },
+      Session: (call: Call) => {
+        this.sessions.push(call);
+        call.on('data', (event: AgentEvent) => this.events.push(event));
+        call.on('error', () => undefined);
+        call.on('end', () => call.end());
+      },
+    });
+    return listenOnLoopback(this.#server, port);
+  }
+}
+
+type EventKind = AgentEvent extends infer E ? (E extends object ? keyof E : never) : never;
+type EventOf<K extends EventKind> = Extract<AgentEvent, Record<K, unknown>>;
+
+const open: ScriptedCoordinator[] = [];
+
+afterEach(() => {
+  for (const coordinator of open.splice(0)) coordinator.vanish();
+  vi.unstubAllEnvs();
+});
