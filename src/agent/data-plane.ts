@@ -43,6 +43,7 @@ export class DataPlane {
   readonly #loop: Promise<void>;
   #unlinked = false;
   #closing = false;
+  #closed: Promise<void> | null = null;
   readonly #segment: ShmSegment;
   readonly #options: DataPlaneOptions;
 
@@ -174,7 +175,12 @@ export class DataPlane {
   }
 
   /** Sends what ended workers have left for other nodes (unless aborted), ends the streams, frees the memory. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#tearDown();
+    return this.#closed;
+  }
+
+  async #tearDown(): Promise<void> {
     const deadline = performance.now() + DRAIN_MS;
     while (!this.#drained && this.#segment.abortReason === null && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));

@@ -139,7 +139,7 @@ describe('streams between two nodes', () => {
     nodes.splice(0);
     const a = await startNode(0);
     const connected = a.streams.connect([{ node: 1, address }], 10_000);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     const server = new Server();
     await new Promise<void>((resolve, reject) => {
       server.bindAsync(address, ServerCredentials.createInsecure(), (error) =>
@@ -157,7 +157,7 @@ describe('streams between two nodes', () => {
     ['another ring size', { ringBytes: 8192 }, /cluster.ringBytes is 8192 on node 1 and 4096 on node 0/],
   ])('refuse %s', async (_what, changes, message) => {
     const [a, b] = [await startNode(0), await startNode(1, changes)];
-    const error = await a.streams.connect([{ node: 1, address: b.address }], 1_500).catch((e) => e);
+    const error = await a.streams.connect([{ node: 1, address: b.address }], 500).catch((e) => e);
     expect(error).toMatchObject({ code: 'NODE_LOST' });
     expect(error.message).toMatch(message);
     expect(b.sends.size).toBe(0);

@@ -1,0 +1,232 @@
+import { existsSync } from 'node:fs';
+import { Server } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DataPlane, type DataPlaneOptions } from '../../src/agent/data-plane.js';
+import { PeerStreams } from '../../src/agent/peer-streams.js';
+import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
+import { ShmSegment } from '../../src/collectives/shm-segment.js';
+import type { TrainerError } from '../../src/errors.js';
+import { encodeFrame } from '../../src/rpc/frame-codec.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { listenOnLoopback, until } from './support.js';
+
+// Two nodes of one worker each, both in this process: real memory, futexes and streams. The test is the workers.
+const RING_BYTES = 1 << 14;
+const SHAPE = { numNodes: 2, workersPerNode: 1 };
+
+let numRuns = 0;
+let runId: string;
+let nodes: Node[];
+
+interface Node {
+  readonly plane: DataPlane;
+  readonly server: Server;
+  readonly address: string;
+  /** What the node's worker has mapped. */
+  readonly memory: ShmSegment;
+  readonly errors: TrainerError[];
+}
+
+beforeEach(() => {
+  runId = `plane-test-${process.pid}-${numRuns++}`;
+  nodes = [];
+});
+
+afterEach(async () => {
+  for (const { plane } of nodes) plane.abort('the test is over');
+  await Promise.all(nodes.map(({ plane }) => plane.close()));
+  for (const { server, memory } of nodes) {
+    server.forceShutdown();
+    memory.close();
+  }
+});
+
+async function startNode(node: number, changes: Partial<DataPlaneOptions> = {}): Promise<Node> {
+  const server = new Server();
+  const address = await listenOnLoopback(server);
+  const errors: TrainerError[] = [];
+  const plane = DataPlane.create({
+    ...{ ...SHAPE, runId, generation: 1, node, ringBytes: RING_BYTES, interNodeLink: null, server },
+    onError: (error) => errors.push(error),
+    ...changes,
+  });
+  const memory = ShmSegment.attach(plane.segmentPath, 1, { ...SHAPE, node });
+  const started = { plane, server, address, memory, errors };
+  nodes.push(started);
+  return started;
+}
+
+async function startPair(changes: Partial<DataPlaneOptions> = {}): Promise<readonly [Node, Node]> {
+  const [a, b] = [await startNode(0, changes), await startNode(1, changes)];
+  await Promise.all([
+    a.plane.connect([{ node: 1, address: b.address }], 5_000),
+    b.plane.connect([{ node: 0, address: a.address }], 5_000),
+  ]);
+  return [a, b];
+}
+
+const payloadOf = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 255);
+
+/** Begins to send as the worker of `node` would: returns what goes on with it, true once all is in the ring. */
+function sender({ memory }: Node, from: number, to: number, payload: Uint8Array): () => boolean {
+  const header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  const operation = { kind: 'all-to-all', purpose: 'dispatch' } as const;
+  encodeHeader(header, operation, { sequence: 1, step: 1 }, payload.length, false);
+  const bytes = Buffer.concat([header, payload]);
+  const [ring, agent] = [memory.ring(from, to), memory.doorbell(SHAPE.workersPerNode)];
+  let at = 0;
+  return () => {
+    const count = ring.write(bytes, at);
+    at += count;
+    if (count > 0) agent.ring();
+    return at === bytes.length;
+  };
+}
+
+/** Reads a message as the worker of `node` would; returns its payload once all of it has come. */
+function receiver({ memory }: Node, from: number, to: number, bytes: number): () => Uint8Array | null {
+  const got = new Uint8Array(MESSAGE_HEADER_BYTES + bytes);
+  const [ring, agent] = [memory.ring(from, to), memory.doorbell(SHAPE.workersPerNode)];
+  let at = 0;
+  return () => {
+    const count = ring.read(got.subarray(at), 0);
+    at += count;
+    if (count > 0) agent.ring();
+    return at === got.length ? got.subarray(MESSAGE_HEADER_BYTES) : null;
+  };
+}
+
+describe('between two nodes', () => {
+  it('bytes pass from ring to ring, both ways, many times what a ring holds', async () => {
+    const [a, b] = await startPair();
+    const [there, back] = [payloadOf(20 * RING_BYTES), payloadOf(7 * RING_BYTES + 3)];
+    const sends = [sender(a, 0, 1, there), sender(b, 1, 0, back)];
+    const receives = [receiver(b, 0, 1, there.length), receiver(a, 1, 0, back.length)];
+    await until(() => {
+      for (const send of sends) send();
+      return receives.every((receive) => receive() !== null);
+    });
+    expect(Buffer.compare(receives[0]()!, there)).toBe(0);
+    expect(Buffer.compare(receives[1]()!, back)).toBe(0);
+    expect(a.plane.stats.bytesSent).toBe(there.length + MESSAGE_HEADER_BYTES);
+    expect(a.plane.stats.framesSent).toBeGreaterThan(1);
+    expect([...a.errors, ...b.errors]).toEqual([]);
+  });
+
+  it('what an ended worker has left still goes out before the node leaves', async () => {
+    const [a, b] = await startPair();
+    const payload = payloadOf(3 * RING_BYTES);
+    const [send, receive] = [sender(a, 0, 1, payload), receiver(b, 0, 1, payload.length)];
+    await until(() => {
+      receive();
+      return send();
+    });
+    const closed = a.plane.close();
+    await until(() => receive() !== null);
+    await closed;
+    expect(Buffer.compare(receive()!, payload)).toBe(0);
+  });
+
+  it('an aborted node leaves at once, whatever lies in its rings', async () => {
+    const [a] = await startPair();
+    sender(a, 0, 1, payloadOf(3 * RING_BYTES))();
+    a.plane.abort('rank 1 failed');
+    const started = performance.now();
+    await a.plane.close();
+    // Less than the time for which a good end waits for bytes to leave.
+    expect(performance.now() - started).toBeLessThan(1_500);
+  });
+
+  it('a limited link holds bytes back for its latency', async () => {
+    const [a, b] = await startPair({ interNodeLink: { gbps: 1, latencyMs: 120 } });
+    const payload = payloadOf(100);
+    const [send, receive] = [sender(a, 0, 1, payload), receiver(b, 0, 1, payload.length)];
+    const started = performance.now();
+    send();
+    await until(() => receive() !== null);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(119);
+  });
+
+  it('a dead peer is told once, as a lost node', async () => {
+    const [a, b] = await startPair();
+    b.server.forceShutdown();
+    await until(() => a.errors.length > 0);
+    expect(a.errors.map(({ code }) => code)).toEqual(['NODE_LOST']);
+  });
+
+  it('a frame that breaks the protocol is told as such', async () => {
+    const a = await startNode(0);
+    const server = new Server();
+    let send: ((encoded: Buffer) => void) | undefined;
+    const hostile = new PeerStreams({
+      ...{ runId, generation: 1, node: 1, numNodes: 2, ringBytes: RING_BYTES, server, security: NO_SECURITY },
+      onPull: (_node, write) => {
+        send = write;
+      },
+      ...{ onFrame: () => undefined, onCredit: () => undefined, onError: () => undefined },
+    });
+    await a.plane.connect([{ node: 1, address: await listenOnLoopback(server) }], 5_000);
+    await until(() => send !== undefined);
+    const payload = new Uint8Array(8);
+    send!(encodeFrame({ generation: 9, operation: 1, sections: [1, 0, 0, 8], payload }));
+    await until(() => a.errors.length > 0);
+    expect(a.errors[0]).toMatchObject({ code: 'BAD_MESSAGE', context: { node: 0 } });
+    await hostile.close();
+    server.forceShutdown();
+  });
+});
+
+describe('the memory of a node', () => {
+  it('loses its name as soon as all its workers have mapped it, and works on', async () => {
+    const [a, b] = await startPair();
+    const path = a.plane.segmentPath;
+    expect(existsSync(path)).toBe(true);
+    a.memory.control(0).pid = process.pid;
+    a.memory.doorbell(SHAPE.workersPerNode).ring();
+    await until(() => !existsSync(path));
+    const [send, receive] = [sender(a, 0, 1, payloadOf(10)), receiver(b, 0, 1, 10)];
+    send();
+    await until(() => receive() !== null);
+  });
+
+  it('loses its name at the end, also where no worker came', async () => {
+    const { plane } = await startNode(0);
+    await plane.close();
+    expect(existsSync(plane.segmentPath)).toBe(false);
+    nodes[0].memory.close();
+    nodes[0].server.forceShutdown();
+    nodes = [];
+  });
+
+  it('tells workers to stop and why the run is over: the first reason stays', async () => {
+    const { plane, memory } = await startNode(0);
+    expect([memory.stopRequested, memory.abortReason]).toEqual([false, null]);
+    plane.requestStop();
+    plane.abort('first');
+    plane.abort('second');
+    expect([memory.stopRequested, memory.abortReason]).toEqual([true, 'first']);
+  });
+
+  it('shows what a worker is doing and what it did', async () => {
+    const { plane, memory } = await startNode(0);
+    expect(plane.progressOf(0)).toMatchObject({ pid: 0, operation: null });
+    memory.control(0).setProgress(3, 'reduce');
+    memory.control(0).startOperation({ kind: 'all-reduce', purpose: 'gradients' }, 8);
+    const start = {
+      step: 3,
+      sequence: 8,
+      numSends: 1,
+      numReceives: 1,
+      bytesOut: 4,
+      bytesIn: 4,
+      startMs: 1,
+    };
+    memory.flight(0).begin({ kind: 'all-reduce', purpose: 'gradients' }, start);
+    expect(plane.progressOf(0)).toMatchObject({
+      step: 3,
+      phase: 'reduce',
+      operation: { sequence: 8, active: true },
+    });
+    expect(plane.flightOf(0)).toMatchObject([{ sequence: 8, purpose: 'gradients', step: 3 }]);
+  });
+});

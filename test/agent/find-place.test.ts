@@ -1,0 +1,122 @@
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findPlace, type Place, type PlaceOptions } from '../../src/agent/find-place.js';
+import { parseAddress } from '../../src/rpc/address.js';
+import type { JoinReply } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { VERSION } from '../../src/rpc/version.js';
+import { ScriptedCoordinator, until } from './support.js';
+
+const REPLY: JoinReply = {
+  ...{ runId: 'run-a', generation: 1, node: 2, configJson: '{}' },
+  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '' },
+};
+const BOUND = { host: '127.0.0.1', port: 4000 };
+
+let waits: string[];
+let places: Place[];
+
+beforeEach(() => {
+  [waits, places] = [[], []];
+});
+
+afterEach(() => {
+  for (const { client } of places) client.close();
+});
+
+async function find(address: string, changes: Partial<PlaceOptions> = {}): Promise<Place> {
+  const place = await findPlace({
+    ...{ coordinator: parseAddress('--coordinator', address), bound: BOUND, advertise: undefined },
+    ...{ security: NO_SECURITY, timeoutMs: 5_000, patient: false, onWait: (why) => waits.push(why) },
+    ...changes,
+  });
+  places.push(place);
+  return place;
+}
+
+describe('a node that looks for its place', () => {
+  it('gets it at once, and the client stays open', async () => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.answerJoins(REPLY);
+    const { join, dataAddress, client } = await find(address);
+    expect([join, dataAddress]).toEqual([REPLY, '127.0.0.1:4000']);
+    expect(coordinator.joins).toMatchObject([{ pid: process.pid, dataAddress, version: VERSION }]);
+    const session = client.session({ runId: 'run-a', generation: 1, node: 2, dataAddress });
+    session.on('error', () => undefined);
+    await until(() => coordinator.sessions.length === 1);
+    expect(waits).toEqual([]);
+  });
+
+  it.each([
+    ['--advertise', '10.1.2.3:99', BOUND, '10.1.2.3:99'],
+    ['--advertise without a port', 'node-7', BOUND, 'node-7:4000'],
+    [
+      'the interface towards the coordinator, if it listens on all',
+      undefined,
+      { ...BOUND, host: '0.0.0.0' },
+      '127.0.0.1:4000',
+    ],
+  ])('gives its peers %s', async (_what, advertise, bound, dataAddress) => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.answerJoins(REPLY);
+    expect(await find(address, { advertise, bound })).toMatchObject({ dataAddress });
+    expect(coordinator.joins).toMatchObject([{ dataAddress }]);
+  });
+
+  it('waits for a coordinator that comes later, and says so once', async () => {
+    const first = await ScriptedCoordinator.start();
+    first.coordinator.vanish();
+    const finding = find(first.address);
+    await until(() => waits.length > 0);
+    const port = Number(first.address.split(':')[1]);
+    const { coordinator } = await ScriptedCoordinator.start(port);
+    coordinator.answerJoins(REPLY);
+    expect((await finding).join).toEqual(REPLY);
+    expect(waits).toEqual([
+      expect.stringMatching(/^no coordinator answers at .*nothing listens on that port/),
+    ]);
+  });
+
+  it('gives up after its time, naming the option', async () => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.vanish();
+    await expect(find(address, { timeoutMs: 150 })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/ Gave up after 0.15 s \(--join-timeout\)$/),
+    });
+  });
+
+  it('does not ask a full run again', async () => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.answerJoins(status.RESOURCE_EXHAUSTED);
+    await expect(find(address)).rejects.toMatchObject({ code: 'RUN_FULL' });
+    expect(coordinator.joins).toHaveLength(1);
+  });
+
+  it('waits beside a full run if it is patient, longer than for one that does not answer', async () => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.answerJoins(status.RESOURCE_EXHAUSTED, status.RESOURCE_EXHAUSTED, REPLY);
+    // The pauses of 100 and 200 ms together are longer than the time-out; each answer starts it anew.
+    expect((await find(address, { patient: true, timeoutMs: 250 })).join).toEqual(REPLY);
+    expect(waits).toHaveLength(1);
+    expect(coordinator.joins).toHaveLength(3);
+  });
+
+  it.each([
+    ['refuses it', status.FAILED_PRECONDITION, 'BAD_INPUT'],
+    ['does not know its token', status.UNAUTHENTICATED, 'UNAUTHENTICATED'],
+  ])('does not ask a coordinator again that %s, however patient', async (_what, answer, code) => {
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.answerJoins(answer);
+    await expect(find(address, { patient: true })).rejects.toMatchObject({ code });
+    expect(coordinator.joins).toHaveLength(1);
+  });
+
+  it('says that nobody can connect to what it would advertise', async () => {
+    const { address } = await ScriptedCoordinator.start();
+    await expect(find(address, { advertise: '0.0.0.0:1' })).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message: '--advertise 0.0.0.0:1: nobody can connect to that address',
+    });
+  });
+});

@@ -1,0 +1,130 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type NodeOptions, runNode } from '../../src/agent/run-node.js';
+import type { JoinReply } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { ScriptedCoordinator, temporaryFolder, until } from './support.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const REPLY: JoinReply = {
+  ...{ runId: 'run-a', generation: 1, node: 0, runDir: temporaryFolder(), datasetDir: '/', resumeFrom: '' },
+  configJson: JSON.stringify({ logLevel: 'info', cluster: { nodes: 1, workersPerNode: 1 } }),
+};
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  // Whatever the end, nothing of it stays behind in the process.
+  expect(SIGNALS.map((signal) => process.listenerCount(signal))).toEqual(numListeners);
+});
+const numListeners = SIGNALS.map((signal) => process.listenerCount(signal));
+
+const forgetParent = vi.fn();
+
+function node(address: string, changes: Partial<NodeOptions> = {}): Promise<number> {
+  return runNode({
+    ...{ coordinator: address, listen: '127.0.0.1:0', security: NO_SECURITY, insecure: false },
+    ...{ joinTimeoutS: 5, forever: false, logToStdout: true, forgetParent, ...changes },
+  });
+}
+
+/** What the node prints, one line an entry. */
+function captureLog(): string[] {
+  const lines: string[] = [];
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    lines.push(String(text));
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  return lines;
+}
+
+async function coordinatorWithPlace() {
+  const started = await ScriptedCoordinator.start();
+  started.coordinator.answerJoins(REPLY);
+  return started;
+}
+
+describe('a node', () => {
+  it('takes part in one run and returns its exit code', async () => {
+    const log = captureLog();
+    const { coordinator, address } = await coordinatorWithPlace();
+    const ended = node(address);
+    await until(() => coordinator.sessions.length === 1);
+    expect(forgetParent).toHaveBeenCalled();
+    coordinator.command({ farewell: {} });
+    expect(await ended).toBe(0);
+    expect(log.map((line) => JSON.parse(line).msg)).toEqual([
+      expect.stringMatching(/^node listens at 127\.0\.0\.1:\d+$/),
+      'node leaves',
+    ]);
+  });
+
+  it('whose run fails returns 3', async () => {
+    captureLog();
+    const { coordinator, address } = await coordinatorWithPlace();
+    const ended = node(address);
+    await until(() => coordinator.sessions.length === 1);
+    coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    expect(await ended).toBe(3);
+  });
+
+  it('that stays for ever joins the next run after a failed one, until a signal', async () => {
+    captureLog();
+    const { coordinator, address } = await coordinatorWithPlace();
+    const ended = node(address, { forever: true });
+    await until(() => coordinator.sessions.length === 1);
+    coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    await until(() => coordinator.sessions.length === 2);
+    expect(coordinator.joins[1].dataAddress).toBe(coordinator.joins[0].dataAddress);
+    process.emit('SIGTERM', 'SIGTERM');
+    expect(await ended).toBe(0);
+    expect(coordinator.all('leaving')).toHaveLength(2);
+  });
+
+  it('that is asked to end before its run starts gives its place back, as interrupted', async () => {
+    captureLog();
+    const { coordinator, address } = await coordinatorWithPlace();
+    const ended = node(address);
+    await until(() => coordinator.sessions.length === 1);
+    process.emit('SIGINT', 'SIGINT');
+    expect(await ended).toBe(130);
+    expect(coordinator.all('leaving')).toHaveLength(1);
+  });
+
+  it('that has no run yet ends at once on a signal', async () => {
+    const log = captureLog();
+    const { coordinator, address } = await ScriptedCoordinator.start();
+    coordinator.vanish();
+    const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
+      throw new Error(`exit ${code}`);
+    });
+    const ended = node(address, { joinTimeoutS: 0.2 });
+    await until(() => log.some((line) => line.includes('waiting: no coordinator answers')));
+    expect(() => process.emit('SIGTERM', 'SIGTERM')).toThrow('exit 130');
+    exit.mockRestore();
+    await expect(ended).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it.each([
+    [
+      'a coordinator that is no address',
+      { coordinator: 'here' },
+      'BAD_INPUT',
+      /^--coordinator here: expected HOST/,
+    ],
+    ['an address to listen at that is none', { listen: '7' }, 'BAD_INPUT', /^--listen 7: expected HOST/],
+    ['plain text beyond loopback', { listen: '0.0.0.0:0' }, 'BAD_INPUT', /--listen 0\.0\.0\.0/],
+  ])('refuses %s in one line', async (_what, changes, code, message) => {
+    const error = await node('127.0.0.1:1', changes).catch((refusal) => refusal);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(error.message).not.toContain('\n');
+  });
+
+  it('names the option where its port is in use', async () => {
+    captureLog();
+    const { address } = await coordinatorWithPlace();
+    await expect(node(address, { listen: address })).rejects.toMatchObject({
+      code: 'NO_RESOURCE',
+      message: expect.stringContaining('--listen'),
+    });
+  });
+});
