@@ -2,7 +2,7 @@ import type { ChartBody } from '../picture.js';
 import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './plan.js';
 
 /** Colours that people with any colour vision tell apart (Okabe and Ito); both ablations are dashed besides. */
-const COLOURS: Readonly<Record<VariantId, string>> = {
+const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
   hash: '#000000',
   switch: '#0072b2',
   locmoe: '#009e73',
@@ -10,6 +10,12 @@ const COLOURS: Readonly<Record<VariantId, string>> = {
   'locmoe-plus-tcr': '#cc79a7',
   'locmoe-plus-ecr': '#e69f00',
 };
+/** In turn for routers without a colour of their own. */
+const OTHER_COLOURS = ['#56b4e9', '#f0e442', '#999999'];
+
+function colourOf(variant: VariantId): string {
+  return COLOURS[variant] ?? OTHER_COLOURS[VARIANT_IDS.indexOf(variant) % OTHER_COLOURS.length];
+}
 
 export function labelOf(variant: VariantId): string {
   return VARIANTS[variant].label;
@@ -27,7 +33,7 @@ export function routerColour(variants: readonly VariantId[], legend = true): Cha
     field: 'router',
     type: 'nominal',
     title: 'router',
-    scale: { domain: shown.map(labelOf), range: shown.map((variant) => COLOURS[variant]) },
+    scale: { domain: shown.map(labelOf), range: shown.map(colourOf) },
     ...(!legend && { legend: null }),
   };
 }

@@ -1,4 +1,5 @@
 import { TrainerError } from '../../errors.js';
+import { ROUTER_NAMES, type RouterName } from '../../routing/index.js';
 
 /** A router of the comparison: how it is called and what it sets in the configuration. */
 export interface Variant {
@@ -7,15 +8,8 @@ export interface Variant {
   readonly sets: readonly string[];
 }
 
-export const VARIANT_IDS = [
-  'hash',
-  'switch',
-  'locmoe',
-  'locmoe-plus',
-  'locmoe-plus-tcr',
-  'locmoe-plus-ecr',
-] as const;
-export type VariantId = (typeof VARIANT_IDS)[number];
+/** Ablations of LocMoE+, beside the routers themselves. */
+export type VariantId = RouterName | 'locmoe-plus-tcr' | 'locmoe-plus-ecr';
 
 /** The top-1 router with classic capacity that all others are held against. */
 export const BASELINE: VariantId = 'switch';
@@ -34,27 +28,29 @@ const LOCMOE_PLUS = [
   'moe.localityLossWeight=0.01',
 ] as const;
 
-export const VARIANTS: Readonly<Record<VariantId, Variant>> = {
-  hash: { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'] },
-  switch: { id: 'switch', label: 'switch (baseline)', sets: ['moe.router=switch'] },
+const TUNED: readonly Variant[] = [
+  { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'] },
+  { id: 'switch', label: 'switch (baseline)', sets: ['moe.router=switch'] },
   // A token has one candidate place here: what a smaller share drops is missed.
-  locmoe: { id: 'locmoe', label: 'LocMoE', sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'] },
-  'locmoe-plus': {
-    id: 'locmoe-plus',
-    label: 'LocMoE+',
-    sets: [...LOCMOE_PLUS, 'moe.selection=both'],
-  },
-  'locmoe-plus-tcr': {
-    id: 'locmoe-plus-tcr',
-    label: 'LocMoE+ (TCR only)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
-  },
-  'locmoe-plus-ecr': {
-    id: 'locmoe-plus-ecr',
-    label: 'LocMoE+ (ECR only)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=ecr'],
-  },
-};
+  { id: 'locmoe', label: 'LocMoE', sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'] },
+  { id: 'locmoe-plus', label: 'LocMoE+', sets: [...LOCMOE_PLUS, 'moe.selection=both'] },
+  { id: 'locmoe-plus-tcr', label: 'LocMoE+ (TCR only)', sets: [...LOCMOE_PLUS, 'moe.selection=tcr'] },
+  { id: 'locmoe-plus-ecr', label: 'LocMoE+ (ECR only)', sets: [...LOCMOE_PLUS, 'moe.selection=ecr'] },
+];
+
+/** In the order of the report; a router that is not tuned here comes last, with its defaults. */
+const ALL: readonly Variant[] = [
+  ...TUNED,
+  ...ROUTER_NAMES.filter((name) => !TUNED.some(({ id }) => id === name)).map((name) => ({
+    id: name,
+    label: name,
+    sets: [`moe.router=${name}`],
+  })),
+];
+export const VARIANT_IDS = ALL.map(({ id }) => id);
+export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) as Readonly<
+  Record<VariantId, Variant>
+>;
 
 export const LAYOUTS = ['2x2', '4x1'] as const;
 export const PLACEMENTS = ['domain', 'mixed'] as const;

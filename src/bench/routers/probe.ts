@@ -4,8 +4,7 @@ import { committedFolders } from '../../checkpoint/folders.js';
 import type { Batch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
-import { cosineAffinity } from '../../routing/grap.js';
-import type { RoutingDecision } from '../../routing/index.js';
+import { type RoutingDecision, routerPolicy } from '../../routing/index.js';
 import { type Inference, openInference } from '../../worker/inference.js';
 import { mean } from '../statistics.js';
 import { calinskiHarabasz, Histogram } from './distributions.js';
@@ -117,23 +116,19 @@ function gateCosines(
   xTD: tf.Tensor2D,
   expertT: Int32Array,
 ): Float32Array | null {
-  const { router, numExperts } = config.moe;
-  if (router === 'hash') return null;
-  const prefix = `layers.${layer}.router`;
-  const cosinesTE =
-    router === 'switch'
-      ? cosineOfRows(xTD, tf.transpose(model.parameters.get(`${prefix}.weight`) as tf.Tensor2D))
-      : cosineAffinity(xTD, numExperts, blocksOf(model, `${prefix}.blocks`));
+  const { moe } = config;
+  const policy = routerPolicy(moe.router);
+  if (policy.gateCosines === null) return null;
+  const parameters = new Map(
+    policy
+      .parameters(moe, config.model.dModel)
+      .map(({ name }) => [name, model.parameters.get(`layers.${layer}.router.${name}`)]),
+  );
+  const cosinesTE = policy.gateCosines(moe, { xTD, parameters });
   const cosines = cosinesTE.dataSync<'float32'>();
   return Float32Array.from(expertT, (expert, t) =>
-    expert < 0 ? Number.NaN : cosines[t * numExperts + expert],
+    expert < 0 ? Number.NaN : cosines[t * moe.numExperts + expert],
   );
-}
-
-/** Factors of the learned groups; null where the groups are fixed. */
-function blocksOf({ parameters, parameterSpecs }: Inference['model'], name: string): tf.Tensor1D | null {
-  const isLearned = parameterSpecs.some((spec) => spec.name === name);
-  return isLearned ? (parameters.get(name) as tf.Tensor1D) : null;
 }
 
 /** [A, d] and [B, d] -> [A, B] */

@@ -1,5 +1,6 @@
 import { loadConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
+import type { RouterName } from '../../routing/index.js';
 
 export const MODELS = ['small', 'medium'] as const;
 /** `small` is the recipe as it stands; `medium` has twice its width. */
@@ -22,7 +23,8 @@ export interface Cell {
   readonly sweep: { readonly of: Sweep; readonly factor: number } | null;
 }
 
-export type RouterName = 'switch' | 'locmoe-plus';
+/** Those that the peer has too. */
+type StepRouter = Extract<RouterName, 'switch' | 'locmoe-plus'>;
 
 /** Sizes of a cell that a report names. */
 export interface CellSizes {
@@ -62,7 +64,7 @@ export function sizesOf(cell: Cell, recipe: string, sets: readonly string[]): Ce
 /** The settings on top of the recipe that make it a cell's run of so many steps. */
 export function settingsOf(
   cell: Cell,
-  router: RouterName,
+  router: StepRouter,
   steps: number,
   recipe: string,
   sets: readonly string[],
@@ -102,7 +104,7 @@ export function lengthSettings(steps: number): string[] {
 /** The whole configuration of a cell's run. @throws TrainerError `BAD_CONFIG` */
 export function configOf(
   cell: Cell,
-  router: RouterName,
+  router: StepRouter,
   steps: number,
   recipe: string,
   sets: readonly string[],

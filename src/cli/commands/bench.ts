@@ -21,7 +21,6 @@ const QUICK = {
   seeds: 1,
   steps: 30,
   only: ['2x2', 'domain'],
-  routers: ['hash', 'switch', 'locmoe', 'locmoe-plus'],
   /** Gb/s; near what the search finds, which takes longer than these runs. */
   link: 0.2,
 } as const;
@@ -77,7 +76,12 @@ export function addBenchCommand(program: Command): void {
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       // Loaded when needed: TensorFlow and the chart library take a second.
       const { benchRouters } = await import('../../bench/routers/index.js');
-      process.exitCode = await benchRouters({ ...options, ...defaultsOf(options), command: typedCommand() });
+      const { ROUTER_NAMES } = await import('../../routing/index.js');
+      process.exitCode = await benchRouters({
+        ...options,
+        ...defaultsOf(options, ROUTER_NAMES),
+        command: typedCommand(),
+      });
     });
   addBenchPlan(bench);
   addBenchStep(bench);
@@ -116,7 +120,10 @@ function addBenchPlan(bench: Command): void {
     });
 }
 
-function defaultsOf({ quick, seeds, steps, only, link, out, workDir }: RoutersOptions): {
+function defaultsOf(
+  { quick, seeds, steps, only, link, out, workDir }: RoutersOptions,
+  routers: readonly string[],
+): {
   readonly seeds: number;
   readonly steps?: number;
   readonly only: readonly string[];
@@ -129,7 +136,7 @@ function defaultsOf({ quick, seeds, steps, only, link, out, workDir }: RoutersOp
     seeds: seeds ?? (quick ? QUICK.seeds : 3),
     ...(givenSteps !== undefined && { steps: givenSteps }),
     ...(givenLink !== undefined && { link: givenLink }),
-    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : QUICK.routers)] : only,
+    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : routers)] : only,
     out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
   };
 }
