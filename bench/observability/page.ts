@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { pageFeature } from '@locmoe/page';
 import { TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
-import { startRunHttp } from '../../src/coordinator/run-http.js';
+import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';

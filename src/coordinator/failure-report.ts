@@ -1,8 +1,8 @@
 import path from 'node:path';
+import { formatRanks } from '../cli/format-ranks.js';
 import { formatNumberOf, printable } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator.js';
-import { formatRanks } from './format-ranks.js';
 
 export interface FailureReportOptions {
   readonly failure: RunFailure;

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs';
 import { LogStore } from '@locmoe/logs';
 import { committedFolders } from '../checkpoint/folders.js';
+import { LogView } from '../cli/log-view.js';
+import { ProgressView } from '../cli/progress-view.js';
+import { pageUrl } from '../cli/run-http.js';
+import { summarize } from '../cli/run-summary.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { formatNumberOf, printable } from '../format.js';
@@ -9,24 +13,20 @@ import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
+import { tolerateFullDisk } from '../run/full-disk.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
+import { RunRecorder } from '../run/run-recorder.js';
 import type { RunState } from '../run/run-state.js';
 import { Coordinator, type RunFailure } from './coordinator.js';
 import { failedStep, failureLines, failureReport } from './failure-report.js';
-import { tolerateFullDisk } from './full-disk.js';
-import { LogView } from './log-view.js';
-import { ProgressView } from './progress-view.js';
 import { commandLine, fromHere, howToGoOn } from './resume-command.js';
 import { takeBack } from './run-history.js';
-import { pageUrl } from './run-http.js';
 import type { RunOptions, RunPlan } from './run-options.js';
-import { RunRecorder } from './run-recorder.js';
 import type { RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { stopOnSignals } from './stop-signals.js';
-import { summarize } from './summary.js';
 import { leadsToFailure } from './suspect-checkpoint.js';
 import { catchUncaught } from './uncaught.js';
 

@@ -52,7 +52,7 @@ Examples:
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
   // Loaded when needed: `--help` should not wait for the page and the log store.
-  const { pageUrl, startRunHttp } = await import('../../coordinator/run-http.js');
+  const { pageUrl, startRunHttp } = await import('../run-http.js');
   const security = loadSecurity({ tokenFile });
   if (http === undefined && record.http !== undefined && (await isLive(record, security))) {
     console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId)}`);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ServeOptions } from '../../coordinator/served-run.js';
+import type { ServeOptions } from '../served-run.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 import { addTrainingOptions, pageOf } from './training-options.js';
@@ -38,7 +38,7 @@ export function addServeCommand(program: Command): void {
     )
     .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
       const security = securityOf(options);
-      const { serve } = await import('../../coordinator/served-run.js');
+      const { serve } = await import('../served-run.js');
       const page = await pageOf(options);
       process.exitCode = await serve({ ...options, page, security, insecure, joinTimeoutS: joinTimeout });
     });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { TrainOptions } from '../../coordinator/local-run.js';
+import type { TrainOptions } from '../local-run.js';
 import { wholeNumber } from './options.js';
 import { addTrainingOptions, pageOf } from './training-options.js';
 
@@ -19,7 +19,7 @@ export function addTrainCommand(program: Command): void {
     )
     .action(async (options: Omit<TrainOptions, 'page'>) => {
       // Loaded when needed: TensorFlow takes half a second, and `--help` should not wait for it.
-      const { train } = await import('../../coordinator/local-run.js');
+      const { train } = await import('../local-run.js');
       process.exitCode = await train({ ...options, page: await pageOf(options) });
     });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { formatRanks } from '../../src/cli/format-ranks.js';
 import { failureLines, failureReport } from '../../src/coordinator/failure-report.js';
-import { formatRanks } from '../../src/coordinator/format-ranks.js';
 import { commandLine } from '../../src/coordinator/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';

@@ -3,9 +3,9 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { removeStaleSegments } from '../collectives/segment-files.js';
-import { endUnknown, type ProcessEnd } from './root-cause.js';
+import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
 
-const CLI = fileURLToPath(new URL('../cli/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
 /** Node agents of a run on this machine, as child processes. */
 export class LocalCluster {

@@ -1,5 +1,9 @@
 import { hostname } from 'node:os';
 import type { HttpServer } from '@locmoe/logs/http';
+import { leadRun } from '../coordinator/lead-run.js';
+import { lastingOptions } from '../coordinator/resume-command.js';
+import type { PlanSettings, RunOptions } from '../coordinator/run-options.js';
+import { planRun, unfinishedRun } from '../coordinator/run-plan.js';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import { createLogger, type Logger } from '../logger.js';
@@ -7,11 +11,7 @@ import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
-import { leadRun } from './lead-run.js';
-import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
-import type { PlanSettings, RunOptions } from './run-options.js';
-import { planRun, unfinishedRun } from './run-plan.js';
 
 /** What `locmoe serve` is asked to do. */
 export interface ServeOptions extends RunOptions {

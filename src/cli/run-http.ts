@@ -1,4 +1,5 @@
 import { type HttpFeature, type HttpServer, lokiFeature, startHttpServer } from '@locmoe/logs/http';
+import type { RunOptions } from '../coordinator/run-options.js';
 import { TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
@@ -7,7 +8,6 @@ import type { Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
-import type { RunOptions } from './run-options.js';
 
 /**
  * Opens what people and their tools read of runs over HTTP.

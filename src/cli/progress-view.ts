@@ -1,9 +1,9 @@
+import type { RunView } from '../coordinator/run-view.js';
 import { formatCount, formatDuration, formatShare } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { meanLoss } from '../run/validation-loss.js';
-import type { RunView } from './run-view.js';
 
 /** Between the fields of the progress line. */
 const SEPARATOR = '  ';

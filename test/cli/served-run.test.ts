@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { type ServeOptions, servingOptions } from '../../src/coordinator/served-run.js';
+import { type ServeOptions, servingOptions } from '../../src/cli/served-run.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
-import { OPTIONS } from './saved-run.js';
+import { OPTIONS } from '../coordinator/saved-run.js';
 
 it('a served run is given again how it listens and how long it waits', () => {
   const plain: ServeOptions = {

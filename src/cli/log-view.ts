@@ -1,9 +1,9 @@
+import type { RunView } from '../coordinator/run-view.js';
 import type { Logger } from '../logger.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { progressLine, validationLine } from './progress-view.js';
-import type { RunView } from './run-view.js';
 
 const INTERVAL_MS = 2_000;
 

@@ -1,16 +1,16 @@
 import path from 'node:path';
+import type { Coordinator } from '../coordinator/coordinator.js';
+import type { RunView } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
-import type { GlobalStep } from '../run/global-step.js';
-import type { MetricsRecord } from '../run/metrics-record.js';
-import { RoutingTotals } from '../run/routing-totals.js';
-import type { RunFolder, RunRecord } from '../run/run-folder.js';
-import type { RunListener, RunSnapshot } from '../run/run-listener.js';
-import type { RunState } from '../run/run-state.js';
-import type { Coordinator } from './coordinator.js';
 import type { FullDisk } from './full-disk.js';
-import type { RunView } from './run-view.js';
+import type { GlobalStep } from './global-step.js';
+import type { MetricsRecord } from './metrics-record.js';
+import { RoutingTotals } from './routing-totals.js';
+import type { RunFolder, RunRecord } from './run-folder.js';
+import type { RunListener, RunSnapshot } from './run-listener.js';
+import type { RunState } from './run-state.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks in this time tells enough. */
 const HEARTBEAT_RECORD_MS = 2_000;

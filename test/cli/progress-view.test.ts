@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ProgressView } from '../../src/coordinator/progress-view.js';
+import { ProgressView } from '../../src/cli/progress-view.js';
 import type { GlobalStep } from '../../src/run/global-step.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
 

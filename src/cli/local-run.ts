@@ -1,14 +1,14 @@
 import type { HttpServer } from '@locmoe/logs/http';
+import { leadRun } from '../coordinator/lead-run.js';
+import { lastingOptions } from '../coordinator/resume-command.js';
+import type { RunOptions } from '../coordinator/run-options.js';
+import { planRun } from '../coordinator/run-plan.js';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
-import { leadRun } from './lead-run.js';
 import { LocalCluster } from './local-cluster.js';
-import { lastingOptions } from './resume-command.js';
 import { httpPlace, startRunHttp } from './run-http.js';
-import type { RunOptions } from './run-options.js';
-import { planRun } from './run-plan.js';
 
 /** What `locmoe train` is asked to do. */
 export interface TrainOptions extends RunOptions {

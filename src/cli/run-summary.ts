@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { Dataset } from '../data/dataset.js';
 import { loadTokenizer } from '../data/tokenizer.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { LayerTotals } from '../run/routing-totals.js';
+import type { RunRecorder } from '../run/run-recorder.js';
 import { meanLoss } from '../run/validation-loss.js';
-import { commandLine, fromHere } from './resume-command.js';
-import type { RunRecorder } from './run-recorder.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;

@@ -2,13 +2,13 @@ import { readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import type { Coordinator } from '../../src/coordinator/coordinator.js';
-import { tolerateFullDisk } from '../../src/coordinator/full-disk.js';
-import { RunRecorder } from '../../src/coordinator/run-recorder.js';
 import type { RunView } from '../../src/coordinator/run-view.js';
 import type { Dataset } from '../../src/data/dataset.js';
+import { tolerateFullDisk } from '../../src/run/full-disk.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
-import { globalStep } from '../run/global-step.js';
-import { savedRun } from './saved-run.js';
+import { RunRecorder } from '../../src/run/run-recorder.js';
+import { savedRun } from '../coordinator/saved-run.js';
+import { globalStep } from './global-step.js';
 
 const RUN: RunSnapshot = { ranks: [], steps: 9, tokensPerS: 0, secondsLeft: 0 };
 
