@@ -8,7 +8,9 @@ import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LocalCluster } from './local-cluster.js';
+import { metricsListeners } from './metrics-listeners.js';
 import { httpPlace, startRunHttp } from './run-http.js';
+import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe train` is asked to do. */
 export interface TrainOptions extends RunOptions {
@@ -38,20 +40,22 @@ export async function train(options: TrainOptions): Promise<number> {
   let http: HttpServer | null = null;
   try {
     http = await startRunHttp(options, NO_SECURITY, metrics);
-    return await leadRun({
+    const place = { address, ...httpPlace(http), isSecured: false };
+    const { exitCode } = await leadRun({
       command: 'train',
       options,
       resumeOptions: [
         ...lastingOptions(options),
         ...(options.port === 0 ? [] : ['--port', String(options.port)]),
       ],
-      plan,
-      rpc,
-      metrics,
-      place: { address, ...httpPlace(http), isSecured: false },
-      jsonLogs: false,
+      ...{ plan, rpc, place },
+      view: (run) =>
+        new TerminalView(run, {
+          ...{ place, dataset: plan.dataset, samples: options.samples },
+          announcement: 'starting the workers',
+        }),
+      listeners: (run) => metricsListeners(run, options, metrics),
       nodes: {
-        announcement: 'starting the workers',
         areReplaceable: false,
         joinTimeoutMs: JOIN_TIMEOUT_MS,
         start: (coordinator, { logs }) =>
@@ -61,6 +65,7 @@ export async function train(options: TrainOptions): Promise<number> {
         end: (_, graceMs) => cluster.end(graceMs),
       },
     });
+    return exitCode;
   } finally {
     http?.close();
     rpc.server.forceShutdown();

@@ -1,17 +1,33 @@
-import type { RunView } from '../coordinator/run-view.js';
-import type { Logger } from '../logger.js';
-import type { ValidationReport } from '../rpc/messages.js';
+import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
-import { progressLine, validationLine } from './progress-view.js';
+import { failureLines } from './failure-lines.js';
+import { checkpointLine, openingLines, progressLine, type ViewOptions, validationLine } from './run-lines.js';
+import { summarize } from './run-summary.js';
 
 const INTERVAL_MS = 2_000;
 
-/** The progress of a run as log records: a step at most every two seconds, and the last. */
+/**
+ * Shows a run to a log collector: the coordinator's log on standard output, with a record of a step at most every two
+ * seconds, and of the last.
+ */
 export class LogView implements RunView {
+  readonly #unfollow: () => void;
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(readonly logger: Logger) {}
+  constructor(
+    readonly run: OpenRun,
+    readonly options: ViewOptions,
+  ) {
+    this.#unfollow = run.logs.follow((line, source) => {
+      if (source === 'coordinator') process.stdout.write(`${line}\n`);
+    });
+  }
+
+  begun(): void {
+    for (const line of openingLines(this.run, this.options)) this.print(line);
+  }
 
   step(step: GlobalStep, run: RunSnapshot): void {
     const now = performance.now();
@@ -19,22 +35,43 @@ export class LogView implements RunView {
     this.#shownAtMs = now;
     const { loss } = step;
     const { steps, tokensPerS, secondsLeft } = run;
-    this.logger.info(
+    this.run.logger.info(
       { step: step.step, steps, loss, tokensPerS, secondsLeft },
       progressLine(step, run).trim(),
     );
   }
 
   validation(report: ValidationReport): void {
-    this.logger.info({ step: report.step, validation: report.domains }, validationLine(report));
+    this.run.logger.info({ step: report.step, validation: report.domains }, validationLine(report));
   }
 
-  /** The coordinator's own log tells it. */
-  membership(): void {}
+  checkpoint(report: CheckpointReport): void {
+    this.print(checkpointLine(report));
+  }
 
   print(line: string): void {
-    this.logger.info(line);
+    this.run.logger.info(line);
   }
 
-  close(): void {}
+  failed({ exitCode, report }: FailedRun): void {
+    const { checkpoint } = report;
+    this.run.logger.fatal({ exitCode, checkpoint, failure: report }, failureLines(report)[0]);
+  }
+
+  async finished({ exitCode, stoppedEarly, totals }: FinishedRun): Promise<void> {
+    const { dataset, samples } = this.options;
+    await summarize(this.run, totals, dataset, {
+      samples: samples && !stoppedEarly,
+      show: () => undefined,
+    });
+    const { lastStep, lastValidation, lastCheckpoint, seconds } = totals;
+    this.run.logger.info(
+      { exitCode, lastStep, validation: lastValidation, checkpoint: lastCheckpoint, seconds },
+      stoppedEarly ? 'run stopped after a final checkpoint' : 'run done',
+    );
+  }
+
+  close(): void {
+    this.#unfollow();
+  }
 }

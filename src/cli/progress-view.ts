@@ -1,12 +1,7 @@
-import type { RunView } from '../coordinator/run-view.js';
-import { formatCount, formatDuration, formatShare } from '../format.js';
-import type { ValidationReport } from '../rpc/messages.js';
-import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
+import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
-import { meanLoss } from '../run/validation-loss.js';
+import { progressLine, SEPARATOR } from './run-lines.js';
 
-/** Between the fields of the progress line. */
-const SEPARATOR = '  ';
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
 
@@ -22,7 +17,7 @@ export interface Screen {
  * The progress of a run: one line that is rewritten in a terminal, a line every two seconds elsewhere. Other output
  * goes through `print`, so that it does not tear the live line.
  */
-export class ProgressView implements RunView {
+export class ProgressView {
   #live = '';
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
@@ -40,14 +35,6 @@ export class ProgressView implements RunView {
     const line = progressLine(step, run);
     if (this.screen.isTTY) this.#draw(line);
     else this.screen.write(`${line}\n`);
-  }
-
-  validation(report: ValidationReport): void {
-    this.print(validationLine(report));
-  }
-
-  membership(text: string): void {
-    this.print(text);
   }
 
   /** Prints a line above the live one. */
@@ -71,28 +58,6 @@ export class ProgressView implements RunView {
     this.#live = cut(line, this.screen.columns() - 1);
     this.screen.write(`\r\x1b[2K${this.#live}`);
   }
-}
-
-export function validationLine({ step, domains }: ValidationReport): string {
-  const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
-  return `validation at step ${step}: loss ${meanLoss({ domains }).toFixed(3)}  (${byDomain})`;
-}
-
-export function progressLine(step: GlobalStep, run: RunSnapshot): string {
-  const shares = locality(step.layers);
-  const dropped = droppedShare(step.layers);
-  const width = String(run.steps).length;
-  return [
-    `step ${String(step.step).padStart(width)}/${run.steps}`,
-    `loss ${step.loss.toFixed(3)}`,
-    run.tokensPerS > 0 && `left ${formatDuration(run.secondsLeft)}`,
-    run.tokensPerS > 0 && `${formatCount(run.tokensPerS)} tokens/s`,
-    shares &&
-      `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
-    dropped > 0 && `dropped ${formatShare(dropped)}`,
-  ]
-    .filter(Boolean)
-    .join(SEPARATOR);
 }
 
 /** As many whole fields as fit. */

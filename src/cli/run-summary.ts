@@ -1,11 +1,13 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { loadTokenizer } from '../data/tokenizer.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
+import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
-import type { RunRecorder } from '../run/run-recorder.js';
+import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
 
 const PROMPT_TOKENS = 12;
@@ -13,17 +15,18 @@ const SAMPLE_TOKENS = 48;
 
 /** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
-  recorder: RunRecorder,
+  { folder, disk }: Pick<OpenRun, 'folder' | 'disk'>,
+  totals: RunTotals,
   dataset: Dataset,
   { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
 ): Promise<void> {
-  const { folder, lastValidation, lastCheckpoint, routing } = recorder;
-  show(`\ndone in ${formatDuration(recorder.seconds)}`);
+  const { lastValidation, lastCheckpoint, routing } = totals;
+  show(`\ndone in ${formatDuration(totals.seconds)}`);
   if (lastValidation !== null) {
     show(
       `\nvalidation at step ${lastValidation.step} (nats per token; unigram is the best a model without context can do)`,
     );
-    show(validationTable(recorder, dataset));
+    show(validationTable(lastValidation, dataset));
   }
   const { layers } = routing;
   if (layers.length > 0) {
@@ -40,9 +43,9 @@ export async function summarize(
     expertLoad: Object.fromEntries(layers.map(({ layer, kept }) => [layer, kept])),
     routing: layers,
     samples: texts,
-    seconds: recorder.seconds,
+    seconds: totals.seconds,
   };
-  recorder.keep('summary.json', () => folder.writeSummary(summary));
+  disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
   show(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
@@ -65,8 +68,7 @@ function nextCommands(run: string, checkpoint: string | undefined, { domains }: 
   ];
 }
 
-function validationTable({ lastValidation }: RunRecorder, dataset: Dataset): string {
-  const domains = lastValidation?.domains ?? [];
+function validationTable({ domains }: ValidationReport, dataset: Dataset): string {
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const entropyOf = (name: string) =>
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;

@@ -11,7 +11,10 @@ import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
+import { LogView } from './log-view.js';
+import { metricsListeners } from './metrics-listeners.js';
 import { httpPlace, startRunHttp } from './run-http.js';
+import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
 export interface ServeOptions extends RunOptions {
@@ -74,28 +77,31 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
-    return await leadRun({
+    const place = {
+      address: formatAddress(address),
+      localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
+      ...httpPlace(http),
+      isSecured: security.tls !== null || security.token !== null,
+    };
+    const viewOptions = {
+      ...{ place, dataset: plan.dataset, samples: options.samples },
+      announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
+    };
+    const { exitCode } = await leadRun({
       command: 'serve',
       options,
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
-      plan,
-      rpc,
-      metrics,
-      place: {
-        address: formatAddress(address),
-        localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
-        ...httpPlace(http),
-        isSecured: security.tls !== null || security.token !== null,
-      },
-      jsonLogs,
+      ...{ plan, rpc, place },
+      view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
+      listeners: (run) => metricsListeners(run, options, metrics),
       nodes: {
-        announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${formatAddress(address)})`,
         areReplaceable: true,
         joinTimeoutMs: options.joinTimeoutS * 1000,
         start: () => undefined,
         end: (coordinator, graceMs) => coordinator.nodesGone(graceMs),
       },
     });
+    return exitCode;
   } finally {
     http?.close();
     rpc.server.forceShutdown();

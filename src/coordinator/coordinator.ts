@@ -332,6 +332,7 @@ export class Coordinator {
   close(): void {
     clearInterval(this.#watch);
     this.#judge.close();
+    this.#notify((each) => each.close?.());
   }
 
   /** Waits up to `graceMs` for all nodes that still answer to end their sessions, with their last log lines. */

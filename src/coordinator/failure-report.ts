@@ -1,8 +1,9 @@
-import path from 'node:path';
-import { formatRanks } from '../cli/format-ranks.js';
-import { formatNumberOf, printable } from '../format.js';
-import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
+import { committedFolders } from '../checkpoint/folders.js';
+import type { FailureReport } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator.js';
+import { commandLine, type FailedGeneration, fromHere, howToGoOn } from './resume-command.js';
+import type { RunPlan } from './run-options.js';
+import { leadsToFailure } from './suspect-checkpoint.js';
 
 export interface FailureReportOptions {
   readonly failure: RunFailure;
@@ -16,7 +17,7 @@ export interface FailureReportOptions {
 }
 
 /** The step that the culprit was in; null if it was in none. */
-export function failedStep({ culprit, error }: RunFailure): number | null {
+function failedStep({ culprit, error }: RunFailure): number | null {
   return culprit?.step ?? error.context.step ?? null;
 }
 
@@ -55,78 +56,34 @@ function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number |
   return heard === undefined ? null : Math.round(heard);
 }
 
-/** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
-const MAX_GROUPS = 5;
-
-/** The report for a person: at most 10 lines. */
-export function failureLines(report: FailureReport): string[] {
-  const { message, logsCommand } = report;
-  return [
-    // Names and messages come from members of the run.
-    ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
-    `  logs: ${logsCommand}`,
-    `  resume: ${resumeAdvice(report)}`,
-  ];
-}
-
-function resumeAdvice({
-  resumeCommand,
-  checkpoint,
-  suspectCheckpoint: suspect,
-  step,
-}: FailureReport): string {
-  const why =
-    suspect && `${path.basename(suspect)} leads to the failure of step ${step} at any learning rate`;
-  if (resumeCommand !== null && checkpoint !== null)
-    // A comment of the shell: the whole line can be pasted.
-    return `${resumeCommand}  # from ${path.basename(checkpoint)}${why === null ? '' : `; ${why}`}`;
-  if (why !== null) return `from no checkpoint: ${why}; start a new run with other settings`;
-  return 'no checkpoint was saved yet (train.checkpointEvery)';
-}
-
-function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: FailureReport): string[] {
-  if (node === null || pid === null) return [];
-  const who = rank === null ? `the agent of node ${node}` : `rank ${rank} of node ${node}`;
-  const end =
-    signal !== null
-      ? `, killed by ${signal}`
-      : exitCode !== null
-        ? `, ended with code ${exitCode}`
-        : stateOf(
-            report.ranks.find((each) => each.rank === rank),
-            report.silentMs,
-          );
-  const where = [
-    report.step !== null && `step ${report.step}`,
-    report.layer !== null && `layer ${report.layer}`,
-    report.operation,
-  ].filter(Boolean);
-  return [
-    `  culprit: ${who} on ${host ?? 'an unknown host'}, pid ${pid}${end}`,
-    ...(where.length === 0 ? [] : [`  where: ${where.join(', ')}`]),
-  ];
-}
-
-function stateOf(rank: RankAtFailure | undefined, silentMs: number | null): string {
-  if (rank === undefined) return '';
-  if (rank.processState === 'T') return ', stopped (SIGSTOP)';
-  return silentMs === null || silentMs < 1000 ? '' : `, silent for ${(silentMs / 1000).toFixed(1)} s`;
-}
-
-function otherRanksLines({ ranks, rank: culprit, node, pid }: FailureReport): string[] {
-  const isCulprit = (each: RankAtFailure) =>
-    each.rank === culprit || (culprit === null && pid !== null && each.node === node);
-  const groups = new Map<string, number[]>();
-  for (const each of ranks.filter((one) => !isCulprit(one))) {
-    const doing = [`step ${each.step}`, each.phase, each.operation.replace(/ \(operation \d+\)$/, '')];
-    const key = `${doing.filter(Boolean).join(', ')}${each.processState === 'T' ? ', stopped (SIGSTOP)' : ''}`;
-    groups.set(key, [...(groups.get(key) ?? []), each.rank]);
-  }
-  const lines = [...groups].map(([doing, members]) => `  ${formatRanks(members)}: ${doing}`);
-  if (lines.length <= MAX_GROUPS) return lines;
-  const numMore = [...groups.values()].slice(MAX_GROUPS - 1).flat().length;
-  return [
-    ...lines.slice(0, MAX_GROUPS - 1),
-    `  and ${formatNumberOf(numMore, 'other rank')} elsewhere: failure.json in the run's folder`,
-  ];
+/**
+ * Puts together why a run failed and how to go on.
+ *
+ * @param failed the generation; `host` is that of the culprit's node
+ */
+export function explainFailure(
+  failure: RunFailure,
+  {
+    plan,
+    host,
+    ...failed
+  }: Omit<FailedGeneration, 'startedFrom' | 'config' | 'failure'> & {
+    readonly plan: RunPlan;
+    readonly host: string | null;
+  },
+): FailureReport {
+  const { folder, generation } = failed;
+  const startedFrom = plan.checkpoint?.folder ?? null;
+  const { code, context } = failure.error;
+  const operation = failure.culprit?.operation ?? context.operation ?? null;
+  const known = { code, step: failedStep(failure), operation };
+  return failureReport({
+    ...{ failure, generation, host },
+    goOn: howToGoOn({ ...failed, startedFrom, config: plan.config, failure: known }),
+    suspectCheckpoint:
+      [startedFrom, ...committedFolders(folder.checkpoints)].find(
+        (one) => one !== null && leadsToFailure(one, known),
+      ) ?? null,
+    logsCommand: commandLine(['locmoe', 'logs', '--run', fromHere(folder.directory), '--level', 'warn']),
+  });
 }

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/folders.js';
+import { recordedStepsAfter } from '../run/metrics-record.js';
+import { dropRecordsAfter } from '../run/metrics-writer.js';
 import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
@@ -30,7 +32,7 @@ export function tellWhatGoes(
     .map((each) => path.basename(each))
     .filter((name) => Number(/\d+/.exec(name)) > step);
   if (later.length + changes.length + last.length === 0) return;
-  const steps = formatSteps(folder.recordedStepsAfter(step));
+  const steps = formatSteps(recordedStepsAfter(folder.metrics, step));
   const losses = [
     ...(steps === null ? [] : [`the metrics of ${steps} when training begins`]),
     ...(later.length === 0 ? [] : [`${later.join(', ')} at the first checkpoint`]),
@@ -45,7 +47,7 @@ export function tellWhatGoes(
   );
 }
 
-function formatSteps(steps: ReturnType<RunFolder['recordedStepsAfter']>): string | null {
+function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | null {
   if (steps === null) return null;
   const { first, last } = steps;
   return first === last ? `step ${first}` : `steps ${first} to ${last}`;
@@ -59,7 +61,7 @@ export function takeBack(folder: RunFolder, { config, checkpoint }: RunPlan): Ru
   return {
     state({ kind }) {
       if (kind !== 'running') return;
-      if (checkpoint !== null) folder.dropMetricsAfter(checkpoint.manifest.step);
+      if (checkpoint !== null) dropRecordsAfter(folder.metrics, checkpoint.manifest.step);
       folder.archiveFailure();
       folder.writeConfig(config);
     },

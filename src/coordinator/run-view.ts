@@ -1,13 +1,48 @@
-import type { ValidationReport } from '../rpc/messages.js';
-import type { GlobalStep } from '../run/global-step.js';
-import type { RunSnapshot } from '../run/run-listener.js';
+import type { LogStore } from '@locmoe/logs';
+import type { Logger } from '../logger.js';
+import type { DiskTolerance } from '../run/disk-tolerance.js';
+import type { FailureReport } from '../run/failure-report.js';
+import type { RunFolder, RunRecord } from '../run/run-folder.js';
+import type { RunListener } from '../run/run-listener.js';
+import type { RunTotals } from '../run/run-totals.js';
+import type { RunIdentity } from './coordinator.js';
 
-/** Where a run shows itself as it goes: to a person (progress-view.ts) or to a log collector (log-view.ts). */
-export interface RunView {
-  step(step: GlobalStep, run: RunSnapshot): void;
-  validation(report: ValidationReport): void;
-  /** Who joined or left before the start. */
-  membership(text: string): void;
+/** A run that has its folder and its log; nothing of it is going on yet. */
+export interface OpenRun {
+  readonly identity: RunIdentity;
+  readonly folder: RunFolder;
+  readonly logs: LogStore;
+  readonly logger: Logger;
+  readonly disk: DiskTolerance;
+  /** Step of the checkpoint that it starts from; null for a new run. */
+  readonly resumedFrom: number | null;
+  /** Run and step of the checkpoint that a new run starts from; null if it starts from nothing, or goes on. */
+  readonly forkedFrom: RunRecord['forkedFrom'];
+}
+
+export interface FailedRun {
+  readonly kind: 'failed';
+  readonly exitCode: number;
+  readonly report: FailureReport;
+}
+
+export interface FinishedRun {
+  readonly kind: 'finished';
+  readonly exitCode: number;
+  readonly stoppedEarly: boolean;
+  readonly totals: RunTotals;
+}
+
+/** How a run ended. */
+export type RunOutcome = FailedRun | FinishedRun;
+
+/** Shows a run from its start to its end: to a person or to a log collector. */
+export interface RunView extends RunListener {
+  /** The run looks for its nodes. */
+  begun(): void;
+  /** Shows a line that belongs to no event, such as what a signal does. */
   print(line: string): void;
-  close(): void;
+  /** Has shown everything when it returns: the process may end at once. */
+  failed(run: FailedRun): void;
+  finished(run: FinishedRun): Promise<void>;
 }

@@ -1,14 +1,10 @@
-/** A rank as it was when the run failed. */
-export interface RankAtFailure {
-  readonly rank: number;
-  readonly node: number;
-  readonly step: number;
-  readonly phase: string;
-  readonly operation: string;
-  readonly processState: string;
-  /** ms before the failure since the worker's last sign of life. */
-  readonly lastHeardMs: number;
-}
+import type { RankView } from './run-listener.js';
+
+/** A rank as it was when the run failed; `lastHeardMs` is from its last sign of life to the failure. */
+export type RankAtFailure = Pick<
+  RankView,
+  'rank' | 'node' | 'step' | 'phase' | 'operation' | 'processState' | 'lastHeardMs'
+>;
 
 /** What `failure.json` says: why a generation of a run failed, and how to go on. Null where something does not apply. */
 export interface FailureReport {

@@ -2,18 +2,13 @@ import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } fr
 import { TrainerError } from '../errors.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from './global-step.js';
+import type { RankView } from './run-listener.js';
 
 /** What a rank was doing at a heartbeat. */
-export interface RankBeat {
-  readonly rank: number;
-  readonly node: number;
-  readonly step: number;
-  readonly phase: string;
-  readonly operation: string;
-  /** Letter of /proc/PID/stat; T is stopped. */
-  readonly processState: string;
-  readonly residentBytes: number;
-}
+export type RankBeat = Pick<
+  RankView,
+  'rank' | 'node' | 'step' | 'phase' | 'operation' | 'processState' | 'residentBytes'
+>;
 
 export interface GenerationStart {
   readonly generation: number;
@@ -72,6 +67,21 @@ export function readRecords(file: string): MetricsRecord[] {
   } catch (error) {
     throw new TrainerError('NO_RESOURCE', `${file} cannot be read: ${(error as Error).message}`);
   }
+}
+
+/** The first and the last step after `step` that something is recorded of; null if there is none. */
+export function recordedStepsAfter(
+  file: string,
+  step: number,
+): { readonly first: number; readonly last: number } | null {
+  const later = readRecords(file)
+    .map(stepOfRecord)
+    .filter((each) => each > step);
+  if (later.length === 0) return null;
+  return later.reduce(
+    ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
+    { first: later[0], last: later[0] },
+  );
 }
 
 /** Enough for the last step of a model with many experts. */

@@ -1,12 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { AppendFile } from '@locmoe/logs/append-file';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
 import type { FailureReport } from './failure-report.js';
-import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
@@ -105,17 +103,6 @@ export class RunFolder {
     this.#writeJson('summary.json', summary);
   }
 
-  /** The only writer of the metrics; also behind a line that a power failure cut short. */
-  appendMetrics({ type, ...record }: MetricsRecord): void {
-    const file = new AppendFile(this.metrics);
-    try {
-      // The type first, for people who read or grep the file.
-      file.append(`${JSON.stringify({ type, ...record })}\n`);
-    } finally {
-      file.close();
-    }
-  }
-
   writeFailure(report: FailureReport): void {
     if (readFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
     this.#writeJson('failure.json', report);
@@ -135,29 +122,6 @@ export class RunFolder {
       .filter((name) => /^failure(-\d+)?\.json$/.test(name))
       .flatMap((name) => readFailure(this.#file(name)) ?? [])
       .sort((a, b) => b.generation - a.generation);
-  }
-
-  /**
-   * Takes back what was recorded of steps after `step`: a run that is resumed there does them again. What belongs to no
-   * step (heartbeats, generations) stays: it happened.
-   */
-  dropMetricsAfter(step: number): void {
-    if (!existsSync(this.metrics)) return;
-    const kept = readRecords(this.metrics).filter((record) => stepOfRecord(record) <= step);
-    writeFileSync(`${this.metrics}.tmp`, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    renameSync(`${this.metrics}.tmp`, this.metrics);
-  }
-
-  /** The first and the last step after `step` that something is recorded of; null if there is none. */
-  recordedStepsAfter(step: number): { readonly first: number; readonly last: number } | null {
-    const later = readRecords(this.metrics)
-      .map(stepOfRecord)
-      .filter((each) => each > step);
-    if (later.length === 0) return null;
-    return later.reduce(
-      ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
-      { first: later[0], last: later[0] },
-    );
   }
 
   #file(name: string): string {

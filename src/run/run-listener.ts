@@ -40,4 +40,6 @@ export interface RunListener {
   heartbeat?(node: number, heartbeat: Heartbeat, run: RunSnapshot): void;
   /** Log lines of a node that were kept and that the node dropped. */
   logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
+  /** Nothing more comes. */
+  close?(): void;
 }

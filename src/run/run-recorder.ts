@@ -1,13 +1,10 @@
 import path from 'node:path';
-import type { Coordinator } from '../coordinator/coordinator.js';
-import type { RunView } from '../coordinator/run-view.js';
-import type { Dataset } from '../data/dataset.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
-import type { FullDisk } from './full-disk.js';
+import type { DiskTolerance } from './disk-tolerance.js';
 import type { GlobalStep } from './global-step.js';
 import type { MetricsRecord } from './metrics-record.js';
-import { RoutingTotals } from './routing-totals.js';
+import { appendRecord } from './metrics-writer.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
 import type { RunListener, RunSnapshot } from './run-listener.js';
 import type { RunState } from './run-state.js';
@@ -18,82 +15,51 @@ const HEARTBEAT_RECORD_MS = 2_000;
 /** Of each type of a union. */
 type Untimed<Record> = Record extends unknown ? Omit<Record, 'time'> : never;
 
-/** Writes a run's story into its folder and shows it, as it happens. */
+/** Writes what happens in a run into its folder: its state to `run.json`, all else to `metrics.ndjson`. */
 export class RunRecorder implements RunListener {
-  lastValidation: ValidationReport | null = null;
-  lastCheckpoint: CheckpointReport | null = null;
-  /** 0 before the first. */
-  lastStep = 0;
-  readonly routing = new RoutingTotals();
-  #record: RunRecord | null = null;
-  readonly #startedMs = performance.now();
+  #record: RunRecord;
   #heartbeatRecordedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(
-    readonly folder: RunFolder,
-    readonly view: RunView,
-    readonly dataset: Dataset,
-    readonly fullDisk: FullDisk,
-  ) {}
-
-  get seconds(): number {
-    return (performance.now() - this.#startedMs) / 1000;
-  }
-
   /**
-   * Makes the run findable: from here on `status` and `logs` reach it.
+   * From here on `status` and `logs` find the run.
    *
+   * @param origin what `run.json` says beside the process and the state
    * @param resumedFrom step of the checkpoint that this generation starts from; null for a new run
    */
-  begin(
-    coordinator: Coordinator,
-    place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured' | 'forkedFrom'>,
+  constructor(
+    readonly folder: RunFolder,
+    readonly disk: DiskTolerance,
+    origin: Omit<RunRecord, 'machine' | 'pid' | 'process' | 'state' | 'startedAt'>,
     resumedFrom: number | null,
-  ): void {
-    const { runId, generation, datasetDir } = coordinator.options.identity;
+  ) {
     this.#record = {
-      runId,
-      generation,
-      ...place,
+      ...origin,
       machine: machineIdentity(),
       pid: process.pid,
       process: processIdentity(process.pid),
-      state: coordinator.state.kind,
+      state: 'waiting',
       startedAt: new Date().toISOString(),
-      datasetDir,
     };
-    this.folder.writeRecord(this.#record);
-    this.#append({ type: 'generation', generation, resumedFrom });
+    folder.writeRecord(this.#record);
+    this.#append({ type: 'generation', generation: origin.generation, resumedFrom });
   }
 
-  membership(text: string): void {
-    this.view.membership(text);
-  }
-
-  state(state: RunState): void {
-    if (this.#record === null) return;
-    const record = { ...this.#record, state: state.kind };
+  state({ kind }: RunState): void {
+    const record = { ...this.#record, state: kind };
     this.#record = record;
-    this.keep('run.json', () => this.folder.writeRecord(record));
+    this.disk.write(path.join(this.folder.directory, 'run.json'), () => this.folder.writeRecord(record));
   }
 
-  step(step: GlobalStep, run: RunSnapshot): void {
-    this.lastStep = step.step;
+  step(step: GlobalStep): void {
     this.#append({ type: 'step', ...step });
-    this.routing.add(step.layers);
-    this.view.step(step, run);
   }
 
   validation(report: ValidationReport): void {
-    this.lastValidation = report;
     this.#append({ type: 'validation', ...report });
-    this.view.validation(report);
   }
 
   checkpoint(report: CheckpointReport): void {
-    this.lastCheckpoint = report;
     this.#append({ type: 'checkpoint', ...report });
-    this.view.print(`checkpoint at step ${report.step}: ${report.directory}`);
   }
 
   heartbeat(_node: number, _heartbeat: Heartbeat, { ranks }: RunSnapshot): void {
@@ -109,15 +75,7 @@ export class RunRecorder implements RunListener {
   }
 
   #append(record: Untimed<MetricsRecord>): void {
-    this.keep('metrics.ndjson', () => this.folder.appendMetrics({ time: Date.now(), ...record }));
-  }
-
-  /** Writes a file of the run's folder, unless the disk is full. */
-  keep(file: string, write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (!this.fullDisk(error, path.join(this.folder.directory, file))) throw error;
-    }
+    const { metrics } = this.folder;
+    this.disk.write(metrics, () => appendRecord(metrics, { time: Date.now(), ...record }));
   }
 }

@@ -7,6 +7,8 @@ import type { RunConfig } from '../../src/config/schema.js';
 import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-options.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
+import { recordedStepsAfter } from '../../src/run/metrics-record.js';
+import { appendRecord } from '../../src/run/metrics-writer.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
 import { globalStep } from '../run/global-step.js';
 import { savedRun } from './saved-run.js';
@@ -33,7 +35,7 @@ function told(plan: RunPlan) {
 describe('what a resumed run loses', () => {
   it('is nothing to speak of if it does the same steps again', () => {
     const folder = savedRun([2]);
-    folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
+    appendRecord(folder.metrics, { type: 'step', time: 1, ...globalStep(3) });
     expect(told(planOf(folder, 'step-000002', same))).toEqual({ said: [], warned: [] });
   });
 
@@ -53,7 +55,7 @@ describe('what a resumed run loses', () => {
       said: [`run ${folder.runId} goes on with another configuration: train.learningRate 0.001 -> 0.0001`],
       warned: [],
     });
-    folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
+    appendRecord(folder.metrics, { type: 'step', time: 1, ...globalStep(3) });
     expect(told(planOf(folder, 'step-000002', slower)).warned).toEqual([
       expect.stringContaining('loses the metrics of step 3 when training begins; to keep all that'),
     ]);
@@ -64,7 +66,7 @@ it('a configuration that no checkpoint has yet is not taken back in silence', ()
   const folder = savedRun([2]);
   const plan = planOf(folder, 'step-000002', same);
   folder.writeConfig(slower(plan.config));
-  folder.appendMetrics({ type: 'step', time: 1, ...globalStep(3) });
+  appendRecord(folder.metrics, { type: 'step', time: 1, ...globalStep(3) });
   const { said, warned } = told(plan);
   expect(said).toEqual([
     `run ${folder.runId} trained with another configuration last, give it again to keep it: train.learningRate 0.0001 -> 0.001`,
@@ -85,7 +87,7 @@ it('a resumed run takes the place of what was there only once it trains', () => 
   listener.state?.({ kind: 'starting' });
   expect(files.map((file) => readFileSync(file, 'utf8'))).toEqual(before);
   listener.state?.({ kind: 'running' });
-  expect(folder.recordedStepsAfter(0)).toEqual({ first: 1, last: 2 });
+  expect(recordedStepsAfter(folder.metrics, 0)).toEqual({ first: 1, last: 2 });
   expect(JSON.parse(readFileSync(files[0], 'utf8')).train.learningRate).toBe(1e-4);
   expect(existsSync(files[2])).toBe(false);
   expect(existsSync(path.join(folder.directory, 'failure-1.json'))).toBe(true);

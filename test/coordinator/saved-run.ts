@@ -5,12 +5,13 @@ import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunOptions } from '../../src/coordinator/run-options.js';
+import { appendRecord } from '../../src/run/metrics-writer.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 import { globalStep } from '../run/global-step.js';
 
 /** A record of a run that is over. */
-const OVER: RunRecord = {
+export const OVER: RunRecord = {
   ...{ runId: 'r', generation: 1, address: '127.0.0.1:1', isSecured: false, pid: 1, process: '' },
   ...{ state: 'finished', startedAt: '', datasetDir: '', forkedFrom: null },
 };
@@ -35,7 +36,7 @@ export function savedRun(steps: readonly number[], generation = 1): RunFolder {
   folder.writeRecord({ ...OVER, runId: folder.runId });
   for (const step of steps) saveStep(folder, step, generation);
   for (let step = 1; step <= Math.max(...steps); step++)
-    folder.appendMetrics({ type: 'step', time: step, ...globalStep(step) });
+    appendRecord(folder.metrics, { type: 'step', time: step, ...globalStep(step) });
   return folder;
 }
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../src/bench/routers/run-metrics.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
+import { appendRecord, dropRecordsAfter } from '../../src/run/metrics-writer.js';
 import { RunFolder } from '../../src/run/run-folder.js';
 import { globalStep } from './global-step.js';
 
@@ -26,22 +27,22 @@ describe('the metrics', () => {
   it('keep what belongs to no step when later steps are taken back', () => {
     const steps = [1, 2, 3].map((step) => ({ type: 'step' as const, time: step, ...globalStep(step) }));
     for (const record of [generation, steps[0], heartbeat, steps[1], steps[2], heartbeat])
-      folder.appendMetrics(record);
-    folder.dropMetricsAfter(2);
+      appendRecord(folder.metrics, record);
+    dropRecordsAfter(folder.metrics, 2);
     expect(records()).toEqual([generation, steps[0], heartbeat, steps[1], heartbeat]);
   });
 
   it('keep the first record behind a line that a power failure cut short, and lose that line', () => {
     appendFileSync(folder.metrics, '{"type":"st');
-    folder.appendMetrics(generation);
-    folder.dropMetricsAfter(2);
+    appendRecord(folder.metrics, generation);
+    dropRecordsAfter(folder.metrics, 2);
     expect(records()).toEqual([generation]);
   });
 
   it('are read by the bench past the records it does not use', () => {
     for (const record of [generation, heartbeat, { type: 'step' as const, time: 6, ...globalStep(1) }])
-      folder.appendMetrics(record);
-    folder.appendMetrics({ type: 'step', time: 7, ...globalStep(2) });
+      appendRecord(folder.metrics, record);
+    appendRecord(folder.metrics, { type: 'step', time: 7, ...globalStep(2) });
     expect(readRunFigures(folder.metrics).steps).toBe(2);
   });
 });

@@ -6,7 +6,7 @@ import { AppendFile, isDiskFull } from './append-file.js';
 export class LogStore {
   readonly #files = new Map<string, AppendFile>();
   #broken = false;
-  readonly #followers = new Set<(line: string) => void>();
+  readonly #followers = new Set<(line: string, source: string) => void>();
 
   /**
    * @param onError told of a line that could not be kept, and of the file; from then on lines are dropped without a word,
@@ -22,7 +22,7 @@ export class LogStore {
   /** Appends one line to the file of `source`; it is in the kernel's hands when the call returns. */
   append(source: string, line: string): void {
     if (!this.#broken) this.#write(source, `${line}\n`);
-    for (const follower of this.#followers) follower(line);
+    for (const follower of this.#followers) follower(line, source);
   }
 
   #write(source: string, text: string): void {
@@ -40,8 +40,8 @@ export class LogStore {
     }
   }
 
-  /** Calls `follower` for every line from now on; returns how to stop. */
-  follow(follower: (line: string) => void): () => void {
+  /** Calls `follower` for every line from now on, with its source; returns how to stop. */
+  follow(follower: (line: string, source: string) => void): () => void {
     this.#followers.add(follower);
     return () => this.#followers.delete(follower);
   }

@@ -1,0 +1,28 @@
+import type { RunOptions } from '../coordinator/run-options.js';
+import type { OpenRun } from '../coordinator/run-view.js';
+import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
+import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
+import type { RunListener } from '../run/run-listener.js';
+
+/**
+ * Who tells others of a run in numbers.
+ *
+ * @param prometheus null if nobody can ask for them
+ * @throws the file system's error if no file for TensorBoard can be made
+ */
+export function metricsListeners(
+  { identity, folder, logger, resumedFrom }: OpenRun,
+  { tensorboard: directory }: Pick<RunOptions, 'tensorboard'>,
+  prometheus: PrometheusMetrics | null,
+): RunListener[] {
+  const { runId, generation, config } = identity;
+  const { name, moe, train, cluster } = config;
+  return [
+    ...(prometheus?.begin(runId, {
+      ...{ generation, recipe: name, router: moe.router, steps: train.steps },
+      ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode, resumedFrom },
+      earlierFailures: folder.failures().map(({ code }) => code),
+    }) ?? []),
+    ...(directory === undefined ? [] : [new TensorboardExport({ directory, runId, resumedFrom, logger })]),
+  ];
+}

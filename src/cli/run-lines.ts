@@ -1,0 +1,62 @@
+import type { OpenRun } from '../coordinator/run-view.js';
+import type { Dataset } from '../data/dataset.js';
+import { formatCount, formatDuration, formatNumberOf, formatShare } from '../format.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
+import type { RunRecord } from '../run/run-folder.js';
+import type { RunSnapshot } from '../run/run-listener.js';
+import { meanLoss } from '../run/validation-loss.js';
+import { pageUrl } from './run-http.js';
+
+/** What a view has to know of a run beside what it is told. */
+export interface ViewOptions {
+  readonly place: Pick<RunRecord, 'address' | 'http'>;
+  /** What the run does first: start its nodes, or wait for them. */
+  readonly announcement: string;
+  readonly dataset: Dataset;
+  /** Generate text at the end. */
+  readonly samples: boolean;
+}
+
+/** What is told of a run that looks for its nodes. */
+export function openingLines(
+  { identity: { runId, config }, forkedFrom }: OpenRun,
+  { place: { address, http }, announcement }: ViewOptions,
+): string[] {
+  const { nodes, workersPerNode } = config.cluster;
+  const layout = `${formatNumberOf(nodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}`;
+  return [
+    `run ${runId}: ${layout}, router ${config.moe.router}, coordinator ${address}; ${announcement}`,
+    ...(forkedFrom === null ? [] : [`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`]),
+    ...(http === undefined ? [] : [`page: ${pageUrl(http, runId)}`]),
+  ];
+}
+
+export function checkpointLine({ step, directory }: CheckpointReport): string {
+  return `checkpoint at step ${step}: ${directory}`;
+}
+
+export function validationLine({ step, domains }: ValidationReport): string {
+  const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
+  return `validation at step ${step}: loss ${meanLoss({ domains }).toFixed(3)}  (${byDomain})`;
+}
+
+/** Between the fields of the progress line. */
+export const SEPARATOR = '  ';
+
+export function progressLine(step: GlobalStep, run: RunSnapshot): string {
+  const shares = locality(step.layers);
+  const dropped = droppedShare(step.layers);
+  const width = String(run.steps).length;
+  return [
+    `step ${String(step.step).padStart(width)}/${run.steps}`,
+    `loss ${step.loss.toFixed(3)}`,
+    run.tokensPerS > 0 && `left ${formatDuration(run.secondsLeft)}`,
+    run.tokensPerS > 0 && `${formatCount(run.tokensPerS)} tokens/s`,
+    shares &&
+      `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
+    dropped > 0 && `dropped ${formatShare(dropped)}`,
+  ]
+    .filter(Boolean)
+    .join(SEPARATOR);
+}

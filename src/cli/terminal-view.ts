@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs';
+import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
+import { printable } from '../format.js';
+import { parseLogLine } from '../logger.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { GlobalStep } from '../run/global-step.js';
+import type { RunSnapshot } from '../run/run-listener.js';
+import { failureLines } from './failure-lines.js';
+import { ProgressView } from './progress-view.js';
+import { checkpointLine, openingLines, type ViewOptions, validationLine } from './run-lines.js';
+import { summarize } from './run-summary.js';
+
+/** Shows a run to a person: its progress and its warnings as it goes, at the end its summary or why it failed. */
+export class TerminalView implements RunView {
+  readonly #progress: ProgressView;
+  readonly #unfollow: () => void;
+
+  constructor(
+    readonly run: OpenRun,
+    readonly options: ViewOptions,
+  ) {
+    const { stdout } = process;
+    this.#progress = new ProgressView({
+      isTTY: stdout.isTTY === true,
+      columns: () => stdout.columns ?? 80,
+      write: (text) => stdout.write(text),
+    });
+    const shown = new Set<string>();
+    // Each warning once; the error that ends a run is told at its end instead.
+    this.#unfollow = run.logs.follow((line) => {
+      const { level, msg } = parseLogLine(line);
+      if (level !== 'warn' || shown.has(msg)) return;
+      shown.add(msg);
+      this.print(`warning: ${printable(msg)}`);
+    });
+  }
+
+  begun(): void {
+    for (const line of openingLines(this.run, this.options)) this.print(line);
+  }
+
+  step(step: GlobalStep, run: RunSnapshot): void {
+    this.#progress.step(step, run);
+  }
+
+  validation(report: ValidationReport): void {
+    this.print(validationLine(report));
+  }
+
+  checkpoint(report: CheckpointReport): void {
+    this.print(checkpointLine(report));
+  }
+
+  membership(text: string): void {
+    this.print(text);
+  }
+
+  print(line: string): void {
+    this.#progress.print(line);
+  }
+
+  failed({ report }: FailedRun): void {
+    this.#progress.close();
+    const { directory, flight } = this.run.folder;
+    const lagging = existsSync(flight)
+      ? [`  who lagged: ${commandLine(['locmoe', 'flight', fromHere(directory)])}`]
+      : [];
+    console.error([`locmoe: ${failureLines(report).join('\n')}`, ...lagging].join('\n'));
+  }
+
+  async finished({ stoppedEarly, totals }: FinishedRun): Promise<void> {
+    this.#progress.close();
+    const { dataset, samples } = this.options;
+    await summarize(this.run, totals, dataset, {
+      samples: samples && !stoppedEarly,
+      show: (text) => process.stdout.write(`${text}\n`),
+    });
+  }
+
+  close(): void {
+    this.#progress.close();
+    this.#unfollow();
+  }
+}
