@@ -14,7 +14,7 @@ export interface ErrorContext {
  *
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
  * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
- * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, a file or folder that cannot be used (exit code 2)
+ * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, an unusable file or folder (exit code 2)
  * - `BAD_MESSAGE`: another process sent what the protocol does not allow
  * - `DISK_FULL`: no room for a checkpoint (exit code 2)
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
@@ -51,7 +51,7 @@ export const ERROR_CODES = [
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** An error whose message alone tells a user what was wrong, where, and what to do. */
+/** An error whose message tells a user what was wrong, where, and what to do about it. */
 export class TrainerError extends Error {
   override readonly name = 'TrainerError';
 
@@ -78,7 +78,7 @@ export class TrainerError extends Error {
   }
 }
 
-/** Turns anything thrown into a TrainerError; a foreign error becomes `INTERNAL` and keeps its cause. */
+/** Converts anything thrown; an error of a failed system call becomes `NO_RESOURCE`, any other `INTERNAL`. */
 export function asTrainerError(error: unknown, context: ErrorContext = {}): TrainerError {
   if (error instanceof TrainerError)
     return new TrainerError(
@@ -89,7 +89,7 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
     );
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof LogsError) return new TrainerError(error.code, message, context, { cause: error });
-  // Node's own message of a failed system call names the call and the path: full disk, no permission, not a folder.
+  // Node's message names the system call and the path: full disk, no permission, not a folder.
   if (error instanceof Error && 'syscall' in error)
     return new TrainerError('NO_RESOURCE', message, context, { cause: error });
   return new TrainerError('INTERNAL', message, context, { cause: error });

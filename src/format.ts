@@ -16,7 +16,7 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`;
 }
 
-/** Without the control characters that a byte-level model may write: they would steer the terminal. */
+/** Replaces control characters, which a byte-level model may emit and a terminal would obey. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
@@ -27,7 +27,7 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** Rows of cells in columns: numbers right-aligned, the first column and the others named by index left-aligned. */
+/** Aligns rows of cells in columns: to the left the first column and those given by index, to the right the others. */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { indent = '  ', textColumns = [] as readonly number[] } = {},

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
-/** Longer lines are cut: a batch of them must stay far below what a gRPC message may hold. */
+/** Longer lines are cut, so that a batch of lines stays far below gRPC's message limit. */
 export const MAX_LINE_CHARS = 16 << 10;
 
-/** Calls `onLine` for every line of a text stream; of one that is too long with its beginning and how much was cut. */
+/** Calls `onLine` for every line of a UTF-8 stream; a line that is too long is cut, and says by how much. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder('utf8');
   let line = '';

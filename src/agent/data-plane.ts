@@ -11,29 +11,29 @@ import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams } from './peer-streams.js';
 import { type RelayStats, RingRelay } from './ring-relay.js';
 
-/** Longest sleep of the relay loop; only a lost wake-up would ever let it pass. */
+/** Longest sleep of the relay loop: a bound on what a lost wake-up would cost. */
 const LOOP_MS = 100;
-/** How long `close` waits for bytes that other nodes have not yet made room for. */
+/** How long `close` waits for other nodes to grant credit for the last bytes. */
 const DRAIN_MS = 2000;
 
 export interface DataPlaneOptions extends SegmentShape {
   readonly runId: string;
   readonly generation: number;
-  /** Software limit of each stream to another node; null is as fast as it goes. */
+  /** Limit on each stream to another node; null for none. */
   readonly interNodeLink: LinkSpeed | null;
-  /** The agent's gRPC server, to which the Collectives service is added until `close`. */
+  /** The agent's gRPC server; it serves Collectives until `close`. */
   readonly server: Server;
-  /** For the connections to the other agents; without it, plain text. */
+  /** For connections to the other agents; plain text by default. */
   readonly security?: Security;
-  /** A stream to another node broke (`NODE_LOST`) or carried what it must not (`BAD_MESSAGE`); at most one call. */
+  /** A stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`); called at most once. */
   readonly onError: (error: TrainerError) => void;
 }
 
 /**
- * The agent's side of all collectives of one generation: it owns the node's shared memory, which its workers attach
- * to by `segmentPath`, and moves bytes between it and the streams to the other nodes. Life: `create`; start the
- * workers; `connect` once every agent listens; `close` after the workers have ended. The segment's name goes away
- * as soon as all workers have attached, so that nothing is left behind however the processes end.
+ * The agent's side of all collectives of one generation: owns the node's shared-memory segment, which its workers
+ * attach by `segmentPath`, and moves bytes between it and the streams to the other nodes. Order of calls: `create`;
+ * start the workers; `connect` once every agent listens; `close` after the workers have ended. The segment is unlinked
+ * as soon as all workers have attached, so nothing is left behind however the processes end.
  */
 export class DataPlane {
   readonly #relay: RingRelay;
@@ -69,7 +69,7 @@ export class DataPlane {
   }
 
   /**
-   * Removes the segments that dead agents left behind, makes the node's own and starts to serve.
+   * Removes segments of dead agents, creates the node's own and starts to serve.
    *
    * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small
    */
@@ -88,7 +88,7 @@ export class DataPlane {
   /**
    * Opens the streams from all other nodes.
    *
-   * @throws TrainerError `NODE_LOST` if that does not succeed within `timeoutMs`
+   * @throws TrainerError `NODE_LOST` if one is not open within `timeoutMs`
    */
   connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
     return this.#streams.connect(peers, timeoutMs);
@@ -129,7 +129,7 @@ export class DataPlane {
     this.#pumpNow();
   }
 
-  /** Pumps outside the loop; a limited link may then be due before the loop would wake. */
+  /** Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by itself. */
   #pumpNow(): void {
     if (this.#closing) return;
     this.#pump();
@@ -174,7 +174,7 @@ export class DataPlane {
     return this.#relay.drained && !onTheWay;
   }
 
-  /** Sends what ended workers have left for other nodes (unless aborted), ends the streams, frees the memory. */
+  /** Sends what workers have left for other nodes, unless aborted; ends the streams and unmaps the segment. */
   close(): Promise<void> {
     this.#closed ??= this.#tearDown();
     return this.#closed;

@@ -17,25 +17,25 @@ export interface PlaceOptions {
   readonly bound: Address;
   readonly advertise: string | undefined;
   readonly security: Security;
-  /** How long to wait for a coordinator that answers; Infinity for ever. */
+  /** How long to wait for a coordinator to answer; Infinity is no limit. */
   readonly timeoutMs: number;
-  /** Wait also while the run has no place (any more), for as long as that takes. */
+  /** Also wait while the run is full, without limit. */
   readonly patient: boolean;
-  /** Told what is waited for, each time it changes. */
+  /** Called with the reason for waiting, each time it changes. */
   readonly onWait: (why: string) => void;
 }
 
 export interface Place {
   readonly join: JoinReply;
   readonly dataAddress: string;
-  /** Still open; the caller closes it. */
+  /** Open; the caller closes it. */
   readonly client: CoordinatorClient;
 }
 
 /**
- * Finds the coordinator and gets a place in its run, trying again with growing pauses while it cannot be found.
+ * Joins the coordinator's run; retries with exponential backoff while no coordinator answers.
  *
- * @throws TrainerError `UNAVAILABLE` if none answered in time, `UNAUTHENTICATED` if one side does not trust the other,
+ * @throws TrainerError `UNAVAILABLE` if none answered in time, `UNAUTHENTICATED` if a certificate or token fails,
  *   `RUN_FULL` or `BAD_INPUT` if it was refused
  */
 export async function findPlace(options: PlaceOptions): Promise<Place> {
@@ -49,7 +49,7 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
       const { code, message } = asTrainerError(error);
       const isFull = code === 'RUN_FULL';
       if (code !== 'UNAVAILABLE' && !(isFull && patient)) throw error;
-      // A coordinator that answers is there: the time counts from its last word.
+      // It answered, so the time limit starts anew.
       if (isFull) giveUpMs = performance.now() + timeoutMs;
       if (performance.now() + delayMs > giveUpMs)
         throw new TrainerError(code, `${message} Gave up after ${timeoutMs / 1000} s (--join-timeout)`);
@@ -65,7 +65,7 @@ async function tryToJoin({ coordinator, bound, advertise, security }: PlaceOptio
     localAddressTowards(coordinator, ROUTE_TIMEOUT_MS),
   );
   const dataAddress = formatAddress(address);
-  // A client for each try: its name is resolved anew, for a coordinator that came back elsewhere.
+  // A new client for each try resolves the name again: the coordinator may come back at another address.
   const client = new CoordinatorClient(formatAddress(coordinator), security);
   try {
     const join = await client.join({ host: hostname(), pid: process.pid, dataAddress, version: VERSION });

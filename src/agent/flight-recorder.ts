@@ -11,7 +11,7 @@ import {
   writeFlightFile,
 } from '../run/flight-file.js';
 
-/** A slow disk may hold up the end of a run by this much. */
+/** The longest that a slow disk may delay the end of a run. */
 const WRITE_MS = 200;
 
 /** What the recorder reads of the node's segment. */
@@ -23,11 +23,11 @@ export interface FlightSource {
 export interface FlightRecorderOptions
   extends Pick<FlightFile, 'runId' | 'generation' | 'node' | 'numNodes' | 'workersPerNode'> {
   readonly directory: string;
-  /** The file could not be written. */
+  /** Called if the file cannot be written. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Puts the last operations of a node's ranks into a file when the run ends badly. */
+/** Writes the last operations of a node's ranks to a file when the run fails. */
 export class FlightRecorder {
   readonly #options: FlightRecorderOptions;
   #written: Promise<void> | null = null;
@@ -37,9 +37,9 @@ export class FlightRecorder {
   }
 
   /**
-   * Copies what the ranks did last and begins to write it; only the first call does anything.
+   * Copies the ranks' last operations and starts to write them. Only the first call has an effect.
    *
-   * @param failures by rank, of those that have failed
+   * @param failures error codes of the ranks that have failed so far
    */
   record(source: FlightSource, failures: ReadonlyMap<number, ErrorCode>, reason: string): void {
     if (this.#written !== null) return;
@@ -59,7 +59,7 @@ export class FlightRecorder {
     this.#written = writeFlightFile(directory, file).catch(onError);
   }
 
-  /** Resolves once the file is written, if one is being written, or after 200 ms. */
+  /** Resolves once the file, if any, is written, or after 200 ms. */
   async settle(): Promise<void> {
     if (this.#written !== null)
       await Promise.race([this.#written, sleep(WRITE_MS, undefined, { ref: false })]);

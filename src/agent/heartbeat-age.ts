@@ -1,4 +1,4 @@
-/** How long each worker of a node has given no sign of life, from the counters in their control blocks. */
+/** Age of each worker's last heartbeat, from the counter in its control block. */
 export class HeartbeatAge {
   readonly #seen = new Map<number, { readonly count: number; readonly atMs: number }>();
 
@@ -8,7 +8,7 @@ export class HeartbeatAge {
     this.#nowMs = nowMs;
   }
 
-  /** Takes a worker's counter; returns ms since it was first seen at this value. */
+  /** @returns ms since the worker's counter was first seen at `count` */
   idleMs(rank: number, count: number): number {
     const now = this.#nowMs();
     const seen = this.#seen.get(rank);

@@ -5,7 +5,7 @@ export interface LinkSpeed {
 }
 
 /**
- * Holds items back as a link of that speed would: an item departs once the link is free and its bytes have passed,
+ * Delays items as a link of that speed would: an item departs once the link is free and its bytes have passed,
  * and arrives a latency later, in order. It keeps no timers; the owner asks when the next item is due.
  */
 export class LinkLimit<T> {
@@ -25,7 +25,7 @@ export class LinkLimit<T> {
     this.#queue.push({ item, dueMs: this.#freeAtMs + this.#speed.latencyMs });
   }
 
-  /** Takes the items that have arrived by now, oldest first. */
+  /** Removes and returns the items that have arrived by now, oldest first. */
   takeDue(): T[] {
     const now = this.#nowMs();
     let count = 0;
@@ -33,7 +33,7 @@ export class LinkLimit<T> {
     return this.#queue.splice(0, count).map(({ item }) => item);
   }
 
-  /** Time until `takeDue` has something, 0 if it has now, Infinity if nothing is on the way. */
+  /** Time until `takeDue` returns something: 0 if it would now, Infinity if nothing is on the way. */
   get dueInMs(): number {
     return this.#queue.length === 0
       ? Number.POSITIVE_INFINITY

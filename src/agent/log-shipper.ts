@@ -1,19 +1,19 @@
 const FLUSH_INTERVAL_MS = 100;
 const MAX_QUEUED_LINES = 10_000;
-/** Lines may be long. */
+/** A bound on memory where lines are long. */
 const MAX_QUEUED_CHARS = 16 << 20;
 const MAX_BATCH_LINES = 500;
-/** Far below what a gRPC message may hold, whatever escapes and encoding make of it. */
+/** Far below gRPC's message limit, even after escapes and encoding. */
 const MAX_BATCH_CHARS = 1 << 20;
 
 /** Where batches go. */
 export interface LogSink {
-  /** False while it cannot take more; the lines wait here then. */
+  /** While false, lines stay queued. */
   isReady(): boolean;
   send(lines: readonly string[], dropped: number): void;
 }
 
-/** Gathers log lines and sends them on in batches; when nobody takes them, it drops the newest and counts them. */
+/** Sends log lines in batches. When its queue is full it drops the newest lines and counts them. */
 export class LogShipper {
   #queue: string[] = [];
   #queuedChars = 0;
@@ -21,7 +21,7 @@ export class LogShipper {
   #sink: LogSink | null = null;
   readonly #timer = setInterval(() => this.flush(), FLUSH_INTERVAL_MS);
 
-  /** Lines queued so far and from now on go to `sink`. */
+  /** Sends queued and future lines to `sink`. */
   connect(sink: LogSink): void {
     this.#sink = sink;
   }
@@ -35,7 +35,7 @@ export class LogShipper {
     this.#queuedChars += line.length;
   }
 
-  /** Lines that wait here. */
+  /** Lines in the queue. */
   get numQueued(): number {
     return this.#queue.length;
   }
@@ -49,7 +49,7 @@ export class LogShipper {
     }
   }
 
-  /** How many of the lines that wait go into the next batch; at least one. */
+  /** Number of queued lines in the next batch; at least one. */
   #batchSize(): number {
     let chars = 0;
     const first = this.#queue.slice(0, MAX_BATCH_LINES);

@@ -18,7 +18,7 @@ import type { WorkerStream } from './worker-pool.js';
 
 export interface NodeAgentOptions {
   readonly join: JoinReply;
-  /** Where the peers find this node, host:port. */
+  /** host:port at which the peers reach this node. */
   readonly dataAddress: string;
   /** Serves the peers. */
   readonly rpc: RpcServer;
@@ -26,21 +26,21 @@ export interface NodeAgentOptions {
   readonly logToStdout: boolean;
   /** What each worker process runs; the trainer's own program by default. */
   readonly workerProgram?: URL;
-  /** How long workers get after an abort to report and end by themselves before they are killed. */
+  /** How long workers have after an abort to report and exit before they are killed. */
   readonly abortGraceMs?: number;
 }
 
 const CONNECT_DEADLINE_MS = 30_000;
 const HEARTBEAT_MS = 500;
 const ABORT_GRACE_MS = 1_500;
-/** After `finished`, for the workers' exit handlers. */
+/** After a good run, for the workers' exit handlers. */
 const EXIT_GRACE_MS = 5_000;
 
 /**
- * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its share of the data
- * plane (DataPlane). Its life: joined; `start` makes the segment, starts the workers and connects to the peers; `begin`;
- * then either all workers finish and the coordinator says farewell, or something fails anywhere and all is torn down.
- * It never blocks: what its workers do is read from the segment.
+ * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
+ * (DataPlane). Lifecycle: joined; `start` creates the segment, starts the workers and connects to the peers; `begin`;
+ * then either all workers finish and the coordinator says farewell, or anything fails anywhere and all is torn down.
+ * It never blocks: the workers' progress is read from the segment.
  */
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
@@ -106,7 +106,7 @@ export class NodeAgent {
     this.#sendHeartbeat();
   }
 
-  /** Asks for the end of the run, which only the coordinator decides; before the run starts, gives the place back. */
+  /** Asks the coordinator to end the run; before the run has started, just leaves it. */
   requestStop(reason: string): void {
     if (this.#started)
       this.#session.send({ stop: { reason: `${reason} on node ${this.#options.join.node}` } });
@@ -138,7 +138,7 @@ export class NodeAgent {
         peers.filter((peer) => peer.node !== node),
         CONNECT_DEADLINE_MS,
       );
-      // Only now: else the first collective would time out before it is known who is out of reach.
+      // Not before the peers are connected: an unreachable one would show as a time-out of the first collective.
       await ready;
       this.#session.send({ ready: {} });
     } catch (error) {
@@ -178,7 +178,7 @@ export class NodeAgent {
     }));
   }
 
-  /** A worker's own JSON lines go on as they are; anything else was cut, or written by a native library or a crash. */
+  /** Passes a worker's JSON lines on; anything else was cut, or comes from a native library or a crash. */
   #onWorkerLine(rank: number, line: string, stream: WorkerStream): void {
     if (stream === 'stdout' && line.startsWith('{') && line.endsWith('}')) this.#log(line);
     else if (line.trim() !== '') this.#logger.warn({ rank, stream }, line);
@@ -198,7 +198,7 @@ export class NodeAgent {
 
   /** Reports a failure of the agent itself, in the name of its first rank. */
   #failItself(error: TrainerError): void {
-    // While nodes leave, one is always first.
+    // Streams break as the nodes leave one after another.
     if (this.#leaving !== null) return;
     this.#fail({ rank: this.#firstRank, pid: process.pid, error, code: null, signal: null });
   }
@@ -208,7 +208,7 @@ export class NodeAgent {
     const { rank, error } = fault;
     if (this.#failed.has(rank)) return;
     this.#failed.set(rank, error.code);
-    // What all ranks of the node are doing now explains more than the last beat, many steps ago.
+    // The last regular heartbeat may be many steps old.
     this.#sendHeartbeat();
     const plane = this.#leaving === null ? this.#plane : null;
     const failure = workerFailure(fault, plane?.progressOf(rank - this.#firstRank) ?? null);
@@ -217,20 +217,20 @@ export class NodeAgent {
     this.#session.send({ failure });
   }
 
-  /** Keeps what the ranks were doing, then ends their waits. */
+  /** Records the ranks' last operations, then ends their waits. */
   #abort(reason: string): void {
     if (this.#plane === null) return;
     this.#flight.record(this.#plane, this.#failed, reason);
     this.#plane.abort(reason);
   }
 
-  /** Leaves without a coordinator to tell why: to its parent standard error is all that is left. */
+  /** Leaves without a coordinator to report to; standard error is all that is left. */
   #leaveAlone(reason: string): void {
     if (!this.#options.logToStdout) process.stderr.write(`${reason}\n`);
     void this.#leave(reason);
   }
 
-  /** Ends everything of this node, once: after an abort (`reason`) or at the end of a good run (null). */
+  /** Tears the node down, once: after an abort (`reason`) or at the end of a good run (null). */
   #leave(reason: string | null): Promise<void> {
     if (reason !== null && this.#leaving === null) this.#sendHeartbeat();
     this.#leaving ??= this.#tearDown(reason);
@@ -254,7 +254,7 @@ export class NodeAgent {
   }
 }
 
-/** Nodes on different machines read the data and write the checkpoints under the coordinator's paths. */
+/** All nodes read the data and write checkpoints under the coordinator's paths. */
 function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
   const missing = [runDir, datasetDir].find((folder) => !existsSync(folder));
   if (missing !== undefined)

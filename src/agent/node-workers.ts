@@ -19,7 +19,7 @@ export interface NodeWorkersListener {
   finished(stoppedEarly: boolean): void;
 }
 
-/** The workers of a node as a whole: when all are ready or finished, which one failed and why, what each is doing. */
+/** The workers of a node: tells when all are ready or finished, which one failed and why, and what each is doing. */
 export class NodeWorkers {
   readonly #listener: NodeWorkersListener;
   readonly #pool: WorkerPool;
@@ -65,12 +65,12 @@ export class NodeWorkers {
     return this.#pool.end(graceMs);
   }
 
-  /** To be called at intervals: deaths are put down to a lack of memory by what was counted between the calls. */
+  /** Samples the kernel's count of OOM kills; call it at intervals. */
   lookForOomKills(): void {
     this.#oomKills.look();
   }
 
-  /** What every living worker is doing, from its control block and from the kernel. */
+  /** Progress of every started worker, from its control block and from the kernel. */
   progress(progressOf: (rank: number) => RankProgress): WorkerProgress[] {
     return this.#ranks.flatMap((rank): WorkerProgress[] => {
       const pid = this.#pool.pidOf(rank);
@@ -127,7 +127,7 @@ export class NodeWorkers {
       return;
     }
     if (killedByUs) return;
-    // Nobody of the run sends SIGKILL before the end; the kernel does where memory runs out.
+    // Before the end nothing of the run sends SIGKILL; the kernel does when memory runs out.
     const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#residentBytes.get(rank) ?? 0) : '';
     const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
     const what =

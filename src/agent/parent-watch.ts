@@ -3,8 +3,10 @@ import { EXIT } from '../errors.js';
 const PARENT_WATCH_MS = 500;
 
 /**
- * Ends this process once `parent`, which started it, has ended; at once if it already has. The pid comes from the
- * parent itself: an orphan can no longer ask whose child it was. Returns how to stop.
+ * Exits this process once its parent has ended; at once if it already has. The parent passes its own pid, because an
+ * orphan can no longer ask for it.
+ *
+ * @returns stops the watch
  */
 export function exitWithParent(parent: number): () => void {
   const check = () => {

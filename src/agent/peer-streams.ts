@@ -17,12 +17,12 @@ import { loadService } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
 
-/** How many unread bytes of a stream the sender may have on its way; the default of 64 KiB costs two thirds of the speed. */
+/** HTTP/2 flow-control window of a stream; gRPC's default of 64 KiB costs two thirds of the throughput. */
 export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
 const KEEPALIVE_MS = 5000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
-/** How long a closing stream waits for the other side to agree. */
+/** How long a closing stream waits for the other side to close. */
 const CLOSE_MS = 1000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
@@ -48,11 +48,11 @@ export interface PeerStreamsOptions extends Open {
   readonly server: Server;
   /** For connecting to the other nodes. */
   readonly security: Security;
-  /** Another node now receives: `send` takes encoded frames for it. */
+  /** Another node has opened its stream: `send` takes encoded frames for it. */
   readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
-  /** A stream broke (`NODE_LOST`), or carried what it must not. Called at most once. */
+  /** A stream broke (`NODE_LOST`) or violated the protocol. Called at most once. */
   readonly onError: (error: TrainerError) => void;
 }
 
@@ -71,7 +71,7 @@ interface Puller extends PeerAddress {
   readonly ended: Promise<unknown>;
 }
 
-/** One stream from every other node and one to every other node. The life of a PeerStreams is one generation. */
+/** One stream from and one to every other node, for one generation of a run. */
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
   readonly #served = new Map<number, ServedCall>();
@@ -80,16 +80,15 @@ export class PeerStreams {
 
   constructor(options: PeerStreamsOptions) {
     this.#options = options;
-    // Frames pass through buffers outside the collector's heap: by default it took half of the time of an exchange.
+    // Frames are external memory: with V8's defaults garbage collection took half the time of an all-to-all.
     collectSeldom();
     options.server.addService(service, { Pull: (call: ServedCall) => this.#serve(call) });
   }
 
   /**
-   * Opens the streams from all other nodes, trying again while their agents are not ready.
+   * Opens the streams from all other nodes, with retries while their agents are not ready.
    *
-   * @throws TrainerError `NODE_LOST` if one of them cannot be reached, or is in another run or generation, until
-   *   `timeoutMs` has passed
+   * @throws TrainerError `NODE_LOST` if one is still unreachable, or in another run or generation, after `timeoutMs`
    */
   async connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
@@ -174,7 +173,7 @@ export class PeerStreams {
         }
       } catch (error) {
         call.emit('error', toServiceError(error));
-        // A stranger's call has no part in the run; a peer's has.
+        // A call that never identified itself must not fail the run; a peer's must.
         if (peer !== null) this.#fail(asTrainerError(error, { node: this.#options.node }));
       }
     });
@@ -184,19 +183,19 @@ export class PeerStreams {
       finished = true;
       call.end();
     });
-    // Comes after every end of a call, also a good one.
+    // Emitted after every end of a call, also a good one.
     call.on('cancelled', () => {
       if (peer !== null && !finished)
         this.#lose(peer, this.#pullers.get(peer)?.address ?? caller, 'its agent closed the connection');
     });
     call.on('error', () => {
-      // A refused call and a broken one end here too; the latter was reported by `cancelled`.
+      // Refused and broken calls end here too; `cancelled` has reported the broken ones.
     });
   }
 
   /**
-   * @throws TrainerError if a call is not from a peer of this generation of this run: `BAD_INPUT`, or `BAD_MESSAGE` where
-   *   no peer would say that
+   * @throws TrainerError if the call is not from a peer of this generation of this run: `BAD_INPUT`, or `BAD_MESSAGE`
+   *   for what no peer would send
    */
   #assertPeer(open: Open): void {
     const { runId, generation, node, numNodes, ringBytes } = this.#options;
@@ -214,7 +213,7 @@ export class PeerStreams {
     if (this.#served.has(open.node)) refuse(`node ${open.node} receives from node ${node} already`);
   }
 
-  /** Tells `node` how much of its bytes was consumed: triples (source, destination, position). */
+  /** Grants credit to `node`: triples (source rank, destination rank, stream position consumed up to). */
   credit(node: number, consumed: readonly number[]): void {
     this.#pullers.get(node)?.call.write({ credit: { consumed } });
   }
@@ -252,7 +251,7 @@ export class PeerStreams {
     this.#options.onError(error);
   }
 
-  /** Ends all streams; what was handed to `send` before still goes out if the other side lives. */
+  /** Closes all streams; frames passed to `send` before are still delivered if the other side lives. */
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#options.server.removeService(service);

@@ -5,24 +5,24 @@ import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
 import { type Frame, MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
 
-/** One ordered pair of ranks whose bytes leave this node. */
+/** An ordered pair of ranks whose bytes leave this node. */
 interface OutgoingPair {
   readonly source: number;
   readonly destination: number;
   readonly ring: ByteRing;
   readonly producer: Doorbell;
-  /** Bytes of the current message not yet sent, its header included; 0 between messages. */
+  /** Unsent bytes of the current message, header included; 0 between messages. */
   left: number;
   operation: number;
   /** The current message is part of an aggregated one. */
   aggregate: boolean;
-  /** The header of an aggregated message was seen; its bytes wait for those of the other pairs. */
+  /** An aggregated message was seen; its bytes wait for those of the other pairs. */
   waiting: boolean;
-  /** The stream offset up to which the receiver has room. */
+  /** Stream offset up to which the receiver has granted credit. */
   creditEnd: number;
 }
 
-/** One ordered pair of ranks whose bytes arrive at this node. */
+/** An ordered pair of ranks whose bytes arrive at this node. */
 interface IncomingPair {
   readonly source: number;
   readonly destination: number;
@@ -30,7 +30,7 @@ interface IncomingPair {
   readonly consumer: Doorbell;
 }
 
-/** What the relay of one node knows of one other node. */
+/** The relay's state for one other node. */
 interface PeerNode {
   readonly outgoing: readonly OutgoingPair[];
   readonly incoming: readonly IncomingPair[];
@@ -47,8 +47,8 @@ export interface RelayStats {
 /**
  * Moves bytes between the rings of a node's segment and its streams to other nodes; never blocks.
  *
- * Flow control is per pair of ranks: a sender has at most a ring of bytes outstanding, so an arriving section always
- * fits its ring. Nothing queues here, no pair holds another up, and what the streams buffer is bounded by the rings.
+ * Credit-based flow control per pair of ranks: a sender has at most a ring of bytes outstanding, so an arriving section
+ * always fits its ring. Nothing queues here, no pair blocks another, and the rings bound what the streams buffer.
  */
 export class RingRelay {
   readonly #peers = new Map<number, PeerNode>();
@@ -109,12 +109,12 @@ export class RingRelay {
     return { framesSent: this.#framesSent, bytesSent: this.#bytesSent };
   }
 
-  /** From now on frames for `node` go to `send`. */
+  /** Starts to send frames for `node` through `send`. */
   open(node: number, send: (encoded: Buffer) => void): void {
     this.#peer(node).send = send;
   }
 
-  /** Sends what the workers have written and credit allows, to all nodes. */
+  /** Sends to all nodes what the workers have written, as far as credit allows. */
   sendAll(): void {
     for (const peer of this.#peers.values()) {
       if (peer.send !== null) this.#sendTo(peer, peer.send);
@@ -137,7 +137,7 @@ export class RingRelay {
     } while (this.#sendAggregated(peer, send));
   }
 
-  /** Finds the message at the front of a ring; true if there is one whose bytes may go. */
+  /** Reads the header at the front of a ring, if due; true if there is a message whose bytes may go. */
   #look(peer: PeerNode, pair: OutgoingPair): boolean {
     if (pair.left > 0) return !pair.waiting;
     if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
@@ -151,7 +151,7 @@ export class RingRelay {
     return !aggregate;
   }
 
-  /** Packs what there is of the released aggregated messages into as few frames as possible; true if anything was. */
+  /** Packs the released aggregated messages into as few frames as possible; true if anything was sent. */
   #sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
     for (let sent = false; ; sent = true) {
       const pairs: OutgoingPair[] = [];
@@ -195,13 +195,13 @@ export class RingRelay {
     send(frame.encoded);
   }
 
-  /** True once everything that the workers wrote for other nodes was sent. */
+  /** True if everything that the workers wrote for other nodes has been sent. */
   get drained(): boolean {
     return [...this.#peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
   }
 
   /**
-   * Writes an arrived frame into the rings of the workers it is for.
+   * Writes an arrived frame into the rings of its destination ranks.
    *
    * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its credit
    */
@@ -234,10 +234,10 @@ export class RingRelay {
   }
 
   /**
-   * Takes note of what the workers of `node` have consumed: triples (source, destination, position).
+   * Takes credit from `node`: triples (source rank, destination rank, stream position consumed up to).
    *
-   * @throws TrainerError `BAD_MESSAGE` if they are no triples of pairs of ranks with that node, or tell of bytes that were
-   *   not sent or had been consumed before
+   * @throws TrainerError `BAD_MESSAGE` if they are not triples of rank pairs with that node, or a position was not sent
+   *   yet or lies before the last one
    */
   credit(node: number, consumed: readonly number[]): void {
     const { outgoing } = this.#peer(node);
@@ -257,7 +257,7 @@ export class RingRelay {
     }
   }
 
-  /** Credit due to `node`: triples of the pairs of which its agent has not heard for a quarter of a ring. */
+  /** Credit due to `node`: triples of the pairs that have consumed a quarter of a ring since their last. */
   takeCredit(node: number): number[] {
     const due = this.#segment.shape.ringBytes / 4;
     const consumed: number[] = [];
@@ -267,7 +267,7 @@ export class RingRelay {
   }
 }
 
-/** Bytes of the pair's current message that are in its ring and have credit, at most `room`. */
+/** Bytes of the pair's current message that are in its ring and within its credit, at most `room`. */
 function sendable(pair: OutgoingPair, room: number): number {
   const { ring } = pair;
   return Math.min(pair.left, ring.readable, (pair.creditEnd - ring.tail) >>> 0, room);

@@ -13,26 +13,26 @@ export interface NodeOptions {
   readonly listen: string;
   readonly advertise?: string | undefined;
   readonly security: Security;
-  /** Plain text beyond loopback was asked for. */
+  /** Allow plain text beyond loopback. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
-  /** After a run, wait for the next one. */
+  /** Join one run after another. */
   readonly forever: boolean;
   readonly logToStdout: boolean;
-  /** Ends the watch over the process that started this one, for the first session tells of that as well. */
+  /** Stops the watch over the parent process, which the first session replaces. */
   readonly forgetParent: () => void;
 }
 
-/** Between two runs; a run that fails at once is not joined in a tight loop. */
+/** Between two runs, so that one that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * Is one node of a run, or with `forever` of one run after another.
+ * Takes part in a run as one node, with `forever` in one run after another.
  *
- * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 for a signal while it
- *   had no run
- * @throws TrainerError for what is wrong with addresses, certificates or token, or if no place was found
+ * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 for a signal before
+ *   the run has started
+ * @throws TrainerError for a bad address, certificate or token, or if no run could be joined
  */
 export async function runNode(options: NodeOptions): Promise<number> {
   const coordinator = parseAddress('--coordinator', options.coordinator);
@@ -67,7 +67,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         patient: options.forever,
         onWait: (why) => logger.info(`waiting: ${why}`),
       });
-      // From here on the session tells of the coordinator's end.
+      // From here on the session shows the coordinator's end.
       options.forgetParent();
       agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout });
       const code = await agent.ended;

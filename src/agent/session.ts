@@ -1,7 +1,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 
-/** A coordinator that does not answer does not keep its agents. */
+/** How long an agent waits for a coordinator that does not close its side. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
 type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
@@ -9,7 +9,7 @@ type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
 /** What a session tells its owner. */
 export interface SessionListener {
   command(command: CoordinatorCommand): void;
-  /** The coordinator is gone, or ended the session; called once. */
+  /** The coordinator is gone or ended the session; called at most once. */
   ended(reason: string): void;
 }
 
@@ -30,7 +30,7 @@ export class Session {
     stream.on('end', () => end('the coordinator ended the session'));
   }
 
-  /** False while what was sent before waits for the coordinator to read. */
+  /** False while the coordinator has not read what was sent before. */
   get isReady(): boolean {
     return this.#open && !this.#stream.writableNeedDrain;
   }
@@ -40,8 +40,8 @@ export class Session {
   }
 
   /**
-   * Ends our side after everything sent so far, without a call to `ended`. Resolves once the coordinator has ended its
-   * own: then it has read all, and this process may end.
+   * Closes our side after everything sent so far, without a call to `ended`. Resolves once the coordinator has closed
+   * its own: it has then read everything, and this process may exit.
    */
   close(): Promise<void> {
     if (!this.#open) return Promise.resolve();

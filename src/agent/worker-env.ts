@@ -1,29 +1,29 @@
-/** For a process that works on large arrays. */
+/** glibc settings for a process with large arrays. */
 export const ALLOCATOR_ENV = {
-  // glibc gives large blocks back to the kernel at once by default, and every tensor pays for its page faults again.
+  // By default glibc returns large blocks to the kernel at once, and every tensor pays for page faults again.
   MALLOC_MMAP_THRESHOLD_: String(1 << 30),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
-  // Threads that run compiled graphs would otherwise allocate from places that go back to the kernel at once.
+  // Threads that run compiled graphs would otherwise use arenas that go back to the kernel at once.
   MALLOC_ARENA_MAX: '1',
-  // Tensors in huge pages, where the kernel leaves it to the program (glibc 2.35 and later; others do not look). Without
-  // caches of small blocks, those that are freed join again: kept apart, they cut the room between tensors to pieces.
+  // Huge pages for tensors where the kernel leaves it to the program (glibc 2.35 and later; older ones ignore it). No
+  // caches of small blocks: freed blocks that are not merged fragment the space between tensors.
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0',
 };
 
-/** Environment of a process that computes beside others on the same machine. */
+/** Environment of a process that shares the machine's cores with other workers. */
 export const WORKER_ENV = {
-  // Several workers share the cores: one TensorFlow thread each, or they fight.
+  // One TensorFlow thread a worker; more would compete for the cores.
   TF_NUM_INTRAOP_THREADS: '1',
-  // Compiled parts run in the thread that asks for them: each would be handed to another one and back.
+  // Compiled parts run in the calling thread, which saves a hand-over to another one and back.
   TF_NUM_INTEROP_THREADS: '-1',
-  // Compiled parts of a step would cut their loops for all cores and wait for threads that other workers keep waiting.
+  // Else XLA splits loops for all cores and waits for threads that compete with other workers.
   XLA_FLAGS: '--xla_disable_hlo_passes=cpu-parallel-task-assigner',
   TF_CPP_MIN_LOG_LEVEL: '2',
   ...ALLOCATOR_ENV,
 };
 
 /**
- * Options of a worker's Node. A small young generation is collected before it holds on to much of the tensors' memory outside
- * the heap: it takes 20 MB less than V8's own size of 16 MB, and no longer.
+ * A small young generation is collected before it retains much of the tensors' external memory: 20 MB less than with
+ * V8's default of 16 MB, at the same speed.
  */
 export const WORKER_NODE_OPTIONS = ['--max-semi-space-size=4'];

@@ -6,7 +6,7 @@ import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
-/** The kernel ends a killed process at once, unless it hangs in a call of its own (a dead disk, a driver). */
+/** How long a killed process may take to end; longer only if it hangs in the kernel (a dead disk, a driver). */
 const KILL_MS = 1_000;
 
 /** How a worker's process ended. */
@@ -30,7 +30,7 @@ export interface WorkerPoolListener {
   exit(exit: WorkerExit): void;
 }
 
-/** The worker processes of one node: starts, hears and reaps them. */
+/** The worker processes of one node: starts them, passes messages, reaps them. */
 export class WorkerPool {
   readonly #children = new Map<number, ChildProcess>();
   readonly #listener: WorkerPoolListener;
@@ -57,9 +57,9 @@ export class WorkerPool {
   }
 
   /**
-   * Gives the workers `graceMs` to end by themselves, then kills the rest.
+   * Gives the workers `graceMs` to exit, then kills the rest.
    *
-   * @returns the pids of those that even that did not end within a second
+   * @returns pids of those that SIGKILL did not end within a second
    */
   async end(graceMs: number): Promise<number[]> {
     const gone = Promise.all([...this.#children.values()].map(exited));
@@ -80,7 +80,7 @@ export class WorkerPool {
     const { rank } = assignment.topology;
     const child = fork(this.#program, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
+      // Its own process group, so that Ctrl-C in a terminal reaches the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
@@ -89,12 +89,12 @@ export class WorkerPool {
     child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));
     for (const stream of ['stdout', 'stderr'] as const)
       readLines(child[stream]!, (line) => this.#listener.line(rank, line, stream));
-    // Without a process the channel fails too; the first error has the reason.
+    // If the process cannot be started, the channel fails too; the first error has the reason.
     let spawnError: Error | undefined;
     child.on('error', (error) => {
       if (child.pid === undefined) spawnError ??= error;
     });
-    // 'close' comes after the last line was read, so a crash message is logged before the exit is reported.
+    // 'close' follows the last line, so that a crash message is logged before the exit is reported.
     child.on('close', (code, signal) => {
       const killedByUs = this.#killing;
       this.#listener.exit(

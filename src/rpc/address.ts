@@ -12,7 +12,7 @@ export interface Address {
  * Parses `HOST:PORT`, with brackets around an IPv6 address.
  *
  * @param option named in the error
- * @param defaultPort for a text without a port; without it, the port is required
+ * @param defaultPort for a text without a port; if undefined, the port is required
  * @throws TrainerError `BAD_INPUT` if the text is no address
  */
 export function parseAddress(option: string, text: string, defaultPort?: number): Address {
@@ -31,14 +31,14 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** True for addresses that mean all interfaces: one can listen there, but nobody can dial them. */
+/** True for addresses of all interfaces, which one can listen at but not dial. */
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
 
 /**
- * The address to give to others for a server that listens at `bound`: the one asked for, or that of `bound`, where
- * `hostFor` tells the host if `bound` is a wildcard.
+ * The address at which others reach a server that listens at `bound`: `advertise` if given, else `bound` itself, with
+ * the host from `hostFor` if `bound` is a wildcard.
  *
  * @throws TrainerError `BAD_INPUT` if `advertise` is no address, or one that nobody can dial
  */
@@ -69,7 +69,7 @@ export function describeSocketError({ code = '', message }: NodeJS.ErrnoExceptio
 }
 
 /**
- * The address of this machine on the way to `target`, i.e. of the interface that the route to it takes.
+ * This machine's address on the interface that the route to `target` takes.
  *
  * @throws TrainerError `UNAVAILABLE` if nothing answers there
  */
@@ -83,7 +83,7 @@ export function localAddressTowards(target: Address, timeoutMs: number): Promise
     socket.once('connect', () => {
       const local = socket.localAddress ?? '';
       socket.destroy();
-      // An IPv4 address in IPv6 clothes.
+      // An IPv4-mapped IPv6 address.
       resolve(local.replace(/^::ffff:/, ''));
     });
     socket.once('timeout', () => fail(`no answer within ${timeoutMs / 1000} s`));

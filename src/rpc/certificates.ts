@@ -8,7 +8,7 @@ import { CLUSTER_NAME } from './security.js';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
-/** Clocks of a cluster may differ. */
+/** Allowed difference between the clocks of a cluster. */
 const CLOCK_SKEW_MS = 3_600_000;
 const TOKEN_BYTES = 32;
 const SECRET = 0o600;
@@ -17,7 +17,7 @@ const PUBLIC = 0o644;
 type Keys = webcrypto.CryptoKeyPair;
 
 /**
- * Makes what a cluster needs: an authority, one certificate for all its members, a join token.
+ * Creates a cluster's credentials: an authority, one certificate for all members, a join token.
  *
  * @param days how long the certificates are valid
  * @returns the paths of the files: `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem`, `token`
@@ -75,7 +75,7 @@ async function privatePem({ privateKey }: Keys): Promise<string> {
   return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', privateKey), 'PRIVATE KEY')}\n`;
 }
 
-/** All or nothing: what cannot be completed is taken back. */
+/** Writes all files or none: on an error it removes those it has written. */
 function writeAll(directory: string, files: readonly (readonly [string, string, number])[]): string[] {
   const paths = files.map(([name]) => path.join(directory, name));
   const taken = paths.find((file) => existsSync(file));

@@ -3,19 +3,19 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Address, describeSocketError } from './address.js';
 import { CLUSTER_NAME, type Security, type TlsFiles } from './security.js';
 
-// gRPC reports every connection that fails as "No connection established". Here one is tried by hand to see why.
+// gRPC reports every failed connection as "No connection established"; this connects by hand to find out why.
 
-/** Why a connection does not come about. */
+/** Why a connection fails. */
 export interface ConnectionProblem {
   readonly text: string;
-  /** `absent`: nothing answers there (yet). `refused`: one side does not trust the other, and never will. */
+  /** `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not help. */
   readonly kind: 'absent' | 'refused';
 }
 
 const TIMEOUT_MS = 3_000;
 const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
 
-/** Tries to connect, and says what is wrong; null if a server accepts the connection. */
+/** Tries to connect; null if a server accepts the connection. */
 export async function findConnectionProblem(
   address: Address,
   { tls }: Pick<Security, 'tls'>,
@@ -23,14 +23,14 @@ export async function findConnectionProblem(
   if (tls === null) {
     const outcome = await firstWords(connectPlain(address), 'connect', HTTP2_PREFACE);
     if (outcome === 'answered') return null;
-    // A TLS server gives plain text no sensible answer. Does it shake hands?
+    // A TLS server just closes on plain text: try a handshake.
     if (outcome === 'closed' && (await speaksTls(address)))
       return { kind: 'refused', text: 'it asks for TLS: give --tls DIR or set LOCMOE_TLS_DIR' };
     return { kind: 'absent', text: describe(outcome) };
   }
   const outcome = await firstWords(secure(address, tls), 'secureConnect', HTTP2_PREFACE);
   if (outcome === 'answered') return null;
-  // Node says no word to a certificate that it does not trust; a server that is about to end says none either.
+  // Node closes without an alert on an untrusted client certificate; so does a server that is shutting down.
   if (outcome === 'closed')
     return {
       kind: 'absent',
@@ -60,11 +60,11 @@ async function speaksTls(address: Address): Promise<boolean> {
 
 type Outcome = 'answered' | 'closed' | 'silent' | NodeJS.ErrnoException;
 
-/** A server of HTTP/2 speaks as soon as it has accepted a client; with TLS 1.3 only that shows that it has. */
+/** Waits for the server's HTTP/2 preface: with TLS 1.3 nothing else shows that it accepted the client. */
 async function firstWords(socket: Socket, connected: string, greeting: string): Promise<Outcome> {
   const outcome = await new Promise<Outcome>((resolve) => {
     socket.once(connected, () => socket.write(greeting));
-    // A TLS alert (first byte 0x15) is no word of HTTP/2.
+    // First byte 0x15: a TLS alert, not HTTP/2.
     socket.once('data', (data) => resolve(data[0] === 0x15 ? 'closed' : 'answered'));
     socket.once('error', resolve);
     socket.once('close', () => resolve('closed'));

@@ -14,17 +14,17 @@ import type {
 } from './messages.js';
 import type { Security } from './security.js';
 
-/** Which member of which run a call speaks for. */
+/** The member of a run that a session belongs to. */
 export interface Membership {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
-  /** Where it serves its peers; tells it from another node that got its place after it. */
+  /** Where it serves its peers; distinguishes it from a later node with the same id. */
   readonly dataAddress: string;
 }
 
 const UNARY_DEADLINE_MS = 5_000;
-/** A coordinator that answers nothing for this long, at least, and for twice that at most, is taken for gone. */
+/** A coordinator that does not answer is taken for gone after one to two times this. */
 export const KEEPALIVE_MS = 10_000;
 const CLIENT_OPTIONS: grpc.ClientOptions = {
   'grpc.keepalive_time_ms': KEEPALIVE_MS,
@@ -33,7 +33,7 @@ const CLIENT_OPTIONS: grpc.ClientOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
 };
 
-/** What a refused call means for the caller; every other code is `BAD_INPUT`. */
+/** Error codes of refused calls; every other status is `BAD_INPUT`. */
 const REFUSALS = new Map<grpc.status, ErrorCode>([[grpc.status.RESOURCE_EXHAUSTED, 'RUN_FULL']]);
 
 /** A typed client of proto/coordinator.proto. Every unary call has a deadline. */
@@ -43,7 +43,7 @@ export class CoordinatorClient {
 
   /**
    * @param address host:port
-   * @throws TrainerError `BAD_INPUT` if the address is none
+   * @throws TrainerError `BAD_INPUT` if `address` is not one
    */
   constructor(
     readonly address: string,
@@ -58,10 +58,10 @@ export class CoordinatorClient {
   }
 
   /**
-   * Asks for a place in the run.
+   * Joins the run.
    *
-   * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if it has no place (any more),
-   *   `UNAUTHENTICATED` or `BAD_INPUT` if it will never have one for this node
+   * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if the run has all its nodes,
+   *   `UNAUTHENTICATED` or `BAD_INPUT` if this node can never join
    */
   join(request: JoinRequest): Promise<JoinReply> {
     return this.#unary<JoinRequest, JoinReply>('Join', request);
@@ -75,7 +75,7 @@ export class CoordinatorClient {
     return this.#unary<{ reason: string }, object>('Stop', { reason });
   }
 
-  /** The member's session: no deadline, it lasts as long as the run; heartbeats and keepalive watch it. */
+  /** Opens the member's session. It has no deadline: heartbeats and keepalive watch it. */
   session(member: Membership): grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand> {
     const metadata = new grpc.Metadata();
     metadata.set('run-id', member.runId);
@@ -86,7 +86,7 @@ export class CoordinatorClient {
     return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
   }
 
-  /** Log lines as they match; without `follow` the stream ends after the last one. */
+  /** Streams log lines that match; without `follow` it ends after the last one. */
   logs(request: LogsRequest): grpc.ClientReadableStream<LogLine> {
     const { path, requestSerialize, responseDeserialize } = this.#methods.StreamLogs;
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
@@ -96,7 +96,7 @@ export class CoordinatorClient {
     this.#client.close();
   }
 
-  /** What a failed call means, in words: grpc-js itself tells little of connections. */
+  /** The error of a failed call, with the reason of a failed connection, which grpc-js does not give. */
   async explain(name: string, error: grpc.ServiceError): Promise<TrainerError> {
     const { code, details } = error;
     const at = `the coordinator at ${this.address}`;

@@ -3,7 +3,7 @@ import { TrainerError } from '../errors.js';
 /** Most payload bytes in one frame. */
 export const MAX_FRAME_PAYLOAD_BYTES = 1 << 20;
 
-/** Numbers in one section: source rank, destination rank, stream offset, length. */
+/** Numbers per section: source rank, destination rank, stream offset, length. */
 export const SECTION_FIELDS = 4;
 
 /** A piece of one or more rank-to-rank byte streams; `Frame` of proto/collectives.proto. */
@@ -18,7 +18,7 @@ export interface Frame {
 /** An encoded frame whose payload is still to be filled in. */
 export interface OpenFrame {
   readonly encoded: Buffer;
-  /** The part of `encoded` that holds the payload. */
+  /** View of the payload in `encoded`. */
   readonly payload: Uint8Array;
 }
 
@@ -44,8 +44,8 @@ function writeVarint(target: Uint8Array, at: number, value: number): number {
 }
 
 /**
- * Encodes everything but the payload, so that the payload is copied once, from the ring to its place in the
- * message. The bytes equal those that protobufjs makes of the same frame.
+ * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes equal
+ * protobufjs's encoding of the same frame.
  *
  * @param payloadBytes the sum of the lengths in `sections`
  */
@@ -122,9 +122,9 @@ function malformed(what: string): TrainerError {
 }
 
 /**
- * Decodes a frame; the payload is a view of `bytes`. Unknown fields are skipped, as protobuf asks.
+ * Decodes a frame; the payload is a view of `bytes`. Skips unknown fields, as protobuf requires.
  *
- * @throws TrainerError `INTERNAL` if the bytes are no valid frame or the sections do not add up to the payload
+ * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the payload's
  */
 export function decodeFrame(bytes: Uint8Array): Frame {
   const reader = new Reader(bytes);

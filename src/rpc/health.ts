@@ -8,10 +8,10 @@ import type { Security } from './security.js';
 const DEADLINE_MS = 3_000;
 
 /**
- * Asks a coordinator or node agent whether it is usable (grpc.health.v1).
+ * Checks that a coordinator or node agent is serving (grpc.health.v1).
  *
  * @param address host:port
- * @throws TrainerError `UNAVAILABLE` if it is not, or does not answer in time
+ * @throws TrainerError `UNAVAILABLE` if it is not serving or does not answer in time
  */
 export async function checkHealth(address: string, security: Security): Promise<void> {
   const target = parseAddress('--address', address);

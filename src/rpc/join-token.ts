@@ -1,14 +1,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import * as grpc from '@grpc/grpc-js';
 
-// The join token says that a caller belongs to the cluster. It travels as metadata of every call, on both planes.
+// The join token proves that a caller belongs to the cluster. It is metadata of every call, on both planes.
 
 const HEADER = 'authorization';
 const SCHEME = 'Bearer ';
-/** Container engines ask for the health without knowing the token; the answer gives nothing away. */
+/** Exempt: container engines check health without the token, and the answer reveals nothing. */
 const HEALTH_SERVICE = '/grpc.health.v1.Health/';
 
-/** A client's side: adds the token to each call. */
+/** Client interceptor: adds the token to each call. */
 export function sendToken(token: string): grpc.Interceptor {
   return (options, nextCall) =>
     new grpc.InterceptingCall(nextCall(options), {
@@ -20,9 +20,9 @@ export function sendToken(token: string): grpc.Interceptor {
 }
 
 /**
- * A server's side: stands before all methods, so that none can forget it, and compares in constant time.
+ * Server interceptor: checks the token of every method, in constant time.
  *
- * @param onRefused told of the caller's address and the method; never of what was sent
+ * @param onRefused gets the caller's address and the method, never what was sent as a token
  */
 export function requireToken(
   token: string,

@@ -1,4 +1,4 @@
-// The messages of proto/coordinator.proto as @grpc/proto-loader gives and takes them (src/rpc/load-proto.ts).
+// The messages of proto/coordinator.proto, in the form that load-proto.ts asks @grpc/proto-loader for.
 
 export interface JoinRequest {
   readonly host: string;
@@ -45,7 +45,7 @@ export interface LayerReport {
   readonly cosineCount: number;
 }
 
-/** Parts of a step's time; they add up to the step but for what lies between them. */
+/** Parts of a step's time; their sum is the step's but for gaps between them. */
 export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
 export type StepPart = (typeof STEP_PARTS)[number];
 
@@ -62,7 +62,7 @@ export interface StepReport {
   readonly layers: readonly LayerReport[];
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
-  /** Time inside all-to-alls, waiting included; it lies in the parts `exchange` and `waiting`. */
+  /** Time inside all-to-alls, waiting included; part of `exchange` and `waiting`. */
   readonly allToAllMs: number;
   readonly allToAllWaitMs: number;
 }

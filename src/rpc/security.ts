@@ -8,8 +8,8 @@ import { type Address, formatAddress, isLoopback } from './address.js';
 import { sendToken } from './join-token.js';
 
 /**
- * The name in every certificate. A certificate says "a member of this cluster", not "this host": containers get new names
- * and addresses whenever they are replaced, so both sides ask for this name instead of the one they dialled.
+ * The name in every certificate. It stands for "a member of this cluster", not for a host: containers get new names and
+ * addresses when they are replaced, so both sides verify this name instead of the one they dialled.
  */
 export const CLUSTER_NAME = 'locmoe';
 
@@ -21,7 +21,7 @@ export interface SecurityOptions {
   readonly tokenFile?: string | undefined;
 }
 
-/** PEM files of one member, checked. */
+/** Checked PEM files of one member. */
 export interface TlsFiles {
   readonly directory: string;
   readonly ca: Buffer;
@@ -29,18 +29,18 @@ export interface TlsFiles {
   readonly key: Buffer;
 }
 
-/** How the processes of a cluster trust each other, on both planes. */
+/** Credentials of a process, on both planes. */
 export interface Security {
   /** Null for plain text. */
   readonly tls: TlsFiles | null;
-  /** Null if none is asked for. */
+  /** Null for none. */
   readonly token: string | null;
   readonly channelCredentials: grpc.ChannelCredentials;
-  /** Options of every client: the name in the certificates, and the token with each call. */
+  /** For every client: the expected name of the server, and the token with each call. */
   readonly clientOptions: grpc.ClientOptions;
 }
 
-/** Between processes that `locmoe train` starts, on loopback. */
+/** For processes on loopback, as `locmoe train` starts them. */
 export const NO_SECURITY: Security = {
   tls: null,
   token: null,
@@ -51,7 +51,7 @@ export const NO_SECURITY: Security = {
 /**
  * Reads and checks certificates and token.
  *
- * @throws TrainerError `UNAUTHENTICATED` that names the file which is missing, damaged, expired, or does not fit
+ * @throws TrainerError `UNAUTHENTICATED`, naming the file that is missing, damaged, expired or does not fit
  */
 export function loadSecurity(options: SecurityOptions): Security {
   const tls = options.tls ? loadTls(options.tls) : null;
@@ -71,7 +71,7 @@ export function loadSecurity(options: SecurityOptions): Security {
   };
 }
 
-/** Mutual TLS: a client without a certificate of the same authority gets no further than the handshake. */
+/** Mutual TLS: the handshake fails for a client without a certificate of the same authority. */
 class MutualTlsCredentials extends grpc.ServerCredentials {
   constructor({ ca, cert, key }: TlsFiles) {
     super({ requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' }, { ca, cert, key });
@@ -87,9 +87,9 @@ export function serverCredentials({ tls }: Security): grpc.ServerCredentials {
 }
 
 /**
- * Beyond loopback nothing listens without TLS, or in plain text without a token and the user's word.
+ * Allows to listen on loopback, with TLS, or in plain text if the user asked for it and there is a token.
  *
- * @throws TrainerError `BAD_INPUT` that says what to do
+ * @throws TrainerError `BAD_INPUT` with what to do instead
  */
 export function assertMayListen(address: Address, { tls, token }: Security, insecure: boolean): void {
   if (isLoopback(address.host) || tls !== null || (insecure && token !== null)) return;

@@ -10,13 +10,13 @@ export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
   readonly security: Security;
-  /** Told, at most once a second, of a call that was refused for its token; for whoever has a log. */
+  /** Called at most once a second with a line on a call that was refused for its token. */
   onRefused: (line: string) => void;
 }
 
 const REFUSAL_INTERVAL_MS = 1_000;
 
-/** Makes a server; services are added before it listens. Its health is NOT_SERVING until `listen`. */
+/** Creates a server, NOT_SERVING until `listen`; add services before that. */
 export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
   let toldMs = Number.NEGATIVE_INFINITY;
   const refused = (peer: string, method: string) => {
@@ -36,11 +36,11 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
 }
 
 /**
- * Listens and reports SERVING; port 0 takes a free one.
+ * Listens and reports SERVING. Port 0 takes a free one.
  *
- * @param option the option that chooses the port, named in the error
+ * @param option the command-line option of the port, for the error
  * @returns the address with the actual port
- * @throws TrainerError `NO_RESOURCE` if the port cannot be had
+ * @throws TrainerError `NO_RESOURCE` if the port cannot be used
  */
 export async function listen(
   { server, health, security }: RpcServer,

@@ -22,7 +22,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   INTERNAL: grpc.status.INTERNAL,
 };
 
-/** The gRPC error that carries a TrainerError (or anything else thrown) to a client. */
+/** The gRPC status for anything thrown. */
 export function toServiceError(error: unknown): Partial<grpc.StatusObject> {
   const { code, line } = asTrainerError(error);
   return { code: STATUS_OF[code], details: line };
