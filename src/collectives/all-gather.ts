@@ -4,18 +4,18 @@ import type { Transport } from './transport.js';
 export type GatheredArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 
 export interface AllGatherOptions<Values extends GatheredArray> {
-  /** This rank's values; of equal length on all ranks. */
+  /** This rank's values; equal length on all ranks. */
   readonly mine: Values;
   readonly purpose: string;
   readonly layer?: number | undefined;
 }
 
-/** Where a rank's part may begin, so that any view of it fits. */
+/** Alignment of each rank's part, for any typed array. */
 const ALIGNMENT_BYTES = 8;
 
 /**
- * Gives every rank the values of every rank, by rank. The results are views of one new buffer, each a copy (this rank's
- * own too) that begins at a multiple of 8 bytes.
+ * Gives every rank the values of all ranks, by rank. The results are copies, this rank's own too: views of one new
+ * buffer at multiples of 8 bytes.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -23,8 +23,8 @@ export function allGather<Values extends GatheredArray>(
   transport: Transport,
   { mine, purpose, layer }: AllGatherOptions<Values>,
 ): Values[] {
-  // One step; a rank sends (W - 1) B. Meant for small things (counts, scores): between nodes it sends each rank's
-  // bytes once for every receiving rank, in one aggregated message for each pair of nodes.
+  // One step; a rank sends (W - 1) B. For small messages (counts, scores): between nodes each rank's bytes travel once
+  // for every receiving rank, in one aggregated message per pair of nodes.
   const { rank, worldSize } = transport.topology;
   const { byteLength } = mine;
   const stride = Math.ceil(byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
@@ -50,7 +50,7 @@ function viewLike<Values extends GatheredArray>(
   buffer: ArrayBuffer,
   byteOffset: number,
 ): Values {
-  // Not the constructor of bytes: that could be Buffer.
+  // A Uint8Array may be a Buffer, whose constructor takes other arguments.
   const View = model instanceof Uint8Array ? Uint8Array : (model.constructor as Int32ArrayConstructor);
   return new View(buffer, byteOffset, model.length) as GatheredArray as Values;
 }

@@ -2,30 +2,29 @@ import type { Operation, PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
 export interface AllReduceOptions {
-  /** Summed in place; of equal length on all members. */
+  /** Summed in place; equal length on all members. */
   readonly data: Float32Array;
   /**
-   * The ranks that sum together, in increasing order; all ranks of the world by default. With groups every rank of
-   * the world calls at the same time, each with its own group (empty if it has none); sizes may differ by group.
+   * The members, in increasing order; by default the world. With groups every rank of the world makes the call, each
+   * with its own group (empty if it has none); lengths may differ between groups.
    */
   readonly group?: readonly number[];
   readonly purpose: string;
   readonly layer?: number | undefined;
 }
 
-/** Up to this size a vector is sent whole to everyone: one step instead of two or three. */
+/** Up to this size every rank sends its whole vector to all others: one step instead of two or three. */
 const DIRECT_BYTES = 16 << 10;
-/** Floats of a rank's slice of a block, 256 KiB: it stays in the processor's cache, and two fit a ring. */
+/** Floats of a rank's slice of a block (256 KiB): it stays in cache, and two fit a ring of the default size. */
 const SLICE_FLOATS = 1 << 16;
-/** Blocks that begin at a time while the rest of the vector is still computed. */
+/** Blocks started per `advance`. */
 const ABREAST = 2;
-/** No block takes more than four steps, so no more blocks are on their way at a time. */
+/** A block takes at most four steps, so no more blocks than this are in flight. */
 const MOST_ON_THE_WAY = 4 * ABREAST;
 
 /**
- * Sums a vector over all ranks, or over a group of them. All members get the same bits: the order of the sum is one
- * binary tree over the ranks, and if the number of workers of a node is a power of two, also the same bits in every
- * such layout.
+ * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so all members
+ * get the same bits, and the same in every layout whose workers per node are a power of two.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -35,22 +34,22 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
   else gradualAllReduce(transport, options).finish();
 }
 
-/** An all-reduce in the background of the work that makes its data. */
+/** An all-reduce that overlaps the computation of its data. */
 export interface GradualAllReduce {
   /**
-   * Between nodes: takes blocks a step further and begins one or two more. Every rank calls it at the same places between its other
-   * collectives and with the same number.
+   * With more than one node, moves the blocks in flight one step on and starts up to two more. A collective: every rank
+   * calls it at the same places among its other collectives, with the same argument.
    *
-   * @param wholeFrom index of the first element from which on `data` is what is to be summed; it falls from call to call
+   * @param wholeFrom `data` is final from this index on; it falls from call to call
    */
   advance(wholeFrom: number): void;
-  /** Now all of `data` is; returns with its sums in place. */
+  /** All of `data` is final; returns once it holds the sums. */
   finish(): void;
 }
 
 /**
- * `allReduce` of a vector that becomes whole from its end to its begin, as gradients do: what is whole crosses the link
- * while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). The same bits as `allReduce`.
+ * `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross the link while
+ * the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). Same bits as `allReduce`.
  */
 export function gradualAllReduce(
   transport: Transport,
@@ -60,9 +59,8 @@ export function gradualAllReduce(
   //   1. reduce-scatter inside the node:        one step, (G - 1) / G B
   //   2. slice B / G between the nodes:         N = 2: one step, B / G; else two steps, 2 (N - 1) / N B / G
   //   3. all-gather inside the node:            one step, (G - 1) / G B
-  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector goes in blocks, from its end, each a step
-  // behind the one before it: a block crosses the link while the next is summed in the node. A group: two steps,
-  // 2 (g - 1) / g B.
+  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector is pipelined in blocks, from its end: one
+  // crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
   const { worldSize, workersPerNode, numNodes } = transport.topology;
   const reduction = reductionOf(transport, { purpose, layer });
   const pipeline = new Pipeline();
@@ -83,7 +81,7 @@ export function gradualAllReduce(
     return blocks;
   };
   return {
-    // Inside one node there is no link that stands idle, only cores that the computation wants.
+    // A single node has no link to keep busy, and the computation needs its cores.
     advance(wholeFrom) {
       if (numNodes > 1) pipeline.advance(begin(wholeFrom, ABREAST));
     },
@@ -93,10 +91,10 @@ export function gradualAllReduce(
   };
 }
 
-/** A part of the vector on its way to the sum: yields each exchange that it has started, to go on when that is through. */
+/** The steps of one block: yields each transfer it has started, and is resumed once that is complete. */
 type Steps = Generator<PendingTransfer, void, void>;
 
-/** Takes parts to their sums, each a step behind those before it; all ranks start the same exchanges in the same order. */
+/** Runs blocks one step apart; all ranks start the same transfers in the same order. */
 class Pipeline {
   #onTheWay: { readonly steps: Steps; readonly pending: PendingTransfer }[] = [];
 
@@ -104,7 +102,7 @@ class Pipeline {
     return this.#onTheWay.length === 0;
   }
 
-  /** A step of all parts that are on their way, and the first one of each of `more`. */
+  /** One step of all blocks in flight, and the first step of each of `more`. */
   advance(more: readonly Steps[]): void {
     for (const { pending } of this.#onTheWay) pending.finish();
     this.#onTheWay = [...this.#onTheWay.map(({ steps }) => steps), ...more].flatMap((steps) => {
@@ -121,7 +119,7 @@ class Pipeline {
 interface Reduction {
   readonly transport: Transport;
   readonly operation: Operation;
-  /** Room for the values of the i-th other member. */
+  /** Receive buffer for the values of the i-th other member. */
   readonly buffer: (i: number, floats: number) => Float32Array;
 }
 
@@ -133,10 +131,10 @@ function reductionOf(
   return { transport, operation, buffer: (_, floats) => new Float32Array(floats) };
 }
 
-/** Kept from call to call: fresh memory would have to be cleared by the kernel page by page. */
+/** Reused from call to call: the kernel clears fresh memory page by page. */
 const buffers: Float32Array[] = [];
 
-/** Buffers that no block before or behind it on its way has. */
+/** Buffers that no other block in flight uses. */
 function buffersOfBlock(index: number, { topology }: Transport): Reduction['buffer'] {
   const first = (index % MOST_ON_THE_WAY) * (Math.max(topology.workersPerNode, topology.numNodes) - 1);
   return (i, floats) => {
@@ -162,7 +160,7 @@ function bytesOf(data: Float32Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** Inside the node, between the nodes, inside the node. */
+/** Reduce-scatter in the node, sum between nodes, all-gather in the node. */
 function* throughNodes(reduction: Reduction, data: Float32Array): Steps {
   const { node, localRank, workersPerNode, numNodes, worldSize } = reduction.transport.topology;
   const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
@@ -179,7 +177,7 @@ function* throughGroup(reduction: Reduction, members: readonly number[], data: F
   yield* gatherSlices(reduction, members, data);
 }
 
-/** Every member sends its whole vector to every other, and sums. */
+/** Every member sends its whole vector to all others and sums. */
 function* sumDirectly(
   { transport, operation, buffer }: Reduction,
   members: readonly number[],
@@ -198,7 +196,7 @@ function* sumDirectly(
   sumInOrder(data, theirs, transport.topology.rank, members);
 }
 
-/** Member i ends with slice i of the sum in its place; the other slices keep this rank's own values. */
+/** Member i ends with slice i of the sum; the other slices keep this rank's own values. */
 function* reduceScatter(
   { transport, operation, buffer }: Reduction,
   members: readonly number[],
@@ -217,7 +215,7 @@ function* reduceScatter(
   if (index >= 0) sumInOrder(mine, theirs, rank, members);
 }
 
-/** Adds up the values of all members, by their order; `theirs` are those of the others. */
+/** Adds the values of all members in their order; `theirs` are the others'. */
 function sumInOrder(
   mine: Float32Array,
   theirs: readonly Float32Array[],
@@ -228,7 +226,7 @@ function sumInOrder(
   treeSum(mine, [...theirs.slice(0, index), mine, ...theirs.slice(index)]);
 }
 
-/** Gives every member the slice that each of them has summed. */
+/** Gives every member all slices of the sum. */
 function* gatherSlices(
   { transport, operation }: Reduction,
   members: readonly number[],

@@ -3,21 +3,21 @@ import { nodeOf, otherRanks } from './topology.js';
 import type { Operation, PendingTransfer, Transport } from './transport.js';
 
 export interface AllToAllOptions {
-  /** What goes to each rank, by destination, this rank included; each is the parts in order. */
+  /** Bytes for each rank, by destination, this rank included: the concatenation of the parts. */
   readonly sends: readonly (readonly Uint8Array[])[];
-  /** Where the bytes of each rank go, by source, this rank included; sizes must equal what the source sends. */
+  /** Buffers for the bytes of each rank, by source, this rank included; sizes must equal what the source sends. */
   readonly receives: readonly (readonly Uint8Array[])[];
   readonly purpose: string;
   readonly layer?: number | undefined;
-  /** Hash of the counts of all ranks from which the sizes follow (`hashCounts`); the same on every rank. */
+  /** Hash of all ranks' counts, from which the sizes follow (`hashCounts`); equal on every rank. */
   readonly countsHash?: number | undefined;
-  /** Which ranks take part: all (the default), those of this node with this rank itself, or those of other nodes. */
+  /** The ranks to send to: all (the default), those of this node including this rank, or those of other nodes. */
   readonly reach?: 'world' | 'node' | 'other nodes' | undefined;
 }
 
 /**
- * All-to-all with uneven splits (all-to-all-v), flat: every pair of ranks is a message of its own, also between
- * nodes. The reference that the hierarchical form must equal bit by bit.
+ * Flat all-to-all with uneven splits (all-to-all-v): one message for every pair of ranks, also between
+ * nodes. The hierarchical form must give the same bits.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -25,10 +25,10 @@ export function allToAll(transport: Transport, options: AllToAllOptions): void {
   startAllToAll(transport, options).finish();
 }
 
-/** `allToAll` in the background. */
+/** Starts an `allToAll`. */
 export function startAllToAll(transport: Transport, options: AllToAllOptions): PendingTransfer {
-  // One step. With B bytes for each destination a rank sends (W - 1) B, of which (W - G) B leave the node; between
-  // two nodes travel G * G messages each way.
+  // One step. With B bytes per destination a rank sends (W - 1) B, of which (W - G) B leave the node; G * G messages
+  // each way between two nodes.
   return startForm(transport, options, false);
 }
 

@@ -7,7 +7,7 @@ import type { Transport } from './transport.js';
  * @throws TrainerError as `Transport.transfer`
  */
 export function barrier(transport: Transport, { purpose }: { readonly purpose: string }): void {
-  // One step of W - 1 empty messages from each rank, in one frame for each pair of nodes.
+  // One step: W - 1 empty messages from each rank, in one frame per pair of nodes.
   const peers = otherRanks(transport.topology);
   transport.transfer(
     { kind: 'barrier', purpose },

@@ -2,7 +2,7 @@ import { nodeOf } from './topology.js';
 import type { Operation, Receive, Send, Transport } from './transport.js';
 
 export interface BroadcastOptions {
-  /** Sent by the root, overwritten on all other ranks; of equal length on all. */
+  /** Sent by the root, overwritten on all other ranks; equal length on all. */
   readonly data: Uint8Array;
   readonly root: number;
   readonly purpose: string;

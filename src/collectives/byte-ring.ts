@@ -1,4 +1,4 @@
-/** 32-bit words that one ring's control takes: three cache lines (producer, consumer, agent). */
+/** 32-bit words of a ring's control: three cache lines (producer, consumer, agent). */
 export const RING_CONTROL_WORDS = 48;
 
 const HEAD = 0;
@@ -8,11 +8,11 @@ const WANTS_DATA = 17;
 const CREDITED = 32;
 
 /**
- * A ring of bytes with one producer and one consumer, possibly in different processes.
+ * A single-producer single-consumer byte ring in shared memory.
  *
  * `head` counts the bytes ever written and `tail` the bytes ever read, both modulo 2^32; each is stored by one side
- * only. A flag that one side sets asks the other to ring its doorbell: `wantsData` by a consumer that found
- * nothing, `wantsSpace` by a producer that found no room.
+ * only. Each side has a flag that asks the other to ring its doorbell: `wantsData` is set by a consumer of an empty
+ * ring, `wantsSpace` by a producer of a full one.
  */
 export class ByteRing {
   readonly #words: Int32Array;
@@ -49,7 +49,7 @@ export class ByteRing {
     return this.size - this.readable;
   }
 
-  /** Copies as much of `source` from byte `from` as there is room for; returns the number of bytes. */
+  /** Copies as much of `source` from byte `from` on as fits; returns the number of bytes. */
   write(source: Uint8Array, from: number): number {
     const head = this.head;
     const room = this.size - ((head - this.tail) >>> 0);
@@ -63,7 +63,7 @@ export class ByteRing {
     return count;
   }
 
-  /** Fills `target` from byte `from` with what there is; returns the number of bytes. */
+  /** Copies what there is to `target` from byte `from` on; returns the number of bytes. */
   read(target: Uint8Array, from: number): number {
     const tail = this.tail;
     const count = Math.min((this.head - tail) >>> 0, target.length - from);
@@ -73,7 +73,7 @@ export class ByteRing {
     return count;
   }
 
-  /** Copies `target.length` bytes that must be there, without consuming them. */
+  /** Copies `target.length` bytes, which must be there, without consuming them. */
   peek(target: Uint8Array): void {
     this.#copyOut(this.tail, target, 0, target.length);
   }
@@ -90,7 +90,7 @@ export class ByteRing {
     Atomics.store(this.#words, this.#control + WANTS_DATA, wanted ? 1 : 0);
   }
 
-  /** True once for each time the consumer asked for data. */
+  /** True once per request of the consumer for data. */
   takeWantsData(): boolean {
     const index = this.#control + WANTS_DATA;
     return Atomics.load(this.#words, index) === 1 && Atomics.exchange(this.#words, index, 0) === 1;
@@ -100,7 +100,7 @@ export class ByteRing {
     Atomics.store(this.#words, this.#control + WANTS_SPACE, wanted ? 1 : 0);
   }
 
-  /** True once for each time the producer asked for space, as soon as a quarter of the ring is free. */
+  /** True once per request of the producer for space, as soon as a quarter of the ring is free. */
   takeWantsSpace(): boolean {
     const index = this.#control + WANTS_SPACE;
     if (Atomics.load(this.#words, index) === 0 || this.writable < this.size / 4) return false;
@@ -112,7 +112,7 @@ export class ByteRing {
     return (this.tail - (Atomics.load(this.#words, this.#control + CREDITED) >>> 0)) >>> 0;
   }
 
-  /** Marks everything consumed so far as credited and returns the position. */
+  /** Marks all consumed bytes as credited; returns the stream position. */
   takeCredit(): number {
     const tail = this.tail;
     Atomics.store(this.#words, this.#control + CREDITED, tail | 0);

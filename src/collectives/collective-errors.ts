@@ -4,7 +4,7 @@ import type { MessageHeader, MessagePlace } from './message.js';
 import { nodeOf, type Topology } from './topology.js';
 import type { Operation, Phase } from './transport.js';
 
-/** Where a rank is when a collective fails. */
+/** A rank's place when a collective fails. */
 export interface Place {
   readonly topology: Topology;
   readonly operation: Operation;
@@ -21,7 +21,7 @@ function layerSuffix(layer: number | undefined): string {
   return layer === undefined ? '' : ` of layer ${layer}`;
 }
 
-/** Where an error happened, for people and for reports. */
+/** The place as an error's context. */
 export function context(place: Place) {
   return {
     rank: place.topology.rank,
@@ -41,7 +41,7 @@ function lastSeen(rank: number, { step, phase, operation }: RankProgress): strin
 }
 
 /**
- * `COLLECTIVE_TIMEOUT`, naming every rank that was waited for.
+ * `COLLECTIVE_TIMEOUT`, naming every rank that did not arrive.
  *
  * @param progressOf what a rank of the same node is doing; null for a rank of another node
  */
@@ -61,8 +61,8 @@ export function timeoutError(
 }
 
 /**
- * `COLLECTIVE_MISMATCH`: the peer's message belongs to another operation or step, has another size than expected, or
- * goes by other counts.
+ * `COLLECTIVE_MISMATCH`: the peer's message is of another operation, step or size than expected, or its rank has other
+ * counts.
  */
 export function mismatchError(
   place: Place,

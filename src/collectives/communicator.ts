@@ -3,14 +3,14 @@ import { startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
 import type { Topology } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
-/** The forms of the all-to-all; they give the same bytes. */
+/** The forms of the all-to-all; both give the same bytes. */
 const FORMS = { hierarchical: startHierarchicalAllToAll, flat: startAllToAll } as const;
 
 export type AllToAllForm = keyof typeof FORMS;
 
-/** A rank's transport, and the form in which its all-to-alls travel. */
+/** A rank's transport, and the form of its all-to-alls. */
 export class Communicator {
-  /** May change between two steps; all ranks change it alike. */
+  /** May change between two steps, on all ranks alike. */
   form: AllToAllForm;
 
   constructor(
@@ -24,7 +24,7 @@ export class Communicator {
     return this.transport.topology;
   }
 
-  /** Begins an all-to-all; see `Transport.start` for what may run at the same time. */
+  /** Starts an all-to-all; `Transport.start` says what may run at the same time. */
   startAllToAll(options: AllToAllOptions): PendingTransfer {
     return FORMS[this.form](this.transport, options);
   }

@@ -21,13 +21,13 @@ export const PHASES: readonly Phase[] = [
   'done',
 ];
 
-/** What a worker is doing, as its agent and its neighbours see it without asking. */
+/** A worker's progress, which its agent and neighbours read from shared memory. */
 export interface RankProgress {
   /** 0 until the worker has attached. */
   readonly pid: number;
   readonly step: number;
   readonly phase: Phase;
-  /** Grows whenever the worker does anything at all; a waiting worker adds to it ten times a second. */
+  /** Grows with everything the worker does, and ten times a second while it waits. */
   readonly heartbeat: number;
   /** The current operation, or the last one if not `active`; null before the first. */
   readonly operation:
@@ -36,13 +36,13 @@ export interface RankProgress {
         readonly active: boolean;
         /** ms since the epoch. */
         readonly startedAt: number;
-        /** A rank whose bytes the worker sleeps for. */
+        /** The rank whose bytes the worker waits for. */
         readonly waitingFor: number | null;
       })
     | null;
 }
 
-/** A worker's or the agent's own words in the segment; written by its owner, read by anybody. */
+/** A worker's or the agent's control words in the segment: written by the owner, read by all. */
 export class ControlBlock {
   readonly #startedAt: Float64Array;
   readonly #words: Int32Array;

@@ -1,11 +1,11 @@
 import { futexWait, futexWaitAsync, futexWake } from '../os/libc.js';
 
 /**
- * How one process wakes another: two adjacent 32-bit words in the segment.
+ * Wakes another process: two adjacent 32-bit words in the segment.
  *
- * word 0: a counter that changes with every wake-up; the futex. word 1: how many rings the sleeper still wants
- * before it is woken. The owner reads `value`, arms, looks for work once more, and only then waits: a ring in
- * between changes the counter, so no wake-up is lost. A ring that nobody waits for costs no system call.
+ * Word 0: the futex, a counter of wake-ups. Word 1: rings left until the owner is to be woken. The owner reads `value`,
+ * arms, looks for work once more, and only then waits: a ring in between changes the counter, so no wake-up is lost.
+ * A ring that nobody waits for costs no system call.
  */
 export class Doorbell {
   readonly #words: Int32Array;
@@ -22,7 +22,7 @@ export class Doorbell {
     return Atomics.load(this.#words, this.#index);
   }
 
-  /** The next `rings` rings wake the owner (once). */
+  /** The owner is woken once, by the `rings`-th ring from now. */
   arm(rings: number): void {
     Atomics.store(this.#words, this.#index + 1, rings);
   }
@@ -31,7 +31,7 @@ export class Doorbell {
     if (Atomics.sub(this.#words, this.#index + 1, 1) === 1) this.wake();
   }
 
-  /** Wakes the owner whatever it waits for. */
+  /** Wakes the owner at once. */
   wake(): void {
     Atomics.add(this.#words, this.#index, 1);
     futexWake(this.#address);

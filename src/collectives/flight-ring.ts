@@ -5,38 +5,38 @@ import type { Operation } from './transport.js';
 
 const NO_LAYER = -1;
 
-/** One collective call of a rank, as its flight ring keeps it. Times in ms since 1970 by the clock of the rank's node. */
+/** A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the node. */
 export interface RecordedOperation extends Operation {
-  /** Counts the rank's operations; the same call has the same number on every rank. */
+  /** Number of the operation; the same call has the same number on every rank. */
   readonly sequence: number;
   readonly step: number;
-  /** Messages and payload bytes to other ranks, and from them. */
+  /** Messages and payload bytes to and from other ranks. */
   readonly numSends: number;
   readonly numReceives: number;
   readonly bytesOut: number;
   readonly bytesIn: number;
   readonly startMs: number;
-  /** When the first byte of another rank came; null before. */
+  /** Arrival of the first byte of another rank; null before. */
   readonly firstByteMs: number | null;
-  /** Null while the rank is in it. */
+  /** Null while it is under way. */
   readonly endMs: number | null;
 }
 
-/** What is known when an operation begins. */
+/** The fields known when an operation begins. */
 export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;
 
 /**
- * The last `FLIGHT_SLOTS` operations of one rank, in shared memory: written by its worker, read by anybody, also after
- * the worker's death. No lock: a slot's sequence is 0 while it is rewritten, and a reader looks at it before and after.
+ * The last `FLIGHT_SLOTS` operations of one rank in shared memory: written by its worker, readable by all, also after the
+ * worker's death. Lock-free: a slot's sequence is 0 while it is rewritten; readers check it before and after.
  */
 export class FlightRing {
   readonly #bytes: Uint8Array;
-  /** Numbers and times of all slots. */
+  /** The float64 fields of all slots. */
   readonly #floats: Float64Array;
   readonly #words: Int32Array;
   readonly #base: number;
 
-  /** @param base word index of the ring, even */
+  /** @param base word index of the ring; even */
   constructor(words: Int32Array, base: number) {
     this.#words = words;
     this.#base = base;
@@ -71,7 +71,7 @@ export class FlightRing {
     Atomics.store(words, slot + FLIGHT.sequence, start.sequence | 0);
   }
 
-  /** The first byte from another rank has come to the operation with this number. */
+  /** Records the arrival of the first byte of another rank. */
   firstByte(sequence: number, timeMs: number): void {
     this.#floats[(this.#slotOf(sequence) + FLIGHT.firstByteMs) >> 1] = timeMs;
   }
@@ -80,7 +80,7 @@ export class FlightRing {
     this.#floats[(this.#slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
   }
 
-  /** A copy of what the ring holds, oldest first; an operation that its worker rewrites just now is left out. */
+  /** A copy of the ring, oldest first, without a slot that is being rewritten. */
   read(): RecordedOperation[] {
     const found: RecordedOperation[] = [];
     for (let i = 0; i < FLIGHT_SLOTS; i++) {

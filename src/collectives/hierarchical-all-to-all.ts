@@ -2,9 +2,9 @@ import { type AllToAllOptions, startForm } from './all-to-all.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
 /**
- * All-to-all with uneven splits, hierarchical (HetuMoE, arXiv 2203.14685, section 3.2): inside a node as the flat
- * form; what all ranks of a node send to one other node travels as one aggregated message, which the receiving
- * node's agent scatters to its ranks. Gives the same bytes as `allToAll`.
+ * Hierarchical all-to-all with uneven splits (HetuMoE, arXiv 2203.14685, section 3.2): flat inside a node; all bytes from
+ * one node to another travel as one aggregated message, which the receiving agent scatters to its ranks. Same bytes as
+ * `allToAll`.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -12,9 +12,9 @@ export function hierarchicalAllToAll(transport: Transport, options: AllToAllOpti
   startHierarchicalAllToAll(transport, options).finish();
 }
 
-/** `hierarchicalAllToAll` in the background. */
+/** Starts a `hierarchicalAllToAll`. */
 export function startHierarchicalAllToAll(transport: Transport, options: AllToAllOptions): PendingTransfer {
-  // One step for a rank; gather, transfer and scatter are the agents'. Bytes as in the flat form: (W - 1) B sent by
-  // a rank, (W - G) B of them leaving the node. Between two nodes travels one message each way instead of G * G.
+  // One step for a rank; the agents gather, transfer and scatter. Bytes as in the flat form: a rank sends (W - 1) B, of
+  // which (W - G) B leave the node. One message each way between two nodes instead of G * G.
   return startForm(transport, options, true);
 }

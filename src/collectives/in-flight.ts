@@ -1,7 +1,7 @@
 import type { IncomingMessage, OutgoingMessage } from './message.js';
 import type { Operation, PendingTransfer } from './transport.js';
 
-/** A transfer that was started: the messages of it that are not yet through. */
+/** A started transfer: its incomplete messages. */
 export class InFlight implements PendingTransfer {
   readonly outgoing: OutgoingMessage[] = [];
   readonly incoming: IncomingMessage[] = [];
@@ -27,9 +27,9 @@ export class InFlight implements PendingTransfer {
 }
 
 /**
- * Moves what can be moved, drops finished messages from the list, and returns the bytes moved.
+ * Moves what can be moved, removes complete messages from the list, and returns the bytes moved.
  *
- * @param busy one flag a peer: set while an earlier message with it is not through; later ones wait behind it
+ * @param busy by peer: set while an earlier message with it is incomplete; later ones wait for it
  */
 export function progressAll(messages: (OutgoingMessage | IncomingMessage)[], busy: Uint8Array): number {
   let moved = 0;

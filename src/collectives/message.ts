@@ -4,18 +4,18 @@ import { encodePurpose, MAX_PURPOSE_BYTES } from './purpose.js';
 import type { Operation, OperationKind } from './transport.js';
 
 const PURPOSE_OFFSET = 24;
-/** Bytes in front of every message in a ring. */
+/** Bytes before the payload of every message. */
 export const MESSAGE_HEADER_BYTES = PURPOSE_OFFSET + MAX_PURPOSE_BYTES;
 
 const NO_LAYER = 0xffff;
 
-/** Which of its rank's operations a message belongs to. */
+/** The operation of its rank that a message belongs to. */
 export interface MessagePlace {
   readonly sequence: number;
   readonly step: number;
 }
 
-/** What a message says about itself: enough to notice that two ranks are in different operations. */
+/** The header of a message: enough to detect that two ranks are in different operations. */
 export interface MessageHeader extends MessagePlace {
   readonly totalBytes: number;
   readonly kind: OperationKind;
@@ -26,7 +26,7 @@ export interface MessageHeader extends MessagePlace {
   readonly purpose: string;
 }
 
-// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, hash of the counts u32, purpose length u32,
+// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, counts hash u32, purpose length u32,
 // purpose text.
 
 export function encodeHeader(
@@ -66,7 +66,7 @@ function decodeHeader(bytes: Uint8Array): MessageHeader {
   };
 }
 
-/** What an agent needs to know of a message that it relays. */
+/** The fields that an agent needs to relay a message. */
 export function decodeForRelay(
   bytes: Uint8Array,
 ): Pick<MessageHeader, 'sequence' | 'totalBytes' | 'aggregate'> {
@@ -78,7 +78,7 @@ export function decodeForRelay(
   };
 }
 
-/** Walks over a list of byte arrays as if they were one. */
+/** A position in a list of byte arrays, as if they were one. */
 class PartCursor {
   #parts: readonly Uint8Array[] = [];
   #index = 0;
@@ -93,7 +93,7 @@ class PartCursor {
     for (const part of parts) this.bytesLeft += part.length;
   }
 
-  /** Calls `move(part, from)` until it moves nothing more or all is done; returns the bytes moved. */
+  /** Calls `move(part, from)` until it moves nothing or the end is reached; returns the bytes moved. */
   advance(move: (part: Uint8Array, from: number) => number): number {
     let total = 0;
     while (this.bytesLeft > 0) {
@@ -113,7 +113,7 @@ class PartCursor {
   }
 }
 
-/** A message that this rank writes to one peer. Reused from operation to operation. */
+/** A message to one peer; reused from operation to operation. */
 export class OutgoingMessage {
   readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
   readonly #cursor = new PartCursor();
@@ -122,13 +122,13 @@ export class OutgoingMessage {
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
-    /** Tells the consumer of the ring that there is something to read. */
+    /** Wakes the consumer of the ring, if it waits for data. */
     readonly notify: () => void,
   ) {
     this.#write = (part, from) => ring.write(part, from);
   }
 
-  /** Returns the size of the message without its header. */
+  /** @returns bytes of the message without its header */
   begin(operation: Operation, place: MessagePlace, aggregate: boolean, parts: readonly Uint8Array[]): number {
     this.#cursor.reset([this.header, ...parts]);
     const totalBytes = this.#cursor.bytesLeft - MESSAGE_HEADER_BYTES;
@@ -140,7 +140,7 @@ export class OutgoingMessage {
     return this.#cursor.bytesLeft === 0;
   }
 
-  /** Writes what fits; returns the bytes moved. */
+  /** Writes what fits into the ring; returns the bytes moved. */
   progress(): number {
     const moved = this.#cursor.advance(this.#write);
     if (moved > 0) this.notify();
@@ -151,7 +151,7 @@ export class OutgoingMessage {
 
 type HeaderCheck = (peer: number, header: MessageHeader, expectedBytes: number) => void;
 
-/** A message that this rank reads from one peer. Reused from operation to operation. */
+/** A message from one peer; reused from operation to operation. */
 export class IncomingMessage {
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   readonly #cursor = new PartCursor();
@@ -162,16 +162,15 @@ export class IncomingMessage {
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
-    /** Tells the producer of the ring that bytes were taken out, if it needs to know. */
+    /** Wakes the producer of the ring, if it waits for space. */
     readonly notify: () => void,
   ) {
     this.#read = (part, from) => ring.read(part, from);
   }
 
   /**
-   * Returns the size of the message without its header.
-   *
-   * @param check throws if the header that comes is not that of this operation
+   * @param check throws if the header is not that of this operation
+   * @returns bytes of the message without its header
    */
   begin(parts: readonly Uint8Array[], check: HeaderCheck): number {
     this.#cursor.reset(parts);
@@ -188,7 +187,7 @@ export class IncomingMessage {
     return MESSAGE_HEADER_BYTES - this.#headerBytes + this.#cursor.bytesLeft;
   }
 
-  /** Reads what there is; returns the bytes moved. */
+  /** Reads what is in the ring; returns the bytes moved. */
   progress(): number {
     let moved = 0;
     if (this.#headerBytes < MESSAGE_HEADER_BYTES) {

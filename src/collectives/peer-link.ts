@@ -3,7 +3,7 @@ import { IncomingMessage, OutgoingMessage } from './message.js';
 import type { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
 
-/** A rank's two rings with one other rank, and messages for them that are used again and again. */
+/** A rank's two rings with one peer, and a pool of messages for them. */
 export class PeerLink {
   readonly #out: ByteRing;
   readonly #back: ByteRing;

@@ -4,7 +4,7 @@ import type { Transport } from './transport.js';
 
 const WARM_UPS = 2;
 const REPETITIONS = 7;
-/** Where both take the same time, fewer messages are the better choice. */
+/** Flat must be faster by this factor: at equal speed fewer messages are better. */
 const FASTER = 0.95;
 
 export interface FormChoice {
@@ -14,10 +14,10 @@ export interface FormChoice {
 }
 
 /**
- * Times both forms of the all-to-all on the links that there are and picks the faster one. A collective: all ranks call
- * it and get the same answer.
+ * Times both forms of the all-to-all on the actual links and picks the faster one. A collective: all ranks call it and
+ * get the same answer.
  *
- * @param bytesPerPair what a rank sends to each other rank
+ * @param bytesPerPair bytes from a rank to each other rank
  */
 export function pickForm(transport: Transport, bytesPerPair: number): FormChoice {
   const { worldSize } = transport.topology;
@@ -38,7 +38,7 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
   return { form: ms.flat < FASTER * ms.hierarchical ? 'flat' : 'hierarchical', ms };
 }
 
-/** The greatest of each number over all ranks, on all ranks. A collective. */
+/** Element-wise maximum over all ranks. A collective. */
 export function slowestOfRanks(transport: Transport, mine: readonly number[], purpose: string): number[] {
   const ofRanks = allGather(transport, { mine: Float64Array.from(mine), purpose });
   return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i])));

@@ -1,14 +1,14 @@
 import { TrainerError } from '../errors.js';
 
-/** Longest purpose of an operation, in characters: it fits a message's header, a control block and a flight ring. */
+/** Longest purpose of an operation: message header, control block and flight ring have a field of this size. */
 export const MAX_PURPOSE_BYTES = 40;
 
 const encodings = new Map<string, Uint8Array>();
 
 /**
- * The purpose of an operation as it stands in shared memory and on the wire.
+ * Encodes an operation's purpose for shared memory and the wire.
  *
- * @throws TrainerError `INTERNAL` if it is too long or not ASCII: a name that was cut could be another operation's
+ * @throws TrainerError `INTERNAL` if it is too long or not ASCII: cut names could collide
  */
 export function encodePurpose(purpose: string): Uint8Array {
   const known = encodings.get(purpose);

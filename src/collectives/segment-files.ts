@@ -3,15 +3,15 @@ import { isRunning } from '../os/process-info.js';
 
 export const SHM_DIR = '/dev/shm';
 
-/** Containers may share /dev/shm, but not their pids: a pid means something only in its own namespace. */
+/** Containers may share /dev/shm but not pids, which are valid only in their namespace. */
 const PID_NAMESPACE = pidNamespace();
 
-/** Where the agent that calls this keeps the shared memory of its node; the name ends in its pid and where that counts. */
+/** Path of the calling agent's segment; its name ends in the agent's pid and pid namespace. */
 export function segmentPath(runId: string, generation: number, node: number): string {
   return `${SHM_DIR}/locmoe-${runId}-g${generation}-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
-/** Removes the segments of agents that no longer live, as far as it can be told from here; returns their paths. */
+/** Removes the segments of dead agents of this pid namespace; returns their paths. */
 export function removeStaleSegments(): string[] {
   const removed: string[] = [];
   for (const name of readdirSync(SHM_DIR)) {
@@ -21,13 +21,13 @@ export function removeStaleSegments(): string[] {
       unlinkSync(`${SHM_DIR}/${name}`);
       removed.push(`${SHM_DIR}/${name}`);
     } catch {
-      // Another agent that starts at the same time was faster, or the file belongs to another user.
+      // Another agent has just removed it, or it belongs to another user.
     }
   }
   return removed;
 }
 
-/** Its inode number; 0 where the kernel shows none. */
+/** Inode number of the pid namespace; 0 where the kernel shows none. */
 function pidNamespace(): string {
   try {
     return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';

@@ -1,15 +1,15 @@
 import { RING_CONTROL_WORDS } from './byte-ring.js';
 
 /**
- * What a node's segment holds, in this order: a header page, one control block for each worker and one for the
- * agent, the flight ring of each worker, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered pair of
- * ranks of which at least one lives on the node; pairs between nodes end or begin at the agent.
+ * A node's segment holds, in this order: a header page, a control block for each worker and one for the agent, a flight
+ * ring for each worker, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered
+ * pair of ranks, at least one of them on this node; the agent is the other end of rings between nodes.
  */
 export interface SegmentShape {
   readonly node: number;
   readonly numNodes: number;
   readonly workersPerNode: number;
-  /** Bytes of one ring, a power of two. */
+  /** Bytes of one ring; a power of two. */
   readonly ringBytes: number;
 }
 
@@ -27,14 +27,14 @@ export const HEADER = {
   numNodes: 4,
   workersPerNode: 5,
   ringBytes: 6,
-  /** 1 once the run has failed or was stopped at once: every wait ends with `ABORTED`. */
+  /** 1 once the run has failed or was aborted: every wait ends with `ABORTED`. */
   abort: 16,
   abortReasonBytes: 17,
-  /** 1 once the run should end after the current step. */
+  /** 1 once the run is to end after the current step. */
   stop: 32,
 } as const;
 
-/** Where the text of the abort reason lies in the header page, in bytes. */
+/** Place of the abort reason's text in the header page, in bytes. */
 export const ABORT_REASON = { offset: 256, maxBytes: 1024 } as const;
 
 const CONTROL_BLOCK_WORDS = 64;
@@ -51,7 +51,7 @@ export const CONTROL = {
   layer: 21,
   /** 1 inside an operation, 0 after it. */
   active: 22,
-  /** Rank that a sleeping worker waits for, -1 if none. */
+  /** Rank that a sleeping worker waits for; -1 if none. */
   waitingFor: 23,
   heartbeat: 24,
   /** A float64 in two words: when the operation started, in ms since the epoch. */
@@ -68,7 +68,7 @@ export function controlWord(block: number): number {
 /** Operations that a worker's flight ring keeps. */
 export const FLIGHT_SLOTS = 256;
 
-/** Word indices in one slot of a flight ring; what starts at an even index and takes two words is a float64. */
+/** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
 export const FLIGHT = {
   /** 0: empty, or being rewritten. */
   sequence: 0,
@@ -94,13 +94,13 @@ export function flightWord({ workersPerNode }: SegmentShape, localRank: number):
   return controlWord(workersPerNode + 1) + localRank * FLIGHT_SLOTS * FLIGHT.words;
 }
 
-/** Number of rings: from each local worker to every other rank, and from each remote rank to each local worker. */
+/** Number of rings: from each local worker to all other ranks, and from each remote rank to each local worker. */
 export function numRings({ numNodes, workersPerNode }: SegmentShape): number {
   const worldSize = numNodes * workersPerNode;
   return workersPerNode * (worldSize - 1) + workersPerNode * (worldSize - workersPerNode);
 }
 
-/** Index of the ring from `source` to `destination`; they differ and at least one is on the shape's node. */
+/** Index of the ring from `source` to `destination`, two ranks of which at least one is on the shape's node. */
 export function ringIndex(shape: SegmentShape, source: number, destination: number): number {
   const { node, numNodes, workersPerNode } = shape;
   const worldSize = numNodes * workersPerNode;

@@ -21,12 +21,12 @@ import {
   segmentBytes,
 } from './shm-layout.js';
 
-/** A larger mapping cannot be viewed as one buffer on every supported Node. */
+/** The largest buffer that every supported Node can view. */
 const MAX_BYTES = 2 ** 31;
-/** Room left to others in /dev/shm when its free space is checked. */
+/** Space that the check leaves to others in /dev/shm. */
 const SPARE_BYTES = 64 << 10;
 
-/** The memory that one node's agent and workers share. Made by the agent, attached by its workers. */
+/** The shared memory of one node's agent and workers: created by the agent, attached by its workers. */
 export class ShmSegment {
   #words: Int32Array;
   #bytes: Uint8Array;
@@ -45,10 +45,10 @@ export class ShmSegment {
   }
 
   /**
-   * Makes the segment of one node. Call `removeStaleSegments` before, once a process.
+   * Creates the segment of one node. Call `removeStaleSegments` once before.
    *
-   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small; its memory is reserved here, so that a worker
-   *   cannot be killed by a write later
+   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small: the memory is allocated here, so that no later write
+   *   can kill a worker
    */
   static create(runId: string, generation: number, shape: SegmentShape): ShmSegment {
     const needed = segmentBytes(shape);
@@ -72,9 +72,9 @@ export class ShmSegment {
   }
 
   /**
-   * Attaches to the segment that the agent made.
+   * Attaches to the agent's segment.
    *
-   * @throws TrainerError `INTERNAL` if there is none, or it belongs to another generation, node or version
+   * @throws TrainerError `INTERNAL` if it is missing, or of another generation, node or version
    */
   static attach(path: string, generation: number, place: Omit<SegmentShape, 'ringBytes'>): ShmSegment {
     const header = mapFile(path, 4096);
@@ -100,7 +100,7 @@ export class ShmSegment {
     return this.#words[HEADER.generation];
   }
 
-  /** The ring from rank `source` to rank `destination`, of which at least one is on this node. */
+  /** The ring from rank `source` to rank `destination`; at least one is on this node. */
   ring(source: number, destination: number): ByteRing {
     if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     const index = ringIndex(this.shape, source, destination);
@@ -156,17 +156,17 @@ export class ShmSegment {
     return Atomics.load(this.#words, HEADER.stop) === 1;
   }
 
-  /** Takes the name away; whoever is attached keeps the memory, and nothing is left when the last one ends. */
+  /** Removes the file; attached processes keep the memory, which goes with the last of them. */
   unlink(): void {
     if (!this.#linked) return;
     this.#linked = false;
-    // Whoever tidies /dev/shm may have been faster.
+    // Something else may have cleaned /dev/shm.
     rmSync(this.path, { force: true });
   }
 
   /**
-   * Unmaps the segment. Rings and doorbells made from it may not be used any more; what the workers were doing last
-   * can still be read.
+   * Unmaps the segment. Its rings and doorbells must not be used any more; the control blocks stay readable, with their
+   * last state.
    */
   close(): void {
     if (!this.#open) return;
@@ -188,7 +188,7 @@ function mapFile(path: string, bytes: number): Mapping {
   return mapShared(fd, bytes);
 }
 
-/** Makes the file of a segment and maps it; leaves no file if either fails. */
+/** Creates and maps the file of a segment; leaves no file if it fails. */
 function makeFile(path: string, bytes: number): Mapping {
   const fd = openSync(path, 'wx+', 0o600);
   try {

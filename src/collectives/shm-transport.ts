@@ -22,13 +22,13 @@ import {
 } from './transport.js';
 import { emptyStats } from './transport-stats.js';
 
-/** Longest sleep before a waiting worker looks at the abort word, its parent and its deadline again. */
+/** Longest sleep before a waiting worker checks the abort word, its parent and its deadline again. */
 const WAIT_SLICE_MS = 100;
-/** A sleep this long means that the machine or this process stood still. */
+/** A sleep longer than this means that the machine or this process was suspended. */
 const SUSPENDED_MS = 1000;
-/** How long a worker that finds nothing to move lets others have its core and looks again, before it sleeps. */
+/** How long a worker with nothing to move yields its core and polls before it sleeps. */
 const SPIN_MS = 0.05;
-/** What turns `performance.now()` into a time that the other processes of the machine share. */
+/** Added to `performance.now()` it gives ms since 1970, comparable between processes. */
 const EPOCH_MS = performance.timeOrigin;
 const BEFORE_THE_FIRST: Operation = { kind: 'barrier', purpose: 'start' };
 
@@ -36,11 +36,11 @@ export interface ShmTransportOptions {
   readonly segmentPath: string;
   readonly generation: number;
   readonly topology: Topology;
-  /** An operation in which no byte moves for this long fails. */
+  /** An operation fails if no byte moves for this long. */
   readonly timeoutMs: number;
 }
 
-/** A worker's transport: rings in the memory it shares with its node agent and the other workers of the node. */
+/** A worker's transport: rings in memory shared with its node agent and the other workers of the node. */
 export class ShmTransport implements Transport {
   readonly topology: Topology;
   readonly #segment: ShmSegment;
@@ -49,7 +49,7 @@ export class ShmTransport implements Transport {
   readonly #flight: FlightRing;
   /** By peer; null for this rank itself. */
   readonly #links: (PeerLink | null)[] = [];
-  /** In the order in which they were started. */
+  /** In the order of their start. */
   readonly #pending: InFlight[] = [];
   readonly #busyOut: Uint8Array;
   readonly #busyIn: Uint8Array;
@@ -79,7 +79,7 @@ export class ShmTransport implements Transport {
     this.#segment.doorbell(workersPerNode).ring();
   }
 
-  /** True once the run should end after the current step (all ranks must agree on the step by a collective). */
+  /** True once the run is to end after the current step; the ranks agree on the step by a collective. */
   get stopRequested(): boolean {
     return this.#segment.stopRequested;
   }
@@ -169,7 +169,7 @@ export class ShmTransport implements Transport {
     });
   }
 
-  /** Waits for a transfer that was started before. */
+  /** Waits for a started transfer. */
   readonly #finish = (transfer: InFlight): void => {
     if (!this.#pending.includes(transfer)) return;
     this.#current = transfer;
@@ -191,7 +191,7 @@ export class ShmTransport implements Transport {
         this.#sleep(transfer);
         const sleptMs = performance.now() - now;
         this.#stats[kind].waitMs += sleptMs;
-        // Far longer than asked: this process was stopped itself, so its peers may well have been too.
+        // Far longer than asked: this process was suspended, and its peers may have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.#checkAbort();
       } else yieldCore();
@@ -200,7 +200,7 @@ export class ShmTransport implements Transport {
     this.#stats[kind].ms += now - started;
   }
 
-  /** Moves what can be moved of all transfers, the earliest first; returns the bytes. */
+  /** Moves what can be moved of all transfers, oldest first; returns the bytes moved. */
   #progress(): number {
     this.#busyOut.fill(0);
     this.#busyIn.fill(0);
@@ -222,8 +222,8 @@ export class ShmTransport implements Transport {
   }
 
   /**
-   * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the last
-   * has arrived: with more processes than cores every needless wake-up delays the rank all others wait for.
+   * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the last has
+   * arrived: with more processes than cores a needless wake-up delays the rank that all others wait for.
    */
   #sleep({ incoming }: InFlight): void {
     const seen = this.#bell.value;
@@ -289,7 +289,7 @@ export class ShmTransport implements Transport {
   }
 }
 
-/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message is not the one that belongs to the transfer */
+/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message does not belong to the transfer */
 function checkHeader(place: Place, peer: number, header: MessageHeader, expectedBytes: number): void {
   const { operation, sequence, step } = place;
   const same =

@@ -5,7 +5,7 @@ import { emptyStats } from './transport-stats.js';
 
 const DONE: PendingTransfer = { finish() {} };
 
-/** The transport of a world of one rank: there is nobody to send to, so it needs no shared memory. */
+/** The transport of a world of one rank: no peers, no shared memory. */
 export function soloTransport(): Transport {
   let stats = emptyStats();
   return {

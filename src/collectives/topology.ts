@@ -1,4 +1,4 @@
-/** Where one worker sits in the world. Rank r = node * workersPerNode + localRank. */
+/** The place of a rank in the world: rank = node * workersPerNode + localRank. */
 export interface Topology {
   readonly rank: number;
   readonly worldSize: number;
@@ -8,7 +8,7 @@ export interface Topology {
   readonly workersPerNode: number;
 }
 
-/** The place of `rank` in a world of `numNodes` nodes with `workersPerNode` workers each. */
+/** The topology of `rank` in a world of `numNodes` nodes with `workersPerNode` workers each. */
 export function topologyOf(rank: number, numNodes: number, workersPerNode: number): Topology {
   return {
     rank,
@@ -25,7 +25,7 @@ export function nodeOf({ workersPerNode }: Pick<Topology, 'workersPerNode'>, ran
   return Math.floor(rank / workersPerNode);
 }
 
-/** All ranks but this one, beginning with the next, so that the ranks do not all turn to the same peer first. */
+/** All other ranks, starting with the next one, so that the ranks do not all address the same peer first. */
 export function otherRanks({ rank, worldSize }: Topology): number[] {
   return Array.from({ length: worldSize - 1 }, (_, i) => (rank + 1 + i) % worldSize);
 }

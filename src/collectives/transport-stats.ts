@@ -5,12 +5,12 @@ function nothing(): OperationStats {
   return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };
 }
 
-/** Statistics with nothing counted yet. */
+/** All zero. */
 export function emptyStats(): TransportStats {
   return Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()])) as TransportStats;
 }
 
-/** What operations of these kinds add up to, over several statistics. */
+/** Totals of these kinds of operations over several statistics. */
 export function addStats(
   list: readonly TransportStats[],
   kinds: readonly OperationKind[] = OPERATION_KINDS,

@@ -1,6 +1,6 @@
 import { add, FLOATS_OF_VECTOR, FlatArrays, type Vector, vectorKernel } from '../simd/index.js';
 
-/** Floats that are summed at a time; so many of a few arrays stay in the processor's nearest caches. */
+/** Floats summed at a time; this many of a few arrays stay in the L1 and L2 caches. */
 const PIECE_FLOATS = 4096;
 
 const addTwo = vectorKernel(['out', 'a', 'b'], [], (loop) => {
@@ -12,7 +12,7 @@ const addFour = vectorKernel(['out', 'a', 'b', 'c', 'd'], [], (loop) => {
   loop.store('out', add(half('a', 'b'), half('c', 'd')));
 });
 
-/** Where the loops work; made anew for more inputs. */
+/** Work memory of the loops; replaced by a larger one for more inputs. */
 let pieces = new FlatArrays(PIECE_FLOATS, 4);
 
 /** The largest power of two below `count`, which is at least 2. */
@@ -21,11 +21,11 @@ function split(count: number): number {
 }
 
 /**
- * Adds arrays of equal length into `target`, always in the order of one binary tree over their indices that splits
- * at the largest power of two: ((0+1)+(2+3))+4 and so on. Every partial sum is rounded to float32, so a sum of sums
- * over aligned blocks of a power of two has the same bits as the sum over all. `target` may be one of the inputs.
+ * Adds arrays of equal length into `target`, in the order of a binary tree over their indices that splits at the largest
+ * power of two: ((0+1)+(2+3))+4 and so on. Every partial sum is rounded to float32, so a sum of sums over aligned blocks
+ * of a power of two has the same bits as the sum over all. `target` may be one of the inputs.
  *
- * Vectors take a fraction of the time of a loop over typed arrays, with the copies into the memory that they work on.
+ * SIMD takes a fraction of the time of a loop over typed arrays, the copies into its memory included.
  */
 export function treeSum(target: Float32Array, inputs: readonly Float32Array[]): void {
   if (inputs.length > pieces.arrays.length) pieces = new FlatArrays(PIECE_FLOATS, inputs.length);
@@ -37,7 +37,7 @@ export function treeSum(target: Float32Array, inputs: readonly Float32Array[]): 
   }
 }
 
-/** Leaves the sum of `count` pieces in the first of them. */
+/** Leaves the sum of `count` pieces in the first one. */
 function addRange(from: number, count: number, numFloats: number): void {
   if (count === 1) return;
   const start = (i: number) => pieces.arrays[from + i].byteOffset;

@@ -12,13 +12,13 @@ const SECTIONS = {
 };
 type Sections = Pick<RunConfig, keyof typeof SECTIONS>;
 
-/** One thing that must hold between fields, or between a field and the program; undefined if it does. */
+/** A constraint between fields, or between a field and the program; undefined if it holds. */
 type Rule = (sections: Sections) => { readonly field: string; readonly message: string } | undefined;
 
-/** A rule asked for a field that has a mistake of its own. */
+/** Thrown when a rule reads a field that has an error of its own. */
 const FAULTY_FIELD = Symbol('faulty field');
 
-/** Checks that need more than one field; of a configuration with mistakes those whose fields have none. */
+/** Checks of more than one field; rules that read a field with an error of its own are skipped. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
   const rules = [...RULES, ...whereSound(() => rulesOfRouter(sections))];
@@ -30,7 +30,7 @@ export function crossFieldProblems(written: unknown): Problem[] {
   );
 }
 
-/** Nothing, if it asks for a field that has a mistake. */
+/** Nothing if it reads a field that has an error. */
 function whereSound<T>(read: () => T[]): T[] {
   try {
     return read();
@@ -40,7 +40,7 @@ function whereSound<T>(read: () => T[]): T[] {
   }
 }
 
-/** Fields that are right by themselves, with defaults filled in; reading another one throws `FAULTY_FIELD`. */
+/** The valid fields, with defaults filled in; reading any other throws `FAULTY_FIELD`. */
 function soundFields(written: unknown): Sections {
   const sections = Object.entries(SECTIONS).map(([name, { shape }]) => {
     const section = ownValue(written, name);
@@ -156,7 +156,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** What the router that is chosen asks of the fields that it reads. */
+/** The chosen router's constraints on its fields. */
 function rulesOfRouter({ moe: { router } }: Sections): Rule[] {
   return routerPolicy(router).rules.map((rule) => ({ moe, model }) => {
     const problem = rule(moe, model);

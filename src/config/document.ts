@@ -1,7 +1,7 @@
 import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, visit, type YAMLError } from 'yaml';
 import { TrainerError } from '../errors.js';
 
-/** What the command line adds to a configuration file; `sets` are `key=value` with dotted keys and YAML values. */
+/** Overrides from the command line; `sets` are `key=value` with dotted keys and YAML values. */
 export interface ConfigOverrides {
   readonly sets?: readonly string[];
   readonly nodes?: number | undefined;
@@ -13,25 +13,25 @@ export interface Problem {
   readonly message: string;
 }
 
-/** A configuration before it is checked, and where each of its fields was written. */
+/** A configuration before validation, with the origin of each field. */
 export interface ConfigSource {
   readonly value: unknown;
   /** file:line:column of a field or of the nearest section around it, or the option that set it. */
   originOf(field: readonly PropertyKey[]): string;
 }
 
-/** Far more than a configuration needs: a file of this size is something else, and would take long to parse. */
+/** Far more than a configuration needs; a larger file is something else and slow to parse. */
 const MAX_CHARACTERS = 200_000;
-/** Each alias is looked up among all anchors and aliases. */
+/** Resolving an alias takes time in proportion to their number. */
 const MAX_ALIASES = 100;
-/** One mistake early in a file can cause any number of others. */
+/** One error can cause any number of others. */
 const MAX_PROBLEMS = 20;
 const MAX_SHOWN_CHARACTERS = 200;
 
 /**
- * Parses YAML and applies the overrides; `label` stands for the file in messages.
+ * Parses YAML and applies the overrides; `label` names the file in messages.
  *
- * @throws TrainerError `BAD_CONFIG` with a line for each mistake in the syntax
+ * @throws TrainerError `BAD_CONFIG` with a line for each syntax error
  */
 export function readSource(text: string, label: string, overrides: ConfigOverrides): ConfigSource {
   const { written, positionOf } = readYaml(text, label);
@@ -46,7 +46,7 @@ function readYaml(text: string, label: string): Yaml {
     return parseYaml(text, label);
   } catch (error) {
     if (error instanceof TrainerError) throw error;
-    // The parser and its visitors call themselves for each level.
+    // The parser and its visitors recurse into each level.
     const what =
       error instanceof RangeError ? 'is nested too deeply' : `is no YAML (${(error as Error).message})`;
     throw badConfig([`${label}:1:1 ${what}`]);
@@ -59,7 +59,7 @@ function parseYaml(text: string, label: string): Yaml {
   const lines = new LineCounter();
   const document = parseDocument(text, {
     ...{ lineCounter: lines, prettyErrors: false, logLevel: 'error' },
-    // It compares each with each; `faultyNodes` looks for them instead.
+    // Quadratic; `faultyNodes` looks for duplicates instead.
     uniqueKeys: false,
   });
   const at = (offset: number) => {
@@ -74,7 +74,7 @@ function parseYaml(text: string, label: string): Yaml {
   const nodeProblems = faultyNodes(document).map(({ offset, message }) => `${at(offset)} ${message}`);
   if (nodeProblems.length > 0) throw badConfig(nodeProblems);
 
-  // Aliases share one value, so there is nothing that many of them could blow up.
+  // Aliases share one value, so many of them cannot blow up memory.
   const written: unknown = document.toJS({ maxAliasCount: -1 });
   const positionOf = (field: readonly PropertyKey[]): string => {
     for (let length = field.length; length > 0; length--) {
@@ -86,14 +86,14 @@ function parseYaml(text: string, label: string): Yaml {
   return { written, positionOf };
 }
 
-/** One line a problem, of the first so many; what comes from a file cannot break a line or steer the terminal. */
+/** An error with one line for each of the first problems; control characters of the file are replaced. */
 export function badConfig(problems: readonly string[]): TrainerError {
   const lines = problems.slice(0, MAX_PROBLEMS).map(onOneLine);
   if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} more problems`);
   return new TrainerError('BAD_CONFIG', lines.join('\n'));
 }
 
-/** Of a name or value that may be of any length. */
+/** Cuts a name or value that may have any length. */
 export function shortened(text: string): string {
   return text.length <= MAX_SHOWN_CHARACTERS ? text : `${text.slice(0, MAX_SHOWN_CHARACTERS)}...`;
 }
@@ -144,7 +144,7 @@ function offsetOf(node: unknown): number {
   return isNode(node) ? (node.range?.[0] ?? 0) : 0;
 }
 
-/** The option that set a field, or the section it stands in; of several the last. */
+/** The last option that set a field or a section around it. */
 function overrideOf(origins: ReadonlyMap<string, string>, name: string): string | undefined {
   return [...origins].findLast(
     ([key]) => key === name || key.startsWith(`${name}.`) || name.startsWith(`${key}.`),
@@ -157,7 +157,7 @@ function applyOverrides(written: unknown, { sets, nodes, workersPerNode }: Confi
   const set = (key: string, field: unknown, option: string) => {
     const origin = `${shortened(option)}:`;
     value = withField(value, key.split('.'), field, origin);
-    // To the end of the map, also if it was set before.
+    // Moves it to the end of the map.
     origins.delete(key);
     origins.set(key, origin);
   };
@@ -173,7 +173,7 @@ function applyOverrides(written: unknown, { sets, nodes, workersPerNode }: Confi
   return { value, origins };
 }
 
-/** What is not YAML is text. */
+/** Text that is not YAML stands for itself. */
 function parsedValue(text: string): unknown {
   try {
     return parse(text, { logLevel: 'error' });
@@ -182,7 +182,7 @@ function parsedValue(text: string): unknown {
   }
 }
 
-/** A copy of the section in which the field is set: aliases may share the original. */
+/** A copy of the section with the field set; aliases may share the original. */
 function withField(
   section: unknown,
   keys: readonly string[],
@@ -194,7 +194,7 @@ function withField(
   const key = keys[depth];
   const refusal = (what: string) =>
     badConfig([`${origin} ${shortened(keys.slice(0, depth).join('.'))} ${what}`]);
-  // A section that a checkpoint holds as null is one that is not there.
+  // A checkpoint holds an absent section as null.
   const fields = section ?? {};
   if (typeof fields !== 'object') throw refusal('is a value, not a section');
   if (Array.isArray(section) && !(/^\d+$/.test(key) && Number(key) <= section.length))

@@ -18,9 +18,9 @@ export function recipeNames(): string[] {
 }
 
 /**
- * Reads a recipe by name or a YAML (or JSON) file by path, applies the overrides, fills in defaults and checks everything.
+ * Loads a recipe by name or a YAML (or JSON) file by path: applies overrides, fills in defaults, validates.
  *
- * @throws TrainerError `BAD_CONFIG`; the message lists every problem at once, each with file:line:column or the
+ * @throws TrainerError `BAD_CONFIG` listing every problem, each with file:line:column or the
  *   `--set` that caused it.
  */
 export function loadConfig(source: string, overrides: ConfigOverrides = {}): RunConfig {
@@ -40,7 +40,7 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   return resolveConfig(text, path.relative(process.cwd(), file) || file, overrides);
 }
 
-/** As `loadConfig`, from the text itself; `label` stands for the file in messages. */
+/** `loadConfig` of a text; `label` names the file in messages. */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
   const parsed = runSchema.safeParse(source.value, { reportInput: true });
@@ -83,7 +83,7 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 const PARTS: Readonly<Record<string, string>> = { array: 'entries', string: 'characters' };
 
-/** zod's words, made for programmers, in a user's. */
+/** A zod issue in a user's words. */
 function describeIssue(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') {
     if (issue.input === undefined) return 'is missing';

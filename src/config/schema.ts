@@ -69,12 +69,12 @@ export const clusterSchema = z.strictObject({
     .literal([1, 2, 4, 'auto'])
     .default('auto')
     .describe(
-      'slices in which tokens of other nodes travel while the experts work on others; 1: no overlap; auto tries 1 and 2 in the first 12 steps',
+      'chunks of the tokens between nodes, each sent while experts work on others; 1: no overlap; auto tries 1 and 2 in the first 12 steps',
     ),
   deduplicate: z
     .boolean()
     .default(false)
-    .describe('a token crosses once to each node that has experts it chose; nothing is overlapped then'),
+    .describe('send a token once to each node that has experts it chose; nothing is overlapped then'),
   collectiveTimeoutS: z
     .number()
     .positive()
@@ -106,7 +106,7 @@ export const runSchema = z.strictObject({
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
-/** A whole run, checked and with every default filled in; nothing below the command line sees an optional. */
+/** A validated run configuration with every default filled in: below the command line no field is optional. */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

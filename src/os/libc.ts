@@ -30,13 +30,13 @@ export interface Mapping {
   readonly address: bigint;
 }
 
-/** Reserves `bytes` bytes for an open file, so that touching the mapping later cannot fail; returns an errno or 0. */
+/** Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0. */
 export function reserve(fd: number, bytes: number): number {
   return posixFallocateC(fd, 0, bytes) as number;
 }
 
 /**
- * Maps an open file and closes it.
+ * Maps an open file as shared memory and closes it.
  *
  * @throws TrainerError `NO_RESOURCE` if the kernel refuses
  */
@@ -52,14 +52,14 @@ export function mapShared(fd: number, bytes: number): Mapping {
   return { buffer: koffi.view(address, bytes), address };
 }
 
-/** Unmaps; any later use of the buffer would end the process, so its owner must have let go of it. */
+/** Unmaps. Any later access to the buffer is a segmentation fault. */
 export function unmap(mapping: Mapping): void {
   munmapC(mapping.address, mapping.buffer.byteLength);
 }
 
 /**
- * Takes the exclusive lock of an open file if it is free. The kernel frees it when the file is closed, so also at the
- * death of the process.
+ * Takes the exclusive lock (flock) of an open file if it is free. The kernel releases it when the file is closed, also
+ * by the death of the process.
  *
  * @returns an errno (`EWOULDBLOCK` if another holds it) or 0
  */
@@ -67,7 +67,7 @@ export function tryLock(fd: number): number {
   return flockC(fd, LOCK_EXCLUSIVE | LOCK_NO_WAIT) === 0 ? 0 : koffi.errno();
 }
 
-/** Lets another process run that waits for this core, if there is one. */
+/** Yields the core to another runnable process, if there is one (sched_yield). */
 export function yieldCore(): void {
   schedYieldC();
 }
@@ -78,19 +78,19 @@ export function futexWake(address: bigint): void {
 }
 
 function timespec(timeoutMs: number): BigInt64Array {
-  // An explicit ArrayBuffer lies outside the garbage-collected heap, so its address holds during the call.
+  // An explicit ArrayBuffer lies outside the garbage-collected heap, so it does not move during the call.
   const words = new BigInt64Array(new ArrayBuffer(16));
   words[0] = BigInt(Math.floor(timeoutMs / 1000));
   words[1] = BigInt(Math.floor((timeoutMs % 1000) * 1e6));
   return words;
 }
 
-/** Sleeps until woken, unless the word at `address` is no longer `expected`; at most `timeoutMs`. */
+/** Sleeps until woken, at most `timeoutMs`; returns at once if the word at `address` is not `expected`. */
 export function futexWait(address: bigint, expected: number, timeoutMs: number): void {
   futexC(SYS_FUTEX, address, FUTEX_WAIT, expected >>> 0, timespec(timeoutMs), null, 0);
 }
 
-/** Like `futexWait`, on a thread of its own: the event loop stays free. */
+/** `futexWait` on another thread, so that the event loop stays free. */
 export function futexWaitAsync(address: bigint, expected: number, timeoutMs: number): Promise<void> {
   const timeout = timespec(timeoutMs);
   return new Promise((resolve) => {

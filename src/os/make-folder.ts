@@ -2,11 +2,11 @@ import { existsSync, lstatSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
 
-/** An option of a command that names a folder. */
+/** A command-line option that names a folder. */
 export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard';
 
 /**
- * Makes a folder under one that an option names, with all that are missing above it.
+ * Creates a folder under the one that an option names, with its missing parents.
  *
  * @throws TrainerError `NO_RESOURCE` naming the option and what is in the way
  */
@@ -18,7 +18,7 @@ export function makeFolder(directory: string, option: FolderOption): void {
   }
 }
 
-/** Says in a user's words why a folder under one that an option names cannot be made or read. */
+/** The error for a folder under the one that an option names, in a user's words. */
 export function folderProblem(directory: string, option: FolderOption, error: unknown): TrainerError {
   const { code, message } = systemError(directory, error as NodeJS.ErrnoException);
   const problem = (text: string) => new TrainerError('NO_RESOURCE', `${option} ${directory}: ${text}`);
@@ -30,7 +30,7 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   return problem(message);
 }
 
-/** Of a recursive call Node says ENOENT, whatever the system said of the first folder that it could not make. */
+/** A recursive mkdir always reports ENOENT; this finds the error of the first folder that it could not create. */
 function systemError(directory: string, error: NodeJS.ErrnoException): NodeJS.ErrnoException {
   if (error.code !== 'ENOENT') return error;
   let first = path.resolve(directory);
@@ -51,7 +51,7 @@ function whatIsInTheWay(directory: string): string {
     : `${place} is not a folder`;
 }
 
-/** Under a file, too, everything is missing. */
+/** True for missing paths, also below a file. */
 function isMissing(place: string): boolean {
   try {
     lstatSync(place);

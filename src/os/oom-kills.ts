@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import path from 'node:path';
 
-/** Where the kernel shows processes and cgroups. */
+/** Mount points of the kernel's file systems. */
 export interface KernelFiles {
   readonly proc: string;
   readonly cgroup: string;
@@ -10,7 +10,7 @@ export interface KernelFiles {
 
 const KERNEL_FILES: KernelFiles = { proc: '/proc', cgroup: '/sys/fs/cgroup' };
 
-/** Names in the folder of a memory cgroup. */
+/** File names of a memory cgroup, by version. */
 interface Version {
   readonly events: string;
   readonly limit: string;
@@ -20,13 +20,13 @@ const V2: Version = { events: 'memory.events', limit: 'memory.max' };
 const V1: Version = { events: 'memory.oom_control', limit: 'memory.limit_in_bytes' };
 
 /**
- * Counts the processes that the kernel killed for lack of memory in the memory cgroup of this process, to which its
- * children belong too; in a root cgroup, which counts nothing, those of the whole machine.
+ * Counts OOM kills in the memory cgroup of this process and its children; in a root cgroup, which has no counter, those
+ * of the whole machine.
  */
 export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
-  /** The count at the last two looks: the kernel may count a kill before the last, and its victim be reaped after it. */
+  /** Counts at the last two looks: a kill may be counted before the last one and its victim reaped after it. */
   #before: number;
   #last: number;
 
@@ -37,24 +37,24 @@ export class OomKills {
     this.#before = this.#last = this.#count();
   }
 
-  /** To be called at intervals: a kill that was counted before the last two calls explains no death from then on. */
+  /** Call at intervals: a kill counted before the last two calls explains no later death. */
   look(): void {
     this.#before = this.#last;
     this.#last = this.#count();
   }
 
-  /** Whether there was one since the last call but one of `look`. */
+  /** Whether a kill was counted since the second last call of `look`. */
   get haveRisen(): boolean {
     return this.#count() > this.#before;
   }
 
-  /** Why a process that held `heldBytes` was killed, to go on its name; empty if it was not for memory. */
+  /** The end of the message on a killed process that held `heldBytes`; empty if there was no OOM kill. */
   explain(heldBytes: number): string {
     if (!this.haveRisen) return '';
     return `, probably out of memory: it held ${inMiB(heldBytes)} when last looked at, and the processes of this node may hold ${inMiB(this.limitBytes)} together (raise the limit, or use fewer workers here or a smaller train.globalBatch)`;
   }
 
-  /** What the processes of the cgroup may hold together, in bytes: the least limit on the way to the root. */
+  /** Memory limit of the cgroup in bytes: the least one on the path to the root. */
   get limitBytes(): number {
     return Math.min(totalmem(), ...this.#limits.map((file) => Number(read(file))).filter(Number.isFinite));
   }
@@ -64,11 +64,11 @@ export class OomKills {
   }
 }
 
-/** The folder of the memory cgroup, of version 1 where the machine has it; null if it is not shown here. */
+/** The folder of the memory cgroup, version 1 preferred; null if it is not visible here. */
 function findCgroup(lines: string, root: string): { folder: string; version: Version } | null {
   const v1 = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(lines)?.[1];
   const v2 = /^0::(.*)$/m.exec(lines)?.[1];
-  // A container without a cgroup namespace reads the path on the host, and sees its own folder as the root.
+  // In a container without a cgroup namespace the path is the host's, but the container's folder is the root.
   const candidates: [string | undefined, string, Version][] = [
     [v1, path.join(root, 'memory', v1 ?? ''), V1],
     [v1, path.join(root, 'memory'), V1],

@@ -2,23 +2,23 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 const KERNEL_PAGE_BYTES = 4096;
-/** Clock ticks a second in /proc, the same on every architecture that Node runs on. */
+/** Clock ticks per second in /proc (USER_HZ), the same on every architecture of Node. */
 const TICKS_PER_S = 100;
 
 /**
- * Where a process id means something: the host and its pid namespace. Containers that share a volume each count their
- * processes anew.
+ * The scope of process ids: host and pid namespace. Containers that share a volume have the same ids for different
+ * processes.
  */
 export function machineIdentity(): string {
   return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
 }
 
-/** True if what names its machine was written where this process runs; an earlier version named none. */
+/** True if a record was written in this process's scope of ids; records of earlier versions do not name theirs. */
 export function isOfThisMachine({ machine }: { readonly machine?: string | undefined }): boolean {
   return machine === undefined || machine === machineIdentity();
 }
 
-/** What tells a process from a later one with the same id: the boot it lives in and its start in clock ticks since. */
+/** Distinguishes a process from a later one with the same id: boot id and start time in clock ticks. */
 export function processIdentity(pid: number): string {
   try {
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -28,7 +28,7 @@ export function processIdentity(pid: number): string {
   }
 }
 
-/** State letter (R, S, D, T, Z) and resident memory of a process; `X` and 0 once it is gone. */
+/** State letter (R, S, D, T, Z) and resident bytes of a process; `X` and 0 once it is gone. */
 export function processInfo(pid: number): { state: string; residentBytes: number } {
   try {
     const fields = fieldsOf(pid);
@@ -38,18 +38,18 @@ export function processInfo(pid: number): { state: string; residentBytes: number
   }
 }
 
-/** User and system time that a living process has taken with all its threads, in steps of 10 ms. */
+/** User and system time of a living process and its threads, in steps of 10 ms. */
 export function cpuSecondsOf(pid: number): number {
   const fields = fieldsOf(pid);
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S;
 }
 
-/** Whether a process still runs; one that has ended and waits to be reaped does not. */
+/** Whether a process still runs; a zombie does not. */
 export function isRunning(pid: number): boolean {
   return !['X', 'Z'].includes(processInfo(pid).state);
 }
 
-/** These processes and all that descend from them, of those that still are. */
+/** These processes and all their living descendants. */
 export function processTree(roots: readonly number[]): number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)))
@@ -63,7 +63,7 @@ export function processTree(roots: readonly number[]): number[] {
   return [...parents.keys()].filter(isInTree);
 }
 
-/** Resident bytes of a process, a page that several share counted in parts (PSS); 0 once it is gone. */
+/** Proportional set size of a process in bytes: shared pages count in parts; 0 once it is gone. */
 export function proportionalBytes(pid: number): number {
   try {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
@@ -73,7 +73,7 @@ export function proportionalBytes(pid: number): number {
   }
 }
 
-/** Fields of /proc/PID/stat from the third on; the second, the command's name, may hold spaces and parentheses. */
+/** Fields of /proc/PID/stat from the third on; the second, the command, may hold spaces and parentheses. */
 function fieldsOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -2,26 +2,26 @@ import { TrainerError } from '../errors.js';
 import { FLOATS_OF_VECTOR } from './vector-kernel.js';
 
 const PAGE_BYTES = 65536;
-/** What 32 bits can address. */
+/** 4 GiB, the limit of 32-bit addresses. */
 const MOST_PAGES = 65536;
-/** Arrays start at cache lines. */
+/** Arrays are aligned to cache lines of 64 bytes. */
 const LINE_FLOATS = 16;
 
 /**
- * Float32 arrays of one length that vector kernels work on in place: they lie in one WebAssembly memory, which never
- * grows, so they stay valid for good. A page takes no memory of the machine before it is first written to.
+ * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory never
+ * grows, so the views stay valid. The kernel allocates a page when it is first written.
  */
 export class FlatArrays {
   readonly memory: WebAssembly.Memory;
   readonly arrays: readonly Float32Array[];
-  /** From the start of one array to that of the next; what lies behind an array's last element is zero. */
+  /** Bytes from the start of one array to the next; the padding is zero. */
   readonly strideBytes: number;
-  /** Behind the arrays, a vector for each: for elements that fill no whole vector. */
+  /** One more vector for each array, for remainders that fill no whole vector. */
   readonly spares: readonly Float32Array[];
 
   /**
    * @param length of each array
-   * @throws TrainerError `BAD_CONFIG` if they are larger than a WebAssembly memory can be
+   * @throws TrainerError `BAD_CONFIG` if they exceed the largest WebAssembly memory
    */
   constructor(length: number, count: number) {
     this.strideBytes = 4 * LINE_FLOATS * Math.ceil(length / LINE_FLOATS);

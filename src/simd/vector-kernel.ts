@@ -1,12 +1,11 @@
-// Element-wise loops over float32 arrays as WebAssembly SIMD: a body written as expressions becomes a module when the
-// program starts. No compiler, no binary in the tree. Opcodes are those of the WebAssembly core specification, 2.0,
-// section 5.4.
+// Element-wise loops over float32 arrays as WebAssembly SIMD, assembled from expressions when the program starts: no
+// compiler, no binary in the tree. Opcodes: WebAssembly core specification 2.0, section 5.4.
 
-/** Elements that one turn of the loop works on. */
+/** Elements of one iteration. */
 export const FLOATS_OF_VECTOR = 4;
 const VECTOR_BYTES = 4 * FLOATS_OF_VECTOR;
 
-/** Code that leaves one vector on the stack. */
+/** Code that pushes one vector. */
 export type Vector = readonly number[];
 
 const I32 = 0x7f;
@@ -36,38 +35,38 @@ const binary =
   (opcode: number) =>
   (a: Vector, b: Vector): Vector => [...a, ...b, ...simd(opcode)];
 
-/** Arithmetic on four float32; each operation is rounded by itself, as IEEE 754 has it. */
+/** Arithmetic on four float32, each operation rounded on its own (IEEE 754). */
 export const add = binary(0xe4);
 export const sub = binary(0xe5);
 export const mul = binary(0xe6);
 export const div = binary(0xe7);
 export const sqrt = unary(0xe3);
 export const abs = unary(0xe0);
-/** All bits of a lane set where a >= b. */
+/** Lane mask: all ones where a >= b. */
 export const notLess = binary(0x46);
-/** Bit by bit. */
+/** Bitwise. */
 export const and = binary(0x4e);
 
-/** What the body of a loop can use; arrays and numbers go by the names that the kernel declares. */
+/** What the body of a loop can use: the arrays and numbers that the kernel declares. */
 export interface LoopBody<A extends string, N extends string> {
-  /** The present four elements of an array. */
+  /** The current four elements of an array. */
   load(array: A): Vector;
   store(array: A, value: Vector): void;
-  /** A number given by the caller, in all four lanes. */
+  /** An argument of `run`, in all four lanes. */
   number(name: N): Vector;
   constant(value: number): Vector;
-  /** Computes a value once, to use it several times. */
+  /** Stores a value in a local, to use it several times. */
   let(value: Vector): Vector;
-  /** Adds the square of each lane to the sum that the kernel returns, in double precision. */
+  /** Adds the squares of the lanes to the kernel's result, in double precision. */
   sumSquares(value: Vector): void;
 }
 
-/** A loop over the elements of arrays in one memory. */
+/** A compiled loop over arrays in one memory. */
 export interface VectorKernel<A extends string, N extends string> {
   /**
    * @param numFloats a multiple of 4
    * @param starts byte offset of each array
-   * @returns what the body summed up
+   * @returns the sum of the body's `sumSquares`
    */
   run(
     memory: WebAssembly.Memory,
@@ -172,7 +171,7 @@ function moduleOf<A extends string, N extends string>(
   ]);
 }
 
-/** LEB128, the specification's form of whole numbers. */
+/** Unsigned LEB128. */
 function unsigned(value: number): number[] {
   return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
 }

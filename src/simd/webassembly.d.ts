@@ -1,4 +1,4 @@
-// The part of the WebAssembly interface that this folder uses; Node has it, its type declarations have not.
+// The part of the WebAssembly API that this folder uses; @types/node does not declare it.
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { readonly initial: number; readonly maximum?: number });
