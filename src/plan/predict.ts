@@ -1,4 +1,6 @@
 import type { RunConfig } from '../config/schema.js';
+import { expertsPerRank, type ParameterCounts, parameterCounts } from '../model/parameter-counts.js';
+import { type RankMemory, rankMemory, segmentBytesOfNode } from '../model/rank-memory.js';
 import {
   computeS,
   coreShare,
@@ -9,8 +11,6 @@ import {
   slowdownOf,
 } from './cost.js';
 import type { Link } from './link.js';
-import { type RankMemory, rankMemory, segmentBytesOfNode } from './memory.js';
-import { expertsPerRank, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 import type { MachineProfile } from './profile.js';
 import {
   busiestLoad,

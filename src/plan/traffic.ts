@@ -1,7 +1,7 @@
 import { type Topology, topologyOf } from '../collectives/topology.js';
 import type { OperationKind } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
-import type { ParameterCounts } from './parameter-counts.js';
+import type { ParameterCounts } from '../model/parameter-counts.js';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes of the collectives are those in the comments of src/collectives/.

@@ -5,7 +5,7 @@ import type { RunConfig } from '../../src/config/schema.js';
 import type { Batch } from '../../src/data/batch.js';
 import { PanguSigma } from '../../src/model/pangu-sigma.js';
 import { type NodeBinding, nodeBackend } from '../../src/ops/node-backend.js';
-import { parameterCounts } from '../../src/plan/parameter-counts.js';
+import { parameterCounts } from '../../src/model/parameter-counts.js';
 import { MODEL_PARTS, modelWork, totalWork } from '../../src/plan/work.js';
 import { ROUTER_NAMES, type Work } from '../../src/routing/index.js';
 import { configOf } from './support.js';

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig, recipeNames } from '../../src/config/resolve.js';
-import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from '../../src/plan/machine-limits.js';
+import {
+  assertAnyMachineCanHold,
+  assertMachineCanHold,
+  thisMachine,
+} from '../../src/coordinator/machine-limits.js';
 
 /** The least that the README says a recipe trains on. */
 const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9 };

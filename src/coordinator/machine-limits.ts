@@ -2,8 +2,8 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf } from '../format.js';
-import { leastRankMemory } from './memory.js';
-import { parameterCounts } from './parameter-counts.js';
+import { parameterCounts } from '../model/parameter-counts.js';
+import { leastRankMemory } from '../model/rank-memory.js';
 
 /** What a machine has for the processes of a run. */
 export interface Machine {
