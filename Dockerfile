@@ -6,8 +6,10 @@ ARG BASE_IMAGE=node:22-trixie-slim
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY packages/bench/package.json packages/bench/
 COPY packages/logs/package.json packages/logs/
 COPY packages/page/package.json packages/page/
+COPY packages/test-kit/package.json packages/test-kit/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \

@@ -13,6 +13,8 @@ const PROJECTS = [
   ['packages/logs/tsconfig.build.json'],
   ['tsconfig.build.json'],
   ['packages/page/tsconfig.build.json'],
+  ['packages/test-kit/tsconfig.build.json'],
+  ['packages/bench/tsconfig.build.json'],
   // Against the declarations that were built: the type check reads the sources.
   [
     ...['packages/page/tsconfig.browser.json', '--noEmit', 'false', '--rootDir', 'packages/page/src'],

@@ -3,7 +3,6 @@ import './quiet-libraries.js';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
 import { VERSION } from '../rpc/version.js';
-import { addBenchCommand } from './commands/bench.js';
 import { addCertsCommand } from './commands/certs.js';
 import { addEvalCommand } from './commands/eval.js';
 import { addFlightCommand } from './commands/flight.js';
@@ -12,11 +11,11 @@ import { addHealthCommand } from './commands/health.js';
 import { addInspectCommand } from './commands/inspect.js';
 import { addLogsCommand } from './commands/logs.js';
 import { addNodeCommand } from './commands/node.js';
-import { addPlanCommand } from './commands/plan.js';
 import { addServeCommand } from './commands/serve.js';
 import { addStatusCommand } from './commands/status.js';
 import { addStopCommand } from './commands/stop.js';
 import { addTrainCommand } from './commands/train.js';
+import { addBenchCommands } from './packages.js';
 
 /** Commands whose work goes on when nobody reads what they print. */
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
@@ -57,10 +56,9 @@ addHealthCommand(program);
 addCertsCommand(program);
 addGenerateCommand(program);
 addEvalCommand(program);
-addBenchCommand(program);
-addPlanCommand(program);
 
 try {
+  await addBenchCommands(program, process.argv.slice(2));
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);

@@ -1,4 +1,5 @@
 import type { HttpFeature } from '@locmoe/logs/http';
+import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
 
 /** What `@locmoe/page` offers. */
@@ -7,13 +8,39 @@ export interface PagePackage {
   pageFeature(runsDir: string): HttpFeature;
 }
 
-/**
- * The page builds on the trainer, so it is loaded by its name when it is called for.
- *
- * @throws TrainerError `NO_RESOURCE` if it is not installed
- */
+/** What `@locmoe/bench` offers. */
+export interface BenchPackage {
+  /** Adds `BENCH_COMMANDS`. */
+  addCommands(program: Command): void;
+}
+
+/** The commands of `@locmoe/bench`, with what `locmoe --help` says of them. */
+export const BENCH_COMMANDS = {
+  bench: 'measurements that train for real and write a report',
+  plan: 'predict step time, memory and traffic of a training, on this machine or on ones you do not have',
+} as const;
+
+// These packages build on the trainer, so it loads them by name, and only when they are called for.
+
+/** @throws TrainerError `NO_RESOURCE` if it is not installed */
 export function loadPage(): Promise<PagePackage> {
   return load('@locmoe/page');
+}
+
+/**
+ * Adds the commands of `@locmoe/bench`: whole if one of them is called for, else only their names, for `--help`.
+ *
+ * @param words of the command line
+ * @throws TrainerError `NO_RESOURCE` if one is called for and the package is not installed
+ */
+export async function addBenchCommands(program: Command, words: readonly string[]): Promise<void> {
+  const [first = '', second = ''] = words.filter((word) => !word.startsWith('-'));
+  if ((first === 'help' ? second : first) in BENCH_COMMANDS) {
+    const bench: BenchPackage = await load('@locmoe/bench');
+    bench.addCommands(program);
+  } else
+    for (const [name, description] of Object.entries(BENCH_COMMANDS))
+      program.command(name).description(description);
 }
 
 async function load<T>(name: string): Promise<T> {

@@ -1,6 +1,6 @@
+import { rankProgram } from '@locmoe/test-kit';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { asTrainerError } from '../../src/errors.js';
-import { rankProgram } from '../spawn-ranks.js';
 import { saveOptions, tensorsOf } from './fixture.js';
 
 export interface SaveArgs {

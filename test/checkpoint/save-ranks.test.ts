@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { spawnRanks } from '@locmoe/test-kit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { spawnRanks } from '../spawn-ranks.js';
 import { allNames, expectedValue } from './fixture.js';
 import type { SaveArgs } from './save-ranks.program.js';
 

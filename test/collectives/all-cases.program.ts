@@ -1,3 +1,4 @@
+import { rankProgram } from '@locmoe/test-kit';
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce, gradualAllReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
@@ -9,7 +10,6 @@ import {
 } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { addStats } from '../../src/collectives/transport-stats.js';
-import { rankProgram } from '../spawn-ranks.js';
 
 // Every collective over a table of sizes against a formula that every rank can work out for itself.
 

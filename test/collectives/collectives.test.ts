@@ -1,5 +1,5 @@
+import { type Layout, spawnRanks } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
-import { type Layout, spawnRanks } from '../spawn-ranks.js';
 
 const program = new URL('./all-cases.program.ts', import.meta.url);
 

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { rankProgram } from '@locmoe/test-kit';
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll } from '../../src/collectives/all-to-all.js';
@@ -10,7 +11,6 @@ import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-
 import type { Transport } from '../../src/collectives/transport.js';
 import { processInfo } from '../../src/os/process-info.js';
 import { randomOf } from '../random.js';
-import { rankProgram } from '../spawn-ranks.js';
 
 // Random operations of random sizes; every rank draws the same ones and checks each of its results.
 

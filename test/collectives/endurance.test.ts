@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
+import { type Outcome, spawnRanks } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { type Outcome, spawnRanks } from '../spawn-ranks.js';
 import type { EnduranceArgs, Holding } from './endurance.program.js';
 
 interface Held {

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
 import { hashCounts } from '../../src/collectives/counts-hash.js';
 import { isRunning } from '../../src/os/process-info.js';
-import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '../spawn-ranks.js';
 import type { Misbehaviour } from './failures.program.js';
 
 const program = new URL('./failures.program.ts', import.meta.url);

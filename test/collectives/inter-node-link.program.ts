@@ -1,7 +1,7 @@
+import { rankProgram } from '@locmoe/test-kit';
 import { allToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
 import type { Transport } from '../../src/collectives/transport.js';
-import { rankProgram } from '../spawn-ranks.js';
 
 /** Milliseconds of one barrier, and of an all-to-all of 500,000 bytes a pair. */
 rankProgram((transport: Transport) => {

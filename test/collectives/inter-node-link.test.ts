@@ -1,5 +1,5 @@
+import { spawnRanks } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { spawnRanks } from '../spawn-ranks.js';
 
 it('slows the streams between nodes to the speed asked for', async () => {
   const program = new URL('./inter-node-link.program.ts', import.meta.url);

@@ -48,7 +48,7 @@ describe('bench collectives', () => {
 
   it('measures OpenMPI in the same run', async ({ skip }) => {
     if (spawnSync('mpicc', ['--version'], { stdio: 'ignore' }).error !== undefined)
-      skipLoudly(skip, 'no mpicc: bench/peers/install.sh installs it');
+      skipLoudly(skip, 'no mpicc: packages/bench/peers/install.sh installs it');
     const folder = temporaryFolder();
     const run = new Locmoe(bench(folder, `${SMALL},openmpi`));
     const { code, stdout, stderr } = await run.finished;
@@ -63,7 +63,7 @@ describe('bench collectives', () => {
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toContain(
-      'openmpi: not measured (bench/peers/install.sh installs it): spawn mpirun ENOENT\n',
+      'openmpi: not measured (packages/bench/peers/install.sh installs it): spawn mpirun ENOENT\n',
     );
   }, 120_000);
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findTorch } from '../../src/bench/step/torch-peer.js';
+import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
 import { skipLoudly } from '../debian-tool.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 

@@ -1,3 +1,4 @@
+import { rankProgram } from '@locmoe/test-kit';
 import * as tf from '@tensorflow/tfjs-node';
 import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
@@ -5,7 +6,6 @@ import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
-import { rankProgram } from '../spawn-ranks.js';
 import type { SelectionCase, SelectionResult } from './global-selection.test.js';
 
 const TOKENS_OF_WORLD = 96;

@@ -1,7 +1,7 @@
+import { spawnRanks } from '@locmoe/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { RunConfig } from '../../src/config/schema.js';
 import { expectClose } from '../model/support.js';
-import { spawnRanks } from '../spawn-ranks.js';
 
 /** What the ranks of a world are to route. */
 export interface SelectionCase {

@@ -1,3 +1,4 @@
+import { rankProgram } from '@locmoe/test-kit';
 import * as tf from '@tensorflow/tfjs-node';
 import { type AllToAllForm, Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
@@ -5,7 +6,6 @@ import { addStats } from '../../../src/collectives/transport-stats.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { createRouter } from '../../../src/routing/index.js';
-import { rankProgram } from '../../spawn-ranks.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
 import type { ExchangeResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
 

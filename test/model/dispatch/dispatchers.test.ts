@@ -1,10 +1,10 @@
+import { spawnRanks } from '@locmoe/test-kit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { topologyOf } from '../../../src/collectives/topology.js';
 import type { RunConfig } from '../../../src/config/schema.js';
 import type { RowRange } from '../../../src/model/dispatch/all-to-all-rows.js';
 import { scheduleChunks } from '../../../src/model/dispatch/chunk-schedule.js';
 import { dispatchLayout } from '../../../src/model/dispatch/dispatch-layout.js';
-import { spawnRanks } from '../../spawn-ranks.js';
 import { expectClose, randomIntegers } from '../support.js';
 
 export interface OverlapCase {

@@ -1,0 +1,112 @@
+import path from 'node:path';
+import { logFolder } from 'locmoe/run/run-logs';
+import { LogEngine } from '../../logs/src/logql/log-engine.js';
+import { take } from '../../logs/src/logql/log-entries.js';
+import { parseLogQuery, parseQuery } from '../../logs/src/logql/parse.js';
+import { ALL_TIME } from '../../logs/src/store/instant.js';
+import {
+  assertEqual,
+  type Bench,
+  inFolder,
+  LONG_RUN,
+  type Measurement,
+  median,
+  writeLongRun,
+} from './support.js';
+
+const REPEATS = 9;
+const BUCKET_S = 10;
+const SELECTOR = `{run="${LONG_RUN.run}"}`;
+const HISTOGRAM = `sum by (level, detected_level) (count_over_time(${SELECTOR} | drop __error__ [${BUCKET_S}s]))`;
+
+/** Opening a run of a million lines, its volume histogram, and line filters over it. */
+export const benchMillionLines: Bench = () =>
+  inFolder(async (folder) => {
+    const directory = path.join(folder, 'logs');
+    writeLongRun(directory);
+    const newEngine = () => new LogEngine({ runs: () => [logFolder(LONG_RUN.run, directory)] });
+
+    const openMs: number[] = [];
+    for (let i = 0; i < 3; i++)
+      openMs.push(await timeOf(() => newEngine().open(parseLogQuery(SELECTOR).matchers, 0)));
+
+    const engine = newEngine();
+    await verify(engine);
+    const histogram = await timesOf(() => levels(engine, HISTOGRAM));
+    const rare = await timesOf(() => lines(engine, `${SELECTOR} |= "NaN"`));
+    const everyLine = await timesOf(() => lines(engine, `${SELECTOR} |~ "no .*such text"`));
+    return [
+      figure('open1MLinesMs', 'index a run of 1M lines', median(openMs), null, openMs),
+      figure(
+        'histogram1MLinesMs',
+        'volume histogram by level, 10 s buckets',
+        median(histogram),
+        500,
+        histogram,
+      ),
+      figure('query1MLinesMs', 'selector and |= over 1M lines', median(rare), 500, rare),
+      figure(
+        'regex1MLinesMs',
+        'selector and |~ over 1M lines, none matches',
+        median(everyLine),
+        null,
+        everyLine,
+      ),
+    ];
+  });
+
+function figure(
+  name: string,
+  meaning: string,
+  value: number,
+  target: number | null,
+  values: readonly number[],
+): Measurement {
+  const note = `${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)}, n=${values.length}`;
+  return { name, meaning, unit: 'ms', value, target, note };
+}
+
+async function verify(engine: LogEngine): Promise<void> {
+  const { numLines, numNodes, warnEvery, nanEvery } = LONG_RUN;
+  const warnings = numLines / warnEvery;
+  const expected = { warn: warnings, info: numLines - warnings };
+  assertEqual('histogram', await levels(engine, HISTOGRAM), expected);
+  const found = await lines(engine, `${SELECTOR} |= "NaN"`);
+  assertEqual('lines with NaN', found.length, (numLines / numNodes / nanEvery) * numNodes);
+  assertEqual('their messages', new Set(found.map((text) => JSON.parse(text).msg)).size, 1);
+}
+
+/** The sum of each level over all buckets. */
+async function levels(engine: LogEngine, text: string): Promise<Record<string, number>> {
+  const query = parseQuery(text);
+  if (query.kind === 'log') throw new Error(`${text} selects lines`);
+  const { startMs, numLines, numNodes, ranksPerNode, intervalMs } = LONG_RUN;
+  const spanS = (numLines / numNodes / ranksPerNode) * (intervalMs / 1000);
+  const grid = { startMs, stepMs: BUCKET_S * 1000, numPoints: Math.ceil(spanS / BUCKET_S) + 1 };
+  const value = await engine.evaluate(query, grid);
+  if (typeof value === 'number') throw new Error(`${text} is a number`);
+  return Object.fromEntries(
+    value.map(({ labels, values }) => [
+      labels.get('level') ?? '',
+      values.reduce((sum, each) => sum + each, 0),
+    ]),
+  );
+}
+
+async function lines(engine: LogEngine, text: string): Promise<string[]> {
+  const entries = await take(engine.lines(parseLogQuery(text), ALL_TIME, 'backward'), 1_000);
+  return entries.map((entry) => entry.text);
+}
+
+async function timeOf(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+async function timesOf(work: () => Promise<unknown>): Promise<number[]> {
+  await work();
+  const times: number[] = [];
+  for (let i = 0; i < REPEATS; i++) times.push(await timeOf(work));
+  return times;
+}

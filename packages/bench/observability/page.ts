@@ -1,0 +1,225 @@
+// How the page keeps up: frames while 8 ranks train and its tail is live, and the time until a long run is drawn.
+import { spawn } from 'node:child_process';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { pageFeature } from '@locmoe/page';
+import { startRunHttp } from 'locmoe/cli/run-http';
+import { formatAddress } from 'locmoe/rpc/address';
+import { NO_SECURITY } from 'locmoe/rpc/security';
+import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
+import { type Bench, inFolder, type Measurement, median } from './support.js';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const LONG_STEPS = 10_000;
+const SPIKE_STEP = 6_543;
+const START_TIMEOUT_MS = 180_000;
+const WATCH_MS = 15_000;
+const NUM_OPENINGS = 5;
+
+/**
+ * Measures with Debian's Chromium; needs `npm run build` first.
+ *
+ * @throws Error without a browser, or if the page does not show what it is given
+ */
+export const measurePage: Bench = async () => {
+  const reason = whyNoBrowser();
+  if (reason !== null) throw new Error(reason);
+  return inFolder(async (folder) => [await measureOpening(folder), await measureFrames(folder)]);
+};
+
+/** A new server each time, so that the run is read from the file, not from memory. */
+async function measureOpening(folder: string): Promise<Measurement> {
+  const runsDir = path.join(folder, 'long');
+  writeLongRun(runsDir);
+  const times: number[] = [];
+  const browser = await TestBrowser.open();
+  try {
+    for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
+      const server = await startRunHttp(
+        { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
+        NO_SECURITY,
+        null,
+      );
+      if (server === null) throw new Error('no server');
+      const started = performance.now();
+      const page = await browser.page(`http://${formatAddress(server.address)}/`);
+      await page.evaluate(ONCE_DRAWN);
+      times.push(performance.now() - started);
+      await page.close();
+      server.close();
+    }
+  } finally {
+    await browser.close();
+  }
+  // The first start of a browser warms up what is no part of the page.
+  const counted = times.slice(1);
+  return {
+    name: 'openLongRunMs',
+    meaning: `page of a run of ${LONG_STEPS} steps: from opening to drawn`,
+    unit: 'ms',
+    value: median(counted),
+    target: 2_000,
+    note: `median of ${counted.length}, ${Math.round(Math.min(...counted))} to ${Math.round(Math.max(...counted))}`,
+  };
+}
+
+/** Run in the browser: the loss chart has ink of its line, the last step is said, and the load of experts is there. */
+const ONCE_DRAWN = `new Promise((resolve) => {
+  const isDrawn = () => {
+    const canvas = document.querySelector('.chart canvas');
+    if (canvas === null || document.querySelector('.heat-moment td') === null) return false;
+    if (!document.querySelector('.numbers').textContent.includes('${LONG_STEPS} / ${LONG_STEPS}')) return false;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(new Uint32Array(data.buffer)).size > 8;
+  };
+  const look = () => (isDrawn() ? resolve() : requestAnimationFrame(look));
+  look();
+})`;
+
+async function measureFrames(folder: string): Promise<Measurement> {
+  const args = ['train', '--config', 'tiny', '--nodes', '4', '--workers-per-node', '2', '--no-samples'];
+  const training = spawn(
+    process.execPath,
+    [
+      path.join(ROOT, 'dist/cli/cli.js'),
+      ...args,
+      ...['--set', 'train.steps=100000', '--set', 'logLevel=debug'],
+      ...['--runs-dir', path.join(folder, 'live'), '--data-dir', path.join(ROOT, 'data')],
+    ],
+    { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const ended = new Promise<void>((resolve) => training.once('exit', () => resolve()));
+  const browser = await TestBrowser.open();
+  try {
+    const url = await addressOnceTraining(training.stdout);
+    const page = await browser.page(`${url}&view=logs&live=1`);
+    await page.waitForSelector('.row');
+    const newest = () => page.locator('.row').first().locator('time').textContent();
+    const before = await newest();
+    const { frames, ms, rows } = await page.evaluate<{ frames: number; ms: number; rows: number }>(
+      COUNT_FRAMES,
+    );
+    if ((await newest()) === before) throw new Error('the tail did not move');
+    return {
+      name: 'pageFps',
+      meaning: 'frames of the page while 8 ranks train and its tail is live',
+      unit: '1/s',
+      value: (1e3 * frames) / ms,
+      target: 30,
+      note: `over ${WATCH_MS / 1e3} s, in which ${rows} log rows came`,
+    };
+  } finally {
+    await browser.close();
+    training.kill('SIGTERM');
+    await sleep(500);
+    training.kill('SIGTERM');
+    await ended;
+  }
+}
+
+/** Run in the browser. */
+const COUNT_FRAMES = `new Promise((resolve) => {
+  let rows = 0;
+  const observer = new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) rows += addedNodes.length;
+  });
+  observer.observe(document.querySelector('.line-body'), { childList: true });
+  const started = performance.now();
+  let frames = 0;
+  const frame = () => {
+    frames++;
+    const ms = performance.now() - started;
+    if (ms < ${WATCH_MS}) requestAnimationFrame(frame);
+    else {
+      observer.disconnect();
+      resolve({ frames, ms, rows });
+    }
+  };
+  requestAnimationFrame(frame);
+})`;
+
+function addressOnceTraining(stdout: NodeJS.ReadableStream): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const timer = setTimeout(
+      () => reject(new Error(`no training within ${START_TIMEOUT_MS} ms:\n${text}`)),
+      START_TIMEOUT_MS,
+    );
+    stdout.on('data', (chunk) => {
+      text += chunk;
+      const url = /page: (http:\S+)/.exec(text)?.[1];
+      if (url === undefined || !/step +\d+\//.test(text)) return;
+      clearTimeout(timer);
+      resolve(url);
+    });
+  });
+}
+
+/** A run as the recipe `tiny` on 8 ranks records it, with heartbeats and validations, and one spike of the loss. */
+function writeLongRun(runsDir: string): void {
+  const startedAt = Date.now() - LONG_STEPS * 700;
+  const folder = path.join(runsDir, 'long-run');
+  mkdirSync(path.join(folder, 'logs'), { recursive: true });
+  const record = { runId: 'long-run', generation: 1, address: '127.0.0.1:1', pid: 1, process: 'none' };
+  const rest = { state: 'finished', startedAt: new Date(startedAt).toISOString(), datasetDir: 'data' };
+  writeFileSync(path.join(folder, 'run.json'), JSON.stringify({ ...record, ...rest }));
+  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ train: { steps: LONG_STEPS } }));
+  const metrics = path.join(folder, 'metrics.ndjson');
+  for (let step = 1; step <= LONG_STEPS; step++) {
+    const time = startedAt + 700 * step;
+    const records = [stepRecord(step, time)];
+    if (step % 3 === 0) records.push(heartbeat(step, time));
+    if (step % 100 === 0) records.push(validation(step));
+    appendFileSync(metrics, records.map((each) => `${JSON.stringify(each)}\n`).join(''));
+  }
+}
+
+function stepRecord(step: number, time: number): object {
+  const noise = Math.abs(Math.sin(step * 12.9898) * 43758.5453) % 1;
+  const layer = (number: number) => ({
+    layer: number,
+    routed: Array.from({ length: 8 }, (_, expert) => 400 + ((step * (expert + number)) % 100)),
+    kept: Array.from({ length: 8 }, (_, expert) => 60 + ((step * (expert + 3)) % 40)),
+    overCapacity: Array.from({ length: 8 }, (_, expert) => 150 + ((step + expert) % 30)),
+    notChosen: Array.from({ length: 8 }, (_, expert) => 200 + ((step * expert) % 50)),
+    ...{ sameWorker: 120 + (step % 20), sameNode: 150, otherNode: 280 - (step % 20) },
+    bytes: { sameWorker: 129_024, sameNode: 165_888, otherNode: 276_480 },
+    capacity: Array.from({ length: 8 }, () => 64 + (step % 9)),
+    ...{ capacityRatio: 0.3 + 0.1 * noise, gateCosine: 0.1 + 0.1 * noise },
+  });
+  return {
+    ...{
+      type: 'step',
+      step,
+      time,
+      loss: step === SPIKE_STEP ? 11 : 3 + 5 * Math.exp(-step / 2_000) + 0.2 * noise,
+    },
+    ...{ auxiliaryLoss: 0.02 * noise, gradientNorm: 0.5 + noise, learningRate: 0.003, tokens: 2_048 },
+    stepMs: 600 + 200 * noise,
+    partsMs: { forward: 200, backward: 250, exchange: 40, allReduce: 8, optimizer: 60, waiting: 200 * noise },
+    layers: [layer(2), layer(3)],
+    ...{
+      bytesSameNode: 680_704,
+      bytesOtherNode: 1_226_240,
+      allToAllMs: 180 * noise,
+      allToAllWaitMs: 140 * noise,
+    },
+  };
+}
+
+function heartbeat(step: number, time: number): object {
+  const ranks = Array.from({ length: 8 }, (_, rank) => ({
+    ...{ rank, node: rank >> 1, step, phase: 'forward', operation: '', processState: 'R' },
+    residentBytes: 4e8 + step * 1_000 + rank * 1e6,
+  }));
+  return { type: 'heartbeat', time, ranks };
+}
+
+function validation(step: number): object {
+  const domains = ['en', 'zh', 'code', 'telecom'].map((domain, index) => ({
+    ...{ domain, loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000), tokens: 1_024 },
+  }));
+  return { type: 'validation', step, domains };
+}

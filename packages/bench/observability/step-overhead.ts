@@ -1,0 +1,245 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { formatTable } from 'locmoe/format';
+import type { GlobalStep } from 'locmoe/run/global-step';
+import type { Measurement } from './support.js';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const WARM_UP_STEPS = 20;
+const SCRAPE_INTERVAL_MS = 1_000;
+const SCRAPE_TIMEOUT_MS = 5_000;
+const RUN_TIMEOUT_MS = 300_000;
+
+export interface StepOverheadOptions {
+  readonly recipe: string;
+  readonly steps: number;
+  /** Trainings with and without, one of each a pair. */
+  readonly pairs: number;
+  readonly nodes: number;
+  readonly workersPerNode: number;
+}
+
+const DEFAULTS: StepOverheadOptions = { recipe: 'tiny', steps: 120, pairs: 5, nodes: 1, workersPerNode: 2 };
+
+export interface StepOverhead extends StepOverheadOptions {
+  /** Median step of all trainings with observation over that of all without. */
+  readonly stepTimeWithVsWithout: number;
+  /** Of the ratios of single pairs. */
+  readonly pairRatios: { readonly least: number; readonly median: number; readonly most: number };
+  readonly medianStepMs: { readonly with: number; readonly without: number };
+  /** What the observers got, over all trainings, so that nobody measures observers that saw nothing. */
+  readonly observed: { readonly scrapes: number; readonly logLines: number; readonly eventBytes: number };
+}
+
+interface Observed {
+  scrapes: number;
+  logLines: number;
+  eventBytes: number;
+}
+
+/**
+ * What it costs a step to be watched: short trainings in pairs, one with everything on (logs at debug, `/metrics` scraped
+ * each second, a client that follows the log, event files for TensorBoard), one with everything off (no HTTP, logs at
+ * error). The order alternates, so that a drift of the machine hits both. Prints a table and a line of JSON.
+ *
+ * @throws Error if a training fails, or if its observers saw nothing
+ */
+async function measureStepOverhead(options: Partial<StepOverheadOptions> = {}): Promise<StepOverhead> {
+  const settings = { ...DEFAULTS, ...options };
+  const observed: Observed = { scrapes: 0, logLines: 0, eventBytes: 0 };
+  const pairs: { readonly with: number[]; readonly without: number[] }[] = [];
+  for (let pair = 0; pair < settings.pairs; pair++) {
+    const watched = () => stepTimes(settings, observed);
+    const alone = () => stepTimes(settings, null);
+    const isWatchedFirst = pair % 2 === 0;
+    const first = await (isWatchedFirst ? watched() : alone());
+    const second = await (isWatchedFirst ? alone() : watched());
+    pairs.push(isWatchedFirst ? { with: first, without: second } : { with: second, without: first });
+  }
+  const result = resultOf(settings, pairs, observed);
+  print(result, pairs);
+  return result;
+}
+
+function resultOf(
+  settings: StepOverheadOptions,
+  pairs: readonly { readonly with: number[]; readonly without: number[] }[],
+  observed: Observed,
+): StepOverhead {
+  const withMs = median(pairs.flatMap((pair) => pair.with));
+  const withoutMs = median(pairs.flatMap((pair) => pair.without));
+  const ratios = pairs.map((pair) => median(pair.with) / median(pair.without));
+  return {
+    ...settings,
+    stepTimeWithVsWithout: withMs / withoutMs,
+    pairRatios: { least: Math.min(...ratios), median: median(ratios), most: Math.max(...ratios) },
+    medianStepMs: { with: withMs, without: withoutMs },
+    observed: { ...observed },
+  };
+}
+
+function print(result: StepOverhead, pairs: readonly { with: number[]; without: number[] }[]): void {
+  const { recipe, steps, nodes, workersPerNode, observed, pairRatios, stepTimeWithVsWithout } = result;
+  console.log(
+    `step time with observation and without: ${recipe}, ${nodes} x ${workersPerNode} workers, ${steps} steps (${WARM_UP_STEPS} to warm up), ${cpus().length} x ${cpus()[0].model}, Node ${process.versions.node}, times in ms\n`,
+  );
+  const rows = pairs.map((pair, i) => {
+    const [on, off] = [median(pair.with), median(pair.without)];
+    return [`pair ${i + 1}`, on.toFixed(2), off.toFixed(2), (on / off).toFixed(3)];
+  });
+  console.log(formatTable([['', 'with', 'without', 'ratio'], ...rows]));
+  console.log(
+    `\nstepTimeWithVsWithout ${stepTimeWithVsWithout.toFixed(3)} (pairs ${pairRatios.least.toFixed(3)} to ${pairRatios.most.toFixed(3)}); ${observed.scrapes} scrapes, ${observed.logLines} log lines followed, ${observed.eventBytes} bytes of events`,
+  );
+  console.log(JSON.stringify(result));
+}
+
+/** Times of the counted steps of one training in ms; with `observed`, of one that is watched in every way. */
+async function stepTimes(options: StepOverheadOptions, observed: Observed | null): Promise<number[]> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-overhead-'));
+  try {
+    const run = train(options, folder, observed !== null);
+    const watching = observed === null ? null : new Watchers(run, folder, observed);
+    try {
+      await endOf(run, 'the training');
+    } finally {
+      await watching?.end();
+    }
+    const runs = path.join(folder, 'runs');
+    const metrics = readFileSync(path.join(runs, readdirSync(runs)[0], 'metrics.ndjson'), 'utf8');
+    return metrics
+      .split('\n')
+      .filter((line) => line.includes('"type":"step"'))
+      .map((line) => (JSON.parse(line) as GlobalStep).stepMs)
+      .slice(WARM_UP_STEPS);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function train(options: StepOverheadOptions, folder: string, isWatched: boolean): ChildProcess {
+  const { recipe, steps, nodes, workersPerNode } = options;
+  const sets = [
+    ...[`train.steps=${steps}`, `train.validateEvery=${steps}`, `train.checkpointEvery=${steps}`],
+    `logLevel=${isWatched ? 'debug' : 'error'}`,
+  ];
+  const args = [
+    ...['train', '--config', recipe, '--runs-dir', path.join(folder, 'runs'), '--no-samples'],
+    ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
+    ...sets.flatMap((set) => ['--set', set]),
+    ...(isWatched ? ['--tensorboard', path.join(folder, 'events')] : ['--no-http']),
+  ];
+  return locmoe(args, 'inherit');
+}
+
+function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): ChildProcess {
+  return spawn(process.execPath, ['dist/cli/cli.js', ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', errors],
+    timeout: RUN_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
+}
+
+/** Whoever looks at a run while it trains. */
+class Watchers {
+  readonly #scraping: Promise<void>;
+  #tail: ChildProcess | null = null;
+  #ended = false;
+
+  constructor(
+    run: ChildProcess,
+    readonly folder: string,
+    readonly observed: Observed,
+  ) {
+    this.#scraping = this.#watch(run);
+  }
+
+  /** Waits for what is under way, and checks that something was seen. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#scraping;
+    if (this.#tail !== null) await endOf(this.#tail, 'locmoe logs --follow', [0, 2]);
+    const events = path.join(this.folder, 'events');
+    for (const run of readdirSync(events))
+      for (const file of readdirSync(path.join(events, run)))
+        this.observed.eventBytes += readFileSync(path.join(events, run, file)).length;
+    const { scrapes, logLines, eventBytes } = this.observed;
+    if (Math.min(scrapes, logLines, eventBytes) === 0)
+      throw new Error(`nothing was watched: ${JSON.stringify(this.observed)}`);
+  }
+
+  async #watch(run: ChildProcess): Promise<void> {
+    const address = await addressOf(run);
+    this.#follow();
+    while (!this.#ended) {
+      const signal = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
+      const text = await fetch(`http://${address}/metrics`, { signal }).then(
+        (response) => response.text(),
+        // The run has ended meanwhile.
+        () => '',
+      );
+      if (text.includes('locmoe_')) this.observed.scrapes++;
+      await sleep(SCRAPE_INTERVAL_MS);
+    }
+  }
+
+  #follow(): void {
+    const runsDir = path.join(this.folder, 'runs');
+    const args = ['logs', '--runs-dir', runsDir, '--follow', '--level', 'debug', '--json'];
+    // That the run ended is no news.
+    this.#tail = locmoe(args, 'ignore');
+    this.#tail.stdout?.on('data', (chunk: Buffer) => {
+      for (const byte of chunk) if (byte === 0x0a) this.observed.logLines++;
+    });
+  }
+}
+
+/** Where the run says that it can be read; all its further output is read and forgotten. */
+function addressOf(run: ChildProcess): Promise<string> {
+  let said = '';
+  return new Promise((resolve, reject) => {
+    run.stdout?.on('data', (chunk) => {
+      said = (said + chunk).slice(-2_000);
+      const address = /page: http:\/\/([^\s/]+)\//.exec(said)?.[1];
+      if (address !== undefined) resolve(address);
+    });
+    run.once('close', () => reject(new Error(`the training never said its HTTP address:\n${said}`)));
+  });
+}
+
+function endOf(child: ChildProcess, what: string, codes: readonly number[] = [0]): Promise<void> {
+  child.stdout?.resume();
+  return new Promise((resolve, reject) => {
+    const check = (code: number | null) => {
+      if (code !== null && codes.includes(code)) resolve();
+      else reject(new Error(`${what} ended with ${code ?? child.signalCode}`));
+    };
+    if (child.exitCode !== null || child.signalCode !== null) check(child.exitCode);
+    else child.once('close', check);
+  });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export async function benchStepOverhead(): Promise<Measurement[]> {
+  const { stepTimeWithVsWithout, pairRatios, pairs } = await measureStepOverhead();
+  return [
+    {
+      name: 'stepTimeWithVsWithout',
+      meaning: 'step time with everything on over everything off',
+      unit: '',
+      value: stepTimeWithVsWithout,
+      target: 1.01,
+      note: `${pairs} pairs, ${pairRatios.least.toFixed(3)} to ${pairRatios.most.toFixed(3)}`,
+    },
+  ];
+}

@@ -1,0 +1,136 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LogStore } from '@locmoe/logs';
+import { lokiFeature, startHttpServer } from '@locmoe/logs/http';
+import { loadConfig } from 'locmoe/config/resolve';
+import { Coordinator } from 'locmoe/coordinator/coordinator';
+import { addCoordinatorService } from 'locmoe/coordinator/service';
+import { createLogger } from 'locmoe/logger';
+import { formatAddress } from 'locmoe/rpc/address';
+import { CoordinatorClient } from 'locmoe/rpc/coordinator-client';
+import type { LogLine } from 'locmoe/rpc/messages';
+import { NO_SECURITY } from 'locmoe/rpc/security';
+import { createRpcServer, listen } from 'locmoe/rpc/server';
+import { VERSION } from 'locmoe/rpc/version';
+import { logFolder } from 'locmoe/run/run-logs';
+import { WebSocket } from 'ws';
+import { assertEqual, type Bench, inFolder, type Measurement, quantile } from './support.js';
+
+const NUM_SOURCES = 8;
+const LINES_PER_S = 200;
+const SECONDS = 10;
+const SOURCE_PROGRAM = fileURLToPath(new URL('./log-source.program.ts', import.meta.url));
+const MAX_WAIT_MS = 20_000;
+const RUN = 'visible';
+
+/**
+ * From a line's time stamp in one of eight processes, through its agent's shipper and session over gRPC and the
+ * coordinator's file, to a client of the tail WebSocket and to one of `locmoe logs --follow`.
+ */
+export const benchVisible: Bench = () =>
+  inFolder(async (folder) => {
+    let isOver = false;
+    const logs = new LogStore(path.join(folder, 'logs'), (error) => {
+      // The coordinator judges the loss of its nodes when the folder is gone already.
+      if (!isOver) throw error;
+    });
+    const config = loadConfig('tiny', { nodes: NUM_SOURCES, workersPerNode: 1 });
+    const identity = {
+      runId: RUN,
+      generation: 1,
+      config,
+      runDir: folder,
+      datasetDir: folder,
+      resumeFrom: null,
+    };
+    const coordinator = new Coordinator({
+      identity,
+      logs,
+      logger: createLogger({
+        level: 'info',
+        origin: { run: RUN, generation: 1 },
+        destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
+      }),
+      listeners: [],
+      joinTimeoutMs: 60_000,
+      nodesAreReplaceable: false,
+    });
+    const rpc = createRpcServer();
+    addCoordinatorService(rpc.server, coordinator);
+    const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
+    const http = await startHttpServer({
+      name: 'bench',
+      address: { host: '127.0.0.1', port: 0 },
+      option: '--http',
+      token: null,
+      features: [lokiFeature({ runs: () => [logFolder(RUN, logs.directory)] }, VERSION)],
+    });
+    const client = new CoordinatorClient(address, NO_SECURITY);
+    const sources = Array.from({ length: NUM_SOURCES }, () =>
+      fork(SOURCE_PROGRAM, [address], { execArgv: ['--conditions=source', '--import', 'tsx'] }),
+    );
+    const socket = new WebSocket(
+      `ws://${formatAddress(http.address)}/loki/api/v1/tail?query=${encodeURIComponent(`{run="${RUN}"} |= "tick"`)}`,
+    );
+    try {
+      const tail = new Arrivals();
+      socket.on('message', (data) => {
+        for (const { values } of JSON.parse(String(data)).streams)
+          for (const [, line] of values) tail.take(line);
+      });
+      const follow = new Arrivals();
+      const stream = client.logs({
+        ...{ level: '', ranks: [], sinceMs: 0, follow: true, before: 0, after: 0 },
+        query: '|= "tick"',
+      });
+      stream.on('data', ({ json }: LogLine) => follow.take(json));
+      stream.on('error', () => undefined);
+      await Promise.all([once(socket, 'open'), ...sources.map((source) => once(source, 'message'))]);
+      for (const source of sources) source.send('go');
+      const expected = NUM_SOURCES * LINES_PER_S * SECONDS;
+      await Promise.all([tail.until(expected), follow.until(expected)]);
+      return [
+        figure('visibleP99Ms', 'line to tail WebSocket, p99', tail),
+        figure('followVisibleP99Ms', 'line to locmoe logs --follow, p99', follow),
+      ];
+    } finally {
+      isOver = true;
+      for (const source of sources) source.kill();
+      socket.terminate();
+      client.close();
+      http.close();
+      coordinator.close();
+      rpc.server.forceShutdown();
+      logs.close();
+    }
+  });
+
+/** When lines arrived, by the time that they carry; all processes are on one machine and share its clock. */
+class Arrivals {
+  readonly #delaysMs: number[] = [];
+  readonly #seen = new Set<string>();
+
+  take(line: string): void {
+    const { time, node, i } = JSON.parse(line);
+    this.#delaysMs.push(Date.now() - time);
+    this.#seen.add(`${node}/${i}`);
+  }
+
+  async until(count: number): Promise<void> {
+    const deadline = performance.now() + SECONDS * 1000 + MAX_WAIT_MS;
+    while (this.#seen.size < count && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEqual('lines that arrived, each once', [this.#seen.size, this.#delaysMs.length], [count, count]);
+  }
+
+  quantile(share: number): number {
+    return quantile(this.#delaysMs, share);
+  }
+}
+
+function figure(name: string, meaning: string, arrivals: Arrivals): Measurement {
+  const note = `p50 ${arrivals.quantile(0.5)}, max ${arrivals.quantile(1)}; ${NUM_SOURCES} x ${LINES_PER_S} lines/s`;
+  return { name, meaning, unit: 'ms', value: arrivals.quantile(0.99), target: 1_000, note };
+}

@@ -1,0 +1,41 @@
+"""Tensors that all ranks are given: starting weights and token batches (packages/bench/src/step/inputs.ts)."""
+
+import json
+import math
+import struct
+
+import torch
+
+DTYPES = {"F32": (torch.float32, 4), "I32": (torch.int32, 4)}
+
+
+class TensorFile:
+    """A safetensors file, read tensor by tensor, so that a rank holds no more than its own.
+
+    The format: u64 little-endian header length, JSON {name: {dtype, shape, data_offsets}}, then the tensors, row-major and
+    little-endian, at offsets counted from the end of the header.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        self._start = 8 + length
+        self._entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+    @property
+    def names(self):
+        return list(self._entries)
+
+    def read(self, name):
+        """One tensor, in memory of its own."""
+        entry = self._entries[name]
+        dtype, size = DTYPES[entry["dtype"]]
+        begin, end = entry["data_offsets"]
+        if end - begin != size * math.prod(entry["shape"]):
+            raise ValueError(f"{self._path}: tensor {name} has {end - begin} bytes for shape {entry['shape']}")
+        with open(self._path, "rb") as file:
+            file.seek(self._start + begin)
+            data = bytearray(file.read(end - begin))
+        return torch.frombuffer(data, dtype=dtype).reshape(entry["shape"])

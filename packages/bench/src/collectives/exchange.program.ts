@@ -1,0 +1,58 @@
+// A rank of the benchmark: does all cases one after another with the other ranks. Started by measure-ours.ts.
+
+import { rankProgram } from '@locmoe/test-kit';
+import { allReduce } from 'locmoe/collectives/all-reduce';
+import { barrier } from 'locmoe/collectives/barrier';
+import type { Transport } from 'locmoe/collectives/transport';
+import { addStats } from 'locmoe/collectives/transport-stats';
+import { cpuSecondsOf } from 'locmoe/os/process-info';
+import { median } from '../statistics.js';
+import { timeOf } from '../time-of.js';
+import { privatePeakBytes } from './agent-memory.js';
+import { type ExchangeCase, type Repetition, repetitionsOf, TRIALS, warmUpsOf } from './cases.js';
+import { prepareExchange } from './prepare-exchange.js';
+
+export interface ExchangeArgs {
+  readonly cases: readonly ExchangeCase[];
+  readonly repetition: Repetition;
+}
+
+/** What a rank has to say of a case. */
+export interface RankTimes {
+  readonly ms: readonly number[];
+  readonly bytesOtherNode: number;
+  /** Of this node's agent; 0 from all ranks of a node but its first. */
+  readonly agentCpuS: number;
+  readonly agentStartBytes: number;
+  readonly agentPeakBytes: number;
+}
+
+rankProgram((transport: Transport, { cases, repetition }: ExchangeArgs): RankTimes[] => {
+  const isFirst = transport.topology.localRank === 0;
+  const agentStartBytes = isFirst ? privatePeakBytes(process.ppid) : 0;
+  return cases.map((each) => {
+    const run = prepareExchange(transport, each);
+    for (let i = 0; i < warmUpsOf(each); i++) run();
+    const count = agreeOnCount(transport, run, repetition);
+    transport.takeStats();
+    const cpuBefore = isFirst ? cpuSecondsOf(process.ppid) : 0;
+    const ms = Array.from({ length: count }, () => timeOf(run));
+    barrier(transport, { purpose: 'timed' });
+    return {
+      ms,
+      bytesOtherNode: addStats([transport.takeStats()]).bytesOtherNode,
+      agentCpuS: isFirst ? cpuSecondsOf(process.ppid) - cpuBefore : 0,
+      agentStartBytes,
+      agentPeakBytes: isFirst ? privatePeakBytes(process.ppid) : 0,
+    };
+  });
+});
+
+/** All ranks must repeat equally often: what rank 0 has timed decides. */
+function agreeOnCount(transport: Transport, run: () => void, repetition: Repetition): number {
+  const eachMs = median(Array.from({ length: TRIALS }, () => timeOf(run)));
+  const mine = transport.topology.rank === 0 ? repetitionsOf(repetition, eachMs) : 0;
+  const count = new Float32Array([mine]);
+  allReduce(transport, { data: count, purpose: 'count' });
+  return count[0];
+}

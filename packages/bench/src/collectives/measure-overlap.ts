@@ -1,0 +1,55 @@
+import { pathToFileURL } from 'node:url';
+import { type Layout, programBeside } from '@locmoe/test-kit';
+import type { LinkSpeed } from 'locmoe/agent/link-limit';
+import { median } from '../statistics.js';
+import { runRanks } from './measure-ours.js';
+import { type OverlapRow, spreadOf } from './measurements.js';
+import type { OverlapArgs, OverlapTimes } from './overlap.program.js';
+
+/** Two nodes, so that half of all rows cross. */
+const LAYOUT: Layout = { numNodes: 2, workersPerNode: 2 };
+const SIZE = { rowsPerPair: 256, width: 256, hidden: 1024 } as const;
+const DEGREES = [2, 4] as const;
+/** Dispatch and combine, forward and backward. */
+const TRIPS = 4;
+const LATENCY_MS = 0.1;
+
+export interface MeasureOverlapOptions {
+  readonly repetitions: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Times a sparse layer whose exchange between nodes takes about as long as its experts, one after the other and
+ * overlapped: the link is limited to the speed at which that is so.
+ *
+ * @throws TrainerError as `measureOurs`; an overlapped result that is not that of one after the other is one
+ */
+export async function measureOverlap({ repetitions, signal }: MeasureOverlapOptions): Promise<OverlapRow[]> {
+  const measure = async (link: LinkSpeed | null, degrees: readonly number[]): Promise<OverlapTimes> => {
+    const program = pathToFileURL(programBeside(import.meta.url, 'overlap.program'));
+    const args: OverlapArgs = { ...SIZE, repetitions, degrees };
+    const [first] = await runRanks<OverlapTimes>(LAYOUT, program, { args, interNodeLink: link, signal });
+    return first;
+  };
+  const computeMs = median((await measure(null, [])).compute);
+  const { workersPerNode } = LAYOUT;
+  const bytesOneWay = workersPerNode * workersPerNode * SIZE.rowsPerPair * SIZE.width * 4;
+  const gbps = Number(((TRIPS * bytesOneWay * 8) / computeMs / 1e6).toPrecision(3));
+  const { compute, inTurn, overlapped } = await measure({ gbps, latencyMs: LATENCY_MS }, DEGREES);
+  return [
+    { what: 'experts alone', ms: spreadOf(compute), gbps },
+    { what: 'one after the other', ms: spreadOf(inTurn), gbps },
+    ...DEGREES.map((degree, i) => ({ what: `degree ${degree}`, ms: spreadOf(overlapped[i]), gbps })),
+  ];
+}
+
+/**
+ * Share of the time of the exchanges that computation hides, for the better degree: what overlap saves over what the
+ * exchanges add to the experts alone. Null if it was not measured.
+ */
+export function hiddenShare(rows: readonly OverlapRow[]): number | null {
+  if (rows.length === 0) return null;
+  const [compute, inTurn, ...overlapped] = rows.map(({ ms }) => ms.median);
+  return (inTurn - Math.min(...overlapped)) / (inTurn - compute);
+}

@@ -1,0 +1,101 @@
+// A rank of the overlap's measurement: one expert, one sparse layer forward and backward. Started by measure-overlap.ts.
+
+import { rankProgram } from '@locmoe/test-kit';
+import * as tf from '@tensorflow/tfjs-node';
+import { barrier } from 'locmoe/collectives/barrier';
+import { Communicator } from 'locmoe/collectives/communicator';
+import type { Transport } from 'locmoe/collectives/transport';
+import { scheduleChunks } from 'locmoe/model/dispatch/chunk-schedule';
+import { combine, dispatch, dispatchLayout } from 'locmoe/model/dispatch/dispatch-layout';
+import { overlappedExperts } from 'locmoe/model/dispatch/overlapped';
+import { feedForward } from 'locmoe/ops/feed-forward';
+import { timeOf } from '../time-of.js';
+
+export interface OverlapArgs {
+  /** Rows that each rank sends to the expert of each rank. */
+  readonly rowsPerPair: number;
+  readonly width: number;
+  readonly hidden: number;
+  readonly repetitions: number;
+  readonly degrees: readonly number[];
+}
+
+/** Milliseconds of each repetition. */
+export interface OverlapTimes {
+  /** The expert alone. */
+  readonly compute: readonly number[];
+  /** Dispatch, expert and combine one after the other. */
+  readonly inTurn: readonly number[];
+  /** By degree, in their order. */
+  readonly overlapped: readonly (readonly number[])[];
+}
+
+const WARM_UPS = 2;
+
+rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
+  const { rowsPerPair, width, hidden, repetitions, degrees } = args;
+  const { topology } = transport;
+  const { worldSize } = topology;
+  const numRows = rowsPerPair * worldSize;
+  const keptE = new Int32Array(worldSize).fill(rowsPerPair);
+  const expertsTK = Int32Array.from({ length: numRows }, (_, row) => Math.floor(row / rowsPerPair));
+  const keptOfRank = Array.from({ length: worldSize }, () => keptE);
+  const layout = dispatchLayout({ expertsTK, numChoices: 1, keptE }, topology, keptOfRank);
+  const context = { communicator: new Communicator(transport, 'hierarchical'), layer: 0 };
+  const inputs = [
+    tf.randomNormal([numRows, width], 0, 1, 'float32', 1 + topology.rank),
+    tf.randomNormal([width, hidden], 0, 0.05, 'float32', 98),
+    tf.randomNormal([hidden, width], 0, 0.05, 'float32', 99),
+  ];
+  type Op = (...tensors: tf.Tensor[]) => tf.Tensor;
+  const expert: Op = (x, wIn, wOut) =>
+    feedForward(x as tf.Tensor2D, wIn as tf.Tensor2D, wOut as tf.Tensor2D, true);
+  const inTurn: Op = (x, wIn, wOut) =>
+    combine(expert(dispatch(x as tf.Tensor2D, layout, context), wIn, wOut) as tf.Tensor2D, layout, context);
+  const overlapped =
+    (degree: number): Op =>
+    (x, wIn, wOut) =>
+      overlappedExperts(x as tf.Tensor2D, {
+        ...context,
+        ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+        schedule: scheduleChunks(layout, topology, degree),
+        weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
+      });
+  /** Output and gradients of the inputs; valid until the tidy around it ends, as they are TensorFlow's own memory. */
+  const run = (op: Op): Float32Array[] => {
+    // A clone: a backward disposes of the gradient that it took.
+    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0].clone());
+    return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
+  };
+  // Nothing is returned to `tidy`, which would look for tensors in every element.
+  const inTidy = (compute: () => void): void => {
+    tf.tidy(() => {
+      compute();
+    });
+  };
+  const timesOf = (op: Op): number[] => {
+    const times = Array.from({ length: WARM_UPS + repetitions }, () => {
+      barrier(transport, { purpose: 'start together' });
+      return timeOf(() => {
+        inTidy(() => {
+          run(op);
+        });
+        barrier(transport, { purpose: 'all done' });
+      });
+    });
+    return times.slice(WARM_UPS);
+  };
+
+  inTidy(() => {
+    const expected = run(inTurn);
+    for (const degree of degrees)
+      for (const [i, values] of run(overlapped(degree)).entries())
+        if (!values.every((value, j) => value === expected[i][j]))
+          throw new Error(`overlap of degree ${degree} gives another result than one after the other`);
+  });
+  return {
+    compute: timesOf(expert),
+    inTurn: timesOf(inTurn),
+    overlapped: degrees.map((degree) => timesOf(overlapped(degree))),
+  };
+});

@@ -1,0 +1,74 @@
+// The sending side of a stream that is measured, in a process of its own. Started by measure-streams.ts.
+import { createServer as createHttp2Server } from 'node:http2';
+import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { PeerStreams } from 'locmoe/agent/peer-streams';
+import { collectSeldom } from 'locmoe/garbage-collection';
+import { openFrame } from 'locmoe/rpc/frame-codec';
+import { NO_SECURITY } from 'locmoe/rpc/security';
+import { CHUNK_BYTES, pourInto, streamChunk } from './stream-bytes.js';
+import { STREAM_RUN } from './stream-run.js';
+
+export type SourceKind = 'tcp' | 'http2' | 'grpc';
+
+const START: Readonly<Record<SourceKind, () => Promise<number>>> = {
+  tcp: () => listen(createServer(pourInto)),
+  http2: () => {
+    const server = createHttp2Server();
+    server.on('stream', (stream) => {
+      stream.respond({ ':status': 200 });
+      pourInto(stream);
+    });
+    // The receiver ends its connection when it has enough.
+    server.on('sessionError', () => undefined);
+    return listen(server);
+  },
+  grpc: startGrpc,
+};
+
+collectSeldom();
+process.on('disconnect', () => process.exit());
+process.once('message', (kind: SourceKind) => {
+  void START[kind]().then((port) => process.send?.(port));
+});
+
+function listen(server: NetServer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+/** An agent's side as the relay plays it: each frame is filled from elsewhere, and no more is on its way than credit allows. */
+function startGrpc(): Promise<number> {
+  const server = new Server();
+  const chunk = streamChunk();
+  let [sent, consumed] = [0, 0];
+  let send: ((encoded: Buffer) => void) | null = null;
+  const pour = () => {
+    while (send !== null && ((sent - consumed) >>> 0) + CHUNK_BYTES <= STREAM_RUN.ringBytes) {
+      const frame = openFrame(STREAM_RUN.generation, 1, [1, 0, sent, CHUNK_BYTES], CHUNK_BYTES);
+      frame.payload.set(chunk);
+      sent = (sent + CHUNK_BYTES) >>> 0;
+      send(frame.encoded);
+    }
+  };
+  new PeerStreams({
+    ...{ ...STREAM_RUN, node: 1, server, security: NO_SECURITY },
+    onPull: (_node, write) => {
+      send = write;
+      pour();
+    },
+    onFrame: () => undefined,
+    onCredit: (_node, [, , position]) => {
+      consumed = position;
+      pour();
+    },
+    onError: () => process.exit(1),
+  });
+  return new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+      error ? reject(error) : resolve(port),
+    );
+  });
+}

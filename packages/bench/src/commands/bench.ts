@@ -1,0 +1,185 @@
+import type { Command } from 'commander';
+import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
+import { BENCH_COMMANDS } from 'locmoe/cli/packages';
+import { addBenchStep } from './bench-step.js';
+
+interface RoutersOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly seeds?: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly link?: number;
+  readonly quick: boolean;
+  readonly cost: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
+/** What `--quick` stands for where nothing else is said. */
+const QUICK = {
+  seeds: 1,
+  steps: 30,
+  only: ['2x2', 'domain'],
+  /** Gb/s; near what the search finds, which takes longer than these runs. */
+  link: 0.2,
+} as const;
+
+interface PlanOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly calibrate: boolean;
+  readonly calibration?: string;
+  readonly quick: boolean;
+  readonly deviceFlops: number;
+  readonly deviceLink: string;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
+/** `locmoe bench`: measurements that take a while. */
+export function addBenchCommand(program: Command): void {
+  const bench = program.command('bench').description(BENCH_COMMANDS.bench);
+  bench
+    .command('routers')
+    .description(
+      'compare the routers: step time, perplexity, locality and load, from the same starting weights on the same data; a second call goes on where the first was stopped',
+    )
+    .option('--config <file|recipe>', 'what to train', 'routers')
+    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
+    .option('--seeds <n>', 'runs of each router (3)', wholeNumber(1))
+    .option('--steps <n>', 'training steps of a run (those of the recipe)', wholeNumber(2))
+    .option(
+      '--only <words>',
+      'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
+      collectWords,
+      [],
+    )
+    .option(
+      '--link <gbps>',
+      "speed of the link between nodes; by default searched so that all-to-all takes the papers' share of a step",
+      numberFrom(0.001),
+    )
+    .option(
+      '--quick',
+      `one seed, ${QUICK.steps} steps, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
+      false,
+    )
+    .option('--cost', 'only measure the cost of the gates alone, anew', false)
+    .option('--work-dir <dir>', 'keeps finished runs', 'runs/routers')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async (options: RoutersOptions) => {
+      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      // Loaded when needed: TensorFlow and the chart library take a second.
+      const { benchRouters } = await import('../routers/index.js');
+      const { ROUTER_NAMES } = await import('locmoe/routing/index');
+      process.exitCode = await benchRouters({
+        ...options,
+        ...defaultsOf(options, ROUTER_NAMES),
+        command: typedCommand(),
+      });
+    });
+  addBenchPlan(bench);
+  addBenchStep(bench);
+  addBenchCollectives(bench);
+}
+
+function addBenchPlan(bench: Command): void {
+  bench
+    .command('plan')
+    .description(
+      'measure what this machine can do, hold the predictions of `locmoe plan` against real trainings, and draw what they say of large clusters',
+    )
+    .option('--config <file|recipe>', 'what the trainings of the check train', 'tiny')
+    .option('--set <key=value>', 'override a field in every training; repeat for several', collect, [])
+    .option('--calibrate', 'only measure the machine', false)
+    .option('--calibration <file>', 'check these costs instead of measuring the machine anew')
+    .option('--quick', 'few repetitions and short trainings; all goes to <work-dir>/quick', false)
+    .option('--device-flops <n>', 'FLOP/s of a device of the large clusters', numberFrom(1), 1e14)
+    .option('--device-link <rate,latency>', 'link of their nodes', '200gbps,5us')
+    .option('--work-dir <dir>', 'keeps the calibration and the runs', 'runs/plan')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ out, ...options }: PlanOptions) => {
+      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
+      // Loaded when needed: TensorFlow and the chart library take a second.
+      const { benchPlan } = await import('../plan/index.js');
+      process.exitCode = await benchPlan({
+        ...options,
+        workDir,
+        out: out ?? (options.quick ? workDir : 'docs/results'),
+        command: typedCommand(),
+      });
+    });
+}
+
+function defaultsOf(
+  { quick, seeds, steps, only, link, out, workDir }: RoutersOptions,
+  routers: readonly string[],
+): {
+  readonly seeds: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly link?: number;
+  readonly out: string;
+} {
+  const givenSteps = steps ?? (quick ? QUICK.steps : undefined);
+  const givenLink = link ?? (quick ? QUICK.link : undefined);
+  return {
+    seeds: seeds ?? (quick ? QUICK.seeds : 3),
+    ...(givenSteps !== undefined && { steps: givenSteps }),
+    ...(givenLink !== undefined && { link: givenLink }),
+    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : routers)] : only,
+    out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
+  };
+}
+
+interface CollectivesOptions {
+  readonly quick: boolean;
+  readonly only: readonly string[];
+  readonly peers: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+}
+
+function addBenchCollectives(bench: Command): void {
+  bench
+    .command('collectives')
+    .description(
+      'time all-to-all and all-reduce between real processes, in a node and between nodes, against OpenMPI and Gloo where they are installed, and against what a socket can do',
+    )
+    .option(
+      '--only <words>',
+      'parts (layouts, hierarchical, streams, overlap), layouts (2x2), collectives, sizes in bytes and peers (openmpi, gloo) to measure, separated by commas',
+      collectWords,
+      [],
+    )
+    .option('--quick', 'fewer layouts, sizes and repetitions', false)
+    .option('--no-peers', 'measure no peer')
+    .option('--work-dir <dir>', 'keeps what was measured, and the compiled peer', 'runs/collectives')
+    .option(
+      '--out <dir>',
+      'folder for the report (docs/results; of a measurement that is not whole, <work-dir>/part)',
+    )
+    .action(async ({ out, ...options }: CollectivesOptions) => {
+      const isWhole = !options.quick && options.peers && options.only.length === 0;
+      // Read by TensorFlow when a rank loads it; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      // Loaded when needed: the chart library takes a second.
+      const { benchCollectives } = await import('../collectives/index.js');
+      process.exitCode = await benchCollectives({
+        ...options,
+        out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),
+        command: typedCommand(),
+      });
+    });
+}

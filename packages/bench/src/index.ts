@@ -1,0 +1,8 @@
+import type { BenchPackage } from 'locmoe/cli/packages';
+import { addBenchCommand } from './commands/bench.js';
+import { addPlanCommand } from './commands/plan.js';
+
+export const addCommands: BenchPackage['addCommands'] = (program) => {
+  addBenchCommand(program);
+  addPlanCommand(program);
+};

@@ -1,0 +1,107 @@
+import path from 'node:path';
+import { loadConfig } from 'locmoe/config/resolve';
+import { readRunFigures } from '../routers/run-metrics.js';
+import { median } from '../statistics.js';
+import { runTraining } from '../training.js';
+import { configuredLink, measuredKept } from './inputs.js';
+import { predict } from './predict.js';
+import type { MachineProfile } from './profile.js';
+import { assumptionOf } from './routing-model.js';
+
+/** Layouts, nodes x workers of a node, that predictions are held against on this machine. */
+export const CHECKED_LAYOUTS = ['1x1', '1x2', '2x1', '2x2', '4x1'] as const;
+export type CheckedLayout = (typeof CHECKED_LAYOUTS)[number];
+
+/** One layout: what was predicted and what a training measured. */
+export interface LayoutCheck {
+  readonly layout: CheckedLayout;
+  readonly predictedMs: number;
+  /** Median of the runs' median steps, and what the runs span. */
+  readonly measuredMs: number;
+  readonly leastMs: number;
+  readonly mostMs: number;
+  /** Predicted over measured, less one. */
+  readonly error: number;
+  readonly predictedBytesOtherNode: number;
+  readonly measuredBytesOtherNode: number;
+}
+
+export interface CheckOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly profile: MachineProfile;
+  readonly steps: number;
+  /** Runs of each layout; layouts take turns, so that a slow minute does not hit one alone. */
+  readonly rounds: number;
+  readonly workDir: string;
+  readonly dataDir: string;
+  readonly log: (line: string) => void;
+}
+
+interface Measured {
+  readonly stepMs: number;
+  readonly bytesOtherNode: number;
+}
+
+/**
+ * Trains every layout for real and compares. All nodes are processes of this machine and share its cores.
+ *
+ * @returns null if a signal stopped it
+ * @throws TrainerError `INTERNAL` if a training failed
+ */
+export async function checkLayouts(options: CheckOptions): Promise<LayoutCheck[] | null> {
+  const measured = new Map<CheckedLayout, Measured[]>();
+  for (let round = 1; round <= options.rounds; round++)
+    for (const layout of CHECKED_LAYOUTS) {
+      const result = await train(options, layout);
+      if (result === null) return null;
+      measured.set(layout, [...(measured.get(layout) ?? []), result]);
+      options.log(`round ${round} of ${options.rounds}, ${layout}: step ${result.stepMs.toFixed(1)} ms`);
+    }
+  return CHECKED_LAYOUTS.map((layout) => compare(options, layout, measured.get(layout) ?? []));
+}
+
+function settingsOf({ set }: CheckOptions, layout: CheckedLayout): string[] {
+  const [nodes, workersPerNode] = layout.split('x');
+  return [...set, `cluster.nodes=${nodes}`, `cluster.workersPerNode=${workersPerNode}`];
+}
+
+async function train(options: CheckOptions, layout: CheckedLayout): Promise<Measured | null> {
+  const { config, steps, workDir, dataDir } = options;
+  const folder = await runTraining({
+    config,
+    sets: [
+      ...settingsOf(options, layout),
+      ...[`train.steps=${steps}`, `train.validateEvery=${steps}`, `train.checkpointEvery=${steps}`],
+      ...['train.warmupSteps=1', 'train.validationSequences=1'],
+    ],
+    folder: path.resolve(workDir, 'runs', layout),
+    dataDir,
+  });
+  if (folder === null) return null;
+  const { stepMs, bytesOtherNode } = readRunFigures(folder.metrics);
+  return { stepMs: stepMs.median, bytesOtherNode };
+}
+
+function compare(options: CheckOptions, layout: CheckedLayout, runs: readonly Measured[]): LayoutCheck {
+  const config = loadConfig(options.config, { sets: settingsOf(options, layout) });
+  const { stepMs: predictedMs, traffic } = predict({
+    config,
+    profile: options.profile,
+    coresPerNode: options.profile.cores / config.cluster.nodes,
+    link: configuredLink(config),
+    routing: assumptionOf(config, measuredKept()),
+  });
+  const times = runs.map(({ stepMs }) => stepMs);
+  const measuredMs = median(times);
+  return {
+    layout,
+    predictedMs,
+    measuredMs,
+    leastMs: Math.min(...times),
+    mostMs: Math.max(...times),
+    error: predictedMs / measuredMs - 1,
+    predictedBytesOtherNode: traffic.otherNodeBytes,
+    measuredBytesOtherNode: median(runs.map(({ bytesOtherNode }) => bytesOtherNode)),
+  };
+}

@@ -1,0 +1,94 @@
+import type { Work } from 'locmoe/routing/index';
+import { MAX_FRAME_PAYLOAD_BYTES } from 'locmoe/rpc/frame-codec';
+import type { ComputeProfile, ExchangeProfile } from './profile.js';
+import type { Exchange } from './traffic.js';
+
+// The cost model is linear in the coefficients of a profile: times are sums of counts times cost. Calibration fits the
+// coefficients to measured times with the very counts that a prediction multiplies them with.
+
+/** Nodes of some workers each, and what runs them. */
+export interface Machines {
+  readonly nodes: number;
+  readonly workersPerNode: number;
+  /** Cores for the processes of one node; a fraction if nodes share a machine. */
+  readonly coresPerNode: number;
+}
+
+/** Seconds of a core for a piece of work. */
+export function computeS({ flops, touched, operations }: Work, profile: ComputeProfile): number {
+  return (
+    flops / profile.flopsPerS + touched * profile.touchedNs * 1e-9 + operations * profile.operationUs * 1e-6
+  );
+}
+
+/** Part of a core that each of so many busy processes of a node gets. */
+export function coreShare({ coresPerNode }: Machines, processes: number): number {
+  return Math.min(1, coresPerNode / processes);
+}
+
+/** What running all workers at once costs beyond their sharing of cores; between measured occupancies a straight line. */
+export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, coresPerNode }: Machines): number {
+  const occupancy = workersPerNode / coresPerNode;
+  const above = slowdown.findIndex(({ processesPerCore }) => processesPerCore >= occupancy);
+  if (above === 0) return slowdown[0].factor;
+  if (above < 0) return slowdown[slowdown.length - 1].factor;
+  const [a, b] = [slowdown[above - 1], slowdown[above]];
+  const part = (occupancy - a.processesPerCore) / (b.processesPerCore - a.processesPerCore);
+  return a.factor + part * (b.factor - a.factor);
+}
+
+/** How often one collective step meets each cost of an `ExchangeProfile`, by where it happens; shared cores count double. */
+export type ExchangeCounts = Readonly<Record<keyof ExchangeProfile, number>>;
+
+/** Inside a node: a worker writes its messages and reads those of its neighbours. */
+export function countsInNode({ localMessages, localBytes }: Exchange, machines: Machines): ExchangeCounts {
+  const share = coreShare(machines, machines.workersPerNode);
+  return {
+    ...NO_COUNTS,
+    wakeUs: localMessages > 0 ? 1 : 0,
+    messageUs: (2 * localMessages) / share,
+    byteNs: (2 * localBytes) / share,
+  };
+}
+
+/** Between nodes: the same through the rings of the agent, which sends and receives for all workers of its node. */
+export function countsBetweenNodes(exchange: Exchange, machines: Machines): ExchangeCounts {
+  const { remoteMessages, remoteBytes } = exchange;
+  if (remoteMessages === 0) return NO_COUNTS;
+  const { workersPerNode } = machines;
+  const share = coreShare(machines, workersPerNode);
+  const agentShare = coreShare(machines, 1);
+  return {
+    ...NO_COUNTS,
+    hopUs: 1,
+    messageUs: 2 * remoteMessages * (1 / share + workersPerNode / agentShare),
+    byteNs: (2 * remoteBytes) / share,
+    frameUs: (2 * framesOfNode(exchange, machines)) / agentShare,
+    streamByteNs: (2 * workersPerNode * remoteBytes) / agentShare,
+  };
+}
+
+const NO_COUNTS: ExchangeCounts = {
+  wakeUs: 0,
+  hopUs: 0,
+  messageUs: 0,
+  byteNs: 0,
+  frameUs: 0,
+  streamByteNs: 0,
+};
+
+/** Frames that a node sends: one for each message on the wire, and one more for each MiB. */
+function framesOfNode({ aggregate, remoteMessages, remoteBytes }: Exchange, machines: Machines): number {
+  const messages = aggregate ? machines.nodes - 1 : machines.workersPerNode * remoteMessages;
+  return messages + Math.floor((machines.workersPerNode * remoteBytes) / MAX_FRAME_PAYLOAD_BYTES);
+}
+
+export function exchangeS(counts: ExchangeCounts, profile: ExchangeProfile): number {
+  const us =
+    counts.wakeUs * profile.wakeUs +
+    counts.hopUs * profile.hopUs +
+    counts.messageUs * profile.messageUs +
+    counts.frameUs * profile.frameUs;
+  const ns = counts.byteNs * profile.byteNs + counts.streamByteNs * profile.streamByteNs;
+  return us * 1e-6 + ns * 1e-9;
+}

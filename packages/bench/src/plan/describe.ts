@@ -1,0 +1,70 @@
+import { formatCount, formatNumberOf, formatTable } from 'locmoe/format';
+import { formatLink } from './link.js';
+import { type Plan, type PlanInput, TIME_PARTS } from './predict.js';
+import { MODEL_PARTS } from './work.js';
+
+/** A plan for people, as text. */
+export function describePlan(input: PlanInput, plan: Plan): string {
+  const { config, profile, coresPerNode, link, routing } = input;
+  const { cluster, moe } = config;
+  return [
+    `${config.name}, router ${moe.router}, ${cluster.exchange} exchange: ${formatNumberOf(cluster.nodes, 'node')} x ${formatNumberOf(cluster.workersPerNode, 'worker')}`,
+    `step ${ms(plan.stepMs)} ms, ${formatCount(plan.tokensPerS)} tokens/s`,
+    formatTable([
+      ['part', 'ms', 'share'],
+      ...TIME_PARTS.map((part) => [part, ms(plan.partsMs[part]), percent(plan.partsMs[part] / plan.stepMs)]),
+    ]),
+    'work of a rank in a step, GFLOP',
+    formatTable([
+      ['part', 'forward', 'backward'],
+      ...MODEL_PARTS.map((part) => [
+        part,
+        giga(plan.work[part].forward.flops),
+        giga(plan.work[part].backward.flops),
+      ]),
+    ]),
+    `memory of a rank ${mega(plan.memory.total)} MB, shared memory of a node ${mega(plan.segmentBytesOfNode)} MB`,
+    formatTable([
+      ['part', 'MB'],
+      ...Object.entries(plan.memory)
+        .filter(([part]) => part !== 'total')
+        .map(([part, bytes]) => [part, mega(bytes)]),
+    ]),
+    'bytes of the sparse layers in a step, all ranks, MB',
+    formatTable([
+      ['tier', 'MB'],
+      ['same worker', mega(plan.traffic.sameWorkerBytes)],
+      ['same node', mega(plan.traffic.sameNodeBytes)],
+      ['other node', mega(plan.traffic.otherNodeBytes)],
+    ]),
+    `messages between nodes in these exchanges: ${formatCount(plan.traffic.messagesBetweenNodes)}`,
+    `parameters: ${formatCount(plan.parameters.model)} in the model, ${formatCount(plan.parameters.shared + plan.parameters.expertsOfRank)} on a rank`,
+    `calibration: ${profile.machine}, ${profile.date}${isMeasured(input) ? '' : `, which has not measured router ${moe.router}`}; ${trimmed(coresPerNode)} cores for a node; link ${link === null ? 'none but the agents' : formatLink(link)}`,
+    `routing: ${routing.keptPerToken.toFixed(2)} choices kept for each token, ${percent(routing.localGain)} brought home from other nodes, busiest rank ${routing.imbalance.toFixed(2)} x the mean (${routing.source})`,
+  ].join('\n');
+}
+
+/** Whether the calibration knows the router; otherwise the router's own estimate counts. */
+function isMeasured({ config, profile }: PlanInput): boolean {
+  return profile.compute.routerTokenNs[config.moe.router] !== undefined;
+}
+
+function ms(value: number): string {
+  return value.toFixed(1);
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function giga(flops: number): string {
+  return (flops / 1e9).toFixed(3);
+}
+
+function mega(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
+
+function trimmed(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { loadConfig } from 'locmoe/config/resolve';
+import type { RunConfig } from 'locmoe/config/schema';
+import { assertAnyMachineCanHold } from 'locmoe/coordinator/machine-limits';
+import { TrainerError } from 'locmoe/errors';
+import { type Link, parseLink } from './link.js';
+import type { PlanInput } from './predict.js';
+import { type MachineProfile, readProfile } from './profile.js';
+import { assumptionOf, type MeasuredKept, type RoutingAssumption } from './routing-model.js';
+
+/** What `locmoe plan` was asked. */
+export interface PlanOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly nodes?: number;
+  readonly workersPerNode?: number;
+  readonly link?: string;
+  readonly coresPerNode?: number;
+  /** All nodes run on one machine and share its cores. */
+  readonly sharedMachine: boolean;
+  readonly flops?: number;
+  readonly keptPerToken?: number;
+  readonly localGain?: number;
+  readonly imbalance?: number;
+  readonly calibration?: string;
+  readonly json: boolean;
+}
+
+/** A plan looks at every rank and every expert of a domain; beyond this it would take minutes. */
+const MOST = 16_384;
+const MEASURED_ROUTERS = fileURLToPath(new URL('../../profile/routers.json', import.meta.url));
+
+/** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options */
+export function planInput(options: PlanOptions): PlanInput {
+  const { nodes, workersPerNode } = options;
+  const link = options.link === undefined ? null : parseLink(options.link);
+  if (options.sharedMachine && options.coresPerNode !== undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--shared-machine and --cores-per-node exclude each other: the first shares the cores of the calibrated machine out among the nodes',
+    );
+  if (options.localGain !== undefined && options.localGain > 1)
+    throw new TrainerError('BAD_INPUT', `--local-gain ${options.localGain}: a share is at most 1`);
+  const config = loadConfig(options.config, { sets: options.set, nodes, workersPerNode });
+  const { cluster } = config;
+  assertAnyMachineCanHold(config);
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  if (Math.max(worldSize, config.moe.numExperts) > MOST)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `cluster.nodes, cluster.workersPerNode, moe.numExperts: ${worldSize} workers and ${config.moe.numExperts} experts; a plan covers at most ${MOST} of each`,
+    );
+  const profile = withFlops(readProfile(options.calibration), options.flops);
+  return {
+    config,
+    profile,
+    coresPerNode:
+      options.coresPerNode ?? (options.sharedMachine ? profile.cores / cluster.nodes : profile.cores),
+    link: link ?? configuredLink(config),
+    routing: routingOf(options, assumptionOf(config, measuredKept())),
+  };
+}
+
+function withFlops(profile: MachineProfile, flopsPerS: number | undefined): MachineProfile {
+  if (flopsPerS === undefined) return profile;
+  return { ...profile, compute: { ...profile.compute, flopsPerS } };
+}
+
+/** `cluster.interNodeLink` limits each stream, of which a node has one to each other node. */
+export function configuredLink({ cluster: { interNodeLink, nodes } }: RunConfig): Link | null {
+  if (interNodeLink === null) return null;
+  const { gbps, latencyMs } = interNodeLink;
+  return { bytesPerS: (Math.max(1, nodes - 1) * gbps * 1e9) / 8, latencyS: latencyMs / 1000 };
+}
+
+function routingOf(
+  { keptPerToken, localGain, imbalance }: PlanOptions,
+  assumed: RoutingAssumption,
+): RoutingAssumption {
+  const given = {
+    ...(keptPerToken !== undefined && { keptPerToken }),
+    ...(localGain !== undefined && { localGain }),
+    ...(imbalance !== undefined && { imbalance }),
+  };
+  if (Object.keys(given).length === 0) return assumed;
+  return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
+}
+
+/** From the comparison of routers that is shipped, a file `routers.json` of `locmoe bench routers`. */
+export function measuredKept(): MeasuredKept {
+  const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
+    JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
+  const change = locmoePlus?.tokensPerExpertVsBaseline;
+  return typeof change === 'number' ? { 'locmoe-plus': 1 + change } : {};
+}

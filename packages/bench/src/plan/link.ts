@@ -1,0 +1,51 @@
+import { TrainerError } from 'locmoe/errors';
+
+/** A network link of a node, each way. */
+export interface Link {
+  readonly bytesPerS: number;
+  readonly latencyS: number;
+}
+
+const BITS_PER_S: Readonly<Record<string, number>> = { kbps: 1e3, mbps: 1e6, gbps: 1e9, tbps: 1e12 };
+const SECONDS: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, ms: 1e-3, s: 1 };
+
+/**
+ * Parses `100gbps,5us`: the rate in bits a second, then the latency of one way.
+ *
+ * @param option names the option in messages
+ * @throws TrainerError `BAD_INPUT` that names the part it does not understand
+ */
+export function parseLink(text: string, option = '--link'): Link {
+  const parts = text.split(',');
+  const refuse = (what: string) =>
+    new TrainerError('BAD_INPUT', `${option} ${text}: ${what}; write rate and latency as in 100gbps,5us`);
+  if (parts.length !== 2) throw refuse(`${parts.length} part${parts.length === 1 ? '' : 's'} instead of two`);
+  const [rate, latency] = parts.map((part) => part.trim().toLowerCase());
+  const bitsPerS = quantity(rate, BITS_PER_S);
+  if (bitsPerS === null || bitsPerS <= 0)
+    throw refuse(`'${rate}' is no rate above zero in ${Object.keys(BITS_PER_S).join(', ')}`);
+  const latencyS = quantity(latency, SECONDS);
+  if (latencyS === null) throw refuse(`'${latency}' is no latency in ${Object.keys(SECONDS).join(', ')}`);
+  return { bytesPerS: bitsPerS / 8, latencyS };
+}
+
+/** A number and its unit, in the base unit; null if it is not that. */
+function quantity(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(text);
+  if (match === null || !Object.hasOwn(units, match[2])) return null;
+  return Number(match[1]) * units[match[2]];
+}
+
+/** As `parseLink` reads it. */
+export function formatLink({ bytesPerS, latencyS }: Link): string {
+  return `${inUnit(8 * bytesPerS, BITS_PER_S)},${inUnit(latencyS, SECONDS)}`;
+}
+
+/** In the largest unit of which there is at least one, with three digits. */
+function inUnit(value: number, units: Readonly<Record<string, number>>): string {
+  const [unit, size] =
+    Object.entries(units)
+      .sort(([, a], [, b]) => b - a)
+      .find(([, each]) => value >= each) ?? Object.entries(units)[0];
+  return `${Number((value / size).toPrecision(3))}${unit}`;
+}

@@ -1,0 +1,168 @@
+import { treeSum } from 'locmoe/collectives/tree-sum';
+import type { RunConfig } from 'locmoe/config/schema';
+import { parameterCounts } from 'locmoe/model/parameter-counts';
+import { rankMemory } from 'locmoe/model/rank-memory';
+import { CounterRandom } from 'locmoe/parameters/counter-random';
+import { candidatesByExpert, expertChoice, risingAffinities } from 'locmoe/routing/expert-choice';
+import { ROUTER_NAMES, type Work } from 'locmoe/routing/index';
+import { median } from '../../statistics.js';
+import { timeOf } from '../../time-of.js';
+import type { ComputeProfile } from '../profile.js';
+import { routerPrice } from '../routing-model.js';
+import { modelWork, totalWork } from '../work.js';
+import type { CalibrateOptions } from './calibrate-options.js';
+import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
+import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
+import type { ProbeCase, ProbeResult, StepResult } from './probe-messages.js';
+import { configOf, SIZES } from './probe-sizes.js';
+
+const QUICK_SIZES = 4;
+const ROUNDS = 2;
+
+/** Products of those steps alone, each with its two gradients. */
+const PRODUCTS = [
+  { kind: 'product', rows: 512, inner: 64, columns: 256 },
+  { kind: 'product', rows: 512, inner: 128, columns: 512 },
+  { kind: 'product', rows: 1024, inner: 128, columns: 1024 },
+  { kind: 'product', rows: 1024, inner: 256, columns: 1024 },
+] as const;
+
+interface Measured {
+  readonly config: RunConfig;
+  readonly result: StepResult;
+}
+
+/** What one worker takes for training steps of many sizes, by each cost that a step is made of. */
+export async function calibrateCompute(
+  { log, quick }: CalibrateOptions,
+  steps: number,
+): Promise<{ readonly compute: Omit<ComputeProfile, 'slowdown'>; readonly processBytes: number }> {
+  log('steps of one worker');
+  const sizes = quick ? SIZES.slice(0, QUICK_SIZES) : SIZES;
+  const configs = sizes.flatMap((size, i) =>
+    ROUTER_NAMES.filter((router) => router === 'hash' || i % 3 === 0).map((router) => configOf(size, router)),
+  );
+  const cases = [...configs.map((config): ProbeCase => ({ kind: 'step', config, steps })), ...PRODUCTS];
+  // In turns, so that a slow moment does not hit all of a size.
+  const rounds = Array.from({ length: quick ? 1 : ROUNDS });
+  const { results, residentBytes } = await runProbe({
+    ...{ numNodes: 1, workersPerNode: 1, deadlineMs: PROBE_DEADLINE_MS },
+    cases: rounds.flatMap(() => cases),
+  });
+  const measured = configs.map((config, i) => ({
+    config,
+    result: leastOf(rounds.map((_, round) => results[round * cases.length + i] as StepResult)),
+  }));
+  const candidateNs = measureCandidateNs();
+  const observations = [
+    ...measured.flatMap((each) => passObservations(each, candidateNs)),
+    ...PRODUCTS.map((each, i) => productObservation(each, results[configs.length + i])),
+  ];
+  const costs = fitCosts(observations);
+  const [flopS, touchedS, operationS, gradientS, ...routerS] = costs;
+  log(`  ${describeErrors(errorsOf(observations, costs))}`);
+  const compute = {
+    flopsPerS: 1 / flopS,
+    touchedNs: touchedS * 1e9,
+    operationUs: operationS * 1e6,
+    gradientNs: gradientS * 1e9,
+    parameterNs: median(measured.map(parameterNs)),
+    summedNs: measureSummedNs(),
+    routerTokenNs: Object.fromEntries(
+      ROUTER_NAMES.map((router, i) => [router, routerS[i] * 1e9]),
+    ) as ComputeProfile['routerTokenNs'],
+    candidateNs,
+  };
+  return { compute, processBytes: processBytesOf(configs[0], residentBytes) };
+}
+
+/** The least of each time: what else the machine does only adds. */
+function leastOf(repeated: readonly StepResult[]): StepResult {
+  const least = (of: (result: StepResult) => number) => Math.min(...repeated.map(of));
+  return {
+    ...repeated[0],
+    stepMs: least(({ stepMs }) => stepMs),
+    forwardMs: least(({ forwardMs }) => forwardMs),
+    backwardMs: least(({ backwardMs }) => backwardMs),
+    updateMs: least(({ updateMs }) => updateMs),
+  };
+}
+
+/** What is left of a worker's memory without the model that it has trained. */
+function processBytesOf(config: RunConfig, residentBytes: number): number {
+  const tokens = config.train.globalBatch * config.model.seqLen;
+  return Math.max(0, residentBytes - rankMemory(config, parameterCounts(config), tokens, 0).total);
+}
+
+/** Forward and backward pass of a step: counts of products, elements, operations, gradients and, by router, of routed tokens. */
+function passObservations({ config, result }: Measured, candidateNs: number): Observation[] {
+  const { model, moe, train } = config;
+  const tokens = train.globalBatch * model.seqLen;
+  const work = totalWork(
+    modelWork(config, { sequences: train.globalBatch, rows: tokens, experts: moe.numExperts }),
+  );
+  const routed = ROUTER_NAMES.map((router) => (router === moe.router ? tokens * model.numSparseLayers : 0));
+  const candidates = tokens * routerPrice(config, tokens).candidatesPerToken;
+  const choiceS = model.numSparseLayers * candidates * candidateNs * 1e-9;
+  return [
+    relative([...countsOf(work.forward), 0, ...routed], result.forwardMs / 1000 - choiceS),
+    relative(
+      [...countsOf(work.backward), numParameters(config), ...routed.map(() => 0)],
+      result.backwardMs / 1000,
+    ),
+  ];
+}
+
+function productObservation(
+  { rows, inner, columns }: (typeof PRODUCTS)[number],
+  result: ProbeResult,
+): Observation {
+  const { ms } = result as Extract<ProbeResult, { kind: 'product' }>;
+  return relative([6 * rows * inner * columns, 0, 3, 0, ...ROUTER_NAMES.map(() => 0)], ms / 1000);
+}
+
+/** A value of which a hundredth of itself is an error of a hundredth. */
+function relative(counts: readonly number[], value: number): Observation {
+  return { counts, value, unit: value };
+}
+
+function countsOf({ flops, touched, operations }: Work): number[] {
+  return [flops, touched, operations];
+}
+
+function parameterNs({ config, result }: Measured): number {
+  return (1e6 * result.updateMs) / numParameters(config);
+}
+
+/** That a worker alone holds: all. */
+function numParameters(config: RunConfig): number {
+  return parameterCounts(config).model;
+}
+
+/** The choice of experts among the candidates of all ranks, for each of them. */
+function measureCandidateNs(): number {
+  const numCandidates = 1 << 15;
+  const numExperts = 8;
+  const random = new CounterRandom(1, 'candidates');
+  const expertsN = Int32Array.from({ length: numCandidates }, (_, i) => i % numExperts);
+  const affinitiesN = Float32Array.from({ length: numCandidates }, (_, i) => random.uniform(i));
+  const capacityE = new Float64Array(numExperts).fill(numCandidates / numExperts / 2);
+  // Twice, for the capacity in force and for the classic one.
+  return nsOfEach(numCandidates, () => {
+    const positionsE = candidatesByExpert(expertsN, numExperts);
+    const risingE = risingAffinities(positionsE, affinitiesN);
+    expertChoice(positionsE, affinitiesN, risingE, capacityE, 1);
+    expertChoice(positionsE, affinitiesN, risingE, capacityE, 1);
+  });
+}
+
+function measureSummedNs(): number {
+  const length = 1 << 18;
+  const inputs = [new Float32Array(length), new Float32Array(length)];
+  return nsOfEach(2 * length, () => treeSum(inputs[0], inputs));
+}
+
+function nsOfEach(count: number, call: () => void): number {
+  const times = Array.from({ length: 20 }, () => timeOf(call));
+  return (1e6 * median(times.slice(5))) / count;
+}

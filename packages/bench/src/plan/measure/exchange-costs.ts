@@ -1,0 +1,75 @@
+import { median } from '../../statistics.js';
+import { countsBetweenNodes, countsInNode, type ExchangeCounts, type Machines } from '../cost.js';
+import type { ExchangeProfile } from '../profile.js';
+import type { Exchange } from '../traffic.js';
+import type { CalibrateOptions } from './calibrate-options.js';
+import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
+import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
+import type { ProbeCase, ProbeResult } from './probe-messages.js';
+
+const PAIR_BYTES = [0, 32 << 10, 256 << 10, 2 << 20] as const;
+const LAYOUTS = [
+  [1, 2],
+  [1, 4],
+  [2, 1],
+  [2, 2],
+  [4, 1],
+] as const;
+/** Stretches of work in each case. */
+const REPETITIONS = 30;
+
+/** What exchanges add to stretches of work, by each cost that an exchange is made of. */
+export async function calibrateExchange(
+  { log, quick }: CalibrateOptions,
+  cores: number,
+): Promise<ExchangeProfile> {
+  const repetitions = quick ? REPETITIONS / 5 : REPETITIONS;
+  const observations: Observation[] = [];
+  for (const [numNodes, workersPerNode] of LAYOUTS) {
+    log(`exchanges of ${numNodes} x ${workersPerNode}`);
+    const sizes = PAIR_BYTES.flatMap((bytes) =>
+      (numNodes > 1 ? [true, false] : [true]).map((aggregate) => ({ bytes, aggregate })),
+    );
+    const work: ProbeCase = { kind: 'exchange', bytes: null, aggregate: true, repetitions };
+    const cases = sizes.flatMap((size): ProbeCase[] => [work, { kind: 'exchange', ...size, repetitions }]);
+    const { results } = await runProbe({ numNodes, workersPerNode, cases, deadlineMs: PROBE_DEADLINE_MS });
+    const times = results.map((result) => (result as Extract<ProbeResult, { kind: 'exchange' }>).ms / 1000);
+    const workS = median(times.filter((_, i) => cases[i] === work));
+    const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };
+    sizes.forEach((size, i) => {
+      const unit = times[2 * i + 1];
+      observations.push({ counts: exchangeCounts(size, machines), value: unit - workS, unit });
+    });
+  }
+  const costs = fitCosts(observations);
+  log(`  ${describeErrors(errorsOf(observations, costs))}`);
+  return Object.fromEntries(
+    EXCHANGE_COSTS.map((name, i) => [name, costs[i] * (name.endsWith('Us') ? 1e6 : 1e9)]),
+  ) as ExchangeProfile;
+}
+
+const EXCHANGE_COSTS = ['wakeUs', 'hopUs', 'messageUs', 'byteNs', 'frameUs', 'streamByteNs'] as const;
+
+function exchangeCounts(
+  each: { readonly bytes: number; readonly aggregate: boolean },
+  machines: Machines,
+): number[] {
+  const exchange = allToAllOf(each, machines);
+  const inNode = countsInNode(exchange, machines);
+  const between = countsBetweenNodes(exchange, machines);
+  return EXCHANGE_COSTS.map((name: keyof ExchangeCounts) => inNode[name] + between[name]);
+}
+
+/** The exchange of a probe, as a plan would describe it. */
+export function allToAllOf(
+  { bytes, aggregate }: { readonly bytes: number; readonly aggregate: boolean },
+  { nodes, workersPerNode }: Machines,
+): Exchange {
+  const localMessages = workersPerNode - 1;
+  const remoteMessages = (nodes - 1) * workersPerNode;
+  return {
+    ...{ kind: 'all-to-all', purpose: 'probe', phase: 'forward', count: 1, summed: 0, aggregate },
+    ...{ localMessages, localBytes: localMessages * bytes },
+    ...{ remoteMessages, remoteBytes: remoteMessages * bytes },
+  };
+}

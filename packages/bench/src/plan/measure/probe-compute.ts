@@ -1,0 +1,85 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { barrier } from 'locmoe/collectives/barrier';
+import { soloTransport } from 'locmoe/collectives/solo-transport';
+import type { Transport } from 'locmoe/collectives/transport';
+import type { RunConfig } from 'locmoe/config/schema';
+import type { Batch } from 'locmoe/data/batch';
+import { CounterRandom } from 'locmoe/parameters/counter-random';
+import { createTrainState } from 'locmoe/worker/state';
+import { trainStep } from 'locmoe/worker/train-step';
+import { median } from '../../statistics.js';
+import { timeOf } from '../../time-of.js';
+import type { ProbeResult } from './probe-messages.js';
+
+const WARM_UP_STEPS = 3;
+const PRODUCTS = 20;
+
+/** Times the product [rows, inner] x [inner, columns] with those of its two gradients. */
+export function timeProduct(rows: number, inner: number, columns: number): ProbeResult {
+  return tf.tidy(() => {
+    const x = tf.randomNormal([rows, inner]) as tf.Tensor2D;
+    const w = tf.randomNormal([inner, columns]) as tf.Tensor2D;
+    const dy = tf.onesLike(tf.matMul(x, w)) as tf.Tensor2D;
+    const once = () =>
+      tf.tidy(() => {
+        tf.matMul(x, w).dataSync();
+        tf.matMul(dy, w, false, true).dataSync();
+        tf.matMul(x, dy, true).dataSync();
+      });
+    once();
+    return { kind: 'product', ms: median(Array.from({ length: PRODUCTS }, () => timeOf(once))) };
+  });
+}
+
+/** Times training steps of a model of this rank's own; it meets the other ranks wherever a real run would exchange. */
+export function timeSteps(real: Transport, config: RunConfig, steps: number): ProbeResult {
+  let meetings = 0;
+  const meet = () => {
+    meetings++;
+    if (real.topology.worldSize > 1) barrier(real, { purpose: 'lockstep' });
+  };
+  const lockstep: Transport = {
+    ...soloTransport(),
+    transfer: meet,
+    start() {
+      meet();
+      return { finish() {} };
+    },
+    takeStats: () => real.takeStats(),
+  };
+  const state = createTrainState(config, lockstep, null);
+  const batch = randomBatch(config);
+  for (let step = 1; step <= WARM_UP_STEPS; step++) trainStep(state, step, batch);
+  meetings = 0;
+  const reports = Array.from(
+    { length: steps },
+    (_, i) => trainStep(state, WARM_UP_STEPS + 1 + i, batch).report,
+  );
+  state.model.dispose();
+  const medianOf = (of: (report: (typeof reports)[number]) => number) => median(reports.map(of));
+  return {
+    kind: 'step',
+    stepMs: medianOf(({ stepMs }) => stepMs),
+    forwardMs: medianOf(({ partsMs }) => partsMs.forward),
+    backwardMs: medianOf(({ partsMs }) => partsMs.backward),
+    updateMs: medianOf(
+      ({ stepMs, partsMs }) =>
+        stepMs - partsMs.forward - partsMs.backward - partsMs.exchange - partsMs.allReduce - partsMs.waiting,
+    ),
+    meetings: meetings / steps,
+  };
+}
+
+/** Tokens that every router spreads over its experts; domains in turn. */
+function randomBatch({ model, train, data }: RunConfig): Batch {
+  const random = new CounterRandom(1, 'probe');
+  const numTokens = train.globalBatch * model.seqLen;
+  const tokens = () => Int32Array.from(random.permutation(numTokens), (value) => value % model.vocabSize);
+  return {
+    numSequences: train.globalBatch,
+    seqLen: model.seqLen,
+    tokenIds: tokens(),
+    targets: tokens(),
+    domains: Int32Array.from({ length: train.globalBatch }, (_, i) => i % data.domains.length),
+  };
+}

@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { otherRanks } from 'locmoe/collectives/topology';
+import type { Transport } from 'locmoe/collectives/transport';
+import { gelu } from 'locmoe/ops/gelu';
+import { median } from '../../statistics.js';
+import { timeOf } from '../../time-of.js';
+import type { ProbeCase, ProbeResult } from './probe-messages.js';
+
+const WARM_UP = 5;
+/** Passes through a small feed-forward network between two exchanges: some 10 ms. */
+const PASSES = 5;
+
+/**
+ * Times stretches of work, each with the exchange that follows it. In a loop of exchanges alone caches stay warm and
+ * agents never compete with workers; in a training they do, and that is most of what an exchange costs.
+ */
+export function timeExchange(
+  transport: Transport,
+  { bytes, aggregate, repetitions }: Extract<ProbeCase, { kind: 'exchange' }>,
+): ProbeResult {
+  return tf.tidy(() => {
+    const work = stretch();
+    const exchange = exchangeOf(transport, bytes ?? 0, aggregate);
+    const once = () => {
+      work();
+      if (bytes !== null) exchange();
+    };
+    // All begin together.
+    exchange();
+    for (let i = 0; i < WARM_UP; i++) once();
+    return { kind: 'exchange', ms: median(Array.from({ length: repetitions }, () => timeOf(once))) };
+  });
+}
+
+function stretch(): () => void {
+  const x = tf.randomNormal([512, 128]) as tf.Tensor2D;
+  const wIn = tf.randomNormal([128, 512]) as tf.Tensor2D;
+  const wOut = tf.randomNormal([512, 128]) as tf.Tensor2D;
+  return () => {
+    for (let i = 0; i < PASSES; i++)
+      tf.tidy(() => {
+        tf.matMul(gelu(tf.matMul(x, wIn)) as tf.Tensor2D, wOut).dataSync();
+      });
+  };
+}
+
+/** An all-to-all that has been seen to deliver the right bytes. */
+function exchangeOf(transport: Transport, bytes: number, aggregate: boolean): () => void {
+  const peers = otherRanks(transport.topology);
+  const mine = new Uint8Array(bytes).fill(transport.topology.rank + 1);
+  const received = peers.map(() => new Uint8Array(bytes));
+  const exchange = () =>
+    transport.transfer(
+      { kind: 'all-to-all', purpose: 'probe' },
+      peers.map((to) => ({ to, parts: [mine] })),
+      peers.map((from, i) => ({ from, parts: [received[i]] })),
+      { aggregate },
+    );
+  exchange();
+  peers.forEach((from, i) => {
+    if (!received[i].every((byte) => byte === from + 1))
+      throw new Error(`bytes of rank ${from} arrived wrong`);
+  });
+  return exchange;
+}

@@ -1,0 +1,34 @@
+import { resolveConfig } from 'locmoe/config/resolve';
+import type { RunConfig } from 'locmoe/config/schema';
+import type { RouterName } from 'locmoe/routing/index';
+
+/** What one worker alone trains, by size: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of 64]. */
+export const SIZES = [
+  [64, 256, 1024, 2, 8, 8],
+  [64, 256, 2048, 1, 4, 32],
+  [128, 512, 1024, 2, 8, 4],
+  [128, 512, 2048, 1, 2, 8],
+  [128, 512, 2048, 2, 4, 16],
+  [128, 256, 1024, 3, 8, 32],
+  [256, 1024, 1024, 1, 4, 8],
+  [256, 512, 2048, 2, 8, 16],
+] as const;
+
+/** The run that a worker of a probe trains alone; nothing is dropped. */
+export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
+  const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
+  return resolveConfig(
+    JSON.stringify({
+      name: 'probe',
+      model: {
+        ...{ dModel, dFeedForward, vocabSize, numHeads: 4, seqLen: 64 },
+        numDenseLayers: layers,
+        numSparseLayers: layers,
+      },
+      moe: { numExperts, router, capacityFactor: null },
+      data: { domains: ['en', 'code'] },
+      train: { steps: 1000, globalBatch, learningRate: 1e-4 },
+    }),
+    'probe',
+  );
+}

@@ -1,0 +1,44 @@
+import { median } from '../../statistics.js';
+import { countsInNode, exchangeS } from '../cost.js';
+import type { ComputeProfile, ExchangeProfile } from '../profile.js';
+import type { CalibrateOptions } from './calibrate-options.js';
+import { allToAllOf } from './exchange-costs.js';
+import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
+import type { ProbeCase, StepResult } from './probe-messages.js';
+import { configOf, SIZES } from './probe-sizes.js';
+
+/** Workers for each core whose lockstep is measured. */
+const CROWDS = [1, 2] as const;
+
+/** Steps of single workers that meet as often as those of a run but exchange nothing, against those of one worker alone. */
+export async function measureSlowdown(
+  { log }: CalibrateOptions,
+  steps: number,
+  cores: number,
+  exchange: ExchangeProfile,
+): Promise<ComputeProfile['slowdown']> {
+  const configs = [configOf(SIZES[3], 'hash'), configOf(SIZES[4], 'hash')];
+  const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
+    log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);
+    const { results } = await runProbe({
+      ...{ numNodes: 1, workersPerNode, deadlineMs: PROBE_DEADLINE_MS },
+      cases: configs.map((config): ProbeCase => ({ kind: 'step', config, steps })),
+    });
+    return results as StepResult[];
+  };
+  const alone = await stepsOf(1);
+  const slowdown = [{ processesPerCore: 1 / cores, factor: 1 }];
+  for (const crowd of CROWDS) {
+    const workers = crowd * cores;
+    if (workers === 1) continue;
+    const machines = { nodes: 1, workersPerNode: workers, coresPerNode: cores };
+    const meetingMs =
+      1000 * exchangeS(countsInNode(allToAllOf({ bytes: 0, aggregate: true }, machines), machines), exchange);
+    const together = await stepsOf(workers);
+    const factors = together.map(
+      ({ stepMs, meetings }, i) => (stepMs - meetings * meetingMs) / (crowd * alone[i].stepMs),
+    );
+    slowdown.push({ processesPerCore: crowd, factor: Math.max(1, median(factors)) });
+  }
+  return slowdown;
+}

@@ -1,0 +1,186 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { expertsPerRank, type ParameterCounts, parameterCounts } from 'locmoe/model/parameter-counts';
+import { type RankMemory, rankMemory, segmentBytesOfNode } from 'locmoe/model/rank-memory';
+import {
+  computeS,
+  coreShare,
+  countsBetweenNodes,
+  countsInNode,
+  exchangeS,
+  type Machines,
+  slowdownOf,
+} from './cost.js';
+import type { Link } from './link.js';
+import type { MachineProfile } from './profile.js';
+import {
+  busiestLoad,
+  type RoutingAssumption,
+  routerPrice,
+  type TierShares,
+  tierShares,
+} from './routing-model.js';
+import { type Exchange, exchangesOf, messagesOfNode, type Traffic, trafficOf } from './traffic.js';
+import { type ModelWork, modelWork, type RankLoad, totalWork } from './work.js';
+
+/** Times in ms of a step; they add up to it. */
+export const TIME_PARTS = [
+  'forward',
+  'backward',
+  'optimizer',
+  'exchange in node',
+  'exchange between nodes',
+  'all-reduce in node',
+  'all-reduce between nodes',
+  'waiting',
+] as const;
+export type TimePart = (typeof TIME_PARTS)[number];
+
+export interface PlanInput {
+  /** With `cluster` as it is to be planned. */
+  readonly config: RunConfig;
+  readonly profile: MachineProfile;
+  readonly coresPerNode: number;
+  /** Of each node to all others together; null if only the agents' own speed counts. */
+  readonly link: Link | null;
+  readonly routing: RoutingAssumption;
+}
+
+export interface Plan {
+  readonly stepMs: number;
+  readonly partsMs: Readonly<Record<TimePart, number>>;
+  /** Share of the step that the all-to-alls of the sparse layers take. */
+  readonly allToAllShare: number;
+  readonly tokensPerS: number;
+  /** Of one rank. */
+  readonly work: ModelWork;
+  readonly parameters: ParameterCounts;
+  readonly memory: RankMemory;
+  readonly segmentBytesOfNode: number;
+  readonly tiers: TierShares;
+  readonly traffic: Traffic;
+  readonly exchanges: readonly Exchange[];
+}
+
+/**
+ * Predicts a training step. Compute is work over measured speed, shared with the other workers of the node if there are more of
+ * them than cores. A collective step starts when the last rank is there; it costs latency, messages and bytes
+ * inside the node and between nodes, and what the link adds.
+ */
+export function predict(input: PlanInput): Plan {
+  const { config, profile, routing } = input;
+  const { nodes, workersPerNode } = config.cluster;
+  const machines = { nodes, workersPerNode, coresPerNode: input.coresPerNode };
+  const worldSize = nodes * workersPerNode;
+  const sequences = config.train.globalBatch / worldSize;
+  const tokens = sequences * config.model.seqLen;
+  const rows = tokens * routing.keptPerToken;
+  const load = { sequences, rows, experts: expertsPerRank(config) };
+  const tiers = tierShares(config, routing);
+  const parameters = parameterCounts(config);
+  const exchanges = exchangesOf(config, tiers, rows, parameters);
+  const partsMs = {
+    ...computeMs(input, machines, load, parameters),
+    ...exchangesMs(exchanges, input, machines),
+  };
+  const stepMs = TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0);
+  const allToAll = exchangesMs(
+    exchanges.filter(({ kind }) => kind === 'all-to-all'),
+    input,
+    machines,
+  );
+  return {
+    stepMs,
+    partsMs,
+    allToAllShare: (allToAll['exchange in node'] + allToAll['exchange between nodes']) / stepMs,
+    tokensPerS: (worldSize * tokens * 1000) / stepMs,
+    work: modelWork(config, load),
+    parameters,
+    memory: rankMemory(config, parameters, rows, profile.processBytes),
+    segmentBytesOfNode: segmentBytesOfNode(config),
+    tiers,
+    traffic: trafficOf(config, exchanges, tiers, rows),
+    exchanges,
+  };
+}
+
+type ComputePart = Extract<TimePart, 'forward' | 'backward' | 'optimizer' | 'waiting'>;
+
+function computeMs(
+  { config, profile, routing }: PlanInput,
+  machines: Machines,
+  load: RankLoad,
+  parameters: ParameterCounts,
+): Record<ComputePart, number> {
+  const { compute } = profile;
+  const slowdown = slowdownOf(compute, machines);
+  const share = coreShare(machines, machines.workersPerNode);
+  const elapsedMs = (coreS: number) => (1000 * slowdown * coreS) / share;
+  const pass = totalWork(modelWork(config, load));
+  const held = parameters.shared + parameters.expertsOfRank;
+  return {
+    forward: elapsedMs(computeS(pass.forward, compute) + gateS(config, compute, load.sequences)),
+    backward: elapsedMs(computeS(pass.backward, compute) + held * compute.gradientNs * 1e-9),
+    optimizer: elapsedMs(held * compute.parameterNs * 1e-9),
+    waiting: 1000 * slowdown * waitingS(config, compute, load, busiestLoad(config, routing), share),
+  };
+}
+
+/** What routing does outside TensorFlow, in all sparse layers. */
+function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
+  const { model, moe, train } = config;
+  const numTokens = sequences * model.seqLen;
+  const { hostNs, candidatesPerToken } = routerPrice(config, numTokens);
+  const ofTokens = numTokens * (compute.routerTokenNs[moe.router] ?? hostNs);
+  const ofCandidates = train.globalBatch * model.seqLen * candidatesPerToken * compute.candidateNs;
+  return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
+}
+
+/** For the rank with the busiest experts; while it works, others may use the cores that they share with it. */
+function waitingS(
+  config: RunConfig,
+  compute: MachineProfile['compute'],
+  load: RankLoad,
+  busiest: number,
+  share: number,
+): number {
+  const expertS = (rows: number) => {
+    const { forward, backward } = modelWork(config, { ...load, rows }).experts;
+    return computeS(forward, compute) + computeS(backward, compute);
+  };
+  if (config.model.numSparseLayers === 0) return 0;
+  return Math.max(0, expertS(busiest * load.rows) - expertS(load.rows) / share);
+}
+
+type ExchangePart = Exclude<TimePart, ComputePart>;
+
+function exchangesMs(
+  exchanges: readonly Exchange[],
+  { config, profile, link }: PlanInput,
+  machines: Machines,
+): Record<ExchangePart, number> {
+  const parts: Record<ExchangePart, number> = {
+    'exchange in node': 0,
+    'exchange between nodes': 0,
+    'all-reduce in node': 0,
+    'all-reduce between nodes': 0,
+  };
+  const share = coreShare(machines, machines.workersPerNode);
+  for (const exchange of exchanges) {
+    const { count, summed, localMessages } = exchange;
+    const sumS = (summed * profile.compute.summedNs * 1e-9) / share;
+    const inNode = exchangeS(countsInNode(exchange, machines), profile.exchange);
+    const between =
+      exchangeS(countsBetweenNodes(exchange, machines), profile.exchange) + linkS(exchange, config, link);
+    const what = exchange.phase === 'reduce' ? 'all-reduce' : 'exchange';
+    parts[`${what} in node`] += 1000 * count * (inNode + (localMessages > 0 ? sumS : 0));
+    parts[`${what} between nodes`] += 1000 * count * (between + (localMessages > 0 ? 0 : sumS));
+  }
+  return parts;
+}
+
+/** Time on the link of a node: its latency, and the bytes that all its workers send. */
+function linkS(exchange: Exchange, { cluster }: RunConfig, link: Link | null): number {
+  const messages = messagesOfNode(exchange, cluster);
+  if (link === null || messages === 0) return 0;
+  return link.latencyS + (cluster.workersPerNode * exchange.remoteBytes) / link.bytesPerS;
+}

@@ -1,0 +1,194 @@
+import { type Topology, topologyOf } from 'locmoe/collectives/topology';
+import type { OperationKind } from 'locmoe/collectives/transport';
+import type { RunConfig } from 'locmoe/config/schema';
+import type { ParameterCounts } from 'locmoe/model/parameter-counts';
+import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
+
+// W ranks, N nodes of G ranks. Steps and bytes of the collectives are those in the comments of src/collectives/.
+
+/** One collective step as a mean rank sees it; it receives as much as it sends. */
+export interface Exchange {
+  readonly kind: OperationKind;
+  readonly purpose: string;
+  readonly phase: 'forward' | 'backward' | 'reduce';
+  /** Times in a training step. */
+  readonly count: number;
+  /** Messages and bytes that it sends to ranks of its node, and to ranks of other nodes. */
+  readonly localMessages: number;
+  readonly localBytes: number;
+  readonly remoteMessages: number;
+  readonly remoteBytes: number;
+  /** Whether what a node sends to another travels as one message. */
+  readonly aggregate: boolean;
+  /** Numbers that it adds up. */
+  readonly summed: number;
+}
+
+/** Bytes of the activations of rows that stay on their worker, and what leaves it; over all ranks, in one step. */
+export interface Traffic {
+  readonly sameWorkerBytes: number;
+  readonly sameNodeBytes: number;
+  readonly otherNodeBytes: number;
+  /** Messages on the wire between nodes, frames aside. */
+  readonly messagesBetweenNodes: number;
+}
+
+/** Up to this size a vector is summed in one step (src/collectives/all-reduce.ts). */
+const DIRECT_BYTES = 16 << 10;
+const FLOAT_BYTES = 4;
+
+/** Every collective of one training step, in order. */
+export function exchangesOf(
+  config: RunConfig,
+  tiers: TierShares,
+  rowsPerRank: number,
+  parameters: ParameterCounts,
+): Exchange[] {
+  const { cluster, model } = config;
+  const topology = topologyOf(0, cluster.nodes, cluster.workersPerNode);
+  if (topology.worldSize === 1) return [];
+  const layers = { count: model.numSparseLayers };
+  const rows = allToAll(config, topology, tiers, rowsPerRank);
+  return [
+    { ...allGather(config, topology), ...layers, phase: 'forward' },
+    { ...rows, ...layers, purpose: 'dispatch', phase: 'forward' },
+    { ...rows, ...layers, purpose: 'combine', phase: 'forward' },
+    { ...rows, ...layers, purpose: 'combine gradient', phase: 'backward' },
+    { ...rows, ...layers, purpose: 'dispatch gradient', phase: 'backward' },
+    ...allReduce('gradients', FLOAT_BYTES * parameters.shared, topology),
+    ...replicaReduce(config, FLOAT_BYTES * parameters.expertsOfRank, topology),
+    ...allReduce('gradient norm', 2 * FLOAT_BYTES, topology),
+  ];
+}
+
+type Transfer = Omit<Exchange, 'phase' | 'count'>;
+
+/** To every other rank. */
+function everyone({ worldSize, workersPerNode }: Topology) {
+  return { localMessages: workersPerNode - 1, remoteMessages: worldSize - workersPerNode };
+}
+
+function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rowsPerRank: number): Transfer {
+  const bytes = rowsPerRank * config.model.dModel * FLOAT_BYTES;
+  return {
+    kind: 'all-to-all',
+    purpose: 'rows',
+    ...everyone(topology),
+    localBytes: bytes * tiers.sameNode,
+    remoteBytes: bytes * tiers.otherNode,
+    aggregate: config.cluster.exchange !== 'flat',
+    summed: 0,
+  };
+}
+
+/** What the ranks tell each other before tokens move. */
+function allGather(config: RunConfig, topology: Topology): Transfer {
+  const { purpose, bytes } = routerPrice(config, tokensPerRank(config)).gathered;
+  const messages = everyone(topology);
+  return {
+    kind: 'all-gather',
+    purpose,
+    ...messages,
+    localBytes: bytes * messages.localMessages,
+    remoteBytes: bytes * messages.remoteMessages,
+    aggregate: true,
+    summed: 0,
+  };
+}
+
+function allReduce(purpose: string, bytes: number, topology: Topology): Exchange[] {
+  const { numNodes: N, workersPerNode: G, worldSize: W } = topology;
+  const step = { kind: 'all-reduce', purpose, phase: 'reduce', count: 1 } as const;
+  if (bytes <= DIRECT_BYTES) {
+    const messages = everyone(topology);
+    return [
+      {
+        ...step,
+        ...messages,
+        localBytes: bytes * messages.localMessages,
+        remoteBytes: bytes * messages.remoteMessages,
+        aggregate: true,
+        summed: (W * bytes) / FLOAT_BYTES,
+      },
+    ];
+  }
+  const inNode = { ...NO_TRANSFER, ...step, localMessages: G - 1, localBytes: ((G - 1) / G) * bytes };
+  const between = (messages: number, sent: number) => ({
+    ...NO_TRANSFER,
+    ...step,
+    remoteMessages: messages,
+    remoteBytes: sent,
+  });
+  const slice = bytes / G;
+  const numSummed = bytes / FLOAT_BYTES;
+  return [
+    ...(G > 1 ? [{ ...inNode, summed: numSummed }] : []),
+    ...(N === 2 ? [{ ...between(1, slice), summed: (2 * numSummed) / G }] : []),
+    ...(N > 2
+      ? [
+          { ...between(N - 1, ((N - 1) / N) * slice), summed: numSummed / G },
+          between(N - 1, ((N - 1) / N) * slice),
+        ]
+      : []),
+    ...(G > 1 ? [inNode] : []),
+  ];
+}
+
+const NO_TRANSFER = {
+  localMessages: 0,
+  localBytes: 0,
+  remoteMessages: 0,
+  remoteBytes: 0,
+  aggregate: false,
+  summed: 0,
+} as const;
+
+/** Gradients of experts, over the ranks that hold a replica: r, r + n, r + 2 n and so on for n experts. */
+function replicaReduce(config: RunConfig, bytes: number, topology: Topology): Exchange[] {
+  const replicas = numReplicas(config);
+  if (replicas === 1 || bytes === 0) return [];
+  const inNode = Math.max(1, topology.workersPerNode / config.moe.numExperts);
+  const exchange: Exchange = {
+    kind: 'all-reduce',
+    purpose: 'expert gradients',
+    phase: 'reduce',
+    count: 1,
+    localMessages: inNode - 1,
+    localBytes: ((inNode - 1) / replicas) * bytes,
+    remoteMessages: replicas - inNode,
+    remoteBytes: ((replicas - inNode) / replicas) * bytes,
+    aggregate: false,
+    summed: 0,
+  };
+  return [{ ...exchange, summed: bytes / FLOAT_BYTES }, exchange];
+}
+
+/** Messages that one node sends to all others in one exchange. */
+export function messagesOfNode(
+  { aggregate, remoteMessages }: Exchange,
+  { nodes, workersPerNode }: RunConfig['cluster'],
+) {
+  if (remoteMessages === 0) return 0;
+  return aggregate ? nodes - 1 : workersPerNode * remoteMessages;
+}
+
+/** What the sparse layers' exchanges of a step move, as a run reports it (counts and scores included). */
+export function trafficOf(
+  config: RunConfig,
+  exchanges: readonly Exchange[],
+  tiers: TierShares,
+  rowsPerRank: number,
+): Traffic {
+  const { cluster, model } = config;
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  const ofLayers = exchanges.filter(({ phase }) => phase !== 'reduce');
+  const sum = (of: (exchange: Exchange) => number) =>
+    ofLayers.reduce((total, exchange) => total + exchange.count * of(exchange), 0);
+  const rowBytes = model.dModel * FLOAT_BYTES;
+  return {
+    sameWorkerBytes: 4 * model.numSparseLayers * worldSize * rowsPerRank * tiers.sameWorker * rowBytes,
+    sameNodeBytes: worldSize * sum(({ localBytes }) => localBytes),
+    otherNodeBytes: worldSize * sum(({ remoteBytes }) => remoteBytes),
+    messagesBetweenNodes: cluster.nodes * sum((exchange) => messagesOfNode(exchange, cluster)),
+  };
+}

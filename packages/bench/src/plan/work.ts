@@ -1,0 +1,190 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { numScores } from 'locmoe/ops/attention-blocks';
+import type { Work } from 'locmoe/routing/index';
+import { routerPrice } from './routing-model.js';
+
+// Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,
+// V vocabulary, E experts, R rows that a rank's experts take in a layer.
+
+export interface PassWork {
+  readonly forward: Work;
+  readonly backward: Work;
+}
+
+export const MODEL_PARTS = [
+  'embedding',
+  'dense layers',
+  'sparse attention',
+  'router',
+  'experts',
+  'query layer',
+  'softmax',
+] as const;
+export type ModelPart = (typeof MODEL_PARTS)[number];
+export type ModelWork = Readonly<Record<ModelPart, PassWork>>;
+
+/** What one rank has to do in a step. */
+export interface RankLoad {
+  readonly sequences: number;
+  /** Rows that its experts take in one sparse layer. */
+  readonly rows: number;
+  /** Experts in each sparse layer whose weights it holds. */
+  readonly experts: number;
+}
+
+/**
+ * The work of one rank in one step by part of the model. Matrix products are counted exactly; a product's backward is two of
+ * its size. `touched` and `operations` follow src/model/ op by op; a compiled part (ops/compiled.ts) is one operation that
+ * touches what it takes and gives, and taking up a parameter or keeping a tensor for the backward counts as one.
+ */
+export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
+  const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
+  const size = sizesOf(config, load);
+  const half = attentionHalf(size);
+  return {
+    embedding: embedding(size),
+    'dense layers': times(numDenseLayers, plus(half, feedForwardHalf(size))),
+    'sparse attention': times(numSparseLayers, plus(half, layerNorm(size))),
+    router: times(numSparseLayers, routerPrice(config, size.T)),
+    experts: times(numSparseLayers, expertWork(config, size, load)),
+    'query layer': queryLayer ? queryWork(size) : NOTHING,
+    softmax: plus(layerNorm(size), softmax(size)),
+  };
+}
+
+/** Everything together. */
+export function totalWork(work: ModelWork): PassWork {
+  return plus(...MODEL_PARTS.map((part) => work[part]));
+}
+
+interface Sizes {
+  readonly T: number;
+  readonly S: number;
+  readonly d: number;
+  readonly F: number;
+  readonly H: number;
+  readonly V: number;
+}
+
+function sizesOf({ model }: RunConfig, { sequences }: RankLoad): Sizes {
+  return {
+    T: sequences * model.seqLen,
+    S: model.seqLen,
+    d: model.dModel,
+    F: model.dFeedForward,
+    H: model.numHeads,
+    V: model.vocabSize,
+  };
+}
+
+function work(flops: number, touched: number, operations: number): Work {
+  return { flops, touched, operations };
+}
+
+const NOTHING: PassWork = { forward: work(0, 0, 0), backward: work(0, 0, 0) };
+
+function sumOf(works: readonly Work[]): Work {
+  const sum = (of: (each: Work) => number) => works.reduce((total, each) => total + of(each), 0);
+  return work(
+    sum(({ flops }) => flops),
+    sum(({ touched }) => touched),
+    sum(({ operations }) => operations),
+  );
+}
+
+function plus(...passes: readonly PassWork[]): PassWork {
+  return {
+    forward: sumOf(passes.map(({ forward }) => forward)),
+    backward: sumOf(passes.map(({ backward }) => backward)),
+  };
+}
+
+function times(count: number, { forward, backward }: PassWork): PassWork {
+  const scale = ({ flops, touched, operations }: Work) =>
+    work(count * flops, count * touched, count * operations);
+  return { forward: scale(forward), backward: scale(backward) };
+}
+
+function embedding({ T, d, V }: Sizes): PassWork {
+  return { forward: work(0, 4 * T * d, 8), backward: work(0, 2 * T * d + V * d, 5) };
+}
+
+function layerNorm({ T, d }: Sizes): PassWork {
+  return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
+}
+
+/** A weight matrix [a, b] on T rows. */
+function product(T: number, a: number, b: number): PassWork {
+  return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
+}
+
+/** Scores, softmax and weighted sum of all heads; the backward works the scores out again. */
+function attentionCore({ T, S, d, H }: Sizes): PassWork {
+  const product = 2 * (T / S) * numScores(S) * d;
+  return {
+    forward: work(2 * product, 4 * T * d + T * H, 5),
+    backward: work(5 * product, 8 * T * d + T * H, 1),
+  };
+}
+
+/** x + y, whose gradients meet again in the backward. */
+function residual({ T, d }: Sizes): PassWork {
+  return { forward: work(0, 3 * T * d, 1), backward: work(0, 3 * T * d, 2) };
+}
+
+function attentionHalf(size: Sizes): PassWork {
+  const { T, d } = size;
+  return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
+}
+
+/** W_out GELU(W_in x) on all tokens, GELU compiled; the backward works GELU out again. */
+function feedForward({ T, d, F }: Sizes): PassWork {
+  return {
+    forward: work(4 * T * d * F, 2 * T * F, 10),
+    backward: work(8 * T * d * F, 4 * T * F, 5),
+  };
+}
+
+/** The same on `rows` rows by `experts` networks, nothing compiled. */
+function expertNetworks({ d, F }: Sizes, rows: number, experts: number): PassWork {
+  return {
+    forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
+    backward: work(8 * rows * d * F, 32 * rows * F + 2 * experts * d * F, 20 * experts),
+  };
+}
+
+function feedForwardHalf(size: Sizes): PassWork {
+  return plus(layerNorm(size), feedForward(size), residual(size));
+}
+
+function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
+  const { T, d } = size;
+  const weighted = routerPrice(config, T).weighted ? 1 : 0;
+  // Gathering, cutting into experts, joining and adding up again, and the copies into and out of the exchanges.
+  const moves = {
+    forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
+    backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
+  };
+  return plus(expertNetworks(size, rows, experts), moves);
+}
+
+function queryWork(size: Sizes): PassWork {
+  const { T, S, d } = size;
+  return plus(
+    layerNorm(size),
+    product(T, d, 2 * d),
+    product(S, d, d),
+    { forward: work(0, 9 * T * d, 5), backward: work(0, 9 * T * d, 8) },
+    attentionCore(size),
+    product(T, d, d),
+    residual(size),
+    feedForwardHalf(size),
+  );
+}
+
+function softmax({ T, d, V }: Sizes): PassWork {
+  return {
+    forward: work(2 * T * V * d, 2 * T * V + 4 * T * d, 12),
+    backward: work(4 * T * V * d, 14 * T * d + 6 * V * d, 20),
+  };
+}

@@ -1,0 +1,166 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { openCheckpoint } from 'locmoe/checkpoint/checkpoint';
+import { committedFolders } from 'locmoe/checkpoint/folders';
+import type { Batch } from 'locmoe/data/batch';
+import type { Dataset } from 'locmoe/data/dataset';
+import { createLoader } from 'locmoe/data/loader';
+import { type RoutingDecision, routerPolicy } from 'locmoe/routing/index';
+import { type Inference, openInference } from 'locmoe/worker/inference';
+import { mean } from '../statistics.js';
+import { calinskiHarabasz, Histogram } from './distributions.js';
+
+// Shapes: T tokens, d hidden size, E experts.
+
+/** Sequences of each domain that are looked at. */
+const NUM_SEQUENCES = 8;
+const NUM_BINS = 40;
+
+export const COSINE_KINDS = ['same expert', 'different experts', 'token and gate'] as const;
+export type CosineKind = (typeof COSINE_KINDS)[number];
+
+export interface CosineBin {
+  readonly middle: number;
+  readonly share: number;
+}
+
+/** How the tokens of one run lie in space, seen from its checkpoints on validation text. */
+export interface ProbeResult {
+  /** Calinski-Harabasz index of tokens by expert over the checkpoints, mean over the sparse layers. */
+  readonly calinskiHarabasz: readonly { readonly step: number; readonly index: number }[];
+  /** Of the last checkpoint, all sparse layers together; a router without gate vectors has no third kind. */
+  readonly cosines: Readonly<Partial<Record<CosineKind, readonly CosineBin[]>>>;
+  /** Cross-entropy of the last checkpoint in nats per token, by the causal rule of validation and by the batch rule of training. */
+  readonly lossByRule: { readonly causal: number; readonly batch: number };
+}
+
+/** One sparse layer's tokens, where they went and how near they are to the gates. */
+interface LayerView {
+  readonly xTD: Float32Array;
+  readonly expertT: Int32Array;
+  /** Cosine of each token and the gate of its expert, length T; null without gate vectors. */
+  readonly gateCosineT: Float32Array | null;
+}
+
+/**
+ * Runs each checkpoint of a run on validation text in this process, with all experts.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if a checkpoint is damaged
+ */
+export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
+  const folders = committedFolders(checkpointsDir).reverse();
+  let views: LayerView[] = [];
+  let lossByRule = { causal: Number.NaN, batch: Number.NaN };
+  const indices = folders.map((folder) => {
+    const checkpoint = openCheckpoint(folder);
+    const inference = openInference(checkpoint);
+    const batch = validationBatch(inference, dataset);
+    views = viewLayers(inference, batch);
+    // Last: training advances what the router has learnt.
+    lossByRule = { causal: lossOf(inference, batch, false), batch: lossOf(inference, batch, true) };
+    inference.model.dispose();
+    return {
+      step: checkpoint.manifest.step,
+      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
+    };
+  });
+  return { calinskiHarabasz: indices, cosines: cosinesOf(views), lossByRule };
+}
+
+function validationBatch({ config }: Inference, dataset: Dataset): Batch {
+  const [batch] = createLoader({
+    dataset,
+    weights: config.data.weights,
+    seed: config.seed,
+    globalBatch: NUM_SEQUENCES * dataset.domains.length,
+    seqLen: config.model.seqLen,
+    rank: 0,
+    worldSize: 1,
+  }).validationBatches(NUM_SEQUENCES);
+  return batch;
+}
+
+function lossOf({ model }: Inference, batch: Batch, training: boolean): number {
+  return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
+}
+
+/** The tokens as each router sees them: after the layer norm, before they are dispatched. */
+function viewLayers(inference: Inference, batch: Batch): LayerView[] {
+  const views: LayerView[] = [];
+  tf.tidy(() => {
+    inference.model.loss(batch, {
+      training: false,
+      inspect: (layer, xTD, decision) => {
+        const expertT = firstChoices(decision);
+        views.push({
+          xTD: xTD.dataSync<'float32'>().slice(),
+          expertT,
+          gateCosineT: gateCosines(inference, layer, xTD, expertT),
+        });
+      },
+    });
+  });
+  return views;
+}
+
+/** The first expert that takes each token, length T; -1 where none does. */
+function firstChoices({ expertsTK, numChoices }: RoutingDecision): Int32Array {
+  return Int32Array.from({ length: expertsTK.length / numChoices }, (_, t) => {
+    const choices = expertsTK.subarray(t * numChoices, (t + 1) * numChoices);
+    return choices.find((expert) => expert >= 0) ?? -1;
+  });
+}
+
+function gateCosines(
+  { config, model }: Inference,
+  layer: number,
+  xTD: tf.Tensor2D,
+  expertT: Int32Array,
+): Float32Array | null {
+  const { moe } = config;
+  const policy = routerPolicy(moe.router);
+  if (policy.gateCosines === null) return null;
+  const parameters = new Map(
+    policy
+      .parameters(moe, config.model.dModel)
+      .map(({ name }) => [name, model.parameters.get(`layers.${layer}.router.${name}`)]),
+  );
+  const cosinesTE = policy.gateCosines(moe, { xTD, parameters });
+  const cosines = cosinesTE.dataSync<'float32'>();
+  return Float32Array.from(expertT, (expert, t) =>
+    expert < 0 ? Number.NaN : cosines[t * moe.numExperts + expert],
+  );
+}
+
+/** [A, d] and [B, d] -> [A, B] */
+function cosineOfRows(a: tf.Tensor2D, b: tf.Tensor2D): tf.Tensor2D {
+  return tf.matMul(unitRows(a), unitRows(b), false, true);
+}
+
+function unitRows(rows: tf.Tensor2D): tf.Tensor2D {
+  return tf.div(rows, tf.maximum(tf.norm(rows, 2, 1, true), 1e-12));
+}
+
+/** All pairs of tokens of a layer, and each token with its gate. */
+function cosinesOf(views: readonly LayerView[]): ProbeResult['cosines'] {
+  const same = new Histogram(-1, 1, NUM_BINS);
+  const different = new Histogram(-1, 1, NUM_BINS);
+  const gate = new Histogram(-1, 1, NUM_BINS);
+  for (const { xTD, expertT, gateCosineT } of views) {
+    const numTokens = expertT.length;
+    const gramTT = tf.tidy(() => {
+      const tokensTD = tf.tensor2d(xTD, [numTokens, xTD.length / numTokens]);
+      return cosineOfRows(tokensTD, tokensTD).dataSync<'float32'>().slice();
+    });
+    for (let a = 0; a < numTokens; a++) {
+      if (expertT[a] < 0) continue;
+      if (gateCosineT !== null) gate.add(gateCosineT[a]);
+      for (let b = 0; b < a; b++)
+        if (expertT[b] >= 0) (expertT[a] === expertT[b] ? same : different).add(gramTT[a * numTokens + b]);
+    }
+  }
+  return {
+    'same expert': same.shares,
+    'different experts': different.shares,
+    ...(views.some(({ gateCosineT }) => gateCosineT !== null) && { 'token and gate': gate.shares }),
+  };
+}

@@ -1,0 +1,170 @@
+import type { ValidationReport } from 'locmoe/rpc/messages';
+import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/run/global-step';
+import { readRecords } from 'locmoe/run/metrics-record';
+import { meanLoss } from 'locmoe/run/validation-loss';
+import { mean, median, quantile } from '../statistics.js';
+
+/** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */
+export const WARM_UP_STEPS = 20;
+/** An expert counts as used if it gets at least this part of an even share of its layer's tokens. */
+export const USED_SHARE = 0.1;
+/** The load of experts, their capacity and the cosines are those of this last part of the training. */
+const TAIL_SHARE = 0.25;
+const CURVE_POINTS = 40;
+
+/** Time of a mean step by what it went into, in ms; the parts add up to the mean step. */
+export interface StepComposition {
+  readonly computation: number;
+  /** Copying bytes in and out, in all collectives. */
+  readonly communication: number;
+  readonly waitingInAllToAll: number;
+  readonly waitingElsewhere: number;
+  /** What lies between the parts, and the lead of the mean rank over the slowest. */
+  readonly other: number;
+}
+
+export interface CurvePoint {
+  readonly step: number;
+  /** Tokens that one expert of one layer worked on in a step, over all ranks. */
+  readonly tokensPerExpert: number;
+  /** Share of the kept choices whose expert was on the token's own node. */
+  readonly localShare: number;
+}
+
+export interface ValidationPoint {
+  readonly step: number;
+  readonly perplexity: number;
+}
+
+/** What the comparison keeps of one run. Shares are fractions. */
+export interface RunFigures {
+  readonly steps: number;
+  readonly tokensPerStep: number;
+  /** Of the slowest rank of each step. */
+  readonly stepMs: { readonly median: number; readonly p10: number; readonly p90: number };
+  readonly composition: StepComposition;
+  /** Median share of a step that its all-to-alls take, waiting included. */
+  readonly allToAllShare: number;
+  readonly tokensPerExpert: number;
+  readonly localShare: number;
+  readonly sameWorkerShare: number;
+  /** Median bytes of a step that all ranks together send to other nodes in the exchanges of the sparse layers. */
+  readonly bytesOtherNode: number;
+  /** Shares of the choices that were dropped because the expert was full, and because it preferred others. */
+  readonly overCapacityShare: number;
+  readonly notChosenShare: number;
+  /** Capacity over the classic one, mean of the layers and of the last steps; null where nothing limits it. */
+  readonly capacityRatio: number | null;
+  /** Cosine between tokens and the gates of their experts, likewise; null where there are no gate vectors. */
+  readonly gateCosine: number | null;
+  /** Kept choices by layer and expert at the end of the training. */
+  readonly loadByLayer: readonly (readonly number[])[];
+  /** Experts that are used, in the layer that uses fewest. */
+  readonly expertsUsed: number;
+  /** Of the last validation, over the tokens of all domains. */
+  readonly perplexity: number;
+  readonly validations: readonly ValidationPoint[];
+  readonly curve: readonly CurvePoint[];
+}
+
+export function readRunFigures(metricsFile: string): RunFigures {
+  const records = readRecords(metricsFile);
+  return runFigures(
+    records.filter((record) => record.type === 'step'),
+    records.filter((record) => record.type === 'validation'),
+  );
+}
+
+/** @param steps all steps of a run in order, with at least one sparse layer */
+export function runFigures(
+  steps: readonly GlobalStep[],
+  validations: readonly ValidationReport[],
+): RunFigures {
+  const counted = steps.slice(Math.min(WARM_UP_STEPS, Math.floor(steps.length / 2)));
+  const stepMs = counted.map((step) => step.stepMs);
+  const tail = steps.slice(-Math.ceil(TAIL_SHARE * steps.length));
+  const loadByLayer = sumOfLoads(tail);
+  const perplexities = validations.map((report) => ({
+    step: report.step,
+    perplexity: Math.exp(meanLoss(report)),
+  }));
+  const layers = counted.flatMap((step) => step.layers);
+  const routed = sum(layers.flatMap((layer) => layer.routed));
+  const places = locality(layers) ?? { sameWorker: 0, sameNode: 0, otherNode: 0 };
+  return {
+    steps: steps.length,
+    tokensPerStep: steps[0].tokens,
+    stepMs: { median: median(stepMs), p10: quantile(stepMs, 0.1), p90: quantile(stepMs, 0.9) },
+    composition: compositionOf(counted),
+    allToAllShare: median(counted.map((step) => step.allToAllMs / step.stepMs)),
+    tokensPerExpert: mean(counted.map(tokensPerExpert)),
+    localShare: places.sameWorker + places.sameNode,
+    sameWorkerShare: places.sameWorker,
+    bytesOtherNode: median(counted.map((step) => step.bytesOtherNode)),
+    overCapacityShare: sum(layers.flatMap((layer) => layer.overCapacity)) / routed,
+    notChosenShare: sum(layers.flatMap((layer) => layer.notChosen)) / routed,
+    capacityRatio: meanWhereKnown(tail, (layer) => layer.capacityRatio),
+    gateCosine: meanWhereKnown(tail, (layer) => layer.gateCosine),
+    loadByLayer,
+    expertsUsed: Math.min(...loadByLayer.map(numUsed)),
+    perplexity: perplexities.at(-1)?.perplexity ?? Number.NaN,
+    validations: perplexities,
+    curve: curveOf(steps),
+  };
+}
+
+/** Means over the steps between the 10th and the 90th percentile, so that a hiccup does not colour the picture. */
+function compositionOf(steps: readonly GlobalStep[]): StepComposition {
+  const times = steps.map((step) => step.stepMs);
+  const [least, most] = [quantile(times, 0.1), quantile(times, 0.9)];
+  const usual = steps.filter(({ stepMs }) => stepMs >= least && stepMs <= most);
+  const meanOf = (of: (step: GlobalStep) => number) => mean(usual.map(of));
+  const parts = {
+    computation: meanOf(({ partsMs }) => partsMs.forward + partsMs.backward + partsMs.optimizer),
+    communication: meanOf(({ partsMs }) => partsMs.exchange + partsMs.allReduce),
+    waitingInAllToAll: meanOf((step) => step.allToAllWaitMs),
+    waitingElsewhere: meanOf((step) => step.partsMs.waiting - step.allToAllWaitMs),
+  };
+  return { ...parts, other: meanOf((step) => step.stepMs) - sum(Object.values(parts)) };
+}
+
+function tokensPerExpert({ layers }: GlobalStep): number {
+  return mean(layers.flatMap(({ kept }) => kept));
+}
+
+function meanWhereKnown(
+  steps: readonly GlobalStep[],
+  of: (layer: GlobalLayer) => number | null,
+): number | null {
+  const known = steps.flatMap(({ layers }) => layers.flatMap((layer) => of(layer) ?? []));
+  return known.length === 0 ? null : mean(known);
+}
+
+function sumOfLoads(steps: readonly GlobalStep[]): number[][] {
+  return steps[0].layers.map((first, layer) =>
+    first.kept.map((_, expert) => sum(steps.map((step) => step.layers[layer].kept[expert]))),
+  );
+}
+
+function numUsed(loads: readonly number[]): number {
+  const least = (USED_SHARE * sum(loads)) / loads.length;
+  return loads.filter((load) => load >= least).length;
+}
+
+/** Means over equally long stretches of steps. */
+function curveOf(steps: readonly GlobalStep[]): CurvePoint[] {
+  const stride = Math.ceil(steps.length / CURVE_POINTS);
+  return Array.from({ length: Math.ceil(steps.length / stride) }, (_, i) => {
+    const stretch = steps.slice(i * stride, (i + 1) * stride);
+    const places = locality(stretch.flatMap((step) => step.layers));
+    return {
+      step: stretch.at(-1)!.step,
+      tokensPerExpert: mean(stretch.map(tokensPerExpert)),
+      localShare: places === null ? 0 : places.sameWorker + places.sameNode,
+    };
+  });
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,192 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { RunConfig } from 'locmoe/config/schema';
+import { CORPUS_DIR } from 'locmoe/data/corpora';
+import type { Dataset } from 'locmoe/data/dataset';
+import { prepareDataset } from 'locmoe/data/prepare';
+import { EXIT, TrainerError } from 'locmoe/errors';
+import { formatCount, formatDuration } from 'locmoe/format';
+import { machine } from '../machine.js';
+import { stepMsOf } from './figures.js';
+import { writeInputs } from './inputs.js';
+import { type Cell, cellId, configOf, numRanks, settingsOf } from './models.js';
+import { runOwn } from './own-run.js';
+import { planTurns, scopeOf, type Turn } from './plan.js';
+import { writeReport } from './report.js';
+import { Results, type TurnResult } from './results.js';
+import { measureSgemm } from './sgemm.js';
+import type { Program, StepRun } from './step-run.js';
+import { findTorch, runTorch, type TorchPeer } from './torch-peer.js';
+import { assertSameLosses, NotTheSame } from './verify.js';
+
+export interface BenchStepOptions {
+  /** Recipe or file of the small model. */
+  readonly config: string;
+  /** Settings for every run, as for `locmoe train`. */
+  readonly set: readonly string[];
+  /** Turns of the cells of `step.json`. */
+  readonly turns: number;
+  /** Of every timed turn; those of the model if undefined. */
+  readonly steps?: number;
+  readonly verifySteps: number;
+  /** Models, layouts, sweeps and locmoe-plus; all if empty. */
+  readonly only: readonly string[];
+  readonly workDir: string;
+  /** For the report. */
+  readonly out: string;
+  readonly dataDir: string;
+  /** As it was typed; goes into the report. */
+  readonly command: string;
+}
+
+/**
+ * `locmoe bench step --peer torch`: our trainer and the same training in PyTorch with Gloo, in turns. Every turn compares
+ * the losses of both; the first turn of each model is long, and comes before anything else is timed.
+ *
+ * @returns the exit code of the command; that of a failed run if the two do not do the same
+ * @throws TrainerError `NO_RESOURCE` without PyTorch, `BAD_CONFIG` or `BAD_INPUT` before anything is run, `INTERNAL` if a
+ *   run failed
+ */
+export async function benchStep(options: BenchStepOptions): Promise<number> {
+  const stop = new AbortController();
+  const abort = () => stop.abort();
+  process.on('SIGINT', abort).on('SIGTERM', abort);
+  try {
+    return await new StepBench(options, findTorch(), stop.signal).run();
+  } catch (error) {
+    if (!(error instanceof NotTheSame)) throw error;
+    console.error(`locmoe: ${error.message}`);
+    return EXIT.failedRun;
+  } finally {
+    process.off('SIGINT', abort).off('SIGTERM', abort);
+  }
+}
+
+class StepBench {
+  readonly #inputs: string;
+
+  constructor(
+    readonly options: BenchStepOptions,
+    readonly peer: TorchPeer,
+    readonly signal: AbortSignal,
+  ) {
+    this.#inputs = path.resolve(options.workDir, `inputs-${process.pid}`);
+  }
+
+  async run(): Promise<number> {
+    const { options, peer } = this;
+    const turns = planTurns(scopeOf(options.only), { ...options, steps: options.steps });
+    for (const { cell, steps, programs } of turns)
+      for (const program of programs) assertPeerCan(cell, this.#config(cell, program, steps));
+    console.log(`PyTorch ${peer.version} of ${peer.python}; ${turns.length} turns`);
+    mkdirSync(this.#inputs, { recursive: true });
+    try {
+      const sgemmFlopsPerS = await measureSgemm(this.signal);
+      if (sgemmFlopsPerS === null) return stopped();
+      console.log(`matrix products: ${(sgemmFlopsPerS / 1e9).toFixed(0)} GFLOP/s on all cores`);
+      const results = await this.#runAll(turns);
+      return results === null ? stopped() : await this.#report(new Results(results), sgemmFlopsPerS);
+    } finally {
+      rmSync(this.#inputs, { recursive: true, force: true });
+    }
+  }
+
+  async #report(results: Results, sgemmFlopsPerS: number): Promise<number> {
+    const { options, peer } = this;
+    const headline = await writeReport({
+      ...{ results, sgemmFlopsPerS, peer, machine: machine() },
+      ...{ out: options.out, command: options.command, recipe: options.config, sets: options.set },
+    });
+    console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'step.md')}`);
+    return EXIT.done;
+  }
+
+  /** @returns null if a signal stopped it */
+  async #runAll(turns: readonly Turn[]): Promise<TurnResult[] | null> {
+    const results: TurnResult[] = [];
+    const started = performance.now();
+    for (const [i, turn] of turns.entries()) {
+      const result = await this.#runTurn(turn);
+      if (result === null) return null;
+      results.push(result);
+      const secondsEach = (performance.now() - started) / 1000 / (i + 1);
+      console.log(
+        `[${i + 1}/${turns.length}] ${describe(turn, result)}, left ${formatDuration(secondsEach * (turns.length - i - 1))}`,
+      );
+    }
+    return results;
+  }
+
+  async #runTurn({ cell, steps, programs, isVerification }: Turn): Promise<TurnResult | null> {
+    const runs: Partial<Record<Program, StepRun>> = {};
+    for (const program of programs) {
+      const run = this.signal.aborted ? null : await this.#runProgram(program, cell, steps);
+      if (run === null || this.signal.aborted) return null;
+      runs[program] = run;
+    }
+    const name = `${isVerification ? 'verification of ' : ''}${cellId(cell)}`;
+    const greatestDifference = assertSameLosses(name, runs.own!.losses, runs.peer!.losses);
+    return { cell, steps, runs, greatestDifference };
+  }
+
+  #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun | null> {
+    const { config, set, workDir, dataDir } = this.options;
+    const name = `${cellId(cell)}-${program}`;
+    const folder = path.resolve(workDir, 'runs', name);
+    if (program !== 'peer')
+      return runOwn({
+        ...{ config, folder, dataDir },
+        sets: settingsOf(cell, routerOf(program), steps, config, set),
+      });
+    const resolved = this.#config(cell, program, steps);
+    return runTorch({
+      peer: this.peer,
+      inputs: writeInputs(this.#inputs, name, resolved, this.#dataset(resolved)),
+      worldSize: numRanks(cell.layout),
+      tokensPerStep: resolved.train.globalBatch * resolved.model.seqLen,
+      folder,
+      signal: this.signal,
+    });
+  }
+
+  #config(cell: Cell, program: Program, steps: number): RunConfig {
+    return configOf(cell, routerOf(program), steps, this.options.config, this.options.set);
+  }
+
+  #dataset({ data, model }: RunConfig): Dataset {
+    return prepareDataset({
+      ...data,
+      dataDir: path.resolve(this.options.dataDir),
+      corpusDir: CORPUS_DIR,
+      vocabSize: model.vocabSize,
+      log: (line) => console.log(line),
+    });
+  }
+}
+
+function routerOf(program: Program): 'switch' | 'locmoe-plus' {
+  return program === 'locmoe-plus' ? 'locmoe-plus' : 'switch';
+}
+
+function assertPeerCan(cell: Cell, { moe }: RunConfig): void {
+  const ranks = numRanks(cell.layout);
+  if (moe.numExperts % ranks !== 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `${cellId(cell)}: the peer cannot spread ${moe.numExperts} experts over ${ranks} ranks; moe.numExperts must be a multiple`,
+    );
+}
+
+function stopped(): number {
+  console.log('stopped; there is no report');
+  return EXIT.interrupted;
+}
+
+function describe({ cell, programs }: Turn, { runs, greatestDifference, steps }: TurnResult): string {
+  const times = programs.map(
+    (program) =>
+      `${program} ${stepMsOf(runs[program]!).toFixed(0)} ms (${formatCount(runs[program]!.tokensPerS)} tokens/s)`,
+  );
+  const agreement = `losses of ${steps} steps agree within ${greatestDifference.toExponential(1)}`;
+  return `${cellId(cell)}: ${[...times, agreement].join(', ')}`;
+}

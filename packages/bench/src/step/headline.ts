@@ -1,0 +1,67 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { communicationShare, optimizerShare, shareOfLimit } from './figures.js';
+import { type Cell, HEADLINE_LAYOUT, type ModelName } from './models.js';
+import type { FigureOf, Results } from './results.js';
+
+/** Medians over turns, on two nodes of two workers. Shares are fractions of a step or of the limit. */
+export interface ModelFigures {
+  readonly tokensPerS: number;
+  /** Ours over the peer's: 1.2 is a fifth faster. */
+  readonly tokensPerSVsPeer: number;
+  readonly shareOfLimit: number;
+  readonly optimizerShare: number;
+  /** Waiting included. */
+  readonly communicationShare: number;
+  /** Ours over the peer's: 0.8 is a fifth less. */
+  readonly peakMemoryVsPeer: number;
+}
+
+/** The file `step.json`; a model that was not timed is null. */
+export interface Headline {
+  readonly small: ModelFigures | null;
+  readonly medium: ModelFigures | null;
+  readonly machine: string;
+  readonly command: string;
+}
+
+export interface HeadlineOptions {
+  readonly results: Results;
+  /** Configuration of a cell, router `switch`. */
+  readonly configOf: (cell: Cell) => RunConfig;
+  readonly sgemmFlopsPerS: number;
+  readonly machine: string;
+  readonly command: string;
+}
+
+export function headlineOf(options: HeadlineOptions): Headline {
+  const { machine, command } = options;
+  return {
+    small: figuresOf('small', options),
+    medium: figuresOf('medium', options),
+    machine,
+    command,
+  };
+}
+
+function figuresOf(
+  model: ModelName,
+  { results, configOf, sgemmFlopsPerS }: HeadlineOptions,
+): ModelFigures | null {
+  const cell: Cell = { model, layout: HEADLINE_LAYOUT, sweep: null };
+  if (results.turnsOf(cell).length === 0) return null;
+  const config = configOf(cell);
+  const own = (of: FigureOf) => rounded(results.spread(cell, 'own', of)!.median);
+  const versusPeer = (of: FigureOf) => rounded(results.ratio(cell, 'own', 'peer', of)!.median);
+  return {
+    tokensPerS: own(({ tokensPerS }) => tokensPerS),
+    tokensPerSVsPeer: versusPeer(({ tokensPerS }) => tokensPerS),
+    shareOfLimit: own((run) => shareOfLimit(run, config, sgemmFlopsPerS)),
+    optimizerShare: own(optimizerShare),
+    communicationShare: own(communicationShare),
+    peakMemoryVsPeer: versusPeer(({ peakBytes }) => peakBytes),
+  };
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(4));
+}

@@ -1,0 +1,67 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type StoredTensor, writeSafetensors } from 'locmoe/checkpoint/safetensors';
+import { soloTransport } from 'locmoe/collectives/solo-transport';
+import type { RunConfig } from 'locmoe/config/schema';
+import type { Dataset } from 'locmoe/data/dataset';
+import { createLoader } from 'locmoe/data/loader';
+import { PanguSigma } from 'locmoe/model/pangu-sigma';
+
+/** What a peer needs to do the same training; files are read by packages/bench/peers/step_torch/inputs.py. */
+export interface PeerInputs {
+  readonly configFile: string;
+  /** Every starting weight under its global name. */
+  readonly weightsFile: string;
+  /** `<rank>.tokens` and `<rank>.targets`, each [steps, sequences of the rank, positions]. */
+  readonly batchesFile: string;
+}
+
+/** Writes what the run of a configuration starts from and reads; weights that an earlier call wrote are taken again. */
+export function writeInputs(folder: string, name: string, config: RunConfig, dataset: Dataset): PeerInputs {
+  mkdirSync(folder, { recursive: true });
+  const { dModel, seqLen } = config.model;
+  const weights = `weights-${dModel}-${config.moe.numExperts}-${seqLen}.safetensors`;
+  const inputs = {
+    configFile: path.join(folder, `${name}.config.json`),
+    weightsFile: path.join(folder, weights),
+    batchesFile: path.join(folder, `${name}.batches.safetensors`),
+  };
+  writeFileSync(inputs.configFile, JSON.stringify(config));
+  if (!existsSync(inputs.weightsFile)) writeWeights(inputs.weightsFile, config);
+  writeSafetensors(inputs.batchesFile, batchesOf(config, dataset));
+  return inputs;
+}
+
+/** Values are drawn by (seed, name) alone, so those of a world of one rank are those of any. */
+function writeWeights(file: string, config: RunConfig): void {
+  const model = new PanguSigma(config, soloTransport());
+  try {
+    const { shared, expert } = model.parameters;
+    const tensors = [shared, expert].flatMap(({ ranges, values }) =>
+      ranges.map(({ name, shape, begin, end }) => ({ name, shape, data: values.subarray(begin, end) })),
+    );
+    writeSafetensors(file, tensors);
+  } finally {
+    model.dispose();
+  }
+}
+
+function batchesOf(config: RunConfig, dataset: Dataset): StoredTensor[] {
+  const { model, train, cluster, data, seed } = config;
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  const { globalBatch, steps } = train;
+  return Array.from({ length: worldSize }, (_, rank) => {
+    const { seqLen } = model;
+    const loader = createLoader({
+      ...{ dataset, weights: data.weights, seed, globalBatch, seqLen, rank, worldSize },
+      homeRanksOfDomain: null,
+    });
+    const batches = Array.from({ length: steps }, (__, step) => loader.batchForStep(step));
+    const shape = [steps, globalBatch / worldSize, seqLen];
+    return (['tokenIds', 'targets'] as const).map((field) => ({
+      name: `${rank}.${field === 'tokenIds' ? 'tokens' : field}`,
+      shape,
+      data: Int32Array.from(batches.flatMap((batch) => [...batch[field]])),
+    }));
+  }).flat();
+}

@@ -1,0 +1,70 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { type MetricsRecordOf, readRecords } from 'locmoe/run/metrics-record';
+import { mean } from '../statistics.js';
+import { runTraining, type TrainingOptions } from '../training.js';
+import { withPeakMemory } from './peak-memory.js';
+import { countedSteps, type StepRun, summarize } from './step-run.js';
+
+const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href;
+
+/**
+ * Trains with our own trainer, in processes of its own, and reads what the run recorded. The run's folder stays, without
+ * its checkpoint.
+ *
+ * @returns null if a signal stopped it; then nothing stays
+ * @throws TrainerError `INTERNAL` if the training failed
+ */
+export async function runOwn(
+  options: Pick<TrainingOptions, 'config' | 'sets' | 'folder' | 'dataDir'>,
+): Promise<StepRun | null> {
+  const gcFolder = `${options.folder}-gc`;
+  mkdirSync(gcFolder, { recursive: true });
+  const nodeOptions = `${process.env.NODE_OPTIONS ?? ''} --import=${GC_PROBE}`.trim();
+  try {
+    const { value: run, peakBytes } = await withPeakMemory((onStart) =>
+      runTraining({
+        ...options,
+        env: { NODE_OPTIONS: nodeOptions, LOCMOE_GC_DIR: gcFolder },
+        onStart,
+      }),
+    );
+    if (run === null) {
+      rmSync(options.folder, { recursive: true, force: true });
+      return null;
+    }
+    rmSync(run.checkpoints, { recursive: true, force: true });
+    const steps = readRecords(run.metrics).filter((record) => record.type === 'step');
+    return ownRun(steps, peakBytes, gcFolder);
+  } finally {
+    rmSync(gcFolder, { recursive: true, force: true });
+  }
+}
+
+function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gcFolder: string): StepRun {
+  const { from, to } = countedSteps(steps.length);
+  const [begin, end] = [steps[from - 1].time, steps[to - 1].time];
+  const kept = steps
+    .slice(from, to)
+    .flatMap(({ layers, tokens }) =>
+      layers.map((layer) => layer.kept.reduce((sum, choices) => sum + choices, 0) / tokens),
+    );
+  return summarize(
+    steps.map(({ loss, time, partsMs }) => ({ loss, endedAtMs: time, partsMs })),
+    steps[0].tokens,
+    { peakBytes, gcMs: gcOf(gcFolder, begin, end) / (to - from), keptPerToken: mean(kept) },
+  );
+}
+
+/** Time of garbage collections that began in an interval of wall clock, mean over the workers, in ms. */
+function gcOf(folder: string, beginMs: number, endMs: number): number {
+  const ofWorkers = readdirSync(folder).map((file) => {
+    const collections: { atMs: number; ms: number }[] = JSON.parse(
+      readFileSync(path.join(folder, file), 'utf8'),
+    );
+    return collections
+      .filter(({ atMs }) => atMs >= beginMs && atMs < endMs)
+      .reduce((sum, { ms }) => sum + ms, 0);
+  });
+  return mean(ofWorkers);
+}

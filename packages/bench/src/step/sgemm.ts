@@ -1,0 +1,54 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { WORKER_ENV } from 'locmoe/agent/worker-env';
+import { TrainerError } from 'locmoe/errors';
+
+const PROGRAM = new URL('./sgemm.program.js', import.meta.url);
+
+/**
+ * The machine's arithmetic limit: float32 matrix products on all cores at once, one process and one thread a core, in
+ * FLOP/s. The best of several windows, so that other work on the machine does not make a limit of its own.
+ *
+ * @returns null if `signal` stopped it
+ * @throws TrainerError `INTERNAL` if a process failed
+ */
+export async function measureSgemm(signal: AbortSignal): Promise<number | null> {
+  const children = Array.from({ length: availableParallelism() }, () =>
+    fork(PROGRAM, [], {
+      detached: true,
+      env: { ...process.env, ...WORKER_ENV },
+    }),
+  );
+  const killAll = () => {
+    for (const child of children) child.kill('SIGKILL');
+  };
+  signal.addEventListener('abort', killAll);
+  if (signal.aborted) killAll();
+  try {
+    await Promise.all(children.map(messageOf));
+    for (const child of children) child.send('go');
+    const rates = (await Promise.all(children.map(messageOf))) as number[][];
+    return Math.max(...rates[0].map((_, window) => rates.reduce((sum, each) => sum + each[window], 0)));
+  } catch (error) {
+    if (signal.aborted) return null;
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', killAll);
+    killAll();
+  }
+}
+
+async function messageOf(child: ChildProcess): Promise<unknown> {
+  const ended = new AbortController();
+  try {
+    return await Promise.race([
+      once(child, 'message', { signal: ended.signal }).then(([message]) => message),
+      once(child, 'exit', { signal: ended.signal }).then(([code]) => {
+        throw new TrainerError('INTERNAL', `the measurement of matrix products ended with code ${code}`);
+      }),
+    ]);
+  } finally {
+    ended.abort();
+  }
+}

@@ -1,0 +1,192 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ALLOCATOR_ENV } from 'locmoe/agent/worker-env';
+import { TrainerError } from 'locmoe/errors';
+import { mean } from '../statistics.js';
+import type { PeerInputs } from './inputs.js';
+import { withPeakMemory } from './peak-memory.js';
+import { type StepRun, summarize, type TimedStep } from './step-run.js';
+
+const PROGRAM = fileURLToPath(new URL('../../peers/step_torch/main.py', import.meta.url));
+/** The first that has PyTorch is taken: that of the path may be another than Debian's. */
+const INTERPRETERS = ['python3', '/usr/bin/python3'];
+
+/**
+ * PyTorch at its best with a process for each rank: one thread each, or their threads fight for the cores; memory of large
+ * tensors is kept instead of given back, as in our workers; the loopback device, so that no name needs to be resolved.
+ */
+export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
+  OMP_NUM_THREADS: '1',
+  OPENBLAS_NUM_THREADS: '1',
+  MKL_NUM_THREADS: '1',
+  ...ALLOCATOR_ENV,
+  USE_LIBUV: '0',
+  GLOO_SOCKET_IFNAME: 'lo',
+};
+
+export interface TorchPeer {
+  readonly python: string;
+  /** Of PyTorch. */
+  readonly version: string;
+}
+
+/** What one rank writes for each step. */
+interface RankStep {
+  readonly loss: number;
+  readonly endedAtMs: number;
+  readonly partsMs: Partial<Record<'forward' | 'backward' | 'exchange' | 'allReduce' | 'optimizer', number>>;
+}
+
+/** Prints the version, then the libraries that the process has loaded: its BLAS is one of them. */
+const LOOK = 'import torch; print(torch.__version__); print(open("/proc/self/maps").read())';
+/** Debian's reference BLAS, plain loops: what PyTorch takes where no other is installed. */
+const REFERENCE_BLAS = /\/blas\/libblas\.so/;
+
+/**
+ * @param interpreters tried in order
+ * @throws TrainerError `NO_RESOURCE` if none of them has PyTorch, or the one that has it has no BLAS but the reference:
+ *   a peer that is slowed down by its installation is none
+ */
+export function findTorch(interpreters: readonly string[] = INTERPRETERS): TorchPeer {
+  for (const python of interpreters) {
+    const { status, stdout } = spawnSync(python, ['-c', LOOK], {
+      encoding: 'utf8',
+      env: { ...process.env, ...TORCH_SETTINGS },
+    });
+    if (status !== 0) continue;
+    if (REFERENCE_BLAS.test(stdout))
+      throw new TrainerError(
+        'NO_RESOURCE',
+        `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with packages/bench/peers/install.sh (Debian package libopenblas0)`,
+      );
+    return { python, version: stdout.split('\n')[0] };
+  }
+  throw new TrainerError(
+    'NO_RESOURCE',
+    `--peer torch: none of ${interpreters.join(', ')} can import torch; install it with packages/bench/peers/install.sh (Debian packages python3-torch, libopenblas0)`,
+  );
+}
+
+export interface PeerRunOptions {
+  readonly peer: TorchPeer;
+  readonly inputs: PeerInputs;
+  readonly worldSize: number;
+  readonly tokensPerStep: number;
+  /** Emptied first; removed at the end unless a rank failed. */
+  readonly folder: string;
+  /** Ends the ranks. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Trains with PyTorch and Gloo, a process for each rank, and waits for the end.
+ *
+ * @returns null if `signal` stopped it
+ * @throws TrainerError `INTERNAL` if a rank failed, with the last line that it printed
+ */
+export async function runTorch(options: PeerRunOptions): Promise<StepRun | null> {
+  const { folder, worldSize, tokensPerStep, signal } = options;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const { value: failed, peakBytes } = await withPeakMemory((watch) => runRanks(options, watch));
+  if (signal.aborted) {
+    rmSync(folder, { recursive: true });
+    return null;
+  }
+  if (failed !== null)
+    throw new TrainerError(
+      'INTERNAL',
+      `rank ${failed} of the PyTorch program failed: ${lastLine(outputOf(folder, failed))} (all of it: ${outputOf(folder, failed)})`,
+    );
+  const ranks = Array.from(
+    { length: worldSize },
+    (_, rank): readonly RankStep[] => JSON.parse(readFileSync(resultOf(folder, rank), 'utf8')).steps,
+  );
+  rmSync(folder, { recursive: true });
+  return summarize(putTogether(ranks), tokensPerStep, { peakBytes, gcMs: null, keptPerToken: null });
+}
+
+/** @returns the first rank that failed, null if none did; all have ended then */
+async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): Promise<number | null> {
+  const children = Array.from({ length: options.worldSize }, (_, rank) => startRank(options, rank));
+  const killAll = () => {
+    for (const child of children) child.kill('SIGKILL');
+  };
+  options.signal.addEventListener('abort', killAll);
+  if (options.signal.aborted) killAll();
+  let failed: number | null = null;
+  try {
+    await Promise.all(
+      children.map(async (child, rank) => {
+        if (child.pid !== undefined) watch(child.pid);
+        if ((await exitCode(child)) === 0) return;
+        // The others would wait for it until their timeout.
+        failed ??= rank;
+        killAll();
+      }),
+    );
+  } finally {
+    options.signal.removeEventListener('abort', killAll);
+  }
+  return failed;
+}
+
+function startRank({ peer, inputs, worldSize, folder }: PeerRunOptions, rank: number): ChildProcess {
+  const output = openSync(outputOf(folder, rank), 'w');
+  const args = {
+    ...{ config: inputs.configFile, weights: inputs.weightsFile, batches: inputs.batchesFile },
+    ...{ store: path.join(folder, 'store'), out: resultOf(folder, rank) },
+    ...{ parent: process.pid, rank, 'world-size': worldSize },
+  };
+  const child = spawn(
+    peer.python,
+    [PROGRAM, ...Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)])],
+    {
+      stdio: ['ignore', output, output],
+      // Ctrl-C in a terminal is for this command alone, which ends the ranks.
+      detached: true,
+      env: { ...process.env, ...TORCH_SETTINGS, PYTHONDONTWRITEBYTECODE: '1' },
+    },
+  );
+  closeSync(output);
+  return child;
+}
+
+function exitCode(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => child.on('error', () => resolve(null)).on('exit', resolve));
+}
+
+/** Steps of all ranks as one: the mean of losses and parts, the end of the last rank. */
+export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[] {
+  return ranks[0].map((_, step) => {
+    const records = ranks.map((records) => records[step]);
+    const part = (name: keyof RankStep['partsMs']) => mean(records.map(({ partsMs }) => partsMs[name] ?? 0));
+    return {
+      loss: mean(records.map(({ loss }) => loss)),
+      endedAtMs: Math.max(...records.map(({ endedAtMs }) => endedAtMs)),
+      partsMs: {
+        forward: part('forward'),
+        backward: part('backward'),
+        exchange: part('exchange'),
+        allReduce: part('allReduce'),
+        optimizer: part('optimizer'),
+        // Gloo does not tell waiting from moving bytes.
+        waiting: 0,
+      },
+    };
+  });
+}
+
+function outputOf(folder: string, rank: number): string {
+  return path.join(folder, `rank-${rank}.txt`);
+}
+
+function resultOf(folder: string, rank: number): string {
+  return path.join(folder, `rank-${rank}.json`);
+}
+
+function lastLine(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+}

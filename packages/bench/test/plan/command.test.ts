@@ -1,0 +1,182 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { processInfo } from 'locmoe/os/process-info';
+import { describe, expect, it } from 'vitest';
+import {
+  DATA_DIR,
+  Locmoe,
+  locmoe,
+  MICRO,
+  newestRun,
+  temporaryFolder,
+  trainArguments,
+} from '../../../../test/e2e/support.js';
+import { PROFILE } from './support.js';
+
+/** A folder with a calibration and a configuration, and `locmoe plan` on them. */
+function setUp(config = MICRO) {
+  const folder = temporaryFolder();
+  const calibration = path.join(folder, 'calibration.json');
+  writeFileSync(calibration, JSON.stringify(PROFILE));
+  const file = path.join(folder, 'micro.yaml');
+  writeFileSync(file, config);
+  const plan = (...args: string[]) => locmoe('plan', '--config', file, '--calibration', calibration, ...args);
+  return { folder, calibration, file, plan };
+}
+
+describe('locmoe plan', () => {
+  it('prints a plan, and the same as JSON', async () => {
+    const { plan } = setUp();
+    const args = ['--nodes', '2', '--workers-per-node', '2', '--link', '10gbps,50us', '--shared-machine'];
+    const text = await plan(...args);
+    expect(text.code, text.stderr).toBe(0);
+    expect(text.stdout).toMatch(
+      /^micro, router switch, hierarchical exchange: 2 nodes x 2 workers\nstep [\d.]+ ms/,
+    );
+    expect(text.stdout).toContain(
+      'calibration: a made-up machine, 2026-01-01; 2 cores for a node; link 10gbps,50us',
+    );
+    const { stepMs, partsMs } = JSON.parse((await plan(...args, '--json')).stdout);
+    expect(text.stdout).toContain(`step ${stepMs.toFixed(1)} ms`);
+    expect(partsMs['all-reduce between nodes']).toBeGreaterThan(0);
+  });
+
+  it.each([
+    [['--nodes', '0'], /^locmoe: --nodes 0: cluster.nodes: must be more than 0\n$/],
+    [
+      ['--workers-per-node', '0'],
+      /^locmoe: --workers-per-node 0: cluster.workersPerNode: must be more than 0\n$/,
+    ],
+    [
+      ['--nodes', '8', '--set', 'moe.numExperts=6'],
+      /^locmoe: --set moe.numExperts=6: moe.numExperts: 6 experts cannot be spread evenly over 8 workers[^\n]*\n$/,
+    ],
+    [['--link', '100gb,5us'], /^locmoe: --link 100gb,5us: '100gb' is no rate above zero in kbps, [^\n]*\n$/],
+    [['--nodes', '99999', '--set', 'train.globalBatch=99999'], /spread evenly over 99999 workers/],
+    [['--local-gain', '2'], /^locmoe: --local-gain 2: a share is at most 1\n$/],
+    [
+      ['--shared-machine', '--cores-per-node', '2'],
+      /^locmoe: --shared-machine and --cores-per-node exclude [^\n]*\n$/,
+    ],
+    [
+      ['--set', 'moe.router=random'],
+      /^locmoe: --set moe.router=random: moe.router: must be one of hash, locmoe, [^\n]*\n$/,
+    ],
+    [
+      ['--calibration', '/nowhere.json'],
+      /^locmoe: --calibration \/nowhere.json: cannot be read \(ENOENT[^\n]*\n$/,
+    ],
+  ])('refuses %j in a line', async (args, message) => {
+    const { code, stdout, stderr } = await setUp().plan(...args);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+  });
+
+  it('says what a calibration lacks', async () => {
+    const { calibration, plan } = setUp();
+    writeFileSync(
+      calibration,
+      JSON.stringify({ ...PROFILE, compute: { ...PROFILE.compute, flopsPerS: -1 } }),
+    );
+    const { code, stderr } = await plan();
+    expect(stderr).toMatch(
+      /no calibration: compute.flopsPerS: [^\n]*; measure one with: locmoe bench plan --calibrate\n$/,
+    );
+    expect(code).toBe(2);
+  });
+
+  it('tells bytes by tier within 5 %, and memory within 25 %, of a real run of 2 x 2', async () => {
+    const config = MICRO.replace('dModel: 32', 'dModel: 128')
+      .replace('dFeedForward: 64', 'dFeedForward: 1024')
+      .replace('vocabSize: 512', 'vocabSize: 2048')
+      .replace('globalBatch: 8', 'globalBatch: 64');
+    const { folder, plan } = setUp(config);
+    const layout = { folder, nodes: 2, workersPerNode: 2 };
+    const run = new Locmoe(trainArguments({ ...layout, sets: ['moe.router=hash', 'train.steps=12'] }));
+    let residentBytes = 0;
+    const timer = setInterval(() => {
+      for (const pid of run.pidsOf('worker'))
+        residentBytes = Math.max(residentBytes, processInfo(pid).residentBytes);
+    }, 200);
+    const { code, stdout, stderr } = await run.finished;
+    clearInterval(timer);
+    expect(code, stdout + stderr).toBe(0);
+    const steps = readFileSync(path.join(newestRun(folder), 'metrics.ndjson'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"type":"step"'))
+      .map((line): { bytesSameNode: number; bytesOtherNode: number } => JSON.parse(line));
+    expect(steps).toHaveLength(12);
+    const measured = (of: (step: (typeof steps)[number]) => number) =>
+      steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
+
+    const planned = await plan(
+      '--nodes',
+      '2',
+      '--workers-per-node',
+      '2',
+      '--set',
+      'moe.router=hash',
+      '--json',
+    );
+    const { traffic, memory } = JSON.parse(planned.stdout);
+    expect(Math.abs(traffic.sameNodeBytes / measured((step) => step.bytesSameNode) - 1)).toBeLessThan(0.05);
+    expect(Math.abs(traffic.otherNodeBytes / measured((step) => step.bytesOtherNode) - 1)).toBeLessThan(0.05);
+    expect(Math.abs(memory.total / residentBytes - 1), `${memory.total} for ${residentBytes}`).toBeLessThan(
+      0.25,
+    );
+  });
+});
+
+describe('locmoe bench plan', () => {
+  it('measures a machine', async () => {
+    const { folder, file } = setUp();
+    const work = path.join(folder, 'work');
+    const { code, stdout, stderr } = await locmoe(
+      'bench',
+      'plan',
+      '--calibrate',
+      '--quick',
+      '--work-dir',
+      work,
+    );
+    expect(code, stdout + stderr).toBe(0);
+    const calibration = path.join(work, 'quick/calibration.json');
+    const { compute, exchange, processBytes } = JSON.parse(readFileSync(calibration, 'utf8'));
+    expect(compute.flopsPerS).toBeGreaterThan(1e9);
+    expect(compute.flopsPerS).toBeLessThan(1e13);
+    expect(compute.slowdown).toHaveLength(3);
+    expect(exchange.hopUs + exchange.frameUs).toBeGreaterThan(10);
+    expect(processBytes).toBeGreaterThan(50e6);
+    // What it wrote is what a plan reads.
+    const plan = await locmoe('plan', '--config', file, '--calibration', calibration);
+    expect(plan.code, plan.stderr).toBe(0);
+  }, 240_000);
+
+  it('holds predictions against real runs and reports', async () => {
+    const { folder, file, calibration } = setUp();
+    const out = path.join(folder, 'report');
+    const { code, stdout, stderr } = await locmoe(
+      ...['bench', 'plan', '--quick', '--config', file, '--calibration', calibration],
+      ...['--work-dir', path.join(folder, 'work'), '--out', out, '--data-dir', DATA_DIR],
+    );
+    expect(code, stdout + stderr).toBe(0);
+    const { stepTimeErrorByLayout, machine, command } = JSON.parse(
+      readFileSync(path.join(out, 'plan.json'), 'utf8'),
+    );
+    expect(Object.keys(stepTimeErrorByLayout)).toEqual(['1x1', '1x2', '2x1', '2x2', '4x1']);
+    for (const error of Object.values(stepTimeErrorByLayout)) expect(error).toBeGreaterThan(-1);
+    expect(machine).toContain('Node');
+    expect(command).toMatch(/^locmoe bench plan --quick/);
+    const markdown = readFileSync(path.join(out, 'plan.md'), 'utf8');
+    expect(markdown).toMatch(/\| 2x2 \| [\d.]+ \| [\d.]+ \([\d.]+ to [\d.]+\) \| [+-][\d.]+ % \| /);
+    for (const picture of ['check', 'scale-routers', 'scale-parts'])
+      expect(existsSync(path.join(out, `plan-${picture}.svg`)), picture).toBe(true);
+  }, 120_000);
+
+  it('refuses a link before it measures anything', async () => {
+    const { code, stderr } = await locmoe('bench', 'plan', '--device-link', 'fast');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^locmoe: --device-link fast: 1 part instead of two; [^\n]*\n$/);
+  });
+});

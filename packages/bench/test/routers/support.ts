@@ -1,0 +1,98 @@
+import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
+import type { RunResult } from '../../src/routers/comparison.js';
+import { type Job, VARIANT_IDS } from '../../src/routers/plan.js';
+import type { ProbeResult } from '../../src/routers/probe.js';
+import { type RunFigures, runFigures } from '../../src/routers/run-metrics.js';
+
+/** A step of two sparse layers with four experts each, whose figures are easily worked out by hand. */
+export function globalStep(step: number, overrides: Partial<GlobalStep>): GlobalStep {
+  return {
+    step,
+    loss: 2,
+    auxiliaryLoss: 0,
+    gradientNorm: 1,
+    learningRate: 0.1,
+    tokens: 64,
+    stepMs: 100,
+    partsMs: { forward: 20, backward: 30, exchange: 5, allReduce: 2, optimizer: 10, waiting: 25 },
+    layers: [
+      layer(1, [10, 10, 10, 10], { overCapacity: [10, 0, 0, 0], capacityRatio: 0.4, gateCosine: 0.2 }),
+      layer(2, [12, 11, 1, 0], {
+        overCapacity: [2, 0, 0, 0],
+        notChosen: [0, 4, 0, 0],
+        capacityRatio: 0.6,
+        gateCosine: 0.3,
+      }),
+    ],
+    bytesSameNode: 3000,
+    bytesOtherNode: 5000,
+    allToAllMs: 20,
+    allToAllWaitMs: 15,
+    ...overrides,
+  };
+}
+
+function layer(index: number, kept: readonly number[], overrides: Partial<GlobalLayer>): GlobalLayer {
+  const total = kept.reduce((sum, count) => sum + count, 0);
+  const nothing = kept.map(() => 0);
+  const { overCapacity = nothing, notChosen = nothing } = overrides;
+  return {
+    layer: index,
+    routed: kept.map((count, expert) => count + overCapacity[expert] + notChosen[expert]),
+    kept,
+    overCapacity,
+    notChosen,
+    sameWorker: total / 2,
+    sameNode: total / 4,
+    otherNode: total / 4,
+    bytes: { sameWorker: total * 8, sameNode: total * 4, otherNode: total * 4 },
+    capacity: kept.map(() => 10),
+    capacityRatio: null,
+    gateCosine: null,
+    ...overrides,
+  };
+}
+
+const PROBE: ProbeResult = {
+  calinskiHarabasz: [
+    { step: 10, index: 0.5 },
+    { step: 20, index: 2 },
+  ],
+  cosines: {
+    'same expert': [
+      { middle: -0.5, share: 0.25 },
+      { middle: 0.5, share: 0.75 },
+    ],
+    'different experts': [
+      { middle: -0.5, share: 0.5 },
+      { middle: 0.5, share: 0.5 },
+    ],
+  },
+  lossByRule: { causal: 3, batch: 2.875 },
+};
+
+/** A finished run with figures of the steps above but for the given ones. */
+export function runResult(job: Job, overrides: Partial<RunFigures>, probed = false): RunResult {
+  const steps = Array.from({ length: 20 }, (_, i) => globalStep(i + 1, {}));
+  const validations = [10, 20].map((step) => ({
+    step,
+    domains: [{ domain: 'a', loss: Math.log(1000 / step), tokens: 10 }],
+  }));
+  return {
+    ...job,
+    figures: { ...runFigures(steps, validations), ...overrides },
+    probe: probed ? PROBE : null,
+  };
+}
+
+/** Three seeds of every router in a cell; `step` and `perplexity` by router and seed. */
+export function cellOfRuns(
+  cell: Pick<Job, 'layout' | 'placement'>,
+  figuresOf: (variant: Job['variant'], seed: number) => Partial<RunFigures>,
+): RunResult[] {
+  return [1, 2, 3].flatMap((seed) =>
+    VARIANT_IDS.map((variant) =>
+      runResult({ ...cell, variant, seed }, figuresOf(variant, seed), seed === 1 && cell.layout === '2x2'),
+    ),
+  );
+}

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { cellId } from '../../src/step/models.js';
+import { planTurns, scopeOf } from '../../src/step/plan.js';
+
+const LENGTHS = { turns: 3, steps: undefined, verifySteps: 20 };
+
+describe('scopeOf', () => {
+  it('has everything if nothing is named, the cells of step.json first', () => {
+    const { cells, withLocmoePlus } = scopeOf([]);
+    expect(cells.map(cellId)).toEqual([
+      ...['small-2x2', 'medium-2x2', 'small-2x1', 'medium-2x1', 'small-1x1', 'medium-1x1'],
+      ...['small-2x2-width-x0.5', 'small-2x2-experts-x0.5', 'small-2x2-experts-x2'],
+      ...['small-2x2-sequence-x0.5', 'small-2x2-sequence-x2', 'small-2x2-batch-x0.5', 'small-2x2-batch-x2'],
+    ]);
+    expect(withLocmoePlus).toBe(true);
+  });
+
+  it('narrows to what is named', () => {
+    expect(scopeOf(['medium', '1x1'])).toMatchObject({
+      cells: [{ model: 'medium', layout: '1x1', sweep: null }],
+      withLocmoePlus: false,
+    });
+    expect(scopeOf(['small', 'batch']).cells.map(cellId)).toEqual([
+      'small-2x2-batch-x0.5',
+      'small-2x2-batch-x2',
+    ]);
+    expect(scopeOf(['small', 'locmoe-plus']).cells.map(cellId)).toEqual(['small-2x2']);
+  });
+
+  it('refuses what there is not', () => {
+    expect(() => scopeOf(['large'])).toThrow(/^--only large: expected one of small, medium, 1x1, .*, batch$/);
+    expect(() => scopeOf(['medium', 'batch'])).toThrow('sweeps are of the model small');
+  });
+});
+
+describe('planTurns', () => {
+  it('verifies every model before anything else, and takes turns in turns', () => {
+    const turns = planTurns(scopeOf(['2x2', '1x1']), LENGTHS);
+    expect(turns.map(({ cell, steps, isVerification }) => [cellId(cell), steps, isVerification])).toEqual([
+      ['small-2x2', 20, true],
+      ['medium-2x2', 20, true],
+      ['small-1x1', 12, false],
+      ['medium-1x1', 8, false],
+      ['small-2x2', 12, false],
+      ['medium-2x2', 8, false],
+      ['small-1x1', 12, false],
+      ['medium-1x1', 8, false],
+      ['small-2x2', 12, false],
+      ['medium-2x2', 8, false],
+    ]);
+    expect(turns[0].programs).toEqual(['own', 'peer']);
+    expect(turns[4].programs).toEqual(['peer', 'own']);
+    expect(turns[8].programs).toEqual(['own', 'peer']);
+  });
+
+  it('lets locmoe-plus join where the figures come from, after the verification', () => {
+    const turns = planTurns(scopeOf(['small', '2x2', '1x1', 'locmoe-plus']), LENGTHS);
+    const joined = turns.filter(({ programs }) => programs.includes('locmoe-plus'));
+    expect(joined.map(({ cell, isVerification }) => [cellId(cell), isVerification])).toEqual([
+      ['small-2x2', false],
+      ['small-2x2', false],
+    ]);
+    const [only] = planTurns(scopeOf(['small', 'locmoe-plus']), { ...LENGTHS, turns: 1, steps: 4 });
+    expect(only.programs).toEqual(['own', 'peer', 'locmoe-plus']);
+  });
+});

@@ -1,0 +1,154 @@
+// A node agent reduced to what ranks without a training need: a gRPC server, a data plane and forked workers.
+import type { ChildProcess } from 'node:child_process';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { DataPlane } from 'locmoe/agent/data-plane';
+import { endOf, forkProgram } from './fork-program.js';
+import {
+  type AgentSpec,
+  type FromAgent,
+  type FromRank,
+  failureOf,
+  type RankFailure,
+  type RankOutcome,
+  type RankSpec,
+  type ToAgent,
+} from './messages.js';
+
+function tell(message: FromAgent): void {
+  if (process.connected) process.send?.(message);
+}
+
+class RankAgent {
+  private readonly server = new Server();
+  private readonly workers: ChildProcess[] = [];
+  private plane: DataPlane | null = null;
+  private done = false;
+
+  constructor(private readonly spec: AgentSpec) {}
+
+  async start(): Promise<void> {
+    const port = await new Promise<number>((resolve, reject) => {
+      this.server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    this.plane = DataPlane.create({
+      ...this.spec,
+      generation: 1,
+      server: this.server,
+      onError: (error) => {
+        tell({ type: 'error', error: failureOf(error) });
+        this.plane?.abort(error.line);
+      },
+    });
+    tell({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.plane.segmentPath });
+  }
+
+  async connect(addresses: readonly string[]): Promise<void> {
+    const peers = addresses
+      .map((address, node) => ({ node, address }))
+      .filter(({ node }) => node !== this.spec.node);
+    await this.plane?.connect(peers, 10_000);
+    if (this.done) return;
+    const ended = Array.from({ length: this.spec.workersPerNode }, (_, local) => this.startWorker(local));
+    tell({ type: 'started', pids: this.workers.map(({ pid }) => pid ?? 0) });
+    await Promise.all(ended);
+    await this.plane?.close();
+    this.server.forceShutdown();
+    if (this.done) return;
+    this.done = true;
+    const done: FromAgent = { type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
+    // Disconnecting at once would drop what is still being written.
+    process.send?.(done, () => process.disconnect());
+  }
+
+  private startWorker(local: number): Promise<void> {
+    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.spec;
+    const rank = node * workersPerNode + local;
+    const segmentPath = this.plane?.segmentPath ?? '';
+    const worker = forkProgram(program);
+    this.workers.push(worker);
+    const spec: RankSpec = { rank, segmentPath, numNodes, workersPerNode, timeoutMs, args };
+    // A worker may end while it is told; its exit is reported on its own.
+    worker.send(spec, () => undefined);
+    let outcome: { result?: unknown; error?: RankFailure } = {};
+    worker.on('message', (message: FromRank) => {
+      outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
+    });
+    return endOf(worker).then(({ code, signal }) => {
+      const report: RankOutcome<unknown> = {
+        rank,
+        signal: signal ?? (code ? `code ${code}` : null),
+        ...outcome,
+      };
+      tell({ type: 'rank', outcome: report });
+    });
+  }
+
+  progress(): void {
+    const { plane, spec } = this;
+    if (plane)
+      tell({
+        type: 'progress',
+        progress: Array.from({ length: spec.workersPerNode }, (_, local) => plane.progressOf(local)),
+      });
+  }
+
+  abort(reason: string): void {
+    this.plane?.abort(reason);
+  }
+
+  requestStop(): void {
+    this.plane?.requestStop();
+  }
+
+  /** Ends before its time, and leaves nothing behind. */
+  async end(): Promise<void> {
+    if (this.done) return;
+    this.done = true;
+    this.abort('stopped');
+    for (const worker of this.workers) worker.kill('SIGKILL');
+    try {
+      await this.plane?.close();
+    } finally {
+      process.exit(1);
+    }
+  }
+}
+
+let agent: RankAgent | null = null;
+// Ctrl-C reaches the whole process group; whoever started this agent ends it by closing the channel.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
+process.on('disconnect', end);
+process.on('uncaughtException', fail);
+
+function end(): void {
+  if (agent === null) process.exit(1);
+  void agent.end();
+}
+
+function fail(error: unknown): void {
+  tell({ type: 'error', error: failureOf(error) });
+  end();
+}
+
+process.on('message', (message: ToAgent) => {
+  switch (message.type) {
+    case 'spec':
+      agent = new RankAgent(message.spec);
+      agent.start().catch(fail);
+      break;
+    case 'connect':
+      agent?.connect(message.addresses).catch(fail);
+      break;
+    case 'abort':
+      agent?.abort(message.reason);
+      break;
+    case 'stop':
+      agent?.requestStop();
+      break;
+    case 'progress':
+      agent?.progress();
+      break;
+  }
+});

@@ -1,9 +1,0 @@
-import { FLOW_CONTROL_WINDOW_BYTES } from '../../agent/peer-streams.js';
-
-/** What both sides of the measured gRPC stream name when they meet. */
-export const STREAM_RUN = {
-  runId: 'stream',
-  generation: 1,
-  numNodes: 2,
-  ringBytes: FLOW_CONTROL_WINDOW_BYTES,
-} as const;

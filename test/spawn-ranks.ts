@@ -1,1 +1,0 @@
-export * from '../src/bench/ranks/index.js';
