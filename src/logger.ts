@@ -11,15 +11,6 @@ export interface LogOrigin {
   readonly rank?: number;
 }
 
-/** A line of a log file: pino's JSON with the level as a word and the time in ms since 1970. */
-export interface LogRecord extends Partial<LogOrigin> {
-  readonly time: number;
-  readonly level: LogLevel;
-  readonly msg: string;
-  readonly step?: number;
-  readonly [field: string]: unknown;
-}
-
 export interface LoggerOptions {
   readonly level: LogLevel;
   readonly origin: LogOrigin;
@@ -44,16 +35,4 @@ export function createLogger({ level, origin, destination, mixin }: LoggerOption
 /** Writes every line to the file descriptor before the call returns, so that a killed process loses none. */
 export function syncDestination(fd: number): DestinationStream {
   return pino.destination({ fd, sync: true });
-}
-
-/** Parses a line of a log; a line that is not one of ours (a crash message, say) becomes a warning that carries it. */
-export function parseLogLine(line: string): LogRecord {
-  try {
-    const record = JSON.parse(line);
-    if (typeof record.time === 'number' && typeof record.level === 'string' && typeof record.msg === 'string')
-      return record;
-  } catch {
-    // Falls through: kept as text.
-  }
-  return { time: 0, level: 'warn', msg: line };
 }

@@ -1,8 +1,7 @@
-import type { MatrixJson, ShownLine } from '@locmoe/logs';
+import { type LogRecord, type MatrixJson, parseRecord, type ShownLine } from '@locmoe/logs';
 import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable } from '../format.js';
-import { type LogRecord, parseLogLine } from '../logger.js';
 
 export interface LogPrinterOptions {
   /** Print the lines as they are instead of for people. */
@@ -84,8 +83,8 @@ export class LogPrinter {
 
 /** The line's own record, or one made of its text and labels. */
 function recordOf({ text, labels, timeMs }: ShownLine): LogRecord {
-  const parsed = text.startsWith('{') ? parseLogLine(text) : null;
-  if (parsed !== null && parsed.time !== 0) return parsed;
+  const record = parseRecord(text);
+  if (record !== null) return record;
   const level = LOG_LEVELS.find((known) => known === labels.level) ?? ('info' satisfies LogLevel);
   return { time: timeMs, level, msg: text };
 }

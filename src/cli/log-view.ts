@@ -13,14 +13,14 @@ const INTERVAL_MS = 2_000;
  * seconds, and of the last.
  */
 export class LogView implements RunView {
-  readonly #unfollow: () => void;
+  readonly #removeListener: () => void;
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     readonly run: OpenRun,
     readonly options: ViewOptions,
   ) {
-    this.#unfollow = run.logs.follow((line, source) => {
+    this.#removeListener = run.logs.onAppend((line, source) => {
       if (source === 'coordinator') process.stdout.write(`${line}\n`);
     });
   }
@@ -72,6 +72,6 @@ export class LogView implements RunView {
   }
 
   close(): void {
-    this.#unfollow();
+    this.#removeListener();
   }
 }

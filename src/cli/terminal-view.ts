@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
+import { parseRecord } from '@locmoe/logs';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable } from '../format.js';
-import { parseLogLine } from '../logger.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
@@ -14,7 +14,7 @@ import { summarize } from './run-summary.js';
 /** Shows a run to a person: its progress and its warnings as it goes, at the end its summary or why it failed. */
 export class TerminalView implements RunView {
   readonly #progress: ProgressView;
-  readonly #unfollow: () => void;
+  readonly #removeListener: () => void;
 
   constructor(
     readonly run: OpenRun,
@@ -28,8 +28,8 @@ export class TerminalView implements RunView {
     });
     const shown = new Set<string>();
     // Each warning once; the error that ends a run is told at its end instead.
-    this.#unfollow = run.logs.follow((line) => {
-      const { level, msg } = parseLogLine(line);
+    this.#removeListener = run.logs.onAppend((line) => {
+      const { level, msg } = parseRecord(line) ?? { level: 'warn', msg: line };
       if (level !== 'warn' || shown.has(msg)) return;
       shown.add(msg);
       this.print(`warning: ${printable(msg)}`);
@@ -80,6 +80,6 @@ export class TerminalView implements RunView {
 
   close(): void {
     this.#progress.close();
-    this.#unfollow();
+    this.#removeListener();
   }
 }

@@ -9,7 +9,7 @@ import type {
   CoordinatorCommand,
   JoinReply,
   JoinRequest,
-  LogLine,
+  LogsReply,
   LogsRequest,
   StatusReply,
 } from '../rpc/messages.js';
@@ -35,7 +35,7 @@ export function addCoordinatorService(server: grpc.Server, coordinator: Coordina
     }),
     Session: (call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>) =>
       openSession(coordinator, call),
-    StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogLine>) => streams.serve(call),
+    StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogsReply>) => streams.serve(call),
   });
   return { endLogs: (graceMs) => streams.end(graceMs) };
 }
@@ -133,12 +133,12 @@ class LogStreams {
     await sleep(LAST_BYTES_MS);
   }
 
-  serve(call: grpc.ServerWritableStream<LogsRequest, LogLine>): void {
+  serve(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): void {
     const streaming = this.#stream(call).finally(() => this.#open.delete(streaming));
     this.#open.add(streaming);
   }
 
-  async #stream(call: grpc.ServerWritableStream<LogsRequest, LogLine>): Promise<void> {
+  async #stream(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): Promise<void> {
     const gone = new AbortController();
     // Comes when the client has left, and also when everything was handed over.
     const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
@@ -157,7 +157,10 @@ class LogStreams {
 }
 
 /** Waits for a reader who is slow: the lines wait in their files. */
-function listenerOf(call: grpc.ServerWritableStream<LogsRequest, LogLine>, signal: AbortSignal): LogListener {
+function listenerOf(
+  call: grpc.ServerWritableStream<LogsRequest, LogsReply>,
+  signal: AbortSignal,
+): LogListener {
   return {
     async lines(lines) {
       for (const { text, ...line } of lines) {

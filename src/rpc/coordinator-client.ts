@@ -8,7 +8,7 @@ import type {
   CoordinatorCommand,
   JoinReply,
   JoinRequest,
-  LogLine,
+  LogsReply,
   LogsRequest,
   StatusReply,
 } from './messages.js';
@@ -87,7 +87,7 @@ export class CoordinatorClient {
   }
 
   /** Streams log lines that match; without `follow` it ends after the last one. */
-  logs(request: LogsRequest): grpc.ClientReadableStream<LogLine> {
+  logs(request: LogsRequest): grpc.ClientReadableStream<LogsReply> {
     const { path, requestSerialize, responseDeserialize } = this.#methods.StreamLogs;
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
   }

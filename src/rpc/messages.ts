@@ -156,7 +156,7 @@ export interface LogsRequest {
   readonly after: number;
 }
 
-export interface LogLine {
+export interface LogsReply {
   readonly json: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly timeMs: number;

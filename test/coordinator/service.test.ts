@@ -15,7 +15,7 @@ import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
-  LogLine,
+  LogsReply,
   LogsRequest,
   StepReport,
 } from '../../src/rpc/messages.js';
@@ -285,7 +285,7 @@ describe('the coordinator over gRPC', () => {
     logs.append('node-0', line('first'));
     const messages: string[] = [];
     const stream = client.logs({ ...EVERYTHING, query: '{node="0"}', follow: true });
-    stream.on('data', ({ json }: LogLine) => messages.push(JSON.parse(json).msg));
+    stream.on('data', ({ json }: LogsReply) => messages.push(JSON.parse(json).msg));
     const ended = new Promise<string>((resolve) => {
       stream.on('end', () => resolve('in order'));
       stream.on('error', ({ message }) => resolve(message));

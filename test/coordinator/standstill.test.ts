@@ -7,7 +7,7 @@ import { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
-import { createLogger, parseLogLine } from '../../src/logger.js';
+import { createLogger } from '../../src/logger.js';
 import { processInfo } from '../../src/os/process-info.js';
 import { VERSION } from '../../src/rpc/version.js';
 
@@ -43,7 +43,7 @@ function coordinate(nodesAreReplaceable: boolean): Coordinator {
     logger: createLogger({
       level: 'warn',
       origin: { run: 'r1', generation: 1 },
-      destination: { write: (line) => warnings.push(parseLogLine(line).msg) },
+      destination: { write: (line) => warnings.push(JSON.parse(line).msg) },
     }),
     listeners: [],
     joinTimeoutMs: 60_000,

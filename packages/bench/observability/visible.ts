@@ -10,7 +10,7 @@ import { addCoordinatorService } from 'locmoe/coordinator/service';
 import { createLogger } from 'locmoe/logger';
 import { formatAddress } from 'locmoe/rpc/address';
 import { CoordinatorClient } from 'locmoe/rpc/coordinator-client';
-import type { LogLine } from 'locmoe/rpc/messages';
+import type { LogsReply } from 'locmoe/rpc/messages';
 import { NO_SECURITY } from 'locmoe/rpc/security';
 import { createRpcServer, listen } from 'locmoe/rpc/server';
 import { VERSION } from 'locmoe/rpc/version';
@@ -85,7 +85,7 @@ export const benchVisible: Bench = () =>
         ...{ level: '', ranks: [], sinceMs: 0, follow: true, before: 0, after: 0 },
         query: '|= "tick"',
       });
-      stream.on('data', ({ json }: LogLine) => follow.take(json));
+      stream.on('data', ({ json }: LogsReply) => follow.take(json));
       stream.on('error', () => undefined);
       await Promise.all([once(socket, 'open'), ...sources.map((source) => once(source, 'message'))]);
       for (const source of sources) source.send('go');

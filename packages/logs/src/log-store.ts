@@ -2,15 +2,15 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { AppendFile, isDiskFull } from './append-file.js';
 
-/** The logs of a run: one file of JSON lines for each source (coordinator, node-0, ...), and whoever follows them. */
+/** Writes the logs of a run: one NDJSON file for each source (coordinator, node-0, ...). */
 export class LogStore {
   readonly #files = new Map<string, AppendFile>();
   #broken = false;
-  readonly #followers = new Set<(line: string, source: string) => void>();
+  readonly #listeners = new Set<(line: string, source: string) => void>();
 
   /**
-   * @param onError told of a line that could not be kept, and of the file; from then on lines are dropped without a word,
-   * but for a full disk, on which there may be room for the next
+   * @param onError called when a line cannot be written. Later lines are then dropped silently, except after a full
+   *   disk, where each is tried: space may have been freed
    */
   constructor(
     readonly directory: string,
@@ -19,10 +19,10 @@ export class LogStore {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Appends one line to the file of `source`; it is in the kernel's hands when the call returns. */
+  /** Appends one line to the file of `source`, synchronously: it survives a kill of this process. */
   append(source: string, line: string): void {
     if (!this.#broken) this.#write(source, `${line}\n`);
-    for (const follower of this.#followers) follower(line, source);
+    for (const listener of this.#listeners) listener(line, source);
   }
 
   #write(source: string, text: string): void {
@@ -40,10 +40,15 @@ export class LogStore {
     }
   }
 
-  /** Calls `follower` for every line from now on, with its source; returns how to stop. */
-  follow(follower: (line: string, source: string) => void): () => void {
-    this.#followers.add(follower);
-    return () => this.#followers.delete(follower);
+  /**
+   * Calls `listener` for every line that this store appends, also one that could not be written. To follow a log that
+   * other processes write, use `RunLogReader` with `follow`.
+   *
+   * @returns removes the listener
+   */
+  onAppend(listener: (line: string, source: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   close(): void {

@@ -35,9 +35,9 @@ describe('LogStore', () => {
     expect(readFileSync(path.join(directory, 'node-0.ndjson'), 'utf8')).toBe('whole\ntor\nnext\n');
   });
 
-  it('says once that it cannot write, and goes on serving its followers', () => {
+  it('says once that it cannot write, and still calls its listeners', () => {
     const seen: string[] = [];
-    store.follow((text) => seen.push(text));
+    store.onAppend((text) => seen.push(text));
     // A folder stands where the file would.
     mkdirSync(path.join(directory, 'a.ndjson'));
     store.append('a', 'one');
@@ -53,11 +53,11 @@ describe('LogStore', () => {
     expect(readFileSync(path.join(directory, 'node-0.ndjson'), 'utf8')).toBe('line\n');
   });
 
-  it('hands every new line to its followers until they leave', () => {
+  it('calls a listener for every new line until it is removed', () => {
     const seen: string[] = [];
-    const leave = store.follow((text) => seen.push(text));
+    const remove = store.onAppend((text) => seen.push(text));
     store.append('a', 'one');
-    leave();
+    remove();
     store.append('a', 'two');
     expect(seen).toEqual(['one']);
   });

@@ -5,7 +5,7 @@ import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import type { LogLine } from '../../rpc/messages.js';
+import type { LogsReply } from '../../rpc/messages.js';
 import { logFolder } from '../../run/run-logs.js';
 import { LogPrinter } from '../log-printer.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
@@ -103,7 +103,7 @@ async function followLive(
     isOpen = true;
   });
   try {
-    for await (const line of stream as AsyncIterable<LogLine>)
+    for await (const line of stream as AsyncIterable<LogsReply>)
       await output.write(
         line.matrixJson === ''
           ? printer.format({ ...line, text: line.json })

@@ -1,131 +1,147 @@
 import type { Hono } from 'hono';
-import type { LogQuery, Matcher, MetricQuery } from '../logql/ast.js';
+import type { Matcher } from '../logql/ast.js';
 import type { LogEngine } from '../logql/log-engine.js';
 import { parseLogQuery } from '../logql/parse.js';
-import type { Series, TimeGrid } from '../logql/series.js';
+import type { Series } from '../logql/series.js';
 import { instantOfMs, type TimeRange } from '../store/instant.js';
 import { hasSelected } from '../store/log-reader.js';
 import { type Labels, labelsKey } from '../store/streams.js';
 import type { RequestGate } from './gate.js';
+import { totalVolume, volumePerStep } from './index-volume.js';
 import type { Parameters } from './parameters.js';
 import { queryAnswer, toMatrix, toVector } from './shapes.js';
 
-/** `labels`, `label/NAME/values`, `series`, `index/*` and `detected_labels`: what the index knows. */
-export function addIndexRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
-  const streamsAskedFor = (parameters: Parameters) => {
-    const query = parameters.get('query');
-    return streamsIn(engine, query === undefined ? [] : parseLogQuery(query).matchers, parameters.range);
-  };
-  for (const path of ['/loki/api/v1/labels', '/loki/api/v1/label'])
-    routes.on(
-      ['GET', 'POST'],
-      path,
-      gate.json(async (parameters) => {
-        const streams = await streamsAskedFor(parameters);
-        return { status: 'success', data: distinct(streams.flatMap((labels) => [...labels.keys()])) };
-      }),
-    );
-  routes.get(
-    '/loki/api/v1/label/:name/values',
-    gate.json(async (parameters, _, c) => {
-      const name = c.req.param('name') ?? '';
-      const streams = await streamsAskedFor(parameters);
-      return { status: 'success', data: distinct(streams.flatMap((labels) => labels.get(name) ?? [])) };
-    }),
-  );
-  routes.on(
-    ['GET', 'POST'],
-    '/loki/api/v1/series',
-    gate.json(async (parameters) => {
-      const { range } = parameters;
-      const selectors = parameters.all('match').map((text) => parseLogQuery(text).matchers);
-      const found = new Map<string, Labels>();
-      for (const matchers of selectors.length === 0 ? [[]] : selectors)
-        for (const labels of await streamsIn(engine, matchers, range)) found.set(labelsKey(labels), labels);
-      return { status: 'success', data: [...found.values()].map((labels) => Object.fromEntries(labels)) };
-    }),
-  );
-  routes.on(
-    ['GET', 'POST'],
-    '/loki/api/v1/index/stats',
-    gate.json(async (parameters, signal) => {
-      const query = parseLogQuery(parameters.query);
-      const { range } = parameters;
-      const views = await engine.open(query.matchers, range.start.timeMs);
-      const chunks = views.flatMap((view) =>
-        view.blocks.filter((block) => overlaps(block, range) && hasSelected(view, block)),
-      );
-      const total = async (op: 'count_over_time' | 'bytes_over_time') => {
-        const series = await volume(engine, query, range, [], op, signal);
-        return series[0]?.values[0] ?? 0;
-      };
-      return {
-        streams: (await streamsIn(engine, query.matchers, range)).length,
-        chunks: chunks.length,
-        entries: await total('count_over_time'),
-        bytes: await total('bytes_over_time'),
-      };
-    }),
-  );
-  routes.on(
-    ['GET', 'POST'],
-    '/loki/api/v1/index/volume',
-    gate.json(async (parameters, signal) => {
-      const started = performance.now();
-      const { range, limit } = parameters;
-      const query = parseLogQuery(parameters.query);
-      const end = instantOfMs(range.end.timeMs);
-      const largest = (names: readonly string[]) =>
-        volume(engine, query, range, names, 'bytes_over_time', signal);
-      let series: Series[];
-      if (parameters.get('aggregateBy') === 'labels') {
-        series = [];
-        const names = distinct(
-          (await streamsIn(engine, query.matchers, range)).flatMap((labels) => [...labels.keys()]),
-        );
-        for (const name of names) {
-          const values = (await largest([name])).filter(({ labels }) => labels.has(name));
-          const total = values.reduce((sum, each) => sum + each.values[0], 0);
-          series.push({
-            labels: new Map([[name, '']]),
-            values: Float64Array.of(total),
-            present: Uint8Array.of(1),
-          });
-        }
-      } else series = await largest(targetLabels(parameters, query.matchers));
-      series.sort((a, b) => b.values[0] - a.values[0]);
-      return queryAnswer('vector', toVector(series.slice(0, limit), end), started);
-    }),
-  );
-  routes.on(
-    ['GET', 'POST'],
-    '/loki/api/v1/index/volume_range',
-    gate.json(async (parameters, signal) => {
-      const started = performance.now();
-      const { grid, limit } = parameters;
-      const query = parseLogQuery(parameters.query);
-      const names = targetLabels(parameters, query.matchers);
-      const series = await sumBy(engine, query, names, 'bytes_over_time', grid.stepMs, grid, signal);
-      const total = ({ values }: Series) => values.reduce((sum, value) => sum + value, 0);
-      series.sort((a, b) => total(b) - total(a));
-      return queryAnswer('matrix', toMatrix(series.slice(0, limit), grid), started);
-    }),
-  );
-  routes.on(
-    ['GET', 'POST'],
-    '/loki/api/v1/detected_labels',
-    gate.json(async (parameters) => {
-      const streams = await streamsAskedFor(parameters);
-      const detectedLabels = distinct(streams.flatMap((labels) => [...labels.keys()])).map((label) => ({
-        label,
-        cardinality: distinct(streams.flatMap((labels) => labels.get(label) ?? [])).length,
-      }));
-      return { detectedLabels };
-    }),
-  );
+/** What the handlers of this file are given. */
+interface IndexRequest {
+  readonly engine: LogEngine;
+  readonly parameters: Parameters;
+  readonly signal: AbortSignal;
+  /** Of `label/:name/values`; empty elsewhere. */
+  readonly name: string;
 }
 
-/** The label sets of streams that have lines in the range, as far as blocks tell. */
+/** Routes answered from the index: labels, series, statistics and volumes. */
+export function addIndexRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
+  const add = (path: string, handler: (request: IndexRequest) => Promise<object>) =>
+    routes.on(
+      ['GET', 'POST'],
+      `/loki/api/v1/${path}`,
+      gate.json((parameters, signal, c) =>
+        handler({ engine, parameters, signal, name: c.req.param('name') ?? '' }),
+      ),
+    );
+  add('labels', labelNames);
+  add('label', labelNames);
+  add('label/:name/values', labelValues);
+  add('series', series);
+  add('index/stats', stats);
+  add('index/volume', volume);
+  add('index/volume_range', volumeRange);
+  add('detected_labels', detectedLabels);
+}
+
+async function labelNames(request: IndexRequest): Promise<object> {
+  return { status: 'success', data: namesOf(await queriedStreams(request)) };
+}
+
+async function labelValues(request: IndexRequest): Promise<object> {
+  return { status: 'success', data: valuesOf(await queriedStreams(request), request.name) };
+}
+
+async function series({ engine, parameters }: IndexRequest): Promise<object> {
+  const selectors = parameters.all('match').map((text) => parseLogQuery(text).matchers);
+  const found = new Map<string, Labels>();
+  for (const matchers of selectors.length === 0 ? [[]] : selectors)
+    for (const labels of await streamsIn(engine, matchers, parameters.range))
+      found.set(labelsKey(labels), labels);
+  return { status: 'success', data: [...found.values()].map((labels) => Object.fromEntries(labels)) };
+}
+
+/** `chunks` counts blocks of the index. */
+async function stats({ engine, parameters, signal }: IndexRequest): Promise<object> {
+  const { range } = parameters;
+  const { matchers } = parseLogQuery(parameters.query);
+  const views = await engine.open(matchers, range.start.timeMs);
+  const chunks = views.flatMap((view) =>
+    view.blocks.filter((block) => overlaps(block, range) && hasSelected(view, block)),
+  );
+  const total = async (op: 'count_over_time' | 'bytes_over_time') => {
+    const [sum] = await totalVolume(engine, { matchers, op, labels: [] }, range, signal);
+    return sum?.values[0] ?? 0;
+  };
+  return {
+    streams: (await streamsIn(engine, matchers, range)).length,
+    chunks: chunks.length,
+    entries: await total('count_over_time'),
+    bytes: await total('bytes_over_time'),
+  };
+}
+
+async function volume(request: IndexRequest): Promise<object> {
+  const started = performance.now();
+  const { range, limit } = request.parameters;
+  const volumes =
+    request.parameters.get('aggregateBy') === 'labels'
+      ? await volumeByLabel(request)
+      : await volumeBySeries(request);
+  volumes.sort((a, b) => b.values[0] - a.values[0]);
+  return queryAnswer('vector', toVector(volumes.slice(0, limit), instantOfMs(range.end.timeMs)), started);
+}
+
+function volumeBySeries({ engine, parameters, signal }: IndexRequest): Promise<Series[]> {
+  const { matchers } = parseLogQuery(parameters.query);
+  const query = { matchers, op: 'bytes_over_time', labels: targetLabels(parameters, matchers) } as const;
+  return totalVolume(engine, query, parameters.range, signal);
+}
+
+/** For each label name the bytes of all streams that have it. */
+async function volumeByLabel({ engine, parameters, signal }: IndexRequest): Promise<Series[]> {
+  const { range } = parameters;
+  const { matchers } = parseLogQuery(parameters.query);
+  const volumes: Series[] = [];
+  for (const name of namesOf(await streamsIn(engine, matchers, range))) {
+    const query = { matchers, op: 'bytes_over_time', labels: [name] } as const;
+    const byValue = (await totalVolume(engine, query, range, signal)).filter(({ labels }) =>
+      labels.has(name),
+    );
+    const total = byValue.reduce((sum, each) => sum + each.values[0], 0);
+    volumes.push({
+      labels: new Map([[name, '']]),
+      values: Float64Array.of(total),
+      present: Uint8Array.of(1),
+    });
+  }
+  return volumes;
+}
+
+async function volumeRange({ engine, parameters, signal }: IndexRequest): Promise<object> {
+  const started = performance.now();
+  const { grid, limit } = parameters;
+  const { matchers } = parseLogQuery(parameters.query);
+  const query = { matchers, op: 'bytes_over_time', labels: targetLabels(parameters, matchers) } as const;
+  const volumes = await volumePerStep(engine, query, grid, signal);
+  const total = ({ values }: Series) => values.reduce((sum, value) => sum + value, 0);
+  volumes.sort((a, b) => total(b) - total(a));
+  return queryAnswer('matrix', toMatrix(volumes.slice(0, limit), grid), started);
+}
+
+async function detectedLabels(request: IndexRequest): Promise<object> {
+  const streams = await queriedStreams(request);
+  return {
+    detectedLabels: namesOf(streams).map((label) => ({
+      label,
+      cardinality: valuesOf(streams, label).length,
+    })),
+  };
+}
+
+/** The streams of the parameter `query`; without one, all. */
+function queriedStreams({ engine, parameters }: IndexRequest): Promise<Labels[]> {
+  const query = parameters.get('query');
+  return streamsIn(engine, query === undefined ? [] : parseLogQuery(query).matchers, parameters.range);
+}
+
+/** Label sets with lines in the range, at the precision of blocks. */
 async function streamsIn(
   engine: LogEngine,
   matchers: readonly Matcher[],
@@ -147,53 +163,18 @@ function overlaps(block: { minMs: number; maxMs: number }, { start, end }: TimeR
   return block.maxMs >= start.timeMs && block.minMs <= end.timeMs;
 }
 
-/** Labels to add up by: those asked for, or those of the selector. */
+/** Labels to sum by: the parameter `targetLabels`, or those that the selector names. */
 function targetLabels(parameters: Parameters, matchers: readonly Matcher[]): string[] {
   const names = parameters.get('targetLabels')?.split(',').filter(Boolean);
   return names ?? distinct(matchers.map(({ name }) => name));
 }
 
-/** Lines or bytes of the whole range. */
-function volume(
-  engine: LogEngine,
-  query: LogQuery,
-  { start, end }: TimeRange,
-  names: readonly string[],
-  op: 'count_over_time' | 'bytes_over_time',
-  signal: AbortSignal,
-): Promise<Series[]> {
-  // A window is open at its beginning and closed at its end; a range the other way round.
-  const grid = { startMs: end.timeMs - 1, stepMs: 1, numPoints: 1 };
-  return sumBy(engine, query, names, op, Math.max(1, end.timeMs - start.timeMs), grid, signal);
+function namesOf(streams: readonly Labels[]): string[] {
+  return distinct(streams.flatMap((labels) => [...labels.keys()]));
 }
 
-async function sumBy(
-  engine: LogEngine,
-  { matchers }: LogQuery,
-  labels: readonly string[],
-  op: 'count_over_time' | 'bytes_over_time',
-  rangeMs: number,
-  grid: TimeGrid,
-  signal: AbortSignal,
-): Promise<Series[]> {
-  const query: MetricQuery = {
-    kind: 'aggregate',
-    op: 'sum',
-    parameter: 0,
-    grouping: { without: false, labels },
-    inner: {
-      kind: 'range',
-      op,
-      parameter: 0,
-      log: { kind: 'log', matchers, stages: [] },
-      unwrap: null,
-      rangeMs,
-      offsetMs: 0,
-      grouping: null,
-    },
-  };
-  const value = await engine.evaluate(query, grid, { signal });
-  return typeof value === 'number' ? [] : [...value];
+function valuesOf(streams: readonly Labels[], name: string): string[] {
+  return distinct(streams.flatMap((labels) => labels.get(name) ?? []));
 }
 
 function distinct(texts: readonly string[]): string[] {

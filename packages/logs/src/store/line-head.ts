@@ -1,4 +1,5 @@
-import { LOG_LEVELS, type LogLevel } from '../levels.js';
+import { LOG_LEVELS } from '../levels.js';
+import { parseRecord } from '../record.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -16,11 +17,11 @@ const RUN_KEY = Buffer.from('"run":"');
 const WARN = LOG_LEVELS.indexOf('warn');
 
 /**
- * What a log line says of itself at its head, where the logger puts it: level, time, run, generation, node, rank.
- * It is read from the bytes without parsing the line: a reader looks at millions of them. A field further back in the
- * line is none of the head. A line that begins differently is parsed, and its fields count wherever they stand.
+ * The fields of a record that become labels, and its time. pino writes them first, in the order level, time, run,
+ * generation, node, rank; from such a line they are read as bytes, because parsing a million lines as JSON takes seconds.
+ * There a field further back does not count. A record with its fields in another order goes through `parseRecord`.
  *
- * One object is filled again and again; absent numbers are -1.
+ * Reused for every line; absent numbers are -1.
  */
 export class LineHead {
   timeMs = 0;
@@ -33,7 +34,7 @@ export class LineHead {
   /**
    * Reads the line at `from` (inclusive) to `to` (exclusive, its newline).
    *
-   * @returns false if it is no line of our loggers: then it is a warning without a time
+   * @returns false if it is not a record: its level is then `warn`, and `timeMs` is unchanged
    */
   read(bytes: Buffer, from: number, to: number): boolean {
     this.level = WARN;
@@ -63,7 +64,7 @@ export class LineHead {
     return true;
   }
 
-  /** Fields from `at` on for as long as they are of the head. */
+  /** Reads run, generation, node and rank, up to the first other field. */
   #readOrigin(bytes: Buffer, start: number): void {
     let at = start;
     while (bytes[at] === COMMA) {
@@ -87,18 +88,10 @@ export class LineHead {
   }
 
   #parse(bytes: Buffer, from: number, to: number): boolean {
-    let record: Record<string, unknown>;
-    try {
-      record = JSON.parse(bytes.toString('utf8', from, to));
-    } catch {
-      return false;
-    }
-    const { time, level, msg } = record;
-    if (typeof time !== 'number' || !Number.isFinite(time) || typeof msg !== 'string') return false;
-    const known = LOG_LEVELS.indexOf(level as LogLevel);
-    if (known < 0) return false;
-    this.level = known;
-    this.timeMs = Math.floor(time);
+    const record = parseRecord(bytes.toString('utf8', from, to));
+    if (record === null) return false;
+    this.level = LOG_LEVELS.indexOf(record.level);
+    this.timeMs = Math.floor(record.time);
     for (const key of NUMBER_KEYS) {
       const value = record[key];
       this[key] = isHeadNumber(value) ? value : -1;
