@@ -1,14 +1,6 @@
 import { encodePurpose } from './purpose.js';
 import { CONTROL } from './shm-layout.js';
-import type { Operation, OperationKind, Phase } from './transport.js';
-
-export const OPERATION_KINDS: readonly OperationKind[] = [
-  'all-to-all',
-  'all-reduce',
-  'all-gather',
-  'broadcast',
-  'barrier',
-];
+import { OPERATION_KINDS, type Operation, type Phase } from './transport.js';
 
 export const PHASES: readonly Phase[] = [
   'starting',

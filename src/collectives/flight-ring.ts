@@ -1,7 +1,6 @@
-import { OPERATION_KINDS } from './control-block.js';
 import { encodePurpose } from './purpose.js';
 import { FLIGHT, FLIGHT_SLOTS } from './shm-layout.js';
-import type { Operation } from './transport.js';
+import { OPERATION_KINDS, type Operation } from './transport.js';
 
 const NO_LAYER = -1;
 

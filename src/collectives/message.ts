@@ -1,7 +1,6 @@
 import type { ByteRing } from './byte-ring.js';
-import { OPERATION_KINDS } from './control-block.js';
 import { encodePurpose, MAX_PURPOSE_BYTES } from './purpose.js';
-import type { Operation, OperationKind } from './transport.js';
+import { OPERATION_KINDS, type Operation, type OperationKind } from './transport.js';
 
 const PURPOSE_OFFSET = 24;
 /** Bytes before the payload of every message. */

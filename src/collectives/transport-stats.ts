@@ -1,5 +1,9 @@
-import { OPERATION_KINDS } from './control-block.js';
-import type { OperationKind, OperationStats, TransportStats } from './transport.js';
+import {
+  OPERATION_KINDS,
+  type OperationKind,
+  type OperationStats,
+  type TransportStats,
+} from './transport.js';
 
 function nothing(): OperationStats {
   return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };

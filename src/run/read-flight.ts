@@ -1,7 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { OPERATION_KINDS, PHASES } from '../collectives/control-block.js';
+import { PHASES } from '../collectives/control-block.js';
+import { OPERATION_KINDS } from '../collectives/transport.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { FLIGHT_FORMAT, FLIGHT_VERSION, type FlightFile } from './flight-file.js';
 import { findRun } from './run-folder.js';

@@ -1,7 +1,11 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { type GradualAllReduce, gradualAllReduce } from '../collectives/all-reduce.js';
-import { OPERATION_KINDS } from '../collectives/control-block.js';
-import type { OperationStats, Transport, TransportStats } from '../collectives/transport.js';
+import {
+  OPERATION_KINDS,
+  type OperationStats,
+  type Transport,
+  type TransportStats,
+} from '../collectives/transport.js';
 import { addStats } from '../collectives/transport-stats.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
