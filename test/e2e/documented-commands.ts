@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ROOT } from './support.js';
 
 /** Languages of fenced blocks that hold no commands. */
-const NOT_COMMANDS = ['text', 'promql'];
+const NOT_COMMANDS = ['text', 'promql', 'ts', 'diff'];
 /** What a span of code begins with if it is there to be typed. */
 const TYPED = /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |bench\/peers\/install\.sh)/;
 /** `locmoe train` in a sentence: a subcommand by its name, perhaps with a placeholder in brackets. */
@@ -27,7 +27,7 @@ export function documentedCommands(): DocumentedCommands {
   const names = new Set<string>();
   for (const file of ['README.md', ...docs.map((name) => `docs/${name}`)]) {
     const text = readFileSync(path.join(ROOT, file), 'utf8');
-    const prose = text.replace(/^```(\S*)\n((?:.*\n)*?)```$/gm, (_, language: string, block: string) => {
+    const prose = text.replace(/^```(\S*).*\n((?:.*\n)*?)```$/gm, (_, language: string, block: string) => {
       if (language === 'sh') for (const line of linesOf(block)) commands.add(line);
       else if (!NOT_COMMANDS.includes(language))
         throw new Error(`${file}: a block fenced as '${language}': expected sh, ${NOT_COMMANDS.join(', ')}`);

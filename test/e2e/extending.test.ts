@@ -1,0 +1,137 @@
+import { execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { readRecords } from '../../src/run/metrics-record.js';
+import { Locmoe, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
+
+/** What the trainer and its tests are made of; packages are linked as they were built. */
+const COPIED = ['src', 'test', 'proto', 'configs', 'packages', 'package.json', 'vitest.config.ts'];
+const CONFIGS = readdirSync(ROOT).filter((name) => /^tsconfig.*\.json$/.test(name));
+
+/** A copy of the tree: its own sources, foreign packages linked. */
+function copyTree(): string {
+  const copy = temporaryFolder();
+  const isOurs = (source: string) => path.basename(source) !== 'node_modules';
+  for (const name of [...COPIED, ...CONFIGS])
+    cpSync(path.join(ROOT, name), path.join(copy, name), { recursive: true, filter: isOurs });
+  mkdirSync(path.join(copy, 'corpus'));
+  for (const name of readdirSync(path.join(ROOT, 'corpus')))
+    symlinkSync(path.join(ROOT, 'corpus', name), path.join(copy, 'corpus', name));
+  linkPackages(copy, '.');
+  for (const name of readdirSync(path.join(ROOT, 'packages')))
+    linkPackages(copy, path.join('packages', name));
+  return copy;
+}
+
+/** `node_modules` of a folder: links, those to folders of the tree into the copy. */
+function linkPackages(copy: string, folder: string): void {
+  const source = path.join(ROOT, folder, 'node_modules');
+  const target = path.join(copy, folder, 'node_modules');
+  if (!existsSync(source)) return;
+  mkdirSync(path.join(target, '@locmoe'), { recursive: true });
+  for (const name of readdirSync(source))
+    if (name !== '@locmoe' && name !== 'locmoe')
+      symlinkSync(path.join(source, name), path.join(target, name));
+  if (folder !== '.') return;
+  symlinkSync(copy, path.join(target, 'locmoe'));
+  for (const name of readdirSync(path.join(ROOT, 'packages')))
+    symlinkSync(path.join(copy, 'packages', name), path.join(target, '@locmoe', name));
+}
+
+/** Writes the files of docs/extending.md and makes its changes. */
+function applyPage(copy: string): string[] {
+  const page = readFileSync(path.join(ROOT, 'docs/extending.md'), 'utf8');
+  return [...page.matchAll(/^```(ts|diff) (\S+)\n((?:.*\n)*?)```$/gm)].map(([, kind, name, block]) => {
+    const file = path.join(copy, name);
+    if (kind === 'ts') writeFileSync(file, block, { flag: 'wx' });
+    else writeFileSync(file, block.split('@@\n').reduce(applyHunk, readFileSync(file, 'utf8')));
+    return name;
+  });
+}
+
+function applyHunk(text: string, hunk: string): string {
+  const lines = hunk.split('\n').slice(0, -1);
+  const side = (other: string) =>
+    lines.flatMap((line) => (line.startsWith(other) ? [] : `${line.slice(1)}\n`)).join('');
+  const parts = text.split(side('+'));
+  expect(parts, `places of:\n${hunk}`).toHaveLength(2);
+  return parts.join(side('-'));
+}
+
+it('the code of docs/extending.md works as it stands', async () => {
+  const copy = copyTree();
+  const files = applyPage(copy);
+  expect(files).toContain('src/routing/routers.ts');
+  const node = (...args: string[]) =>
+    execFileSync(process.execPath, args, { cwd: copy, encoding: 'utf8', stdio: 'pipe' });
+  node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
+  const locmoe = (args: readonly string[]) =>
+    new Locmoe(args, {}, [process.execPath, path.join(copy, 'dist/cli/cli.js')], copy).finished;
+
+  const folder = temporaryFolder();
+  // 256 tokens a step: two whole spans and a part of a third, none for the last expert.
+  const sets = [
+    'moe.router=spans',
+    'moe.span=100',
+    'moe.expertGroups=1',
+    'train.steps=3',
+    'train.clipFrom=2',
+  ];
+  const training = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
+  const run = await locmoe(training);
+  expect(run.code, run.stdout + run.stderr).toBe(0);
+  const steps = readRecords(path.join(newestRun(folder), 'metrics.ndjson')).filter(
+    (record) => record.type === 'step',
+  );
+  expect(steps).toHaveLength(3);
+  for (const { layers } of steps)
+    expect(layers.map(({ kept }) => kept)).toEqual([
+      [100, 100, 56, 0],
+      [100, 100, 56, 0],
+    ]);
+  expect(steps[2].loss).toBeLessThan(steps[0].loss);
+  const load = await locmoe(['load', '--runs-dir', path.join(folder, 'runs')]);
+  expect(load.stdout).toMatch(
+    /step 3 +expert 0 .*\n +layer 1 +100 +100 +56 +0\n +layer 2 +100 +100 +56 +0\n/,
+  );
+
+  const config = ['--config', path.join(folder, 'micro.yaml')];
+  const planOf = async (router: string) => {
+    const { code, stdout, stderr } = await locmoe([
+      'plan',
+      ...config,
+      '--json',
+      '--set',
+      `moe.router=${router}`,
+    ]);
+    expect(code, stderr).toBe(0);
+    return JSON.parse(stdout);
+  };
+  const [hash, spans] = [await planOf('hash'), await planOf('spans')];
+  // A factor for each of four experts in two layers; each choice is weighted.
+  expect(spans.parameters.model - hash.parameters.model).toBe(2 * 4);
+  expect(spans.work.router.forward.operations).toBe(2 * 2);
+  expect(spans.work.experts.forward.touched).toBeGreaterThan(hash.work.experts.forward.touched);
+
+  for (const [set, answer] of [
+    ['moe.router=span', 'moe.router: must be one of hash, locmoe, locmoe-plus, spans, switch'],
+    ['moe.span=0', 'moe.span: must be more than 0'],
+    ['train.clipFrom=31', 'train.clipFrom: 31 is after the last step, 30'],
+  ]) {
+    const { code, stderr } = await locmoe(['plan', ...config, '--set', set]);
+    expect(stderr).toBe(`locmoe: --set ${set}: ${answer}\n`);
+    expect(code).toBe(2);
+  }
+
+  const tests = files.filter((name) => name.endsWith('.test.ts'));
+  node('node_modules/vitest/vitest.mjs', 'run', ...tests);
+}, 180_000);
