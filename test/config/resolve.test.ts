@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadConfig, recipeNames, resolveConfig } from '../../src/config/resolve.js';
 import { TrainerError } from '../../src/errors.js';
+import { ROUTER_NAMES } from '../../src/routing/index.js';
 
 const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
 
@@ -47,7 +48,7 @@ describe('bad configurations name the field and where it stands', () => {
       'numExperts: 48\n  router: locmoe',
       'divide it',
     ],
-    ['moe.router', 'router: locmoe-plus', 'router: best', 'must be one of hash, locmoe, locmoe-plus, switch'],
+    ['moe.router', 'router: locmoe-plus', 'router: best', `must be one of ${ROUTER_NAMES.join(', ')}`],
     [
       'data.domains',
       'domains: [en,',

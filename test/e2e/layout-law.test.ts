@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ROUTER_NAMES, type RouterName } from '../../src/routing/index.js';
 import { lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
 
 const LAYOUTS = [
@@ -15,13 +16,11 @@ const TOLERANCE = 1e-4;
  * Settings under which no token is dropped and no loss looks at the layout: the locality loss is about nodes, and expert
  * choice is about dropping.
  */
-const ROUTERS = {
-  hash: [],
-  switch: [],
+/** What looks at nodes by design is turned off. */
+const SETS: Readonly<Partial<Record<RouterName, readonly string[]>>> = {
   locmoe: ['moe.localityLossWeight=0'],
   'locmoe-plus': ['moe.localityLossWeight=0', 'moe.selection=tcr'],
 };
-type Router = keyof typeof ROUTERS;
 
 const OVERLAPPED = ['cluster.exchange=hierarchical', 'cluster.overlapDegree=2'];
 const IN_TURN = ['cluster.exchange=flat', 'cluster.overlapDegree=1'];
@@ -29,8 +28,8 @@ const IN_TURN = ['cluster.exchange=flat', 'cluster.overlapDegree=1'];
 const curves = new Map<string, Promise<ReadonlyMap<number, number>>>();
 
 /** The loss curve of a training; one that several tests look at is trained once. */
-function curveOf(router: Router, nodes: number, workersPerNode: number, cluster = OVERLAPPED) {
-  const sets = [`moe.router=${router}`, ...cluster, ...ROUTERS[router]];
+function curveOf(router: RouterName, nodes: number, workersPerNode: number, cluster = OVERLAPPED) {
+  const sets = [`moe.router=${router}`, ...cluster, ...(SETS[router] ?? [])];
   const key = JSON.stringify([nodes, workersPerNode, sets]);
   const known = curves.get(key);
   if (known) return known;
@@ -44,7 +43,7 @@ function difference(a: ReadonlyMap<number, number>, b: ReadonlyMap<number, numbe
   return Math.max(...[...a].map(([step, loss]) => Math.abs(b.get(step)! - loss) / loss));
 }
 
-describe.each(Object.keys(ROUTERS) as Router[])('the result does not depend on the layout: %s', (router) => {
+describe.each(ROUTER_NAMES)('the result does not depend on the layout: %s', (router) => {
   it('1x1, 1x2, 2x1 and 2x2 give the same loss curve', async () => {
     const reference = await curveOf(router, 1, 1);
     expect(reference.size).toBe(STEPS);

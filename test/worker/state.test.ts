@@ -6,6 +6,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { evaluate } from '../../src/worker/inference.js';
 import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
@@ -48,31 +49,28 @@ function save(state: TrainState, root: string, step = 4): Checkpoint {
   return openCheckpoint(saved);
 }
 
-describe.each(['hash', 'switch', 'locmoe', 'locmoe-plus'] as const)(
-  'a checkpoint of a run with router %s',
-  (router) => {
-    const config = tinyConfig({
-      moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
-    });
+describe.each(ROUTER_NAMES)('a checkpoint of a run with router %s', (router) => {
+  const config = tinyConfig({
+    moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
+  });
 
-    it('goes on to the bit, the state of the router too', () => {
-      const transport = soloTransport();
-      const first = createTrainState(config, transport, null);
-      let step = 1;
-      for (; step <= 4; step++) trainStep(first, step, batch(step));
-      const checkpoint = save(first, router);
-      const second = createTrainState(config, transport, checkpoint);
-      expect(bits(second)).toEqual(bits(first));
-      if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
-      for (; step <= 8; step++) {
-        const [a, b] = [first, second].map((state) => trainStep(state, step, batch(step)).report);
-        expect(b.loss).toBe(a.loss);
-        expect(b.layers).toEqual(a.layers);
-      }
-      expect(bits(second)).toEqual(bits(first));
-    });
-  },
-);
+  it('goes on to the bit, the state of the router too', () => {
+    const transport = soloTransport();
+    const first = createTrainState(config, transport, null);
+    let step = 1;
+    for (; step <= 4; step++) trainStep(first, step, batch(step));
+    const checkpoint = save(first, router);
+    const second = createTrainState(config, transport, checkpoint);
+    expect(bits(second)).toEqual(bits(first));
+    if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
+    for (; step <= 8; step++) {
+      const [a, b] = [first, second].map((state) => trainStep(state, step, batch(step)).report);
+      expect(b.loss).toBe(a.loss);
+      expect(b.layers).toEqual(a.layers);
+    }
+    expect(bits(second)).toEqual(bits(first));
+  });
+});
 
 it('the table of a hash router comes from the checkpoint, whatever the seed of the run', () => {
   const config = tinyConfig({ moe: { router: 'hash' } });

@@ -4,7 +4,7 @@ import { headlineOf } from '../../src/routers/headline.js';
 import { HEADLINE_CELL, type VariantId } from '../../src/routers/plan.js';
 import { cellOfRuns, runResult } from './support.js';
 
-const STEP_MS: Readonly<Record<VariantId, number>> = {
+const STEP_MS: Readonly<Partial<Record<VariantId, number>>> = {
   hash: 110,
   switch: 100,
   locmoe: 80,
@@ -45,7 +45,7 @@ describe('Comparison', () => {
 
 describe('headlineOf', () => {
   const runs = cellOfRuns(HEADLINE_CELL, (variant, seed) => ({
-    ...timing(STEP_MS[variant] * seed),
+    ...timing((STEP_MS[variant] ?? 90) * seed),
     tokensPerExpert: variant === 'locmoe-plus' ? 30 : 100,
     perplexity: variant === 'switch' ? 50 : 49.5,
     expertsUsed: seed,

@@ -17,8 +17,8 @@ describe('planJobs', () => {
 
   it('has every router, cell and seed once, the cell of the headline first', () => {
     const jobs = planJobs(scopeOf([], [1, 2, 3]));
-    expect(new Set(jobs.map(jobId)).size).toBe(VARIANT_IDS.length * 4 * 3);
-    expect(jobs).toHaveLength(72);
+    expect(jobs).toHaveLength(VARIANT_IDS.length * 4 * 3);
+    expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
     expect(jobs[0]).toMatchObject(HEADLINE_CELL);
     expect(allCells()[0]).toEqual(HEADLINE_CELL);
   });
