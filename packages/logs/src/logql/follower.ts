@@ -106,7 +106,7 @@ export class Follower {
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;
       if (block.offset >= endOfLook) break;
-      await reader.read(view, block, test.needle, (bytes) => test.begin(bytes), visit);
+      await reader.read(view, block, test, visit);
       this.#positions.set(file, Math.min(block.end, view.end));
     }
   }

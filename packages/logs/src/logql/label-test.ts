@@ -1,16 +1,16 @@
 import type { Labels } from '../store/streams.js';
 import type { Comparison, LabelCondition, Matcher } from './ast.js';
 import { ERROR_LABEL, type FlowingLine } from './flowing-line.js';
-import { RegexMatcher } from './regex/matcher.js';
+import { Regex } from './regex.js';
 import { parseBytes, parseDurationS, parseNumber } from './units.js';
 
 /** Whether labels satisfy a matcher; an absent label is empty. */
 export function compileMatcher({ name, op, value }: Matcher): (labels: Labels) => boolean {
   if (op === '=') return (labels) => (labels.get(name) ?? '') === value;
   if (op === '!=') return (labels) => (labels.get(name) ?? '') !== value;
-  const regex = RegexMatcher.of(value, { anchored: true });
+  const regex = new Regex(value);
   const expected = op === '=~';
-  return (labels) => regex.testText(labels.get(name) ?? '') === expected;
+  return (labels) => regex.testWhole(labels.get(name) ?? '') === expected;
 }
 
 /** Whether labels satisfy all matchers. */

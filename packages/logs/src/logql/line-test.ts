@@ -1,14 +1,10 @@
+import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
-import { RegexMatcher, requiredText } from './regex/matcher.js';
-import { parseRegex } from './regex/parse.js';
+import { Regex } from './regex.js';
 
 /** Line filters, applied to the bytes of lines. */
-export interface LineTest {
-  /** What every line that passes contains, to search for; null if nothing is known. */
-  readonly needle: Buffer | null;
-  /** Called once for a buffer, before its lines are tested from its beginning to its end. */
-  begin(bytes: Buffer): void;
-  /** Whether the line passes. */
+export interface LineTest extends LineSieve {
+  /** Whether the line passes; lines of a buffer are tested from its beginning to its end. */
   passes(from: number, to: number): boolean;
 }
 
@@ -22,6 +18,7 @@ export function compileLineTest(filters: readonly LineFilter[]): LineTest {
     begin(bytes) {
       for (const test of tests) test.begin(bytes);
     },
+    mayPass: () => tests.every((test) => test.mayPass()),
     passes(from, to) {
       for (const test of tests) if (!test.passes(from, to)) return false;
       return true;
@@ -39,6 +36,7 @@ function compileFilter({ op, texts }: LineFilter): LineTest {
     begin(bytes) {
       for (const part of parts) part.begin(bytes);
     },
+    mayPass: () => isNegated || parts.some((part) => part.mayPass()),
     passes: (from, to) => parts.some((part) => part.passes(from, to)) !== isNegated,
   };
 }
@@ -58,6 +56,10 @@ class TextTest implements LineTest {
     this.#next = -1;
   }
 
+  mayPass(): boolean {
+    return this.passes(0, this.#bytes.length);
+  }
+
   passes(from: number, to: number): boolean {
     if (this.#next < from) {
       const next = this.#bytes.indexOf(this.needle, from);
@@ -67,26 +69,32 @@ class TextTest implements LineTest {
   }
 }
 
+/** Matching a whole buffer stops others from working, so it must be quicker than what a single line may take. */
+const MAX_STEPS_OF_BUFFER = 10_000_000;
+
 class RegexTest implements LineTest {
-  readonly needle: Buffer | null;
-  readonly #matcher: RegexMatcher;
-  readonly #text: TextTest | null;
+  readonly needle = null;
+  readonly #line: Regex;
+  /** Matches a buffer if it matches any of its lines; null if there is none. */
+  readonly #buffer: Regex | null;
   #bytes: Buffer = Buffer.alloc(0);
 
   constructor(pattern: string) {
-    const regex = parseRegex(pattern);
-    const text = requiredText(regex);
-    this.#matcher = new RegexMatcher(regex, { anchored: false });
-    this.#text = text === '' ? null : new TextTest(text);
-    this.needle = this.#text?.needle ?? null;
+    this.#line = new Regex(pattern);
+    // With (?m), ^ and $ hold at each line; \A and \z do not, nor does ^ where the pattern takes (?m) back.
+    this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`);
   }
 
   begin(bytes: Buffer): void {
     this.#bytes = bytes;
-    this.#text?.begin(bytes);
+  }
+
+  mayPass(): boolean {
+    if (this.#buffer === null || this.#buffer.maxSteps(this.#bytes.length) > MAX_STEPS_OF_BUFFER) return true;
+    return this.#buffer.test(this.#bytes.toString());
   }
 
   passes(from: number, to: number): boolean {
-    return (this.#text?.passes(from, to) ?? true) && this.#matcher.test(this.#bytes, from, to);
+    return this.#line.test(this.#bytes.toString('utf8', from, to));
   }
 }

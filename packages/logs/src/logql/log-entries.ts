@@ -37,20 +37,14 @@ export async function* readEntries(
   const work = blocksToRead(views, range, direction);
   let waiting: LogEntry[] = [];
   for (const [i, { view, block }] of work.entries()) {
-    await reader.read(
-      view,
-      block,
-      pipeline.test.needle,
-      (bytes) => pipeline.test.begin(bytes),
-      (line) => {
-        if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
-        const { bytes, from, to, timeMs, nanos, stream, offset } = line;
-        const flowing = new FlowingLine(bytes.toString('utf8', from, to), stream.labels);
-        if (pipeline.run !== null && !pipeline.run(flowing)) return;
-        const { labels, text } = flowing;
-        waiting.push({ timeMs, nanos, labels, text, file: view.file, offset });
-      },
-    );
+    await reader.read(view, block, pipeline.test, (line) => {
+      if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
+      const { bytes, from, to, timeMs, nanos, stream, offset } = line;
+      const flowing = new FlowingLine(bytes.toString('utf8', from, to), stream.labels);
+      if (pipeline.run !== null && !pipeline.run(flowing)) return;
+      const { labels, text } = flowing;
+      waiting.push({ timeMs, nanos, labels, text, file: view.file, offset });
+    });
     if (waiting.length === 0) continue;
     const bound = i + 1 < work.length ? work[i + 1].edgeMs : sign * Number.POSITIVE_INFINITY;
     const isSafe = ({ timeMs }: LogEntry) => sign * (bound - timeMs) > 0;

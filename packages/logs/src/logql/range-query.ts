@@ -101,26 +101,20 @@ async function countLines(query: RangeQuery, pipeline: Pipeline, input: RangeInp
         }
         continue;
       }
-      await reader.read(
-        view,
-        block,
-        pipeline.test.needle,
-        (bytes) => pipeline.test.begin(bytes),
-        (seen) => {
-          points.set(seen.timeMs);
-          if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
-          let amount = isBytes ? seen.to - seen.from : 1;
-          let counter: Differences;
-          if (pipeline.run === null || pipeline.readsNothing) counter = counterOfStream(seen.stream);
-          else {
-            const line = flow(seen);
-            if (!pipeline.run(line)) return;
-            if (isBytes) amount = Buffer.byteLength(line.text);
-            counter = counterOf(line.labels);
-          }
-          counter.add(points.first, points.last, amount);
-        },
-      );
+      await reader.read(view, block, pipeline.test, (seen) => {
+        points.set(seen.timeMs);
+        if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
+        let amount = isBytes ? seen.to - seen.from : 1;
+        let counter: Differences;
+        if (pipeline.run === null || pipeline.readsNothing) counter = counterOfStream(seen.stream);
+        else {
+          const line = flow(seen);
+          if (!pipeline.run(line)) return;
+          if (isBytes) amount = Buffer.byteLength(line.text);
+          counter = counterOf(line.labels);
+        }
+        counter.add(points.first, points.last, amount);
+      });
     }
   }
   return counters.all.map((counter) => counter.toSeries(grid));
@@ -138,29 +132,23 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   for (const view of views)
     for (const block of view.blocks) {
       if (!points.touches(block) || block.offset >= view.end || !hasSelected(view, block)) continue;
-      await reader.read(
-        view,
-        block,
-        pipeline.test.needle,
-        (bytes) => pipeline.test.begin(bytes),
-        (seen) => {
-          points.set(seen.timeMs);
-          if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
-          const line = flow(seen);
-          if (pipeline.run !== null && !pipeline.run(line)) return;
-          const value = unwrap(line);
-          if (value === null) return;
-          if (++numSamples > MAX_SAMPLES)
-            throw new LogsError(
-              'BAD_INPUT',
-              `the query has more than ${MAX_SAMPLES} values to look at: narrow it`,
-            );
-          assertNoError(line.labels);
-          const samples = series.get(project(line.labels));
-          samples.timesMs.push(seen.timeMs);
-          samples.values.push(value);
-        },
-      );
+      await reader.read(view, block, pipeline.test, (seen) => {
+        points.set(seen.timeMs);
+        if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
+        const line = flow(seen);
+        if (pipeline.run !== null && !pipeline.run(line)) return;
+        const value = unwrap(line);
+        if (value === null) return;
+        if (++numSamples > MAX_SAMPLES)
+          throw new LogsError(
+            'BAD_INPUT',
+            `the query has more than ${MAX_SAMPLES} values to look at: narrow it`,
+          );
+        assertNoError(line.labels);
+        const samples = series.get(project(line.labels));
+        samples.timesMs.push(seen.timeMs);
+        samples.values.push(value);
+      });
     }
   const evaluated: Series[] = [];
   for (const samples of series.all) evaluated.push(await evaluateWindows(query, samples, grid, reader.pacer));

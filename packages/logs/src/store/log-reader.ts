@@ -38,6 +38,16 @@ export function hasSelected({ file, isSelected }: FileView, block: Block): boole
   return false;
 }
 
+/** Tells quickly which lines a query cannot want. */
+export interface LineSieve {
+  /** What every wanted line contains, to search for; null if nothing is known. */
+  readonly needle: Buffer | null;
+  /** Called once for a buffer, before its lines are visited. */
+  begin(bytes: Buffer): void;
+  /** False only if no line of the buffer is wanted. Worth asking before many lines are visited. */
+  mayPass(): boolean;
+}
+
 /** Reads blocks of files for one query. Files are opened when they are first needed and closed together. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
@@ -45,26 +55,19 @@ export class BlockReader {
 
   constructor(readonly pacer: Pacer) {}
 
-  /**
-   * Calls `visit` for the selected lines of a block.
-   *
-   * @param needle as `LogFile.scan`
-   * @param begin told the bytes before their lines are visited
-   */
-  async read(
-    view: FileView,
-    block: Block,
-    needle: Buffer | null,
-    begin: (bytes: Buffer) => void,
-    visit: (line: SeenLine) => void,
-  ): Promise<void> {
+  /** Calls `visit` for the selected lines of a block; some that `sieve` does not let pass are left out. */
+  async read(view: FileView, block: Block, sieve: LineSieve, visit: (line: SeenLine) => void): Promise<void> {
     if (this.pacer.isDue) await this.pacer.rest();
     const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
-    if (!view.file.isPushed) begin(bytes);
-    view.file.scan(block, bytes, view.isSelected, needle, (line) => {
-      if (view.file.isPushed) begin(line.bytes);
-      visit(line);
-    });
+    if (view.file.isPushed) {
+      view.file.scan(block, bytes, view.isSelected, null, (line) => {
+        sieve.begin(line.bytes);
+        visit(line);
+      });
+      return;
+    }
+    sieve.begin(bytes);
+    if (sieve.mayPass()) view.file.scan(block, bytes, view.isSelected, sieve.needle, visit);
   }
 
   /** The bytes of a file from `from` to `to`, valid until the next read; fewer if it was cut meanwhile. */

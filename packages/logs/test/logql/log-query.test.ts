@@ -115,8 +115,8 @@ describe('a query that cannot be', () => {
     ['{a="b"} |= ip("1.2.3.4")', '`ip` is not supported'],
     ['{a="b"} | x = ip("1.2.3.4")', '`ip` is not supported'],
     ['{a="b"} | line_format "{{ upper .x }}"', '`{{ upper .x }}` is not supported'],
-    ['{a=~"("}', 'missing )'],
-    ['{a="b"} |~ "(a"', 'missing )'],
+    ['{a=~"("}', 'missing closing ): `(`'],
+    ['{a="b"} |~ "(a"', 'missing closing ): `(a`'],
     [`{a="b"} |= "${'x'.repeat(10_000)}"`, 'has 10013 characters, more than the 5000'],
     ['sum(rate({a="b"}[1m]))', 'a query that selects lines is needed'],
   ])('%s', (query, message) => {
