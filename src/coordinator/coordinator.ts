@@ -9,12 +9,13 @@ import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import type { RankView, RunListener, RunSnapshot } from '../run/run-listener.js';
 import { type RunEvent, type RunState, transition } from '../run/run-state.js';
 import { AgentEventRules } from './agent-messages.js';
+import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
-import { isStopped, type Member, Membership, type SessionLink } from './membership.js';
+import type { Member, SessionLink } from './member.js';
+import { Membership } from './membership.js';
 import { RankTable } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
 import { slowLink } from './slow-link.js';
-import { StandstillWatch } from './standstill.js';
 import { Throughput } from './throughput.js';
 
 /** What is fixed for the whole of a run. */
@@ -56,15 +57,6 @@ export interface CoordinatorOptions {
 /** What capacities are compared with in a run that has no capacity factor: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
-const HEARTBEAT_TIMEOUT_MS = 15_000;
-/** Of an agent that is seen to be stopped, where no busy machine can explain its silence. */
-const STOPPED_TIMEOUT_MS = 8_000;
-const START_TIMEOUT_MS = 120_000;
-/** A start that takes longer than this is worth a word. */
-const SLOW_START_MS = 10_000;
-/** For the last checkpoint of a run that fails for an error of this process. */
-const LAST_CHECKPOINT_MS = 60_000;
-const WATCH_INTERVAL_MS = 500;
 const GONE_POLL_MS = 20;
 
 /**
@@ -78,10 +70,7 @@ export class Coordinator {
   readonly #ranks: RankTable;
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
-  readonly #watch: NodeJS.Timeout;
-  #phaseStartedMs = performance.now();
-  readonly #standstill = new StandstillWatch(WATCH_INTERVAL_MS);
-  #slowStartTold = false;
+  readonly #watch: DeadlineWatch;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
   #stopAsked: string | null = null;
@@ -109,6 +98,19 @@ export class Coordinator {
       ),
     );
     this.#throughput = new Throughput(train.steps);
+    this.#watch = new DeadlineWatch({
+      members: this.#members,
+      ranks: this.#ranks,
+      logger: options.logger,
+      joinTimeoutMs: options.joinTimeoutMs,
+      run: {
+        state: () => this.#state,
+        canReplace: () => this.#canReplace,
+        free: (member, reason) => this.#free(member, reason),
+        lose: (member, end) => this.#lose(member, end),
+        abort: (error) => this.abort(error),
+      },
+    });
     this.#judge = new FailureJudge({
       members: this.#members,
       numNodes: cluster.nodes,
@@ -116,18 +118,13 @@ export class Coordinator {
       progress: this.#ranks,
       slowLink: slowLink(cluster),
       lastStep: () => this.#lastStep?.step,
-      missedMs: () => this.#standstill.missedMs,
+      missedMs: () => this.#watch.missedMs,
       onVerdict: ({ error, culprit }) => this.abort(error, culprit),
     });
-    this.#watch = setInterval(() => this.#checkDeadlines(), WATCH_INTERVAL_MS);
   }
 
   get state(): RunState {
     return this.#state;
-  }
-
-  get lastStep(): GlobalStep | null {
-    return this.#lastStep;
   }
 
   /** Null unless the run has failed. */
@@ -184,7 +181,7 @@ export class Coordinator {
     const member = this.#members.get(node);
     member.session = null;
     if (this.#canReplace) this.#free(member, reason);
-    else if (member.status !== 'finished' && member.status !== 'left') this.#lose(member, endUnknown(reason));
+    else if (!member.isDone) this.#lose(member, endUnknown(reason));
   }
 
   get #isUnderWay(): boolean {
@@ -207,8 +204,7 @@ export class Coordinator {
   agentEnded(pid: number, end: ProcessEnd): void {
     const member = this.#members.all.find((each) => each.request.pid === pid);
     if (member?.status === 'lost') this.#judge.restate(member, end);
-    else if (member !== undefined && member.status !== 'finished' && member.status !== 'left')
-      this.#lose(member, end);
+    else if (member !== undefined && !member.isDone) this.#lose(member, end);
     else if (this.#state.kind === 'waiting')
       this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`));
   }
@@ -256,7 +252,7 @@ export class Coordinator {
       this.requestStop(event.stop.reason);
     } else if ('ready' in event) {
       if (member.status !== 'connected') return;
-      member.status = 'ready';
+      member.become('ready');
       if (this.#members.allAre('ready')) {
         this.#apply({ type: 'workers-ready' });
         this.#members.broadcast({ begin: {} });
@@ -264,9 +260,9 @@ export class Coordinator {
       }
     } else if ('leaving' in event) {
       // A node that leaves without having been told to is lost, as is any other whose session ends.
-      if (member.status !== 'finished' && (this.#judge.hasBegun || !this.#isUnderWay)) member.status = 'left';
+      if (!member.isDone && (this.#judge.hasBegun || !this.#isUnderWay)) member.become('left');
     } else if ('finished' in event) {
-      member.status = 'finished';
+      member.become('finished');
       this.#stoppedEarly ||= event.finished.stoppedEarly;
       if (this.#members.allAre('finished'))
         this.#apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
@@ -330,7 +326,7 @@ export class Coordinator {
   }
 
   close(): void {
-    clearInterval(this.#watch);
+    this.#watch.close();
     this.#judge.close();
     this.#notify((each) => each.close?.());
   }
@@ -350,69 +346,8 @@ export class Coordinator {
 
   #lose(member: Member, end: ProcessEnd): void {
     // What comes in after a standstill may be read before the watch gets its turn.
-    this.#forgiveStandstill();
+    this.#watch.forgiveStandstill();
     if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, end);
-  }
-
-  /** While this process stood still nobody could be heard: nobody else is to blame for that. */
-  #forgiveStandstill(): void {
-    const lateMs = this.#standstill.check();
-    if (lateMs === 0) return;
-    this.#phaseStartedMs += lateMs;
-    this.#members.forgive(lateMs);
-    // Once it has ended, the run is summed up in one piece of work.
-    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed')
-      this.options.logger.warn(
-        `the coordinator stood still for ${(lateMs / 1000).toFixed(1)} s: stopped, suspended with its machine, or without a processor`,
-      );
-  }
-
-  #checkDeadlines(): void {
-    this.#forgiveStandstill();
-    const inPhaseMs = performance.now() - this.#phaseStartedMs;
-    const { joinTimeoutMs } = this.options;
-    if (this.#canReplace) {
-      for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS)) this.#free(member, 'it is silent');
-      for (const member of this.#members.withoutSession) this.#free(member, 'it opened no session');
-    }
-    if (this.#state.kind === 'waiting' && inPhaseMs > joinTimeoutMs)
-      this.#abortStart(`after ${joinTimeoutMs / 1000} s ${this.#members.describe()}`);
-    if (this.#state.kind === 'starting' && inPhaseMs > SLOW_START_MS && !this.#slowStartTold) {
-      this.#slowStartTold = true;
-      this.options.logger.warn(
-        `workers are not ready after ${SLOW_START_MS / 1000} s: ${this.#describeLate()}`,
-      );
-    }
-    if (this.#state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS) {
-      this.#abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
-    }
-    if (this.#state.kind === 'stopping' && this.#state.cause !== null && inPhaseMs > LAST_CHECKPOINT_MS)
-      this.abort(this.#state.cause);
-    const how = 'it is stopped (SIGSTOP)';
-    for (const member of this.#members.silentFor(STOPPED_TIMEOUT_MS)) {
-      if (!isStopped(member.request)) continue;
-      if (this.#canReplace) this.#free(member, how);
-      else this.#lose(member, endUnknown(how));
-    }
-    for (const member of this.#members.silentFor(HEARTBEAT_TIMEOUT_MS))
-      this.#lose(member, endUnknown(`no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`));
-  }
-
-  /** Workers of the nodes that are not ready, and those among them that are stopped. */
-  #describeLate(): string {
-    return this.#members.all
-      .filter((member) => member.status === 'connected')
-      .map(({ node }) => {
-        const stopped = this.#ranks.views
-          .filter((worker) => worker.node === node && worker.processState === 'T')
-          .map((worker) => `rank ${worker.rank} (pid ${worker.pid}) is stopped`);
-        return [`node ${node} is still loading or connecting`, ...stopped].join(', ');
-      })
-      .join('; ');
-  }
-
-  #abortStart(message: string): void {
-    this.abort(new TrainerError('NODE_LOST', message));
   }
 
   /**
@@ -423,7 +358,7 @@ export class Coordinator {
     const before = this.#state;
     this.#state = transition(before, event);
     if (this.#state === before) return false;
-    this.#phaseStartedMs = performance.now();
+    this.#watch.beginPhase();
     this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
     if (this.#state.kind === 'failed') {
       const { error } = this.#state;

@@ -1,6 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
-import { isStopped, type Member, type Membership, SILENT_MS } from './membership.js';
+import type { Member } from './member.js';
+import { type Membership, SILENT_MS } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
 /** How long the other ranks' accounts are waited for after a first failure. */
@@ -50,7 +51,7 @@ export class FailureJudge {
   /** A node is gone; of several the first counts. */
   lose(member: Member, end: ProcessEnd): void {
     if (member.status === 'lost') return;
-    member.status = 'lost';
+    member.become('lost');
     this.#lost ??= { member, end };
     this.#collectEvidence(`node ${member.node} was lost: ${end.how}`);
   }
@@ -148,8 +149,8 @@ export class FailureJudge {
   }
 }
 
-function whySilent({ request }: Member): ProcessEnd {
-  return endUnknown(isStopped(request) ? 'it is stopped (SIGSTOP)' : 'it does not answer');
+function whySilent({ isStopped }: Member): ProcessEnd {
+  return endUnknown(isStopped ? 'it is stopped (SIGSTOP)' : 'it does not answer');
 }
 
 function isKnown({ exitCode, signal }: ProcessEnd): boolean {

@@ -1,35 +1,8 @@
-import { hostname } from 'node:os';
 import { TrainerError } from '../errors.js';
-import { processInfo } from '../os/process-info.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';
-
-/** Whether a node agent is stopped by a signal; false for one on another machine, which cannot be seen from here. */
-export function isStopped({ host, pid }: JoinRequest): boolean {
-  return host === hostname() && processInfo(pid).state === 'T';
-}
-
-/** A node's open session, seen from the run: somewhere to send commands. */
-export interface SessionLink {
-  send(command: CoordinatorCommand): void;
-  /** Ends the session; nothing is heard from it any more. */
-  close(): void;
-}
-
-/**
- * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`: they ended
- * well. `left`: it closed its session in order after an abort. `lost`: its session broke or its process ended.
- */
-export type MemberStatus = 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
-
-export interface Member {
-  readonly node: number;
-  readonly request: JoinRequest;
-  session: SessionLink | null;
-  status: MemberStatus;
-  heardOfMs: number;
-}
+import { Member, type MemberStatus, type SessionLink } from './member.js';
 
 /** A node that has a place but opens no session for this long does not keep it. */
 const SESSION_TIMEOUT_MS = 10_000;
@@ -80,7 +53,7 @@ export class Membership {
         'RUN_FULL',
         `run ${this.runId} already has its ${this.numNodes} nodes; ${host} (pid ${pid}) is one too many (cluster.nodes)`,
       );
-    const member: Member = { node, request, session: null, status: 'joined', heardOfMs: performance.now() };
+    const member = new Member(node, request);
     this.#places[node] = member;
     return member;
   }
@@ -98,7 +71,7 @@ export class Membership {
       throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
     if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
     member.session = session;
-    member.status = 'connected';
+    member.become('connected');
     member.heardOfMs = performance.now();
   }
 
@@ -138,8 +111,7 @@ export class Membership {
   silentFor(timeoutMs: number): Member[] {
     const now = performance.now();
     return this.all.filter(
-      ({ session, status, heardOfMs }) =>
-        session !== null && status !== 'finished' && status !== 'left' && now - heardOfMs > timeoutMs,
+      ({ session, isDone, heardOfMs }) => session !== null && !isDone && now - heardOfMs > timeoutMs,
     );
   }
 
