@@ -15,7 +15,7 @@ import type {
 import type { Security } from './security.js';
 
 /** The member of a run that a session belongs to. */
-export interface Membership {
+export interface MemberIdentity {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
@@ -76,7 +76,7 @@ export class CoordinatorClient {
   }
 
   /** Opens the member's session. It has no deadline: heartbeats and keepalive watch it. */
-  session(member: Membership): grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand> {
+  session(member: MemberIdentity): grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand> {
     const metadata = new grpc.Metadata();
     metadata.set('run-id', member.runId);
     metadata.set('generation', String(member.generation));

@@ -34,3 +34,10 @@ export interface FailureReport {
   readonly silentMs: number | null;
   readonly ranks: readonly RankAtFailure[];
 }
+
+/** A report as it is read again: an earlier version may have written it without some of its fields. */
+export type StoredFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
+  readonly ranks?: readonly (Pick<RankAtFailure, 'rank'> & Unsure<RankAtFailure>)[] | null;
+};
+
+type Unsure<T> = { readonly [Field in keyof T]?: T[Field] | null };

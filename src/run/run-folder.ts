@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
-import type { FailureReport } from './failure-report.js';
+import type { FailureReport, StoredFailure } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
@@ -104,15 +104,24 @@ export class RunFolder {
   }
 
   writeFailure(report: FailureReport): void {
-    if (readFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
+    if (pastFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
     this.#writeJson('failure.json', report);
   }
 
   /** Keeps why an earlier generation failed under its number: the next one may end otherwise. */
   archiveFailure(): void {
     const file = this.#file('failure.json');
-    const failure = readFailure(file);
+    const failure = pastFailure(file);
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
+  }
+
+  /** Why the last generation failed, as its file says; null if there is none that can be read. */
+  readFailure(): StoredFailure | null {
+    try {
+      return JSON.parse(readFileSync(this.#file('failure.json'), 'utf8'));
+    } catch {
+      return null;
+    }
   }
 
   /** Why generations failed, the last one first. */
@@ -120,7 +129,7 @@ export class RunFolder {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
       .filter((name) => /^failure(-\d+)?\.json$/.test(name))
-      .flatMap((name) => readFailure(this.#file(name)) ?? [])
+      .flatMap((name) => pastFailure(this.#file(name)) ?? [])
       .sort((a, b) => b.generation - a.generation);
   }
 
@@ -136,7 +145,7 @@ export class RunFolder {
 }
 
 /** Null if there is none, or one that was written by something else. */
-function readFailure(file: string): PastFailure | null {
+function pastFailure(file: string): PastFailure | null {
   try {
     return z
       .object({

@@ -1,4 +1,4 @@
-import type { FailureReport, RankAtFailure } from 'locmoe/run/failure-report';
+import type { StoredFailure } from 'locmoe/run/failure-report';
 
 /** What the page's server and its scripts say to each other: JSON under `/api`. Times are in ms since 1970. */
 
@@ -22,20 +22,13 @@ export interface RunList {
   readonly runs: readonly RunListItem[];
 }
 
-/** `failure.json`: why the last generation failed. Every field may be absent or null: an earlier version may have written it. */
-export type RunFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
-  readonly ranks?: readonly (Pick<RankAtFailure, 'rank'> & Unsure<RankAtFailure>)[] | null;
-};
-
-type Unsure<T> = { readonly [Field in keyof T]?: T[Field] | null };
-
 /** One run: what its folder says of it beside metrics and logs. */
 export interface RunDetail extends RunListItem {
   readonly directory: string;
   readonly endedAt: number | null;
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
-  readonly failure: RunFailure | null;
+  readonly failure: StoredFailure | null;
 }
 
 /** Numbers by name, all columns of one length; null where a row has no value. */

@@ -1,9 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
+import type { StoredFailure } from 'locmoe/run/failure-report';
 import { lastRecords } from 'locmoe/run/metrics-record';
 import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder';
-import type { RunDetail, RunFailure, RunListItem } from './api-types.js';
+import type { RunDetail, RunListItem } from './api-types.js';
 import { RunMetrics } from './run-metrics.js';
 
 /** Runs whose metrics are kept as columns; the one that was looked at longest ago goes first. */
@@ -30,8 +31,7 @@ export class RunCatalog {
     if (run === null) return null;
     const { folder } = run;
     const item = describe(run);
-    const failure =
-      item.state === 'finished' || item.isLive ? null : readJson<RunFailure>(folder, 'failure.json');
+    const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
     return {
       ...item,
       directory: folder.directory,
@@ -101,7 +101,7 @@ function stepsOf(folder: RunFolder): number | null {
 const LEAVE_MS = 10_000;
 
 /** When a run ended: its last write, but not long after what it last recorded: a copied folder is written later. */
-function endOf(folder: RunFolder, failure: RunFailure | null): number | null {
+function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
   const written = lastWrite(folder);
   const times = lastRecords(folder.metrics).map(({ time }) => time);
   const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));

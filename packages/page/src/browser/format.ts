@@ -42,7 +42,7 @@ export function formatBytes(bytes: number | null | undefined): string {
 }
 
 /** 0.2 s, 45 s, 3m 20s, 2h 05m, 1d 3h. */
-export function formatDuration(ms: number | null | undefined): string {
+export function formatDurationMs(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return DASH;
   const seconds = Math.abs(ms) / 1e3;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

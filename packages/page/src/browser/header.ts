@@ -1,6 +1,6 @@
 import type { RunDetail, RunListItem } from '../api-types.js';
 import { button, fill, h, icon } from './dom.js';
-import { DASH, formatCount, formatDuration, formatLoss } from './format.js';
+import { DASH, formatCount, formatDurationMs, formatLoss } from './format.js';
 import { pageState, setState } from './location.js';
 import type { RunData } from './overview/run-data.js';
 import { RunPicker } from './run-picker.js';
@@ -65,8 +65,8 @@ export class Header {
       number('loss', formatLoss(detail.loss)),
       number('tokens/s', formatCount(tokensPerS)),
       detail.isLive
-        ? number('left', detail.step === 0 ? DASH : formatDuration(left))
-        : number('took', formatDuration(detail.endedAt === null ? null : detail.endedAt - run.startedAt)),
+        ? number('left', detail.step === 0 ? DASH : formatDurationMs(left))
+        : number('took', formatDurationMs(detail.endedAt === null ? null : detail.endedAt - run.startedAt)),
     );
   }
 }

@@ -1,6 +1,7 @@
-import type { RunDetail, RunFailure } from '../../api-types.js';
+import type { StoredFailure } from 'locmoe/run/failure-report';
+import type { RunDetail } from '../../api-types.js';
 import { button, fill, h, icon } from '../dom.js';
-import { formatClock, formatDuration } from '../format.js';
+import { formatClock, formatDurationMs } from '../format.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
 
 /** Why a run failed and how to go on, above everything; and the first error of each generation. */
@@ -13,7 +14,7 @@ export class Banner {
    * @param onLine the log at a line is wanted
    */
   constructor(
-    readonly onFailure: (failure: RunFailure, detail: RunDetail) => void,
+    readonly onFailure: (failure: StoredFailure, detail: RunDetail) => void,
     readonly onLine: (line: LogLine) => void,
   ) {}
 
@@ -69,12 +70,12 @@ export class Banner {
 }
 
 /** The message without the place that it begins with: that is said below. */
-function causeOf({ message, rank, node }: RunFailure): string | null {
+function causeOf({ message, rank, node }: StoredFailure): string | null {
   if (message == null || (rank == null && node == null)) return message ?? null;
   return message.replace(/^(?:rank|node|step) \d+[^:]*: /, '');
 }
 
-function facts(failure: RunFailure): HTMLElement[] {
+function facts(failure: StoredFailure): HTMLElement[] {
   const process = [
     failure.pid != null && `pid ${failure.pid}`,
     failure.host != null && `on ${failure.host}`,
@@ -90,7 +91,7 @@ function facts(failure: RunFailure): HTMLElement[] {
   ];
   const silent = (failure.ranks ?? [])
     .filter(({ lastHeardMs }) => lastHeardMs != null && lastHeardMs > 3_000)
-    .map(({ rank, lastHeardMs }) => `rank ${rank} for ${formatDuration(lastHeardMs)}`);
+    .map(({ rank, lastHeardMs }) => `rank ${rank} for ${formatDurationMs(lastHeardMs)}`);
   return [
     ...fact('where', place),
     ...fact('process', process),

@@ -3,7 +3,7 @@ import {
   axisNumbers,
   formatBytes,
   formatCount,
-  formatDuration,
+  formatDurationMs,
   formatElapsed,
   formatShare,
 } from '../format.js';
@@ -122,7 +122,7 @@ export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnC
 const TIME_AXIS: XAxis = {
   steps: STEPS_MS.map((ms) => ms / 1e3),
   tick: (seconds) => formatElapsed(1e3 * seconds),
-  place: (seconds) => `at ${formatDuration(1e3 * seconds)}`,
+  place: (seconds) => `at ${formatDurationMs(1e3 * seconds)}`,
 };
 
 export function axisOf(axis: ChartsInput['axis']): XAxis {

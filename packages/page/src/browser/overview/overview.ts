@@ -1,4 +1,5 @@
-import type { RunDetail, RunFailure } from '../../api-types.js';
+import type { StoredFailure } from 'locmoe/run/failure-report';
+import type { RunDetail } from '../../api-types.js';
 import { fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
@@ -174,7 +175,7 @@ export class Overview {
     this.#openLogs(query, [from - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
   }
 
-  #openFailure(failure: RunFailure, detail: RunDetail): void {
+  #openFailure(failure: StoredFailure, detail: RunDetail): void {
     const time = failure.time ?? detail.endedAt ?? Date.now();
     const query = failure.step == null ? '' : stepQuery(detail.runId, failure.step);
     this.#openLogs(query, [time - FAILURE_MARGIN_MS, time + FAILURE_MARGIN_MS / 3]);
