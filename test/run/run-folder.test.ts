@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from '
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readRunFigures } from '../../packages/bench/src/routers/run-metrics.js';
+import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { appendRecord, dropRecordsAfter } from '../../src/run/metrics-writer.js';
 import { RunFolder } from '../../src/run/run-folder.js';

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
-import { readRunFigures } from '../routers/run-metrics.js';
+import { readRunFigures } from '../routers/run-figures.js';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';
 import { configuredLink, measuredKept } from './inputs.js';

@@ -3,7 +3,7 @@ import { median } from '../statistics.js';
 import { cellLabel, labelOf, routerAxis, routerColour } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type Cell, VARIANT_IDS, type VariantId } from './plan.js';
-import type { StepComposition } from './run-metrics.js';
+import type { StepComposition } from './run-figures.js';
 
 const COMPOSITION_LABELS: Readonly<Record<keyof StepComposition, string>> = {
   computation: 'computation',

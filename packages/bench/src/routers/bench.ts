@@ -14,7 +14,7 @@ import { BASELINE, HEADLINE_CELL, type Job, jobId, planJobs, scopeOf, settingsOf
 import { probeRun } from './probe.js';
 import { writeReport } from './report.js';
 import { ResultStore } from './result-store.js';
-import { type RunFigures, readRunFigures } from './run-metrics.js';
+import { type RunFigures, readRunFigures } from './run-figures.js';
 
 export interface BenchRoutersOptions {
   /** Recipe or file. */

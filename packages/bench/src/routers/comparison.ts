@@ -1,7 +1,7 @@
 import { median, type Spread, spreadOf } from '../statistics.js';
 import type { Cell, Job, VariantId } from './plan.js';
 import type { ProbeResult } from './probe.js';
-import type { RunFigures } from './run-metrics.js';
+import type { RunFigures } from './run-figures.js';
 
 /** A figure of a run; null where a run has none of the kind. */
 export type FigureOf = (figures: RunFigures) => number | null;

@@ -7,7 +7,7 @@ import { type CostRow, costCells } from './cost.js';
 import { type Headline, headlineSpreads } from './headline.js';
 import { PAPER_FIGURES, type PaperFigure } from './papers.js';
 import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './plan.js';
-import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-metrics.js';
+import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
 
 export interface Report {
   readonly comparison: Comparison;

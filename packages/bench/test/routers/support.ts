@@ -2,7 +2,7 @@ import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
 import type { RunResult } from '../../src/routers/comparison.js';
 import { type Job, VARIANT_IDS } from '../../src/routers/plan.js';
 import type { ProbeResult } from '../../src/routers/probe.js';
-import { type RunFigures, runFigures } from '../../src/routers/run-metrics.js';
+import { type RunFigures, runFigures } from '../../src/routers/run-figures.js';
 
 /** A step of two sparse layers with four experts each, whose figures are easily worked out by hand. */
 export function globalStep(step: number, overrides: Partial<GlobalStep>): GlobalStep {

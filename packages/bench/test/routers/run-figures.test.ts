@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { runFigures } from '../../src/routers/run-metrics.js';
+import { runFigures } from '../../src/routers/run-figures.js';
 import { globalStep } from './support.js';
 
 describe('runFigures', () => {
