@@ -4,7 +4,7 @@ import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js
 import type { ExpertWeights } from './dispatch/dispatcher.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 
-/** Specs of the experts with these global ids. */
+/** Parameter specs of the experts with these global ids. */
 export function expertSpecs(
   prefix: string,
   expertIds: readonly number[],
@@ -35,7 +35,7 @@ export function experts(
   numRows: readonly number[],
 ): tf.Tensor2D {
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i] })).filter(({ rows }) => rows > 0);
-  // Without a row the input is the output; it stays connected, so that the reverse exchanges run on every rank.
+  // Without rows the input is the output, connected so that the backward all-to-alls run on every rank.
   if (busy.length === 0) return xRD;
   const parts: tf.Tensor2D[] =
     busy.length === 1

@@ -21,9 +21,9 @@ export function feedForwardSpecs(
 }
 
 /**
- * W_out GELU(W_in x) by the matrices named `prefix`: [T, d] -> [T, d].
+ * W_out GELU(W_in x) with the matrices named `prefix`: [T, d] -> [T, d].
  *
- * @param rowsVary whether T is another one at every step
+ * @param rowsVary whether T differs from step to step
  */
 export function feedForward(
   parameters: ParameterSource,

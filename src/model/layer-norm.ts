@@ -10,7 +10,7 @@ export function normSpecs(prefix: string, dModel: number): ParameterSpec[] {
   ];
 }
 
-/** Layer norm by the gain and bias named `prefix`: [T, d] -> [T, d]. */
+/** Layer norm with the gain and bias named `prefix`: [T, d] -> [T, d]. */
 export function norm(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
   return layerNorm(xTD, parameters.get(`${prefix}.gain`), parameters.get(`${prefix}.bias`));
 }

@@ -31,11 +31,11 @@ export interface MoeInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   readonly inspect?: RoutingInspector | undefined;
-  /** Called in the backward pass, where experts follow an exchange and are not overlapped with it. */
+  /** Called in the backward pass after the combine's all-to-all, before the experts, unless the two are overlapped. */
   readonly onBackward?: (() => void) | undefined;
 }
 
-/** Is shown what a sparse layer routes, before it is dispatched; the tensor lives in the caller's tidy. */
+/** Called with a sparse layer's decision before the dispatch; the tensor lives in the caller's tidy. */
 export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: RoutingDecision) => void;
 
 /** The part of a decision that reports and tests look at. */
@@ -44,10 +44,10 @@ type Account = Pick<
   'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'gateCosine'
 >;
 
-/** What one sparse layer did with the tokens of this rank in one forward pass. */
+/** Routing statistics of one sparse layer for this rank's tokens in one forward pass. */
 export interface LayerStatistics extends Locality, Account {
   readonly layer: number;
-  /** Bytes of one token's activations: what a kept choice sends in the dispatch, and gets back in the combine. */
+  /** Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the combine. */
   readonly rowBytes: number;
 }
 
@@ -58,7 +58,7 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
-/** A mixture-of-experts feed-forward: route (the ranks learn of each other's counts in it), dispatch, experts, combine (LocMoE eq. 1). */
+/** A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine. */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
   readonly #options: MoeLayerOptions;
@@ -101,7 +101,7 @@ export class MoeLayer {
     };
   }
 
-  /** From now on; all ranks choose alike. */
+  /** Sets the overlap degree of later passes; equal on all ranks. */
   useOverlap(overlapDegree: number): void {
     this.#dispatcher = selectDispatcher({ ...this.#options, overlapDegree }, this.#options);
   }
@@ -128,7 +128,7 @@ export class MoeLayer {
   }
 }
 
-/** Every choice is kept or dropped for a reason: a router that loses count would train on a part of the data unseen. */
+/** Every choice is kept or dropped for a reason; a router that loses some would silently train on less data. */
 function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
   routedE.forEach((routed, expert) => {
     const accounted = keptE[expert] + overCapacityE[expert] + notChosenE[expert];

@@ -19,25 +19,25 @@ import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } f
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
-/** What one forward pass over this rank's batch gives. Tensors live in the caller's tidy. */
+/** Results of a forward pass over this rank's batch. Tensors live in the caller's tidy. */
 export interface LossOutput {
   /** Mean cross-entropy over this rank's tokens, in nats. */
   readonly crossEntropy: tf.Scalar;
-  /** Sum over the sparse layers of the auxiliary losses, already weighted; its mean over ranks is the global loss. */
+  /** Sum of the sparse layers' weighted auxiliary losses; its mean over ranks is the global one. */
   readonly auxiliaryLoss: tf.Scalar;
   /** Mean cross-entropy of each sequence, length B. */
   readonly sequenceLosses: Float64Array;
-  /** One entry for each sparse layer, from the bottom. */
+  /** By sparse layer, from the bottom. */
   readonly layers: readonly LayerStatistics[];
 }
 
 export interface LossOptions {
   readonly training: boolean;
-  /** Called for each sparse layer, from the bottom. */
+  /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
   /**
-   * Called in the backward pass, at the same places on every rank, before long computations between the exchanges: work
-   * for the link while it would stand idle. It may make collective calls.
+   * Called in the backward pass, at the same places on every rank, before long computations between collectives, to give
+   * the idle link work. It may make collective calls.
    */
   readonly onBackward?: (() => void) | undefined;
 }
@@ -58,7 +58,7 @@ interface HiddenOutput {
  */
 export class PanguSigma {
   readonly parameters: ParameterStore;
-  /** Of the exchanges of its sparse layers. */
+  /** For the all-to-alls of the sparse layers. */
   readonly communicator: Communicator;
   readonly #config: RunConfig;
   readonly #sparseLayers: readonly MoeLayer[];
@@ -84,12 +84,12 @@ export class PanguSigma {
     return [...this.parameters.shared.ranges, ...this.parameters.expert.ranges];
   }
 
-  /** State of all routers by global name, equal on all ranks; the arrays are live (see Router.state). */
+  /** State of all routers by global name, equal on all ranks; not copies (see Router.state). */
   get routerState(): ReadonlyMap<string, Float32Array> {
     return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
   }
 
-  /** Sparse layers overlap from now on in so many slices (see DispatchOptions); all ranks choose alike. */
+  /** Sets the sparse layers' overlap degree (see DispatchOptions) of later passes; equal on all ranks. */
   useOverlap(degree: number): void {
     for (const layer of this.#sparseLayers) layer.useOverlap(degree);
   }

@@ -29,9 +29,9 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
 }
 
 /**
- * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), a last Transformer layer whose queries come
- * from a learned embedding of the next position, one vector a position, and whose keys and values come from the
- * layer-normed hidden state; a feed-forward half follows: [T, d] -> [T, d].
+ * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer: queries are a
+ * learned embedding of the next position; keys and values come from the layer-normed hidden state. A feed-forward half
+ * follows. [T, d] -> [T, d].
  */
 export function queryAttention(
   parameters: ParameterSource,

@@ -6,7 +6,7 @@ import { attention, attentionSpecs } from './attention.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 
-/** Specs of the half that dense and sparse layers share: both layer norms and the attention. */
+/** Parameter specs that dense and sparse layers share: both layer norms and the attention. */
 export function attentionHalfSpecs(prefix: string, { dModel, numLayers }: FeedForwardSize): ParameterSpec[] {
   return [
     ...normSpecs(`${prefix}.ln_attn`, dModel),

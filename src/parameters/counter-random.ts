@@ -1,6 +1,6 @@
 const GOLDEN = 0x9e3779b9;
 
-/** murmur3's 32-bit finaliser. */
+/** MurmurHash3's 32-bit finaliser. */
 function mix32(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -9,8 +9,8 @@ function mix32(value: number): number {
 }
 
 /**
- * A counter-based generator: draw i is a pure function of (seed, name, i). So a parameter starts alike on
- * whatever rank it lives, and an expert's values do not depend on which other experts are drawn beside it.
+ * Counter-based random numbers: draw i is a pure function of (seed, name, i), so a parameter's initial values do not
+ * depend on its rank or on the other parameters there.
  */
 export class CounterRandom {
   readonly #key0: number;
@@ -35,7 +35,7 @@ export class CounterRandom {
     return (word + 0.5) / 2 ** 32;
   }
 
-  /** Fills `target` with draws of normal(0, std) by Box and Muller; element i uses draws of its own pair alone. */
+  /** Fills `target` with normal(0, std) by the Box-Muller transform; each pair of elements has its own two draws. */
   fillNormal(target: Float32Array, std: number): void {
     for (let i = 0; i < target.length; i += 2) {
       const radius = std * Math.sqrt(-2 * Math.log(this.uniform(i)));
@@ -45,7 +45,7 @@ export class CounterRandom {
     }
   }
 
-  /** A random permutation of 0 .. length-1 (Fisher and Yates). */
+  /** A random permutation of 0 .. length-1 (Fisher-Yates). */
   permutation(length: number): Int32Array {
     const order = Int32Array.from({ length }, (_, i) => i);
     for (let i = length - 1; i > 0; i--) {

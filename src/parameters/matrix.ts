@@ -2,14 +2,14 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /**
- * Standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's 0.02 is right for
- * its width; at d = 128 it is a third of this, and a model learns visibly more slowly from it.
+ * Standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's 0.02 suits its
+ * width; at d = 128 it is a third of this, and the model learns more slowly.
  */
 export function initStd(dModel: number): number {
   return Math.sqrt(2 / (5 * dModel));
 }
 
-/** Standard deviation of a matrix that writes into the residual stream: smaller by sqrt(2 layers), as in GPT-2. */
+/** For matrices that write into the residual stream: `initStd` / sqrt(2 layers), as in GPT-2. */
 export function residualStd(dModel: number, numLayers: number): number {
   return initStd(dModel) / Math.sqrt(2 * numLayers);
 }

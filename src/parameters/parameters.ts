@@ -4,7 +4,7 @@ import { onGradient } from '../ops/on-gradient.js';
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 
-/** How a parameter starts; normal values are drawn from a generator seeded by (seed, name) so that every layout starts alike. */
+/** Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every layout. */
 export type Initializer =
   | { readonly kind: 'normal'; readonly std: number }
   | { readonly kind: 'constant'; readonly value: number };
@@ -16,47 +16,47 @@ export interface ParameterSpec {
   readonly init: Initializer;
   /** `shared`: replicated on every rank. `expert`: held by the ranks that own the expert. */
   readonly placement: 'shared' | 'expert';
-  /** Whether weight decay applies (matrices yes; gains, biases and embeddings of position no). */
+  /** Whether weight decay applies: to matrices, not to gains, biases and position embeddings. */
   readonly decay: boolean;
 }
 
-/** One parameter inside a flat array: elements [begin, end). */
+/** A parameter's elements [begin, end) of a flat array. */
 export interface ParameterRange extends ParameterSpec {
   readonly begin: number;
   readonly end: number;
 }
 
-/** All parameters of one placement in one array, in the order of the specs; their gradients and Adam's moments alike. */
+/** Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's moments. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
   readonly values: Float32Array;
   readonly gradients: Float32Array;
-  /** Zeros until an optimizer writes them: a model that is not trained pays nothing for them. */
+  /** Takes no memory until an optimizer writes to it. */
   readonly m: Float32Array;
   readonly v: Float32Array;
-  /** The four arrays above, in their order, as vector kernels see them. */
+  /** The four arrays above, in this order, for vector kernels. */
   readonly flat: FlatArrays;
 }
 
-/** What a layer needs of the parameters: tensors by global name. */
+/** The port through which layers read parameters. */
 export interface ParameterSource {
   /** @throws TrainerError `INTERNAL` if this rank holds no parameter of that name. */
   get(name: string): tf.Tensor;
 }
 
 /**
- * The parameters of one rank: two flat float32 arrays (shared, expert) that collectives and the optimizer work
- * on, and a TensorFlow variable for each parameter that the model works on.
+ * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and a
+ * TensorFlow variable for each parameter for the model.
  *
- * One step: `computeGradients`, reduce and apply `group.gradients`, then `pushValues`.
+ * One step: `computeGradients`; reduce and apply `group.gradients`; `pushValues`.
  */
 export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
   readonly #variables = new Map<string, tf.Variable>();
-  /** While a gradient is recorded: what stands for the variables that were asked for. */
+  /** While a gradient is recorded: stand-ins of the variables that the model has read. */
   #recorded: Map<string, tf.Tensor> | null = null;
-  /** Whose gradient is not yet whole. */
+  /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
   constructor(specs: readonly ParameterSpec[], seed: number) {
@@ -84,7 +84,7 @@ export class ParameterStore implements ParameterSource {
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
       group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
       this.#unfinished.delete(range);
-      // Nothing looks at it any more; autograd would keep all of them until the end of the step.
+      // No longer needed; autograd would keep all of them until the end of the step.
       gradient.dispose();
     });
     this.#recorded.set(name, recorded);
@@ -99,15 +99,14 @@ export class ParameterStore implements ParameterSource {
     throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
   }
 
-  /** The live values of one parameter, a view into its group's array; call `pushValues` after writing to it. */
+  /** View of a parameter's values in its group's array; call `pushValues` after writing to it. */
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
     return group.values.subarray(range.begin, range.end);
   }
 
   /**
-   * Index of the first float of `shared.gradients` from which on all are whole: while gradients are computed it falls
-   * from the end to 0.
+   * `shared.gradients` is final from this index on; it falls from the end to 0 during the backward pass.
    */
   get gradientsWholeFrom(): number {
     let end = 0;
@@ -116,8 +115,8 @@ export class ParameterStore implements ParameterSource {
   }
 
   /**
-   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters into the flat
-   * arrays, each as soon as it is known; a parameter that the loss does not depend on gets zeros.
+   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat arrays, each as
+   * soon as it is final; zeros for parameters that the loss does not depend on.
    *
    * @returns the value of the scalar
    */
@@ -134,7 +133,7 @@ export class ParameterStore implements ParameterSource {
     }
   }
 
-  /** Copies the flat values into the variables; call it after every change of `values`. */
+  /** Copies the flat values to the variables; call it after every change of `values`. */
   pushValues(): void {
     for (const group of [this.shared, this.expert])
       for (const range of group.ranges)
@@ -164,7 +163,7 @@ function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: n
   else new CounterRandom(seed, name).fillNormal(values, init.std);
 }
 
-/** TensorFlow copies the elements when the tensor is first used, not here: values must not change in between. */
+/** TensorFlow copies the elements at the tensor's first use; they must not change before that. */
 function tensorOf(group: ParameterGroup, range: ParameterRange): tf.Tensor {
   return tf.tensor(group.values.subarray(range.begin, range.end), [...range.shape], 'float32');
 }

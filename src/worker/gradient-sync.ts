@@ -3,19 +3,19 @@ import type { Transport } from '../collectives/transport.js';
 import type { ParameterStore } from '../parameters/parameters.js';
 import { squaredNorm } from './optimizer.js';
 
-/** What all ranks know alike after the gradients were put together. */
+/** Results of the gradient reduction, equal on all ranks. */
 export interface SyncedGradients {
-  /** L2 norm of the gradient of the global loss over all parameters of the model, each counted once. */
+  /** L2 norm of the global loss's gradient over all parameters of the model, each counted once. */
   readonly norm: number;
   /** True if any rank was asked to stop. */
   readonly stopAsked: boolean;
 }
 
 /**
- * Sums the gradients of shared parameters over all ranks, and those of experts over the ranks that hold a replica.
- * Each rank differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
+ * Sums the gradients of shared parameters over all ranks, and those of experts over their replicas. Each rank
+ * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  *
- * @param sharedSum all-reduce of the shared gradients; a part of it is done while they are computed
+ * @param sharedSum all-reduce of the shared gradients, begun during the backward pass
  */
 export function syncGradients(
   transport: Transport,
@@ -26,7 +26,7 @@ export function syncGradients(
   sharedSum.finish();
   if (replicas.length > 1)
     allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
-  // The norm of the experts and the wish to stop travel together: one small message a step.
+  // The experts' norm and the stop flag share one small message a step.
   const totals = Float32Array.of(squaredNorm(expert) / replicas.length, transport.stopRequested ? 1 : 0);
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return { norm: Math.sqrt(squaredNorm(shared) + totals[0]), stopAsked: totals[1] > 0 };

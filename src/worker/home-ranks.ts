@@ -5,9 +5,9 @@ import { expertsOfRank } from '../routing/expert-placement.js';
 import { expertsOfDomain } from '../routing/index.js';
 
 /**
- * With data.placement `domain`, the ranks of the nodes that hold most of the experts of each domain's group: there its
- * tokens find their experts without crossing the network. Where the group is spread evenly over all nodes, as it is
- * without level 1, that leaves the choice open: then the domains are dealt to the nodes in order. Null with `mixed`.
+ * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold most experts of
+ * the domain's group, so that its tokens need not cross the network. If the group is spread evenly over all nodes (as
+ * without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
  */
 export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;

@@ -20,10 +20,10 @@ export interface Inference {
 
 export interface GenerateOptions {
   readonly prompt: string;
-  /** Domain id: its position in data.domains. */
+  /** Domain id: position in data.domains. */
   readonly domain: number;
   readonly maxTokens: number;
-  /** 0 takes the likeliest token. */
+  /** 0 is greedy decoding. */
   readonly temperature: number;
   readonly topK: number;
   readonly seed: number;
@@ -37,10 +37,10 @@ export function openInference(checkpoint: Checkpoint): Inference {
   return { checkpoint, config, tokenizer: loadTokenizer(checkpoint.tokenizerFile), model };
 }
 
-/** Continues the prompt until the end of the text or `maxTokens`; returns the new text alone. */
+/** Continues the prompt until the end-of-text token or `maxTokens`; returns only the new text. */
 export function generateText({ model, tokenizer, config }: Inference, options: GenerateOptions): string {
   const prompt = tokenizer.encode(options.prompt);
-  // A text starts after the end of another one: that is what the model saw in training.
+  // In training every text follows an end-of-text token.
   const ids = [tokenizer.endOfText, ...prompt];
   const first = ids.length;
   const random = new CounterRandom(options.seed, 'sample');
@@ -54,7 +54,7 @@ export function generateText({ model, tokenizer, config }: Inference, options: G
 }
 
 /**
- * Loss of each domain over the validation batches of a loader with one rank.
+ * Loss of each domain, in nats per token, over the validation batches of a loader with one rank.
  *
  * @throws TrainerError `NOT_FINITE` if one is NaN or infinite
  */

@@ -1,4 +1,4 @@
-// A worker process: takes its place from the node agent, trains, reports. Started by agent/worker-pool.ts.
+// A worker process: gets its assignment from the node agent, trains, reports. Started by agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
@@ -15,7 +15,7 @@ function emit(event: WorkerEvent): void {
   process.send?.(event);
 }
 
-/** Sends the last event and ends the process once it has left. */
+/** Sends the last event, then exits once it is sent. */
 function leave(event: WorkerEvent, code: number): void {
   if (process.send === undefined) process.exit(code);
   process.send(event, () => process.exit(code));
@@ -52,7 +52,7 @@ async function begin(): Promise<void> {
 }
 
 collectSeldom();
-// Signals go to the coordinator, which decides; the node agent ends a worker that has to end.
+// Workers ignore signals: the coordinator decides, and the node agent ends its workers.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => process.exit(EXIT.failedRun));

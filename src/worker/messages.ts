@@ -3,7 +3,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode, ErrorContext } from '../errors.js';
 import type { CheckpointReport, StepReport, ValidationReport } from '../rpc/messages.js';
 
-/** Everything a worker needs to take its place in a run. */
+/** Everything that a worker needs to take part in a run. */
 export interface WorkerAssignment {
   readonly runId: string;
   readonly generation: number;
@@ -24,7 +24,7 @@ export type WorkerCommand =
 
 /** Worker to node agent. */
 export type WorkerEvent =
-  /** Has built its model and loaded its data; waits for `begin`. */
+  /** Model and data are loaded; waits for `begin`. */
   | { readonly type: 'ready' }
   | { readonly type: 'step'; readonly report: StepReport }
   | { readonly type: 'validation'; readonly report: ValidationReport }

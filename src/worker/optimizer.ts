@@ -16,23 +16,23 @@ import {
 
 type UpdateRange = Pick<ParameterRange, 'begin' | 'end' | 'decay'>;
 
-/** Parameters that live in one flat array, with their gradients and Adam's two moments; all of one length. */
+/** Flat arrays of equal length: parameters, their gradients and Adam's two moments. */
 export interface OptimizerGroup {
-  /** Holds the values, the gradients and the moments m and v, in this order. */
+  /** Values, gradients and the moments m and v, in this order. */
   readonly flat: FlatArrays;
-  /** Ranges that cover the arrays; elements outside any range stay as they are. */
+  /** The ranges to update; other elements do not change. */
   readonly ranges: readonly UpdateRange[];
 }
 
 export interface AdamWOptions {
-  /** Number of this update, counted from 1; corrects the bias of the moments. */
+  /** Number of this update, counted from 1, for the bias correction of the moments. */
   readonly step: number;
   readonly learningRate: number;
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
-  /** Every gradient is multiplied by this first: clipping costs no pass of its own. */
+  /** Factor on every gradient: clipping without a pass of its own. */
   readonly gradientScale: number;
 }
 
@@ -43,10 +43,10 @@ const update = vectorKernel(
   ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'],
   (loop) => {
     const least = loop.constant(LEAST_NORMAL);
-    // Moments of an expert that gets no more tokens would stay among the numbers too small for a full mantissa, with
-    // which processors take a hundred times as long.
+    // Flushes moments to zero that would decay into denormals, as those of an expert without tokens do: CPUs are a
+    // hundred times slower on denormals.
     const normal = (x: Vector) => and(x, notLess(abs(x), least));
-    // old + gain (new - old) needs no second constant that has to add up to one with the gain.
+    // old + gain (new - old) needs one constant; two would have to sum to one after rounding.
     const towards = (old: Vector, gain: Vector, next: Vector) => add(old, mul(gain, sub(next, old)));
     const gradient = loop.let(mul(loop.load('gradients'), loop.number('gradientScale')));
     const oldM = loop.let(loop.load('m'));
@@ -66,8 +66,8 @@ const update = vectorKernel(
  * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and
  * value -= rate * mHat / (sqrt(vHat) + epsilon).
  *
- * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still holds, and
- * a parameter that never had a gradient does not move. An element's result does not depend on the range it is in.
+ * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still represents;
+ * a parameter that never had a gradient does not move. An element's result does not depend on its range.
  */
 export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): void {
   const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
@@ -84,7 +84,7 @@ export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): 
     const whole = begin + Math.floor((end - begin) / FLOATS_OF_VECTOR) * FLOATS_OF_VECTOR;
     update.run(flat.memory, whole - begin, startsOf(flat.arrays, begin), numbers);
     if (whole === end) continue;
-    // The next range's elements share the last vector, so it is updated aside.
+    // The last vector may hold elements of the next range, so it is updated on a copy.
     flat.arrays.forEach((array, i) => {
       flat.spares[i].set(array.subarray(whole, end));
     });
@@ -102,9 +102,9 @@ function startsOf(arrays: readonly Float32Array[], begin: number) {
 
 const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.let(loop.load('gradients'))));
 
-/** Sum of squares of a group's gradients in double precision, in an order that depends on their number alone. */
+/** Sum of squares of a group's gradients in double precision; the order of summation depends only on their number. */
 export function squaredNorm({ flat }: Pick<OptimizerGroup, 'flat'>): number {
   const [, gradients] = flat.arrays;
-  // Zeros fill the last vector up.
+  // The padding of the last vector is zero.
   return squares.run(flat.memory, flat.strideBytes / 4, { gradients: gradients.byteOffset }, {});
 }

@@ -2,14 +2,14 @@ import { slowestOfRanks } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 
-/** Left out: the first steps of a process compile. */
+/** Not timed: the first steps of a process compile. */
 const WARM_UPS = 2;
 /** Steps of each degree. */
 const REPETITIONS = 5;
 const OVERLAPPED = 2;
-/** Where both take the same time, larger pieces of work are the better choice: they leave cores to others. */
+/** Overlap must be faster by this factor: at equal speed fewer, larger products leave cores to others. */
 const FASTER = 0.97;
-/** Experts give a row the same bits whatever rows are beside it if sizes are multiples of this (docs/architecture.md, step 10). */
+/** With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step 10). */
 const EVEN_SIZE = 16;
 
 export interface OverlapChoice {
@@ -19,9 +19,9 @@ export interface OverlapChoice {
 }
 
 /**
- * Whether overlapping the exchanges between nodes with experts pays depends on links and cores: experts work on more and
- * smaller pieces for it, and where links are fast there is little to hide. The first steps try both in turns (as Tutel does,
- * arXiv 2206.03382, section 3.3); the result of a step does not depend on it.
+ * Chooses whether to overlap all-to-alls between nodes with experts. It depends on links and cores: overlap splits the
+ * experts' work into more and smaller products, and fast links leave little to hide. The first steps alternate between
+ * both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of a step are the same either way.
  */
 export class OverlapTrial {
   readonly #transport: Transport;
@@ -31,22 +31,22 @@ export class OverlapTrial {
     this.#transport = transport;
   }
 
-  /** Whether there is anything to find out. */
+  /** Whether the configuration leaves the choice to a trial. */
   static isOpen({ cluster, model }: RunConfig): boolean {
     const even = [model.dModel, model.dFeedForward].every((size) => size % EVEN_SIZE === 0);
     return cluster.overlapDegree === 'auto' && cluster.nodes > 1 && !cluster.deduplicate && even;
   }
 
-  /** For the next step. */
+  /** Overlap degree of the next step. */
   get degree(): number {
     return this.#ms.length % 2 === 1 ? OVERLAPPED : 1;
   }
 
   /**
-   * Takes down what the step with `degree` took. A collective in the last step of the trial: all ranks call it after every
-   * step and get the same answer.
+   * Records the time of the step with `degree`. All ranks call it after every step and get the same answer; in the
+   * trial's last step it is a collective.
    *
-   * @returns null until the trial is over; do not call it again then
+   * @returns null until the trial is over; not to be called again then
    */
   record(stepMs: number): OverlapChoice | null {
     this.#ms.push(stepMs);

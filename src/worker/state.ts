@@ -8,7 +8,7 @@ import type { ParameterGroup } from '../parameters/parameters.js';
 import { replicasOfRank } from '../routing/expert-placement.js';
 import type { TrainState } from './train-step.js';
 
-/** A fresh model with its optimizer, or that of a checkpoint; the layout that wrote the checkpoint does not matter. */
+/** A new model and optimizer, or those of a checkpoint, which may have been written by any layout of ranks. */
 export function createTrainState(
   config: RunConfig,
   transport: Transport,
@@ -30,9 +30,9 @@ export function createTrainState(
 }
 
 /**
- * Fills a model's parameters and its routers' state from a checkpoint.
+ * Loads a model's parameters and its routers' state from a checkpoint.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or has no place in the model
+ * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or not in the model
  */
 export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
   assertAllHavePlaces(model, checkpoint);
@@ -43,10 +43,10 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
 }
 
-/** A tensor too many tells that the weights are of another model than the configuration says. */
+/** An extra tensor means that the weights belong to another model than the configured one. */
 function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint): void {
   const { numExperts } = manifest.config.moe;
-  // A rank knows its own experts alone; the others have tensors of the same names.
+  // A rank knows only its own experts; all experts have tensors of the same names.
   const asFirst = (name: string) =>
     name.replace(/\.experts\.(\d+)\./, (own, id) => (Number(id) < numExperts ? '.experts.0.' : own));
   const parameters = model.parameterSpecs.map(({ name }) => asFirst(name));
@@ -68,7 +68,7 @@ function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {
     }
 }
 
-/** What this rank writes into a checkpoint: rank 0 the shared parameters, the first replica its experts. */
+/** This rank's part of a checkpoint: rank 0 writes the shared parameters, the first replica its experts. */
 export function tensorsToSave(state: TrainState): RankTensors {
   const { rank } = state.transport.topology;
   const { shared, expert } = state.model.parameters;

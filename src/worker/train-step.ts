@@ -17,10 +17,10 @@ import { syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
 
-/** All that sparse layers wait for; gradients are summed meanwhile. */
+/** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
 const EXCHANGE_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
 
-/** What a rank trains: its model with the optimizer's moments, its place in the world. */
+/** A rank's model with the optimizer's moments, and its transport. */
 export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
@@ -31,7 +31,7 @@ export interface TrainState {
 
 export interface StepOutcome {
   readonly report: StepReport;
-  /** True if any rank was asked to stop; all ranks see the same. */
+  /** True if any rank was asked to stop; equal on all ranks. */
   readonly stopAsked: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface StepOutcome {
  * One update of all parameters. Every rank calls it with its own share of the global batch.
  *
  * @param step number of this update, counted from 1
- * @throws TrainerError `NOT_FINITE`, on all ranks alike, if the gradient is; nothing was updated then
+ * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or infinite
  */
 export function trainStep(state: TrainState, step: number, batch: Batch): StepOutcome {
   const { config, transport, model } = state;
@@ -114,7 +114,7 @@ function layerReport(layer: LayerStatistics): LayerReport {
     kept: [...layer.keptE],
     overCapacity: [...layer.overCapacityE],
     notChosen: [...layer.notChosenE],
-    // JSON, which carries reports to the node agent, has no infinity.
+    // Reports travel as JSON, which has no infinity.
     capacity: Array.from(layer.capacityE, (capacity) => (capacity === Infinity ? 0 : capacity)),
     ...{ sameWorker, sameNode, otherNode, rowBytes },
     cosineSum: gateCosine?.sum ?? 0,
@@ -130,7 +130,7 @@ interface Pass {
   readonly forwardStats: TransportStats;
 }
 
-/** Leaves the gradient of (loss + auxiliary loss) / world size in the flat arrays: summed over ranks, it is that of the mean. */
+/** Writes the gradient of (loss + auxiliary loss) / world size to the flat arrays: its sum over ranks is the mean's. */
 function forwardBackward(
   { model, transport }: TrainState,
   step: number,

@@ -15,7 +15,7 @@ import { createTrainState, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
-/** Steps between two full collections: what survives the young generation, some 0.3 MB a step, is freed by nothing else. */
+/** Steps between two full collections, which alone free what survives the young generation, about 0.3 MB a step. */
 const COLLECT_EVERY = 50;
 
 export interface TrainerOptions {
@@ -25,7 +25,7 @@ export interface TrainerOptions {
   readonly emit: (event: WorkerEvent) => void;
 }
 
-/** One rank of a run: made ready by `create`, then `run` once. */
+/** One rank of a run: `create`, then `run` once. */
 export class Trainer {
   /** Updates done. */
   #step: number;
@@ -39,12 +39,12 @@ export class Trainer {
     this.#step = startStep;
   }
 
-  /** The step that is going on, or the last one done. */
+  /** The current step, or the last one done. */
   get step(): number {
     return this.#step;
   }
 
-  /** Opens the data, builds the model, and loads the checkpoint if there is one; no collective is called. */
+  /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
     const { assignment, transport } = options;
     const dataset = openDataset(assignment.datasetDir);
@@ -54,9 +54,9 @@ export class Trainer {
   }
 
   /**
-   * Trains to the last step, or until a stop was asked for; either way the last step is checkpointed.
+   * Trains to the last step, or until a stop is requested; saves a checkpoint of the last step either way.
    *
-   * @returns true if it was stopped before the last step
+   * @returns true if it stopped before the last step
    */
   async run(): Promise<boolean> {
     const { assignment, transport, logger, emit } = this.options;
@@ -81,7 +81,7 @@ export class Trainer {
       if (config.cluster.exchange === 'auto') this.#pickExchange();
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
       while (this.#step < train.steps) {
-        // One turn of the event loop a step: reports leave, and a lost node agent is noticed.
+        // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
         this.#step++;
         if (trial !== null) this.state.model.useOverlap(trial.degree);
@@ -91,7 +91,7 @@ export class Trainer {
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         const isLast = this.#step === train.steps;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
-        // A stop is wanted soon: it gets its checkpoint, but waits for no validation.
+        // A stop is urgent: no validation before its checkpoint.
         if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
         if (isLast || stopAsked || this.#step % train.checkpointEvery === 0)
           this.#checkpoint(report.loss, isLast || stopAsked);
@@ -104,7 +104,7 @@ export class Trainer {
     }
   }
 
-  /** Times the forms of the exchange with what a rank sends to each other one where routing is even. */
+  /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing. */
   #pickExchange(): void {
     const { assignment, transport, logger } = this.options;
     const { model, train, moe } = assignment.config;
@@ -151,7 +151,7 @@ export class Trainer {
     logger.info({ domains }, 'validated');
   }
 
-  /** A full disk ends only a run that has nothing left to do but to save: for the others there is a next time. */
+  /** A full disk fails the run only at its last save; before that, the next save tries again. */
   #checkpoint(loss: number, isFinal: boolean): void {
     const { assignment, transport, logger } = this.options;
     transport.setProgress(this.#step, 'checkpoint');

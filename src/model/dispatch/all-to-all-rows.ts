@@ -11,13 +11,13 @@ export interface RowRange {
   readonly count: number;
 }
 
-/** Which rows of a tensor belong to which rank: for each rank, in order, the ranges it sends or receives. */
+/** The rows of a tensor that are sent to, or received from, each rank. */
 export interface RowLayout {
   readonly numRows: number;
   readonly rangesOfRank: readonly (readonly RowRange[])[];
 }
 
-/** What the exchanges of a sparse layer have in common. */
+/** The communication context of a sparse layer. */
 export interface LayerContext {
   readonly communicator: Communicator;
   /** Index among all layers of the model. */
@@ -27,15 +27,15 @@ export interface LayerContext {
 export interface AllToAllRowsOptions extends LayerContext, Pick<AllToAllOptions, 'reach'> {
   readonly from: RowLayout;
   readonly to: RowLayout;
-  /** Names the exchange of the forward and that of the backward in errors and statistics. */
+  /** Purposes of the forward and the backward all-to-all, for errors and statistics. */
   readonly purpose: { readonly forward: string; readonly backward: string };
-  /** Hash of the counts of all ranks that the layouts come from; the ranks check that they go by the same. */
+  /** Hash of all ranks' counts, from which the layouts follow; the ranks check that it agrees. */
   readonly countsHash: number;
 }
 
 /**
- * Moves rows between ranks (all-to-all-v, no padding); the gradient makes the reverse exchange. Every rank of the
- * world must take part, also with no rows, in the forward and in the backward.
+ * Moves rows between ranks (all-to-all-v, no padding); the gradient is the reverse all-to-all. Every rank of the world
+ * must take part in the forward and in the backward, also without rows.
  *
  * @param rowsND [N, d], laid out by `from`
  * @returns [R, d], laid out by `to`
@@ -58,7 +58,7 @@ function move(
 ): tf.Tensor2D {
   const width = rows.shape[1]!;
   const received = new Float32Array(to.numRows * width);
-  // No copy: TensorFlow's own memory, read before this function returns.
+  // Not a copy but TensorFlow's memory, which is read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   const sends = piecesOf(sent, from, width);
   communicator.allToAll({
@@ -69,7 +69,7 @@ function move(
   return tf.tensor2d(received, [to.numRows, width]);
 }
 
-/** The bytes of each rank's ranges. */
+/** Views of each rank's ranges, as bytes. */
 export function piecesOf(rows: Float32Array, layout: RowLayout, width: number): Uint8Array[][] {
   const rowBytes = width * Float32Array.BYTES_PER_ELEMENT;
   return layout.rangesOfRank.map((ranges) =>

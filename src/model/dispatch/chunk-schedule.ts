@@ -2,13 +2,13 @@ import { nodeOf, type Topology } from '../../collectives/topology.js';
 import type { RowLayout, RowRange } from './all-to-all-rows.js';
 import type { DispatchLayout } from './dispatch-layout.js';
 
-/** Consecutive rows that one local expert has received. */
+/** Consecutive received rows of one local expert. */
 export interface ExpertRows extends RowRange {
   /** Index among the experts of this rank. */
   readonly expert: number;
 }
 
-/** Rows that travel together, both ways: the experts work on them as soon as they have come. */
+/** Rows that travel together, in dispatch and combine; the experts run on them as soon as they arrive. */
 export interface Chunk {
   readonly sent: RowLayout;
   readonly received: RowLayout;
@@ -17,9 +17,9 @@ export interface Chunk {
 }
 
 /**
- * The rows of a sparse layer, cut so that the way to other nodes hides behind the experts' work. Rows of this node are
- * there at once: half of them are worked on while the first rows of other nodes arrive, the other half while the last
- * results for other nodes leave. No row changes its place, so the cut changes no bit of the result.
+ * The rows of a sparse layer in chunks that hide communication between nodes behind the experts' computation. Half of
+ * this node's rows, which need no network, are computed while the first chunk arrives, the other half while the last
+ * results leave. Rows keep their places, so the result has the same bits.
  */
 export interface ChunkSchedule {
   readonly local: Chunk;
@@ -30,8 +30,8 @@ export interface ChunkSchedule {
 }
 
 /**
- * @param degree into how many chunks the rows of other nodes are cut: by whole ranks, or each rank's rows in equal parts
- *   where there are fewer ranks than that
+ * @param degree number of chunks of other nodes' rows: split by rank, and each rank's rows in equal parts if there are
+ *   fewer ranks
  */
 export function scheduleChunks(layout: DispatchLayout, topology: Topology, degree: number): ChunkSchedule {
   const { rank, node, numNodes, workersPerNode } = topology;
@@ -93,7 +93,7 @@ function part<Range extends RowRange>(range: Range, index: number, count: number
   return to > from ? [{ ...range, begin: range.begin + from, count: to - from }] : [];
 }
 
-/** The rows by expert; neighbours are joined. */
+/** The rows by expert; adjacent ranges are merged. */
 function workOf({ rangesOfRank }: RowLayout, rowsOfLocalExpert: readonly number[]): ExpertRows[] {
   const ranges = rangesOfRank
     .flat()

@@ -14,13 +14,13 @@ import type { Dispatcher } from './dispatcher.js';
 // d hidden size, E experts.
 
 /**
- * A sparse layer in two hops (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other node that has experts
- * it chose, to the rank with this rank's place there, with its choices and weights; that rank sends it on inside its node
- * as if it were its own, and returns the weighted sum of what the node's experts make of it. Between nodes a token
- * costs one row a node each way, however many of the node's experts it chose.
+ * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other node
+ * that has experts of its choice, to the rank with the same local rank, together with its choices and weights. That rank
+ * dispatches it inside its node like its own tokens and returns the weighted sum of the outputs. Between nodes a token
+ * costs one row per node each way, however many of the node's experts it chose.
  *
- * Every expert must have one owner. The sum over a token's experts is made node by node, so it may differ in the last
- * bits from the one that is made at home.
+ * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the last bits
+ * from the other dispatchers'.
  */
 export function deduplicated(context: LayerContext): Dispatcher {
   const { topology } = context.communicator;
@@ -64,16 +64,16 @@ export function deduplicated(context: LayerContext): Dispatcher {
 }
 
 interface Crossing {
-  /** Tokens that cross, by the node they go to; a token that goes to two nodes is there twice. */
+  /** Tokens that go to other nodes, by node; a token that goes to two nodes is there twice. */
   readonly tokensN: Int32Array;
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** Choices of this node's experts: of this rank's tokens, then of those that arrive; -1 for none. [M, K] */
+  /** Choices of this node's experts by this rank's tokens, then by received ones; -1 for none. [M, K] */
   readonly expertsMK: Int32Array;
   readonly countsHash: number;
 }
 
-/** Tells the other nodes which tokens come and what they chose there. */
+/** Tells the other nodes which tokens they will receive, with their choices. */
 function announceCrossing(
   { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
   { communicator, layer }: LayerContext,
@@ -127,7 +127,7 @@ function announceCrossing(
   return { tokensN: Int32Array.from(tokensOfNode.flat()), sent, received, expertsMK, countsHash };
 }
 
-/** Choices per expert of the ranks of this node, by rank of the world; the other nodes' ranks have none here. */
+/** Choices per expert by rank of the world; zero for ranks of other nodes. */
 function countsInNode(keptE: Int32Array, { communicator, layer }: LayerContext): Int32Array[] {
   const { topology } = communicator;
   const keptOfRank = Array.from({ length: topology.worldSize }, () => new Int32Array(keptE.length));
@@ -146,7 +146,7 @@ function nodesOfExperts(numExperts: number, topology: Topology): Int32Array {
   );
 }
 
-/** Rows with the counterpart on each other node, in the order of the nodes. */
+/** Rows sent to, or received from, the counterpart on each other node, in the order of the nodes. */
 function layoutOf(
   { worldSize, numNodes, node }: Topology,
   countOf: (other: number) => number,

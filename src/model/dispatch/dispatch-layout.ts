@@ -9,28 +9,28 @@ import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange }
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
-/** Where every kept choice of this rank goes, and what this rank's experts receive. */
+/** The rows that this rank's kept choices send, and those that its experts receive. */
 export interface DispatchLayout {
   /** Kept choices sorted by global expert id, then by token. */
   readonly scatter: RowScatter;
-  /** Rows in that order, by the rank they go to, then by expert. */
+  /** Rows in that order, by destination rank, then by expert. */
   readonly sent: RowLayout;
   /** Rows received, by local expert, then by source rank, then by token of the source. */
   readonly received: RowLayout;
-  /** Rows of each local expert, in the order of `expertsOfRank`; they add up to `received.numRows`. */
+  /** Rows of each local expert, in the order of `expertsOfRank`; their sum is `received.numRows`. */
   readonly rowsOfLocalExpert: readonly number[];
   /** Hash of the kept choices per expert of all ranks. */
   readonly countsHash: number;
 }
 
-/** How far the kept choices of this rank are from their experts. */
+/** Number of kept choices of this rank by the place of their expert. */
 export interface Locality {
   readonly sameWorker: number;
   readonly sameNode: number;
   readonly otherNode: number;
 }
 
-/** What the layout needs of a decision. */
+/** The part of a decision that the layout follows from. */
 export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
 
 /**
@@ -113,7 +113,7 @@ export function dispatch(rowsND: tf.Tensor2D, layout: DispatchLayout, context: R
   });
 }
 
-/** Brings expert outputs home: [R, d] -> [N, d], in the order of the kept choices. */
+/** Returns expert outputs to their tokens' rank: [R, d] -> [N, d], in the order of the kept choices. */
 export function combine(rowsRD: tf.Tensor2D, layout: DispatchLayout, context: RowsContext): tf.Tensor2D {
   return allToAllRows(rowsRD, {
     ...context,

@@ -16,16 +16,15 @@ export interface LocalExperts {
   /**
    * Runs each expert on its own consecutive rows: [R, d] -> [R, d].
    *
-   * @param numRows rows of each, possibly none; they add up to R
+   * @param numRows rows of each expert, maybe 0; their sum is R
    */
   run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
   weights(): readonly ExpertWeights[];
 }
 
 /**
- * Takes the tokens of this rank to their experts and back: [T, d] -> [T, d], the sum of each token's expert outputs by
- * weight (LocMoE eq. 1), zero for tokens that were dropped. Every rank calls it alike; forward and backward make
- * collective calls.
+ * Sends this rank's tokens to their experts and back: [T, d] -> [T, d], the weighted sum of each token's expert outputs
+ * (LocMoE eq. 1), zero for dropped tokens. A collective, in the forward and in the backward.
  *
  * @throws TrainerError as `Transport.transfer`
  */

@@ -10,9 +10,9 @@ import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from 
 import { dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher, ExpertWeights } from './dispatcher.js';
 
-// Shapes: N rows of this rank's tokens, R rows received, r rows of a piece of work, d hidden size, F hidden size of an expert.
+// Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden size of an expert.
 
-/** Rows of other nodes travel in `degree` chunks while the experts work. */
+/** Overlaps rows of other nodes, in `degree` chunks, with the experts' computation. */
 export function overlapped(context: LayerContext, degree: number): Dispatcher {
   const { topology } = context.communicator;
   return (xTD, decision, experts) => {
@@ -38,10 +38,10 @@ export interface OverlappedExpertsOptions extends LayerContext {
 }
 
 /**
- * Dispatch, experts and combine of a sparse layer as one operation in which rows travel between nodes while experts
- * work on others, forward and backward (the pipelining of Tutel, arXiv 2206.03382, section 3.3, cut by the place that
- * rows come from instead of evenly). The same bits as the three in turn: a row's way through an expert does not depend
- * on the rows beside it, and the gradients of the weights are made of all rows at once, in the same order.
+ * Dispatch, experts and combine of a sparse layer as one operation, in which rows travel between nodes while experts
+ * compute on others, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but in chunks by
+ * source instead of equal ones). Same bits as the three in turn: a row's result does not depend on its batch, and the
+ * weights' gradients are computed from all rows at once, in the same order.
  *
  * @param rowsND [N, d], laid out by `sent`
  * @returns expert outputs [N, d], in the same order
@@ -74,7 +74,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
 }
 
 interface Done extends ExpertRows {
-  /** What went into GELU, [r, F]. */
+  /** Input of GELU, [r, F]. */
   readonly before: tf.Tensor;
 }
 
@@ -87,8 +87,8 @@ function backward(
   const { weights, received } = options;
   const geluGradients = new Map<number, { readonly dBefore: tf.Tensor; readonly hidden: tf.Tensor }>();
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
-  // Transposed once: given a matrix to transpose, TensorFlow packs it anew for each piece of work, which takes longer than
-  // the product with its few rows. The same bits.
+  // Transposed once: TensorFlow would repack a transposed operand for each product, which takes longer than the product
+  // with its few rows. Same bits.
   const transposes = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
   const transposesOf = (expert: number) => {
     const { wInDF, wOutFD } = weights[expert];
@@ -103,7 +103,7 @@ function backward(
     geluGradients.set(begin, { dBefore, hidden });
     return rowsProduct(dBefore, wInFD);
   });
-  // The last gradients are on their way home; the weights' are made meanwhile.
+  // The weights' gradients are computed while the last rows travel.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
   const dyRD = tf.tensor2d(trip.received, [received.numRows, dyND.shape[1]!]);
   const gradients = weights.flatMap(({ wInDF, wOutFD }, expert) => {
@@ -127,14 +127,14 @@ function join(parts: readonly tf.Tensor[]): tf.Tensor {
 }
 
 interface RoundTrip {
-  /** [R, d], whole when `roundTrip` returns. */
+  /** [R, d], complete when `roundTrip` returns. */
   readonly received: Float32Array;
   /** Waits for the last results, [N, d]. */
   readonly home: () => tf.Tensor2D;
 }
 
 /**
- * Sends rows to their experts, works on them as they come, and sends the results back.
+ * Sends rows to their experts, runs `work` on them as they arrive, and sends the results back.
  *
  * @param work [r, d] -> [r, d]
  */

@@ -5,13 +5,13 @@ import { inTurn } from './in-turn.js';
 import { overlapped } from './overlapped.js';
 
 export interface DispatchOptions {
-  /** A token crosses once to each node that has experts of its choice; then nothing is overlapped. */
+  /** Send a token once to each node that has experts of its choice; nothing is overlapped then. */
   readonly deduplicate: boolean;
-  /** Slices in which rows of other nodes travel while the experts work; 1 does one after the other. */
+  /** Chunks of other nodes' rows that are overlapped with the experts; 1 for no overlap. */
   readonly overlapDegree: number;
 }
 
-/** A single node has nothing to hide and nothing that crosses. */
+/** A single node has no communication to overlap or deduplicate. */
 export function selectDispatcher(
   { deduplicate, overlapDegree }: DispatchOptions,
   context: LayerContext,
