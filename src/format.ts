@@ -27,7 +27,10 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** Aligns rows of cells in columns: to the left the first column and those given by index, to the right the others. */
+/**
+ * Aligns rows of cells in columns: to the left the first column and those given by index, to the right the
+ * others.
+ */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { indent = '  ', textColumns = [] as readonly number[] } = {},

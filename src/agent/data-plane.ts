@@ -25,15 +25,19 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly server: Server;
   /** For connections to the other agents; plain text by default. */
   readonly security?: Security;
-  /** A stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`); called at most once. */
+  /**
+   * A stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`); called at most
+   * once.
+   */
   readonly onError: (error: TrainerError) => void;
 }
 
 /**
- * The agent's side of all collectives of one generation: owns the node's shared-memory segment, which its workers
- * attach by `segmentPath`, and moves bytes between it and the streams to the other nodes. Order of calls: `create`;
- * start the workers; `connect` once every agent listens; `close` after the workers have ended. The segment is unlinked
- * as soon as all workers have attached, so nothing is left behind however the processes end.
+ * The agent's side of all collectives of one generation: owns the node's shared-memory segment, which its
+ * workers attach by `segmentPath`, and moves bytes between it and the streams to the other nodes. Order of
+ * calls: `create`; start the workers; `connect` once every agent listens; `close` after the workers have
+ * ended. The segment is unlinked as soon as all workers have attached, so nothing is left behind however the
+ * processes end.
  */
 export class DataPlane {
   readonly #relay: RingRelay;
@@ -129,7 +133,10 @@ export class DataPlane {
     this.#pumpNow();
   }
 
-  /** Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by itself. */
+  /**
+   * Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by
+   * itself.
+   */
   #pumpNow(): void {
     if (this.#closing) return;
     this.#pump();
@@ -174,7 +181,9 @@ export class DataPlane {
     return this.#relay.drained && !onTheWay;
   }
 
-  /** Sends what workers have left for other nodes, unless aborted; ends the streams and unmaps the segment. */
+  /**
+   * Sends what workers have left for other nodes, unless aborted; ends the streams and unmaps the segment.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#tearDown();
     return this.#closed;

@@ -35,8 +35,8 @@ export interface Place {
 /**
  * Joins the coordinator's run; retries with exponential backoff while no coordinator answers.
  *
- * @throws TrainerError `UNAVAILABLE` if none answered in time, `UNAUTHENTICATED` if a certificate or token fails,
- *   `RUN_FULL` or `BAD_INPUT` if it was refused
+ * @throws TrainerError `UNAVAILABLE` if none answered in time, `UNAUTHENTICATED` if a certificate or token
+ *   fails, `RUN_FULL` or `BAD_INPUT` if it was refused
  */
 export async function findPlace(options: PlaceOptions): Promise<Place> {
   const { timeoutMs, patient, onWait } = options;

@@ -38,9 +38,9 @@ const EXIT_GRACE_MS = 5_000;
 
 /**
  * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
- * (DataPlane). Lifecycle: joined; `start` creates the segment, starts the workers and connects to the peers; `begin`;
- * then either all workers finish and the coordinator says farewell, or anything fails anywhere and all is torn down.
- * It never blocks: the workers' progress is read from the segment.
+ * (DataPlane). Lifecycle: joined; `start` creates the segment, starts the workers and connects to the peers;
+ * `begin`; then either all workers finish and the coordinator says farewell, or anything fails anywhere and
+ * all is torn down. It never blocks: the workers' progress is read from the segment.
  */
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
@@ -138,7 +138,8 @@ export class NodeAgent {
         peers.filter((peer) => peer.node !== node),
         CONNECT_DEADLINE_MS,
       );
-      // Not before the peers are connected: an unreachable one would show as a time-out of the first collective.
+      // Not before the peers are connected: an unreachable one would show as a time-out of the first
+      // collective.
       await ready;
       this.#session.send({ ready: {} });
     } catch (error) {

@@ -19,7 +19,10 @@ export interface NodeWorkersListener {
   finished(stoppedEarly: boolean): void;
 }
 
-/** The workers of a node: tells when all are ready or finished, which one failed and why, and what each is doing. */
+/**
+ * The workers of a node: tells when all are ready or finished, which one failed and why, and what each is
+ * doing.
+ */
 export class NodeWorkers {
   readonly #listener: NodeWorkersListener;
   readonly #pool: WorkerPool;
@@ -46,7 +49,10 @@ export class NodeWorkers {
     );
   }
 
-  /** Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails before. */
+  /**
+   * Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails
+   * before.
+   */
   start(assignments: readonly WorkerAssignment[]): Promise<void> {
     this.#ranks = assignments.map(({ topology }) => topology.rank);
     this.#pool.start(assignments);

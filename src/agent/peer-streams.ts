@@ -88,7 +88,8 @@ export class PeerStreams {
   /**
    * Opens the streams from all other nodes, with retries while their agents are not ready.
    *
-   * @throws TrainerError `NODE_LOST` if one is still unreachable, or in another run or generation, after `timeoutMs`
+   * @throws TrainerError `NODE_LOST` if one is still unreachable, or in another run or generation, after
+   *   `timeoutMs`
    */
   async connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
@@ -194,8 +195,8 @@ export class PeerStreams {
   }
 
   /**
-   * @throws TrainerError if the call is not from a peer of this generation of this run: `BAD_INPUT`, or `BAD_MESSAGE`
-   *   for what no peer would send
+   * @throws TrainerError if the call is not from a peer of this generation of this run: `BAD_INPUT`, or
+   *   `BAD_MESSAGE` for what no peer would send
    */
   #assertPeer(open: Open): void {
     const { runId, generation, node, numNodes, ringBytes } = this.#options;

@@ -47,8 +47,9 @@ export interface RelayStats {
 /**
  * Moves bytes between the rings of a node's segment and its streams to other nodes; never blocks.
  *
- * Credit-based flow control per pair of ranks: a sender has at most a ring of bytes outstanding, so an arriving section
- * always fits its ring. Nothing queues here, no pair blocks another, and the rings bound what the streams buffer.
+ * Credit-based flow control per pair of ranks: a sender has at most a ring of bytes outstanding, so an
+ * arriving section always fits its ring. Nothing queues here, no pair blocks another, and the rings bound
+ * what the streams buffer.
  */
 export class RingRelay {
   readonly #peers = new Map<number, PeerNode>();
@@ -203,7 +204,8 @@ export class RingRelay {
   /**
    * Writes an arrived frame into the rings of its destination ranks.
    *
-   * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its credit
+   * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its
+   *   credit
    */
   deliver(node: number, frame: Frame): void {
     if (frame.generation !== this.#segment.generation)
@@ -236,8 +238,8 @@ export class RingRelay {
   /**
    * Takes credit from `node`: triples (source rank, destination rank, stream position consumed up to).
    *
-   * @throws TrainerError `BAD_MESSAGE` if they are not triples of rank pairs with that node, or a position was not sent
-   *   yet or lies before the last one
+   * @throws TrainerError `BAD_MESSAGE` if they are not triples of rank pairs with that node, or a position
+   *   was not sent yet or lies before the last one
    */
   credit(node: number, consumed: readonly number[]): void {
     const { outgoing } = this.#peer(node);

@@ -30,8 +30,8 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 /**
  * Takes part in a run as one node, with `forever` in one run after another.
  *
- * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 for a signal before
- *   the run has started
+ * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 for a signal
+ *   before the run has started
  * @throws TrainerError for a bad address, certificate or token, or if no run could be joined
  */
 export async function runNode(options: NodeOptions): Promise<number> {

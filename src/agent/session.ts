@@ -40,8 +40,8 @@ export class Session {
   }
 
   /**
-   * Closes our side after everything sent so far, without a call to `ended`. Resolves once the coordinator has closed
-   * its own: it has then read everything, and this process may exit.
+   * Closes our side after everything sent so far, without a call to `ended`. Resolves once the coordinator
+   * has closed its own: it has then read everything, and this process may exit.
    */
   close(): Promise<void> {
     if (!this.#open) return Promise.resolve();

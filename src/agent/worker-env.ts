@@ -5,8 +5,8 @@ export const ALLOCATOR_ENV = {
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
   // Threads that run compiled graphs would otherwise use arenas that go back to the kernel at once.
   MALLOC_ARENA_MAX: '1',
-  // Huge pages for tensors where the kernel leaves it to the program (glibc 2.35 and later; older ones ignore it). No
-  // caches of small blocks: freed blocks that are not merged fragment the space between tensors.
+  // Huge pages for tensors where the kernel leaves it to the program (glibc 2.35 and later; older ones ignore
+  // it). No caches of small blocks: freed blocks that are not merged fragment the space between tensors.
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0',
 };
 
@@ -23,7 +23,7 @@ export const WORKER_ENV = {
 };
 
 /**
- * A small young generation is collected before it retains much of the tensors' external memory: 20 MB less than with
- * V8's default of 16 MB, at the same speed.
+ * A small young generation is collected before it retains much of the tensors' external memory: 20 MB less
+ * than with V8's default of 16 MB, at the same speed.
  */
 export const WORKER_NODE_OPTIONS = ['--max-semi-space-size=4'];

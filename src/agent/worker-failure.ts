@@ -13,8 +13,8 @@ export interface WorkerFault {
 }
 
 /**
- * The message that reports a fault. Where the error itself names no step, layer or operation, they are what the
- * worker's control block shows.
+ * The message that reports a fault. Where the error itself names no step, layer or operation, they are what
+ * the worker's control block shows.
  *
  * @param progress null if there is no segment to read
  */

@@ -6,7 +6,9 @@ import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
-/** How long a killed process may take to end; longer only if it hangs in the kernel (a dead disk, a driver). */
+/**
+ * How long a killed process may take to end; longer only if it hangs in the kernel (a dead disk, a driver).
+ */
 const KILL_MS = 1_000;
 
 /** How a worker's process ended. */

@@ -6,8 +6,8 @@ import { asStorageError } from './durable.js';
 type Outcome<T> = { readonly value: T } | { readonly code: ErrorCode; readonly message: string };
 
 /**
- * Runs `work` on every rank and returns everybody's result, by rank; results travel as JSON. A rank that fails
- * still takes part, so nobody is left waiting.
+ * Runs `work` on every rank and returns all results, by rank; they travel as JSON. A rank that fails still
+ * takes part, so no other waits for it.
  *
  * @throws TrainerError on all ranks alike, the error of the lowest rank whose `work` failed.
  */
@@ -35,7 +35,7 @@ function gatherJson<T>(transport: Transport, purpose: string, mine: T): T[] {
   const lengths = allGather(transport, { mine: Int32Array.of(bytes.length), purpose }).map(
     ([length]) => length,
   );
-  // All-gather moves equal lengths: pad to the longest.
+  // All-gather needs equal lengths: pad to the longest.
   const padded = Buffer.alloc(Math.max(...lengths));
   bytes.copy(padded);
   return allGather(transport, { mine: padded, purpose }).map((text, rank) =>

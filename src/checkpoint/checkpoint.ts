@@ -9,19 +9,19 @@ import { committedFolders } from './folders.js';
 import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
 import { readSafetensorsHeader, readTensor, type SafetensorsHeader } from './safetensors.js';
 
-/** A committed checkpoint. Tensors are found by global name, so any number of ranks can load what it needs. */
+/** A committed checkpoint. Tensors have global names, so any layout of ranks can load it. */
 export interface Checkpoint {
   readonly folder: string;
   readonly manifest: Manifest;
-  /** The copy of tokenizer.json that it carries. */
+  /** Its copy of tokenizer.json. */
   readonly tokenizerFile: string;
   has(name: string): boolean;
   /**
-   * A copy of one tensor, row-major; checked against `shape` if that is given. The first read from a file checks
-   * the file's hash.
+   * Reads a tensor, row-major, and checks its shape if given. The first read from a file checks the file's
+   * hash.
    *
-   * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged, its shape differs or it holds
-   *   NaN or infinity.
+   * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged, its shape differs
+   *   or it holds NaN or infinity.
    */
   read(name: string, shape?: readonly number[]): Float32Array;
   /**
@@ -33,7 +33,7 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a step folder after checking its manifest and that every file is there with the right size.
+ * Opens a step folder after checking its manifest and the size of every file.
  *
  * @throws TrainerError `BAD_CHECKPOINT`
  */
@@ -77,11 +77,11 @@ export function openCheckpoint(folder: string): Checkpoint {
 }
 
 /**
- * Finds the checkpoint to load and verifies it in full. A step folder is taken as it is; in a folder of
- * checkpoints, or a run folder with `checkpoints/`, the newest good one is taken and `warn` is told of each newer
- * one that is damaged, or that `refuse` gives a reason against.
+ * Finds the checkpoint to load and verifies it in full: a given step folder, or the newest valid one of a
+ * folder of checkpoints or of a run folder with `checkpoints/`. Calls `warn` for each newer one that is
+ * damaged or that `refuse` gives a reason against.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if there is none, or none that is good.
+ * @throws TrainerError `BAD_CHECKPOINT` if there is no valid one
  */
 export function resolveCheckpoint(
   path: string,
@@ -90,7 +90,7 @@ export function resolveCheckpoint(
 ): Checkpoint {
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
   const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
-  // One whose manifest cannot be read is met first, so that it is told of.
+  // Those with an unreadable manifest come first, so that `warn` hears of them.
   const folders = committedFolders(root, Number.POSITIVE_INFINITY);
   if (folders.length === 0)
     throw bad(`there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`);
@@ -109,9 +109,9 @@ export function resolveCheckpoint(
 }
 
 /**
- * Checks that a checkpoint's parameters have the places, shapes and meaning that a run needs.
+ * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
- * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values.
+ * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values
  */
 export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256: string): void {
   const { manifest, folder } = checkpoint;
@@ -137,7 +137,7 @@ function fieldsOfTheModel(
     'moe.expertGroups': config.moe.expertGroups,
     'moe.router': config.moe.router,
     ...Object.fromEntries(fieldsOfTheRouter.map((field) => [`moe.${field}`, Reflect.get(config.moe, field)])),
-    // Their order gives the domain ids, and those the experts.
+    // Their order determines the domain ids, and these the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
     'tokenizer SHA-256': tokenizerSha256,
   };

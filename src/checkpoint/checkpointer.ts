@@ -24,32 +24,34 @@ export function momentName(moment: 'm' | 'v', parameter: string): string {
   return `adam.${moment}.${parameter}`;
 }
 
-/** What one rank contributes to a checkpoint; each tensor is contributed by exactly one rank of the world. */
+/** One rank's part of a checkpoint; exactly one rank of the world contributes each tensor. */
 export interface RankTensors {
-  /** Shared parameters, and their moments; rank 0 alone passes them, the others an empty list. */
+  /** Shared parameters and their moments on rank 0; empty on all others. */
   readonly shared: readonly NamedTensor[];
   readonly optimizerShared: readonly NamedTensor[];
-  /** Anything else that is equal on all ranks, such as router state; rank 0 alone. */
+  /** Other state that is equal on all ranks, such as the routers', on rank 0; empty on all others. */
   readonly state: readonly NamedTensor[];
-  /** Expert parameters, and their moments; a replicated expert is passed by its lowest owner alone. */
+  /** Expert parameters and their moments; of a replicated expert on its lowest owner only. */
   readonly experts: readonly NamedTensor[];
   readonly optimizerExperts: readonly NamedTensor[];
 }
 
-/** `root` is on a disk that all ranks share; `step` is the number of updates done. */
+/** `root` is on a disk shared by all ranks; `step` is the number of updates done. */
 export interface SaveOptions extends Place {
   /** Committed checkpoints to keep, this one included. */
   readonly keep: number;
   readonly runId: string;
   readonly config: RunConfig;
-  /** The tokenizer.json in use; rank 0 copies it into the checkpoint. */
+  /** The tokenizer.json in use, which rank 0 copies into the checkpoint. */
   readonly tokenizerFile: string;
   readonly data: { readonly nextStep: number };
   readonly metrics: Readonly<Record<string, number>>;
   readonly tensors: RankTensors;
 }
 
-/** The operation in which a save meets what it refuses to write, such as a tensor that is not finite. */
+/**
+ * The operation that errors name if a save refuses to write something, such as a tensor that is not finite.
+ */
 export const SAVE_OPERATION = 'checkpoint write';
 
 interface WrittenFile extends FileDigest {
@@ -58,18 +60,18 @@ interface WrittenFile extends FileDigest {
 }
 
 /**
- * Saves a checkpoint; all ranks call it together and return once it is committed. Either all ranks return the
- * folder or all throw the same error, the partial folder is gone and the earlier checkpoints are untouched.
- * A process that is killed at any point leaves every committed checkpoint loadable.
+ * Saves a checkpoint. A collective: all ranks return its folder once it is committed, or all throw the same
+ * error, the partial folder is removed and earlier checkpoints are untouched. A process killed at any point
+ * leaves every committed checkpoint loadable.
  *
- * @throws TrainerError `DISK_FULL`, `NO_RESOURCE` if the disk fails otherwise, `NOT_FINITE` if a tensor holds NaN or infinity, `SUPERSEDED` if
- *   a later generation of the run was started.
+ * @throws TrainerError `DISK_FULL`; `NO_RESOURCE` if the disk fails otherwise; `NOT_FINITE` if a tensor holds
+ *   NaN or infinity; `SUPERSEDED` if a later generation of the run was started
  */
 export function saveCheckpoint(transport: Transport, options: SaveOptions): string {
   const { root, step, generation } = options;
   const { rank } = transport.topology;
   const temporary = temporaryFolder(options);
-  // Whatever fails once a later generation has taken over, its folders moved away for instance, fails because of that.
+  // Any failure after a later generation has taken over is due to that, e.g. a folder that it has moved.
   const fenced = <T>(work: () => T): T => {
     try {
       return work();
@@ -109,7 +111,7 @@ function bytesOf(tensors: RankTensors): number {
     .reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
-/** Told before anything is written: a disk filled to the brim would fail others too. */
+/** Checked before writing: a disk that fills up would fail other programs too. */
 function assertRoom(root: string, bytes: number): void {
   const { bavail, bsize } = statfsSync(root);
   if (bavail * bsize >= bytes) return;
@@ -181,7 +183,7 @@ function commit(
   commitFolder(options, keep);
 }
 
-/** A node without the shared disk would otherwise fail with a message that does not say so. */
+/** Gives a clear error on a node without the shared disk. */
 function assertShared(folder: string): void {
   if (existsSync(folder)) return;
   throw new TrainerError(
@@ -203,6 +205,6 @@ function removeIfPossible(folder: string): void {
   try {
     rmSync(folder, { recursive: true, force: true });
   } catch {
-    // Another rank may still be writing into it; the next save removes what is left.
+    // Another rank may still be writing to it; the next save removes the rest.
   }
 }

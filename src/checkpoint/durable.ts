@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import { TrainerError } from '../errors.js';
 
-/** What a file held when it was written: its size and the SHA-256 of its bytes in hex. */
+/** Size of a file and SHA-256 of its bytes in hex. */
 export interface FileDigest {
   readonly bytes: number;
   readonly sha256: string;
@@ -13,9 +13,9 @@ export interface FileDigest {
 const CHUNK_BYTES = 4 << 20;
 
 /**
- * Writes `parts` one after another as a new file and syncs it to the disk.
+ * Writes the concatenation of `parts` as a new file and syncs it to the disk.
  *
- * @throws TrainerError `DISK_FULL`, or `NO_RESOURCE` if the file cannot be written for another reason.
+ * @throws TrainerError `DISK_FULL`, or `NO_RESOURCE` if the file cannot be written for another reason
  */
 export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDigest {
   const hash = createHash('sha256');
@@ -25,7 +25,7 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
     try {
       for (const part of parts)
         for (let at = 0; at < part.length; ) {
-          // A disk that fills up first returns a short count and only the next write throws.
+          // On a disk that fills up the first write is short, and only the next one throws.
           const written = writeSync(file, part, at, Math.min(CHUNK_BYTES, part.length - at));
           hash.update(part.subarray(at, at + written));
           at += written;
@@ -41,7 +41,7 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Renames and syncs the folder that holds the new name, so that the rename survives a power cut. */
+/** Renames, and syncs the new parent folder, so that the rename survives a power cut. */
 export function renameDurably(from: string, to: string): void {
   renameSync(from, to);
   syncFolder(dirname(to));
@@ -73,7 +73,10 @@ export function digestFile(path: string): FileDigest {
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** Turns a failure of the file system into a TrainerError `DISK_FULL` or `NO_RESOURCE`; other errors stay what they are. */
+/**
+ * Converts an error of the file system to a TrainerError `DISK_FULL` or `NO_RESOURCE`; returns others
+ * unchanged.
+ */
 export function asStorageError(error: unknown, what = 'the disk failed'): unknown {
   if (!(error instanceof Error) || !('code' in error) || error instanceof TrainerError) return error;
   const full = isDiskFull(error);

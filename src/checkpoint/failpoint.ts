@@ -1,6 +1,6 @@
 /**
- * A point of a save at which a test can kill the process, `LOCMOE_FAIL=checkpoint.<point>`, stop it until it gets SIGCONT,
- * `LOCMOE_FAIL=checkpoint.<point>:stop`, or find the disk full, `LOCMOE_FAIL=checkpoint.<point>:full`. It acts once.
+ * A point of a save at which a test injects a failure, once: `LOCMOE_FAIL=checkpoint.<point>` kills the
+ * process, with `:stop` appended it stops it until SIGCONT, with `:full` it reports a full disk.
  */
 export function failpoint(point: string): void {
   const [wanted, action] = process.env.LOCMOE_FAIL?.split(':') ?? [];

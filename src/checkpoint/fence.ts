@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { TrainerError } from '../errors.js';
 import { syncFolder, writeDurably } from './durable.js';
 
-// A process of an earlier generation may only have stood still: frozen with its machine, or stuck in a call to a file
-// server. When it goes on it must not touch what a later generation saved. So every generation but the first,
-// which takes over from none, leaves a marker, an empty file `generation-<number>` beside its checkpoints, and the highest
-// number rules. A generation writes its own marker alone, so none can take back another's.
+// A process of an earlier generation may still be alive: frozen with its machine, or stuck in a call to a
+// file server. When it resumes it must not touch what a later generation has saved. So every generation but
+// the first leaves a marker, an empty file `generation-<number>` beside its checkpoints, and the highest
+// number owns them. A generation writes only its own marker, so none can revoke another's.
 
 const MARKER = /^generation-(\d+)$/;
 
 /**
- * Leaves the marker of this generation; those of earlier ones are removed.
+ * Writes the marker of this generation and removes those of earlier ones.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -37,7 +37,7 @@ export function superseded(generation: number, newest: number): TrainerError {
   );
 }
 
-/** Generations that left a marker which no later one has removed. */
+/** Generations whose markers are there. */
 export function markedGenerations(root: string): number[] {
   if (!existsSync(root)) return [];
   return readdirSync(root).flatMap((name) => {

@@ -5,23 +5,23 @@ import { failpoint } from './failpoint.js';
 import { assertNotSuperseded, markedGenerations, markGeneration, superseded } from './fence.js';
 import { generationOf } from './manifest.js';
 
-// Under the root of a run, where G is the generation of the process that made the name:
+// Under the root of a run's checkpoints, where G is the generation of the process that created the name:
 //   step-000100/                 a committed checkpoint
-//   step-000100.replaced-G/      one that is about to be removed or replaced; it still counts as committed
+//   step-000100.replaced-G/      about to be removed or replaced; still counts as committed
 //   step-000100.tmp-G.../        being written or being deleted; never read
 //   latest, latest.tmp-G         name of the newest committed checkpoint, for people and scripts
 //   generation-G                 the generation that the run is at (fence.ts)
 //
-// What a process may do between a check and the act that the check allows is decided by renames: each works on a name
-// of its own generation, and a later generation moves all such names of earlier ones when it starts. So a process that
-// stood still in between finds nothing there to commit or to delete.
+// Renames make check-then-act safe: a process acts only on names of its own generation, and a later
+// generation moves all names of earlier ones when it starts. So a process that was frozen between the two
+// finds nothing to commit or delete.
 
 const COMMITTED = /^step-(\d{6,})(?:\.replaced-\d+)?$/;
 const SET_ASIDE = /\.replaced-(\d+)$/;
 const UNFINISHED = /^(?:step-\d{6,}|latest)\.tmp-(\d+)/;
 const AWAY = '-away';
 
-/** What a save needs to know to make room for itself. */
+/** Place of a checkpoint. */
 export interface Place {
   /** Folder of the run's checkpoints. */
   readonly root: string;
@@ -38,8 +38,8 @@ export function temporaryFolder({ root, step, generation }: Place): string {
 }
 
 /**
- * Folders under `root` that were committed, newest first: by generation, and within one by step. One whose manifest
- * cannot be read counts as of `unreadable`.
+ * Committed folders under `root`, newest first: by generation, then by step. Those with an unreadable
+ * manifest count as of generation `unreadable`.
  */
 export function committedFolders(root: string, unreadable = 0): string[] {
   if (!existsSync(root)) return [];
@@ -51,15 +51,15 @@ export function committedFolders(root: string, unreadable = 0): string[] {
     .map(({ folder }) => folder);
 }
 
-/** The highest generation that marked `root` as its own or wrote a checkpoint that is there; 0 if there is none. */
+/** The highest generation with a marker or a checkpoint under `root`; 0 if there is none. */
 export function newestGeneration(root: string): number {
   const writers = committedFolders(root).map((folder) => generationOf(folder) ?? 0);
   return Math.max(0, ...markedGenerations(root), ...writers);
 }
 
 /**
- * Makes `generation` the one that saves under `root`, before it reads or writes there: processes of earlier ones that
- * still run, or go on after they stood still, change nothing any more and end at their next save.
+ * Makes `generation` the owner of `root`, before it reads or writes there: processes of earlier generations
+ * that still run, or resume, can change nothing there and end at their next save.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -70,7 +70,7 @@ export function claimCheckpoints(root: string, generation: number): void {
 }
 
 /**
- * Makes an empty folder to write into, and tidies up what saves that were cut short have left.
+ * Creates an empty folder to write to, and cleans up after interrupted saves.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -85,8 +85,9 @@ export function prepareFolder(place: Place): void {
 }
 
 /**
- * Gives the complete, synced temporary folder its final name, and then deletes all but the newest `keep`. Checkpoints of
- * later steps are deleted too: the run was resumed from an earlier one and they are not part of it any more.
+ * Renames the complete, synced temporary folder to its final name, then deletes all but the newest `keep`
+ * checkpoints. Those of later steps are deleted too: the run was resumed from an earlier one, so they are no
+ * longer part of it.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -132,7 +133,7 @@ function writeLatest({ root, step, generation }: Place): void {
 }
 
 /**
- * Moves a checkpoint to a name from which a later generation would restore it.
+ * Moves a checkpoint to a name from which a later generation would restore it (`.replaced-G`).
  *
  * @returns that name
  * @throws TrainerError `SUPERSEDED`, with the checkpoint back in its place, if a later generation was started
@@ -143,7 +144,7 @@ function setAside({ root, generation }: Place, folder: string): string {
   failpoint('aside');
   try {
     assertNotSuperseded(root, generation);
-    // A file server's client may list a folder from memory, but what it has just renamed it reads anew.
+    // A network file system may list a folder from its cache, but reads anew what it has just renamed.
     const writer = generationOf(aside) ?? 0;
     if (writer > generation) throw superseded(generation, writer);
   } catch (error) {
@@ -154,7 +155,7 @@ function setAside({ root, generation }: Place, folder: string): string {
   return aside;
 }
 
-/** Deletes what was set aside; renamed first, so that a half-deleted one is never taken for a good one. */
+/** Deletes what was set aside; renames it first, so that a half-deleted one never counts as committed. */
 function remove(aside: string, folder: string, generation: number): void {
   const discarded = `${folder}.tmp-${generation}-discarded`;
   renameSync(aside, discarded);
@@ -162,30 +163,30 @@ function remove(aside: string, folder: string, generation: number): void {
   rmSync(discarded, { recursive: true, force: true });
 }
 
-/** Clears what this generation and earlier ones left unfinished, and puts back what they had set aside. */
+/** Removes what this and earlier generations left unfinished, and restores what they had set aside. */
 function tidy(root: string, generation: number): void {
-  // In reverse, what an earlier call moved away comes before the name that it had.
+  // In reverse order, what an earlier call moved away comes before its former name.
   for (const name of readdirSync(root).sort().reverse()) {
     const path = join(root, name);
     const unfinished = UNFINISHED.exec(name);
     if (unfinished !== null && Number(unfinished[1]) <= generation) removeUnfinished(path);
-    // Where its place is taken it stays until the next checkpoint is whole.
+    // If its name is taken it stays until the next checkpoint is committed.
     else if (setAsideBy(path) <= generation) moveIfFree(path, settledName(path));
   }
 }
 
 function removeUnfinished(path: string): void {
-  // Moved first: whoever still writes into it cannot commit it any more.
+  // Renamed first: a process that still writes to it cannot commit it any more.
   const away = path.endsWith(AWAY) ? path : path + AWAY;
   if (away !== path) moveIfFree(path, away);
   try {
     rmSync(away, { recursive: true, force: true });
   } catch {
-    // A file server keeps what another process has open; the next save tries again.
+    // A network file system may keep what another process has open; the next save tries again.
   }
 }
 
-/** @returns false if there is nothing to move any more, or something has the name */
+/** @returns false if `from` is gone or `to` is taken */
 function moveIfFree(from: string, to: string): boolean {
   try {
     renameDurably(from, to);
@@ -197,17 +198,17 @@ function moveIfFree(from: string, to: string): boolean {
   }
 }
 
-/** Where a committed folder belongs: its own path, unless it was set aside. */
+/** The path of a committed folder without the mark of one that was set aside. */
 function settledName(folder: string): string {
   return folder.replace(SET_ASIDE, '');
 }
 
-/** The generation that set a folder aside; Infinity if none did. */
+/** The generation that set a folder aside; Infinity if none. */
 function setAsideBy(folder: string): number {
   return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
-/** The step of a committed folder, by its name; NaN for a folder of another name. */
+/** The step in a committed folder's name; NaN for another name. */
 export function stepOf(folder: string): number {
   return Number(COMMITTED.exec(basename(folder))?.[1]);
 }

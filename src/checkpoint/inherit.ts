@@ -3,17 +3,19 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Checkpoint } from './checkpoint.js';
 
 export interface InheritOptions {
-  /** Standard deviation of the normal noise that makes the copies of one feed-forward differ; 0 for none. */
+  /**
+   * Standard deviation of the normal noise that makes an expert's copy differ from the others; 0 for none.
+   */
   readonly noiseStd: number;
   readonly seed: number;
 }
 
 /**
- * Start value of one parameter of a sparse model that grows out of a dense one of as many layers (PanGu-Sigma,
- * arXiv 2303.10845, inheritance): a parameter of the same name is a copy, an expert is a copy of its layer's
- * feed-forward. Null where the dense model has nothing to give (a router).
+ * Initial values of a parameter of a sparse model that inherits from a dense one with as many layers
+ * (PanGu-Sigma, arXiv 2303.10845): a parameter of the same name is copied, an expert is a copy of its layer's
+ * feed-forward. Null if the dense model has no counterpart (a router).
  *
- * @throws TrainerError `BAD_CHECKPOINT` if the shapes differ or the dense checkpoint is damaged.
+ * @throws TrainerError `BAD_CHECKPOINT` if the shapes differ or the dense checkpoint is damaged
  */
 export function inheritedValues(
   dense: Checkpoint,

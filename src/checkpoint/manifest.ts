@@ -33,16 +33,16 @@ const manifestSchema = manifestShape.refine(
   'a tensor or the tokenizer is in a file that is not listed',
 );
 
-/** What a checkpoint holds and who wrote it; it is written last, so a folder without one is not a checkpoint. */
+/** Contents and origin of a checkpoint. It is written last: a folder without one is not a checkpoint. */
 export interface Manifest {
   readonly formatVersion: 1;
   readonly runId: string;
-  /** Number of updates that the parameters have seen. */
+  /** Number of updates done. */
   readonly step: number;
-  /** Generation of the membership that wrote it. */
+  /** Generation of the run that wrote it. */
   readonly generation: number;
   readonly config: RunConfig;
-  /** The layout of ranks that wrote it; any other can read it. */
+  /** Layout of the ranks that wrote it; any other can read it. */
   readonly world: { readonly nodes: number; readonly workersPerNode: number };
   readonly tokenizerSha256: string;
   readonly data: { readonly nextStep: number };
@@ -55,8 +55,7 @@ export interface Manifest {
 /**
  * Writes the manifest with a checksum of its own.
  *
- * @throws TrainerError `INTERNAL` if it is not one that `readManifest` would accept (e.g. a metric that is NaN),
- *   `DISK_FULL` if the disk is full.
+ * @throws TrainerError `INTERNAL` if `readManifest` would not accept it (e.g. a metric is NaN), `DISK_FULL`
  */
 export function writeManifest(folder: string, manifest: Manifest): void {
   const checked = manifestSchema.safeParse(manifest);
@@ -66,7 +65,7 @@ export function writeManifest(folder: string, manifest: Manifest): void {
   writeDurably(join(folder, MANIFEST_FILE), [Buffer.from(`${text}\n`)]);
 }
 
-/** @throws TrainerError `BAD_CHECKPOINT` if the manifest is missing, damaged or of another format version. */
+/** @throws TrainerError `BAD_CHECKPOINT` if the manifest is missing, damaged or of another format version */
 export function readManifest(folder: string): Manifest {
   const path = join(folder, MANIFEST_FILE);
   const fail = (what: string) => new TrainerError('BAD_CHECKPOINT', `${path} ${what}`);
@@ -87,10 +86,7 @@ export function readManifest(folder: string): Manifest {
   return checked.data;
 }
 
-/**
- * The generation that a folder says it was written by; null if its manifest cannot be read. Nothing else of it is
- * checked.
- */
+/** The generation in a folder's manifest, of which nothing else is checked; null if it cannot be read. */
 export function generationOf(folder: string): number | null {
   try {
     const { generation } = Object(JSON.parse(readFileSync(join(folder, MANIFEST_FILE), 'utf8')));

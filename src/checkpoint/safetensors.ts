@@ -2,22 +2,22 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
 import { type FileDigest, writeDurably } from './durable.js';
 
-// The safetensors format (github.com/huggingface/safetensors): u64 little-endian header length N, N bytes of JSON
-// {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors, row-major and
-// little-endian, at offsets counted from the end of the header.
+// The safetensors format (github.com/huggingface/safetensors): u64 little-endian header length N, N bytes of
+// JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
+// row-major and little-endian, at offsets counted from the end of the header.
 
 const ARRAYS = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array } as const;
 type Dtype = keyof typeof ARRAYS;
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
-/** A tensor as it lies in memory; shape [] is a scalar and a dimension of 0 is legal. */
+/** A tensor in memory; shape [] is a scalar, and a dimension may be 0. */
 export interface StoredTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: TensorData;
 }
 
-/** Where a tensor lies in its file; `begin` and `end` are bytes from the start of the file. */
+/** A tensor in a file; `begin` and `end` are bytes from the start of the file. */
 export interface TensorEntry {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
@@ -32,14 +32,13 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Limit of the reference implementation. */
+/** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
 
 /**
  * Writes a safetensors file, widest types first and then by name as the reference writer does, and syncs it.
  *
- * @throws TrainerError `DISK_FULL` if the disk is full, `INTERNAL` if a name occurs twice or a shape does not
- *   match its data.
+ * @throws TrainerError `DISK_FULL`; `INTERNAL` if a name occurs twice or a shape does not match its data
  */
 export function writeSafetensors(
   path: string,
@@ -83,11 +82,11 @@ function headerJson(
 }
 
 /**
- * Reads and checks the header of a safetensors file; nothing is allocated for a size that the file itself does not
- * have. Accepted: known types, unique names, sizes that agree with type and shape, and tensors that cover the
- * buffer without overlap or hole.
+ * Reads and checks the header of a safetensors file; never allocates more than the file's size. Accepted:
+ * known types, unique names, sizes that agree with type and shape, tensors that cover the buffer without
+ * overlap or hole.
  *
- * @throws TrainerError `BAD_CHECKPOINT` naming the file, the tensor, what was expected and what is there.
+ * @throws TrainerError `BAD_CHECKPOINT` naming the file, the tensor, what was expected and what was found
  */
 export function readSafetensorsHeader(path: string): SafetensorsHeader {
   const file = openSync(path, 'r');
@@ -109,9 +108,9 @@ export function readSafetensorsHeader(path: string): SafetensorsHeader {
 }
 
 /**
- * Reads one tensor of a file whose header was checked.
+ * Reads a tensor of a file with a checked header.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if the file has no such tensor or became shorter.
+ * @throws TrainerError `BAD_CHECKPOINT` if the file has no such tensor or was truncated since
  */
 export function readTensor(header: SafetensorsHeader, name: string): StoredTensor {
   const entry = header.tensors.get(name);
@@ -157,7 +156,7 @@ function parseHeader(path: string, text: string): Record<string, unknown> {
   return header as Record<string, unknown>;
 }
 
-/** The first key that occurs twice in one object of valid JSON; `JSON.parse` would silently keep the last. */
+/** The first duplicate key of an object of valid JSON, of which `JSON.parse` silently keeps the last. */
 function duplicateKey(json: string): string | undefined {
   const keysByDepth: Set<string>[] = [];
   for (const [token, key] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {

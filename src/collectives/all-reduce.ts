@@ -5,8 +5,8 @@ export interface AllReduceOptions {
   /** Summed in place; equal length on all members. */
   readonly data: Float32Array;
   /**
-   * The members, in increasing order; by default the world. With groups every rank of the world makes the call, each
-   * with its own group (empty if it has none); lengths may differ between groups.
+   * The members, in increasing order; by default the world. With groups every rank of the world makes the
+   * call, each with its own group (empty if it has none); lengths may differ between groups.
    */
   readonly group?: readonly number[];
   readonly purpose: string;
@@ -15,7 +15,9 @@ export interface AllReduceOptions {
 
 /** Up to this size every rank sends its whole vector to all others: one step instead of two or three. */
 const DIRECT_BYTES = 16 << 10;
-/** Floats of a rank's slice of a block (256 KiB): it stays in cache, and two fit a ring of the default size. */
+/**
+ * Floats of a rank's slice of a block (256 KiB): it stays in cache, and two fit a ring of the default size.
+ */
 const SLICE_FLOATS = 1 << 16;
 /** Blocks started per `advance`. */
 const ABREAST = 2;
@@ -23,8 +25,8 @@ const ABREAST = 2;
 const MOST_ON_THE_WAY = 4 * ABREAST;
 
 /**
- * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so all members
- * get the same bits, and the same in every layout whose workers per node are a power of two.
+ * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
+ * all members get the same bits, and the same in every layout whose workers per node are a power of two.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -37,8 +39,8 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
 /** An all-reduce that overlaps the computation of its data. */
 export interface GradualAllReduce {
   /**
-   * With more than one node, moves the blocks in flight one step on and starts up to two more. A collective: every rank
-   * calls it at the same places among its other collectives, with the same argument.
+   * With more than one node, moves the blocks in flight one step on and starts up to two more. A collective:
+   * every rank calls it at the same places among its other collectives, with the same argument.
    *
    * @param wholeFrom `data` is final from this index on; it falls from call to call
    */
@@ -48,8 +50,9 @@ export interface GradualAllReduce {
 }
 
 /**
- * `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross the link while
- * the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). Same bits as `allReduce`.
+ * `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross
+ * the link while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). Same
+ * bits as `allReduce`.
  */
 export function gradualAllReduce(
   transport: Transport,
@@ -59,8 +62,8 @@ export function gradualAllReduce(
   //   1. reduce-scatter inside the node:        one step, (G - 1) / G B
   //   2. slice B / G between the nodes:         N = 2: one step, B / G; else two steps, 2 (N - 1) / N B / G
   //   3. all-gather inside the node:            one step, (G - 1) / G B
-  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector is pipelined in blocks, from its end: one
-  // crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
+  // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector is pipelined in blocks, from its
+  // end: one crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
   const { worldSize, workersPerNode, numNodes } = transport.topology;
   const reduction = reductionOf(transport, { purpose, layer });
   const pipeline = new Pipeline();

@@ -14,8 +14,8 @@ export interface BroadcastOptions {
  * @throws TrainerError as `Transport.transfer`
  */
 export function broadcast(transport: Transport, { data, root, purpose }: BroadcastOptions): void {
-  // Two steps: the root sends to its counterpart (same local rank) on each other node, (N - 1) B between nodes;
-  // then each of them sends to its neighbours, (G - 1) B inside each node.
+  // Two steps: the root sends to its counterpart (same local rank) on each other node, (N - 1) B between
+  // nodes; then each of them sends to its neighbours, (G - 1) B inside each node.
   const { topology } = transport;
   const { rank, node, localRank, numNodes, workersPerNode } = topology;
   const operation: Operation = { kind: 'broadcast', purpose };

@@ -10,9 +10,9 @@ const CREDITED = 32;
 /**
  * A single-producer single-consumer byte ring in shared memory.
  *
- * `head` counts the bytes ever written and `tail` the bytes ever read, both modulo 2^32; each is stored by one side
- * only. Each side has a flag that asks the other to ring its doorbell: `wantsData` is set by a consumer of an empty
- * ring, `wantsSpace` by a producer of a full one.
+ * `head` counts the bytes ever written and `tail` the bytes ever read, both modulo 2^32; each is stored by
+ * one side only. Each side has a flag that asks the other to ring its doorbell: `wantsData` is set by a
+ * consumer of an empty ring, `wantsSpace` by a producer of a full one.
  */
 export class ByteRing {
   readonly #words: Int32Array;

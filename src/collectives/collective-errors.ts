@@ -61,8 +61,8 @@ export function timeoutError(
 }
 
 /**
- * `COLLECTIVE_MISMATCH`: the peer's message is of another operation, step or size than expected, or its rank has other
- * counts.
+ * `COLLECTIVE_MISMATCH`: the peer's message is of another operation, step or size than expected, or its rank
+ * has other counts.
  */
 export function mismatchError(
   place: Place,

@@ -2,8 +2,8 @@ const OFFSET_BASIS = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /**
- * Hash of counts on which all ranks of an operation must agree (FNV-1a over 32-bit words). Never 0, which means "no
- * counts".
+ * Hash of counts on which all ranks of an operation must agree (FNV-1a over 32-bit words). Never 0, which
+ * means "no counts".
  */
 export function hashCounts(lists: Iterable<ArrayLike<number>>): number {
   let hash = OFFSET_BASIS;

@@ -3,9 +3,9 @@ import { futexWait, futexWaitAsync, futexWake } from '../os/libc.js';
 /**
  * Wakes another process: two adjacent 32-bit words in the segment.
  *
- * Word 0: the futex, a counter of wake-ups. Word 1: rings left until the owner is to be woken. The owner reads `value`,
- * arms, looks for work once more, and only then waits: a ring in between changes the counter, so no wake-up is lost.
- * A ring that nobody waits for costs no system call.
+ * Word 0: the futex, a counter of wake-ups. Word 1: rings left until the owner is to be woken. The owner
+ * reads `value`, arms, looks for work once more, and only then waits: a ring in between changes the counter,
+ * so no wake-up is lost. A ring that nobody waits for costs no system call.
  */
 export class Doorbell {
   readonly #words: Int32Array;

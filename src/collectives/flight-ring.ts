@@ -4,7 +4,10 @@ import { OPERATION_KINDS, type Operation } from './transport.js';
 
 const NO_LAYER = -1;
 
-/** A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the node. */
+/**
+ * A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the
+ * node.
+ */
 export interface RecordedOperation extends Operation {
   /** Number of the operation; the same call has the same number on every rank. */
   readonly sequence: number;
@@ -25,8 +28,9 @@ export interface RecordedOperation extends Operation {
 export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;
 
 /**
- * The last `FLIGHT_SLOTS` operations of one rank in shared memory: written by its worker, readable by all, also after the
- * worker's death. Lock-free: a slot's sequence is 0 while it is rewritten; readers check it before and after.
+ * The last `FLIGHT_SLOTS` operations of one rank in shared memory: written by its worker, readable by all,
+ * also after the worker's death. Lock-free: a slot's sequence is 0 while it is rewritten; readers check it
+ * before and after.
  */
 export class FlightRing {
   readonly #bytes: Uint8Array;

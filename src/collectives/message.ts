@@ -25,8 +25,8 @@ export interface MessageHeader extends MessagePlace {
   readonly purpose: string;
 }
 
-// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, counts hash u32, purpose length u32,
-// purpose text.
+// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, counts hash u32, purpose length
+// u32, purpose text.
 
 export function encodeHeader(
   target: Uint8Array,

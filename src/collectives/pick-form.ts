@@ -14,8 +14,8 @@ export interface FormChoice {
 }
 
 /**
- * Times both forms of the all-to-all on the actual links and picks the faster one. A collective: all ranks call it and
- * get the same answer.
+ * Times both forms of the all-to-all on the actual links and picks the faster one. A collective: all ranks
+ * call it and get the same answer.
  *
  * @param bytesPerPair bytes from a rank to each other rank
  */

@@ -47,8 +47,8 @@ export class ShmSegment {
   /**
    * Creates the segment of one node. Call `removeStaleSegments` once before.
    *
-   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small: the memory is allocated here, so that no later write
-   *   can kill a worker
+   * @throws TrainerError `NO_RESOURCE` if /dev/shm is too small: the memory is allocated here, so that no
+   *   later write can kill a worker
    */
   static create(runId: string, generation: number, shape: SegmentShape): ShmSegment {
     const needed = segmentBytes(shape);
@@ -165,8 +165,8 @@ export class ShmSegment {
   }
 
   /**
-   * Unmaps the segment. Its rings and doorbells must not be used any more; the control blocks stay readable, with their
-   * last state.
+   * Unmaps the segment. Its rings and doorbells must not be used any more; the control blocks stay readable,
+   * with their last state.
    */
   close(): void {
     if (!this.#open) return;

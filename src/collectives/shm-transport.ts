@@ -222,8 +222,9 @@ export class ShmTransport implements Transport {
   }
 
   /**
-   * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the last has
-   * arrived: with more processes than cores a needless wake-up delays the rank that all others wait for.
+   * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the
+   * last has arrived: with more processes than cores a needless wake-up delays the rank that all others wait
+   * for.
    */
   #sleep({ incoming }: InFlight): void {
     const seen = this.#bell.value;

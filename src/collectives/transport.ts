@@ -29,8 +29,8 @@ export interface Receive {
 
 export interface TransferOptions {
   /**
-   * True: all bytes from this node to another travel as one aggregated message (hierarchical). False: one message for
-   * each pair of ranks (flat).
+   * True: all bytes from this node to another travel as one aggregated message (hierarchical). False: one
+   * message for each pair of ranks (flat).
    */
   readonly aggregate?: boolean;
 }
@@ -83,13 +83,13 @@ export interface Transport {
   readonly topology: Topology;
 
   /**
-   * Carries out all sends and receives concurrently and returns when all are complete: `start`, then `finish`. Every
-   * rank of the world calls the same operations in the same order, also with empty lists. With `aggregate` every rank
-   * must list a send, maybe empty, for every rank of every other node.
+   * Carries out all sends and receives concurrently and returns when all are complete: `start`, then
+   * `finish`. Every rank of the world calls the same operations in the same order, also with empty lists.
+   * With `aggregate` every rank must list a send, maybe empty, for every rank of every other node.
    *
    * @throws TrainerError `COLLECTIVE_TIMEOUT` if nothing moved until the deadline (names the missing ranks),
-   *   `COLLECTIVE_MISMATCH` if a peer is in another operation or step, or has another size or other counts, `ABORTED`
-   *   if another rank's failure ended the run
+   *   `COLLECTIVE_MISMATCH` if a peer is in another operation or step, or has another size or other counts,
+   *   `ABORTED` if another rank's failure ended the run
    */
   transfer(
     operation: Operation,
@@ -99,10 +99,10 @@ export interface Transport {
   ): void;
 
   /**
-   * Starts a transfer and returns at once, so that the worker computes meanwhile. What fits the rings leaves now; the
-   * rest moves whenever the transport is called again. Messages between two ranks keep the order in which their
-   * transfers were started, so all ranks must start the same ones in the same order; they may finish them in any. At
-   * most `MAX_PENDING` are in flight.
+   * Starts a transfer and returns at once, so that the worker computes meanwhile. What fits the rings leaves
+   * now; the rest moves whenever the transport is called again. Messages between two ranks keep the order in
+   * which their transfers were started, so all ranks must start the same ones in the same order; they may
+   * finish them in any. At most `MAX_PENDING` are in flight.
    *
    * @throws TrainerError as `transfer`
    */

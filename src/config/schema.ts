@@ -106,7 +106,9 @@ export const runSchema = z.strictObject({
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
-/** A validated run configuration with every default filled in: below the command line no field is optional. */
+/**
+ * A validated run configuration with every default filled in: below the command line no field is optional.
+ */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

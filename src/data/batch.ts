@@ -13,10 +13,10 @@ export interface Batch {
 }
 
 /**
- * A batch of a validation. Every rank gets the same number of batches of the same shape; where sequences run out, a
- * batch is filled with repetitions whose `valid` is 0. They must be left out of every sum and every count.
+ * A validation batch. Every rank gets the same number of batches of the same shape; a batch is padded with
+ * repeated sequences whose `valid` is 0, which must be left out of every sum and count.
  */
 export interface ValidationBatch extends Batch {
-  /** [B]; 1 for a sequence that counts, 0 for a filler */
+  /** [B]; 1, or 0 for padding */
   readonly valid: Uint8Array;
 }

@@ -4,17 +4,17 @@ import { PairHeap, type PairKey, pairKey, pairOf } from './pair-heap.js';
 
 export const END_OF_TEXT = '<|endoftext|>';
 const NUM_SPECIAL = 1;
-/** A pair that occurs once is no pattern. */
+/** Pairs that occur once are not merged. */
 const MIN_COUNT = 2;
 
 export interface BpeVocabulary {
-  /** Byte-level tokens; the index is the id. The 256 bytes come first, the special token is not in here. */
+  /** Byte-level tokens by id: the 256 bytes first; without the special token. */
   readonly tokens: readonly string[];
   readonly merges: readonly (readonly [left: string, right: string])[];
 }
 
 interface Word {
-  /** Token ids; the first `length` are in use. */
+  /** Token ids; only the first `length` are valid. */
   readonly ids: Uint32Array;
   length: number;
   readonly count: number;
@@ -22,17 +22,19 @@ interface Word {
 
 interface Pair {
   count: number;
-  /** Words that held the pair at some time. */
+  /** Words that hold or held the pair. */
   readonly words: Word[];
 }
 
 /**
- * Trains a byte-level BPE (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2). Ties go to the smaller pair
- * of ids, as in HuggingFace's trainer, so both give the same merges. Pair counts are updated only in the words that a
- * merge touches.
+ * Trains a byte-level BPE (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2). Ties go to the
+ * smaller pair of ids as in HuggingFace's trainer, so both give the same merges. A merge updates counts only
+ * in the words that hold its pair.
+ *
  * @param texts each is pre-tokenized on its own
  * @param vocabSize 256 bytes, merges and one special token
- * @throws TrainerError `BAD_CONFIG` if vocabSize is below 257, `BAD_INPUT` if the text has too few repeated pairs
+ * @throws TrainerError `BAD_CONFIG` if vocabSize is below 257, `BAD_INPUT` if the text has too few repeated
+ *   pairs
  */
 export function trainBpe(texts: Iterable<string>, vocabSize: number): BpeVocabulary {
   if (vocabSize < 256 + NUM_SPECIAL)
@@ -54,7 +56,7 @@ export function trainBpe(texts: Iterable<string>, vocabSize: number): BpeVocabul
     const [left, right] = pairOf(top.key);
     const merged = tokens[left]! + tokens[right]!;
     merges.push([tokens[left]!, tokens[right]!]);
-    // Two pairs may spell the same token ("a"+"bc", "ab"+"c"): it is one entry of the vocabulary.
+    // Two pairs may give the same token ("a"+"bc", "ab"+"c"), which has one id.
     const id = idOf.get(merged) ?? tokens.push(merged) - 1;
     idOf.set(merged, id);
     applyMerge(top.pair.words, left, right, id, pairs, heap);
@@ -91,7 +93,10 @@ function addPair(pairs: Map<PairKey, Pair>, key: PairKey, word: Word): void {
   if (pair.words[pair.words.length - 1] !== word) pair.words.push(word);
 }
 
-/** The most frequent pair. Counts only fall while an entry waits, so a stale entry is pushed back with its count. */
+/**
+ * Pops the most frequent pair. Counts of queued pairs only fall, so a stale entry is pushed back with its new
+ * count.
+ */
 function popCurrent(
   heap: PairHeap,
   pairs: ReadonlyMap<PairKey, Pair>,
@@ -106,7 +111,9 @@ function popCurrent(
   }
 }
 
-/** Replaces (left, right) by `id` in the words, left to right, and updates the counts of the pairs around it. */
+/**
+ * Replaces (left, right) by `id` in the words, left to right, and updates the counts of the pairs around it.
+ */
 function applyMerge(
   words: readonly Word[],
   left: number,
@@ -124,7 +131,7 @@ function applyMerge(
         ids[length++] = ids[i]!;
         continue;
       }
-      // What stands to the left was already rewritten, what stands to the right was not.
+      // The left neighbour is already rewritten, the right one is not.
       if (length > 0)
         replacePair(pairs, risen, pairKey(ids[length - 1]!, left), pairKey(ids[length - 1]!, id), word);
       if (i + 2 < word.length)

@@ -8,7 +8,7 @@ import type { Document, Split } from './document.js';
 import { DOMAINS, SOURCES, type Source } from './sources.js';
 import { chunkText, cleanText } from './text.js';
 
-/** Where the text sources are installed: by `npm run setup`, or beside an installed package by npm itself. */
+/** Folder of the installed text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
 
 export interface ExtractOptions {
@@ -21,8 +21,9 @@ export interface ExtractOptions {
 export type DomainDocuments = Readonly<Record<Split, readonly Document[]>>;
 
 /**
- * The documents of one domain: cleaned, chunked, freed of near copies, capped and split. A document's fate depends on
- * its own hash only, so a larger cap or share keeps what a smaller one chose.
+ * The documents of one domain: cleaned, chunked, deduplicated, capped and split. A document is selected by
+ * its own hash, so a larger cap or share keeps what a smaller one selected.
+ *
  * @throws TrainerError `BAD_INPUT` for an unknown domain, or a source that is not installed
  */
 export function extractDomain(domain: string, options: ExtractOptions): DomainDocuments {
@@ -37,7 +38,7 @@ export function extractDomain(domain: string, options: ExtractOptions): DomainDo
   for (const { document, digest } of hashed) {
     bytes += Buffer.byteLength(document.text);
     if (bytes > options.maxBytes) break;
-    // The order above used the leading digits; the split needs others, or it would follow the cap.
+    // The cap selects by the leading digits; the split must be independent of it.
     const draw = Number.parseInt(digest.slice(-8), 16) / 2 ** 32;
     split[draw < options.validationShare ? 'validation' : 'train'].push(document);
   }

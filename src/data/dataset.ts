@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { type Document, SPLITS, type Split } from './document.js';
 
-/** Part of the cache key: raise it when extraction, splitting, tokenization or these files change. */
+/** Part of the cache key: increment it when extraction, splitting, tokenization or the files change. */
 export const FORMAT_VERSION = 1;
 export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
@@ -45,21 +45,21 @@ export interface DomainData {
   readonly name: string;
   readonly train: TokenSplit;
   readonly validation: TokenSplit;
-  /** Entropy in nats a token of the validation tokens' own frequencies: the loss of the best model without context. */
+  /** Unigram entropy of the validation tokens, nats per token: the loss of the best model without context. */
   readonly validationEntropy: number;
 }
 
 /** A prepared corpus. The position of a domain is its id. */
 export interface Dataset {
   readonly dir: string;
-  /** Hash of everything that decides the contents; checkpoints can compare it. */
+  /** Hash of everything that determines the contents. */
   readonly key: string;
   readonly vocabSize: number;
   readonly endOfText: number;
   readonly tokenizerFile: string;
   readonly tokenizerSha256: string;
   readonly domains: readonly DomainData[];
-  /** As of a domain, over the validation tokens of all domains together. */
+  /** Unigram entropy of the validation tokens of all domains, nats per token. */
   readonly validationEntropy: number;
 }
 
@@ -77,7 +77,7 @@ export function documentFile(domain: string, split: Split): string {
 }
 
 /**
- * Opens a prepared dataset and checks its tokens and tokenizer against the sizes and hashes in its index.
+ * Opens a prepared dataset; checks tokens and tokenizer against the sizes and hashes in its index.
  * @throws TrainerError `BAD_INPUT` if the folder is not a prepared dataset or a file is missing or damaged
  */
 export function openDataset(dir: string): Dataset {
@@ -130,7 +130,7 @@ export function encodeTokens(ids: readonly Uint32Array[], vocabSize: number): Bu
 }
 
 function decodeTokens(bytes: Buffer, vocabSize: number): Uint16Array | Uint32Array {
-  // A copy, because a Buffer need not start where a typed array may.
+  // A copy, because a Buffer may not be aligned.
   const aligned = new Uint8Array(bytes).buffer;
   return bytesPerToken(vocabSize) === 2 ? new Uint16Array(aligned) : new Uint32Array(aligned);
 }

@@ -1,20 +1,20 @@
 import { normalise } from './text.js';
 
-/** Characters of normalised text that make two documents copies when they begin alike. */
+/** Documents with the same first characters of normalised text are copies. */
 const PREFIX_CHARS = 200;
-/** Length of the overlapping pieces that are compared, in normalised characters. */
+/** Shingle length, in characters of normalised text. */
 const SHINGLE_CHARS = 24;
-/** One shingle in this many is kept, chosen by its hash, so that copies at shifted positions keep the same ones. */
+/** One shingle in this many is sampled, by hash, so that shifted copies have the same samples. */
 const SHINGLE_SAMPLE = 8;
-/** A document is a near copy when more than this share of its shingles was seen before. */
+/** A document with more than this share of seen shingles is a near-duplicate. */
 const MAX_SEEN_SHARE = 0.4;
-/** Below this many sampled shingles (about 90 characters) the share says too little. */
+/** With fewer sampled shingles (about 90 characters) the share is not reliable. */
 const MIN_SHINGLES = 8;
 
 /**
- * A filter that is true for the first of several (near) copies and false for the later ones. Two tests:
- * the normalised first 200 characters, which settles short texts; and sampled shingles (Broder's resemblance,
- * estimated on hashes that are 0 modulo 8), which finds a long text that is repeated with other chunk borders.
+ * A filter that is true for the first of several near-duplicates and false for later ones. Two tests: the
+ * first 200 normalised characters, for short texts; and sampled shingles (Broder's resemblance, estimated on
+ * hashes that are 0 modulo 8), for long texts that recur with other chunk boundaries.
  */
 export function nearDuplicateFilter(): (text: string) => boolean {
   const prefixes = new Set<string>();
@@ -33,7 +33,7 @@ export function nearDuplicateFilter(): (text: string) => boolean {
   };
 }
 
-/** Rolling polynomial hashes modulo 2^32 of all shingles, then those that are sampled. */
+/** Sampled rolling polynomial hashes, modulo 2^32, of the text's shingles. */
 function sampledShingles(text: string): Set<number> {
   const BASE = 0x01000193;
   let leading = 1;

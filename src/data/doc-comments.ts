@@ -1,24 +1,27 @@
 import { cleanText } from './text.js';
 
 const COMMENT = /\/\*\*([\s\S]*?)\*\//g;
-/** Lines that only point elsewhere or state a version; they are on thousands of comments. */
+/** Lines of mere references or versions, which thousands of comments share. */
 const BOILERPLATE =
   /^.*(?:参考[:：]|示例代码|在开发者工具中预览效果).*$|^\s*(?:文档[:：]|需要基础库[:：]|在插件中使用[:：]).*$|^.*传入的监听函数。不传此参数.*$/gm;
-/** Links hold links in some packages, so this is applied twice. */
+/** Applied twice: some packages nest links. */
 const LINK = /\[([^[\]\n]*)\]\([^)\n]*\)/g;
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', nbsp: ' ' };
 const HAN = /\p{Script=Han}/gu;
-/** Shorter comments ("宽度") are names rather than text. */
+/** Shorter comments ("宽度") are labels, not text. */
 const MIN_HAN_CHARS = 8;
 
-/** The Chinese prose of every documentation comment in a TypeScript file: no tags, examples, markup or addresses. */
+/**
+ * The Chinese prose of every documentation comment in a TypeScript file: no tags, examples, markup or
+ * addresses.
+ */
 export function docComments(source: string): string[] {
   return [...source.matchAll(COMMENT)]
     .map(([, body]) => prose(withoutStars(body!).replace(/^[ \t]*@[\s\S]*?(?=\n[ \t]*\n|$(?![\s\S]))/gm, '')))
     .filter((text) => (text.match(HAN)?.length ?? 0) >= MIN_HAN_CHARS);
 }
 
-/** Comments that say the same in English (`@en`) and Chinese (`@zh`): one text a pair, English first. */
+/** Comments in both English (`@en`) and Chinese (`@zh`): one text per pair, English first. */
 export function pairedDocComments(source: string): string[] {
   return [...source.matchAll(COMMENT)].flatMap(([, body]) => {
     const pair = /@en\b([\s\S]*?)@zh\b([\s\S]*?)(?=\n\s*@\w|$(?![\s\S]))/.exec(withoutStars(body!));
@@ -29,8 +32,9 @@ export function pairedDocComments(source: string): string[] {
 }
 
 /**
- * The compiler's messages in English and Chinese, joined by their key.
- * @param compiler text of typescript.js, which holds the English messages as `diag(code, category, key, message)`
+ * The compiler's messages in English and Chinese, joined by key.
+ * @param compiler text of typescript.js, which holds the English messages as `diag(code, category, key,
+ *   message)`
  * @param translations text of a diagnosticMessages.generated.json: key -> message
  */
 export function diagnosticPairs(compiler: string, translations: string): string[] {
@@ -51,7 +55,7 @@ function withoutStars(body: string): string {
   return body.replace(/^[ \t]*\*+ ?/gm, '');
 }
 
-/** Drops code blocks, links' targets, HTML and boilerplate; keeps the sentences. */
+/** Keeps the sentences; drops code blocks, link targets, HTML and boilerplate. */
 function prose(markdown: string): string {
   const text = markdown
     .replace(/```[\s\S]*?(?:```|$(?![\s\S]))/g, '')

@@ -6,7 +6,7 @@ export interface Document {
   readonly source: string;
 }
 
-/** The two parts of every domain; no document of one has a near copy in the other. */
+/** The two parts of every domain; neither has near-duplicates of the other's documents. */
 export type Split = 'train' | 'validation';
 
 export const SPLITS: readonly Split[] = ['train', 'validation'];

@@ -1,14 +1,16 @@
-/** Divisible by 1 to 10 and by 100, so that equal weights and whole percentages are met exactly. */
+/** Divisible by 1 to 10 and by 100, so that equal weights and whole percentages are exact. */
 const PERIOD = 50_400;
 
-/** Which domain the g-th sequence of a run comes from, and how many sequences of that domain came before it. */
+/** The domain of the g-th sequence of a run, and the number of earlier sequences of that domain. */
 export interface DomainMixture {
   at(sequence: number): { readonly domain: number; readonly ordinal: number };
 }
 
 /**
- * Spreads domains by weight as evenly as integers allow: in every prefix of the run each domain has its share to
- * within about one sequence. The pattern repeats after 50,400 sequences, so any position is found directly.
+ * Interleaves domains by weight as evenly as integers allow: in every prefix of the run each domain has its
+ * share to within about one sequence. The pattern has a period of 50,400 sequences, so any position is a
+ * lookup.
+ *
  * @param weights positive, one a domain, any scale
  */
 export function domainMixture(weights: readonly number[]): DomainMixture {
@@ -31,7 +33,7 @@ export function domainMixture(weights: readonly number[]): DomainMixture {
   };
 }
 
-/** Integers that sum to the period and follow the weights (largest remainders); no domain gets none. */
+/** Integers in proportion to the weights that sum to the period (largest remainders); each at least 1. */
 function quotasOf(weights: readonly number[]): number[] {
   const total = weights.reduce((a, b) => a + b, 0);
   const exact = weights.map((weight) => (weight / total) * PERIOD);
@@ -41,12 +43,12 @@ function quotasOf(weights: readonly number[]): number[] {
     .sort((a, b) => b.remainder - a.remainder || a.domain - b.domain);
   let left = PERIOD - quotas.reduce((a, b) => a + b, 0);
   for (let i = 0; left > 0; i++, left--) quotas[byRemainder[i]!.domain]!++;
-  // Tiny weights were rounded up to 1; the largest quota pays for them.
+  // Tiny weights were rounded up to 1, at the expense of the largest quota.
   quotas[quotas.indexOf(Math.max(...quotas))]! += left;
   return quotas;
 }
 
-/** Of the domains that are owed a slot, the one whose next slot falls due first (Tijdeman's rule for the chairman assignment problem). */
+/** The domain, of those owed a slot, whose next slot is due first (Tijdeman's chairman assignment). */
 function mostUrgent(quotas: readonly number[], counts: readonly number[], slot: number): number {
   const slack = quotas.length > 1 ? 1 / (2 * quotas.length - 2) : 0;
   let best = -1;

@@ -11,26 +11,28 @@ export interface LoaderOptions {
   /** Sampling weight of each domain of the dataset; equal if undefined. */
   readonly weights: readonly number[] | undefined;
   readonly seed: number;
-  /** Sequences a step over all ranks. */
+  /** Sequences per step over all ranks. */
   readonly globalBatch: number;
   readonly seqLen: number;
   readonly rank: number;
   readonly worldSize: number;
-  /** Ranks that a domain's sequences prefer, by domain id; null deals sequences to ranks regardless of domain. */
+  /**
+   * Preferred ranks of each domain's sequences, by domain id; null assigns sequences regardless of domain.
+   */
   readonly homeRanksOfDomain?: HomeRanks | null;
 }
 
 /**
- * Batches as pure functions: nothing is consumed, so a resumed run asks for its step and gets what it would have got.
- * The global batch does not depend on the number of ranks; rank r holds its sequences r*B/W to (r+1)*B/W, or as many
- * chosen by domain where domains have home ranks (see assignToRanks).
+ * Batches as a pure function of the step, so a resumed run gets the same ones. The global batch does not
+ * depend on the number of ranks; rank r gets its sequences r*B/W to (r+1)*B/W, or as many chosen by domain if
+ * domains have home ranks (see assignToRanks).
  */
 export interface Loader {
   /** This rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
   /**
-   * The same validation at every call: of each domain up to `numSequences` windows, evenly spread over its validation
-   * text. Batches have the size of training batches; the last one is filled up (see ValidationBatch).
+   * The same batches at every call: up to `numSequences` windows of each domain, evenly spaced over its
+   * validation text. Batches have the size of training batches; the last one is padded (see ValidationBatch).
    */
   validationBatches(numSequences: number): ValidationBatch[];
 }
@@ -41,10 +43,11 @@ interface Window {
 }
 
 /**
- * A window is seqLen + 1 tokens, one window every seqLen tokens, so that every token but the first is predicted once.
- * Within a domain the windows of each epoch come in a seeded order, each exactly once.
- * @throws TrainerError `BAD_CONFIG` if the batch cannot be split evenly, the weights do not fit the domains, or a domain
- * is shorter than a window
+ * Sequences are windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is
+ * predicted once. Each epoch of a domain is a seeded permutation of its windows.
+ *
+ * @throws TrainerError `BAD_CONFIG` if the batch cannot be split evenly, the weights do not fit the domains,
+ *   or a domain is shorter than a window
  */
 export function createLoader(options: LoaderOptions): Loader {
   const { dataset, seqLen, globalBatch } = options;
@@ -82,7 +85,7 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 }
 
-/** Places in the global batch of this rank's sequences, ascending. */
+/** Indices in the global batch of this rank's sequences, ascending. */
 function placesOf(
   global: readonly Window[],
   { rank, worldSize, homeRanksOfDomain }: LoaderOptions,
@@ -97,7 +100,7 @@ function placesOf(
   return [...global.keys()].filter((place) => rankOfSequence[place] === rank);
 }
 
-/** The window of the g-th sequence of the run. Keeps the order of one epoch a domain, which a later call may replace. */
+/** The window of the g-th sequence of the run. Caches the permutation of one epoch per domain. */
 function trainingWindows(
   { dataset, seed, seqLen }: LoaderOptions,
   weights: readonly number[],
@@ -126,7 +129,7 @@ function validationWindows(dataset: Dataset, seqLen: number, numSequences: numbe
   });
 }
 
-/** Windows of seqLen + 1 tokens, one every seqLen tokens, that fit into a split. */
+/** Number of windows of seqLen + 1 tokens, one every seqLen tokens, in a split. */
 function windowsIn(split: TokenSplit, seqLen: number): number {
   return Math.max(0, Math.floor((split.ids.length - 1) / seqLen));
 }

@@ -1,4 +1,4 @@
-/** A pair of token ids as one number that sorts like (left, right); ids stay far below 2^26. */
+/** A pair of token ids as one number that sorts like (left, right); ids are far below 2^26. */
 export type PairKey = number;
 
 const ID_RANGE = 2 ** 26;
@@ -21,7 +21,10 @@ function precedes(a: Entry, b: Entry): boolean {
   return a.count > b.count || (a.count === b.count && a.key < b.key);
 }
 
-/** A binary heap of pairs by count. An entry keeps the count it was pushed with; the owner checks for stale ones. */
+/**
+ * A binary heap of pairs by count. Entries keep the count they were pushed with; the owner checks for stale
+ * ones.
+ */
 export class PairHeap {
   readonly #entries: Entry[] = [];
 

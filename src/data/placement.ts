@@ -1,12 +1,12 @@
-/** For each domain the ranks that its sequences should go to, ascending; not empty. */
+/** Preferred ranks of each domain's sequences, ascending; not empty. */
 export type HomeRanks = readonly (readonly number[])[];
 
 /**
- * Deals the sequences of a global batch to ranks, equally many to each: every sequence in turn goes to that home rank of
- * its domain with most room left (the lowest on a tie), and those whose homes are full fill what room is left. A
- * function of the arguments alone.
+ * Assigns the sequences of a global batch to ranks, equally many to each: each sequence in turn goes to the
+ * home rank of its domain with most room left (the lowest on a tie); those whose homes are full fill the
+ * remaining room. A pure function.
  *
- * @param domains domain of each sequence; as many as a multiple of `worldSize`
+ * @param domains domain of each sequence; their number is a multiple of `worldSize`
  * @returns the rank of each sequence
  */
 export function assignToRanks(domains: readonly number[], homes: HomeRanks, worldSize: number): Int32Array {

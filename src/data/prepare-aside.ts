@@ -4,13 +4,13 @@ import { type ErrorCode, TrainerError } from '../errors.js';
 import type { Dataset } from './dataset.js';
 import { datasetFolder, type PrepareOptions, prepareDataset, workFolder } from './prepare.js';
 
-/** What the thread of a preparation is given. */
+/** Input of the preparation thread. */
 export interface PrepareWork {
   readonly options: Omit<PrepareOptions, 'log'>;
   readonly work: string;
 }
 
-/** What the thread of a preparation says. */
+/** A message of the preparation thread. */
 export type PrepareMessage =
   | { readonly line: string }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
@@ -18,7 +18,7 @@ export type PrepareMessage =
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * As `prepareDataset`, but on a thread of its own: a signal ends it at once, and nothing of it is left.
+ * `prepareDataset` on another thread, so that a signal can end it at once; it then leaves nothing behind.
  *
  * @throws TrainerError also `INTERRUPTED`
  */
@@ -28,7 +28,7 @@ export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
     try {
       await prepareOnThread(options, work);
     } finally {
-      // A thread that is ended tidies nothing up itself.
+      // A terminated thread does not clean up.
       rmSync(work, { recursive: true, force: true });
     }
   }
@@ -53,7 +53,7 @@ function prepareOnThread({ log, ...options }: PrepareOptions, work: string): Pro
     worker.once('error', (error) => {
       failure = error;
     });
-    // Only now does the thread write nothing any more.
+    // Only after its exit the thread writes nothing more.
     worker.once('exit', () => {
       for (const signal of SIGNALS) process.off(signal, onSignal);
       if (failure === null) resolve();

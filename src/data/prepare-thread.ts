@@ -10,7 +10,7 @@ try {
   prepareDataset({ ...options, log: (line) => say({ line }) }, work);
 } catch (error) {
   const { code, line } = asTrainerError(error);
-  // A bug keeps its stack, which an error loses on its way to another thread.
+  // Thrown here, a bug keeps its stack, which a message to the other thread would lose.
   if (code === 'INTERNAL') throw error;
   say({ failure: { code, message: line } });
 }

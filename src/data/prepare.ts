@@ -21,10 +21,10 @@ import { type Document, SPLITS, type Split } from './document.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
 export interface PrepareOptions {
-  /** Prepared datasets are kept here, each in a folder named after its key. */
+  /** Folder of prepared datasets, each in a folder named by its key. */
   readonly dataDir: string;
   readonly corpusDir: string;
-  /** Their order gives the domain ids. */
+  /** Their order determines the domain ids. */
   readonly domains: readonly string[];
   readonly maxBytesPerDomain: number;
   readonly validationShare: number;
@@ -32,21 +32,21 @@ export interface PrepareOptions {
   readonly log: (line: string) => void;
 }
 
-/** Left by a preparation that was killed; none takes this long. */
+/** Older unfinished folders are abandoned: no preparation takes this long. */
 const ABANDONED_MS = 3_600_000;
-/** A folder that is being written; on which machine and by which process, as `workFolder` names it. */
+/** Name of an unfinished folder (`workFolder`), with machine and process of the writer. */
 const UNFINISHED = /^[0-9a-f]{16}\.tmp-(?:([0-9a-f]{16})-(\d+)-)?/;
 
 /**
- * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is trained on
- * the training text of the given domains. The first call keeps the thread busy for several seconds.
+ * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is
+ * trained on the training text of the given domains. The first call blocks for several seconds.
  *
- * A dataset is written beside its final place and renamed, so it is there whole or not at all; of several processes
+ * A dataset is written to a temporary folder and renamed, so it is complete or absent; of several processes
  * that prepare the same one, the first to finish wins and the others use its result.
  *
- * @param work where it is written first
- * @throws TrainerError `BAD_INPUT` if a source is missing, a domain is unknown or repeated, the text is too small for
- * the vocabulary, or the prepared dataset is damaged
+ * @param work the temporary folder
+ * @throws TrainerError `BAD_INPUT` if a source is missing, a domain is unknown or repeated, the text is too
+ *   small for the vocabulary, or the prepared dataset is damaged
  */
 export function prepareDataset(options: PrepareOptions, work = workFolder(options)): Dataset {
   const { dataDir, domains, log } = options;
@@ -68,7 +68,7 @@ export function prepareDataset(options: PrepareOptions, work = workFolder(option
   return dataset;
 }
 
-/** Where the dataset is once it is prepared. */
+/** Folder of the prepared dataset. */
 export function datasetFolder(options: PrepareOptions): string {
   const { dataDir, domains } = options;
   if (new Set(domains).size !== domains.length)
@@ -76,12 +76,12 @@ export function datasetFolder(options: PrepareOptions): string {
   return path.join(dataDir, keyOf(options).slice(0, 16));
 }
 
-/** A new place beside the final one, for this process to write the dataset in. */
+/** A temporary folder of this process beside the final one. */
 export function workFolder(options: PrepareOptions): string {
   return `${datasetFolder(options)}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`;
 }
 
-/** Stands in a file's name for the machine. */
+/** Identifies the machine in a file's name. */
 function machineMark(): string {
   return createHash('sha256').update(machineIdentity()).digest('hex').slice(0, 16);
 }
@@ -137,7 +137,7 @@ function writeDataset(dir: string, key: string, options: PrepareOptions): void {
 
 type DomainEntry = Omit<DatasetIndex['domains'][number], 'name'>;
 
-/** Writes text and tokens of a domain; also returns how often each token occurs in the validation part. */
+/** Writes text and tokens of a domain; also returns token frequencies of the validation part. */
 function writeDomain(
   name: string,
   documents: DomainDocuments,
@@ -181,7 +181,8 @@ function publish(work: string, dir: string): void {
   try {
     renameSync(work, dir);
   } catch (error) {
-    // Renaming onto a folder that is not empty fails: another process was faster, with the same contents.
+    // Renaming onto a folder that is not empty fails: another process has finished first, with the same
+    // contents.
     if (!existsSync(path.join(dir, INDEX_FILE))) throw error;
   }
 }
@@ -192,7 +193,7 @@ function removeAbandoned(dataDir: string): void {
     const owner = UNFINISHED.exec(name);
     if (owner === null) continue;
     const [, machine, pid] = owner;
-    // Elsewhere a process id says nothing.
+    // Process ids of other machines mean nothing here.
     const isDead = machine === machineMark() && processIdentity(Number(pid)) === '';
     const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
     if (isDead || Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** The numbers 0 .. n-1 in an order that depends on `n` and `key` only (Fisher-Yates over a generator seeded by the key's hash). */
+/** A permutation of 0 .. n-1 that depends only on `n` and `key` (Fisher-Yates, seeded by the key's hash). */
 export function seededPermutation(n: number, key: string): Uint32Array {
   const random = sfc32(key);
   const order = Uint32Array.from({ length: n }, (_, i) => i);

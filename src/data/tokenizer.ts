@@ -9,11 +9,11 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Id of `<|endoftext|>`, which ends every document. */
   readonly endOfText: number;
-  /** Of the tokenizer.json file, as lower-case hex. */
+  /** Of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
-  /** Token ids of a text; `<|endoftext|>` written in the text is ordinary text. */
+  /** Token ids of a text; `<|endoftext|>` in the text is ordinary text. */
   encode(text: string): Uint32Array;
-  /** The text of token ids; bytes that are not UTF-8 (a cut character) become U+FFFD. Special tokens are left out. */
+  /** Text of token ids, without special tokens; bytes that are not UTF-8 (a cut character) become U+FFFD. */
   decode(ids: ArrayLike<number>): string;
 }
 
@@ -30,7 +30,7 @@ export function loadTokenizer(file: string): Tokenizer {
   const bytes = readTokenizer(file);
   const { vocabSize, endOfText } = inspect(file, bytes);
   const kitoken = parse(file, () => Kitoken.from_tokenizers(bytes));
-  // A byte order mark is text like any other here; by default the decoder would swallow it.
+  // A byte order mark is ordinary text here; by default the decoder would drop it.
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   return {
     vocabSize,

@@ -31,7 +31,10 @@ export interface MoeInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   readonly inspect?: RoutingInspector | undefined;
-  /** Called in the backward pass after the combine's all-to-all, before the experts, unless the two are overlapped. */
+  /**
+   * Called in the backward pass after the combine's all-to-all, before the experts, unless the two are
+   * overlapped.
+   */
   readonly onBackward?: (() => void) | undefined;
 }
 
@@ -47,7 +50,10 @@ type Account = Pick<
 /** Routing statistics of one sparse layer for this rank's tokens in one forward pass. */
 export interface LayerStatistics extends Locality, Account {
   readonly layer: number;
-  /** Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the combine. */
+  /**
+   * Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the
+   * combine.
+   */
   readonly rowBytes: number;
 }
 
@@ -58,7 +64,9 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
-/** A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine. */
+/**
+ * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine.
+ */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
   readonly #options: MoeLayerOptions;
@@ -128,7 +136,9 @@ export class MoeLayer {
   }
 }
 
-/** Every choice is kept or dropped for a reason; a router that loses some would silently train on less data. */
+/**
+ * Every choice is kept or dropped for a reason; a router that loses some would silently train on less data.
+ */
 function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
   routedE.forEach((routed, expert) => {
     const accounted = keptE[expert] + overCapacityE[expert] + notChosenE[expert];

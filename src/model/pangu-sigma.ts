@@ -36,8 +36,8 @@ export interface LossOptions {
   /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
   /**
-   * Called in the backward pass, at the same places on every rank, before long computations between collectives, to give
-   * the idle link work. It may make collective calls.
+   * Called in the backward pass, at the same places on every rank, before long computations between
+   * collectives, to give the idle link work. It may make collective calls.
    */
   readonly onBackward?: (() => void) | undefined;
 }

@@ -29,9 +29,9 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
 }
 
 /**
- * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer: queries are a
- * learned embedding of the next position; keys and values come from the layer-normed hidden state. A feed-forward half
- * follows. [T, d] -> [T, d].
+ * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer:
+ * queries are a learned embedding of the next position; keys and values come from the layer-normed hidden
+ * state. A feed-forward half follows. [T, d] -> [T, d].
  */
 export function queryAttention(
   parameters: ParameterSource,
@@ -48,7 +48,10 @@ export function queryAttention(
   return residual(xTD, attendedTD);
 }
 
-/** The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p predicts. */
+/**
+ * The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p
+ * predicts.
+ */
 function queries(
   parameters: ParameterSource,
   prefix: string,

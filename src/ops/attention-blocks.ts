@@ -1,16 +1,16 @@
-/** Shorter sequences are one block. */
+/** Shorter sequences are not split. */
 const SHORTEST_SPLIT = 128;
 
-/** Positions [begin, end) of a sequence: queries that are worked on together, or keys. */
+/** Positions [begin, end) of a sequence, of queries or keys. */
 export interface Block {
   readonly begin: number;
   readonly end: number;
 }
 
 /**
- * The causal mask leaves the first half of the queries the first half of the keys, and the second half of the keys the
- * second half of the queries. Four blocks leave out more of what the mask hides but are no faster, and sixteen take XLA
- * 18 s to compile.
+ * Under the causal mask the first half of the queries sees only the first half of the keys, and the second
+ * half of the keys is seen only by the second half of the queries. Four blocks skip more masked scores but
+ * are no faster, and sixteen take XLA 18 s to compile.
  */
 export function halves(seqLen: number): Block[] {
   if (seqLen < SHORTEST_SPLIT) return [{ begin: 0, end: seqLen }];
@@ -21,7 +21,9 @@ export function halves(seqLen: number): Block[] {
   ];
 }
 
-/** Scores that are worked out for a sequence and head in a forward: of each block's queries by all keys before its end. */
+/**
+ * Scores computed per sequence and head in a forward pass: each block's queries by all keys up to its end.
+ */
 export function numScores(seqLen: number): number {
   return halves(seqLen).reduce((sum, { begin, end }) => sum + (end - begin) * end, 0);
 }

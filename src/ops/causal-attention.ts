@@ -3,8 +3,9 @@ import type { Compute } from './compiled.js';
 import { fusedOp } from './fused-op.js';
 import { tf } from './tensorflow.js';
 
-// Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q queries of a
-// block or those that see its keys, K keys of a block or those that its queries see.
+// Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H
+// head-sequences, Q queries of a block or those that see its keys, K keys of a block or those that its
+// queries see.
 
 export interface AttentionShape {
   readonly numSequences: number;
@@ -15,10 +16,10 @@ export interface AttentionShape {
 /**
  * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1).
  *
- * Only the logarithm of each normaliser is kept for the backward, which works the scores out again and takes
- * dS = P (dP - rowsum(dO O)), as FlashAttention does (arXiv 2205.14135, B.2).
+ * Saves only the log-sum-exp of each row; the backward recomputes the scores, and dS = P (dP - rowsum(dO O)),
+ * as FlashAttention does (arXiv 2205.14135, B.2).
  *
- * @param qkvTC [T, 3 d]: queries, keys, values, each of H heads
+ * @param qkvTC [T, 3 d]: queries, keys, values, each with H heads
  * @returns [T, d]
  */
 export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D {
@@ -38,7 +39,7 @@ interface Parts {
   readonly backward: Compute;
 }
 
-/** Compiled functions are known by their identity, so each shape has its own, once. */
+/** One function object per shape: `compiled` identifies functions by identity. */
 const partsOfShape = new Map<string, Parts>();
 
 function partsOf(shape: AttentionShape): Parts {
@@ -73,8 +74,8 @@ function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
 }
 
 /**
- * By blocks of keys, with a row for each key: gradients of keys and values then come out as they are laid out, and no product
- * transposes one of its sides, which TensorFlow does number by number.
+ * By blocks of keys, with scores transposed (a row for each key): the gradients of keys and values come out
+ * in their layout, and no product transposes an operand, which is slow in TensorFlow.
  */
 function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor {
   const { seqLen } = shape;
@@ -102,7 +103,7 @@ function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: At
   return joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape);
 }
 
-/** Products over sqrt(h), less 1e9 where the mask hides a key. */
+/** Products / sqrt(h), minus 1e9 where the mask hides a key. */
 function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
 }
@@ -123,7 +124,7 @@ function scaleOf(q: tf.Tensor): number {
   return 1 / Math.sqrt(q.shape[2]!);
 }
 
-/** Some rows of each matrix: [G, a, b] -> [G, end - begin, b]. */
+/** [G, a, b] -> [G, end - begin, b]. */
 function rows(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
   const [groups, length, width] = x.shape;
   return end - begin === length ? x : tf.slice(x, [0, begin, 0], [groups, end - begin, width]);
@@ -139,7 +140,7 @@ function concat(parts: tf.Tensor[], axis: number): tf.Tensor {
   return parts.length === 1 ? parts[0] : tf.concat(parts, axis);
 }
 
-/** [G, h, S] + [G, h, Q], its last columns. */
+/** Adds [G, h, Q] to the last Q columns of [G, h, S]. */
 function plusLastColumns(sum: tf.Tensor | undefined, x: tf.Tensor): tf.Tensor {
   if (sum === undefined) return x;
   const missing = sum.shape[2]! - x.shape[2]!;
@@ -171,13 +172,13 @@ function heads(xTD: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShap
   return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [-1, seqLen, byHead.shape[3]!]);
 }
 
-/** n tensors beside each other: [G, S, h] each -> [T, n d]. */
+/** Concatenates n tensors [G, S, h] -> [T, n d]. */
 function joinHeads(
   parts: readonly tf.Tensor[],
   { numSequences, seqLen, numHeads }: AttentionShape,
 ): tf.Tensor {
   const numTokens = numSequences * seqLen;
-  // Joined along an axis outside of the heads, or XLA would ask for each number which part it is of.
+  // Concatenated along an axis outside of the heads, else XLA tests for each element which part it is of.
   const byToken = parts.map((x) => {
     const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
     return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);

@@ -14,28 +14,28 @@ import {
 } from './node-backend.js';
 import { tf } from './tensorflow.js';
 
-/** A function of tensors and of nothing else. */
+/** A pure function of tensors. */
 export type Compute = (...inputs: tf.Tensor[]) => readonly tf.Tensor[];
 
 type Run = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
 
-/** What a function does with inputs of some types and shapes, by these. */
+/** Compiled runs of each function, by types and shapes of the inputs. */
 const runsOf = new WeakMap<Compute, Map<string, Run>>();
-/** By the digest of the graph: functions that do the same share a compilation. */
+/** By digest of the graph: equal functions share a compilation. */
 const sessions = new Map<string, Run>();
 
 /**
- * Runs a function of tensors compiled by XLA, which TensorFlow carries with it: operations on elements, reductions and
- * small products become a few loops with the widest vectors of this processor, and most of what lies between operations
- * on elements is never written to memory. The first call of a function with inputs of new shapes records its operations; a graph
- * that was not seen before is compiled, which takes some 0.1 s and stays for the life of the process. So call it with
- * shapes that come again, and with the same function object: one that is made anew at each call is recorded each time.
+ * Runs a function of tensors compiled by TensorFlow's XLA, which fuses element-wise operations, reductions
+ * and small products into a few loops with the widest vectors of this processor. The first call with inputs
+ * of new shapes records the function's operations; a graph that was not seen before is then compiled, which
+ * takes some 0.1 s and lasts for the life of the process. So call it with shapes that recur, and with the
+ * same function object: a new one is recorded again.
  *
  * @param name for errors
- * @param compute operations on its inputs and on constants that it makes, the same at every call; it must not look at
- *   elements
- * @returns the outputs, equal to those of `compute` but for rounding
- * @throws TrainerError `INTERNAL` if the function uses a tensor of the outside or attributes of an unknown kind
+ * @param compute operations on its inputs and on constants that it creates, the same at every call; it must
+ *   not read elements
+ * @returns the outputs of `compute`, up to rounding
+ * @throws TrainerError `INTERNAL` if the function uses a tensor from outside or attributes of an unknown kind
  */
 export function compiled(name: string, inputs: readonly tf.Tensor[], compute: Compute): tf.Tensor[] {
   const runs = runsOf.get(compute) ?? new Map<string, Run>();
@@ -56,12 +56,12 @@ interface GraphNode {
 
 interface Graph {
   readonly nodes: readonly GraphNode[];
-  /** Outputs of nodes that are fed and fetched: `<node>` for the first, `<node>:<index>` for others. */
+  /** Outputs of nodes to feed and fetch: `<node>` for the first, `<node>:<index>` for others. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
 
-/** Runs the function once, one operation after the other, and takes down what it does. */
+/** Runs the function once, eagerly, and records its operations. */
 function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): Graph {
   const backend = nodeBackend();
   const { binding } = backend;
@@ -73,8 +73,8 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
     attr: GraphNode['attr'],
     outputIds: readonly number[],
   ) => {
-    // Short: builds of the addon for TensorFlow 1.15 never free the names that a run feeds and fetches. It takes a leading
-    // digit for an index.
+    // Short, because the addon for TensorFlow 1.15 never frees the names that a run feeds and fetches; with a
+    // leading letter, because it takes a leading digit for an index.
     const node = `n${nodes.length.toString(36)}`;
     nodes.push({ name: node, op, input, attr });
     for (const [i, id] of outputIds.entries()) nodeOutputs.set(id, i === 0 ? node : `${node}:${i}`);
@@ -118,7 +118,7 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
   });
 }
 
-/** Marks operations that XLA is to compile together, whatever its flags are. */
+/** Marks operations for XLA to compile together, whatever its flags. */
 const COMPILE = { _XlaCompile: { b: true }, _XlaScope: { s: Buffer.from('compiled') } };
 
 function graphAttributes(
@@ -136,7 +136,7 @@ function graphAttributes(
   );
 }
 
-/** The oldest TensorFlow that can be installed writes this version of graphs. */
+/** Graph version of the oldest supported TensorFlow. */
 const GRAPH_VERSION = 134;
 const TAG = 'serve';
 
@@ -161,7 +161,7 @@ function serialize({ nodes }: Graph): Buffer {
   });
 }
 
-/** A session of the graph. The addon takes graphs from a folder only; it is removed at once. */
+/** Opens a session of the graph. The addon loads graphs only from a folder, which is removed at once. */
 function load(bytes: Buffer, { inputs, outputs }: Graph): Run {
   const backend = nodeBackend();
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-graph-'));

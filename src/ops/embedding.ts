@@ -4,7 +4,7 @@ import { tf } from './tensorflow.js';
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary, P longest sequence.
 
 /**
- * Token embedding plus learned embedding of the position.
+ * Token embedding plus learned position embedding.
  *
  * @param tokensVD [V, d]
  * @param positionsPD [P, d], P >= S

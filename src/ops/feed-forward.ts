@@ -6,12 +6,12 @@ import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
 // Shapes: T rows, d hidden size, F hidden size of the feed-forward network.
 
 /**
- * W_out GELU(W_in x), without biases so that a dense network can be copied into experts.
+ * W_out GELU(W_in x); no biases, so that a dense network can be copied into experts.
  *
  * @param xTD [T, d]
  * @param wInDF [d, F]
  * @param wOutFD [F, d]
- * @param rowsVary whether T is another one at every step
+ * @param rowsVary whether T differs from step to step
  * @returns [T, d]
  */
 export function feedForward(

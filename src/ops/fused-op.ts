@@ -2,8 +2,8 @@ import { type Compute, compiled } from './compiled.js';
 import { tf } from './tensorflow.js';
 
 /**
- * Runs a part of a fused operation, compiled if a gradient is recorded: a training has the same shapes at every step,
- * inference has new ones with every token. See `compiled` for what a part may do; its name is for errors.
+ * Runs a part of a fused operation, compiled if a gradient is recorded: training has the same shapes at every
+ * step, inference new ones with every token. `compiled` says what a part may do; `name` is for errors.
  */
 export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
 
@@ -12,19 +12,19 @@ export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs
 
 export interface FusedForward {
   readonly value: tf.Tensor;
-  /** Kept for `backward` while a gradient is being recorded; nothing is kept otherwise. */
+  /** Kept for `backward` if a gradient is recorded, else freed. */
   readonly saved: readonly tf.Tensor[];
   /**
-   * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: different tensors, of
-   * which one may be `dy` itself.
+   * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
+   * tensors, one of which may be `dy` itself.
    */
   readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
 }
 
 /**
- * One differentiable operation whose forward and backward are written by hand. The forward's intermediates are
- * freed at its end unless saved; the backward's, with what was saved and the gradient that it took, at its end. Autograd
- * would keep all of them until the end of the step.
+ * A differentiable operation with hand-written forward and backward. Intermediates are freed at the end of
+ * each, saved tensors and the incoming gradient at the end of the backward. Autograd would keep all of them
+ * until the end of the step.
  */
 export function fusedOp<T extends tf.Tensor>(
   inputs: readonly tf.Tensor[],

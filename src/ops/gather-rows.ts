@@ -4,7 +4,7 @@ import { tf } from './tensorflow.js';
 // Shapes: T tokens, N chosen rows, d hidden size.
 
 /**
- * Rows of x by index; a row may be taken several times or never.
+ * Rows of x by index; a row may occur several times or never.
  *
  * @param xTD [T, d]
  * @param indicesN length N, each in [0, T)

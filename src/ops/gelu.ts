@@ -6,18 +6,19 @@ const SLOPE = 2 * Math.sqrt(2 / Math.PI);
 const CUBIC = SLOPE * 0.044715;
 
 /**
- * The tanh form of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2); GPT-2 and PanGu use it too. It
- * differs from the erf form by at most 5e-4; erf is a scalar loop in this TensorFlow and takes ten times as long.
- * Without gradients, for use in a fused operation.
+ * The tanh approximation of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2), as in GPT-2 and PanGu.
+ * It differs from the erf form by at most 5e-4; erf is a scalar loop in this TensorFlow and ten times as
+ * slow. Without gradients, for use in a fused operation.
  */
 export function gelu(x: tf.Tensor): tf.Tensor {
   return tf.mul(x, gateOf(x));
 }
 
 /**
- * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)); the second summand is TensorFlow's gradient of a sigmoid.
+ * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)), where gate (1 - gate) is the derivative of the
+ * sigmoid.
  *
- * @returns dx, and GELU of x again: kept from the forward, it and the gate would take memory and save no time
+ * @returns dx, and GELU(x) recomputed: saving it in the forward would take memory and no less time
  */
 export function geluBackward(dy: tf.Tensor, x: tf.Tensor): [dx: tf.Tensor, y: tf.Tensor] {
   const gate = gateOf(x);

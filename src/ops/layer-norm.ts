@@ -6,8 +6,8 @@ import { tf } from './tensorflow.js';
 const EPSILON = 1e-5;
 
 /**
- * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside the
- * root as in PyTorch.
+ * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside
+ * the root as in PyTorch.
  *
  * @param xTD [T, d]
  * @param gainD [d]
@@ -19,7 +19,7 @@ export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): t
     const [yTD, meanT1, inverseStdT1] = run('layer norm', [xTD, gainD, biasD], forward);
     return {
       value: yTD,
-      // Not the normalised input: it is as large as the input, which others keep anyway.
+      // Not the normalised input: it is as large as x, which is kept anyway.
       saved: [xTD, meanT1, inverseStdT1, gainD],
       backward: (dyTD, saved) => run('gradient of layer norm', [dyTD, ...saved], backward),
     };

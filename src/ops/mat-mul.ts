@@ -5,8 +5,8 @@ import { tf } from './tensorflow.js';
 /**
  * x W with gradients of both: [T, a] x [a, b] -> [T, b].
  *
- * TensorFlow's own operation for two matrices: `tf.matMul` takes the one for batches of them and two reshapes, which gives
- * the same bits and takes a tenth longer.
+ * Uses TensorFlow's MatMul: `tf.matMul` calls BatchMatMul with two reshapes, which gives the same bits and
+ * takes a tenth longer.
  */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => ({
@@ -16,17 +16,17 @@ export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   }));
 }
 
-/** A product of two matrices, each transposed first if asked; without gradients, for use in a fused operation. */
+/** MatMul with optional transposes; without gradients, for use in a fused operation. */
 export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor2D {
   return rawOp('MatMul', [a, b], { transpose_a: transposeA, transpose_b: transposeB }) as tf.Tensor2D;
 }
 
-/** TensorFlow multiplies fewer rows another way. */
+/** For fewer rows TensorFlow uses another kernel, with other bits. */
 const FEWEST_ROWS = 3;
 
 /**
- * `product` in which a row's result does not depend on how many rows there are: [T, a] x [a, b] -> [T, b], or the second
- * matrix transposed.
+ * `product` in which a row's bits do not depend on the number of rows: [T, a] x [a, b] -> [T, b], or with the
+ * second matrix transposed.
  */
 export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false): tf.Tensor2D {
   const numRows = xTA.shape[0];
@@ -39,9 +39,8 @@ export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false):
 }
 
 /**
- * a^T b for a wide and a narrow matrix, the gradient of weights that take wide rows to narrow ones or of a tied embedding:
- * [T, F] x [T, d] -> [F, d]. For many rows TensorFlow is faster with the narrow matrix on the transposed side, the result
- * transposed; the bits are the same.
+ * a^T b for a wide a and a narrow b, as in the gradient of a narrowing projection or a tied embedding:
+ * [T, F] x [T, d] -> [F, d]. For many rows TensorFlow is faster with (b^T a)^T; the bits are the same.
  */
 export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Tensor {
   const [numRows, width] = narrowTD.shape;
@@ -51,8 +50,8 @@ export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Te
 }
 
 /**
- * x W^T: [T, a] x [b, a] -> [T, b]. TensorFlow packs a matrix that it is to transpose number by number, once for each piece of
- * the rows; with many rows a large one of many more rows than columns is faster transposed first. The same bits.
+ * x W^T: [T, a] x [b, a] -> [T, b]. TensorFlow packs a transposed operand element by element, once for each
+ * block of rows; with many rows it is faster to transpose a large, tall W first. Same bits.
  */
 export function transposedProduct(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
@@ -62,11 +61,11 @@ export function transposedProduct(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
 }
 
 const MANY_ROWS = 512;
-/** Elements of a matrix that no cache holds. */
+/** Elements of a matrix that exceeds the caches. */
 const LARGE = 1 << 20;
 const BLOCK = 32;
 
-/** W^T: [b, a] -> [a, b]; a large one in two steps, each of which keeps to the caches. */
+/** W^T: [b, a] -> [a, b]; a large one in two steps that each fit the caches. */
 export function transposedMatrix(wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
   if (a * b < LARGE || b % BLOCK !== 0) return tf.transpose(wBA as tf.Tensor2D);

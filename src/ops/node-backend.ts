@@ -1,6 +1,6 @@
 import { tf } from './tensorflow.js';
 
-/** An attribute of an operation, as the addon of @tensorflow/tfjs-node takes it. */
+/** An operation's attribute, in the form of @tensorflow/tfjs-node's addon. */
 export interface OpAttribute {
   readonly name: string;
   /** One of the binding's TF_ATTR_*. */
@@ -15,7 +15,7 @@ export interface NativeTensor {
   readonly dtype: number;
 }
 
-/** What is used of the addon. */
+/** The part of the addon that is used here. */
 export interface NodeBinding {
   readonly TF_ATTR_TYPE: number;
   readonly TF_ATTR_BOOL: number;
@@ -31,7 +31,7 @@ export interface NodeBinding {
   createTensor(shape: readonly number[], dtype: number, values: Float32Array | Int32Array): number;
   /** @returns the id of a session */
   loadSavedModel(folder: string, tags: string): number;
-  /** @param inputs names of the graph's outputs that are fed, separated by commas; `outputs` those that are fetched */
+  /** @param inputs names of the tensors to feed, separated by commas; `outputs` those to fetch */
   runSavedModel(
     session: number,
     inputIds: readonly number[],
@@ -40,7 +40,7 @@ export interface NodeBinding {
   ): NativeTensor[];
 }
 
-/** What is used of the backend of @tensorflow/tfjs-node and not declared there. */
+/** The undeclared part of @tensorflow/tfjs-node's backend that is used here. */
 export interface NodeBackend {
   binding: NodeBinding;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
@@ -57,13 +57,13 @@ export function nodeBackend(): NodeBackend {
 }
 
 /**
- * Runs a function while the backend finds `own` in the place of some members of its addon.
+ * Runs a function with some members of the backend's addon replaced by `own`.
  *
- * This is how a graph is recorded (compiled.ts). TensorFlow for Node has no graph mode: every operation of `tf` ends in
- * a call of `executeOp` of the addon, and every constant in one of `createTensor`, so whoever stands there sees all that a
- * function does. The addon's properties cannot be written, but the backend looks up its `binding` at each call, and
- * that can be another object. All other members pass through, bound to the addon, which its native code insists on. A
- * later TensorFlow for Node that renames any of this fails in test/ops/compiled.test.ts.
+ * compiled.ts records graphs this way. TensorFlow for Node has no graph mode, but every operation of `tf`
+ * calls the addon's `executeOp` and every constant its `createTensor`, so these two see all that a function
+ * does. The addon's properties are read-only, but the backend looks up its `binding` at each call, and that
+ * can be replaced by a proxy. All other members are passed through, bound to the addon, as its native code
+ * requires. If a later TensorFlow for Node renames any of this, test/ops/compiled.test.ts fails.
  */
 export function withBinding<Result>(own: Partial<NodeBinding>, run: () => Result): Result {
   const backend = nodeBackend();

@@ -2,9 +2,9 @@ import type * as tf from '@tensorflow/tfjs-node';
 import { fusedOp } from './fused-op.js';
 
 /**
- * The identity, [...] -> [...]. In the backward pass `callback` is called with the gradient of the result once that is
- * whole: everything that the result went into was differentiated by then. On every rank it is called at the same place
- * between the collectives of the backward pass.
+ * The identity, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
+ * final, i.e. after every use of the result was differentiated: on every rank at the same place between the
+ * collectives.
  */
 export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
   return fusedOp([x], () => ({

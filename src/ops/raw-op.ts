@@ -2,10 +2,10 @@ import type * as tf from '@tensorflow/tfjs-node';
 import { nodeBackend } from './node-backend.js';
 
 /**
- * An operation of TensorFlow that the JavaScript library has no function for, on float32 tensors and with no attributes
- * but their type and switches. Autograd does not see it: call it inside a fused operation.
+ * Runs a TensorFlow operation that the JavaScript library does not expose, on float32 tensors, with no
+ * attributes but their type and booleans. It has no gradient: call it inside a fused operation.
  *
- * @param name of an operation that is in TensorFlow 1.15 and 2.9
+ * @param name of an operation in both TensorFlow 1.15 and 2.9
  */
 export function rawOp(
   name: string,

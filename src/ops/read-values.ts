@@ -1,15 +1,15 @@
 import { tf } from './tensorflow.js';
 
 /**
- * The elements of a tensor that is needed for nothing else; it and all intermediates are freed.
+ * Computes a tensor and returns its elements; frees it and all intermediates.
  *
- * Not `tf.tidy(() => tensor.dataSync())`: `tidy` looks for tensors in what it is given back, element by element.
+ * Not `tf.tidy(() => tensor.dataSync())`: `tidy` searches its result for tensors, element by element.
  */
 export function readFloats(compute: () => tf.Tensor): Float32Array {
   return read(compute, (tensor) => tensor.dataSync<'float32'>());
 }
 
-/** As `readFloats`, of whole numbers. */
+/** `readFloats` for int32. */
 export function readIntegers(compute: () => tf.Tensor): Int32Array {
   return read(compute, (tensor) => tensor.dataSync<'int32'>());
 }
@@ -19,7 +19,7 @@ function read<T extends Float32Array | Int32Array>(
   elements: (tensor: tf.Tensor) => T,
 ): T {
   const tensor = tf.tidy(compute);
-  // A copy: what `dataSync` gives is TensorFlow's own memory.
+  // A copy, because `dataSync` returns TensorFlow's own memory.
   const values = elements(tensor).slice() as T;
   tensor.dispose();
   return values;

@@ -12,11 +12,11 @@ export interface RowScatter {
 }
 
 /**
- * y_t = sum over the rows of token t of weight * row (LocMoE eq. 1): the weighted sum of expert outputs, back in
- * the order of tokens. A token without rows gets zero.
+ * Weighted sum of expert outputs in token order: y_t = sum over the rows of token t of weight * row (LocMoE
+ * eq. 1). A token without rows gets zero.
  *
  * @param rowsND [N, d]
- * @param weightsTK [T, K], or null for weights of one
+ * @param weightsTK [T, K]; null for weights of 1
  * @returns [T, d]
  */
 export function scatterRows(
@@ -57,7 +57,9 @@ function weightedBackward(
   return [tf.mul(dyND, weightsN1), tf.reshape(dWeights, [numTokens, numChoices])];
 }
 
-/** TensorFlow refuses empty index lists; the inputs stay connected, so that the backward of an exchange runs on every rank. */
+/**
+ * TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank.
+ */
 function scatterNothing(inputs: readonly tf.Tensor[], numTokens: number, width: number): tf.Tensor2D {
   return fusedOp(inputs, () => ({
     value: tf.zeros([numTokens, width]),

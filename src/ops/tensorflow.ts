@@ -5,8 +5,8 @@ import './tfjs-warnings.js';
 let loaded: typeof tensorflow | undefined;
 
 /**
- * TensorFlow, loaded by the first use of a member: 100 MB and a second, which a process that computes nothing is spared.
- * The coordinator and the planner import the routers for their names, fields and prices.
+ * TensorFlow, loaded at the first use of a member: it takes 100 MB and a second, which processes that do not
+ * compute save. The coordinator and the planner import the routers only for their names, fields and prices.
  */
 export const tf = new Proxy({} as typeof tensorflow, {
   get(_, member: keyof typeof tensorflow) {

@@ -1,4 +1,7 @@
-/** tfjs-node calls util.isArray and util.isNullOrUndefined, which Node 22 deprecates; its users can do nothing about it. */
+/**
+ * tfjs-node calls util.isArray and util.isNullOrUndefined, which Node 22 deprecates; users cannot change
+ * that.
+ */
 const CODES_OF_TFJS: readonly unknown[] = ['DEP0044', 'DEP0051'];
 
 const { emitWarning } = process;

@@ -5,9 +5,9 @@ import { tf } from './tensorflow.js';
 // Shapes: T tokens, d hidden size, V vocabulary.
 
 /**
- * Cross-entropy of each token under softmax(x E^T), E the tied embedding: the softmax, its loss and both matrix
- * products in one operation. No one-hot of size [T, V] is made, and the normaliser and the gradient of the loss
- * are applied to the narrow matrices on either side of exp(logits) instead of to it.
+ * Cross-entropy of each token under softmax(x E^T), E the tied embedding: both matrix products, softmax and
+ * loss in one operation. It needs no one-hot of size [T, V], and applies normaliser and loss gradient to the
+ * narrow matrices on either side of exp(logits) instead of to it.
  *
  * @param xTD [T, d]
  * @param embeddingVD [V, d]

@@ -30,7 +30,9 @@ export interface Mapping {
   readonly address: bigint;
 }
 
-/** Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0. */
+/**
+ * Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0.
+ */
 export function reserve(fd: number, bytes: number): number {
   return posixFallocateC(fd, 0, bytes) as number;
 }
@@ -58,8 +60,8 @@ export function unmap(mapping: Mapping): void {
 }
 
 /**
- * Takes the exclusive lock (flock) of an open file if it is free. The kernel releases it when the file is closed, also
- * by the death of the process.
+ * Takes the exclusive lock (flock) of an open file if it is free. The kernel releases it when the file is
+ * closed, also by the death of the process.
  *
  * @returns an errno (`EWOULDBLOCK` if another holds it) or 0
  */

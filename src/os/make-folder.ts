@@ -30,7 +30,9 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   return problem(message);
 }
 
-/** A recursive mkdir always reports ENOENT; this finds the error of the first folder that it could not create. */
+/**
+ * A recursive mkdir always reports ENOENT; this finds the error of the first folder that it could not create.
+ */
 function systemError(directory: string, error: NodeJS.ErrnoException): NodeJS.ErrnoException {
   if (error.code !== 'ENOENT') return error;
   let first = path.resolve(directory);

@@ -20,13 +20,15 @@ const V2: Version = { events: 'memory.events', limit: 'memory.max' };
 const V1: Version = { events: 'memory.oom_control', limit: 'memory.limit_in_bytes' };
 
 /**
- * Counts OOM kills in the memory cgroup of this process and its children; in a root cgroup, which has no counter, those
- * of the whole machine.
+ * Counts OOM kills in the memory cgroup of this process and its children; in a root cgroup, which has no
+ * counter, those of the whole machine.
  */
 export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
-  /** Counts at the last two looks: a kill may be counted before the last one and its victim reaped after it. */
+  /**
+   * Counts at the last two looks: a kill may be counted before the last one and its victim reaped after it.
+   */
   #before: number;
   #last: number;
 

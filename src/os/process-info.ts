@@ -6,14 +6,17 @@ const KERNEL_PAGE_BYTES = 4096;
 const TICKS_PER_S = 100;
 
 /**
- * The scope of process ids: host and pid namespace. Containers that share a volume have the same ids for different
- * processes.
+ * The scope of process ids: host and pid namespace. Containers that share a volume have the same ids for
+ * different processes.
  */
 export function machineIdentity(): string {
   return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
 }
 
-/** True if a record was written in this process's scope of ids; records of earlier versions do not name theirs. */
+/**
+ * True if a record was written in this process's scope of ids; records of earlier versions do not name
+ * theirs.
+ */
 export function isOfThisMachine({ machine }: { readonly machine?: string | undefined }): boolean {
   return machine === undefined || machine === machineIdentity();
 }

@@ -9,8 +9,8 @@ function mix32(value: number): number {
 }
 
 /**
- * Counter-based random numbers: draw i is a pure function of (seed, name, i), so a parameter's initial values do not
- * depend on its rank or on the other parameters there.
+ * Counter-based random numbers: draw i is a pure function of (seed, name, i), so a parameter's initial values
+ * do not depend on its rank or on the other parameters there.
  */
 export class CounterRandom {
   readonly #key0: number;
@@ -35,7 +35,10 @@ export class CounterRandom {
     return (word + 0.5) / 2 ** 32;
   }
 
-  /** Fills `target` with normal(0, std) by the Box-Muller transform; each pair of elements has its own two draws. */
+  /**
+   * Fills `target` with normal(0, std) by the Box-Muller transform; each pair of elements has its own two
+   * draws.
+   */
   fillNormal(target: Float32Array, std: number): void {
     for (let i = 0; i < target.length; i += 2) {
       const radius = std * Math.sqrt(-2 * Math.log(this.uniform(i)));

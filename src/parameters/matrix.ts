@@ -2,8 +2,8 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /**
- * Standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's 0.02 suits its
- * width; at d = 128 it is a third of this, and the model learns more slowly.
+ * Standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's 0.02
+ * suits its width; at d = 128 it is a third of this, and the model learns more slowly.
  */
 export function initStd(dModel: number): number {
   return Math.sqrt(2 / (5 * dModel));

@@ -4,7 +4,10 @@ import { onGradient } from '../ops/on-gradient.js';
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 
-/** Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every layout. */
+/**
+ * Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every
+ * layout.
+ */
 export type Initializer =
   | { readonly kind: 'normal'; readonly std: number }
   | { readonly kind: 'constant'; readonly value: number };
@@ -26,7 +29,10 @@ export interface ParameterRange extends ParameterSpec {
   readonly end: number;
 }
 
-/** Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's moments. */
+/**
+ * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
+ * moments.
+ */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
   readonly values: Float32Array;
@@ -45,8 +51,8 @@ export interface ParameterSource {
 }
 
 /**
- * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and a
- * TensorFlow variable for each parameter for the model.
+ * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
+ * a TensorFlow variable for each parameter for the model.
  *
  * One step: `computeGradients`; reduce and apply `group.gradients`; `pushValues`.
  */
@@ -105,9 +111,7 @@ export class ParameterStore implements ParameterSource {
     return group.values.subarray(range.begin, range.end);
   }
 
-  /**
-   * `shared.gradients` is final from this index on; it falls from the end to 0 during the backward pass.
-   */
+  /** `shared.gradients` is final from this index on; it falls from the end to 0 during the backward pass. */
   get gradientsWholeFrom(): number {
     let end = 0;
     for (const [range, group] of this.#unfinished) if (group === this.shared) end = Math.max(end, range.end);
@@ -115,8 +119,8 @@ export class ParameterStore implements ParameterSource {
   }
 
   /**
-   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat arrays, each as
-   * soon as it is final; zeros for parameters that the loss does not depend on.
+   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
+   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
    *
    * @returns the value of the scalar
    */

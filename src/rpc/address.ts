@@ -37,8 +37,8 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * The address at which others reach a server that listens at `bound`: `advertise` if given, else `bound` itself, with
- * the host from `hostFor` if `bound` is a wildcard.
+ * The address at which others reach a server that listens at `bound`: `advertise` if given, else `bound`
+ * itself, with the host from `hostFor` if `bound` is a wildcard.
  *
  * @throws TrainerError `BAD_INPUT` if `advertise` is no address, or one that nobody can dial
  */

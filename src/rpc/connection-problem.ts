@@ -8,7 +8,10 @@ import { CLUSTER_NAME, type Security, type TlsFiles } from './security.js';
 /** Why a connection fails. */
 export interface ConnectionProblem {
   readonly text: string;
-  /** `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not help. */
+  /**
+   * `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not
+   * help.
+   */
   readonly kind: 'absent' | 'refused';
 }
 

@@ -60,8 +60,8 @@ export class CoordinatorClient {
   /**
    * Joins the run.
    *
-   * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if the run has all its nodes,
-   *   `UNAUTHENTICATED` or `BAD_INPUT` if this node can never join
+   * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if the run has all its
+   *   nodes, `UNAUTHENTICATED` or `BAD_INPUT` if this node can never join
    */
   join(request: JoinRequest): Promise<JoinReply> {
     return this.#unary<JoinRequest, JoinReply>('Join', request);

@@ -44,8 +44,8 @@ function writeVarint(target: Uint8Array, at: number, value: number): number {
 }
 
 /**
- * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes equal
- * protobufjs's encoding of the same frame.
+ * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes
+ * equal protobufjs's encoding of the same frame.
  *
  * @param payloadBytes the sum of the lengths in `sections`
  */
@@ -124,7 +124,8 @@ function malformed(what: string): TrainerError {
 /**
  * Decodes a frame; the payload is a view of `bytes`. Skips unknown fields, as protobuf requires.
  *
- * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the payload's
+ * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the
+ *   payload's
  */
 export function decodeFrame(bytes: Uint8Array): Frame {
   const reader = new Reader(bytes);

@@ -6,8 +6,9 @@ import { TrainerError } from '../errors.js';
 const loaded = new Map<string, PackageDefinition>();
 
 /**
- * The definitions of `proto/<name>.proto`, read once per process. Fields are camelCase, absent fields get their
- * defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a field of its own.
+ * The definitions of `proto/<name>.proto`, read once per process. Fields are camelCase, absent fields get
+ * their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a field of
+ * its own.
  */
 export function loadProto(name: string): PackageDefinition {
   let definition = loaded.get(name);

@@ -8,8 +8,8 @@ import { type Address, formatAddress, isLoopback } from './address.js';
 import { sendToken } from './join-token.js';
 
 /**
- * The name in every certificate. It stands for "a member of this cluster", not for a host: containers get new names and
- * addresses when they are replaced, so both sides verify this name instead of the one they dialled.
+ * The name in every certificate. It stands for "a member of this cluster", not for a host: containers get new
+ * names and addresses when they are replaced, so both sides verify this name instead of the one they dialled.
  */
 export const CLUSTER_NAME = 'locmoe';
 

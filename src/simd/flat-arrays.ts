@@ -8,8 +8,8 @@ const MOST_PAGES = 65536;
 const LINE_FLOATS = 16;
 
 /**
- * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory never
- * grows, so the views stay valid. The kernel allocates a page when it is first written.
+ * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory
+ * never grows, so the views stay valid. The kernel allocates a page when it is first written.
  */
 export class FlatArrays {
   readonly memory: WebAssembly.Memory;

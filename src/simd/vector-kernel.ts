@@ -1,5 +1,5 @@
-// Element-wise loops over float32 arrays as WebAssembly SIMD, assembled from expressions when the program starts: no
-// compiler, no binary in the tree. Opcodes: WebAssembly core specification 2.0, section 5.4.
+// Element-wise loops over float32 arrays as WebAssembly SIMD, assembled from expressions when the program
+// starts: no compiler, no binary in the tree. Opcodes: WebAssembly core specification 2.0, section 5.4.
 
 /** Elements of one iteration. */
 export const FLOATS_OF_VECTOR = 4;

@@ -5,9 +5,9 @@ import { expertsOfRank } from '../routing/expert-placement.js';
 import { expertsOfDomain } from '../routing/index.js';
 
 /**
- * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold most experts of
- * the domain's group, so that its tokens need not cross the network. If the group is spread evenly over all nodes (as
- * without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
+ * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold most
+ * experts of the domain's group, so that its tokens need not cross the network. If the group is spread evenly
+ * over all nodes (as without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
  */
 export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;

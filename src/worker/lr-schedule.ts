@@ -1,8 +1,8 @@
 import type { TrainConfig } from '../config/schema.js';
 
 /**
- * Learning rate of the `step`-th update, counted from 1: linear warm-up to `learningRate` at step `warmupSteps`, then
- * cosine decay to `endLearningRate` at step `steps`, constant from there.
+ * Learning rate of the `step`-th update, counted from 1: linear warm-up to `learningRate` at step
+ * `warmupSteps`, then cosine decay to `endLearningRate` at step `steps`, constant from there.
  */
 export function learningRateAt(
   step: number,

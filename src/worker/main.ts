@@ -1,4 +1,5 @@
-// A worker process: gets its assignment from the node agent, trains, reports. Started by agent/worker-pool.ts.
+// A worker process: gets its assignment from the node agent, trains, reports. Started by
+// agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';

@@ -43,8 +43,8 @@ const update = vectorKernel(
   ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'],
   (loop) => {
     const least = loop.constant(LEAST_NORMAL);
-    // Flushes moments to zero that would decay into denormals, as those of an expert without tokens do: CPUs are a
-    // hundred times slower on denormals.
+    // Flushes moments to zero that would decay into denormals, as those of an expert without tokens do: CPUs
+    // are a hundred times slower on denormals.
     const normal = (x: Vector) => and(x, notLess(abs(x), least));
     // old + gain (new - old) needs one constant; two would have to sum to one after rounding.
     const towards = (old: Vector, gain: Vector, next: Vector) => add(old, mul(gain, sub(next, old)));
@@ -66,8 +66,9 @@ const update = vectorKernel(
  * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and
  * value -= rate * mHat / (sqrt(vHat) + epsilon).
  *
- * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still represents;
- * a parameter that never had a gradient does not move. An element's result does not depend on its range.
+ * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still
+ * represents; a parameter that never had a gradient does not move. An element's result does not depend on its
+ * range.
  */
 export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): void {
   const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
@@ -102,7 +103,10 @@ function startsOf(arrays: readonly Float32Array[], begin: number) {
 
 const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.let(loop.load('gradients'))));
 
-/** Sum of squares of a group's gradients in double precision; the order of summation depends only on their number. */
+/**
+ * Sum of squares of a group's gradients in double precision; the order of summation depends only on their
+ * number.
+ */
 export function squaredNorm({ flat }: Pick<OptimizerGroup, 'flat'>): number {
   const [, gradients] = flat.arrays;
   // The padding of the last vector is zero.

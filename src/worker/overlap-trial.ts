@@ -9,7 +9,10 @@ const REPETITIONS = 5;
 const OVERLAPPED = 2;
 /** Overlap must be faster by this factor: at equal speed fewer, larger products leave cores to others. */
 const FASTER = 0.97;
-/** With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step 10). */
+/**
+ * With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step
+ * 10).
+ */
 const EVEN_SIZE = 16;
 
 export interface OverlapChoice {
@@ -19,9 +22,10 @@ export interface OverlapChoice {
 }
 
 /**
- * Chooses whether to overlap all-to-alls between nodes with experts. It depends on links and cores: overlap splits the
- * experts' work into more and smaller products, and fast links leave little to hide. The first steps alternate between
- * both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of a step are the same either way.
+ * Chooses whether to overlap all-to-alls between nodes with experts. It depends on links and cores: overlap
+ * splits the experts' work into more and smaller products, and fast links leave little to hide. The first
+ * steps alternate between both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of a
+ * step are the same either way.
  */
 export class OverlapTrial {
   readonly #transport: Transport;
@@ -43,8 +47,8 @@ export class OverlapTrial {
   }
 
   /**
-   * Records the time of the step with `degree`. All ranks call it after every step and get the same answer; in the
-   * trial's last step it is a collective.
+   * Records the time of the step with `degree`. All ranks call it after every step and get the same answer;
+   * in the trial's last step it is a collective.
    *
    * @returns null until the trial is over; not to be called again then
    */

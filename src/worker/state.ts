@@ -8,7 +8,9 @@ import type { ParameterGroup } from '../parameters/parameters.js';
 import { replicasOfRank } from '../routing/expert-placement.js';
 import type { TrainState } from './train-step.js';
 
-/** A new model and optimizer, or those of a checkpoint, which may have been written by any layout of ranks. */
+/**
+ * A new model and optimizer, or those of a checkpoint, which may have been written by any layout of ranks.
+ */
 export function createTrainState(
   config: RunConfig,
   transport: Transport,

@@ -39,7 +39,8 @@ export interface StepOutcome {
  * One update of all parameters. Every rank calls it with its own share of the global batch.
  *
  * @param step number of this update, counted from 1
- * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or infinite
+ * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or
+ *   infinite
  */
 export function trainStep(state: TrainState, step: number, batch: Batch): StepOutcome {
   const { config, transport, model } = state;
@@ -130,7 +131,10 @@ interface Pass {
   readonly forwardStats: TransportStats;
 }
 
-/** Writes the gradient of (loss + auxiliary loss) / world size to the flat arrays: its sum over ranks is the mean's. */
+/**
+ * Writes the gradient of (loss + auxiliary loss) / world size to the flat arrays: its sum over ranks is the
+ * mean's.
+ */
 function forwardBackward(
   { model, transport }: TrainState,
   step: number,

@@ -15,7 +15,10 @@ import { createTrainState, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
-/** Steps between two full collections, which alone free what survives the young generation, about 0.3 MB a step. */
+/**
+ * Steps between two full collections, which alone free what survives the young generation, about 0.3 MB a
+ * step.
+ */
 const COLLECT_EVERY = 50;
 
 export interface TrainerOptions {

@@ -6,8 +6,8 @@ import type { PanguSigma } from '../model/pangu-sigma.js';
 import type { DomainLoss } from '../rpc/messages.js';
 
 /**
- * Mean cross-entropy of each domain over the validation batches of all ranks, in nats per token. All ranks call it
- * and gets the same numbers.
+ * Mean cross-entropy of each domain over the validation batches of all ranks, in nats per token. All ranks
+ * call it and gets the same numbers.
  */
 export function validate(
   model: PanguSigma,

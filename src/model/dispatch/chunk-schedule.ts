@@ -17,9 +17,9 @@ export interface Chunk {
 }
 
 /**
- * The rows of a sparse layer in chunks that hide communication between nodes behind the experts' computation. Half of
- * this node's rows, which need no network, are computed while the first chunk arrives, the other half while the last
- * results leave. Rows keep their places, so the result has the same bits.
+ * The rows of a sparse layer in chunks that hide communication between nodes behind the experts' computation.
+ * Half of this node's rows, which need no network, are computed while the first chunk arrives, the other half
+ * while the last results leave. Rows keep their places, so the result has the same bits.
  */
 export interface ChunkSchedule {
   readonly local: Chunk;
@@ -30,8 +30,8 @@ export interface ChunkSchedule {
 }
 
 /**
- * @param degree number of chunks of other nodes' rows: split by rank, and each rank's rows in equal parts if there are
- *   fewer ranks
+ * @param degree number of chunks of other nodes' rows: split by rank, and each rank's rows in equal parts if
+ *   there are fewer ranks
  */
 export function scheduleChunks(layout: DispatchLayout, topology: Topology, degree: number): ChunkSchedule {
   const { rank, node, numNodes, workersPerNode } = topology;

@@ -10,17 +10,18 @@ import { allToAllRows, type LayerContext, type RowLayout } from './all-to-all-ro
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';
 
-// Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them, M = T + R,
-// d hidden size, E experts.
+// Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them,
+// M = T + R, d hidden size, E experts.
 
 /**
- * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other node
- * that has experts of its choice, to the rank with the same local rank, together with its choices and weights. That rank
- * dispatches it inside its node like its own tokens and returns the weighted sum of the outputs. Between nodes a token
- * costs one row per node each way, however many of the node's experts it chose.
+ * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each
+ * other node that has experts of its choice, to the rank with the same local rank, together with its choices
+ * and weights. That rank dispatches it inside its node like its own tokens and returns the weighted sum of
+ * the outputs. Between nodes a token costs one row per node each way, however many of the node's experts it
+ * chose.
  *
- * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the last bits
- * from the other dispatchers'.
+ * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the
+ * last bits from the other dispatchers'.
  */
 export function deduplicated(context: LayerContext): Dispatcher {
   const { topology } = context.communicator;

@@ -7,7 +7,8 @@ import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 
-// Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
+// Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d
+// hidden size.
 
 /** The rows that this rank's kept choices send, and those that its experts receive. */
 export interface DispatchLayout {

@@ -23,8 +23,8 @@ export interface LocalExperts {
 }
 
 /**
- * Sends this rank's tokens to their experts and back: [T, d] -> [T, d], the weighted sum of each token's expert outputs
- * (LocMoE eq. 1), zero for dropped tokens. A collective, in the forward and in the backward.
+ * Sends this rank's tokens to their experts and back: [T, d] -> [T, d], the weighted sum of each token's
+ * expert outputs (LocMoE eq. 1), zero for dropped tokens. A collective, in the forward and in the backward.
  *
  * @throws TrainerError as `Transport.transfer`
  */

@@ -10,7 +10,8 @@ import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from 
 import { dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher, ExpertWeights } from './dispatcher.js';
 
-// Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden size of an expert.
+// Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden
+// size of an expert.
 
 /** Overlaps rows of other nodes, in `degree` chunks, with the experts' computation. */
 export function overlapped(context: LayerContext, degree: number): Dispatcher {
@@ -38,10 +39,10 @@ export interface OverlappedExpertsOptions extends LayerContext {
 }
 
 /**
- * Dispatch, experts and combine of a sparse layer as one operation, in which rows travel between nodes while experts
- * compute on others, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but in chunks by
- * source instead of equal ones). Same bits as the three in turn: a row's result does not depend on its batch, and the
- * weights' gradients are computed from all rows at once, in the same order.
+ * Dispatch, experts and combine of a sparse layer as one operation, in which rows travel between nodes while
+ * experts compute on others, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but
+ * in chunks by source instead of equal ones). Same bits as the three in turn: a row's result does not depend
+ * on its batch, and the weights' gradients are computed from all rows at once, in the same order.
  *
  * @param rowsND [N, d], laid out by `sent`
  * @returns expert outputs [N, d], in the same order
@@ -87,8 +88,8 @@ function backward(
   const { weights, received } = options;
   const geluGradients = new Map<number, { readonly dBefore: tf.Tensor; readonly hidden: tf.Tensor }>();
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
-  // Transposed once: TensorFlow would repack a transposed operand for each product, which takes longer than the product
-  // with its few rows. Same bits.
+  // Transposed once: TensorFlow would repack a transposed operand for each product, which takes longer than
+  // the product with its few rows. Same bits.
   const transposes = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
   const transposesOf = (expert: number) => {
     const { wInDF, wOutFD } = weights[expert];
