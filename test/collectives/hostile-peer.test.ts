@@ -1,9 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { endOf, type FromRank, forkProgram, type RankSpec } from '@locmoe/test-kit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { endOf } from '../../packages/test-kit/src/fork-program.js';
-import type { FromRank, RankSpec } from '../../packages/test-kit/src/messages.js';
 import { DataPlane } from '../../src/agent/data-plane.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
@@ -71,7 +70,7 @@ afterEach(async () => {
 
 /** Rank 0 begins, `frames` come from node 1; returns how rank 0 ends. */
 async function receive(...frames: readonly Buffer[]): Promise<FromRank> {
-  worker = fork(WORKER, { execArgv: ['--conditions=source', '--import', 'tsx'], serialization: 'advanced' });
+  worker = forkProgram(WORKER);
   const spec: RankSpec = {
     ...{ rank: 0, numNodes: 2, workersPerNode: 1, timeoutMs: TIMEOUT_MS },
     ...{ segmentPath: plane.segmentPath, args: 'endless' },

@@ -9,10 +9,14 @@ export function programBeside(url: string, name: string): string {
   return path.join(path.dirname(file), `${name}${path.extname(file)}`);
 }
 
-/** Starts a program in a process of its own, TypeScript by way of tsx. */
-export function forkProgram(program: string): ChildProcess {
+/**
+ * Starts a program in a process of its own, TypeScript by way of tsx.
+ *
+ * @param env beside the environment of this process
+ */
+export function forkProgram(program: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
   const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx'] : [];
-  return fork(program, { execArgv, serialization: 'advanced' });
+  return fork(program, { execArgv, env: { ...process.env, ...env }, serialization: 'advanced' });
 }
 
 /** Resolves once a process has ended and all its messages were received; Node tells of the exit before. */

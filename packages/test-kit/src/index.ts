@@ -1,4 +1,4 @@
-export { endProgram, forkProgram, programBeside } from './fork-program.js';
-export type { Layout } from './messages.js';
+export { endOf, endProgram, forkProgram, programBeside } from './fork-program.js';
+export type { FromRank, Layout, RankSpec } from './messages.js';
 export { rankProgram } from './rank-program.js';
 export { type Cluster, type Outcome, type SpawnOptions, spawnRanks } from './spawn-ranks.js';

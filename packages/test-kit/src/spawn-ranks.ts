@@ -24,6 +24,8 @@ export interface SpawnOptions {
   readonly deadlineMs?: number;
   readonly interNodeLink?: LinkSpeed | null;
   readonly runId?: string;
+  /** For all processes, beside the environment of this one. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Whether the failure of one rank aborts the others, as in a real run. */
   readonly abortOnFailure?: boolean;
   /** Called once all ranks have started. */
@@ -97,7 +99,8 @@ class RankRun<Result> {
 
   async execute(program: string): Promise<Outcome<Result>> {
     const agentFile = programBeside(import.meta.url, 'agent');
-    for (let node = 0; node < this.layout.numNodes; node++) this.agents.push(forkProgram(agentFile));
+    for (let node = 0; node < this.layout.numNodes; node++)
+      this.agents.push(forkProgram(agentFile, this.options.env));
     const ended = this.agents.map((agent, node) => this.follow(agent, node));
     const runId = this.options.runId ?? `ranks-${process.pid}-${Math.random().toString(36).slice(2)}`;
     const listening = await Promise.all(

@@ -1,8 +1,8 @@
 import { pathToFileURL } from 'node:url';
 import { type Layout, programBeside } from '@locmoe/test-kit';
 import type { LinkSpeed } from 'locmoe/agent/link-limit';
+import { runRanks } from '../run-ranks.js';
 import { median } from '../statistics.js';
-import { runRanks } from './measure-ours.js';
 import { type OverlapRow, spreadOf } from './measurements.js';
 import type { OverlapArgs, OverlapTimes } from './overlap.program.js';
 

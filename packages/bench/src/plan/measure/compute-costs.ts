@@ -12,8 +12,8 @@ import { routerPrice } from '../routing-model.js';
 import { modelWork, totalWork } from '../work.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
-import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
-import type { ProbeCase, ProbeResult, StepResult } from './probe-messages.js';
+import { runProbe } from './probe.js';
+import type { ProbeCase, ProbeResult, StepResult } from './probe-case.js';
 import { configOf, SIZES } from './probe-sizes.js';
 
 const QUICK_SIZES = 4;
@@ -45,10 +45,10 @@ export async function calibrateCompute(
   const cases = [...configs.map((config): ProbeCase => ({ kind: 'step', config, steps })), ...PRODUCTS];
   // In turns, so that a slow moment does not hit all of a size.
   const rounds = Array.from({ length: quick ? 1 : ROUNDS });
-  const { results, residentBytes } = await runProbe({
-    ...{ numNodes: 1, workersPerNode: 1, deadlineMs: PROBE_DEADLINE_MS },
-    cases: rounds.flatMap(() => cases),
-  });
+  const { results, residentBytes } = await runProbe(
+    { numNodes: 1, workersPerNode: 1 },
+    rounds.flatMap(() => cases),
+  );
   const measured = configs.map((config, i) => ({
     config,
     result: leastOf(rounds.map((_, round) => results[round * cases.length + i] as StepResult)),

@@ -4,8 +4,8 @@ import type { ExchangeProfile } from '../profile.js';
 import type { Exchange } from '../traffic.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
-import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
-import type { ProbeCase, ProbeResult } from './probe-messages.js';
+import { runProbe } from './probe.js';
+import type { ProbeCase, ProbeResult } from './probe-case.js';
 
 const PAIR_BYTES = [0, 32 << 10, 256 << 10, 2 << 20] as const;
 const LAYOUTS = [
@@ -32,7 +32,7 @@ export async function calibrateExchange(
     );
     const work: ProbeCase = { kind: 'exchange', bytes: null, aggregate: true, repetitions };
     const cases = sizes.flatMap((size): ProbeCase[] => [work, { kind: 'exchange', ...size, repetitions }]);
-    const { results } = await runProbe({ numNodes, workersPerNode, cases, deadlineMs: PROBE_DEADLINE_MS });
+    const { results } = await runProbe({ numNodes, workersPerNode }, cases);
     const times = results.map((result) => (result as Extract<ProbeResult, { kind: 'exchange' }>).ms / 1000);
     const workS = median(times.filter((_, i) => cases[i] === work));
     const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };

@@ -9,7 +9,7 @@ import { createTrainState } from 'locmoe/worker/state';
 import { trainStep } from 'locmoe/worker/train-step';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';
-import type { ProbeResult } from './probe-messages.js';
+import type { ProbeResult } from './probe-case.js';
 
 const WARM_UP_STEPS = 3;
 const PRODUCTS = 20;

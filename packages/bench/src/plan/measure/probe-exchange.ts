@@ -4,7 +4,7 @@ import type { Transport } from 'locmoe/collectives/transport';
 import { gelu } from 'locmoe/ops/gelu';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';
-import type { ProbeCase, ProbeResult } from './probe-messages.js';
+import type { ProbeCase, ProbeResult } from './probe-case.js';
 
 const WARM_UP = 5;
 /** Passes through a small feed-forward network between two exchanges: some 10 ms. */

@@ -3,8 +3,8 @@ import { countsInNode, exchangeS } from '../cost.js';
 import type { ComputeProfile, ExchangeProfile } from '../profile.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { allToAllOf } from './exchange-costs.js';
-import { PROBE_DEADLINE_MS, runProbe } from './probe.js';
-import type { ProbeCase, StepResult } from './probe-messages.js';
+import { runProbe } from './probe.js';
+import type { ProbeCase, StepResult } from './probe-case.js';
 import { configOf, SIZES } from './probe-sizes.js';
 
 /** Workers for each core whose lockstep is measured. */
@@ -20,10 +20,10 @@ export async function measureSlowdown(
   const configs = [configOf(SIZES[3], 'hash'), configOf(SIZES[4], 'hash')];
   const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
     log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);
-    const { results } = await runProbe({
-      ...{ numNodes: 1, workersPerNode, deadlineMs: PROBE_DEADLINE_MS },
-      cases: configs.map((config): ProbeCase => ({ kind: 'step', config, steps })),
-    });
+    const { results } = await runProbe(
+      { numNodes: 1, workersPerNode },
+      configs.map((config): ProbeCase => ({ kind: 'step', config, steps })),
+    );
     return results as StepResult[];
   };
   const alone = await stepsOf(1);

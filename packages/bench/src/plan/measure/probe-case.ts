@@ -1,4 +1,3 @@
-import type { Topology } from 'locmoe/collectives/topology';
 import type { RunConfig } from 'locmoe/config/schema';
 
 /** Something that all ranks of a probe do together, and rank 0 times. */
@@ -36,38 +35,8 @@ export type ProbeResult =
 
 export type StepResult = Extract<ProbeResult, { kind: 'step' }>;
 
-/** What a rank is started with. */
-export interface RankTask {
-  readonly topology: Topology;
-  readonly segmentPath: string;
-  readonly cases: readonly ProbeCase[];
-}
-
-export interface NodeTask {
-  readonly runId: string;
-  readonly node: number;
-  readonly numNodes: number;
-  readonly workersPerNode: number;
-  readonly ringBytes: number;
-  readonly cases: readonly ProbeCase[];
-}
-
-export type ToNode =
-  | { readonly type: 'task'; readonly task: NodeTask }
-  | { readonly type: 'connect'; readonly addresses: readonly string[] };
-
-export type FromNode =
-  | { readonly type: 'listening'; readonly address: string }
-  | { readonly type: 'result'; readonly outcome: ProbeOutcome }
-  | { readonly type: 'done' }
-  | { readonly type: 'failed'; readonly message: string };
-
 export interface ProbeOutcome {
   readonly results: readonly ProbeResult[];
   /** Resident memory of rank 0 after its first case. */
   readonly residentBytes: number;
 }
-
-export type FromRank =
-  | { readonly type: 'result'; readonly outcome: ProbeOutcome }
-  | { readonly type: 'failed'; readonly message: string };

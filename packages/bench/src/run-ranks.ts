@@ -1,0 +1,32 @@
+import { type Layout, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
+import { clusterSchema } from 'locmoe/config/schema';
+import { TrainerError } from 'locmoe/errors';
+
+/** As in a training that sets nothing. */
+export const { ringBytes: RING_BYTES } = clusterSchema.parse({});
+const COLLECTIVE_TIMEOUT_MS = 60_000;
+const DEADLINE_MS = 300_000;
+
+type RunOptions = Pick<SpawnOptions, 'args' | 'interNodeLink' | 'env' | 'signal'>;
+
+/**
+ * Runs a program as every rank, with the rings of a training that sets nothing.
+ *
+ * @returns what each rank has to say, by rank
+ * @throws TrainerError with the failure of a rank or agent
+ */
+export async function runRanks<Result>(layout: Layout, program: URL, options: RunOptions): Promise<Result[]> {
+  const where = `${layout.numNodes}x${layout.workersPerNode}`;
+  const { ranks, agentErrors } = await spawnRanks<Result>(layout, program, {
+    ...options,
+    ...{ ringBytes: RING_BYTES, timeoutMs: COLLECTIVE_TIMEOUT_MS, deadlineMs: DEADLINE_MS },
+  });
+  const failures = [...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])];
+  const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];
+  if (failure !== undefined)
+    throw new TrainerError(failure.code, `${where}: ${failure.message}`, failure.context);
+  return ranks.map(({ rank, result, signal: end }) => {
+    if (result !== undefined) return result;
+    throw new TrainerError('WORKER_DIED', `${where}: rank ${rank} ended with ${end}`, { rank });
+  });
+}
