@@ -3,7 +3,7 @@ import { LogsError, messageOf } from '../errors.js';
 
 /** What the compiler of RE2 lets through may still be slow to compile again and again. */
 const MAX_INSTRUCTIONS = 20_000;
-/** About half a second. */
+/** At most about a second. */
 const MAX_STEPS = 100_000_000;
 
 /**
@@ -26,7 +26,7 @@ export class Regex {
       throw new LogsError('BAD_INPUT', 'error parsing regexp: expression too large');
   }
 
-  /** Steps for a text of this many characters at worst: each instruction at each character, some 5 ns each. */
+  /** Steps for a text of this many characters at worst: each instruction at each character, 5 to 10 ns each. */
   maxSteps(length: number): number {
     return this.#numInstructions * length;
   }

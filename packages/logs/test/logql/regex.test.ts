@@ -2,6 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { Regex } from '../../src/logql/regex.js';
 import { randomNumbers } from '../support.js';
 
+/** Of the processor: how busy the machine is does not matter. */
+function cpuMsOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  return process.cpuUsage(before).user / 1000;
+}
+
 describe('Regex', () => {
   const patterns = [
     'abc',
@@ -94,9 +101,7 @@ describe('Regex', () => {
     'is linear where others explode: %s',
     (pattern) => {
       const regex = new Regex(pattern);
-      const started = performance.now();
-      expect(regex.test(`${'a'.repeat(1 << 20)}!`)).toBe(false);
-      expect(performance.now() - started).toBeLessThan(2_000);
+      expect(cpuMsOf(() => expect(regex.test(`${'a'.repeat(1 << 20)}!`)).toBe(false))).toBeLessThan(2_000);
     },
   );
 
@@ -110,8 +115,6 @@ describe('Regex', () => {
 
   it('takes what is just not too long within seconds', () => {
     const text = textOf(500_000);
-    const started = performance.now();
-    expect(hostile.test(text)).toBe(false);
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(cpuMsOf(() => expect(hostile.test(text)).toBe(false))).toBeLessThan(5_000);
   });
 });
