@@ -17,7 +17,7 @@ import { addStopCommand } from './commands/stop.js';
 import { addTrainCommand } from './commands/train.js';
 import { addBenchCommands } from './packages.js';
 
-/** Commands whose work goes on when nobody reads what they print. */
+/** Commands that go on when nobody reads their output. */
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
 const FLUSH_TIMEOUT_MS = 2_000;
 let command = '';
@@ -27,7 +27,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.badConfig);
 });
 process.stderr.on('error', () => undefined);
-// Also of rejections that nobody handles. While a run is led, it takes these itself (coordinator/uncaught.ts).
+// Unhandled rejections too. While a run is led, coordinator/uncaught.ts handles both.
 process.on('uncaughtException', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')

@@ -21,7 +21,10 @@ export interface MergedOperation {
   readonly left: readonly number[];
   /** Ranks that had not come to it yet. */
   readonly missing: readonly number[];
-  /** Ranks that were in another operation, step or layer under this number, or went by other counts, than most. */
+  /**
+   * Ranks that were in another operation, step or layer under this number, or went by other counts, than
+   * most.
+   */
   readonly differing: readonly number[];
   /** The rank that came last, and how long after the first; null if not all came. */
   readonly last: { readonly rank: number; readonly lateMs: number } | null;
@@ -59,7 +62,7 @@ const CONSEQUENCES: readonly ErrorCode[] = [
   'ABORTED',
 ];
 
-/** Puts the files of the nodes of one generation together; there is at least one. */
+/** Merges the files of the nodes of one generation; there is at least one. */
 export function reportFlight(files: readonly FlightFile[]): FlightReport {
   const first = files.reduce((a, b) => (b.writtenMs < a.writtenMs ? b : a));
   const { runId, generation, numNodes, workersPerNode, reason } = first;
@@ -145,9 +148,9 @@ function isInside({ last }: FlightRank): boolean {
 }
 
 /**
- * Who held the others up. First whoever is in another operation than most; else who failed by itself or is stopped; else,
- * of the ranks that are furthest behind, those that have not come, or the one that most wait for. A rank of which there
- * is no file is found by those that wait for it.
+ * Who held the others up. First whoever is in another operation than most; else who failed by itself or is
+ * stopped; else, of the ranks that are furthest behind, those that have not come, or the one that most wait
+ * for. A rank of which there is no file is found by those that wait for it.
  */
 function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedOperation[]): number[] {
   const split = operations.find((operation) => operation.differing.length > 0);

@@ -7,13 +7,13 @@ import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
-/** Node agents of a run on this machine, as child processes. */
+/** The node agents of a run on this machine, as child processes. */
 export class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
   /**
-   * Starts `nodes` agents that join the coordinator at `address`. `onFailure` is told of each agent that ends badly,
-   * with its pid and how it ended.
+   * Starts `nodes` agents that join the coordinator at `address`. `onFailure` is told of each agent that ends
+   * badly, with its pid and how it ended.
    */
   start(
     nodes: number,
@@ -49,7 +49,7 @@ export class LocalCluster {
     }
   }
 
-  /** Waits up to `graceMs` for the agents to leave by themselves, then kills what is left. */
+  /** Waits up to `graceMs` for the agents to leave, then kills those that remain. */
   async end(graceMs: number): Promise<void> {
     const timer = setTimeout(() => {
       for (const child of this.#children) child.kill('SIGKILL');
@@ -64,7 +64,7 @@ export class LocalCluster {
       ),
     );
     clearTimeout(timer);
-    // One that was killed before its workers had attached could not do it itself.
+    // An agent killed before its workers had attached could not remove its segment.
     removeStaleSegments();
   }
 }
@@ -74,7 +74,9 @@ function describeExit(code: number | null, signal: NodeJS.Signals | null, words:
   return words === '' ? how : `${how} (${words})`;
 }
 
-/** What a process that crashes says first is its reason; the rest is a stack. Earlier generations wrote up to `from`. */
+/**
+ * The first line that a crashed process wrote, which is its reason; earlier generations wrote up to `from`.
+ */
 function firstLine(file: string, from: number): string {
   try {
     return (

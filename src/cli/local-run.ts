@@ -20,7 +20,8 @@ export interface TrainOptions extends RunOptions {
 const JOIN_TIMEOUT_MS = 60_000;
 
 /**
- * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on loopback.
+ * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on
+ * loopback.
  *
  * @returns the exit code of the command
  * @throws TrainerError for what is wrong before a run exists: configuration, data, checkpoint, port, folder

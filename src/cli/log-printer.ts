@@ -4,10 +4,10 @@ import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable } from '../format.js';
 
 export interface LogPrinterOptions {
-  /** Print the lines as they are instead of for people. */
+  /** Print the lines as they are. */
   readonly json: boolean;
   readonly colors: boolean;
-  /** Lines around matches are shown too: matches are marked. */
+  /** Mark matches: lines around them are shown too. */
   readonly marksMatches: boolean;
 }
 
@@ -19,7 +19,7 @@ const DIM = '\x1b[2m';
 const LANE_COLORS = [36, 32, 35, 34, 33, 96, 92, 95, 94, 93];
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** Turns lines of a log into what a terminal shows: time, level, a lane that tells who writes, step, message. */
+/** Formats log lines for a terminal: time, level, a lane that names the writer, step, message. */
 export class LogPrinter {
   readonly #pretty: (record: object) => string;
   #group = 0;
@@ -35,7 +35,7 @@ export class LogPrinter {
     });
   }
 
-  /** With newlines; a separator goes in front of a line that does not follow the one before it in its source. */
+  /** With newlines; a separator stands before a line that does not follow the last one in its source. */
   format(line: ShownLine): string {
     if (this.options.json) return `${line.text}\n`;
     const isApart = line.group !== 0 && this.#group !== 0 && line.group !== this.#group;
@@ -64,7 +64,7 @@ export class LogPrinter {
     return `\x1b[${source === 'coordinator' ? 1 : color}m${padded}${RESET}`;
   }
 
-  /** The series of a metric query: last value, mean, largest, and their course. */
+  /** The series of a metric query: last, mean and largest value, and a sparkline. */
   formatMatrix(matrix: readonly MatrixJson[]): string {
     if (this.options.json) return `${JSON.stringify(matrix)}\n`;
     if (matrix.length === 0) return 'no values\n';
@@ -98,7 +98,7 @@ function formatNumber(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(4);
 }
 
-/** Small numbers as low bars, large ones as high ones. */
+/** A bar for each number, as high as it is large. */
 function sparkline(numbers: readonly number[]): string {
   const least = Math.min(0, ...numbers);
   const span = Math.max(...numbers) - least;

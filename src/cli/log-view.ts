@@ -9,8 +9,8 @@ import { summarize } from './run-summary.js';
 const INTERVAL_MS = 2_000;
 
 /**
- * Shows a run to a log collector: the coordinator's log on standard output, with a record of a step at most every two
- * seconds, and of the last.
+ * Shows a run to a log collector: the coordinator's log on standard output, with a record of the progress at
+ * most every two seconds.
  */
 export class LogView implements RunView {
   readonly #removeListener: () => void;

@@ -5,7 +5,7 @@ import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js'
 import type { RunListener } from '../run/run-listener.js';
 
 /**
- * Who tells others of a run in numbers.
+ * The listeners that export a run's numbers.
  *
  * @param prometheus null if nobody can ask for them
  * @throws the file system's error if no file for TensorBoard can be made

@@ -28,7 +28,8 @@ export function loadPage(): Promise<PagePackage> {
 }
 
 /**
- * Adds the commands of `@locmoe/bench`: whole if one of them is called for, else only their names, for `--help`.
+ * Adds the commands of `@locmoe/bench`: whole if one of them is called for, else only their names, for
+ * `--help`.
  *
  * @param words of the command line
  * @throws TrainerError `NO_RESOURCE` if one is called for and the package is not installed

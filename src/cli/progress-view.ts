@@ -5,17 +5,17 @@ import { progressLine, SEPARATOR } from './run-lines.js';
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
 
-/** Where a run shows itself to a person. */
+/** The terminal that the progress is drawn on. */
 export interface Screen {
   readonly isTTY: boolean;
-  /** Now: a terminal may change its size. */
+  /** Its width now: a terminal may be resized. */
   readonly columns: () => number;
   write(text: string): void;
 }
 
 /**
- * The progress of a run: one line that is rewritten in a terminal, a line every two seconds elsewhere. Other output
- * goes through `print`, so that it does not tear the live line.
+ * The progress of a run: one line rewritten in place in a terminal, a line every two seconds elsewhere. Other
+ * output goes through `print`, which keeps the live line whole.
  */
 export class ProgressView {
   #live = '';
@@ -37,7 +37,7 @@ export class ProgressView {
     else this.screen.write(`${line}\n`);
   }
 
-  /** Prints a line above the live one. */
+  /** Prints a line above the live line. */
   print(line: string): void {
     if (!this.screen.isTTY || this.#live === '') {
       this.screen.write(`${line}\n`);
@@ -48,7 +48,7 @@ export class ProgressView {
     this.#draw(live);
   }
 
-  /** Leaves the last state of the live line standing. */
+  /** Ends the live line where it stands. */
   close(): void {
     if (this.#live !== '') this.screen.write('\n');
     this.#live = '';
@@ -60,7 +60,7 @@ export class ProgressView {
   }
 }
 
-/** As many whole fields as fit. */
+/** As many whole fields of the line as fit. */
 function cut(line: string, columns: number): string {
   if (line.length <= columns) return line;
   const end = line.lastIndexOf(SEPARATOR, columns);

@@ -10,7 +10,7 @@ import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
 
 /**
- * Opens what people and their tools read of runs over HTTP.
+ * Serves logs, metrics and the page of runs over HTTP.
  *
  * @returns null if that is not wanted
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
@@ -41,7 +41,7 @@ export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
 }
 
 /**
- * The address of the page with a run chosen. A server at all addresses is named by the one that this machine has for sure.
+ * The address of the page of a run; 127.0.0.1 for a server that listens at all addresses.
  *
  * @param address host:port of the server
  * @param needsToken says where the token goes; it is never printed itself

@@ -8,17 +8,17 @@ import type { RunSnapshot } from '../run/run-listener.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { pageUrl } from './run-http.js';
 
-/** What a view has to know of a run beside what it is told. */
+/** What a view needs to know of a run beside its events. */
 export interface ViewOptions {
   readonly place: Pick<RunRecord, 'address' | 'http'>;
-  /** What the run does first: start its nodes, or wait for them. */
+  /** What the run does first: starts its nodes, or waits for them. */
   readonly announcement: string;
   readonly dataset: Dataset;
   /** Generate text at the end. */
   readonly samples: boolean;
 }
 
-/** What is told of a run that looks for its nodes. */
+/** The first lines of a run: what it trains on, and where its page is. */
 export function openingLines(
   { identity: { runId, config }, forkedFrom }: OpenRun,
   { place: { address, http }, announcement }: ViewOptions,

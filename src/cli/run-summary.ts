@@ -55,7 +55,7 @@ export async function summarize(
     show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
 }
 
-/** What to run next, as words; how many steps is for the reader to fill in. */
+/** Commands to run next, as words; the reader fills in the number of steps. */
 function nextCommands(run: string, checkpoint: string | undefined, { domains }: Dataset): string[][] {
   const logs = ['logs', '--run', run, '--level', 'info'];
   if (checkpoint === undefined) return [logs];
@@ -72,7 +72,7 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const entropyOf = (name: string) =>
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
-  // Of a model that is told the domain, as ours is: the mean of the domains, not the entropy of their mixture.
+  // Our model knows the domain: the mean of the domains' entropies, not the entropy of their mixture.
   const unigram = domains.reduce((sum, { domain, tokens: own }) => sum + entropyOf(domain) * own, 0) / tokens;
   const row = (name: string, loss: number, unigram: number) => [
     name,

@@ -21,10 +21,10 @@ export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;
-  /** Where `security` was read from. */
+  /** The files that `security` was read from. */
   readonly tls?: string;
   readonly tokenFile?: string;
-  /** Plain text beyond loopback was asked for. */
+  /** Allow plain text beyond loopback. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
   readonly resumeOrStart: boolean;
@@ -108,7 +108,7 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
   }
 }
 
-/** What a later generation has to be given again beside the `lastingOptions`. */
+/** Options that a resumed run must be given again, beside the `lastingOptions`. */
 export function servingOptions({
   listen: at,
   advertise,

@@ -11,7 +11,7 @@ import { ProgressView } from './progress-view.js';
 import { checkpointLine, openingLines, type ViewOptions, validationLine } from './run-lines.js';
 import { summarize } from './run-summary.js';
 
-/** Shows a run to a person: its progress and its warnings as it goes, at the end its summary or why it failed. */
+/** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
 export class TerminalView implements RunView {
   readonly #progress: ProgressView;
   readonly #removeListener: () => void;
@@ -27,7 +27,7 @@ export class TerminalView implements RunView {
       write: (text) => stdout.write(text),
     });
     const shown = new Set<string>();
-    // Each warning once; the error that ends a run is told at its end instead.
+    // Each warning once; the error that ends a run is shown at its end.
     this.#removeListener = run.logs.onAppend((line) => {
       const { level, msg } = parseRecord(line) ?? { level: 'warn', msg: line };
       if (level !== 'warn' || shown.has(msg)) return;

@@ -7,7 +7,7 @@ import { parseAddress } from '../rpc/address.js';
 import { type AgentEvent, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
 import type { RunState } from '../run/run-state.js';
 
-// Numbers are taken as finite: reports of workers are JSON on their way, which has no others.
+// Numbers must be finite: workers report in JSON, which has no others.
 const count = z.int().nonnegative();
 const orNone = z.int().min(-1);
 const amount = z.number().nonnegative();
@@ -34,7 +34,7 @@ function isDialable(address: string): boolean {
 type EventKind = keyof typeof MAY_COME_IN;
 type StateKind = RunState['kind'];
 
-/** Events that may come before a run is over, by state; at the end any may be on its way still. */
+/** Events allowed in each state of the run. Once it is over any is: it may have been on its way. */
 const BEFORE: readonly StateKind[] = ['waiting', 'starting', 'running', 'stopping'];
 const MAY_COME_IN = {
   heartbeat: BEFORE,
@@ -49,7 +49,7 @@ const MAY_COME_IN = {
   finished: ['running', 'stopping'],
 } as const satisfies Record<string, readonly StateKind[]>;
 
-/** What the members of one run may say, each of its own ranks. */
+/** What the members of a run may send, each about its own ranks. */
 export class AgentEventRules {
   readonly #schemas: readonly Readonly<Record<EventKind, z.ZodType>>[];
 
@@ -63,7 +63,7 @@ export class AgentEventRules {
   assertAllowed(event: AgentEvent, node: number, state: StateKind): void {
     const [kind, another] = (Object.keys(MAY_COME_IN) as EventKind[]).filter((each) => each in event);
     if (kind === undefined) throw badMessage('an empty event');
-    // The decoder keeps all members of a oneof that it meets: one would be checked and another taken.
+    // The decoder keeps every member of a oneof that was sent: one would be checked and another used.
     if (another !== undefined) throw badMessage(`\`${kind}\` and \`${another}\` in one event`);
     const states: readonly StateKind[] = MAY_COME_IN[kind];
     if (BEFORE.includes(state) && !states.includes(state))
@@ -113,7 +113,7 @@ function schemasOf(
     step: z.object({
       ...{ step, rank, tokens: count },
       ...{ loss: z.number(), auxiliaryLoss: z.number(), gradientNorm: amount, learningRate: amount },
-      // Some are differences of others, which rounding may take below 0.
+      // Some are differences, which rounding may take below 0.
       ...{ stepMs: z.number(), allToAllMs: z.number(), allToAllWaitMs: z.number() },
       ...{ bytesSameNode: amount, bytesOtherNode: amount },
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),

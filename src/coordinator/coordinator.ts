@@ -14,7 +14,7 @@ import { FailureJudge } from './failure-judge.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
 import { RankTable } from './rank-table.js';
-import { type Culprit, endUnknown, type ProcessEnd } from './root-cause.js';
+import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
 import { slowLink } from './slow-link.js';
 import { Throughput } from './throughput.js';
 
@@ -29,13 +29,10 @@ export interface RunIdentity {
   readonly resumeFrom: string | null;
 }
 
-/** How a run failed: the error and the culprit, and what every rank was doing when that was decided. */
-export interface RunFailure {
+/** Why a run failed, and what every rank was doing when that was decided. */
+export interface RunFailure extends RootCause {
   /** Wall clock, ms since 1970. */
   readonly timeMs: number;
-  readonly error: TrainerError;
-  /** Null if no process of the run is to blame. */
-  readonly culprit: Culprit | null;
   readonly ranks: readonly RankView[];
 }
 
@@ -43,25 +40,25 @@ export interface CoordinatorOptions {
   readonly identity: RunIdentity;
   readonly logs: LogStore;
   readonly logger: Logger;
-  /** Told in this order. */
+  /** Notified in this order. */
   readonly listeners: readonly RunListener[];
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
   /**
-   * Nodes come from elsewhere: before the start one that dies frees its place for another. Where this process started
-   * them itself, nobody would replace it, and the run ends.
+   * Nodes are started elsewhere: one that dies before the start frees its place for another. Nobody would
+   * replace those that this process started, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
 }
 
-/** What capacities are compared with in a run that has no capacity factor: the baseline of LocMoE+ (arXiv 2406.00023). */
+/** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
 const GONE_POLL_MS = 20;
 
 /**
- * The run: who is a member, what state it is in, what its ranks report. It knows nothing of gRPC (service.ts) or of
- * terminals (the listener).
+ * A run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or terminals
+ * (its listeners).
  */
 export class Coordinator {
   readonly #members: Membership;
@@ -137,7 +134,10 @@ export class Coordinator {
     return this.#members.all.find((member) => member.node === node)?.request.host ?? null;
   }
 
-  /** @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node does not fit */
+  /**
+   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node
+   *   does not fit
+   */
   join(request: JoinRequest): JoinReply {
     const { identity, logger } = this.options;
     this.#assertWaiting(request.host);
@@ -154,7 +154,7 @@ export class Coordinator {
     };
   }
 
-  /** Takes a member's session; when the last node has one, all are told to start. */
+  /** Opens a member's session; when every node has one, all are told to start. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const { host } = this.#members.get(node).request;
     this.#assertWaiting(host);
@@ -176,7 +176,7 @@ export class Coordinator {
       );
   }
 
-  /** A session ended; of a node that did not say that it leaves, that is a loss. */
+  /** A session ended: the node is lost, unless it said that it leaves. */
   disconnect(node: number, reason: string): void {
     const member = this.#members.get(node);
     member.session = null;
@@ -192,7 +192,7 @@ export class Coordinator {
     return this.options.nodesAreReplaceable && this.#state.kind === 'waiting';
   }
 
-  /** Before the start a node that is gone only leaves a place for another. */
+  /** A node that is gone before the start frees its place for another. */
   #free({ node, request }: Member, reason: string): void {
     this.#members.remove(node);
     const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
@@ -200,7 +200,7 @@ export class Coordinator {
     this.#notify((each) => each.membership?.(text));
   }
 
-  /** The process of a node agent on this machine ended, which says more than its broken session. */
+  /** A node agent on this machine ended; its exit says more than its broken session. */
   agentEnded(pid: number, end: ProcessEnd): void {
     const member = this.#members.all.find((each) => each.request.pid === pid);
     if (member?.status === 'lost') this.#judge.restate(member, end);
@@ -210,7 +210,7 @@ export class Coordinator {
   }
 
   /**
-   * Takes one event of a node's session; what cannot be recorded ends the run.
+   * Handles one event of a node's session; what cannot be recorded ends the run.
    *
    * @throws TrainerError `BAD_MESSAGE` for what no agent would send; nothing of it was taken
    */
@@ -233,7 +233,7 @@ export class Coordinator {
       if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
       this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
     } else if ('heartbeat' in event) {
-      this.#ranks.take(event.heartbeat.workers);
+      this.#ranks.update(event.heartbeat.workers);
       const snapshot = this.#snapshot();
       this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
     } else if ('step' in event) {
@@ -259,7 +259,7 @@ export class Coordinator {
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
-      // A node that leaves without having been told to is lost, as is any other whose session ends.
+      // A node that leaves before it is told to is lost once its session ends.
       if (!member.isDone && (this.#judge.hasBegun || !this.#isUnderWay)) member.become('left');
     } else if ('finished' in event) {
       member.become('finished');
@@ -270,8 +270,8 @@ export class Coordinator {
   }
 
   /**
-   * Asks for a final checkpoint at the next step boundary; before training has begun, it is asked for then. A run that
-   * waits for nodes from elsewhere, which may never come, ends at once.
+   * Asks for a final checkpoint after this step, or after the first one if training has not begun. A run that
+   * waits for nodes started elsewhere, which may never come, ends at once.
    */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
@@ -280,8 +280,8 @@ export class Coordinator {
   }
 
   /**
-   * This process met an error that nobody foresaw. A run that trains still gets a last checkpoint, then fails; any other
-   * fails at once, and so does one that meets a second error or whose checkpoint takes too long.
+   * Fails the run for an unforeseen error in this process. A run that trains saves a last checkpoint first; a
+   * second error, or a checkpoint that takes too long, fails it at once.
    */
   crash(error: TrainerError): void {
     this.#stop('error in the coordinator', error);
@@ -331,7 +331,10 @@ export class Coordinator {
     this.#notify((each) => each.close?.());
   }
 
-  /** Waits up to `graceMs` for all nodes that still answer to end their sessions, with their last log lines. */
+  /**
+   * Waits up to `graceMs` for the nodes that still answer to send their last log lines and end their
+   * sessions.
+   */
   async nodesGone(graceMs: number): Promise<void> {
     const deadline = performance.now() + graceMs;
     while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
@@ -345,7 +348,7 @@ export class Coordinator {
   }
 
   #lose(member: Member, end: ProcessEnd): void {
-    // What comes in after a standstill may be read before the watch gets its turn.
+    // After a standstill, events may be handled before the watch's timer.
     this.#watch.forgiveStandstill();
     if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, end);
   }
@@ -367,7 +370,7 @@ export class Coordinator {
         ...{ timeMs: Date.now(), error, culprit: isCause ? culprit : null },
         ranks: this.#ranks.views,
       };
-      // After a last checkpoint nodes have nothing left to break off.
+      // After a last checkpoint there is nothing to abort.
       this.#members.broadcast(
         this.#members.allAre('finished') ? { farewell: {} } : { abort: { reason: error.line } },
       );
@@ -376,7 +379,7 @@ export class Coordinator {
       this.#members.broadcast({ farewell: {} });
       this.#settle(this.#state);
     }
-    // Last: a listener that fails must not keep a run from ending.
+    // Last: a listener that throws must not keep a run from ending.
     try {
       this.#notify((each) => each.state?.(this.#state));
     } catch (error) {

@@ -8,19 +8,19 @@ import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { StandstillWatch } from './standstill.js';
 
 const HEARTBEAT_TIMEOUT_MS = 15_000;
-/** Of an agent that is seen to be stopped, where no busy machine can explain its silence. */
+/** For an agent known to be stopped: no busy machine explains its silence. */
 const STOPPED_TIMEOUT_MS = 8_000;
 const START_TIMEOUT_MS = 120_000;
-/** A start that takes longer than this is worth a word. */
+/** A start that takes longer is warned of. */
 const SLOW_START_MS = 10_000;
-/** For the last checkpoint of a run that fails for an error of this process. */
+/** For the last checkpoint of a run that fails for an error in this process. */
 const LAST_CHECKPOINT_MS = 60_000;
 const INTERVAL_MS = 500;
 
-/** The run as the watch sees it, and what it may do to it. */
+/** What the watch sees of a run, and may do to it. */
 export interface WatchedRun {
   readonly state: () => RunState;
-  /** A member that is gone only leaves its place to another. */
+  /** A member that is gone frees its place for another. */
   readonly canReplace: () => boolean;
   readonly free: (member: Member, reason: string) => void;
   readonly lose: (member: Member, end: ProcessEnd) => void;
@@ -45,7 +45,7 @@ export class DeadlineWatch {
 
   constructor(readonly options: DeadlineWatchOptions) {}
 
-  /** For how long this process itself stood still just now, if so long that nodes took it for gone; else 0. */
+  /** ms for which this process just stood still, if long enough for nodes to give up on it; else 0. */
   get missedMs(): number {
     return this.#standstill.missedMs;
   }
@@ -55,14 +55,14 @@ export class DeadlineWatch {
     this.#phaseStartedMs = performance.now();
   }
 
-  /** While this process stood still nobody could be heard: nobody else is to blame for that. */
+  /** While this process stood still no heartbeat could be read: moves all deadlines by that time. */
   forgiveStandstill(): void {
     const lateMs = this.#standstill.check();
     if (lateMs === 0) return;
     const { members, logger, run } = this.options;
     this.#phaseStartedMs += lateMs;
     members.forgive(lateMs);
-    // Once it has ended, the run is summed up in one piece of work.
+    // After its end the summary may block this process.
     const { kind } = run.state();
     if (kind !== 'finished' && kind !== 'failed')
       logger.warn(

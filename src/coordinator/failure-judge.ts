@@ -4,9 +4,9 @@ import type { Member } from './member.js';
 import { type Membership, SILENT_MS } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
-/** How long the other ranks' accounts are waited for after a first failure. */
+/** How long to wait for the reports of other ranks after a first failure. */
 const EVIDENCE_WINDOW_MS = 2_500;
-/** How long it is waited for how a lost node ended, where all ranks are accounted for: its parent may be about to tell. */
+/** How long to wait for the exit of a lost node's process once all ranks are accounted for. */
 const END_WINDOW_MS = 500;
 
 export interface FailureJudgeOptions {
@@ -18,15 +18,15 @@ export interface FailureJudgeOptions {
   /** As `FailureEvidence.slowLink`. */
   readonly slowLink: string | null;
   readonly lastStep: () => number | undefined;
-  /** For how long this process itself stood still just now, if so long that nodes took it for gone; else 0. */
+  /** ms for which this process just stood still, if long enough for nodes to give up on it; else 0. */
   readonly missedMs: () => number;
-  /** What explains the failure; called once. */
+  /** Gets what explains the failure; called once. */
   readonly onVerdict: (cause: RootCause) => void;
 }
 
 /**
- * Hears what goes wrong. On the first sign of trouble it tells all nodes to stop; once all ranks were heard, or after a
- * moment, it names the one error that explains the others.
+ * Finds the cause of a failure. The first report aborts all nodes; once every rank is accounted for, or after
+ * a moment, the one error that explains the others is named.
  */
 export class FailureJudge {
   readonly #failures: WorkerFailure[] = [];
@@ -36,19 +36,19 @@ export class FailureJudge {
 
   constructor(readonly options: FailureJudgeOptions) {}
 
-  /** True once all nodes were told to stop. */
+  /** True once all nodes were told to abort. */
   get hasBegun(): boolean {
     return this.#verdict !== null;
   }
 
-  /** Keeps a rank's account of what went wrong; of several the first. */
+  /** Keeps a rank's first failure report. */
   fail(failure: WorkerFailure): void {
     if (this.#failures.some(({ rank }) => rank === failure.rank)) return;
     this.#failures.push(failure);
     this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
   }
 
-  /** A node is gone; of several the first counts. */
+  /** A node is lost; the first one counts. */
   lose(member: Member, end: ProcessEnd): void {
     if (member.status === 'lost') return;
     member.become('lost');
@@ -56,7 +56,7 @@ export class FailureJudge {
     this.#collectEvidence(`node ${member.node} was lost: ${end.how}`);
   }
 
-  /** A better account of how a lost node ended than its broken session gave. */
+  /** How a lost node's process ended, which says more than its broken session. */
   restate(member: Member, end: ProcessEnd): void {
     if (this.#lost?.member !== member) return;
     this.#lost = { member, end };
@@ -112,7 +112,7 @@ export class FailureJudge {
     onVerdict(this.#ownFault(cause) ?? cause);
   }
 
-  /** Where this process stood still, nodes that left are not to blame; one that a signal ended still is. */
+  /** If this process stood still, nodes that left are not to blame, but for one that a signal killed. */
   #ownFault({ error, culprit }: RootCause): RootCause | null {
     const missedMs = this.options.missedMs();
     const areNodesGone = error.code === 'NODE_LOST' || error.code === 'ABORTED';
@@ -127,7 +127,7 @@ export class FailureJudge {
     };
   }
 
-  /** The node whose agent is gone, or silent although its peers only saw a broken stream. */
+  /** The node whose agent is lost; or one that is silent, of which its peers only saw a broken stream. */
   #lostNode(): RootCause | null {
     const [silent] = this.options.members.silentFor(SILENT_MS);
     const lost = this.#lost ?? (silent && { member: silent, end: whySilent(silent) });

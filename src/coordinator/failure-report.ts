@@ -10,7 +10,7 @@ export interface FailureReportOptions {
   readonly generation: number;
   /** Of the culprit's node. */
   readonly host: string | null;
-  /** From which checkpoint the run can go on, and the command for it; null if there is none. */
+  /** The checkpoint to resume from and the command for it; null if there is none. */
   readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
   readonly suspectCheckpoint: string | null;
   readonly logsCommand: string;
@@ -57,7 +57,7 @@ function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number |
 }
 
 /**
- * Puts together why a run failed and how to go on.
+ * Reports why a run failed and how to resume it.
  *
  * @param failed the generation; `host` is that of the culprit's node
  */

@@ -21,23 +21,23 @@ import { catchUncaught } from './uncaught.js';
 
 /** Time for agents to leave once the run has settled. */
 const LEAVE_GRACE_MS = 4_000;
-/** How long followers may take to read the rest once the log is complete. */
+/** For followers to read the rest of the log once it is complete. */
 const LAST_LINES_MS = 2_000;
 /** From a failure to the end of this process, whatever agents and followers do; more than agents get. */
 const END_MS = 4_800;
 
 /** The node agents of a run, wherever they come from. */
 export interface Nodes {
-  /** One that dies before the start can be replaced by another. */
+  /** One that dies before the start may be replaced. */
   readonly areReplaceable: boolean;
   readonly joinTimeoutMs: number;
   start(coordinator: Coordinator, folder: RunFolder): void;
-  /** Waits up to `graceMs` for all to leave, and ends what then remains and can be ended. */
+  /** Waits up to `graceMs` for all to leave, then ends those that it can. */
   end(coordinator: Coordinator, graceMs: number): Promise<void>;
 }
 
 export interface Lead {
-  /** Named in the advice of how to go on after a failure. */
+  /** For the advice on how to resume after a failure. */
   readonly command: 'train' | 'serve';
   readonly options: RunOptions;
   /** What that command needs beside `--resume RUN`. */
@@ -48,7 +48,7 @@ export interface Lead {
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   readonly nodes: Nodes;
   readonly view: (run: OpenRun) => RunView;
-  /** Who is told of the run beside its folder and its view. */
+  /** Who is notified beside the run's folder and its view. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
 }
 
@@ -90,7 +90,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
   });
   let endsByMs = Number.POSITIVE_INFINITY;
   try {
-    // Shown only after: until a child has its own process group, Ctrl-C would end it too.
+    // Nodes first: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(coordinator, folder);
     view.begun();
     warnOfFewExperts(plan.config, logger);
@@ -115,7 +115,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
   }
 }
 
-/** Makes the run's folder, or takes that of the run that goes on, and opens its log. */
+/** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
 function openRun({ options, plan }: Lead, onLogLost: (error: TrainerError) => void): OpenRun {
   const { config, dataset, checkpoint, resumed, forkedFrom } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
@@ -148,7 +148,7 @@ function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
   );
 }
 
-/** Explains the failure, and keeps the report in the run's folder. */
+/** Explains the failure and writes the report to the run's folder. */
 function failedRun(
   failure: RunFailure,
   lead: Lead,
@@ -165,7 +165,7 @@ function failedRun(
   } catch {
     // The run may have failed because its folder cannot be written; the report is shown all the same.
   }
-  // Once it trained, a run has failed, whatever it lacked; before, something it was given was wrong.
+  // Before its first step a run was given something wrong; after it, it has failed, whatever the error.
   const exitCode = lastStep > 0 ? EXIT.failedRun : exitCodeOf(failure.error);
   return { kind: 'failed', exitCode, report };
 }

@@ -3,19 +3,19 @@ import { TrainerError } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
 import type { CoordinatorCommand, JoinRequest } from '../rpc/messages.js';
 
-/** A node's open session, seen from the run: somewhere to send commands. */
+/** A node's open session, as the run sees it. */
 export interface SessionLink {
   send(command: CoordinatorCommand): void;
-  /** Ends the session; nothing is heard from it any more. */
+  /** Ends the session; no event comes any more. */
   close(): void;
 }
 
 /**
  * The life of a member.
  *
- * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`: they ended
- * well. `left`: it closed its session in order after an abort. `lost`: its session broke, its process ended or it fell
- * silent; one that was only frozen may still end in order.
+ * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`:
+ * they ended well. `left`: it closed its session in order after an abort. `lost`: its session broke, its
+ * process ended or it fell silent; one that was only frozen may still finish or leave.
  */
 export type MemberStatus = 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
 
@@ -45,12 +45,12 @@ export class Member {
     return this.#status;
   }
 
-  /** Its work is done: nothing more is expected of it. */
+  /** Nothing more is expected of it. */
   get isDone(): boolean {
     return this.#status === 'finished' || this.#status === 'left';
   }
 
-  /** True if its process is stopped by a signal; false on another machine, which cannot be seen from here. */
+  /** True if a signal stopped its process; false on another machine, which cannot be seen. */
   get isStopped(): boolean {
     const { host, pid } = this.request;
     return host === hostname() && processInfo(pid).state === 'T';

@@ -4,15 +4,15 @@ import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
 
-/** A node that has a place but opens no session for this long does not keep it. */
+/** A node that opens no session for this long loses its place. */
 const SESSION_TIMEOUT_MS = 10_000;
 
-/** A node that was not heard of for this long when something fails is itself the suspect, and is not waited for. */
+/** When something fails, a node that is silent for this long is the suspect and is not waited for. */
 export const SILENT_MS = 3_000;
 
 /** The nodes of a run, in the order of their ids. */
 export class Membership {
-  /** By node id; a place is free again when its node was removed. */
+  /** By node id; undefined where a place is free. */
   readonly #places: (Member | undefined)[];
 
   constructor(
@@ -27,10 +27,10 @@ export class Membership {
   }
 
   /**
-   * Gives a node the first free place; the same process asking again gets the same one.
+   * Gives a node the first free place; the same process gets the same one again.
    *
-   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit,
-   *   `BAD_MESSAGE` if the request is not what a node agent sends
+   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address
+   *   does not fit, `BAD_MESSAGE` if the request is not what a node agent sends
    */
   join(request: JoinRequest): Member {
     const { host, pid, dataAddress, version } = request;
@@ -58,7 +58,7 @@ export class Membership {
     return member;
   }
 
-  /** Frees the place of a node, for another one. */
+  /** Frees the place of a node. */
   remove(node: number): void {
     this.#places[node]?.session?.close();
     this.#places[node] = undefined;
@@ -107,7 +107,7 @@ export class Membership {
     for (const { session } of this.all) session?.send(command);
   }
 
-  /** Members with a session, and with work to do, that were not heard of for `timeoutMs`. */
+  /** Members with a session and work to do that were silent for `timeoutMs`. */
   silentFor(timeoutMs: number): Member[] {
     const now = performance.now();
     return this.all.filter(
@@ -115,7 +115,7 @@ export class Membership {
     );
   }
 
-  /** Members whose session can still be expected to end in order. */
+  /** Members whose session should still end in order. */
   get answering(): Member[] {
     const silent = this.silentFor(SILENT_MS);
     return this.all.filter(
@@ -123,7 +123,7 @@ export class Membership {
     );
   }
 
-  /** Members that got their place long ago and never opened a session. */
+  /** Members that took too long to open a session. */
   get withoutSession(): Member[] {
     const now = performance.now();
     return this.all.filter(
@@ -131,7 +131,7 @@ export class Membership {
     );
   }
 
-  /** Moves all that was heard of forward: for that long this process itself stood still. */
+  /** Moves all heartbeats forward by the time for which this process stood still. */
   forgive(suspendedMs: number): void {
     for (const member of this.all) member.heardOfMs += suspendedMs;
   }

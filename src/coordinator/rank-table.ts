@@ -11,7 +11,7 @@ export class RankTable {
     readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  take(workers: readonly WorkerProgress[]): void {
+  update(workers: readonly WorkerProgress[]): void {
     for (const worker of workers) this.#heard.set(worker.rank, { worker, atMs: this.nowMs() });
   }
 
@@ -19,12 +19,12 @@ export class RankTable {
     return this.#heard.get(rank)?.worker;
   }
 
-  /** By rank; those that were heard of. */
+  /** By rank; those heard of so far. */
   get workers(): WorkerProgress[] {
     return [...this.#heard.values()].map(({ worker }) => worker).sort((a, b) => a.rank - b.rank);
   }
 
-  /** By rank; those that were heard of. */
+  /** By rank; those heard of so far. */
   get views(): RankView[] {
     const now = this.nowMs();
     return this.workers.map((worker) => ({

@@ -7,7 +7,7 @@ import type { PastFailure, RunFolder } from '../run/run-folder.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
-/** The words of a command line that others can paste into a shell. */
+/** A command line that can be pasted into a shell. */
 export function commandLine(words: readonly string[]): string {
   return words.map(quote).join(' ');
 }
@@ -16,7 +16,7 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Options of a run that a later generation has to be given again: its configuration comes from the checkpoint. */
+/** Options that a resumed run must be given again; its configuration comes from the checkpoint. */
 export function lastingOptions({ runsDir, dataDir, samples, http, tensorboard }: RunOptions): string[] {
   return [
     ...(runsDir === 'runs' ? [] : ['--runs-dir', runsDir]),
@@ -30,7 +30,7 @@ export function lastingOptions({ runsDir, dataDir, samples, http, tensorboard }:
 export interface FailedGeneration {
   readonly command: 'train' | 'serve';
   readonly options: RunOptions;
-  /** What the command needs beside what is to be trained. */
+  /** Further options that the command needs. */
   readonly resumeOptions: readonly string[];
   readonly folder: RunFolder;
   readonly generation: number;
@@ -40,7 +40,7 @@ export interface FailedGeneration {
   readonly failure: Omit<PastFailure, 'generation'>;
 }
 
-/** Where a run that failed goes on, and the command that does it; null if there is no checkpoint to go on from. */
+/** The checkpoint from which a failed run can be resumed, and the command for it; null if there is none. */
 export function howToGoOn({
   command,
   options,
@@ -54,7 +54,7 @@ export function howToGoOn({
   const isOfUse = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
   const newest = committedFolders(folder.checkpoints).find(isOfUse) ?? null;
   const isOwn = newest !== null && generationOf(newest) === generation;
-  // Saves of this generation may have deleted what it started from.
+  // This generation may have deleted the checkpoint that it started from.
   const startedFrom = given !== null && existsSync(given) && isOfUse(given) ? path.resolve(given) : newest;
   const checkpoint = isOwn ? newest : startedFrom;
   if (checkpoint === null) return null;
@@ -63,16 +63,16 @@ export function howToGoOn({
   const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
     ...['locmoe', command, '--resume', fromHere(place)],
-    // Nothing has the configuration of this generation yet but the options that it was given.
+    // Before its first checkpoint a generation's configuration is only in its options.
     ...(isOwn ? [] : startingOptions(options)),
-    // With the same settings the same steps come out the same.
+    // The same settings would give the same steps again.
     ...(wouldComeAgain ? ['--set', lowerRate(config)] : []),
     ...resumeOptions,
   ];
   return { checkpoint, command: commandLine(words) };
 }
 
-/** The options that say what is to be trained. */
+/** The options that say what to train. */
 function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOptions): string[] {
   return [
     ...(fork ? ['--fork'] : []),
@@ -83,7 +83,7 @@ function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOption
   ];
 }
 
-/** A path as short as it can be written in the folder of this process. */
+/** The path relative to the working directory. */
 export function fromHere(place: string): string {
   return path.relative('.', place) || '.';
 }

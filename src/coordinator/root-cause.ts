@@ -2,19 +2,21 @@ import { nodeOf } from '../collectives/topology.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 
-/** How a process ended, in words and as far as it is known. */
+/** How a process ended, as far as is known. */
 export interface ProcessEnd {
   readonly how: string;
   readonly exitCode: number | null;
   readonly signal: string | null;
 }
 
-/** Of a process of which only the traces are seen. */
+/** For a process whose exit was not seen. */
 export function endUnknown(how: string): ProcessEnd {
   return { how, exitCode: null, signal: null };
 }
 
-/** The process that is to blame: a worker, or without a rank a node agent. Fields are null where they do not apply. */
+/**
+ * The process to blame: a worker, or without a rank a node agent. Fields are null where they do not apply.
+ */
 export interface Culprit {
   readonly rank: number | null;
   readonly node: number;
@@ -26,9 +28,10 @@ export interface Culprit {
   readonly operation: string | null;
 }
 
-/** Why a run failed, and who is to blame; the error speaks from where it was noticed. */
+/** Why a run failed and who is to blame; the error's context is where it was noticed. */
 export interface RootCause {
   readonly error: TrainerError;
+  /** Null if no process of the run is to blame. */
   readonly culprit: Culprit | null;
 }
 
@@ -41,11 +44,14 @@ export interface FailureEvidence {
   readonly workersPerNode: number;
   /** The newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
-  /** What to say of a configured link that may be slower than the deadline, or null. */
+  /** Advice about a configured link that may be slower than the deadline; null if it is not. */
   readonly slowLink: string | null;
 }
 
-/** Lower numbers explain higher ones, never the other way round: a death a broken stream, a thrown error a time-out. */
+/**
+ * Errors of lower priority numbers explain those of higher: a death a broken stream, a thrown error a
+ * time-out.
+ */
 function priority(code: string): number {
   if (code === 'ABORTED') return 5;
   if (code === 'COLLECTIVE_TIMEOUT') return 4;
@@ -56,8 +62,8 @@ function priority(code: string): number {
 }
 
 /**
- * The one error that explains a failed run: the first by time among those that others cannot explain. If all that is
- * known are time-outs, the rank that reported nothing at all is the one that hangs.
+ * The one error that explains a failed run: the first in time that no other explains. If there are only
+ * time-outs, the rank that reported nothing is the one that hangs.
  */
 export function rootCause(evidence: FailureEvidence): RootCause {
   const [first] = [...evidence.failures].sort(
@@ -75,7 +81,7 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   const silent = Array.from({ length: evidence.worldSize }, (_, rank) => rank).filter(
     (rank) => !heardOf.has(rank),
   );
-  // All of them waited: nobody hangs, what they waited for is on its way.
+  // All ranks waited, so none hangs: the bytes are still on a slow link.
   if (silent.length === 0 && evidence.slowLink !== null)
     return { error: asError(first, `${first.message}; ${evidence.slowLink}`, evidence), culprit: null };
   const hanging = silent.map((rank) => describe(rank, evidence)).join('; ');
@@ -85,7 +91,9 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   };
 }
 
-/** Agents tell of their data streams in the name of their first rank; the fault is the other side's, or the network's. */
+/**
+ * Agents report broken data streams under their first rank; the fault is the other side's or the network's.
+ */
 function ofStream(failure: WorkerFailure, evidence: FailureEvidence): RootCause {
   const { code, message, context } = asError(failure, failure.message, evidence);
   return {
@@ -107,7 +115,7 @@ function culpritOf(failure: WorkerFailure, { workersPerNode }: FailureEvidence):
   };
 }
 
-/** Of the silent ranks one that is stopped, else the first, as it was last seen. */
+/** A silent rank that is stopped, else the first silent one, as last heard of. */
 function hangingOf(silent: readonly number[], { progress, workersPerNode }: FailureEvidence): Culprit | null {
   const rank = silent.find((each) => progress.get(each)?.processState === 'T') ?? silent[0];
   if (rank === undefined) return null;

@@ -9,8 +9,8 @@ import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**
- * Says what of a run's history goes if it is resumed as planned. Steps that the same configuration does again come out the
- * same and are not worth a word.
+ * Says what a run loses if it is resumed as planned. Steps repeated with the same configuration come out the
+ * same, so they are not mentioned.
  */
 export function tellWhatGoes(
   { config, checkpoint, resumed }: Pick<RunPlan, 'config' | 'checkpoint' | 'resumed'>,
@@ -22,7 +22,7 @@ export function tellWhatGoes(
   const changes = changedFields(before, config);
   if (changes.length > 0)
     say(`run ${folder.runId} goes on with another configuration: ${changes.join(', ')}`);
-  // Killed before it saved a checkpoint, a generation leaves what it was told with --set there alone.
+  // A generation killed before its first checkpoint left its --set values only in config.json.
   const last = changedFields(folder.readConfig() ?? before, config);
   if (last.length > 0 && String(last) !== String(changes))
     say(
@@ -54,8 +54,8 @@ function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | nul
 }
 
 /**
- * Lets a resumed run take the place of what was there once all workers have loaded its checkpoint: a start that fails
- * leaves the history as it was, and beside it the number of its generation.
+ * Replaces a run's history from its checkpoint on, once all workers have loaded it: a start that fails
+ * changes nothing but the generation's number.
  */
 export function takeBack(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
   return {

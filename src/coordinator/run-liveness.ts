@@ -5,8 +5,8 @@ import type { Security } from '../rpc/security.js';
 import type { RunRecord } from '../run/run-folder.js';
 
 /**
- * True if the run's coordinator is still alive. On its own machine the process tells; a later one with its pid does not
- * count. Elsewhere only an answer at its address does; one that does not trust this process may be the run's.
+ * True if the run's coordinator is alive. On its own machine the process is looked up (not a later one with
+ * its pid), elsewhere its address must answer; a refusal for lack of credentials counts as an answer.
  */
 export async function isLive(record: RunRecord, security: Security): Promise<boolean> {
   if (record.state === 'finished' || record.state === 'failed') return false;

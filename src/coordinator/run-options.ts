@@ -20,28 +20,28 @@ export interface RunOptions {
   readonly samples: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
-  /** What is served there for people, beside the logs and the metrics; null for nothing. */
+  /** What is served there for people, beside logs and metrics; null for nothing. */
   readonly page: HttpFeature | null;
-  /** Folder in which the run's scalars are written for TensorBoard, in a folder of the run's name. */
+  /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */
   readonly tensorboard?: string;
 }
 
 export interface PlanSettings {
   /** All nodes will run on this machine. */
   readonly nodesAreHere: boolean;
-  /** To ask the coordinator of a run on another machine whether it still goes on. */
+  /** To ask the coordinator of a run on another machine whether it is alive. */
   readonly security: Security;
-  /** Says what takes long. */
+  /** Tells of steps that take long. */
   readonly say: (line: string) => void;
   readonly warn: (line: string) => void;
 }
 
-/** What a run starts from; everything that can be wrong before there is a run has been checked. */
+/** What a run starts from; all that can be checked before it starts has been. */
 export interface RunPlan {
   readonly config: RunConfig;
   readonly dataset: Dataset;
   readonly checkpoint: Checkpoint | null;
-  /** The run that goes on, or null for a new one. */
+  /** The run to resume; null for a new one. */
   readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   readonly forkedFrom: RunRecord['forkedFrom'];

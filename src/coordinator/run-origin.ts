@@ -15,11 +15,12 @@ import { checkpointToResume } from './suspect-checkpoint.js';
 export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
 
 /**
- * Finds the checkpoint that a run is to start from. One inside a run's folder goes on there as the next generation, which
- * this process holds from here on; with `fork`, or outside of any run, it starts a new run.
+ * Finds the checkpoint to start from. A checkpoint in a run's folder resumes that run as its next generation,
+ * which this process then holds; with `fork`, or outside any run, it starts a new run.
  *
  * @param configFrom the configuration that is asked for, were a checkpoint the one
- * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read, `BAD_CHECKPOINT`
+ * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read,
+ *   `BAD_CHECKPOINT`
  */
 export async function findOrigin(
   { resume, fork, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'runsDir'>,
@@ -41,11 +42,11 @@ export async function findOrigin(
     if (!fork) say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
     return newRunFrom(checkpoint);
   }
-  // First of all: whoever holds the run may be deleting the very checkpoints that are looked at next.
+  // First: whoever holds the run may be deleting the checkpoints that are looked at next.
   const giveUp = await claimRun(folder, warn);
   try {
     const record = await recordOfStopped(folder, security);
-    // The record may be from a backup and a checkpoint from another run: above them all, what comes next is the newest.
+    // The record may be older than the checkpoints (a backup): the new generation is above both.
     const generation = Math.max(record.generation, newestGeneration(folder.checkpoints)) + 1;
     claimCheckpoints(folder.checkpoints, generation);
     return {
@@ -79,7 +80,9 @@ function newRunFrom(checkpoint: Checkpoint): RunOrigin {
   return { checkpoint, resumed: null, forkedFrom: { runId, step } };
 }
 
-/** The run's folder that is named, or that holds the checkpoints folder or the step folder that is. */
+/**
+ * The run's folder at `place`, or around a checkpoints folder or step folder there; null if there is none.
+ */
 function runFolderAround(place: string): RunFolder | null {
   const named = path.resolve(place);
   const checkpoints = [named, path.dirname(named)].find((each) => path.basename(each) === 'checkpoints');

@@ -18,7 +18,7 @@ import { findOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
 
 /**
- * Resolves configuration, checkpoint and data; prepares the data if that was not done before.
+ * Resolves configuration, checkpoint and data; prepares the data if need be.
  *
  * @throws TrainerError for what is wrong with any of them
  */
@@ -54,7 +54,8 @@ export async function planRun(
 /**
  * The newest run of `runsDir` if a restart should go on with it: it has a checkpoint, and steps left to do.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if it is held meanwhile
+ * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if it is held
+ *   meanwhile
  */
 export async function unfinishedRun(options: RunOptions): Promise<string | null> {
   const [newest] = listRuns(options.runsDir);
@@ -65,7 +66,7 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
   try {
     checkpoint = resolveCheckpoint(directory, () => undefined);
   } catch (error) {
-    // Whoever holds the run may have deleted what was being read.
+    // A process that holds the run may have deleted what was being read: then that is the error.
     (await claimRun(newest.folder, () => undefined))();
     throw error;
   }
@@ -86,7 +87,7 @@ function startingConfig(options: RunOptions, checkpoint: Checkpoint | null): Run
   return resolveConfig(JSON.stringify(checkpoint.manifest.config), checkpoint.folder, overrides);
 }
 
-/** Lets the loader check what each worker's own would refuse later. */
+/** Fails early with what every worker's loader would refuse. */
 function assertDataSuffices({ data, model, train, seed }: RunConfig, dataset: Dataset): void {
   createLoader({
     dataset,

@@ -7,7 +7,7 @@ import type { RunListener } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { RunIdentity } from './coordinator.js';
 
-/** A run that has its folder and its log; nothing of it is going on yet. */
+/** A run that has its folder and its log, but has not begun. */
 export interface OpenRun {
   readonly identity: RunIdentity;
   readonly folder: RunFolder;
@@ -16,7 +16,9 @@ export interface OpenRun {
   readonly disk: DiskTolerance;
   /** Step of the checkpoint that it starts from; null for a new run. */
   readonly resumedFrom: number | null;
-  /** Run and step of the checkpoint that a new run starts from; null if it starts from nothing, or goes on. */
+  /**
+   * Run and step of the checkpoint that a new run starts from; null if it starts from nothing, or goes on.
+   */
   readonly forkedFrom: RunRecord['forkedFrom'];
 }
 
@@ -38,11 +40,11 @@ export type RunOutcome = FailedRun | FinishedRun;
 
 /** Shows a run from its start to its end: to a person or to a log collector. */
 export interface RunView extends RunListener {
-  /** The run looks for its nodes. */
+  /** The run has begun; its nodes are started or waited for. */
   begun(): void;
-  /** Shows a line that belongs to no event, such as what a signal does. */
+  /** Shows a line that belongs to no event, such as the answer to a signal. */
   print(line: string): void;
-  /** Has shown everything when it returns: the process may end at once. */
+  /** Synchronous: the process may end right after it. */
   failed(run: FailedRun): void;
   finished(run: FinishedRun): Promise<void>;
 }

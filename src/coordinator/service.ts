@@ -18,7 +18,7 @@ import { logFolder } from '../run/run-logs.js';
 import type { Coordinator } from './coordinator.js';
 
 export interface CoordinatorService {
-  /** Gives those who follow the log up to `graceMs` to read the rest of it, and ends their calls. */
+  /** Gives followers of the log up to `graceMs` to read the rest, then ends their calls. */
   endLogs(graceMs: number): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ function unary<Request, Reply>(handle: (request: Request) => Reply): grpc.handle
   };
 }
 
-/** Reads the caller's membership from its metadata; refuses members of another run or an older generation. */
+/** Reads the caller's identity from its metadata; refuses members of another run or generation. */
 function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: number; dataAddress: string } {
   const { runId, generation } = coordinator.options.identity;
   const field = (name: string) => String(metadata.get(name)[0] ?? '');
@@ -108,10 +108,10 @@ function openSession(
   call.on('error', (error) => end(error.message));
 }
 
-/** grpc-js says when it has handed over the last bytes of a call, not when they have left. */
+/** grpc-js tells when it has taken the last bytes of a call, not when they were sent. */
 const LAST_BYTES_MS = 50;
 
-/** Serves StreamLogs, and ends those who follow when the log is complete. */
+/** Serves StreamLogs, and ends followers when the log is complete. */
 class LogStreams {
   readonly #open = new Set<Promise<void>>();
   #complete!: () => void;
@@ -140,7 +140,7 @@ class LogStreams {
 
   async #stream(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): Promise<void> {
     const gone = new AbortController();
-    // Comes when the client has left, and also when everything was handed over.
+    // Emitted when the client has left, and also when all was sent.
     const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
     void closed.then(() => gone.abort());
     try {
@@ -156,7 +156,7 @@ class LogStreams {
   }
 }
 
-/** Waits for a reader who is slow: the lines wait in their files. */
+/** Waits for slow readers: lines wait in their files, not in memory. */
 function listenerOf(
   call: grpc.ServerWritableStream<LogsRequest, LogsReply>,
   signal: AbortSignal,

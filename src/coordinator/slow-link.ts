@@ -3,8 +3,8 @@ import { formatCount } from '../format.js';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../rpc/frame-codec.js';
 
 /**
- * What to know of a configured link that can be slower than the deadline of a collective: while a frame is on its way
- * nothing seems to move. Null if every frame arrives in time, or there is no such link.
+ * A warning for a configured link on which one frame may take longer than the deadline of a collective, as
+ * nothing seems to move meanwhile. Null if every frame arrives in time or there is no such link.
  */
 export function slowLink({ nodes, interNodeLink, collectiveTimeoutS }: ClusterConfig): string | null {
   if (nodes === 1 || interNodeLink === null) return null;

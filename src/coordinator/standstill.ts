@@ -1,11 +1,11 @@
 import { KEEPALIVE_MS } from '../rpc/coordinator-client.js';
 
-/** A check that comes later than this was held up by more than other work. */
+/** A check this late was delayed by more than other work. */
 const SUSPENDED_MS = 2_000;
-/** Nodes that gave up on this process are heard of within this time once it goes on. */
+/** Within this time after a standstill, nodes that gave up on this process are heard of. */
 const HEARD_WITHIN_MS = 10_000;
 
-/** Notices when this process stood still: stopped by a signal, suspended with its machine, or without a processor. */
+/** Detects that this process stood still: stopped by a signal, suspended with its machine, or starved. */
 export class StandstillWatch {
   #checkedMs = performance.now();
   #endedMs = Number.NEGATIVE_INFINITY;
@@ -14,7 +14,7 @@ export class StandstillWatch {
   /** @param intervalMs how often it is checked at least */
   constructor(readonly intervalMs: number) {}
 
-  /** Returns for how many ms this process stood still since the last check; 0 if it did not. */
+  /** Returns the ms for which this process stood still since the last check; 0 if it did not. */
   check(): number {
     const now = performance.now();
     const lateMs = now - this.#checkedMs - this.intervalMs;
@@ -25,7 +25,7 @@ export class StandstillWatch {
     return lateMs;
   }
 
-  /** How long it stood still in ms, if a moment ago and for so long that nodes took it for gone; else 0. */
+  /** ms of the last standstill, if recent and long enough for nodes to give up on this process; else 0. */
   get missedMs(): number {
     const isNow = performance.now() - this.#endedMs < HEARD_WITHIN_MS;
     return isNow && this.#lastedMs > KEEPALIVE_MS ? this.#lastedMs : 0;

@@ -5,8 +5,8 @@ import type { Coordinator } from './coordinator.js';
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * First signal: a final checkpoint, then the end. Second: the end at once. Once the run is finished, a signal ends the
- * process as it ends any other; after a failure, whose report comes within seconds, it is not heeded.
+ * First signal: a final checkpoint, then the end. Second: the end at once. After a finished run signals have
+ * their default effect; after a failure, whose report comes within seconds, they are ignored.
  *
  * @param signals emits them: the process
  * @returns stops listening

@@ -10,9 +10,9 @@ import type { PastFailure, RunFolder } from '../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
 /**
- * Whether a failure would come again from a checkpoint: no update is done where the gradient is not finite, so if that
- * was the very next step, it depends on the checkpoint's weights alone, at any learning rate. A save that meets what is
- * not finite comes after an update, so that says nothing about the weights before it.
+ * Whether a failure would repeat from a checkpoint. No update is done when the gradient is not finite, so if
+ * that was the very next step, the checkpoint's weights alone caused it, at any learning rate. A save that
+ * finds values that are not finite follows an update, so it says nothing about the weights before.
  */
 export function leadsToFailure(
   checkpoint: string,
@@ -21,24 +21,24 @@ export function leadsToFailure(
   return code === 'NOT_FINITE' && operation !== SAVE_OPERATION && step === stepOf(checkpoint) + 1;
 }
 
-/** The failure for which a checkpoint is passed over: of `failures`, one since it was saved; undefined if there is none. */
+/** The failure since a checkpoint was saved for which it is passed over; undefined if there is none. */
 export function failureAfter(checkpoint: string, failures: readonly PastFailure[]): PastFailure | undefined {
   const writer = generationOf(checkpoint) ?? 0;
   return failures.find((each) => each.generation >= writer && leadsToFailure(checkpoint, each));
 }
 
-/** The assignment for `--set` with which steps that were not finite may come out otherwise. */
+/** A `--set` assignment with which steps that were not finite may come out otherwise. */
 export function lowerRate({ train }: RunConfig): string {
   return `train.learningRate=${train.learningRate / 2}`;
 }
 
 /**
- * The checkpoint from which a run goes on: as `resolveCheckpoint`, but where no step folder is named, one that led to a
- * failure since it was saved, and would again, is passed over.
+ * The checkpoint to resume from: as `resolveCheckpoint`, but unless a step folder is named, one that led to a
+ * failure and would again is passed over.
  *
  * @param configFrom the configuration that is asked for, were a checkpoint the one
- * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two generations that came
- *   from it, and neither asked for another configuration
+ * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two
+ *   generations that came from it, and neither asked for another configuration
  */
 export function checkpointToResume(
   folder: RunFolder,
@@ -58,7 +58,7 @@ export function checkpointToResume(
   return checkpoint;
 }
 
-/** What a run does is the same each time: after two failures at the same step only other settings can help. */
+/** Runs are deterministic: after two failures at the same step only other settings can help. */
 function assertMayEndOtherwise(
   folder: RunFolder,
   failures: readonly PastFailure[],

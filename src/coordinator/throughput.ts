@@ -1,6 +1,8 @@
 const WINDOW_STEPS = 50;
 
-/** Tokens a second and time left, over the last steps by wall clock (validations and checkpoints included). */
+/**
+ * Tokens a second and time left, over the last steps by wall clock (validations and checkpoints included).
+ */
 export class Throughput {
   readonly #steps: { readonly step: number; readonly tokens: number; readonly atMs: number }[] = [];
 
@@ -14,7 +16,7 @@ export class Throughput {
     if (this.#steps.length > WINDOW_STEPS) this.#steps.shift();
   }
 
-  /** 0, for unknown, before the second step; so is `secondsLeft`. */
+  /** 0 (unknown) before the second step, as is `secondsLeft`. */
   get tokensPerS(): number {
     const seconds = this.#windowS();
     return seconds === 0 ? 0 : this.#steps.slice(1).reduce((sum, { tokens }) => sum + tokens, 0) / seconds;

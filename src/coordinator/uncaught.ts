@@ -7,13 +7,13 @@ export interface UncaughtOptions {
   readonly coordinator: Pick<Coordinator, 'crash'>;
   readonly logger: Pick<Logger, 'error'>;
   readonly view: Pick<RunView, 'print'>;
-  /** Ends the process: not even the end of the run goes as it should. */
+  /** Ends the process: even ending the run failed. */
   readonly lastWords: (error: TrainerError) => void;
 }
 
 /**
- * From here on what nobody caught in this process, rejections included, ends the run with a last checkpoint and a report
- * instead of ending the process at once.
+ * Uncaught errors and rejections now end the run with a last checkpoint and a report, instead of ending the
+ * process at once.
  *
  * @returns how to undo that
  */

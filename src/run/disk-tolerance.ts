@@ -1,6 +1,6 @@
 import { isDiskFull } from '@locmoe/logs/append-file';
 
-/** Logs and metrics of a run are not worth the run: on a full disk it warns once and goes on without them. */
+/** Lets a run go on without its logs and metrics when the disk is full; warns once. */
 export class DiskTolerance {
   #hasWarned = false;
 
@@ -10,7 +10,7 @@ export class DiskTolerance {
   forgives(error: unknown, file: string): boolean {
     if (!isDiskFull(error)) return false;
     if (!this.#hasWarned) {
-      // First, as the warning may find the disk full in its turn.
+      // First, as the warning may itself find the disk full.
       this.#hasWarned = true;
       this.warn(
         `cannot write ${file}: ${error.message}; free some space; the run goes on, and what does not fit into its logs and metrics is lost`,
@@ -20,7 +20,7 @@ export class DiskTolerance {
   }
 
   /**
-   * Writes `file` with `write`, or leaves it on a full disk.
+   * Calls `write` for `file`; skips it if the disk is full.
    *
    * @throws what `write` throws for any other reason
    */

@@ -1,12 +1,15 @@
 import type { RankView } from './run-listener.js';
 
-/** A rank as it was when the run failed; `lastHeardMs` is from its last sign of life to the failure. */
+/** A rank when the run failed; `lastHeardMs` counts from its last sign of life to the failure. */
 export type RankAtFailure = Pick<
   RankView,
   'rank' | 'node' | 'step' | 'phase' | 'operation' | 'processState' | 'lastHeardMs'
 >;
 
-/** What `failure.json` says: why a generation of a run failed, and how to go on. Null where something does not apply. */
+/**
+ * `failure.json`: why a generation of a run failed, and how to resume. Fields are null where they do not
+ * apply.
+ */
 export interface FailureReport {
   /** Wall clock, ms since 1970. */
   readonly time: number;
@@ -24,18 +27,18 @@ export interface FailureReport {
   readonly layer: number | null;
   /** Phase and collective. */
   readonly operation: string | null;
-  /** Folder of the checkpoint that the run goes on from. */
+  /** Folder of the checkpoint to resume from. */
   readonly checkpoint: string | null;
-  /** Folder of one that is passed over, because it leads to this failure again. */
+  /** Folder of a checkpoint that is passed over because it would lead to this failure again. */
   readonly suspectCheckpoint: string | null;
   readonly resumeCommand: string | null;
   readonly logsCommand: string;
-  /** ms without a sign of life from a rank that others blame; null where it told of the failure itself. */
+  /** ms of silence of a rank that others blame; null if it reported the failure itself. */
   readonly silentMs: number | null;
   readonly ranks: readonly RankAtFailure[];
 }
 
-/** A report as it is read again: an earlier version may have written it without some of its fields. */
+/** A report as read from disk: an earlier version may have written it without some fields. */
 export type StoredFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
   readonly ranks?: readonly (Pick<RankAtFailure, 'rank'> & Unsure<RankAtFailure>)[] | null;
 };

@@ -7,7 +7,7 @@ import type { ErrorCode } from '../errors.js';
 export const FLIGHT_FORMAT = 'locmoe-flight';
 export const FLIGHT_VERSION = 1;
 
-/** A rank when its node's file was written. */
+/** A rank at the time its node's file was written. */
 export interface RankFlight {
   readonly rank: number;
   readonly pid: number;
@@ -17,13 +17,13 @@ export interface RankFlight {
   readonly processState: string;
   readonly step: number;
   readonly phase: Phase;
-  /** The rank whose bytes it last slept for; null if it is in no operation. */
+  /** The rank whose bytes it last waited for; null if it is in no operation. */
   readonly waitingFor: number | null;
   /** Its last operations, oldest first. */
   readonly operations: readonly RecordedOperation[];
 }
 
-/** What the ranks of one node did last, written by its agent when the run ends badly. */
+/** The last operations of a node's ranks, written by its agent when the run fails. */
 export interface FlightFile {
   readonly format: typeof FLIGHT_FORMAT;
   readonly version: typeof FLIGHT_VERSION;
@@ -43,7 +43,10 @@ function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'n
   return `generation-${generation}-node-${node}.json`;
 }
 
-/** Writes the file into `directory`, made if need be: under another name first, so that a reader finds all or nothing. */
+/**
+ * Writes the file into `directory`, created if missing. It is renamed into place, so a reader finds all or
+ * nothing.
+ */
 export async function writeFlightFile(directory: string, file: FlightFile): Promise<void> {
   const target = path.join(directory, flightFileName(file));
   await mkdir(directory, { recursive: true });

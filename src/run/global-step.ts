@@ -1,7 +1,7 @@
 import { TrainerError } from '../errors.js';
 import { type LayerReport, STEP_PARTS, type StepPart, type StepReport } from '../rpc/messages.js';
 
-/** What a sparse layer did in one step, over all ranks. Choices of tokens by expert, or by how far they travelled. */
+/** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
 export interface GlobalLayer {
   readonly layer: number;
   /** By expert: kept, over capacity and not chosen add up to routed. */
@@ -22,7 +22,7 @@ export interface GlobalLayer {
   readonly gateCosine: number | null;
 }
 
-/** One step of the whole run: the reports of all ranks put together. */
+/** One step of the whole run, combined from the reports of all ranks. */
 export interface GlobalStep {
   readonly step: number;
   /** Mean over the global batch, in nats. */
@@ -45,12 +45,12 @@ export interface GlobalStep {
 }
 
 /**
- * Ranks meet in every step, but their reports wait in queues of their own: while an agent or this process stands still,
- * short steps add up to thousands, of which the reports of one rank may all be read before those of another.
+ * Ranks are in lockstep, but their reports wait in separate queues: after an agent or this process stood
+ * still, thousands of short steps of one rank may be read before those of another.
  */
 const MAX_STEPS_AHEAD = 10_000;
 
-/** Collects the reports of a step until every rank has sent its own. */
+/** Collects the reports of a step until every rank has sent one. */
 export class StepAggregator {
   readonly #pending = new Map<number, StepReport[]>();
   readonly #lastStepOf = new Map<number, number>();
@@ -122,7 +122,7 @@ function combineLayers(layers: readonly LayerReport[], classicCapacity: number):
   const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
   const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
     of(layers[0]).map((_, expert) => sum((layer) => of(layer)[expert]));
-  // The same on all ranks.
+  // Equal on all ranks.
   const { layer, capacity, rowBytes } = layers[0];
   const [sameWorker, sameNode, otherNode] = [
     sum((each) => each.sameWorker),

@@ -2,18 +2,18 @@ import { open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MetricsRecord, recordsOf } from './metrics-record.js';
 
-/** Read at once; after each the event loop gets its turn, which in a coordinator has a run to lead. */
+/** Bytes read at a time; the event loop, which in a coordinator leads a run, gets its turn in between. */
 const PIECE_BYTES = 1 << 19;
 const NEWLINE = 0x0a;
 
-/** Takes a run's metrics, record by record. */
+/** Receives a run's metrics, record by record. */
 export interface RecordSink {
-  /** The file begins anew: what came before is void. */
+  /** The file was rewritten: forget all records so far. */
   restart(): void;
   add(record: MetricsRecord): void;
 }
 
-/** Reads the growing `metrics.ndjson` of a run into a sink; each call goes on where the one before stopped. */
+/** Reads the growing `metrics.ndjson` of a run into a sink, from where the last call stopped. */
 export class MetricsReader {
   #offset = 0;
   #inode: bigint | null = null;
@@ -24,7 +24,7 @@ export class MetricsReader {
     readonly sink: RecordSink,
   ) {}
 
-  /** Takes in what is new; calls at the same time share one reading. A file that is not there yet is empty. */
+  /** Reads what is new; concurrent calls share one read. A missing file is empty. */
   update(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = null;
@@ -40,7 +40,7 @@ export class MetricsReader {
     if (file === null) return;
     try {
       const { ino, size } = await file.stat({ bigint: true });
-      // A resumed run rewrites the file without the steps that it does again.
+      // A resumed run rewrites the file without the steps that it repeats.
       if (ino !== this.#inode || size < this.#offset) {
         if (this.#inode !== null) this.sink.restart();
         this.#inode = ino;

@@ -50,7 +50,7 @@ export function parseRecord(line: string): MetricsRecord | null {
   }
 }
 
-/** The step that a record belongs to; 0 for what belongs to none. */
+/** The step that a record belongs to; 0 if it belongs to none. */
 export function stepOfRecord(record: MetricsRecord): number {
   return 'step' in record ? record.step : 0;
 }
@@ -87,7 +87,7 @@ export function recordedStepsAfter(
 /** Enough for the last step of a model with many experts. */
 const TAIL_BYTES = 1 << 17;
 
-/** The last records of a run, oldest first, from the end of its file alone: quick also for a long run. */
+/** The last records of a run, oldest first, read from the end of its file: quick also for a long run. */
 export function lastRecords(file: string): MetricsRecord[] {
   let fd: number;
   try {
@@ -105,7 +105,7 @@ export function lastRecords(file: string): MetricsRecord[] {
   }
 }
 
-/** The records of some lines, the first and last of which may be cut. */
+/** The records of some lines; the first and last may be cut off. */
 export function recordsOf(lines: string): MetricsRecord[] {
   return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
 }

@@ -2,7 +2,7 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { AppendFile } from '@locmoe/logs/append-file';
 import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';
 
-/** Appends one record to `metrics.ndjson`; on a line of its own also behind one that a power failure cut short. */
+/** Appends one record to `metrics.ndjson`, on a new line even if a power failure cut the last one short. */
 export function appendRecord(metrics: string, { type, ...record }: MetricsRecord): void {
   const file = new AppendFile(metrics);
   try {
@@ -14,8 +14,8 @@ export function appendRecord(metrics: string, { type, ...record }: MetricsRecord
 }
 
 /**
- * Removes the records of steps after `step`: a run that is resumed there does them again. What belongs to no step
- * (heartbeats, generations) stays: it happened.
+ * Removes the records of steps after `step`, which a run resumed there repeats. Records of no step
+ * (heartbeats, generations) stay.
  */
 export function dropRecordsAfter(metrics: string, step: number): void {
   if (!existsSync(metrics)) return;

@@ -1,6 +1,6 @@
 import type { GlobalLayer } from './global-step.js';
 
-/** What became of a layer's choices over a run, and how it routed in the last step. */
+/** A layer's choices summed over a run, and its routing in the last step. */
 export interface LayerTotals {
   readonly layer: number;
   /** Choices by expert that were kept. */

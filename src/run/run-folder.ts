@@ -18,7 +18,7 @@ const recordSchema = z.object({
   http: z.string().optional(),
   /** Calls need its certificates or token. */
   isSecured: z.boolean().default(false),
-  /** Where its pid means something (machineIdentity). */
+  /** The machine on which `pid` is valid (machineIdentity). */
   machine: z.string().optional(),
   pid: z.number().int(),
   /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
@@ -31,12 +31,13 @@ const recordSchema = z.object({
 });
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 
-/** What is read again of a failure report. */
+/** The fields of a failure report that a resumed run needs. */
 export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
 
 /**
- * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure
- * `flight/`; if its last generation failed, `failure.json`, and `failure-<generation>.json` of those that failed before.
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`,
+ * `logs/`, `checkpoints/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * `failure-<generation>.json` of earlier ones.
  */
 export class RunFolder {
   readonly logs: string;
@@ -53,7 +54,7 @@ export class RunFolder {
     this.lock = path.join(directory, 'run.lock');
   }
 
-  /** Makes the folder of a new run, named after the recipe and the time. */
+  /** Creates the folder of a new run, named after the recipe and the time. */
   static create(runsDir: string, name: string, now = new Date()): RunFolder {
     const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
     makeFolder(runsDir, '--runs-dir');
@@ -108,14 +109,14 @@ export class RunFolder {
     this.#writeJson('failure.json', report);
   }
 
-  /** Keeps why an earlier generation failed under its number: the next one may end otherwise. */
+  /** Renames the failure of an earlier generation after its number: the next one may end otherwise. */
   archiveFailure(): void {
     const file = this.#file('failure.json');
     const failure = pastFailure(file);
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
-  /** Why the last generation failed, as its file says; null if there is none that can be read. */
+  /** Why the last generation failed; null if there is no readable file. */
   readFailure(): StoredFailure | null {
     try {
       return JSON.parse(readFileSync(this.#file('failure.json'), 'utf8'));
@@ -124,7 +125,7 @@ export class RunFolder {
     }
   }
 
-  /** Why generations failed, the last one first. */
+  /** Failures of all generations, newest first. */
   failures(): PastFailure[] {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
@@ -144,7 +145,7 @@ export class RunFolder {
   }
 }
 
-/** Null if there is none, or one that was written by something else. */
+/** Null if there is none, or it is not a failure report. */
 function pastFailure(file: string): PastFailure | null {
   try {
     return z
@@ -181,7 +182,7 @@ export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecor
 }
 
 /**
- * The run a command speaks of: the named folder, or the newest.
+ * The run that a command means: the named folder or id, else the newest.
  *
  * @throws TrainerError `BAD_INPUT` if there is none
  */

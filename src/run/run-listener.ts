@@ -8,7 +8,7 @@ import type {
 import type { GlobalStep } from './global-step.js';
 import type { RunState } from './run-state.js';
 
-/** A rank as it was last heard of. */
+/** A rank at its last heartbeat. */
 export interface RankView extends WorkerProgress {
   readonly node: number;
   /** ms since the worker itself last gave a sign of life. */
@@ -17,18 +17,18 @@ export interface RankView extends WorkerProgress {
 
 /** A run at one moment. */
 export interface RunSnapshot {
-  /** By rank; those that were heard of. */
+  /** By rank; those heard of so far. */
   readonly ranks: readonly RankView[];
   /** Step at which the run ends. */
   readonly steps: number;
-  /** Over the last 50 steps by wall clock; 0, for unknown, before the second step. So is `secondsLeft`. */
+  /** Over the last 50 steps by wall clock; 0 (unknown) before the second step, as is `secondsLeft`. */
   readonly tokensPerS: number;
   readonly secondsLeft: number;
 }
 
-/** Told of everything that happens in a run, as it happens. */
+/** Notified of everything that happens in a run. */
 export interface RunListener {
-  /** Who joined or left before the start, in words. */
+  /** A node joined or left before the start, in words. */
   membership?(text: string): void;
   state?(state: RunState): void;
   /** One rank's report of a step. */
@@ -38,7 +38,7 @@ export interface RunListener {
   validation?(report: ValidationReport): void;
   checkpoint?(report: CheckpointReport): void;
   heartbeat?(node: number, heartbeat: Heartbeat, run: RunSnapshot): void;
-  /** Log lines of a node that were kept and that the node dropped. */
+  /** Numbers of log lines of a node that were kept, and that the node dropped. */
   logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
   /** Nothing more comes. */
   close?(): void;

@@ -8,7 +8,7 @@ import { tryLock } from '../os/libc.js';
 import { isOfThisMachine, machineIdentity, processIdentity } from '../os/process-info.js';
 import type { RunFolder } from './run-folder.js';
 
-/** What `run.lock` says of the process that holds it, for those that it refuses. */
+/** What `run.lock` says of the process that holds it. */
 const holderSchema = z.object({
   pid: z.number().int(),
   host: z.string(),
@@ -18,19 +18,19 @@ const holderSchema = z.object({
 });
 type Holder = z.output<typeof holderSchema>;
 
-/** A holder that has the lock names itself at once; before, the file names the one before it. */
+/** A new holder writes its name at once; until then the file names the previous one. */
 const NAMING_MS = 500;
 const NAMING_POLL_MS = 10;
 
 /**
- * Makes this process the only one that may change a run, until it ends: the kernel keeps the lock, so a kill frees it.
- * Where the file system knows no locks, `warn` is told, and the run's record has to tell whether it goes on.
+ * Locks a run for this process until it ends: the kernel holds the lock, so a kill frees it. Where the file
+ * system has no locks, `warn` is called, and the run's record alone tells whether it is alive.
  *
  * @returns gives the run up before the process ends
  * @throws TrainerError `BAD_INPUT` naming the process that holds the run
  */
 export async function claimRun(folder: RunFolder, warn: (line: string) => void): Promise<() => void> {
-  // Node opens files so that child processes do not inherit them: no orphan keeps a run.
+  // Node opens files close-on-exec: no orphan keeps the lock.
   const fd = openSync(folder.lock, 'a+');
   const errno = tryLock(fd);
   if (errno === constants.errno.EWOULDBLOCK) {
@@ -77,7 +77,7 @@ function readHolder(lock: string): Holder | null {
   }
 }
 
-/** One on another machine is taken for alive: it cannot be told from here. */
+/** One on another machine counts as alive: it cannot be checked from here. */
 function isAlive(holder: Holder | null): boolean {
   return holder !== null && (!isOfThisMachine(holder) || processIdentity(holder.pid) === holder.process);
 }

@@ -9,7 +9,7 @@ import type { RunFolder, RunRecord } from './run-folder.js';
 import type { RunListener, RunSnapshot } from './run-listener.js';
 import type { RunState } from './run-state.js';
 
-/** Heartbeats come twice a second from every node; one record of all ranks in this time tells enough. */
+/** Heartbeats come twice a second from every node; one record of all ranks per this time is enough. */
 const HEARTBEAT_RECORD_MS = 2_000;
 
 /** Of each type of a union. */
@@ -21,7 +21,7 @@ export class RunRecorder implements RunListener {
   #heartbeatRecordedMs = Number.NEGATIVE_INFINITY;
 
   /**
-   * From here on `status` and `logs` find the run.
+   * Writes `run.json`, by which `status` and `logs` find the run.
    *
    * @param origin what `run.json` says beside the process and the state
    * @param resumedFrom step of the checkpoint that this generation starts from; null for a new run

@@ -9,8 +9,8 @@ import type { TrainerError } from '../errors.js';
  * waiting --(a stop, where nodes come from elsewhere)--> finished
  * any but finished --> failed
  * ```
- * `stopping`: a final checkpoint was asked for; with a `cause`, the run fails once it is saved. `finished` and `failed` are
- * final.
+ * `stopping`: a final checkpoint was asked for; with a `cause`, the run fails once it is saved. `finished` and
+ * `failed` are final.
  */
 export type RunState =
   | { readonly kind: 'waiting' }
@@ -31,7 +31,7 @@ export type RunEvent =
 /** The state after an event; an event that does not apply leaves the state as it is. */
 export function transition(state: RunState, event: RunEvent): RunState {
   if (state.kind === 'finished' || state.kind === 'failed') return state;
-  // Whatever fails while the last checkpoint is saved, the run fails for what came first.
+  // Whatever fails while the last checkpoint is saved, the first error is reported.
   const cause = state.kind === 'stopping' ? state.cause : null;
   switch (event.type) {
     case 'nodes-complete':

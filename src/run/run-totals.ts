@@ -3,7 +3,7 @@ import type { GlobalStep } from './global-step.js';
 import { RoutingTotals } from './routing-totals.js';
 import type { RunListener } from './run-listener.js';
 
-/** What a generation of a run has come to: its last step, validation and checkpoint, and its routing added up. */
+/** Results of a generation: its last step, validation and checkpoint, and its routing summed up. */
 export class RunTotals implements RunListener {
   /** 0 before the first. */
   lastStep = 0;

@@ -10,9 +10,9 @@ const worker = (rank: number, idleMs: number): WorkerProgress => ({
 it('a rank is silent for as long as its worker, and then as its node', () => {
   let now = 0;
   const table = new RankTable(2, () => now);
-  table.take([worker(3, 40), worker(2, 0)]);
+  table.update([worker(3, 40), worker(2, 0)]);
   now = 1000;
-  table.take([worker(2, 700)]);
+  table.update([worker(2, 700)]);
   now = 1500;
   expect(table.views.map(({ rank, node, lastHeardMs }) => [rank, node, lastHeardMs])).toEqual([
     [2, 1, 1200],

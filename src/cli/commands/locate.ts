@@ -5,7 +5,7 @@ import { NO_SECURITY } from '../../rpc/security.js';
 import { findRun, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
-/** How `status`, `logs` and `stop` are told which run is meant. */
+/** Options of `status`, `logs` and `stop` that name the run. */
 export interface LocateOptions extends SecurityFlags {
   readonly coordinator?: string;
   readonly run?: string;
@@ -17,7 +17,7 @@ export type LocatedRun =
   | { readonly kind: 'live'; readonly client: CoordinatorClient }
   | { readonly kind: 'over'; readonly folder: RunFolder; readonly record: RunRecord };
 
-/** Adds the options that say which run is meant. */
+/** Adds the options that name the run. */
 export function addLocateOptions(command: Command): Command {
   command
     .option('--run <dir>', 'run folder or run id (default: the newest)')
@@ -31,7 +31,7 @@ export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
   if (options.coordinator !== undefined)
     return { kind: 'live', client: new CoordinatorClient(options.coordinator, securityOf(options)) };
   const { folder, record } = findRun(options.runsDir, options.run);
-  // A run of `locmoe train` takes no certificates, whatever the environment says.
+  // A run of `locmoe train` uses no certificates, whatever the environment says.
   const security = record.isSecured ? securityOf(options) : NO_SECURITY;
   if (!(await isLive(record, security))) return { kind: 'over', folder, record };
   return { kind: 'live', client: new CoordinatorClient(reachableAddress(record), security) };

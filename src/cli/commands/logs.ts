@@ -24,7 +24,7 @@ interface LogsOptions extends LocateOptions {
 
 const MAX_CONTEXT = 1_000;
 
-/** `locmoe logs`: the lines of all processes of a run, live or over, in order of time, or what LogQL makes of them. */
+/** `locmoe logs`: the lines of all processes of a run in order of time, or what LogQL makes of them. */
 export function addLogsCommand(program: Command): void {
   const command = program
     .command('logs')
@@ -122,7 +122,7 @@ async function followLive(
   output.end();
 }
 
-/** Standard output, at the pace of a reader who is slow, such as a pager. */
+/** Standard output that waits for slow readers, such as a pager. */
 class PacedOutput {
   #isEmpty = true;
 
@@ -134,7 +134,7 @@ class PacedOutput {
     });
   }
 
-  /** Says that nothing was found, where it is not taken for a line of the log. */
+  /** Reports on standard error that nothing was found. */
   end(): void {
     if (this.#isEmpty) console.error('no lines match');
   }

@@ -4,11 +4,11 @@ type Labels = Readonly<Record<string, string | number>>;
 
 /** A gauge that has no series until it has a value: "not known yet" is not 0. */
 export interface SafeGauge {
-  /** Null takes the series away. NaN and infinities are shown as such. */
+  /** Null removes the series. NaN and infinities are shown as such. */
   set(value: number | null, labels?: Labels): void;
 }
 
-/** A counter that only ever grows: what is not finite or negative would spoil it for good, and is left out. */
+/** A counter that only grows: values that are negative or not finite would spoil it and are left out. */
 export interface SafeCounter {
   add(value: number, labels?: Labels): void;
 }

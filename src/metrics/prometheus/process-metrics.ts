@@ -1,6 +1,8 @@
 import { collectDefaultMetrics, type Registry } from 'prom-client';
 
-/** Gauges of prom-client that end in `_total`, which only counters may: the same numbers are there by type. */
+/**
+ * Gauges of prom-client that end in `_total`, which only counters may: the same numbers are there by type.
+ */
 const MISNAMED = [
   'nodejs_active_resources_total',
   'nodejs_active_handles_total',

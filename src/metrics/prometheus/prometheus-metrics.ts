@@ -18,7 +18,10 @@ const STATES: readonly RunState['kind'][] = [
   'failed',
 ];
 
-/** What can end a run that has begun; their counters start at 0, so that a first failure is an increase. */
+/**
+ * Errors that can end a run that has begun; their counters start at 0, so that a first failure is an
+ * increase.
+ */
 const FAILURE_CODES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -42,8 +45,8 @@ export interface RunMetricsOptions {
 }
 
 /**
- * The metrics of the coordinator's process and of the run it leads, for Prometheus. Created before the run; until then
- * only process metrics are served. Every series of the run carries its name in the label `run`.
+ * The metrics of the coordinator's process and of the run it leads, for Prometheus. Created before the run;
+ * until then only process metrics are served. Every series of the run carries its name in the label `run`.
  */
 export class PrometheusMetrics {
   readonly #process = new Registry();
@@ -75,7 +78,7 @@ export class PrometheusMetrics {
   }
 }
 
-/** What of a run's configuration the metrics tell. */
+/** The part of a run's configuration that is exported. */
 export interface RunShape {
   readonly generation: number;
   readonly recipe: string;

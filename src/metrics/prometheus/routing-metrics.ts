@@ -3,7 +3,7 @@ import type { GlobalLayer, GlobalStep } from '../../run/global-step.js';
 import type { RunListener } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
-/** What the sparse layers do with tokens: which expert, how far, what is dropped. */
+/** Routing of the sparse layers: load of experts, distance of tokens, drops. */
 export class RoutingMetrics implements RunListener {
   readonly #routed;
   readonly #dropped;

@@ -23,7 +23,7 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
   waiting: 'waiting',
 };
 
-/** How training goes: loss, speed, where the time of a step goes, checkpoints. */
+/** Training: loss, speed, the parts of a step's time, checkpoints. */
 export class TrainingMetrics implements RunListener {
   readonly #loss;
   readonly #auxiliaryLoss;

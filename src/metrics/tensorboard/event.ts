@@ -8,7 +8,7 @@ export type TensorboardEvent = {
   readonly step: number;
 } & (
   | { readonly kind: 'version' }
-  /** A resumed run starts at `step`: what was recorded from there on before is void. */
+  /** A resumed run starts at `step`: discards what was recorded from there on. */
   | { readonly kind: 'start' }
   | { readonly kind: 'scalars'; readonly scalars: Readonly<Record<string, number>> }
 );

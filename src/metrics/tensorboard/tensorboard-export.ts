@@ -17,8 +17,8 @@ export interface TensorboardOptions {
 }
 
 /**
- * Writes a run's scalars for TensorBoard as it goes. If they cannot be written any more (a full disk, say), it warns once
- * and stops: pictures of a run are not worth the run.
+ * Writes a run's scalars for TensorBoard. If that fails (on a full disk, say), it warns once and stops; the
+ * run goes on.
  */
 export class TensorboardExport implements RunListener {
   #file: EventFile | null;
@@ -28,7 +28,7 @@ export class TensorboardExport implements RunListener {
     this.#file = EventFile.create(path.join(options.directory, options.runId));
   }
 
-  /** Once a resumed run trains, the steps that it does again are forgotten. */
+  /** Once a resumed run trains, the steps that it repeats are discarded. */
   state({ kind }: RunState): void {
     const { resumedFrom } = this.options;
     if (kind === 'running' && resumedFrom !== null)

@@ -10,7 +10,10 @@ export function tfRecord(data: Uint8Array): Buffer {
   return record;
 }
 
-/** As TensorFlow stores it: rotated and shifted, so that a checksum of data that holds checksums stays a good one. */
+/**
+ * As TensorFlow stores it: rotated and shifted, so that a checksum of data that holds checksums stays a good
+ * one.
+ */
 function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
