@@ -1,6 +1,6 @@
 import { LOG_LEVELS, type LogLevel } from './levels.js';
 
-/** A line as the store indexes it: pino's JSON, with the level as a word and the time in ms since 1970. */
+/** A line as the store indexes it: JSON with a message, the level as a word and the time in ms since 1970. */
 export interface LogRecord {
   readonly level: LogLevel;
   readonly time: number;
@@ -13,7 +13,11 @@ export interface LogRecord {
   readonly [field: string]: unknown;
 }
 
-/** Null for any other text: output of a native library, say, or a line cut short by a kill. */
+/**
+ * Reads a line of pino, bunyan or winston: their level may be a number, their time a text, their message `message`.
+ *
+ * @returns null for any other text: output of a native library, say, or a line cut short by a kill
+ */
 export function parseRecord(text: string): LogRecord | null {
   if (!text.startsWith('{')) return null;
   let fields: Readonly<Record<string, unknown>>;
@@ -22,10 +26,20 @@ export function parseRecord(text: string): LogRecord | null {
   } catch {
     return null;
   }
-  return isRecord(fields) ? fields : null;
+  const level = levelOf(fields.level);
+  const time = timeOf(fields.time ?? fields.timestamp);
+  const msg = fields.msg ?? fields.message;
+  if (level === undefined || !Number.isFinite(time) || typeof msg !== 'string') return null;
+  return { ...fields, level, time, msg };
 }
 
-function isRecord(fields: Readonly<Record<string, unknown>>): fields is LogRecord {
-  const { level, time, msg } = fields;
-  return Number.isFinite(time) && typeof msg === 'string' && LOG_LEVELS.includes(level as LogLevel);
+/** A word, or 10 times its place among them, as pino and bunyan count. */
+function levelOf(level: unknown): LogLevel | undefined {
+  return typeof level === 'number' ? LOG_LEVELS[level / 10 - 1] : LOG_LEVELS.find((word) => word === level);
+}
+
+/** In ms since 1970; a text must be of ISO 8601. */
+function timeOf(time: unknown): number {
+  if (typeof time === 'number') return time;
+  return typeof time === 'string' && /^\d{4}-\d\d-\d\dT/.test(time) ? Date.parse(time) : Number.NaN;
 }
