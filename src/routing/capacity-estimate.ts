@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { candidatesByExpert, risingAffinities } from './expert-choice.js';
+import type { WorldCandidates } from './gather-scores.js';
 import type { MoeWith } from './policy.js';
-import type { WorldCandidates } from './score-exchange.js';
 import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
 
 export const capacityEstimateFields = {

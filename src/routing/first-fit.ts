@@ -1,4 +1,4 @@
-import { exchangeCounts } from './count-exchange.js';
+import { exchangeCounts } from './gather-counts.js';
 import type { RouterContext, RoutingDecision } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.

@@ -1,7 +1,7 @@
 import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
-import { countBytes } from './count-exchange.js';
 import { firstFit } from './first-fit.js';
+import { countBytes } from './gather-counts.js';
 import { defineRouter } from './policy.js';
 
 // Shapes: T tokens of this rank, E experts.

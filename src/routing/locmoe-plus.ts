@@ -2,15 +2,15 @@ import { z } from 'zod';
 import { gatherRows } from '../ops/gather-rows.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
-import { exchangeCounts } from './count-exchange.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
+import { exchangeCounts } from './gather-counts.js';
+import { exchangeScores, scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import type { RouterContext, RoutingDecision } from './router.js';
-import { exchangeScores, scoreBytes } from './score-exchange.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, N candidates of all ranks.

@@ -2,14 +2,14 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
 import { CapacityEstimate, capacityEstimateFields } from './capacity-estimate.js';
-import { countBytes } from './count-exchange.js';
 import { firstFit } from './first-fit.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
+import { countBytes } from './gather-counts.js';
+import { exchangeScores } from './gather-scores.js';
 import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDivide } from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import type { RouterInput } from './router.js';
-import { exchangeScores } from './score-exchange.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
