@@ -6,13 +6,14 @@ const conditions = ['source', 'module', 'node', 'development|production'];
 const TESTS = '{test,packages/*/test}';
 /** Files whose tests start other processes. */
 const WITH_PROCESSES = [
+  'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool}',
   'cluster/*',
   'e2e/*',
   'checkpoint/{checkpointer,safetensors,save-ranks}',
   'collectives/{collectives,endurance,failures,hostile-peer,inter-node-link,shm-segment}',
   '{bench/,}collectives/{overlap,link-probe}',
   'data/prepare',
-  'model/dispatch/exchange-of-tokens',
+  'model/dispatch/dispatchers',
   'ops/compiled',
   'plan/command',
   'routing/global-selection',

@@ -1,4 +1,4 @@
-import { exchangeCounts } from './gather-counts.js';
+import { gatherCounts } from './gather-counts.js';
 import type { RouterContext, RoutingDecision } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.
@@ -30,7 +30,7 @@ export interface FirstFit
  *
  * @param chosenT the expert of each token
  * @param capacity choices that each expert takes from all ranks together; Infinity drops nothing
- * @param shared as in `exchangeCounts`
+ * @param shared as in `gatherCounts`
  * @throws TrainerError as `Transport.transfer`
  */
 export function firstFit(
@@ -42,7 +42,7 @@ export function firstFit(
   const { numExperts } = context.moe;
   const routedE = new Int32Array(numExperts);
   for (const expert of chosenT) routedE[expert]++;
-  const { countsOfRank, sharedOfRank } = exchangeCounts(context, routedE, shared);
+  const { countsOfRank, sharedOfRank } = gatherCounts(context, routedE, shared);
   const roomE = new Float64Array(numExperts).fill(capacity);
   const keptOfRank = countsOfRank.map((countsE) =>
     countsE.map((count, expert) => {

@@ -11,7 +11,7 @@ export interface WorldCounts {
   readonly sharedOfRank: readonly Float32Array[];
 }
 
-/** Bytes that `exchangeCounts` sends to each other rank. */
+/** Bytes that `gatherCounts` sends to each other rank. */
 export function countBytes(numExperts: number, numShared = 0): number {
   return 4 * (numExperts + numShared);
 }
@@ -23,7 +23,7 @@ export function countBytes(numExperts: number, numShared = 0): number {
  * @param shared a few more numbers, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`
  */
-export function exchangeCounts(
+export function gatherCounts(
   { transport, layer }: Pick<RouterContext, 'transport' | 'layer'>,
   countsE: Int32Array,
   shared: Float32Array = new Float32Array(0),

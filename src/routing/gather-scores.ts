@@ -14,7 +14,7 @@ export interface WorldCandidates {
 
 const NO_EXPERT = 0xffff;
 
-/** Bytes that `exchangeScores` sends to each other rank: for K = 2 and d = 128 about 1/40 of the tokens' own. */
+/** Bytes that `gatherScores` sends to each other rank: for K = 2 and d = 128 about 1/40 of the tokens' own. */
 export function scoreBytes(numCandidates: number, numShared = 0): number {
   return 6 * numCandidates + 4 * numShared;
 }
@@ -25,7 +25,7 @@ export function scoreBytes(numCandidates: number, numShared = 0): number {
  * @param shared a few more numbers, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`
  */
-export function exchangeScores(
+export function gatherScores(
   transport: Transport,
   layer: number,
   { expertsTK, affinitiesTK }: Candidates,

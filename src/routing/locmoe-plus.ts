@@ -5,8 +5,8 @@ import { classicCapacity } from './capacity.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
-import { exchangeCounts } from './gather-counts.js';
-import { exchangeScores, scoreBytes } from './gather-scores.js';
+import { gatherCounts } from './gather-counts.js';
+import { gatherScores, scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
@@ -78,7 +78,7 @@ type Selection = Pick<
  * `selection` tcr: tokens choose, experts take them in the order of tokens. ecr: a token is a candidate of all experts
  * of its group, experts choose. both: experts choose among the tokens that chose them.
  *
- * The choice of the experts is global: ranks exchange their candidates' affinities before any token moves, and each
+ * The choice of the experts is global: ranks gather their candidates' affinities before any token moves, and each
  * works out the same selection for all. It looks at the whole batch, so outside training each expert keeps the tokens
  * that reach its running threshold instead, which depends on nothing but the token (causal).
  */
@@ -178,7 +178,7 @@ function selectTogether(
   shared: Float32Array,
 ): Selection {
   const { numExperts } = moe;
-  const all = exchangeScores(transport, layer, candidates, shared);
+  const all = gatherScores(transport, layer, candidates, shared);
   const length = candidates.expertsTK.length;
   const numTokens = all.expertsN.length / candidates.numChoices;
   const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
@@ -234,7 +234,7 @@ function selectCausally(
     expert >= 0 && (selection === 'tcr' || affinitiesTK[choice] >= thresholdE[expert]) ? 1 : 0,
   );
   const counts = account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1));
-  const { countsOfRank, sharedOfRank } = exchangeCounts(context, counts.keptE, shared);
+  const { countsOfRank, sharedOfRank } = gatherCounts(context, counts.keptE, shared);
   return {
     ...counts,
     capacityE: new Float64Array(numExperts).fill(Infinity),

@@ -5,7 +5,7 @@ import { CapacityEstimate, capacityEstimateFields } from './capacity-estimate.js
 import { firstFit } from './first-fit.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { countBytes } from './gather-counts.js';
-import { exchangeScores } from './gather-scores.js';
+import { gatherScores } from './gather-scores.js';
 import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDivide } from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
@@ -76,7 +76,7 @@ export const locmoeRouter = defineRouter({
         if (cosinesTE && estimate.isWatching) {
           const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
           estimate.observe(
-            exchangeScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
+            gatherScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
           );
         }
         return {

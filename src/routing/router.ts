@@ -41,7 +41,7 @@ export interface RoutingDecision {
   readonly notChosenE: Int32Array;
   /** Choices that each expert takes from all ranks together, length E; Infinity where nothing limits it. */
   readonly capacityE: Float64Array;
-  /** Choices per expert that were kept, length E, by rank: what every rank needs to know to exchange tokens. */
+  /** Kept choices per expert (length E) by rank, from which the dispatch follows. */
   readonly keptOfRank: readonly Int32Array[];
   /**
    * The layer's auxiliary loss of this rank, already scaled by its weight. Its mean over ranks is the global loss. Null
@@ -76,7 +76,7 @@ export interface Router {
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**
-   * Decides for the tokens of this rank, knowing those of the others: every rank calls it alike and all exchange counts
+   * Decides for the tokens of this rank, knowing those of the others: every rank calls it alike and all gather counts
    * or scores in it. With `training` it may advance its state by one step.
    *
    * @throws TrainerError as `Transport.transfer`

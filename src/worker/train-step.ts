@@ -18,7 +18,7 @@ import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
 
 /** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
-const EXCHANGE_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
+const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
 
 /** A rank's model with the optimizer's moments, and its transport. */
 export interface TrainState {
@@ -77,7 +77,7 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
 
   const stats = [pass.forwardStats, passStats, reduceStats];
   const reduction = addStats(stats, ['all-reduce']);
-  const exchange = addStats(stats, EXCHANGE_KINDS);
+  const exchange = addStats(stats, SPARSE_LAYER_KINDS);
   const allToAll = addStats(stats, ['all-to-all']);
   return {
     stopAsked,

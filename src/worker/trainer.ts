@@ -81,7 +81,7 @@ export class Trainer {
       `training from step ${this.#step + 1} to ${train.steps}`,
     );
     try {
-      if (config.cluster.exchange === 'auto') this.#pickExchange();
+      if (config.cluster.exchange === 'auto') this.#pickForm();
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
       while (this.#step < train.steps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
@@ -108,7 +108,7 @@ export class Trainer {
   }
 
   /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing. */
-  #pickExchange(): void {
+  #pickForm(): void {
     const { assignment, transport, logger } = this.options;
     const { model, train, moe } = assignment.config;
     const { worldSize, numNodes, rank } = assignment.topology;

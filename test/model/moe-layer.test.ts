@@ -74,7 +74,7 @@ function slowGate(store: ParameterStore, token: number): { expert: number; weigh
   return { expert: group[best], weight: scores[best] / (scores[0] + scores[1]) };
 }
 
-describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s exchange', (form) => {
+describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s all-to-all', (form) => {
   it.each([null, 0.5])('equals the loop over tokens (capacity factor %s)', (capacityFactor) => {
     const { layer, store } = build('switch', form, capacityFactor);
     const { yTD, statistics } = layer.forward(store, { ...input, xTD: tf.tensor2d(x, [numTokens, d]) });

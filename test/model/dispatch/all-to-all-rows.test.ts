@@ -49,7 +49,7 @@ describe('allToAllRows', () => {
     expect(moved).toEqual(Float32Array.of(...values.subarray(d), ...values.subarray(0, d)));
   });
 
-  it('has the reverse exchange as its gradient', () => {
+  it('has the reverse all-to-all as its gradient', () => {
     purposes.length = 0;
     const dy = randomValues('dy', 4 * d);
     const gradient = tf.tidy(() => {

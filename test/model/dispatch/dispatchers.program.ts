@@ -7,19 +7,19 @@ import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { createRouter } from '../../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
-import type { ExchangeResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
+import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
 
 const D = 48;
 const F = 32;
 
 rankProgram((transport, cases: readonly OverlapCase[]) =>
-  cases.map((each) => exchangeTokens(transport, each)),
+  cases.map((each) => runDispatchers(transport, each)),
 );
 
-function exchangeTokens(
+function runDispatchers(
   transport: Transport,
   { moe: change, numTokens, degrees }: OverlapCase,
-): ExchangeResults {
+): DispatchResults {
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);

@@ -21,7 +21,7 @@ export interface OverlapResult {
   readonly bytesOtherNode: number;
 }
 
-export interface ExchangeResults {
+export interface DispatchResults {
   /** Of each degree, flat and hierarchical. */
   readonly overlapped: readonly OverlapResult[];
   /** Null where experts have replicas. */
@@ -49,12 +49,12 @@ const CASES = [
 ] as const;
 
 describe.each(LAYOUTS)('sparse layers on %ix%i', (numNodes, workersPerNode) => {
-  let results: ExchangeResults[][];
+  let results: DispatchResults[][];
 
   // The processes start once and do all cases.
   beforeAll(async () => {
     const args = CASES.map(([, moe, numTokens]): OverlapCase => ({ moe, numTokens, degrees: [1, 2, 4] }));
-    const { ranks } = await spawnRanks<ExchangeResults[]>({ numNodes, workersPerNode }, program, { args });
+    const { ranks } = await spawnRanks<DispatchResults[]>({ numNodes, workersPerNode }, program, { args });
     results = ranks.map(({ result, error }) => {
       if (!result) throw new Error(error?.line ?? 'no result');
       return result;

@@ -38,7 +38,7 @@ export async function calibrateExchange(
     const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };
     sizes.forEach((size, i) => {
       const unit = times[2 * i + 1];
-      observations.push({ counts: exchangeCounts(size, machines), value: unit - workS, unit });
+      observations.push({ counts: gatherCounts(size, machines), value: unit - workS, unit });
     });
   }
   const costs = fitCosts(observations);
@@ -50,7 +50,7 @@ export async function calibrateExchange(
 
 const EXCHANGE_COSTS = ['wakeUs', 'hopUs', 'messageUs', 'byteNs', 'frameUs', 'streamByteNs'] as const;
 
-function exchangeCounts(
+function gatherCounts(
   each: { readonly bytes: number; readonly aggregate: boolean },
   machines: Machines,
 ): number[] {
