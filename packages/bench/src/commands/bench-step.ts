@@ -72,7 +72,7 @@ export function addBenchStep(bench: Command): void {
 
 async function timeRecipes({ config, steps, ...options }: StepOptions): Promise<number> {
   // Loaded when needed: TensorFlow and the chart library take a second.
-  const bench = await import('../step/index.js');
+  const bench = await import('../step/recipes.js');
   return bench.timeRecipes({
     ...options,
     configs: config.length > 0 ? config : ['tiny', 'small'],
@@ -85,7 +85,7 @@ async function comparePeer(options: StepOptions): Promise<number> {
   if (config.length > 1)
     throw new TrainerError('BAD_INPUT', `--config ${config[1]}: with --peer there is one small model`);
   const isPart = quick || only.length > 0;
-  const bench = await import('../step/index.js');
+  const bench = await import('../step/bench.js');
   return bench.benchStep({
     ...options,
     config: config[0] ?? 'small',

@@ -76,7 +76,7 @@ export function addBenchCommand(program: Command): void {
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       // Loaded when needed: TensorFlow and the chart library take a second.
-      const { benchRouters } = await import('../routers/index.js');
+      const { benchRouters } = await import('../routers/bench.js');
       const { ROUTER_NAMES } = await import('locmoe/routing/index');
       process.exitCode = await benchRouters({
         ...options,
@@ -111,7 +111,7 @@ function addBenchPlan(bench: Command): void {
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
       // Loaded when needed: TensorFlow and the chart library take a second.
-      const { benchPlan } = await import('../plan/index.js');
+      const { benchPlan } = await import('../plan/bench.js');
       process.exitCode = await benchPlan({
         ...options,
         workDir,
@@ -175,7 +175,7 @@ function addBenchCollectives(bench: Command): void {
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       // Loaded when needed: the chart library takes a second.
-      const { benchCollectives } = await import('../collectives/index.js');
+      const { benchCollectives } = await import('../collectives/bench.js');
       process.exitCode = await benchCollectives({
         ...options,
         out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),

@@ -27,7 +27,7 @@ export function addPlanCommand(program: Command): void {
     .option('--json', 'print the plan as JSON', false)
     .action(async (options: PlanOptions) => {
       // Loaded when needed: TensorFlow comes with the model's modules.
-      const { printPlan } = await import('../plan/index.js');
+      const { printPlan } = await import('../plan/print-plan.js');
       printPlan(options);
     });
 }

@@ -2,8 +2,6 @@ import { describePlan } from './describe.js';
 import { type PlanOptions, planInput } from './inputs.js';
 import { predict } from './predict.js';
 
-export { benchPlan } from './bench.js';
-
 /**
  * `locmoe plan`: prints what a training step is predicted to take.
  *

@@ -1,1 +1,0 @@
-export { benchCollectives } from './bench.js';

@@ -1,1 +1,0 @@
-export { benchRouters } from './bench.js';

@@ -1,2 +1,0 @@
-export { benchStep } from './bench.js';
-export { timeRecipes } from './recipes.js';
