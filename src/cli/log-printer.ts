@@ -1,4 +1,4 @@
-import { type LogRecord, type MatrixJson, parseRecord, type ShownLine } from '@locmoe/logs';
+import { type LogRecord, type MatrixJson, parseRecord, type ResultLine } from '@locmoe/logs';
 import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable } from '../format.js';
@@ -36,14 +36,14 @@ export class LogPrinter {
   }
 
   /** With newlines; a separator stands before a line that does not follow the last one in its source. */
-  format(line: ShownLine): string {
+  format(line: ResultLine): string {
     if (this.options.json) return `${line.text}\n`;
     const isApart = line.group !== 0 && this.#group !== 0 && line.group !== this.#group;
     this.#group = line.group;
     return (isApart ? '--\n' : '') + this.#line(line);
   }
 
-  #line(line: ShownLine): string {
+  #line(line: ResultLine): string {
     const record = recordOf(line);
     const step = record.step === undefined ? '' : `step ${record.step}: `;
     const text = this.#pretty({ ...record, msg: printable(record.msg), lane: `${this.#lane(line)} ${step}` });
@@ -52,7 +52,7 @@ export class LogPrinter {
     return line.isContext && this.options.colors ? `${DIM}${marked.replace(/\n$/, '')}${RESET}\n` : marked;
   }
 
-  #lane({ labels }: ShownLine): string {
+  #lane({ labels }: ResultLine): string {
     const { node, rank, source = '' } = labels;
     const name =
       source === 'coordinator' || node === undefined
@@ -82,7 +82,7 @@ export class LogPrinter {
 }
 
 /** The line's own record, or one made of its text and labels. */
-function recordOf({ text, labels, timeMs }: ShownLine): LogRecord {
+function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   const record = parseRecord(text);
   if (record !== null) return record;
   const level = LOG_LEVELS.find((known) => known === labels.level) ?? ('info' satisfies LogLevel);

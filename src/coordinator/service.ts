@@ -144,7 +144,7 @@ class LogStreams {
     const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
     void closed.then(() => gone.abort());
     try {
-      await this.reader.show(call.request, listenerOf(call, gone.signal), {
+      await this.reader.read(call.request, listenerOf(call, gone.signal), {
         signal: gone.signal,
         complete: this.#completed,
       });

@@ -1,9 +1,9 @@
-import type { ShownLine } from '@locmoe/logs';
+import type { ResultLine } from '@locmoe/logs';
 import { describe, expect, it } from 'vitest';
 import { LogPrinter } from '../../src/cli/log-printer.js';
 
 const PLAIN = { json: false, colors: false, marksMatches: false };
-const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ShownLine => ({
+const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ResultLine => ({
   text: typeof record === 'string' ? record : JSON.stringify(record),
   labels: { source: 'worker', ...labels },
   timeMs: 1_700_000_000_000,

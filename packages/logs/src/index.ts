@@ -4,5 +4,5 @@ export { LOG_LEVELS, type LogLevel } from './levels.js';
 export { LogStore } from './log-store.js';
 export { type MatrixJson, toMatrix } from './loki/shapes.js';
 export { type LogRecord, parseRecord } from './record.js';
-export { type LogListener, type LogRequest, RunLogReader, type ShownLine } from './run-log-reader.js';
+export { type LogListener, type LogRequest, type ResultLine, RunLogReader } from './run-log-reader.js';
 export type { LogCatalog, LogFolder } from './store/log-catalog.js';

@@ -2,7 +2,6 @@ import { LogsError } from './errors.js';
 import { LOG_LEVELS, type LogLevel } from './levels.js';
 import type { LogQuery, Matcher, MetricQuery } from './logql/ast.js';
 import { ContextGrep } from './logql/context.js';
-import { FlowingLine } from './logql/flowing-line.js';
 import { Follower } from './logql/follower.js';
 import { compileMatchers } from './logql/label-test.js';
 import { LogEngine } from './logql/log-engine.js';
@@ -10,6 +9,7 @@ import type { LogEntry } from './logql/log-entries.js';
 import { narrow } from './logql/narrow.js';
 import { parseQuery } from './logql/parse.js';
 import { compilePipeline } from './logql/pipeline.js';
+import { PipelineLine } from './logql/pipeline-line.js';
 import type { Series, TimeGrid } from './logql/series.js';
 import { instantOfMs, type TimeRange } from './store/instant.js';
 import type { LogFolder } from './store/log-catalog.js';
@@ -32,7 +32,7 @@ export interface LogRequest {
 }
 
 /** A line to show. */
-export interface ShownLine {
+export interface ResultLine {
   readonly text: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly timeMs: number;
@@ -43,7 +43,7 @@ export interface ShownLine {
 }
 
 /** What a metric query gives. */
-export interface ShownSeries {
+export interface ResultSeries {
   readonly grid: TimeGrid;
   readonly series: readonly Series[];
 }
@@ -58,8 +58,8 @@ export interface LogEnd {
 
 export interface LogListener {
   /** Resolves when more can be taken. */
-  lines(lines: readonly ShownLine[]): Promise<void>;
-  series(result: ShownSeries): void;
+  lines(lines: readonly ResultLine[]): Promise<void>;
+  series(result: ResultSeries): void;
 }
 
 /** Points of a metric query over a run. */
@@ -83,11 +83,11 @@ export class RunLogReader {
    *
    * @throws LogsError `BAD_INPUT` for a query or level that cannot be
    */
-  async show(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
+  async read(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
     const matchers = this.#matchers(request);
     const query = narrow(parseQuery(withSelector(request.query, this.folder.run)), matchers);
-    if (query.kind === 'log') await this.#showLines(query, request, listener, end);
-    else await this.#showSeries(query, request, listener, end);
+    if (query.kind === 'log') await this.#readLines(query, request, listener, end);
+    else await this.#readSeries(query, request, listener, end);
   }
 
   #matchers({ level, ranks }: LogRequest): Matcher[] {
@@ -99,22 +99,22 @@ export class RunLogReader {
     return matchers;
   }
 
-  async #showLines(query: LogQuery, request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
+  async #readLines(query: LogQuery, request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
     const { before, after, sinceMs } = request;
-    if (before > 0 || after > 0) return this.#showWithContext(query, request, listener, end);
+    if (before > 0 || after > 0) return this.#readWithContext(query, request, listener, end);
     const views = await this.#engine.open(query.matchers, sinceMs);
     const range: TimeRange = { start: instantOfMs(sinceMs), end: END };
     for await (const batch of this.#engine.linesOf(views, query, range, 'forward', past(end)))
-      await listener.lines(batch.map((entry) => shown(entry, false, 0)));
+      await listener.lines(batch.map((entry) => toResultLine(entry, false, 0)));
     if (request.follow)
       await this.#follow(query, views, end, (entries) =>
         listener.lines(
-          entries.filter(({ timeMs }) => timeMs >= sinceMs).map((entry) => shown(entry, false, 0)),
+          entries.filter(({ timeMs }) => timeMs >= sinceMs).map((entry) => toResultLine(entry, false, 0)),
         ),
       );
   }
 
-  async #showWithContext(
+  async #readWithContext(
     query: LogQuery,
     { before, after, sinceMs, follow }: LogRequest,
     listener: LogListener,
@@ -126,13 +126,13 @@ export class RunLogReader {
       stages: [],
     };
     const match = matcherOf(query);
-    let ready: ShownLine[] = [];
+    let ready: ResultLine[] = [];
     const grep = new ContextGrep({
       before,
       after,
       match: (entry) => (entry.timeMs < sinceMs ? null : match(entry)),
       emit: (lines) => {
-        for (const { entry, isMatch, group } of lines) ready.push(shown(entry, !isMatch, group));
+        for (const { entry, isMatch, group } of lines) ready.push(toResultLine(entry, !isMatch, group));
       },
     });
     const flush = async () => {
@@ -173,7 +173,7 @@ export class RunLogReader {
     });
   }
 
-  async #showSeries(
+  async #readSeries(
     query: MetricQuery,
     { sinceMs, follow }: LogRequest,
     listener: LogListener,
@@ -211,7 +211,7 @@ function withSelector(query: string, run: string): string {
     : text;
 }
 
-function shown({ text, labels, timeMs }: LogEntry, isContext: boolean, group: number): ShownLine {
+function toResultLine({ text, labels, timeMs }: LogEntry, isContext: boolean, group: number): ResultLine {
   return { text, labels: Object.fromEntries(labels), timeMs, isContext, group };
 }
 
@@ -224,7 +224,7 @@ function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntr
     const bytes = Buffer.from(entry.text);
     test.begin(bytes);
     if (!test.passes(0, bytes.length)) return null;
-    const line = new FlowingLine(entry.text, entry.labels);
+    const line = new PipelineLine(entry.text, entry.labels);
     if (run !== null && !run(line)) return null;
     return { ...entry, text: line.text, labels: line.labels };
   };

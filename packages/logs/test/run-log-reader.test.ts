@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type LogRequest, RunLogReader, type ShownLine } from '../src/run-log-reader.js';
+import { type LogRequest, type ResultLine, RunLogReader } from '../src/run-log-reader.js';
 import { logLine, T0, TestRuns } from './support.js';
 
 const ALL: LogRequest = { query: '', level: '', ranks: [], sinceMs: 0, before: 0, after: 0, follow: false };
@@ -8,7 +8,7 @@ const line = (atMs: number, rank: number, msg: string, level = 'info') =>
 
 /** A reader, what it showed, and how to end it. */
 function readerOf(runs: TestRuns) {
-  const shown: ShownLine[] = [];
+  const shown: ResultLine[] = [];
   const gone = new AbortController();
   let complete = () => {};
   const completed = new Promise<void>((resolve) => {
@@ -16,7 +16,7 @@ function readerOf(runs: TestRuns) {
   });
   let numSeries = 0;
   const show = (request: Partial<LogRequest>) =>
-    new RunLogReader(runs.folder('r1')).show(
+    new RunLogReader(runs.folder('r1')).read(
       { ...ALL, ...request },
       {
         async lines(lines) {

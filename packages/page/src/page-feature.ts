@@ -1,8 +1,8 @@
 import { type Context, Hono } from 'hono';
 import type { PagePackage } from 'locmoe/cli/packages';
 import type { ApiError, RunList } from './api-types.js';
+import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
 import { RunCatalog } from './run-catalog.js';
-import { MAX_POINTS, type RunMetrics } from './run-metrics.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
 
 /**
@@ -23,7 +23,7 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
     const run = catalog.detail(c.req.param('id'));
     return run === null ? noSuchRun(c) : send(c, run);
   });
-  const ofMetrics = (path: string, reply: (metrics: RunMetrics, c: Context) => Promise<object>) =>
+  const ofMetrics = (path: string, reply: (metrics: MetricsTable, c: Context) => Promise<object>) =>
     routes.get(`/api/runs/:id/${path}`, async (c) => {
       const metrics = catalog.metrics(c.req.param('id'));
       return metrics === null ? noSuchRun(c) : send(c, await reply(metrics, c));

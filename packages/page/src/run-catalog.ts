@@ -5,7 +5,7 @@ import type { StoredFailure } from 'locmoe/run/failure-report';
 import { lastRecords } from 'locmoe/run/metrics-record';
 import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder';
 import type { RunDetail, RunListItem } from './api-types.js';
-import { RunMetrics } from './run-metrics.js';
+import { MetricsTable } from './metrics-table.js';
 
 /** Runs whose metrics are kept as columns; the one that was looked at longest ago goes first. */
 const MAX_OPEN_RUNS = 8;
@@ -17,7 +17,7 @@ interface ListedRun {
 
 /** The runs of a folder. An id names a run only if the listing has it: no id is ever taken for a path. */
 export class RunCatalog {
-  readonly #metrics = new Map<string, RunMetrics>();
+  readonly #metrics = new Map<string, MetricsTable>();
 
   constructor(readonly runsDir: string) {}
 
@@ -43,11 +43,11 @@ export class RunCatalog {
   }
 
   /** Null if there is no such run. */
-  metrics(runId: string): RunMetrics | null {
+  metrics(runId: string): MetricsTable | null {
     const run = this.#find(runId);
     if (run === null) return null;
     const open =
-      this.#metrics.get(runId) ?? new RunMetrics(run.folder.metrics, Date.parse(run.record.startedAt));
+      this.#metrics.get(runId) ?? new MetricsTable(run.folder.metrics, Date.parse(run.record.startedAt));
     this.#metrics.delete(runId);
     this.#metrics.set(runId, open);
     for (const oldest of this.#metrics.keys()) {

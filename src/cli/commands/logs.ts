@@ -78,7 +78,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
   if (!existsSync(run.folder.logs))
     throw new TrainerError('BAD_INPUT', `${run.folder.logs} is missing: the log of this run is gone`);
   if (request.follow) console.error(`${run.record.runId} is over: nothing to follow`);
-  await new RunLogReader(logFolder(run.folder.runId, run.folder.logs)).show(
+  await new RunLogReader(logFolder(run.folder.runId, run.folder.logs)).read(
     { ...request, follow: false },
     {
       async lines(lines) {

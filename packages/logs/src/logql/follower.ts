@@ -1,12 +1,12 @@
-import type { LogFile, SeenLine } from '../store/log-file.js';
+import type { LogFile, ScannedLine } from '../store/log-file.js';
 import type { FileView } from '../store/log-reader.js';
 import { BlockReader } from '../store/log-reader.js';
 import { Pacer } from '../store/pacer.js';
 import type { LogQuery } from './ast.js';
-import { FlowingLine } from './flowing-line.js';
 import type { LogEngine } from './log-engine.js';
 import { compareEntries, type LogEntry } from './log-entries.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
+import { PipelineLine } from './pipeline-line.js';
 
 /** How often files are looked at for new lines. */
 const POLL_MS = 100;
@@ -96,12 +96,12 @@ export class Follower {
     if (position > view.end) position = 0;
     const endOfLook = position + MAX_BYTES_A_LOOK;
     const { test, run } = this.#pipeline;
-    const visit = (line: SeenLine) => {
+    const visit = (line: ScannedLine) => {
       if (line.offset < position || !test.passes(line.from, line.to)) return;
-      const flowing = new FlowingLine(line.bytes.toString('utf8', line.from, line.to), line.stream.labels);
-      if (run !== null && !run(flowing)) return;
+      const pipelined = new PipelineLine(line.bytes.toString('utf8', line.from, line.to), line.stream.labels);
+      if (run !== null && !run(pipelined)) return;
       const { timeMs, nanos, offset } = line;
-      entries.push({ timeMs, nanos, labels: flowing.labels, text: flowing.text, file, offset });
+      entries.push({ timeMs, nanos, labels: pipelined.labels, text: pipelined.text, file, offset });
     };
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;

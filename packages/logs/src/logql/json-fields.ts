@@ -1,16 +1,16 @@
 import type { Extraction } from './ast.js';
-import type { FlowingLine } from './flowing-line.js';
+import type { PipelineLine } from './pipeline-line.js';
 
 const MAX_DEPTH = 32;
 
 /** Takes in all fields of a line's JSON object: `{"a":{"b":1}}` as `a_b`; arrays and nulls are left out. */
-export function extractJson(line: FlowingLine): void {
+export function extractJson(line: PipelineLine): void {
   const value = parse(line);
   if (isObject(value)) flatten(line, '', value, 0);
 }
 
 /** Takes in what stands at the paths. */
-export function compileJsonPaths(extractions: readonly Extraction[]): (line: FlowingLine) => void {
+export function compileJsonPaths(extractions: readonly Extraction[]): (line: PipelineLine) => void {
   const paths = extractions.map(({ name, path }) => ({ name, keys: parsePath(path) }));
   return (line) => {
     const root = parse(line);
@@ -35,7 +35,7 @@ function parsePath(path: string): string[] {
   );
 }
 
-function parse(line: FlowingLine): unknown {
+function parse(line: PipelineLine): unknown {
   try {
     const value: unknown = JSON.parse(line.text);
     if (isObject(value)) return value;
@@ -46,7 +46,7 @@ function parse(line: FlowingLine): unknown {
   return undefined;
 }
 
-function flatten(line: FlowingLine, prefix: string, object: Record<string, unknown>, depth: number): void {
+function flatten(line: PipelineLine, prefix: string, object: Record<string, unknown>, depth: number): void {
   for (const key of Object.keys(object)) {
     const value = object[key];
     const name = prefix + labelName(key);

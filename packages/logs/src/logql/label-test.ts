@@ -1,6 +1,6 @@
 import type { Labels } from '../store/streams.js';
 import type { Comparison, LabelCondition, Matcher } from './ast.js';
-import { ERROR_LABEL, type FlowingLine } from './flowing-line.js';
+import { ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
 import { Regex } from './regex.js';
 import { parseBytes, parseDurationS, parseNumber } from './units.js';
 
@@ -34,7 +34,7 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
  * Whether a line passes a condition. As in Loki a number of a line that has the label but no number in it marks the line
  * with an error and passes, a line without the label does not, and a line with an error passes.
  */
-export function compileCondition(condition: LabelCondition): (line: FlowingLine) => boolean {
+export function compileCondition(condition: LabelCondition): (line: PipelineLine) => boolean {
   if ('left' in condition) {
     const left = compileCondition(condition.left);
     const right = compileCondition(condition.right);

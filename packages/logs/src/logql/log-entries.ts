@@ -3,8 +3,8 @@ import { compareInstants, type Instant, isInRange, type TimeRange } from '../sto
 import type { LogFile } from '../store/log-file.js';
 import { type BlockReader, type FileView, hasSelected } from '../store/log-reader.js';
 import type { Labels } from '../store/streams.js';
-import { FlowingLine } from './flowing-line.js';
 import type { Pipeline } from './pipeline.js';
+import { PipelineLine } from './pipeline-line.js';
 
 export type Direction = 'forward' | 'backward';
 
@@ -40,9 +40,9 @@ export async function* readEntries(
     await reader.read(view, block, pipeline.test, (line) => {
       if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
       const { bytes, from, to, timeMs, nanos, stream, offset } = line;
-      const flowing = new FlowingLine(bytes.toString('utf8', from, to), stream.labels);
-      if (pipeline.run !== null && !pipeline.run(flowing)) return;
-      const { labels, text } = flowing;
+      const pipelined = new PipelineLine(bytes.toString('utf8', from, to), stream.labels);
+      if (pipeline.run !== null && !pipeline.run(pipelined)) return;
+      const { labels, text } = pipelined;
       waiting.push({ timeMs, nanos, labels, text, file: view.file, offset });
     });
     if (waiting.length === 0) continue;

@@ -1,6 +1,6 @@
 import type { Extraction } from './ast.js';
-import type { FlowingLine } from './flowing-line.js';
 import { labelName } from './json-fields.js';
+import type { PipelineLine } from './pipeline-line.js';
 
 export interface LogfmtOptions {
   readonly extractions: readonly Extraction[];
@@ -17,7 +17,7 @@ export function compileLogfmt({
   extractions,
   strict,
   keepEmpty,
-}: LogfmtOptions): (line: FlowingLine) => void {
+}: LogfmtOptions): (line: PipelineLine) => void {
   const wanted = new Map(extractions.map(({ name, path }) => [path, name]));
   return (line) => {
     for (const [, key, quoted, bare, malformed] of line.text.matchAll(PAIR)) {

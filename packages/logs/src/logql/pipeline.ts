@@ -1,9 +1,9 @@
 import type { LabelPick, LineFilter, Stage } from './ast.js';
-import { ERROR_DETAILS_LABEL, ERROR_LABEL, type FlowingLine } from './flowing-line.js';
 import { compileJsonPaths, extractJson } from './json-fields.js';
 import { compileCondition, compileMatcher } from './label-test.js';
 import { compileLineTest, type LineTest } from './line-test.js';
 import { compileLogfmt } from './logfmt-fields.js';
+import { ERROR_DETAILS_LABEL, ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
 
 /** A pipeline, ready to run. */
 export interface Pipeline {
@@ -12,7 +12,7 @@ export interface Pipeline {
   /** Nothing of a line is looked at, only its stream. */
   readonly readsNothing: boolean;
   /** The stages behind; null if there are none. Returns whether the line stays. */
-  readonly run: ((line: FlowingLine) => boolean) | null;
+  readonly run: ((line: PipelineLine) => boolean) | null;
 }
 
 /** Compiles stages; patterns were checked when the query was parsed. */
@@ -29,7 +29,7 @@ export function compilePipeline(stages: readonly Stage[]): Pipeline {
   };
 }
 
-function compileStage(stage: Stage): (line: FlowingLine) => boolean {
+function compileStage(stage: Stage): (line: PipelineLine) => boolean {
   switch (stage.kind) {
     case 'line-filter': {
       const test = compileLineTest([stage]);
@@ -54,7 +54,7 @@ function compileStage(stage: Stage): (line: FlowingLine) => boolean {
   }
 }
 
-function always(step: (line: FlowingLine) => void): (line: FlowingLine) => boolean {
+function always(step: (line: PipelineLine) => void): (line: PipelineLine) => boolean {
   return (line) => {
     step(line);
     return true;
@@ -64,7 +64,7 @@ function always(step: (line: FlowingLine) => void): (line: FlowingLine) => boole
 /** Formats that repeat a line would otherwise multiply it, stage by stage. */
 const MAX_FORMATTED = 1 << 20;
 
-function format(line: FlowingLine, parts: readonly string[]): void {
+function format(line: PipelineLine, parts: readonly string[]): void {
   let text = '';
   for (const [i, part] of parts.entries()) {
     const value = i % 2 === 0 ? part : part === '__line__' ? line.text : (line.labels.get(part) ?? '');
@@ -73,8 +73,8 @@ function format(line: FlowingLine, parts: readonly string[]): void {
   line.text = text;
 }
 
-function compilePicks(picks: readonly LabelPick[]): (line: FlowingLine, name: string) => boolean {
-  const byName = new Map<string, ((line: FlowingLine) => boolean)[]>();
+function compilePicks(picks: readonly LabelPick[]): (line: PipelineLine, name: string) => boolean {
+  const byName = new Map<string, ((line: PipelineLine) => boolean)[]>();
   for (const { name, matcher } of picks) {
     const test = matcher === null ? null : compileMatcher(matcher);
     const tests = byName.get(name) ?? [];
@@ -84,7 +84,7 @@ function compilePicks(picks: readonly LabelPick[]): (line: FlowingLine, name: st
   return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
 }
 
-function compileDrop(picks: readonly LabelPick[]): (line: FlowingLine) => void {
+function compileDrop(picks: readonly LabelPick[]): (line: PipelineLine) => void {
   const isPicked = compilePicks(picks);
   return (line) => {
     const dropped = [...line.labels.keys()].filter((name) => isPicked(line, name));
@@ -96,7 +96,7 @@ function compileDrop(picks: readonly LabelPick[]): (line: FlowingLine) => void {
 }
 
 /** An error stays: only `drop` takes it away. */
-function compileKeep(picks: readonly LabelPick[]): (line: FlowingLine) => void {
+function compileKeep(picks: readonly LabelPick[]): (line: PipelineLine) => void {
   const isPicked = compilePicks(picks);
   return (line) => {
     const names = [...line.labels.keys()].filter(

@@ -1,11 +1,11 @@
 import { LogsError } from '../errors.js';
 import type { Block } from '../store/block.js';
-import type { SeenLine } from '../store/log-file.js';
+import type { ScannedLine } from '../store/log-file.js';
 import { type BlockReader, type FileView, hasSelected, isWhole } from '../store/log-reader.js';
 import { type Labels, labelsKey } from '../store/streams.js';
 import type { Grouping, RangeQuery } from './ast.js';
-import { ERROR_LABEL, FlowingLine } from './flowing-line.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
+import { ERROR_LABEL, PipelineLine } from './pipeline-line.js';
 import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from './series.js';
 import { compileUnwrap } from './unwrap.js';
 import { evaluateWindows, type Samples } from './windows.js';
@@ -78,10 +78,10 @@ async function countLines(query: RangeQuery, pipeline: Pipeline, input: RangeInp
 
   for (const view of views) {
     const ofStream: Differences[] = [];
-    const counterOfStream = (stream: SeenLine['stream']) => {
+    const counterOfStream = (stream: ScannedLine['stream']) => {
       let counter = ofStream[stream.id];
       if (counter === undefined) {
-        const line = new FlowingLine('', stream.labels);
+        const line = new PipelineLine('', stream.labels);
         if (pipeline.readsNothing) pipeline.run?.(line);
         counter = counterOf(line.labels);
         ofStream[stream.id] = counter;
@@ -155,8 +155,8 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   return evaluated;
 }
 
-function flow({ bytes, from, to, stream }: SeenLine): FlowingLine {
-  return new FlowingLine(bytes.toString('utf8', from, to), stream.labels);
+function flow({ bytes, from, to, stream }: ScannedLine): PipelineLine {
+  return new PipelineLine(bytes.toString('utf8', from, to), stream.labels);
 }
 
 /** A line that could not be read must not silently change a number. */

@@ -1,6 +1,6 @@
 import type { Unwrap } from './ast.js';
-import type { FlowingLine } from './flowing-line.js';
 import { compileCondition, labelParser } from './label-test.js';
+import type { PipelineLine } from './pipeline-line.js';
 
 /**
  * Takes a line's value out of a label, which is then no label of its series any more. As in Loki a line without the
@@ -8,7 +8,7 @@ import { compileCondition, labelParser } from './label-test.js';
  *
  * @returns a function that gives null where a line has no value or does not pass the filters behind the unwrap
  */
-export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: FlowingLine) => number | null {
+export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: PipelineLine) => number | null {
   const parse = labelParser(conversion);
   const conditions = filters.map(compileCondition);
   return (line) => {

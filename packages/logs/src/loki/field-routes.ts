@@ -1,10 +1,10 @@
 import type { Hono } from 'hono';
-import { FlowingLine } from '../logql/flowing-line.js';
 import { extractJson } from '../logql/json-fields.js';
 import type { LogEngine } from '../logql/log-engine.js';
 import { take } from '../logql/log-entries.js';
 import { compileLogfmt } from '../logql/logfmt-fields.js';
 import { parseLogQuery } from '../logql/parse.js';
+import { PipelineLine } from '../logql/pipeline-line.js';
 import { parseBytes, parseDurationS } from '../logql/units.js';
 import type { RequestGate } from './gate.js';
 import type { Parameters } from './parameters.js';
@@ -60,7 +60,7 @@ async function detect(
   const entries = await take(engine.lines(query, parameters.range, 'backward', { signal }), numLines);
   const fields = new Map<string, Field>();
   for (const { text } of entries) {
-    const line = new FlowingLine(text, NO_LABELS);
+    const line = new PipelineLine(text, NO_LABELS);
     const parser = text.startsWith('{') ? 'json' : 'logfmt';
     if (parser === 'json') extractJson(line);
     else extractLogfmt(line);

@@ -13,7 +13,7 @@ const CHUNK_BYTES = 1 << 20;
 const MAX_LINE_BYTES = 16 << 20;
 
 /** A line that a scan came upon; one object is filled again and again. */
-export interface SeenLine {
+export interface ScannedLine {
   /** Holds the line from `from` (inclusive) to `to` (exclusive, without newline). */
   bytes: Buffer;
   from: number;
@@ -174,7 +174,7 @@ export class LogFile {
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer | null,
-    visit: (line: SeenLine) => void,
+    visit: (line: ScannedLine) => void,
   ): void {
     if (this.isPushed) this.#scanPushed(block, bytes, isSelected, visit);
     else if (needle !== null && !block.hasForeign) this.#scanHits(block, bytes, isSelected, needle, visit);
@@ -185,7 +185,7 @@ export class LogFile {
     block: Block,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
-    visit: (line: SeenLine) => void,
+    visit: (line: ScannedLine) => void,
   ): void {
     const head = new LineHead();
     let timeMs = block.timeBeforeMs ?? 0;
@@ -211,7 +211,7 @@ export class LogFile {
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer,
-    visit: (line: SeenLine) => void,
+    visit: (line: ScannedLine) => void,
   ): void {
     const head = new LineHead();
     const line = blankLine(bytes, this.streams.all[0]);
@@ -236,7 +236,7 @@ export class LogFile {
     block: Block,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
-    visit: (line: SeenLine) => void,
+    visit: (line: ScannedLine) => void,
   ): void {
     for (let from = 0; from < bytes.length; ) {
       const to = endOfLine(bytes, from);
@@ -287,6 +287,6 @@ function endOfLine(bytes: Buffer, from: number): number {
   return to < 0 ? bytes.length : to;
 }
 
-function blankLine(bytes: Buffer, stream: LogStream): SeenLine {
+function blankLine(bytes: Buffer, stream: LogStream): ScannedLine {
   return { bytes, from: 0, to: 0, timeMs: 0, nanos: 0, stream, offset: 0 };
 }

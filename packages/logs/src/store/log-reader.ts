@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import type { Block } from './block.js';
-import { type LogFile, readFully, type SeenLine } from './log-file.js';
+import { type LogFile, readFully, type ScannedLine } from './log-file.js';
 import type { Pacer } from './pacer.js';
 import type { LogStream } from './streams.js';
 
@@ -56,7 +56,12 @@ export class BlockReader {
   constructor(readonly pacer: Pacer) {}
 
   /** Calls `visit` for the selected lines of a block; some that `sieve` does not let pass are left out. */
-  async read(view: FileView, block: Block, sieve: LineSieve, visit: (line: SeenLine) => void): Promise<void> {
+  async read(
+    view: FileView,
+    block: Block,
+    sieve: LineSieve,
+    visit: (line: ScannedLine) => void,
+  ): Promise<void> {
     if (this.pacer.isDue) await this.pacer.rest();
     const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
     if (view.file.isPushed) {

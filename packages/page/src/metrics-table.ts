@@ -37,7 +37,7 @@ const LEADING = {
 } as const;
 
 /** The metrics of one run, read as they grow and kept as columns. */
-export class RunMetrics implements RecordSink {
+export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
   #epoch = 0;
   #steps = new NumberTable();

@@ -4,7 +4,7 @@ export const ERROR_LABEL = '__error__';
 export const ERROR_DETAILS_LABEL = '__error_details__';
 
 /** A line on its way through a pipeline. Its labels are those of its stream until a stage changes them. */
-export class FlowingLine {
+export class PipelineLine {
   labels: Labels;
   #own: Map<string, string> | null = null;
 
