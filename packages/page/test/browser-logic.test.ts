@@ -88,7 +88,7 @@ describe('buttons that edit a query', () => {
 describe('marks of what was searched', () => {
   const found = (query: string, text: string) =>
     marked(text, highlightOf(query))
-      .filter(({ isFound }) => isFound)
+      .filter(({ isMatch }) => isMatch)
       .map(({ text: piece }) => piece);
 
   it('are words and patterns of line filters, never of the selector', () => {

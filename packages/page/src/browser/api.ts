@@ -2,7 +2,7 @@ import type { ApiError, ExpertsReply, MetricsReply, RanksReply, RunDetail, RunLi
 
 const TIMEOUT_MS = 30_000;
 
-/** An answer that says what was wrong. */
+/** The server refused a request, with its message. */
 export class RequestError extends Error {
   constructor(
     message: string,
@@ -12,7 +12,7 @@ export class RequestError extends Error {
   }
 }
 
-/** Fetches, with a deadline. @throws RequestError with what the server said, status 0 if it could not be reached */
+/** Fetches with a deadline. @throws RequestError with the server's message; status 0 if it did not answer */
 export async function request(url: string, init: RequestInit = {}): Promise<Response> {
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   const signal = init.signal ? AbortSignal.any([init.signal, deadline]) : deadline;
@@ -57,7 +57,7 @@ export function fetchMetrics(runId: string, { after, range, layer }: MetricsRequ
   const params = new URLSearchParams({ layer });
   if (after) params.set('after', after);
   if (range) {
-    // One more on each side, so that lines leave the plot rather than end in it.
+    // A step beyond each edge, so that lines run out of the plot.
     params.set('from', String(Math.floor(range[0]) - 1));
     params.set('to', String(Math.ceil(range[1]) + 1));
   }

@@ -1,15 +1,15 @@
-/** What an element is made of. Texts become text nodes: nothing is ever read as HTML. */
+/** A child of an element. Strings become text nodes, never HTML. */
 export type Child = Node | string | null | undefined | false;
 
 export interface Props {
   readonly class?: string;
   readonly on?: Readonly<Record<string, (event: Event) => void>>;
   readonly data?: Readonly<Record<string, string>>;
-  /** Attributes by name; false and null leave one out, true is an empty one. */
+  /** Attributes; false, null and undefined omit one, true sets it empty. */
   readonly [attribute: string]: unknown;
 }
 
-/** Makes an element. */
+/** Creates an element (hyperscript). */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   props: Props = {},
@@ -29,14 +29,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Puts new children in place of all there are. */
+/** Replaces all children. */
 export function fill(element: Element, ...children: readonly Child[]): void {
   element.replaceChildren(
     ...children.filter((child) => child !== null && child !== undefined && child !== false),
   );
 }
 
-/** The element with an id, which the page's HTML has. */
+/** The element with an id. @throws Error if the page's HTML has none */
 export function byId(id: string): HTMLElement {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`no element #${id}`);
@@ -62,7 +62,7 @@ const ICONS = {
 } as const;
 export type IconName = keyof typeof ICONS;
 
-/** A drawn icon; what it means is said by the element around it. */
+/** Decorative: the element around it carries the label. */
 export function icon(name: IconName): SVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 16 16');
@@ -74,7 +74,7 @@ export function icon(name: IconName): SVGElement {
   return svg;
 }
 
-/** A button with a text or an icon; `label` is its name where it has no text. */
+/** A button with a text or an icon; an icon needs a `label`. */
 export function button(
   content: Child,
   onClick: (event: Event) => void,
@@ -87,7 +87,7 @@ export function button(
   );
 }
 
-/** The canvas at the resolution of the screen, cleared, and its size in CSS pixels; null while it is not shown. */
+/** Clears a canvas and scales it to the screen's resolution; its size in CSS pixels, or null while it is hidden. */
 export function paintable(
   canvas: HTMLCanvasElement,
 ): { readonly context: CanvasRenderingContext2D; readonly width: number; readonly height: number } | null {

@@ -1,15 +1,15 @@
-/** Numbers, durations and times as people read them. A missing value is a dash. */
+/** Formats numbers, durations and times. A missing value is a dash. */
 
 export const DASH = '–';
 
-/** 1234567 -> 1.23M; small numbers with three digits. */
+/** Three significant digits: 1234567 is 1.23M. */
 export function formatCount(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
   const size = Math.abs(value);
   for (const [unit, scale, from] of UNITS) if (size >= from) return `${digits(value / scale)}${unit}`;
   return Number.isInteger(value) ? String(value) : digits(value);
 }
-/** Name, size, and the least number that is said in it. */
+/** Suffix, scale, and the least number that takes it. */
 const UNITS = [
   ['G', 1e9, 1e9],
   ['M', 1e6, 1e6],
@@ -53,7 +53,7 @@ export function formatDurationMs(ms: number | null | undefined): string {
   return `${Math.floor(whole / 86_400)}d ${Math.floor((whole % 86_400) / 3_600)}h`;
 }
 
-/** Time since a start as an axis has it: 0, 20 s, 5 m, 1 h 30 m. */
+/** Elapsed time for an axis: 0, 20 s, 5 m, 1 h 30 m. */
 export function formatElapsed(ms: number): string {
   const seconds = Math.round(ms / 100) / 10;
   if (seconds < 60) return seconds === 0 ? '0' : `${seconds} s`;
@@ -66,7 +66,7 @@ export function formatElapsed(ms: number): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** Numbers of an axis: as many digits as tell its ticks apart, the same for all. */
+/** Tick labels of an axis: all with the fewest decimals that keep them distinct. */
 export function axisNumbers(values: readonly number[], unit = ''): string[] {
   const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 1;
   const most = Math.max(...values.map(Math.abs));
@@ -76,7 +76,7 @@ export function axisNumbers(values: readonly number[], unit = ''): string[] {
   return values.map((value) => `${(value / scale).toFixed(digits)}${value === 0 ? '' : suffix}${unit}`);
 }
 
-/** Local time of day with milliseconds. */
+/** Local time of day. */
 export function formatClock(ms: number, withMs = true): string {
   const date = new Date(ms);
   const clock = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;

@@ -6,10 +6,10 @@ import type { RunData } from './overview/run-data.js';
 import { RunPicker } from './run-picker.js';
 import { toggleTheme } from './theme.js';
 
-/** Steps over which speed is measured. */
+/** Steps over which speed is averaged. */
 const RECENT = 20;
 
-/** The line at the top: which run, how it stands, and which view. */
+/** The top bar: run picker, views, and the run's state, step, loss and speed. */
 export class Header {
   readonly element: HTMLElement;
   readonly #picker = new RunPicker();
@@ -46,7 +46,7 @@ export class Header {
       tab.setAttribute('aria-current', tab.dataset.view === pageState().view ? 'page' : 'false');
   }
 
-  /** Null if all is well. */
+  /** Null if the last request succeeded. */
   setConnection(problem: string | null): void {
     fill(this.#connection, problem);
   }
@@ -79,7 +79,7 @@ function number(name: string, value: string): HTMLElement {
   return h('div', {}, h('dt', {}, name), h('dd', {}, value));
 }
 
-/** Of the last steps: wall time for each, pauses for checkpoints and validations included, and tokens in a second. */
+/** Averages over the last steps. `msPerStep` is wall time, with pauses for checkpoints and validation. */
 function recentSpeed(run: RunData): { msPerStep: number | null; tokensPerS: number | null } {
   const { step = [], time = [], tokensPerS = [] } = run.allOf('speed');
   const last = step.length - 1;

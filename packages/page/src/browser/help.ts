@@ -15,7 +15,7 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ['?', 'this help'],
 ];
 
-/** The keyboard shortcuts, over the page. */
+/** The dialog of keyboard shortcuts. */
 export class Help {
   readonly element: HTMLDialogElement;
 

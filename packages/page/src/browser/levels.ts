@@ -1,4 +1,4 @@
-/** Levels as Grafana names and colours them; each has a variable of its own in page.css. */
+/** Grafana's levels. */
 export const LEVELS = ['critical', 'error', 'warning', 'info', 'debug', 'trace', 'unknown'] as const;
 export type Level = (typeof LEVELS)[number];
 
@@ -22,12 +22,12 @@ const NAMES: Readonly<Record<string, Level>> = {
   trace: 'trace',
 };
 
-/** The level that a label's value means. */
+/** Maps the value of a `level` label. */
 export function levelOf(name: string | undefined): Level {
   return NAMES[(name ?? '').toLowerCase()] ?? 'unknown';
 }
 
-/** The custom property that holds a level's colour. */
+/** The custom property of page.css with the level's colour. */
 export function levelVariable(level: Level): string {
   return `--level-${level}`;
 }

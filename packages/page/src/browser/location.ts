@@ -9,12 +9,12 @@ export function pageState(): PageState {
   return state;
 }
 
-/** Calls `listener` after every change of the state, also by the browser's Back. */
+/** Calls `listener` after every change of the state, including Back and Forward. */
 export function onState(listener: Listener): void {
   listeners.add(listener);
 }
 
-/** Changes part of the state, and the address with it. `push` makes a step that Back takes back. */
+/** Changes the state and the address. `push` adds a history entry. */
 export function setState(change: Partial<PageState>, { push = false } = {}): void {
   const before = state;
   const next = { ...state, ...change };
@@ -31,7 +31,7 @@ export function linkTo(change: Partial<PageState>): string {
   return `${location.origin}${location.pathname}${formatState({ ...state, ...change })}`;
 }
 
-// Also after a hand has changed the address.
+// Fires also when the user edits the address.
 window.addEventListener('popstate', () => {
   const before = state;
   state = parseState(location.hash);

@@ -1,6 +1,6 @@
 import { request } from './api.js';
 
-/** The log store's HTTP API, which is Loki's. Times are in ns since 1970, as text: they do not fit a number. */
+/** Client of Loki's HTTP API. Times are ns since 1970 as bigint or text: a number cannot hold them. */
 
 export interface LokiStream {
   readonly stream: Readonly<Record<string, string>>;
@@ -13,10 +13,9 @@ export interface LokiSeries {
   readonly values: readonly (readonly [number, string])[];
 }
 
-export type LokiResult = (
+export type LokiResult =
   | { readonly resultType: 'streams'; readonly result: readonly LokiStream[] }
-  | { readonly resultType: 'matrix'; readonly result: readonly LokiSeries[] }
-) & { readonly stats?: { readonly summary?: Readonly<Record<string, number>> } };
+  | { readonly resultType: 'matrix'; readonly result: readonly LokiSeries[] };
 
 export interface RangeQuery {
   readonly query: string;
@@ -31,7 +30,7 @@ export interface RangeQuery {
 
 const ROOT = '/loki/api/v1';
 
-/** @throws RequestError with the store's own words, e.g. where a query is wrong */
+/** @throws RequestError with the server's message, e.g. a parse error and its position */
 export async function queryRange(range: RangeQuery, signal?: AbortSignal): Promise<LokiResult> {
   const { query, start, end, limit = 100, direction = 'backward', stepMs } = range;
   const params = new URLSearchParams({ query, start: String(start), end: String(end) });
@@ -42,13 +41,13 @@ export async function queryRange(range: RangeQuery, signal?: AbortSignal): Promi
   return ((await reply.json()) as { data: LokiResult }).data;
 }
 
-/** The series of a metric query; none if it is no metric query. */
+/** The series of a metric query; empty for a log query. */
 export async function querySeries(range: RangeQuery, signal?: AbortSignal): Promise<readonly LokiSeries[]> {
   const data = await queryRange(range, signal);
   return data.resultType === 'matrix' ? data.result : [];
 }
 
-/** The address of a live tail of what is written from now on. */
+/** Address of the WebSocket that tails a query from a time on. */
 export function tailUrl(query: string, start: bigint): string {
   const params = new URLSearchParams({ query, start: String(start), limit: '100' });
   const url = new URL(`${ROOT}/tail?${params}`, location.href);
@@ -56,12 +55,12 @@ export function tailUrl(query: string, start: bigint): string {
   return url.href;
 }
 
-/** A text as a quoted string of LogQL. */
+/** A LogQL string literal. */
 export function quoted(text: string): string {
   return JSON.stringify(text);
 }
 
-/** All lines of a run. */
+/** The stream selector of a run's log. */
 export function runSelector(runId: string): string {
   return `{run=${quoted(runId)}}`;
 }

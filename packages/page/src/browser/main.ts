@@ -9,9 +9,8 @@ import { Overview } from './overview/overview.js';
 import { RunData } from './overview/run-data.js';
 import { startTheme, toggleTheme } from './theme.js';
 
-/** Between two looks at what is new. */
-const REFRESH_MS = 1_500;
-/** The listing changes seldom. */
+const POLL_MS = 1_500;
+/** The list of runs is fetched on every fourth poll. */
 const LIST_EVERY = 4;
 
 startTheme();
@@ -24,12 +23,12 @@ fill(byId('page'), header.element, empty, overview.element, logs.element, help.e
 
 const known = new Map<string, RunData>();
 let list: readonly RunListItem[] = [];
-let numLooks = 0;
-let look: Promise<void> | null = null;
-let isLookWanted = false;
+let numPolls = 0;
+let polling: Promise<void> | null = null;
+let isPollQueued = false;
 
-/** The run that is looked at, and those over it; a run that is gone from the listing counts for nothing. */
-function chosenRuns(): RunData[] {
+/** The selected run, then its overlays; runs that no longer exist are left out. */
+function selectedRuns(): RunData[] {
   const { run, overlays } = pageState();
   const current = run ?? list[0]?.runId;
   const ids = [current, ...overlays].filter((id) => list.some(({ runId }) => runId === id));
@@ -40,11 +39,11 @@ function chosenRuns(): RunData[] {
   });
 }
 
-async function lookAtRuns(): Promise<void> {
+async function poll(): Promise<void> {
   const { run: wanted } = pageState();
   const isUnknown = wanted !== null && !list.some(({ runId }) => runId === wanted);
-  if (numLooks++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
-  const runs = chosenRuns();
+  if (numPolls++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
+  const runs = selectedRuns();
   const { layer, range } = pageState();
   header.setRuns(list, runs[0]?.runId ?? '');
   showViews(runs.length > 0);
@@ -53,8 +52,8 @@ async function lookAtRuns(): Promise<void> {
   const changes = await Promise.all(
     runs.map((run, index) => run.refresh({ layer, range, isPrimary: index === 0 })),
   );
-  // The choice may have changed meanwhile; the next look shows that one.
-  if (chosenRuns()[0] !== current) return;
+  // The selection changed meanwhile; the next poll shows it.
+  if (selectedRuns()[0] !== current) return;
   header.set(current);
   const { detail } = current;
   if (detail !== null)
@@ -70,20 +69,20 @@ async function lookAtRuns(): Promise<void> {
 let shownIds = '';
 const idsOf = (runs: readonly RunData[]) => runs.map(({ runId }) => runId).join(' ');
 
-/** Looks now; if a look is on its way, once more after it. */
+/** Polls now, or once more after the poll in progress. */
 async function refresh(): Promise<void> {
-  if (look !== null) {
-    isLookWanted = true;
+  if (polling !== null) {
+    isPollQueued = true;
     return;
   }
-  look = lookAtRuns().then(
+  polling = poll().then(
     () => header.setConnection(null),
     (error) => header.setConnection(error instanceof Error ? error.message : String(error)),
   );
-  await look;
-  look = null;
-  if (!isLookWanted) return;
-  isLookWanted = false;
+  await polling;
+  polling = null;
+  if (!isPollQueued) return;
+  isPollQueued = false;
   await refresh();
 }
 
@@ -113,7 +112,7 @@ onState((state, before) => {
     void refresh();
 });
 
-/** Keys that do something wherever the focus is, except where one writes. */
+/** Keyboard shortcuts, disabled while an input has the focus. */
 const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
   '1': () => setState({ view: 'overview' }, { push: true }),
@@ -135,9 +134,9 @@ const KEYS: Readonly<Record<string, () => void>> = {
 
 document.addEventListener('keydown', (event) => {
   const { target, key, ctrlKey, metaKey, altKey } = event;
-  const isWriting =
+  const isTyping =
     target instanceof HTMLInputElement && target.type !== 'checkbox' && target.type !== 'range';
-  if (isWriting || target instanceof HTMLSelectElement || ctrlKey || metaKey || altKey) return;
+  if (isTyping || target instanceof HTMLSelectElement || ctrlKey || metaKey || altKey) return;
   const action = KEYS[key];
   if (action === undefined) return;
   event.preventDefault();
@@ -149,4 +148,4 @@ fill(empty);
 void refresh();
 setInterval(() => {
   if (!document.hidden) void refresh();
-}, REFRESH_MS);
+}, POLL_MS);

@@ -1,12 +1,12 @@
-/** Everything that a link to the page restores; kept in the address after `#`. */
+/** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
   readonly view: 'overview' | 'logs';
-  /** Null for the newest. */
+  /** Null for the newest run. */
   readonly run: string | null;
-  /** Runs drawn on top. */
+  /** Runs compared with it in the charts. */
   readonly overlays: readonly string[];
   readonly axis: 'step' | 'time';
-  /** First and last step in view; null for all. */
+  /** First and last step of the zoom; null for all. */
   readonly range: readonly [number, number] | null;
   /** Layer of the routing charts: a number or `all`. */
   readonly layer: string;
@@ -20,7 +20,7 @@ export interface PageState {
   readonly dedup: 'none' | 'exact' | 'numbers' | 'signature';
   readonly columns: readonly string[];
   readonly live: boolean;
-  /** Time in ns of a line to open. */
+  /** Time in ns of the open line. */
   readonly line: string | null;
 }
 
@@ -42,7 +42,7 @@ export const DEFAULTS: PageState = {
   line: null,
 };
 
-/** Reads a state from what follows `#`; what is missing or makes no sense has its default. */
+/** Parses a fragment; absent and invalid fields have their defaults. */
 export function parseState(hash: string): PageState {
   const params = new URLSearchParams(hash.replace(/^#/, ''));
   const text = (name: string) => params.get(name) || null;
@@ -70,7 +70,7 @@ export function parseState(hash: string): PageState {
   };
 }
 
-/** The shortest `#...` that `parseState` reads back. */
+/** The inverse of `parseState`; omits defaults. */
 export function formatState(state: PageState): string {
   const params = new URLSearchParams();
   const put = (name: string, value: string | null, isDefault = value === null) => {

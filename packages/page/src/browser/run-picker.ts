@@ -5,7 +5,7 @@ import { pageState, setState } from './location.js';
 import { closeOnEscape } from './logs/time-range.js';
 import { seriesColor } from './theme.js';
 
-/** Chooses the run that is looked at, and others that are drawn over it. */
+/** Menu that selects the run, and other runs to overlay. */
 export class RunPicker {
   readonly element: HTMLDetailsElement;
   readonly #summary = h('summary', { 'aria-label': 'choose runs' });
@@ -24,7 +24,7 @@ export class RunPicker {
       h('span', { class: 'run-name' }, current || 'no run'),
       overlays.length > 0 && h('span', { class: 'run-overlays' }, `+${overlays.length}`),
     );
-    // What did not change is not made anew: it may have the focus.
+    // Unchanged rows are kept: one may have the focus.
     const shown = JSON.stringify([runs, current, overlays]);
     if (shown === this.#shown) return;
     this.#shown = shown;

@@ -4,14 +4,14 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 
 export type Theme = 'light' | 'dark';
 
-/** The theme that was chosen here, or else the system's. */
+/** The user's choice, or else the system's theme. */
 export function currentTheme(): Theme {
   const chosen = localStorage.getItem(KEY);
   if (chosen === 'light' || chosen === 'dark') return chosen;
   return dark.matches ? 'dark' : 'light';
 }
 
-/** Applies the theme, now and whenever the system's changes. */
+/** Applies the theme, now and whenever the system's theme changes. */
 export function startTheme(): void {
   apply();
   dark.addEventListener('change', apply);
@@ -22,7 +22,7 @@ export function toggleTheme(): void {
   apply();
 }
 
-/** Calls `listener` after every change: what is painted on a canvas has its colours from before. */
+/** Calls `listener` after every change: a canvas must be repainted. */
 export function onTheme(listener: () => void): void {
   listeners.add(listener);
 }
@@ -47,7 +47,7 @@ export function cssColor(name: string): string {
 
 const NUM_COLORS = 8;
 
-/** One of eight colours that people with any colour vision can tell apart (after Okabe and Ito). */
+/** One of eight colours that are distinct with any colour vision (after Okabe and Ito). */
 export function seriesColor(index: number): string {
   return cssColor(`--series-${index % NUM_COLORS}`);
 }

@@ -1,8 +1,7 @@
 import { h } from '../dom.js';
-import type { LogLine } from './log-line.js';
-import { originOf } from './log-line.js';
+import { type LogLine, originOf } from './log-line.js';
 
-/** Saves the lines as a file: text for people, or JSON with labels and times. */
+/** Downloads the lines as tab-separated text, or as JSON with labels and fields. */
 export function downloadLines(lines: readonly LogLine[], kind: 'txt' | 'json', name: string): void {
   const text =
     kind === 'txt'

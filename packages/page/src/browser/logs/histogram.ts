@@ -1,13 +1,13 @@
 import { fill, h, paintable } from '../dom.js';
 import { formatClock, formatCount } from '../format.js';
 import { LEVELS, type Level, levelOf, levelVariable } from '../levels.js';
-import type { LokiSeries } from '../loki.js';
 import { cssColor, onTheme } from '../theme.js';
 import { roundTicks } from '../ticks.js';
+import type { LogVolume } from './log-requests.js';
 
 const AXIS = 16;
 const DRAG_SLACK_PX = 4;
-/** Grows from the bottom up in this order, the gravest last so that it is on top. */
+/** Stacked from the bottom in this order: the most severe on top. */
 const STACK: readonly Level[] = [...LEVELS].reverse();
 
 interface Bucket {
@@ -15,7 +15,7 @@ interface Bucket {
   readonly counts: ReadonlyMap<Level, number>;
 }
 
-/** How many lines there are over time, stacked by level; its legend filters by level, dragging chooses a range. */
+/** Log volume over time, stacked by level. The legend filters by level; dragging selects a time range. */
 export class Histogram {
   readonly element: HTMLElement;
   readonly #canvas = h('canvas', { role: 'img', 'aria-label': 'log volume over time by level' });
@@ -26,12 +26,12 @@ export class Histogram {
   #range: readonly [number, number] = [0, 1];
   #stepMs = 1_000;
   #chosen: ReadonlySet<Level> = new Set();
-  /** Names that the store uses for a level. */
+  /** The store's names of each level. */
   #names = new Map<Level, Set<string>>();
 
   /**
-   * @param onLevel a level that was clicked, as the store names it; `adds` to those that are chosen
-   * @param onRange times that were dragged over
+   * @param onLevel called with the store's names of the level clicked; `adds` if Shift was held
+   * @param onRange called with the range dragged over, in ms since 1970
    */
   constructor(
     readonly onLevel: (names: readonly string[], adds: boolean) => void,
@@ -50,19 +50,8 @@ export class Histogram {
     onTheme(() => this.#draw());
   }
 
-  /** @param selected levels that the query is limited to, as it names them */
-  set(
-    series: readonly LokiSeries[],
-    {
-      range,
-      stepMs,
-      selected,
-    }: {
-      readonly range: readonly [number, number];
-      readonly stepMs: number;
-      readonly selected: readonly string[];
-    },
-  ): void {
+  /** @param selected levels in the query's selector; empty for all */
+  set({ series, range, stepMs }: LogVolume, selected: readonly string[]): void {
     this.#range = range;
     this.#stepMs = stepMs;
     const buckets = new Map<number, Map<Level, number>>();
@@ -129,7 +118,7 @@ export class Histogram {
       for (const level of STACK) {
         const count = counts.get(level) ?? 0;
         if (count === 0) continue;
-        // Rare levels stay visible beside many lines of another.
+        // At least 2 px: a rare level stays visible.
         const barHeight = Math.max(2, (count / most) * (floor - 4));
         context.globalAlpha = this.#chosen.size === 0 || this.#chosen.has(level) ? 1 : 0.2;
         context.fillStyle = cssColor(levelVariable(level));
@@ -155,7 +144,7 @@ export class Histogram {
     context.fillStyle = cssColor('--text-dim');
     const [start, end] = this.#range;
     context.textAlign = 'center';
-    // Whole hours of local time, where they are not those of the world.
+    // Ticks at whole hours of local time: some zones are off by half an hour.
     const zero = new Date(start).getTimezoneOffset() * 60_000;
     for (const time of roundTicks(start, end, width / 110, zero)) {
       const x = this.#x(time, width);

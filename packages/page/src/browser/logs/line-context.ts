@@ -1,15 +1,16 @@
 import { button, fill, h } from '../dom.js';
 import { formatClock } from '../format.js';
-import { queryRange, quoted } from '../loki.js';
-import { extrasOf, keyOf, type LogLine, parseLine } from './log-line.js';
+import { quoted } from '../loki.js';
+import { extrasOf, keyOf, type LogLine } from './log-line.js';
+import { queryLines } from './log-lines.js';
 
 const LINES_AT_ONCE = 10;
-/** As far as Grafana looks. */
+/** As Grafana's log context. */
 const SPAN_NS = 2n * 3600n * 1_000_000_000n;
-/** Labels that change within what one process wrote. */
-const NOT_OF_SOURCE = ['level', 'generation', 'detected_level'];
+/** Labels that vary between lines of one process. */
+const VARYING = ['level', 'generation', 'detected_level'];
 
-/** The lines around a line, from the same source; more of them on either side when asked. */
+/** The lines around a line from the same process, with buttons to load more on either side. */
 export class LineContext {
   readonly element: HTMLElement;
   readonly #before = h('div', { class: 'context-lines' });
@@ -24,7 +25,7 @@ export class LineContext {
     this.#oldest = line;
     this.#newest = line;
     this.#keys = new Set([keyOf(line)]);
-    const matchers = Object.entries(line.labels).filter(([name]) => !NOT_OF_SOURCE.includes(name));
+    const matchers = Object.entries(line.labels).filter(([name]) => !VARYING.includes(name));
     this.#selector = `{${matchers.map(([name, value]) => `${name}=${quoted(value)}`).join(', ')}}`;
     this.element = h(
       'div',
@@ -38,7 +39,6 @@ export class LineContext {
     );
   }
 
-  /** Brings the first lines on both sides. */
   async load(): Promise<void> {
     await Promise.all([this.#load('backward'), this.#load('forward')]);
   }
@@ -65,19 +65,15 @@ export class LineContext {
   async #fetch(direction: 'forward' | 'backward'): Promise<LogLine[]> {
     const [oldest, newest] = [BigInt(this.#oldest.ns), BigInt(this.#newest.ns)];
     const isBefore = direction === 'backward';
-    const data = await queryRange({
+    const found = await queryLines({
       query: this.#selector,
       start: isBefore ? oldest - SPAN_NS : newest,
       end: isBefore ? oldest : newest + SPAN_NS,
-      // The newest line itself is among them.
+      // The range includes the newest line itself.
       limit: LINES_AT_ONCE + (isBefore ? 0 : 1),
       direction,
     });
-    const streams = data.resultType === 'streams' ? data.result : [];
-    const lines = streams
-      .flatMap(({ stream, values }) => values.map(([ns, text]) => parseLine(stream, ns, text)))
-      .filter((line) => !this.#keys.has(keyOf(line)))
-      .sort((a, b) => a.timeMs - b.timeMs);
+    const lines = found.filter((line) => !this.#keys.has(keyOf(line))).sort((a, b) => a.timeMs - b.timeMs);
     for (const line of lines) this.#keys.add(keyOf(line));
     if (isBefore) this.#oldest = lines[0] ?? this.#oldest;
     else this.#newest = lines.at(-1) ?? this.#newest;

@@ -3,20 +3,19 @@ import { formatDate, formatShare } from '../format.js';
 import type { LineContext } from './line-context.js';
 import { fieldOf, type LogLine } from './log-line.js';
 
-/** What can be done with a line. */
 export interface DetailActions {
   readonly columns: readonly string[];
-  /** For counting how often a value occurs. */
+  /** For the statistics of values. */
   readonly allLines: readonly LogLine[];
   filter(name: string, operator: '=' | '!=', value: string, isLabel: boolean): void;
   toggleColumn(name: string): void;
-  /** The lines of a step on all ranks. */
+  /** Queries the lines of a step on all ranks. */
   openStep(step: string): void;
   link(line: LogLine): string;
   context(line: LogLine): LineContext;
 }
 
-/** What there is to know of a line: its labels and fields with buttons to filter, and the lines around it. */
+/** The details of a line: labels and fields with filter buttons, context, and the raw text. */
 export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement {
   const place = h('div', { class: 'context-place' });
   const showContext = button('Context', () => {
@@ -97,7 +96,7 @@ function fieldTable(
   return [h('table', {}, h('caption', {}, title), h('tbody', {}, ...rows))];
 }
 
-/** How many of the lines that are shown have this value, and how many values there are. */
+/** Share of the loaded lines with this value, and the number of distinct values. */
 function statsOf(name: string, value: string, lines: readonly LogLine[]): string {
   const values = lines.flatMap((line) => fieldOf(line, name) ?? []);
   const same = values.filter((each) => each === value).length;

@@ -3,15 +3,14 @@ import { formatClock, formatDate } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
 import { signatureOf } from './dedup.js';
-import { extrasOf, fieldOf, keyOf, type LogLine, originOf, shortened } from './log-line.js';
+import { abridged, extrasOf, fieldOf, keyOf, type LogLine, originOf } from './log-line.js';
 import { marked } from './query-edit.js';
 
-/** How lines are shown. */
 export interface ListStyle extends Pick<PageState, 'order' | 'wrap' | 'dedup' | 'columns'> {
   readonly highlight: RegExp | null;
 }
 
-/** A row stands for one line, or for neighbours that say the same. */
+/** One line, or consecutive lines that dedup merges. */
 interface Row {
   readonly line: LogLine;
   count: number;
@@ -20,12 +19,12 @@ interface Row {
 
 const MAX_LANES = 16;
 
-/** The lines, each a row of text; a click opens what there is to know of one. */
+/** The table of lines; a click on a row opens its details. */
 export class LineList {
   readonly element = h('div', { class: 'lines', role: 'table', 'aria-label': 'log lines' });
   readonly #head = h('div', { class: 'line-head', role: 'row' });
   readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
-  /** In the order of the screen. */
+  /** In display order. */
   #rows: Row[] = [];
   #lines: LogLine[] = [];
   #keys = new Set<string>();
@@ -34,8 +33,8 @@ export class LineList {
   #open: { readonly row: Row; readonly details: HTMLElement } | null = null;
 
   /**
-   * @param detailsOf what is shown below a row that is opened
-   * @param onHideColumn a column is not wanted any longer
+   * @param detailsOf makes what is shown below an open row
+   * @param onHideColumn called with the name of a column to hide
    */
   constructor(
     readonly detailsOf: (line: LogLine) => HTMLElement,
@@ -44,13 +43,13 @@ export class LineList {
     this.element.append(this.#head, this.#body);
     this.#body.addEventListener('click', (event) => {
       const row = this.#rowOf(event.target);
-      // Selecting text is no click.
+      // The click may be the end of a text selection.
       if (row !== undefined && getSelection()?.isCollapsed !== false) this.toggle(row);
     });
     this.#body.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** In the order of time. */
+  /** In time order. */
   get lines(): readonly LogLine[] {
     return this.#lines;
   }
@@ -59,7 +58,7 @@ export class LineList {
     return this.#rows.length;
   }
 
-  /** Shows these lines alone. */
+  /** Replaces all lines. */
   set(lines: readonly LogLine[], style: ListStyle): void {
     this.#style = style;
     this.#lines = [];
@@ -73,23 +72,23 @@ export class LineList {
     this.add(lines);
   }
 
-  /** Puts lines to those that are shown, where their time belongs: all before, or all after them. */
-  add(lines: readonly LogLine[], { isFresh = false, maxRows = Number.POSITIVE_INFINITY } = {}): void {
-    const fresh = lines.filter((line) => !this.#keys.has(keyOf(line)));
-    if (fresh.length === 0) return;
-    for (const line of fresh) this.#keys.add(keyOf(line));
-    const sorted = fresh.toSorted((a, b) => compareNs(a.ns, b.ns));
+  /** Prepends or appends a page of lines, keeping time order. */
+  add(lines: readonly LogLine[], { isNew = false, maxRows = Number.POSITIVE_INFINITY } = {}): void {
+    const added = lines.filter((line) => !this.#keys.has(keyOf(line)));
+    if (added.length === 0) return;
+    for (const line of added) this.#keys.add(keyOf(line));
+    const sorted = added.toSorted((a, b) => compareNs(a.ns, b.ns));
     const areLater = this.#lines.length === 0 || compareNs(sorted[0].ns, this.#lines[0].ns) >= 0;
     this.#lines = areLater ? [...this.#lines, ...sorted] : [...sorted, ...this.#lines];
-    this.#showLanes(fresh);
+    this.#showLanes(added);
     const isOldestFirst = this.#style.order === 'oldest';
     const inOrder = isOldestFirst ? sorted : sorted.toReversed();
-    if (areLater === isOldestFirst) this.#append(inOrder, isFresh);
-    else this.#prepend(inOrder, isFresh);
+    if (areLater === isOldestFirst) this.#append(inOrder, isNew);
+    else this.#prepend(inOrder, isNew);
     if (this.#rows.length > maxRows) this.#dropOldest(this.#rows.length - maxRows);
   }
 
-  /** Opens the details of a line by its time; true if it is there. */
+  /** Opens and scrolls to the line of a time; false if it is not in the list. */
   openAt(ns: string): boolean {
     const row = this.#rows.find(({ line }) => line.ns === ns);
     if (row === undefined) return false;
@@ -118,31 +117,31 @@ export class LineList {
     this.#rows[Math.max(0, Math.min(this.#rows.length - 1, index + by))]?.element.focus();
   }
 
-  #append(lines: readonly LogLine[], isFresh: boolean): void {
+  #append(lines: readonly LogLine[], isNew: boolean): void {
     const fragment = document.createDocumentFragment();
     for (const line of lines) {
-      if (this.#joins(this.#rows.at(-1), line)) continue;
-      const row = this.#row(line, isFresh);
+      if (this.#merges(this.#rows.at(-1), line)) continue;
+      const row = this.#row(line, isNew);
       this.#rows.push(row);
       fragment.append(row.element);
     }
     this.#body.append(fragment);
   }
 
-  #prepend(lines: readonly LogLine[], isFresh: boolean): void {
+  #prepend(lines: readonly LogLine[], isNew: boolean): void {
     const added: Row[] = [];
-    // From the row that is there upwards, so that neighbours find each other.
+    // From the first row upwards, so that dedup can merge into it.
     for (const line of lines.toReversed()) {
-      if (this.#joins(added.at(-1) ?? this.#rows[0], line)) continue;
-      added.push(this.#row(line, isFresh));
+      if (this.#merges(added.at(-1) ?? this.#rows[0], line)) continue;
+      added.push(this.#row(line, isNew));
     }
     added.reverse();
     this.#rows = [...added, ...this.#rows];
     this.#body.prepend(...added.map(({ element }) => element));
   }
 
-  /** True if the row now stands for the line too. */
-  #joins(row: Row | undefined, line: LogLine): boolean {
+  /** Counts the line in the row if dedup merges them. */
+  #merges(row: Row | undefined, line: LogLine): boolean {
     if (row === undefined) return false;
     const signature = signatureOf(line, this.#style.dedup);
     if (signature === null || signature !== signatureOf(row.line, this.#style.dedup)) return false;
@@ -164,7 +163,7 @@ export class LineList {
     this.#lines = this.#lines.slice(numLines);
   }
 
-  #row(line: LogLine, isFresh: boolean): Row {
+  #row(line: LogLine, isNew: boolean): Row {
     const { columns, highlight } = this.#style;
     const rank = Number(line.labels.rank || (line.fields.rank ?? Number.NaN));
     const hasRank = Number.isInteger(rank);
@@ -183,7 +182,7 @@ export class LineList {
     const element = h(
       'div',
       {
-        class: `row level-${line.level}${isFresh ? ' is-fresh' : ''}`,
+        class: `row level-${line.level}${isNew ? ' is-new' : ''}`,
         role: 'row',
         tabindex: '-1',
         'aria-expanded': 'false',
@@ -194,7 +193,7 @@ export class LineList {
       h('span', { class: 'origin', role: 'cell' }, originOf(line)),
       h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
       ...columns.map((name) =>
-        h('span', { class: 'column', role: 'cell' }, shortened(fieldOf(line, name) ?? '')),
+        h('span', { class: 'column', role: 'cell' }, abridged(fieldOf(line, name) ?? '')),
       ),
       message,
       h('span', { class: 'count', role: 'cell' }),
@@ -252,7 +251,7 @@ export class LineList {
 }
 
 function piecesOf(text: string, highlight: RegExp | null): (Node | string)[] {
-  return marked(text, highlight).map((piece) => (piece.isFound ? h('mark', {}, piece.text) : piece.text));
+  return marked(text, highlight).map((piece) => (piece.isMatch ? h('mark', {}, piece.text) : piece.text));
 }
 
 function compareNs(a: string, b: string): number {

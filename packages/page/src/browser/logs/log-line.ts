@@ -1,6 +1,6 @@
 import { type Level, levelOf } from '../levels.js';
 
-/** A line of the log as the page shows it. */
+/** A log line with its JSON parsed. */
 export interface LogLine {
   /** Time in ns since 1970. */
   readonly ns: string;
@@ -8,16 +8,18 @@ export interface LogLine {
   readonly labels: Readonly<Record<string, string>>;
   readonly level: Level;
   readonly message: string;
-  /** As it was logged. */
   readonly text: string;
-  /** What a JSON line holds beside labels, message and time. */
+  /** Other fields of a JSON line, flattened as by LogQL's json stage. */
   readonly fields: Readonly<Record<string, string>>;
 }
 
-/** Fields that are shown as something else. */
+/** Fields with a column of their own. */
 const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
 
-/** Reads a line of the store; one that is no JSON is its own message. */
+/**
+ * Parses a line. Any JSON object will do, not just a record of our logger: others push lines too. The message of a line
+ * that is not JSON is its text.
+ */
 export function parseLine(labels: Readonly<Record<string, string>>, ns: string, text: string): LogLine {
   const record = text.startsWith('{') ? parseObject(text) : null;
   const level = labels.level ?? (typeof record?.level === 'string' ? record.level : undefined);
@@ -32,14 +34,14 @@ export function parseLine(labels: Readonly<Record<string, string>>, ns: string, 
   };
 }
 
-/** Fields that the columns of a list or the labels show already. */
+/** Fields with a column of their own, or that would say the same on every line. */
 const NO_EXTRA = ['step', 'run', 'node', 'rank', 'generation', 'pid', 'hostname', 'stack'];
 
-/** The fields of a line behind its message: what it is about, in short. */
+/** The other fields, abridged, to show after the message. */
 export function extrasOf({ fields, labels }: LogLine): string {
   const text = Object.entries(fields)
     .filter(([name, value]) => value !== '' && !NO_EXTRA.includes(name) && labels[name] !== value)
-    .map(([name, value]) => `${name}=${shortened(value)}`)
+    .map(([name, value]) => `${name}=${abridged(value)}`)
     .join(' ');
   return text.length > MAX_EXTRAS ? `${text.slice(0, MAX_EXTRAS)}…` : text;
 }
@@ -47,25 +49,25 @@ export function extrasOf({ fields, labels }: LogLine): string {
 const MAX_EXTRAS = 140;
 const MAX_EXTRA = 60;
 
-/** A value where there is little room: five digits, sixty letters. */
-export function shortened(value: string): string {
+/** A value cut to five digits or sixty characters. */
+export function abridged(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))
     return String(Number(number.toPrecision(5)));
   return value.length > MAX_EXTRA ? `${value.slice(0, MAX_EXTRA)}…` : value;
 }
 
-/** Tells lines apart: the same text at the same time from one source is one line. */
+/** Identifies a line: the same text at the same time from one source is the same line. */
 export function keyOf({ ns, labels, text }: Pick<LogLine, 'ns' | 'labels' | 'text'>): string {
   return `${ns} ${labels.source ?? ''} ${labels.rank ?? ''} ${text}`;
 }
 
-/** A field of a line, wherever it comes from. */
+/** A label or field by name. */
 export function fieldOf({ labels, fields }: LogLine, name: string): string | undefined {
   return labels[name] ?? fields[name];
 }
 
-/** Who wrote a line, in few letters: r3, node 1, or the source's name. */
+/** The writer, abbreviated: r3, node 1, or the source's name. */
 export function originOf({ labels, fields }: Pick<LogLine, 'labels' | 'fields'>): string {
   const rank = labels.rank || fields.rank;
   if (rank) return `r${rank}`;
@@ -82,7 +84,7 @@ function parseObject(text: string): Record<string, unknown> | null {
   }
 }
 
-/** Flat, with `_` between the names as LogQL's json stage has them. */
+/** Nested names are joined by `_`. Unlike in LogQL, arrays and nulls are kept: they are shown, not queried. */
 function fieldsOf(record: Readonly<Record<string, unknown>>, prefix = ''): Record<string, string> {
   return Object.fromEntries(
     Object.entries(record).flatMap(([name, value]): [string, string][] => {

@@ -1,19 +1,20 @@
 import { h } from '../dom.js';
 import { formatClock, formatCount } from '../format.js';
 import type { LokiSeries } from '../loki.js';
-import { Chart, type XAxis } from '../overview/chart.js';
+import { Chart } from '../overview/chart.js';
+import type { XAxis } from '../overview/x-axis.js';
 import { seriesColor } from '../theme.js';
 import { STEPS_MS } from '../ticks.js';
 
 const MAX_SERIES = 24;
-/** x values are seconds since 1970. */
+/** x values in seconds since 1970. */
 const CLOCK_AXIS: XAxis = {
   steps: STEPS_MS.map((ms) => ms / 1e3),
   tick: (seconds) => formatClock(1e3 * seconds, false),
   place: (seconds) => formatClock(1e3 * seconds),
 };
 
-/** The answer to a metric query: a line for each series. */
+/** Chart of a metric query's series. */
 export class MetricResult {
   readonly element: HTMLElement;
   #range: readonly [number, number] = [0, 1];

@@ -1,7 +1,7 @@
 import { button, fill, h } from '../dom.js';
 import { errorColumn } from './query-edit.js';
 
-/** The line where a query is written; Enter runs it. What is wrong with it is said below, with a mark where. */
+/** The query input. Enter runs the query; an error is shown below it with its position marked. */
 export class QueryBar {
   readonly element: HTMLElement;
   readonly #input = h('input', {

@@ -1,6 +1,6 @@
-/** Changes that buttons make to a LogQL query: text in, text out. What a query means is the store's business. */
+/** Edits of a LogQL query as text, for the buttons of the log view. Only the server parses LogQL in full. */
 
-/** Where a query's first stream selector lies, braces excluded; null if it has none. */
+/** The span of the first stream selector, without braces; null if there is none. */
 function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
   const start = skipTo(query, '{', 0);
   if (start === -1) return null;
@@ -8,7 +8,7 @@ function selectorOf(query: string): { readonly start: number; readonly end: numb
   return end === -1 ? null : { start: start + 1, end };
 }
 
-/** The next `character` outside of quotes. */
+/** Index of the next `character` outside quotes; -1 if there is none. */
 function skipTo(text: string, character: string, from: number): number {
   let quote = '';
   for (let index = from; index < text.length; index++) {
@@ -43,7 +43,7 @@ function replaceMatchers(query: string, change: (matchers: Matcher[]) => Matcher
   return query.slice(0, place.start) + text + query.slice(place.end);
 }
 
-/** The query for streams whose label is, or is not, `value`; takes the place of what contradicts it. */
+/** Adds the matcher `label="value"` (or `!=`) and removes matchers of the label that contradict it. */
 export function withLabel(query: string, label: string, operator: '=' | '!=', value: string): string {
   const added = { label, operator, value: JSON.stringify(value) };
   return replaceMatchers(query, (matchers) => [
@@ -56,7 +56,7 @@ export function withLabel(query: string, label: string, operator: '=' | '!=', va
   ]);
 }
 
-/** The query for lines whose JSON has a field that is, or is not, `value`. */
+/** Adds the label filter `| json | name="value"` (or `!=`). */
 export function withField(query: string, name: string, operator: '=' | '!=', value: string): string {
   const hasJson = /\|\s*json\b/.test(query);
   const filter = `| ${name}${operator}${JSON.stringify(value)}`;
@@ -64,7 +64,7 @@ export function withField(query: string, name: string, operator: '=' | '!=', val
   return `${query.trimEnd()}${hasJson ? '' : ' | json'} ${filter}`;
 }
 
-/** The levels that a query is limited to; empty if it takes all. */
+/** Levels that the selector asks for; empty for all. */
 export function levelsIn(query: string): string[] {
   const place = selectorOf(query);
   if (place === null) return [];
@@ -74,7 +74,7 @@ export function levelsIn(query: string): string[] {
   return matcher === undefined ? [] : matcher.value.slice(1, -1).split('|');
 }
 
-/** The query limited to levels, or to none. */
+/** Replaces the matcher of `level`; no levels for all. */
 export function withLevels(query: string, levels: readonly string[]): string {
   return replaceMatchers(query, (matchers) => {
     const others = matchers.filter(({ label }) => label !== 'level');
@@ -84,12 +84,26 @@ export function withLevels(query: string, levels: readonly string[]): string {
   });
 }
 
-/** True for a query whose answer is numbers, not lines. */
+/**
+ * The query after a click on a level of the legend.
+ *
+ * @param names what the store calls the level
+ * @param adds toggles it beside the chosen levels instead of choosing it alone
+ */
+export function withLevelToggled(query: string, names: readonly string[], adds: boolean): string {
+  const chosen = levelsIn(query);
+  const others = chosen.filter((name) => !names.includes(name));
+  const isChosen = others.length < chosen.length;
+  if (adds) return withLevels(query, isChosen ? others : [...others, ...names]);
+  return withLevels(query, isChosen && others.length === 0 ? [] : names);
+}
+
+/** A metric query returns series, a log query lines. */
 export function isMetricQuery(query: string): boolean {
   return !query.trimStart().startsWith('{');
 }
 
-/** What a query's line filters look for, to be marked in lines; null if nothing. */
+/** Matches the texts of the query's line filters, for highlighting; null if there are none. */
 export function highlightOf(query: string): RegExp | null {
   const place = selectorOf(query);
   const rest = query.slice((place?.end ?? -1) + 1);
@@ -108,7 +122,7 @@ export function highlightOf(query: string): RegExp | null {
       ignoresCase ? 'gi' : 'g',
     );
   } catch {
-    // A pattern of RE2 that is none of JavaScript.
+    // Valid in RE2 but not in JavaScript.
     return null;
   }
 }
@@ -122,25 +136,25 @@ function unquoted(value: string): string {
   }
 }
 
-/** Pieces of a text, and whether each was found. */
+/** Splits a text into matches and what lies between them. */
 export function marked(
   text: string,
   pattern: RegExp | null,
-): { readonly text: string; readonly isFound: boolean }[] {
-  if (pattern === null) return [{ text, isFound: false }];
+): { readonly text: string; readonly isMatch: boolean }[] {
+  if (pattern === null) return [{ text, isMatch: false }];
   const pieces = [];
   let end = 0;
   for (const match of text.matchAll(pattern)) {
     if (match[0] === '') continue;
-    if (match.index > end) pieces.push({ text: text.slice(end, match.index), isFound: false });
-    pieces.push({ text: match[0], isFound: true });
+    if (match.index > end) pieces.push({ text: text.slice(end, match.index), isMatch: false });
+    pieces.push({ text: match[0], isMatch: true });
     end = match.index + match[0].length;
   }
-  if (end < text.length) pieces.push({ text: text.slice(end), isFound: false });
+  if (end < text.length) pieces.push({ text: text.slice(end), isMatch: false });
   return pieces;
 }
 
-/** Where an error message says that a query is wrong: a column from 0; null if it does not say. */
+/** The position that a parse error names: a column from 0; null if it names none. */
 export function errorColumn(message: string, query: string): number | null {
   const place = /line (\d+),? col(?:umn)?\.? (\d+)|(?:position|pos|offset) (\d+)/i.exec(message);
   if (place === null) return null;

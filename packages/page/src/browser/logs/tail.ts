@@ -1,8 +1,10 @@
 import { type LokiStream, tailUrl } from '../loki.js';
-import { type LogLine, parseLine } from './log-line.js';
+import type { LogLine } from './log-line.js';
+import { linesOf } from './log-lines.js';
 
-/** Lines that wait for a screen that is paused or slow; older ones are dropped beyond it. */
+/** Buffered lines while the tail is paused or the page is hidden; beyond it the oldest are dropped. */
 const MAX_WAITING = 5_000;
+const FLUSH_INTERVAL_MS = 150;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
 
 export type TailStatus = 'connecting' | 'live' | 'retrying' | 'refused';
@@ -18,7 +20,7 @@ export interface TailListener {
   status(status: TailStatus, numDropped: number): void;
 }
 
-/** Follows what a query lets through as it is written; connects again, from where it was, when the connection breaks. */
+/** Client of Loki's tail. Reconnects after a lost connection, from the last line received. */
 export class Tail {
   #socket: WebSocket | null = null;
   #waiting: LogLine[] = [];
@@ -27,18 +29,20 @@ export class Tail {
   #numDropped = 0;
   #numFailures = 0;
   #wasOpen = false;
+  /** ns since 1970; where the next connection begins. */
+  #start: bigint;
   #retry: ReturnType<typeof setTimeout> | undefined;
   readonly #flushTimer: ReturnType<typeof setInterval>;
   #status: TailStatus = 'connecting';
 
-  /** @param start ns since 1970; lines from then on are brought */
+  /** @param start ns since 1970; the tail begins with the lines from then on */
   constructor(
     readonly query: string,
-    private start: bigint,
+    start: bigint,
     readonly listener: TailListener,
-    flushEveryMs = 150,
   ) {
-    this.#flushTimer = setInterval(() => this.#flush(), flushEveryMs);
+    this.#start = start;
+    this.#flushTimer = setInterval(() => this.#flush(), FLUSH_INTERVAL_MS);
     this.#connect();
   }
 
@@ -59,38 +63,36 @@ export class Tail {
   }
 
   #connect(): void {
-    const socket = new WebSocket(tailUrl(this.query, this.start));
+    const socket = new WebSocket(tailUrl(this.query, this.#start));
     this.#socket = socket;
     this.#wasOpen = false;
     socket.addEventListener('open', () => {
       this.#wasOpen = true;
       this.#numFailures = 0;
-      this.#say('live');
+      this.#setStatus('live');
     });
-    socket.addEventListener('message', ({ data }) => this.#take(JSON.parse(data)));
+    socket.addEventListener('message', ({ data }) => this.#receive(JSON.parse(data)));
     socket.addEventListener('close', () => {
       if (this.#isClosed) return;
       const delay = RETRY_MS[Math.min(this.#numFailures++, RETRY_MS.length - 1)];
-      // What was refused from the start, a wrong query say, is refused again.
-      if (!this.#wasOpen && this.#numFailures > RETRY_MS.length) return this.#say('refused');
-      this.#say('retrying');
+      // Never accepted: a bad query, say, which a retry does not help.
+      if (!this.#wasOpen && this.#numFailures > RETRY_MS.length) return this.#setStatus('refused');
+      this.#setStatus('retrying');
       this.#retry = setTimeout(() => this.#connect(), delay);
     });
   }
 
-  #take({ streams = [], dropped_entries: dropped }: TailMessage): void {
-    const lines = streams
-      .flatMap(({ stream, values }) => values.map(([ns, text]) => parseLine(stream, ns, text)))
-      .sort((a, b) => a.timeMs - b.timeMs);
+  #receive({ streams = [], dropped_entries: dropped }: TailMessage): void {
+    const lines = linesOf(streams).sort((a, b) => a.timeMs - b.timeMs);
     const newest = lines.at(-1);
-    if (newest !== undefined && BigInt(newest.ns) >= this.start) this.start = BigInt(newest.ns) + 1n;
+    if (newest !== undefined && BigInt(newest.ns) >= this.#start) this.#start = BigInt(newest.ns) + 1n;
     this.#waiting.push(...lines);
     const surplus = this.#waiting.length - MAX_WAITING;
     if (surplus > 0) this.#waiting.splice(0, surplus);
     const lost = Math.max(0, surplus) + (dropped?.length ?? 0);
     if (lost === 0) return;
     this.#numDropped += lost;
-    this.#say(this.#status);
+    this.#setStatus(this.#status);
   }
 
   #flush(): void {
@@ -100,7 +102,7 @@ export class Tail {
     this.listener.lines(lines);
   }
 
-  #say(status: TailStatus): void {
+  #setStatus(status: TailStatus): void {
     this.#status = status;
     this.listener.status(status, this.#numDropped);
   }

@@ -4,14 +4,14 @@ import type { PageState } from '../page-state.js';
 
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 
-/** What a range is counted from: a run's start, and its end or now. */
+/** Start and end of a run in ms since 1970; the end of a live run is now. */
 export interface RunTimes {
   readonly startedAt: number;
   readonly end: number;
   readonly isLive: boolean;
 }
 
-/** Start and end in ms since 1970. A duration counts back from the run's end, which is now while it goes on. */
+/** Start and end in ms since 1970. A duration counts back from the run's end. */
 export function resolveRange(
   { from, to }: Pick<PageState, 'from' | 'to'>,
   { startedAt, end }: RunTimes,
@@ -29,7 +29,7 @@ function momentOf(text: string, end: number, otherwise: number): number {
 
 const PRESETS = ['1m', '5m', '15m', '1h', '6h', '1d'];
 
-/** Chooses the range: the whole run, its last minutes, or two moments. */
+/** Menu for the time range: the whole run, its last minutes, or two dates. */
 export class TimeRangePicker {
   readonly element: HTMLElement;
   readonly #summary = h('summary', {});
@@ -80,7 +80,7 @@ export class TimeRangePicker {
   }
 }
 
-/** Escape and a click elsewhere close a menu; its button has the focus again. */
+/** Closes a menu on Escape, returning the focus to its button, and on a click elsewhere. */
 export function closeOnEscape(menu: HTMLDetailsElement): void {
   menu.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !menu.open) return;
@@ -93,7 +93,7 @@ export function closeOnEscape(menu: HTMLDetailsElement): void {
   });
 }
 
-/** Local time as an input of type `datetime-local` has it. */
+/** Value of an input of type `datetime-local`. */
 function localInput(ms: number): string {
   return formatDate(ms).replace(' ', 'T');
 }

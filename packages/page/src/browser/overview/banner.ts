@@ -4,14 +4,14 @@ import { button, fill, h, icon } from '../dom.js';
 import { formatClock, formatDurationMs } from '../format.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
 
-/** Why a run failed and how to go on, above everything; and the first error of each generation. */
+/** The failure of a run and how to resume it; below, the first error of each generation. */
 export class Banner {
   readonly element = h('div', { class: 'banner', role: 'alert' });
   readonly pins = h('div', { class: 'pins' });
 
   /**
-   * @param onFailure the log lines around a failure are wanted
-   * @param onLine the log at a line is wanted
+   * @param onFailure opens the log around a failure
+   * @param onLine opens the log at a line
    */
   constructor(
     readonly onFailure: (failure: StoredFailure, detail: RunDetail) => void,
@@ -69,7 +69,7 @@ export class Banner {
   }
 }
 
-/** The message without the place that it begins with: that is said below. */
+/** The message without its prefix (`rank 3 ...:`), which the facts repeat. */
 function causeOf({ message, rank, node }: StoredFailure): string | null {
   if (message == null || (rank == null && node == null)) return message ?? null;
   return message.replace(/^(?:rank|node|step) \d+[^:]*: /, '');

@@ -1,18 +1,18 @@
-/** What the pictures of a page share: the step under the pointer, and what was clicked. */
+/** Connects the charts: a shared cursor, zoom, and clicks on a step. */
 export class Bus {
   readonly #listeners = new Set<(step: number | null) => void>();
   #cursor: number | null = null;
 
   /**
-   * @param onRange steps that were dragged over; null for all again
-   * @param onStep a step whose log lines are wanted
+   * @param onRange zooms to a range of steps; null resets
+   * @param onStep opens the log lines of a step
    */
   constructor(
     readonly onRange: (range: readonly [number, number] | null) => void,
     readonly onStep: (step: number) => void,
   ) {}
 
-  /** Calls `listener` when the pointer is over another step (a fraction between two), or over none. */
+  /** Calls `listener` when the cursor moves to another step (may be fractional), or leaves: null. */
   onCursor(listener: (step: number | null) => void): void {
     this.#listeners.add(listener);
   }

@@ -9,10 +9,12 @@ import {
 } from '../format.js';
 import { cssColor, seriesColor } from '../theme.js';
 import { STEPS_MS } from '../ticks.js';
-import { Chart, type ChartOptions, type ChartSeries, STEP_AXIS, type Values, type XAxis } from './chart.js';
+import { Chart, type ChartOptions } from './chart.js';
+import type { ChartSeries, Values } from './chart-data.js';
 import type { RunData } from './run-data.js';
+import { STEP_AXIS, type XAxis } from './x-axis.js';
 
-/** What the charts are drawn from. The first run is the one that is looked at; the others lie over it. */
+/** Data of the charts. The first run is the selected one; the others overlay it. */
 export interface ChartsInput {
   readonly runs: readonly RunData[];
   readonly axis: 'step' | 'time';
@@ -50,7 +52,7 @@ const msTicks = (values: readonly number[]) => {
 const formatMs = (ms: number) =>
   ms >= 1_000 ? `${(ms / 1e3).toFixed(ms >= 1e4 ? 0 : 1)} s` : `${Math.round(ms)} ms`;
 
-/** All line charts of the overview, in their order on the page. */
+/** The overview's line charts, in page order. */
 export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnChart[] {
   const chart = (
     options: Omit<ChartOptions, keyof Handlers>,
@@ -112,13 +114,13 @@ export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnC
       { title: 'Memory by rank', format: formatBytes, ticks: byteTicks, startsAtZero: true },
       memorySeries,
       {
-        emptyText: 'No heartbeat was recorded.',
+        emptyText: 'No heartbeats recorded.',
       },
     ),
   ];
 }
 
-/** Seconds since the start of a run. */
+/** x values in seconds since the start of the run. */
 const TIME_AXIS: XAxis = {
   steps: STEPS_MS.map((ms) => ms / 1e3),
   tick: (seconds) => formatElapsed(1e3 * seconds),
@@ -155,7 +157,7 @@ function lossSeries(input: ChartsInput): ChartSeries[] {
   }));
 }
 
-/** By domain for one run; for several the mean over the tokens of all domains, dashed in the run's colour. */
+/** One run: a series for each domain. Several: the token-weighted mean of each, in the run's colour. */
 function validationSeries(input: ChartsInput): ChartSeries[] {
   return input.runs.flatMap((run, runIndex) => {
     const points = run.metrics?.validations ?? [];

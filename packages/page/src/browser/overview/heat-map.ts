@@ -9,7 +9,7 @@ const GUTTER = 46;
 const LAYER_GAP = 4;
 const MAX_NUMBERED = 16;
 
-/** The load of every expert over time, and of all layers side by side at one moment that a slider chooses. */
+/** Load of every expert over time, and a table of layers by experts at the moment of a slider. */
 export class HeatMap {
   readonly element: HTMLElement;
   readonly #overTime = h('canvas', {
@@ -23,7 +23,7 @@ export class HeatMap {
   readonly #hint = h('p', { class: 'empty' });
   #data: ExpertsReply | null = null;
   #range: readonly [number, number] | null = null;
-  /** Follows the newest bucket until someone moves the slider. */
+  /** False while the slider follows the newest bucket. */
   #isPinned = false;
   #cursor: number | null = null;
 
@@ -125,7 +125,6 @@ export class HeatMap {
     context.setLineDash([]);
   }
 
-  /** A table of layers by experts: at the slider's moment. */
   #drawMoment(): void {
     const data = this.#data;
     const bucket = Number(this.#slider.value);
@@ -189,7 +188,7 @@ export class HeatMap {
   }
 }
 
-/** Each expert's share over a fair one; all 0 where nothing was kept. */
+/** Each expert's load relative to a fair share; all 0 if no token was kept. */
 function ratios(kept: readonly number[] = []): number[] {
   const total = kept.reduce((sum, count) => sum + count, 0);
   return kept.map((count) => (total === 0 ? 0 : (count / total) * kept.length));

@@ -14,19 +14,19 @@ const ROW = 20;
 const TOP = 18;
 const AXIS = 18;
 const MAX_TICKS = 9;
-/** A rank whose last step is so much older than the others' stopped first. */
-const CLEARLY_MS = 1_500;
+/** A rank stalled first if its last step is older than the others' by this. */
+const STALL_MARGIN_MS = 1_500;
 
 const ACTIVITIES: readonly (readonly [RankActivity, string])[] = [
-  ['training', 'steps go on'],
-  ['working', 'at work, no new step'],
+  ['training', 'training'],
+  ['working', 'busy, no new step'],
   ['waiting', 'in a collective, no new step'],
   ['starting', 'starting'],
   ['stopped', 'suspended'],
   ['gone', 'ended'],
 ];
 
-/** Ranks as lanes over time: what each did, what each logged, and which of them fell silent first. */
+/** A lane for each rank over time: its activity, its warnings and errors, and which rank stalled first. */
 export class Lanes {
   readonly element: HTMLElement;
   readonly #canvas = h('canvas', { class: 'lanes-canvas', role: 'img', 'aria-label': 'ranks over time' });
@@ -36,7 +36,7 @@ export class Lanes {
   #range: readonly [number, number] | null = null;
   #cursor: number | null = null;
 
-  /** @param onTime a moment and a rank whose log lines are wanted */
+  /** @param onTime opens the log of a rank around a time */
   constructor(
     readonly bus: Bus,
     readonly onTime: (timeMs: number, rank: number | null) => void,
@@ -77,7 +77,7 @@ export class Lanes {
     this.#draw();
   }
 
-  /** Of heartbeats; without any, of what the ranks logged. */
+  /** Ranks of the heartbeats or, without any, of the log. */
   get #lanes(): readonly RankLane[] {
     const recorded = this.#run?.ranks?.ranks ?? [];
     if (recorded.length > 0) return recorded;
@@ -132,7 +132,7 @@ export class Lanes {
     }
   }
 
-  /** Warnings and errors that a rank logged. */
+  /** Warnings and errors are tall marks, other lines short ones. */
   #drawMarks(
     context: CanvasRenderingContext2D,
     rank: number,
@@ -144,9 +144,9 @@ export class Lanes {
       if (mark.rank !== rank) continue;
       const px = x(mark.time);
       if (px !== clip(px)) continue;
-      const isTrouble = TROUBLE.includes(mark.level);
+      const isProblem = PROBLEMS.includes(mark.level);
       context.fillStyle = cssColor(levelVariable(mark.level));
-      context.fillRect(px - 1, isTrouble ? y : y + ROW - 5, isTrouble ? 3 : 1, isTrouble ? ROW : 2);
+      context.fillRect(px - 1, isProblem ? y : y + ROW - 5, isProblem ? 3 : 1, isProblem ? ROW : 2);
     }
   }
 
@@ -157,11 +157,11 @@ export class Lanes {
     context.fillText(`rank ${lane.rank}`, 0, middle);
     context.fillStyle = cssColor('--text-dim');
     if (lane.node !== null) context.fillText(`node ${lane.node}`, 48, middle);
-    const isFirst = this.#firstSilent()?.rank === lane.rank;
+    const isFirst = this.#firstStalled()?.rank === lane.rank;
     const parts = [
       lane.lastStep !== null && `step ${lane.lastStep}`,
       isRoot && 'root cause',
-      isFirst && 'silent first',
+      isFirst && 'stalled first',
       !isRoot && !isFirst && lane.spans.at(-1)?.phase,
     ];
     if (isRoot || isFirst) context.fillStyle = cssColor('--level-error');
@@ -192,19 +192,19 @@ export class Lanes {
     context.textAlign = 'left';
   }
 
-  /** The rank that stopped making steps clearly before the others, if the run did not end well. */
-  #firstSilent(): RankLane | null {
+  /** Of a failed run, the rank whose last step is clearly older than the others'. */
+  #firstStalled(): RankLane | null {
     if (this.#run?.detail?.state !== 'failed' && this.#run?.detail?.state !== 'dead') return null;
     const known = this.#lanes.filter(({ lastProgress }) => lastProgress !== null);
     const [first, second] = known.toSorted((a, b) => (a.lastProgress ?? 0) - (b.lastProgress ?? 0));
     if (first?.lastProgress == null || second?.lastProgress == null) return null;
-    return second.lastProgress - first.lastProgress > CLEARLY_MS ? first : null;
+    return second.lastProgress - first.lastProgress > STALL_MARGIN_MS ? first : null;
   }
 
   #noteText(): (string | null)[] {
     const hasBeats = (this.#run?.ranks?.ranks.length ?? 0) > 0;
     return [
-      hasBeats ? null : 'No heartbeat was recorded: lanes show log lines only. ',
+      hasBeats ? null : 'No heartbeats recorded: lanes show log lines only. ',
       'Click a lane for its log lines around that moment.',
     ];
   }
@@ -232,7 +232,7 @@ export class Lanes {
   }
 }
 
-const TROUBLE: readonly Level[] = ['critical', 'error', 'warning'];
+const PROBLEMS: readonly Level[] = ['critical', 'error', 'warning'];
 
 function verticalLine(
   context: CanvasRenderingContext2D,

@@ -2,7 +2,7 @@ import { currentTheme } from '../theme.js';
 
 type Rgb = readonly [number, number, number];
 
-/** From too little over fair to too much: blue, the card's grey, orange, which all eyes tell apart. */
+/** Blue below a fair share, grey at it, orange above: distinct with any colour vision. */
 const SCALES: Readonly<Record<'light' | 'dark', readonly [Rgb, Rgb, Rgb]>> = {
   light: [
     [33, 102, 172],
@@ -15,10 +15,10 @@ const SCALES: Readonly<Record<'light' | 'dark', readonly [Rgb, Rgb, Rgb]>> = {
     [240, 140, 40],
   ],
 };
-/** Powers of two from fair at which the scale ends. */
+/** The scale ends at 2^-2 and 2^2 of a fair share. */
 const FULL = 2;
 
-/** The colour of a load: 1 is a fair share, a quarter and four times are the ends. */
+/** The colour of a load relative to a fair share. */
 export function loadColor(ratio: number): string {
   const [low, middle, high] = SCALES[currentTheme()];
   const power = Math.max(-FULL, Math.min(FULL, Math.log2(Math.max(ratio, 1e-3)))) / FULL;

@@ -1,17 +1,18 @@
 import { type Level, levelOf } from '../levels.js';
-import { type LogLine, parseLine } from '../logs/log-line.js';
-import { nsOfMs, queryRange, querySeries, quoted, runSelector } from '../loki.js';
+import type { LogLine } from '../logs/log-line.js';
+import { queryLines } from '../logs/log-lines.js';
+import { nsOfMs, querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
 
-/** What the ranks of a run logged over time. */
+/** When each rank logged, by level. */
 export interface LogActivity {
   readonly ranks: readonly number[];
   readonly marks: readonly { readonly rank: number; readonly time: number; readonly level: Level }[];
 }
 
-/** Counts of lines by rank and level. @throws RequestError */
+/** @throws RequestError */
 export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
   const [start, end] = spanOf(run);
   const stepMs = Math.max(1_000, Math.ceil((end - start) / NUM_BUCKETS / 1e3) * 1e3);
@@ -25,7 +26,7 @@ export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
   const ofCoordinator = `{run=${quoted(run.runId)}, source="coordinator", level=~"warn|error|fatal"}`;
   const series = [
     ...(await counts(runSelector(run.runId))),
-    // What the coordinator says of a rank names it in the line, not as the line's origin.
+    // A line of the coordinator about a rank has the rank as a field, not as a label.
     ...(await counts(`${ofCoordinator} | json | rank != ""`)),
   ];
   const ofRanks = series.filter(({ metric }) => /^\d+$/.test(metric.rank ?? ''));
@@ -36,7 +37,7 @@ export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
         .filter(([, count]) => Number(count) > 0)
         .map(([seconds]) => ({
           rank: Number(metric.rank),
-          // A sample counts the lines of the window that ends there.
+          // A sample counts the step that ends there: the mark goes to its middle.
           time: 1e3 * seconds - stepMs / 2,
           level: levelOf(metric.level),
         })),
@@ -48,9 +49,9 @@ export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
 export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
   const [start, end] = spanOf(run);
   const generations = Array.from({ length: run.detail?.generation ?? 1 }, (_, index) => index + 1).slice(-5);
-  const results = await Promise.all(
+  const lines = await Promise.all(
     generations.map((generation) =>
-      queryRange({
+      queryLines({
         query: `{run=${quoted(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`,
         start: nsOfMs(start),
         end: nsOfMs(end),
@@ -59,14 +60,10 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
       }),
     ),
   );
-  return results.flatMap((data) =>
-    data.resultType !== 'streams'
-      ? []
-      : data.result.flatMap(({ stream, values }) => values.map(([ns, text]) => parseLine(stream, ns, text))),
-  );
+  return lines.flat();
 }
 
-/** From a little before the run until now, or a little after its end. */
+/** The run with a minute on either side. */
 function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
   const { detail } = run;
   const end = detail?.isLive || detail?.endedAt == null ? Date.now() : detail.endedAt;

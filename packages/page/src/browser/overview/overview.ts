@@ -13,13 +13,13 @@ import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
 import type { RunData } from './run-data.js';
 
-/** Around a step, for lines that were written at its edges. */
+/** Lines of a step may be written slightly before or after it. */
 const STEP_MARGIN_MS = 1_000;
 const LANE_MARGIN_MS = 5_000;
 const FAILURE_MARGIN_MS = 30_000;
 const LOGS_EVERY_MS = 6_000;
 
-/** The first view: what a run did and does, in pictures. */
+/** The first view: failure, charts, ranks over time, expert load. */
 export class Overview {
   readonly element: HTMLElement;
   readonly #bus = new Bus(
@@ -91,7 +91,7 @@ export class Overview {
     onTheme(() => this.draw());
   }
 
-  /** Shows what is known of the runs; the first is the one that is looked at. */
+  /** Draws the runs: the selected one first, then its overlays. */
   show(runs: readonly RunData[]): void {
     this.#runs = runs;
     this.draw();
@@ -129,7 +129,7 @@ export class Overview {
       this.#logs = activity;
       this.#banner.setFirstErrors(errors);
     } catch {
-      // The log view says what is wrong; the pictures can do without.
+      // The log view shows the error; the charts do without marks.
       this.#logs = null;
       this.#banner.setFirstErrors([]);
     }
@@ -203,7 +203,7 @@ export class Overview {
     );
   }
 
-  /** @param range in ms; null for the whole run */
+  /** @param range ms since 1970; null for the whole run */
   #openLogs(query: string, range: readonly [number, number] | null): void {
     const [from, to] = range ?? [];
     const times = {

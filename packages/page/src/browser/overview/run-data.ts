@@ -9,20 +9,19 @@ import type {
 import { fetchExperts, fetchMetrics, fetchRanks, fetchRun } from '../api.js';
 import { StepClock } from './step-clock.js';
 
-/** Rows after which the server thins them out anew. */
+/** With more rows all are fetched again, thinned out by the server. */
 const MAX_ROWS = 4_000;
-/** Load of experts and activity of ranks come whole each time, so less often. */
-const WHOLE_EVERY_MS = 5_000;
+/** Expert load and rank lanes have no cursor: each reply is complete, so they are fetched less often. */
+const COMPLETE_REPLY_MS = 5_000;
 
-/** What the overview asks of a run. */
 export interface DataRequest {
   readonly layer: string;
   readonly range: readonly [number, number] | null;
-  /** Also the load of experts and the ranks. */
+  /** Also fetches expert load and rank lanes. */
   readonly isPrimary: boolean;
 }
 
-/** What is known of one run in the browser; grows while the run goes on. */
+/** The browser's copy of a run's data, updated while the run is live. */
 export class RunData {
   detail: RunDetail | null = null;
   experts: ExpertsReply | null = null;
@@ -30,10 +29,10 @@ export class RunData {
   metrics: MetricsReply | null = null;
   clock = new StepClock([], [], 0);
   #groups: Record<MetricsGroup, Columns> | null = null;
-  /** Rows of the range in view, closer together. */
+  /** Rows of the zoomed range at a higher resolution. */
   #zoomed: Record<MetricsGroup, Columns> | null = null;
   #key = '';
-  #wholeAt = Number.NEGATIVE_INFINITY;
+  #completeAt = Number.NEGATIVE_INFINITY;
   #isComplete = false;
 
   constructor(readonly runId: string) {}
@@ -46,21 +45,21 @@ export class RunData {
     return (this.#zoomed ?? this.#groups)?.[name] ?? {};
   }
 
-  /** Every row that was fetched, whatever is in view. */
+  /** Rows of the whole run, whatever the zoom. */
   allOf(name: MetricsGroup): Columns {
     return this.#groups?.[name] ?? {};
   }
 
-  /** Fetches what is new. @returns false if nothing can have changed */
+  /** Fetches what is new. @returns false if the run is over and nothing else changed */
   async refresh(request: DataRequest): Promise<boolean> {
     const key = JSON.stringify(request);
     if (this.#isComplete && key === this.#key) return false;
     const [detail] = await Promise.all([
       fetchRun(this.runId),
       this.#refreshMetrics(request),
-      request.isPrimary ? this.#refreshWhole() : undefined,
+      request.isPrimary ? this.#refreshComplete() : undefined,
     ]);
-    // What was asked for after the end was known is all there will be.
+    // Complete only if this refresh began after the run was known to be over.
     this.#isComplete = this.detail?.isLive === false;
     this.detail = detail;
     this.#key = key;
@@ -83,12 +82,12 @@ export class RunData {
         : (await fetchMetrics(this.runId, { range, layer })).groups;
   }
 
-  async #refreshWhole(): Promise<void> {
+  async #refreshComplete(): Promise<void> {
     const now = performance.now();
-    const isDue = now - this.#wholeAt > WHOLE_EVERY_MS || this.detail?.isLive === false;
+    const isDue = now - this.#completeAt > COMPLETE_REPLY_MS || this.detail?.isLive === false;
     if (!isDue) return;
     [this.experts, this.ranks] = await Promise.all([fetchExperts(this.runId), fetchRanks(this.runId)]);
-    this.#wholeAt = now;
+    this.#completeAt = now;
   }
 }
 

@@ -1,9 +1,13 @@
-/** Turns steps into wall-clock times (ms since 1970) and back, between what was recorded in straight lines. */
+/** Converts steps to wall-clock times (ms since 1970) and back, by linear interpolation. */
 export class StepClock {
   readonly #steps: readonly number[];
   readonly #times: readonly number[];
 
-  /** @param steps ascending, with the time when each was done; the run began at `startedAt` with the first minus one */
+  /**
+   * @param steps ascending
+   * @param times when each step ended
+   * @param startedAt when the first step began
+   */
   constructor(steps: readonly (number | null)[], times: readonly (number | null)[], startedAt: number) {
     const known = steps
       .map((step, index) => [step, times[index]] as const)
@@ -23,7 +27,7 @@ export class StepClock {
   }
 }
 
-/** Beyond the ends the nearest piece goes on. */
+/** Extrapolates beyond the ends. */
 function interpolate(from: readonly number[], to: readonly number[], value: number): number {
   if (from.length < 2) return to[0];
   let [low, high] = [1, from.length - 1];

@@ -1,0 +1,90 @@
+import { type LokiResult, type LokiSeries, nsOfMs, queryRange, querySeries } from '../loki.js';
+import type { PageState } from '../page-state.js';
+import { STEPS_MS } from '../ticks.js';
+import type { LogLine } from './log-line.js';
+import { queryLines } from './log-lines.js';
+import { isMetricQuery, withLevels } from './query-edit.js';
+
+/** Lines of a page. */
+export const PAGE_LINES = 500;
+const NUM_BARS = 90;
+
+export interface LogRequest {
+  readonly query: string;
+  /** ms since 1970. */
+  readonly range: readonly [number, number];
+  readonly order: PageState['order'];
+}
+
+/** Lines over time, as series of counts by level. */
+export interface LogVolume {
+  readonly series: readonly LokiSeries[];
+  /** The request's range, extended to whole bars; ms since 1970. */
+  readonly range: readonly [number, number];
+  /** Width of a bar. */
+  readonly stepMs: number;
+}
+
+/** The first page of a log query, or the series of a metric query. */
+export function fetchResult({ query, range, order }: LogRequest, signal: AbortSignal): Promise<LokiResult> {
+  const [start, end] = range;
+  return queryRange(
+    {
+      query,
+      start: nsOfMs(start),
+      end: nsOfMs(end),
+      limit: PAGE_LINES,
+      direction: directionOf(order),
+      ...(isMetricQuery(query) ? { stepMs: stepOf(range) } : {}),
+    },
+    signal,
+  );
+}
+
+/**
+ * The next page of a log query.
+ *
+ * @param last the last line of the pages before. Lines of its time are fetched again: some may be on either side of it
+ */
+export function fetchNextPage({ query, range, order }: LogRequest, last: LogLine): Promise<LogLine[]> {
+  const [start, end] = range;
+  const isNewestFirst = order === 'newest';
+  return queryLines({
+    query,
+    start: isNewestFirst ? nsOfMs(start) : BigInt(last.ns),
+    end: isNewestFirst ? BigInt(last.ns) + 1n : nsOfMs(end),
+    limit: PAGE_LINES,
+    direction: directionOf(order),
+  });
+}
+
+/** Counts of all levels, also of those that the query excludes: the legend offers them. */
+export async function fetchVolume(
+  { query, range: [start, end] }: LogRequest,
+  signal: AbortSignal,
+): Promise<LogVolume> {
+  const stepMs = stepOf([start, end]);
+  // Multiples of the step, so that bars stay where they are as the range moves.
+  const range = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
+  const series = await querySeries(
+    {
+      query: `sum by (level) (count_over_time(${withLevels(query, [])} [${stepMs}ms]))`,
+      // A sample counts the step before it.
+      start: nsOfMs(range[0] + stepMs),
+      end: nsOfMs(range[1] + stepMs),
+      stepMs,
+    },
+    signal,
+  );
+  return { series, range, stepMs };
+}
+
+function directionOf(order: PageState['order']): 'forward' | 'backward' {
+  return order === 'newest' ? 'backward' : 'forward';
+}
+
+/** A round step with at most about 90 of them in the range. */
+function stepOf([start, end]: readonly [number, number]): number {
+  const least = (end - start) / NUM_BARS;
+  return STEPS_MS.find((step) => step >= least) ?? Math.ceil(least / 86_400e3) * 86_400e3;
+}

@@ -1,0 +1,48 @@
+import uPlot from '../vendor/uplot.js';
+
+export type Values = readonly (number | null | undefined)[];
+
+/** One line of a chart, or one layer of a stack. */
+export interface ChartSeries {
+  readonly label: string;
+  readonly color: string;
+  readonly x: Values;
+  readonly y: Values;
+  readonly dash?: readonly number[];
+  /** Marks every value: for sparse series. */
+  readonly hasPoints?: boolean;
+  readonly width?: number;
+  /** Uses the right axis. */
+  readonly isRight?: boolean;
+  /** Left out of the legend. */
+  readonly isQuiet?: boolean;
+}
+
+/** uPlot's table: the x values of all series, then a column of y values for each. */
+export function alignedData(series: readonly ChartSeries[], isStacked: boolean): uPlot.AlignedData {
+  const drawn = isStacked ? stacked(series) : series;
+  if (drawn.length === 0) return [[]];
+  const isShared = drawn.every(({ x }) => x === drawn[0].x);
+  if (isShared) return [drawn[0].x, ...drawn.map(({ y }) => y)] as uPlot.AlignedData;
+  return uPlot.join(drawn.map(({ x, y }) => [x, y] as unknown as uPlot.AlignedData));
+}
+
+/** Cumulative sums from the last series to the first; drawn in series order, each area covers those below it. */
+function stacked(series: readonly ChartSeries[]): ChartSeries[] {
+  const sums = new Array<number>(series[0]?.y.length ?? 0).fill(0);
+  return series
+    .toReversed()
+    .map((each) => ({
+      ...each,
+      y: each.y.map((value, row) => {
+        sums[row] += value ?? 0;
+        return value === null ? null : sums[row];
+      }),
+    }))
+    .toReversed();
+}
+
+/** The last value that is not missing. */
+export function lastKnown(values: Values): number | null {
+  return values.findLast((value) => value !== null && value !== undefined) ?? null;
+}
