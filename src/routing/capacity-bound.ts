@@ -1,17 +1,17 @@
 import { erfc, regularizedIncompleteBeta } from './special-functions.js';
 
-// The least capacity at which an expert meets a token that is discriminative for it (LocMoE, arXiv 2401.13920,
-// Lemma 3 and Theorem 1; ETR, arXiv 2406.00023, Remark 7). Symbols: n experts, d hidden size, delta the least cosine
-// at which a token counts as discriminative. All bounds are in tokens.
+// Lower bound of the capacity at which an expert gets a class-discriminative token (LocMoE, arXiv 2401.13920,
+// Lemma 3 and Theorem 1; ETR, arXiv 2406.00023, Remark 7), in tokens. n experts, d hidden size, delta the
+// cosine from which a token is discriminative.
 
 /**
- * p_delta = 1 - I_{delta^2}(1/2, (d-1)/2): the probability that a random direction in d dimensions has a cosine of
- * at least delta in size, of either sign, with a fixed one (Lemma 3).
+ * p_delta = 1 - I_{delta^2}(1/2, (d-1)/2): probability that a random direction in d dimensions has |cosine|
+ * >= delta with a fixed one (Lemma 3).
  *
  * @param delta 0 to 1
  */
 export function discriminativeShare(dModel: number, delta: number): number {
-  // By symmetry; subtracting from 1 would lose a small share.
+  // By symmetry: 1 - I would cancel for a small share.
   return regularizedIncompleteBeta(1 - delta * delta, (dModel - 1) / 2, 0.5);
 }
 
@@ -20,12 +20,12 @@ export function capacityBound(numExperts: number, dModel: number, delta: number)
   return 1 / (numExperts * discriminativeShare(dModel, delta));
 }
 
-/** C_min with p_delta ~ erfc(sqrt(d delta^2 / (2 - delta^2))), which the exact form approaches as d grows (Theorem 1). */
+/** C_min with p_delta ~ erfc(sqrt(d delta^2 / (2 - delta^2))), asymptotic for large d (Theorem 1). */
 export function capacityBoundErfc(numExperts: number, dModel: number, delta: number): number {
   return 1 / (numExperts * erfc(Math.sqrt(exponent(dModel, delta))));
 }
 
-/** (1/n) exp(d delta^2 / (2 - delta^2)): below the erfc form for every delta > 0 (Theorem 1). */
+/** (1/n) exp(d delta^2 / (2 - delta^2)): a lower bound of the erfc form for delta > 0 (Theorem 1). */
 export function capacityBoundExponential(numExperts: number, dModel: number, delta: number): number {
   return Math.exp(exponent(dModel, delta)) / numExperts;
 }

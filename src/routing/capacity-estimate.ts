@@ -16,17 +16,17 @@ export const capacityEstimateFields = {
     .int()
     .positive()
     .default(20)
-    .describe('first steps, with the classic capacity, that decide the capacity of all later ones'),
+    .describe('first steps, run with the classic capacity, from which the capacity is estimated'),
 };
 
 /**
- * The capacity of one layer of `locmoe`, found once: the means over the first
- * `capacityBatches` steps of delta and of the largest affinity head decide it (LocMoE, arXiv 2401.13920, Theorem 1; see
- * workingCapacity). Both are of the tokens of all ranks, so that the layout does not matter. Delta is the mean over
- * experts with tokens of the least cosine in their affinity heads.
+ * Capacity of one `locmoe` layer, estimated once from the first `capacityBatches` steps (LocMoE, arXiv
+ * 2401.13920, Theorem 1; see workingCapacity): the mean delta and the mean size of the largest affinity head,
+ * over the tokens of all ranks. Delta is the least cosine in an expert's affinity head, averaged over the
+ * experts that have tokens.
  */
 export class CapacityEstimate {
-  /** [steps watched, sum of delta, sum of shares]. */
+  /** [steps observed, sum of delta, sum of head sizes as shares of the tokens]. */
   readonly #sums = new Float32Array(3);
   readonly state: ReadonlyMap<string, Float32Array> = new Map([['capacity', this.#sums]]);
 
@@ -35,18 +35,18 @@ export class CapacityEstimate {
     readonly dModel: number,
   ) {}
 
-  /** Whether the batches that decide are not all seen yet. */
+  /** Whether the estimate is still being made. */
   get isWatching(): boolean {
     return this.moe.capacityFactor !== null && this.#sums[0] < this.moe.capacityBatches;
   }
 
-  /** Choices that one expert takes of the `numTokens` of all ranks; the classic capacity while it is watching. */
+  /** Capacity per expert for `numTokens` tokens of all ranks; the classic one while observing. */
   capacity(classic: number, numTokens: number): number {
     const [watched, deltas, shares] = this.#sums;
     if (classic === Infinity || this.isWatching) return classic;
     return workingCapacity({
       classic,
-      // A share in float32 times T may lie a little above the whole number that it stands for.
+      // float32 rounding may put the product just above an integer.
       count: Math.ceil((shares / watched) * numTokens - 1e-3),
       delta: deltas / watched,
       numExperts: this.moe.numExperts,
@@ -54,7 +54,7 @@ export class CapacityEstimate {
     });
   }
 
-  /** Takes the choices of all ranks in one step, with the cosine of each token and its gate. */
+  /** Adds one step: the choices of all ranks, with cosines between tokens and gates. */
   observe({ expertsN, affinitiesN }: WorldCandidates): void {
     const { numExperts, affinityShare, gateScale } = this.moe;
     const risingE = risingAffinities(candidatesByExpert(expertsN, numExperts), affinitiesN);

@@ -1,9 +1,9 @@
 /**
  * Classic expert capacity, ceil(factor * T * k / n) (Switch Transformer, arXiv 2101.03961, eq. 3).
  *
- * @param factor null drops nothing
+ * @param factor null for no limit
  * @param numTokens tokens of all ranks together
- * @returns choices that one expert takes of them; Infinity if it takes all
+ * @returns choices per expert over all ranks; Infinity without a limit
  */
 export function classicCapacity(
   factor: number | null,

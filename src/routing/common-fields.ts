@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Fields of `moe:` that every router reads. */
+/** Fields of `moe:` shared by all routers. */
 export const commonFields = {
   numExperts: z.number().int().min(2).describe('experts in each sparse layer'),
   expertGroups: z
@@ -8,9 +8,7 @@ export const commonFields = {
     .int()
     .positive()
     .default(1)
-    .describe(
-      'level 1: experts are split into this many groups, domain i uses group i mod groups; 1 turns level 1 off',
-    ),
+    .describe('level 1: number of expert groups; domain i uses group i mod groups; 1 turns level 1 off'),
   capacityFactor: z
     .number()
     .positive()

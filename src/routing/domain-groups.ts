@@ -2,11 +2,11 @@ import { TrainerError } from '../errors.js';
 import type { CommonMoe } from './common-fields.js';
 
 /**
- * Level 1 of the routing (PanGu-Sigma, arXiv 2303.10845, section 3: RRE): the experts that each domain may use.
- * Experts are cut into consecutive groups of equal size, and domain i uses group i mod groups.
+ * Level 1 of the routing (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): experts are split into consecutive
+ * groups of equal size, and domain i uses group i mod groups.
  *
  * @returns ascending global expert ids by domain id
- * @throws TrainerError `BAD_CONFIG` if the groups cannot be of equal size
+ * @throws TrainerError `BAD_CONFIG` if the number of groups does not divide the number of experts
  */
 export function expertsOfDomain(
   numDomains: number,

@@ -8,31 +8,33 @@ export const expertChoiceFields = {
     .number()
     .positive()
     .default(1)
-    .describe('of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines'),
+    .describe(
+      'temperature of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
+    ),
   capacityInterval: z
     .number()
     .int()
     .positive()
     .default(1)
-    .describe('steps from one estimate of the capacity to the next; it stands still in between'),
+    .describe('steps between two estimates of the capacity'),
 };
 
-/** Steps over which the running thresholds average, once they have seen as many. */
+/** Window of the running thresholds, in steps. */
 const THRESHOLD_STEPS = 100;
 
-/** Lower than any cosine: keeps every token. */
+/** Below every cosine: keeps all tokens. */
 const NO_THRESHOLD = -2;
 
 /**
- * What a layer of `locmoe-plus` carries from step to step, equal on all ranks: the working capacities, re-estimated every
+ * State of a `locmoe-plus` layer, equal on all ranks: working capacities, re-estimated every
  * `capacityInterval` steps from the candidates of all ranks, and the running threshold of each expert.
  */
 export class ExpertChoiceState {
   readonly #step = new Float32Array(1);
-  /** Choices that each expert takes from all ranks together. */
+  /** Capacity per expert over all ranks, in choices. */
   readonly #capacityE: Float32Array;
   readonly #thresholdE: Float32Array;
-  /** Steps that each threshold has seen. */
+  /** Number of steps in each running threshold. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
 
@@ -57,16 +59,17 @@ export class ExpertChoiceState {
     return this.#step[0];
   }
 
-  /** Cosine from which on each expert keeps a token outside training: the causal rule. */
+  /** Least cosine at which each expert keeps a token outside training (causal rule). */
   get thresholdE(): Float32Array {
     return this.#thresholdE;
   }
 
   /**
-   * C_i = min(classic, max(C_min, head)) of each expert (see workingCapacity); delta is the least cosine in the head.
+   * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least cosine in the
+   * head.
    *
-   * @param risingE affinities of each expert's candidates, rising
-   * @param classic classic capacity over all ranks; Infinity drops nothing
+   * @param risingE affinities of each expert's candidates, ascending
+   * @param classic classic capacity over all ranks; Infinity for no limit
    */
   capacities(risingE: readonly Float32Array[], classic: number): Float64Array {
     const { numExperts, capacityInterval } = this.moe;
@@ -80,7 +83,7 @@ export class ExpertChoiceState {
 
   #estimate(rising: Float32Array, classic: number): number {
     const { numExperts, affinityShare, temperature } = this.moe;
-    // Without a candidate there is nothing to go by, and tokens may come before the next estimate.
+    // No candidate to estimate from, but tokens may come before the next estimate.
     if (rising.length === 0) return classic;
     const { dModel } = this;
     const { count, leastCosine } = affinityHead(rising, affinityShare, Math.sqrt(dModel) / temperature);
@@ -90,7 +93,7 @@ export class ExpertChoiceState {
   /**
    * Ends a training step.
    *
-   * @param cutE affinity of each expert's C-th candidate, NaN where it had none; null where experts do not choose
+   * @param cutE affinity of each expert's C-th candidate, NaN if it had none; null without expert choice
    */
   advance(cutE: Float32Array | null): void {
     this.#step[0]++;

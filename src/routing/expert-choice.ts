@@ -1,11 +1,11 @@
-// Shapes: N candidates of all ranks, E experts. A candidate is a place in a token's list of choices; candidates are in
-// the order of global token index, and -1 marks a place that is empty.
+// Shapes: N candidates of all ranks, E experts. Each token has K places for candidates, in the order of the
+// global token index; -1 is an empty place.
 
-/** The choices of experts among the tokens of all ranks. */
+/** Result of the experts' choice among the candidates of all ranks. */
 export interface ExpertChoice {
-  /** 1 where the expert keeps the candidate, length N. */
+  /** 1 for a candidate that its expert keeps, length N. */
   readonly keptN: Uint8Array;
-  /** Affinity of each expert's C-th best candidate, of its last one if it has fewer; NaN if it has none. Length E. */
+  /** Affinity of each expert's C-th best candidate, or its last one; NaN without candidates. Length E. */
   readonly cutE: Float32Array;
 }
 
@@ -22,13 +22,13 @@ export function candidatesByExpert(expertsN: Int32Array, numExperts: number): In
   return positions;
 }
 
-/** Affinities of each expert's candidates, rising. */
+/** Affinities of each expert's candidates, ascending. */
 export function risingAffinities(
   positionsE: readonly Int32Array[],
   affinitiesN: Float32Array,
 ): Float32Array[] {
   return positionsE.map((positions) => {
-    // A loop: the candidates of all ranks are thousands, and Float32Array.from takes several times as long.
+    // A loop: Float32Array.from is several times slower on thousands of candidates.
     const rising = new Float32Array(positions.length);
     for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]];
     return rising.sort();
@@ -36,16 +36,16 @@ export function risingAffinities(
 }
 
 /**
- * Expert choice (ECR; ETR, arXiv 2406.00023, eq. 6): each expert keeps, of the tokens that are its candidates, the C with
- * the highest affinity. (The paper prints "Bottom-C" of the sorted list; its text says highest.) It is a function of
- * affinities and global token order alone, so every rank that knows all candidates comes to the same choice.
+ * Expert choice (ECR; ETR, arXiv 2406.00023, eq. 6): each expert keeps the C candidates of highest affinity.
+ * (Eq. 6 says "Bottom-C" of the sorted list, the text highest.) It depends on affinities and the global token
+ * order alone, so all ranks compute the same choice.
  *
- * @param positionsE candidates of each expert (see candidatesByExpert)
+ * @param positionsE candidates of each expert (candidatesByExpert)
  * @param affinitiesN affinity of each candidate
- * @param risingE the same by expert (see risingAffinities)
- * @param capacityE C of each expert; Infinity keeps all
- * @param expertShare share of an expert's places that go by affinity; the others go to what candidates are left in the
- *   order of tokens, as token choice with a capacity does
+ * @param risingE the same by expert, ascending (risingAffinities)
+ * @param capacityE C of each expert; Infinity for no limit
+ * @param expertShare share of an expert's capacity that is filled by affinity; the rest is filled first-fit
+ *   in token order
  */
 export function expertChoice(
   positionsE: readonly Int32Array[],
@@ -73,7 +73,7 @@ export function expertChoice(
   return { keptN, cutE };
 }
 
-/** Marks the `count` candidates of highest affinity; of equal ones the first in the order of tokens. */
+/** Marks the `count` candidates of highest affinity; ties go to the lower token index. */
 function keepBest(
   positions: Int32Array,
   affinitiesN: Float32Array,
@@ -83,7 +83,7 @@ function keepBest(
 ): void {
   if (count === 0) return;
   const cut = rising[rising.length - count];
-  // Places that are left for candidates of just the last affinity.
+  // Places left for candidates whose affinity equals the cut.
   let ties = count - (rising.length - firstAbove(rising, cut));
   for (let i = 0; i < positions.length; i++) {
     const affinity = affinitiesN[positions[i]];
@@ -93,7 +93,7 @@ function keepBest(
   }
 }
 
-/** Index of the first element above `value` in a rising list; its length if there is none. */
+/** Index of the first element above `value` in an ascending list; its length if there is none. */
 function firstAbove(rising: Float32Array, value: number): number {
   let low = 0;
   let high = rising.length;

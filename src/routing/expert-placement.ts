@@ -1,10 +1,10 @@
 import { TrainerError } from '../errors.js';
 
 // n experts, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W). n < W: rank r holds a replica of expert
-// r mod n, and rank s sends to the replica of its own block of n ranks.
+// r mod n, and sources send to the replica in their own block of n ranks.
 
 /**
- * Experts that `rank` holds, ascending global ids.
+ * Experts held by `rank`, ascending global ids.
  *
  * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
  */
@@ -16,8 +16,8 @@ export function expertsOfRank(numExperts: number, worldSize: number, rank: numbe
 }
 
 /**
- * The rank to which `source` sends the tokens of `expert`; for one source it does not fall as the expert's id
- * rises, so rows sorted by expert are sorted by destination too.
+ * Destination rank of the tokens of `source` for `expert`. Monotonic in `expert`: rows sorted by expert are
+ * sorted by destination.
  *
  * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
  */
@@ -27,7 +27,9 @@ export function rankOfExpert(numExperts: number, worldSize: number, source: numb
   return Math.floor((expert * worldSize) / numExperts);
 }
 
-/** Ranks that hold the same experts as `rank`, itself included, ascending; their expert gradients are to be added. */
+/**
+ * Ranks with the same experts as `rank`, itself included, ascending; their expert gradients are all-reduced.
+ */
 export function replicasOfRank(numExperts: number, worldSize: number, rank: number): number[] {
   checkEven(numExperts, worldSize);
   if (numExperts >= worldSize) return [rank];

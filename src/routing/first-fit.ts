@@ -3,7 +3,7 @@ import type { RouterContext, RoutingDecision } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.
 
-/** The part of a decision that follows from one choice for each token and a capacity. */
+/** A decision without weights and losses, for one choice per token. */
 export interface FirstFit
   extends Pick<
     RoutingDecision,
@@ -16,20 +16,20 @@ export interface FirstFit
     | 'capacityE'
     | 'keptOfRank'
   > {
-  /** Choices per expert of all ranks before any was dropped, length E. */
+  /** Choices per expert of all ranks before drops, length E. */
   readonly routedByAllRanksE: Float64Array;
   readonly sharedOfRank: readonly Float32Array[];
 }
 
 /**
- * First-fit capacity of routers that send a token to one expert: an expert keeps its first `capacity` choices in the
- * order of the global token index, rank by rank, and drops the rest, so the layout does not matter.
+ * First-fit capacity for top-1 routers: each expert keeps its first `capacity` choices in the order of the
+ * global token index and drops the rest, so the result does not depend on the layout.
  *
- * One number for all ranks, since a capacity for each rank would work against locality: where all tokens of a node stay
- * on it, its experts would take no more from it than when they spread over all nodes, and with two nodes drop half.
+ * The capacity is global. A capacity per source rank would punish locality: with two nodes whose tokens all
+ * stay local, half of them would be dropped.
  *
- * @param chosenT the expert of each token
- * @param capacity choices that each expert takes from all ranks together; Infinity drops nothing
+ * @param chosenT expert of each token
+ * @param capacity per expert over all ranks, in choices; Infinity drops nothing
  * @param shared as in `gatherCounts`
  * @throws TrainerError as `Transport.transfer`
  */

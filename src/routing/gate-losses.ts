@@ -21,7 +21,7 @@ export const localityFields = {
     .gt(0)
     .max(1)
     .default(0.1)
-    .describe('eps: probability that the localised distribution leaves to experts on other nodes'),
+    .describe('eps: probability of experts on other nodes in the localised distribution'),
 };
 
 type LocalityMoe = MoeWith<typeof localityFields>;
@@ -31,24 +31,24 @@ export const localExpertsCount: MoeRule<LocalityMoe> = ({ localityFloor, localit
     ? undefined
     : { field: 'localityFloor', message: 'must leave some probability to local experts: below 1' };
 
-/** Numbers that a rank shares for the losses (see `GateLosses.share`). */
+/** Length of what `GateLosses.share` returns. */
 export function numSharedForLosses({ numExperts }: CommonMoe): number {
   return 3 * numExperts;
 }
 
-/** What a rank tells of one batch for the losses, each of length E; it is what its router shares. */
+/** Inputs of the losses from one rank and batch, each of length E. */
 interface LossShare {
   readonly meanProbabilitiesE: Float32Array;
   readonly targetE: Float32Array;
-  /** Tokens by their first choice. */
+  /** Tokens per expert by first choice. */
   readonly firstChoicesE: Float32Array;
 }
 
-/** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7) of the routers that have a locality loss. */
+/** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
 export interface GateLosses {
-  /** What this rank has to share: its mean probabilities, its localised target and the counts of first choices. */
+  /** Numbers of this rank to all-gather: mean probabilities, localised target, first-choice counts. */
   share(probsTE: tf.Tensor2D, domainsT: Int32Array, firstChoiceT: Int32Array): Float32Array;
-  /** The loss of this rank, from what all ranks shared; its mean over ranks is that of the world. */
+  /** Loss of this rank; its mean over ranks is the global loss. */
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
 

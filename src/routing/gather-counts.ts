@@ -3,24 +3,24 @@ import type { RouterContext } from './router.js';
 
 // Shapes: E experts.
 
-/** What the ranks have told each other of one layer and batch. */
+/** Result of `gatherCounts`. */
 export interface WorldCounts {
   /** Choices per expert, length E, by rank. */
   readonly countsOfRank: readonly Int32Array[];
-  /** What each rank shared, by rank. */
+  /** The `shared` numbers of each rank. */
   readonly sharedOfRank: readonly Float32Array[];
 }
 
-/** Bytes that `gatherCounts` sends to each other rank. */
+/** Bytes that a rank sends to each other rank in `gatherCounts`. */
 export function countBytes(numExperts: number, numShared = 0): number {
   return 4 * (numExperts + numShared);
 }
 
 /**
- * Tells every rank how many choices of each expert every rank has.
+ * All-gathers the choices per expert, one step.
  *
  * @param countsE length E
- * @param shared a few more numbers, of equal length on all ranks
+ * @param shared further numbers to all-gather, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`
  */
 export function gatherCounts(

@@ -4,25 +4,29 @@ import type { Candidates } from './token-choice.js';
 
 // Shapes: T tokens of a rank, K choices of a token, N = W T K candidates of all ranks.
 
-/** The candidates of all ranks in the order of global token index, rank by rank, and what each rank shared. */
+/** Candidates of all ranks in the order of the global token index. */
 export interface WorldCandidates {
-  /** Length N; -1 where a place is empty. */
+  /** Expert of each candidate, length N; -1 for an empty place. */
   readonly expertsN: Int32Array;
   readonly affinitiesN: Float32Array;
+  /** The `shared` numbers of each rank. */
   readonly sharedOfRank: readonly Float32Array[];
 }
 
 const NO_EXPERT = 0xffff;
 
-/** Bytes that `gatherScores` sends to each other rank: for K = 2 and d = 128 about 1/40 of the tokens' own. */
+/**
+ * Bytes that a rank sends to each other rank in `gatherScores`; at K = 2, d = 128 about 1/40 of its
+ * tokens'.
+ */
 export function scoreBytes(numCandidates: number, numShared = 0): number {
   return 6 * numCandidates + 4 * numShared;
 }
 
 /**
- * Tells every rank the candidates of all ranks, before any token moves.
+ * All-gathers the candidates before the dispatch, one step.
  *
- * @param shared a few more numbers, of equal length on all ranks
+ * @param shared further numbers to all-gather, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`
  */
 export function gatherScores(

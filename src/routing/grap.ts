@@ -7,18 +7,19 @@ import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //
-// Grouped average pooling (LocMoE, arXiv 2401.13920, eq. 4; ETR, arXiv 2406.00023, eq. 3): expert i's gate w_i is E/d on
-// the i-th group of coordinates and 0 elsewhere, so that w_i . x is the mean of a group. No [d, E] weight exists and the
-// cost is O(d) a token. With learned groups (ETR eq. 2) the blocks are trained: w_i is E/d times their factors, d in all.
+// Grouped average pooling (GrAP; LocMoE, arXiv 2401.13920, eq. 4; ETR, arXiv 2406.00023, eq. 3): gate w_i is
+// E/d on the i-th group of coordinates and 0 elsewhere, so w_i . x is the mean of the group. There is no [d,
+// E] weight; the cost is O(d) per token. Learned groups (ETR eq. 2) train one factor per coordinate: w_i is
+// E/d times those of its group.
 
 export const grapFields = {
   learnedGroups: z
     .boolean()
     .default(false)
-    .describe('trains the d non-zero gate weights instead of keeping GrAP'),
+    .describe('train the d non-zero gate weights instead of fixed GrAP'),
 };
 
-/** A group of coordinates for each expert. */
+/** Each expert needs a group of coordinates of equal size. */
 export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
   dModel % numExperts === 0
     ? undefined
@@ -27,10 +28,10 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
         message: `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it`,
       };
 
-/** Below any norm that a normalised activation has; keeps the cosine of a zero vector finite. */
+/** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */
 const LEAST_SQUARED_NORM = 1e-12;
 
-/** Parameters of the gate: none for GrAP, d factors that start at one (which is GrAP) for learned groups. */
+/** Gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
 export function grapSpecs(
   { learnedGroups }: Pick<MoeWith<typeof grapFields>, 'learnedGroups'>,
   dModel: number,
@@ -48,10 +49,10 @@ export function grapSpecs(
 }
 
 /**
- * x . w_i / |w_i| of the GrAP gates, [T, d] -> [T, E]: for a token with independent coordinates of unit variance it has
- * unit variance whatever d and E. Learned factors scale it.
+ * x . w_i / |w_i| with the GrAP gates, [T, d] -> [T, E]: unit variance for independent coordinates of unit
+ * variance, whatever d and E. Learned factors scale it.
  *
- * @param blocksD factors of the learned groups, null for GrAP
+ * @param blocksD learned factors, null for GrAP
  */
 export function groupProjection(
   xTD: tf.Tensor2D,
@@ -78,7 +79,7 @@ export function cosineAffinity(
   return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
 }
 
-/** As `cosineAffinity`, with the blocks of the router's parameters if it learns them. */
+/** `cosineAffinity` with the router's own parameters. */
 export function gateCosines(
   { numExperts }: CommonMoe,
   { xTD, parameters }: Pick<RouterInput, 'xTD' | 'parameters'>,
@@ -86,7 +87,7 @@ export function gateCosines(
   return cosineAffinity(xTD, numExperts, blocksOf(parameters));
 }
 
-/** Factors of the learned groups; null where the groups are fixed. */
+/** Learned factors; null for GrAP. */
 export function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
   return (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
 }

@@ -19,16 +19,16 @@ export function keepToGroup(
   return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
 }
 
-/** Column of the greatest element of each row; the first one on a tie. */
+/** Argmax of each row; ties go to the lower index. */
 export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
   return readIntegers(() => tf.argMax(valuesTE, 1));
 }
 
 /**
- * Adds up the cosines of the experts chosen.
+ * Sums the cosines of the chosen experts.
  *
- * @param cosinesTE cosines of tokens and gates, row-major [T, E]
- * @param chosenTK experts chosen, row-major [T, K], -1 for none
+ * @param cosinesTE cosines between tokens and gates, row-major [T, E]
+ * @param chosenTK chosen experts, row-major [T, K], -1 for none
  */
 export function cosineOfChoices(
   cosinesTE: Float32Array,

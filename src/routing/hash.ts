@@ -7,12 +7,12 @@ import { defineRouter } from './policy.js';
 // Shapes: T tokens of this rank, E experts.
 
 /**
- * Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table for each layer sends a token id
- * to an expert of the domain's group. The table is a random permutation of the vocabulary dealt out in turn, so
- * every expert of a group gets equally many token ids, give or take one. Nothing is learned; the weight is 1. The table
- * is in checkpoints: expert `group[table[token] mod group.length]` of a domain's ascending group gets the token.
+ * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token
+ * id to expert `group[table[token] mod group.length]` of the domain's group. The table is a random
+ * permutation of the vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is
+ * learned; the weight is 1.
  *
- * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
+ * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const hashRouter = defineRouter({
   price: ({ numExperts }) => ({
@@ -26,7 +26,7 @@ export const hashRouter = defineRouter({
   }),
   create(context) {
     const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
-    // Float32, as all of a checkpoint: exact up to 2^24.
+    // Float32 like every tensor of a checkpoint; exact up to 2^24.
     const rankInDeal = Float32Array.from(
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
     );

@@ -6,7 +6,7 @@ export { type MoeConfig, moeSchema, ROUTER_NAMES, type RouterName, routerPolicy 
 export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 
-/** The router of one layer, of the policy that `moe.router` names. */
+/** The router of one layer, by `moe.router`. */
 export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);

@@ -4,10 +4,10 @@ import { rankOfExpert } from './expert-placement.js';
 
 // Shapes: T tokens of this rank, E experts.
 
-/** Keeps logarithms finite where an expert gets no probability at all. */
+/** Keeps logarithms finite for experts without probability. */
 const LEAST_PROBABILITY = 1e-9;
 
-/** Whether each expert's tokens from this rank stay on its node, length E. */
+/** Whether an expert's tokens from this rank stay on the node, length E. */
 export function expertsOnNode(numExperts: number, topology: Topology): boolean[] {
   const { rank, worldSize, node } = topology;
   return Array.from(
@@ -17,10 +17,9 @@ export function expertsOnNode(numExperts: number, topology: Topology): boolean[]
 }
 
 /**
- * The fully localised distribution D_l of each domain (LocMoE, arXiv 2401.13920, eq. 6), smoothed so that the
- * divergence is finite: of the n experts that the domain may use, the n_l on this node share 1 - eps evenly and the
- * others eps. A domain whose experts are all here or all elsewhere gets the uniform distribution over them: there is
- * nothing to win, and what remains of the loss balances them.
+ * Localised distribution D_l of each domain (LocMoE, arXiv 2401.13920, eq. 6), smoothed to keep the
+ * divergence finite: experts of the domain's group on this node share 1 - eps evenly, the others eps. If all
+ * are local or all remote it is uniform over the group, and the loss only balances.
  *
  * @param floor eps
  * @returns distributions over all experts, length E, by domain
@@ -42,7 +41,7 @@ export function localizedDistributions(
   });
 }
 
-/** Mean over the tokens of the localised distributions of their domains: what their routing can reach, length E. */
+/** Mean localised distribution over the tokens' domains, length E. */
 export function meanTarget(domainsT: Int32Array, targetOfDomain: readonly Float64Array[]): Float32Array {
   const sumE = new Float64Array(targetOfDomain[0].length);
   for (const domain of domainsT)
@@ -53,11 +52,10 @@ export function meanTarget(domainsT: Int32Array, targetOfDomain: readonly Float6
 }
 
 /**
- * This rank's share of the locality loss mu KL(D_c || D_l) of its node (LocMoE eq. 6), D_c the mean probability over
- * the tokens of all ranks of the node. The derivative of the divergence by D_c,i is log(D_c,i / D_l,i), up to a
- * constant that a distribution's sum of one takes out, so each rank contributes sum_i P_i log(D_c,i / D_l,i) with the
- * logarithm held fixed: its mean over the ranks of a node is the divergence, in value and in gradient, however many
- * workers the node has.
+ * This rank's share of its node's locality loss mu KL(D_c || D_l) (LocMoE eq. 6), with D_c the mean
+ * probability over the tokens of the node. d KL / d D_c,i = log(D_c,i / D_l,i) + 1, and the constant has no
+ * effect as D_c sums to 1. So each rank contributes mu sum_i P_i log(D_c,i / D_l,i) with the logarithm held
+ * constant; the mean over the node's ranks equals the divergence in value and gradient.
  *
  * @param probsTE router probabilities of this rank, [T, E]
  * @param currentE D_c of the node, length E

@@ -19,33 +19,25 @@ const fields = {
   ...localityFields,
   ...grapFields,
   ...expertChoiceFields,
-  selection: z
-    .enum(['tcr', 'ecr', 'both'])
-    .default('both')
-    .describe('tokens choose, experts choose, or both'),
+  selection: z.enum(['tcr', 'ecr', 'both']).default('both').describe('token choice, expert choice, or both'),
   selectionSchedule: z
     .enum(['constant', 'linear'])
     .default('constant')
     .describe(
-      'linear fills places in the order of tokens at first and by affinity in the end; constant by affinity throughout',
+      'how capacity is filled: linear moves from token order to affinity over the run; constant is affinity',
     ),
   affinityThreshold: z
     .number()
     .gt(0)
     .max(1)
     .default(0.9)
-    .describe('a token takes its best experts until their softmaxed affinities add up to this'),
-  maxExpertsPerToken: z
-    .number()
-    .int()
-    .positive()
-    .default(4)
-    .describe('l_max, experts that a token takes at most'),
+    .describe('a token takes its best experts until their softmaxed affinities sum to this'),
+  maxExpertsPerToken: z.number().int().positive().default(4).describe('l_max, most experts of a token'),
 };
 
 type PlusMoe = MoeWith<typeof fields>;
 
-/** Change of an expert's tokens against a top-1 router that the paper reports at least. */
+/** Least change of tokens per expert against a top-1 baseline in the paper. */
 const PAPER_TOKENS_VS_BASELINE = -0.6;
 
 const capacityLimitsExperts: MoeRule<PlusMoe> = ({ selection, capacityFactor }) =>
@@ -64,23 +56,24 @@ const scheduleHasExpertChoice: MoeRule<PlusMoe> = ({ selection, selectionSchedul
         message: 'linear moves from token choice to expert choice: use it with selection both or ecr',
       };
 
-/** What became of this rank's candidates. */
+/** The part of a decision that follows from which candidates are kept. */
 type Selection = Pick<
   RoutingDecision,
   'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'keptOfRank'
 > & { readonly sharedOfRank: readonly Float32Array[] };
 
 /**
- * LocMoE+ routing, also called Expert-Token Resonance (arXiv 2406.00023): affinities are cosines with GrAP gates
- * (eq. 4), tokens choose experts (eq. 5) and experts choose among them (eq. 6) up to an adaptive capacity. The weight
- * is the softmax of the affinities over the experts that the token chose; load-balance and locality loss as in LocMoE.
+ * LocMoE+ routing, also Expert-Token Resonance (ETR, arXiv 2406.00023): affinities are cosines with GrAP
+ * gates (eq. 4); tokens choose experts (eq. 5), experts choose among those tokens (eq. 6) up to an adaptive
+ * capacity. Weights are the softmax of the affinities over the token's experts; load-balance and locality
+ * loss as in LocMoE.
  *
- * `selection` tcr: tokens choose, experts take them in the order of tokens. ecr: a token is a candidate of all experts
- * of its group, experts choose. both: experts choose among the tokens that chose them.
+ * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
+ * group, experts choose. both: experts choose among the tokens that chose them.
  *
- * The choice of the experts is global: ranks gather their candidates' affinities before any token moves, and each
- * works out the same selection for all. It looks at the whole batch, so outside training each expert keeps the tokens
- * that reach its running threshold instead, which depends on nothing but the token (causal).
+ * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same
+ * selection. As it depends on the whole batch, outside training an expert keeps the tokens that reach its
+ * running threshold, which is causal.
  */
 export const locmoePlusRouter = defineRouter({
   fields,
@@ -145,7 +138,7 @@ export const locmoePlusRouter = defineRouter({
   },
 });
 
-/** Places in the list of a token's candidates. */
+/** K, candidates of a token. */
 function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerToken }: PlusMoe): number {
   const group = numExperts / expertGroups;
   return selection === 'ecr' ? group : Math.min(group, maxExpertsPerToken);
@@ -155,7 +148,7 @@ function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
   return expertsTK.filter((_, choice) => choice % numChoices === 0);
 }
 
-/** Softmax of the affinities over the experts that a token chose, [T, K]; 0 where it chose none. */
+/** Softmax of the affinities over a token's candidates, [T, K]; 0 in empty places. */
 function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candidates): tf.Tensor2D {
   const [numTokens, numExperts] = probsTE.shape;
   const elements = expertsTK.map(
@@ -170,7 +163,7 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
-/** The batch rule of training: experts choose among the candidates of all ranks. */
+/** Batch rule (training): experts choose among the candidates of all ranks. */
 function selectTogether(
   { moe, layer, topology, transport, numSteps }: RouterContext<PlusMoe>,
   carried: ExpertChoiceState,
@@ -187,7 +180,7 @@ function selectTogether(
   const capacityE = carried.capacities(risingE, classic);
   const share = expertShare(moe, carried.step / numSteps);
   const { keptN, cutE } = expertChoice(positionsE, all.affinitiesN, risingE, capacityE, share);
-  // Who would have been dropped at the classic capacity too was dropped for want of room.
+  // What the classic capacity would drop too counts as over capacity.
   const classicE = new Float64Array(numExperts).fill(classic);
   const fits = expertChoice(positionsE, all.affinitiesN, risingE, classicE, share).keptN;
   carried.advance(moe.selection === 'tcr' || classic === Infinity ? null : cutE);
@@ -206,7 +199,7 @@ function selectTogether(
   };
 }
 
-/** The share of its places that an expert fills by affinity: token choice early, expert choice late (ETR Theorem 5). */
+/** Share of an expert's capacity filled by affinity; a schedule moves from 0 to 1 (ETR, Theorem 5). */
 function expertShare({ selection, selectionSchedule }: PlusMoe, progress: number): number {
   if (selection === 'tcr') return 0;
   return selectionSchedule === 'linear' ? Math.min(1, progress) : 1;
@@ -221,7 +214,7 @@ function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldS
   return counts;
 }
 
-/** The causal rule: a token is kept if its affinity reaches the expert's running threshold. */
+/** Causal rule (evaluation): a token is kept if its affinity reaches the expert's running threshold. */
 function selectCausally(
   context: RouterContext<PlusMoe>,
   { thresholdE }: ExpertChoiceState,
@@ -244,10 +237,10 @@ function selectCausally(
 }
 
 /**
- * Counts this rank's candidates by what became of them.
+ * Counts this rank's candidates by outcome.
  *
- * @param kept 1 for a candidate that stays, length T K
- * @param fits 1 for one that the classic capacity would have kept, length T K
+ * @param kept 1 for a kept candidate, length T K
+ * @param fits 1 for one that the classic capacity would keep, length T K
  */
 function account(
   { expertsTK }: Candidates,

@@ -16,16 +16,16 @@ import type { RouterInput } from './router.js';
 const fields = { ...localityFields, ...grapFields, ...capacityEstimateFields };
 
 /**
- * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with GrAP
- * weights w_i (eq. 4), the best expert alone, weighted by its probability; load-balance and locality loss (eq. 5, 6).
- * Capacity: classic while the first `capacityBatches` steps are watched, then the bound of Theorem 1 with
- * what they showed (see CapacityEstimate), kept from then on.
+ * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with
+ * GrAP weights w_i (eq. 4), top-1 weighted by its probability; load-balance and locality loss (eq. 5, 6). The
+ * capacity is classic for the first `capacityBatches` steps, then constant by Theorem 1 (see
+ * CapacityEstimate).
  *
- * w_i . x is scaled so that it has a variance of about gateScale^2 for a normalised token, whatever d and E. Where the
- * ReLU leaves all experts of a group at zero, the one with the greatest argument is taken: without that rule such
- * tokens, a quarter of them with two experts a group, would all go to the group's first expert.
+ * w_i . x is scaled to a variance of about gateScale^2 for a normalised token, whatever d and E. Where ReLU
+ * zeroes a whole group, the greatest argument wins: such tokens, a quarter of them with two experts per
+ * group, would otherwise all go to the group's first expert.
  *
- * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
+ * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const locmoeRouter = defineRouter({
   fields,
@@ -47,7 +47,7 @@ export const locmoeRouter = defineRouter({
       forward: { flops: 0, touched: 7 * T * d + 40 * T * E, operations: 85 },
       backward: { flops: 0, touched: 7 * T * d + 35 * T * E, operations: 57 },
       hostNs: 0,
-      // The scores of the first steps are left out.
+      // Without the scores of the first `capacityBatches` steps.
       gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },
       choicesPerToken: 1,
       candidatesPerToken: 0,
@@ -90,7 +90,7 @@ export const locmoeRouter = defineRouter({
   },
 });
 
-/** What the ReLU is taken of, w_i . x + e_i, [T, E]. */
+/** Argument of the ReLU, w_i . x + e_i, [T, E]. */
 function gateArgument({ xTD, parameters }: RouterInput, moe: MoeWith<typeof fields>): tf.Tensor2D {
   const projectionTE = groupProjection(xTD, moe.numExperts, blocksOf(parameters));
   return tf.add(tf.mul(projectionTE, moe.gateScale), parameters.get('bias') as tf.Tensor1D);

@@ -15,7 +15,7 @@ type ToIntersection<Union> = (Union extends unknown ? (each: Union) => void : ne
   : never;
 type RouterFields = ToIntersection<(typeof policies)[RouterName]['fields']>;
 
-/** The section `moe:` of a configuration: the common fields and those of all routers. */
+/** Section `moe:`: the common fields and those of every router. */
 export const moeSchema = z.strictObject({
   ...commonFields,
   router: z.enum(ROUTER_NAMES).default('locmoe-plus').describe('how level 2 picks experts inside the group'),
@@ -24,18 +24,17 @@ export const moeSchema = z.strictObject({
 
 export type MoeConfig = Readonly<z.output<typeof moeSchema>>;
 
-/** The policy of this name. */
 export function routerPolicy(name: RouterName): RouterPolicy<MoeConfig> {
   return policies[name];
 }
 
-/** @throws TrainerError `INTERNAL` if two routers mean different things by one name */
+/** @throws TrainerError `INTERNAL` if two routers declare the same field differently */
 function fieldsOfRouters(): RouterFields {
   const fields: Record<string, z.ZodType> = {};
   for (const name of ROUTER_NAMES)
     for (const [field, schema] of Object.entries<z.ZodType>(policies[name].fields)) {
       if (field in commonFields || (fields[field] ?? schema) !== schema)
-        throw new TrainerError('INTERNAL', `router ${name}: its field moe.${field} is another one's already`);
+        throw new TrainerError('INTERNAL', `router ${name}: moe.${field} is already declared differently`);
       fields[field] = schema;
     }
   return fields as RouterFields;

@@ -6,66 +6,68 @@ import type { Router, RouterContext, RouterInput } from './router.js';
 
 // Shapes: T tokens of a rank, d hidden size, E experts.
 
-/** What a piece of the model costs a processor. */
+/** Compute cost of a part of the model. */
 export interface Work {
   /** Multiplications and additions of matrix products. */
   readonly flops: number;
   /** Elements read and written by everything else. */
   readonly touched: number;
-  /** TensorFlow kernels that are called. */
+  /** Calls of TensorFlow kernels. */
   readonly operations: number;
 }
 
-/** What the planner has to know of a router: its share of one sparse layer, for the T tokens of a rank. */
+/** Cost of a router for the planner: one sparse layer, T tokens of a rank. */
 export interface RouterPrice {
   /** The gate and the auxiliary losses in TensorFlow. */
   readonly forward: Work;
   readonly backward: Work;
-  /** The rest of the gate, in ns a token, for machines on which `locmoe bench plan` has not measured this router. */
+  /** Gate time outside TensorFlow, ns per token; used where the calibration has not measured this router. */
   readonly hostNs: number;
-  /** What a rank tells every other rank before tokens move. */
+  /** Bytes that a rank sends to each other rank before the dispatch. */
   readonly gathered: { readonly purpose: 'counts' | 'scores'; readonly bytes: number };
-  /** Choices that a token has at most. */
+  /** Most choices of a token. */
   readonly choicesPerToken: number;
-  /** Kept choices over tokens, and who says so, where fewer are expected than `choicesPerToken`. */
+  /** Expected kept choices per token and the source of the figure; absent where all choices are kept. */
   readonly kept?: { readonly perToken: number; readonly source: string };
-  /** Choices of each token, of all ranks, that every rank goes through to let the experts choose. */
+  /**
+   * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0
+   * without.
+   */
   readonly candidatesPerToken: number;
-  /** Whether the decision has weights; each row is multiplied by one, and each weight has a gradient. */
+  /** Whether rows are multiplied by routing weights, which have gradients. */
   readonly weighted: boolean;
 }
 
-/** A mistake in a configuration: a field of `moe:` and what is wrong with it. */
+/** An invalid field of `moe:`. */
 export interface MoeProblem {
   readonly field: string;
   readonly message: string;
 }
 
-/** Something that must hold between fields of a configuration; undefined if it does. */
+/** A check across fields; undefined if it passes. */
 export type MoeRule<Moe> = (moe: Moe, model: { readonly dModel: number }) => MoeProblem | undefined;
 
-/** Level 2 of the routing, whole: the fields that it adds to `moe:`, its parameters, its price, its decision. */
+/** A routing policy (level 2): its config fields, checks, parameters, cost and the router of a layer. */
 export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
-  /** Fields of `moe:` that it reads beside the common ones, each with a default. */
+  /** Its own fields of `moe:`, each with a default. */
   readonly fields: z.ZodRawShape;
   readonly rules: readonly MoeRule<Moe>[];
-  /** Fields of its own that decide about `parameters`: a checkpoint has to agree on them. */
+  /** Own fields that determine the parameters; a checkpoint must have the same values. */
   readonly shapedBy: readonly string[];
-  /** Parameters of one layer, by names that are short and unique in it. */
+  /** Parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
-  /** Cosine of each token with the gate vector of each expert, [T, E]; null where there are no such vectors. */
+  /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => Tensor2D) | null;
-  /** The router of one layer. Without `state` it carries nothing from step to step. */
+  /** The router of one layer; leave out `state` if it is stateless. */
   create(context: RouterContext<Moe>): Pick<Router, 'route'> & Partial<Pick<Router, 'state'>>;
 }
 
-/** What a router with these fields of its own reads of `moe:`. */
+/** The section `moe:` as seen by a policy with these fields. */
 export type MoeWith<Fields extends z.ZodRawShape> = CommonMoe & {
   readonly [Field in keyof Fields]: z.output<Fields[Field]>;
 };
 
-/** What a router may leave out: it has no such thing. */
 type Optional = 'rules' | 'shapedBy' | 'parameters' | 'gateCosines';
 type Definition<Fields, Moe extends CommonMoe> = { readonly fields?: Fields } & Partial<
   Pick<RouterPolicy<Moe>, Optional>
@@ -73,7 +75,7 @@ type Definition<Fields, Moe extends CommonMoe> = { readonly fields?: Fields } & 
   Omit<RouterPolicy<Moe>, 'fields' | Optional>;
 type Defined<Fields, Moe extends CommonMoe> = Omit<RouterPolicy<Moe>, 'fields'> & { readonly fields: Fields };
 
-/** A router from what it has; its functions see the common fields and its own `fields`, each with its type. */
+/** Defines a policy. `moe` is typed by the common fields and the policy's own `fields`. */
 export function defineRouter<Fields extends z.ZodRawShape = Record<never, never>>(
   definition: Definition<Fields, MoeWith<NoInfer<Fields>>>,
 ): Defined<Fields, MoeWith<Fields>> {

@@ -31,53 +31,53 @@ export interface RoutingDecision {
   readonly expertsTK: Int32Array;
   /** Weight R of each choice, [T, K], differentiable; null means 1 for every choice. */
   readonly weightsTK: tf.Tensor2D | null;
-  /** Choices per expert before any was dropped, length E: those kept, over capacity and not chosen together. */
+  /** Choices per expert before drops, length E: kept + over capacity + not chosen. */
   readonly routedE: Int32Array;
-  /** Choices per expert that were kept, length E. */
+  /** Kept choices per expert, length E. */
   readonly keptE: Int32Array;
-  /** Choices dropped because the expert was full, length E; where experts choose, because even the classic capacity was. */
+  /** Choices dropped for lack of capacity, length E; with expert choice, of classic capacity. */
   readonly overCapacityE: Int32Array;
-  /** Choices dropped because the expert preferred others or takes none so weak, length E. */
+  /** Choices dropped by expert choice or below the expert's threshold, length E. */
   readonly notChosenE: Int32Array;
-  /** Choices that each expert takes from all ranks together, length E; Infinity where nothing limits it. */
+  /** Capacity of each expert over all ranks, in choices, length E; Infinity if unlimited. */
   readonly capacityE: Float64Array;
-  /** Kept choices per expert (length E) by rank, from which the dispatch follows. */
+  /** Kept choices per expert (length E) of each rank; the splits of the all-to-all follow from them. */
   readonly keptOfRank: readonly Int32Array[];
   /**
-   * The layer's auxiliary loss of this rank, already scaled by its weight. Its mean over ranks is the global loss. Null
-   * where the router has none.
+   * Auxiliary loss of this rank, already weighted; its mean over ranks is the global loss. Null if there is
+   * none.
    */
   readonly auxiliaryLoss: tf.Scalar | null;
-  /** Measured in training; null where there is no gate vector. */
+  /** Null outside training and without gate vectors. */
   readonly gateCosine: GateCosine | null;
 }
 
-/** Everything a router may know of the layer it serves. */
+/** What a router is created from: one sparse layer of one rank. */
 export interface RouterContext<Moe extends CommonMoe = CommonMoe> {
   readonly moe: Moe;
   readonly layer: number;
   readonly dModel: number;
   readonly vocabSize: number;
-  /** Level 1: the experts that a domain may use, by domain id. */
+  /** Level 1: expert ids that a domain may use, by domain id. */
   readonly expertsOfDomain: readonly Int32Array[];
   readonly topology: Topology;
   readonly transport: Transport;
   readonly seed: number;
-  /** Updates of the whole run, for what changes with training progress. */
+  /** Steps of the whole run, for schedules. */
   readonly numSteps: number;
 }
 
-/** Level 2 of the routing in one layer: picks experts inside the domain's group (policy.ts has what a new one needs). */
+/** The router of one layer: chooses experts within the domain's group (level 2). */
 export interface Router {
   readonly parameterSpecs: readonly ParameterSpec[];
   /**
-   * What it has learnt or drawn beside its parameters, by short name, for checkpoints: equal on all ranks and independent
-   * of the layout. The arrays are live: a resumed run writes into them.
+   * State beside the parameters, by short name; saved in checkpoints. Equal on all ranks and independent of
+   * the layout. The arrays are live: loading a checkpoint writes into them.
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**
-   * Decides for the tokens of this rank, knowing those of the others: every rank calls it alike and all gather counts
-   * or scores in it. With `training` it may advance its state by one step.
+   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores. With `training`
+   * it may advance the state by one step.
    *
    * @throws TrainerError as `Transport.transfer`
    */

@@ -4,7 +4,7 @@ const TINY = 1e-300;
 const PRECISION = 1e-15;
 const MAX_TERMS = 10_000;
 
-// Lanczos' approximation of the gamma function, g = 7, nine terms.
+// Lanczos approximation of the gamma function, g = 7, nine terms.
 const LANCZOS = [
   0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
   12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
@@ -19,7 +19,10 @@ export function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(series);
 }
 
-/** Value of a continued fraction 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by Lentz's method as Thompson and Barnett changed it. */
+/**
+ * Continued fraction 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by the modified Lentz method (Thompson and
+ * Barnett).
+ */
 function continuedFraction(coefficient: (term: number) => number): number {
   let c = 1;
   let d = 0;
@@ -38,11 +41,11 @@ function nonZero(x: number): number {
   return Math.abs(x) < TINY ? TINY : x;
 }
 
-/** Regularised incomplete beta function I_x(a, b) for 0 <= x <= 1 and a, b > 0 (Abramowitz and Stegun 26.5.8). */
+/** Regularised incomplete beta function I_x(a, b), 0 <= x <= 1, a, b > 0 (Abramowitz and Stegun 26.5.8). */
 export function regularizedIncompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  // The fraction converges fast on this side; the other follows from the symmetry I_x(a, b) = 1 - I_{1-x}(b, a).
+  // The fraction converges fast on this side; otherwise use I_x(a, b) = 1 - I_{1-x}(b, a).
   if (x > (a + 1) / (a + b + 2)) return 1 - regularizedIncompleteBeta(1 - x, b, a);
   const front = Math.exp(
     logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x) - Math.log(a),
@@ -56,7 +59,7 @@ export function regularizedIncompleteBeta(x: number, a: number, b: number): numb
   return front * fraction;
 }
 
-/** Complementary error function for x >= 0 (Abramowitz and Stegun 7.1.5 near zero, 7.1.14 beyond). */
+/** Complementary error function, x >= 0 (Abramowitz and Stegun 7.1.5 for x < 2, else 7.1.14). */
 export function erfc(x: number): number {
   if (x < 2) {
     let term = x;

@@ -12,10 +12,10 @@ import type { RouterInput } from './router.js';
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
 /**
- * Switch routing (arXiv 2101.03961, eq. 1 and 2): a dense learned W_g, softmax over the experts of the domain's
- * group, the best expert alone, weighted by its probability; load-balance loss (eq. 4).
+ * Switch routing (arXiv 2101.03961, eq. 1 and 2): a learned dense gate W_g, softmax over the experts of the
+ * domain's group, top-1 weighted by its probability; load-balance loss (eq. 4).
  *
- * Evaluation drops nothing, so that a token's output does not depend on the other sequences of its batch.
+ * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
   parameters: ({ numExperts }, dModel) => [
@@ -78,7 +78,7 @@ function cosinesOf(input: GateInput, logitsTE: tf.Tensor2D): tf.Tensor2D {
   return tf.div(logitsTE, tf.maximum(normsTE, 1e-12));
 }
 
-/** `tf.norm` without its general power, which takes ten times as long as a square. */
+/** `tf.norm` uses a general power, which is ten times slower than a square. */
 function normsAlong(x: tf.Tensor2D, axis: number): tf.Tensor {
   return tf.sqrt(tf.sum(tf.square(x), axis, true));
 }

@@ -1,23 +1,23 @@
 // Shapes: T tokens, E experts, K choices of a token.
 
-/** Experts that tokens would go to, best first. */
+/** Candidate experts of each token, best first. */
 export interface Candidates {
   /** K */
   readonly numChoices: number;
-  /** Row-major [T, K]; -1 where a token has no more. */
+  /** Row-major [T, K]; -1 for an empty place. */
   readonly expertsTK: Int32Array;
-  /** Affinity (cosine) of each, [T, K]; 0 where there is none. */
+  /** Affinity (cosine) of each, [T, K]; 0 in empty places. */
   readonly affinitiesTK: Float32Array;
 }
 
 export interface TokenChoiceOptions {
   readonly numExperts: number;
-  /** The experts that each token may use, by domain id, and the domain of each token. */
+  /** Expert ids that a domain may use, by domain id. */
   readonly expertsOfDomain: readonly Int32Array[];
   readonly domainsT: Int32Array;
-  /** Softmax-normalised affinity that a token's experts are to reach together; Infinity takes as many as allowed. */
+  /** Softmaxed affinity that a token's experts must reach in sum; Infinity takes `maxChoices`. */
   readonly threshold: number;
-  /** l_max; a token has no more experts than its domain. */
+  /** l_max; also limited by the size of the domain's group. */
   readonly maxChoices: number;
 }
 
@@ -27,8 +27,8 @@ function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boo
 }
 
 /**
- * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, l the smallest number whose
- * softmaxed affinity adds up to the threshold, at most l_max. Of equal experts the lower id comes first.
+ * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, with the smallest l
+ * whose softmaxed affinities sum to the threshold, at most l_max. Ties go to the lower id.
  *
  * @param probsTE softmaxed affinities, row-major [T, E]
  * @param affinityTE affinities, row-major [T, E]
@@ -49,7 +49,7 @@ export function tokenChoice(
     let reached = 0;
     let last = -1;
     for (let k = 0; k < most && reached < threshold; k++) {
-      // The best of those that come after the last one in the order of probability, then of id.
+      // The best expert after the last one, by probability, then id.
       let best = -1;
       for (let i = 0; i < group.length; i++) {
         const expert = group[i];

@@ -7,33 +7,29 @@ export const affinityShareField = {
     .gt(0)
     .max(1)
     .default(0.4)
-    .describe(
-      "tau; an expert's capacity is at least C_min and what holds this share of its affinity, at most the classic one",
-    ),
+    .describe("tau: the capacity covers this share of an expert's affinity; at least C_min, at most classic"),
 };
 
-/** The head of one expert's candidates that holds a share of its affinity. */
+/** The top candidates of an expert that hold a share of its affinity mass. */
 export interface AffinityHead {
-  /** Candidates in it. */
   readonly count: number;
-  /** The least cosine in it: the estimate of delta, the cosine from which a token counts as discriminative. */
+  /** Least cosine in the head: the estimate of delta (capacity-bound.ts). */
   readonly leastCosine: number;
 }
 
 /**
- * The fewest top candidates that hold `share` of the expert's affinity mass, a candidate's mass being its factor in the
- * softmax over affinities, exp(sharpness * cosine), which unlike the cosine is never negative. The more the mass is
- * concentrated in few candidates, the fewer there are.
+ * The fewest top candidates that hold `share` of an expert's affinity mass. The mass of a candidate is its
+ * softmax term exp(sharpness * cosine), which unlike the cosine is not negative.
  *
- * @param rising affinities of one expert's candidates, in rising order
+ * @param rising affinities of one expert's candidates, ascending
  * @param share tau, in (0, 1]
- * @param sharpness what cosines are multiplied by before the softmax
- * @returns count 0 and cosine 0 if there are no candidates
+ * @param sharpness factor of the cosines in the softmax
+ * @returns count 0 and cosine 0 without candidates
  */
 export function affinityHead(rising: Float32Array, share: number, sharpness: number): AffinityHead {
   const numCandidates = rising.length;
   if (numCandidates === 0) return { count: 0, leastCosine: 0 };
-  // Relative to the best, so that no exponential overflows.
+  // Relative to the best, against overflow.
   const masses = new Float64Array(numCandidates);
   let total = 0;
   for (let i = 0; i < numCandidates; i++) {
@@ -51,9 +47,9 @@ export function affinityHead(rising: Float32Array, share: number, sharpness: num
 }
 
 export interface WorkingCapacityOptions {
-  /** Classic capacity: never more. */
+  /** Upper bound. */
   readonly classic: number;
-  /** Candidates of the affinity head. */
+  /** Size of the affinity head. */
   readonly count: number;
   /** Estimate of delta; a negative one counts as 0. */
   readonly delta: number;
@@ -62,8 +58,8 @@ export interface WorkingCapacityOptions {
 }
 
 /**
- * C = min(classic, max(C_min, count)), at least 1: the lower bound alone (LocMoE Theorem 1) can be far below one token
- * or beyond every batch, so it acts as a floor under the candidates that matter and below the classic capacity.
+ * C = min(classic, max(C_min, count)), at least 1. C_min alone (LocMoE, Theorem 1) ranges from far below one
+ * token to beyond any batch, so it only serves as a floor of the head's size.
  */
 export function workingCapacity(options: WorkingCapacityOptions): number {
   const { classic, count, delta, numExperts, dModel } = options;

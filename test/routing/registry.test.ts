@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { ROUTER_NAMES, routerPolicy } from '../../src/routing/index.js';
+import { defineRouter } from '../../src/routing/policy.js';
 import { routerContext } from './context.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -18,6 +19,12 @@ it('a configuration is checked, and a router priced, without TensorFlow', () => 
   `;
   const args = ['--input-type=module', '--eval', program];
   expect(execFileSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })).toBe('0\n');
+});
+
+it('a router without a price does not compile', () => {
+  const { create } = routerPolicy('hash');
+  // @ts-expect-error
+  expect(defineRouter({ create })).not.toHaveProperty('price');
 });
 
 it.each(ROUTER_NAMES)('%s: every field has a default, and only fields of its own shape it', (router) => {

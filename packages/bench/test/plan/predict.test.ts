@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { describePlan } from '../../src/plan/describe.js';
 import { parseLink } from '../../src/plan/link.js';
 import { type PlanInput, predict, TIME_PARTS } from '../../src/plan/predict.js';
 import { UNIFORM } from '../../src/plan/routing-model.js';
@@ -35,6 +36,21 @@ describe('predict', () => {
     expect(plan.partsMs.optimizer).toBeCloseTo(1e-6 * parameterNs * plan.parameters.model, 9);
     expect(plan.partsMs['exchange in node'] + plan.partsMs['all-reduce between nodes']).toBe(0);
     expect(plan.tokensPerS).toBeCloseTo((512 * 1000) / plan.stepMs, 6);
+  });
+
+  it("takes a router's own figure where the calibration has none, and says so", () => {
+    const { 'locmoe-plus': measuredNs, ...routerTokenNs } = PROFILE.compute.routerTokenNs;
+    const profile = { ...PROFILE, compute: { ...PROFILE.compute, routerTokenNs } };
+    const [known, unknown] = [PROFILE, profile].map((each) =>
+      inputOf(configOf(['moe.router=locmoe-plus']), { profile: each }),
+    );
+    const forwardMs = (input: PlanInput) => predict(input).partsMs.forward;
+    // Two layers of 512 tokens.
+    const differenceMs = 2 * 512 * (7000 - measuredNs!) * 1e-6;
+    expect(forwardMs(unknown) - forwardMs(known)).toBeCloseTo(differenceMs, 9);
+    const note = 'which has not measured router locmoe-plus';
+    expect(describePlan(unknown, predict(unknown))).toContain(note);
+    expect(describePlan(known, predict(known))).not.toContain(note);
   });
 
   it('is never faster with a slower link or a longer latency', () => {
