@@ -19,55 +19,58 @@ function tell(message: FromAgent): void {
 }
 
 class RankAgent {
-  private readonly server = new Server();
-  private readonly workers: ChildProcess[] = [];
-  private plane: DataPlane | null = null;
-  private done = false;
+  readonly #server = new Server();
+  readonly #workers: ChildProcess[] = [];
+  #plane: DataPlane | null = null;
+  #done = false;
+  readonly #spec: AgentSpec;
 
-  constructor(private readonly spec: AgentSpec) {}
+  constructor(spec: AgentSpec) {
+    this.#spec = spec;
+  }
 
   async start(): Promise<void> {
     const port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
         error ? reject(error) : resolve(bound),
       );
     });
-    this.plane = DataPlane.create({
-      ...this.spec,
+    this.#plane = DataPlane.create({
+      ...this.#spec,
       generation: 1,
-      server: this.server,
+      server: this.#server,
       onError: (error) => {
         tell({ type: 'error', error: failureOf(error) });
-        this.plane?.abort(error.line);
+        this.#plane?.abort(error.line);
       },
     });
-    tell({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.plane.segmentPath });
+    tell({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.#plane.segmentPath });
   }
 
   async connect(addresses: readonly string[]): Promise<void> {
     const peers = addresses
       .map((address, node) => ({ node, address }))
-      .filter(({ node }) => node !== this.spec.node);
-    await this.plane?.connect(peers, 10_000);
-    if (this.done) return;
-    const ended = Array.from({ length: this.spec.workersPerNode }, (_, local) => this.startWorker(local));
-    tell({ type: 'started', pids: this.workers.map(({ pid }) => pid ?? 0) });
+      .filter(({ node }) => node !== this.#spec.node);
+    await this.#plane?.connect(peers, 10_000);
+    if (this.#done) return;
+    const ended = Array.from({ length: this.#spec.workersPerNode }, (_, local) => this.#startWorker(local));
+    tell({ type: 'started', pids: this.#workers.map(({ pid }) => pid ?? 0) });
     await Promise.all(ended);
-    await this.plane?.close();
-    this.server.forceShutdown();
-    if (this.done) return;
-    this.done = true;
-    const done: FromAgent = { type: 'done', stats: this.plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
+    await this.#plane?.close();
+    this.#server.forceShutdown();
+    if (this.#done) return;
+    this.#done = true;
+    const done: FromAgent = { type: 'done', stats: this.#plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
     // Disconnecting at once would drop what is still being written.
     process.send?.(done, () => process.disconnect());
   }
 
-  private startWorker(local: number): Promise<void> {
-    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.spec;
+  #startWorker(local: number): Promise<void> {
+    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.#spec;
     const rank = node * workersPerNode + local;
-    const segmentPath = this.plane?.segmentPath ?? '';
+    const segmentPath = this.#plane?.segmentPath ?? '';
     const worker = forkProgram(program);
-    this.workers.push(worker);
+    this.#workers.push(worker);
     const spec: RankSpec = { rank, segmentPath, numNodes, workersPerNode, timeoutMs, args };
     // A worker may end while it is told; its exit is reported on its own.
     worker.send(spec, () => undefined);
@@ -86,7 +89,8 @@ class RankAgent {
   }
 
   progress(): void {
-    const { plane, spec } = this;
+    const plane = this.#plane;
+    const spec = this.#spec;
     if (plane)
       tell({
         type: 'progress',
@@ -95,21 +99,21 @@ class RankAgent {
   }
 
   abort(reason: string): void {
-    this.plane?.abort(reason);
+    this.#plane?.abort(reason);
   }
 
   requestStop(): void {
-    this.plane?.requestStop();
+    this.#plane?.requestStop();
   }
 
   /** Ends before its time, and leaves nothing behind. */
   async end(): Promise<void> {
-    if (this.done) return;
-    this.done = true;
+    if (this.#done) return;
+    this.#done = true;
     this.abort('stopped');
-    for (const worker of this.workers) worker.kill('SIGKILL');
+    for (const worker of this.#workers) worker.kill('SIGKILL');
     try {
-      await this.plane?.close();
+      await this.#plane?.close();
     } finally {
       process.exit(1);
     }

@@ -86,92 +86,94 @@ export async function spawnRanks<Result>(
 }
 
 class RankRun<Result> {
-  private readonly agents: ChildProcess[] = [];
-  private readonly ranks: RankOutcome<Result>[] = [];
-  private readonly agentErrors: RankFailure[] = [];
-  private readonly workerPids: number[] = [];
-  private ending = false;
+  readonly #agents: ChildProcess[] = [];
+  readonly #ranks: RankOutcome<Result>[] = [];
+  readonly #agentErrors: RankFailure[] = [];
+  readonly #workerPids: number[] = [];
+  #ending = false;
+  readonly #layout: Layout;
+  readonly #options: SpawnOptions;
 
-  constructor(
-    private readonly layout: Layout,
-    private readonly options: SpawnOptions,
-  ) {}
+  constructor(layout: Layout, options: SpawnOptions) {
+    this.#layout = layout;
+    this.#options = options;
+  }
 
   async execute(program: string): Promise<Outcome<Result>> {
     const agentFile = programBeside(import.meta.url, 'agent');
-    for (let node = 0; node < this.layout.numNodes; node++)
-      this.agents.push(forkProgram(agentFile, this.options.env));
-    const ended = this.agents.map((agent, node) => this.follow(agent, node));
-    const runId = this.options.runId ?? `ranks-${process.pid}-${Math.random().toString(36).slice(2)}`;
+    for (let node = 0; node < this.#layout.numNodes; node++)
+      this.#agents.push(forkProgram(agentFile, this.#options.env));
+    const ended = this.#agents.map((agent, node) => this.#follow(agent, node));
+    const runId = this.#options.runId ?? `ranks-${process.pid}-${Math.random().toString(36).slice(2)}`;
     const listening = await Promise.all(
-      this.agents.map((agent, node) => {
+      this.#agents.map((agent, node) => {
         const answer = next(agent, 'listening');
-        const message: ToAgent = { type: 'spec', spec: this.specOf(node, runId, program) };
+        const message: ToAgent = { type: 'spec', spec: this.#specOf(node, runId, program) };
         agent.send(message, () => undefined);
         return answer;
       }),
     );
-    const started = this.agents.map((agent) => next(agent, 'started'));
-    this.tell({ type: 'connect', addresses: listening.map(({ address }) => address) });
-    this.workerPids.push(...(await Promise.all(started)).flatMap(({ pids }) => pids));
-    await this.options.whileRunning?.(this.cluster(listening.map(({ segmentPath }) => segmentPath)));
+    const started = this.#agents.map((agent) => next(agent, 'started'));
+    this.#tell({ type: 'connect', addresses: listening.map(({ address }) => address) });
+    this.#workerPids.push(...(await Promise.all(started)).flatMap(({ pids }) => pids));
+    await this.#options.whileRunning?.(this.#cluster(listening.map(({ segmentPath }) => segmentPath)));
     const stats = await Promise.all(ended);
-    this.ranks.sort((a, b) => a.rank - b.rank);
-    return { ranks: this.ranks, stats, agentErrors: this.agentErrors };
+    this.#ranks.sort((a, b) => a.rank - b.rank);
+    return { ranks: this.#ranks, stats, agentErrors: this.#agentErrors };
   }
 
-  private specOf(node: number, runId: string, program: string): AgentSpec {
-    const { ringBytes = 1 << 16, timeoutMs = 10_000, interNodeLink = null, args } = this.options;
-    return { ...this.layout, node, runId, ringBytes, timeoutMs, interNodeLink, program, args };
+  #specOf(node: number, runId: string, program: string): AgentSpec {
+    const { ringBytes = 1 << 16, timeoutMs = 10_000, interNodeLink = null, args } = this.#options;
+    return { ...this.#layout, node, runId, ringBytes, timeoutMs, interNodeLink, program, args };
   }
 
   /** Collects what an agent reports until it is done or gone. */
-  private follow(agent: ChildProcess, node: number): Promise<AgentStats> {
+  #follow(agent: ChildProcess, node: number): Promise<AgentStats> {
     return new Promise((resolve) => {
       agent.on('message', (message: FromAgent) => {
         if (message.type === 'rank') {
-          this.ranks.push(message.outcome as RankOutcome<Result>);
-          this.spread(message.outcome);
-        } else if (message.type === 'error') this.agentErrors.push(message.error);
+          this.#ranks.push(message.outcome as RankOutcome<Result>);
+          this.#spread(message.outcome);
+        } else if (message.type === 'error') this.#agentErrors.push(message.error);
         else if (message.type === 'done') resolve(message.stats);
       });
       agent.on('exit', (code, signal) => {
-        if (code !== 0 && code !== null && !this.ending)
+        if (code !== 0 && code !== null && !this.#ending)
           console.error(`agent ${node} ended with ${code} ${signal ?? ''}`);
         resolve({ framesSent: 0, bytesSent: 0 });
       });
     });
   }
 
-  private spread({ rank, error, signal }: RankOutcome<unknown>): void {
-    if (this.options.abortOnFailure === false) return;
+  #spread({ rank, error, signal }: RankOutcome<unknown>): void {
+    if (this.#options.abortOnFailure === false) return;
     if (error || signal)
-      this.tell({ type: 'abort', reason: `rank ${rank} failed: ${error?.line ?? signal}` });
+      this.#tell({ type: 'abort', reason: `rank ${rank} failed: ${error?.line ?? signal}` });
   }
 
-  private tell(message: ToAgent): void {
+  #tell(message: ToAgent): void {
     // An agent may end while it is told; its exit is reported on its own.
-    for (const agent of this.agents) if (agent.connected) agent.send(message, () => undefined);
+    for (const agent of this.#agents) if (agent.connected) agent.send(message, () => undefined);
   }
 
-  private cluster(segmentPaths: readonly string[]): Cluster {
+  #cluster(segmentPaths: readonly string[]): Cluster {
     return {
-      agentPids: this.agents.map(({ pid }) => pid ?? 0),
-      workerPids: this.workerPids,
+      agentPids: this.#agents.map(({ pid }) => pid ?? 0),
+      workerPids: this.#workerPids,
       segmentPaths,
-      abort: (reason) => this.tell({ type: 'abort', reason }),
-      requestStop: () => this.tell({ type: 'stop' }),
+      abort: (reason) => this.#tell({ type: 'abort', reason }),
+      requestStop: () => this.#tell({ type: 'stop' }),
       progress: async () => {
-        const answers = this.agents.map((agent) => next(agent, 'progress'));
-        this.tell({ type: 'progress' });
+        const answers = this.#agents.map((agent) => next(agent, 'progress'));
+        this.#tell({ type: 'progress' });
         return (await Promise.all(answers)).flatMap(({ progress }) => progress);
       },
     };
   }
 
   async end(): Promise<void> {
-    this.ending = true;
-    await Promise.all(this.agents.map(endProgram));
+    this.#ending = true;
+    await Promise.all(this.#agents.map(endProgram));
   }
 }
 

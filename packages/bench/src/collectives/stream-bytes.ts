@@ -24,35 +24,39 @@ export function pourInto(stream: Writable): void {
 /** Takes the time of each piece of a stream; the bytes of the pieces that warm up are looked at. */
 export class PieceClock {
   readonly ms: number[] = [];
-  private readonly expected = Buffer.concat([streamChunk(), streamChunk()]);
-  private bytes = 0;
-  private numPieces = 0;
-  private since = 0;
+  readonly #expected = Buffer.concat([streamChunk(), streamChunk()]);
+  #bytes = 0;
+  #numPieces = 0;
+  #since = 0;
+  readonly #pieceBytes: number;
+  readonly #warmUps: number;
+  readonly #pieces: number;
+  readonly #enough: () => void;
 
   /** @param enough called once all pieces have come */
-  constructor(
-    private readonly pieceBytes: number,
-    private readonly warmUps: number,
-    private readonly pieces: number,
-    private readonly enough: () => void,
-  ) {}
+  constructor(pieceBytes: number, warmUps: number, pieces: number, enough: () => void) {
+    this.#pieceBytes = pieceBytes;
+    this.#warmUps = warmUps;
+    this.#pieces = pieces;
+    this.#enough = enough;
+  }
 
   /** @throws Error if bytes of a piece that warms up are not those of the stream */
   take(chunk: Uint8Array): void {
-    if (this.ms.length === this.pieces) return;
-    if (this.numPieces < this.warmUps) this.check(chunk);
-    this.bytes += chunk.length;
-    if (this.bytes < (this.numPieces + 1) * this.pieceBytes) return;
+    if (this.ms.length === this.#pieces) return;
+    if (this.#numPieces < this.#warmUps) this.#check(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes < (this.#numPieces + 1) * this.#pieceBytes) return;
     const now = performance.now();
-    this.numPieces++;
-    if (this.numPieces > this.warmUps) this.ms.push(now - this.since);
-    this.since = now;
-    if (this.ms.length === this.pieces) this.enough();
+    this.#numPieces++;
+    if (this.#numPieces > this.#warmUps) this.ms.push(now - this.#since);
+    this.#since = now;
+    if (this.ms.length === this.#pieces) this.#enough();
   }
 
-  private check(chunk: Uint8Array): void {
-    const at = this.bytes % PERIOD;
-    if (Buffer.compare(chunk, this.expected.subarray(at, at + chunk.length)) !== 0)
-      throw new Error(`the stream is wrong at byte ${this.bytes} or in the ${chunk.length} after it`);
+  #check(chunk: Uint8Array): void {
+    const at = this.#bytes % PERIOD;
+    if (Buffer.compare(chunk, this.#expected.subarray(at, at + chunk.length)) !== 0)
+      throw new Error(`the stream is wrong at byte ${this.#bytes} or in the ${chunk.length} after it`);
   }
 }
