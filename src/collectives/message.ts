@@ -114,24 +114,26 @@ class PartCursor {
 
 /** A message to one peer; reused from operation to operation. */
 export class OutgoingMessage {
-  readonly header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   readonly #cursor = new PartCursor();
   readonly #write: (part: Uint8Array, from: number) => number;
+  readonly #notify: () => void;
 
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
     /** Wakes the consumer of the ring, if it waits for data. */
-    readonly notify: () => void,
+    notify: () => void,
   ) {
+    this.#notify = notify;
     this.#write = (part, from) => ring.write(part, from);
   }
 
   /** @returns bytes of the message without its header */
   begin(operation: Operation, place: MessagePlace, aggregate: boolean, parts: readonly Uint8Array[]): number {
-    this.#cursor.reset([this.header, ...parts]);
+    this.#cursor.reset([this.#header, ...parts]);
     const totalBytes = this.#cursor.bytesLeft - MESSAGE_HEADER_BYTES;
-    encodeHeader(this.header, operation, place, totalBytes, aggregate);
+    encodeHeader(this.#header, operation, place, totalBytes, aggregate);
     return totalBytes;
   }
 
@@ -142,7 +144,7 @@ export class OutgoingMessage {
   /** Writes what fits into the ring; returns the bytes moved. */
   progress(): number {
     const moved = this.#cursor.advance(this.#write);
-    if (moved > 0) this.notify();
+    if (moved > 0) this.#notify();
     if (this.done) this.ring.setWantsSpace(false);
     return moved;
   }
@@ -157,13 +159,15 @@ export class IncomingMessage {
   readonly #read: (part: Uint8Array, from: number) => number;
   #headerBytes = 0;
   #check: HeaderCheck = () => undefined;
+  readonly #notify: () => void;
 
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
     /** Wakes the producer of the ring, if it waits for space. */
-    readonly notify: () => void,
+    notify: () => void,
   ) {
+    this.#notify = notify;
     this.#read = (part, from) => ring.read(part, from);
   }
 
@@ -196,7 +200,7 @@ export class IncomingMessage {
       this.#check(this.peer, decodeHeader(this.#header), this.#cursor.bytesLeft);
     }
     moved += this.#cursor.advance(this.#read);
-    if (moved > 0) this.notify();
+    if (moved > 0) this.#notify();
     if (this.done) this.ring.setWantsData(false);
     return moved;
   }

@@ -42,13 +42,13 @@ export interface MoeInput {
 export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: RoutingDecision) => void;
 
 /** The part of a decision that reports and tests look at. */
-type Account = Pick<
+type TokenAccount = Pick<
   RoutingDecision,
   'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'gateCosine'
 >;
 
 /** Routing statistics of one sparse layer for this rank's tokens in one forward pass. */
-export interface LayerStatistics extends Locality, Account {
+export interface LayerStatistics extends Locality, TokenAccount {
   readonly layer: number;
   /**
    * Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the

@@ -40,6 +40,7 @@ const REFUSALS = new Map<grpc.status, ErrorCode>([[grpc.status.RESOURCE_EXHAUSTE
 export class CoordinatorClient {
   readonly #client: grpc.Client;
   readonly #methods: grpc.ServiceDefinition;
+  readonly #security: Security;
 
   /**
    * @param address host:port
@@ -47,8 +48,9 @@ export class CoordinatorClient {
    */
   constructor(
     readonly address: string,
-    readonly security: Security,
+    security: Security,
   ) {
+    this.#security = security;
     parseAddress('--coordinator', address);
     this.#methods = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
     this.#client = new grpc.Client(address, security.channelCredentials, {
@@ -104,7 +106,7 @@ export class CoordinatorClient {
       return new TrainerError('UNAUTHENTICATED', `${at} refused the join token: ${details}`);
     if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
       return new TrainerError(REFUSALS.get(code) ?? 'BAD_INPUT', `${at} refused ${name}: ${details}`);
-    const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.security);
+    const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.#security);
     if (problem?.kind === 'refused')
       return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
     return new TrainerError(

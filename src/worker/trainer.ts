@@ -32,13 +32,14 @@ export interface TrainerOptions {
 export class Trainer {
   /** Updates done. */
   #step: number;
+  readonly #options: TrainerOptions;
+  readonly #state: TrainState;
+  readonly #dataset: Dataset;
 
-  private constructor(
-    readonly options: TrainerOptions,
-    readonly state: TrainState,
-    readonly dataset: Dataset,
-    startStep: number,
-  ) {
+  private constructor(options: TrainerOptions, state: TrainState, dataset: Dataset, startStep: number) {
+    this.#options = options;
+    this.#state = state;
+    this.#dataset = dataset;
     this.#step = startStep;
   }
 
@@ -62,11 +63,11 @@ export class Trainer {
    * @returns true if it stopped before the last step
    */
   async run(): Promise<boolean> {
-    const { assignment, transport, logger, emit } = this.options;
+    const { assignment, transport, logger, emit } = this.#options;
     const { config, topology } = assignment;
     const { train, model } = config;
     const loader = createLoader({
-      dataset: this.dataset,
+      dataset: this.#dataset,
       weights: config.data.weights,
       seed: config.seed,
       globalBatch: train.globalBatch,
@@ -87,8 +88,8 @@ export class Trainer {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
         this.#step++;
-        if (trial !== null) this.state.model.useOverlap(trial.degree);
-        const { report, stopAsked } = trainStep(this.state, this.#step, loader.batchForStep(this.#step - 1));
+        if (trial !== null) this.#state.model.useOverlap(trial.degree);
+        const { report, stopAsked } = trainStep(this.#state, this.#step, loader.batchForStep(this.#step - 1));
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
@@ -109,7 +110,7 @@ export class Trainer {
 
   /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing. */
   #pickForm(): void {
-    const { assignment, transport, logger } = this.options;
+    const { assignment, transport, logger } = this.#options;
     const { model, train, moe } = assignment.config;
     const { worldSize, numNodes, rank } = assignment.topology;
     if (numNodes === 1) return;
@@ -117,7 +118,7 @@ export class Trainer {
     const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
     const bytes = rows * model.dModel * Float32Array.BYTES_PER_ELEMENT;
     const { form, ms } = pickForm(transport, bytes);
-    this.state.model.communicator.form = form;
+    this.#state.model.communicator.form = form;
     if (rank !== 0) return;
     const [hierarchical, flat] = [ms.hierarchical, ms.flat].map((each) => each.toFixed(2));
     logger.info(
@@ -130,8 +131,8 @@ export class Trainer {
   #useFaster(choice: OverlapChoice | null): boolean {
     if (choice === null) return false;
     const { degree, ms } = choice;
-    const { assignment, logger } = this.options;
-    this.state.model.useOverlap(degree);
+    const { assignment, logger } = this.#options;
+    this.#state.model.useOverlap(degree);
     if (assignment.topology.rank === 0)
       logger.info(
         { overlapDegree: degree, ms },
@@ -141,14 +142,14 @@ export class Trainer {
   }
 
   #numParameters(): number {
-    const { shared, expert } = this.state.model.parameters;
+    const { shared, expert } = this.#state.model.parameters;
     return shared.values.length + expert.values.length;
   }
 
   #validate(batches: Parameters<typeof validate>[2]): void {
-    const { assignment, transport, logger, emit } = this.options;
+    const { assignment, transport, logger, emit } = this.#options;
     transport.setProgress(this.#step, 'validate');
-    const domains = validate(this.state.model, transport, batches, assignment.config.data.domains);
+    const domains = validate(this.#state.model, transport, batches, assignment.config.data.domains);
     if (assignment.topology.rank !== 0) return;
     emit({ type: 'validation', report: { step: this.#step, domains } });
     logger.info({ domains }, 'validated');
@@ -156,7 +157,7 @@ export class Trainer {
 
   /** A full disk fails the run only at its last save; before that, the next save tries again. */
   #checkpoint(loss: number, isFinal: boolean): void {
-    const { assignment, transport, logger } = this.options;
+    const { assignment, transport, logger } = this.#options;
     transport.setProgress(this.#step, 'checkpoint');
     try {
       this.#save(loss);
@@ -170,7 +171,7 @@ export class Trainer {
   }
 
   #save(loss: number): void {
-    const { assignment, transport, logger, emit } = this.options;
+    const { assignment, transport, logger, emit } = this.#options;
     const directory = saveCheckpoint(transport, {
       root: assignment.checkpointDir,
       step: this.#step,
@@ -178,10 +179,10 @@ export class Trainer {
       keep: assignment.config.train.keepCheckpoints,
       runId: assignment.runId,
       config: assignment.config,
-      tokenizerFile: this.dataset.tokenizerFile,
+      tokenizerFile: this.#dataset.tokenizerFile,
       data: { nextStep: this.#step },
       metrics: { loss },
-      tensors: tensorsToSave(this.state),
+      tensors: tensorsToSave(this.#state),
     });
     if (assignment.topology.rank !== 0) return;
     emit({ type: 'checkpoint', report: { step: this.#step, directory } });
