@@ -261,6 +261,7 @@ function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
   if (missing !== undefined)
     throw new TrainerError(
       'NO_RESOURCE',
-      `${missing} does not exist on ${hostname()}: every node needs the folders of the runs and of the data under the coordinator's paths (a shared volume)`,
+      `${missing} does not exist on ${hostname()}: every node needs the folders of the runs and of the ` +
+        "data under the coordinator's paths (a shared volume)",
     );
 }

@@ -228,10 +228,13 @@ export class PeerStreams {
     const elsewhere = host !== undefined && host !== hostname();
     return new TrainerError(
       'NODE_LOST',
-      `node ${this.#options.node} on ${hostname()} cannot open the data stream from node ${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ${problem?.text ?? error.details}; ` +
+      `node ${this.#options.node} on ${hostname()} cannot open the data stream from node ` +
+        `${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ` +
+        `${problem?.text ?? error.details}; ` +
         (elsewhere && isLoopback(target.host)
           ? `that address is only for node ${node} itself: start it with --listen 0.0.0.0:PORT`
-          : 'check that its agent runs and that the address can be reached from here (--listen, --advertise)'),
+          : 'check that its agent runs and that the address can be reached from here (--listen, ' +
+            '--advertise)'),
       { node: this.#options.node },
     );
   }

@@ -33,7 +33,8 @@ export function assertNotSuperseded(root: string, generation: number): void {
 export function superseded(generation: number, newest: number): TrainerError {
   return new TrainerError(
     'SUPERSEDED',
-    `this process is of generation ${generation} of the run, which a later process took over as generation ${newest}: it ends without saving`,
+    `this process is of generation ${generation} of the run, which a later process took over as generation ` +
+      `${newest}: it ends without saving`,
   );
 }
 

@@ -65,7 +65,8 @@ function copyToSelf(from: readonly Uint8Array[], to: readonly Uint8Array[], oper
   if (total(from) !== total(to))
     throw new TrainerError(
       'INTERNAL',
-      `${operation.kind} ${operation.purpose}: this rank sends itself ${total(from)} bytes and expects ${total(to)}`,
+      `${operation.kind} ${operation.purpose}: this rank sends itself ${total(from)} bytes and expects ` +
+        `${total(to)}`,
     );
   let index = 0;
   let offset = 0;

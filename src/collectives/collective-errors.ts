@@ -82,7 +82,8 @@ export function mismatchError(
   return new TrainerError(
     'COLLECTIVE_MISMATCH',
     `rank ${topology.rank} is in ${mine} and expects ${expectedBytes} bytes${mineBy}, ` +
-      `but rank ${peer} (node ${nodeOf(topology, peer)}) sent ${theirs} with ${header.totalBytes} bytes${theirsBy}: ` +
+      `but rank ${peer} (node ${nodeOf(topology, peer)}) sent ${theirs} with ${header.totalBytes} ` +
+      `bytes${theirsBy}: ` +
       'all ranks must call the same collectives in the same step and order, with matching sizes and counts',
     context(place),
   );

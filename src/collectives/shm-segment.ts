@@ -57,7 +57,8 @@ export class ShmSegment {
     if (needed > MAX_BYTES)
       throw new TrainerError(
         'NO_RESOURCE',
-        `the shared memory of this node would be ${needed} bytes; at most ${MAX_BYTES} can be mapped: lower cluster.ringBytes`,
+        `the shared memory of this node would be ${needed} bytes; at most ${MAX_BYTES} can be mapped: ` +
+          'lower cluster.ringBytes',
       );
     const segment = new ShmSegment(path, shape, makeFile(path, needed));
     const words = segment.#words;
@@ -91,7 +92,8 @@ export class ShmSegment {
     if (wanted.some((value, i) => value !== actual[i]))
       throw new TrainerError(
         'INTERNAL',
-        `${path} holds generation, node, nodes, workers = ${actual.join(', ')}; this worker expects ${wanted.join(', ')}`,
+        `${path} holds generation, node, nodes, workers = ${actual.join(', ')}; this worker expects ` +
+          `${wanted.join(', ')}`,
       );
     return new ShmSegment(path, shape, mapFile(path, segmentBytes(shape)));
   }

@@ -88,7 +88,8 @@ const RULES: readonly Rule[] = [
     return unless(
       numExperts % worldSize === 0 || worldSize % numExperts === 0,
       'moe.numExperts',
-      `${numExperts} experts cannot be spread evenly over ${worldSize} workers (cluster.nodes x cluster.workersPerNode); one must divide the other`,
+      `${numExperts} experts cannot be spread evenly over ${worldSize} workers (cluster.nodes x ` +
+        'cluster.workersPerNode); one must divide the other',
     );
   },
   ({ moe: { numExperts, expertGroups } }) =>
@@ -134,7 +135,8 @@ const RULES: readonly Rule[] = [
     return unless(
       !sections.cluster.deduplicate || numExperts >= worldSize,
       'cluster.deduplicate',
-      `needs one owner for each expert, so at least as many experts as workers: ${numExperts} experts, ${worldSize} workers`,
+      `needs one owner for each expert, so at least as many experts as workers: ${numExperts} experts, ` +
+        `${worldSize} workers`,
     );
   },
   ({ cluster: { ringBytes } }) =>
@@ -151,7 +153,8 @@ const RULES: readonly Rule[] = [
     return unless(
       seconds < collectiveTimeoutS,
       'cluster.interNodeLink',
-      `a vector of dModel numbers (${bytes} bytes) would take ${Number(seconds.toPrecision(3))} s, and a collective fails after ${collectiveTimeoutS} s (cluster.collectiveTimeoutS)`,
+      `a vector of dModel numbers (${bytes} bytes) would take ${Number(seconds.toPrecision(3))} s, and a ` +
+        `collective fails after ${collectiveTimeoutS} s (cluster.collectiveTimeoutS)`,
     );
   },
 ];

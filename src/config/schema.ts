@@ -69,7 +69,8 @@ export const clusterSchema = z.strictObject({
     .literal([1, 2, 4, 'auto'])
     .default('auto')
     .describe(
-      'chunks of the tokens between nodes, each sent while experts work on others; 1: no overlap; auto tries 1 and 2 in the first 12 steps',
+      'chunks of the tokens between nodes, each sent while experts work on others; 1: no overlap; auto ' +
+        'tries 1 and 2 in the first 12 steps',
     ),
   deduplicate: z
     .boolean()

@@ -160,7 +160,8 @@ function replacePair(
 function tooLittleText(wanted: number, reached: number): TrainerError {
   return new TrainerError(
     'BAD_INPUT',
-    `model.vocabSize: the text has repeated pairs for a vocabulary of ${reached} only, not ${wanted}; lower model.vocabSize or raise data.maxBytesPerDomain`,
+    `model.vocabSize: the text has repeated pairs for a vocabulary of ${reached} only, not ${wanted}; ` +
+      'lower model.vocabSize or raise data.maxBytesPerDomain',
   );
 }
 

@@ -142,7 +142,8 @@ function readIndex(dir: string): DatasetIndex {
   } catch (error) {
     throw new TrainerError(
       'BAD_INPUT',
-      `${dir} is not a prepared dataset: it has no ${INDEX_FILE}${existsSync(dir) ? '; remove the folder and it will be prepared again' : ''}`,
+      `${dir} is not a prepared dataset: it has no ` +
+        `${INDEX_FILE}${existsSync(dir) ? '; remove the folder and it will be prepared again' : ''}`,
       {},
       { cause: error },
     );

@@ -151,18 +151,22 @@ function checkLoader({ dataset, weights, globalBatch, worldSize, seqLen }: Loade
   if (globalBatch % worldSize !== 0)
     throw new TrainerError(
       'BAD_CONFIG',
-      `train.globalBatch: ${globalBatch} sequences cannot be split evenly over ${worldSize} workers; use a multiple of ${worldSize}`,
+      `train.globalBatch: ${globalBatch} sequences cannot be split evenly over ${worldSize} workers; use a ` +
+        `multiple of ${worldSize}`,
     );
   if (weights && (weights.length !== dataset.domains.length || weights.some((weight) => !(weight > 0))))
     throw new TrainerError(
       'BAD_CONFIG',
-      `data.weights: ${weights.length} weights for ${dataset.domains.length} domains; give one positive weight a domain`,
+      `data.weights: ${weights.length} weights for ${dataset.domains.length} domains; give one positive ` +
+        'weight a domain',
     );
   for (const domain of dataset.domains)
     for (const split of ['train', 'validation'] as const)
       if (windowsIn(domain[split], seqLen) === 0)
         throw new TrainerError(
           'BAD_CONFIG',
-          `model.seqLen: domain ${domain.name} has ${domain[split].ids.length} ${split} tokens, fewer than one window of ${seqLen + 1}; shorten model.seqLen or raise data.maxBytesPerDomain${split === 'validation' ? ' or data.validationShare' : ''}`,
+          `model.seqLen: domain ${domain.name} has ${domain[split].ids.length} ${split} tokens, fewer than ` +
+            `one window of ${seqLen + 1}; shorten model.seqLen or raise ` +
+            `data.maxBytesPerDomain${split === 'validation' ? ' or data.validationShare' : ''}`,
         );
 }

@@ -145,7 +145,8 @@ function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: Routin
     if (routed !== accounted)
       throw new TrainerError(
         'INTERNAL',
-        `expert ${expert}: ${routed} choices routed but ${accounted} accounted for (${keptE[expert]} kept, ${overCapacityE[expert]} over capacity, ${notChosenE[expert]} not chosen)`,
+        `expert ${expert}: ${routed} choices routed but ${accounted} accounted for (${keptE[expert]} kept, ` +
+          `${overCapacityE[expert]} over capacity, ${notChosenE[expert]} not chosen)`,
       );
   });
 }

@@ -43,8 +43,8 @@ export function rankMemory(
 }
 
 /**
- * What a rank cannot do without, whatever its router drops: its model, and the activations of its sequences outside the
- * experts. `rings` and `process` are 0.
+ * What a rank cannot do without, whatever its router drops: its model, and the activations of its sequences
+ * outside the experts. `rings` and `process` are 0.
  */
 export function leastRankMemory(config: RunConfig): RankMemory {
   const { parameters, gradients, moments, activations } = rankMemory(config, parameterCounts(config), 0, 0);

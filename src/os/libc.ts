@@ -9,7 +9,8 @@ const mmapC = libc.func(
 const munmapC = libc.func('int munmap(void *address, size_t length)');
 const posixFallocateC = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
 const futexC = libc.func(
-  'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, void *address2, uint32_t value3)',
+  'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, ' +
+    'void *address2, uint32_t value3)',
 );
 const schedYieldC = libc.func('int sched_yield()');
 const flockC = libc.func('int flock(int fd, int operation)');
@@ -49,7 +50,8 @@ export function mapShared(fd: number, bytes: number): Mapping {
   if (address === MAP_FAILED)
     throw new TrainerError(
       'NO_RESOURCE',
-      `cannot map ${bytes} bytes of shared memory (errno ${errno}): lower cluster.ringBytes or raise the memory limit`,
+      `cannot map ${bytes} bytes of shared memory (errno ${errno}): lower cluster.ringBytes or raise the ` +
+        'memory limit',
     );
   return { buffer: koffi.view(address, bytes), address };
 }

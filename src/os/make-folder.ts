@@ -24,7 +24,8 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   const problem = (text: string) => new TrainerError('NO_RESOURCE', `${option} ${directory}: ${text}`);
   if (code === 'EROFS')
     return problem(
-      `read-only file system; give ${option === '--tensorboard' ? option : '--data-dir and --runs-dir'} a place elsewhere`,
+      `read-only file system; give ${option === '--tensorboard' ? option : '--data-dir and --runs-dir'} a ` +
+        'place elsewhere',
     );
   if (code === 'EEXIST' || code === 'ENOTDIR') return problem(whatIsInTheWay(directory));
   return problem(message);

@@ -53,7 +53,11 @@ export class OomKills {
   /** The end of the message on a killed process that held `heldBytes`; empty if there was no OOM kill. */
   explain(heldBytes: number): string {
     if (!this.haveRisen) return '';
-    return `, probably out of memory: it held ${inMiB(heldBytes)} when last looked at, and the processes of this node may hold ${inMiB(this.limitBytes)} together (raise the limit, or use fewer workers here or a smaller train.globalBatch)`;
+    return (
+      `, probably out of memory: it held ${inMiB(heldBytes)} when last looked at, and the processes ` +
+      `of this node may hold ${inMiB(this.limitBytes)} together (raise the limit, or use fewer workers ` +
+      'here or a smaller train.globalBatch)'
+    );
   }
 
   /** Memory limit of the cgroup in bytes: the least one on the path to the root. */

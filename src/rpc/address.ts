@@ -22,7 +22,8 @@ export function parseAddress(option: string, text: string, defaultPort?: number)
   if (host === undefined || port === undefined || port > 65_535)
     throw new TrainerError(
       'BAD_INPUT',
-      `${option} ${text}: expected HOST${defaultPort === undefined ? ':PORT' : '[:PORT]'}, e.g. 0.0.0.0:50051, coordinator:50051 or [::1]:50051`,
+      `${option} ${text}: expected HOST${defaultPort === undefined ? ':PORT' : '[:PORT]'}, e.g. ` +
+        '0.0.0.0:50051, coordinator:50051 or [::1]:50051',
     );
   return { host, port };
 }

@@ -72,7 +72,8 @@ function newKeys(): Promise<Keys> {
 }
 
 async function privatePem({ privateKey }: Keys): Promise<string> {
-  return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', privateKey), 'PRIVATE KEY')}\n`;
+  const der = await webcrypto.subtle.exportKey('pkcs8', privateKey);
+  return `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`;
 }
 
 /** Writes all files or none: on an error it removes those it has written. */

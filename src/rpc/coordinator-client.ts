@@ -111,7 +111,8 @@ export class CoordinatorClient {
       return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
     return new TrainerError(
       'UNAVAILABLE',
-      `no coordinator answers at ${this.address} (${problem?.text ?? `${name}: ${details}`}); is the run still going, and is the address right?`,
+      `no coordinator answers at ${this.address} (${problem?.text ?? `${name}: ${details}`}); is the run ` +
+        'still going, and is the address right?',
     );
   }
 

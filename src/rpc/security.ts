@@ -96,8 +96,11 @@ export function assertMayListen(address: Address, { tls, token }: Security, inse
   throw new TrainerError(
     'BAD_INPUT',
     insecure
-      ? `--listen ${formatAddress(address)}: --insecure still asks for a join token (--token-file FILE; locmoe certs makes one)`
-      : `--listen ${formatAddress(address)} can be reached from other machines: give --tls DIR (locmoe certs --out DIR makes the files), or --insecure with --token-file FILE on a network that you trust`,
+      ? `--listen ${formatAddress(address)}: --insecure still asks for a join token (--token-file FILE; ` +
+          'locmoe certs makes one)'
+      : `--listen ${formatAddress(address)} can be reached from other machines: give --tls DIR (locmoe ` +
+          'certs --out DIR makes the files), or --insecure with --token-file FILE on a network that you ' +
+          'trust',
   );
 }
 

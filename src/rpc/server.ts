@@ -54,7 +54,8 @@ export async function listen(
         reject(
           new TrainerError(
             'NO_RESOURCE',
-            `port ${address.port} on ${address.host} cannot be used (${error.message}); is another run using it? Choose another with ${option}, or 0 for a free one`,
+            `port ${address.port} on ${address.host} cannot be used (${error.message}); is another run ` +
+              `using it? Choose another with ${option}, or 0 for a free one`,
           ),
         );
     });

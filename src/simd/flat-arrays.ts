@@ -31,7 +31,8 @@ export class FlatArrays {
     if (numPages > MOST_PAGES)
       throw new TrainerError(
         'BAD_CONFIG',
-        `a rank would hold ${length} shared or expert parameters, and fewer than ${Math.floor(2 ** 30 / count)} fit; make the model smaller, or spread experts over more ranks`,
+        `a rank would hold ${length} shared or expert parameters, and fewer than ` +
+          `${Math.floor(2 ** 30 / count)} fit; make the model smaller, or spread experts over more ranks`,
       );
     this.memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages });
     const { buffer } = this.memory;

@@ -67,7 +67,8 @@ export function evaluate(
     if (!Number.isFinite(loss))
       throw new TrainerError(
         'NOT_FINITE',
-        `checkpoint ${checkpoint.folder}: the loss of domain ${domain} is ${loss}; its weights are of no use, take an earlier one`,
+        `checkpoint ${checkpoint.folder}: the loss of domain ${domain} is ${loss}; its weights are of no ` +
+          'use, take an earlier one',
       );
   return losses;
 }

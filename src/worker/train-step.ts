@@ -64,7 +64,8 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   if (!Number.isFinite(norm))
     throw new TrainerError(
       'NOT_FINITE',
-      `the gradient norm is ${norm} (loss of this rank ${pass.loss}); lower train.learningRate or raise train.warmupSteps, and resume`,
+      `the gradient norm is ${norm} (loss of this rank ${pass.loss}); lower train.learningRate or raise ` +
+        'train.warmupSteps, and resume',
     );
 
   transport.setProgress(step, 'optimizer');

@@ -123,7 +123,8 @@ export class Trainer {
     const [hierarchical, flat] = [ms.hierarchical, ms.flat].map((each) => each.toFixed(2));
     logger.info(
       { exchange: form, bytesPerPair: bytes, ms },
-      `exchange between nodes: ${form}; ${bytes} bytes for each other rank took ${hierarchical} ms hierarchical, ${flat} ms flat`,
+      `exchange between nodes: ${form}; ${bytes} bytes for each other rank took ${hierarchical} ms ` +
+        `hierarchical, ${flat} ms flat`,
     );
   }
 
@@ -136,7 +137,8 @@ export class Trainer {
     if (assignment.topology.rank === 0)
       logger.info(
         { overlapDegree: degree, ms },
-        `exchanges between nodes ${degree === 1 ? 'are not' : 'are'} overlapped with experts: a step took ${ms.inTurn.toFixed(1)} ms without, ${ms.overlapped.toFixed(1)} ms with it`,
+        `exchanges between nodes ${degree === 1 ? 'are not' : 'are'} overlapped with experts: a step took ` +
+          `${ms.inTurn.toFixed(1)} ms without, ${ms.overlapped.toFixed(1)} ms with it`,
       );
     return true;
   }
