@@ -3,18 +3,7 @@ import './quiet-libraries.js';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
 import { VERSION } from '../rpc/version.js';
-import { addCertsCommand } from './commands/certs.js';
-import { addEvalCommand } from './commands/eval.js';
-import { addFlightCommand } from './commands/flight.js';
-import { addGenerateCommand } from './commands/generate.js';
-import { addHealthCommand } from './commands/health.js';
-import { addInspectCommand } from './commands/inspect.js';
-import { addLogsCommand } from './commands/logs.js';
-import { addNodeCommand } from './commands/node.js';
-import { addServeCommand } from './commands/serve.js';
-import { addStatusCommand } from './commands/status.js';
-import { addStopCommand } from './commands/stop.js';
-import { addTrainCommand } from './commands/train.js';
+import { COMMANDS } from './commands.js';
 import { addBenchCommands } from './packages.js';
 
 /** Commands that go on when nobody reads their output. */
@@ -43,22 +32,15 @@ const program = new Command('locmoe')
     '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
   );
 
-// Every subcommand inherits the settings above, so they are added after.
-addTrainCommand(program);
-addServeCommand(program);
-addNodeCommand(program);
-addStatusCommand(program);
-addLogsCommand(program);
-addInspectCommand(program);
-addFlightCommand(program);
-addStopCommand(program);
-addHealthCommand(program);
-addCertsCommand(program);
-addGenerateCommand(program);
-addEvalCommand(program);
-
 try {
-  await addBenchCommands(program, process.argv.slice(2));
+  const [first, second] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+  const called = first === 'help' ? second : first;
+  // Every subcommand inherits the settings above, so they are added after.
+  for (const [name, { description, load }] of Object.entries(COMMANDS)) {
+    const added = program.command(name).description(description);
+    if (name === called) (await load())(added);
+  }
+  await addBenchCommands(program, called);
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);

@@ -31,12 +31,11 @@ export function loadPage(): Promise<PagePackage> {
  * Adds the commands of `@locmoe/bench`: whole if one of them is called for, else only their names, for
  * `--help`.
  *
- * @param words of the command line
+ * @param called the name of the command that is called for
  * @throws TrainerError `NO_RESOURCE` if one is called for and the package is not installed
  */
-export async function addBenchCommands(program: Command, words: readonly string[]): Promise<void> {
-  const [first = '', second = ''] = words.filter((word) => !word.startsWith('-'));
-  if ((first === 'help' ? second : first) in BENCH_COMMANDS) {
+export async function addBenchCommands(program: Command, called = ''): Promise<void> {
+  if (called in BENCH_COMMANDS) {
     const bench: BenchPackage = await load('@locmoe/bench');
     bench.addCommands(program);
   } else

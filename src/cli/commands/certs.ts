@@ -2,10 +2,8 @@ import type { Command } from 'commander';
 import { wholeNumber } from './options.js';
 
 /** `locmoe certs`: certificates and a join token for a cluster. */
-export function addCertsCommand(program: Command): void {
-  program
-    .command('certs')
-    .description('make what the members of a cluster trust each other by: ca.pem, cert.pem, key.pem, token')
+export function certsCommand(command: Command): void {
+  command
     .requiredOption('--out <dir>', 'folder for the files; none is overwritten')
     .option('--days <n>', 'how long the certificates are valid', wholeNumber(1, 36_500), 365)
     .addHelpText(

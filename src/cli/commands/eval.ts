@@ -16,10 +16,8 @@ interface EvalOptions {
 }
 
 /** `locmoe eval`: loss and perplexity by domain on the validation text. */
-export function addEvalCommand(program: Command): void {
-  program
-    .command('eval')
-    .description('loss and perplexity of a checkpoint on the validation text, by domain')
+export function evalCommand(command: Command): void {
+  command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .option(
       '--sequences <n>',

@@ -12,12 +12,8 @@ interface FlightOptions {
 }
 
 /** `locmoe flight`: what every rank was doing when a run failed, and who lagged. */
-export function addFlightCommand(program: Command): void {
-  program
-    .command('flight')
-    .description(
-      'show which rank the others waited for when a run failed, from the flight files of its nodes',
-    )
+export function flightCommand(command: Command): void {
+  command
     .argument(
       '[file|run]',
       'flight file of one node, folder of such files, run folder or run id (default: the newest run)',

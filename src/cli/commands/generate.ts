@@ -16,10 +16,8 @@ interface GenerateOptions {
 }
 
 /** `locmoe generate`: continues a prompt, on one process whatever layout wrote the checkpoint. */
-export function addGenerateCommand(program: Command): void {
-  program
-    .command('generate')
-    .description('continue a prompt with the model of a checkpoint')
+export function generateCommand(command: Command): void {
+  command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .requiredOption('--prompt <text>', 'the text to continue')
     .requiredOption('--domain <name>', "the text's domain: it decides which experts may be used")

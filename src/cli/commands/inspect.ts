@@ -17,12 +17,8 @@ const DEFAULT_HTTP = '127.0.0.1:0';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `locmoe inspect`: the page that shows runs in a browser, for runs that are over too. */
-export function addInspectCommand(program: Command): void {
-  program
-    .command('inspect')
-    .description(
-      'show runs in a browser: charts, expert load, ranks over time, and the log to search; says where the page of a live run is, or serves one until Ctrl-C',
-    )
+export function inspectCommand(command: Command): void {
+  command
     .option('--run <dir>', 'run folder or run id to begin with (default: the newest)')
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option(

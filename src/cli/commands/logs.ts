@@ -25,15 +25,12 @@ interface LogsOptions extends LocateOptions {
 const MAX_CONTEXT = 1_000;
 
 /** `locmoe logs`: the lines of all processes of a run in order of time, or what LogQL makes of them. */
-export function addLogsCommand(program: Command): void {
-  const command = program
-    .command('logs')
-    .description('show the log of a run: coordinator, node agents and workers, in order of time')
-    .argument(
-      '[query]',
-      'LogQL: \'{rank="3"} |= "NaN"\', or without a selector \'|= "NaN"\'; of a metric query the series are shown',
-      '',
-    );
+export function logsCommand(command: Command): void {
+  command.argument(
+    '[query]',
+    'LogQL: \'{rank="3"} |= "NaN"\', or without a selector \'|= "NaN"\'; of a metric query the series are shown',
+    '',
+  );
   addLocateOptions(command)
     .addOption(new Option('--level <level>', 'least level to show').choices([...LOG_LEVELS]).default('trace'))
     .option(

@@ -15,12 +15,8 @@ interface NodeFlags extends SecurityFlags {
 }
 
 /** `locmoe node`: one node of a run; `train` starts them by itself. */
-export function addNodeCommand(program: Command): void {
-  const command = program
-    .command('node')
-    .description(
-      'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',
-    )
+export function nodeCommand(command: Command): void {
+  command
     .requiredOption('--coordinator <host:port>', 'where the coordinator listens; it may come up later')
     .option('--listen <host:port>', 'where the other nodes connect; port 0 takes a free one', '127.0.0.1:0')
     .option(

@@ -12,12 +12,7 @@ interface ServeFlags
 }
 
 /** `locmoe serve`: the coordinator alone; its nodes are started elsewhere. */
-export function addServeCommand(program: Command): void {
-  const command = program
-    .command('serve')
-    .description(
-      'lead a run whose nodes are started elsewhere with `locmoe node`: wait for all of them, train, end with the exit code of the run',
-    );
+export function serveCommand(command: Command): void {
   addTrainingOptions(command)
     .option('--listen <host:port>', 'where nodes and commands connect', '127.0.0.1:50051')
     .option(

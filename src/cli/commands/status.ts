@@ -4,10 +4,7 @@ import type { StatusReply } from '../../rpc/messages.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */
-export function addStatusCommand(program: Command): void {
-  const command = program
-    .command('status')
-    .description('show what a run is doing: state, step, loss, speed, and a line for each rank');
+export function statusCommand(command: Command): void {
   addLocateOptions(command).option('--json', 'print JSON').action(showStatus);
 }
 

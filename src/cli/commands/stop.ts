@@ -3,10 +3,7 @@ import { TrainerError } from '../../errors.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe stop`: what one Ctrl-C does, from another terminal. */
-export function addStopCommand(program: Command): void {
-  const command = program
-    .command('stop')
-    .description('ask a live run for a final checkpoint after its current step, and for its end');
+export function stopCommand(command: Command): void {
   addLocateOptions(command).action(stopRun);
 }
 

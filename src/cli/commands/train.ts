@@ -4,12 +4,7 @@ import { wholeNumber } from './options.js';
 import { addTrainingOptions, pageOf } from './training-options.js';
 
 /** `locmoe train`: starts a coordinator, node agents and workers on this machine and follows the run. */
-export function addTrainCommand(program: Command): void {
-  const command = program
-    .command('train')
-    .description(
-      'train on this machine: starts the coordinator, the node agents and their workers, and follows the run',
-    );
+export function trainCommand(command: Command): void {
   addTrainingOptions(command)
     .option(
       '--port <n>',

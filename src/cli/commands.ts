@@ -1,0 +1,66 @@
+import type { Command } from 'commander';
+
+interface CommandEntry {
+  /** What `locmoe --help` says of it. */
+  readonly description: string;
+  /** Loads what adds its options and its action: all of them together would take 0.3 s at every start. */
+  readonly load: () => Promise<(command: Command) => void>;
+}
+
+/** The commands by name, in the order of `locmoe --help`. */
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  train: {
+    description:
+      'train on this machine: starts the coordinator, the node agents and their workers, and follows the run',
+    load: async () => (await import('./commands/train.js')).trainCommand,
+  },
+  serve: {
+    description:
+      'lead a run whose nodes are started elsewhere with `locmoe node`: wait for all of them, train, end with the exit code of the run',
+    load: async () => (await import('./commands/serve.js')).serveCommand,
+  },
+  node: {
+    description:
+      'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',
+    load: async () => (await import('./commands/node.js')).nodeCommand,
+  },
+  status: {
+    description: 'show what a run is doing: state, step, loss, speed, and a line for each rank',
+    load: async () => (await import('./commands/status.js')).statusCommand,
+  },
+  logs: {
+    description: 'show the log of a run: coordinator, node agents and workers, in order of time',
+    load: async () => (await import('./commands/logs.js')).logsCommand,
+  },
+  inspect: {
+    description:
+      'show runs in a browser: charts, expert load, ranks over time, and the log to search; says where the page of a live run is, or serves one until Ctrl-C',
+    load: async () => (await import('./commands/inspect.js')).inspectCommand,
+  },
+  flight: {
+    description:
+      'show which rank the others waited for when a run failed, from the flight files of its nodes',
+    load: async () => (await import('./commands/flight.js')).flightCommand,
+  },
+  stop: {
+    description: 'ask a live run for a final checkpoint after its current step, and for its end',
+    load: async () => (await import('./commands/stop.js')).stopCommand,
+  },
+  health: {
+    description:
+      'ask a coordinator or a node whether it is usable (grpc.health.v1): exit code 0 if so, else 1',
+    load: async () => (await import('./commands/health.js')).healthCommand,
+  },
+  certs: {
+    description: 'make what the members of a cluster trust each other by: ca.pem, cert.pem, key.pem, token',
+    load: async () => (await import('./commands/certs.js')).certsCommand,
+  },
+  generate: {
+    description: 'continue a prompt with the model of a checkpoint',
+    load: async () => (await import('./commands/generate.js')).generateCommand,
+  },
+  eval: {
+    description: 'loss and perplexity of a checkpoint on the validation text, by domain',
+    load: async () => (await import('./commands/eval.js')).evalCommand,
+  },
+};
