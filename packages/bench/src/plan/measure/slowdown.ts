@@ -12,12 +12,12 @@ const CROWDS = [1, 2] as const;
 
 /** Steps of single workers that meet as often as those of a run but exchange nothing, against those of one worker alone. */
 export async function measureSlowdown(
-  { log }: CalibrateOptions,
+  { log, quick }: CalibrateOptions,
   steps: number,
   cores: number,
   exchange: ExchangeProfile,
 ): Promise<ComputeProfile['slowdown']> {
-  const configs = [configOf(SIZES[3], 'hash'), configOf(SIZES[4], 'hash')];
+  const configs = (quick ? [SIZES[3]] : [SIZES[3], SIZES[4]]).map((size) => configOf(size, 'hash'));
   const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
     log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);
     const { results } = await runProbe(
