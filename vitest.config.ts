@@ -1,17 +1,22 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/longest-first.js';
 
 // Tests run the sources of the packages (package.json, exports), so that none has to be built first, or twice.
 const conditions = ['source', 'module', 'node', 'development|production'];
 
 const TESTS = '{test,packages/*/test}';
-/** Files whose tests start other processes. */
-const WITH_PROCESSES = [
+const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${name}.test.ts`);
+
+/** What others would disturb, or what would disturb others: it times the machine, or runs it out of memory. */
+const ALONE = files('collectives/inter-node-link', 'e2e/out-of-memory', 'plan/calibrate');
+/** Other files whose tests start processes. */
+const WITH_PROCESSES = files(
   'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool}',
   'cluster/*',
   'e2e/*',
   'checkpoint/{checkpointer,safetensors,save-ranks}',
-  'collectives/{collectives,endurance,failures,hostile-peer,inter-node-link,shm-segment}',
-  '{bench/,}collectives/{overlap,link-probe}',
+  'collectives/{collectives,endurance,failures,hostile-peer,shm-segment}',
+  'collectives/overlap',
   'data/prepare',
   'model/dispatch/dispatchers',
   'ops/compiled',
@@ -19,7 +24,7 @@ const WITH_PROCESSES = [
   'routing/global-selection',
   'run/run-lock',
   'worker/long-run',
-].map((name) => `${TESTS}/${name}.test.ts`);
+);
 
 export default defineConfig({
   resolve: { conditions },
@@ -32,13 +37,14 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     env: { TF_CPP_MIN_LOG_LEVEL: '2', TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
         test: {
           name: 'units',
           include: [`${TESTS}/**/*.test.ts`],
-          exclude: WITH_PROCESSES,
+          exclude: [...ALONE, ...WITH_PROCESSES],
           // Two processes for all files, so that TensorFlow is loaded twice instead of a hundred times.
           isolate: false,
           maxWorkers: 2,
@@ -49,10 +55,15 @@ export default defineConfig({
         test: {
           name: 'processes',
           include: WITH_PROCESSES,
+          exclude: ALONE,
+          // What one file computes fills the waits of the other.
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
-          // Many processes with blocking waits: one file after another, so that timings on two cores mean something.
-          fileParallelism: false,
         },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, fileParallelism: false, sequence: { groupOrder: 2 } },
       },
     ],
   },

@@ -19,8 +19,10 @@ export function debianTool(command: string, packages: readonly string[]): string
   for (const name of packages) {
     if (existsSync(unpacked)) break;
     const get = `apt-get download ${name}`;
-    const script = `(${get} || { apt-get update && ${get}; }) && dpkg --extract ${name}_*.deb . && rm ${name}_*.deb`;
-    spawnSync('sh', ['-c', script], { cwd: TOOLS, stdio: 'ignore', timeout: TIMEOUT_MS });
+    const unpack = `dpkg --extract ${name}_*.deb . && rm ${name}_*.deb`;
+    const script = `test -e usr/bin/${command} || { (${get} || { apt-get update && ${get}; }) && ${unpack}; }`;
+    // One at a time: apt-get update does not wait for another, and test files run side by side.
+    spawnSync('flock', ['lock', 'sh', '-c', script], { cwd: TOOLS, stdio: 'ignore', timeout: TIMEOUT_MS });
   }
   return existsSync(unpacked) ? unpacked : null;
 }

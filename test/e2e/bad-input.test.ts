@@ -1,10 +1,11 @@
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -12,17 +13,42 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { locmoe, MICRO, startTraining, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
+import {
+  type Finished,
+  Locmoe,
+  locmoe,
+  MICRO,
+  ROOT,
+  startTraining,
+  temporaryFolder,
+  trainArguments,
+  trainToTheEnd,
+} from './support.js';
 
 /** Runs a command that must be refused: code 2, a line on standard error for each pattern, no stack trace, quickly. */
 async function refused(args: readonly string[], ...patterns: readonly RegExp[]): Promise<void> {
-  const { code, stderr, stdout, seconds } = await locmoe(...args);
+  expectRefusal(await locmoe(...args), ...patterns);
+}
+
+function expectRefusal({ code, stderr, stdout, seconds }: Finished, ...patterns: readonly RegExp[]): void {
   expect(code, stdout + stderr).toBe(2);
   for (const pattern of patterns) expect(stderr).toMatch(pattern);
   expect(stderr).not.toMatch(/\n\s+at /);
   expect(stderr.trim().split('\n').length, stderr).toBeLessThanOrEqual(2);
   // Long before a run could have started; the machine may be busy.
   expect(seconds).toBeLessThan(30);
+}
+
+/** The command of a checkout in which the text sources were not installed. */
+function withoutCorpus(folder: string): string {
+  const checkout = path.join(folder, 'checkout');
+  cpSync(path.join(ROOT, 'dist'), path.join(checkout, 'dist'), { recursive: true });
+  for (const name of ['package.json', 'node_modules', 'proto', 'configs'])
+    symlinkSync(path.join(ROOT, name), path.join(checkout, name));
+  mkdirSync(path.join(checkout, 'corpus'));
+  for (const name of ['package.json', 'package-lock.json'])
+    cpSync(path.join(ROOT, 'corpus', name), path.join(checkout, 'corpus', name));
+  return path.join(checkout, 'dist/cli/cli.js');
 }
 
 describe('a configuration is refused before anything starts', () => {
@@ -98,13 +124,11 @@ describe('what a run needs is missing', () => {
     const args = trainArguments({ folder, nodes: 1, workersPerNode: 1 }).map((arg, i, all) =>
       all[i - 1] === '--data-dir' ? path.join(folder, 'data') : arg,
     );
-    const sources = path.resolve('corpus/node_modules/rxjs');
-    renameSync(sources, `${sources}.away`);
-    try {
-      await refused(args, /code.*rxjs.*npm ci --ignore-scripts --prefix/);
-    } finally {
-      renameSync(`${sources}.away`, sources);
-    }
+    const run = new Locmoe(args, {}, [process.execPath, withoutCorpus(folder)]);
+    expectRefusal(
+      await run.finished,
+      /domain en: the text source \S+ is not installed in .*npm ci --ignore-scripts --prefix/,
+    );
   });
 
   it('a folder for the runs', async () => {

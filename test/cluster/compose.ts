@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
+import { type Line, Project } from './project.js';
+import { difference, micro, must, type Step, stepsOf } from './support.js';
+
+const STEPS = 8;
+const TOLERANCE = 1e-4;
+const LIMIT = 'qdisc add dev eth0 root tbf rate 50mbit burst 32kbit latency 400ms';
+const FILES = {
+  'short.yaml': micro(STEPS, 100),
+  'long.yaml': micro(100_000, 10),
+  'wrong-token': 'this-is-not-the-token-of-the-cluster\n',
+};
+/** Nothing is listened to beyond loopback here: the coordinator's refusal is what is tested. */
+const STRANGER = ['node', '--coordinator=coordinator:50051', '--join-timeout=5'];
+
+export function composeTests(): void {
+  // In this order: each test takes the cluster as the one before left it.
+  describe('docker compose', () => {
+    let project: Project;
+    let oneMachine: readonly Step[];
+
+    beforeAll(() => {
+      project = new Project(FILES);
+    });
+
+    afterAll(async () => {
+      expect(await project.remove()).toBe('');
+    }, 90_000);
+
+    it('trains as one machine does, and ends with the code of the run', async () => {
+      const alone = await project.beside('coordinator', [
+        'train',
+        '--config=/test/short.yaml',
+        '--no-samples',
+        '--nodes=1',
+        '--workers-per-node=2',
+      ]);
+      expect(alone.code, alone.stderr).toBe(0);
+      const runId = /run (micro-\S+):/.exec(alone.stdout)![1];
+      oneMachine = await stepsOf(project.volume, runId);
+      expect(oneMachine.length).toBe(STEPS);
+      expect(oneMachine.at(-1)!.loss).toBeLessThan(oneMachine[0].loss - 0.1);
+
+      const { code, stderr } = await project.compose(['up', '--exit-code-from', 'coordinator'], 'short.yaml');
+      expect(code, stderr).toBe(0);
+      const steps = await stepsOf(project.volume, await runOf(project));
+      expect(difference(oneMachine, steps)).toBeLessThan(TOLERANCE);
+      const places = (await project.lines('node')).map(({ node, rank }) => `${node} ${rank}`);
+      expect(places).toEqual(expect.arrayContaining(['0 0', '0 1', '1 2', '1 3']));
+    }, 150_000);
+
+    it('only gets slower on a slow link', async ({ skip }) => {
+      await project.up('short.yaml', 'node');
+      const nodes = await project.containers('node');
+      for (const id of nodes)
+        if ((await tc(id, LIMIT)) === null)
+          skipLoudly(skip, 'no root, nsenter or tc to limit the link of a container');
+      await project.up('short.yaml', 'coordinator');
+      expect(await project.exitCode()).toBe(0);
+      const steps = await stepsOf(project.volume, await runOf(project));
+      expect(difference(oneMachine, steps)).toBeLessThan(TOLERANCE);
+      for (const id of nodes) {
+        const [{ overlimits }] = JSON.parse((await tc(id, '-json -statistics qdisc show dev eth0'))!);
+        expect(overlimits, 'packets that the limit held back').toBeGreaterThan(STEPS);
+      }
+      await project.compose(['rm', '--stop', '--force', 'node', 'coordinator']);
+    }, 120_000);
+
+    it('answers commands from other containers', async () => {
+      await project.up('long.yaml');
+      await project.line('a checkpoint', ({ msg }) => msg.startsWith('checkpoint at step'));
+      const runId = await runOf(project);
+
+      const status = await project.beside('coordinator', ['status']);
+      expect(status.code, status.stderr).toBe(0);
+      expect(status.stdout).toContain(runId);
+      expect(status.stdout).toContain('running');
+
+      const logs = await project.beside('coordinator', ['logs', '--json', '--level=info']);
+      expect(logs.code, logs.stderr).toBe(0);
+      const ranks = new Set(
+        logs.stdout
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line).rank),
+      );
+      expect([...ranks]).toEqual(expect.arrayContaining([0, 1, 2, 3]));
+
+      await expectText(project, runId);
+    }, 120_000);
+
+    it('refuses a node with a wrong token or without a certificate, and trains on', async () => {
+      const wrongToken = await project.beside('node', STRANGER, { LOCMOE_TOKEN_FILE: '/test/wrong-token' });
+      expect(wrongToken.code).not.toBe(0);
+      expect(wrongToken.stderr).toMatch(/coordinator:50051 refused the join token/);
+
+      const noCertificate = await project.beside('node', STRANGER, { LOCMOE_TLS_DIR: '' });
+      expect(noCertificate.code).not.toBe(0);
+      expect(noCertificate.stderr).toMatch(/^locmoe: .*TLS.*$/m);
+
+      const { step: last = 0 } = await project.line('a step', isStep);
+      await project.line('a step after that', (line) => isStep(line) && line.step! > last);
+    }, 60_000);
+
+    it('saves a checkpoint that loads when the coordinator is stopped', async () => {
+      const runId = await runOf(project);
+      const [id] = await project.containers('coordinator');
+      await must('docker', ['stop', id], { timeoutMs: 70_000 });
+      expect(await project.exitCode()).toBe(130);
+      const { msg } = await project.line('the last checkpoint', ({ msg }) =>
+        msg.startsWith('checkpoint at step'),
+      );
+      const steps = await stepsOf(project.volume, runId);
+      expect(msg).toContain(`step ${steps.at(-1)!.step}:`);
+      await expectText(project, runId);
+    }, 120_000);
+
+    it('ends when a node is killed, naming it, and goes on with another in its place', async () => {
+      const { run, generation: first = 0 } = await project.line('a step', isStep);
+      await project.up('long.yaml');
+      await project.line('the next generation', (line) => isStep(line) && line.generation === first + 1);
+      const [victim] = await project.containers('node');
+      await must('docker', ['kill', victim]);
+      expect(await project.exitCode()).toBe(3);
+      const { msg } = await project.line('the failure', ({ msg }) => msg.startsWith('run failed'));
+      expect(msg).toMatch(new RegExp(`^run failed: node [01], .*on ${victim.slice(0, 12)}`));
+
+      await project.up('long.yaml');
+      const last = await project.line(
+        'one more generation',
+        (line) => isStep(line) && line.generation === first + 2,
+      );
+      expect(last.run).toBe(run);
+    }, 180_000);
+  });
+}
+
+function isStep({ msg }: Line): boolean {
+  return /^step +\d+\//.test(msg);
+}
+
+/** The newest run of the coordinator. */
+async function runOf(project: Project): Promise<string> {
+  return (await project.line('a run', ({ run = '' }) => run !== '')).run!;
+}
+
+async function expectText(project: Project, runId: string): Promise<void> {
+  const args = ['generate', `--checkpoint=runs/${runId}`, '--prompt=The ', '--domain=en', '--max-tokens=5'];
+  const { code, stdout, stderr } = await project.beside('coordinator', args);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/^The ./);
+}
+
+/** Runs the host's `tc` in the network of a container, whose image has none; null if that cannot be done. */
+async function tc(id: string, command: string): Promise<string | null> {
+  const pid = (await must('docker', ['inspect', '--format', '{{.State.Pid}}', id])).trim();
+  try {
+    return await must('nsenter', ['--target', pid, '--net', 'tc', ...command.split(' ')]);
+  } catch {
+    return null;
+  }
+}

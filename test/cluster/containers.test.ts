@@ -1,0 +1,17 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { composeTests } from './compose.js';
+import { buildImage, openEngine } from './support.js';
+import { swarmTests } from './swarm.js';
+
+const BUILD_TIMEOUT_MS = 600_000;
+
+const engine = await openEngine();
+
+// One file: files run side by side, and these share an image and an engine that may belong to one swarm only.
+describe.skipIf(engine === null)('in containers', () => {
+  beforeAll(buildImage, BUILD_TIMEOUT_MS);
+  afterAll(async () => await engine?.close());
+
+  composeTests();
+  swarmTests();
+});
