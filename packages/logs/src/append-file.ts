@@ -2,13 +2,13 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } fr
 
 const NEWLINE = 0x0a;
 
-/** A file of lines that only grows. */
+/** An append-only text file. */
 export class AppendFile {
   readonly #fd: number;
   /** Bytes. */
   #size: number;
 
-  /** Opens or makes the file. A last line that a kill or a power failure cut short gets its end, so that the next is its own. */
+  /** Opens or creates the file. Ends a last line that a kill or a power failure cut short. */
   constructor(path: string) {
     this.#fd = openSync(path, 'a+');
     this.#size = fstatSync(this.#fd).size;
@@ -26,14 +26,14 @@ export class AppendFile {
     return this.#size;
   }
 
-  /** Appends text that ends with a newline, all of it or nothing; it is in the kernel's hands when the call returns. */
+  /** Appends text that ends with a newline, all or nothing. When it returns, a kill of this process loses none of it. */
   append(text: string): void {
     const bytes = Buffer.from(text);
     let done = 0;
     try {
       while (done < bytes.length) done += writeSync(this.#fd, bytes, done);
     } catch (error) {
-      // A disk that fills up takes a part before it refuses the rest.
+      // A full disk may have taken a part.
       if (done > 0) ftruncateSync(this.#fd, this.#size);
       throw error;
     }
@@ -45,7 +45,7 @@ export class AppendFile {
   }
 }
 
-/** Whether the file system refused to write because the disk, a quota or the largest file it allows is full. */
+/** Whether a write failed because the disk or a quota is full, or the file too large for the file system. */
 export function isDiskFull(error: unknown): error is Error {
   return (
     error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code))

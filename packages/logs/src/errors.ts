@@ -1,11 +1,11 @@
 /**
- * - `BAD_INPUT`: a query or another argument that cannot be, or one that asks for too much
- * - `NO_RESOURCE`: a port that cannot be had
- * - `ABORTED`: nobody waits for the answer any more
+ * - `BAD_INPUT`: an invalid query or argument, or one beyond a limit
+ * - `NO_RESOURCE`: a port that cannot be bound
+ * - `ABORTED`: the caller cancelled
  */
 export type LogsErrorCode = 'BAD_INPUT' | 'NO_RESOURCE' | 'ABORTED';
 
-/** An error whose message alone tells a user what was wrong. */
+/** An error whose message is meant for the user. */
 export class LogsError extends Error {
   override readonly name = 'LogsError';
 
@@ -17,7 +17,7 @@ export class LogsError extends Error {
   }
 }
 
-/** What to tell of anything that was thrown. */
+/** The message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-// Logs over HTTP: Loki's API, and the server that carries it and whatever else a program serves.
+// Loki's HTTP API, and a server for it and for other features of the program.
 export {
   type HttpAddress,
   type HttpFeature,

@@ -1,3 +1,3 @@
-/** The words for the level of a line, from the least to the gravest; pino's. */
+/** pino's levels, in ascending severity. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

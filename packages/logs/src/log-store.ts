@@ -9,8 +9,8 @@ export class LogStore {
   readonly #listeners = new Set<(line: string, source: string) => void>();
 
   /**
-   * @param onError called when a line cannot be written. Later lines are then dropped silently, except after a full
-   *   disk, where each is tried: space may have been freed
+   * @param onError called when a line cannot be written. After a full disk the next line is
+   *   tried again; after any other error all are dropped silently
    */
   constructor(
     readonly directory: string,

@@ -15,61 +15,57 @@ import { instantOfMs, type TimeRange } from './store/instant.js';
 import type { LogFolder } from './store/log-catalog.js';
 import type { FileView } from './store/log-reader.js';
 
-/** What of a run's log to show. */
 export interface LogRequest {
-  /** LogQL; without a selector in front it applies to all lines. Empty for all lines. */
+  /** LogQL; without a stream selector it applies to the whole run. Empty for all lines. */
   readonly query: string;
-  /** Least level; empty for all lines, also those without one. */
+  /** Minimum level; empty for all lines. */
   readonly level: string;
-  /** Empty for all lines, also those without a rank. */
+  /** Empty for all lines, including those without a rank. */
   readonly ranks: readonly number[];
-  /** Wall clock in ms since 1970. */
+  /** ms since 1970. */
   readonly sinceMs: number;
-  /** Lines of the same source to show before and after each match. */
+  /** Context: lines of the same source before and after each match. */
   readonly before: number;
   readonly after: number;
   readonly follow: boolean;
 }
 
-/** A line to show. */
 export interface ResultLine {
   readonly text: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly timeMs: number;
-  /** Around a match, not one itself. */
+  /** Context of a match. */
   readonly isContext: boolean;
-  /** As ContextLine; 0 without context. */
+  /** As `ContextLine.group`; 0 without context. */
   readonly group: number;
 }
 
-/** What a metric query gives. */
 export interface ResultSeries {
   readonly grid: TimeGrid;
   readonly series: readonly Series[];
 }
 
-/** When showing ends. */
 export interface LogEnd {
-  /** Aborted when nobody reads any more. */
+  /** Aborted when the reader has left. */
   readonly signal: AbortSignal;
-  /** Resolves when the log is complete: followers get what is left and end. */
+  /** Resolves when nothing more will be written: `follow` then reads the rest and ends. */
   readonly complete: Promise<void>;
 }
 
 export interface LogListener {
-  /** Resolves when more can be taken. */
+  /** Back pressure: the next batch waits for the promise. */
   lines(lines: readonly ResultLine[]): Promise<void>;
   series(result: ResultSeries): void;
 }
 
-/** Points of a metric query over a run. */
+/** Grid points of a metric query. */
 const NUM_POINTS = 60;
 const MIN_STEP_MS = 1_000;
-/** How far before the first match its context is looked for. */
+/** Context of the first match goes back this far. */
 const CONTEXT_LEAD_MS = 600_000;
 const END = instantOfMs(Number.MAX_SAFE_INTEGER);
 
-/** Reads the log of one run, in the coordinator or from the folder of a run that is over. */
+/** Runs LogQL queries over the log of one run, live or over. */
 export class RunLogReader {
   readonly #engine: LogEngine;
 
@@ -78,10 +74,9 @@ export class RunLogReader {
   }
 
   /**
-   * Shows what is asked for: lines in order of time, or the series of a metric query. Returns at the end of the past, or
-   * with `follow` at the end that is given.
+   * Passes lines in time order, or the series of a metric query, to the listener. With `follow` it goes on until `end`.
    *
-   * @throws LogsError `BAD_INPUT` for a query or level that cannot be
+   * @throws LogsError `BAD_INPUT` for an invalid query or level
    */
   async read(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
     const matchers = this.#matchers(request);
@@ -104,7 +99,7 @@ export class RunLogReader {
     if (before > 0 || after > 0) return this.#readWithContext(query, request, listener, end);
     const views = await this.#engine.open(query.matchers, sinceMs);
     const range: TimeRange = { start: instantOfMs(sinceMs), end: END };
-    for await (const batch of this.#engine.linesOf(views, query, range, 'forward', past(end)))
+    for await (const batch of this.#engine.linesOf(views, query, range, 'forward', optionsOf(end)))
       await listener.lines(batch.map((entry) => toResultLine(entry, false, 0)));
     if (request.follow)
       await this.#follow(query, views, end, (entries) =>
@@ -142,7 +137,7 @@ export class RunLogReader {
     };
     const views = await this.#engine.open(everything.matchers, sinceMs - CONTEXT_LEAD_MS);
     const range: TimeRange = { start: instantOfMs(Math.max(0, sinceMs - CONTEXT_LEAD_MS)), end: END };
-    for await (const batch of this.#engine.linesOf(views, everything, range, 'forward', past(end))) {
+    for await (const batch of this.#engine.linesOf(views, everything, range, 'forward', optionsOf(end))) {
       for (const entry of batch) grep.feed(entry);
       await flush();
     }
@@ -155,16 +150,15 @@ export class RunLogReader {
       });
   }
 
-  /** Resolves at the end, rejects if following fails. */
   #follow(
     query: LogQuery,
     seen: readonly FileView[],
     { signal, complete }: LogEnd,
-    take: (entries: readonly LogEntry[]) => Promise<void>,
+    receive: (entries: readonly LogEntry[]) => Promise<void>,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return resolve();
-      const follower = new Follower(this.#engine, query, seen, { lines: take, failed: reject });
+      const follower = new Follower(this.#engine, query, seen, { lines: receive, failed: reject });
       void complete.then(() => (signal.aborted ? undefined : follower.finish())).then(resolve, reject);
       signal.addEventListener('abort', () => {
         follower.close();
@@ -186,7 +180,7 @@ export class RunLogReader {
     const endMs = blocks.reduce((most, { maxMs }) => Math.max(most, maxMs), firstMs);
     const startMs = Math.max(firstMs, sinceMs);
     const stepMs = Math.max(MIN_STEP_MS, Math.ceil((endMs - startMs) / NUM_POINTS));
-    // The last point is the last line's time, so that a whole run's lines fit into a window that is as long.
+    // The last point is at the last line, so that a range as long as the run covers all of it.
     const numPoints = Math.floor((endMs - startMs) / stepMs) + 1;
     const grid = { startMs: endMs - (numPoints - 1) * stepMs, stepMs, numPoints };
     const value = await this.#engine.evaluate(query, grid, { signal: end.signal });
@@ -199,8 +193,8 @@ export class RunLogReader {
   }
 }
 
-/** Who reads slowly may read a long log to its end. */
-function past({ signal }: LogEnd): { limitMs: number; signal: AbortSignal } {
+/** No time limit: a slow reader may read a long log to its end. */
+function optionsOf({ signal }: LogEnd): { limitMs: number; signal: AbortSignal } {
   return { limitMs: Number.POSITIVE_INFINITY, signal };
 }
 
@@ -215,7 +209,7 @@ function toResultLine({ text, labels, timeMs }: LogEntry, isContext: boolean, gr
   return { text, labels: Object.fromEntries(labels), timeMs, isContext, group };
 }
 
-/** Applies a query to lines that were read without one. */
+/** Applies a query to an entry; null if it does not match. */
 function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntry | null {
   const isSelected = compileMatchers(matchers);
   const { test, run } = compilePipeline(stages);

@@ -2,23 +2,20 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from './loopback.js';
 
-/** Why a request is refused; null if it may pass. */
+/** Null if the request is allowed. */
 export type Refusal = { readonly status: 401 | 403; readonly reason: string } | null;
 
-/** What of a request decides whether it may pass. */
 type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 
 /**
- * Who may read over HTTP. With a token: whoever gives it, as `Authorization: Bearer`, as password of basic
- * authentication (what a Grafana data source has a field for), as `?token=`, or as the cookie that the page sets.
- * Without one, which only loopback allows: whoever calls this machine by a loopback name, so that no web page elsewhere
- * can read it through a name of its own that resolves to 127.0.0.1 (DNS rebinding). Either way not for a page of
- * another origin.
+ * Access control. With a token: requests that carry it as `Authorization: Bearer`, as the password of basic
+ * authentication (as Grafana's data sources can), as `?token=`, or as the cookie. Without one, on loopback only:
+ * requests whose `Host` is a loopback name, which stops DNS rebinding. Requests of pages of another origin are refused.
  */
 export class AccessRule {
   readonly #expected: Buffer | null;
 
-  /** @param cookie in which a browser keeps the token after it came once in the address of the page */
+  /** @param cookie name of the cookie in which a browser keeps the token of the page's address */
   constructor(
     token: string | null,
     readonly cookie: string,
@@ -26,13 +23,13 @@ export class AccessRule {
     this.#expected = token === null ? null : digest(token);
   }
 
-  /** Never throws, whatever was sent. */
+  /** Never throws, whatever the request holds. */
   check(request: Credentials): Refusal {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !tokensOf(request, this.cookie).some((token) => this.#isExpected(token)))
       return { status: 401, reason: NO_TOKEN };
     const { host, 'x-forwarded-host': before } = request.headers;
-    // The host may be that of a proxy's making; what it was before is a header that no page elsewhere can set.
+    // Behind a proxy the original host is in a header that pages of other origins cannot set.
     const hosts = this.#expected === null ? [host] : [host, ...[before ?? []].flat()];
     return isOfOrigin(request, hosts) ? null : { status: 403, reason: FOREIGN_ORIGIN };
   }
@@ -48,7 +45,7 @@ const NO_TOKEN =
 
 const FOREIGN_ORIGIN = 'this server answers only to its own page, not to one from another origin';
 
-/** Browsers let any page open a WebSocket to anywhere and post there; what they cannot forge is where the page is from. */
+/** Browsers let any page open WebSockets and post forms to any host, but set `Origin` truthfully. */
 function isOfOrigin({ headers: { origin } }: Credentials, hosts: readonly (string | undefined)[]): boolean {
   if (origin === undefined) return true;
   const from = origin.replace(/^https?:\/\//i, '').toLowerCase();
@@ -63,7 +60,7 @@ function isLocalName({ headers }: Credentials): boolean {
 function tokensOf({ headers, url = '' }: Credentials, cookie: string): string[] {
   const [scheme, value = ''] = (headers.authorization ?? '').split(' ');
   const fromHeader = scheme === 'Bearer' ? value : scheme === 'Basic' ? passwordOf(value) : undefined;
-  // Not a URL: it was not looked at yet, and may be none.
+  // Not parsed as a URL: it may not be a valid one.
   const fromUrl = new URLSearchParams(/\?(.*)/.exec(url)?.[1]).get('token');
   const fromCookie = (headers.cookie ?? '')
     .split(/;\s*/)

@@ -8,10 +8,10 @@ import { LogsError } from '../errors.js';
 import { AccessRule } from './access.js';
 import { isLoopback } from './loopback.js';
 
-/** Takes a WebSocket that was opened on a path; what it throws closes the socket. */
+/** Handles a WebSocket opened on a path; an exception closes the socket. */
 export type SocketHandler = (socket: WebSocket, request: IncomingMessage) => void;
 
-/** Routes of one concern, mounted by whoever composes the server. */
+/** Routes and WebSockets of one concern. */
 export interface HttpFeature {
   /** Mounted at `/`. */
   readonly routes: Hono;
@@ -20,19 +20,19 @@ export interface HttpFeature {
   close?(): void;
 }
 
-/** Where to listen; port 0 takes a free one. */
+/** Port 0 binds a free one. */
 export interface HttpAddress {
   readonly host: string;
   readonly port: number;
 }
 
 export interface HttpServerOptions {
-  /** Of the program: what a browser shows when it asks for the token. */
+  /** Name of the program: the realm of basic authentication. */
   readonly name: string;
   readonly address: HttpAddress;
-  /** The option that chose the address, named in errors. */
+  /** Named in errors: the user's option that chose the address. */
   readonly option: string;
-  /** Null where none is asked for; required beyond loopback. */
+  /** Null for none; required beyond loopback. */
   readonly token: string | null;
   readonly features: readonly HttpFeature[];
 }
@@ -46,9 +46,9 @@ export interface HttpServer {
 const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
 
 /**
- * Listens and serves the features, and `GET /ready` to everyone. Beyond loopback every other request needs the token.
+ * Serves the features, and `GET /ready` without access control.
  *
- * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be bound
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { name, address, option, token, features } = options;
@@ -83,7 +83,7 @@ function appOf(name: string, features: readonly HttpFeature[], rule: AccessRule)
       c.header('WWW-Authenticate', `Basic realm="${name}", charset="UTF-8"`);
       return c.text(`${refusal.reason}\n`, refusal.status);
     }
-    // The page is opened once with the token in its address; what it loads then sends the cookie.
+    // A page opened with the token in its address keeps it as a cookie for what it loads.
     const given = c.req.query('token');
     if (given !== undefined && !/^[\x21-\x7e]*$/.test(given)) return c.text('token: not one of ours\n', 400);
     await next();
@@ -100,7 +100,7 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SOCKET_MESSAGE_BYTES });
   const handlers = new Map(features.flatMap((feature) => [...(feature.sockets ?? [])]));
   server.on('upgrade', (request, socket, head) => {
-    // Node listens for no errors of a socket any more once it is ours.
+    // On upgrade Node removes its own error handler.
     socket.on('error', () => socket.destroy());
     try {
       const refusal = rule.check(request);
@@ -118,14 +118,14 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
         }
       });
     } catch {
-      // What is thrown here would end the process, and the run with it.
+      // Uncaught, it would end the process.
       socket.destroy();
     }
   });
   return sockets;
 }
 
-/** Null if the target of the request is no URL. */
+/** Null if the target is not a valid URL. */
 function pathOf({ url = '' }: IncomingMessage): string | null {
   return URL.canParse(url, BASE) ? new URL(url, BASE).pathname : null;
 }
@@ -133,14 +133,14 @@ function pathOf({ url = '' }: IncomingMessage): string | null {
 const BASE = 'http://localhost';
 
 function refuse(socket: Duplex, status: 400 | 401 | 403 | 404): void {
-  // Else a client that keeps its side open would keep the socket.
+  // A client that keeps its side open must not keep the socket.
   socket.once('finish', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 function bind(server: Server, { address, option }: HttpServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    // Stays: after the start, only a connection that could not be accepted ends here.
+    // Kept after the start, for errors of accept; the promise ignores them.
     server.on('error', (error) =>
       reject(
         new LogsError(

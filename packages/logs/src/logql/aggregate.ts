@@ -3,7 +3,7 @@ import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from '.
 
 const NO_LABELS: Grouping = { without: false, labels: [] };
 
-/** Puts series together by labels, point by point; without a grouping all of them. */
+/** Vector aggregation at every point of the grid; without a grouping over all series. */
 export function aggregate(
   op: AggregationOp,
   parameter: number,
@@ -43,7 +43,7 @@ function reduce(op: Exclude<AggregationOp, 'topk' | 'bottomk'>, values: readonly
   }
 }
 
-/** The first k members of each point keep their values there; NaN comes last. */
+/** At each point keeps the values of the first k members in order; NaN sorts last. */
 function pickK(
   members: readonly Series[],
   k: number,

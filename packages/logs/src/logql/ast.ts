@@ -1,11 +1,11 @@
-/** `{name="value"}`; the regular expressions of labels match the whole value. */
+/** `name="value"` in a stream selector. Regular expressions are anchored to the whole value. */
 export interface Matcher {
   readonly name: string;
   readonly op: '=' | '!=' | '=~' | '!~';
   readonly value: string;
 }
 
-/** `|= "a" or "b"`: passes if one of the texts is there (or, negated, none). */
+/** `|= "a" or "b"`: a line passes if it contains one of the texts or, negated, none of them. */
 export interface LineFilter {
   readonly kind: 'line-filter';
   readonly op: '|=' | '!=' | '|~' | '!~';
@@ -25,13 +25,13 @@ export type LabelCondition =
     }
   | { readonly kind: 'and' | 'or'; readonly left: LabelCondition; readonly right: LabelCondition };
 
-/** `name="path"` of json and logfmt. */
+/** `name="path"` of the json and logfmt stages. */
 export interface Extraction {
   readonly name: string;
   readonly path: string;
 }
 
-/** A name, or a name whose value must match. */
+/** An argument of drop and keep: a label name, or a matcher on it. */
 export type LabelPick =
   | { readonly name: string; readonly matcher: null }
   | { readonly name: string; readonly matcher: Matcher };
@@ -47,7 +47,7 @@ export type Stage =
     }
   | { readonly kind: 'label-filter'; readonly condition: LabelCondition }
   | { readonly kind: 'drop' | 'keep'; readonly picks: readonly LabelPick[] }
-  /** Texts and label names in turns, beginning and ending with a text. */
+  /** Literal texts and label names alternate, with a text first and last. */
   | { readonly kind: 'line-format'; readonly parts: readonly string[] };
 
 export interface LogQuery {
@@ -81,11 +81,11 @@ export const AGGREGATIONS = ['sum', 'avg', 'min', 'max', 'count', 'topk', 'botto
 export type RangeOp = (typeof LINE_RANGE_OPS)[number] | (typeof UNWRAP_RANGE_OPS)[number];
 export type AggregationOp = (typeof AGGREGATIONS)[number];
 
-/** Over the lines in (t - range, t]. */
+/** A range aggregation, over the lines in (t - range, t]. */
 export interface RangeQuery {
   readonly kind: 'range';
   readonly op: RangeOp;
-  /** Of quantile_over_time. */
+  /** The quantile of quantile_over_time. */
   readonly parameter: number;
   readonly log: LogQuery;
   readonly unwrap: Unwrap | null;
@@ -104,7 +104,7 @@ export type MetricQuery =
   | {
       readonly kind: 'aggregate';
       readonly op: AggregationOp;
-      /** Of topk and bottomk. */
+      /** k of topk and bottomk. */
       readonly parameter: number;
       readonly grouping: Grouping | null;
       readonly inner: MetricQuery;
@@ -112,9 +112,9 @@ export type MetricQuery =
   | {
       readonly kind: 'binary';
       readonly op: BinaryOp;
-      /** A comparison gives 0 or 1 instead of leaving values out. */
+      /** A comparison returns 0 or 1 instead of filtering. */
       readonly bool: boolean;
-      /** Labels that must agree: these alone, or all but these. */
+      /** Vector matching: on these labels, or ignoring them. */
       readonly matching: { readonly on: boolean; readonly labels: readonly string[] };
       readonly left: MetricQuery;
       readonly right: MetricQuery;

@@ -5,14 +5,13 @@ import { emptySeries, type Series, type TimeGrid, type Value } from './series.js
 
 type Binary = Extract<MetricQuery, { kind: 'binary' }>;
 
-/** Combines two values; null where a comparison leaves the value out. */
+/** Null where a comparison filters the value out. */
 type Combine = (a: number, b: number) => number | null;
 
 /**
- * Applies an operator: to two numbers, to every value of a vector and a number, or to series of two vectors with
- * matching labels, one with one.
+ * Applies a binary operator to scalars and vectors; vectors are matched one-to-one.
  *
- * @throws LogsError `BAD_INPUT` if labels match several series
+ * @throws LogsError `BAD_INPUT` if several series of a side match
  */
 export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid): Value {
   const { op, bool } = query;
@@ -20,7 +19,7 @@ export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid
   const apply = combiner(op, bool);
   if (typeof right === 'number') return map(left as readonly Series[], grid, (value) => apply(value, right));
   if (typeof left === 'number') {
-    // A comparison keeps the value of the vector, whichever side that is on.
+    // A filtering comparison returns the value of the vector, on whichever side it stands.
     const keep = !isArithmetic(op) && !bool;
     return map(right, grid, (value) => {
       const result = apply(left, value);
@@ -85,7 +84,7 @@ function combineSets(
 ): Series[] {
   const project = matchingLabels(query);
   const keyOf = ({ labels }: Series) => labelsKey(project(labels));
-  /** By matching labels, the points at which some series of the side has a value. */
+  /** For each set of matching labels, the points at which some series has a value. */
   const presence = (side: readonly Series[]) => {
     const points = new Map<string, Uint8Array>();
     for (const series of side) {
@@ -110,7 +109,7 @@ function combineSets(
   return mergeEqual([...left, ...filter(right, presence(left), 0)]);
 }
 
-/** Series with the same labels, which have no point in common here, become one. */
+/** Merges series with the same labels; no two have a value at the same point. */
 function mergeEqual(series: readonly Series[]): Series[] {
   const merged = new Map<string, Series>();
   for (const each of series) {
@@ -154,7 +153,7 @@ function isArithmetic(op: BinaryOp): boolean {
   return ['+', '-', '*', '/', '%', '^'].includes(op);
 }
 
-/** A comparison keeps the left value, or with `bool` gives 0 or 1. */
+/** A comparison returns the left value or, with `bool`, 0 or 1. */
 function combiner(op: BinaryOp, bool: boolean): Combine {
   if (isArithmetic(op) || bool) return (a, b) => calculate(op, a, b);
   return (a, b) => (calculate(op, a, b) === 1 ? a : null);

@@ -1,25 +1,25 @@
 import type { LogEntry } from './log-entries.js';
 
-/** A line to show around a match, or a match itself. */
+/** A match, or a line around one. */
 export interface ContextLine {
   readonly entry: LogEntry;
   readonly isMatch: boolean;
-  /** Lines that follow each other in their source share it; a separator stands between different ones. */
+  /** Consecutive lines of a source share it; grep prints `--` between groups. */
   readonly group: number;
 }
 
 export interface ContextOptions {
-  /** How many lines to show before and after a match. */
+  /** Number of lines before and after a match. */
   readonly before: number;
   readonly after: number;
-  /** Gives the entry as the query shows it, or null if it is no match. */
+  /** The entry after the query's pipeline; null if it does not match. */
   readonly match: (entry: LogEntry) => LogEntry | null;
   readonly emit: (lines: readonly ContextLine[]) => void;
 }
 
-/** What is known of one source: who writes, whatever the level. */
+/** State of one source: the lines of one process, at all levels. */
 interface Source {
-  /** The last lines that were not shown. */
+  /** The last lines not emitted. */
   held: LogEntry[];
   afterLeft: number;
   group: ContextLine[] | null;
@@ -27,8 +27,8 @@ interface Source {
 }
 
 /**
- * `grep -C` for lines that come in order of time from several sources: the lines around a match are those of its own
- * source. Groups are emitted whole, once they are complete, or in pieces as they come after `live()`.
+ * `grep -C` for a time-ordered mix of sources: the context of a match comes from its own source. A group is emitted once
+ * it is complete; after `live()`, every line at once.
  */
 export class ContextGrep {
   readonly #sources = new Map<string, Source>();
@@ -61,7 +61,7 @@ export class ContextGrep {
     }
   }
 
-  /** Emits what is held back; from now on nothing is. */
+  /** Emits the open groups, and from now on every line at once. */
   live(): void {
     this.#isLive = true;
     const open = [...this.#sources.values()].filter(({ group }) => group !== null);

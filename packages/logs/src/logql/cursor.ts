@@ -14,7 +14,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": "'",
 };
 
-/** A node of the syntax tree with its text. */
+/** A node of the syntax tree, with the query's text. */
 export class Cursor {
   constructor(
     readonly query: string,
@@ -52,12 +52,12 @@ export class Cursor {
     return child;
   }
 
-  /** All nodes of one kind below this one, in order, not looking inside of them. */
+  /** All descendants of one kind, in order, but none inside another of them. */
   all(name: string): Cursor[] {
     return this.children.flatMap((child) => (child.name === name ? [child] : child.all(name)));
   }
 
-  /** The value of a string in quotes (with Go's escapes) or backticks. */
+  /** The value of a string literal, quoted (with Go's escapes) or in backticks. */
   get string(): string {
     const { text } = this;
     if (text.startsWith('`')) return text.slice(1, -1);

@@ -8,33 +8,30 @@ import { compareEntries, type LogEntry } from './log-entries.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
 import { PipelineLine } from './pipeline-line.js';
 
-/** How often files are looked at for new lines. */
 const POLL_MS = 100;
-/** What is read of a file at once; the rest comes with the next look. */
-const MAX_BYTES_A_LOOK = 4 << 20;
+/** Read from a file in one poll, at most. */
+const MAX_BYTES_PER_POLL = 4 << 20;
 
 export interface FollowerListener {
-  /** New lines, in order of time as far as they have come; never empty. Files are not read on before it is done. */
+  /** The new lines of a poll, in time order; never empty. The next poll waits for the promise. */
   lines(entries: readonly LogEntry[]): void | Promise<void>;
-  /** Following ended because of this. */
+  /** Called once; following has ended. */
   failed(error: unknown): void;
 }
 
 /**
- * Hands on the lines that a query selects as they are written, by this process or another: it looks at the files'
- * growth. Lines that a log receives late come late, with their time.
+ * Follows a query's lines as any process writes them, by polling the files. A line that arrives late keeps its time, so
+ * that time order holds within a poll only.
  */
 export class Follower {
   readonly #pipeline: Pipeline;
-  /** How far each file was read. */
+  /** Offset up to which each file was read. */
   readonly #positions: Map<LogFile, number>;
   #timer: NodeJS.Timeout | null = null;
-  #looking: Promise<void> = Promise.resolve();
+  #polling: Promise<void> = Promise.resolve();
   #isClosed = false;
 
-  /**
-   * @param seen files as they were when the lines before were read; what they hold is not handed on
-   */
+  /** @param seen snapshots whose lines the caller has read already */
   constructor(
     readonly engine: LogEngine,
     readonly query: LogQuery,
@@ -51,10 +48,10 @@ export class Follower {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  /** Hands on what was written until now, and closes. */
+  /** Reads what was written until now, then closes. */
   async finish(): Promise<void> {
     this.close();
-    await this.#looking;
+    await this.#polling;
     for (let entries = await this.readNew(); entries.length > 0; entries = await this.readNew())
       await this.listener.lines(entries);
   }
@@ -62,11 +59,11 @@ export class Follower {
   #schedule(): void {
     if (this.#isClosed) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look();
+      this.#polling = this.#poll();
     }, POLL_MS);
   }
 
-  async #look(): Promise<void> {
+  async #poll(): Promise<void> {
     try {
       const entries = await this.readNew();
       if (entries.length > 0) await this.listener.lines(entries);
@@ -76,7 +73,7 @@ export class Follower {
     }
   }
 
-  /** The lines since the last look. */
+  /** The lines since the last call. */
   async readNew(): Promise<LogEntry[]> {
     const reader = new BlockReader(new Pacer());
     const entries: LogEntry[] = [];
@@ -92,9 +89,9 @@ export class Follower {
   async #readFile(view: FileView, reader: BlockReader, entries: LogEntry[]): Promise<void> {
     const { file } = view;
     let position = this.#positions.get(file) ?? 0;
-    // A file that began anew is read anew.
+    // The file was truncated or replaced.
     if (position > view.end) position = 0;
-    const endOfLook = position + MAX_BYTES_A_LOOK;
+    const endOfPoll = position + MAX_BYTES_PER_POLL;
     const { test, run } = this.#pipeline;
     const visit = (line: ScannedLine) => {
       if (line.offset < position || !test.passes(line.from, line.to)) return;
@@ -105,7 +102,7 @@ export class Follower {
     };
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;
-      if (block.offset >= endOfLook) break;
+      if (block.offset >= endOfPoll) break;
       await reader.read(view, block, test, visit);
       this.#positions.set(file, Math.min(block.end, view.end));
     }

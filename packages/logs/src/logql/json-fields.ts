@@ -3,13 +3,13 @@ import type { PipelineLine } from './pipeline-line.js';
 
 const MAX_DEPTH = 32;
 
-/** Takes in all fields of a line's JSON object: `{"a":{"b":1}}` as `a_b`; arrays and nulls are left out. */
+/** The stage `json`: extracts all fields, `{"a":{"b":1}}` as `a_b`, without arrays and nulls. */
 export function extractJson(line: PipelineLine): void {
   const value = parse(line);
   if (isObject(value)) flatten(line, '', value, 0);
 }
 
-/** Takes in what stands at the paths. */
+/** The stage `json name="path"`. */
 export function compileJsonPaths(extractions: readonly Extraction[]): (line: PipelineLine) => void {
   const paths = extractions.map(({ name, path }) => ({ name, keys: parsePath(path) }));
   return (line) => {
@@ -28,7 +28,7 @@ export function compileJsonPaths(extractions: readonly Extraction[]): (line: Pip
   };
 }
 
-/** `a.b[0]["c d"]` as its keys. */
+/** Splits `a.b[0]["c d"]` into keys. */
 function parsePath(path: string): string[] {
   return [...path.matchAll(/\[\s*"((?:[^"\\]|\\.)*)"\s*\]|\[\s*(\d+)\s*\]|([^.[\]]+)/g)].map(
     ([, quoted, index, name]) => quoted?.replace(/\\(.)/g, '$1') ?? index ?? name.trim(),
@@ -56,7 +56,7 @@ function flatten(line: PipelineLine, prefix: string, object: Record<string, unkn
   }
 }
 
-/** A field's name with what no label may contain replaced. */
+/** Replaces characters that a label name cannot contain. */
 export function labelName(key: string): string {
   const name = key.replace(/[^A-Za-z0-9_]/g, '_');
   return /^[0-9]/.test(name) ? `_${name}` : name;

@@ -4,7 +4,7 @@ import { ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
 import { Regex } from './regex.js';
 import { parseBytes, parseDurationS, parseNumber } from './units.js';
 
-/** Whether labels satisfy a matcher; an absent label is empty. */
+/** An absent label is an empty one. */
 export function compileMatcher({ name, op, value }: Matcher): (labels: Labels) => boolean {
   if (op === '=') return (labels) => (labels.get(name) ?? '') === value;
   if (op === '!=') return (labels) => (labels.get(name) ?? '') !== value;
@@ -13,7 +13,6 @@ export function compileMatcher({ name, op, value }: Matcher): (labels: Labels) =
   return (labels) => regex.testWhole(labels.get(name) ?? '') === expected;
 }
 
-/** Whether labels satisfy all matchers. */
 export function compileMatchers(matchers: readonly Matcher[]): (labels: Labels) => boolean {
   const tests = matchers.map(compileMatcher);
   return (labels) => tests.every((test) => test(labels));
@@ -25,14 +24,14 @@ const PARSERS: Readonly<Record<'number' | 'duration' | 'bytes', (text: string) =
   bytes: (text) => nanToNull(parseBytes(text)),
 };
 
-/** Turns a label's text into a number: null if it is none. */
+/** Parses a label's value; null if it is not of this kind. */
 export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: string) => number | null {
   return PARSERS[kind];
 }
 
 /**
- * Whether a line passes a condition. As in Loki a number of a line that has the label but no number in it marks the line
- * with an error and passes, a line without the label does not, and a line with an error passes.
+ * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed sets an error
+ * and passes, as does a line with an earlier error.
  */
 export function compileCondition(condition: LabelCondition): (line: PipelineLine) => boolean {
   if ('left' in condition) {
@@ -54,7 +53,7 @@ export function compileCondition(condition: LabelCondition): (line: PipelineLine
     if (text === undefined) return false;
     const actual = parse(text);
     if (actual === null) {
-      line.fail('LabelFilterErr', `${name}: ${text.slice(0, 100)} is no ${kind}`);
+      line.fail('LabelFilterErr', `${name}: ${text.slice(0, 100)} is not a ${kind}`);
       return true;
     }
     return compare(actual, op, value);

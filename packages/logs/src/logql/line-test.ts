@@ -2,18 +2,18 @@ import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
 import { Regex } from './regex.js';
 
-/** Line filters, applied to the bytes of lines. */
+/** Line filters on bytes. */
 export interface LineTest extends LineSieve {
-  /** Whether the line passes; lines of a buffer are tested from its beginning to its end. */
+  /** Whether the line passes. Lines must be tested in buffer order. */
   passes(from: number, to: number): boolean;
 }
 
-/** Joins line filters that follow each other; all must pass. Their order makes no difference to the outcome. */
+/** The conjunction of consecutive line filters. */
 export function compileLineTest(filters: readonly LineFilter[]): LineTest {
   const tests = filters.map(compileFilter);
   const needles = tests.flatMap(({ needle }) => (needle === null ? [] : [needle]));
   return {
-    // The longest is likely the rarest.
+    // The longest text is likely the rarest.
     needle: needles.sort((a, b) => b.length - a.length)[0] ?? null,
     begin(bytes) {
       for (const test of tests) test.begin(bytes);
@@ -28,7 +28,7 @@ export function compileLineTest(filters: readonly LineFilter[]): LineTest {
 
 function compileFilter({ op, texts }: LineFilter): LineTest {
   const isNegated = op.startsWith('!');
-  // An empty text is in every line.
+  // An empty text is in every line, so it cannot be searched for.
   const parts = texts.map((text) => (op.endsWith('~') ? new RegexTest(text) : new TextTest(text)));
   const [only] = parts;
   return {
@@ -41,7 +41,7 @@ function compileFilter({ op, texts }: LineFilter): LineTest {
   };
 }
 
-/** Remembers where the text comes next, so that a buffer is searched once however many lines it has. */
+/** Keeps the next occurrence, so that a buffer is searched once for all its lines. */
 class TextTest implements LineTest {
   readonly needle: Buffer;
   #bytes: Buffer = Buffer.alloc(0);
@@ -69,19 +69,19 @@ class TextTest implements LineTest {
   }
 }
 
-/** Matching a whole buffer stops others from working, so it must be quicker than what a single line may take. */
+/** Matching a whole buffer blocks the event loop: far below the limit of a single line. */
 const MAX_STEPS_OF_BUFFER = 10_000_000;
 
 class RegexTest implements LineTest {
   readonly needle = null;
   readonly #line: Regex;
-  /** Matches a buffer if it matches any of its lines; null if there is none. */
+  /** Matches a buffer if any of its lines matches; null if no such expression is known. */
   readonly #buffer: Regex | null;
   #bytes: Buffer = Buffer.alloc(0);
 
   constructor(pattern: string) {
     this.#line = new Regex(pattern);
-    // With (?m), ^ and $ hold at each line; \A and \z do not, nor does ^ where the pattern takes (?m) back.
+    // With (?m), ^ and $ match at each line. \A and \z do not, nor ^ and $ after (?-m).
     this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`);
   }
 

@@ -14,14 +14,14 @@ import { compilePipeline } from './pipeline.js';
 import type { TimeGrid, Value } from './series.js';
 
 const QUERY_LIMIT_MS = 30_000;
-/** As Loki. */
+/** Loki's limit. */
 const MAX_POINTS = 11_000;
-/** Clocks of nodes may differ by this much from the clock that stamps the files. */
+/** Times in lines may differ by this much from file modification times: clocks of nodes differ. */
 const CLOCK_SLACK_MS = 3_600_000;
-/** For how long the list of runs is taken as it was. */
+/** How long the list of runs is cached. */
 const CATALOG_MS = 500;
 
-/** Answers LogQL queries over the logs of a catalog's runs; their indexes are kept between queries. */
+/** Evaluates LogQL over a catalog. Indexes are kept between queries. */
 export class LogEngine {
   readonly #runs = new Map<string, RunLogs>();
   #listedMs = Number.NEGATIVE_INFINITY;
@@ -29,9 +29,9 @@ export class LogEngine {
   constructor(readonly catalog: LogCatalog) {}
 
   /**
-   * The lines that a query selects, in order of time, in batches; the rest is not read once nobody asks for more.
+   * The lines of a log query in time order, in batches. Files are read as batches are asked for.
    *
-   * @throws LogsError `BAD_INPUT` if it takes too long
+   * @throws LogsError `BAD_INPUT` past the time limit
    */
   async *lines(
     query: LogQuery,
@@ -43,7 +43,7 @@ export class LogEngine {
     yield* this.linesOf(views, query, range, direction, options);
   }
 
-  /** As `lines`, of files that were opened before. */
+  /** As `lines`, from snapshots that `open` returned. */
   async *linesOf(
     views: readonly FileView[],
     query: LogQuery,
@@ -60,10 +60,9 @@ export class LogEngine {
   }
 
   /**
-   * Evaluates a metric query at the points of a grid.
+   * Evaluates a metric query at every point of a grid.
    *
-   * @throws LogsError `BAD_INPUT` if the grid or the outcome is too large, if it takes too long, or if lines could
-   *   not be read as the query asks
+   * @throws LogsError `BAD_INPUT` beyond a limit of points, series or time, or for lines with a pipeline error
    */
   async evaluate(query: MetricQuery, grid: TimeGrid, options: PacerOptions = {}): Promise<Value> {
     if (grid.numPoints > MAX_POINTS)
@@ -83,23 +82,23 @@ export class LogEngine {
   }
 
   /**
-   * The files that hold streams with these labels, indexed up to now.
+   * Snapshots of the files with matching streams, indexed up to now.
    *
-   * @param sinceMs what was logged before does not matter
+   * @param sinceMs earlier lines are not needed
    */
   async open(matchers: readonly Matcher[], sinceMs: number): Promise<FileView[]> {
     const matches = compileMatchers(matchers);
     const isSelected = (stream: LogStream) => matches(stream.labels);
     const files: LogFile[] = [];
-    for (const run of this.#runsThatMay(matchers))
+    for (const run of this.#candidates(matchers))
       files.push(...(await run.refresh(sinceMs - CLOCK_SLACK_MS)));
     return files
       .map((file) => viewOf(file, isSelected))
       .filter(({ file }) => file.streams.all.some(isSelected));
   }
 
-  /** Runs that are not ruled out by their id: all lines of a run have it as a label. */
-  #runsThatMay(matchers: readonly Matcher[]): RunLogs[] {
+  /** Runs that the matchers of the label `run` leave. */
+  #candidates(matchers: readonly Matcher[]): RunLogs[] {
     const now = performance.now();
     if (now - this.#listedMs > CATALOG_MS) {
       this.#listedMs = now;

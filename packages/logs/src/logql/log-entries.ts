@@ -8,22 +8,19 @@ import { PipelineLine } from './pipeline-line.js';
 
 export type Direction = 'forward' | 'backward';
 
-/** A line of an answer. */
+/** A line after the pipeline. */
 export interface LogEntry extends Instant {
-  /** Of its stream, and what the pipeline made of them. */
   readonly labels: Labels;
   readonly text: string;
-  /** Where it stands. */
   readonly file: LogFile;
   readonly offset: number;
 }
 
 /**
- * The lines of some files that pass a pipeline, in order of time; those of one instant by file and place in it.
+ * Merges the lines of files that pass a pipeline, by time, then file and offset.
  *
- * Files are in order by and large, not strictly. So blocks are read in the order in which their ranges of time begin
- * (or, backward, end), and a line is handed out once no block that is still to be read can hold an earlier one. Who has
- * enough stops asking, and the rest is never read.
+ * Files are only roughly in time order. Blocks are read by the start of their time range (backward: its end), and a line
+ * is yielded once no unread block can hold an earlier one. Blocks after the last batch asked for are never read.
  */
 export async function* readEntries(
   views: readonly FileView[],
@@ -56,7 +53,7 @@ export async function* readEntries(
   if (waiting.length > 0) yield waiting.sort(order);
 }
 
-/** Takes the first `limit` entries. */
+/** The first `limit` entries. */
 export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): Promise<LogEntry[]> {
   const taken: LogEntry[] = [];
   for await (const batch of batches) {
@@ -69,7 +66,7 @@ export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): 
   return taken;
 }
 
-/** By time; of one instant by file and place in it. */
+/** By time, then file and offset. */
 export function compareEntries(a: LogEntry, b: LogEntry): number {
   const byTime = compareInstants(a, b);
   if (byTime !== 0) return byTime;
@@ -80,7 +77,7 @@ export function compareEntries(a: LogEntry, b: LogEntry): number {
 interface Work {
   readonly view: FileView;
   readonly block: Block;
-  /** Its earliest time or, backward, its latest. */
+  /** Start of its time range; backward, the end. */
   readonly edgeMs: number;
 }
 

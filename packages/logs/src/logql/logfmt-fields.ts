@@ -4,15 +4,15 @@ import type { PipelineLine } from './pipeline-line.js';
 
 export interface LogfmtOptions {
   readonly extractions: readonly Extraction[];
-  /** A malformed pair marks the line with an error instead of being passed over. */
+  /** A malformed pair sets an error instead of being skipped. */
   readonly strict: boolean;
-  /** Take in keys without a value. */
+  /** Extracts keys without a value too. */
   readonly keepEmpty: boolean;
 }
 
 const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?(?=\s|$)|(\S+))/gy;
 
-/** Takes in the pairs of `key=value key="some text"`. */
+/** The stage `logfmt`: extracts pairs like `key=value key="some text"`. */
 export function compileLogfmt({
   extractions,
   strict,

@@ -5,9 +5,8 @@ import { combine } from './binary.js';
 import { evaluateRange } from './range-query.js';
 import { emptySeries, type Series, type TimeGrid, type Value } from './series.js';
 
-/** What a metric query needs of the world. */
 export interface MetricSource {
-  /** The files with streams that match, as far as they were written to at `sinceMs` or later. */
+  /** As `LogEngine.open`. */
   open(matchers: readonly Matcher[], sinceMs: number): Promise<FileView[]>;
   readonly reader: BlockReader;
 }
@@ -44,7 +43,7 @@ export async function evaluateMetric(
   }
 }
 
-/** Whether the sum over series is the function of all their lines together. */
+/** Whether a sum of series equals the range aggregation of all their lines together. */
 function isAdditive({ op, unwrap, grouping }: RangeQuery): boolean {
   return grouping === null && (unwrap === null || op === 'sum_over_time' || op === 'rate');
 }

@@ -1,6 +1,6 @@
 import type { Matcher, MetricQuery, Query } from './ast.js';
 
-/** Adds matchers to every selector of a query. */
+/** Adds matchers to every stream selector of a query. */
 export function narrow<Q extends Query>(query: Q, matchers: readonly Matcher[]): Q;
 export function narrow(query: Query, matchers: readonly Matcher[]): Query {
   return query.kind === 'log'

@@ -23,7 +23,7 @@ const COMPARISON_BY_NODE: Readonly<Record<string, Comparison>> = {
   Lte: '<=',
 };
 
-/** Reads a LogExpr: a selector and its pipeline. */
+/** Reads a LogExpr: stream selector and pipeline. */
 export function readLog(expression: Cursor): LogQuery {
   const inner = expression.find('LogExpr');
   if (inner !== undefined) return readLog(inner);
@@ -35,7 +35,7 @@ export function readLog(expression: Cursor): LogQuery {
   };
 }
 
-/** @throws LogsError `BAD_INPUT` if it would select everything */
+/** @throws LogsError `BAD_INPUT` if every matcher accepts the empty value */
 export function readSelector(selector: Cursor): Matcher[] {
   const matchers = selector.all('Matcher').map(readMatcher);
   if (!matchers.some(isSelective))
@@ -60,7 +60,7 @@ function readMatcher(node: Cursor): Matcher {
   return { name: node.get('Identifier').text, op, value };
 }
 
-/** Stages of a PipelineExpr, which the grammar nests to the left. */
+/** Reads a PipelineExpr, which the grammar nests to the left. */
 export function readPipeline(pipeline: Cursor): Stage[] {
   const before = pipeline.find('PipelineExpr');
   const stages = before === undefined ? [] : readPipeline(before);
@@ -149,7 +149,8 @@ export function readCondition(node: Cursor): LabelCondition {
 }
 
 function readComparison(node: Cursor, kind: 'number' | 'duration' | 'bytes', value: number): LabelCondition {
-  if (Number.isNaN(value)) throw syntaxError(node.query, node.at, `${node.text} compares with no ${kind}`);
+  if (Number.isNaN(value))
+    throw syntaxError(node.query, node.at, `${node.text} compares with something that is not a ${kind}`);
   const operator = node.get(...Object.keys(COMPARISON_BY_NODE));
   return { kind, name: node.get('Identifier').text, op: COMPARISON_BY_NODE[operator.name], value };
 }
@@ -157,7 +158,7 @@ function readComparison(node: Cursor, kind: 'number' | 'duration' | 'bytes', val
 /** The value of a LiteralExpr with its sign, or of a Number. */
 export function readNumber(node: Cursor): number {
   const value = Number(node.text.replace(/\s/g, ''));
-  if (Number.isNaN(value)) throw syntaxError(node.query, node.at, `${node.text} is no number`);
+  if (Number.isNaN(value)) throw syntaxError(node.query, node.at, `${node.text} is not a number`);
   return value;
 }
 
@@ -168,7 +169,7 @@ function readPick(node: Cursor): LabelPick {
   return { name: read.name, matcher: read };
 }
 
-/** Of the templates only names: `step {{.step}}: {{ .msg }}`. */
+/** Supports only names in templates: `step {{.step}}: {{ .msg }}`. */
 function readTemplate(node: Cursor): string[] {
   const parts = node.string.split(/\{\{(.*?)\}\}/s);
   return parts.map((part, i) => {

@@ -71,10 +71,10 @@ function readRange(node: Cursor): RangeQuery {
     );
   const range = source.get('Range');
   const rangeMs = parseDurationS(range.text.slice(1, -1).trim()) * 1000;
-  if (!(rangeMs > 0)) throw syntaxError(query, range.at, `${range.text} is no range of time`);
+  if (!(rangeMs > 0)) throw syntaxError(query, range.at, `${range.text} is not a duration`);
   const offset = source.all('OffsetExpr')[0]?.text.replace(/^offset\s*/, '');
   const offsetMs = offset === undefined ? 0 : parseDurationS(offset) * 1000;
-  if (Number.isNaN(offsetMs)) throw syntaxError(query, source.at, `offset ${offset} is no duration`);
+  if (Number.isNaN(offsetMs)) throw syntaxError(query, source.at, `offset ${offset} is not a duration`);
   return {
     kind: 'range',
     op,
@@ -97,7 +97,7 @@ const CONVERSIONS: Readonly<Record<string, Unwrap['conversion']>> = {
   duration_seconds: 'duration',
 };
 
-/** The grammar nests the filters behind an unwrap to the left. */
+/** The grammar nests label filters after unwrap to the left. */
 function readUnwrap(node: Cursor): Unwrap {
   const inner = node.find('UnwrapExpr');
   if (inner !== undefined) {
@@ -140,7 +140,7 @@ function readAggregation(node: Cursor): MetricQuery {
   };
 }
 
-/** How firmly an operator binds; of equals the left goes first, but of `^` the right. */
+/** Binary operators are left-associative, except `^`. */
 const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   or: 1,
   and: 2,
@@ -165,22 +165,22 @@ interface Operator {
   readonly modifier: Cursor | undefined;
 }
 
-/** The grammar does not know how firmly operators bind: operands and operators are taken in a row and put together anew. */
+/** Precedence climbing over the flattened expression: the grammar ignores precedence. */
 function readBinary(node: Cursor): MetricQuery {
   const operands: Cursor[] = [];
   const operators: Operator[] = [];
   const flatten = (binary: Cursor) => {
     const { children } = binary;
     const [left, right] = children.filter(({ name }) => name === 'Expr' || name === 'MetricExpr');
-    takeOperand(left);
+    addOperand(left);
     operators.push({
       node: binary,
       op: children[1].text as BinaryOp,
       modifier: binary.find('BinOpModifier'),
     });
-    takeOperand(right);
+    addOperand(right);
   };
-  const takeOperand = (operand: Cursor) => {
+  const addOperand = (operand: Cursor) => {
     const inner = bareBinary(operand);
     if (inner === null) operands.push(operand);
     else flatten(inner);
@@ -201,7 +201,7 @@ function readBinary(node: Cursor): MetricQuery {
   return climb(0);
 }
 
-/** The BinOpExpr that an operand is, if no parentheses stand around it. */
+/** The BinOpExpr of an operand without parentheses; else null. */
 function bareBinary(operand: Cursor): Cursor | null {
   if (operand.name === 'BinOpExpr') return operand;
   const inner = operand.find('MetricExpr', 'Expr', 'BinOpExpr');

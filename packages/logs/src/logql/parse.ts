@@ -12,7 +12,7 @@ const MAX_DEPTH = 200;
 /**
  * Parses a LogQL query.
  *
- * @throws LogsError `BAD_INPUT` that names the mistake, or the part that is not supported, and its position
+ * @throws LogsError `BAD_INPUT` with the position of the mistake or of the unsupported part
  */
 export function parseQuery(query: string): Query {
   if (query.length > MAX_QUERY_CHARACTERS)
@@ -28,9 +28,9 @@ export function parseQuery(query: string): Query {
 }
 
 /**
- * Parses a query that must select lines, such as a bare selector.
+ * Parses a log query.
  *
- * @throws LogsError `BAD_INPUT` also if it is a metric query
+ * @throws LogsError `BAD_INPUT` also for a metric query
  */
 export function parseLogQuery(query: string): LogQuery {
   const parsed = parseQuery(query);
@@ -39,7 +39,7 @@ export function parseLogQuery(query: string): LogQuery {
   return parsed;
 }
 
-/** The parser goes on behind mistakes: here they are found. */
+/** The parser recovers from errors and leaves error nodes in the tree. */
 function assertWellFormed(query: string, cursor: ReturnType<Cursor['node']['cursor']>): void {
   let depth = 0;
   let deepest = 0;

@@ -3,7 +3,7 @@ import type { Labels } from '../store/streams.js';
 export const ERROR_LABEL = '__error__';
 export const ERROR_DETAILS_LABEL = '__error_details__';
 
-/** A line on its way through a pipeline. Its labels are those of its stream until a stage changes them. */
+/** A line in a pipeline. It shares the labels of its stream until a stage changes them. */
 export class PipelineLine {
   labels: Labels;
   #own: Map<string, string> | null = null;
@@ -15,7 +15,7 @@ export class PipelineLine {
     this.labels = stream;
   }
 
-  /** The labels, to be changed. */
+  /** A mutable copy of the labels. */
   edit(): Map<string, string> {
     this.#own ??= new Map(this.stream);
     this.labels = this.#own;
@@ -23,8 +23,8 @@ export class PipelineLine {
   }
 
   /**
-   * Takes in a field of the line. One that has the name of a stream's label is told apart by a suffix, as in Loki; one
-   * that only repeats the label is left out.
+   * Adds an extracted label. As in Loki it gets the suffix `_extracted` if the stream has a label of this name; it is
+   * left out if it repeats that label's value.
    */
   extract(name: string, value: string): void {
     const of = this.stream.get(name);
@@ -32,7 +32,7 @@ export class PipelineLine {
     this.edit().set(of === undefined ? name : `${name}_extracted`, value);
   }
 
-  /** Marks the line with an error; the first one stays. */
+  /** Sets `__error__`, unless it is set. */
   fail(error: string, details: string): void {
     if (this.labels.has(ERROR_LABEL)) return;
     this.edit().set(ERROR_LABEL, error).set(ERROR_DETAILS_LABEL, details);

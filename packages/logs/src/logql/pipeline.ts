@@ -5,13 +5,13 @@ import { compileLineTest, type LineTest } from './line-test.js';
 import { compileLogfmt } from './logfmt-fields.js';
 import { ERROR_DETAILS_LABEL, ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
 
-/** A pipeline, ready to run. */
+/** A compiled pipeline. */
 export interface Pipeline {
-  /** The line filters at its beginning: for bytes, before anything is made of a line. */
+  /** The leading line filters, which need only bytes. */
   readonly test: LineTest;
-  /** Nothing of a line is looked at, only its stream. */
+  /** No stage needs the line, only its labels. */
   readonly readsNothing: boolean;
-  /** The stages behind; null if there are none. Returns whether the line stays. */
+  /** The other stages; null if there are none. Returns whether the line passes. */
   readonly run: ((line: PipelineLine) => boolean) | null;
 }
 
@@ -61,7 +61,7 @@ function always(step: (line: PipelineLine) => void): (line: PipelineLine) => boo
   };
 }
 
-/** Formats that repeat a line would otherwise multiply it, stage by stage. */
+/** Bounds formats that repeat the line, which grows exponentially with each stage. */
 const MAX_FORMATTED = 1 << 20;
 
 function format(line: PipelineLine, parts: readonly string[]): void {
@@ -95,7 +95,7 @@ function compileDrop(picks: readonly LabelPick[]): (line: PipelineLine) => void 
   };
 }
 
-/** An error stays: only `drop` takes it away. */
+/** `keep` does not remove an error; `drop` does. */
 function compileKeep(picks: readonly LabelPick[]): (line: PipelineLine) => void {
   const isPicked = compilePicks(picks);
   return (line) => {

@@ -10,20 +10,18 @@ import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from '.
 import { compileUnwrap } from './unwrap.js';
 import { evaluateWindows, type Samples } from './windows.js';
 
-/** What a range query works on. */
 export interface RangeInput {
   readonly views: readonly FileView[];
   readonly reader: BlockReader;
   readonly grid: TimeGrid;
-  /** Labels to sum over, where the sum around the query allows it: it saves a series for every line. */
+  /** The grouping of a `sum` around the query, evaluated here: extracted labels would make a series for each line. */
   readonly sumBy: Grouping | null;
 }
 
 /**
- * Evaluates `count_over_time` and its kin over the lines in (t - range, t] for every t of the grid.
+ * Evaluates a range aggregation: at every point t of the grid, over the lines in (t - range, t].
  *
- * A block whose lines all count for the same points, and of which only the streams matter, is answered by its counts
- * in the index without being read.
+ * A block whose lines all lie in the same windows is answered by its counts in the index, if the pipeline needs no lines.
  */
 export async function evaluateRange(query: RangeQuery, input: RangeInput): Promise<Series[]> {
   const pipeline = compilePipeline(query.log.stages);
@@ -37,8 +35,8 @@ export async function evaluateRange(query: RangeQuery, input: RangeInput): Promi
   return series;
 }
 
-/** Amounts that hold for runs of points: what comes at a point and what goes at one. */
-class Differences {
+/** A difference array: adds an amount to a run of points in constant time. */
+class DifferenceArray {
   readonly #changes: Float64Array;
 
   constructor(
@@ -69,7 +67,7 @@ async function countLines(query: RangeQuery, pipeline: Pipeline, input: RangeInp
   const { views, reader, grid, sumBy } = input;
   const points = new PointRange(query, grid);
   const project = projection(sumBy);
-  const counters = new ByLabels((labels) => new Differences(labels, grid), grid);
+  const counters = new ByLabels((labels) => new DifferenceArray(labels, grid), grid);
   const isBytes = query.op.startsWith('bytes');
   const counterOf = (labels: Labels) => {
     assertNoError(labels);
@@ -77,7 +75,7 @@ async function countLines(query: RangeQuery, pipeline: Pipeline, input: RangeInp
   };
 
   for (const view of views) {
-    const ofStream: Differences[] = [];
+    const ofStream: DifferenceArray[] = [];
     const counterOfStream = (stream: ScannedLine['stream']) => {
       let counter = ofStream[stream.id];
       if (counter === undefined) {
@@ -101,14 +99,14 @@ async function countLines(query: RangeQuery, pipeline: Pipeline, input: RangeInp
         }
         continue;
       }
-      await reader.read(view, block, pipeline.test, (seen) => {
-        points.set(seen.timeMs);
-        if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
-        let amount = isBytes ? seen.to - seen.from : 1;
-        let counter: Differences;
-        if (pipeline.run === null || pipeline.readsNothing) counter = counterOfStream(seen.stream);
+      await reader.read(view, block, pipeline.test, (scanned) => {
+        points.set(scanned.timeMs);
+        if (points.first > points.last || !pipeline.test.passes(scanned.from, scanned.to)) return;
+        let amount = isBytes ? scanned.to - scanned.from : 1;
+        let counter: DifferenceArray;
+        if (pipeline.run === null || pipeline.readsNothing) counter = counterOfStream(scanned.stream);
         else {
-          const line = flow(seen);
+          const line = toPipelineLine(scanned);
           if (!pipeline.run(line)) return;
           if (isBytes) amount = Buffer.byteLength(line.text);
           counter = counterOf(line.labels);
@@ -132,21 +130,18 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   for (const view of views)
     for (const block of view.blocks) {
       if (!points.touches(block) || block.offset >= view.end || !hasSelected(view, block)) continue;
-      await reader.read(view, block, pipeline.test, (seen) => {
-        points.set(seen.timeMs);
-        if (points.first > points.last || !pipeline.test.passes(seen.from, seen.to)) return;
-        const line = flow(seen);
+      await reader.read(view, block, pipeline.test, (scanned) => {
+        points.set(scanned.timeMs);
+        if (points.first > points.last || !pipeline.test.passes(scanned.from, scanned.to)) return;
+        const line = toPipelineLine(scanned);
         if (pipeline.run !== null && !pipeline.run(line)) return;
         const value = unwrap(line);
         if (value === null) return;
         if (++numSamples > MAX_SAMPLES)
-          throw new LogsError(
-            'BAD_INPUT',
-            `the query has more than ${MAX_SAMPLES} values to look at: narrow it`,
-          );
+          throw new LogsError('BAD_INPUT', `the query has more than ${MAX_SAMPLES} samples: narrow it`);
         assertNoError(line.labels);
         const samples = series.get(project(line.labels));
-        samples.timesMs.push(seen.timeMs);
+        samples.timesMs.push(scanned.timeMs);
         samples.values.push(value);
       });
     }
@@ -155,11 +150,11 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   return evaluated;
 }
 
-function flow({ bytes, from, to, stream }: ScannedLine): PipelineLine {
+function toPipelineLine({ bytes, from, to, stream }: ScannedLine): PipelineLine {
   return new PipelineLine(bytes.toString('utf8', from, to), stream.labels);
 }
 
-/** A line that could not be read must not silently change a number. */
+/** A line with a pipeline error must not silently change a result. */
 function assertNoError(labels: Labels): void {
   const error = labels.get(ERROR_LABEL);
   if (error !== undefined)
@@ -169,7 +164,7 @@ function assertNoError(labels: Labels): void {
     );
 }
 
-/** The points of a grid whose windows hold an instant: t is in (point - range, point]. */
+/** The points of a grid whose windows (point - range, point] contain a time. */
 class PointRange {
   first = 0;
   last = 0;
@@ -185,7 +180,7 @@ class PointRange {
     this.#rangeMs = rangeMs;
   }
 
-  /** Sets `first` and `last`; `first` is larger if no window holds it. */
+  /** Sets `first` and `last`; `first > last` if there are none. */
   set(timeMs: number): void {
     const sinceMs = timeMs - this.#originMs;
     this.first = Math.max(0, Math.ceil(sinceMs / this.#stepMs));
@@ -199,7 +194,7 @@ class PointRange {
     return first === this.first && last === this.last;
   }
 
-  /** Whether a window can hold a line of the block. */
+  /** Whether a window overlaps the block. */
   touches({ minMs, maxMs }: Block): boolean {
     const endMs = this.#originMs + (this.#numPoints - 1) * this.#stepMs;
     return maxMs > this.#originMs - this.#rangeMs && minMs <= endMs;

@@ -2,14 +2,14 @@ import { LogsError } from '../errors.js';
 import { type Labels, labelsKey } from '../store/streams.js';
 import type { Grouping } from './ast.js';
 
-/** The instants at which a metric query is evaluated, in ms since 1970. */
+/** The points at which a metric query is evaluated, in ms since 1970. */
 export interface TimeGrid {
   readonly startMs: number;
   readonly stepMs: number;
   readonly numPoints: number;
 }
 
-/** A value for some points of a grid. */
+/** Values at the points of a grid. */
 export interface Series {
   readonly labels: Labels;
   readonly values: Float64Array;
@@ -17,18 +17,18 @@ export interface Series {
   readonly present: Uint8Array;
 }
 
-/** What a metric query gives: a number, or series. */
+/** The result of a metric query: a scalar or a vector of series. */
 export type Value = number | readonly Series[];
 
 const MAX_SERIES = 2_000;
-/** All series together: what becomes one JSON text. */
+/** Of all series together: bounds the JSON answer. */
 const MAX_VALUES = 1_000_000;
 
 export function emptySeries(labels: Labels, { numPoints }: TimeGrid): Series {
   return { labels, values: new Float64Array(numPoints), present: new Uint8Array(numPoints) };
 }
 
-/** Things by labels, as many as an answer may hold. */
+/** A map by label set that creates values on first use, up to the limits of an answer. */
 export class ByLabels<T> {
   readonly #byKey = new Map<string, T>();
   readonly #most: number;
@@ -40,20 +40,20 @@ export class ByLabels<T> {
     this.#most = Math.min(MAX_SERIES, Math.max(1, Math.floor(MAX_VALUES / numPoints)));
   }
 
-  /** @throws LogsError `BAD_INPUT` if there would be too many */
+  /** @throws LogsError `BAD_INPUT` beyond the limits */
   get(labels: Labels): T {
     const key = labelsKey(labels);
-    let thing = this.#byKey.get(key);
-    if (thing === undefined) {
+    let value = this.#byKey.get(key);
+    if (value === undefined) {
       if (this.#byKey.size >= this.#most)
         throw new LogsError(
           'BAD_INPUT',
           `maximum of series (${this.#most}) reached for a single query: aggregate by fewer labels`,
         );
-      thing = this.make(labels);
-      this.#byKey.set(key, thing);
+      value = this.make(labels);
+      this.#byKey.set(key, value);
     }
-    return thing;
+    return value;
   }
 
   get all(): T[] {
@@ -61,7 +61,7 @@ export class ByLabels<T> {
   }
 }
 
-/** The labels by which a group is known: all of them if nothing is said. */
+/** The labels that a grouping keeps; null keeps all. */
 export function projection(grouping: Grouping | null): (labels: Labels) => Labels {
   if (grouping === null) return (labels) => labels;
   const named = new Set(grouping.labels);

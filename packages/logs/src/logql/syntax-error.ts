@@ -1,6 +1,6 @@
 import { LogsError } from '../errors.js';
 
-/** Refuses a query at a position, in the words that Loki's clients know. */
+/** A parse error in Loki's format, which clients parse for the position. */
 export function syntaxError(query: string, at: number, message: string): LogsError {
   const before = query.slice(0, at).split('\n');
   return new LogsError(
@@ -9,7 +9,7 @@ export function syntaxError(query: string, at: number, message: string): LogsErr
   );
 }
 
-/** Refuses a part of LogQL that is understood but not carried out here. */
+/** For valid LogQL that is not implemented here. */
 export function notSupported(query: string, at: number, name: string): LogsError {
   return syntaxError(query, at, `\`${name}\` is not supported`);
 }

@@ -11,7 +11,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   y: 365 * 86_400,
 };
 
-/** `1h30m`, `1.5s`, `200ms` in seconds; NaN if it is none. A bare number is none, but 0 is. */
+/** Parses `1h30m`, `1.5s`, `200ms` or 0 to seconds; NaN for anything else, also for a bare number. */
 export function parseDurationS(text: string): number {
   const sign = text.startsWith('-') ? -1 : 1;
   const unsigned = text.replace(/^[+-]/, '');
@@ -26,7 +26,7 @@ export function parseDurationS(text: string): number {
 
 const PREFIXES = ['', 'k', 'm', 'g', 't', 'p', 'e'];
 
-/** `2KB` (1000), `2KiB` (1024), `512B` or a bare number in bytes; NaN if it is none. */
+/** Parses `2KB` (1000), `2KiB` (1024), `512B` or a bare number to bytes; NaN for anything else. */
 export function parseBytes(text: string): number {
   const parts = /^(\d+(?:\.\d*)?) ?([kmgtpe]?)(i?)b?$/i.exec(text.slice(0, 100));
   if (parts === null) return Number.NaN;
@@ -34,7 +34,7 @@ export function parseBytes(text: string): number {
   return Number(amount) * (binary === '' ? 1000 : 1024) ** PREFIXES.indexOf(prefix.toLowerCase());
 }
 
-/** As Go prints and parses them: also `+Inf`, `NaN`; NaN itself tells no failure, so that is null. */
+/** Parses Go's float syntax, including `+Inf` and `NaN`; null for anything else. */
 export function parseNumber(text: string): number | null {
   const trimmed = text.trim();
   if (/^[+-]?inf(inity)?$/i.test(trimmed))

@@ -3,10 +3,10 @@ import { compileCondition, labelParser } from './label-test.js';
 import type { PipelineLine } from './pipeline-line.js';
 
 /**
- * Takes a line's value out of a label, which is then no label of its series any more. As in Loki a line without the
- * label has no value, and one whose label is no number is marked with an error.
+ * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the label has no
+ * sample, and a value that cannot be parsed sets an error.
  *
- * @returns a function that gives null where a line has no value or does not pass the filters behind the unwrap
+ * @returns a function that returns null if a line has no sample or fails the filters after `unwrap`
  */
 export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: PipelineLine) => number | null {
   const parse = labelParser(conversion);
@@ -16,7 +16,7 @@ export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: Pi
     if (text === '') return null;
     const value = parse(text);
     if (value === null)
-      line.fail('SampleExtractionErr', `${label}: ${text.slice(0, 100)} is no ${conversion}`);
+      line.fail('SampleExtractionErr', `${label}: ${text.slice(0, 100)} is not a ${conversion}`);
     if (!conditions.every((condition) => condition(line))) return null;
     line.edit().delete(label);
     return value ?? 0;

@@ -3,14 +3,14 @@ import type { Labels } from '../store/streams.js';
 import type { RangeQuery } from './ast.js';
 import { emptySeries, type Series, type TimeGrid } from './series.js';
 
-/** The values of one series, in any order. */
+/** Samples of one series, in any order. */
 export interface Samples {
   readonly labels: Labels;
   readonly timesMs: number[];
   readonly values: number[];
 }
 
-/** Evaluates a function over the values in (t - range, t] for every t of the grid. */
+/** Evaluates an `_over_time` function at every point t, over the samples in (t - range, t]. */
 export async function evaluateWindows(
   { op, parameter, rangeMs, offsetMs }: RangeQuery,
   { labels, timesMs, values }: Samples,
@@ -56,14 +56,14 @@ function sum(window: Float64Array): number {
   return total;
 }
 
-/** NaN only if there is nothing else. */
+/** NaN only if all values are NaN. */
 function extreme(window: Float64Array, isBetter: (a: number, b: number) => boolean): number {
   let best = Number.NaN;
   for (const value of window) if (Number.isNaN(best) || isBetter(value, best)) best = value;
   return best;
 }
 
-/** Linear between the two nearest ranks, as Prometheus. */
+/** Linear interpolation between the nearest ranks, as in Prometheus. */
 function quantile(share: number, values: Float64Array): number {
   if (share < 0) return Number.NEGATIVE_INFINITY;
   if (share > 1) return Number.POSITIVE_INFINITY;

@@ -20,7 +20,7 @@ interface Field {
   readonly parser: 'json' | 'logfmt';
 }
 
-/** `detected_fields` and `detected_field/NAME/values`: what the newest lines of a query have in them. */
+/** `detected_fields` and `detected_field/NAME/values`, from the newest lines of a query. */
 export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
   routes.on(
     ['GET', 'POST'],
@@ -83,7 +83,7 @@ const TYPES: readonly (readonly [string, (text: string) => boolean])[] = [
   ['bytes', (text) => !Number.isNaN(parseBytes(text))],
 ];
 
-/** The first type that all values have. */
+/** The first type that fits all values. */
 function typeOf(values: ReadonlySet<string>): string {
   return TYPES.find(([, is]) => [...values].every(is))?.[0] ?? 'string';
 }

@@ -11,7 +11,6 @@ import { totalVolume, volumePerStep } from './index-volume.js';
 import type { Parameters } from './parameters.js';
 import { queryAnswer, toMatrix, toVector } from './shapes.js';
 
-/** What the handlers of this file are given. */
 interface IndexRequest {
   readonly engine: LogEngine;
   readonly parameters: Parameters;

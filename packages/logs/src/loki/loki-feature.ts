@@ -10,10 +10,9 @@ import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
 
 /**
- * Loki's HTTP API over the logs of runs, for Grafana's Loki data source, logcli, and web pages. What of it is answered,
- * and how, is in docs/observability.md.
+ * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the endpoints.
  *
- * @param version of the program, told to who asks for the build
+ * @param version of the program, for `status/buildinfo`
  */
 export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
   const engine = new LogEngine(catalog);

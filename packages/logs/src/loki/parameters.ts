@@ -10,10 +10,10 @@ const MAX_LIMIT = 5_000;
 const DEFAULT_SINCE_S = 3600;
 const MAX_FORM_BYTES = 1 << 16;
 const NS_PER_S = 1e9;
-/** The largest that fits what clients keep times in. */
+/** The largest int64, as which clients hold times. */
 const MAX_NS = 2n ** 63n - 1n;
 
-/** Parameters of a request, from its address and the form that a POST carries. */
+/** Parameters of a request, from its query string and, for POST, its form. */
 export class Parameters {
   constructor(readonly values: URLSearchParams) {}
 
@@ -31,12 +31,12 @@ export class Parameters {
     return this.values.get(name) || undefined;
   }
 
-  /** `match[]` of Grafana and `match` of logcli are the same. */
+  /** Repeated parameters; `match[]` (Grafana) is the same as `match` (logcli). */
   all(name: string): string[] {
     return [...this.values.getAll(name), ...this.values.getAll(`${name}[]`)];
   }
 
-  /** @throws LogsError `BAD_INPUT` if there is none */
+  /** @throws LogsError `BAD_INPUT` if it is missing */
   get query(): string {
     const query = this.get('query');
     if (query === undefined)
@@ -66,12 +66,12 @@ export class Parameters {
     return text;
   }
 
-  /** The instant of `time`; now if there is none. */
+  /** `time`, by default now. */
   get time(): Instant {
     return instantOfNs(this.#ns('time') ?? nowNs());
   }
 
-  /** `start` to `end`, by default the last `since` (an hour) up to now. */
+  /** `start` to `end`; by default the hour (or `since`) before now. */
   get range(): TimeRange {
     const end = this.#ns('end') ?? nowNs();
     const sinceS = this.#durationS('since') ?? DEFAULT_SINCE_S;
@@ -80,7 +80,7 @@ export class Parameters {
     return { start: instantOfNs(start < 0n ? 0n : start), end: instantOfNs(end) };
   }
 
-  /** The points at which a range query is evaluated, both ends included. */
+  /** The grid of a range query, both ends included. */
   get grid(): TimeGrid {
     const { start, end } = this.range;
     const startMs = start.timeMs + start.nanos / 1e6;
@@ -89,11 +89,11 @@ export class Parameters {
     if (!(stepS > 0))
       throw invalid('zero or negative query resolution step widths are not accepted. Try a positive integer');
     const stepMs = stepS * 1000;
-    // A hair more, so that a last point is not lost to rounding.
+    // Rounding must not lose the last point.
     return { startMs, stepMs, numPoints: Math.floor(spanMs / stepMs + 1e-9) + 1 };
   }
 
-  /** Nanoseconds, seconds (short or with a point), or RFC 3339, as Loki. */
+  /** As in Loki: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339. */
   #ns(name: string): bigint | undefined {
     const text = this.get(name);
     if (text === undefined) return undefined;
@@ -107,21 +107,21 @@ export class Parameters {
         ns = BigInt(wholeMs) * 1_000_000n + BigInt((date[2] ?? '').padEnd(9, '0'));
     }
     if (ns === null || ns > MAX_NS)
-      throw invalid(`${name}: ${text.slice(0, 100)} is no time: ns, seconds or RFC 3339 are`);
+      throw invalid(`${name}: ${text.slice(0, 100)} is not a time: use ns, seconds or RFC 3339`);
     return ns;
   }
 
-  /** `15000ms`, or seconds with or without a point. */
+  /** A duration such as `15000ms`, or a number of seconds. */
   #durationS(name: string): number | undefined {
     const text = this.get(name);
     if (text === undefined) return undefined;
     const seconds = /^[+-]?\d+(\.\d*)?$/.test(text) ? Number(text) : parseDurationS(text);
-    if (Number.isNaN(seconds)) throw invalid(`${name}: ${text.slice(0, 100)} is no duration`);
+    if (Number.isNaN(seconds)) throw invalid(`${name}: ${text.slice(0, 100)} is not a duration`);
     return seconds;
   }
 }
 
-/** Decimal digits are kept; a double would lose the last ones. */
+/** Decimal: a double cannot hold ns since 1970. */
 function secondsToNs(text: string): bigint {
   if (/e/i.test(text)) return BigInt(Math.round(Number(text) * NS_PER_S));
   const [whole, fraction = ''] = text.split('.');

@@ -13,18 +13,18 @@ import type { RequestGate } from './gate.js';
 import { invalid } from './parameters.js';
 
 const MAX_BODY_BYTES = 4 << 20;
-const MAX_UNPACKED_BYTES = 16 << 20;
+const MAX_UNZIPPED_BYTES = 16 << 20;
 const MAX_LINE_BYTES = 256 << 10;
 const MAX_LABELS = 20;
 const MAX_LABEL_CHARACTERS = 1024;
-/** What may be pushed into one run. */
+/** Of all pushed lines of a run. */
 const MAX_FILE_BYTES = 64 << 20;
 
 const pushSchema = z.object({
   streams: z.array(
     z.object({
       stream: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(MAX_LABEL_CHARACTERS)),
-      // A third element, structured metadata, is taken and not kept.
+      // Structured metadata, the third element, is accepted and discarded.
       values: z.array(
         z.tuple([z.string().regex(/^\d{1,19}$/), z.string()]).rest(z.record(z.string(), z.string())),
       ),
@@ -34,8 +34,8 @@ const pushSchema = z.object({
 type PushedStream = z.output<typeof pushSchema>['streams'][number];
 
 /**
- * `POST /loki/api/v1/push`: lines of others for a run, which the label `run` names. They are kept in a file of their own
- * in the run's log folder, of bounded size.
+ * `POST /loki/api/v1/push`: lines from other programs. The label `run` names the run in whose log folder they are kept,
+ * in one file of bounded size.
  */
 export function addPushRoute(routes: Hono, catalog: LogCatalog, engine: LogEngine, gate: RequestGate): void {
   routes.post(
@@ -44,7 +44,7 @@ export function addPushRoute(routes: Hono, catalog: LogCatalog, engine: LogEngin
       const { streams } = await readBody(c);
       const runs = new Map(catalog.runs().map((folder) => [folder.run, folder]));
       const byRun = new Map<LogFolder, PushedStream[]>();
-      // All is checked before anything is kept.
+      // All or nothing: every stream is checked before any is written.
       for (const stream of streams) {
         const folder = folderOf(stream, runs);
         byRun.set(folder, [...(byRun.get(folder) ?? []), stream]);
@@ -56,7 +56,7 @@ export function addPushRoute(routes: Hono, catalog: LogCatalog, engine: LogEngin
   );
 }
 
-/** Only JSON by its name: no web page elsewhere can send that without being asked first. */
+/** Requires the JSON content type, which a page of another origin can send only after a CORS preflight. */
 async function readBody(c: Context): Promise<z.output<typeof pushSchema>> {
   const type = c.req.header('content-type') ?? '';
   if (!/^application\/json\b/i.test(type))
@@ -65,9 +65,9 @@ async function readBody(c: Context): Promise<z.output<typeof pushSchema>> {
   let text: string;
   let parsed: unknown;
   try {
-    const isPacked = c.req.header('content-encoding') === 'gzip';
+    const isGzipped = c.req.header('content-encoding') === 'gzip';
     text = (
-      isPacked ? await promisify(gunzip)(body, { maxOutputLength: MAX_UNPACKED_BYTES }) : body
+      isGzipped ? await promisify(gunzip)(body, { maxOutputLength: MAX_UNZIPPED_BYTES }) : body
     ).toString('utf8');
     parsed = JSON.parse(text);
   } catch (error) {
@@ -79,7 +79,7 @@ async function readBody(c: Context): Promise<z.output<typeof pushSchema>> {
   throw invalid(`push: ${issue.path.join('.') || 'body'}: ${issue.message}`);
 }
 
-/** Stops reading as soon as it is too much. */
+/** @throws LogsError `BAD_INPUT` as soon as the limit is passed */
 async function limitedBody(c: Context): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;

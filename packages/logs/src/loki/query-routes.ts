@@ -45,7 +45,7 @@ export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
     ['GET', 'POST'],
     '/loki/api/v1/format_query',
     gate.json(async ({ query }) => {
-      // A query that can be carried out comes back as it is: there is nothing to be gained from other spaces.
+      // Checked, but not reformatted.
       parseQuery(query);
       return { status: 'success', data: query.trim() };
     }),

@@ -3,13 +3,12 @@ import type { Series, TimeGrid, Value } from '../logql/series.js';
 import { type Instant, nsText } from '../store/instant.js';
 import { type Labels, labelsKey } from '../store/streams.js';
 
-/** The shapes of Loki's answers. */
 export interface StreamJson {
   readonly stream: Readonly<Record<string, string>>;
   readonly values: [string, string][];
 }
 
-/** Lines by their labels; each stream keeps the order. */
+/** Groups entries by label set; a stream keeps their order. */
 export function toStreams(entries: readonly LogEntry[]): StreamJson[] {
   const byLabels = new Map<Labels, StreamJson>();
   const byKey = new Map<string, StreamJson>();
@@ -28,11 +27,11 @@ export function toStreams(entries: readonly LogEntry[]): StreamJson[] {
 
 export interface MatrixJson {
   readonly metric: Readonly<Record<string, string>>;
-  /** Seconds and decimal numbers. */
+  /** Time in s since 1970, value as decimal text. */
   readonly values: [number, string][];
 }
 
-/** As a matrix; a number becomes a series of it. */
+/** A matrix; a scalar becomes one constant series. */
 export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   const seconds = Array.from({ length: grid.numPoints }, (_, point) => secondsAt(grid, point));
   if (typeof value === 'number')
@@ -45,7 +44,7 @@ export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   }));
 }
 
-/** As a vector, of a grid with one point. */
+/** An instant vector, from a grid of one point. */
 export function toVector(series: readonly Series[], at: Instant): object[] {
   return series
     .filter(({ present }) => present[0] === 1)
@@ -59,7 +58,7 @@ export function secondsOf({ timeMs, nanos }: Instant): number {
   return timeMs / 1000 + nanos / 1e9;
 }
 
-/** As Go prints numbers. */
+/** As Go formats floats. */
 export function formatValue(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
@@ -69,7 +68,7 @@ function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
   return Math.round(startMs + point * stepMs) / 1000;
 }
 
-/** The wrapper of query answers. */
+/** The envelope of a query's result. */
 export function queryAnswer(resultType: string, result: unknown, startedMs: number, numEntries = 0): object {
   const execTime = (performance.now() - startedMs) / 1000;
   return {

@@ -13,18 +13,18 @@ import { Parameters } from './parameters.js';
 import { toStreams } from './shapes.js';
 
 const PING_INTERVAL_MS = 1_000;
-/** A client that answers no ping for this long is gone. */
-const SILENCE_MS = 30_000;
-/** What may wait for a client in bytes; lines beyond are dropped and counted. */
+/** A client without a pong for this long is disconnected. */
+const PONG_TIMEOUT_MS = 30_000;
+/** Send buffer of a client. */
 const MAX_UNSENT_BYTES = 1 << 20;
-/** How long a burst may take to pass before its lines are dropped; meanwhile they wait in their files. */
-const BURST_MS = 500;
-const BURST_POLL_MS = 10;
-/** A client that is behind for this long is cut off. */
-const BEHIND_MS = 10_000;
-const MAX_ENTRIES_A_MESSAGE = 500;
-/** Dropped lines that a message names; more are only counted by being absent. */
-const MAX_DROPPED_NAMED = 1_000;
+/** How long a full buffer may take to drain before lines are dropped. */
+const DRAIN_MS = 500;
+const DRAIN_POLL_MS = 10;
+/** A client whose lines are dropped for this long is disconnected. */
+const LAG_TIMEOUT_MS = 10_000;
+const MAX_ENTRIES_PER_MESSAGE = 500;
+/** Most `dropped_entries` of a message. */
+const MAX_DROPPED_ENTRIES = 1_000;
 const MAX_TAILS = 32;
 const MAX_DELAY_S = 5;
 const CLOSED_BY_POLICY = 1008;
@@ -36,7 +36,7 @@ interface Dropped {
   readonly timestamp: string;
 }
 
-/** The WebSocket of `/loki/api/v1/tail`: past lines up to a limit, then lines as they come. */
+/** `/loki/api/v1/tail`: sends past lines up to the limit, then new lines as they are written. */
 export class Tails {
   readonly #open = new Set<Tail>();
 
@@ -57,14 +57,14 @@ export class Tails {
   }
 }
 
-/** One client. It is never waited for. */
+/** One client. The log is never held up for it: a slow client loses lines. */
 class Tail {
   #follower: Follower | null = null;
   #dropped: Dropped[] = [];
-  #behindSinceMs: number | null = null;
-  #heardMs = performance.now();
+  #laggingSinceMs: number | null = null;
+  #pongMs = performance.now();
   readonly #cancelled = new AbortController();
-  readonly #ping = setInterval(() => this.#watch(), PING_INTERVAL_MS);
+  readonly #ping = setInterval(() => this.#checkClient(), PING_INTERVAL_MS);
 
   constructor(
     readonly engine: LogEngine,
@@ -72,7 +72,7 @@ class Tail {
     readonly onEnd: () => void,
   ) {
     socket.on('pong', () => {
-      this.#heardMs = performance.now();
+      this.#pongMs = performance.now();
     });
     socket.on('close', () => this.end());
   }
@@ -81,7 +81,7 @@ class Tail {
     try {
       const parameters = new Parameters(new URL(request.url ?? '/', 'http://localhost').searchParams);
       const query = parseLogQuery(parameters.query);
-      // Taken and not needed: files are ordered by what has come, and late lines come late.
+      // Validated but unused: lines are sent in the order in which they arrive.
       parameters.wholeNumber('delay_for', 1, MAX_DELAY_S);
       await this.#begin(query, parameters);
     } catch (error) {
@@ -95,7 +95,7 @@ class Tail {
     const past = this.engine.linesOf(
       views,
       query,
-      // What is newer than now by another clock belongs to it too.
+      // Open-ended: another node's clock may be ahead.
       { start: range.start, end: instantOfMs(Number.MAX_SAFE_INTEGER) },
       'backward',
       { signal: this.#cancelled.signal },
@@ -120,20 +120,20 @@ class Tail {
   #refuse(error: unknown): void {
     if (this.#cancelled.signal.aborted) return;
     const reason = Buffer.from(messageOf(error)).subarray(0, MAX_REASON_BYTES).toString();
-    // A character cut in half would make the reason longer than it may be.
+    // A character cut in half decodes to U+FFFD, which is longer.
     this.socket.close(CLOSED_BY_POLICY, reason.replace(/\ufffd+$/, ''));
     this.end();
   }
 
   async #send(entries: readonly LogEntry[]): Promise<void> {
-    for (let at = 0; at < entries.length; at += MAX_ENTRIES_A_MESSAGE) {
-      const batch = entries.slice(at, at + MAX_ENTRIES_A_MESSAGE);
-      // Who is behind already gets no more time.
-      if (this.#isFull && this.#behindSinceMs === null) await this.#pass();
+    for (let at = 0; at < entries.length; at += MAX_ENTRIES_PER_MESSAGE) {
+      const batch = entries.slice(at, at + MAX_ENTRIES_PER_MESSAGE);
+      // A client that already loses lines is not waited for again.
+      if (this.#isFull && this.#laggingSinceMs === null) await this.#drained();
       if (this.#cancelled.signal.aborted) return;
       if (this.#isFull) this.#drop(batch);
       else {
-        this.#behindSinceMs = null;
+        this.#laggingSinceMs = null;
         this.#write(batch);
       }
     }
@@ -143,9 +143,9 @@ class Tail {
     return this.socket.bufferedAmount > MAX_UNSENT_BYTES;
   }
 
-  async #pass(): Promise<void> {
-    const deadline = performance.now() + BURST_MS;
-    while (this.#isFull && performance.now() < deadline) await sleep(BURST_POLL_MS);
+  async #drained(): Promise<void> {
+    const deadline = performance.now() + DRAIN_MS;
+    while (this.#isFull && performance.now() < deadline) await sleep(DRAIN_POLL_MS);
   }
 
   #write(batch: readonly LogEntry[]): void {
@@ -160,19 +160,19 @@ class Tail {
   }
 
   #drop(batch: readonly LogEntry[]): void {
-    this.#behindSinceMs ??= performance.now();
-    for (const { labels, ...at } of batch.slice(0, MAX_DROPPED_NAMED - this.#dropped.length))
+    this.#laggingSinceMs ??= performance.now();
+    for (const { labels, ...at } of batch.slice(0, MAX_DROPPED_ENTRIES - this.#dropped.length))
       this.#dropped.push({ labels: Object.fromEntries(labels), timestamp: nsText(at) });
   }
 
-  #watch(): void {
+  #checkClient(): void {
     const now = performance.now();
-    if (this.#behindSinceMs !== null && !this.#isFull) {
-      this.#behindSinceMs = null;
+    if (this.#laggingSinceMs !== null && !this.#isFull) {
+      this.#laggingSinceMs = null;
       this.#write([]);
     }
-    const isBehind = this.#behindSinceMs !== null && now - this.#behindSinceMs > BEHIND_MS;
-    if (now - this.#heardMs > SILENCE_MS || isBehind) {
+    const isLagging = this.#laggingSinceMs !== null && now - this.#laggingSinceMs > LAG_TIMEOUT_MS;
+    if (now - this.#pongMs > PONG_TIMEOUT_MS || isLagging) {
       this.socket.terminate();
       this.end();
     } else this.socket.ping();

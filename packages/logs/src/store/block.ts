@@ -1,7 +1,7 @@
-/** A stream's share of a block. */
+/** Lines of one stream in a block. */
 export interface StreamCount {
   lines: number;
-  /** Of the lines, without newlines. */
+  /** Without newlines. */
   bytes: number;
 }
 
@@ -9,25 +9,25 @@ const MAX_LINES = 512;
 const MAX_BYTES = 1 << 18;
 
 /**
- * An entry of the sparse index: consecutive lines of a file, and what can be said of them without reading them. The
- * last block of a file still grows.
+ * An entry of the sparse index: consecutive lines of a file, with their time range and counts by stream. The last block
+ * of a file grows.
  */
 export class Block {
-  /** In the file, exclusive; behind a newline. */
+  /** Offset in the file, exclusive, after a newline. */
   end: number;
   numLines = 0;
   minMs = Number.POSITIVE_INFINITY;
   maxMs = Number.NEGATIVE_INFINITY;
-  /** Time of its last line that has one, or of the last before it. */
+  /** Time of the last record so far, here or in an earlier block. */
   lastMs: number | null;
-  /** Some lines are not ours and have the time of the line before them. */
+  /** Some lines are not records; they take the time of the record before them. */
   hasForeign = false;
   /** By stream id. */
   readonly counts = new Map<number, StreamCount>();
 
   /**
-   * @param offset where it begins in the file
-   * @param timeBeforeMs of the last line before it, the time of foreign lines at its beginning; null if there is none
+   * @param offset start in the file
+   * @param timeBeforeMs time of the record before the block, which foreign lines at its start take; null if none
    */
   constructor(
     readonly offset: number,
@@ -41,7 +41,7 @@ export class Block {
     return this.numLines >= MAX_LINES || this.end - this.offset >= MAX_BYTES;
   }
 
-  /** Takes in a line of `bytes` bytes and its newline. */
+  /** Appends a line of `bytes` bytes, without newline. */
   add(stream: number, bytes: number): void {
     this.end += bytes + 1;
     this.numLines++;
@@ -53,14 +53,14 @@ export class Block {
     }
   }
 
-  /** Takes in a line that nobody is to see. */
+  /** Appends a line that no query returns. */
   skip(bytes: number): void {
     this.end += bytes + 1;
     this.numLines++;
   }
 
-  /** Widens its range of time. */
-  reach(timeMs: number): void {
+  /** Extends the time range. */
+  extendTo(timeMs: number): void {
     if (timeMs < this.minMs) this.minMs = timeMs;
     if (timeMs > this.maxMs) this.maxMs = timeMs;
   }

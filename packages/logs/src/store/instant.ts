@@ -1,6 +1,8 @@
-/** A point in time since 1970: whole ms, and what is left of it in ns. Doubles alone cannot tell ns apart. */
+/** A point in time since 1970. One double cannot hold ns. */
 export interface Instant {
+  /** Whole ms. */
   readonly timeMs: number;
+  /** Sub-millisecond part, in ns. */
   readonly nanos: number;
 }
 
@@ -21,7 +23,7 @@ export function instantOfMs(ms: number): Instant {
   return { timeMs: Math.floor(ms), nanos: 0 };
 }
 
-/** Decimal, as Loki's API wants it. */
+/** ns since 1970 in decimal, as in Loki's API. */
 export function nsText({ timeMs, nanos }: Instant): string {
   return String(BigInt(timeMs) * NS_PER_MS + BigInt(nanos));
 }
@@ -35,7 +37,6 @@ export function isInRange(at: Instant, { start, end }: TimeRange): boolean {
   return compareInstants(at, start) >= 0 && compareInstants(at, end) < 0;
 }
 
-/** Everything that was ever logged. */
 export const ALL_TIME: TimeRange = {
   start: { timeMs: 0, nanos: 0 },
   end: { timeMs: Number.MAX_SAFE_INTEGER, nanos: 0 },

@@ -1,14 +1,14 @@
-/** A run whose logs can be read. */
+/** The log of one run. */
 export interface LogFolder {
   readonly run: string;
-  /** Holds a file of JSON lines for each source. */
+  /** Holds an NDJSON file for each source. */
   readonly directory: string;
-  /** Name of the program whose logs they are: the label `service_name` of every line. */
+  /** The label `service_name` of every line. */
   readonly service: string;
 }
 
-/** The runs whose logs can be read; whoever composes the server knows where they are. */
+/** The runs whose logs are served. */
 export interface LogCatalog {
-  /** Asked for every query; new runs appear here. */
+  /** Called again for new queries, so that new runs appear. */
   runs(): readonly LogFolder[];
 }

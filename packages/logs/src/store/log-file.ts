@@ -9,31 +9,31 @@ import { type LogStream, MAX_PUSHED_STREAMS, StreamTable } from './streams.js';
 
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 1 << 20;
-/** A longer line is cut here; the longest that the control plane carries is as long. */
+/** Longer lines are split; a message of the control plane is at most as long. */
 const MAX_LINE_BYTES = 16 << 20;
 
-/** A line that a scan came upon; one object is filled again and again. */
+/** A line found by a scan. Reused: valid during the call only. */
 export interface ScannedLine {
   /** Holds the line from `from` (inclusive) to `to` (exclusive, without newline). */
   bytes: Buffer;
   from: number;
   to: number;
   timeMs: number;
-  /** What of the time is below a ms, in ns; 0 but for pushed lines. */
+  /** Sub-millisecond part, in ns; 0 except for pushed lines. */
   nanos: number;
   stream: LogStream;
   /** Of the line in its file. */
   offset: number;
 }
 
-/** One file of log lines and its sparse index, which `refresh` keeps up with the file. */
+/** A log file and its sparse index. */
 export class LogFile {
   readonly streams: StreamTable;
   readonly isPushed: boolean;
   blocks: Block[] = [];
-  /** How far the index goes: behind the newline of the last line. */
+  /** End of the index, after the newline of the last line. */
   end = 0;
-  /** When it last grew, ms since 1970. */
+  /** ms since 1970. */
   modifiedMs = 0;
   #inode = 0;
   #refreshing: Promise<void> | null = null;
@@ -50,8 +50,8 @@ export class LogFile {
   }
 
   /**
-   * Indexes what was appended since the last time, by whichever process. A last line without its newline waits for the
-   * rest. A file that became shorter, or another, is read anew.
+   * Indexes what any process has appended since the last call, but for a last line without its newline. A truncated or
+   * replaced file is indexed anew.
    */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => {
@@ -82,7 +82,7 @@ export class LogFile {
     try {
       return statSync(this.path);
     } catch {
-      // Removed since it was listed: what is indexed reads as empty from now on.
+      // Removed since it was listed.
       this.blocks = [];
       this.end = 0;
       return null;
@@ -124,12 +124,12 @@ export class LogFile {
     else {
       const head = this.#head;
       if (head.read(buffer, from, to)) {
-        block.reach(head.timeMs);
+        block.extendTo(head.timeMs);
         block.lastMs = head.timeMs;
         if (block.timeBeforeMs === null) this.#setFirstTime(head.timeMs);
       } else {
         block.hasForeign = true;
-        if (block.lastMs !== null) block.reach(block.lastMs);
+        if (block.lastMs !== null) block.extendTo(block.lastMs);
       }
       block.add(this.streams.ofHead(head).id, to - from);
     }
@@ -143,7 +143,7 @@ export class LogFile {
       block.skip(to - from);
       return;
     }
-    block.reach(msOf(pushed.ns));
+    block.extendTo(msOf(pushed.ns));
     block.add(stream.id, to - from);
   }
 
@@ -152,22 +152,21 @@ export class LogFile {
     return stream.id < MAX_PUSHED_STREAMS ? stream : null;
   }
 
-  /** Foreign lines at the beginning of a file have the time of the first line that has one. */
+  /** Lines before the first record take its time or, without any, the file's. */
   #setFirstTime(timeMs: number): void {
     for (const block of this.blocks) {
       if (block.timeBeforeMs !== null) continue;
       block.timeBeforeMs = timeMs;
       block.lastMs ??= timeMs;
-      block.reach(timeMs);
+      block.extendTo(timeMs);
     }
   }
 
   /**
-   * Calls `visit` for the lines of a block in their order, up to `end`.
+   * Calls `visit` for the lines of the selected streams in a block, in file order.
    *
    * @param bytes the block's bytes
-   * @param isSelected whether a stream is asked for
-   * @param needle if not null, lines without it may be left out
+   * @param needle if not null, lines without it may be skipped
    */
   scan(
     block: Block,
@@ -253,7 +252,7 @@ export class LogFile {
   }
 }
 
-/** The log files of a folder by path; none if there is no folder. */
+/** Sorted paths of the log files in a folder; empty if it does not exist. */
 export function logFilesIn(directory: string): string[] {
   let entries: Dirent[];
   try {

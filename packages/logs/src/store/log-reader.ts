@@ -4,16 +4,16 @@ import { type LogFile, readFully, type ScannedLine } from './log-file.js';
 import type { Pacer } from './pacer.js';
 import type { LogStream } from './streams.js';
 
-/** A file as it was when a query began: what is appended later is not part of the answer. */
+/** A snapshot of a file for one query: later appends are not in the answer. */
 export interface FileView {
   readonly file: LogFile;
-  /** Of them the last one may have grown since: `end` counts. */
+  /** The last one may have grown past `end` since. */
   readonly blocks: readonly Block[];
   readonly end: number;
   readonly isSelected: (stream: LogStream) => boolean;
 }
 
-/** Freezes files for one query, with the streams that it asks for. */
+/** @param isSelected whether the query selects a stream; asked once for each */
 export function viewOf(file: LogFile, isSelected: (stream: LogStream) => boolean): FileView {
   const known: boolean[] = [];
   return {
@@ -27,35 +27,35 @@ export function viewOf(file: LogFile, isSelected: (stream: LogStream) => boolean
   };
 }
 
-/** True if nothing of the block lies outside of the view, so that its counts are those of the view. */
+/** Whether the block ends within the view, so that its counts hold for the view. */
 export function isWhole({ end }: FileView, block: Block): boolean {
   return block.end <= end;
 }
 
-/** Whether a block has lines of the streams that are asked for. */
+/** Whether a block has lines of selected streams. */
 export function hasSelected({ file, isSelected }: FileView, block: Block): boolean {
   for (const id of block.counts.keys()) if (isSelected(file.streams.all[id])) return true;
   return false;
 }
 
-/** Tells quickly which lines a query cannot want. */
+/** Rules out lines before they are visited. */
 export interface LineSieve {
-  /** What every wanted line contains, to search for; null if nothing is known. */
+  /** A text that every matching line contains; null if none is known. */
   readonly needle: Buffer | null;
-  /** Called once for a buffer, before its lines are visited. */
+  /** Called with each buffer, before its lines are visited. */
   begin(bytes: Buffer): void;
-  /** False only if no line of the buffer is wanted. Worth asking before many lines are visited. */
+  /** False only if no line of the buffer matches. */
   mayPass(): boolean;
 }
 
-/** Reads blocks of files for one query. Files are opened when they are first needed and closed together. */
+/** Reads blocks for one query. Files stay open until `close`. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
   #buffer = Buffer.allocUnsafe(1 << 18);
 
   constructor(readonly pacer: Pacer) {}
 
-  /** Calls `visit` for the selected lines of a block; some that `sieve` does not let pass are left out. */
+  /** Calls `visit` for the selected lines of a block, except lines that `sieve` rules out. */
   async read(
     view: FileView,
     block: Block,
@@ -75,7 +75,7 @@ export class BlockReader {
     if (sieve.mayPass()) view.file.scan(block, bytes, view.isSelected, sieve.needle, visit);
   }
 
-  /** The bytes of a file from `from` to `to`, valid until the next read; fewer if it was cut meanwhile. */
+  /** The bytes `from` to `to` of a file, valid until the next read; fewer if it was truncated. */
   bytes(file: LogFile, from: number, to: number): Buffer {
     let fd = this.#open.get(file);
     if (fd === undefined) {

@@ -1,17 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LogsError } from '../errors.js';
 
-/** Work that takes longer than this lets others go first: the process that reads logs may also lead a run. */
+/** Longest time without yielding: the process that answers queries may also lead a run. */
 const SLICE_MS = 8;
 
 export interface PacerOptions {
-  /** How long the whole may take. */
+  /** Time limit of the whole query. */
   readonly limitMs?: number;
-  /** Aborted when nobody waits for the outcome any more. */
+  /** Aborted when the caller cancels. */
   readonly signal?: AbortSignal;
 }
 
-/** Splits long work into slices, between which the event loop goes on. */
+/** Cooperative scheduling: splits a query into slices, between which the event loop runs. */
 export class Pacer {
   #sliceEndMs = performance.now() + SLICE_MS;
   readonly #deadlineMs: number;
@@ -24,12 +24,12 @@ export class Pacer {
     this.#signal = signal;
   }
 
-  /** True once the slice is used up; `rest` is due then. */
+  /** True once the slice is used up: call `rest`. */
   get isDue(): boolean {
     return performance.now() > this.#sliceEndMs;
   }
 
-  /** @throws LogsError `BAD_INPUT` if the limit has passed, `ABORTED` if nobody waits any more */
+  /** Yields to the event loop. @throws LogsError `BAD_INPUT` past the deadline, `ABORTED` if cancelled */
   async rest(): Promise<void> {
     await nextTurn();
     const now = performance.now();

@@ -2,17 +2,17 @@ import { statSync } from 'node:fs';
 import type { LogFolder } from './log-catalog.js';
 import { LogFile, logFilesIn } from './log-file.js';
 
-/** The logs of one run: its files and their indexes, kept between queries. */
+/** The log files of one run, with their indexes. */
 export class RunLogs {
   readonly #files = new Map<string, LogFile>();
 
   constructor(readonly folder: LogFolder) {}
 
   /**
-   * Takes in what was logged since the last time.
+   * Indexes what was appended since the last call.
    *
-   * @param sinceMs files that were last written to before are left out
-   * @returns the files, by name
+   * @param sinceMs files last modified before are skipped
+   * @returns the files, sorted by name
    */
   async refresh(sinceMs = Number.NEGATIVE_INFINITY): Promise<LogFile[]> {
     const paths = logFilesIn(this.folder.directory);

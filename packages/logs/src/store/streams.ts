@@ -2,27 +2,25 @@ import { LOG_LEVELS } from '../levels.js';
 import type { LineHead } from './line-head.js';
 import type { LogFolder } from './log-catalog.js';
 
-/** Names and values; a name appears once. */
+/** A label set. */
 export type Labels = ReadonlyMap<string, string>;
 
-/** Lines that have all labels in common. */
+/** A stream in Loki's sense: the lines with one label set. */
 export interface LogStream {
   /** Within its file. */
   readonly id: number;
   readonly labels: Labels;
-  /** Who wrote it, whatever the level: what `grep -C` takes for one file. */
-  readonly origin: string;
 }
 
-/** Streams with labels from outside (pushed lines) that one run may have. */
+/** Most streams of pushed lines in a run. */
 export const MAX_PUSHED_STREAMS = 1_000;
 
-/** A text that two label sets have in common exactly if they are equal. */
+/** A canonical key: equal exactly for equal label sets. */
 export function labelsKey(labels: Labels): string {
   return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The streams of one file, found by what the heads of its lines say. */
+/** The streams of one file. */
 export class StreamTable {
   readonly all: LogStream[] = [];
   readonly #byHead = new Map<number, LogStream>();
@@ -40,7 +38,7 @@ export class StreamTable {
 
   ofHead(head: LineHead): LogStream {
     const { level, generation, node, rank } = head;
-    // Numbers of this size fit a double exactly; others take the way of all labels.
+    // The key must be an exact integer; larger numbers go by their label set.
     const isSmall = generation < 0xffff && node < 0xfff && rank < 0xffff;
     if (!isSmall) return this.ofLabels(this.#labelsOf(head));
     const key = (((generation + 1) * 0x1000 + node + 1) * 0x10000 + rank + 1) * LOG_LEVELS.length + level;
@@ -56,8 +54,7 @@ export class StreamTable {
     const key = labelsKey(labels);
     let stream = this.#byLabels.get(key);
     if (stream === undefined) {
-      const origin = `${this.source}/${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
-      stream = { id: this.all.length, labels, origin };
+      stream = { id: this.all.length, labels };
       this.all.push(stream);
       this.#byLabels.set(key, stream);
     }
@@ -77,7 +74,7 @@ export class StreamTable {
     return labels.set('service_name', this.folder.service);
   }
 
-  /** What the coordinator logs of a node or a rank is still its own word. */
+  /** A line of the coordinator about a node or rank has the coordinator as its source. */
   #sourceOf(node: number, rank: number): string {
     if (this.source === 'coordinator') return 'coordinator';
     if (rank >= 0) return 'worker';

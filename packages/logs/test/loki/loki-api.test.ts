@@ -186,8 +186,8 @@ describe('query_range', () => {
     ['an unsupported stage', { query: '{a="b"} | pattern "x"' }, '`pattern` is not supported'],
     ['a wrong direction', { direction: 'up' }, "invalid direction 'up'"],
     ['a wrong limit', { limit: -1 }, 'limit must be a positive value'],
-    ['a wrong time', { start: 'yesterday' }, 'start: yesterday is no time'],
-    ['a time of 30 digits', { start: '9'.repeat(30) }, 'is no time'],
+    ['a wrong time', { start: 'yesterday' }, 'start: yesterday is not a time'],
+    ['a time of 30 digits', { start: '9'.repeat(30) }, 'is not a time'],
     ['an end before the start', { start: ns(5), end: ns(1) }, 'end timestamp must not be before'],
     ['no step', { query: 'vector(1)', step: 0 }, 'zero or negative query resolution'],
     [
