@@ -36,7 +36,7 @@ export interface GlobalStep {
   /** Mean over ranks. */
   readonly partsMs: Readonly<Record<StepPart, number>>;
   readonly layers: readonly GlobalLayer[];
-  /** Bytes sent in the exchanges of the sparse layers, forward and backward, counts and scores included. */
+  /** Bytes sent in the collectives of the sparse layers, forward and backward, counts and scores included. */
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
   /** Time inside all-to-alls, waiting included, and the waiting alone; mean over ranks. */
