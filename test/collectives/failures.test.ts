@@ -91,7 +91,7 @@ describe('a collective that cannot complete', () => {
 });
 
 describe('a peer that is suspended', () => {
-  it.each<['worker' | 'agent', (cluster: Cluster) => number]>([
+  it.concurrent.each<['worker' | 'agent', (cluster: Cluster) => number]>([
     ['worker', ({ workerPids }) => workerPids[1]],
     ['agent', ({ agentPids }) => agentPids[1]],
   ])('for 5 s, its %s, fails nothing if the deadline is longer', async (_what, pidOf) => {

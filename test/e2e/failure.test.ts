@@ -195,8 +195,7 @@ describe('a coordinator that', () => {
     const run = await startedRun(2, 2);
     run.child.kill('SIGKILL');
     await run.finished;
-    await new Promise((resolve) => setTimeout(resolve, 4_000));
-    await run.expectNothingLeft();
+    await run.expectNothingLeft(6_000);
   }, 60_000);
 });
 

@@ -13,10 +13,10 @@ import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js
 /** Everything that makes a series: capacities, gates, drops, validations, checkpoints. */
 const SETS = [
   ...['train.steps=100000', 'train.validateEvery=50', 'train.checkpointEvery=50'],
-  ...['moe.router=locmoe-plus', 'moe.capacityFactor=1.1', 'cluster.collectiveTimeoutS=20'],
+  ...['moe.router=locmoe-plus', 'moe.capacityFactor=1.1', 'cluster.collectiveTimeoutS=12'],
 ];
 /** Of `rate` in the dashboards' queries, as the test puts it in. */
-const RATE_WINDOW_S = 20;
+const RATE_WINDOW_S = 10;
 /** Panels that are empty when all is well. */
 const EMPTY = ['ALERTS{alertname=~"Locmoe.+", alertstate="firing"}'];
 
