@@ -10,7 +10,7 @@ import { runTraining } from '../training.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
 import { Comparison, type RunResult } from './comparison.js';
 import { type CostRow, costTable, measureRouterCost } from './cost.js';
-import { BASELINE, HEADLINE_CELL, type Job, jobId, planJobs, scopeOf, settingsOf } from './plan.js';
+import { BASELINE, HEADLINE_CELL, type Job, jobId, planJobs, scopeOf, settingsOf } from './jobs.js';
 import { probeRun } from './probe.js';
 import { writeReport } from './report.js';
 import { ResultStore } from './result-store.js';

@@ -1,5 +1,5 @@
 import type { ChartBody } from '../picture.js';
-import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './plan.js';
+import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './jobs.js';
 
 /** Colours that people with any colour vision tell apart (Okabe and Ito); both ablations are dashed besides. */
 const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {

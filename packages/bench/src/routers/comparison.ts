@@ -1,5 +1,5 @@
 import { median, type Spread, spreadOf } from '../statistics.js';
-import type { Cell, Job, VariantId } from './plan.js';
+import type { Cell, Job, VariantId } from './jobs.js';
 import type { ProbeResult } from './probe.js';
 import type { RunFigures } from './run-figures.js';
 

@@ -1,6 +1,6 @@
 import type { Spread } from '../statistics.js';
 import type { Comparison, FigureOf } from './comparison.js';
-import { BASELINE, HEADLINE_CELL, type VariantId } from './plan.js';
+import { BASELINE, HEADLINE_CELL, type VariantId } from './jobs.js';
 import type { RunFigures } from './run-figures.js';
 
 /** The file `routers.json`: medians over seeds, shares and ratios as fractions; null where a run is missing. */

@@ -3,7 +3,7 @@ import { mean } from '../statistics.js';
 import { cellLabel, labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
 import { cumulativeLoad } from './distributions.js';
-import { HEADLINE_CELL, VARIANT_IDS } from './plan.js';
+import { HEADLINE_CELL, VARIANT_IDS } from './jobs.js';
 import { COSINE_KINDS } from './probe.js';
 
 const LINE_SIZE = { width: 520, height: 300 };

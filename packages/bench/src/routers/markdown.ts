@@ -5,8 +5,8 @@ import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
 import { type Headline, headlineSpreads } from './headline.js';
+import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './jobs.js';
 import { PAPER_FIGURES, type PaperFigure } from './papers.js';
-import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './plan.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
 
 export interface Report {

@@ -11,12 +11,12 @@ import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
 import { type Cell, cellId, configOf, numRanks, settingsOf } from './models.js';
 import { runOwn } from './own-run.js';
-import { planTurns, scopeOf, type Turn } from './plan.js';
 import { writeReport } from './report.js';
 import { Results, type TurnResult } from './results.js';
 import { measureSgemm } from './sgemm.js';
 import type { Program, StepRun } from './step-run.js';
 import { findTorch, runTorch, type TorchPeer } from './torch-peer.js';
+import { planTurns, scopeOf, type Turn } from './turns.js';
 import { assertSameLosses, NotTheSame } from './verify.js';
 
 export interface BenchStepOptions {

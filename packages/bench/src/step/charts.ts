@@ -11,9 +11,9 @@ import {
   SWEEPS,
   type Sweep,
 } from './models.js';
-import { isHeadline } from './plan.js';
 import type { Results } from './results.js';
 import { type PartMs, PROGRAMS, type Program } from './step-run.js';
+import { isHeadline } from './turns.js';
 
 /** Colours that people with any colour vision tell apart (Okabe and Ito). */
 const COLOURS: Readonly<Record<Program, string>> = {

@@ -5,10 +5,10 @@ import type { Chart } from '../picture.js';
 import type { Spread } from '../statistics.js';
 import { communicationShare, optimizerShare, shareOfLimit, stepMsOf } from './figures.js';
 import { type Cell, type CellSizes, cellId, HEADLINE_LAYOUT, MODELS, numRanks, SWEEPS } from './models.js';
-import { isHeadline } from './plan.js';
 import type { FigureOf, Results } from './results.js';
 import { type PartMs, PROGRAMS, type Program, type StepRun } from './step-run.js';
 import { TORCH_SETTINGS, type TorchPeer } from './torch-peer.js';
+import { isHeadline } from './turns.js';
 import { TOLERANCE } from './verify.js';
 
 export interface Report {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
 import { headlineOf } from '../../src/routers/headline.js';
-import { HEADLINE_CELL, type VariantId } from '../../src/routers/plan.js';
+import { HEADLINE_CELL, type VariantId } from '../../src/routers/jobs.js';
 import { cellOfRuns, runResult } from './support.js';
 
 const STEP_MS: Readonly<Partial<Record<VariantId, number>>> = {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
 import { expect, it, onTestFinished } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
-import { allCells, type VariantId } from '../../src/routers/plan.js';
+import { allCells, type VariantId } from '../../src/routers/jobs.js';
 import { writeReport } from '../../src/routers/report.js';
 import { cellOfRuns } from './support.js';
 

@@ -1,6 +1,6 @@
 import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
 import type { RunResult } from '../../src/routers/comparison.js';
-import { type Job, VARIANT_IDS } from '../../src/routers/plan.js';
+import { type Job, VARIANT_IDS } from '../../src/routers/jobs.js';
 import type { ProbeResult } from '../../src/routers/probe.js';
 import { type RunFigures, runFigures } from '../../src/routers/run-figures.js';
 

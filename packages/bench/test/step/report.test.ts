@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Cell } from '../../src/step/models.js';
-import { isHeadline, scopeOf } from '../../src/step/plan.js';
 import { writeReport } from '../../src/step/report.js';
 import { Results } from '../../src/step/results.js';
+import { isHeadline, scopeOf } from '../../src/step/turns.js';
 import { turnResult } from './support.js';
 
 const { cells } = scopeOf([]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { cellId } from '../../src/step/models.js';
-import { planTurns, scopeOf } from '../../src/step/plan.js';
+import { planTurns, scopeOf } from '../../src/step/turns.js';
 
 const LENGTHS = { turns: 3, steps: undefined, verifySteps: 20 };
 

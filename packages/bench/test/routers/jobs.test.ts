@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { allCells, HEADLINE_CELL, jobId, planJobs, scopeOf, VARIANT_IDS } from '../../src/routers/plan.js';
+import { allCells, HEADLINE_CELL, jobId, planJobs, scopeOf, VARIANT_IDS } from '../../src/routers/jobs.js';
 
 describe('planJobs', () => {
   it('lets all routers take turns, each beginning once', () => {
