@@ -1,7 +1,7 @@
 import type { Topology } from './topology.js';
 
 /** Their order is their code in shared memory and on the wire. */
-export const OPERATION_KINDS = ['all-to-all', 'all-reduce', 'all-gather', 'broadcast', 'barrier'] as const;
+export const OPERATION_KINDS = ['all-to-all', 'all-reduce', 'all-gather', 'barrier'] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 /** Identifies a collective call: in errors, and for peers to check that they are in the same one. */

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { type Document, SPLITS, type Split } from './document.js';
+import { SPLITS, type Split } from './document.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files change. */
 export const FORMAT_VERSION = 1;
@@ -103,19 +103,6 @@ export function openDataset(dir: string): Dataset {
     domains,
     validationEntropy: index.validationEntropy,
   };
-}
-
-/**
- * The text of one part of a prepared dataset, in the order of its tokens.
- * @throws TrainerError `BAD_INPUT` as `openDataset`, or if the domain is not in the dataset
- */
-export function readDocuments(dir: string, domain: string, split: Split): Document[] {
-  const index = readIndex(dir);
-  const known = index.domains.map(({ name }) => name);
-  if (!known.includes(domain))
-    throw new TrainerError('BAD_INPUT', `dataset ${dir}: no domain "${domain}"; it has ${known.join(', ')}`);
-  const lines = checkedFile(dir, index, documentFile(domain, split)).toString('utf8').split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Document);
 }
 
 export function encodeTokens(ids: readonly Uint32Array[], vocabSize: number): Buffer {

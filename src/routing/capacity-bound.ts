@@ -1,4 +1,4 @@
-import { erfc, regularizedIncompleteBeta } from './special-functions.js';
+import { regularizedIncompleteBeta } from './special-functions.js';
 
 // Lower bound of the capacity at which an expert gets a class-discriminative token (LocMoE, arXiv 2401.13920,
 // Lemma 3 and Theorem 1; ETR, arXiv 2406.00023, Remark 7), in tokens. n experts, d hidden size, delta the
@@ -18,18 +18,4 @@ export function discriminativeShare(dModel: number, delta: number): number {
 /** C_min = 1 / (n p_delta), exact (Theorem 1). Infinity where p_delta vanishes. */
 export function capacityBound(numExperts: number, dModel: number, delta: number): number {
   return 1 / (numExperts * discriminativeShare(dModel, delta));
-}
-
-/** C_min with p_delta ~ erfc(sqrt(d delta^2 / (2 - delta^2))), asymptotic for large d (Theorem 1). */
-export function capacityBoundErfc(numExperts: number, dModel: number, delta: number): number {
-  return 1 / (numExperts * erfc(Math.sqrt(exponent(dModel, delta))));
-}
-
-/** (1/n) exp(d delta^2 / (2 - delta^2)): a lower bound of the erfc form for delta > 0 (Theorem 1). */
-export function capacityBoundExponential(numExperts: number, dModel: number, delta: number): number {
-  return Math.exp(exponent(dModel, delta)) / numExperts;
-}
-
-function exponent(dModel: number, delta: number): number {
-  return (dModel * delta * delta) / (2 - delta * delta);
 }

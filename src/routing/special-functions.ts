@@ -58,17 +58,3 @@ export function regularizedIncompleteBeta(x: number, a: number, b: number): numb
   });
   return front * fraction;
 }
-
-/** Complementary error function, x >= 0 (Abramowitz and Stegun 7.1.5 for x < 2, else 7.1.14). */
-export function erfc(x: number): number {
-  if (x < 2) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-17 * sum; n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return 1 - (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  return (Math.exp(-x * x) / (x * Math.sqrt(Math.PI))) * continuedFraction((term) => term / (2 * x * x));
-}

@@ -75,13 +75,6 @@ export function openFrame(
   return { encoded, payload: encoded.subarray(at) };
 }
 
-/** Encodes a whole frame. */
-export function encodeFrame(frame: Frame): Buffer {
-  const open = openFrame(frame.generation, frame.operation, frame.sections, frame.payload.length);
-  open.payload.set(frame.payload);
-  return open.encoded;
-}
-
 class Reader {
   at = 0;
 

@@ -6,8 +6,8 @@ import { PeerStreams } from '../../src/agent/peer-streams.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import type { TrainerError } from '../../src/errors.js';
-import { encodeFrame } from '../../src/rpc/frame-codec.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
+import { encodeFrame } from '../rpc/encode-frame.js';
 import { listenOnLoopback, until } from './support.js';
 
 // Two nodes of one worker each, both in this process: real memory, futexes and streams. The test is the workers.

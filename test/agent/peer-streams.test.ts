@@ -3,9 +3,10 @@ import { Client, credentials, Server, ServerCredentials, status } from '@grpc/gr
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
 import type { TrainerError } from '../../src/errors.js';
-import { encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/frame-codec.js';
 import { loadService } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
+import { encodeFrame } from '../rpc/encode-frame.js';
 
 interface Node {
   readonly streams: PeerStreams;

@@ -3,7 +3,6 @@ import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce, gradualAllReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
-import { broadcast } from '../../src/collectives/broadcast.js';
 import {
   hierarchicalAllToAll,
   startHierarchicalAllToAll,
@@ -171,15 +170,8 @@ function checkAllGather(transport: Transport, length: number): void {
     expectBytes(bytes, pattern(source, 0, 9, length), `gathered ${source}`);
 }
 
-function checkBroadcast(transport: Transport, root: number, length: number): void {
-  const expected = pattern(root, root, 3, length);
-  const data = transport.topology.rank === root ? expected.slice() : new Uint8Array(length);
-  broadcast(transport, { data, root, purpose: 'weights' });
-  expectBytes(data, expected, `broadcast from ${root}`);
-}
-
 rankProgram((transport: Transport) => {
-  const { rank, worldSize } = transport.topology;
+  const { rank } = transport.topology;
   transport.setProgress(1, 'forward');
   for (let round = 0; round < LENGTHS.length; round++) {
     checkAllToAll(transport, allToAll, round);
@@ -193,8 +185,6 @@ rankProgram((transport: Transport) => {
   for (const sum of sums) checkGradualAllReduce(transport, sum);
   checkGroups(transport);
   for (const length of [0, 1, 999, 30_001]) checkAllGather(transport, length);
-  for (let root = 0; root < worldSize; root++) checkBroadcast(transport, root, 40_000 + root);
-  checkBroadcast(transport, 0, 0);
   barrier(transport, { purpose: 'end' });
   const { operations, bytesSameNode, bytesOtherNode } = addStats([transport.takeStats()]);
   return { rank, sums, operations, bytesSameNode, bytesOtherNode };

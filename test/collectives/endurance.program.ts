@@ -6,7 +6,6 @@ import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce } from '../../src/collectives/all-reduce.js';
 import { allToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
-import { broadcast } from '../../src/collectives/broadcast.js';
 import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { processInfo } from '../../src/os/process-info.js';
@@ -117,22 +116,11 @@ function gather(draw: Draw): void {
     check(draw, bytes, source, 0);
 }
 
-function spread(draw: Draw): void {
-  const { transport, random } = draw;
-  const { rank, worldSize } = transport.topology;
-  const root = Math.floor(random() * worldSize);
-  const length = drawLength(random);
-  const data = rank === root ? bytesOf(draw, root, root, length) : new Uint8Array(length);
-  broadcast(transport, { data, root, purpose: 'endurance' });
-  check(draw, data, root, root);
-}
-
 const OPERATIONS: readonly ((draw: Draw) => void)[] = [
   (draw) => exchange(draw, allToAll),
   (draw) => exchange(draw, hierarchicalAllToAll),
   sum,
   gather,
-  spread,
   ({ transport }) => barrier(transport, { purpose: 'endurance' }),
 ];
 

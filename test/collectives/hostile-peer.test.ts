@@ -7,8 +7,9 @@ import { DataPlane } from '../../src/agent/data-plane.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import type { TrainerError } from '../../src/errors.js';
-import { encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/frame-codec.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
+import { encodeFrame } from '../rpc/encode-frame.js';
 
 // Node 0 is real: a data plane, and rank 0 in a process of its own, which waits in a barrier for rank 1. Node 1 has
 // only a stream, and sends what it likes.

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { TrainerError } from '../../src/errors.js';
-import { decodeFrame, encodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import { decodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
 import { loadService } from '../../src/rpc/load-proto.js';
 import { randomOf } from '../random.js';
+import { encodeFrame } from './encode-frame.js';
 
 const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');
 
