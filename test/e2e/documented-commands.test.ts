@@ -84,7 +84,7 @@ const HERE: readonly string[] = [
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
-  [/^npm (run (setup|check)|test)$/, 'CI runs `npm test`, which is these two'],
+  [/^npm (run (setup|build|check)|test)$/, 'CI runs `npm test`, which is these three'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
