@@ -36,6 +36,8 @@ export type Columns = Readonly<Record<string, readonly (number | null)[]>>;
 
 export interface ValidationPoint {
   readonly step: number;
+  /** Mean over the tokens of all domains; JSON has null for what is not finite. */
+  readonly loss: number | null;
   readonly domains: readonly { readonly domain: string; readonly loss: number; readonly tokens: number }[];
 }
 

@@ -1,6 +1,7 @@
 import { STEP_PARTS } from 'locmoe/rpc/messages';
 import { MetricsReader, type RecordSink } from 'locmoe/run/metrics-reader';
 import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
+import { meanLoss } from 'locmoe/run/validation-loss';
 import type {
   Columns,
   ExpertsReply,
@@ -128,7 +129,7 @@ export class MetricsTable implements RecordSink {
         this.#addStep(record);
         break;
       case 'validation':
-        this.#validations.push({ step: record.step, domains: record.domains });
+        this.#validations.push({ step: record.step, loss: meanLoss(record), domains: record.domains });
         break;
       case 'checkpoint':
         this.#checkpoints.push({ step: record.step, directory: record.directory });

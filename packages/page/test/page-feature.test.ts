@@ -119,11 +119,12 @@ describe('metrics', () => {
   it('has shares of routing by layer, parts of a step, validations, and times even where none were recorded', async () => {
     const runs = temporaryRuns();
     const folder = writeRun(runs, 'run');
-    addMetrics(folder, stepRecord(4), stepRecord(5, { time: STARTED_AT + 9_000 }), {
-      type: 'validation',
-      step: 5,
-      domains: [{ domain: 'en', loss: 4, tokens: 10 }],
-    });
+    const domains = [
+      { domain: 'en', loss: 4, tokens: 10 },
+      { domain: 'zh', loss: 3, tokens: 10 },
+    ];
+    const validation = { type: 'validation', step: 5, domains };
+    addMetrics(folder, stepRecord(4), stepRecord(5, { time: STARTED_AT + 9_000 }), validation);
     const { json } = pageOver(runs);
     const { groups, validations } = await json<MetricsReply>('/api/runs/run/metrics?layer=2');
     expect(groups.routing.otherNode).toEqual([0.25, 0.25]);
@@ -132,7 +133,7 @@ describe('metrics', () => {
     expect(groups.speed.tokensPerS).toEqual([2_000, 2_000]);
     expect(groups.speed.backward).toEqual([200, 200]);
     expect(groups.loss.time).toEqual([STARTED_AT + 500, STARTED_AT + 9_000]);
-    expect(validations).toEqual([{ step: 5, domains: [{ domain: 'en', loss: 4, tokens: 10 }] }]);
+    expect(validations).toEqual([{ step: 5, loss: 3.5, domains }]);
   });
 
   it('is empty for a run without metrics, and ignores damaged lines', async () => {

@@ -167,7 +167,7 @@ function validationSeries(input: ChartsInput): ChartSeries[] {
       input.axis === 'step' ? steps : steps.map((step) => (run.clock.timeOf(step) - run.startedAt) / 1e3);
     const style = { x, dash: [4, 3], hasPoints: true, width: 1 };
     if (input.runs.length > 1) {
-      const y = points.map(({ domains }) => weightedMean(domains));
+      const y = points.map(({ loss }) => loss);
       return [{ ...style, label: 'validation', color: seriesColor(runIndex), y, isQuiet: true }];
     }
     const names = [...new Set(points.flatMap(({ domains }) => domains.map(({ domain }) => domain)))];
@@ -178,11 +178,6 @@ function validationSeries(input: ChartsInput): ChartSeries[] {
       y: points.map(({ domains }) => domains.find(({ domain }) => domain === name)?.loss ?? null),
     }));
   });
-}
-
-function weightedMean(domains: readonly { readonly loss: number; readonly tokens: number }[]): number | null {
-  const tokens = domains.reduce((sum, each) => sum + each.tokens, 0);
-  return tokens === 0 ? null : domains.reduce((sum, each) => sum + each.loss * each.tokens, 0) / tokens;
 }
 
 function partSeries(input: ChartsInput): ChartSeries[] {
