@@ -65,13 +65,15 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     folder.writeConfig(plan.config);
   }
   const view = lead.view(run);
+  // Before the record: where one of them cannot begin, there is no run to find.
+  const others = lead.listeners(run);
   const totals = new RunTotals();
   const { runId, generation, datasetDir } = identity;
   const origin = { runId, generation, datasetDir, forkedFrom: plan.forkedFrom, ...lead.place };
   const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
   const coordinator = new Coordinator({
     ...{ identity, logs, logger },
-    listeners: [takeBack(folder, plan), recorder, totals, view, ...lead.listeners(run)],
+    listeners: [takeBack(folder, plan), recorder, totals, view, ...others],
     joinTimeoutMs: nodes.joinTimeoutMs,
     nodesAreReplaceable: nodes.areReplaceable,
   });
