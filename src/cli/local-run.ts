@@ -9,11 +9,11 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
-import { httpPlace, startRunHttp } from './run-http.js';
+import { httpPlace, type RunHttpOptions, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe train` is asked to do. */
-export interface TrainOptions extends RunOptions {
+export interface TrainOptions extends RunOptions, RunHttpOptions {
   readonly port: number;
 }
 

@@ -9,6 +9,11 @@ import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
 
+export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
+  /** Served for people, beside logs and metrics; null for nothing. */
+  readonly page: HttpFeature | null;
+}
+
 /**
  * Serves logs, metrics and the page of runs over HTTP.
  *
@@ -16,7 +21,7 @@ import { logCatalog } from '../run/run-logs.js';
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function startRunHttp(
-  { http, runsDir, page }: Pick<RunOptions, 'http' | 'runsDir' | 'page'>,
+  { http, runsDir, page }: RunHttpOptions,
   { token }: Pick<Security, 'token'>,
   metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {

@@ -13,11 +13,11 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
-import { httpPlace, startRunHttp } from './run-http.js';
+import { httpPlace, type RunHttpOptions, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
-export interface ServeOptions extends RunOptions {
+export interface ServeOptions extends RunOptions, RunHttpOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;

@@ -1,4 +1,3 @@
-import type { HttpFeature } from '@locmoe/logs/http';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
@@ -20,8 +19,6 @@ export interface RunOptions {
   readonly samples: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
-  /** What is served there for people, beside logs and metrics; null for nothing. */
-  readonly page: HttpFeature | null;
   /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */
   readonly tensorboard?: string;
 }

@@ -24,7 +24,6 @@ export const OPTIONS: RunOptions = {
     dataDir: 'data',
     samples: true,
     http: '127.0.0.1:0',
-    page: null,
   },
 };
 

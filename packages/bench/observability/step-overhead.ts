@@ -5,7 +5,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { formatTable } from 'locmoe/format';
-import type { GlobalStep } from 'locmoe/run/global-step';
+import { readRecords } from 'locmoe/run/metrics-record';
+import { findRun } from 'locmoe/run/run-folder';
 import type { Measurement } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -109,12 +110,8 @@ async function stepTimes(options: StepOverheadOptions, observed: Observed | null
     } finally {
       await watching?.end();
     }
-    const runs = path.join(folder, 'runs');
-    const metrics = readFileSync(path.join(runs, readdirSync(runs)[0], 'metrics.ndjson'), 'utf8');
-    return metrics
-      .split('\n')
-      .filter((line) => line.includes('"type":"step"'))
-      .map((line) => (JSON.parse(line) as GlobalStep).stepMs)
+    return readRecords(findRun(path.join(folder, 'runs')).folder.metrics)
+      .flatMap((record) => (record.type === 'step' ? record.stepMs : []))
       .slice(WARM_UP_STEPS);
   } finally {
     rmSync(folder, { recursive: true, force: true });
