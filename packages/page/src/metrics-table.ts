@@ -11,10 +11,10 @@ import type {
   RanksReply,
   ValidationPoint,
 } from './api-types.js';
+import { downsample } from './downsample.js';
 import { ExpertLoad } from './expert-load.js';
 import { appendStep, NumberTable, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
 import { RankLanes } from './rank-lanes.js';
-import { thinOut } from './thin-out.js';
 
 /** Rows of a group that a reply brings at most, about. */
 export const MAX_POINTS = 1_500;
@@ -201,7 +201,7 @@ export class MetricsTable implements RecordSink {
     },
   ): Columns {
     const keys = leading.length === 0 ? ['time'] : leading;
-    const rows = thinOut(
+    const rows = downsample(
       keys.map((name) => table.column(name)),
       from,
       to,

@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import { thinOut } from '../src/thin-out.js';
+import { downsample } from '../src/downsample.js';
 
 it('keeps every row where there is room', () => {
-  expect(thinOut([[5, 6, 7]], 0, 3, 10)).toEqual([0, 1, 2]);
-  expect(thinOut([[5, 6, 7]], 1, 3, 10)).toEqual([1, 2]);
-  expect(thinOut([[]], 0, 0, 10)).toEqual([]);
+  expect(downsample([[5, 6, 7]], 0, 3, 10)).toEqual([0, 1, 2]);
+  expect(downsample([[5, 6, 7]], 1, 3, 10)).toEqual([1, 2]);
+  expect(downsample([[]], 0, 0, 10)).toEqual([]);
 });
 
 it('keeps the extremes of every column, wherever they lie', () => {
@@ -13,7 +13,7 @@ it('keeps the extremes of every column, wherever they lie', () => {
     const smooth = Array.from({ length: numRows }, (_, row) => Math.sin(row / 100));
     const spiked = smooth.with(spike, 50);
     const dipped = smooth.with((spike + 1_234) % numRows, -50);
-    const rows = thinOut([spiked, dipped], 0, numRows, 1_500);
+    const rows = downsample([spiked, dipped], 0, numRows, 1_500);
     expect(rows.length).toBeLessThanOrEqual(1_502);
     expect(rows).toContain(spike);
     expect(rows).toContain((spike + 1_234) % numRows);
@@ -27,8 +27,8 @@ it('looks past rows without a value', () => {
   const column = Array.from({ length: 1_000 }, (_, row) =>
     row % 2 === 0 ? Number.NaN : row === 501 ? 9 : 1,
   );
-  const rows = thinOut([column], 0, 1_000, 100);
+  const rows = downsample([column], 0, 1_000, 100);
   expect(rows).toContain(501);
   expect(rows.filter((row) => Number.isNaN(column[row]))).toEqual([0]);
-  expect(thinOut([new Array(1_000).fill(Number.NaN)], 0, 1_000, 100)).toEqual([0, 999]);
+  expect(downsample([new Array(1_000).fill(Number.NaN)], 0, 1_000, 100)).toEqual([0, 999]);
 });

@@ -6,7 +6,7 @@
  * @param columns the columns whose extremes count; NaN is no value
  * @returns ascending row indices
  */
-export function thinOut(
+export function downsample(
   columns: readonly (readonly number[])[],
   from: number,
   to: number,
