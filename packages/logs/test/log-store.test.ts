@@ -38,7 +38,7 @@ describe('LogStore', () => {
   it('says once that it cannot write, and still calls its listeners', () => {
     const seen: string[] = [];
     store.onAppend((text) => seen.push(text));
-    // A folder stands where the file would.
+    // A folder with the name of the file.
     mkdirSync(path.join(directory, 'a.ndjson'));
     store.append('a', 'one');
     store.append('a', 'two');

@@ -6,7 +6,7 @@ const ALL: LogRequest = { query: '', level: '', ranks: [], sinceMs: 0, before: 0
 const line = (atMs: number, rank: number, msg: string, level = 'info') =>
   logLine({ atMs, node: 0, rank, msg, level });
 
-/** A reader, what it showed, and how to end it. */
+/** Reads a log and collects the results. */
 function readerOf(runs: TestRuns) {
   const shown: ResultLine[] = [];
   const gone = new AbortController();
@@ -28,7 +28,7 @@ function readerOf(runs: TestRuns) {
       },
       { signal: gone.signal, complete: completed },
     );
-  /** Messages, with a mark in front of those around matches and a bar where a group begins. */
+  /** Messages; context lines have a prefix, groups a separator. */
   const texts = () =>
     shown.map(({ text, isContext, group }, i) => {
       const apart = group !== 0 && i > 0 && shown[i - 1].group !== group ? '| ' : '';
@@ -74,7 +74,7 @@ describe('RunLogReader', () => {
     [{ query: '|= "bad"', after: 5 }, ['b1 bad', '~b2']],
     [{ query: '{level=~"warn|error"}', before: 1 }, ['~a0', 'a1', '| ~b0', 'b1 bad', '| rank 1 died']],
     [{ query: '|~ "[ab]0"', before: 1, after: 1 }, ['a0', '~a1', '| b0', '~b1 bad']],
-    // What is before `since` is no match, but may be around one.
+    // A line before `since` cannot match, but can be context.
     [{ query: '|~ "b"', ranks: [1], sinceMs: T0 + 5, before: 1 }, ['~b1 bad', 'b2']],
   ])('shows lines of the same source around matches: %j', async (request, expected) => {
     const { show, texts } = readerOf(runsOfSix());

@@ -9,7 +9,7 @@ import type { TimeGrid } from '../src/logql/series.js';
 import { instantOfMs, type TimeRange } from '../src/store/instant.js';
 import type { LogFolder } from '../src/store/log-catalog.js';
 
-/** When the logs of these tests begin, ms since 1970. */
+/** Start of the test logs, ms since 1970. */
 export const T0 = 1_700_000_000_000;
 
 export interface LineFields {
@@ -28,7 +28,7 @@ export function logLine(fields: LineFields = {}): string {
   return JSON.stringify({ level, time: T0 + atMs, run: 'r1', generation, node, rank, ...rest, msg });
 }
 
-/** Run folders for one test, removed after it. */
+/** Temporary run folders, removed after the test. */
 export class TestRuns {
   readonly directory: string;
   readonly #runs = new Set<string>();
@@ -112,7 +112,7 @@ export async function evaluate(engine: LogEngine, query: string, grid: TimeGrid)
   );
 }
 
-/** A repeatable source of random numbers in [0, 1). */
+/** Seeded random numbers in [0, 1). */
 export function randomNumbers(seed: number): () => number {
   let state = seed;
   return () => {

@@ -1,28 +1,25 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
 
-/** What the page's server and its scripts say to each other: JSON under `/api`. Times are in ms since 1970. */
+/** JSON of the routes under `/api`. Times are in ms since 1970. */
 
-/** `dead`: its record says that it goes on, but the process that led it is gone. */
-export type RunStateName = string;
-
-/** A run in the listing, newest first. */
 export interface RunListItem {
   readonly runId: string;
-  readonly state: RunStateName;
+  /** As in run.json; `dead` if the coordinator is gone without having ended the run. */
+  readonly state: string;
   readonly isLive: boolean;
   readonly startedAt: string;
   readonly generation: number;
-  /** 0 before the first. */
+  /** 0 before the first step. */
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;
 }
 
 export interface RunList {
+  /** Newest first. */
   readonly runs: readonly RunListItem[];
 }
 
-/** One run: what its folder says of it beside metrics and logs. */
 export interface RunDetail extends RunListItem {
   readonly directory: string;
   readonly endedAt: number | null;
@@ -31,7 +28,7 @@ export interface RunDetail extends RunListItem {
   readonly failure: StoredFailure | null;
 }
 
-/** Numbers by name, all columns of one length; null where a row has no value. */
+/** Columns of equal length by name; null where a row has no value. */
 export type Columns = Readonly<Record<string, readonly (number | null)[]>>;
 
 export interface ValidationPoint {
@@ -48,16 +45,16 @@ export interface GenerationPoint {
 }
 
 /**
- * The steps of a run, thinned out for drawing. Each group has rows of its own: those where its leading columns have
- * their extremes, as they were recorded, so that `step` and every value of a row belong together.
+ * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of its leading
+ * columns.
  */
 export interface MetricsReply {
-  /** Give it back as `after` to get only what came later. */
+  /** Passed back as `after`, returns only later rows. */
   readonly cursor: string;
-  /** False if the rows come after those that the caller has; true if they take their place. */
+  /** Whether the rows replace the caller's; else they are appended. */
   readonly replaces: boolean;
   readonly numRows: number;
-  /** False if times of steps are only reckoned, because the run did not record them. */
+  /** False if the run did not record times of steps: they are then sums of step times. */
   readonly hasTimes: boolean;
   readonly firstStep: number | null;
   readonly lastStep: number | null;
@@ -76,17 +73,17 @@ export type MetricsGroup = 'loss' | 'speed' | 'gradient' | 'routing' | 'memory';
 export interface ExpertsReply {
   readonly layers: readonly number[];
   readonly numExperts: number;
-  /** First step of each bucket; one more entry than buckets, the last is the step after the end. */
+  /** First step of each bucket, and the step after the last bucket. */
   readonly edges: readonly number[];
-  /** By layer, then bucket, then expert: choices that were kept. */
+  /** Kept choices, shape [layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
 }
 
-/** What a rank did between heartbeats, oldest first. */
+/** The activity of a rank over time. */
 export interface RankLane {
   readonly rank: number;
   readonly node: number | null;
-  /** Spans in which nothing changed but the step: from, to, what. */
+  /** Oldest first; step, phase and operation are those of the end. */
   readonly spans: readonly RankSpan[];
   /** When its step last changed. */
   readonly lastProgress: number | null;
@@ -103,8 +100,8 @@ export interface RankSpan {
 }
 
 /**
- * `training`: its step went on. `waiting`: in a collective, and its step did not. `working`: outside of one, and its step
- * did not. `stopped`: the process is suspended. `gone`: the process has ended.
+ * Between two heartbeats. `training`: the step advanced. Otherwise `waiting`: in a collective; `working`: outside of one.
+ * `stopped`: the process is suspended. `gone`: it has ended.
  */
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 

@@ -1,9 +1,8 @@
 /**
- * Chooses at most about `maxRows` of the rows `from` to `to` (exclusive) for drawing. The rows fall into buckets of one
- * size; of each bucket the rows stay where a column has its smallest and its largest value, so that no spike is lost and
- * every row that stays is one that was recorded. The first and the last row stay as well.
+ * Min-max downsampling of the rows `from` to `to` (exclusive) to about `maxRows`: of each bucket of equal size it keeps
+ * the rows with the minimum and maximum of each column, and the first and last row of all. So no spike is lost.
  *
- * @param columns the columns whose extremes count; NaN is no value
+ * @param columns NaN for a missing value
  * @returns ascending row indices
  */
 export function downsample(

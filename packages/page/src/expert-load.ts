@@ -4,8 +4,8 @@ import type { ExpertsReply } from './api-types.js';
 const MAX_BUCKETS = 256;
 
 /**
- * The load of every expert over time in bounded memory: sums over buckets of steps. When there are too many buckets,
- * neighbours become one and buckets are twice as wide from then on.
+ * Load of every expert over time in bounded memory: kept choices, summed over buckets of steps. When there are too many
+ * buckets, pairs are merged and the width doubles.
  */
 export class ExpertLoad {
   #firstStep: number | null = null;
@@ -13,7 +13,7 @@ export class ExpertLoad {
   #width = 1;
   #layers: readonly number[] = [];
   #numExperts = 0;
-  /** By layer, then bucket: choices kept by expert. */
+  /** Shape [layers, buckets, experts]. */
   #kept: number[][][] = [];
 
   add(step: number, layers: readonly GlobalLayer[]): void {

@@ -2,12 +2,12 @@ import { STEP_PARTS } from 'locmoe/rpc/messages';
 import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/run/global-step';
 import type { Columns } from './api-types.js';
 
-/** Columns of numbers that grow together; NaN where a row has no value. */
+/** An append-only table of numbers; NaN where a row has no value. */
 export class NumberTable {
   readonly #columns = new Map<string, number[]>();
   numRows = 0;
 
-  /** Puts a value into the row that is being made; a row that is left half made is made anew. */
+  /** Sets a value of the next row. A row that is not ended is overwritten. */
   put(name: string, value: number | null | undefined): void {
     let column = this.#columns.get(name);
     if (column === undefined) {
@@ -17,13 +17,13 @@ export class NumberTable {
     column[this.numRows] = value ?? Number.NaN;
   }
 
-  /** Ends the row; columns without a value get NaN. */
+  /** Appends the row; columns without a value get NaN. */
   endRow(): void {
     this.numRows++;
     for (const column of this.#columns.values()) if (column.length < this.numRows) column.push(Number.NaN);
   }
 
-  /** Empty if no row has it. */
+  /** All NaN if no row has it. */
   column(name: string): readonly number[] {
     return this.#columns.get(name) ?? new Array<number>(this.numRows).fill(Number.NaN);
   }
@@ -32,7 +32,7 @@ export class NumberTable {
     return [...this.#columns.keys()];
   }
 
-  /** The named columns at the given rows, as JSON has them. */
+  /** The named columns at the given rows, ready for JSON. */
   pick(names: readonly string[], rows: readonly number[]): Columns {
     return Object.fromEntries(
       names.map((name) => {
@@ -43,7 +43,7 @@ export class NumberTable {
   }
 }
 
-/** Six digits are more than a screen shows; of a time in ms all count. */
+/** Six digits suffice for a chart; integers of 1e5 and more, such as times in ms, keep all. */
 function jsonNumber(value: number): number | null {
   if (!Number.isFinite(value)) return null;
   const size = Math.abs(value);
@@ -52,11 +52,11 @@ function jsonNumber(value: number): number | null {
   return Math.round(value * scale) / scale;
 }
 
-/** Appends a step; `time` in ms since 1970 is when it was done. */
+/** Appends a step. @param time its end in ms since 1970 */
 export function appendStep(table: NumberTable, step: GlobalStep, time: number): void {
   table.put('step', step.step);
   table.put('time', time);
-  // JSON has no NaN: a loss that was not finite comes as null.
+  // Null if it was not finite, which JSON cannot hold.
   table.put('loss', step.loss);
   table.put('auxiliaryLoss', step.auxiliaryLoss);
   table.put('gradientNorm', step.gradientNorm);
@@ -70,7 +70,7 @@ export function appendStep(table: NumberTable, step: GlobalStep, time: number): 
   table.endRow();
 }
 
-/** What of the routing is drawn, for one layer or for all together. */
+/** Columns of the routing charts, for one layer or for all together. */
 export const ROUTING_COLUMNS = [
   'sameWorker',
   'sameNode',
@@ -86,7 +86,7 @@ type RoutingColumn = (typeof ROUTING_COLUMNS)[number];
 
 const columnsOfLayer = new Map<string, Readonly<Record<RoutingColumn, string>>>();
 
-/** Names of a layer's columns in a table; `layer` is a layer's number or `all`. */
+/** Names of a layer's columns in a table. @param layer a number or `all` */
 export function routingColumns(layer: string): Readonly<Record<RoutingColumn, string>> {
   let names = columnsOfLayer.get(layer);
   if (names === undefined) {

@@ -16,12 +16,11 @@ import { ExpertLoad } from './expert-load.js';
 import { appendStep, NumberTable, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
 import { RankLanes } from './rank-lanes.js';
 
-/** Rows of a group that a reply brings at most, about. */
+/** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
 
-/** What of a run's metrics is asked for. */
 export interface MetricsQuery {
-  /** The cursor of an earlier reply; only later rows are wanted. */
+  /** Cursor of an earlier reply: returns only later rows. */
   readonly after?: string | undefined;
   readonly fromStep?: number | undefined;
   readonly toStep?: number | undefined;
@@ -30,14 +29,14 @@ export interface MetricsQuery {
   readonly maxPoints: number;
 }
 
-/** Leading columns: their extremes stay when rows are thinned out. */
+/** Columns whose extremes survive downsampling. */
 const LEADING = {
   loss: ['loss'],
   speed: ['stepMs'],
   gradient: ['gradientNorm'],
 } as const;
 
-/** The metrics of one run, read as they grow and kept as columns. */
+/** The metrics of one run as columns, kept up with its file. */
 export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
   #epoch = 0;
@@ -52,7 +51,7 @@ export class MetricsTable implements RecordSink {
   #lastTime: number;
   #hasTimes = true;
 
-  /** @param startedAt ms since 1970; times of steps are counted from here where the file does not tell them */
+  /** @param startedAt ms since 1970; steps without a time are counted from here */
   constructor(
     path: string,
     readonly startedAt: number,
@@ -149,7 +148,7 @@ export class MetricsTable implements RecordSink {
   #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
     this.#lanes.add(heartbeat);
     this.#memory.put('time', heartbeat.time);
-    // A process that has ended has none.
+    // 0 for a process that has ended.
     for (const { rank, residentBytes } of heartbeat.ranks)
       this.#memory.put(`rank.${rank}`, residentBytes || null);
     this.#memory.endRow();
@@ -165,7 +164,7 @@ export class MetricsTable implements RecordSink {
     this.#experts.add(step.step, layers);
   }
 
-  /** The rows that the holder of a cursor has; none of them if the file began anew since. */
+  /** The rows up to a cursor; none if the file has been replaced since. */
   #position(cursor: string | undefined): {
     rows: { readonly steps: number; readonly memory: number };
     replaces: boolean;
@@ -218,7 +217,7 @@ function unprefixed(columns: Columns): Columns {
   );
 }
 
-/** The first index whose value is at least `least`, in ascending values. */
+/** The first index of ascending values that is at least `least`. */
 function lowerBound(values: readonly number[], least: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {

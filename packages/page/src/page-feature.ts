@@ -6,7 +6,7 @@ import { RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
 
 /**
- * The page for people: its files at `/` and `/page/`, and what it shows of runs at `/api/runs` as JSON (api-types.ts).
+ * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
  *
  * @param runsDir folder that holds the runs
  */

@@ -1,9 +1,9 @@
 import type { MetricsRecordOf, RankBeat } from 'locmoe/run/metrics-record';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
-/** Spans kept for each rank; when there are more, short neighbours become one. */
+/** Of each rank; beyond it, pairs of spans are merged. */
 const MAX_SPANS = 2_000;
-/** Without a heartbeat for so long a rank has no span: nobody listened, or nobody spoke. */
+/** A longer time between two heartbeats is left empty. */
 const MAX_GAP_MS = 10_000;
 
 interface Lane {
@@ -16,7 +16,7 @@ interface Lane {
 }
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** What each rank did over time, from heartbeats: spans of one activity, in bounded memory. */
+/** The activity of each rank over time, from heartbeats, in bounded memory. */
 export class RankLanes {
   readonly #lanes = new Map<number, Lane>();
 
@@ -71,7 +71,7 @@ function activityOf({ processState, step, operation }: RankBeat, hasAdvanced: bo
   return operation === '' ? 'working' : 'waiting';
 }
 
-/** A heartbeat tells of the time since the one before. */
+/** A heartbeat covers the time since the last one. */
 function extend(
   lane: Lane,
   { step, phase, operation }: RankBeat,
@@ -89,7 +89,7 @@ function extend(
   if (lane.spans.length > MAX_SPANS) lane.spans = merged(lane.spans);
 }
 
-/** Halves the spans: of two neighbours the one that says more remains, and takes the time of both. */
+/** Merges pairs of spans: the activity of higher weight takes the time of both. */
 function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
   const half: Mutable<RankSpan>[] = [];
   for (let index = 0; index < spans.length; index += 2) {
@@ -98,10 +98,11 @@ function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
       half.push(first, ...(second === undefined ? [] : [second]));
       continue;
     }
-    const says = WEIGHT.indexOf(second.activity) > WEIGHT.indexOf(first.activity) ? second : first;
-    half.push({ ...says, from: first.from, to: second.to });
+    const heavier = WEIGHT.indexOf(second.activity) > WEIGHT.indexOf(first.activity) ? second : first;
+    half.push({ ...heavier, from: first.from, to: second.to });
   }
   return half;
 }
 
+/** Ascending. */
 const WEIGHT: readonly RankActivity[] = ['training', 'working', 'waiting', 'starting', 'gone', 'stopped'];

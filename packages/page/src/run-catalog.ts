@@ -7,7 +7,7 @@ import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder'
 import type { RunDetail, RunListItem } from './api-types.js';
 import { MetricsTable } from './metrics-table.js';
 
-/** Runs whose metrics are kept as columns; the one that was looked at longest ago goes first. */
+/** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;
 
 interface ListedRun {
@@ -15,7 +15,7 @@ interface ListedRun {
   readonly record: RunRecord;
 }
 
-/** The runs of a folder. An id names a run only if the listing has it: no id is ever taken for a path. */
+/** The runs of a folder. Ids are looked up in the listing, never joined to a path. */
 export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
 
@@ -63,7 +63,7 @@ export class RunCatalog {
 }
 
 function describe({ folder, record }: ListedRun): RunListItem {
-  const isLive = mayGoOn(record);
+  const isLive = mayBeLive(record);
   const last = lastStep(folder);
   const isOver = record.state === 'finished' || record.state === 'failed';
   return {
@@ -78,8 +78,8 @@ function describe({ folder, record }: ListedRun): RunListItem {
   };
 }
 
-/** As `isLive`, but without asking other machines: of a run there only its record is known. */
-function mayGoOn(record: RunRecord): boolean {
+/** As `isLive`, but a run of another machine counts as live while its record says so. */
+function mayBeLive(record: RunRecord): boolean {
   if (record.state === 'finished' || record.state === 'failed') return false;
   return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
 }
@@ -97,19 +97,19 @@ function stepsOf(folder: RunFolder): number | null {
   return config?.train?.steps ?? null;
 }
 
-/** Time after its last record in which a run's processes leave. */
-const LEAVE_MS = 10_000;
+/** A run's processes end within this time after its last record. */
+const SHUTDOWN_MS = 10_000;
 
-/** When a run ended: its last write, but not long after what it last recorded: a copied folder is written later. */
+/** When a run ended: its last write, bounded by its last record because a copy has newer file times. */
 function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
-  const written = lastWrite(folder);
+  const written = lastWriteMs(folder);
   const times = lastRecords(folder.metrics).map(({ time }) => time);
   const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
   if (written === null || recorded === 0) return written;
-  return Math.min(written, recorded + LEAVE_MS);
+  return Math.min(written, recorded + SHUTDOWN_MS);
 }
 
-function lastWrite(folder: RunFolder): number | null {
+function lastWriteMs(folder: RunFolder): number | null {
   const times = [folder.metrics, path.join(folder.directory, 'run.json')].flatMap((file) => {
     const stat = statSync(file, { throwIfNoEntry: false });
     return stat === undefined ? [] : [stat.mtimeMs];

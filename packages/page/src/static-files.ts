@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Where the build puts the page; the same from `src` and from `dist`. */
+/** Output of the build; the same path from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../dist/browser/', import.meta.url));
 const UPLOT_DIR = path.join(
   path.dirname(createRequire(import.meta.url).resolve('uplot/package.json')),
@@ -22,7 +22,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Nothing from elsewhere, and no script or style that is not a file of the page. */
+/** Only the page's own files; no inline scripts or styles. */
 export const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -39,7 +39,7 @@ export interface StaticFile {
   readonly type: string;
 }
 
-/** A file of the page by its path below `/page/`; null if it has none. Names are letters, digits, `-`, `/` and one dot. */
+/** A file by its path under `/page/`; null if there is none. Names with `..` or a leading `/` never match. */
 export async function staticFile(name: string): Promise<StaticFile | null> {
   const type = TYPES[path.extname(name)];
   if (type === undefined || !/^[a-z\d-]+(?:\/[a-z\d-]+)*\.[a-z]+$/.test(name)) return null;
@@ -50,7 +50,7 @@ export async function staticFile(name: string): Promise<StaticFile | null> {
   }
 }
 
-/** Names all scripts of the page in a `Link` header, so that the browser fetches them at once, not import by import. */
+/** A `Link` header that preloads all scripts, so that the browser need not follow imports one by one. */
 export async function preloads(): Promise<string> {
   const names = await readdir(PAGE_DIR, { recursive: true }).catch(() => []);
   return [...names.filter((name) => name.endsWith('.js')), 'vendor/uplot.js']

@@ -4,25 +4,25 @@ import path from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { chromiumPath } from '../../../scripts/chromium.mjs';
 
-/** Where pictures of the page are kept, to be looked at. */
+/** Screenshots, to be looked at. */
 const ARTIFACTS = path.join(import.meta.dirname, '../../../artifacts/page');
-/** Short enough for everyone's laptop. */
+/** A small laptop. */
 const VIEWPORT = { width: 1366, height: 768 };
 const ARGS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
   ...['--disable-component-update', '--disable-sync'],
 ];
 
-/** Why there is no browser to test with; null if there is one. */
+/** Null if there is a browser. */
 export function whyNoBrowser(): string | null {
   return chromiumPath() === null
     ? 'no Chromium on this machine; as root on Debian: node scripts/chromium.mjs'
     : null;
 }
 
-/** A browser with a profile of its own, which notes whatever a page complains about. */
+/** A browser with its own profile, which records problems of its pages. */
 export class TestBrowser {
-  /** Console errors and warnings, exceptions, and refusals of the content security policy. */
+  /** Console errors and warnings, exceptions, violations of the content security policy. */
   readonly problems: string[] = [];
 
   private constructor(

@@ -5,7 +5,7 @@ import type { ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from 
 import { pageFeature } from '../src/page-feature.js';
 import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
 
-/** Asks a page over the folder. */
+/** Requests to the page of a runs folder. */
 function pageOver(runsDir: string) {
   const { routes } = pageFeature(runsDir);
   const ask = (url: string) => routes.request(`http://localhost${url}`);
@@ -39,7 +39,7 @@ describe('runs', () => {
     });
     writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', rank: 3 }));
     expect((await json<RunDetail>('/api/runs/failed')).failure).toEqual({ code: 'WORKER_DIED', rank: 3 });
-    // Written now, as a copy would be, and recorded long ago.
+    // As in a copy: file times are newer than the records.
     addMetrics(folder, stepRecord(1, { time: STARTED_AT + 5_000 }));
     expect((await json<RunDetail>('/api/runs/failed')).endedAt).toBe(STARTED_AT + 15_000);
   });
@@ -86,7 +86,7 @@ describe('metrics', () => {
     const { json } = pageOver(runs);
     const first = await json<MetricsReply>('/api/runs/growing/metrics');
     expect(first.replaces).toBe(true);
-    // Half a line now, the rest later.
+    // A line written in two parts.
     const line = `${JSON.stringify(stepRecord(3))}\n`;
     appendFileSync(path.join(folder, 'metrics.ndjson'), line.slice(0, 50));
     const none = await json<MetricsReply>(`/api/runs/growing/metrics?after=${first.cursor}`);

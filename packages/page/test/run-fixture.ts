@@ -5,14 +5,14 @@ import { onTestFinished } from 'vitest';
 
 export const STARTED_AT = Date.parse('2026-01-02T03:04:05Z');
 
-/** A folder for runs, removed after the test. */
+/** A temporary folder for runs, removed after the test. */
 export function temporaryRuns(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-page-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Writes the folder of a run that is over; returns its path. */
+/** Writes the folder of a finished run; returns its path. */
 export function writeRun(runsDir: string, runId: string, record: object = {}): string {
   const folder = path.join(runsDir, runId);
   mkdirSync(path.join(folder, 'logs'), { recursive: true });

@@ -34,7 +34,7 @@ afterAll(() => {
   for (const server of servers.values()) server.close();
 });
 
-/** Sends bytes and leaves: in order or with a reset, after an answer or a moment. */
+/** Sends bytes, then closes or resets the connection, after an answer or a short time. */
 function send(port: number, bytes: Buffer, resets: boolean): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
@@ -49,7 +49,7 @@ function send(port: number, bytes: Buffer, resets: boolean): Promise<void> {
   });
 }
 
-/** A request and a WebSocket as they should be. */
+/** A valid request and a valid WebSocket. */
 async function answers(server: HttpServer, token: string | null): Promise<boolean> {
   const { port } = server.address;
   const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
@@ -70,7 +70,7 @@ async function answers(server: HttpServer, token: string | null): Promise<boolea
 }
 
 const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('latin1'));
-/** What URLs are parsed by, in any order. */
+/** Random sequences of the characters with a meaning in URLs. */
 const target = fc.oneof(
   fc
     .array(

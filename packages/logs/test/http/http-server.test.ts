@@ -24,7 +24,7 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
   return `http://127.0.0.1:${server.address.port}`;
 }
 
-/** What a WebSocket client sees first: an echo, or a refusal. */
+/** The first event of a WebSocket client: an echo, or a refusal. */
 function socketOutcome(url: string, headers: Record<string, string> = {}): Promise<string> {
   return new Promise((resolve) => {
     const socket = new WebSocket(url.replace('http', 'ws'), { headers });
@@ -37,7 +37,7 @@ function socketOutcome(url: string, headers: Record<string, string> = {}): Promi
   });
 }
 
-/** The answer to bytes on a connection of their own; empty if it was closed without one. */
+/** The answer to raw bytes; empty if the server closes without one. */
 function rawAnswer(request: string): Promise<string> {
   return new Promise((resolve) => {
     let answer = '';

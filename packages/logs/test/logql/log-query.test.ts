@@ -4,7 +4,7 @@ import { take } from '../../src/logql/log-entries.js';
 import { parseLogQuery } from '../../src/logql/parse.js';
 import { logLine, messages, randomNumbers, rangeOf, select, TestRuns } from '../support.js';
 
-/** The labels and texts that a pipeline makes of one line; labels of the stream are left out. */
+/** The text and the extracted labels of one line after a pipeline. */
 async function transform(line: string, pipeline: string): Promise<[Record<string, string>, string] | null> {
   const runs = new TestRuns();
   runs.write('extra', [line]);

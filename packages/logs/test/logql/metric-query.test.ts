@@ -214,7 +214,7 @@ function withStream(labels: string): string {
 describe('counting with the index', () => {
   const LEVELS = ['info', 'warn', 'debug'];
 
-  /** Lines with jumps in time forth and back, some foreign, in several files. */
+  /** Lines in several files, out of time order, some foreign. */
   function randomRuns(seed: number): TestRuns {
     const random = randomNumbers(seed);
     const runs = new TestRuns();
@@ -261,7 +261,7 @@ describe('counting with the index', () => {
         if (counts.some((count) => count !== null)) expected[`level=${level}`] = counts;
       }
       expect(indexed).toEqual(expected);
-      // The same numbers where every line has to be read.
+      // The same without the index.
       expect(await evaluate(engine, query('!= "no such text"'), grid)).toEqual(expected);
       expect(await evaluate(engine, query('| json | drop __error__'), grid)).toEqual(expected);
     },

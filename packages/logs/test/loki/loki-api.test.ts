@@ -382,7 +382,7 @@ describe('push', () => {
       entries: 3,
       bytes: 18,
     });
-    // The own lines of the run are still found beside them.
+    // The run's own lines are still found.
     expect((await loki.get('query_range', { query: '{run="r1"}', ...ALL })).data.result).toHaveLength(4);
   });
 

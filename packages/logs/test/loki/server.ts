@@ -6,7 +6,7 @@ import { T0, TestRuns } from '../support.js';
 
 export type Query = Readonly<Record<string, string | number>>;
 
-/** A server of Loki's API over some runs, closed after the test. */
+/** A server of Loki's API, closed after the test. */
 export class TestLoki {
   private constructor(
     readonly runs: TestRuns,
@@ -32,7 +32,7 @@ export class TestLoki {
     return `${this.url}/loki/api/v1/${path}?${search}`;
   }
 
-  /** The JSON of an answer that must be a good one. */
+  /** The JSON of a successful answer. */
   async get(path: string, query: Query | URLSearchParams = {}, init: RequestInit = {}): Promise<LokiAnswer> {
     const response = await fetch(this.address(path, query), init);
     const text = await response.text();
@@ -49,7 +49,7 @@ export class TestLoki {
     });
   }
 
-  /** A tail that keeps what it is told; closed after the test. */
+  /** A tail that collects its messages; closed after the test. */
   tail(query: Query): {
     socket: WebSocket;
     messages: TailMessage[];
@@ -83,6 +83,6 @@ export function ns(atMs: number): string {
   return `${T0 + atMs}000000`;
 }
 
-/** What tests look at of an answer; they compare it whole. */
+/** Tests compare answers whole. */
 // biome-ignore lint/suspicious/noExplicitAny: the shape is what is tested
 export type LokiAnswer = any;

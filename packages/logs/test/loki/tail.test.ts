@@ -30,7 +30,7 @@ describe('tail', () => {
     const tail = loki.tail({ query: QUERY, limit: 2, start: START, delay_for: 1 });
     await expect.poll(tail.lines).toEqual([line(2, 'keep 2'), line(3, 'keep 3')]);
     loki.runs.write('node-0', [line(4, 'leave'), line(5, 'keep 5')]);
-    // A stream, and a file, that were not there before.
+    // A new stream in a new file.
     loki.runs.write('node-1', [logLine({ atMs: 6, node: 1, rank: 1, level: 'error', msg: 'keep 6' })]);
     await expect.poll(() => tail.lines().length).toBe(4);
     expect(
@@ -100,7 +100,7 @@ describe('tail', () => {
     await expect.poll(() => [slow, stuck, quick].every(({ messages }) => messages.length === 1)).toBe(true);
     slow.socket.pause();
     stuck.socket.pause();
-    // More than the buffers of the sockets take.
+    // More than the sockets buffer.
     const long = 'x'.repeat(4_000);
     const numLines = 9_991;
     for (let at = 1; at < numLines; at += 333)
