@@ -91,8 +91,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^node scripts\/(chromium|base-image)\.mjs$/,
     'installs Debian packages; CI runs it where there are containers',
   ],
-  [/^cp docs\/results\//, 'changes the checkout, after a new report'],
-  [/^bench\/peers\/install\.sh$/, 'installs Debian packages'],
+  [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
@@ -187,7 +186,7 @@ describe('README.md and docs', () => {
     for (const command of commands) {
       const script = /^npm run (\S+)/.exec(command)?.[1];
       if (script !== undefined) expect(Object.keys(scripts)).toContain(script);
-      const file = /^(?:node |cp )?((?:scripts|bench|docs)\/\S+)/.exec(command)?.[1];
+      const file = /^(?:node |cp )?((?:scripts|packages|docs)\/\S+)/.exec(command)?.[1];
       if (file !== undefined) expect(existsSync(path.join(ROOT, file)), file).toBe(true);
     }
     await Promise.all(

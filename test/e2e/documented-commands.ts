@@ -5,7 +5,8 @@ import { ROOT } from './support.js';
 /** Languages of fenced blocks that hold no commands. */
 const NOT_COMMANDS = ['text', 'promql', 'ts', 'diff'];
 /** What a span of code begins with if it is there to be typed. */
-const TYPED = /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |bench\/peers\/install\.sh)/;
+const TYPED =
+  /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |packages\/bench\/peers\/install\.sh)/;
 /** `locmoe train` in a sentence: a subcommand by its name, perhaps with a placeholder in brackets. */
 const NAME = /^locmoe ((?:[a-z]+ ?)+)(?: ?\[[^\]]*\])?$/;
 
