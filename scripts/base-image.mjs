@@ -1,5 +1,6 @@
-// Makes a base image for the Dockerfile out of Debian packages and this machine's Node, where no image registry can be
-// reached: `docker build --build-arg BASE_IMAGE=locmoe-base:node20`. Needs root on Debian and debootstrap.
+// Builds a base image for the Dockerfile from Debian packages and the local Node, for machines without access
+// to an image registry: `docker build --build-arg BASE_IMAGE=locmoe-base:node20`. Needs root on Debian and
+// debootstrap.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 const SUITE = 'trixie';
 const TIMEOUT_MS = 300_000;
 
-/** The tag under which the image is made, by the major version of this machine's Node. */
+/** Tag of the image, by major version of the local Node. */
 export const BASE_IMAGE = `locmoe-base:node${process.versions.node.split('.')[0]}`;
 
 /**

@@ -1,5 +1,5 @@
-// Compiles the packages, each to its dist/, those first on which others build; then the page for the browser, whose HTML,
-// CSS and pictures are copied as they are.
+// Compiles the packages to their dist/ in order of dependency, then the browser page, whose HTML, CSS and
+// pictures are copied.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -8,14 +8,14 @@ import { fileURLToPath } from 'node:url';
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const PAGE = path.join(ROOT, 'packages/page');
 
-/** What is compiled, each after what it builds on. */
+/** In order of dependency. */
 const PROJECTS = [
   ['packages/logs/tsconfig.build.json'],
   ['tsconfig.build.json'],
   ['packages/page/tsconfig.build.json'],
   ['packages/test-kit/tsconfig.build.json'],
   ['packages/bench/tsconfig.build.json'],
-  // Against the declarations that were built: the type check reads the sources.
+  // Uses the built declarations; the type check reads the sources.
   [
     ...['packages/page/tsconfig.browser.json', '--noEmit', 'false', '--rootDir', 'packages/page/src'],
     ...['--customConditions', 'default'],
@@ -32,7 +32,7 @@ export function build() {
   for (const name of readdirSync(path.join(PAGE, 'src/browser')))
     if (/\.(?:html|css|svg)$/.test(name))
       cpSync(path.join(PAGE, 'src/browser', name), path.join(PAGE, 'dist/browser', name));
-  // npm makes the command executable when it links it, not when it is built anew: `npx locmoe` would be refused.
+  // npm sets the executable bit when it links the command, not on a rebuild; `npx locmoe` would be refused.
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
 }
 

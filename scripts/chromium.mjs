@@ -1,10 +1,11 @@
-// A Chromium for the tests of the page: `install` gets Debian's with apt-get, which needs root and is never done unasked.
+// Chromium for the page tests. `install` gets it with apt-get, which needs root on Debian and never happens
+// unasked.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-/** The browser, and fonts to measure text with. */
+/** The browser and fonts. */
 const PACKAGES = ['chromium', 'fonts-liberation'];
 const INSTALL_TIMEOUT_MS = 600_000;
 

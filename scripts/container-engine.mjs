@@ -1,5 +1,5 @@
-// A container engine for the tests where none runs: `start` uses the one that answers, or installs and starts Docker;
-// `stop` ends what `start` started. Starting needs root on Debian and is never done without being asked for.
+// A container engine for tests. `start` uses a running one, or installs and starts Docker; `stop` ends what
+// `start` started. Starting needs root on Debian and never happens unasked.
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const PACKAGES = ['docker.io', 'docker-cli', 'docker-compose', 'docker-buildx', 'iptables', 'debootstrap'];
-/** Images and build cache are kept here from one start to the next. */
+/** Images and build cache; kept between starts. */
 const DATA_ROOT = '/var/lib/locmoe-engine';
 const RUN_DIR = '/run/locmoe-engine';
 const PID_FILE = `${RUN_DIR}/dockerd.pid`;
@@ -18,8 +18,8 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 
 /**
- * The address of an engine that answers (a value for DOCKER_HOST), the caller's own before one that `start` started;
- * null if there is none.
+ * The address of an engine that answers (a value for DOCKER_HOST), the caller's own before one that `start`
+ * started; null if there is none.
  * @returns {string | null}
  */
 export function runningEngine() {
@@ -36,10 +36,10 @@ export function whyNoEngine() {
 }
 
 /**
- * Makes sure that an engine answers; only with `install` are packages installed for it.
+ * Ensures that an engine answers; packages are only installed with `install`.
  * @param {(line: string) => void} log
  * @returns {Promise<string>} its address
- * @throws {Error} with one line if none can be had
+ * @throws {Error} with one line if no engine is available
  */
 export async function startEngine(log, { install = false } = {}) {
   const running = runningEngine();
@@ -56,7 +56,7 @@ export async function startEngine(log, { install = false } = {}) {
         `no container engine answers, and Docker is not installed: node scripts/container-engine.mjs start`,
       );
     installPackages(log);
-    // The package itself starts an engine where there is an init system.
+    // The package starts an engine if there is an init system.
     const packaged = runningEngine();
     if (packaged !== null) return packaged;
   }
@@ -86,7 +86,7 @@ export async function startEngine(log, { install = false } = {}) {
   return SOCKET;
 }
 
-/** Ends the engine that `startEngine` started, here or in another process; `purge` forgets its images too. */
+/** Stops the engine started by `startEngine`, in this or another process; `purge` also removes its images. */
 export async function stopEngine(log, { purge = false } = {}) {
   const pid = existsSync(PID_FILE) ? Number(readFileSync(PID_FILE, 'utf8')) : 0;
   if (pid === 0 || !isDockerd(pid)) log('no engine of ours runs');

@@ -6,7 +6,7 @@ import path from 'node:path';
 const TIMEOUT_MS = 600_000;
 
 /**
- * Makes a folder's node_modules match its package-lock.json, without install scripts; a no-op when it does already.
+ * Installs node_modules from package-lock.json, without install scripts; a no-op if it is up to date.
  * @param {string} folder
  * @param {string} name what is installed, for messages
  * @param {(line: string) => void} log

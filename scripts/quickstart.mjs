@@ -1,4 +1,5 @@
-// The first command: install, build, and train the `tiny` recipe on this machine. Arguments go to `locmoe train`.
+// `npm run quickstart`: installs, builds, and trains the `tiny` recipe locally. Arguments are passed on to
+// `locmoe train`.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import path from 'node:path';
@@ -8,7 +9,7 @@ import { phase, runAsScript, setup } from './setup.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Trains in a child process, which gets Ctrl-C from the terminal itself and ends in its own time. */
+/** Trains in a child process, which gets Ctrl-C from the terminal itself. */
 async function train() {
   const args = ['dist/cli/cli.js', 'train', '--config', 'tiny', ...process.argv.slice(2)];
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });

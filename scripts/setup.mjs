@@ -1,12 +1,12 @@
-// Installs everything the project needs: npm packages, TensorFlow's native library, the corpus packages.
-// Plain JavaScript without dependencies, since it runs before any are installed; quick when all is there.
+// Installs npm packages, TensorFlow's native library and the corpus packages; quick if all are present. Plain
+// JavaScript without dependencies, because it runs before any are installed.
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installLocked } from './install-locked.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Runs one named phase and says how long it took. */
+/** Runs a phase and logs its duration. */
 export async function phase(name, run) {
   const started = performance.now();
   await run((line) => console.log(`[${name}] ${line}`));
@@ -24,7 +24,7 @@ export async function setup() {
   );
 }
 
-/** Runs `main` and ends the process with one line and code 2 if it fails. */
+/** Runs `main`; on failure prints one line and exits with code 2. */
 export async function runAsScript(main) {
   try {
     await main();

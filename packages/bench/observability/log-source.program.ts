@@ -1,4 +1,4 @@
-// A node agent reduced to its log: joins a run, opens a session, and logs at an even rate when told to.
+// A minimal node agent for logs: joins a run, opens a session, and logs at a constant rate once told to.
 import { LogShipper } from 'locmoe/agent/log-shipper';
 import { Session } from 'locmoe/agent/session';
 import { createLogger } from 'locmoe/logger';
@@ -38,7 +38,7 @@ process.on('message', () => {
   const startMs = performance.now();
   let sent = 0;
   const timer = setInterval(() => {
-    // Timers come late now and then; the rate stays.
+    // Timers may fire late; the rate stays constant.
     while (sent < NUM_LINES && sent * INTERVAL_MS <= performance.now() - startMs)
       logger.info({ i: sent++, loss: 2.5 }, 'tick');
     if (sent === NUM_LINES) clearInterval(timer);

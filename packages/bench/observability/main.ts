@@ -1,6 +1,6 @@
-// What can be seen of a run, and what seeing it costs: `npm run bench:observability`. Each module under
-// bench/observability/ verifies what it measures first. Prints one table and one line of JSON.
-// With `--out DIR` also DIR/observability.json; with `--only NAME` (repeatedly) just the modules named.
+// Benches of observability and its cost: `npm run bench:observability`. Each module of this folder verifies
+// what it measures first. Prints a table and one line of JSON; `--out DIR` also writes
+// DIR/observability.json, `--only NAME` (repeatable) selects modules.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
@@ -59,7 +59,7 @@ if (options.out !== undefined) {
   mkdirSync(options.out, { recursive: true });
   writeFileSync(path.join(options.out, 'observability.json'), `${JSON.stringify(figures, null, 2)}\n`);
 }
-// Whoever was measured may still hold connections.
+// Measured servers and clients may still hold connections.
 process.exit();
 
 /** Ratios near 1 need more digits than milliseconds. */

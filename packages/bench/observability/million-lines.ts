@@ -76,7 +76,7 @@ async function verify(engine: LogEngine): Promise<void> {
   assertEqual('their messages', new Set(found.map((text) => JSON.parse(text).msg)).size, 1);
 }
 
-/** The sum of each level over all buckets. */
+/** Sum per level over all buckets. */
 async function levels(engine: LogEngine, text: string): Promise<Record<string, number>> {
   const query = parseQuery(text);
   if (query.kind === 'log') throw new Error(`${text} selects lines`);

@@ -1,4 +1,4 @@
-// How the page keeps up: frames while 8 ranks train and its tail is live, and the time until a long run is drawn.
+// Frame rate of the page with a live tail while 8 ranks train, and the time until a long run is drawn.
 import { spawn } from 'node:child_process';
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,9 +19,9 @@ const WATCH_MS = 15_000;
 const NUM_OPENINGS = 5;
 
 /**
- * Measures with Debian's Chromium; needs `npm run build` first.
+ * Needs Chromium and `npm run build`.
  *
- * @throws Error without a browser, or if the page does not show what it is given
+ * @throws Error without a browser, or if the page shows wrong content
  */
 export const measurePage: Bench = async () => {
   const reason = whyNoBrowser();
@@ -29,7 +29,7 @@ export const measurePage: Bench = async () => {
   return inFolder(async (folder) => [await measureOpening(folder), await measureFrames(folder)]);
 };
 
-/** A new server each time, so that the run is read from the file, not from memory. */
+/** A new server each time, so that nothing is cached in memory. */
 async function measureOpening(folder: string): Promise<Measurement> {
   const runsDir = path.join(folder, 'long');
   writeLongRun(runsDir);
@@ -53,7 +53,7 @@ async function measureOpening(folder: string): Promise<Measurement> {
   } finally {
     await browser.close();
   }
-  // The first start of a browser warms up what is no part of the page.
+  // The first opening warms up the browser.
   const counted = times.slice(1);
   return {
     name: 'openLongRunMs',
@@ -65,7 +65,10 @@ async function measureOpening(folder: string): Promise<Measurement> {
   };
 }
 
-/** Run in the browser: the loss chart has ink of its line, the last step is said, and the load of experts is there. */
+/**
+ * Runs in the browser; resolves once the loss line is drawn, the last step is shown, and the expert load is
+ * there.
+ */
 const ONCE_DRAWN = `new Promise((resolve) => {
   const isDrawn = () => {
     const canvas = document.querySelector('.chart canvas');
@@ -119,7 +122,7 @@ async function measureFrames(folder: string): Promise<Measurement> {
   }
 }
 
-/** Run in the browser. */
+/** Runs in the browser; counts frames and log rows. */
 const COUNT_FRAMES = `new Promise((resolve) => {
   let rows = 0;
   const observer = new MutationObserver((changes) => {
@@ -157,7 +160,10 @@ function addressOnceTraining(stdout: NodeJS.ReadableStream): Promise<string> {
   });
 }
 
-/** A run as the recipe `tiny` on 8 ranks records it, with heartbeats and validations, and one spike of the loss. */
+/**
+ * Writes a run like those of the recipe `tiny` on 8 ranks, with heartbeats, validations and one spike in the
+ * loss.
+ */
 function writeLongRun(runsDir: string): void {
   const startedAt = Date.now() - LONG_STEPS * 700;
   const folder = path.join(runsDir, 'long-run');

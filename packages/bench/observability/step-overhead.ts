@@ -18,7 +18,7 @@ const RUN_TIMEOUT_MS = 300_000;
 export interface StepOverheadOptions {
   readonly recipe: string;
   readonly steps: number;
-  /** Trainings with and without, one of each a pair. */
+  /** Pairs of runs, one with observation and one without. */
   readonly pairs: number;
   readonly nodes: number;
   readonly workersPerNode: number;
@@ -27,12 +27,12 @@ export interface StepOverheadOptions {
 const DEFAULTS: StepOverheadOptions = { recipe: 'tiny', steps: 120, pairs: 5, nodes: 1, workersPerNode: 2 };
 
 export interface StepOverhead extends StepOverheadOptions {
-  /** Median step of all trainings with observation over that of all without. */
+  /** Ratio of median step times over all runs, with to without observation. */
   readonly stepTimeWithVsWithout: number;
-  /** Of the ratios of single pairs. */
+  /** Range of the ratios of single pairs. */
   readonly pairRatios: { readonly least: number; readonly median: number; readonly most: number };
   readonly medianStepMs: { readonly with: number; readonly without: number };
-  /** What the observers got, over all trainings, so that nobody measures observers that saw nothing. */
+  /** Totals received by the observers, as proof that they saw something. */
   readonly observed: { readonly scrapes: number; readonly logLines: number; readonly eventBytes: number };
 }
 
@@ -43,11 +43,12 @@ interface Observed {
 }
 
 /**
- * What it costs a step to be watched: short trainings in pairs, one with everything on (logs at debug, `/metrics` scraped
- * each second, a client that follows the log, event files for TensorBoard), one with everything off (no HTTP, logs at
- * error). The order alternates, so that a drift of the machine hits both. Prints a table and a line of JSON.
+ * Overhead of observation on step time: short runs in pairs, one with everything on (debug logs, `/metrics`
+ * scraped every second, a client that follows the log, TensorBoard event files), one with everything off (no
+ * HTTP, error logs only). The order alternates, so that drift of the machine affects both. Prints a table and
+ * a line of JSON.
  *
- * @throws Error if a training fails, or if its observers saw nothing
+ * @throws Error if a run fails, or if its observers saw nothing
  */
 async function measureStepOverhead(options: Partial<StepOverheadOptions> = {}): Promise<StepOverhead> {
   const settings = { ...DEFAULTS, ...options };
@@ -99,7 +100,7 @@ function print(result: StepOverhead, pairs: readonly { with: number[]; without: 
   console.log(JSON.stringify(result));
 }
 
-/** Times of the counted steps of one training in ms; with `observed`, of one that is watched in every way. */
+/** Timed step durations of one run in ms; with `observed`, under full observation. */
 async function stepTimes(options: StepOverheadOptions, observed: Observed | null): Promise<number[]> {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-overhead-'));
   try {
@@ -142,7 +143,7 @@ function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): ChildPro
   });
 }
 
-/** Whoever looks at a run while it trains. */
+/** The observers of a run. */
 class Watchers {
   readonly #scraping: Promise<void>;
   #tail: ChildProcess | null = null;
@@ -156,7 +157,7 @@ class Watchers {
     this.#scraping = this.#watch(run);
   }
 
-  /** Waits for what is under way, and checks that something was seen. */
+  /** Waits for pending requests, and checks that something was observed. */
   async end(): Promise<void> {
     this.#ended = true;
     await this.#scraping;
@@ -177,7 +178,7 @@ class Watchers {
       const signal = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
       const text = await fetch(`http://${address}/metrics`, { signal }).then(
         (response) => response.text(),
-        // The run has ended meanwhile.
+        // The run may have ended.
         () => '',
       );
       if (text.includes('locmoe_')) this.observed.scrapes++;
@@ -188,7 +189,7 @@ class Watchers {
   #follow(): void {
     const runsDir = path.join(this.folder, 'runs');
     const args = ['logs', '--runs-dir', runsDir, '--follow', '--level', 'debug', '--json'];
-    // That the run ended is no news.
+    // The end of the run is expected.
     this.#tail = locmoe(args, 'ignore');
     this.#tail.stdout?.on('data', (chunk: Buffer) => {
       for (const byte of chunk) if (byte === 0x0a) this.observed.logLines++;
@@ -196,7 +197,7 @@ class Watchers {
   }
 }
 
-/** Where the run says that it can be read; all its further output is read and forgotten. */
+/** The address of the page, from the output of the run; further output is read and discarded. */
 function addressOf(run: ChildProcess): Promise<string> {
   let said = '';
   return new Promise((resolve, reject) => {

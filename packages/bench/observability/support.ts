@@ -4,19 +4,19 @@ import path from 'node:path';
 
 /** One figure of the benchmark. */
 export interface Measurement {
-  /** In the JSON. */
+  /** Key in the JSON. */
   readonly name: string;
-  /** In the table. */
+  /** Label in the table. */
   readonly meaning: string;
   readonly unit: string;
   readonly value: number;
-  /** What it must not exceed (or, for rates, fall below); null if nothing is promised. */
+  /** Upper limit (for rates, lower limit); null for none. */
   readonly target: number | null;
-  /** Spread or conditions, in words. */
+  /** Spread or conditions, as text. */
   readonly note: string;
 }
 
-/** A module under bench/observability exports one of these: it verifies what it measures, then measures it. */
+/** Each module of this folder exports one: it verifies what it measures, then measures it. */
 export type Bench = () => Promise<Measurement[]>;
 
 export function median(values: readonly number[]): number {
@@ -28,13 +28,13 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
-/** Fails the benchmark: a figure of something wrong is worth nothing. */
+/** Fails the bench: timings of wrong results are worthless. */
 export function assertEqual(what: string, actual: unknown, expected: unknown): void {
   const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];
   if (a !== b) throw new Error(`${what}: got ${a?.slice(0, 500)}, expected ${b?.slice(0, 500)}`);
 }
 
-/** Runs `work` in a temporary folder, which is removed after it. */
+/** Runs `work` in a temporary folder. */
 export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-bench-'));
   try {
@@ -50,11 +50,11 @@ export const LONG_RUN = {
   numNodes: 2,
   ranksPerNode: 4,
   startMs: 1_700_000_000_000,
-  /** Between lines of one rank. */
+  /** Interval between lines of one rank. */
   intervalMs: 10,
-  /** A line in this many is a warning. */
+  /** One line in this many is a warning. */
   warnEvery: 1_000,
-  /** A line of a node in this many says NaN. */
+  /** One line of a node in this many contains NaN. */
   nanEvery: 100_000,
 } as const;
 
@@ -66,7 +66,7 @@ export function writeLongRun(directory: string): void {
     const file = path.join(directory, `node-${node}.ndjson`);
     let text = '';
     for (let i = 0; i < numLines / numNodes; i++) {
-      // Ranks are a few ms apart, and not in order.
+      // Ranks are offset by a few ms, and out of order.
       const time = startMs + Math.floor(i / ranksPerNode) * intervalMs + ((i * 7) % 5);
       const rank = node * ranksPerNode + (i % ranksPerNode);
       const level = i % warnEvery === 0 ? 'warn' : 'info';

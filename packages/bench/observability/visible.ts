@@ -26,14 +26,14 @@ const MAX_WAIT_MS = 20_000;
 const RUN = 'visible';
 
 /**
- * From a line's time stamp in one of eight processes, through its agent's shipper and session over gRPC and the
- * coordinator's file, to a client of the tail WebSocket and to one of `locmoe logs --follow`.
+ * Latency from the time stamp of a line in one of eight processes, through shipper, session and the file of
+ * the coordinator, to a client of the tail WebSocket and to one of `locmoe logs --follow`.
  */
 export const benchVisible: Bench = () =>
   inFolder(async (folder) => {
     let isOver = false;
     const logs = new LogStore(path.join(folder, 'logs'), (error) => {
-      // The coordinator judges the loss of its nodes when the folder is gone already.
+      // When the folder is gone, the coordinator still reports the loss of its nodes.
       if (!isOver) throw error;
     });
     const config = loadConfig('tiny', { nodes: NUM_SOURCES, workersPerNode: 1 });
@@ -107,7 +107,7 @@ export const benchVisible: Bench = () =>
     }
   });
 
-/** When lines arrived, by the time that they carry; all processes are on one machine and share its clock. */
+/** Latencies of lines by their time stamps; all processes share the clock of one machine. */
 class Arrivals {
   readonly #delaysMs: number[] = [];
   readonly #seen = new Set<string>();

@@ -1,10 +1,11 @@
-"""The exchanges of `locmoe bench collectives` in PyTorch's Gloo, by the same rules: each case is verified, warmed up,
-timed a few times to agree on a number of repetitions, then repeated; rank 0 prints the milliseconds of its repetitions.
+"""The collectives of `locmoe bench collectives` in PyTorch's Gloo, under the same rules: each case is verified,
+warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations in ms.
 
-    collectives_gloo.py RANK WORLD STORE CASE_MS LEAST_REPETITIONS MOST_REPETITIONS COLLECTIVE:BYTES:WARM_UPS...
+    collectives_gloo.py RANK WORLD STORE CASE_MS LEAST_REPETITIONS MOST_REPETITIONS
+        COLLECTIVE:BYTES:WARM_UPS...
 
-STORE is a file by which the ranks find each other. BYTES are those of one pair of ranks (all-to-all) or of the vector
-(all-reduce), float32. One line of JSON a case.
+STORE is the rendezvous file of the ranks. BYTES are per pair of ranks (all-to-all) or of the vector (all-reduce),
+float32. One line of JSON per case.
 """
 
 import datetime
@@ -49,7 +50,7 @@ def prepare_all_reduce(rank, world, count):
     run()
     if not torch.equal(data, world * (world + 1) / 2 * pattern):
         raise RuntimeError(f"rank {rank}: all-reduce is wrong")
-    # Zeros stay zeros however often they are summed.
+    # Zeros, so that repeated sums do not overflow.
     data.zero_()
     return run
 
@@ -74,7 +75,8 @@ def main():
     rank, world = int(sys.argv[1]), int(sys.argv[2])
     case_ms, least, most = float(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6])
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=world, timeout=TIMEOUT)
+    store = f"file://{sys.argv[3]}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world, timeout=TIMEOUT)
     for case in sys.argv[7:]:
         collective, num_bytes, warm_ups = case.split(":")
         run = PREPARE[collective](rank, world, int(num_bytes) // 4)

@@ -1,10 +1,10 @@
 /*
- * The exchanges of `locmoe bench collectives` in MPI, by the same rules: each case is verified, warmed up, timed a few
- * times to agree on a number of repetitions, then repeated; rank 0 prints the milliseconds of its repetitions.
+ * The collectives of `locmoe bench collectives` in MPI, under the same rules: each case is verified, warmed up,
+ * timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations in ms.
  *
  *   collectives_mpi CASE_MS LEAST_REPETITIONS MOST_REPETITIONS COLLECTIVE:BYTES:WARM_UPS...
  *
- * BYTES are those of one pair of ranks (all-to-all) or of the vector (all-reduce), float32. One line of JSON a case.
+ * BYTES are per pair of ranks (all-to-all) or of the vector (all-reduce), float32. One line of JSON per case.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static float *allocate(size_t count) {
 
 struct exchange {
   int is_all_to_all;
-  int count; /* floats of a pair, or of the vector */
+  int count; /* floats per pair, or of the vector */
   float *sends, *receives;
 };
 
@@ -57,7 +57,7 @@ static void verify(const struct exchange *e) {
   run(e);
   for (int i = 0; i < e->count; i++)
     if (e->sends[i] != world * (world + 1) / 2 * (1 + i % 13)) fail("all-reduce is wrong");
-  /* Zeros stay zeros however often they are summed. */
+  /* Zeros, so that repeated sums do not overflow. */
   memset(e->sends, 0, e->count * sizeof(float));
 }
 

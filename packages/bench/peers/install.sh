@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the peers of the benches need, from Debian: OpenMPI with its compiler, PyTorch with Gloo, and OpenBLAS,
-# without which PyTorch's matrix products are those of the slow reference library.
+# Installs the peers of the benches from Debian: OpenMPI with its compiler, PyTorch with Gloo, and OpenBLAS, without
+# which PyTorch multiplies matrices with the slow reference BLAS.
 set -eu
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 $as_root apt-get update
-$as_root apt-get install --yes --no-install-recommends openmpi-bin libopenmpi-dev gcc libc6-dev python3-torch libopenblas0
+$as_root apt-get install --yes --no-install-recommends \
+  openmpi-bin libopenmpi-dev gcc libc6-dev python3-torch libopenblas0
 /usr/bin/python3 -c 'import torch; print("PyTorch", torch.__version__)'

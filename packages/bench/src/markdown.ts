@@ -1,11 +1,11 @@
 import type { Spread } from './statistics.js';
 
-/** Text between these marks is written by people; a new report keeps it. */
+/** Text between these markers is kept when a report is regenerated. */
 const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
 const WHY_ENDS = '<!-- /why -->';
 const NO_REASON_YET = '_Nothing written yet._';
 
-/** The marks with what people wrote between them in the report that is replaced; `previous` is its text, or empty. */
+/** The hand-written section of the previous report, with its markers; empty markers if it has none. */
 export function keptReasons(previous: string): string {
   return `${WHY_BEGINS}\n${reasonsIn(previous)}\n${WHY_ENDS}`;
 }
@@ -17,7 +17,7 @@ function reasonsIn(previous: string): string {
   return previous.slice(begin + WHY_BEGINS.length, end).trim() || NO_REASON_YET;
 }
 
-/** The median, and in brackets what the values span where that shows in the format. */
+/** The median, with the range in brackets where it is visible in the given format. */
 export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
   const [low, high] = [format(least), format(most)];
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
@@ -33,7 +33,7 @@ export function signedPercent(change: number): string {
   return `${change >= 0 ? '+' : ''}${percent(change)}`;
 }
 
-/** A Markdown table, the first row its header; all columns but the first right-aligned. */
+/** A Markdown table. The first row is the header; all columns but the first are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
   const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));

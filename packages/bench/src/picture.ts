@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 
-/** A picture of a report. */
+/** A chart of a report. */
 export interface Chart {
   /** File name without extension. */
   readonly name: string;
@@ -9,11 +9,11 @@ export interface Chart {
   readonly spec: TopLevelSpec;
 }
 
-/** Part of a chart: a spec without what is the same in all of them. */
+/** A Vega-Lite spec without the parts that all charts share. */
 export type ChartBody = Record<string, unknown>;
 export type Rows = readonly Readonly<Record<string, unknown>>[];
 
-/** A chart with what all share: title, caption under it, data and look. Null if there is nothing to show. */
+/** The complete spec: title, caption, data and shared style. Null if there are no rows. */
 export function picture(
   name: string,
   title: string,

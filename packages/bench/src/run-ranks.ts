@@ -2,7 +2,7 @@ import { type Layout, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
 import { clusterSchema } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
 
-/** As in a training that sets nothing. */
+/** The default ring size of a run. */
 export const { ringBytes: RING_BYTES } = clusterSchema.parse({});
 const COLLECTIVE_TIMEOUT_MS = 60_000;
 const DEADLINE_MS = 300_000;
@@ -10,9 +10,9 @@ const DEADLINE_MS = 300_000;
 type RunOptions = Pick<SpawnOptions, 'args' | 'interNodeLink' | 'env' | 'signal'>;
 
 /**
- * Runs a program as every rank, with the rings of a training that sets nothing.
+ * Runs a program as every rank, with default rings.
  *
- * @returns what each rank has to say, by rank
+ * @returns the result of each rank, by rank
  * @throws TrainerError with the failure of a rank or agent
  */
 export async function runRanks<Result>(layout: Layout, program: URL, options: RunOptions): Promise<Result[]> {

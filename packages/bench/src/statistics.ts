@@ -1,4 +1,4 @@
-/** The value below which `share` of the values lie, interpolated between neighbours; NaN if there are none. */
+/** Quantile with linear interpolation between order statistics; NaN for an empty list. */
 export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
@@ -12,12 +12,12 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** NaN if there are no values. */
+/** NaN for an empty list. */
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Median, least and greatest of several values. */
+/** Median, minimum and maximum. */
 export interface Spread {
   readonly median: number;
   readonly least: number;

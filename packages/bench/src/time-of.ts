@@ -1,4 +1,4 @@
-/** Milliseconds that a call takes. */
+/** Duration of a call in ms. */
 export function timeOf(call: () => void): number {
   const started = performance.now();
   call();

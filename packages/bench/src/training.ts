@@ -5,27 +5,27 @@ import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { findRun, type RunFolder } from 'locmoe/run/run-folder';
 
-/** As it was compiled, also for a bench that runs from its sources. */
+/** The built command, also when the bench runs from sources. */
 const CLI = createRequire(import.meta.url).resolve('locmoe/cli/cli');
 
 export interface TrainingOptions {
-  /** Recipe or file. */
+  /** Recipe or config file. */
   readonly config: string;
   readonly sets: readonly string[];
-  /** Emptied first; holds the run and what it printed. */
+  /** Emptied first; receives the run folder and the command output. */
   readonly folder: string;
   readonly dataDir: string;
-  /** On top of this process's own. */
+  /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Is told the process of the command once it runs. */
+  /** Called with the child process after it has started. */
   readonly onStart?: (pid: number) => void;
 }
 
 /**
- * Trains with `locmoe train` in processes of its own and waits for the end. SIGINT and SIGTERM are passed on.
+ * Runs `locmoe train` in a child process and waits for it. SIGINT and SIGTERM are forwarded.
  *
- * @returns the run's folder; null if a signal stopped it before its last step
- * @throws TrainerError `INTERNAL` if the training failed, with the last line that it printed
+ * @returns the run folder; null if a signal stopped the run before its last step
+ * @throws TrainerError `INTERNAL` if the run failed, with its last line of output
  */
 export async function runTraining({
   config,
@@ -53,9 +53,10 @@ export async function runTraining({
 }
 
 /**
- * In a process group of its own, so that Ctrl-C reaches it once: a second signal would cut off its last step.
+ * Uses a process group of its own, so that Ctrl-C reaches the run once: a second signal would abort its last
+ * step.
  *
- * @returns `signal` if one that was passed on ended it before it could listen to any
+ * @returns the forwarded signal if it ended the run before a handler was installed
  */
 async function exitCode(
   args: readonly string[],

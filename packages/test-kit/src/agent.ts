@@ -1,4 +1,4 @@
-// A node agent reduced to what ranks without a training need: a gRPC server, a data plane and forked workers.
+// A bare node agent, for ranks without a training: a gRPC server, a data plane and forked workers.
 import type { ChildProcess } from 'node:child_process';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { DataPlane } from 'locmoe/agent/data-plane';
@@ -61,7 +61,7 @@ class RankAgent {
     if (this.#done) return;
     this.#done = true;
     const done: FromAgent = { type: 'done', stats: this.#plane?.stats ?? { framesSent: 0, bytesSent: 0 } };
-    // Disconnecting at once would drop what is still being written.
+    // Disconnecting immediately would drop the message in flight.
     process.send?.(done, () => process.disconnect());
   }
 
@@ -72,7 +72,7 @@ class RankAgent {
     const worker = forkProgram(program);
     this.#workers.push(worker);
     const spec: RankSpec = { rank, segmentPath, numNodes, workersPerNode, timeoutMs, args };
-    // A worker may end while it is told; its exit is reported on its own.
+    // The worker may already have exited; its exit is reported separately.
     worker.send(spec, () => undefined);
     let outcome: { result?: unknown; error?: RankFailure } = {};
     worker.on('message', (message: FromRank) => {
@@ -106,7 +106,7 @@ class RankAgent {
     this.#plane?.requestStop();
   }
 
-  /** Ends before its time, and leaves nothing behind. */
+  /** Aborts early; leaves no process and no segment behind. */
   async end(): Promise<void> {
     if (this.#done) return;
     this.#done = true;
@@ -121,7 +121,7 @@ class RankAgent {
 }
 
 let agent: RankAgent | null = null;
-// Ctrl-C reaches the whole process group; whoever started this agent ends it by closing the channel.
+// Ctrl-C reaches the whole process group; the parent ends this agent by closing the channel.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
 process.on('disconnect', end);
 process.on('uncaughtException', fail);

@@ -21,13 +21,13 @@ export interface RankOutcome<T> {
   readonly signal: string | null;
 }
 
-/** What an agent sent to other nodes. */
+/** Traffic of an agent to other nodes. */
 export interface AgentStats {
   readonly framesSent: number;
   readonly bytesSent: number;
 }
 
-/** What an agent process is started with. */
+/** Start parameters of an agent process. */
 export interface AgentSpec extends Layout {
   readonly node: number;
   readonly runId: string;
@@ -53,7 +53,7 @@ export type FromAgent =
   | { readonly type: 'progress'; readonly progress: readonly RankProgress[] }
   | { readonly type: 'done'; readonly stats: AgentStats };
 
-/** What a worker process is started with. */
+/** Start parameters of a worker process. */
 export interface RankSpec extends Layout {
   readonly rank: number;
   readonly segmentPath: string;
@@ -65,7 +65,7 @@ export type FromRank =
   | { readonly type: 'result'; readonly result: unknown }
   | { readonly type: 'error'; readonly error: RankFailure };
 
-/** The plain-object form of an error, for messages between processes. */
+/** Plain-object form of an error, for messages between processes. */
 export function failureOf(thrown: unknown): RankFailure {
   const error = asTrainerError(thrown);
   const { code, line, message, context } = error;

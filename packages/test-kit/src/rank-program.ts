@@ -2,7 +2,9 @@ import { ShmTransport } from 'locmoe/collectives/shm-transport';
 import { topologyOf } from 'locmoe/collectives/topology';
 import { type FromRank, failureOf, type RankSpec } from './messages.js';
 
-/** The body of a rank program: runs `body` with this rank's transport and reports what it returns or throws. */
+/**
+ * Entry point of a rank program: runs `body` with the transport of this rank and reports its result or error.
+ */
 export function rankProgram<Args, Result>(
   body: (transport: ShmTransport, args: Args) => Result | Promise<Result>,
 ): void {

@@ -15,18 +15,18 @@ import type {
 } from './messages.js';
 
 export interface SpawnOptions {
-  /** Handed to every rank's function; must survive structured cloning. */
+  /** Passed to `body` of every rank; must survive structured cloning. */
   readonly args?: unknown;
   readonly ringBytes?: number;
-  /** Deadline of a collective in which nothing moves. */
+  /** Deadline of a collective without progress. */
   readonly timeoutMs?: number;
-  /** Deadline of the whole. */
+  /** Deadline of the whole call. */
   readonly deadlineMs?: number;
   readonly interNodeLink?: LinkSpeed | null;
   readonly runId?: string;
-  /** For all processes, beside the environment of this one. */
+  /** Added to the environment of all processes. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Whether the failure of one rank aborts the others, as in a real run. */
+  /** Whether a failed rank aborts the others, as in a real run. */
   readonly abortOnFailure?: boolean;
   /** Called once all ranks have started. */
   readonly whileRunning?: (cluster: Cluster) => Promise<void>;
@@ -34,31 +34,32 @@ export interface SpawnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A running set of processes, for tests that disturb it. */
+/** Handle on the running processes, for tests that disturb them. */
 export interface Cluster {
   readonly agentPids: readonly number[];
   readonly workerPids: readonly number[];
   readonly segmentPaths: readonly string[];
   abort(reason: string): void;
   requestStop(): void;
-  /** What each rank is doing, read by its agent. */
+  /** Progress of each rank, as read by its agent. */
   progress(): Promise<RankProgress[]>;
 }
 
 export interface Outcome<T> {
   readonly ranks: readonly RankOutcome<T>[];
   readonly stats: readonly AgentStats[];
-  /** Errors that the agents' data planes reported. */
+  /** Errors reported by the data planes of the agents. */
   readonly agentErrors: readonly RankFailure[];
 }
 
 const DEADLINE_MS = 300_000;
 
 /**
- * Runs `program` (a file that calls `rankProgram`) as every rank of a world, with real processes: one agent for each
- * node and its workers, shared memory and gRPC on the loopback. Resolves once all have ended; none is left behind.
+ * Runs `program` (a file that calls `rankProgram`) as every rank of a world, with real processes: one agent
+ * per node and its workers, shared memory and gRPC on the loopback. Resolves once all have ended; leaves no
+ * process behind.
  *
- * @throws TrainerError `INTERNAL` if an agent fails before its ranks run, or the deadline passes
+ * @throws TrainerError `INTERNAL` if an agent fails before its ranks run, or at the deadline
  */
 export async function spawnRanks<Result>(
   layout: Layout,
@@ -127,7 +128,7 @@ class RankRun<Result> {
     return { ...this.#layout, node, runId, ringBytes, timeoutMs, interNodeLink, program, args };
   }
 
-  /** Collects what an agent reports until it is done or gone. */
+  /** Collects the reports of an agent until it is done or gone. */
   #follow(agent: ChildProcess, node: number): Promise<AgentStats> {
     return new Promise((resolve) => {
       agent.on('message', (message: FromAgent) => {
@@ -152,7 +153,7 @@ class RankRun<Result> {
   }
 
   #tell(message: ToAgent): void {
-    // An agent may end while it is told; its exit is reported on its own.
+    // The agent may already have exited; its exit is reported separately.
     for (const agent of this.#agents) if (agent.connected) agent.send(message, () => undefined);
   }
 

@@ -1,4 +1,4 @@
-"""Tensors that all ranks are given: starting weights and token batches (packages/bench/src/step/inputs.ts)."""
+"""Initial weights and token batches, written by packages/bench/src/step/inputs.ts."""
 
 import json
 import math
@@ -10,10 +10,10 @@ DTYPES = {"F32": (torch.float32, 4), "I32": (torch.int32, 4)}
 
 
 class TensorFile:
-    """A safetensors file, read tensor by tensor, so that a rank holds no more than its own.
+    """A safetensors file, read tensor by tensor, so that a rank loads only its own.
 
-    The format: u64 little-endian header length, JSON {name: {dtype, shape, data_offsets}}, then the tensors, row-major and
-    little-endian, at offsets counted from the end of the header.
+    Format: u64 little-endian header length, JSON {name: {dtype, shape, data_offsets}}, then the tensors, row-major
+    and little-endian, at offsets from the end of the header.
     """
 
     def __init__(self, path):
@@ -29,12 +29,13 @@ class TensorFile:
         return list(self._entries)
 
     def read(self, name):
-        """One tensor, in memory of its own."""
+        """A copy of one tensor."""
         entry = self._entries[name]
         dtype, size = DTYPES[entry["dtype"]]
         begin, end = entry["data_offsets"]
         if end - begin != size * math.prod(entry["shape"]):
-            raise ValueError(f"{self._path}: tensor {name} has {end - begin} bytes for shape {entry['shape']}")
+            found = f"{end - begin} bytes for shape {entry['shape']}"
+            raise ValueError(f"{self._path}: tensor {name} has {found}")
         with open(self._path, "rb") as file:
             file.seek(self._start + begin)
             data = bytearray(file.read(end - begin))

@@ -1,6 +1,6 @@
 """One rank of the peer of `locmoe bench step --peer torch`: the same training in PyTorch and Gloo.
 
-Started by packages/bench/src/step/torch-peer.ts, which also sets the threads. Writes JSON: a record for each step.
+Started by packages/bench/src/step/torch-peer.ts, which also sets the threads. Writes JSON: a record per step.
 """
 
 import argparse
@@ -26,14 +26,14 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent):
-    """The kernel ends this process when the command that started it is gone, however that ended."""
+    """Makes the kernel kill this process when its parent dies, in whatever way."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SystemExit("the command that started this rank has ended")
 
 
 def own_parameters(weights, experts_per_rank, rank):
-    """Shared parameters, and those of the experts of this rank, by name."""
+    """Shared parameters and those of this rank's experts, by name."""
     shared, expert = {}, {}
     for name in weights.names:
         of_expert = re.search(r"\.experts\.(\d+)\.", name)
@@ -44,7 +44,7 @@ def own_parameters(weights, experts_per_rank, rank):
 
 
 def train(config, weights, batches, rank, world_size):
-    """A record for each step."""
+    """Trains; returns a record per step."""
     clock = Stopwatch()
     shared, expert = own_parameters(weights, config["moe"]["numExperts"] // world_size, rank)
     model = Model(config, {**shared, **expert}, rank, world_size, clock)
@@ -77,7 +77,7 @@ def main():
     args = parser.parse_args()
     die_with_parent(args.parent)
     torch.set_num_threads(1)
-    # As ours: numbers too small for a full mantissa would slow the optimizer down a hundredfold.
+    # Flush denormals, as ours does: they would slow the optimizer down a hundredfold.
     torch.set_flush_denormal(True)
     if args.world_size > 1:
         dist.init_process_group(

@@ -1,7 +1,7 @@
-"""The same model as src/model/pangu-sigma.ts without its query layer: a pre-LN GPT whose upper layers are sparse.
+"""The model of src/model/pangu-sigma.ts without its query layer: a pre-LN GPT with sparse upper layers.
 
-B sequences, S positions, T = B S tokens, d hidden size, H heads. Parameters go by the names of our checkpoints; matrices
-are [in, out].
+B sequences, S positions, T = B S tokens, d hidden size, H heads. Parameters are named as in our checkpoints;
+matrices are [in, out].
 """
 
 import torch

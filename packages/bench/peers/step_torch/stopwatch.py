@@ -1,11 +1,11 @@
-"""Where the time of a step goes."""
+"""Step time by part."""
 
 import time
 from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Adds up milliseconds by part; what is measured inside another part is taken off that one."""
+    """Accumulates ms by part; nested measurements are subtracted from the enclosing part."""
 
     def __init__(self):
         self._parts = {}

@@ -1,7 +1,8 @@
-"""A Switch layer (arXiv 2101.03961) over ranks. T tokens of this rank, d hidden size, E experts, W ranks, L = E / W.
+"""A Switch layer (arXiv 2101.03961) over ranks.
 
-Rank r owns experts [r L, (r + 1) L). Of equal probabilities the first expert wins. An expert takes at most
-ceil(factor * tokens of all ranks / E) tokens, the first ones in the order of the global token index; the rest pass by.
+T tokens of this rank, d hidden size, E experts, W ranks, L = E / W. Rank r owns experts [r L, (r + 1) L). Ties go to
+the first expert. An expert takes at most ceil(factor * tokens of all ranks / E) tokens, the first ones by global
+token index; the rest are dropped.
 """
 
 import math
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 
 
 class AllToAll(torch.autograd.Function):
-    """Moves rows between ranks; the gradient moves back. `sent` and `received` are rows for and from each rank."""
+    """All-to-all of rows, with its gradient. `sent` and `received` are numbers of rows per rank."""
 
     @staticmethod
     def forward(ctx, rows, sent, received, clock):
@@ -49,7 +50,7 @@ class SwitchLayer:
         self.rank, self.world_size, self.clock = rank, world_size, clock
 
     def forward(self, x_TD):
-        """The weighted outputs [T, d], zero for tokens that were dropped, and the balance loss (eq. 4)."""
+        """The weighted outputs [T, d], zero for dropped tokens, and the balance loss (eq. 4)."""
         probs_TE = torch.softmax(x_TD @ self.weight_DE, dim=1)
         weight_T, chosen_T = probs_TE.max(dim=1)
         routed_WE = self._counts(torch.bincount(chosen_T, minlength=self.num_experts))
@@ -63,7 +64,8 @@ class SwitchLayer:
         rows_RD = AllToAll.apply(x_TD.index_select(0, rows_N), sent, received, self.clock)
         outputs_ND = AllToAll.apply(self._experts(rows_RD, from_WL), received, sent, self.clock)
 
-        y_TD = torch.zeros_like(x_TD).index_copy(0, rows_N, outputs_ND * weight_T.index_select(0, rows_N)[:, None])
+        weighted_ND = outputs_ND * weight_T.index_select(0, rows_N)[:, None]
+        y_TD = torch.zeros_like(x_TD).index_copy(0, rows_N, weighted_ND)
         share_E = routed_WE.sum(dim=0) / routed_WE.sum()
         balance = self.loss_weight * self.num_experts * torch.sum(share_E * probs_TE.mean(dim=0))
         return y_TD, balance
@@ -78,7 +80,7 @@ class SwitchLayer:
         return counts.view(self.world_size, self.num_experts)
 
     def _kept(self, routed_WE, num_tokens):
-        """Of these choices the ones that are kept, rank by rank, [W, E]."""
+        """Kept choices per expert of every rank, [W, E]."""
         if self.factor is None:
             return routed_WE
         capacity = math.ceil(self.factor * num_tokens * self.world_size / self.num_experts)
@@ -86,14 +88,14 @@ class SwitchLayer:
         return torch.minimum(routed_WE, (capacity - before_WE).clamp(min=0))
 
     def _kept_rows(self, chosen_T, routed_E, kept_E):
-        """Tokens that are kept, sorted by expert, then by token."""
+        """Kept tokens, sorted by expert, then by token."""
         order_T = chosen_T.argsort(stable=True)
         expert_T = chosen_T[order_T]
         place_T = torch.arange(len(order_T)) - (routed_E.cumsum(0) - routed_E)[expert_T]
         return order_T[place_T < kept_E[expert_T]]
 
     def _experts(self, rows_RD, from_WL):
-        """Runs every local expert on its rows, which lie by source rank, then by expert; so do the outputs."""
+        """Runs every local expert on its rows; rows and outputs are ordered by source rank, then by expert."""
         pieces = rows_RD.split(from_WL.flatten().tolist())
         outputs = [None] * len(pieces)
         for i, (w_in, w_out) in enumerate(self.experts):

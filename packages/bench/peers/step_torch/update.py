@@ -1,4 +1,4 @@
-"""Gradients put together over ranks, clipped and applied: src/worker/gradient-sync.ts and optimizer.ts."""
+"""Sums gradients over ranks, clips and applies them: src/worker/gradient-sync.ts and optimizer.ts."""
 
 import math
 
@@ -18,7 +18,7 @@ def learning_rate(step, train):
 
 
 def has_decay(name):
-    """Matrices decay; gains, biases and embeddings of position do not."""
+    """Weight decay applies to matrices, not to gains, biases and position embeddings."""
     return not name.endswith((".gain", ".bias")) and name != "embed.positions"
 
 
@@ -29,7 +29,7 @@ def square(tensor):
 
 
 class Updater:
-    """One flat buffer for the gradients of shared parameters, so that they are summed in one call; fused AdamW."""
+    """Fused AdamW; one flat gradient buffer for shared parameters, so that one call sums them."""
 
     def __init__(self, shared, expert, train, world_size, clock):
         self.train, self.world_size, self.clock = train, world_size, clock
@@ -51,10 +51,10 @@ class Updater:
         )
 
     def apply(self, step):
-        """Leaves no gradients behind; returns the norm of the gradient over all parameters of the model."""
+        """Applies and clears the gradients; returns their norm over all parameters of the model."""
         norm = self._sync()
         with self.clock.measure("optimizer"):
-            # The fused kernel divides gradients by this: clipping costs no pass of its own.
+            # The fused kernel divides gradients by this, so that clipping needs no extra pass.
             is_clipped = norm > self.train["clipNorm"]
             self.optimizer.grad_scale = torch.tensor(norm / self.train["clipNorm"]) if is_clipped else None
             self.optimizer.found_inf = torch.tensor(0.0) if is_clipped else None

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Resident memory of a process that it shares with nobody, at its most since its start, in bytes: `VmHWM` less
- * `RssShmem` of proc(5). The segment is mapped as long as the agent lives, so its pages are in both.
+ * Peak private resident memory of a process in bytes: `VmHWM` less `RssShmem` (proc(5)). The segment stays
+ * mapped for the lifetime of the agent, so its pages are in both.
  */
 export function privatePeakBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -13,20 +13,21 @@ import { formatSize, STREAM_LABELS, withSpread } from './words.js';
 
 export interface BenchCollectivesOptions {
   readonly quick: boolean;
-  /** Parts, layouts, collectives, sizes in bytes and peers; all if empty. */
+  /** Parts, layouts, collectives, sizes in bytes and peers; empty for all. */
   readonly only: readonly string[];
-  /** Whether to measure the peers that are installed. */
+  /** Whether to measure installed peers. */
   readonly peers: boolean;
-  /** For what is compiled, and for all that was measured. */
+  /** Holds compiled peers and all measurements. */
   readonly workDir: string;
-  /** For the report. */
+  /** Output folder of the report. */
   readonly out: string;
-  /** As it was typed; goes into the report. */
+  /** The command line, quoted in the report. */
   readonly command: string;
 }
 
 /**
- * `locmoe bench collectives`: times our collectives and those of peers between real processes and reports both.
+ * `locmoe bench collectives`: times our collectives and those of peers between real processes and reports
+ * both.
  *
  * @returns the exit code of the command
  * @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result

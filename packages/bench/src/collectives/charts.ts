@@ -3,7 +3,7 @@ import { type Collective, layoutOf } from './cases.js';
 import type { ExchangeRow, Measurements } from './measurements.js';
 import { formatSize, STREAM_LABELS } from './words.js';
 
-/** Colours that people with any colour vision tell apart (Okabe and Ito). */
+/** Colour-blind safe palette (Okabe and Ito). */
 const COLOURS: Readonly<Record<string, string>> = {
   'locmoe, one node': '#0072b2',
   'locmoe, nodes of 2 ranks': '#009e73',
@@ -14,7 +14,7 @@ const COLOURS: Readonly<Record<string, string>> = {
 };
 const FORMS = { 'all-to-all': 'hierarchical', 'flat all-to-all': 'flat' } as const;
 
-/** Those pictures of which there is something to show. */
+/** The charts that have data. */
 export function drawCharts(measured: Measurements): Chart[] {
   return [
     bandwidthChart(measured.exchanges, 'all-to-all'),
@@ -70,7 +70,7 @@ function sizeAxis(title: string): ChartBody {
   };
 }
 
-/** As `formatSize`, in Vega's language. */
+/** `formatSize` as a Vega expression. */
 const SIZE_LABEL =
   "datum.value >= 1048576 ? format(datum.value / 1048576, 'd') + ' MiB' : format(datum.value / 1024, 'd') + ' KiB'";
 

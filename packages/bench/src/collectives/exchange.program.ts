@@ -1,4 +1,4 @@
-// A rank of the benchmark: does all cases one after another with the other ranks. Started by measure-ours.ts.
+// A rank of the bench: runs all cases in order with the other ranks. Started by measure-ours.ts.
 
 import { rankProgram } from '@locmoe/test-kit';
 import { allReduce } from 'locmoe/collectives/all-reduce';
@@ -17,11 +17,11 @@ export interface ExchangeArgs {
   readonly repetition: Repetition;
 }
 
-/** What a rank has to say of a case. */
+/** Result of one rank for one case. */
 export interface RankTimes {
   readonly ms: readonly number[];
   readonly bytesOtherNode: number;
-  /** Of this node's agent; 0 from all ranks of a node but its first. */
+  /** Memory of the node agent, reported by the first rank of each node; 0 from the others. */
   readonly agentCpuS: number;
   readonly agentStartBytes: number;
   readonly agentPeakBytes: number;
@@ -48,7 +48,7 @@ rankProgram((transport: Transport, { cases, repetition }: ExchangeArgs): RankTim
   });
 });
 
-/** All ranks must repeat equally often: what rank 0 has timed decides. */
+/** All ranks must repeat equally often: rank 0 decides from its own timing. */
 function agreeOnCount(transport: Transport, run: () => void, repetition: Repetition): number {
   const eachMs = median(Array.from({ length: TRIALS }, () => timeOf(run)));
   const mine = transport.topology.rank === 0 ? repetitionsOf(repetition, eachMs) : 0;

@@ -9,7 +9,7 @@ const RUN_MS = 240_000;
 const VERSION =
   'import torch; from torch.distributed import is_gloo_available; assert is_gloo_available(); print(torch.__version__)';
 
-/** One thread for each process, or their threads fight for the cores; and all on the loopback. */
+/** One thread per process, so that threads do not compete for cores; everything on the loopback. */
 const ENVIRONMENT = {
   USE_LIBUV: '0',
   OMP_NUM_THREADS: '1',
@@ -18,7 +18,7 @@ const ENVIRONMENT = {
 } as const;
 
 /**
- * PyTorch's Gloo with its own all_to_all_single and all_reduce.
+ * Gloo through PyTorch: all_to_all_single and all_reduce.
  *
  * @throws Error if no interpreter has PyTorch with Gloo
  */
@@ -41,7 +41,7 @@ export async function prepareGloo(_workDir: string, signal: AbortSignal): Promis
           deadlineMs: RUN_MS,
           signal: AbortSignal.any([options.signal, ended.signal]),
         }).catch((error) => {
-          // The others would wait for it until their deadline.
+          // The other ranks would wait until their timeout.
           ended.abort(error);
           throw error;
         });

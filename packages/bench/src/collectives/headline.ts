@@ -2,10 +2,12 @@ import type { Collective } from './cases.js';
 import { hiddenShare } from './measure-overlap.js';
 import type { ExchangeRow, Measurements, StreamName, System } from './measurements.js';
 
-/** The file `collectives.json`: ratios above 1 mean that ours is faster; null where a side was not measured. */
+/**
+ * The file `collectives.json`. Ratios above 1 mean that ours is faster; null where a side was not measured.
+ */
 export interface Headline {
   readonly inNode: {
-    /** By bytes a pair; 1x4 against 4 ranks. */
+    /** By bytes per pair; 1x4 against 4 ranks. */
     readonly allToAllVsOpenmpi: Readonly<Record<string, number | null>>;
     readonly allReduceVsGloo: number | null;
     readonly allReduceVsOpenmpi: number | null;
@@ -21,16 +23,16 @@ export interface Headline {
   readonly command: string;
 }
 
-/** Sizes that the headline looks at, in bytes: those of a training's exchanges and of its gradients. */
+/** Sizes in bytes for the headline: typical of token exchanges and of gradients. */
 export const HEADLINE_BYTES: Readonly<Record<'all-to-all' | 'all-reduce', readonly number[]>> = {
   'all-to-all': [1 << 18, 1 << 20, 1 << 22],
   'all-reduce': [1 << 22, 1 << 24, 1 << 26],
 };
 const [IN_NODE, BETWEEN_NODES] = ['1x4', '2x2'];
-/** A node agent with several workers, as in a training. */
+/** One agent with several workers, as in training. */
 const AGENTS = { layout: '2x2', bytes: 1_048_576 } as const;
 
-/** Where each figure of the headline comes from, for people. */
+/** Definition of each headline figure, for readers. */
 export const HEADLINE_SOURCES: readonly (readonly [figure: string, source: string])[] = [
   [
     'inNode.allToAllVsOpenmpi',
@@ -96,7 +98,7 @@ export function headlineOf(
   };
 }
 
-/** CPU seconds of all agents for each GB that a case moved between nodes; null if it moved none. */
+/** CPU seconds of all agents per GB moved between nodes; null if none was moved. */
 export function cpuSPerGb({ agents }: ExchangeRow): number | null {
   return agents === null || agents.bytesOtherNode === 0 ? null : agents.cpuS / (agents.bytesOtherNode / 1e9);
 }
@@ -137,7 +139,7 @@ function ratio(over: number | null, under: number | null): number | null {
   return over === null || under === null ? null : over / under;
 }
 
-/** Null unless every value is known: a mean over fewer sizes would not be the figure that it claims to be. */
+/** Null unless every value is known: a mean over a subset would be another figure. */
 export function geometricMean(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0 || known.length < values.length) return null;

@@ -11,7 +11,7 @@ export interface Report {
   readonly charts: readonly Chart[];
 }
 
-/** The report as Markdown; `previous` is the text of the report it replaces, empty if there is none. */
+/** The report as Markdown. `previous` is the text of the report to replace; empty for none. */
 export function reportMarkdown({ measured, headline, charts }: Report, previous: string): string {
   const { exchanges, hierarchy, notes } = measured;
   return [

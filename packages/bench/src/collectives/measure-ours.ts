@@ -16,7 +16,7 @@ export interface MeasureOptions {
 }
 
 /**
- * Times our collectives between real processes: agents and workers as in a training.
+ * Times our collectives between real processes: agents and workers as in training.
  *
  * @throws TrainerError with the failure of a rank or agent; a wrong result is one
  */

@@ -6,11 +6,11 @@ import { median } from '../statistics.js';
 import { type OverlapRow, spreadOf } from './measurements.js';
 import type { OverlapArgs, OverlapTimes } from './overlap.program.js';
 
-/** Two nodes, so that half of all rows cross. */
+/** Two nodes, so that half of all rows cross the link. */
 const LAYOUT: Layout = { numNodes: 2, workersPerNode: 2 };
 const SIZE = { rowsPerPair: 256, width: 256, hidden: 1024 } as const;
 const DEGREES = [2, 4] as const;
-/** Dispatch and combine, forward and backward. */
+/** Dispatch and combine, each forward and backward. */
 const TRIPS = 4;
 const LATENCY_MS = 0.1;
 
@@ -20,10 +20,11 @@ export interface MeasureOverlapOptions {
 }
 
 /**
- * Times a sparse layer whose exchange between nodes takes about as long as its experts, one after the other and
- * overlapped: the link is limited to the speed at which that is so.
+ * Times one sparse layer with and without overlap. The link is limited so that the exchange between nodes
+ * takes about as long as the experts.
  *
- * @throws TrainerError as `measureOurs`; an overlapped result that is not that of one after the other is one
+ * @throws TrainerError as `measureOurs`; an overlapped result that differs from the sequential one is a
+ *   failure
  */
 export async function measureOverlap({ repetitions, signal }: MeasureOverlapOptions): Promise<OverlapRow[]> {
   const measure = async (link: LinkSpeed | null, degrees: readonly number[]): Promise<OverlapTimes> => {
@@ -45,8 +46,8 @@ export async function measureOverlap({ repetitions, signal }: MeasureOverlapOpti
 }
 
 /**
- * Share of the time of the exchanges that computation hides, for the better degree: what overlap saves over what the
- * exchanges add to the experts alone. Null if it was not measured.
+ * Share of exchange time hidden behind computation, for the best degree: time saved by overlap over time that
+ * the exchanges add to the experts alone. Null if not measured.
  */
 export function hiddenShare(rows: readonly OverlapRow[]): number | null {
   if (rows.length === 0) return null;

@@ -10,7 +10,7 @@ const PREPARE: Readonly<Record<PeerName, (workDir: string, signal: AbortSignal) 
   gloo: prepareGloo,
 };
 
-/** What a peer is good for is measured once for each number of ranks that it is compared with. */
+/** A peer is measured once per number of ranks. */
 export function numbersOfRanks(system: System, layouts: readonly LayoutName[]): number[] {
   const compared = layouts.map(layoutOf).filter(({ numNodes }) => {
     if (system === 'OpenMPI, shared memory') return numNodes === 1;
@@ -23,14 +23,14 @@ export interface PeersOptions extends PeerOptions {
   readonly peers: readonly PeerName[];
   readonly layouts: readonly LayoutName[];
   readonly log: (line: string) => void;
-  /** Takes rows as they come. */
+  /** Receives rows as they arrive. */
   readonly found: (row: ExchangeRow) => void;
 }
 
 /**
- * Times the peers that are installed. One that is missing or fails costs its own figures only.
+ * Times installed peers. A missing or failed peer costs only its own figures.
  *
- * @returns a line about each peer: its version, or why there are no figures of it
+ * @returns a line per peer: its version, or why it has no figures
  */
 export async function measurePeers(options: PeersOptions): Promise<string[]> {
   const notes: string[] = [];

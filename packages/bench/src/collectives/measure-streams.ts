@@ -8,7 +8,7 @@ import { PieceClock } from './stream-bytes.js';
 import { grpcSink, http2Sink, type OpenSink, tcpSink } from './stream-sinks.js';
 import type { SourceKind } from './stream-source.program.js';
 
-/** Larger than the caches, small enough for many. */
+/** Larger than the caches, small enough for many repetitions. */
 const PIECE_BYTES = 32 << 20;
 const WARM_UPS = 3;
 const DEADLINE_MS = 60_000;
@@ -28,14 +28,15 @@ export interface StreamOptions {
 }
 
 /**
- * Speed of one stream one way between two processes on the loopback (a TCP socket, HTTP/2 with two windows, the stream
- * between two agents), or of copying in one process, which none can exceed.
+ * Throughput of one stream in one direction between two processes on the loopback (TCP socket, HTTP/2 with
+ * two window sizes, our stream between agents), or of a memory copy in one process, which bounds them all.
  *
  * @throws TrainerError `INTERNAL` if bytes arrive wrong, the stream breaks or the deadline passes
  */
 export async function measureStream(what: StreamName, options: StreamOptions): Promise<StreamRow> {
   options.signal.throwIfAborted();
-  // As our streams do it, so that the limits are not slowed by the collector either; the senders do the same.
+  // Same collector settings as our streams, on both sides, so that garbage collection does not slow the
+  // reference.
   collectSeldom();
   const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);
   const mbPerS = spreadOf(ms.map((each) => PIECE_BYTES / each / 1000));

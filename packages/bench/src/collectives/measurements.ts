@@ -1,7 +1,7 @@
 import { quantile } from '../statistics.js';
 import type { ExchangeCase } from './cases.js';
 
-/** Of repeated measurements. */
+/** Quantiles over repetitions. */
 export interface Spread {
   readonly median: number;
   readonly p10: number;
@@ -15,37 +15,37 @@ export function spreadOf(values: readonly number[]): Spread {
 export const SYSTEMS = ['locmoe', 'OpenMPI, shared memory', 'OpenMPI, TCP', 'Gloo'] as const;
 export type System = (typeof SYSTEMS)[number];
 
-/** What the node agents took for one case, all nodes together. */
+/** Cost of one case for the agents of all nodes. */
 export interface AgentCost {
-  /** User and system time while the case was repeated. */
+  /** User and system CPU time during the repetitions. */
   readonly cpuS: number;
-  /** Bytes that the ranks sent to other nodes meanwhile. */
+  /** Bytes sent to other nodes during the repetitions. */
   readonly bytesOtherNode: number;
-  /** Most resident memory of the agents since their start, without the shared segment. */
+  /** Peak private resident memory of the agents. */
   readonly peakBytes: number;
-  /** The same before the first exchange. */
+  /** The same, before the first exchange. */
   readonly startBytes: number;
-  /** The shared segments of all nodes. */
+  /** Size of the shared segments of all nodes. */
   readonly segmentBytes: number;
 }
 
-/** One case of one system. */
+/** One case measured on one system. */
 export interface ExchangeRow extends ExchangeCase {
   readonly system: System;
-  /** Nodes x workers for us, `4 ranks` for a peer. */
+  /** Nodes x workers for ours, `4 ranks` for a peer. */
   readonly layout: string;
   readonly numRanks: number;
-  /** Milliseconds of a repetition, as rank 0 sees it. */
+  /** Duration of a repetition in ms, on rank 0. */
   readonly ms: Spread;
   readonly repetitions: number;
   readonly busGbPerS: number;
-  /** How a peer was started: the fastest of the ways that were tried. */
+  /** The fastest of the launch settings that were tried. */
   readonly setting: string | null;
   /** Null for a peer. */
   readonly agents: AgentCost | null;
 }
 
-/** Speed of one stream between two processes, or of copying in one, in MB/s. */
+/** Throughput of one stream between two processes, or of a memory copy in one, in MB/s. */
 export interface StreamRow {
   readonly what: StreamName;
   readonly mbPerS: Spread;
@@ -55,22 +55,22 @@ export interface StreamRow {
 export const STREAMS = ['memcpy', 'tcp', 'http2-4', 'http2-16', 'grpc'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
-/** Forward and backward of one sparse layer. */
+/** Forward and backward pass of one sparse layer. */
 export interface OverlapRow {
   readonly what: string;
   readonly ms: Spread;
-  /** Speed of the link between nodes in Gb/s. */
+  /** Link between nodes in Gb/s. */
   readonly gbps: number;
 }
 
-/** All that was measured. */
+/** All measurements of the bench. */
 export interface Measurements {
   readonly exchanges: readonly ExchangeRow[];
   /** Flat and hierarchical all-to-all over the slow link. */
   readonly hierarchy: readonly ExchangeRow[];
   readonly streams: readonly StreamRow[];
-  /** A sparse layer: the experts alone, one after the other, then by degree of overlap. */
+  /** A sparse layer: experts alone, sequential, then by degree of overlap. */
   readonly overlap: readonly OverlapRow[];
-  /** What is missing, and how peers were set up; a line each. */
+  /** Missing measurements and the setup of peers, one line each. */
   readonly notes: readonly string[];
 }

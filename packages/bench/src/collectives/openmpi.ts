@@ -16,19 +16,19 @@ import { runCommand } from './run-command.js';
 const COMPILE_MS = 60_000;
 const RUN_MS = 240_000;
 
-/** ob1 with one transport beside the one to itself, so that it is certain what was measured. */
+/** The ob1 PML with a single BTL (besides self), so that the transport measured is known. */
 const TRANSPORTS: Readonly<Partial<Record<System, readonly string[]>>> = {
   'OpenMPI, shared memory': ['--mca', 'btl', 'self,sm'],
   'OpenMPI, TCP': ['--mca', 'btl', 'self,tcp', '--mca', 'btl_tcp_if_include', 'lo'],
 };
 
-/** Ways to place processes on cores and to wait; which is fastest depends on the case, so all are tried. */
+/** Process binding and wait settings; the fastest depends on the case, so all are tried. */
 const SETTINGS = ['', '--bind-to none', '--bind-to none --mca mpi_yield_when_idle 1'] as const;
-/** Larger exchanges take long: they run in the way that was fastest over those up to this size. */
+/** Above this size only the setting that was fastest up to it is run, to save time. */
 const MOST_TRIED_BYTES = 1 << 20;
 
 /**
- * OpenMPI with its own MPI_Alltoall and MPI_Allreduce, compiled into `workDir`.
+ * OpenMPI: MPI_Alltoall and MPI_Allreduce, in a program compiled into `workDir`.
  *
  * @throws Error if `mpicc` or `mpirun` is missing or fails
  */
@@ -66,13 +66,13 @@ async function runProgram(
     ...['--oversubscribe', '-n', String(numRanks), '--mca', 'pml', 'ob1', ...TRANSPORTS[system]!],
     ...[...setting.split(' ').filter(Boolean), program, ...programArguments(options)],
   ];
-  // Its session folder is made in TMPDIR, and would stay there if it were killed.
+  // OpenMPI creates its session folder in TMPDIR, and would leave it there if killed.
   const env = { TMPDIR: options.workDir };
   const output = await runCommand('mpirun', { args, env, deadlineMs: RUN_MS, signal: options.signal });
   return parseResults(output, setting);
 }
 
-/** The setting with the least geometric mean of its medians; the first if nothing was tried. */
+/** The setting with the smallest geometric mean of medians; the first if none was tried. */
 export function fastestSetting(results: readonly PeerResult[]): string {
   const costOf = (setting: string) =>
     results

@@ -1,4 +1,5 @@
-// A rank of the overlap's measurement: one expert, one sparse layer forward and backward. Started by measure-overlap.ts.
+// A rank of the overlap bench: one expert, one sparse layer forward and backward. Started by
+// measure-overlap.ts.
 
 import { rankProgram } from '@locmoe/test-kit';
 import * as tf from '@tensorflow/tfjs-node';
@@ -12,7 +13,7 @@ import { feedForward } from 'locmoe/ops/feed-forward';
 import { timeOf } from '../time-of.js';
 
 export interface OverlapArgs {
-  /** Rows that each rank sends to the expert of each rank. */
+  /** Rows from each rank to the expert of each rank. */
   readonly rowsPerPair: number;
   readonly width: number;
   readonly hidden: number;
@@ -20,13 +21,13 @@ export interface OverlapArgs {
   readonly degrees: readonly number[];
 }
 
-/** Milliseconds of each repetition. */
+/** Durations of the repetitions in ms. */
 export interface OverlapTimes {
-  /** The expert alone. */
+  /** The expert without exchanges. */
   readonly compute: readonly number[];
-  /** Dispatch, expert and combine one after the other. */
+  /** Dispatch, expert and combine in sequence. */
   readonly inTurn: readonly number[];
-  /** By degree, in their order. */
+  /** Overlapped, by degree. */
   readonly overlapped: readonly (readonly number[])[];
 }
 
@@ -61,13 +62,15 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
         schedule: scheduleChunks(layout, topology, degree),
         weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
       });
-  /** Output and gradients of the inputs; valid until the tidy around it ends, as they are TensorFlow's own memory. */
+  /**
+   * Output and gradients of the inputs. They view memory of TensorFlow: valid until the enclosing tidy ends.
+   */
   const run = (op: Op): Float32Array[] => {
-    // A clone: a backward disposes of the gradient that it took.
+    // Cloned, because a backward pass disposes of the gradient it receives.
     const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0].clone());
     return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
   };
-  // Nothing is returned to `tidy`, which would look for tensors in every element.
+  // Returns nothing: `tidy` would look for tensors in every element.
   const inTidy = (compute: () => void): void => {
     tf.tidy(() => {
       compute();

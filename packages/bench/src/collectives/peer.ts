@@ -3,36 +3,36 @@ import { median } from '../statistics.js';
 import { busGbPerS, type Collective, type ExchangeCase, type Repetition, warmUpsOf } from './cases.js';
 import { type ExchangeRow, type System, spreadOf } from './measurements.js';
 
-/** Folder of the peers' programs; beside src/ as beside dist/. */
+/** Folder of the peer programs; the same from src/ and dist/. */
 export const PEER_PROGRAMS = fileURLToPath(new URL('../../peers/', import.meta.url));
 
 export interface PeerOptions {
   readonly cases: readonly ExchangeCase[];
   readonly repetition: Repetition;
-  /** For what is compiled and for files by which processes find each other. */
+  /** For compiled programs and for the rendezvous files of processes. */
   readonly workDir: string;
   readonly signal: AbortSignal;
 }
 
-/** Another implementation of the collectives, ready to be run. */
+/** Another implementation of the collectives, ready to run. */
 export interface Peer {
   readonly version: string;
-  /** What it is measured as, and against which of our layouts. */
+  /** Name of each system measured, and the layout of ours it is compared with. */
   readonly systems: readonly System[];
   /** Runs all cases as `system` on a number of processes. */
   measure(system: System, numRanks: number, options: PeerOptions): Promise<PeerResult[]>;
 }
 
-/** One case as a peer has timed it on its rank 0. */
+/** One case as timed by rank 0 of the peer. */
 export interface PeerResult {
   readonly collective: Collective;
   readonly bytes: number;
   readonly ms: readonly number[];
-  /** How it was started. */
+  /** Launch setting. */
   readonly setting: string;
 }
 
-/** The arguments that tell the program of a peer what to do. */
+/** Command-line arguments of a peer program. */
 export function programArguments({ cases, repetition }: PeerOptions): string[] {
   const { caseMs, least, most } = repetition;
   return [
@@ -41,7 +41,7 @@ export function programArguments({ cases, repetition }: PeerOptions): string[] {
   ];
 }
 
-/** Reads what the program of a peer has printed: a line of JSON for each case. */
+/** Parses the output of a peer program: one line of JSON per case. */
 export function parseResults(output: string, setting: string): PeerResult[] {
   return output
     .split('\n')
@@ -49,7 +49,7 @@ export function parseResults(output: string, setting: string): PeerResult[] {
     .map((line) => ({ ...JSON.parse(line), setting }));
 }
 
-/** Of several results of each case the one with the least median: a peer is judged by the best that it can do. */
+/** For each case the result with the smallest median: a peer is judged at its best. */
 export function bestResults(results: readonly PeerResult[]): PeerResult[] {
   const best = new Map<string, PeerResult>();
   for (const result of results) {

@@ -4,15 +4,18 @@ import { hierarchicalAllToAll } from 'locmoe/collectives/hierarchical-all-to-all
 import type { Transport } from 'locmoe/collectives/transport';
 import type { ExchangeCase } from './cases.js';
 
-/** Element i of what `from` sends to `to`; exact in float32, and other for every pair and for neighbours of any block. */
+/**
+ * Element i that `from` sends to `to`: exact in float32, different for every pair and between neighbouring
+ * blocks.
+ */
 function element(from: number, to: number, i: number): number {
   return from * 32 + to + (i % 1021) / 1024;
 }
 
 /**
- * A collective with its buffers, that has been seen to deliver the right result.
+ * A collective with its buffers, verified once.
  *
- * @throws Error naming the rank and the element that is wrong
+ * @throws Error naming the rank and the wrong element
  */
 export function prepareExchange(transport: Transport, { collective, bytes }: ExchangeCase): () => void {
   if (collective === 'all-reduce') return prepareAllReduce(transport, bytes / 4);
@@ -53,7 +56,7 @@ function prepareAllReduce(transport: Transport, count: number): () => void {
   run();
   const sum = (worldSize * (worldSize + 1)) / 2;
   for (let i = 0; i < count; i++) check(rank, 'all-reduce', i, data[i], sum * (1 + (i % 13)));
-  // Zeros stay zeros however often they are summed.
+  // Zeros, so that repeated sums do not overflow.
   data.fill(0);
   return run;
 }

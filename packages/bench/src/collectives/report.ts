@@ -14,9 +14,9 @@ export interface ReportOptions {
 }
 
 /**
- * Writes `collectives.json`, `collectives.md` and a picture `collectives-*.svg` for each chart into the folder `out`.
+ * Writes `collectives.json`, `collectives.md` and one `collectives-*.svg` per chart into the folder `out`.
  *
- * @returns what is in `collectives.json`
+ * @returns the content of `collectives.json`
  */
 export async function writeReport({ measured, out, command }: ReportOptions): Promise<Headline> {
   mkdirSync(out, { recursive: true });

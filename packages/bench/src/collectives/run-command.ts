@@ -7,14 +7,14 @@ export interface CommandOptions {
   readonly signal: AbortSignal;
 }
 
-/** How long a command may take to end its own processes after SIGTERM. */
+/** Grace period after SIGTERM. */
 const GRACE_MS = 5000;
 
 /**
- * Runs a command to its end and returns what it printed. In a process group of its own: Ctrl-C does not reach it, but
- * when the signal aborts or the deadline passes SIGTERM does, and later SIGKILL what is left of the group.
+ * Runs a command and returns its standard output. It gets a process group of its own, so Ctrl-C does not
+ * reach it; on abort or at the deadline the group gets SIGTERM, then SIGKILL.
  *
- * @throws Error with the end of its error output if it fails, is stopped or cannot be started
+ * @throws Error with the end of its error output if it fails, is stopped or cannot start
  */
 export async function runCommand(command: string, options: CommandOptions): Promise<string> {
   const { args, env, deadlineMs, signal } = options;
@@ -36,7 +36,7 @@ export async function runCommand(command: string, options: CommandOptions): Prom
     grace = setTimeout(() => killGroup(child.pid, 'SIGKILL'), GRACE_MS);
   };
   until.addEventListener('abort', stop);
-  // Should this process end in the middle, nobody else would end the group.
+  // If this process exits early, nobody else would end the group.
   const atExit = () => killGroup(child.pid, 'SIGKILL');
   process.once('exit', atExit);
   try {
@@ -58,7 +58,7 @@ function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal);
   } catch {
-    // The group has ended.
+    // The group has already ended.
   }
 }
 

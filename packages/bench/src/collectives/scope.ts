@@ -3,7 +3,7 @@ import type { Collective, ExchangeCase, Repetition } from './cases.js';
 
 const KIB = 1 << 10;
 
-/** What is measured, by the words of `--only`. */
+/** Scope of the bench, as selected by `--only`. */
 export const PARTS = ['layouts', 'hierarchical', 'streams', 'overlap'] as const;
 export const LAYOUTS = ['1x2', '1x4', '2x2', '4x1', '4x2'] as const;
 const COLLECTIVES = ['all-to-all', 'all-reduce'] as const satisfies readonly Collective[];
@@ -17,14 +17,14 @@ const BYTES: Readonly<Record<(typeof COLLECTIVES)[number], readonly number[]>> =
   'all-to-all': [16, 64, 256, 1024, 4096, 16_384].map((kib) => kib * KIB),
   'all-reduce': [16, 256, 1024, 4096, 16_384, 65_536].map((kib) => kib * KIB),
 };
-/** `--quick`: what the headline needs, and the least. */
+/** `--quick`: only what the headline needs, with minimal repetitions. */
 const QUICK_LAYOUTS: readonly LayoutName[] = ['1x4', '2x2'];
 const QUICK_BYTES: typeof BYTES = {
   'all-to-all': [16, 256, 1024, 4096].map((kib) => kib * KIB),
   'all-reduce': [16, 4096, 16_384, 65_536].map((kib) => kib * KIB),
 };
 
-/** Many ranks and a slow link, so that the number of messages counts. */
+/** Many ranks and a slow link, where the number of messages matters. */
 export const HIERARCHY = {
   layout: { numNodes: 4, workersPerNode: 4 },
   link: { gbps: 1, latencyMs: 1 },
@@ -37,7 +37,7 @@ export interface Scope {
   readonly cases: readonly ExchangeCase[];
   readonly peers: readonly PeerName[];
   readonly repetition: Repetition;
-  /** Pieces of a stream, and passes of a sparse layer, whose time is taken. */
+  /** Number of timed stream pieces and of timed passes of a sparse layer. */
   readonly streamPieces: number;
 }
 
@@ -48,10 +48,10 @@ export interface ScopeOptions {
 }
 
 /**
- * Narrows the benchmark to the named parts, layouts, collectives, sizes in bytes and peers; a kind of which none is named stays
- * whole, but a layout, collective or size alone stands for the part `layouts`.
+ * Restricts the bench to the named parts, layouts, collectives, sizes in bytes and peers. A category with no
+ * word given stays complete, but a layout, collective or size alone implies the part `layouts`.
  *
- * @throws TrainerError `BAD_INPUT` naming a word that is none of them
+ * @throws TrainerError `BAD_INPUT` naming an unknown word
  */
 export function scopeOf({ only, quick, peers }: ScopeOptions): Scope {
   const bytesOf = quick ? QUICK_BYTES : BYTES;

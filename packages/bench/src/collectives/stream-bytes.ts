@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 
 export const CHUNK_BYTES = 1 << 20;
-/** After so many bytes they come again; divides a chunk. */
+/** Period of the byte pattern; divides a chunk. */
 const PERIOD = 256;
 
 /** A chunk of the stream: byte i is i modulo 256. */
@@ -9,19 +9,19 @@ export function streamChunk(): Buffer {
   return Buffer.alloc(CHUNK_BYTES, Buffer.from(Array.from({ length: PERIOD }, (_, i) => i)));
 }
 
-/** Writes chunks for as long as the other side takes them. */
+/** Writes chunks until the receiver closes. */
 export function pourInto(stream: Writable): void {
   const chunk = streamChunk();
   const pour = () => {
     while (!stream.destroyed && stream.write(chunk));
   };
   stream.on('drain', pour);
-  // The receiver closes when it has enough.
+  // The receiver closes once it has enough.
   stream.on('error', () => undefined);
   pour();
 }
 
-/** Takes the time of each piece of a stream; the bytes of the pieces that warm up are looked at. */
+/** Times each piece of a stream; warm-up pieces are also verified. */
 export class PieceClock {
   readonly ms: number[] = [];
   readonly #expected = Buffer.concat([streamChunk(), streamChunk()]);
@@ -33,7 +33,7 @@ export class PieceClock {
   readonly #pieces: number;
   readonly #enough: () => void;
 
-  /** @param enough called once all pieces have come */
+  /** @param enough called after the last piece */
   constructor(pieceBytes: number, warmUps: number, pieces: number, enough: () => void) {
     this.#pieceBytes = pieceBytes;
     this.#warmUps = warmUps;
@@ -41,7 +41,7 @@ export class PieceClock {
     this.#enough = enough;
   }
 
-  /** @throws Error if bytes of a piece that warms up are not those of the stream */
+  /** @throws Error if bytes of a warm-up piece are wrong */
   take(chunk: Uint8Array): void {
     if (this.ms.length === this.#pieces) return;
     if (this.#numPieces < this.#warmUps) this.#check(chunk);

@@ -1,6 +1,6 @@
 import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/agent/peer-streams';
 
-/** What both sides of the measured gRPC stream name when they meet. */
+/** Run identity used by both ends of the measured gRPC stream. */
 export const STREAM_RUN = {
   runId: 'stream',
   generation: 1,

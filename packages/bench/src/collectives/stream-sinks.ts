@@ -7,13 +7,13 @@ import { STREAM_RUN } from './stream-run.js';
 
 const CONNECT_MS = 10_000;
 
-/** Where the bytes of a stream go. */
+/** Receives the bytes of a stream. */
 export interface Sink {
   readonly take: (chunk: Uint8Array) => void;
   readonly fail: (error: Error) => void;
 }
 
-/** Opens the receiving side of a stream on the loopback; returns what closes it. */
+/** Opens the receiving end of a stream on the loopback; returns a function that closes it. */
 export type OpenSink = (port: number, sink: Sink) => () => Promise<void> | void;
 
 export const tcpSink: OpenSink = (port, { take, fail }) => {
@@ -36,7 +36,7 @@ export function http2Sink(windowBytes: number): OpenSink {
   };
 }
 
-/** The receiving agent: frames are decoded, and credit returned for each quarter of a ring. */
+/** The receiving agent: decodes frames and returns credit for each quarter of a ring. */
 export const grpcSink: OpenSink = (port, { take, fail }) => {
   let [received, credited] = [0, 0];
   const streams = new PeerStreams({

@@ -1,4 +1,4 @@
-// The sending side of a stream that is measured, in a process of its own. Started by measure-streams.ts.
+// Sender of a measured stream, in its own process. Started by measure-streams.ts.
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -19,7 +19,7 @@ const START: Readonly<Record<SourceKind, () => Promise<number>>> = {
       stream.respond({ ':status': 200 });
       pourInto(stream);
     });
-    // The receiver ends its connection when it has enough.
+    // The receiver closes the connection once it has enough.
     server.on('sessionError', () => undefined);
     return listen(server);
   },
@@ -39,7 +39,7 @@ function listen(server: NetServer): Promise<number> {
   });
 }
 
-/** An agent's side as the relay plays it: each frame is filled from elsewhere, and no more is on its way than credit allows. */
+/** The relay of an agent, simulated: fills each frame by copying, and sends no more than credit allows. */
 function startGrpc(): Promise<number> {
   const server = new Server();
   const chunk = streamChunk();

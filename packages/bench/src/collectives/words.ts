@@ -8,17 +8,17 @@ export const STREAM_LABELS: Readonly<Record<StreamName, string>> = {
   grpc: 'ours: gRPC pull stream of two agents',
 };
 
-/** Powers of two as people write them: 16 KiB, 4 MiB. */
+/** Sizes with binary units: 16 KiB, 4 MiB. */
 export function formatSize(bytes: number): string {
   return bytes >= 1 << 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`;
 }
 
-/** Three digits. */
+/** Three significant digits. */
 export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** Median, and in brackets the 10th and the 90th percentile. */
+/** Median, with the 10th and 90th percentile in brackets. */
 export function withSpread({ median, p10, p90 }: Spread): string {
   return `${digits(median)} (${digits(p10)} to ${digits(p90)})`;
 }

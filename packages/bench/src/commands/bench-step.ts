@@ -16,7 +16,7 @@ interface StepOptions {
   readonly dataDir: string;
 }
 
-/** With fewer steps none is left that counts. */
+/** Fewer steps would leave none to time after warm-up. */
 const LEAST_STEPS = 4;
 const RECIPE_STEPS = 60;
 const QUICK = { turns: 2, only: ['small', '2x2', 'locmoe-plus'] } as const;
@@ -63,7 +63,7 @@ export function addBenchStep(bench: Command): void {
     .option('--out <dir>', 'folder for the report (docs/results)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async (options: StepOptions) => {
-      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      // TensorFlow reads this when it loads; one thread, as in a worker.
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       process.exitCode = await (options.peer === undefined ? timeRecipes(options) : comparePeer(options));
@@ -71,7 +71,7 @@ export function addBenchStep(bench: Command): void {
 }
 
 async function timeRecipes({ config, steps, ...options }: StepOptions): Promise<number> {
-  // Loaded when needed: TensorFlow and the chart library take a second.
+  // Lazy: TensorFlow and the chart library take a second to load.
   const bench = await import('../step/recipes.js');
   return bench.timeRecipes({
     ...options,

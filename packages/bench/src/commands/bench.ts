@@ -17,12 +17,12 @@ interface RoutersOptions {
   readonly dataDir: string;
 }
 
-/** What `--quick` stands for where nothing else is said. */
+/** Defaults under `--quick`. */
 const QUICK = {
   seeds: 1,
   steps: 30,
   only: ['2x2', 'domain'],
-  /** Gb/s; near what the search finds, which takes longer than these runs. */
+  /** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
   link: 0.2,
 } as const;
 
@@ -39,7 +39,7 @@ interface PlanOptions {
   readonly dataDir: string;
 }
 
-/** `locmoe bench`: measurements that take a while. */
+/** `locmoe bench`: long-running measurements. */
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description(BENCH_COMMANDS.bench);
   bench
@@ -72,10 +72,10 @@ export function addBenchCommand(program: Command): void {
     .option('--out <dir>', 'folder for the report (docs/results)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async (options: RoutersOptions) => {
-      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      // TensorFlow reads this when it loads; one thread, as in a worker.
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
-      // Loaded when needed: TensorFlow and the chart library take a second.
+      // Lazy: TensorFlow and the chart library take a second to load.
       const { benchRouters } = await import('../routers/bench.js');
       const { ROUTER_NAMES } = await import('locmoe/routing/index');
       process.exitCode = await benchRouters({
@@ -106,11 +106,11 @@ function addBenchPlan(bench: Command): void {
     .option('--out <dir>', 'folder for the report (docs/results)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async ({ out, ...options }: PlanOptions) => {
-      // Read by TensorFlow when it is loaded; one thread, as in a worker.
+      // TensorFlow reads this when it loads; one thread, as in a worker.
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
       const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
-      // Loaded when needed: TensorFlow and the chart library take a second.
+      // Lazy: TensorFlow and the chart library take a second to load.
       const { benchPlan } = await import('../plan/bench.js');
       process.exitCode = await benchPlan({
         ...options,
@@ -171,10 +171,10 @@ function addBenchCollectives(bench: Command): void {
     )
     .action(async ({ out, ...options }: CollectivesOptions) => {
       const isWhole = !options.quick && options.peers && options.only.length === 0;
-      // Read by TensorFlow when a rank loads it; one thread, as in a worker.
+      // Inherited by the ranks, where TensorFlow reads it when it loads; one thread, as in a worker.
       process.env.TF_NUM_INTRAOP_THREADS ??= '1';
       process.env.TF_NUM_INTEROP_THREADS ??= '1';
-      // Loaded when needed: the chart library takes a second.
+      // Lazy: the chart library takes a second to load.
       const { benchCollectives } = await import('../collectives/bench.js');
       process.exitCode = await benchCollectives({
         ...options,

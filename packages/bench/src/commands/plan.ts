@@ -3,7 +3,7 @@ import { collect, numberFrom, wholeNumber } from 'locmoe/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/cli/packages';
 import type { PlanOptions } from '../plan/inputs.js';
 
-/** `locmoe plan`: predicts a step on machines that need not be there. */
+/** `locmoe plan`: predicts the step time of a cluster from a cost model. */
 export function addPlanCommand(program: Command): void {
   program
     .command('plan')
@@ -26,7 +26,7 @@ export function addPlanCommand(program: Command): void {
     .option('--calibration <file>', 'costs of the machine (those of the last locmoe bench plan)')
     .option('--json', 'print the plan as JSON', false)
     .action(async (options: PlanOptions) => {
-      // Loaded when needed: TensorFlow comes with the model's modules.
+      // Lazy: the modules of the model load TensorFlow.
       const { printPlan } = await import('../plan/print-plan.js');
       printPlan(options);
     });

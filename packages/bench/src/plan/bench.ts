@@ -10,12 +10,12 @@ import { CALIBRATION_FILE, type MachineProfile, readProfile } from './profile.js
 import { writePlanReport } from './report.js';
 
 export interface BenchPlanOptions {
-  /** What the check trains. */
+  /** Recipe or config file of the check runs. */
   readonly config: string;
   readonly set: readonly string[];
-  /** Measures the machine and does nothing else. */
+  /** Only calibrates. */
   readonly calibrate: boolean;
-  /** Costs to check instead of measuring them anew. */
+  /** A calibration to check instead of a new one. */
   readonly calibration?: string;
   readonly quick: boolean;
   readonly deviceFlops: number;
@@ -23,7 +23,7 @@ export interface BenchPlanOptions {
   readonly workDir: string;
   readonly out: string;
   readonly dataDir: string;
-  /** As it was typed; goes into the report. */
+  /** The command line, quoted in the report. */
   readonly command: string;
 }
 
@@ -31,11 +31,11 @@ const STEPS = { whole: 100, quick: 12 } as const;
 const ROUNDS = { whole: 2, quick: 1 } as const;
 
 /**
- * `locmoe bench plan`: measures what this machine can do, holds predictions against real trainings, and draws what they
- * say of the papers' scale.
+ * `locmoe bench plan`: calibrates the cost model on this machine, compares predictions with real runs, and
+ * extrapolates to the scale of the papers.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything is run, `INTERNAL` if a run failed
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
  */
 export async function benchPlan(options: BenchPlanOptions): Promise<number> {
   const { config, set, quick, out, command } = options;

@@ -14,12 +14,12 @@ import {
 } from './scale.js';
 
 const PANEL = { width: 320, height: 220 };
-/** Exchanges beside each other, numbers of experts below each other. */
+/** Grid: exchange forms in columns, numbers of experts in rows. */
 const PANELS = {
   column: { field: 'exchange', type: 'nominal', sort: EXCHANGES.map((exchange) => `${exchange} exchange`) },
   row: { field: 'experts', type: 'nominal', sort: [...SCALE_EXPERTS] },
 };
-/** Colours that people with any colour vision tell apart (Okabe and Ito). */
+/** Colour-blind safe palette (Okabe and Ito). */
 const PART_COLOURS = ['#0072b2', '#56b4e9', '#999999', '#f0e442', '#e69f00', '#009e73', '#d55e00', '#000000'];
 
 export function checkChart(checks: readonly LayoutCheck[]): Chart | null {
@@ -76,7 +76,7 @@ function devicesAxis(): Record<string, unknown> {
   };
 }
 
-/** What every picture of the papers' scale must not hide. */
+/** Caveat shown on every chart of the papers' scale. */
 function caption({ flopsPerS, link }: DeviceOptions): string {
   return `Assumed, not measured: ${(flopsPerS / 1e12).toPrecision(3)} TFLOP/s a device, ${formatLink(link)} a node; the work of a device stays the same.`;
 }

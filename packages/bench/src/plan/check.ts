@@ -8,19 +8,19 @@ import { predict } from './predict.js';
 import type { MachineProfile } from './profile.js';
 import { assumptionOf } from './routing-model.js';
 
-/** Layouts, nodes x workers of a node, that predictions are held against on this machine. */
+/** Layouts (nodes x workers per node) checked on this machine. */
 export const CHECKED_LAYOUTS = ['1x1', '1x2', '2x1', '2x2', '4x1'] as const;
 export type CheckedLayout = (typeof CHECKED_LAYOUTS)[number];
 
-/** One layout: what was predicted and what a training measured. */
+/** Prediction and measurement of one layout. */
 export interface LayoutCheck {
   readonly layout: CheckedLayout;
   readonly predictedMs: number;
-  /** Median of the runs' median steps, and what the runs span. */
+  /** Median over runs of the median step, and its range over runs. */
   readonly measuredMs: number;
   readonly leastMs: number;
   readonly mostMs: number;
-  /** Predicted over measured, less one. */
+  /** Predicted over measured, minus one. */
   readonly error: number;
   readonly predictedBytesOtherNode: number;
   readonly measuredBytesOtherNode: number;
@@ -31,7 +31,7 @@ export interface CheckOptions {
   readonly set: readonly string[];
   readonly profile: MachineProfile;
   readonly steps: number;
-  /** Runs of each layout; layouts take turns, so that a slow minute does not hit one alone. */
+  /** Runs per layout. Layouts alternate, so that a temporary slowdown does not hit only one. */
   readonly rounds: number;
   readonly workDir: string;
   readonly dataDir: string;
@@ -44,10 +44,10 @@ interface Measured {
 }
 
 /**
- * Trains every layout for real and compares. All nodes are processes of this machine and share its cores.
+ * Trains every layout and compares. All nodes are processes of this machine and share its cores.
  *
  * @returns null if a signal stopped it
- * @throws TrainerError `INTERNAL` if a training failed
+ * @throws TrainerError `INTERNAL` if a run failed
  */
 export async function checkLayouts(options: CheckOptions): Promise<LayoutCheck[] | null> {
   const measured = new Map<CheckedLayout, Measured[]>();

@@ -3,30 +3,32 @@ import { MAX_FRAME_PAYLOAD_BYTES } from 'locmoe/rpc/frame-codec';
 import type { ComputeProfile, ExchangeProfile } from './profile.js';
 import type { Exchange } from './traffic.js';
 
-// The cost model is linear in the coefficients of a profile: times are sums of counts times cost. Calibration fits the
-// coefficients to measured times with the very counts that a prediction multiplies them with.
+// The cost model is linear in the coefficients of a profile: a time is a sum of counts times costs.
+// Calibration fits the coefficients with the same counts that a prediction uses.
 
-/** Nodes of some workers each, and what runs them. */
+/** Cluster size and the machine profile. */
 export interface Machines {
   readonly nodes: number;
   readonly workersPerNode: number;
-  /** Cores for the processes of one node; a fraction if nodes share a machine. */
+  /** Cores per node; fractional if nodes share a machine. */
   readonly coresPerNode: number;
 }
 
-/** Seconds of a core for a piece of work. */
+/** CPU seconds for a piece of work. */
 export function computeS({ flops, touched, operations }: Work, profile: ComputeProfile): number {
   return (
     flops / profile.flopsPerS + touched * profile.touchedNs * 1e-9 + operations * profile.operationUs * 1e-6
   );
 }
 
-/** Part of a core that each of so many busy processes of a node gets. */
+/** Share of a core for each of so many busy processes of a node. */
 export function coreShare({ coresPerNode }: Machines, processes: number): number {
   return Math.min(1, coresPerNode / processes);
 }
 
-/** What running all workers at once costs beyond their sharing of cores; between measured occupancies a straight line. */
+/**
+ * Slowdown of running all workers at once, beyond the sharing of cores; linear between measured occupancies.
+ */
 export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, coresPerNode }: Machines): number {
   const occupancy = workersPerNode / coresPerNode;
   const above = slowdown.findIndex(({ processesPerCore }) => processesPerCore >= occupancy);
@@ -37,7 +39,9 @@ export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, cores
   return a.factor + part * (b.factor - a.factor);
 }
 
-/** How often one collective step meets each cost of an `ExchangeProfile`, by where it happens; shared cores count double. */
+/**
+ * Counts of each cost of an `ExchangeProfile` in one collective step, by place; shared cores count double.
+ */
 export type ExchangeCounts = Readonly<Record<keyof ExchangeProfile, number>>;
 
 /** Inside a node: a worker writes its messages and reads those of its neighbours. */
@@ -51,7 +55,10 @@ export function countsInNode({ localMessages, localBytes }: Exchange, machines: 
   };
 }
 
-/** Between nodes: the same through the rings of the agent, which sends and receives for all workers of its node. */
+/**
+ * Between nodes: the same through the rings of the agent, which sends and receives for all workers of its
+ * node.
+ */
 export function countsBetweenNodes(exchange: Exchange, machines: Machines): ExchangeCounts {
   const { remoteMessages, remoteBytes } = exchange;
   if (remoteMessages === 0) return NO_COUNTS;
@@ -77,7 +84,7 @@ const NO_COUNTS: ExchangeCounts = {
   streamByteNs: 0,
 };
 
-/** Frames that a node sends: one for each message on the wire, and one more for each MiB. */
+/** Frames sent by a node: one per message on the wire, and one more per MiB. */
 function framesOfNode({ aggregate, remoteMessages, remoteBytes }: Exchange, machines: Machines): number {
   const messages = aggregate ? machines.nodes - 1 : machines.workersPerNode * remoteMessages;
   return messages + Math.floor((machines.workersPerNode * remoteBytes) / MAX_FRAME_PAYLOAD_BYTES);

@@ -3,7 +3,7 @@ import { formatLink } from './link.js';
 import { type Plan, type PlanInput, TIME_PARTS } from './predict.js';
 import { MODEL_PARTS } from './work.js';
 
-/** A plan for people, as text. */
+/** Formats a plan as text. */
 export function describePlan(input: PlanInput, plan: Plan): string {
   const { config, profile, coresPerNode, link, routing } = input;
   const { cluster, moe } = config;
@@ -44,7 +44,7 @@ export function describePlan(input: PlanInput, plan: Plan): string {
   ].join('\n');
 }
 
-/** Whether the calibration knows the router; otherwise the router's own estimate counts. */
+/** Whether the calibration covers the router; if not, its own estimate is used. */
 function isMeasured({ config, profile }: PlanInput): boolean {
   return profile.compute.routerTokenNs[config.moe.router] !== undefined;
 }

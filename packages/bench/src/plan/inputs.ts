@@ -9,7 +9,7 @@ import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';
 import { assumptionOf, type MeasuredKept, type RoutingAssumption } from './routing-model.js';
 
-/** What `locmoe plan` was asked. */
+/** Options of `locmoe plan`. */
 export interface PlanOptions {
   readonly config: string;
   readonly set: readonly string[];
@@ -17,7 +17,7 @@ export interface PlanOptions {
   readonly workersPerNode?: number;
   readonly link?: string;
   readonly coresPerNode?: number;
-  /** All nodes run on one machine and share its cores. */
+  /** All nodes are processes of one machine and share its cores. */
   readonly sharedMachine: boolean;
   readonly flops?: number;
   readonly keptPerToken?: number;
@@ -27,11 +27,11 @@ export interface PlanOptions {
   readonly json: boolean;
 }
 
-/** A plan looks at every rank and every expert of a domain; beyond this it would take minutes. */
+/** A plan iterates over every rank and every expert of a domain; beyond this it would take minutes. */
 const MOST = 16_384;
 const MEASURED_ROUTERS = fileURLToPath(new URL('../../profile/routers.json', import.meta.url));
 
-/** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options */
+/** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for invalid options */
 export function planInput(options: PlanOptions): PlanInput {
   const { nodes, workersPerNode } = options;
   const link = options.link === undefined ? null : parseLink(options.link);
@@ -67,7 +67,7 @@ function withFlops(profile: MachineProfile, flopsPerS: number | undefined): Mach
   return { ...profile, compute: { ...profile.compute, flopsPerS } };
 }
 
-/** `cluster.interNodeLink` limits each stream, of which a node has one to each other node. */
+/** `cluster.interNodeLink` limits each stream; a node has one stream to each other node. */
 export function configuredLink({ cluster: { interNodeLink, nodes } }: RunConfig): Link | null {
   if (interNodeLink === null) return null;
   const { gbps, latencyMs } = interNodeLink;
@@ -87,7 +87,7 @@ function routingOf(
   return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
 }
 
-/** From the comparison of routers that is shipped, a file `routers.json` of `locmoe bench routers`. */
+/** From the shipped comparison of routers, a `routers.json` of `locmoe bench routers`. */
 export function measuredKept(): MeasuredKept {
   const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
     JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));

@@ -1,6 +1,6 @@
 import { TrainerError } from 'locmoe/errors';
 
-/** A network link of a node, each way. */
+/** The network link of a node, per direction. */
 export interface Link {
   readonly bytesPerS: number;
   readonly latencyS: number;
@@ -10,10 +10,10 @@ const BITS_PER_S: Readonly<Record<string, number>> = { kbps: 1e3, mbps: 1e6, gbp
 const SECONDS: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, ms: 1e-3, s: 1 };
 
 /**
- * Parses `100gbps,5us`: the rate in bits a second, then the latency of one way.
+ * Parses `100gbps,5us`: rate in bits per second, then one-way latency.
  *
- * @param option names the option in messages
- * @throws TrainerError `BAD_INPUT` that names the part it does not understand
+ * @param option name of the option, for messages
+ * @throws TrainerError `BAD_INPUT` naming the invalid part
  */
 export function parseLink(text: string, option = '--link'): Link {
   const parts = text.split(',');
@@ -29,19 +29,19 @@ export function parseLink(text: string, option = '--link'): Link {
   return { bytesPerS: bitsPerS / 8, latencyS };
 }
 
-/** A number and its unit, in the base unit; null if it is not that. */
+/** A number with a unit, in the base unit; null if malformed. */
 function quantity(text: string, units: Readonly<Record<string, number>>): number | null {
   const match = /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(text);
   if (match === null || !Object.hasOwn(units, match[2])) return null;
   return Number(match[1]) * units[match[2]];
 }
 
-/** As `parseLink` reads it. */
+/** Inverse of `parseLink`. */
 export function formatLink({ bytesPerS, latencyS }: Link): string {
   return `${inUnit(8 * bytesPerS, BITS_PER_S)},${inUnit(latencyS, SECONDS)}`;
 }
 
-/** In the largest unit of which there is at least one, with three digits. */
+/** In the largest unit with a value of at least one, three digits. */
 function inUnit(value: number, units: Readonly<Record<string, number>>): string {
   const [unit, size] =
     Object.entries(units)

@@ -22,7 +22,7 @@ import {
 import { type Exchange, exchangesOf, messagesOfNode, type Traffic, trafficOf } from './traffic.js';
 import { type ModelWork, modelWork, type RankLoad, totalWork } from './work.js';
 
-/** Times in ms of a step; they add up to it. */
+/** Step time by part in ms; the parts add up to the step. */
 export const TIME_PARTS = [
   'forward',
   'backward',
@@ -36,11 +36,11 @@ export const TIME_PARTS = [
 export type TimePart = (typeof TIME_PARTS)[number];
 
 export interface PlanInput {
-  /** With `cluster` as it is to be planned. */
+  /** Configuration, with `cluster` as planned. */
   readonly config: RunConfig;
   readonly profile: MachineProfile;
   readonly coresPerNode: number;
-  /** Of each node to all others together; null if only the agents' own speed counts. */
+  /** Link of each node to all others together; null if only the agents limit the rate. */
   readonly link: Link | null;
   readonly routing: RoutingAssumption;
 }
@@ -48,10 +48,10 @@ export interface PlanInput {
 export interface Plan {
   readonly stepMs: number;
   readonly partsMs: Readonly<Record<TimePart, number>>;
-  /** Share of the step that the all-to-alls of the sparse layers take. */
+  /** Share of the step spent in the all-to-alls of sparse layers. */
   readonly allToAllShare: number;
   readonly tokensPerS: number;
-  /** Of one rank. */
+  /** Per rank. */
   readonly work: ModelWork;
   readonly parameters: ParameterCounts;
   readonly memory: RankMemory;
@@ -62,9 +62,9 @@ export interface Plan {
 }
 
 /**
- * Predicts a training step. Compute is work over measured speed, shared with the other workers of the node if there are more of
- * them than cores. A collective step starts when the last rank is there; it costs latency, messages and bytes
- * inside the node and between nodes, and what the link adds.
+ * Predicts a training step. Compute is work over measured speed, with cores shared if a node has more workers
+ * than cores. A collective step starts when the last rank arrives; it costs latency, messages and bytes
+ * inside the node and between nodes, plus the time on the link.
  */
 export function predict(input: PlanInput): Plan {
   const { config, profile, routing } = input;
@@ -125,7 +125,7 @@ function computeMs(
   };
 }
 
-/** What routing does outside TensorFlow, in all sparse layers. */
+/** Work of routing outside TensorFlow, in all sparse layers. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
   const { model, moe, train } = config;
   const numTokens = sequences * model.seqLen;
@@ -135,7 +135,7 @@ function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences:
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }
 
-/** For the rank with the busiest experts; while it works, others may use the cores that they share with it. */
+/** Time of the rank with the busiest experts; while it works, others may use the cores that they share. */
 function waitingS(
   config: RunConfig,
   compute: MachineProfile['compute'],
@@ -178,7 +178,7 @@ function exchangesMs(
   return parts;
 }
 
-/** Time on the link of a node: its latency, and the bytes that all its workers send. */
+/** Time on the link of a node: latency, and the bytes sent by all its workers. */
 function linkS(exchange: Exchange, { cluster }: RunConfig, link: Link | null): number {
   const messages = messagesOfNode(exchange, cluster);
   if (link === null || messages === 0) return 0;

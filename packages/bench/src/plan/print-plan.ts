@@ -3,9 +3,9 @@ import { type PlanOptions, planInput } from './inputs.js';
 import { predict } from './predict.js';
 
 /**
- * `locmoe plan`: prints what a training step is predicted to take.
+ * `locmoe plan`: prints the predicted step.
  *
- * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for whatever is wrong with the options
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for invalid options
  */
 export function printPlan(options: PlanOptions): void {
   const input = planInput(options);

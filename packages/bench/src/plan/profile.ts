@@ -45,22 +45,22 @@ const profileSchema = z.strictObject({
   processBytes: cost.describe('resident memory of a worker that has trained, without its model'),
 });
 
-/** What a machine can do: the coefficients of the cost model, measured by `locmoe bench plan` or assumed. */
+/** Machine profile: the coefficients of the cost model, measured by `locmoe bench plan` or assumed. */
 export type MachineProfile = z.output<typeof profileSchema>;
 export type ComputeProfile = MachineProfile['compute'];
 export type ExchangeProfile = MachineProfile['exchange'];
 
 const SHIPPED = fileURLToPath(new URL('../../profile/calibration.json', import.meta.url));
 
-/** Where `locmoe bench plan` keeps what it has measured, below its work folder. */
+/** File of the calibration in the work folder of `locmoe bench plan`. */
 export const CALIBRATION_FILE = 'calibration.json';
-/** The work folder of `locmoe bench plan` by default. */
+/** Default work folder of `locmoe bench plan`. */
 const DEFAULT_WORK_DIR = 'runs/plan';
 
 /**
- * Reads a calibration: the given one, else that of the last `locmoe bench plan` here, else the one that is shipped.
+ * Reads a calibration: the given one, else that of the last `locmoe bench plan` here, else the shipped one.
  *
- * @throws TrainerError `BAD_INPUT` if it is missing or not a calibration
+ * @throws TrainerError `BAD_INPUT` if it is missing or malformed
  */
 export function readProfile(given: string | undefined): MachineProfile {
   const own = path.join(DEFAULT_WORK_DIR, CALIBRATION_FILE);

@@ -37,14 +37,16 @@ export interface ReportOptions {
   readonly out: string;
 }
 
-/** The file `plan.json`: predicted over measured step time less one, by layout. */
+/** The file `plan.json`: predicted over measured step time, minus one, by layout. */
 export interface PlanHeadline {
   readonly stepTimeErrorByLayout: Readonly<Record<string, number>>;
   readonly machine: string;
   readonly command: string;
 }
 
-/** Writes `plan.json`, `plan-calibration.json`, `plan.md` and its pictures `plan-*.svg` into the folder `out`. */
+/**
+ * Writes `plan.json`, `plan-calibration.json`, `plan.md` and the charts `plan-*.svg` into the folder `out`.
+ */
 export async function writePlanReport(options: ReportOptions): Promise<PlanHeadline> {
   const { checks, profile, device, out, machine, command } = options;
   mkdirSync(out, { recursive: true });
@@ -129,7 +131,7 @@ function scaleTable(points: readonly ScalePoint[], experts: ScaleExperts): strin
   ]);
 }
 
-/** A column for each number of experts. */
+/** One column per number of experts. */
 function verdictRows(points: readonly ScalePoint[]): string[][] {
   const columns = SCALE_EXPERTS.map((experts) => verdicts(points, experts));
   return [

@@ -4,26 +4,29 @@ import { rankOfExpert } from 'locmoe/routing/expert-placement';
 import { expertsOfDomain, type RouterName, type RouterPrice, routerPolicy } from 'locmoe/routing/index';
 import { homeRanksOfDomain } from 'locmoe/worker/home-ranks';
 
-/** What is assumed of a router: figures that a configuration does not say. */
+/** Assumptions about a router that a configuration does not determine. */
 export interface RoutingAssumption {
-  /** Kept choices over tokens: 1 if every token goes to one expert and none is dropped. */
+  /** Kept choices per token: 1 if every token goes to one expert and none is dropped. */
   readonly keptPerToken: number;
-  /** Share of the rows bound for another node that the router brings to an expert on the token's own node instead. */
+  /** Share of rows bound for another node that the router redirects to an expert on the token's own node. */
   readonly localGain: number;
-  /** Rows of the busiest rank over those of the mean rank, before any is dropped. */
+  /** Rows of the busiest rank over those of the mean rank, before drops. */
   readonly imbalance: number;
-  /** Where the figures come from, for the reader. */
+  /** Source of the figures, for readers. */
   readonly source: string;
 }
 
-/** Where the kept choices of a mean rank go; the shares add up to 1. */
+/** Destinations of the kept choices of a mean rank; the shares add up to 1. */
 export interface TierShares {
   readonly sameWorker: number;
   readonly sameNode: number;
   readonly otherNode: number;
 }
 
-/** Every expert of a domain's group takes equally many tokens; what a capacity drops is not known beforehand. */
+/**
+ * Even load: every expert of a domain's group gets equally many tokens; drops by capacity are not
+ * predictable.
+ */
 export const UNIFORM: RoutingAssumption = {
   keptPerToken: 1,
   localGain: 0,
@@ -31,10 +34,10 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
-/** Kept choices over tokens that `locmoe bench routers` has measured. */
+/** Kept choices per token, as measured by `locmoe bench routers`. */
 export type MeasuredKept = Readonly<Partial<Record<RouterName, number>>>;
 
-/** The price of the configured router for `numTokens` tokens of a rank in one layer. */
+/** Cost of the configured router for `numTokens` tokens of a rank in one layer. */
 export function routerPrice({ moe, model }: RunConfig, numTokens: number): RouterPrice {
   return routerPolicy(moe.router).price(moe, { numTokens, dModel: model.dModel });
 }
@@ -43,7 +46,7 @@ export function tokensPerRank({ train, model, cluster }: RunConfig): number {
   return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
 }
 
-/** The even load; a router that keeps fewer choices than it makes says how many, unless they were measured. */
+/** The even load; routers that drop choices by design give their kept share, unless it was measured. */
 export function assumptionOf(config: RunConfig, measured: MeasuredKept): RoutingAssumption {
   const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
   if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
@@ -57,15 +60,15 @@ export function assumptionOf(config: RunConfig, measured: MeasuredKept): Routing
   return { ...UNIFORM, keptPerToken, source: 'tokens measured by `locmoe bench routers`; an even load' };
 }
 
-/**
- * Rows of the busiest rank over those of the mean rank: an expert takes no more than its classic capacity.
- */
+/** Rows of the busiest rank over those of the mean rank, limited by the classic capacity of an expert. */
 export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: RoutingAssumption): number {
   if (moe.capacityFactor === null) return imbalance;
   return Math.max(1, Math.min(imbalance, moe.capacityFactor / keptPerToken));
 }
 
-/** How far a token travels when the experts of its domain's group are equally likely, mean over domains and ranks. */
+/**
+ * Destinations of tokens if all experts of a domain's group are equally likely, mean over domains and ranks.
+ */
 export function tierShares(config: RunConfig, { localGain }: RoutingAssumption): TierShares {
   const { cluster, data, moe } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;
@@ -89,7 +92,7 @@ export function tierShares(config: RunConfig, { localGain }: RoutingAssumption):
   return stayingLocal(shares, localGain);
 }
 
-/** What stays on the node is spread over its ranks as the rest of it is. */
+/** Rows kept on the node spread over its ranks like the others. */
 function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain: number): TierShares {
   const local = sameWorker + sameNode;
   const factor = local === 0 ? 1 : 1 + (localGain * otherNode) / local;
@@ -100,7 +103,7 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
   };
 }
 
-/** Ranks that hold the same experts. */
+/** Ranks that hold replicas of the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
   return Math.max(1, (cluster.nodes * cluster.workersPerNode) / moe.numExperts);
 }

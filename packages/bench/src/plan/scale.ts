@@ -7,12 +7,13 @@ import { type Plan, predict } from './predict.js';
 import type { MachineProfile } from './profile.js';
 import type { RoutingAssumption } from './routing-model.js';
 
-// The papers' scale: a cluster that is not here. Every figure in this file is an assumption, and reports say so.
+// The papers' scale, a cluster not available here. Every figure in this file is an assumption; reports say
+// so.
 
 export const EXCHANGES = ['hierarchical', 'flat'] as const;
 export type ScaleExchange = (typeof EXCHANGES)[number];
 
-/** Devices in all; the papers report 64, 128 and 256. */
+/** Total devices; the papers report 64, 128 and 256. */
 export const DEVICES = [8, 16, 32, 64, 128, 256, 512, 1024] as const;
 export const PAPER_DEVICES: readonly number[] = [64, 128, 256];
 export const DEVICES_PER_NODE = 8;
@@ -20,7 +21,10 @@ export const SEQUENCES_PER_DEVICE = 2;
 /** The baseline of LocMoE+ (arXiv 2406.00023): top-1 with this capacity factor. */
 const CAPACITY_FACTOR = 1.1;
 
-/** 16 experts and 8 sparse layers are LocMoE's (arXiv 2401.13920); the rest is as large as one device holds with shared layers whole. */
+/**
+ * 16 experts and 8 sparse layers are LocMoE's (arXiv 2401.13920); the rest is as large as fits one device
+ * with shared layers replicated.
+ */
 export const SCALE_MODEL = {
   dModel: 2048,
   numHeads: 16,
@@ -30,12 +34,15 @@ export const SCALE_MODEL = {
   vocabSize: 40_000,
   seqLen: 1024,
 } as const;
-/** LocMoE's number, copied as devices grow, or one for each device, so that all devices exchange with all. */
+/**
+ * LocMoE's number of experts, replicated as devices grow, or one expert per device, so that all devices
+ * exchange with all.
+ */
 export const SCALE_EXPERTS = ['16 experts', 'an expert for each device'] as const;
 export type ScaleExperts = (typeof SCALE_EXPERTS)[number];
 const FEWEST_EXPERTS = 16;
 
-/** How the routers of the papers behave, as these say: where others stand at this scale is not known. */
+/** Behaviour of the papers' routers as reported there; that of others at this scale is unknown. */
 export const ROUTING = {
   hash: {
     ...{ keptPerToken: 1, localGain: 0, imbalance: Number.POSITIVE_INFINITY },
@@ -59,13 +66,13 @@ export const SCALE_ROUTERS = Object.keys(ROUTING) as readonly ScaleRouter[];
 
 export interface DeviceOptions {
   readonly flopsPerS: number;
-  /** Of a node to all others. */
+  /** Link of a node to all others. */
   readonly link: Link;
 }
 
 /**
- * A device of a training cluster, its memory taken at 1 TB/s (float32, read or written once), neighbours at
- * 30 GB/s, 5 us for a kernel or a step inside a node, 1 us for every message that a node puts on its link.
+ * A device of a training cluster. Assumed: memory at 1 TB/s (float32, one read or write), neighbours at 30
+ * GB/s, 5 us per kernel and per step inside a node, 1 us per message that a node puts on its link.
  */
 function deviceProfile({ flopsPerS }: DeviceOptions): MachineProfile {
   return {
@@ -97,7 +104,7 @@ export interface ScalePoint {
   readonly plan: Plan;
 }
 
-/** Every router and exchange on ever more devices; the work of a device stays the same (weak scaling). */
+/** Every router and exchange over growing numbers of devices, at constant work per device (weak scaling). */
 export function scaleCurves(options: DeviceOptions): ScalePoint[] {
   const profile = deviceProfile(options);
   const planOf = (place: Omit<ScalePoint, 'plan'>) =>
@@ -135,7 +142,7 @@ function scaleConfig({ devices, router, exchange, experts }: Omit<ScalePoint, 'p
   );
 }
 
-/** The plan of one point of the curves. */
+/** The plan of one data point. */
 export function pointAt(
   points: readonly ScalePoint[],
   { devices, router, exchange, experts }: Omit<ScalePoint, 'plan'>,
@@ -151,18 +158,18 @@ export function pointAt(
   return point.plan;
 }
 
-/** A gain below this is called none. */
+/** Smaller gains are reported as none. */
 export const WORTH = 0.01;
-/** Twice the devices are worth it as long as they give this times the tokens. */
+/** Doubling the devices pays while throughput grows by this factor. */
 export const PAYS = 1.5;
 
 export interface Verdict {
   readonly what: string;
-  /** In words: at how many devices it pays, and by how much at the papers' numbers. */
+  /** In words: from how many devices it pays, and how much at the papers' sizes. */
   readonly answer: string;
 }
 
-/** Where each router, the hierarchical exchange, and more devices stop paying. */
+/** Where each router, the hierarchical exchange and more devices stop paying off. */
 export function verdicts(points: readonly ScalePoint[], experts: ScaleExperts): Verdict[] {
   const at = (router: ScaleRouter, exchange: ScaleExchange, devices: number) =>
     pointAt(points, { router, exchange, devices, experts });
@@ -194,7 +201,7 @@ function rangeOf(gainAt: (devices: number) => number): string {
   return `pays ${paying} (${figures.join(', ')})`;
 }
 
-/** Of going to so many devices from half of them. */
+/** Speed-up from half as many devices. */
 function doublingOf(tokensPerSAt: (devices: number) => number): string {
   const factor = (devices: number) => tokensPerSAt(devices) / tokensPerSAt(devices / 2);
   const paying = stretchesOf(DEVICES.slice(1), (devices) => factor(devices) >= PAYS);
@@ -202,7 +209,7 @@ function doublingOf(tokensPerSAt: (devices: number) => number): string {
   return `pays ${paying} (${figures.join(', ')})`;
 }
 
-/** The numbers of devices that hold, in words. */
+/** The numbers of devices for which a condition holds, in words. */
 function stretchesOf(numbers: readonly number[], holds: (devices: number) => boolean): string {
   const held = numbers.map(holds);
   const stretches = numbers.flatMap((first, i) => {

@@ -4,40 +4,40 @@ import type { RunConfig } from 'locmoe/config/schema';
 import type { ParameterCounts } from 'locmoe/model/parameter-counts';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
-// W ranks, N nodes of G ranks. Steps and bytes of the collectives are those in the comments of src/collectives/.
+// W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.
 
-/** One collective step as a mean rank sees it; it receives as much as it sends. */
+/** One collective step as seen by a mean rank; it receives as much as it sends. */
 export interface Exchange {
   readonly kind: OperationKind;
   readonly purpose: string;
   readonly phase: 'forward' | 'backward' | 'reduce';
-  /** Times in a training step. */
+  /** Occurrences per training step. */
   readonly count: number;
-  /** Messages and bytes that it sends to ranks of its node, and to ranks of other nodes. */
+  /** Messages and bytes sent to ranks of the same node, and to other nodes. */
   readonly localMessages: number;
   readonly localBytes: number;
   readonly remoteMessages: number;
   readonly remoteBytes: number;
-  /** Whether what a node sends to another travels as one message. */
+  /** Whether one node sends to another in a single message. */
   readonly aggregate: boolean;
-  /** Numbers that it adds up. */
+  /** Elements summed. */
   readonly summed: number;
 }
 
-/** Bytes of the activations of rows that stay on their worker, and what leaves it; over all ranks, in one step. */
+/** Bytes of activations that stay on their worker or leave it; summed over ranks, per step. */
 export interface Traffic {
   readonly sameWorkerBytes: number;
   readonly sameNodeBytes: number;
   readonly otherNodeBytes: number;
-  /** Messages on the wire between nodes, frames aside. */
+  /** Messages on the wire between nodes, not counting frames. */
   readonly messagesBetweenNodes: number;
 }
 
-/** Up to this size a vector is summed in one step (src/collectives/all-reduce.ts). */
+/** Up to this size an all-reduce takes one step (src/collectives/all-reduce.ts). */
 const DIRECT_BYTES = 16 << 10;
 const FLOAT_BYTES = 4;
 
-/** Every collective of one training step, in order. */
+/** All collectives of one training step, in order. */
 export function exchangesOf(
   config: RunConfig,
   tiers: TierShares,
@@ -81,7 +81,7 @@ function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rows
   };
 }
 
-/** What the ranks tell each other before tokens move. */
+/** Exchange of counts or scores before tokens move. */
 function allGather(config: RunConfig, topology: Topology): Transfer {
   const { purpose, bytes } = routerPrice(config, tokensPerRank(config)).gathered;
   const messages = everyone(topology);
@@ -143,7 +143,7 @@ const NO_TRANSFER = {
   summed: 0,
 } as const;
 
-/** Gradients of experts, over the ranks that hold a replica: r, r + n, r + 2 n and so on for n experts. */
+/** Gradients of experts, over the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
 function replicaReduce(config: RunConfig, bytes: number, topology: Topology): Exchange[] {
   const replicas = numReplicas(config);
   if (replicas === 1 || bytes === 0) return [];
@@ -163,7 +163,7 @@ function replicaReduce(config: RunConfig, bytes: number, topology: Topology): Ex
   return [{ ...exchange, summed: bytes / FLOAT_BYTES }, exchange];
 }
 
-/** Messages that one node sends to all others in one exchange. */
+/** Messages from one node to all others in one exchange. */
 export function messagesOfNode(
   { aggregate, remoteMessages }: Exchange,
   { nodes, workersPerNode }: RunConfig['cluster'],
@@ -172,7 +172,9 @@ export function messagesOfNode(
   return aggregate ? nodes - 1 : workersPerNode * remoteMessages;
 }
 
-/** What the sparse layers' exchanges of a step move, as a run reports it (counts and scores included). */
+/**
+ * Bytes moved by the exchanges of sparse layers per step, as a run reports them (counts and scores included).
+ */
 export function trafficOf(
   config: RunConfig,
   exchanges: readonly Exchange[],

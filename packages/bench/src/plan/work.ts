@@ -3,8 +3,8 @@ import { numScores } from 'locmoe/ops/attention-blocks';
 import type { Work } from 'locmoe/routing/index';
 import { routerPrice } from './routing-model.js';
 
-// Shapes: T tokens, B sequences of S positions, d hidden size, F hidden size of a feed-forward network, H heads,
-// V vocabulary, E experts, R rows that a rank's experts take in a layer.
+// Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, V vocabulary, E
+// experts, R rows of a rank's experts in a layer.
 
 export interface PassWork {
   readonly forward: Work;
@@ -23,19 +23,20 @@ export const MODEL_PARTS = [
 export type ModelPart = (typeof MODEL_PARTS)[number];
 export type ModelWork = Readonly<Record<ModelPart, PassWork>>;
 
-/** What one rank has to do in a step. */
+/** Work of one rank in a step. */
 export interface RankLoad {
   readonly sequences: number;
-  /** Rows that its experts take in one sparse layer. */
+  /** Rows of its experts in one sparse layer. */
   readonly rows: number;
-  /** Experts in each sparse layer whose weights it holds. */
+  /** Experts per sparse layer whose weights it holds. */
   readonly experts: number;
 }
 
 /**
- * The work of one rank in one step by part of the model. Matrix products are counted exactly; a product's backward is two of
- * its size. `touched` and `operations` follow src/model/ op by op; a compiled part (ops/compiled.ts) is one operation that
- * touches what it takes and gives, and taking up a parameter or keeping a tensor for the backward counts as one.
+ * The work of one rank in one step, by part of the model. Matrix products are counted exactly; the backward
+ * of a product is two of its size. `touched` and `operations` follow src/model/ op by op: a compiled part
+ * (ops/compiled.ts) is one operation that touches its inputs and outputs, and reading a parameter or saving a
+ * tensor for the backward pass counts as one.
  */
 export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
@@ -52,7 +53,7 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   };
 }
 
-/** Everything together. */
+/** Sum of all parts. */
 export function totalWork(work: ModelWork): PassWork {
   return plus(...MODEL_PARTS.map((part) => work[part]));
 }
@@ -113,12 +114,12 @@ function layerNorm({ T, d }: Sizes): PassWork {
   return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
 }
 
-/** A weight matrix [a, b] on T rows. */
+/** A weight matrix [a, b] applied to T rows. */
 function product(T: number, a: number, b: number): PassWork {
   return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
-/** Scores, softmax and weighted sum of all heads; the backward works the scores out again. */
+/** Scores, softmax and weighted sum of all heads; the backward recomputes the scores. */
 function attentionCore({ T, S, d, H }: Sizes): PassWork {
   const product = 2 * (T / S) * numScores(S) * d;
   return {
@@ -127,7 +128,7 @@ function attentionCore({ T, S, d, H }: Sizes): PassWork {
   };
 }
 
-/** x + y, whose gradients meet again in the backward. */
+/** x + y; the backward adds the gradients of both branches. */
 function residual({ T, d }: Sizes): PassWork {
   return { forward: work(0, 3 * T * d, 1), backward: work(0, 3 * T * d, 2) };
 }
@@ -137,7 +138,7 @@ function attentionHalf(size: Sizes): PassWork {
   return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
 }
 
-/** W_out GELU(W_in x) on all tokens, GELU compiled; the backward works GELU out again. */
+/** W_out GELU(W_in x) on all tokens, GELU compiled; the backward recomputes GELU. */
 function feedForward({ T, d, F }: Sizes): PassWork {
   return {
     forward: work(4 * T * d * F, 2 * T * F, 10),
@@ -145,7 +146,7 @@ function feedForward({ T, d, F }: Sizes): PassWork {
   };
 }
 
-/** The same on `rows` rows by `experts` networks, nothing compiled. */
+/** The same on `rows` rows by `experts` networks, not compiled. */
 function expertNetworks({ d, F }: Sizes, rows: number, experts: number): PassWork {
   return {
     forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
@@ -160,7 +161,7 @@ function feedForwardHalf(size: Sizes): PassWork {
 function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
   const { T, d } = size;
   const weighted = routerPrice(config, T).weighted ? 1 : 0;
-  // Gathering, cutting into experts, joining and adding up again, and the copies into and out of the exchanges.
+  // Gather, split by expert, concatenate, scatter-add, and the copies into and out of the exchanges.
   const moves = {
     forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
     backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),

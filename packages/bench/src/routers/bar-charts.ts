@@ -14,7 +14,7 @@ const COMPOSITION_LABELS: Readonly<Record<keyof StepComposition, string>> = {
 };
 const PANEL_SIZE = { width: 300, height: { step: 24 } };
 
-/** Panels of horizontal bars or marks, one for each cell. */
+/** Panels of horizontal bars or points, one per cell. */
 function panels(layer: readonly ChartBody[], encoding: ChartBody): ChartBody {
   return {
     facet: { field: 'cell', type: 'nominal', sort: null },
@@ -39,7 +39,7 @@ export function stepTimeChart(comparison: Comparison): Chart | null {
   const rows = rowsByCell(comparison, (cell, variant) => ({
     ...comparison.spread(cell, variant, ({ stepMs }) => stepMs.median),
   }));
-  // Room for the numbers beside the bars.
+  // Room for the value labels.
   const domain = [0, 1.15 * Math.max(...rows.map(({ most }) => Number(most)))];
   const x = { type: 'quantitative', title: 'step time (ms)', scale: { domain, nice: false } };
   return picture(

@@ -17,40 +17,40 @@ import { ResultStore } from './result-store.js';
 import { type RunFigures, readRunFigures } from './run-figures.js';
 
 export interface BenchRoutersOptions {
-  /** Recipe or file. */
+  /** Recipe or config file. */
   readonly config: string;
-  /** Settings for every run, as for `locmoe train`. */
+  /** `--set` overrides of every run. */
   readonly set: readonly string[];
-  /** Runs of each router, with seeds 1, 2, ... */
+  /** Runs per router, with seeds 1, 2, ... */
   readonly seeds: number;
-  /** Those of the recipe if undefined. */
+  /** Training steps; those of the recipe if undefined. */
   readonly steps?: number;
-  /** Routers, layouts and placements; all if empty. */
+  /** Routers, layouts and placements; empty for all. */
   readonly only: readonly string[];
-  /** Speed of the link between nodes in Gb/s; searched if undefined. */
+  /** Link between nodes in Gb/s; searched if undefined. */
   readonly link?: number;
-  /** Measures the cost of the gates anew and does nothing else. */
+  /** Only measures the gates again. */
   readonly cost: boolean;
-  /** Keeps what is finished, so that a second call goes on. */
+  /** Stores finished runs, so that a second call continues. */
   readonly workDir: string;
-  /** For the report. */
+  /** Output folder of the report. */
   readonly out: string;
   readonly dataDir: string;
-  /** As it was typed; goes into the report. */
+  /** The command line, quoted in the report. */
   readonly command: string;
 }
 
 const CALIBRATION_STEPS = 50;
-/** Validations and, in runs that are probed, checkpoints of a run. */
+/** Validations of a run and, if it is probed, checkpoints. */
 const POINTS_OF_A_RUN = 6;
 const COST = 'router-cost';
 
 /**
- * `locmoe bench routers`: trains all routers alike and reports what each saves and costs. A finished run is kept and
- * not made again; the report is written from all that are there.
+ * `locmoe bench routers`: trains all routers under equal conditions and reports what each saves and costs.
+ * Finished runs are kept and reused; the report covers all that exist.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything is run, `INTERNAL` if a run failed
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
  */
 export async function benchRouters(options: BenchRoutersOptions): Promise<number> {
   return new RouterBench(options).run();
@@ -97,7 +97,7 @@ class RouterBench {
     return this.#store.put(COST, COST, measureRouterCost());
   }
 
-  /** What a job sets on top of the recipe. */
+  /** Overrides of a job on top of the recipe. */
   #settings(job: Job, link: InterNodeLink): string[] {
     const { steps } = this.options;
     return [
@@ -108,7 +108,7 @@ class RouterBench {
     ];
   }
 
-  /** The configuration of a job with points of validation, and of checkpoints where it is probed, spread over the run. */
+  /** The configuration of a job, with validations (and checkpoints, if probed) spread evenly over the run. */
   #resolve(job: Job, link: InterNodeLink): { readonly config: RunConfig; readonly sets: string[] } {
     const sets = this.#settings(job, link);
     const { train } = loadConfig(this.options.config, { sets });
@@ -183,7 +183,7 @@ class RouterBench {
   }
 }
 
-/** The pictures of tokens in space are taken of the headline's cell with the first seed. */
+/** Token distributions are probed in the headline cell with the first seed. */
 function isProbed({ layout, placement, seed }: Job): boolean {
   return layout === HEADLINE_CELL.layout && placement === HEADLINE_CELL.placement && seed === 1;
 }

@@ -2,11 +2,11 @@ import type { RunConfig } from 'locmoe/config/schema';
 
 export type InterNodeLink = RunConfig['cluster']['interNodeLink'];
 
-/** Shares of PanGu-Sigma's step that All-To-All took on 128 and on 256 NPUs (LocMoE, arXiv 2401.13920). */
+/** Share of PanGu-Sigma's step spent in all-to-all on 128 and on 256 NPUs (LocMoE, arXiv 2401.13920). */
 export const PAPER_SHARE = { least: 0.181, most: 0.2874 } as const;
-/** Near the greater, that of the larger cluster: there is most to save. */
+/** Close to the larger share, of the larger cluster, where most can be saved. */
 const TARGET_SHARE = 0.275;
-/** A share this close to it is not worth another run. */
+/** Tolerance: a share this close needs no further run. */
 const CLOSE_ENOUGH = 0.015;
 const MAX_TRIES = 6;
 const LATENCY_MS = 0.1;
@@ -19,7 +19,7 @@ export interface Trial {
 
 export interface Calibration {
   readonly link: InterNodeLink;
-  /** What the short run with this link reached; null if the link was given. */
+  /** Share reached by the trial with this link; null if the link was given. */
   readonly share: number | null;
   readonly trials: readonly Trial[];
 }
@@ -29,12 +29,12 @@ export function linkOf(gbps: number): InterNodeLink {
 }
 
 /**
- * Searches the link between nodes at which all-to-all takes what it took in the paper's larger cluster. The time
- * on the wire falls as 1/gbps, and time over the rest of the step is share / (1 - share): so what the link adds to
- * these odds falls as 1/gbps, and each trial gives the next guess.
+ * Searches the link bandwidth at which all-to-all takes the share of the step reported for the paper's larger
+ * cluster. With share s, time in all-to-all over the rest of the step is s / (1 - s). The part of it that the
+ * link adds falls as 1/gbps, so each trial gives the next guess.
  *
- * @param shareWith measures the share of a step with a link, by a short run of the baseline; null if it was stopped
- * @returns the trial nearest to the target; without a limit if the share is too high even so; null if stopped
+ * @param shareWith measures the share of a step with a link, by a short run of the baseline; null if stopped
+ * @returns the trial closest to the target; without a limit if the share is too high even so; null if stopped
  */
 export async function calibrate(
   shareWith: (link: InterNodeLink) => Promise<number | null>,
@@ -58,7 +58,7 @@ export async function calibrate(
 
   function nextGuess(tried: number, added: number): number {
     const wanted = odds(TARGET_SHARE) - odds(unlimited ?? 0);
-    // Noise can hide what a fast link adds: then a link a quarter as fast is tried.
+    // Noise may hide the effect of a fast link; then try a quarter of its bandwidth.
     const factor = Math.min(4, Math.max(1 / 4, added / wanted));
     return Number((tried * factor).toPrecision(3));
   }

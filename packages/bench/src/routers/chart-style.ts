@@ -1,7 +1,7 @@
 import type { ChartBody } from '../picture.js';
 import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './jobs.js';
 
-/** Colours that people with any colour vision tell apart (Okabe and Ito); both ablations are dashed besides. */
+/** Colour-blind safe palette (Okabe and Ito); the two ablations are also dashed. */
 const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
   hash: '#000000',
   switch: '#0072b2',
@@ -10,7 +10,7 @@ const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
   'locmoe-plus-tcr': '#cc79a7',
   'locmoe-plus-ecr': '#e69f00',
 };
-/** In turn for routers without a colour of their own. */
+/** Assigned in order to routers without a colour of their own. */
 const OTHER_COLOURS = ['#56b4e9', '#f0e442', '#999999'];
 
 function colourOf(variant: VariantId): string {
@@ -21,12 +21,12 @@ export function labelOf(variant: VariantId): string {
   return VARIANTS[variant].label;
 }
 
-/** Routers in the order of the plan, from top to bottom. */
+/** Routers in report order, top to bottom. */
 export function routerAxis(title: string | null = null): ChartBody {
   return { field: 'router', type: 'nominal', sort: VARIANT_IDS.map(labelOf), title };
 }
 
-/** Colour of the routers that appear. */
+/** Colour scale of the routers that appear. */
 export function routerColour(variants: readonly VariantId[], legend = true): ChartBody {
   const shown = VARIANT_IDS.filter((variant) => variants.includes(variant));
   return {
@@ -38,7 +38,7 @@ export function routerColour(variants: readonly VariantId[], legend = true): Cha
   };
 }
 
-/** Dashes for the one-sided selections. */
+/** Dash scale of the one-sided selections. */
 export function routerDash(variants: readonly VariantId[]): ChartBody {
   const shown = VARIANT_IDS.filter((variant) => variants.includes(variant));
   return {

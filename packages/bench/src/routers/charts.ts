@@ -20,7 +20,7 @@ const CHARTS = [
   clusterIndexChart,
 ];
 
-/** Those pictures of which there is something to show. */
+/** The charts that have data. */
 export function drawCharts(comparison: Comparison): Chart[] {
   return CHARTS.flatMap((draw) => draw(comparison) ?? []);
 }

@@ -3,21 +3,21 @@ import type { Cell, Job, VariantId } from './jobs.js';
 import type { ProbeResult } from './probe.js';
 import type { RunFigures } from './run-figures.js';
 
-/** A figure of a run; null where a run has none of the kind. */
+/** A figure of a run; null where a run does not have it. */
 export type FigureOf = (figures: RunFigures) => number | null;
 
 /** One finished run. */
 export interface RunResult extends Job {
   readonly figures: RunFigures;
-  /** Only of the runs that are probed. */
+  /** Probed runs only. */
   readonly probe: ProbeResult | null;
 }
 
-/** All finished runs, and what they say when held against each other. */
+/** All finished runs and their comparison. */
 export class Comparison {
   constructor(readonly results: readonly RunResult[]) {}
 
-  /** Cells of which there is a run, in the order of the runs. */
+  /** Cells with runs, in the order of the runs. */
   get cells(): Cell[] {
     const seen = new Map(
       this.results.map(({ layout, placement }) => [`${layout}/${placement}`, { layout, placement }]),
@@ -25,7 +25,7 @@ export class Comparison {
     return [...seen.values()];
   }
 
-  /** Routers of which there is a run in the cell. */
+  /** Routers with a run in the cell. */
   variantsIn(cell: Cell): VariantId[] {
     return [...new Set(this.runsIn(cell).map(({ variant }) => variant))];
   }
@@ -39,15 +39,15 @@ export class Comparison {
     );
   }
 
-  /** A figure of a router's runs over seeds; null if no run has it. */
+  /** A figure of a router over seeds; null if no run has it. */
   spread(cell: Cell, variant: VariantId, of: FigureOf): Spread | null {
     const values = this.runsIn(cell, variant).flatMap(({ figures }) => of(figures) ?? []);
     return values.length === 0 ? null : spreadOf(values);
   }
 
   /**
-   * A router against another, as a fraction: -0.22 is 22 % less. Runs of the same seed are paired, since they were made
-   * one after the other; null if no seed has both.
+   * Relative difference of a router to another: -0.22 is 22 % less. Runs of the same seed are paired, as they
+   * ran right after each other; null if no seed has both.
    */
   ratio(cell: Cell, variant: VariantId, against: VariantId, of: FigureOf): Spread | null {
     const others = new Map(this.runsIn(cell, against).map(({ seed, figures }) => [seed, of(figures)]));
@@ -59,7 +59,7 @@ export class Comparison {
   }
 }
 
-/** Median over seeds of what a run's points say at each step. */
+/** Median over seeds of a curve, at each step. */
 export function medianCurve<T extends { readonly step: number }>(
   curves: readonly (readonly T[])[],
   of: (point: T) => number,

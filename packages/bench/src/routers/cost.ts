@@ -11,20 +11,20 @@ const NUM_TOKENS = 1000;
 const DIMS = [256, 1024] as const;
 const EXPERTS = [8, 64, 256] as const;
 const WARM_UP = 5;
-/** Each median is over as many calls as fit this time, but at least `LEAST_CALLS`. */
+/** Time budget per median, with at least `LEAST_CALLS` calls. */
 const BUDGET_MS = 300;
 const LEAST_CALLS = 15;
 
 export const GATES = ['dense', 'GrAP', 'affinity'] as const;
 export type Gate = (typeof GATES)[number];
 
-/** Microseconds for 1,000 tokens: medians of single calls, with the 10th and the 90th percentile. */
+/** Microseconds per 1,000 tokens: median of single calls, with the 10th and 90th percentile. */
 export interface CostRow {
   readonly gate: Gate;
   readonly dModel: number;
   readonly numExperts: number;
   readonly forwardUs: Timing;
-  /** Forward pass and the gradients of x and of the weight, if there is one. */
+  /** Forward pass and gradients of x and of the weight, if there is one. */
   readonly forwardBackwardUs: Timing;
 }
 
@@ -35,10 +35,11 @@ export interface Timing {
 }
 
 /**
- * Cost of the scores of 1,000 tokens alone, without softmax and selection, which every router has: the dense gate
- * x W takes O(d n) a token, grouped means and affinities O(d) (LocMoE, arXiv 2401.13920, eq. 4; arXiv 2406.00023, eq. 4).
+ * Cost of the scores of 1,000 tokens, without the softmax and selection that every router has: the dense gate
+ * x W takes O(d n) per token, grouped means and affinities O(d) (LocMoE, arXiv 2401.13920, eq. 4; LocMoE+,
+ * arXiv 2406.00023, eq. 4).
  *
- * @throws TrainerError `INTERNAL` if a gate does not give what its definition says; nothing is timed then
+ * @throws TrainerError `INTERNAL` if a gate deviates from its definition; nothing is timed then
  */
 export function measureRouterCost(): CostRow[] {
   return DIMS.flatMap((dModel) => EXPERTS.flatMap((numExperts) => costOfGates(dModel, numExperts)));
@@ -93,7 +94,7 @@ function timingOf(call: () => void): Timing {
   return { median: median(timesUs), p10: quantile(timesUs, 0.1), p90: quantile(timesUs, 0.9) };
 }
 
-/** Holds both cheap gates against a product with the GrAP weights written out, w_i = E/d on its group. */
+/** Verifies both cheap gates against a product with explicit GrAP weights, w_i = E/d on its group. */
 function verify(xTD: tf.Tensor2D, numExperts: number): void {
   const dModel = xTD.shape[1];
   const width = dModel / numExperts;
@@ -119,7 +120,7 @@ function randomMatrix(name: string, rows: number, columns: number): tf.Tensor2D 
   return tf.tensor2d(values, [rows, columns]);
 }
 
-/** A header and a row for each d and n: medians, with the 10th and the 90th percentile in brackets. */
+/** A header and a row per d and n: medians, with the 10th and 90th percentile in brackets. */
 export function costCells(rows: readonly CostRow[]): string[][] {
   const sizes = DIMS.flatMap((dModel) => EXPERTS.map((numExperts) => ({ dModel, numExperts })));
   return [

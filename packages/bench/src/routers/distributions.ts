@@ -46,7 +46,7 @@ function squaredDistance(
   return sum;
 }
 
-/** Counts in equally wide bins over [from, to]; a value outside goes to the nearest bin. */
+/** Histogram with equal bins over [from, to]; values outside go to the nearest bin. */
 export class Histogram {
   readonly counts: number[];
   #total = 0;
@@ -66,7 +66,7 @@ export class Histogram {
     this.#total++;
   }
 
-  /** Share of the values in each bin with its middle; all zero before the first value. */
+  /** Bin centres with the share of values in each bin; all zero if empty. */
   get shares(): { readonly middle: number; readonly share: number }[] {
     const width = (this.to - this.from) / this.counts.length;
     return this.counts.map((count, bin) => ({
@@ -76,9 +76,7 @@ export class Histogram {
   }
 }
 
-/**
- * Running sum of the loads, greatest first, as a share of all: element i is the share of the i + 1 busiest experts.
- */
+/** Cumulative share of load in decreasing order: element i is the share of the i + 1 busiest experts. */
 export function cumulativeLoad(loads: readonly number[]): number[] {
   const total = loads.reduce((sum, load) => sum + load, 0);
   let running = 0;

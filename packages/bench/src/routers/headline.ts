@@ -3,14 +3,16 @@ import type { Comparison, FigureOf } from './comparison.js';
 import { BASELINE, HEADLINE_CELL, type VariantId } from './jobs.js';
 import type { RunFigures } from './run-figures.js';
 
-/** The file `routers.json`: medians over seeds, shares and ratios as fractions; null where a run is missing. */
+/**
+ * The file `routers.json`: medians over seeds, shares and ratios as fractions; null where a run is missing.
+ */
 export interface Headline {
   readonly allToAllShareOfBaselineStep: number | null;
   readonly locmoe: {
     readonly stepTimeVsHash: number | null;
     readonly stepTimeVsSwitch: number | null;
     readonly perplexityVsSwitch: number | null;
-    /** Number of experts, in the layer that uses fewest. */
+    /** Experts in use, in the layer that uses fewest. */
     readonly expertsUsed: number | null;
   };
   readonly locmoePlus: {
@@ -24,7 +26,7 @@ export interface Headline {
   readonly command: string;
 }
 
-/** The figures of a headline with their spread over seeds, by their place in `routers.json`. */
+/** Headline figures with their range over seeds, keyed by path in `routers.json`. */
 export type HeadlineSpreads = Readonly<Record<HeadlineKey, Spread | null>>;
 
 export type HeadlineKey =

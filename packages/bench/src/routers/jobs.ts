@@ -1,23 +1,23 @@
 import { TrainerError } from 'locmoe/errors';
 import { ROUTER_NAMES, type RouterName } from 'locmoe/routing/index';
 
-/** A router of the comparison: how it is called and what it sets in the configuration. */
+/** A router of the comparison: label and config overrides. */
 export interface Variant {
   readonly id: VariantId;
   readonly label: string;
   readonly sets: readonly string[];
 }
 
-/** Ablations of LocMoE+, beside the routers themselves. */
+/** The routers, and ablations of LocMoE+. */
 export type VariantId = RouterName | 'locmoe-plus-tcr' | 'locmoe-plus-ecr';
 
-/** The top-1 router with classic capacity that all others are held against. */
+/** The reference: top-1 with classic capacity. */
 export const BASELINE: VariantId = 'switch';
 
 /**
- * Tuned by short runs: 60 % fewer tokens an expert. With few candidates a token loses all of them too often; where it may
- * choose most of the experts, they find their best tokens for half the loss in perplexity. The nearly even weights that
- * a high temperature gives take another third off it.
+ * Tuned in short runs to 60 % fewer tokens per expert. With few candidates, tokens often lose all of them;
+ * with most experts as candidates, experts find their best tokens for half the loss in perplexity. The nearly
+ * even weights of a high temperature cut another third of it.
  */
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',
@@ -31,14 +31,14 @@ const LOCMOE_PLUS = [
 const TUNED: readonly Variant[] = [
   { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'] },
   { id: 'switch', label: 'switch (baseline)', sets: ['moe.router=switch'] },
-  // A token has one candidate place here: what a smaller share drops is missed.
+  // A token has one candidate here, so a smaller share drops tokens that matter.
   { id: 'locmoe', label: 'LocMoE', sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'] },
   { id: 'locmoe-plus', label: 'LocMoE+', sets: [...LOCMOE_PLUS, 'moe.selection=both'] },
   { id: 'locmoe-plus-tcr', label: 'LocMoE+ (TCR only)', sets: [...LOCMOE_PLUS, 'moe.selection=tcr'] },
   { id: 'locmoe-plus-ecr', label: 'LocMoE+ (ECR only)', sets: [...LOCMOE_PLUS, 'moe.selection=ecr'] },
 ];
 
-/** In the order of the report; a router that is not tuned here comes last, with its defaults. */
+/** In report order; a router without an entry in TUNED comes last, with its defaults. */
 const ALL: readonly Variant[] = [
   ...TUNED,
   ...ROUTER_NAMES.filter((name) => !TUNED.some(({ id }) => id === name)).map((name) => ({
@@ -55,20 +55,17 @@ export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) a
 export const LAYOUTS = ['2x2', '4x1'] as const;
 export const PLACEMENTS = ['domain', 'mixed'] as const;
 
-/** The cluster and the placement of the data that routers are compared on. */
+/** The layout and data placement in which routers are compared. */
 export interface Cell {
-  /** Nodes x workers of a node. */
+  /** Nodes x workers per node. */
   readonly layout: (typeof LAYOUTS)[number];
   readonly placement: (typeof PLACEMENTS)[number];
 }
 
-/**
- * Where the figures of `routers.json` come from: a router can only save the way between nodes where a node has text of
- * its own.
- */
+/** The cell of `routers.json`: a router can only save traffic between nodes if nodes differ in text. */
 export const HEADLINE_CELL: Cell = { layout: '2x2', placement: 'domain' };
 
-/** One training of the comparison. */
+/** One run of the comparison. */
 export interface Job extends Cell {
   readonly variant: VariantId;
   readonly seed: number;
@@ -85,8 +82,8 @@ export function jobId({ variant, layout, placement, seed }: Job): string {
 }
 
 /**
- * The runs in the order in which they are made: for each seed and cell all routers in turn, so that a slow quarter of
- * an hour hits all alike; the router that begins changes from turn to turn.
+ * The runs in execution order: all routers in turn for each seed and cell, so that a temporary slowdown
+ * affects all alike. The router that starts rotates.
  */
 export function planJobs({ variants, cells, seeds }: Scope): Job[] {
   const turns = cells.flatMap((cell) => seeds.map((seed) => ({ ...cell, seed })));
@@ -95,15 +92,16 @@ export function planJobs({ variants, cells, seeds }: Scope): Job[] {
   );
 }
 
-/** Every cell, the one of the headline first. */
+/** All cells, the headline cell first. */
 export function allCells(): Cell[] {
   return LAYOUTS.flatMap((layout) => PLACEMENTS.map((placement) => ({ layout, placement })));
 }
 
 /**
- * Narrows the comparison to the named routers, layouts and placements; a kind of which none is named stays whole.
+ * Restricts the comparison to the named routers, layouts and placements; a category with no word given stays
+ * complete.
  *
- * @throws TrainerError `BAD_INPUT` naming a word that is none of them
+ * @throws TrainerError `BAD_INPUT` naming an unknown word
  */
 export function scopeOf(only: readonly string[], seeds: readonly number[]): Scope {
   const known: readonly string[] = [...VARIANT_IDS, ...LAYOUTS, ...PLACEMENTS];
@@ -123,7 +121,7 @@ export function scopeOf(only: readonly string[], seeds: readonly number[]): Scop
   };
 }
 
-/** The settings of a job on top of the recipe. */
+/** Config overrides of a job. */
 export function settingsOf({ variant, layout, placement, seed }: Job): string[] {
   const [nodes, workersPerNode] = layout.split('x');
   return [

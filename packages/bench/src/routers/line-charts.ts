@@ -8,7 +8,7 @@ import { COSINE_KINDS } from './probe.js';
 
 const LINE_SIZE = { width: 520, height: 300 };
 
-/** A line for each router over the steps of the headline's cell. */
+/** One line per router over the steps of the headline cell. */
 function lines<T extends { readonly step: number }>(
   comparison: Comparison,
   curveOf: (run: RunResult) => readonly T[],

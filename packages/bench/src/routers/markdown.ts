@@ -16,11 +16,11 @@ export interface Report {
   readonly cost: readonly CostRow[];
   readonly charts: readonly Chart[];
   readonly numExperts: number;
-  /** Runs that the whole comparison has. */
+  /** Number of runs of the complete comparison. */
   readonly numPlanned: number;
 }
 
-/** The report as Markdown; `previous` is the text of the report it replaces, empty if there is none. */
+/** The report as Markdown. `previous` is the text of the report to replace; empty for none. */
 export function reportMarkdown(report: Report, previous: string): string {
   const { comparison, headline, charts } = report;
   return [
@@ -89,7 +89,7 @@ function shortfalls({ comparison, numExperts }: Report): string {
   return missed.length > 0 ? missed.join('\n') : "Every figure that was measured reaches the papers' best.";
 }
 
-/** Columns of a cell's table: a figure of the runs, with its change against the baseline where that is of interest. */
+/** Table columns of a cell: a figure of its runs, with the change against the baseline where relevant. */
 const COLUMNS: readonly {
   readonly name: string;
   readonly of: (figures: RunFigures) => number | null;
@@ -138,7 +138,10 @@ function cellTable(comparison: Comparison, cell: Cell): string {
   ].join('\n\n');
 }
 
-/** How much the rule of training, which ranks or cuts the tokens of a whole batch, does better or worse than the causal one. */
+/**
+ * Section on the loss under the batch rule of training, which ranks or drops tokens over the whole batch, and
+ * under the causal rule.
+ */
 function ruleSection({ results }: Comparison): string {
   const probed = results.filter(({ probe }) => probe !== null);
   return [

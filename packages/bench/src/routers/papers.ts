@@ -1,7 +1,10 @@
 import { PAPER_SHARE } from './calibration.js';
 import type { HeadlineKey } from './headline.js';
 
-/** A figure of LocMoE (arXiv 2401.13920) or LocMoE+ (arXiv 2406.00023) and when the comparison reaches the best of it. */
+/**
+ * A result of LocMoE (arXiv 2401.13920) or LocMoE+ (arXiv 2406.00023), and the test for whether ours reaches
+ * its best value.
+ */
 export interface PaperFigure {
   readonly key: HeadlineKey;
   readonly what: string;
@@ -10,9 +13,9 @@ export interface PaperFigure {
   readonly reached: (value: number, numExperts: number) => boolean;
 }
 
-/** Perplexities count as equal up to here. */
+/** Relative tolerance for equal perplexities. */
 const EQUAL_PERPLEXITY = 0.01;
-/** The best saving of LocMoE's time per epoch, and of LocMoE+'s step time. */
+/** The best saving of time per epoch in LocMoE, and of step time in LocMoE+. */
 const BEST_LOCMOE = -0.2224;
 const BEST_LOCMOE_PLUS = -0.466;
 

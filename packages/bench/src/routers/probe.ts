@@ -11,7 +11,7 @@ import { calinskiHarabasz, Histogram } from './distributions.js';
 
 // Shapes: T tokens, d hidden size, E experts.
 
-/** Sequences of each domain that are looked at. */
+/** Sequences probed per domain. */
 const NUM_SEQUENCES = 8;
 const NUM_BINS = 40;
 
@@ -23,26 +23,31 @@ export interface CosineBin {
   readonly share: number;
 }
 
-/** How the tokens of one run lie in space, seen from its checkpoints on validation text. */
+/** Distribution of the tokens of one run in hidden space, from its checkpoints on validation text. */
 export interface ProbeResult {
-  /** Calinski-Harabasz index of tokens by expert over the checkpoints, mean over the sparse layers. */
+  /** Calinski-Harabasz index of tokens by expert, per checkpoint, mean over sparse layers. */
   readonly calinskiHarabasz: readonly { readonly step: number; readonly index: number }[];
-  /** Of the last checkpoint, all sparse layers together; a router without gate vectors has no third kind. */
+  /**
+   * Cosines at the last checkpoint, over all sparse layers; a router without gate vectors has no third kind.
+   */
   readonly cosines: Readonly<Partial<Record<CosineKind, readonly CosineBin[]>>>;
-  /** Cross-entropy of the last checkpoint in nats per token, by the causal rule of validation and by the batch rule of training. */
+  /**
+   * Cross-entropy at the last checkpoint in nats per token, under the causal rule of validation and the batch
+   * rule of training.
+   */
   readonly lossByRule: { readonly causal: number; readonly batch: number };
 }
 
-/** One sparse layer's tokens, where they went and how near they are to the gates. */
+/** Tokens of one sparse layer, their experts and their similarity to the gates. */
 interface LayerView {
   readonly xTD: Float32Array;
   readonly expertT: Int32Array;
-  /** Cosine of each token and the gate of its expert, length T; null without gate vectors. */
+  /** Cosine of each token and the gate of its expert, [T]; null without gate vectors. */
   readonly gateCosineT: Float32Array | null;
 }
 
 /**
- * Runs each checkpoint of a run on validation text in this process, with all experts.
+ * Evaluates each checkpoint of a run on validation text in this process, with all experts.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if a checkpoint is damaged
  */
@@ -55,7 +60,7 @@ export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult 
     const inference = openInference(checkpoint);
     const batch = validationBatch(inference, dataset);
     views = viewLayers(inference, batch);
-    // Last: training advances what the router has learnt.
+    // Last, because the batch rule updates the state of the router.
     lossByRule = { causal: lossOf(inference, batch, false), batch: lossOf(inference, batch, true) };
     inference.model.dispose();
     return {
@@ -83,7 +88,7 @@ function lossOf({ model }: Inference, batch: Batch, training: boolean): number {
   return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
 }
 
-/** The tokens as each router sees them: after the layer norm, before they are dispatched. */
+/** Router inputs: tokens after the layer norm, before dispatch. */
 function viewLayers(inference: Inference, batch: Batch): LayerView[] {
   const views: LayerView[] = [];
   tf.tidy(() => {
@@ -102,7 +107,7 @@ function viewLayers(inference: Inference, batch: Batch): LayerView[] {
   return views;
 }
 
-/** The first expert that takes each token, length T; -1 where none does. */
+/** The first expert of each token, [T]; -1 for none. */
 function firstChoices({ expertsTK, numChoices }: RoutingDecision): Int32Array {
   return Int32Array.from({ length: expertsTK.length / numChoices }, (_, t) => {
     const choices = expertsTK.subarray(t * numChoices, (t + 1) * numChoices);
@@ -140,7 +145,7 @@ function unitRows(rows: tf.Tensor2D): tf.Tensor2D {
   return tf.div(rows, tf.maximum(tf.norm(rows, 2, 1, true), 1e-12));
 }
 
-/** All pairs of tokens of a layer, and each token with its gate. */
+/** Cosines of all pairs of tokens of a layer, and of each token with its gate. */
 function cosinesOf(views: readonly LayerView[]): ProbeResult['cosines'] {
   const same = new Histogram(-1, 1, NUM_BINS);
   const different = new Histogram(-1, 1, NUM_BINS);

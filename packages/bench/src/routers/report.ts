@@ -15,16 +15,16 @@ export interface ReportOptions {
   readonly calibration: Calibration;
   readonly cost: readonly CostRow[];
   readonly config: RunConfig;
-  /** Runs that the whole comparison has. */
+  /** Number of runs of the complete comparison. */
   readonly numPlanned: number;
   readonly out: string;
   readonly command: string;
 }
 
 /**
- * Writes `routers.json`, `routers.md` and a picture `routers-*.svg` for each chart into the folder `out`.
+ * Writes `routers.json`, `routers.md` and one `routers-*.svg` per chart into the folder `out`.
  *
- * @returns what is in `routers.json`
+ * @returns the content of `routers.json`
  */
 export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { comparison, out, command } = options;

@@ -3,15 +3,15 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import path from 'node:path';
 
 /**
- * Finished pieces of the comparison, a JSON file each, so that a comparison that was stopped goes on where it was. A
- * piece is only taken again for the same key: change the recipe, and its runs are made anew.
+ * Finished parts of the comparison, one JSON file each, so that a stopped comparison continues. A part is
+ * reused only for the same key: a changed recipe reruns it.
  */
 export class ResultStore {
   constructor(readonly directory: string) {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** The kept value; null if there is none, or one that was made for another key. */
+  /** The stored value; null if there is none or its key differs. */
   get<T>(name: string, key: unknown): T | null {
     const file = this.#file(name);
     if (!existsSync(file)) return null;
@@ -19,7 +19,7 @@ export class ResultStore {
     return kept.key === digestOf(key) ? kept.value : null;
   }
 
-  /** Whole or not at all, whenever the process ends. */
+  /** Atomic, even if the process is killed. */
   put<T>(name: string, key: unknown, value: T): T {
     const file = this.#file(name);
     writeFileSync(`${file}.tmp`, `${JSON.stringify({ key: digestOf(key), value })}\n`);

@@ -4,30 +4,30 @@ import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
 import { mean, median, quantile } from '../statistics.js';
 
-/** The first steps warm up caches and just-in-time compilation; they count in no time and no account of tokens. */
+/** Warm-up steps (caches, JIT): excluded from times and token counts. */
 export const WARM_UP_STEPS = 20;
-/** An expert counts as used if it gets at least this part of an even share of its layer's tokens. */
+/** An expert is in use if it gets at least this fraction of an even share of tokens. */
 export const USED_SHARE = 0.1;
-/** The load of experts, their capacity and the cosines are those of this last part of the training. */
+/** Fraction at the end of training over which load, capacity and cosines are taken. */
 const TAIL_SHARE = 0.25;
 const CURVE_POINTS = 40;
 
-/** Time of a mean step by what it went into, in ms; the parts add up to the mean step. */
+/** Mean step time by part, in ms; the parts add up to it. */
 export interface StepComposition {
   readonly computation: number;
-  /** Copying bytes in and out, in all collectives. */
+  /** Moving bytes, in all collectives. */
   readonly communication: number;
   readonly waitingInAllToAll: number;
   readonly waitingElsewhere: number;
-  /** What lies between the parts, and the lead of the mean rank over the slowest. */
+  /** Time outside the parts, and the lead of the mean rank over the slowest. */
   readonly other: number;
 }
 
 export interface CurvePoint {
   readonly step: number;
-  /** Tokens that one expert of one layer worked on in a step, over all ranks. */
+  /** Tokens per expert and layer in a step, over all ranks. */
   readonly tokensPerExpert: number;
-  /** Share of the kept choices whose expert was on the token's own node. */
+  /** Share of kept choices with an expert on the token's own node. */
   readonly localShare: number;
 }
 
@@ -36,32 +36,32 @@ export interface ValidationPoint {
   readonly perplexity: number;
 }
 
-/** What the comparison keeps of one run. Shares are fractions. */
+/** Figures of one run in the comparison. Shares are fractions. */
 export interface RunFigures {
   readonly steps: number;
   readonly tokensPerStep: number;
-  /** Of the slowest rank of each step. */
+  /** Of the slowest rank in each step. */
   readonly stepMs: { readonly median: number; readonly p10: number; readonly p90: number };
   readonly composition: StepComposition;
-  /** Median share of a step that its all-to-alls take, waiting included. */
+  /** Median share of a step spent in all-to-all, waiting included. */
   readonly allToAllShare: number;
   readonly tokensPerExpert: number;
   readonly localShare: number;
   readonly sameWorkerShare: number;
-  /** Median bytes of a step that all ranks together send to other nodes in the exchanges of the sparse layers. */
+  /** Median bytes per step sent to other nodes in the exchanges of sparse layers, over all ranks. */
   readonly bytesOtherNode: number;
-  /** Shares of the choices that were dropped because the expert was full, and because it preferred others. */
+  /** Shares of choices dropped for lack of capacity, and by selection of the expert. */
   readonly overCapacityShare: number;
   readonly notChosenShare: number;
-  /** Capacity over the classic one, mean of the layers and of the last steps; null where nothing limits it. */
+  /** Capacity relative to the classic one, mean over layers and last steps; null if unlimited. */
   readonly capacityRatio: number | null;
-  /** Cosine between tokens and the gates of their experts, likewise; null where there are no gate vectors. */
+  /** Cosine between tokens and the gates of their experts, likewise; null without gate vectors. */
   readonly gateCosine: number | null;
-  /** Kept choices by layer and expert at the end of the training. */
+  /** Kept choices by layer and expert at the end of training. */
   readonly loadByLayer: readonly (readonly number[])[];
-  /** Experts that are used, in the layer that uses fewest. */
+  /** Experts in use, in the layer that uses fewest. */
   readonly expertsUsed: number;
-  /** Of the last validation, over the tokens of all domains. */
+  /** At the last validation, over the tokens of all domains. */
   readonly perplexity: number;
   readonly validations: readonly ValidationPoint[];
   readonly curve: readonly CurvePoint[];
@@ -113,7 +113,10 @@ export function runFigures(
   };
 }
 
-/** Means over the steps between the 10th and the 90th percentile, so that a hiccup does not colour the picture. */
+/**
+ * Mean over the steps between the 10th and 90th percentile of duration, so that outliers do not distort the
+ * parts.
+ */
 function compositionOf(steps: readonly GlobalStep[]): StepComposition {
   const times = steps.map((step) => step.stepMs);
   const [least, most] = [quantile(times, 0.1), quantile(times, 0.9)];
@@ -151,7 +154,7 @@ function numUsed(loads: readonly number[]): number {
   return loads.filter((load) => load >= least).length;
 }
 
-/** Means over equally long stretches of steps. */
+/** Means over equal intervals of steps. */
 function curveOf(steps: readonly GlobalStep[]): CurvePoint[] {
   const stride = Math.ceil(steps.length / CURVE_POINTS);
   return Array.from({ length: Math.ceil(steps.length / stride) }, (_, i) => {

@@ -20,32 +20,33 @@ import { planTurns, scopeOf, type Turn } from './turns.js';
 import { assertSameLosses, NotTheSame } from './verify.js';
 
 export interface BenchStepOptions {
-  /** Recipe or file of the small model. */
+  /** Recipe or config file of the small model. */
   readonly config: string;
-  /** Settings for every run, as for `locmoe train`. */
+  /** `--set` overrides of every run. */
   readonly set: readonly string[];
-  /** Turns of the cells of `step.json`. */
+  /** Turns of the headline cells. */
   readonly turns: number;
-  /** Of every timed turn; those of the model if undefined. */
+  /** Steps of a timed turn; those of the model if undefined. */
   readonly steps?: number;
   readonly verifySteps: number;
-  /** Models, layouts, sweeps and locmoe-plus; all if empty. */
+  /** Models, layouts, sweeps and locmoe-plus; empty for all. */
   readonly only: readonly string[];
   readonly workDir: string;
-  /** For the report. */
+  /** Output folder of the report. */
   readonly out: string;
   readonly dataDir: string;
-  /** As it was typed; goes into the report. */
+  /** The command line, quoted in the report. */
   readonly command: string;
 }
 
 /**
- * `locmoe bench step --peer torch`: our trainer and the same training in PyTorch with Gloo, in turns. Every turn compares
- * the losses of both; the first turn of each model is long, and comes before anything else is timed.
+ * `locmoe bench step --peer torch`: our trainer and the same training in PyTorch with Gloo, in alternating
+ * turns. Every turn compares their losses; each model starts with a longer verification turn before anything
+ * is timed.
  *
- * @returns the exit code of the command; that of a failed run if the two do not do the same
- * @throws TrainerError `NO_RESOURCE` without PyTorch, `BAD_CONFIG` or `BAD_INPUT` before anything is run, `INTERNAL` if a
- *   run failed
+ * @returns the exit code of the command; that of a failed run if the losses differ
+ * @throws TrainerError `NO_RESOURCE` without PyTorch, `BAD_CONFIG` or `BAD_INPUT` before anything runs,
+ *   `INTERNAL` if a run failed
  */
 export async function benchStep(options: BenchStepOptions): Promise<number> {
   const stop = new AbortController();

@@ -15,7 +15,7 @@ import type { Results } from './results.js';
 import { type PartMs, PROGRAMS, type Program } from './step-run.js';
 import { isHeadline } from './turns.js';
 
-/** Colours that people with any colour vision tell apart (Okabe and Ito). */
+/** Colour-blind safe palette (Okabe and Ito). */
 const COLOURS: Readonly<Record<Program, string>> = {
   own: '#0072b2',
   peer: '#e69f00',
@@ -37,7 +37,7 @@ const SWEEP_TITLES: Readonly<Record<Sweep, string>> = {
   batch: 'sequences a rank',
 };
 
-/** Those pictures of which there is something to show. */
+/** The charts that have data. */
 export function drawCharts(results: Results, sizesOf: (cell: Cell) => CellSizes): Chart[] {
   const charts = [ranksChart(results), partsChart(results), sizesChart(results, sizesOf)];
   return charts.flatMap((chart) => chart ?? []);
@@ -55,7 +55,7 @@ function programColour(shown: readonly Program[]): ChartBody {
   };
 }
 
-/** A line through the medians with a rule from the least to the greatest. */
+/** A line through the medians, with the range as a rule. */
 function lineWithSpread(y: ChartBody): ChartBody[] {
   return [
     { mark: { type: 'line', point: true, strokeWidth: 2 }, encoding: { y: { field: 'median', ...y } } },
@@ -158,7 +158,7 @@ function sizesChart(results: Results, sizesOf: (cell: Cell) => CellSizes): Chart
   if (!onHeadlineLayout.some(({ sweep }) => sweep !== null)) return null;
   const rows = SWEEPS.flatMap((of) =>
     onHeadlineLayout
-      // The small model itself lies on every line, the medium one on that of the width.
+      // The small model is a point of every sweep, the medium one of the width sweep.
       .filter(({ model, sweep }) => (sweep === null ? model === 'small' || of === 'width' : sweep.of === of))
       .flatMap((cell) =>
         (['own', 'peer'] as const).flatMap((program) => {

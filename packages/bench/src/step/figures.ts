@@ -2,7 +2,7 @@ import type { RunConfig } from 'locmoe/config/schema';
 import { median } from '../statistics.js';
 import type { StepRun } from './step-run.js';
 
-/** Floating-point operations that training takes for each parameter and token: a product and its two gradients. */
+/** FLOP of training per parameter and token: the forward product and its two gradients. */
 const FLOP_PER_PARAMETER = 6;
 
 export function stepMsOf(run: StepRun): number {
@@ -13,17 +13,17 @@ export function optimizerShare(run: StepRun): number {
   return run.partsMs.optimizer / stepMsOf(run);
 }
 
-/** Share of a step inside collective calls: moving bytes, and waiting for other ranks and for a core. */
+/** Share of a step in collective calls: moving bytes and waiting for ranks or cores. */
 export function communicationShare({ partsMs, stepMs }: StepRun): number {
   return (partsMs.exchange + partsMs.allReduce + partsMs.waiting) / median(stepMs);
 }
 
 /**
- * Parameters that one token is multiplied with: the matrices of every layer, the tied softmax, the gate, and of the
- * experts those that kept it. Looked-up embeddings, gains and biases are no products.
+ * Parameters in matrix products of one token: the matrices of all layers, the tied softmax, the gate, and the
+ * experts that kept it. Embedding lookups, gains and biases are not products.
  *
  * @param config router `switch`, no query layer
- * @param keptPerToken experts that a sparse layer kept of a token's choices, mean over tokens
+ * @param keptPerToken mean experts per token in a sparse layer, after drops
  */
 export function activeParameters({ model, moe }: RunConfig, keptPerToken: number): number {
   const { dModel, dFeedForward, numDenseLayers, numSparseLayers, vocabSize } = model;
@@ -37,8 +37,8 @@ export function activeParameters({ model, moe }: RunConfig, keptPerToken: number
 }
 
 /**
- * Tokens a second, as a share of what the machine's matrix products alone would allow. The scores of attention and
- * everything that is no product count as lost.
+ * Throughput relative to the limit set by the matrix products alone. Attention scores and all other
+ * operations count as overhead.
  *
  * @param sgemmFlopsPerS of all cores
  */

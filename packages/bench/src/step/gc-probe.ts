@@ -1,5 +1,5 @@
-// Loaded into the processes of a training (NODE_OPTIONS=--import) to learn what garbage collection takes: a worker
-// leaves its collections in a file of the folder LOCMOE_GC_DIR when it ends. The trainer itself knows nothing of it.
+// Preloaded into the processes of a run (NODE_OPTIONS=--import) to measure garbage collection: a worker
+// writes its collections to a file in LOCMOE_GC_DIR when it exits. The trainer itself is unaware of it.
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';

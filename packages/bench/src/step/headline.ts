@@ -6,13 +6,13 @@ import type { FigureOf, Results } from './results.js';
 /** Medians over turns, on two nodes of two workers. Shares are fractions of a step or of the limit. */
 export interface ModelFigures {
   readonly tokensPerS: number;
-  /** Ours over the peer's: 1.2 is a fifth faster. */
+  /** Ours over the peer: 1.2 is 20 % faster. */
   readonly tokensPerSVsPeer: number;
   readonly shareOfLimit: number;
   readonly optimizerShare: number;
-  /** Waiting included. */
+  /** Including waiting. */
   readonly communicationShare: number;
-  /** Ours over the peer's: 0.8 is a fifth less. */
+  /** Ours over the peer: 0.8 is 20 % less. */
   readonly peakMemoryVsPeer: number;
 }
 

@@ -7,16 +7,16 @@ import type { Dataset } from 'locmoe/data/dataset';
 import { createLoader } from 'locmoe/data/loader';
 import { PanguSigma } from 'locmoe/model/pangu-sigma';
 
-/** What a peer needs to do the same training; files are read by packages/bench/peers/step_torch/inputs.py. */
+/** Inputs for a peer to run the same training; read by packages/bench/peers/step_torch/inputs.py. */
 export interface PeerInputs {
   readonly configFile: string;
-  /** Every starting weight under its global name. */
+  /** All initial weights, by global name. */
   readonly weightsFile: string;
   /** `<rank>.tokens` and `<rank>.targets`, each [steps, sequences of the rank, positions]. */
   readonly batchesFile: string;
 }
 
-/** Writes what the run of a configuration starts from and reads; weights that an earlier call wrote are taken again. */
+/** Writes initial weights and batches of a configuration; weights written by an earlier call are reused. */
 export function writeInputs(folder: string, name: string, config: RunConfig, dataset: Dataset): PeerInputs {
   mkdirSync(folder, { recursive: true });
   const { dModel, seqLen } = config.model;
@@ -32,7 +32,7 @@ export function writeInputs(folder: string, name: string, config: RunConfig, dat
   return inputs;
 }
 
-/** Values are drawn by (seed, name) alone, so those of a world of one rank are those of any. */
+/** Initial values depend on (seed, name) only, so those of a single-rank world are those of any. */
 function writeWeights(file: string, config: RunConfig): void {
   const model = new PanguSigma(config, soloTransport());
   try {

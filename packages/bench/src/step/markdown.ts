@@ -15,7 +15,7 @@ export interface Report {
   readonly results: Results;
   readonly sgemmFlopsPerS: number;
   readonly peer: TorchPeer;
-  /** Recipe or file of the small model. */
+  /** Recipe or config file of the small model. */
   readonly recipe: string;
   readonly charts: readonly Chart[];
   /** Configuration of a cell, router `switch`. */
@@ -31,7 +31,7 @@ export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
   'locmoe-plus': 'locmoe (locmoe-plus)',
 };
 
-/** The report as Markdown; `previous` is the text of the report it replaces, empty if there is none. */
+/** The report as Markdown. `previous` is the text of the report to replace; empty for none. */
 export function reportMarkdown(report: Report, previous: string): string {
   const { results, charts, command, machine } = report;
   const sweeps = results.cells.filter(({ sweep }) => sweep !== null);
@@ -139,13 +139,16 @@ function speedTable(report: Report, cells: readonly Cell[]): string {
   ]);
 }
 
-/** Experts that a sparse layer kept for a token, of the program itself; the peer's are ours. */
+/** Experts per token kept by a sparse layer, as the program reports; the peer's equal ours. */
 function keptText(results: Results, cell: Cell, program: Program): string {
   const kept = results.spread(cell, program === 'peer' ? 'own' : program, (run) => run.keptPerToken ?? 1);
   return cellText(kept, (choices) => choices.toFixed(2));
 }
 
-/** The peer keeps the same tokens as ours; locmoe-plus sends a token to several experts or none, and has no share of its own. */
+/**
+ * The peer keeps the same tokens as ours. locmoe-plus routes a token to several experts or none, so it has no
+ * share.
+ */
 function shareText({ results, configOf, sgemmFlopsPerS }: Report, cell: Cell, program: Program): string {
   if (program === 'locmoe-plus') return '';
   const kept = results.spread(cell, 'own', ({ keptPerToken }) => keptPerToken ?? 1);

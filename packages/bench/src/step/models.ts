@@ -3,40 +3,40 @@ import type { RunConfig } from 'locmoe/config/schema';
 import type { RouterName } from 'locmoe/routing/index';
 
 export const MODELS = ['small', 'medium'] as const;
-/** `small` is the recipe as it stands; `medium` has twice its width. */
+/** `small` is the recipe itself; `medium` has twice its width. */
 export type ModelName = (typeof MODELS)[number];
 
 export const LAYOUTS = ['1x1', '2x1', '2x2'] as const;
-/** Nodes x workers of a node. */
+/** Nodes x workers per node. */
 export type Layout = (typeof LAYOUTS)[number];
-/** Where the figures of `step.json` come from, and what sweeps vary. */
+/** The layout of `step.json` and of the sweeps. */
 export const HEADLINE_LAYOUT: Layout = '2x2';
 
 export const SWEEPS = ['width', 'experts', 'sequence', 'batch'] as const;
-/** A size of the small model that is varied alone. */
+/** A size of the small model that a sweep varies. */
 export type Sweep = (typeof SWEEPS)[number];
 
-/** What is trained: a model on a layout, or the small one with one of its sizes multiplied by `factor`. */
+/** A model on a layout, or the small one with one of its sizes multiplied by `factor`. */
 export interface Cell {
   readonly model: ModelName;
   readonly layout: Layout;
   readonly sweep: { readonly of: Sweep; readonly factor: number } | null;
 }
 
-/** Those that the peer has too. */
+/** Routers of the bench; the peer implements `switch`. */
 type StepRouter = Extract<RouterName, 'switch' | 'locmoe-plus'>;
 
-/** Sizes of a cell that a report names. */
+/** Sizes of a cell, for the report. */
 export interface CellSizes {
   readonly width: number;
   readonly experts: number;
-  /** Tokens of a sequence. */
+  /** Tokens per sequence. */
   readonly sequence: number;
-  /** Sequences a rank. */
+  /** Sequences per rank. */
   readonly batch: number;
 }
 
-/** What every run sets besides its sizes: what the peer has no counterpart of is off. */
+/** Overrides of every run: features without a counterpart in the peer are off. */
 const COMMON = ['model.queryLayer=false', 'moe.expertGroups=1', 'data.placement=mixed'] as const;
 
 export function numRanks(layout: Layout): number {
@@ -44,12 +44,12 @@ export function numRanks(layout: Layout): number {
   return nodes * workers;
 }
 
-/** Short and unique; also the name of a folder. */
+/** Short and unique; also a folder name. */
 export function cellId({ model, layout, sweep }: Cell): string {
   return [model, layout, ...(sweep === null ? [] : [`${sweep.of}-x${sweep.factor}`])].join('-');
 }
 
-/** @throws TrainerError `BAD_CONFIG` if the recipe with `sets` is none */
+/** @throws TrainerError `BAD_CONFIG` if the recipe with `sets` is invalid */
 export function sizesOf(cell: Cell, recipe: string, sets: readonly string[]): CellSizes {
   const { model, moe, train, cluster } = loadConfig(recipe, { sets });
   const factor = (of: Sweep) => (cell.sweep?.of === of ? cell.sweep.factor : 1);
@@ -61,7 +61,7 @@ export function sizesOf(cell: Cell, recipe: string, sets: readonly string[]): Ce
   };
 }
 
-/** The settings on top of the recipe that make it a cell's run of so many steps. */
+/** Config overrides of a cell's run of so many steps. */
 export function settingsOf(
   cell: Cell,
   router: StepRouter,
@@ -88,8 +88,8 @@ export function settingsOf(
 }
 
 /**
- * A run of `steps` steps that does as little as it can besides. The recipe's warm-up stays: with its full rate from the
- * start, a gate sends all tokens to one expert, which drops them.
+ * A run of `steps` steps with as little other work as possible. It keeps the warm-up of the recipe: at the
+ * full learning rate from the start, a gate sends all tokens to one expert, which drops them.
  */
 export function lengthSettings(steps: number): string[] {
   return [
@@ -101,7 +101,11 @@ export function lengthSettings(steps: number): string[] {
   ];
 }
 
-/** The whole configuration of a cell's run. @throws TrainerError `BAD_CONFIG` */
+/**
+ * The complete configuration of a cell's run.
+ *
+ * @throws TrainerError `BAD_CONFIG`
+ */
 export function configOf(
   cell: Cell,
   router: StepRouter,

@@ -9,11 +9,10 @@ import { countedSteps, type StepRun, summarize } from './step-run.js';
 const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href;
 
 /**
- * Trains with our own trainer, in processes of its own, and reads what the run recorded. The run's folder stays, without
- * its checkpoint.
+ * Runs our trainer in child processes and reads its record. The run folder stays, without its checkpoint.
  *
- * @returns null if a signal stopped it; then nothing stays
- * @throws TrainerError `INTERNAL` if the training failed
+ * @returns null if a signal stopped it; the folder is removed then
+ * @throws TrainerError `INTERNAL` if the run failed
  */
 export async function runOwn(
   options: Pick<TrainingOptions, 'config' | 'sets' | 'folder' | 'dataDir'>,
@@ -56,7 +55,7 @@ function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gc
   );
 }
 
-/** Time of garbage collections that began in an interval of wall clock, mean over the workers, in ms. */
+/** Garbage collection that began in a wall-clock interval, mean over workers, in ms. */
 function gcOf(folder: string, beginMs: number, endMs: number): number {
   const ofWorkers = readdirSync(folder).map((file) => {
     const collections: { atMs: number; ms: number }[] = JSON.parse(

@@ -1,14 +1,17 @@
 import { processTree, proportionalBytes } from 'locmoe/os/process-info';
 
-/** A sample reads the page tables of every process: often enough to see the top of a step, seldom enough not to slow it. */
+/**
+ * Sampling reads the page tables of every process: often enough to catch the peak of a step, seldom enough
+ * not to slow it down.
+ */
 const SAMPLE_MS = 500;
 
 /**
- * Most memory that processes and their descendants hold together while `run` goes on: the greatest sum of PSS among
- * samples, so that a page that several map, of a library or of shared memory, counts once. (Sums of VmHWM would count it
- * in each, and add up peaks of different moments.)
+ * Peak memory of processes and their descendants during `run`: the maximum over samples of the summed PSS, so
+ * that shared pages (libraries, shared memory) count once. Summed VmHWM would count them per process and add
+ * peaks of different moments.
  *
- * @param run is given a function that adds a process to what is watched
+ * @param run receives a function that adds a process to those watched
  */
 export async function withPeakMemory<T>(
   run: (watch: (pid: number) => void) => Promise<T>,

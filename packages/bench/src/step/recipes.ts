@@ -12,26 +12,27 @@ import { runOwn } from './own-run.js';
 import type { StepRun } from './step-run.js';
 
 export interface TimeRecipesOptions {
-  /** Recipes or files. */
+  /** Recipes or config files. */
   readonly configs: readonly string[];
-  /** Settings for every run, as for `locmoe train`. */
+  /** `--set` overrides of every run. */
   readonly set: readonly string[];
   readonly steps: number;
   readonly dataDir: string;
 }
 
 /**
- * `locmoe bench step` without a peer: trains each recipe and prints where its steps go, as a table and a line of JSON.
+ * `locmoe bench step` without a peer: trains each recipe and prints its step time by part, as a table and one
+ * line of JSON.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_CONFIG` before anything is run, `INTERNAL` if a run failed
+ * @throws TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed
  */
 export async function timeRecipes(options: TimeRecipesOptions): Promise<number> {
   const { configs, set, steps, dataDir } = options;
   const sets = [...set, ...lengthSettings(steps)];
   for (const config of configs) loadConfig(config, { sets });
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-step-'));
-  // A signal ends the run, and with it this command: the folder is removed.
+  // A signal ends the run and then this command; the folder is removed.
   const ignore = () => undefined;
   process.on('SIGINT', ignore).on('SIGTERM', ignore);
   try {

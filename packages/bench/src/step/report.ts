@@ -21,9 +21,9 @@ export interface ReportOptions {
 }
 
 /**
- * Writes `step.json`, `step.md` and a picture `step-*.svg` for each chart into the folder `out`.
+ * Writes `step.json`, `step.md` and one `step-*.svg` per chart into the folder `out`.
  *
- * @returns what is in `step.json`
+ * @returns the content of `step.json`
  */
 export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { results, out, recipe, sets } = options;

@@ -2,22 +2,22 @@ import { type Spread, spreadOf } from '../statistics.js';
 import { type Cell, cellId } from './models.js';
 import type { Program, StepRun } from './step-run.js';
 
-/** What the programs did in one turn of a cell. */
+/** Results of the programs in one turn of a cell. */
 export interface TurnResult {
   readonly cell: Cell;
   readonly steps: number;
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
-  /** Between the losses of ours and the peer's, step by step, in nats. */
+  /** Maximum difference between our losses and those of the peer, in nats. */
   readonly greatestDifference: number;
 }
 
 export type FigureOf = (run: StepRun) => number;
 
-/** All turns that were made, and what they say when held against each other. */
+/** All turns and their comparison. */
 export class Results {
   constructor(readonly turns: readonly TurnResult[]) {}
 
-  /** Cells of which there is a turn, in the order of the first one. */
+  /** Cells with turns, in order of first appearance. */
   get cells(): Cell[] {
     return [...new Map(this.turns.map(({ cell }) => [cellId(cell), cell])).values()];
   }
@@ -32,7 +32,7 @@ export class Results {
     return values.length === 0 ? null : spreadOf(values);
   }
 
-  /** A program's figure over another's, of the turns that have both; null if none has. */
+  /** Ratio of a figure between two programs, over turns that have both; null if none has. */
   ratio(cell: Cell, program: Program, against: Program, of: FigureOf): Spread | null {
     const ratios = this.turnsOf(cell).flatMap(({ runs }) => {
       const [one, other] = [runs[program], runs[against]];

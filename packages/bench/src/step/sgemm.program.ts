@@ -1,7 +1,8 @@
-// One core's matrix products, started by sgemm.ts for each core: says that it is ready, waits for the word, multiplies.
+// Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal,
+// multiplies.
 import * as tf from '@tensorflow/tfjs-node';
 
-/** Rows, columns and inner size: large enough that nothing but the product counts. */
+/** Rows, columns and inner size: large enough that overhead is negligible. */
 const SIZE = 1024;
 const WINDOWS = 3;
 const WINDOW_MS = 1000;
@@ -15,7 +16,7 @@ function product(): void {
   });
 }
 
-/** FLOP/s over one window of time. */
+/** FLOP/s over one time window. */
 function measure(): number {
   const started = performance.now();
   let products = 0;

@@ -7,8 +7,8 @@ import { TrainerError } from 'locmoe/errors';
 const PROGRAM = new URL('./sgemm.program.js', import.meta.url);
 
 /**
- * The machine's arithmetic limit: float32 matrix products on all cores at once, one process and one thread a core, in
- * FLOP/s. The best of several windows, so that other work on the machine does not make a limit of its own.
+ * Peak float32 matrix-product rate of the machine in FLOP/s: all cores at once, one single-threaded process
+ * per core. The best of several windows, so that other load does not lower the limit.
  *
  * @returns null if `signal` stopped it
  * @throws TrainerError `INTERNAL` if a process failed

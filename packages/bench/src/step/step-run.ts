@@ -1,12 +1,12 @@
 import type { StepPart } from 'locmoe/rpc/messages';
 import { median } from '../statistics.js';
 
-/** Steps that warm up caches and just-in-time compilation; they count in no time. */
+/** Warm-up steps (caches, JIT), excluded from times. */
 const WARM_UP_STEPS = 3;
-/** With fewer a run has no time that counts. */
+/** Fewer steps would leave none to time. */
 export const LEAST_STEPS = 4;
 
-/** The programs that are held against each other, and ours with another router. */
+/** The programs compared, and ours with another router. */
 export const PROGRAMS = ['own', 'peer', 'locmoe-plus'] as const;
 export type Program = (typeof PROGRAMS)[number];
 
@@ -14,32 +14,37 @@ export type PartMs = Readonly<Record<StepPart | 'other', number>>;
 
 /** One step of a program, over all ranks. */
 export interface TimedStep {
-  /** Mean over the global batch, in nats. */
+  /** Loss, mean over the global batch, in nats. */
   readonly loss: number;
-  /** When the last rank had done it, in ms since 1970. */
+  /** End of the step on the last rank, in ms since 1970. */
   readonly endedAtMs: number;
   /** Mean over ranks. */
   readonly partsMs: Readonly<Record<StepPart, number>>;
 }
 
-/** What one run of a program gives. */
+/** Result of one run of a program. */
 export interface StepRun {
   /** By step. */
   readonly losses: readonly number[];
-  /** From the end of one step to the end of the next by wall clock, of the steps that count. */
+  /** Wall-clock time from the end of one step to the end of the next, for timed steps. */
   readonly stepMs: readonly number[];
-  /** Medians over the steps that count; `other` is what is left of a step. */
+  /** Medians over timed steps; `other` is the remainder of a step. */
   readonly partsMs: PartMs;
   readonly tokensPerS: number;
-  /** Most memory that all processes of the program held together, in bytes. */
+  /** Peak memory of all processes of the program together, in bytes. */
   readonly peakBytes: number;
-  /** Garbage collection of a step, mean over ranks, in ms; it lies inside the other parts. Null where there is none. */
+  /**
+   * Garbage collection per step, mean over ranks, in ms; contained in the other parts. Null if not
+   * applicable.
+   */
   readonly gcMs: number | null;
-  /** Choices of experts that were kept, for each token and sparse layer; null where the program does not say. */
+  /** Kept choices per token and sparse layer; null if the program does not report them. */
   readonly keptPerToken: number | null;
 }
 
-/** The steps whose time counts, by index: not the first ones, and not the last, whose report the end of a run delays. */
+/**
+ * Timed steps, by index: without warm-up and without the last, whose report is delayed by the end of the run.
+ */
 export function countedSteps(numSteps: number): { readonly from: number; readonly to: number } {
   return { from: Math.min(WARM_UP_STEPS, numSteps - LEAST_STEPS + 1), to: numSteps - 1 };
 }
@@ -71,7 +76,7 @@ export function summarize(
   return {
     losses: steps.map(({ loss }) => loss),
     stepMs,
-    // Below zero only where reports of short steps arrive unevenly.
+    // Negative only if reports of short steps arrive unevenly.
     partsMs: { ...parts, other: Math.max(0, median(others)) },
     tokensPerS: (1000 * tokensPerStep) / median(stepMs),
     ...rest,

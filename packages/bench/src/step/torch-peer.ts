@@ -10,12 +10,13 @@ import { withPeakMemory } from './peak-memory.js';
 import { type StepRun, summarize, type TimedStep } from './step-run.js';
 
 const PROGRAM = fileURLToPath(new URL('../../peers/step_torch/main.py', import.meta.url));
-/** The first that has PyTorch is taken: that of the path may be another than Debian's. */
+/** The first with PyTorch is used; the one on PATH may not be Debian's. */
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
 
 /**
- * PyTorch at its best with a process for each rank: one thread each, or their threads fight for the cores; memory of large
- * tensors is kept instead of given back, as in our workers; the loopback device, so that no name needs to be resolved.
+ * PyTorch at its best with one process per rank: one thread each, so that threads do not compete for cores;
+ * memory of large tensors is kept for reuse, as in our workers; the loopback device, so that no host name
+ * needs resolving.
  */
 export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   OMP_NUM_THREADS: '1',
@@ -28,26 +29,26 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
 
 export interface TorchPeer {
   readonly python: string;
-  /** Of PyTorch. */
+  /** Version of PyTorch. */
   readonly version: string;
 }
 
-/** What one rank writes for each step. */
+/** Record of one rank for each step. */
 interface RankStep {
   readonly loss: number;
   readonly endedAtMs: number;
   readonly partsMs: Partial<Record<'forward' | 'backward' | 'exchange' | 'allReduce' | 'optimizer', number>>;
 }
 
-/** Prints the version, then the libraries that the process has loaded: its BLAS is one of them. */
+/** Prints the version, then the libraries loaded by the process, among them its BLAS. */
 const LOOK = 'import torch; print(torch.__version__); print(open("/proc/self/maps").read())';
-/** Debian's reference BLAS, plain loops: what PyTorch takes where no other is installed. */
+/** Debian's reference BLAS, plain loops: PyTorch uses it if no other is installed. */
 const REFERENCE_BLAS = /\/blas\/libblas\.so/;
 
 /**
  * @param interpreters tried in order
- * @throws TrainerError `NO_RESOURCE` if none of them has PyTorch, or the one that has it has no BLAS but the reference:
- *   a peer that is slowed down by its installation is none
+ * @throws TrainerError `NO_RESOURCE` if none has PyTorch, or the one that does has only the reference BLAS:
+ *   such a peer would be slow for no fault of its own
  */
 export function findTorch(interpreters: readonly string[] = INTERPRETERS): TorchPeer {
   for (const python of interpreters) {
@@ -76,15 +77,15 @@ export interface PeerRunOptions {
   readonly tokensPerStep: number;
   /** Emptied first; removed at the end unless a rank failed. */
   readonly folder: string;
-  /** Ends the ranks. */
+  /** Aborts the ranks. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Trains with PyTorch and Gloo, a process for each rank, and waits for the end.
+ * Trains with PyTorch and Gloo, one process per rank, and waits for the end.
  *
  * @returns null if `signal` stopped it
- * @throws TrainerError `INTERNAL` if a rank failed, with the last line that it printed
+ * @throws TrainerError `INTERNAL` if a rank failed, with its last line of output
  */
 export async function runTorch(options: PeerRunOptions): Promise<StepRun | null> {
   const { folder, worldSize, tokensPerStep, signal } = options;
@@ -108,7 +109,7 @@ export async function runTorch(options: PeerRunOptions): Promise<StepRun | null>
   return summarize(putTogether(ranks), tokensPerStep, { peakBytes, gcMs: null, keptPerToken: null });
 }
 
-/** @returns the first rank that failed, null if none did; all have ended then */
+/** @returns the first rank that failed, null for none; all have ended by then */
 async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): Promise<number | null> {
   const children = Array.from({ length: options.worldSize }, (_, rank) => startRank(options, rank));
   const killAll = () => {
@@ -122,7 +123,7 @@ async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): 
       children.map(async (child, rank) => {
         if (child.pid !== undefined) watch(child.pid);
         if ((await exitCode(child)) === 0) return;
-        // The others would wait for it until their timeout.
+        // The other ranks would wait until their timeout.
         failed ??= rank;
         killAll();
       }),
@@ -145,7 +146,7 @@ function startRank({ peer, inputs, worldSize, folder }: PeerRunOptions, rank: nu
     [PROGRAM, ...Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)])],
     {
       stdio: ['ignore', output, output],
-      // Ctrl-C in a terminal is for this command alone, which ends the ranks.
+      // Ctrl-C is for this command alone, which then ends the ranks.
       detached: true,
       env: { ...process.env, ...TORCH_SETTINGS, PYTHONDONTWRITEBYTECODE: '1' },
     },
@@ -158,7 +159,7 @@ function exitCode(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.on('error', () => resolve(null)).on('exit', resolve));
 }
 
-/** Steps of all ranks as one: the mean of losses and parts, the end of the last rank. */
+/** Merges the steps of all ranks: mean of losses and parts, end of the last rank. */
 export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[] {
   return ranks[0].map((_, step) => {
     const records = ranks.map((records) => records[step]);
@@ -172,7 +173,7 @@ export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[
         exchange: part('exchange'),
         allReduce: part('allReduce'),
         optimizer: part('optimizer'),
-        // Gloo does not tell waiting from moving bytes.
+        // Gloo does not separate waiting from moving bytes.
         waiting: 0,
       },
     };

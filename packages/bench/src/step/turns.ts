@@ -2,7 +2,7 @@ import { TrainerError } from 'locmoe/errors';
 import { type Cell, HEADLINE_LAYOUT, LAYOUTS, MODELS, type ModelName, SWEEPS, type Sweep } from './models.js';
 import type { Program } from './step-run.js';
 
-/** Multiples of the small model's size at which it is timed besides 1; twice the width is the medium model. */
+/** Factors of the sweeps besides 1; twice the width is the medium model. */
 const SWEEP_FACTORS: Readonly<Record<Sweep, readonly number[]>> = {
   width: [0.5],
   experts: [0.5, 2],
@@ -10,29 +10,29 @@ const SWEEP_FACTORS: Readonly<Record<Sweep, readonly number[]>> = {
   batch: [0.5, 2],
 };
 
-/** Steps of a turn, so that a turn of either model takes some ten seconds on two cores. */
+/** Steps of a turn: about ten seconds on two cores for either model. */
 const STEPS = { small: 12, medium: 8, sweep: 6 } as const;
 
-/** Both programs train a cell one after the other, and ours with another router besides where that is asked. */
+/** Both programs run a cell one after the other, and ours also with locmoe-plus if selected. */
 export interface Turn {
   readonly cell: Cell;
   readonly steps: number;
-  /** In the order in which they run, which changes from turn to turn. */
+  /** In execution order, which alternates between turns. */
   readonly programs: readonly Program[];
-  /** The first turn of a model, long enough to tell whether both do the same; nothing else is timed before. */
+  /** The first turn of a model, long enough to compare the losses; nothing is timed before. */
   readonly isVerification: boolean;
 }
 
 export interface Scope {
   readonly cells: readonly Cell[];
-  /** Whether locmoe-plus runs too, where the figures of `step.json` come from. */
+  /** Whether locmoe-plus also runs, in the headline cells. */
   readonly withLocmoePlus: boolean;
 }
 
 export interface Lengths {
-  /** Turns of the cells of `step.json`; other layouts have one less, sweeps one. */
+  /** Turns of the headline cells; other layouts have one less, sweeps one. */
   readonly turns: number;
-  /** Of every timed turn; those of the model if undefined. */
+  /** Steps of a timed turn; those of the model if undefined. */
   readonly steps: number | undefined;
   readonly verifySteps: number;
 }
@@ -42,10 +42,10 @@ export function isHeadline({ layout, sweep }: Cell): boolean {
 }
 
 /**
- * Narrows the bench to the named models, layouts, sweeps and locmoe-plus; of models and of the rest, what nobody names
- * stays whole. Sweeps are of the small model.
+ * Restricts the bench to the named models, layouts, sweeps and locmoe-plus; models and the rest each stay
+ * complete if no word names one. Sweeps apply to the small model.
  *
- * @throws TrainerError `BAD_INPUT` naming a word that is none of them, or if nothing is left
+ * @throws TrainerError `BAD_INPUT` naming an unknown word, or if nothing is left
  */
 export function scopeOf(only: readonly string[]): Scope {
   const parts: readonly string[] = [...LAYOUTS, 'locmoe-plus', ...SWEEPS];
@@ -76,7 +76,7 @@ export function scopeOf(only: readonly string[]): Scope {
   return { cells, withLocmoePlus };
 }
 
-/** The turns in the order in which they are made: all verifications, then round by round every cell that has turns left. */
+/** The turns in execution order: all verifications, then round by round every cell with turns left. */
 export function planTurns({ cells, withLocmoePlus }: Scope, lengths: Lengths): Turn[] {
   const verified = firstOfModels(cells);
   const programsOf = (cell: Cell, round: number): readonly Program[] => {
@@ -110,7 +110,7 @@ function numTurns(cell: Cell, turns: number): number {
   return cell.sweep === null ? Math.max(1, turns - 1) : 1;
 }
 
-/** The cell of each model by which it is verified. */
+/** The cell in which each model is verified. */
 function firstOfModels(cells: readonly Cell[]): Cell[] {
   const first = new Map<ModelName, Cell>();
   for (const cell of cells) if (!first.has(cell.model)) first.set(cell.model, cell);

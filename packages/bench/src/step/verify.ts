@@ -1,13 +1,13 @@
-/** Losses, in nats, may differ by this much; sums of float32 in another order do by some 1e-6. */
+/** Tolerance of losses in nats; another order of float32 sums causes about 1e-6. */
 export const TOLERANCE = 1e-3;
 
-/** Two programs that were to do the same training do not; the message says where. */
+/** Two programs differ that should do the same training; the message says where. */
 export class NotTheSame extends Error {
   override readonly name = 'NotTheSame';
 }
 
 /**
- * The greatest difference between the losses that two programs reached step by step.
+ * Maximum difference between the losses of two programs, step by step.
  *
  * @throws NotTheSame naming the first step at which they differ by more than `TOLERANCE`
  */

@@ -7,7 +7,7 @@ import type {
   System,
 } from '../../src/collectives/measurements.js';
 
-/** A row as a measurement gives it, with a time that is made up. */
+/** A measurement with an invented time. */
 export function row(
   system: System,
   collective: Collective,

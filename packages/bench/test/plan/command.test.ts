@@ -13,7 +13,7 @@ import {
 } from '../../../../test/e2e/support.js';
 import { PROFILE } from './support.js';
 
-/** A folder with a calibration and a configuration, and `locmoe plan` on them. */
+/** Runs `locmoe plan` in a folder with a calibration and a configuration. */
 function setUp(config = MICRO) {
   const folder = temporaryFolder();
   const calibration = path.join(folder, 'calibration.json');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { errorsOf, fitCosts, type Observation } from '../../src/plan/measure/fit.js';
 
-/** Values that the costs 2, 0.5 and 1e-6 explain wholly. */
+/** Values explained exactly by the costs 2, 0.5 and 1e-6. */
 const observations = [
   [1, 0, 1e6],
   [0, 4, 2e6],
@@ -32,7 +32,7 @@ describe('fitCosts', () => {
 
   it('minds errors in their units', () => {
     const relative = [observation([1], 1), observation([1000], 1200)];
-    // The least squares of (cost - 1) and (cost / 1.2 - 1).
+    // Minimises (cost - 1)^2 + (cost / 1.2 - 1)^2.
     expect(fitCosts(relative)[0]).toBeCloseTo((1 + 1 / 1.2) / (1 + 1 / 1.44), 9);
     const absolute = [observation([1], 1, 1), observation([1], 2, 0.1)];
     expect(fitCosts(absolute)[0]).toBeCloseTo((1 + 100 * 2) / 101, 9);

@@ -120,7 +120,8 @@ describe('predict', () => {
         ),
       ).partsMs.forward;
     const added = forward(8) - forward(4);
-    // Two layers, four more ranks of 8 x 16 tokens with two choices each; a rank's experts are fewer, its rows are not.
+    // Two layers, four more ranks of 8 x 16 tokens with two choices each; a rank has fewer experts but as
+    // many rows.
     expect(added).toBeCloseTo(2 * 4 * 128 * 2 * PROFILE.compute.candidateNs * 1e-6, 9);
   });
 });

@@ -4,7 +4,7 @@ import type { PlanInput } from '../../src/plan/predict.js';
 import type { MachineProfile } from '../../src/plan/profile.js';
 import { UNIFORM } from '../../src/plan/routing-model.js';
 
-/** Round costs of a machine of four cores that there is not. */
+/** Round costs of an imaginary four-core machine. */
 export const PROFILE: MachineProfile = {
   machine: 'a made-up machine',
   date: '2026-01-01',

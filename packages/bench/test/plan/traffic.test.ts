@@ -50,13 +50,15 @@ describe('traffic', () => {
   it('counts bytes and messages of 2 x 2 as a hand does', () => {
     const { traffic } = planOf([], 2, 2);
     const rowBytes = 4 * 32;
-    // Two layers; dispatch and combine, forward and backward; 512 tokens; and a count of each of 8 experts to each rank.
+    // Two layers; dispatch and combine, forward and backward; 512 tokens; and the counts of 8 experts to each
+    // rank.
     const rows = 2 * 4 * 512 * rowBytes;
     const counts = 2 * 4 * (8 * 4);
     expect(traffic.sameWorkerBytes).toBe(rows / 4);
     expect(traffic.sameNodeBytes).toBe(rows / 4 + counts);
     expect(traffic.otherNodeBytes).toBe(rows / 2 + 2 * counts);
-    // One from each node in each of five exchanges of two layers; flat, one for each pair of ranks but for the counts.
+    // One per node and exchange, five exchanges in two layers; flat, one per pair of ranks except for the
+    // counts.
     expect(traffic.messagesBetweenNodes).toBe(2 * 5 * 2);
     expect(planOf(['cluster.exchange=flat'], 2, 2).traffic.messagesBetweenNodes).toBe(2 * 2 + 4 * 2 * 2 * 4);
   });

@@ -15,14 +15,14 @@ describe('modelWork', () => {
     const config = configOf();
     const [T, S, d, F, V, R] = [512, 16, 32, 64, 512, 500];
     const { forward, backward } = totalWork(modelWork(config, { sequences: 32, rows: R, experts: 8 }));
-    // Two for a multiplication and an addition; rows x inner x columns of every product.
+    // 2 FLOP (multiply, add) x rows x inner x columns of every product.
     const attention = 2 * (T * d * 3 * d + T * S * d + T * S * d + T * d * d);
     const feedForward = (rows: number) => 2 * (rows * d * F + rows * F * d);
     const query = 2 * (S * d * d + T * d * 2 * d + 2 * T * S * d + T * d * d);
     const expected =
       3 * attention + feedForward(T) + 2 * feedForward(R) + query + feedForward(T) + 2 * T * d * V;
     expect(forward.flops).toBe(expected);
-    // The backward works the scores of each attention out again.
+    // The backward recomputes the scores of each attention.
     expect(backward.flops).toBe(2 * expected + 4 * 2 * T * S * d);
   });
 
@@ -30,7 +30,7 @@ describe('modelWork', () => {
     const [S, d] = [192, 32];
     const config = configOf([`model.seqLen=${S}`, 'model.numSparseLayers=1']);
     const { forward } = modelWork(config, { sequences: 1, rows: 8, experts: 8 })['sparse attention'];
-    // The first half of the queries sees half of the keys.
+    // The first half of the queries attends to half of the keys.
     expect(forward.flops).toBe(2 * S * 4 * d * d + 2 * 2 * 96 * (96 + 192) * d);
   });
 
@@ -54,11 +54,12 @@ describe('modelWork', () => {
       [work.forward, forward],
       [work.backward, backward],
     ]) {
-      // LocMoE+ keeps other numbers of rows in each layer; their mean is exact for products. Those of attention are compiled.
+      // LocMoE+ keeps a different number of rows in each layer; their mean is exact for products. Attention
+      // is compiled.
       const attention = (predicted === work.forward ? 2 : 5) * 4 * productOfScores(config);
       expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
       expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
-      // The copies into and out of the exchanges of rows are no kernels.
+      // Copies into and out of the exchanges are not kernels.
       expect(predicted.touched / counted.touched).toBeLessThan(1.1);
       expect(predicted.operations / counted.operations).toBeGreaterThan(0.9);
       expect(predicted.operations / counted.operations).toBeLessThan(1.1);
@@ -94,11 +95,11 @@ function productOfScores({ model, train }: RunConfig): number {
 interface Counted {
   readonly forward: Work;
   readonly backward: Work;
-  /** Kept choices, mean of the layers. */
+  /** Kept choices, mean over layers. */
   readonly rows: number;
 }
 
-/** Runs a forward and a backward pass and counts the kernels that TensorFlow was asked for. */
+/** Counts the kernels that TensorFlow runs in a forward and a backward pass. */
 async function countedPass(config: RunConfig): Promise<Counted> {
   const model = new PanguSigma(config, soloTransport());
   const batch = batchOf(config);
@@ -108,7 +109,7 @@ async function countedPass(config: RunConfig): Promise<Counted> {
     rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
     return tf.add(crossEntropy, auxiliaryLoss) as tf.Scalar;
   };
-  // Parts are recorded and compiled on their first use, which the second pass does not see.
+  // Compiled parts are recorded on first use, so only the second pass counts.
   model.parameters.computeGradients(lossOf);
 
   let forwardKernels = 0;
@@ -129,7 +130,7 @@ async function countedPass(config: RunConfig): Promise<Counted> {
   expect(unlisted.forward.length).toBeGreaterThan(0);
   expect(unlisted.backward.length).toBeGreaterThan(unlisted.forward.length);
   expect(forwardKernels).toBeGreaterThan(50);
-  // Functions with a gradient of their own are listed too, beside the kernels that they call.
+  // Functions with custom gradients are listed besides the kernels that they call.
   const works = kernels.map((kernel) => (kernel.name === 'forward' ? null : workOf(kernel)));
   return {
     forward: sum([...works.slice(0, forwardKernels), ...unlisted.forward]),
@@ -138,7 +139,10 @@ async function countedPass(config: RunConfig): Promise<Counted> {
   };
 }
 
-/** Tells of what the profile does not list, operations of ops/raw-op.ts and compiled parts; returns how to stop. */
+/**
+ * Observes operations missing from the profile: ops/raw-op.ts and compiled parts; returns a function that
+ * stops it.
+ */
 function onUnlisted(tell: (work: Work) => void): () => void {
   const backend = nodeBackend();
   const { binding, executeSingleOutput } = backend;
@@ -197,7 +201,7 @@ function workOf({ name, inputShapes, outputShapes }: Kernel): Work {
     return { flops: 2 * out * Math.sqrt((sizes[0] * sizes[1]) / out / batch), touched: 0, operations: 1 };
   }
   if (['Reshape', 'Identity'].includes(name)) return { flops: 0, touched: 0, operations: 1 };
-  // These read only what they give.
+  // These only read their outputs.
   const read = ['Slice', 'SplitV', 'GatherV2'].includes(name) ? out : sizes.reduce((a, b) => a + b, 0);
   return { flops: 0, touched: read + out, operations: 1 };
 }

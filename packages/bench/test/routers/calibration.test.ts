@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { calibrate, type InterNodeLink, PAPER_SHARE } from '../../src/routers/calibration.js';
 
-/** A step that computes for 100 ms, waits `base` ms in all-to-all anyway and `perGbps` / gbps ms for the link. */
+/** A step with 100 ms of compute, `base` ms of all-to-all and `perGbps` / gbps ms on the link. */
 const cluster = (base: number, perGbps: number, tried: InterNodeLink[]) => (link: InterNodeLink) => {
   tried.push(link);
   const ms = base + (link === null ? 0 : perGbps / link.gbps);

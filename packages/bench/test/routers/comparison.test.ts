@@ -16,7 +16,7 @@ const timing = (median: number) => ({ stepMs: { median, p10: median, p90: median
 const labels = { machine: 'a machine', command: 'a command' };
 
 describe('Comparison', () => {
-  // Seed 3 was made in a slow hour, which hits both routers: the paired ratios do not see it.
+  // Seed 3 ran during a slowdown that affects both routers; paired ratios are unaffected.
   const comparison = new Comparison(
     [
       [1, 100, 80],

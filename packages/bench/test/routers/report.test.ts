@@ -17,7 +17,7 @@ const MS: Readonly<Partial<Record<VariantId, number>>> = {
   'locmoe-plus-ecr': 170,
 };
 
-/** The whole comparison, with made-up figures. */
+/** The complete comparison with invented figures. */
 const runs = allCells().flatMap((cell) =>
   cellOfRuns(cell, (variant, seed) => {
     const ms = MS[variant] ?? 240;

@@ -3,7 +3,7 @@ import { runFigures } from '../../src/routers/run-figures.js';
 import { globalStep } from './support.js';
 
 describe('runFigures', () => {
-  // Of 40 steps the first 20 are slow and do not count.
+  // The first 20 of 40 steps are slow and excluded.
   const steps = Array.from({ length: 40 }, (_, i) =>
     globalStep(i + 1, { stepMs: i < 20 ? 900 : 100 + (i % 2) }),
   );

@@ -4,7 +4,7 @@ import { type Job, VARIANT_IDS } from '../../src/routers/jobs.js';
 import type { ProbeResult } from '../../src/routers/probe.js';
 import { type RunFigures, runFigures } from '../../src/routers/run-figures.js';
 
-/** A step of two sparse layers with four experts each, whose figures are easily worked out by hand. */
+/** A step with two sparse layers of four experts, with figures easy to compute by hand. */
 export function globalStep(step: number, overrides: Partial<GlobalStep>): GlobalStep {
   return {
     step,
@@ -71,7 +71,7 @@ const PROBE: ProbeResult = {
   lossByRule: { causal: 3, batch: 2.875 },
 };
 
-/** A finished run with figures of the steps above but for the given ones. */
+/** A finished run with the figures of the steps above, except those given. */
 export function runResult(job: Job, overrides: Partial<RunFigures>, probed = false): RunResult {
   const steps = Array.from({ length: 20 }, (_, i) => globalStep(i + 1, {}));
   const validations = [10, 20].map((step) => ({

@@ -16,7 +16,7 @@ export function stepRun(stepMs: number, overrides: Partial<StepRun> = {}): StepR
   };
 }
 
-/** A turn in which ours and the peer take so long for a step. */
+/** A turn with these step times of ours and of the peer. */
 export function turnResult(
   cell: TurnResult['cell'],
   ownMs: number,

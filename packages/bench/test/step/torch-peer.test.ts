@@ -4,7 +4,9 @@ import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findTorch } from '../../src/step/torch-peer.js';
 
-/** An interpreter that prints the version of PyTorch and the libraries of its process, or fails if there are none. */
+/**
+ * A fake interpreter: prints a PyTorch version and the libraries of its process, or fails if none are given.
+ */
 function interpreter(version: string, library: string): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-python-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));

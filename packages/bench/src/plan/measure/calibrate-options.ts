@@ -1,9 +1,9 @@
 export interface CalibrateOptions {
-  /** Of this machine, for the reader. */
+  /** Description of the machine, for readers. */
   readonly machine: string;
   readonly date: string;
   readonly command: string;
-  /** A tenth of the time, for trying it out. */
+  /** A tenth of the time, for a trial. */
   readonly quick: boolean;
   readonly log: (line: string) => void;
 }

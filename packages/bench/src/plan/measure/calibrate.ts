@@ -6,9 +6,9 @@ import { calibrateExchange } from './exchange-costs.js';
 import { measureSlowdown } from './slowdown.js';
 
 /**
- * Measures this machine: steps of single workers of many sizes give the costs of computation, exchanges between agents
- * and workers of their own those of communication, and workers in lockstep what sharing the machine costs. No run that
- * exchanges tokens or gradients is looked at.
+ * Calibrates this machine: steps of single workers of many sizes give the compute costs, exchanges between
+ * bare agents and workers the communication costs, workers in lockstep the slowdown of a shared machine. No
+ * run that exchanges tokens or gradients is used.
  */
 export async function calibrate(options: CalibrateOptions): Promise<MachineProfile> {
   const cores = availableParallelism();

@@ -19,7 +19,7 @@ import { configOf, SIZES } from './probe-sizes.js';
 const QUICK_SIZES = 4;
 const ROUNDS = 2;
 
-/** Products of those steps alone, each with its two gradients. */
+/** The matrix products of those steps alone, each with its two gradients. */
 const PRODUCTS = [
   { kind: 'product', rows: 512, inner: 64, columns: 256 },
   { kind: 'product', rows: 512, inner: 128, columns: 512 },
@@ -32,7 +32,7 @@ interface Measured {
   readonly result: StepResult;
 }
 
-/** What one worker takes for training steps of many sizes, by each cost that a step is made of. */
+/** Fits the compute costs to training steps of one worker at many sizes. */
 export async function calibrateCompute(
   { log, quick }: CalibrateOptions,
   steps: number,
@@ -43,7 +43,7 @@ export async function calibrateCompute(
     ROUTER_NAMES.filter((router) => router === 'hash' || i % 3 === 0).map((router) => configOf(size, router)),
   );
   const cases = [...configs.map((config): ProbeCase => ({ kind: 'step', config, steps })), ...PRODUCTS];
-  // In turns, so that a slow moment does not hit all of a size.
+  // Alternating, so that a slow moment does not hit all runs of one size.
   const rounds = Array.from({ length: quick ? 1 : ROUNDS });
   const { results, residentBytes } = await runProbe(
     { numNodes: 1, workersPerNode: 1 },
@@ -76,7 +76,7 @@ export async function calibrateCompute(
   return { compute, processBytes: processBytesOf(configs[0], residentBytes) };
 }
 
-/** The least of each time: what else the machine does only adds. */
+/** The minimum of each time: other load only adds. */
 function leastOf(repeated: readonly StepResult[]): StepResult {
   const least = (of: (result: StepResult) => number) => Math.min(...repeated.map(of));
   return {
@@ -88,13 +88,16 @@ function leastOf(repeated: readonly StepResult[]): StepResult {
   };
 }
 
-/** What is left of a worker's memory without the model that it has trained. */
+/** Memory of a worker beyond its model. */
 function processBytesOf(config: RunConfig, residentBytes: number): number {
   const tokens = config.train.globalBatch * config.model.seqLen;
   return Math.max(0, residentBytes - rankMemory(config, parameterCounts(config), tokens, 0).total);
 }
 
-/** Forward and backward pass of a step: counts of products, elements, operations, gradients and, by router, of routed tokens. */
+/**
+ * Counts of a forward and backward pass: products, elements, operations, gradients and, by router, routed
+ * tokens.
+ */
 function passObservations({ config, result }: Measured, candidateNs: number): Observation[] {
   const { model, moe, train } = config;
   const tokens = train.globalBatch * model.seqLen;
@@ -121,7 +124,7 @@ function productObservation(
   return relative([6 * rows * inner * columns, 0, 3, 0, ...ROUTER_NAMES.map(() => 0)], ms / 1000);
 }
 
-/** A value of which a hundredth of itself is an error of a hundredth. */
+/** An observation whose error is relative to its value. */
 function relative(counts: readonly number[], value: number): Observation {
   return { counts, value, unit: value };
 }
@@ -134,12 +137,12 @@ function parameterNs({ config, result }: Measured): number {
   return (1e6 * result.updateMs) / numParameters(config);
 }
 
-/** That a worker alone holds: all. */
+/** A single worker holds all. */
 function numParameters(config: RunConfig): number {
   return parameterCounts(config).model;
 }
 
-/** The choice of experts among the candidates of all ranks, for each of them. */
+/** Selection by experts among the candidates of all ranks, per expert. */
 function measureCandidateNs(): number {
   const numCandidates = 1 << 15;
   const numExperts = 8;
@@ -147,7 +150,7 @@ function measureCandidateNs(): number {
   const expertsN = Int32Array.from({ length: numCandidates }, (_, i) => i % numExperts);
   const affinitiesN = Float32Array.from({ length: numCandidates }, (_, i) => random.uniform(i));
   const capacityE = new Float64Array(numExperts).fill(numCandidates / numExperts / 2);
-  // Twice, for the capacity in force and for the classic one.
+  // Twice: for the current capacity and for the classic one.
   return nsOfEach(numCandidates, () => {
     const positionsE = candidatesByExpert(expertsN, numExperts);
     const risingE = risingAffinities(positionsE, affinitiesN);

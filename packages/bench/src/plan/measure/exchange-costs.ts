@@ -15,10 +15,10 @@ const LAYOUTS = [
   [2, 2],
   [4, 1],
 ] as const;
-/** Stretches of work in each case. */
+/** Work intervals per case. */
 const REPETITIONS = 30;
 
-/** What exchanges add to stretches of work, by each cost that an exchange is made of. */
+/** Fits the costs of an exchange to the time that it adds to intervals of work. */
 export async function calibrateExchange(
   { log, quick }: CalibrateOptions,
   cores: number,
@@ -62,7 +62,7 @@ function gatherCounts(
   return EXCHANGE_COSTS.map((name: keyof ExchangeCounts) => inNode[name] + between[name]);
 }
 
-/** The exchange of a probe, as a plan would describe it. */
+/** The exchange of a probe, as a plan describes it. */
 export function allToAllOf(
   { bytes, aggregate }: { readonly bytes: number; readonly aggregate: boolean },
   { nodes, workersPerNode }: Machines,

@@ -1,10 +1,10 @@
 import { median } from '../../statistics.js';
 
-/** A measured value and how often each unknown cost went into it. */
+/** A measured value and the count of each unknown cost in it. */
 export interface Observation {
   readonly counts: readonly number[];
   readonly value: number;
-  /** Errors are measured in this unit; above zero. */
+  /** Unit of its error; positive. */
   readonly unit: number;
 }
 
@@ -12,14 +12,14 @@ const SWEEPS = 20_000;
 const SETTLED = 1e-12;
 
 /**
- * Costs, none below zero, that explain the values best: least squares of the errors in their units, by coordinate descent
- * (Franc, Hlavac and Navara, "Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005).
- * A cost that never occurs is 0.
+ * Non-negative least squares of the errors in their units, by coordinate descent (Franc, Hlavac and Navara,
+ * "Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005). A cost that never
+ * occurs is 0.
  */
 export function fitCosts(observations: readonly Observation[]): number[] {
   const rows = observations.map(({ counts, unit }) => counts.map((count) => count / unit));
   const numCosts = rows[0].length;
-  // In units in which every column has length one, so that costs of any size settle equally fast.
+  // Columns are scaled to unit length, so that costs of any magnitude converge equally fast.
   const scales = Array.from({ length: numCosts }, (_, i) => Math.hypot(...rows.map((row) => row[i])));
   const scaled = rows.map((row) => row.map((count, i) => (scales[i] === 0 ? 0 : count / scales[i])));
   const gram = scales.map((_, i) => scales.map((__, j) => dot(scaled, i, j)));
@@ -44,14 +44,14 @@ function dot(rows: readonly (readonly number[])[], i: number, j: number): number
   return rows.reduce((sum, row) => sum + row[i] * row[j], 0);
 }
 
-/** Error of each observation, explained less measured, in its unit. */
+/** Error of each observation, fitted less measured, in its unit. */
 export function errorsOf(observations: readonly Observation[], costs: readonly number[]): number[] {
   return observations.map(
     ({ counts, value, unit }) => (counts.reduce((sum, count, i) => sum + count * costs[i], 0) - value) / unit,
   );
 }
 
-/** Errors in relative units, in words. */
+/** Relative errors, in words. */
 export function describeErrors(errors: readonly number[]): string {
   const sizes = errors.map(Math.abs);
   const percent = (share: number) => `${(100 * share).toFixed(0)} %`;

@@ -1,10 +1,10 @@
 import type { RunConfig } from 'locmoe/config/schema';
 
-/** Something that all ranks of a probe do together, and rank 0 times. */
+/** A case that all ranks of a probe run together and rank 0 times. */
 export type ProbeCase =
   /**
-   * A stretch of work, then one collective step of so many bytes for each pair of ranks; over and over. Without bytes
-   * (null) the stretch alone, every rank for itself.
+   * Repeated: an interval of work, then one collective step with this many bytes per pair of ranks. Null:
+   * work alone, without an exchange.
    */
   | {
       readonly kind: 'exchange';
@@ -12,24 +12,24 @@ export type ProbeCase =
       readonly aggregate: boolean;
       readonly repetitions: number;
     }
-  /** The matrix product [rows, inner] x [inner, columns], and its two gradients. */
+  /** The matrix product [rows, inner] x [inner, columns] and its two gradients. */
   | { readonly kind: 'product'; readonly rows: number; readonly inner: number; readonly columns: number }
-  /** Training steps of a model of its own on every rank, in lockstep: ranks meet where a real run exchanges. */
+  /** Training steps of a separate model per rank, in lockstep: ranks meet where a real run exchanges. */
   | { readonly kind: 'step'; readonly config: RunConfig; readonly steps: number };
 
-/** What rank 0 measured of a case. Times in ms, medians. */
+/** Result of a case on rank 0; median times in ms. */
 export type ProbeResult =
   | { readonly kind: 'exchange'; readonly ms: number }
   | { readonly kind: 'product'; readonly ms: number }
   | {
       readonly kind: 'step';
       readonly stepMs: number;
-      /** Without the time in which it waited for the others. */
+      /** Time without waiting for other ranks. */
       readonly forwardMs: number;
       readonly backwardMs: number;
-      /** Optimizer and the gradients' norm. */
+      /** Optimizer and gradient norm. */
       readonly updateMs: number;
-      /** Collective steps in a training step. */
+      /** Collective steps per training step. */
       readonly meetings: number;
     };
 
@@ -37,6 +37,6 @@ export type StepResult = Extract<ProbeResult, { kind: 'step' }>;
 
 export interface ProbeOutcome {
   readonly results: readonly ProbeResult[];
-  /** Resident memory of rank 0 after its first case. */
+  /** Resident memory of rank 0 after its first case, in bytes. */
   readonly residentBytes: number;
 }

@@ -14,7 +14,7 @@ import type { ProbeResult } from './probe-case.js';
 const WARM_UP_STEPS = 3;
 const PRODUCTS = 20;
 
-/** Times the product [rows, inner] x [inner, columns] with those of its two gradients. */
+/** Times the product [rows, inner] x [inner, columns] with its two gradients. */
 export function timeProduct(rows: number, inner: number, columns: number): ProbeResult {
   return tf.tidy(() => {
     const x = tf.randomNormal([rows, inner]) as tf.Tensor2D;
@@ -31,7 +31,10 @@ export function timeProduct(rows: number, inner: number, columns: number): Probe
   });
 }
 
-/** Times training steps of a model of this rank's own; it meets the other ranks wherever a real run would exchange. */
+/**
+ * Times training steps of a separate model per rank, which meets the others wherever a real run would
+ * exchange.
+ */
 export function timeSteps(real: Transport, config: RunConfig, steps: number): ProbeResult {
   let meetings = 0;
   const meet = () => {
@@ -70,7 +73,7 @@ export function timeSteps(real: Transport, config: RunConfig, steps: number): Pr
   };
 }
 
-/** Tokens that every router spreads over its experts; domains in turn. */
+/** Tokens that every router spreads over its experts; domains alternate. */
 function randomBatch({ model, train, data }: RunConfig): Batch {
   const random = new CounterRandom(1, 'probe');
   const numTokens = train.globalBatch * model.seqLen;

@@ -7,12 +7,12 @@ import { timeOf } from '../../time-of.js';
 import type { ProbeCase, ProbeResult } from './probe-case.js';
 
 const WARM_UP = 5;
-/** Passes through a small feed-forward network between two exchanges: some 10 ms. */
+/** Passes through a small feed-forward network between two exchanges: about 10 ms. */
 const PASSES = 5;
 
 /**
- * Times stretches of work, each with the exchange that follows it. In a loop of exchanges alone caches stay warm and
- * agents never compete with workers; in a training they do, and that is most of what an exchange costs.
+ * Times intervals of work, each followed by an exchange. In a loop of exchanges alone, caches stay warm and
+ * agents never compete with workers for cores; in training they do, which is most of the cost of an exchange.
  */
 export function timeExchange(
   transport: Transport,
@@ -25,7 +25,7 @@ export function timeExchange(
       work();
       if (bytes !== null) exchange();
     };
-    // All begin together.
+    // A common start.
     exchange();
     for (let i = 0; i < WARM_UP; i++) once();
     return { kind: 'exchange', ms: median(Array.from({ length: repetitions }, () => timeOf(once))) };
@@ -44,7 +44,7 @@ function stretch(): () => void {
   };
 }
 
-/** An all-to-all that has been seen to deliver the right bytes. */
+/** An all-to-all, verified once. */
 function exchangeOf(transport: Transport, bytes: number, aggregate: boolean): () => void {
   const peers = otherRanks(transport.topology);
   const mine = new Uint8Array(bytes).fill(transport.topology.rank + 1);

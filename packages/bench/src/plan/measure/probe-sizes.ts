@@ -2,7 +2,10 @@ import { resolveConfig } from 'locmoe/config/resolve';
 import type { RunConfig } from 'locmoe/config/schema';
 import type { RouterName } from 'locmoe/routing/index';
 
-/** What one worker alone trains, by size: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of 64]. */
+/**
+ * Model sizes of single workers: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of
+ * 64].
+ */
 export const SIZES = [
   [64, 256, 1024, 2, 8, 8],
   [64, 256, 2048, 1, 4, 32],
@@ -14,7 +17,7 @@ export const SIZES = [
   [256, 512, 2048, 2, 8, 16],
 ] as const;
 
-/** The run that a worker of a probe trains alone; nothing is dropped. */
+/** The configuration of a single worker of a probe; nothing is dropped. */
 export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
   return resolveConfig(

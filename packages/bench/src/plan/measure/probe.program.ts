@@ -1,4 +1,4 @@
-// A rank of a probe: does the cases one after another with the other ranks. Started by probe.ts.
+// A rank of a probe: runs the cases in order with the other ranks. Started by probe.ts.
 import { rankProgram } from '@locmoe/test-kit';
 import type { Transport } from 'locmoe/collectives/transport';
 import { processInfo } from 'locmoe/os/process-info';

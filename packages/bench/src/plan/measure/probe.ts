@@ -5,7 +5,7 @@ import { runRanks } from '../../run-ranks.js';
 import type { ProbeCase, ProbeOutcome } from './probe-case.js';
 
 /**
- * Runs cases on agents and workers of their own, as a training would have them, and returns what rank 0 measured.
+ * Runs cases on bare agents and workers, and returns the measurements of rank 0.
  *
  * @throws TrainerError with the failure of a rank or agent
  */

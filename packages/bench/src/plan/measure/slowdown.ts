@@ -7,10 +7,10 @@ import { runProbe } from './probe.js';
 import type { ProbeCase, StepResult } from './probe-case.js';
 import { configOf, SIZES } from './probe-sizes.js';
 
-/** Workers for each core whose lockstep is measured. */
+/** Workers per core whose lockstep is measured. */
 const CROWDS = [1, 2] as const;
 
-/** Steps of single workers that meet as often as those of a run but exchange nothing, against those of one worker alone. */
+/** Steps of workers that meet as often as in a run but exchange nothing, relative to one worker alone. */
 export async function measureSlowdown(
   { log, quick }: CalibrateOptions,
   steps: number,
