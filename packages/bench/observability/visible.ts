@@ -78,14 +78,14 @@ export const benchVisible: Bench = () =>
       const tail = new Arrivals();
       socket.on('message', (data) => {
         for (const { values } of JSON.parse(String(data)).streams)
-          for (const [, line] of values) tail.take(line);
+          for (const [, line] of values) tail.record(line);
       });
       const follow = new Arrivals();
       const stream = client.logs({
         ...{ level: '', ranks: [], sinceMs: 0, follow: true, before: 0, after: 0 },
         query: '|= "tick"',
       });
-      stream.on('data', ({ json }: LogsReply) => follow.take(json));
+      stream.on('data', ({ json }: LogsReply) => follow.record(json));
       stream.on('error', () => undefined);
       await Promise.all([once(socket, 'open'), ...sources.map((source) => once(source, 'message'))]);
       for (const source of sources) source.send('go');
@@ -112,7 +112,7 @@ class Arrivals {
   readonly #delaysMs: number[] = [];
   readonly #seen = new Set<string>();
 
-  take(line: string): void {
+  record(line: string): void {
     const { time, node, i } = JSON.parse(line);
     this.#delaysMs.push(Date.now() - time);
     this.#seen.add(`${node}/${i}`);

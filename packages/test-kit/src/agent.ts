@@ -9,12 +9,11 @@ import {
   type FromRank,
   failureOf,
   type RankFailure,
-  type RankOutcome,
   type RankSpec,
   type ToAgent,
 } from './messages.js';
 
-function tell(message: FromAgent): void {
+function report(message: FromAgent): void {
   if (process.connected) process.send?.(message);
 }
 
@@ -40,11 +39,11 @@ class RankAgent {
       generation: 1,
       server: this.#server,
       onError: (error) => {
-        tell({ type: 'error', error: failureOf(error) });
+        report({ type: 'error', error: failureOf(error) });
         this.#plane?.abort(error.line);
       },
     });
-    tell({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.#plane.segmentPath });
+    report({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.#plane.segmentPath });
   }
 
   async connect(addresses: readonly string[]): Promise<void> {
@@ -54,7 +53,7 @@ class RankAgent {
     await this.#plane?.connect(peers, 10_000);
     if (this.#done) return;
     const ended = Array.from({ length: this.#spec.workersPerNode }, (_, local) => this.#startWorker(local));
-    tell({ type: 'started', pids: this.#workers.map(({ pid }) => pid ?? 0) });
+    report({ type: 'started', pids: this.#workers.map(({ pid }) => pid ?? 0) });
     await Promise.all(ended);
     await this.#plane?.close();
     this.#server.forceShutdown();
@@ -79,12 +78,8 @@ class RankAgent {
       outcome = message.type === 'result' ? { result: message.result } : { error: message.error };
     });
     return endOf(worker).then(({ code, signal }) => {
-      const report: RankOutcome<unknown> = {
-        rank,
-        signal: signal ?? (code ? `code ${code}` : null),
-        ...outcome,
-      };
-      tell({ type: 'rank', outcome: report });
+      const ended = signal ?? (code ? `code ${code}` : null);
+      report({ type: 'rank', outcome: { rank, signal: ended, ...outcome } });
     });
   }
 
@@ -92,7 +87,7 @@ class RankAgent {
     const plane = this.#plane;
     const spec = this.#spec;
     if (plane)
-      tell({
+      report({
         type: 'progress',
         progress: Array.from({ length: spec.workersPerNode }, (_, local) => plane.progressOf(local)),
       });
@@ -132,7 +127,7 @@ function end(): void {
 }
 
 function fail(error: unknown): void {
-  tell({ type: 'error', error: failureOf(error) });
+  report({ type: 'error', error: failureOf(error) });
   end();
 }
 

@@ -115,7 +115,7 @@ class RankRun<Result> {
       }),
     );
     const started = this.#agents.map((agent) => next(agent, 'started'));
-    this.#tell({ type: 'connect', addresses: listening.map(({ address }) => address) });
+    this.#sendToAll({ type: 'connect', addresses: listening.map(({ address }) => address) });
     this.#workerPids.push(...(await Promise.all(started)).flatMap(({ pids }) => pids));
     await this.#options.whileRunning?.(this.#cluster(listening.map(({ segmentPath }) => segmentPath)));
     const stats = await Promise.all(ended);
@@ -134,7 +134,7 @@ class RankRun<Result> {
       agent.on('message', (message: FromAgent) => {
         if (message.type === 'rank') {
           this.#ranks.push(message.outcome as RankOutcome<Result>);
-          this.#spread(message.outcome);
+          this.#abortOthers(message.outcome);
         } else if (message.type === 'error') this.#agentErrors.push(message.error);
         else if (message.type === 'done') resolve(message.stats);
       });
@@ -146,13 +146,13 @@ class RankRun<Result> {
     });
   }
 
-  #spread({ rank, error, signal }: RankOutcome<unknown>): void {
+  #abortOthers({ rank, error, signal }: RankOutcome<unknown>): void {
     if (this.#options.abortOnFailure === false) return;
     if (error || signal)
-      this.#tell({ type: 'abort', reason: `rank ${rank} failed: ${error?.line ?? signal}` });
+      this.#sendToAll({ type: 'abort', reason: `rank ${rank} failed: ${error?.line ?? signal}` });
   }
 
-  #tell(message: ToAgent): void {
+  #sendToAll(message: ToAgent): void {
     // The agent may already have exited; its exit is reported separately.
     for (const agent of this.#agents) if (agent.connected) agent.send(message, () => undefined);
   }
@@ -162,11 +162,11 @@ class RankRun<Result> {
       agentPids: this.#agents.map(({ pid }) => pid ?? 0),
       workerPids: this.#workerPids,
       segmentPaths,
-      abort: (reason) => this.#tell({ type: 'abort', reason }),
-      requestStop: () => this.#tell({ type: 'stop' }),
+      abort: (reason) => this.#sendToAll({ type: 'abort', reason }),
+      requestStop: () => this.#sendToAll({ type: 'stop' }),
       progress: async () => {
         const answers = this.#agents.map((agent) => next(agent, 'progress'));
-        this.#tell({ type: 'progress' });
+        this.#sendToAll({ type: 'progress' });
         return (await Promise.all(answers)).flatMap(({ progress }) => progress);
       },
     };
