@@ -1,11 +1,12 @@
 """The collectives of `locmoe bench collectives` in PyTorch's Gloo, under the same rules: each case is verified,
-warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations in ms.
+warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations
+in ms.
 
     collectives_gloo.py RANK WORLD STORE CASE_MS LEAST_REPETITIONS MOST_REPETITIONS
         COLLECTIVE:BYTES:WARM_UPS...
 
-STORE is the rendezvous file of the ranks. BYTES are per pair of ranks (all-to-all) or of the vector (all-reduce),
-float32. One line of JSON per case.
+STORE is the rendezvous file of the ranks. BYTES are per pair of ranks (all-to-all) or of the vector
+(all-reduce), float32. One line of JSON per case.
 """
 
 import datetime

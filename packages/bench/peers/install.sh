@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the peers of the benches from Debian: OpenMPI with its compiler, PyTorch with Gloo, and OpenBLAS, without
-# which PyTorch multiplies matrices with the slow reference BLAS.
+# Installs the peers of the benches from Debian: OpenMPI with its compiler, PyTorch with Gloo, and OpenBLAS,
+# without which PyTorch multiplies matrices with the slow reference BLAS.
 set -eu
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo

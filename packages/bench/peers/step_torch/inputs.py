@@ -12,8 +12,8 @@ DTYPES = {"F32": (torch.float32, 4), "I32": (torch.int32, 4)}
 class TensorFile:
     """A safetensors file, read tensor by tensor, so that a rank loads only its own.
 
-    Format: u64 little-endian header length, JSON {name: {dtype, shape, data_offsets}}, then the tensors, row-major
-    and little-endian, at offsets from the end of the header.
+    Format: u64 little-endian header length, JSON {name: {dtype, shape, data_offsets}}, then the tensors,
+    row-major and little-endian, at offsets from the end of the header.
     """
 
     def __init__(self, path):

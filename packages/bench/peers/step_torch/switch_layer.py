@@ -1,8 +1,8 @@
 """A Switch layer (arXiv 2101.03961) over ranks.
 
-T tokens of this rank, d hidden size, E experts, W ranks, L = E / W. Rank r owns experts [r L, (r + 1) L). Ties go to
-the first expert. An expert takes at most ceil(factor * tokens of all ranks / E) tokens, the first ones by global
-token index; the rest are dropped.
+T tokens of this rank, d hidden size, E experts, W ranks, L = E / W. Rank r owns experts [r L, (r + 1) L).
+Ties go to the first expert. An expert takes at most ceil(factor * tokens of all ranks / E) tokens, the first
+ones by global token index; the rest are dropped.
 """
 
 import math

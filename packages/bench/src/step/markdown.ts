@@ -145,10 +145,7 @@ function keptText(results: Results, cell: Cell, program: Program): string {
   return cellText(kept, (choices) => choices.toFixed(2));
 }
 
-/**
- * The peer keeps the same tokens as ours. locmoe-plus routes a token to several experts or none, so it has no
- * share.
- */
+/** The peer keeps the same tokens as ours; none for locmoe-plus, which sends a token to any number of experts. */
 function shareText({ results, configOf, sgemmFlopsPerS }: Report, cell: Cell, program: Program): string {
   if (program === 'locmoe-plus') return '';
   const kept = results.spread(cell, 'own', ({ keptPerToken }) => keptPerToken ?? 1);
