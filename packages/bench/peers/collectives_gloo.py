@@ -1,4 +1,4 @@
-"""The collectives of `locmoe bench collectives` in PyTorch's Gloo, under the same rules: each case is verified,
+"""The collectives of `locmoe bench collectives` in Gloo of PyTorch, under the same rules: each case is verified,
 warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations
 in ms.
 

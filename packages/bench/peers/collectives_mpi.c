@@ -1,6 +1,6 @@
 /*
  * The collectives of `locmoe bench collectives` in MPI, under the same rules: each case is verified, warmed
- * up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations in ms.
+ * up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints durations in ms.
  *
  *   collectives_mpi CASE_MS LEAST_REPETITIONS MOST_REPETITIONS COLLECTIVE:BYTES:WARM_UPS...
  *

@@ -95,7 +95,7 @@ class SwitchLayer:
         return order_T[place_T < kept_E[expert_T]]
 
     def _experts(self, rows_RD, from_WL):
-        """Runs every local expert on its rows; rows and outputs are ordered by source rank, then by expert."""
+        """Runs every local expert on its rows; rows and outputs lie by source rank, then by expert."""
         pieces = rows_RD.split(from_WL.flatten().tolist())
         outputs = [None] * len(pieces)
         for i, (w_in, w_out) in enumerate(self.experts):
