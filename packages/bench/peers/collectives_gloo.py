@@ -1,6 +1,6 @@
-"""The collectives of `locmoe bench collectives` in Gloo of PyTorch, under the same rules: each case is verified,
-warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its durations
-in ms.
+"""The collectives of `locmoe bench collectives` in Gloo of PyTorch, under the same rules: each case is
+verified, warmed up, timed a few times to agree on a number of repetitions, then repeated; rank 0 prints its
+durations in ms.
 
     collectives_gloo.py RANK WORLD STORE CASE_MS LEAST_REPETITIONS MOST_REPETITIONS
         COLLECTIVE:BYTES:WARM_UPS...
