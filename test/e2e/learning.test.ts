@@ -7,12 +7,12 @@ import { meanLoss } from '../../src/run/validation-loss.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 
 const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
-/** A sixth of the recipe, with a schedule that ends there. */
+/** A third of the recipe, with a schedule that ends there. */
 const SHORT = [
-  'train.steps=160',
+  'train.steps=130',
   'train.warmupSteps=20',
-  'train.validateEvery=160',
-  'train.checkpointEvery=160',
+  'train.validateEvery=130',
+  'train.checkpointEvery=130',
 ];
 /** Below the unigram entropy of all validation text; a model that only learns how often each token occurs is at 0. */
 const NATS_BELOW_MIXTURE = 0.7;
@@ -33,7 +33,7 @@ describe('the tiny recipe, cut short', () => {
     };
     const { datasetDir } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
     const dataset = openDataset(datasetDir);
-    expect(validation.step).toBe(160);
+    expect(validation.step).toBe(130);
     const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
     const loss = meanLoss(validation);
     // Of a model that is told the domain of each text, as ours is.
