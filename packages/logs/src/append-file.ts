@@ -26,7 +26,7 @@ export class AppendFile {
     return this.#size;
   }
 
-  /** Appends text that ends with a newline, all or nothing. When it returns, a kill of this process loses none of it. */
+  /** Appends text that ends with a newline, all or nothing. It then survives a kill of this process. */
   append(text: string): void {
     const bytes = Buffer.from(text);
     let done = 0;

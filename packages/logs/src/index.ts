@@ -1,4 +1,4 @@
-// Writes and queries logs. The HTTP side is in http.ts, so that a program that only writes loads no web server.
+// Writes and queries logs. HTTP is in http.ts, so that a program that only writes loads no web server.
 export { LogsError } from './errors.js';
 export { LOG_LEVELS, type LogLevel } from './levels.js';
 export { LogStore } from './log-store.js';

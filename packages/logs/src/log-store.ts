@@ -41,8 +41,8 @@ export class LogStore {
   }
 
   /**
-   * Calls `listener` for every line that this store appends, also one that could not be written. To follow a log that
-   * other processes write, use `RunLogReader` with `follow`.
+   * Calls `listener` for every line that this store appends, also one that could not be written. To follow a
+   * log that other processes write, use `RunLogReader` with `follow`.
    *
    * @returns removes the listener
    */

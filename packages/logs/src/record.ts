@@ -14,7 +14,8 @@ export interface LogRecord {
 }
 
 /**
- * Reads a line of pino, bunyan or winston: their level may be a number, their time a text, their message `message`.
+ * Parses a line of pino, bunyan or winston: the level a word or a number, the time a number or ISO 8601, the
+ * message `msg` or `message`.
  *
  * @returns null for any other text: output of a native library, say, or a line cut short by a kill
  */
@@ -33,12 +34,12 @@ export function parseRecord(text: string): LogRecord | null {
   return { ...fields, level, time, msg };
 }
 
-/** A word, or 10 times its place among them, as pino and bunyan count. */
+/** A word, or a number as pino and bunyan have it: 10 for trace to 60 for fatal. */
 function levelOf(level: unknown): LogLevel | undefined {
   return typeof level === 'number' ? LOG_LEVELS[level / 10 - 1] : LOG_LEVELS.find((word) => word === level);
 }
 
-/** In ms since 1970; a text must be of ISO 8601. */
+/** ms since 1970, from a number or ISO 8601; NaN for anything else. */
 function timeOf(time: unknown): number {
   if (typeof time === 'number') return time;
   return typeof time === 'string' && /^\d{4}-\d\d-\d\dT/.test(time) ? Date.parse(time) : Number.NaN;

@@ -74,7 +74,8 @@ export class RunLogReader {
   }
 
   /**
-   * Passes lines in time order, or the series of a metric query, to the listener. With `follow` it goes on until `end`.
+   * Passes lines in time order, or the series of a metric query, to the listener. With `follow` it goes on
+   * until `end`.
    *
    * @throws LogsError `BAD_INPUT` for an invalid query or level
    */

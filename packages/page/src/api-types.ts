@@ -45,8 +45,8 @@ export interface GenerationPoint {
 }
 
 /**
- * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of its leading
- * columns.
+ * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of
+ * its leading columns.
  */
 export interface MetricsReply {
   /** Passed back as `after`, returns only later rows. */
@@ -100,8 +100,8 @@ export interface RankSpan {
 }
 
 /**
- * Between two heartbeats. `training`: the step advanced. Otherwise `waiting`: in a collective; `working`: outside of one.
- * `stopped`: the process is suspended. `gone`: it has ended.
+ * Between two heartbeats. `training`: the step advanced. Otherwise `waiting`: in a collective; `working`:
+ * outside of one. `stopped`: the process is suspended. `gone`: it has ended.
  */
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 

@@ -1,6 +1,7 @@
 /**
- * Min-max downsampling of the rows `from` to `to` (exclusive) to about `maxRows`: of each bucket of equal size it keeps
- * the rows with the minimum and maximum of each column, and the first and last row of all. So no spike is lost.
+ * Min-max downsampling of the rows `from` to `to` (exclusive) to about `maxRows`: of each bucket of equal
+ * size it keeps the rows with the minimum and maximum of each column, and the first and last row of all. So
+ * no spike is lost.
  *
  * @param columns NaN for a missing value
  * @returns ascending row indices

@@ -4,8 +4,8 @@ import type { ExpertsReply } from './api-types.js';
 const MAX_BUCKETS = 256;
 
 /**
- * Load of every expert over time in bounded memory: kept choices, summed over buckets of steps. When there are too many
- * buckets, pairs are merged and the width doubles.
+ * Load of every expert over time in bounded memory: kept choices, summed over buckets of steps. When there
+ * are too many buckets, pairs are merged and the width doubles.
  */
 export class ExpertLoad {
   #firstStep: number | null = null;

@@ -9,8 +9,9 @@ type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 
 /**
  * Access control. With a token: requests that carry it as `Authorization: Bearer`, as the password of basic
- * authentication (as Grafana's data sources can), as `?token=`, or as the cookie. Without one, on loopback only:
- * requests whose `Host` is a loopback name, which stops DNS rebinding. Requests of pages of another origin are refused.
+ * authentication (as Grafana's data sources can), as `?token=`, or as the cookie. Without one, on loopback
+ * only: requests whose `Host` is a loopback name, which stops DNS rebinding. Requests of pages of another
+ * origin are refused.
  */
 export class AccessRule {
   readonly #expected: Buffer | null;

@@ -27,8 +27,8 @@ interface Source {
 }
 
 /**
- * `grep -C` for a time-ordered mix of sources: the context of a match comes from its own source. A group is emitted once
- * it is complete; after `live()`, every line at once.
+ * `grep -C` for a time-ordered mix of sources: the context of a match comes from its own source. A group is
+ * emitted once it is complete; after `live()`, every line at once.
  */
 export class ContextGrep {
   readonly #sources = new Map<string, Source>();

@@ -20,8 +20,8 @@ export interface FollowerListener {
 }
 
 /**
- * Follows a query's lines as any process writes them, by polling the files. A line that arrives late keeps its time, so
- * that time order holds within a poll only.
+ * Follows a query's lines as any process writes them, by polling the files. A line that arrives late keeps
+ * its time, so that time order holds within a poll only.
  */
 export class Follower {
   readonly #pipeline: Pipeline;

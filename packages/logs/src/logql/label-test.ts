@@ -30,8 +30,8 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
 }
 
 /**
- * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed sets an error
- * and passes, as does a line with an earlier error.
+ * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed
+ * sets an error and passes, as does a line with an earlier error.
  */
 export function compileCondition(condition: LabelCondition): (line: PipelineLine) => boolean {
   if ('left' in condition) {

@@ -62,7 +62,7 @@ export class LogEngine {
   /**
    * Evaluates a metric query at every point of a grid.
    *
-   * @throws LogsError `BAD_INPUT` beyond a limit of points, series or time, or for lines with a pipeline error
+   * @throws LogsError `BAD_INPUT` beyond a limit of points, series or time, or for a pipeline error
    */
   async evaluate(query: MetricQuery, grid: TimeGrid, options: PacerOptions = {}): Promise<Value> {
     if (grid.numPoints > MAX_POINTS)

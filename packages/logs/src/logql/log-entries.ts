@@ -19,8 +19,9 @@ export interface LogEntry extends Instant {
 /**
  * Merges the lines of files that pass a pipeline, by time, then file and offset.
  *
- * Files are only roughly in time order. Blocks are read by the start of their time range (backward: its end), and a line
- * is yielded once no unread block can hold an earlier one. Blocks after the last batch asked for are never read.
+ * Files are only roughly in time order. Blocks are read by the start of their time range (backward: its end),
+ * and a line is yielded once no unread block can hold an earlier one. Blocks after the last batch asked for
+ * are never read.
  */
 export async function* readEntries(
   views: readonly FileView[],

@@ -23,8 +23,8 @@ export class PipelineLine {
   }
 
   /**
-   * Adds an extracted label. As in Loki it gets the suffix `_extracted` if the stream has a label of this name; it is
-   * left out if it repeats that label's value.
+   * Adds an extracted label. As in Loki it gets the suffix `_extracted` if the stream has a label of this
+   * name; it is left out if it repeats that label's value.
    */
   extract(name: string, value: string): void {
     const of = this.stream.get(name);

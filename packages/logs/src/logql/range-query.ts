@@ -14,14 +14,18 @@ export interface RangeInput {
   readonly views: readonly FileView[];
   readonly reader: BlockReader;
   readonly grid: TimeGrid;
-  /** The grouping of a `sum` around the query, evaluated here: extracted labels would make a series for each line. */
+  /**
+   * The grouping of a `sum` around the query, evaluated here: extracted labels would make a series for each
+   * line.
+   */
   readonly sumBy: Grouping | null;
 }
 
 /**
  * Evaluates a range aggregation: at every point t of the grid, over the lines in (t - range, t].
  *
- * A block whose lines all lie in the same windows is answered by its counts in the index, if the pipeline needs no lines.
+ * A block whose lines all lie in the same windows is answered by its counts in the index, if the pipeline
+ * needs no lines.
  */
 export async function evaluateRange(query: RangeQuery, input: RangeInput): Promise<Series[]> {
   const pipeline = compilePipeline(query.log.stages);

@@ -1,20 +1,20 @@
 import { RE2JS } from 're2js';
 import { LogsError, messageOf } from '../errors.js';
 
-/** What the compiler of RE2 lets through may still be slow to compile again and again. */
+/** RE2 allows larger programs, which are slow to compile for every query. */
 const MAX_INSTRUCTIONS = 20_000;
-/** At most about a second. */
+/** About a second. */
 const MAX_STEPS = 100_000_000;
 
 /**
- * A regular expression of RE2, whose syntax is Loki's. Time is linear in the text whatever the expression; a text that
- * could take long all the same is refused.
+ * An RE2 regular expression, as in Loki. Matching takes time linear in the text; a text that could take too
+ * long even so is refused.
  */
 export class Regex {
   readonly #regex: RE2JS;
   readonly #numInstructions: number;
 
-  /** @throws LogsError `BAD_INPUT` in the words of RE2 if it is none or too large */
+  /** @throws LogsError `BAD_INPUT` with RE2's message if it is invalid or too large */
   constructor(pattern: string) {
     try {
       this.#regex = RE2JS.compile(pattern);
@@ -26,7 +26,7 @@ export class Regex {
       throw new LogsError('BAD_INPUT', 'error parsing regexp: expression too large');
   }
 
-  /** Steps for a text of this many characters at worst: each instruction at each character, 5 to 10 ns each. */
+  /** Worst case for a text of this many characters: every instruction at every character, 5 to 10 ns each. */
   maxSteps(length: number): number {
     return this.#numInstructions * length;
   }
@@ -34,7 +34,7 @@ export class Regex {
   /**
    * Whether any part of the text matches.
    *
-   * @throws LogsError `BAD_INPUT` if telling could take too long
+   * @throws LogsError `BAD_INPUT` if matching could take too long
    */
   test(text: string): boolean {
     this.#assertQuick(text);

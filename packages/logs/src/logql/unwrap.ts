@@ -3,8 +3,8 @@ import { compileCondition, labelParser } from './label-test.js';
 import type { PipelineLine } from './pipeline-line.js';
 
 /**
- * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the label has no
- * sample, and a value that cannot be parsed sets an error.
+ * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the
+ * label has no sample, and a value that cannot be parsed sets an error.
  *
  * @returns a function that returns null if a line has no sample or fails the filters after `unwrap`
  */

@@ -10,7 +10,8 @@ import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
 
 /**
- * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the endpoints.
+ * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the
+ * endpoints.
  *
  * @param version of the program, for `status/buildinfo`
  */

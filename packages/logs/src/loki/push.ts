@@ -34,8 +34,8 @@ const pushSchema = z.object({
 type PushedStream = z.output<typeof pushSchema>['streams'][number];
 
 /**
- * `POST /loki/api/v1/push`: lines from other programs. The label `run` names the run in whose log folder they are kept,
- * in one file of bounded size.
+ * `POST /loki/api/v1/push`: lines from other programs. The label `run` names the run in whose log folder they
+ * are kept, in one file of bounded size.
  */
 export function addPushRoute(routes: Hono, catalog: LogCatalog, engine: LogEngine, gate: RequestGate): void {
   routes.post(

@@ -9,8 +9,8 @@ const MAX_LINES = 512;
 const MAX_BYTES = 1 << 18;
 
 /**
- * An entry of the sparse index: consecutive lines of a file, with their time range and counts by stream. The last block
- * of a file grows.
+ * An entry of the sparse index: consecutive lines of a file, with their time range and counts by stream. The
+ * last block of a file grows.
  */
 export class Block {
   /** Offset in the file, exclusive, after a newline. */
@@ -27,7 +27,8 @@ export class Block {
 
   /**
    * @param offset start in the file
-   * @param timeBeforeMs time of the record before the block, which foreign lines at its start take; null if none
+   * @param timeBeforeMs time of the record before the block, which foreign lines at its start take; null if
+   *   none
    */
   constructor(
     readonly offset: number,

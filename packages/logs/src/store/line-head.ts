@@ -17,9 +17,10 @@ const RUN_KEY = Buffer.from('"run":"');
 const WARN = LOG_LEVELS.indexOf('warn');
 
 /**
- * The fields of a record that become labels, and its time. pino writes them first, in the order level, time, run,
- * generation, node, rank; from such a line they are read as bytes, because parsing a million lines as JSON takes seconds.
- * There a field further back does not count. A record with its fields in another order goes through `parseRecord`.
+ * The fields of a record that become labels, and its time. pino writes them first, in the order level, time,
+ * run, generation, node, rank; from such a line they are read as bytes, because parsing a million lines as
+ * JSON takes seconds. There a field further back does not count. A record with its fields in another order
+ * goes through `parseRecord`.
  *
  * Reused for every line; absent numbers are -1.
  */

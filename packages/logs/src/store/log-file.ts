@@ -22,7 +22,7 @@ export interface ScannedLine {
   /** Sub-millisecond part, in ns; 0 except for pushed lines. */
   nanos: number;
   stream: LogStream;
-  /** Of the line in its file. */
+  /** In the file. */
   offset: number;
 }
 
@@ -50,8 +50,8 @@ export class LogFile {
   }
 
   /**
-   * Indexes what any process has appended since the last call, but for a last line without its newline. A truncated or
-   * replaced file is indexed anew.
+   * Indexes what any process has appended since the last call, but for a last line without its newline. A
+   * truncated or replaced file is indexed anew.
    */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => {

@@ -12,7 +12,10 @@ import {
   TestRuns,
 } from '../support.js';
 
-/** Two ranks, a line each second: loss 1, 2, 3 ... of rank 0, ten times as much of rank 1; at 4 s a warning of rank 0. */
+/**
+ * Two ranks, a line each second: loss 1, 2, 3 ... of rank 0, ten times as much of rank 1; at 4 s a warning of
+ * rank 0.
+ */
 function engineOfTen(): LogEngine {
   const runs = new TestRuns();
   const line = (atS: number, rank: number, more: object = {}) =>

@@ -87,7 +87,10 @@ export function button(
   );
 }
 
-/** Clears a canvas and scales it to the screen's resolution; its size in CSS pixels, or null while it is hidden. */
+/**
+ * Clears a canvas and scales it to the screen's resolution; its size in CSS pixels, or null while it is
+ * hidden.
+ */
 export function paintable(
   canvas: HTMLCanvasElement,
 ): { readonly context: CanvasRenderingContext2D; readonly width: number; readonly height: number } | null {

@@ -17,8 +17,8 @@ export interface LogLine {
 const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
 
 /**
- * Parses a line. Any JSON object will do, not just a record of our logger: others push lines too. The message of a line
- * that is not JSON is its text.
+ * Parses a line. Any JSON object will do, not just a record of our logger: others push lines too. The message
+ * of a line that is not JSON is its text.
  */
 export function parseLine(labels: Readonly<Record<string, string>>, ns: string, text: string): LogLine {
   const record = text.startsWith('{') ? parseObject(text) : null;
@@ -84,7 +84,9 @@ function parseObject(text: string): Record<string, unknown> | null {
   }
 }
 
-/** Nested names are joined by `_`. Unlike in LogQL, arrays and nulls are kept: they are shown, not queried. */
+/**
+ * Nested names are joined by `_`. Unlike in LogQL, arrays and nulls are kept: they are shown, not queried.
+ */
 function fieldsOf(record: Readonly<Record<string, unknown>>, prefix = ''): Record<string, string> {
   return Object.fromEntries(
     Object.entries(record).flatMap(([name, value]): [string, string][] => {

@@ -44,7 +44,8 @@ export function fetchResult({ query, range, order }: LogRequest, signal: AbortSi
 /**
  * The next page of a log query.
  *
- * @param last the last line of the pages before. Lines of its time are fetched again: some may be on either side of it
+ * @param last the last line of the pages before. Lines of its time are fetched again: some may be on either
+ *   side of it
  */
 export function fetchNextPage({ query, range, order }: LogRequest, last: LogLine): Promise<LogLine[]> {
   const [start, end] = range;

@@ -27,7 +27,9 @@ export function alignedData(series: readonly ChartSeries[], isStacked: boolean):
   return uPlot.join(drawn.map(({ x, y }) => [x, y] as unknown as uPlot.AlignedData));
 }
 
-/** Cumulative sums from the last series to the first; drawn in series order, each area covers those below it. */
+/**
+ * Cumulative sums from the last series to the first; drawn in series order, each area covers those below it.
+ */
 function stacked(series: readonly ChartSeries[]): ChartSeries[] {
   const sums = new Array<number>(series[0]?.y.length ?? 0).fill(0);
   return series

@@ -9,7 +9,7 @@ import type {
 import { fetchExperts, fetchMetrics, fetchRanks, fetchRun } from '../api.js';
 import { StepClock } from './step-clock.js';
 
-/** With more rows all are fetched again, thinned out by the server. */
+/** Beyond it all rows are fetched again, downsampled by the server. */
 const MAX_ROWS = 4_000;
 /** Expert load and rank lanes have no cursor: each reply is complete, so they are fetched less often. */
 const COMPLETE_REPLY_MS = 5_000;
