@@ -158,7 +158,7 @@ describe('streams between two nodes', () => {
     ['another ring size', { ringBytes: 8192 }, /cluster.ringBytes is 8192 on node 1 and 4096 on node 0/],
   ])('refuse %s', async (_what, changes, message) => {
     const [a, b] = [await startNode(0), await startNode(1, changes)];
-    const error = await a.streams.connect([{ node: 1, address: b.address }], 500).catch((e) => e);
+    const error = await a.streams.connect([{ node: 1, address: b.address }], 1_000).catch((e) => e);
     expect(error).toMatchObject({ code: 'NODE_LOST' });
     expect(error.message).toMatch(message);
     expect(b.sends.size).toBe(0);
