@@ -1,0 +1,15 @@
+import { lstatSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+
+// As copies they would go on stating old figures in one place after a measurement renewed the other.
+it.each([
+  ['docs/results/routers.json', 'packages/bench/profile/routers.json'],
+  ['docs/results/plan-calibration.json', 'packages/bench/profile/calibration.json'],
+])('%s is a link to what the planner ships', (link, target) => {
+  expect(lstatSync(path.join(ROOT, link)).isSymbolicLink()).toBe(true);
+  expect(realpathSync(path.join(ROOT, link))).toBe(realpathSync(path.join(ROOT, target)));
+});
