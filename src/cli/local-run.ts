@@ -9,11 +9,11 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
-import { httpPlace, type RunHttpOptions, startRunHttp } from './run-http.js';
+import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe train` is asked to do. */
-export interface TrainOptions extends RunOptions, RunHttpOptions {
+export interface TrainOptions extends RunOptions {
   readonly port: number;
 }
 
@@ -27,11 +27,12 @@ const JOIN_TIMEOUT_MS = 60_000;
  * @throws TrainerError for what is wrong before a run exists: configuration, data, checkpoint, port, folder
  */
 export async function train(options: TrainOptions): Promise<number> {
+  const warn = (line: string) => console.error(`locmoe: ${line}`);
   const plan = await planRun(options, {
     nodesAreHere: true,
     security: NO_SECURITY,
     say: (line) => console.log(line),
-    warn: (line) => console.error(`locmoe: ${line}`),
+    warn,
   });
   const rpc = createRpcServer();
   // The port first: a run that cannot have it leaves no folder.
@@ -40,7 +41,8 @@ export async function train(options: TrainOptions): Promise<number> {
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, NO_SECURITY, metrics);
+    const page = await pageOf(options, warn);
+    http = await startRunHttp({ ...options, page }, NO_SECURITY, metrics);
     const place = { address, ...httpPlace(http), isSecured: false };
     const { exitCode } = await leadRun({
       command: 'train',
@@ -54,6 +56,7 @@ export async function train(options: TrainOptions): Promise<number> {
         new TerminalView(run, {
           ...{ place, dataset: plan.dataset, samples: options.samples },
           announcement: 'starting the workers',
+          hasPage: page !== null,
         }),
       listeners: (run) => metricsListeners(run, options, metrics),
       nodes: {

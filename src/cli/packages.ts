@@ -43,11 +43,14 @@ export async function addBenchCommands(program: Command, called = ''): Promise<v
       program.command(name).description(description);
 }
 
+/** Codes of a missing module: of `import` and of `require.resolve`. */
+const NOT_FOUND: ReadonlySet<unknown> = new Set(['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']);
+
 async function load<T>(name: string): Promise<T> {
   try {
     return await import(name);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
+    if (!(error instanceof Error && 'code' in error && NOT_FOUND.has(error.code))) throw error;
     const [why] = error.message.split('\n');
     throw new TrainerError('NO_RESOURCE', `${name} is not installed, or not built (${why})`);
   }

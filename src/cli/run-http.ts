@@ -8,10 +8,31 @@ import type { Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
+import { loadPage } from './packages.js';
 
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Served for people, beside logs and metrics; null for nothing. */
   readonly page: HttpFeature | null;
+}
+
+/**
+ * The page for a run to serve; null if it serves nothing, or if the page cannot be loaded: a run goes on
+ * without it.
+ *
+ * @param warn told in one line why there is no page
+ */
+export async function pageOf(
+  { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
+  warn: (line: string) => void,
+): Promise<HttpFeature | null> {
+  if (http === false) return null;
+  try {
+    return (await loadPage()).pageFeature(runsDir);
+  } catch (error) {
+    if (!(error instanceof TrainerError)) throw error;
+    warn(`logs and metrics are served, but not the page: ${error.message}`);
+    return null;
+  }
 }
 
 /**

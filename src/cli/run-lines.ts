@@ -13,6 +13,8 @@ export interface ViewOptions {
   readonly place: Pick<RunRecord, 'address' | 'http'>;
   /** What the run does first: starts its nodes, or waits for them. */
   readonly announcement: string;
+  /** The page of the run is served, not only its logs and metrics. */
+  readonly hasPage: boolean;
   readonly dataset: Dataset;
   /** Generate text at the end. */
   readonly samples: boolean;
@@ -21,14 +23,16 @@ export interface ViewOptions {
 /** The first lines of a run: what it trains on, and where its page is. */
 export function openingLines(
   { identity: { runId, config }, forkedFrom }: OpenRun,
-  { place: { address, http }, announcement }: ViewOptions,
+  { place: { address, http }, announcement, hasPage }: ViewOptions,
 ): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${formatNumberOf(nodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}`;
   return [
     `run ${runId}: ${layout}, router ${config.moe.router}, coordinator ${address}; ${announcement}`,
     ...(forkedFrom === null ? [] : [`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`]),
-    ...(http === undefined ? [] : [`page: ${pageUrl(http, runId)}`]),
+    ...(http === undefined
+      ? []
+      : [hasPage ? `page: ${pageUrl(http, runId)}` : `logs and metrics: http://${http}`]),
   ];
 }
 

@@ -13,11 +13,11 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
-import { httpPlace, type RunHttpOptions, startRunHttp } from './run-http.js';
+import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
-export interface ServeOptions extends RunOptions, RunHttpOptions {
+export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;
@@ -73,7 +73,8 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
-    http = await startRunHttp(options, security, metrics);
+    const page = await pageOf(options, voice.warn);
+    http = await startRunHttp({ ...options, page }, security, metrics);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
@@ -86,6 +87,7 @@ async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 
     const viewOptions = {
       ...{ place, dataset: plan.dataset, samples: options.samples },
       announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
+      hasPage: page !== null,
     };
     const { exitCode } = await leadRun({
       command: 'serve',

@@ -86,6 +86,10 @@ const HERE: readonly string[] = [
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm (run (setup|build|check)|test)$/, 'CI runs `npm test`, which is these three'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
+  [
+    /npm pack |^npm install --prefix FOLDER|^npm ci .* FOLDER/,
+    'package.test.ts packs, and unpacks as npm does',
+  ],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

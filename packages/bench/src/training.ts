@@ -5,9 +5,6 @@ import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { findRun, type RunFolder } from 'locmoe/run/run-folder';
 
-/** The built command, also when the bench runs from sources. */
-const CLI = createRequire(import.meta.url).resolve('locmoe/cli/cli');
-
 export interface TrainingOptions {
   /** Recipe or config file. */
   readonly config: string;
@@ -64,8 +61,10 @@ async function exitCode(
   env: Readonly<Record<string, string>>,
   onStart: (pid: number) => void,
 ): Promise<number | null | 'signal'> {
+  // The built command, also when the bench runs from sources.
+  const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
   const fd = openSync(output, 'w');
-  const child = spawn(process.execPath, [CLI, ...args], {
+  const child = spawn(process.execPath, [command, ...args], {
     stdio: ['ignore', fd, fd],
     detached: true,
     env: { ...process.env, ...env },

@@ -2,11 +2,9 @@ import type { Command } from 'commander';
 import type { ServeOptions } from '../served-run.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
-import { addTrainingOptions, pageOf } from './training-options.js';
+import { addTrainingOptions } from './training-options.js';
 
-interface ServeFlags
-  extends Omit<ServeOptions, 'page' | 'security' | 'joinTimeoutS' | 'insecure'>,
-    SecurityFlags {
+interface ServeFlags extends Omit<ServeOptions, 'security' | 'joinTimeoutS' | 'insecure'>, SecurityFlags {
   readonly insecure?: boolean;
   readonly joinTimeout: number;
 }
@@ -34,7 +32,6 @@ export function serveCommand(command: Command): void {
     .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
       const security = securityOf(options);
       const { serve } = await import('../served-run.js');
-      const page = await pageOf(options);
-      process.exitCode = await serve({ ...options, page, security, insecure, joinTimeoutS: joinTimeout });
+      process.exitCode = await serve({ ...options, security, insecure, joinTimeoutS: joinTimeout });
     });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { TrainOptions } from '../local-run.js';
 import { wholeNumber } from './options.js';
-import { addTrainingOptions, pageOf } from './training-options.js';
+import { addTrainingOptions } from './training-options.js';
 
 /** `locmoe train`: starts a coordinator, node agents and workers on this machine and follows the run. */
 export function trainCommand(command: Command): void {
@@ -12,9 +12,9 @@ export function trainCommand(command: Command): void {
       wholeNumber(0, 65_535),
       0,
     )
-    .action(async (options: Omit<TrainOptions, 'page'>) => {
+    .action(async (options: TrainOptions) => {
       // Loaded when needed: TensorFlow takes half a second, and `--help` should not wait for it.
       const { train } = await import('../local-run.js');
-      process.exitCode = await train({ ...options, page: await pageOf(options) });
+      process.exitCode = await train(options);
     });
 }

@@ -1,8 +1,5 @@
-import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
-import type { RunOptions } from '../../coordinator/run-options.js';
-import { loadPage } from '../packages.js';
 import { collect, wholeNumber } from './options.js';
 
 /** Adds the options that say what to train and where to keep it (RunOptions). */
@@ -34,12 +31,4 @@ export function addTrainingOptions(command: Command): Command {
       '--tensorboard <dir>',
       'write event files for TensorBoard, in a folder of the run below this one',
     );
-}
-
-/** The page that a run serves; null if it serves nothing. */
-export async function pageOf({
-  http,
-  runsDir,
-}: Pick<RunOptions, 'http' | 'runsDir'>): Promise<HttpFeature | null> {
-  return http === false ? null : (await loadPage()).pageFeature(runsDir);
 }
