@@ -1,7 +1,7 @@
 // Compiles the packages to their dist/ in order of dependency, then the browser page, whose HTML, CSS and
 // pictures are copied.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, readdirSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -24,6 +24,9 @@ const PROJECTS = [
 
 /** @throws {Error} if the compiler reports errors; it has printed them */
 export function build() {
+  // Modules that have moved would still be found, and packed, at their old place.
+  for (const [project] of PROJECTS)
+    rmSync(path.join(ROOT, path.dirname(project), 'dist'), { recursive: true, force: true });
   for (const [project, ...options] of PROJECTS) {
     const compiler = ['node_modules/typescript/bin/tsc', '-p', project, ...options];
     const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
