@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { SPLITS, type Split } from './document.js';
 
-/** Part of the cache key: increment it when extraction, splitting, tokenization or the files change. */
+/** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
 export const FORMAT_VERSION = 1;
 export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
@@ -70,10 +70,6 @@ function bytesPerToken(vocabSize: number): 2 | 4 {
 
 export function tokenFile(domain: string, split: Split): string {
   return `${domain}.${split}.tokens`;
-}
-
-export function documentFile(domain: string, split: Split): string {
-  return `${domain}.${split}.jsonl`;
 }
 
 /**

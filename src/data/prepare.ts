@@ -9,7 +9,6 @@ import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora
 import {
   type Dataset,
   type DatasetIndex,
-  documentFile,
   encodeTokens,
   FORMAT_VERSION,
   INDEX_FILE,
@@ -17,7 +16,7 @@ import {
   TOKENIZER_FILE,
   tokenFile,
 } from './dataset.js';
-import { type Document, SPLITS, type Split } from './document.js';
+import { SPLITS, type Split } from './document.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
 export interface PrepareOptions {
@@ -137,7 +136,7 @@ function writeDataset(dir: string, key: string, options: PrepareOptions): void {
 
 type DomainEntry = Omit<DatasetIndex['domains'][number], 'name'>;
 
-/** Writes text and tokens of a domain; also returns token frequencies of the validation part. */
+/** Writes the tokens of a domain; also returns token frequencies of the validation part. */
 function writeDomain(
   name: string,
   documents: DomainDocuments,
@@ -147,7 +146,6 @@ function writeDomain(
   const frequencies = new Float64Array(tokenizer.vocabSize);
   const splitEntry = (split: Split): DomainEntry[Split] => {
     const ids = documents[split].map(({ text }) => withEnd(tokenizer.encode(text), tokenizer.endOfText));
-    write(documentFile(name, split), jsonLines(documents[split]));
     write(tokenFile(name, split), encodeTokens(ids, tokenizer.vocabSize));
     if (split === 'validation') for (const part of ids) for (const id of part) frequencies[id]!++;
     return {
@@ -165,10 +163,6 @@ function withEnd(ids: Uint32Array, endOfText: number): Uint32Array {
   ended.set(ids);
   ended[ids.length] = endOfText;
   return ended;
-}
-
-function jsonLines(documents: readonly Document[]): Buffer {
-  return Buffer.from(documents.map((document) => `${JSON.stringify(document)}\n`).join(''));
 }
 
 /** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */

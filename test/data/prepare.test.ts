@@ -15,16 +15,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CORPUS_DIR } from '../../src/data/corpora.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
 import {
   type Dataset,
   type DatasetIndex,
-  documentFile,
   encodeTokens,
   openDataset,
   tokenFile,
 } from '../../src/data/dataset.js';
-import { type Document, SPLITS, type Split } from '../../src/data/document.js';
+import { SPLITS } from '../../src/data/document.js';
 import { type PrepareOptions, prepareDataset, workFolder } from '../../src/data/prepare.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
@@ -47,13 +46,6 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
 
-function readDocuments(domain: string, split: Split): Document[] {
-  const lines = readFileSync(path.join(dataset.dir, documentFile(domain, split)), 'utf8')
-    .trimEnd()
-    .split('\n');
-  return lines.map((line) => JSON.parse(line) as Document);
-}
-
 /** Runs `check` on a file of the dataset that was changed by `damage`, then puts it back. */
 function withDamage(file: string, damage: (bytes: Buffer) => Buffer, check: () => void): void {
   const target = path.join(dataset.dir, file);
@@ -73,15 +65,17 @@ describe('prepareDataset', () => {
     expect(dataset.endOfText).toBe(599);
     expect(dataset.tokenizerSha256).toBe(tokenizer.sha256);
     expect(dataset.domains.map(({ name }) => name)).toEqual(['zh', 'code']);
-    for (const domain of dataset.domains)
+    for (const domain of dataset.domains) {
+      const extracted = extractDomain(domain.name, { ...options, maxBytes: options.maxBytesPerDomain });
       for (const split of SPLITS) {
-        const documents = readDocuments(domain.name, split);
+        const documents = extracted[split];
         const { ids, bytes } = domain[split];
         const expected = documents.flatMap(({ text }) => [...tokenizer.encode(text), dataset.endOfText]);
         expect([...ids]).toEqual(expected);
         expect(bytes).toBe(documents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0));
         expect(domain[split].documents).toBe(documents.length);
       }
+    }
   });
 
   it('states the unigram entropy of the validation tokens', () => {
