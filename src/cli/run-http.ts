@@ -58,7 +58,8 @@ export async function startRunHttp(
     ...(page === null ? [] : [page]),
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
-  return startHttpServer({ name: 'locmoe', address, option: '--http', token, features });
+  const tokenName = 'the join token of the cluster';
+  return startHttpServer({ name: 'locmoe', address, option: '--http', token, tokenName, features });
 }
 
 /** What a run's record says of its HTTP server. */

@@ -16,10 +16,14 @@ type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 export class AccessRule {
   readonly #expected: Buffer | null;
 
-  /** @param cookie name of the cookie in which a browser keeps the token of the page's address */
+  /**
+   * @param cookie name of the cookie in which a browser keeps the token of the page's address
+   * @param tokenName what users know the token as
+   */
   constructor(
     token: string | null,
     readonly cookie: string,
+    readonly tokenName: string,
   ) {
     this.#expected = token === null ? null : digest(token);
   }
@@ -28,7 +32,7 @@ export class AccessRule {
   check(request: Credentials): Refusal {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !tokensOf(request, this.cookie).some((token) => this.#isExpected(token)))
-      return { status: 401, reason: NO_TOKEN };
+      return { status: 401, reason: `${this.tokenName} is needed: ${WAYS_TO_GIVE}` };
     const { host, 'x-forwarded-host': before } = request.headers;
     // Behind a proxy the original host is in a header that pages of other origins cannot set.
     const hosts = this.#expected === null ? [host] : [host, ...[before ?? []].flat()];
@@ -41,8 +45,7 @@ export class AccessRule {
 }
 
 const NOT_LOCAL = 'without a token this server answers only to localhost and loopback addresses';
-const NO_TOKEN =
-  'a token is needed: Authorization: Bearer TOKEN, the password of basic authentication, or ?token=TOKEN';
+const WAYS_TO_GIVE = 'Authorization: Bearer TOKEN, the password of basic authentication, or ?token=TOKEN';
 
 const FOREIGN_ORIGIN = 'this server answers only to its own page, not to one from another origin';
 

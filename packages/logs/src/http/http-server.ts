@@ -34,6 +34,8 @@ export interface HttpServerOptions {
   readonly option: string;
   /** Null for none; required beyond loopback. */
   readonly token: string | null;
+  /** What users know it as; `a token` if not given. */
+  readonly tokenName?: string;
   readonly features: readonly HttpFeature[];
 }
 
@@ -51,13 +53,13 @@ const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
  * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be bound
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
-  const { name, address, option, token, features } = options;
+  const { name, address, option, token, tokenName = 'a token', features } = options;
   if (token === null && !isLoopback(address.host))
     throw new LogsError(
       'BAD_INPUT',
       `${option}: ${address.host} can be reached from other machines: ask for a token, or listen on 127.0.0.1`,
     );
-  const rule = new AccessRule(token, `${name}-token`);
+  const rule = new AccessRule(token, `${name}-token`, tokenName);
   const server = createServer(getRequestListener(appOf(name, features, rule).fetch));
   const sockets = serveSockets(server, features, rule);
   const port = await bind(server, options);

@@ -14,6 +14,7 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
     name: 'test',
     option: '--http',
     token,
+    tokenName: 'the key of the house',
     features: [
       {
         routes: new Hono().get('/hello', (c) => c.text('hello')),
@@ -145,7 +146,9 @@ describe('with a token', () => {
     const url = await start(TOKEN, '0.0.0.0');
     for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${'test-token'}=wrong` }])
       expect((await fetch(`${url}/hello`, { headers })).status).toBe(401);
-    expect((await fetch(`${url}/nowhere`)).status).toBe(401);
+    const refused = await fetch(`${url}/nowhere`);
+    expect(refused.status).toBe(401);
+    expect(await refused.text()).toMatch(/^the key of the house is needed: Authorization: Bearer TOKEN, /);
     expect(await socketOutcome(`${url}/echo`)).toContain('401');
     expect(await (await fetch(`${url}/ready`)).text()).toBe('ready\n');
   });
