@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { NO_SMALL_DISK, smallDisk } from '../../../test/small-disk.js';
 import { AppendFile } from '../src/append-file.js';
+import { NO_SMALL_DISK, smallDisk } from './small-disk.js';
 
 it('a line that a full disk takes in part is taken back', (context) => {
   const disk = smallDisk(32_768);
