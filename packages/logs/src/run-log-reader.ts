@@ -14,6 +14,7 @@ import type { Series, TimeGrid } from './logql/series.js';
 import { instantOfMs, type TimeRange } from './store/instant.js';
 import type { LogFolder } from './store/log-catalog.js';
 import type { FileView } from './store/log-reader.js';
+import { Pacer } from './store/pacer.js';
 
 export interface LogRequest {
   /** LogQL; without a stream selector it applies to the whole run. Empty for all lines. */
@@ -136,17 +137,24 @@ export class RunLogReader {
       ready = [];
       if (lines.length > 0) await listener.lines(lines);
     };
+    const pacer = new Pacer();
+    const feed = async (entries: readonly LogEntry[]) => {
+      for (const entry of entries) {
+        if (pacer.isDue) await pacer.rest();
+        grep.feed(entry);
+      }
+    };
     const views = await this.#engine.open(everything.matchers, sinceMs - CONTEXT_LEAD_MS);
     const range: TimeRange = { start: instantOfMs(Math.max(0, sinceMs - CONTEXT_LEAD_MS)), end: END };
     for await (const batch of this.#engine.linesOf(views, everything, range, 'forward', optionsOf(end))) {
-      for (const entry of batch) grep.feed(entry);
+      await feed(batch);
       await flush();
     }
     grep.live();
     await flush();
     if (follow)
       await this.#follow(everything, views, end, async (entries) => {
-        for (const entry of entries) grep.feed(entry);
+        await feed(entries);
         await flush();
       });
   }

@@ -1,4 +1,5 @@
 import type { SyntaxNode } from '@lezer/common';
+import { RegexGroup } from './regex.js';
 import { syntaxError } from './syntax-error.js';
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -19,6 +20,8 @@ export class Cursor {
   constructor(
     readonly query: string,
     readonly node: SyntaxNode,
+    /** Those of the whole query. */
+    readonly regexes = new RegexGroup(),
   ) {}
 
   get name(): string {
@@ -36,7 +39,7 @@ export class Cursor {
   get children(): Cursor[] {
     const children: Cursor[] = [];
     for (let node = this.node.firstChild; node !== null; node = node.nextSibling)
-      children.push(new Cursor(this.query, node));
+      children.push(new Cursor(this.query, node, this.regexes));
     return children;
   }
 

@@ -1,20 +1,28 @@
 import type { Labels } from '../store/streams.js';
 import type { Comparison, LabelCondition, Matcher } from './ast.js';
 import { ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
-import { Regex } from './regex.js';
+import { Regex, RegexGroup } from './regex.js';
 import { parseBytes, parseDurationS, parseNumber } from './units.js';
 
-/** An absent label is an empty one. */
-export function compileMatcher({ name, op, value }: Matcher): (labels: Labels) => boolean {
+/**
+ * An absent label is an empty one.
+ *
+ * @param regexes those of the same line
+ */
+export function compileMatcher(
+  { name, op, value }: Matcher,
+  regexes: RegexGroup,
+): (labels: Labels) => boolean {
   if (op === '=') return (labels) => (labels.get(name) ?? '') === value;
   if (op === '!=') return (labels) => (labels.get(name) ?? '') !== value;
-  const regex = new Regex(value);
+  const regex = new Regex(value, regexes);
   const expected = op === '=~';
   return (labels) => regex.testWhole(labels.get(name) ?? '') === expected;
 }
 
 export function compileMatchers(matchers: readonly Matcher[]): (labels: Labels) => boolean {
-  const tests = matchers.map(compileMatcher);
+  const regexes = new RegexGroup();
+  const tests = matchers.map((matcher) => compileMatcher(matcher, regexes));
   return (labels) => tests.every((test) => test(labels));
 }
 
@@ -33,16 +41,19 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
  * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed
  * sets an error and passes, as does a line with an earlier error.
  */
-export function compileCondition(condition: LabelCondition): (line: PipelineLine) => boolean {
+export function compileCondition(
+  condition: LabelCondition,
+  regexes: RegexGroup,
+): (line: PipelineLine) => boolean {
   if ('left' in condition) {
-    const left = compileCondition(condition.left);
-    const right = compileCondition(condition.right);
+    const left = compileCondition(condition.left, regexes);
+    const right = compileCondition(condition.right, regexes);
     return condition.kind === 'and'
       ? (line) => left(line) && right(line)
       : (line) => left(line) || right(line);
   }
   if (condition.kind === 'text') {
-    const test = compileMatcher(condition.matcher);
+    const test = compileMatcher(condition.matcher, regexes);
     return (line) => test(line.labels);
   }
   const { name, op, value, kind } = condition;

@@ -1,6 +1,6 @@
 import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
-import { Regex } from './regex.js';
+import { Regex, RegexGroup } from './regex.js';
 
 /** Line filters on bytes. */
 export interface LineTest extends LineSieve {
@@ -9,8 +9,9 @@ export interface LineTest extends LineSieve {
 }
 
 /** The conjunction of consecutive line filters. */
-export function compileLineTest(filters: readonly LineFilter[]): LineTest {
-  const tests = filters.map(compileFilter);
+export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGroup): LineTest {
+  const ofBuffer = new RegexGroup();
+  const tests = filters.map((filter) => compileFilter(filter, regexes, ofBuffer));
   const needles = tests.flatMap(({ needle }) => (needle === null ? [] : [needle]));
   return {
     // The longest text is likely the rarest.
@@ -26,10 +27,12 @@ export function compileLineTest(filters: readonly LineFilter[]): LineTest {
   };
 }
 
-function compileFilter({ op, texts }: LineFilter): LineTest {
+function compileFilter({ op, texts }: LineFilter, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
   const isNegated = op.startsWith('!');
   // An empty text is in every line, so it cannot be searched for.
-  const parts = texts.map((text) => (op.endsWith('~') ? new RegexTest(text) : new TextTest(text)));
+  const parts = texts.map((text) =>
+    op.endsWith('~') ? new RegexTest(text, ofLine, ofBuffer) : new TextTest(text),
+  );
   const [only] = parts;
   return {
     needle: isNegated || parts.length > 1 || only.needle?.length === 0 ? null : only.needle,
@@ -69,9 +72,6 @@ class TextTest implements LineTest {
   }
 }
 
-/** Matching a whole buffer blocks the event loop: far below the limit of a single line. */
-const MAX_STEPS_OF_BUFFER = 10_000_000;
-
 class RegexTest implements LineTest {
   readonly needle = null;
   readonly #line: Regex;
@@ -79,10 +79,14 @@ class RegexTest implements LineTest {
   readonly #buffer: Regex | null;
   #bytes: Buffer = Buffer.alloc(0);
 
-  constructor(pattern: string) {
-    this.#line = new Regex(pattern);
+  constructor(
+    pattern: string,
+    ofLine: RegexGroup,
+    readonly ofBuffer: RegexGroup,
+  ) {
+    this.#line = new Regex(pattern, ofLine);
     // With (?m), ^ and $ match at each line. \A and \z do not, nor ^ and $ after (?-m).
-    this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`);
+    this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`, ofBuffer);
   }
 
   begin(bytes: Buffer): void {
@@ -90,7 +94,7 @@ class RegexTest implements LineTest {
   }
 
   mayPass(): boolean {
-    if (this.#buffer === null || this.#buffer.maxSteps(this.#bytes.length) > MAX_STEPS_OF_BUFFER) return true;
+    if (this.#buffer === null || !this.ofBuffer.isQuick(this.#bytes.length)) return true;
     return this.#buffer.test(this.#bytes.toString());
   }
 

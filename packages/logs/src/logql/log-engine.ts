@@ -89,16 +89,26 @@ export class LogEngine {
   async open(matchers: readonly Matcher[], sinceMs: number): Promise<FileView[]> {
     const matches = compileMatchers(matchers);
     const isSelected = (stream: LogStream) => matches(stream.labels);
+    const pacer = new Pacer({ limitMs: QUERY_LIMIT_MS });
     const files: LogFile[] = [];
-    for (const run of this.#candidates(matchers))
+    for (const run of await this.#candidates(matchers, pacer))
       files.push(...(await run.refresh(sinceMs - CLOCK_SLACK_MS)));
-    return files
-      .map((file) => viewOf(file, isSelected))
-      .filter(({ file }) => file.streams.all.some(isSelected));
+    const views: FileView[] = [];
+    for (const file of files) {
+      const view = viewOf(file, isSelected);
+      let isNeeded = false;
+      // All of them, so that a block never has to test many at once.
+      for (const stream of file.streams.all) {
+        if (pacer.isDue) await pacer.rest();
+        if (view.isSelected(stream)) isNeeded = true;
+      }
+      if (isNeeded) views.push(view);
+    }
+    return views;
   }
 
   /** Runs that the matchers of the label `run` leave. */
-  #candidates(matchers: readonly Matcher[]): RunLogs[] {
+  async #candidates(matchers: readonly Matcher[], pacer: Pacer): Promise<RunLogs[]> {
     const now = performance.now();
     if (now - this.#listedMs > CATALOG_MS) {
       this.#listedMs = now;
@@ -110,7 +120,12 @@ export class LogEngine {
           this.#runs.set(folder.run, new RunLogs(folder));
     }
     const matches = compileMatchers(matchers.filter(({ name }) => name === 'run'));
-    return [...this.#runs.values()].filter(({ folder }) => matches(new Map([['run', folder.run]])));
+    const candidates: RunLogs[] = [];
+    for (const run of [...this.#runs.values()]) {
+      if (pacer.isDue) await pacer.rest();
+      if (matches(new Map([['run', run.folder.run]]))) candidates.push(run);
+    }
+    return candidates;
   }
 }
 

@@ -9,7 +9,7 @@ import type {
   Stage,
 } from './ast.js';
 import type { Cursor } from './cursor.js';
-import { Regex } from './regex.js';
+import { Regex, RegexGroup } from './regex.js';
 import { notSupported, syntaxError } from './syntax-error.js';
 import { parseBytes, parseDurationS } from './units.js';
 
@@ -49,14 +49,14 @@ export function readSelector(selector: Cursor): Matcher[] {
 
 function isSelective({ op, value }: Matcher): boolean {
   if (op === '=') return value !== '';
-  return op === '=~' && !new Regex(value).testWhole('');
+  return op === '=~' && !new Regex(value, new RegexGroup()).testWhole('');
 }
 
 function readMatcher(node: Cursor): Matcher {
   const op = node.get('Eq', 'Neq', 'Re', 'Nre').text as Matcher['op'];
   const value = node.get('String').string;
   // Refused here rather than at the first line.
-  if (op === '=~' || op === '!~') new Regex(value);
+  if (op === '=~' || op === '!~') new Regex(value, node.regexes);
   return { name: node.get('Identifier').text, op, value };
 }
 
@@ -99,7 +99,7 @@ function readLineFilter(node: Cursor): LineFilter {
   const ip = node.find('FilterOp') ?? node.all('FilterOp')[0];
   if (ip !== undefined) throw notSupported(node.query, ip.at, 'ip');
   const texts = node.all('String').map(({ string }) => string);
-  if (op.endsWith('~')) for (const text of texts) new Regex(text);
+  if (op.endsWith('~')) for (const text of texts) new Regex(text, node.regexes);
   return { kind: 'line-filter', op: op as LineFilter['op'], texts };
 }
 

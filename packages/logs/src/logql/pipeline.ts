@@ -4,6 +4,7 @@ import { compileCondition, compileMatcher } from './label-test.js';
 import { compileLineTest, type LineTest } from './line-test.js';
 import { compileLogfmt } from './logfmt-fields.js';
 import { ERROR_DETAILS_LABEL, ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
+import { RegexGroup } from './regex.js';
 
 /** A compiled pipeline. */
 export interface Pipeline {
@@ -21,18 +22,19 @@ export function compilePipeline(stages: readonly Stage[]): Pipeline {
   const numFilters = first < 0 ? stages.length : first;
   const filters = stages.slice(0, numFilters) as LineFilter[];
   const rest = stages.slice(numFilters);
-  const steps = rest.map(compileStage);
+  const regexes = new RegexGroup();
+  const steps = rest.map((stage) => compileStage(stage, regexes));
   return {
-    test: compileLineTest(filters),
+    test: compileLineTest(filters, regexes),
     readsNothing: filters.length === 0 && rest.every(({ kind }) => kind === 'drop' || kind === 'keep'),
     run: steps.length === 0 ? null : (line) => steps.every((step) => step(line)),
   };
 }
 
-function compileStage(stage: Stage): (line: PipelineLine) => boolean {
+function compileStage(stage: Stage, regexes: RegexGroup): (line: PipelineLine) => boolean {
   switch (stage.kind) {
     case 'line-filter': {
-      const test = compileLineTest([stage]);
+      const test = compileLineTest([stage], regexes);
       return ({ text }) => {
         const bytes = Buffer.from(text);
         test.begin(bytes);
@@ -44,11 +46,11 @@ function compileStage(stage: Stage): (line: PipelineLine) => boolean {
     case 'logfmt':
       return always(compileLogfmt(stage));
     case 'label-filter':
-      return compileCondition(stage.condition);
+      return compileCondition(stage.condition, regexes);
     case 'drop':
-      return always(compileDrop(stage.picks));
+      return always(compileDrop(stage.picks, regexes));
     case 'keep':
-      return always(compileKeep(stage.picks));
+      return always(compileKeep(stage.picks, regexes));
     case 'line-format':
       return always((line) => format(line, stage.parts));
   }
@@ -73,10 +75,13 @@ function format(line: PipelineLine, parts: readonly string[]): void {
   line.text = text;
 }
 
-function compilePicks(picks: readonly LabelPick[]): (line: PipelineLine, name: string) => boolean {
+function compilePicks(
+  picks: readonly LabelPick[],
+  regexes: RegexGroup,
+): (line: PipelineLine, name: string) => boolean {
   const byName = new Map<string, ((line: PipelineLine) => boolean)[]>();
   for (const { name, matcher } of picks) {
-    const test = matcher === null ? null : compileMatcher(matcher);
+    const test = matcher === null ? null : compileMatcher(matcher, regexes);
     const tests = byName.get(name) ?? [];
     tests.push((line) => test === null || test(line.labels));
     byName.set(name, tests);
@@ -84,8 +89,8 @@ function compilePicks(picks: readonly LabelPick[]): (line: PipelineLine, name: s
   return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
 }
 
-function compileDrop(picks: readonly LabelPick[]): (line: PipelineLine) => void {
-  const isPicked = compilePicks(picks);
+function compileDrop(picks: readonly LabelPick[], regexes: RegexGroup): (line: PipelineLine) => void {
+  const isPicked = compilePicks(picks, regexes);
   return (line) => {
     const dropped = [...line.labels.keys()].filter((name) => isPicked(line, name));
     if (dropped.length === 0) return;
@@ -96,8 +101,8 @@ function compileDrop(picks: readonly LabelPick[]): (line: PipelineLine) => void 
 }
 
 /** `keep` does not remove an error; `drop` does. */
-function compileKeep(picks: readonly LabelPick[]): (line: PipelineLine) => void {
-  const isPicked = compilePicks(picks);
+function compileKeep(picks: readonly LabelPick[], regexes: RegexGroup): (line: PipelineLine) => void {
+  const isPicked = compilePicks(picks, regexes);
   return (line) => {
     const names = [...line.labels.keys()].filter(
       (name) => name !== ERROR_LABEL && name !== ERROR_DETAILS_LABEL && !isPicked(line, name),

@@ -1,10 +1,39 @@
 import { RE2JS } from 're2js';
 import { LogsError, messageOf } from '../errors.js';
 
-/** RE2 allows larger programs, which are slow to compile for every query. */
+/** Of a group. RE2 allows larger programs, which are slow to compile for every query. */
 const MAX_INSTRUCTIONS = 20_000;
-/** About a second. */
-const MAX_STEPS = 100_000_000;
+/** Of a pattern with its counted repetitions written out: RE2 compiles it before it tells the size. */
+const MAX_EXPANDED_CHARACTERS = 100_000;
+/** Product of nested repeat counts; RE2 refuses more. */
+const MAX_REPEAT = 1_000;
+/** Of a group on one line, which no turn of the event loop interrupts: 20 ns each at worst. */
+const MAX_STEPS = 10_000_000;
+/** DFA states of a group. With more, hostile patterns are slower: building a state costs more than it saves. */
+const MAX_CACHE_BYTES = 2 << 20;
+
+/** Regular expressions tested on the same line, without a turn of the event loop: bounded in sum. */
+export class RegexGroup {
+  #numRegexes = 0;
+  #numInstructions = 0;
+
+  /** @throws LogsError `BAD_INPUT` if the group becomes too large */
+  add(numInstructions: number): void {
+    this.#numRegexes++;
+    this.#numInstructions += numInstructions;
+    if (this.#numInstructions > MAX_INSTRUCTIONS) throw tooLarge();
+  }
+
+  /** DFA states of one expression, in bytes. */
+  get cacheBytes(): number {
+    return Math.floor(MAX_CACHE_BYTES / this.#numRegexes);
+  }
+
+  /** Whether all are quick on a text of so many characters: at worst each instruction meets each character. */
+  isQuick(length: number): boolean {
+    return this.#numInstructions * length <= MAX_STEPS;
+  }
+}
 
 /**
  * An RE2 regular expression, as in Loki. Matching takes time linear in the text; a text that could take too
@@ -12,23 +41,22 @@ const MAX_STEPS = 100_000_000;
  */
 export class Regex {
   readonly #regex: RE2JS;
-  readonly #numInstructions: number;
+  readonly #group: RegexGroup;
+  #isTested = false;
 
-  /** @throws LogsError `BAD_INPUT` with RE2's message if it is invalid or too large */
-  constructor(pattern: string) {
+  /**
+   * @param group which this expression joins
+   * @throws LogsError `BAD_INPUT` with RE2's message if it is invalid or too large
+   */
+  constructor(pattern: string, group: RegexGroup) {
+    if (expandedCharacters(pattern) > MAX_EXPANDED_CHARACTERS) throw tooLarge();
     try {
       this.#regex = RE2JS.compile(pattern);
     } catch (error) {
       throw new LogsError('BAD_INPUT', messageOf(error));
     }
-    this.#numInstructions = this.#regex.programSize();
-    if (this.#numInstructions > MAX_INSTRUCTIONS)
-      throw new LogsError('BAD_INPUT', 'error parsing regexp: expression too large');
-  }
-
-  /** Worst case for a text of this many characters: every instruction at every character, 5 to 10 ns each. */
-  maxSteps(length: number): number {
-    return this.#numInstructions * length;
+    group.add(this.#regex.programSize());
+    this.#group = group;
   }
 
   /**
@@ -37,7 +65,7 @@ export class Regex {
    * @throws LogsError `BAD_INPUT` if matching could take too long
    */
   test(text: string): boolean {
-    this.#assertQuick(text);
+    this.#prepare(text);
     return this.#regex.test(text);
   }
 
@@ -47,15 +75,37 @@ export class Regex {
    * @throws LogsError as `test`
    */
   testWhole(text: string): boolean {
-    this.#assertQuick(text);
+    this.#prepare(text);
     return this.#regex.testExact(text);
   }
 
-  #assertQuick({ length }: string): void {
-    if (this.maxSteps(length) > MAX_STEPS)
+  #prepare({ length }: string): void {
+    if (!this.#group.isQuick(length))
       throw new LogsError(
         'BAD_INPUT',
-        `regular expression is too expensive on a line of ${length} characters: simplify it`,
+        `regular expressions are too expensive on a line of ${length} characters: simplify them`,
       );
+    if (this.#isTested) return;
+    this.#isTested = true;
+    // RE2JS has no option for this; its default is 8 MiB for each expression.
+    const { dfa } = this.#regex.re2Input;
+    dfa.stateBudget = this.#group.cacheBytes;
+    dfa.memBudget = this.#group.cacheBytes;
   }
+}
+
+/** Upper bound of the pattern's length with its counted repetitions written out. */
+function expandedCharacters(pattern: string): number {
+  let ofAtom = 1;
+  let ofGroups = 1;
+  for (const [, before, digits] of pattern.matchAll(/(.)\{(?:\d+,)?(\d+),?\}/gs)) {
+    const count = Math.max(1, Number(digits));
+    if (before === ')') ofGroups *= count;
+    else ofAtom = Math.max(ofAtom, count);
+  }
+  return pattern.length * Math.min(MAX_REPEAT, ofAtom * ofGroups);
+}
+
+function tooLarge(): LogsError {
+  return new LogsError('BAD_INPUT', 'error parsing regexp: expression too large');
 }

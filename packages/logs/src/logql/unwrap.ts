@@ -1,6 +1,7 @@
 import type { Unwrap } from './ast.js';
 import { compileCondition, labelParser } from './label-test.js';
 import type { PipelineLine } from './pipeline-line.js';
+import { RegexGroup } from './regex.js';
 
 /**
  * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the
@@ -10,7 +11,8 @@ import type { PipelineLine } from './pipeline-line.js';
  */
 export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: PipelineLine) => number | null {
   const parse = labelParser(conversion);
-  const conditions = filters.map(compileCondition);
+  const regexes = new RegexGroup();
+  const conditions = filters.map((filter) => compileCondition(filter, regexes));
   return (line) => {
     const text = line.labels.get(label) ?? '';
     if (text === '') return null;

@@ -12,7 +12,7 @@ const CHUNK_BYTES = 1 << 20;
 /** Longer lines are split; a message of the control plane is at most as long. */
 const MAX_LINE_BYTES = 16 << 20;
 
-/** A line found by a scan. Reused: valid during the call only. */
+/** A line found by a scan. Reused: valid until the next one. */
 export interface ScannedLine {
   /** Holds the line from `from` (inclusive) to `to` (exclusive, without newline). */
   bytes: Buffer;
@@ -163,7 +163,7 @@ export class LogFile {
   }
 
   /**
-   * Calls `visit` for the lines of the selected streams in a block, in file order.
+   * The lines of the selected streams in a block, in file order.
    *
    * @param bytes the block's bytes
    * @param needle if not null, lines without it may be skipped
@@ -173,19 +173,17 @@ export class LogFile {
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer | null,
-    visit: (line: ScannedLine) => void,
-  ): void {
-    if (this.isPushed) this.#scanPushed(block, bytes, isSelected, visit);
-    else if (needle !== null && !block.hasForeign) this.#scanHits(block, bytes, isSelected, needle, visit);
-    else this.#scanAll(block, bytes, isSelected, visit);
+  ): Generator<ScannedLine, void> {
+    if (this.isPushed) return this.#scanPushed(block, bytes, isSelected);
+    if (needle !== null && !block.hasForeign) return this.#scanHits(block, bytes, isSelected, needle);
+    return this.#scanAll(block, bytes, isSelected);
   }
 
-  #scanAll(
+  *#scanAll(
     block: Block,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
-    visit: (line: ScannedLine) => void,
-  ): void {
+  ): Generator<ScannedLine, void> {
     const head = new LineHead();
     let timeMs = block.timeBeforeMs ?? 0;
     const line = blankLine(bytes, this.streams.all[0]);
@@ -199,19 +197,18 @@ export class LogFile {
         line.timeMs = timeMs;
         line.stream = stream;
         line.offset = block.offset + from;
-        visit(line);
+        yield line;
       }
       from = to + 1;
     }
   }
 
-  #scanHits(
+  *#scanHits(
     block: Block,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer,
-    visit: (line: ScannedLine) => void,
-  ): void {
+  ): Generator<ScannedLine, void> {
     const head = new LineHead();
     const line = blankLine(bytes, this.streams.all[0]);
     for (let hit = bytes.indexOf(needle); hit >= 0; ) {
@@ -225,18 +222,17 @@ export class LogFile {
         line.timeMs = head.timeMs;
         line.stream = stream;
         line.offset = block.offset + from;
-        visit(line);
+        yield line;
       }
       hit = to + 1 < bytes.length ? bytes.indexOf(needle, to + 1) : -1;
     }
   }
 
-  #scanPushed(
+  *#scanPushed(
     block: Block,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
-    visit: (line: ScannedLine) => void,
-  ): void {
+  ): Generator<ScannedLine, void> {
     for (let from = 0; from < bytes.length; ) {
       const to = endOfLine(bytes, from);
       const pushed = parsePushedLine(bytes.toString('utf8', from, to));
@@ -245,7 +241,7 @@ export class LogFile {
         const text = Buffer.from(pushed.line);
         const timeMs = msOf(pushed.ns);
         const nanos = Number(BigInt(pushed.ns) % 1_000_000n);
-        visit({ bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: block.offset + from });
+        yield { bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: block.offset + from };
       }
       from = to + 1;
     }

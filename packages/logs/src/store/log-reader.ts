@@ -64,15 +64,15 @@ export class BlockReader {
   ): Promise<void> {
     if (this.pacer.isDue) await this.pacer.rest();
     const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
-    if (view.file.isPushed) {
-      view.file.scan(block, bytes, view.isSelected, null, (line) => {
-        sieve.begin(line.bytes);
-        visit(line);
-      });
-      return;
-    }
+    const { file, isSelected } = view;
     sieve.begin(bytes);
-    if (sieve.mayPass()) view.file.scan(block, bytes, view.isSelected, sieve.needle, visit);
+    if (!file.isPushed && !sieve.mayPass()) return;
+    // A single line may take a slice: the pacer is asked at each.
+    for (const line of file.scan(block, bytes, isSelected, sieve.needle)) {
+      if (this.pacer.isDue) await this.pacer.rest();
+      if (file.isPushed) sieve.begin(line.bytes);
+      visit(line);
+    }
   }
 
   /** The bytes `from` to `to` of a file, valid until the next read; fewer if it was truncated. */

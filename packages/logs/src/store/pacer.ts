@@ -1,8 +1,16 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { LogsError } from '../errors.js';
 
 /** Longest time without yielding: the process that answers queries may also lead a run. */
 const SLICE_MS = 8;
+
+let lastTurn: Promise<void> = Promise.resolve();
+
+/** One slice of one query in each turn of the event loop, however many queries there are. */
+function nextTurn(): Promise<void> {
+  lastTurn = lastTurn.then(() => immediate());
+  return lastTurn;
+}
 
 export interface PacerOptions {
   /** Time limit of the whole query. */
@@ -13,7 +21,8 @@ export interface PacerOptions {
 
 /** Cooperative scheduling: splits a query into slices, between which the event loop runs. */
 export class Pacer {
-  #sliceEndMs = performance.now() + SLICE_MS;
+  /** The first slice waits for its turn as well: many queries may arrive at once. */
+  #sliceEndMs = 0;
   readonly #deadlineMs: number;
   readonly #limitMs: number;
   readonly #signal: AbortSignal | undefined;

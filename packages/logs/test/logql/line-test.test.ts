@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { LineFilter } from '../../src/logql/ast.js';
 import { compileLineTest } from '../../src/logql/line-test.js';
-import { Regex } from '../../src/logql/regex.js';
+import { Regex, RegexGroup } from '../../src/logql/regex.js';
 import { randomNumbers } from '../support.js';
 
 const PATTERNS = [
@@ -38,10 +38,10 @@ function bufferOf(lines: readonly string[]): { bytes: Buffer; spans: (readonly [
 
 it.each(PATTERNS)('a buffer that may not pass has no line that matches %s', (pattern) => {
   const random = randomNumbers(7);
-  const regex = new Regex(pattern);
+  const regex = new Regex(pattern, new RegexGroup());
   for (const op of ['|~', '!~'] as const) {
     const filter: LineFilter = { kind: 'line-filter', op, texts: [pattern] };
-    const test = compileLineTest([filter]);
+    const test = compileLineTest([filter], new RegexGroup());
     for (let i = 0; i < 200; i++) {
       const lines = Array.from({ length: 1 + Math.floor(random() * 4) }, () =>
         Array.from({ length: Math.floor(random() * 4) }, () => 'abAé \\'[Math.floor(random() * 6)]).join(''),
@@ -61,7 +61,7 @@ it('a buffer without the text of any filter may not pass', () => {
     { kind: 'line-filter', op: '|~', texts: ['th.ee', '^four'] },
   ];
   const mayPass = (text: string) => {
-    const test = compileLineTest(filters);
+    const test = compileLineTest(filters, new RegexGroup());
     test.begin(Buffer.from(text));
     return test.mayPass();
   };
