@@ -1,6 +1,6 @@
 import { encodePurpose } from './purpose.js';
 import { CONTROL } from './shm-layout.js';
-import { OPERATION_KINDS, type Operation, type Phase } from './transport.js';
+import { KIND_OF_CODE, OPERATION_CODES, type Operation, type Phase } from './transport.js';
 
 export const PHASES: readonly Phase[] = [
   'starting',
@@ -71,7 +71,7 @@ export class ControlBlock {
     const base = this.#base;
     const purpose = encodePurpose(operation.purpose);
     words[base + CONTROL.sequence] = sequence;
-    words[base + CONTROL.kind] = OPERATION_KINDS.indexOf(operation.kind);
+    words[base + CONTROL.kind] = OPERATION_CODES[operation.kind];
     words[base + CONTROL.layer] = operation.layer ?? -1;
     words[base + CONTROL.purposeBytes] = purpose.length;
     this.#bytes.set(purpose, (base + CONTROL.purpose) * 4);
@@ -111,7 +111,7 @@ export class ControlBlock {
           ? null
           : {
               sequence,
-              kind: OPERATION_KINDS[words[base + CONTROL.kind]],
+              kind: KIND_OF_CODE[words[base + CONTROL.kind]],
               purpose,
               layer: layer < 0 ? undefined : layer,
               active: words[base + CONTROL.active] === 1,

@@ -1,6 +1,6 @@
 import { encodePurpose } from './purpose.js';
 import { FLIGHT, FLIGHT_SLOTS } from './shm-layout.js';
-import { OPERATION_KINDS, type Operation } from './transport.js';
+import { KIND_OF_CODE, OPERATION_CODES, type Operation } from './transport.js';
 
 const NO_LAYER = -1;
 
@@ -56,7 +56,7 @@ export class FlightRing {
     const floats = this.#floats;
     const slot = this.#slotOf(start.sequence);
     Atomics.store(words, slot + FLIGHT.sequence, 0);
-    words[slot + FLIGHT.kind] = OPERATION_KINDS.indexOf(operation.kind);
+    words[slot + FLIGHT.kind] = OPERATION_CODES[operation.kind];
     words[slot + FLIGHT.layer] = operation.layer ?? NO_LAYER;
     words[slot + FLIGHT.step] = start.step;
     words[slot + FLIGHT.numSends] = start.numSends;
@@ -102,7 +102,7 @@ export class FlightRing {
     const purposeAt = (slot + FLIGHT.purpose) * 4;
     return {
       sequence,
-      kind: OPERATION_KINDS[word(FLIGHT.kind)],
+      kind: KIND_OF_CODE[word(FLIGHT.kind)],
       purpose: Buffer.from(this.#bytes.subarray(purposeAt, purposeAt + word(FLIGHT.purposeBytes))).toString(),
       layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
       countsHash: word(FLIGHT.countsHash) >>> 0,

@@ -1,6 +1,6 @@
 import type { ByteRing } from './byte-ring.js';
 import { encodePurpose, MAX_PURPOSE_BYTES } from './purpose.js';
-import { OPERATION_KINDS, type Operation, type OperationKind } from './transport.js';
+import { KIND_OF_CODE, OPERATION_CODES, type Operation, type OperationKind } from './transport.js';
 
 const PURPOSE_OFFSET = 24;
 /** Bytes before the payload of every message. */
@@ -38,7 +38,7 @@ export function encodeHeader(
   const view = new DataView(target.buffer, target.byteOffset, MESSAGE_HEADER_BYTES);
   view.setUint32(0, place.sequence, true);
   view.setUint32(4, totalBytes, true);
-  view.setUint8(8, OPERATION_KINDS.indexOf(operation.kind));
+  view.setUint8(8, OPERATION_CODES[operation.kind]);
   view.setUint8(9, aggregate ? 1 : 0);
   view.setUint16(10, operation.layer ?? NO_LAYER, true);
   view.setUint32(12, place.step, true);
@@ -54,7 +54,7 @@ function decodeHeader(bytes: Uint8Array): MessageHeader {
   return {
     sequence: view.getUint32(0, true),
     totalBytes: view.getUint32(4, true),
-    kind: OPERATION_KINDS[view.getUint8(8)],
+    kind: KIND_OF_CODE[view.getUint8(8)],
     aggregate: view.getUint8(9) === 1,
     layer: layer === NO_LAYER ? undefined : layer,
     step: view.getUint32(12, true),

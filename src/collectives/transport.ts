@@ -1,8 +1,27 @@
 import type { Topology } from './topology.js';
 
-/** Their order is their code in shared memory and on the wire. */
-export const OPERATION_KINDS = ['all-to-all', 'all-reduce', 'all-gather', 'barrier'] as const;
-export type OperationKind = (typeof OPERATION_KINDS)[number];
+/**
+ * The code of each kind of operation in shared memory and on the wire. A code is never given to another kind
+ * (3 was broadcast): nodes of different builds may meet.
+ */
+export const OPERATION_CODES = {
+  'all-to-all': 0,
+  'all-reduce': 1,
+  'all-gather': 2,
+  barrier: 4,
+} as const;
+export type OperationKind = keyof typeof OPERATION_CODES;
+
+export const OPERATION_KINDS = Object.keys(OPERATION_CODES) as OperationKind[];
+
+/** The kinds by their codes; a code that is no kind's has none. */
+export const KIND_OF_CODE: readonly OperationKind[] = OPERATION_KINDS.reduce<OperationKind[]>(
+  (kinds, kind) => {
+    kinds[OPERATION_CODES[kind]] = kind;
+    return kinds;
+  },
+  [],
+);
 
 /** Identifies a collective call: in errors, and for peers to check that they are in the same one. */
 export interface Operation {
