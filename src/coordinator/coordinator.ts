@@ -328,7 +328,6 @@ export class Coordinator {
   close(): void {
     this.#watch.close();
     this.#judge.close();
-    this.#notify((each) => each.close?.());
   }
 
   /**

@@ -12,7 +12,7 @@ import type { RunState } from '../run/run-state.js';
 import { RunTotals } from '../run/run-totals.js';
 import { Coordinator, type RunFailure } from './coordinator.js';
 import { explainFailure } from './failure-report.js';
-import { takeBack } from './run-history.js';
+import { truncateHistory } from './run-history.js';
 import type { RunOptions, RunPlan } from './run-options.js';
 import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
@@ -52,32 +52,54 @@ export interface Lead {
   readonly listeners: (run: OpenRun) => readonly RunListener[];
 }
 
-/** Carries a planned run out, from its folder to its end; nothing of it is left running when it returns. */
+/** Leads a planned run, from its folder to its end; nothing of it is left running when it returns. */
 export async function leadRun(lead: Lead): Promise<RunOutcome> {
-  const { plan, rpc, nodes } = lead;
+  const { plan } = lead;
   let abort = (error: TrainerError): void => {
     throw error;
   };
   const run = openRun(lead, (error) => abort(error));
   const { folder, logs, logger, disk, identity } = run;
-  if (plan.resumed === null) {
-    await claimRun(folder, (line) => logger.warn(line));
-    folder.writeConfig(plan.config);
+  const listeners: RunListener[] = [];
+  try {
+    // First: it shows what the log warns of from here on.
+    const view = lead.view(run);
+    listeners.push(view);
+    if (plan.resumed === null) {
+      await claimRun(folder, (line) => logger.warn(line));
+      folder.writeConfig(plan.config);
+    }
+    // Before the record: where one of them cannot begin, there is no run to find.
+    listeners.push(...lead.listeners(run));
+    const totals = new RunTotals();
+    const { runId, generation, datasetDir } = identity;
+    const origin = { runId, generation, datasetDir, forkedFrom: plan.forkedFrom, ...lead.place };
+    const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
+    const coordinator = new Coordinator({
+      ...{ identity, logs, logger },
+      // The totals before what writes and may throw: the exit code depends on whether a step was done.
+      listeners: [truncateHistory(folder, plan), totals, recorder, ...listeners],
+      joinTimeoutMs: lead.nodes.joinTimeoutMs,
+      nodesAreReplaceable: lead.nodes.areReplaceable,
+    });
+    abort = (error) => coordinator.abort(error);
+    return await carryOut(lead, run, { coordinator, view, totals });
+  } finally {
+    for (const listener of listeners) listener.close?.();
+    logs.close();
   }
-  const view = lead.view(run);
-  // Before the record: where one of them cannot begin, there is no run to find.
-  const others = lead.listeners(run);
-  const totals = new RunTotals();
-  const { runId, generation, datasetDir } = identity;
-  const origin = { runId, generation, datasetDir, forkedFrom: plan.forkedFrom, ...lead.place };
-  const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
-  const coordinator = new Coordinator({
-    ...{ identity, logs, logger },
-    listeners: [takeBack(folder, plan), recorder, totals, view, ...others],
-    joinTimeoutMs: nodes.joinTimeoutMs,
-    nodesAreReplaceable: nodes.areReplaceable,
-  });
-  abort = (error) => coordinator.abort(error);
+}
+
+interface Led {
+  readonly coordinator: Coordinator;
+  readonly view: RunView;
+  readonly totals: RunTotals;
+}
+
+/** Starts the nodes, waits until the run has settled, and ends the nodes. */
+async function carryOut(lead: Lead, run: OpenRun, { coordinator, view, totals }: Led): Promise<RunOutcome> {
+  const { plan, rpc, nodes } = lead;
+  const { folder, logger } = run;
   const service = addCoordinatorService(rpc.server, coordinator);
   rpc.onRefused = (line) => logger.warn(line);
   const forgetSignals = stopOnSignals(coordinator, (line) => view.print(line));
@@ -113,7 +135,6 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     await service.endLogs(Math.min(LAST_LINES_MS, endsByMs - performance.now()));
     leaveUncaught();
     coordinator.close();
-    logs.close();
   }
 }
 

@@ -9,10 +9,10 @@ import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**
- * Says what a run loses if it is resumed as planned. Steps repeated with the same configuration come out the
- * same, so they are not mentioned.
+ * Warns of what a run loses if it is resumed as planned, and tells of a changed configuration. Steps repeated
+ * with the same configuration come out the same, so they are not mentioned.
  */
-export function tellWhatGoes(
+export function warnOfLosses(
   { config, checkpoint, resumed }: Pick<RunPlan, 'config' | 'checkpoint' | 'resumed'>,
   { say, warn }: Pick<PlanSettings, 'say' | 'warn'>,
 ): void {
@@ -57,7 +57,7 @@ function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | nul
  * Replaces a run's history from its checkpoint on, once all workers have loaded it: a start that fails
  * changes nothing but the generation's number.
  */
-export function takeBack(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
+export function truncateHistory(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
   return {
     state({ kind }) {
       if (kind !== 'running') return;

@@ -12,7 +12,7 @@ import { makeFolder } from '../os/make-folder.js';
 import { listRuns } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
-import { tellWhatGoes } from './run-history.js';
+import { warnOfLosses } from './run-history.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { findOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
@@ -47,7 +47,7 @@ export async function planRun(
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
   const plan = { config, dataset, ...origin };
-  tellWhatGoes(plan, { say, warn });
+  warnOfLosses(plan, { say, warn });
   return plan;
 }
 

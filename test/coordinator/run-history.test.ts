@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { committedFolders } from '../../src/checkpoint/folders.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import { takeBack, tellWhatGoes } from '../../src/coordinator/run-history.js';
+import { truncateHistory, warnOfLosses } from '../../src/coordinator/run-history.js';
 import type { RunPlan } from '../../src/coordinator/run-options.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { recordedStepsAfter } from '../../src/run/metrics-record.js';
@@ -28,7 +28,7 @@ const slower = (config: RunConfig) => ({ ...config, train: { ...config.train, le
 function told(plan: RunPlan) {
   const said: string[] = [];
   const warned: string[] = [];
-  tellWhatGoes(plan, { say: (line) => said.push(line), warn: (line) => warned.push(line) });
+  warnOfLosses(plan, { say: (line) => said.push(line), warn: (line) => warned.push(line) });
   return { said, warned };
 }
 
@@ -83,7 +83,7 @@ it('a resumed run takes the place of what was there only once it trains', () => 
     path.join(folder.directory, name),
   );
   const before = files.map((file) => readFileSync(file, 'utf8'));
-  const listener = takeBack(folder, planOf(folder, 'step-000002', slower));
+  const listener = truncateHistory(folder, planOf(folder, 'step-000002', slower));
   listener.state?.({ kind: 'starting' });
   expect(files.map((file) => readFileSync(file, 'utf8'))).toEqual(before);
   listener.state?.({ kind: 'running' });

@@ -64,7 +64,7 @@ describe('a claimed run', () => {
 });
 
 it('a file system without locks is warned of, and the run goes on', async () => {
-  vi.mocked(libc.tryLock).mockReturnValue(constants.errno.EOPNOTSUPP);
+  vi.mocked(libc.tryLock).mockReturnValueOnce(constants.errno.EOPNOTSUPP);
   const warnings: string[] = [];
   (await claimRun(folder, (line) => warnings.push(line)))();
   expect(warnings).toEqual([

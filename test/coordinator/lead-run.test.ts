@@ -1,0 +1,130 @@
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { TerminalView } from '../../src/cli/terminal-view.js';
+import { loadConfig } from '../../src/config/resolve.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
+import { type Lead, leadRun } from '../../src/coordinator/lead-run.js';
+import { TrainerError } from '../../src/errors.js';
+import * as libc from '../../src/os/libc.js';
+import type { StepReport } from '../../src/rpc/messages.js';
+import { createRpcServer, type RpcServer } from '../../src/rpc/server.js';
+import { VERSION } from '../../src/rpc/version.js';
+import type { RunFolder } from '../../src/run/run-folder.js';
+import { OPTIONS } from './saved-run.js';
+
+vi.mock('../../src/os/libc.js', { spy: true });
+
+const STEP: StepReport = {
+  ...{
+    step: 1,
+    rank: 0,
+    loss: 1,
+    auxiliaryLoss: 0,
+    gradientNorm: 1,
+    learningRate: 0.1,
+    tokens: 8,
+    stepMs: 5,
+  },
+  partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
+  ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0 },
+};
+
+let runsDir: string;
+let rpc: RpcServer;
+let shown: string;
+
+beforeEach(() => {
+  runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-lead-'));
+  rpc = createRpcServer();
+  shown = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    shown += String(text);
+    return true;
+  });
+  vi.spyOn(console, 'error').mockImplementation((text) => {
+    shown += `${text}\n`;
+  });
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  rpc.server.forceShutdown();
+  rmSync(runsDir, { recursive: true });
+});
+
+/** A run of one rank; `start` plays its node. */
+function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lead {
+  const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
+  const dataset = {
+    ...{ dir: runsDir, key: '', vocabSize: 512, endOfText: 0, tokenizerFile: '', tokenizerSha256: '' },
+    ...{ domains: [], validationEntropy: 0 },
+  };
+  const place = { address: '127.0.0.1:1', isSecured: false };
+  return {
+    ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place },
+    plan: { config, dataset, checkpoint: null, resumed: null, forkedFrom: null },
+    nodes: { areReplaceable: false, joinTimeoutMs: 10_000, start, end: async () => undefined },
+    view: (run) =>
+      new TerminalView(run, { place, dataset, samples: false, hasPage: false, announcement: 'starting' }),
+    listeners: () => [],
+  };
+}
+
+/** Files of the runs that this process holds open, but for the lock, which it keeps to its end. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const file = readlinkSync(`/proc/self/fd/${fd}`);
+      return file.startsWith(runsDir) && path.basename(file) !== 'run.lock' ? [file] : [];
+    } catch {
+      // The descriptor of the listing itself.
+      return [];
+    }
+  });
+}
+
+it('a run that cannot be locked says so where it is shown', async () => {
+  vi.mocked(libc.tryLock).mockReturnValueOnce(constants.errno.EOPNOTSUPP);
+  await leadRun(lead((coordinator) => coordinator.abort(new TrainerError('ABORTED', 'enough'))));
+  expect(shown).toMatch(/^warning: .*run\.lock cannot be locked here/m);
+  expect(openFiles()).toEqual([]);
+});
+
+it('a run whose record cannot be written leaves nothing open', async () => {
+  const closed: string[] = [];
+  const run = leadRun({
+    ...lead(() => expect.unreachable()),
+    view: ({ logger }) => {
+      logger.warn('opens the log');
+      const tooFar = () => expect.unreachable();
+      return {
+        ...{ begun: tooFar, print: tooFar, failed: tooFar, finished: tooFar },
+        close: () => closed.push('view'),
+      };
+    },
+    listeners: ({ folder }) => {
+      mkdirSync(path.join(folder.directory, 'run.json'));
+      return [{ close: () => closed.push('listener') }];
+    },
+  });
+  await expect(run).rejects.toThrow(/EISDIR/);
+  expect(closed).toEqual(['view', 'listener']);
+  expect(openFiles()).toEqual([]);
+});
+
+it('a run whose first step cannot be recorded has failed: it was given nothing wrong', async () => {
+  const outcome = await leadRun(
+    lead((coordinator, folder) => {
+      const { node } = coordinator.join({ host: 'h', pid: 1, dataAddress: '127.0.0.1:1', version: VERSION });
+      coordinator.connect(node, '127.0.0.1:1', { send: () => undefined, close: () => undefined });
+      coordinator.receive(node, { ready: {} });
+      rmSync(folder.metrics);
+      mkdirSync(folder.metrics);
+      coordinator.receive(node, { step: STEP });
+    }),
+  );
+  expect(outcome).toMatchObject({ kind: 'failed', exitCode: 3, report: { code: 'NO_RESOURCE' } });
+  expect(shown).toMatch(/run failed: .*EISDIR/);
+});
