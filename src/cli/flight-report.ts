@@ -148,9 +148,9 @@ function isInside({ last }: FlightRank): boolean {
 }
 
 /**
- * Who held the others up. First whoever is in another operation than most; else who failed by itself or is
- * stopped; else, of the ranks that are furthest behind, those that have not come, or the one that most wait
- * for. A rank of which there is no file is found by those that wait for it.
+ * The ranks that delayed the others. First those in another operation than most; else those that failed by
+ * themselves or are stopped; else, of the ranks furthest behind, those not inside an operation, or the one
+ * that most wait for. A rank without a file is found by those that wait for it.
  */
 function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedOperation[]): number[] {
   const split = operations.find((operation) => operation.differing.length > 0);
@@ -171,7 +171,7 @@ function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedO
   return most > 1 ? [...new Set(wanted.filter((rank) => votes(rank) === most))].sort((a, b) => a - b) : [];
 }
 
-/** What ails a rank of itself, or null. */
+/** What is wrong with the rank itself; null if nothing is known. */
 function troubleOf({ failure, processState, pid }: FlightRank): string | null {
   if (failure === 'WORKER_DIED') return `its process ${pid} has died`;
   if (failure !== null && !CONSEQUENCES.includes(failure)) return `failed with ${failure}`;

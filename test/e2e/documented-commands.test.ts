@@ -101,7 +101,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
   [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
   [/^logcli |^export LOKI_ADDR/, 'foreign; packages/logs/test/loki asks what it asks'],
-  [/^tensorboard /, 'foreign; test/observability/tensorboard reads the files back'],
+  [/^tensorboard /, 'foreign; test/metrics/tensorboard reads the files back'],
 ];
 
 const { commands, names } = documentedCommands();

@@ -13,7 +13,7 @@ export function trainCommand(command: Command): void {
       0,
     )
     .action(async (options: TrainOptions) => {
-      // Loaded when needed: TensorFlow takes half a second, and `--help` should not wait for it.
+      // Loaded when needed: `--help` should not wait for gRPC and what else a run takes.
       const { train } = await import('../local-run.js');
       process.exitCode = await train(options);
     });
