@@ -290,7 +290,7 @@ test('a disk that fills up in the middle leaves the earlier checkpoint and no pa
   // A limit on file size stands for the full disk: the tokenizer fits, a shard of 128 floats a tensor does not.
   const script = `
     import { soloTransport } from ${JSON.stringify(new URL('../../src/collectives/solo-transport.ts', import.meta.url).href)};
-    import { saveCheckpoint } from ${JSON.stringify(new URL('../../src/checkpoint/index.ts', import.meta.url).href)};
+    import { saveCheckpoint } from ${JSON.stringify(new URL('../../src/checkpoint/checkpointer.ts', import.meta.url).href)};
     import { saveOptions, tensorsOf } from ${JSON.stringify(new URL('fixture.ts', import.meta.url).href)};
     try { saveCheckpoint(soloTransport(), saveOptions(${JSON.stringify(root)}, 2, tensorsOf(0, 1, 2))); }
     catch (error) { console.log(error.code, error.line); }`;
