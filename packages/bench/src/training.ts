@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -63,25 +64,25 @@ async function exitCode(
 ): Promise<number | null | 'signal'> {
   // The built command, also when the bench runs from sources.
   const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
-  const fd = openSync(output, 'w');
-  const child = spawn(process.execPath, [command, ...args], {
-    stdio: ['ignore', fd, fd],
-    detached: true,
-    env: { ...process.env, ...env },
-  });
-  closeSync(fd);
-  if (child.pid !== undefined) onStart(child.pid);
-  let forwarded = false;
+  let child: ChildProcess | undefined;
+  let forwarded: NodeJS.Signals | null = null;
   const forward = (signal: NodeJS.Signals) => {
-    forwarded = true;
-    child.kill(signal);
+    forwarded = signal;
+    child?.kill(signal);
   };
+  // Before the child exists: a signal that came in between would end this process and leave the child behind.
   process.on('SIGINT', forward).on('SIGTERM', forward);
   try {
-    const code = await new Promise<number | null>((resolve, reject) =>
-      child.on('error', reject).on('exit', resolve),
-    );
-    return code === null && forwarded ? 'signal' : code;
+    const fd = openSync(output, 'w');
+    child = spawn(process.execPath, [command, ...args], {
+      stdio: ['ignore', fd, fd],
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    closeSync(fd);
+    if (child.pid !== undefined) onStart(child.pid);
+    const [code] = (await once(child, 'exit')) as [number | null];
+    return code === null && forwarded !== null ? 'signal' : code;
   } finally {
     process.off('SIGINT', forward).off('SIGTERM', forward);
   }
