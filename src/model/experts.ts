@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-node';
+import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertWeights } from './dispatch/dispatcher.js';

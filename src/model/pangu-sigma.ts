@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
@@ -7,6 +6,7 @@ import { TrainerError } from '../errors.js';
 import { embedding } from '../ops/embedding.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { residual } from '../ops/residual.js';
+import { tf } from '../ops/tensorflow.js';
 import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';

@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
 import { matMul } from '../ops/mat-mul.js';
 import { residual } from '../ops/residual.js';
+import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';

@@ -1,6 +1,6 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from '../errors.js';
 import { onGradient } from '../ops/on-gradient.js';
+import { tf } from '../ops/tensorflow.js';
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 

@@ -1,4 +1,3 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { type GradualAllReduce, gradualAllReduce } from '../collectives/all-reduce.js';
 import {
   OPERATION_KINDS,
@@ -12,6 +11,7 @@ import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import { tf } from '../ops/tensorflow.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';

@@ -1,8 +1,8 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { allGather } from '../collectives/all-gather.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ValidationBatch } from '../data/batch.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
+import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/messages.js';
 
 /**

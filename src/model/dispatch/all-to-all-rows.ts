@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import type { Communicator } from '../../collectives/communicator.js';
 import { fusedOp } from '../../ops/fused-op.js';
+import { tf } from '../../ops/tensorflow.js';
 
 // Shapes: N rows sent, R rows received, d hidden size.
 

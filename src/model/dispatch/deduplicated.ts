@@ -1,9 +1,9 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { allGather } from '../../collectives/all-gather.js';
 import { hashCounts } from '../../collectives/counts-hash.js';
 import { nodeOf, type Topology } from '../../collectives/topology.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
+import { tf } from '../../ops/tensorflow.js';
 import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { allToAllRows, type LayerContext, type RowLayout } from './all-to-all-rows.js';

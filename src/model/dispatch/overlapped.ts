@@ -1,10 +1,10 @@
-import * as tf from '@tensorflow/tfjs-node';
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { gelu, geluBackward } from '../../ops/gelu.js';
 import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
+import { tf } from '../../ops/tensorflow.js';
 import { type LayerContext, piecesOf, type RowLayout } from './all-to-all-rows.js';
 import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
 import { dispatchLayout } from './dispatch-layout.js';
