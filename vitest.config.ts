@@ -31,6 +31,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     pool: 'forks',
+    setupFiles: './test/fast-equality.ts',
     reporters: ['default', './test/closing-line-reporter.ts'],
     // A machine that has other work makes real processes late now and then; the reporter names what needed a second try.
     retry: process.env.CI ? 1 : 0,
