@@ -49,6 +49,8 @@ export interface CoordinatorOptions {
    * replace those that this process started, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
+  /** As of the failure judge. */
+  readonly evidenceWindowMs?: number;
 }
 
 /** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
@@ -116,6 +118,7 @@ export class Coordinator {
       slowLink: slowLink(cluster),
       lastStep: () => this.#lastStep?.step,
       missedMs: () => this.#watch.missedMs,
+      evidenceWindowMs: options.evidenceWindowMs,
       onVerdict: ({ error, culprit }) => this.abort(error, culprit),
     });
   }

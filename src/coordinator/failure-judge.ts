@@ -4,7 +4,6 @@ import type { Member } from './member.js';
 import { type Membership, SILENT_MS } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
 
-/** How long to wait for the reports of other ranks after a first failure. */
 const EVIDENCE_WINDOW_MS = 2_500;
 /** How long to wait for the exit of a lost node's process once all ranks are accounted for. */
 const END_WINDOW_MS = 500;
@@ -20,6 +19,8 @@ export interface FailureJudgeOptions {
   readonly lastStep: () => number | undefined;
   /** ms for which this process just stood still, if long enough for nodes to give up on it; else 0. */
   readonly missedMs: () => number;
+  /** How long to wait for the reports of other ranks after a first failure; 2.5 s by default. */
+  readonly evidenceWindowMs?: number | undefined;
   /** Gets what explains the failure; called once. */
   readonly onVerdict: (cause: RootCause) => void;
 }
@@ -77,7 +78,7 @@ export class FailureJudge {
     if (this.#isJudged) return;
     if (this.#verdict === null) {
       this.options.members.broadcast({ abort: { reason } });
-      this.#verdict = setTimeout(() => this.#judge(), EVIDENCE_WINDOW_MS);
+      this.#verdict = setTimeout(() => this.#judge(), this.options.evidenceWindowMs ?? EVIDENCE_WINDOW_MS);
     }
     this.#judgeIfComplete();
   }

@@ -67,6 +67,7 @@ beforeEach(async () => {
     listeners: [listener],
     joinTimeoutMs: 60_000,
     nodesAreReplaceable: false,
+    evidenceWindowMs: 100,
   });
   rpc = createRpcServer();
   service = addCoordinatorService(rpc.server, coordinator);
@@ -308,7 +309,7 @@ describe('the coordinator over gRPC', () => {
     await once(stream, 'data');
     proxy.cut();
     for (let i = 0; i < 2_000; i++) logs.append('node-0', line('x'.repeat(4_000)));
-    for (const graceMs of [100, 900]) {
+    for (const graceMs of [50, 300]) {
       const started = performance.now();
       await service.endLogs(graceMs);
       const tookMs = performance.now() - started;
