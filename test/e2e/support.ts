@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished } from 'vitest';
+import { expect, onTestFailed, onTestFinished } from 'vitest';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const CLI = path.join(ROOT, 'dist/cli/cli.js');
@@ -33,6 +33,9 @@ export function temporaryFolder(): string {
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
+
+/** Characters of a command's output that are shown when its test fails. */
+const SHOWN = 2_000;
 
 /** A started `locmoe`, marked by an environment variable that all its descendants inherit. */
 export class Locmoe {
@@ -78,6 +81,7 @@ export class Locmoe {
     };
     try {
       onTestFinished(killAll);
+      onTestFailed(() => console.error(`locmoe ${args.join(' ')} had said:\n${this.output.slice(-SHOWN)}`));
     } catch {
       // Started in a hook, which waits for the end itself.
       process.once('exit', killAll);
