@@ -118,7 +118,10 @@ describe('a good run', () => {
     await joinRun();
     expect(workersSeen()).toEqual([]);
     await startRun();
-    await until(() => workersSeen().every(({ step }) => step === 7));
+    // Not `every`: before the first heartbeat with workers it would hold of none.
+    await until(
+      () => workersSeen().filter(({ step, phase }) => step === 7 && phase === 'forward').length === 2,
+    );
     expect(workersSeen()).toMatchObject([
       { rank: 0, phase: 'forward', operation: '' },
       { rank: 1, phase: 'forward', operation: '' },
