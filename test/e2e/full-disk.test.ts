@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { NO_SMALL_DISK, smallDisk } from '../small-disk.js';
+import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainArguments } from './support.js';
 
 /** Trains 30 steps; the first save finds the disk full. */
