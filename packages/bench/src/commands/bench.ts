@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/cli/packages';
+import type { BenchPlanOptions } from '../plan/bench.js';
 import { addBenchStep } from './bench-step.js';
 
 interface RoutersOptions {
@@ -26,18 +27,7 @@ const QUICK = {
   link: 0.2,
 } as const;
 
-interface PlanOptions {
-  readonly config: string;
-  readonly set: readonly string[];
-  readonly calibrate: boolean;
-  readonly calibration?: string;
-  readonly quick: boolean;
-  readonly deviceFlops: number;
-  readonly deviceLink: string;
-  readonly workDir: string;
-  readonly out?: string;
-  readonly dataDir: string;
-}
+type PlanOptions = Omit<BenchPlanOptions, 'out' | 'command'> & { readonly out?: string };
 
 /** `locmoe bench`: long-running measurements. */
 export function addBenchCommand(program: Command): void {
