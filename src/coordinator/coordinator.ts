@@ -49,7 +49,7 @@ export interface CoordinatorOptions {
    * replace those that this process started, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
-  /** As of the failure judge. */
+  /** How long the failure judge waits for the reports of other ranks; its default if left out. */
   readonly evidenceWindowMs?: number;
 }
 
