@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/cli/packages';
+import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
+import { PARTS } from '../doors/parts.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import { addBenchStep } from './bench-step.js';
 
@@ -77,6 +79,7 @@ export function addBenchCommand(program: Command): void {
   addBenchPlan(bench);
   addBenchStep(bench);
   addBenchCollectives(bench);
+  addBenchDoors(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -171,5 +174,34 @@ function addBenchCollectives(bench: Command): void {
         out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),
         command: typedCommand(),
       });
+    });
+}
+
+type DoorsOptions = Omit<BenchDoorsOptions, 'out'> & { readonly out?: string };
+
+function addBenchDoors(bench: Command): void {
+  bench
+    .command('doors')
+    .description(
+      'measure the ways in and out: own text prepared, text generated and served, models exported, the package installed',
+    )
+    .option(
+      '--only <words>',
+      'parts to measure, separated by commas; the others keep their figures',
+      collectWords,
+      [],
+    )
+    .option('--quick', 'small texts and few repetitions; the report goes to <work-dir>', false)
+    .option('--work-dir <dir>', 'for what the parts make', 'runs/doors')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ out, ...options }: DoorsOptions) => {
+      // TensorFlow reads this when it loads; one thread, as in a worker.
+      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      process.exitCode = await benchDoors(
+        { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
+        PARTS,
+      );
     });
 }

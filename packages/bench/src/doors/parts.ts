@@ -1,0 +1,6 @@
+import type { Part } from './part.js';
+
+/**
+ * The parts by name, in the order of measurement. Loaded when called for: some bring TensorFlow or a browser.
+ */
+export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {};
