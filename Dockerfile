@@ -7,6 +7,7 @@ FROM ${BASE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/bench/package.json packages/bench/
+COPY packages/export/package.json packages/export/
 COPY packages/logs/package.json packages/logs/
 COPY packages/page/package.json packages/page/
 COPY packages/test-kit/package.json packages/test-kit/

@@ -3,7 +3,7 @@
 // each other in a circle is Biome's to check (biome.json).
 export const FLOORS = [
   ['packages/bench'],
-  ['packages/page', 'packages/test-kit'],
+  ['packages/page', 'packages/test-kit', 'packages/export'],
   ['src/cli'],
   ['src/coordinator'],
   ['src/agent', 'src/metrics'],

@@ -14,6 +14,7 @@ const PROJECTS = [
   ['tsconfig.build.json'],
   ['packages/page/tsconfig.build.json'],
   ['packages/test-kit/tsconfig.build.json'],
+  ['packages/export/tsconfig.build.json'],
   ['packages/bench/tsconfig.build.json'],
   // Uses the built declarations; the type check reads the sources.
   [

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { loadExport } from './packages.js';
 
 interface CommandEntry {
   /** What `locmoe --help` says of it. */
@@ -62,5 +63,9 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   eval: {
     description: 'loss and perplexity of a checkpoint on the validation text, by domain',
     load: async () => (await import('./commands/eval.js')).evalCommand,
+  },
+  export: {
+    description: 'write the model of a checkpoint in the format of other programs',
+    load: async () => (await loadExport()).exportCommand,
   },
 };

@@ -14,6 +14,12 @@ export interface BenchPackage {
   addCommands(program: Command): void;
 }
 
+/** What `@locmoe/export` offers. */
+export interface ExportPackage {
+  /** Adds options and action of `locmoe export`. */
+  exportCommand(command: Command): void;
+}
+
 /** The commands of `@locmoe/bench`, with what `locmoe --help` says of them. */
 export const BENCH_COMMANDS = {
   bench: 'measurements that train for real and write a report',
@@ -25,6 +31,11 @@ export const BENCH_COMMANDS = {
 /** @throws TrainerError `NO_RESOURCE` if it is not installed */
 export function loadPage(): Promise<PagePackage> {
   return load('@locmoe/page');
+}
+
+/** @throws TrainerError `NO_RESOURCE` if it is not installed */
+export function loadExport(): Promise<ExportPackage> {
+  return load('@locmoe/export');
 }
 
 /**

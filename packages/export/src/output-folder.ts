@@ -1,0 +1,123 @@
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
+import { TrainerError } from 'locmoe/errors';
+
+/** In every folder that an export wrote: says so, and from which checkpoint. */
+export const EXPORT_FILE = 'export.json';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A folder that is being written; nobody sees it before it is whole. */
+export interface OutputFolder {
+  /**
+   * Writes a file, in parts that are written one after the other. Missing folders on the way are made.
+   *
+   * @param name relative to the folder
+   * @throws TrainerError `DISK_FULL` or `NO_RESOURCE` if it cannot be written, `INTERRUPTED` after a signal
+   */
+  write(name: string, ...parts: readonly (string | Uint8Array)[]): Promise<void>;
+  /** Copies a file, as `write`. */
+  copy(from: string, name: string): Promise<void>;
+  /** Writes a file with a function that is given its path, as `write`. */
+  writeWith(name: string, write: (path: string) => void): Promise<void>;
+}
+
+/** A file of a finished export. */
+export interface WrittenFile {
+  /** Relative to the folder. */
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/**
+ * Writes a folder beside its place and then puts it there, in place of what an earlier export left. A
+ * failure or a signal leaves nothing behind.
+ *
+ * @returns its files, in the order in which they were written
+ * @throws TrainerError `NO_RESOURCE` if the place is taken by what no export wrote, and as `OutputFolder`
+ */
+export async function writeFolder(
+  place: string,
+  fill: (output: OutputFolder) => Promise<void>,
+): Promise<readonly WrittenFile[]> {
+  const folder = path.resolve(place);
+  assertOurs(place, folder);
+  const aside = `${folder}.writing-${process.pid}`;
+  let signalled: NodeJS.Signals | null = null;
+  const onSignal = (signal: NodeJS.Signals) => {
+    signalled = signal;
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  const files: WrittenFile[] = [];
+  // Files are written at one go; a signal is seen between two of them.
+  const writeWith = async (name: string, write: (path: string) => void) => {
+    await setImmediate();
+    if (signalled) throw new TrainerError('INTERRUPTED', `${signalled}: nothing was exported`);
+    const file = path.join(aside, name);
+    try {
+      mkdirSync(path.dirname(file), { recursive: true });
+      write(file);
+      files.push({ name, bytes: statSync(file).size });
+    } catch (error) {
+      throw asStorageError(error, `--output ${place}: ${name} cannot be written`);
+    }
+  };
+  try {
+    await fill({
+      writeWith,
+      write: (name, ...parts) =>
+        writeWith(name, (file) =>
+          writeDurably(
+            file,
+            parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)),
+          ),
+        ),
+      copy: (from, name) => writeWith(name, (file) => copyFileSync(from, file)),
+    });
+    putInPlace(aside, folder);
+    return files;
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+  }
+}
+
+/** A folder that is missing, empty or an earlier export may be replaced. */
+function assertOurs(place: string, folder: string): void {
+  const taken = lstatSync(folder, { throwIfNoEntry: false });
+  if (taken === undefined) return;
+  const ours = taken.isDirectory() && (readdirSync(folder).length === 0 || isExport(folder));
+  if (!ours)
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `--output ${place}: it exists and \`locmoe export\` did not write it; give a folder that is not there`,
+    );
+}
+
+function isExport(folder: string): boolean {
+  try {
+    return 'locmoe' in JSON.parse(readFileSync(path.join(folder, EXPORT_FILE), 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** No moment without a whole folder, the old or the new one, under one of the two names. */
+function putInPlace(aside: string, folder: string): void {
+  const old = `${aside}.old`;
+  if (existsSync(folder)) renameSync(folder, old);
+  renameDurably(aside, folder);
+  rmSync(old, { recursive: true, force: true });
+}
