@@ -7,6 +7,7 @@ export const FLOORS = [
   ['src/cli'],
   ['src/coordinator'],
   ['src/agent', 'src/metrics'],
+  ['src/inference'],
   ['src/worker'],
   ['src/model'],
   ['src/run'],

@@ -119,7 +119,7 @@ async function sampleEachDomain(
   dataset: Dataset,
 ): Promise<{ domain: string; prompt: string; text: string }[]> {
   // Loaded when needed: TensorFlow takes half a second, which no run should wait for to begin.
-  const { generateText, openInference } = await import('../worker/inference.js');
+  const { generateText, openInference } = await import('../inference/inference.js');
   const inference = openInference(openCheckpoint(checkpointDir));
   const tokenizer = loadTokenizer(dataset.tokenizerFile);
   return dataset.domains.map(({ name, validation }, domain) => {

@@ -31,7 +31,7 @@ export function evalCommand(command: Command): void {
 }
 
 async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
-  const { evaluate, openInference } = await import('../../worker/inference.js');
+  const { evaluate, openInference } = await import('../../inference/inference.js');
   const inference = openInference(
     resolveCheckpoint(options.checkpoint, (warning) => console.error(`locmoe: ${warning}`)),
   );

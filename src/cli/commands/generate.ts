@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
-import type { Inference } from '../../worker/inference.js';
+import type { Inference } from '../../inference/inference.js';
 import { numberFrom, wholeNumber } from './options.js';
 
 interface GenerateOptions {
@@ -26,7 +26,7 @@ export function generateCommand(command: Command): void {
     .option('--top-k <k>', 'draw from the k likeliest tokens', wholeNumber(1), 40)
     .option('--seed <n>', 'same seed, same text', wholeNumber(0), 1)
     .action(async (options: GenerateOptions) => {
-      const { generateText, openInference } = await import('../../worker/inference.js');
+      const { generateText, openInference } = await import('../../inference/inference.js');
       const inference = openInference(resolveCheckpoint(options.checkpoint, warn));
       const domain = domainId(inference, options.domain);
       const text = generateText(inference, { ...options, domain });

@@ -4,8 +4,8 @@ import { committedFolders } from 'locmoe/checkpoint/folders';
 import type { Batch } from 'locmoe/data/batch';
 import type { Dataset } from 'locmoe/data/dataset';
 import { createLoader } from 'locmoe/data/loader';
+import { type Inference, openInference } from 'locmoe/inference/inference';
 import { type RoutingDecision, routerPolicy } from 'locmoe/routing/index';
-import { type Inference, openInference } from 'locmoe/worker/inference';
 import { mean } from '../statistics.js';
 import { calinskiHarabasz, Histogram } from './distributions.js';
 

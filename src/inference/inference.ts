@@ -7,8 +7,8 @@ import { TrainerError } from '../errors.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { DomainLoss } from '../rpc/messages.js';
-import { loadModel } from './state.js';
-import { validate } from './validation.js';
+import { loadModel } from '../worker/state.js';
+import { validate } from '../worker/validation.js';
 
 /** A checkpoint's model with all its experts in this process, and its tokenizer. */
 export interface Inference {
