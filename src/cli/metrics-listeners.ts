@@ -1,3 +1,4 @@
+import { numStepsOf } from '../config/run-length.js';
 import type { RunOptions } from '../coordinator/run-options.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
@@ -16,10 +17,10 @@ export function metricsListeners(
   prometheus: PrometheusMetrics | null,
 ): RunListener[] {
   const { runId, generation, config } = identity;
-  const { name, moe, train, cluster } = config;
+  const { name, moe, cluster } = config;
   return [
     ...(prometheus?.begin(runId, {
-      ...{ generation, recipe: name, router: moe.router, steps: train.steps },
+      ...{ generation, recipe: name, router: moe.router, steps: numStepsOf(config) },
       ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode, resumedFrom },
       earlierFailures: folder.failures().map(({ code }) => code),
     }) ?? []),

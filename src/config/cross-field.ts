@@ -1,6 +1,7 @@
 import { DOMAINS } from '../data/sources.js';
 import { moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
+import { tokensPerStep } from './run-length.js';
 import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
 
 const SECTIONS = {
@@ -126,6 +127,12 @@ const RULES: readonly Rule[] = [
       'train.globalBatch',
       `${globalBatch} sequences cannot be split evenly over ${worldSize} workers`,
     );
+  },
+  ({ train, model }) => {
+    const { maxTokens } = train;
+    if (maxTokens === null) return undefined;
+    const tokens = tokensPerStep({ train, model });
+    return unless(maxTokens >= tokens, 'train.maxTokens', `one step alone takes ${tokens} tokens`);
   },
   ({ train: { learningRate, endLearningRate } }) =>
     unless(endLearningRate <= learningRate, 'train.endLearningRate', 'must not exceed train.learningRate'),

@@ -37,11 +37,20 @@ export const dataSchema = z.strictObject({
 });
 
 export const trainSchema = z.strictObject({
-  steps: positive,
+  steps: positive.describe('updates of the run'),
+  maxTokens: positive
+    .nullable()
+    .default(null)
+    .describe('end the run before it trains on more tokens than this, and fit the schedule to that'),
   globalBatch: positive.describe('sequences a step over all ranks'),
-  learningRate: z.number().positive(),
-  endLearningRate: z.number().min(0).default(0),
-  warmupSteps: z.number().int().min(0).default(0),
+  schedule: z
+    .enum(['cosine', 'linear', 'constant', 'wsd'])
+    .default('cosine')
+    .describe('learning rate after the warm-up; wsd: stable, then linear decay in the last decayShare'),
+  learningRate: z.number().positive().describe('after the warm-up'),
+  endLearningRate: z.number().min(0).default(0).describe('at the last step; not used by constant'),
+  warmupSteps: z.number().int().min(0).default(0).describe('steps of linear warm-up'),
+  decayShare: share.default(0.2).describe('share of the steps in which wsd decays'),
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.95),
   epsilon: z.number().positive().default(1e-8),

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { stepFolder } from '../checkpoint/folders.js';
+import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { parseAddress } from '../rpc/address.js';
@@ -72,17 +73,14 @@ export class AgentEventRules {
   }
 }
 
-function schemasOf(
-  { cluster, model, moe, train, data }: RunConfig,
-  checkpoints: string,
-  node: number,
-): Record<EventKind, z.ZodType> {
+function schemasOf(config: RunConfig, checkpoints: string, node: number): Record<EventKind, z.ZodType> {
+  const { cluster, model, moe, data } = config;
   const { workersPerNode } = cluster;
   const rank = z
     .int()
     .min(node * workersPerNode)
     .max((node + 1) * workersPerNode - 1);
-  const step = z.int().min(1).max(train.steps);
+  const step = z.int().min(1).max(numStepsOf(config));
   const byExpert = z.array(count).length(moe.numExperts);
   const layer = z.object({
     layer: count.max(model.numDenseLayers + model.numSparseLayers - 1),

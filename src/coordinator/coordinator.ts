@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogStore } from '@locmoe/logs';
+import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
@@ -83,7 +84,8 @@ export class Coordinator {
   });
 
   constructor(readonly options: CoordinatorOptions) {
-    const { cluster, train, model, moe } = options.identity.config;
+    const { config } = options.identity;
+    const { cluster, moe } = config;
     this.#members = new Membership(options.identity.runId, cluster.nodes);
     this.#rules = new AgentEventRules(options.identity.config, options.identity.runDir);
     this.#ranks = new RankTable(cluster.workersPerNode);
@@ -91,12 +93,12 @@ export class Coordinator {
       cluster.nodes * cluster.workersPerNode,
       classicCapacity(
         moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR,
-        train.globalBatch * model.seqLen,
+        tokensPerStep(config),
         1,
         moe.numExperts,
       ),
     );
-    this.#throughput = new Throughput(train.steps);
+    this.#throughput = new Throughput(numStepsOf(config));
     this.#watch = new DeadlineWatch({
       members: this.#members,
       ranks: this.#ranks,
@@ -311,7 +313,7 @@ export class Coordinator {
       state: this.#state.kind,
       runDir: identity.runDir,
       step: last?.step ?? 0,
-      steps: identity.config.train.steps,
+      steps: this.#throughput.totalSteps,
       loss: last?.loss ?? 0,
       tokensPerS: this.#throughput.tokensPerS,
       secondsLeft: this.#throughput.secondsLeft,

@@ -9,6 +9,7 @@ import { createLoader } from '../data/loader.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { makeFolder } from '../os/make-folder.js';
+import { endOf } from '../run/run-end.js';
 import { listRuns } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
@@ -70,9 +71,9 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
     (await claimRun(newest.folder, () => undefined))();
     throw error;
   }
-  const { config, step } = checkpoint.manifest;
+  const { config } = checkpoint.manifest;
   const isSame = startingConfig(options, checkpoint).name === config.name;
-  return isSame && step < config.train.steps ? directory : null;
+  return isSame && endOf(config, checkpoint.manifest) === null ? directory : null;
 }
 
 /** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
@@ -102,10 +103,10 @@ function assertDataSuffices({ data, model, train, seed }: RunConfig, dataset: Da
 
 function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Dataset): void {
   assertFits(checkpoint, config, dataset.tokenizerSha256);
-  const { step } = checkpoint.manifest;
-  if (step >= config.train.steps)
+  const end = endOf(config, checkpoint.manifest);
+  if (end !== null)
     throw new TrainerError(
       'BAD_CONFIG',
-      `${checkpoint.folder} has done ${step} steps, and train.steps is ${config.train.steps}; go further with --set train.steps=${step * 2}`,
+      `${checkpoint.folder} ${end.reason}; go further with --set ${end.remedy}`,
     );
 }

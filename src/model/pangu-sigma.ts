@@ -1,5 +1,6 @@
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
+import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
@@ -169,7 +170,7 @@ function sizeOf({ model }: RunConfig): FeedForwardSize {
 }
 
 function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[] {
-  const { model, moe, data, train, cluster, seed } = config;
+  const { model, moe, data, cluster, seed } = config;
   const context = {
     moe,
     dModel: model.dModel,
@@ -178,7 +179,7 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
     topology: communicator.topology,
     transport: communicator.transport,
     seed,
-    numSteps: train.steps,
+    numSteps: numStepsOf(config),
   };
   return Array.from({ length: model.numSparseLayers }, (_, i) => {
     const layer = model.numDenseLayers + i;

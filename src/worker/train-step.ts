@@ -6,6 +6,7 @@ import {
   type TransportStats,
 } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport-stats.js';
+import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
@@ -69,7 +70,7 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
     );
 
   transport.setProgress(step, 'optimizer');
-  const learningRate = learningRateAt(step, train);
+  const learningRate = learningRateAt(step, numStepsOf(config), train);
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
   adamW(model.parameters.shared, options);
   adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });

@@ -3,6 +3,7 @@ import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../checkpoint/checkpointer.js';
 import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
+import { numStepsOf } from '../config/run-length.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
 import { asTrainerError } from '../errors.js';
@@ -77,14 +78,12 @@ export class Trainer {
       homeRanksOfDomain: homeRanksOfDomain(config, topology),
     });
     const validation = loader.validationBatches(train.validationSequences);
-    logger.info(
-      { parameters: this.#numParameters() },
-      `training from step ${this.#step + 1} to ${train.steps}`,
-    );
+    const numSteps = numStepsOf(config);
+    logger.info({ parameters: this.#numParameters() }, `training from step ${this.#step + 1} to ${numSteps}`);
     try {
       if (config.cluster.exchange === 'auto') this.#pickForm();
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
-      while (this.#step < train.steps) {
+      while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
         this.#step++;
@@ -93,7 +92,7 @@ export class Trainer {
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
-        const isLast = this.#step === train.steps;
+        const isLast = this.#step === numSteps;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
         // A stop is urgent: no validation before its checkpoint.
         if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);

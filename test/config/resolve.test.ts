@@ -75,6 +75,8 @@ describe('bad configurations name the field and where it stands', () => {
     ['cluster.overlapDegree=3', 'cluster.overlapDegree', 'one of 1, 2, 4, auto'],
     ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be true or false'],
     ['data.placement=near', 'data.placement', 'one of mixed, domain'],
+    ['train.schedule=cos', 'train.schedule', 'one of cosine, linear, constant, wsd'],
+    ['train.maxTokens=2047', 'train.maxTokens', 'one step alone takes 2048 tokens'],
   ])('--set %s', (set, field, why) => {
     const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });
     expect(problems).toHaveLength(1);

@@ -1,31 +1,71 @@
-import { expect, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { learningRateAt } from '../../src/worker/lr-schedule.js';
 
-const train = { steps: 110, warmupSteps: 10, learningRate: 2e-3, endLearningRate: 2e-5 };
+const NUM_STEPS = 110;
+const PEAK = 2e-3;
+const END = 2e-5;
+const train = { warmupSteps: 10, decayShare: 0.2, learningRate: PEAK, endLearningRate: END };
+const SCHEDULES = ['cosine', 'linear', 'constant', 'wsd'] as const;
+type Schedule = (typeof SCHEDULES)[number];
 
-test('warm-up is linear and reaches the peak at its last step', () => {
-  for (let step = 1; step <= 10; step++)
-    expect(learningRateAt(step, train)).toBeCloseTo((2e-3 * step) / 10, 15);
+function rateAt(step: number, schedule: Schedule, fields: Partial<typeof train> = {}): number {
+  return learningRateAt(step, NUM_STEPS, { schedule, ...train, ...fields });
+}
+
+/** A share of the way from the end rate up to the peak. */
+function between(share: number): number {
+  return END + share * (PEAK - END);
+}
+
+test.each(SCHEDULES)('%s: the warm-up is linear and reaches the peak at its last step', (schedule) => {
+  for (let step = 1; step <= 10; step++) expect(rateAt(step, schedule)).toBeCloseTo((PEAK * step) / 10, 15);
 });
 
-test('then half a cosine down to the end rate', () => {
-  // Quarter points of a cosine: (1 + cos(pi/4)) / 2, 1/2, (1 - cos(pi/4)) / 2.
-  const at = (share: number) => 2e-5 + share * (2e-3 - 2e-5);
-  expect(learningRateAt(35, train)).toBeCloseTo(at((1 + Math.SQRT1_2) / 2), 15);
-  expect(learningRateAt(60, train)).toBeCloseTo(at(0.5), 15);
-  expect(learningRateAt(85, train)).toBeCloseTo(at((1 - Math.SQRT1_2) / 2), 15);
-  expect(learningRateAt(110, train)).toBe(2e-5);
-  expect(learningRateAt(500, train)).toBe(2e-5);
+describe('after the warm-up', () => {
+  it('cosine: half a cosine down to the end rate', () => {
+    // Quarter points of a cosine: (1 + cos(pi/4)) / 2, 1/2, (1 - cos(pi/4)) / 2.
+    expect(rateAt(35, 'cosine')).toBeCloseTo(between((1 + Math.SQRT1_2) / 2), 15);
+    expect(rateAt(60, 'cosine')).toBeCloseTo(between(0.5), 15);
+    expect(rateAt(85, 'cosine')).toBeCloseTo(between((1 - Math.SQRT1_2) / 2), 15);
+  });
+
+  it('linear: a line down to the end rate', () => {
+    for (const [step, share] of [
+      [35, 0.75],
+      [60, 0.5],
+      [109, 0.01],
+    ])
+      expect(rateAt(step, 'linear')).toBeCloseTo(between(share), 15);
+  });
+
+  it('wsd: stable, then a line down to the end rate in the last fifth', () => {
+    // Steps 88 to 110.
+    for (let step = 10; step <= 88; step++) expect(rateAt(step, 'wsd')).toBe(PEAK);
+    expect(rateAt(99, 'wsd')).toBeCloseTo(between(0.5), 15);
+    expect(rateAt(109, 'wsd')).toBeCloseTo(between(1 / 22), 15);
+    expect(rateAt(60, 'wsd', { decayShare: 1 })).toBe(rateAt(60, 'linear'));
+    expect(rateAt(109, 'wsd', { decayShare: 1e-20 })).toBe(PEAK);
+  });
+
+  it('constant: stable to the end', () => {
+    for (const step of [10, 60, 110, 500]) expect(rateAt(step, 'constant')).toBe(PEAK);
+  });
+
+  it.each(['cosine', 'linear', 'wsd'] as const)('%s ends at the end rate and stays there', (schedule) => {
+    for (const step of [110, 111, 500]) expect(rateAt(step, schedule)).toBe(END);
+  });
+
+  it.each(['cosine', 'linear'] as const)('%s falls with every step', (schedule) => {
+    for (let step = 11; step <= NUM_STEPS; step++)
+      expect(rateAt(step, schedule), `step ${step}`).toBeLessThan(rateAt(step - 1, schedule));
+  });
 });
 
-test('it rises, then falls, without a jump at the seam', () => {
-  const rates = Array.from({ length: 110 }, (_, i) => learningRateAt(i + 1, train));
-  for (let i = 1; i < 110; i++)
-    expect(Math.sign(rates[i] - rates[i - 1]), `step ${i + 1}`).toBe(i < 10 ? 1 : -1);
-});
-
-test('no warm-up starts near the peak; warm-up of all steps never divides by zero', () => {
-  expect(learningRateAt(1, { ...train, warmupSteps: 0 })).toBeCloseTo(2e-3, 5);
-  expect(learningRateAt(109, { ...train, warmupSteps: 110 })).toBeCloseTo((2e-3 * 109) / 110, 15);
-  expect(learningRateAt(110, { ...train, warmupSteps: 110 })).toBe(2e-5);
-});
+test.each(['cosine', 'linear', 'wsd'] as const)(
+  '%s: no warm-up starts near the peak; a warm-up of all steps divides by nothing',
+  (schedule) => {
+    expect(rateAt(1, schedule, { warmupSteps: 0 }) / PEAK).toBeCloseTo(1, 1);
+    expect(rateAt(109, schedule, { warmupSteps: 110 })).toBeCloseTo((PEAK * 109) / 110, 15);
+    expect(rateAt(110, schedule, { warmupSteps: 110 })).toBe(END);
+  },
+);
