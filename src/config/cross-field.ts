@@ -1,4 +1,5 @@
 import { DOMAINS } from '../data/sources.js';
+import { DOMAIN_NAME } from '../data/text-source.js';
 import { moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
 import { tokensPerStep } from './run-length.js';
@@ -107,9 +108,28 @@ const RULES: readonly Rule[] = [
     ),
   ({ data: { domains } }) =>
     unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),
-  ({ data: { domains } }) => {
-    const unknown = domains.filter((domain) => !DOMAINS.includes(domain));
+  ({ data: { domains, sources } }) => {
+    const unknown = domains.filter((domain) => !DOMAINS.includes(domain) && !Object.hasOwn(sources, domain));
     return unless(unknown.length === 0, 'data.domains', describeUnknown(unknown));
+  },
+  ({ data: { sources } }) => {
+    const taken = Object.keys(sources).find((name) => DOMAINS.includes(name));
+    return unless(taken === undefined, `data.sources.${taken}`, 'is a built-in domain; choose another name');
+  },
+  ({ data: { sources } }) => {
+    const unfit = Object.keys(sources).find((name) => !DOMAIN_NAME.test(name));
+    return unless(
+      unfit === undefined,
+      'data.sources',
+      `${JSON.stringify(unfit)} is no name: letters and digits, then also . _ -, at most 40 characters`,
+    );
+  },
+  ({ data: { sources } }) => {
+    const [name] =
+      Object.entries(sources).find(
+        ([, { format, separator }]) => separator !== undefined && (format ?? 'text') !== 'text',
+      ) ?? [];
+    return unless(name === undefined, `data.sources.${name}.separator`, 'is for format text alone');
   },
   ({ data: { weights, domains } }) =>
     unless(
@@ -177,7 +197,7 @@ function rulesOfRouter({ moe: { router } }: Sections): Rule[] {
 function describeUnknown(domains: readonly string[]): string {
   const names = domains.map((domain) => JSON.stringify(domain)).join(', ');
   const hint = domains.some((domain) => /[./\\]/.test(domain))
-    ? '; a domain is not a file or folder but a package of corpus/ that src/data/sources.ts knows how to read'
+    ? '; files of your own are a domain with a name: [docs: { files: "docs/**/*.md" }]'
     : '';
   return `unknown domain ${names}; known domains are ${DOMAINS.join(', ')}${hint}`;
 }

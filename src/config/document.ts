@@ -18,6 +18,8 @@ export interface ConfigSource {
   readonly value: unknown;
   /** file:line:column of a field or of the nearest section around it, or the option that set it. */
   originOf(field: readonly PropertyKey[]): string;
+  /** Whether an option set a field, or something around or in it. */
+  isOverridden(field: readonly PropertyKey[]): boolean;
 }
 
 /** Far more than a configuration needs; a larger file is something else and slow to parse. */
@@ -36,7 +38,11 @@ const MAX_SHOWN_CHARACTERS = 200;
 export function readSource(text: string, label: string, overrides: ConfigOverrides): ConfigSource {
   const { written, positionOf } = readYaml(text, label);
   const { value, origins } = applyOverrides(written, overrides);
-  return { value, originOf: (field) => overrideOf(origins, field.join('.')) ?? positionOf(field) };
+  return {
+    value,
+    originOf: (field) => overrideOf(origins, field.join('.')) ?? positionOf(field),
+    isOverridden: (field) => overrideOf(origins, field.join('.')) !== undefined,
+  };
 }
 
 type Yaml = { readonly written: unknown; readonly positionOf: ConfigSource['originOf'] };

@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
+import { nameSources } from './named-sources.js';
 import { type RunConfig, runSchema } from './schema.js';
 
 const RECIPES_DIR = fileURLToPath(new URL('../../configs', import.meta.url));
@@ -40,17 +41,19 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   return resolveConfig(text, path.relative(process.cwd(), file) || file, overrides);
 }
 
-/** `loadConfig` of a text; `label` names the file in messages. */
+/** `loadConfig` of a text; `label` names the file in messages, and relative paths begin in its folder. */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
-  const parsed = runSchema.safeParse(source.value, { reportInput: true });
+  const named = nameSources(source, path.dirname(path.resolve(label)));
+  const parsed = runSchema.safeParse(named.value, { reportInput: true });
   const problems = [
     ...(parsed.success ? [] : schemaProblems(parsed.error.issues)),
-    ...crossFieldProblems(source.value),
+    ...crossFieldProblems(named.value),
   ];
   if (parsed.success && problems.length === 0) return parsed.data;
   throw badConfig(
-    problems.map(({ path: field, message }) => {
+    problems.map(({ path: resolved, message }) => {
+      const field = named.writtenAt(resolved);
       const name = shortened(field.join('.')) || 'configuration';
       return `${source.originOf(field)} ${name}: ${message}`;
     }),

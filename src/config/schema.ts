@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { textSourceSchema } from '../data/text-source.js';
 import { moeSchema } from '../routing/index.js';
 
 const positive = z.number().int().positive();
@@ -23,7 +24,14 @@ export const dataSchema = z.strictObject({
   domains: z
     .array(z.string().min(1))
     .min(1)
-    .describe('domains of the corpus to train on; their order gives the domain ids'),
+    .describe(
+      'built-in domains by name, or text of your own as `- NAME: { files: PATTERN }`; their order gives the ' +
+        'domain ids',
+    ),
+  sources: z
+    .record(z.string(), textSourceSchema)
+    .default({})
+    .describe('the files of each domain that is not built in; written in `domains`'),
   weights: z
     .array(z.number().positive())
     .optional()
@@ -32,7 +40,10 @@ export const dataSchema = z.strictObject({
     .enum(['mixed', 'domain'])
     .default('mixed')
     .describe('domain: of each global batch a node reads mostly the domains whose expert groups it holds'),
-  maxBytesPerDomain: positive.default(2_000_000),
+  maxBytesPerDomain: positive
+    .nullable()
+    .default(null)
+    .describe('null: 2,000,000 bytes of a built-in domain, and all of your own text'),
   validationShare: share.default(0.05),
 });
 

@@ -11,8 +11,7 @@ import { chunkText, cleanText } from './text.js';
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
 
-export interface ExtractOptions {
-  readonly corpusDir: string;
+export interface SelectOptions {
   readonly maxBytes: number;
   /** Share of the documents that go to validation, 0 to 1. */
   readonly validationShare: number;
@@ -21,15 +20,25 @@ export interface ExtractOptions {
 export type DomainDocuments = Readonly<Record<Split, readonly Document[]>>;
 
 /**
- * The documents of one domain: cleaned, chunked, deduplicated, capped and split. A document is selected by
- * its own hash, so a larger cap or share keeps what a smaller one selected.
+ * The documents of a built-in domain, deduplicated, capped and split (`selectDocuments`).
  *
  * @throws TrainerError `BAD_INPUT` for an unknown domain, or a source that is not installed
  */
-export function extractDomain(domain: string, options: ExtractOptions): DomainDocuments {
+export function extractDomain(
+  domain: string,
+  options: SelectOptions & { readonly corpusDir: string },
+): DomainDocuments {
+  const documents = sourcesOf(domain).flatMap((source) => readSource(domain, source, options.corpusDir));
+  return selectDocuments(documents, options);
+}
+
+/**
+ * Deduplicates, caps and splits. A document is selected by its own hash, so a larger cap or share keeps what
+ * a smaller one selected.
+ */
+export function selectDocuments(documents: Iterable<Document>, options: SelectOptions): DomainDocuments {
   const isNew = nearDuplicateFilter();
-  const hashed = sourcesOf(domain)
-    .flatMap((source) => readSource(domain, source, options.corpusDir))
+  const hashed = [...documents]
     .filter((document) => isNew(document.text))
     .map((document) => ({ document, digest: createHash('sha256').update(document.text).digest('hex') }))
     .sort((a, b) => (a.digest < b.digest ? -1 : 1));

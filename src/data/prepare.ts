@@ -5,7 +5,7 @@ import { TrainerError } from '../errors.js';
 import { makeFolder } from '../os/make-folder.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
-import { corpusLockSha256, type DomainDocuments, extractDomain } from './corpora.js';
+import { corpusLockSha256, type DomainDocuments, extractDomain, selectDocuments } from './corpora.js';
 import {
   type Dataset,
   type DatasetIndex,
@@ -17,6 +17,9 @@ import {
   tokenFile,
 } from './dataset.js';
 import { SPLITS, type Split } from './document.js';
+import { sourceDocuments } from './source-documents.js';
+import { listFiles } from './source-files.js';
+import type { TextSource } from './text-source.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 
 export interface PrepareOptions {
@@ -25,12 +28,17 @@ export interface PrepareOptions {
   readonly corpusDir: string;
   /** Their order determines the domain ids. */
   readonly domains: readonly string[];
-  readonly maxBytesPerDomain: number;
+  /** The files of each domain that is not built in, with absolute folders. */
+  readonly sources: Readonly<Record<string, TextSource>>;
+  /** Null: 2,000,000 bytes of a built-in domain, and all of a user's own text. */
+  readonly maxBytesPerDomain: number | null;
   readonly validationShare: number;
   readonly vocabSize: number;
   readonly log: (line: string) => void;
 }
 
+/** Of a built-in domain, where nothing else is asked for. */
+const BUILT_IN_BYTES = 2_000_000;
 /** Older unfinished folders are abandoned: no preparation takes this long. */
 const ABANDONED_MS = 3_600_000;
 /** Name of an unfinished folder (`workFolder`), with machine and process of the writer. */
@@ -88,15 +96,22 @@ function machineMark(): string {
 function keyOf({
   corpusDir,
   domains,
+  sources,
   maxBytesPerDomain,
   validationShare,
   vocabSize,
 }: PrepareOptions): string {
+  const own = domains.flatMap((domain) => {
+    const source = sources[domain];
+    return source === undefined ? [] : [{ domain, ...source, files: listFiles(domain, source) }];
+  });
   const decisive = {
     FORMAT_VERSION,
     corpus: corpusLockSha256(corpusDir),
     domains,
-    maxBytesPerDomain,
+    ...(own.length > 0 && { own }),
+    maxBytesPerDomain:
+      own.length === domains.length ? maxBytesPerDomain : (maxBytesPerDomain ?? BUILT_IN_BYTES),
     validationShare,
     vocabSize,
   };
@@ -109,10 +124,8 @@ function writeDataset(dir: string, key: string, options: PrepareOptions): void {
     writeFileSync(path.join(dir, file), bytes, { flush: true });
     files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   };
-  const { domains, corpusDir, maxBytesPerDomain, validationShare, vocabSize } = options;
-  const documents = domains.map((domain) =>
-    extractDomain(domain, { corpusDir, maxBytes: maxBytesPerDomain, validationShare }),
-  );
+  const { domains, vocabSize } = options;
+  const documents = domains.map((domain) => documentsOf(domain, options));
   const trainingTexts = documents.flatMap(({ train }) => train.map(({ text }) => text));
   write(TOKENIZER_FILE, Buffer.from(tokenizerJson(trainBpe(trainingTexts, vocabSize))));
   const tokenizer = loadTokenizer(path.join(dir, TOKENIZER_FILE));
@@ -132,6 +145,19 @@ function writeDataset(dir: string, key: string, options: PrepareOptions): void {
     files,
   };
   writeFileSync(path.join(dir, INDEX_FILE), JSON.stringify(index, null, 2), { flush: true });
+}
+
+function documentsOf(
+  domain: string,
+  { sources, corpusDir, maxBytesPerDomain, validationShare }: PrepareOptions,
+): DomainDocuments {
+  const source = sources[domain];
+  return source === undefined
+    ? extractDomain(domain, { corpusDir, maxBytes: maxBytesPerDomain ?? BUILT_IN_BYTES, validationShare })
+    : selectDocuments(sourceDocuments(domain, source), {
+        maxBytes: maxBytesPerDomain ?? Number.POSITIVE_INFINITY,
+        validationShare,
+      });
 }
 
 type DomainEntry = Omit<DatasetIndex['domains'][number], 'name'>;

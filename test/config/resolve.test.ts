@@ -143,7 +143,9 @@ describe('bad configurations name the field and where it stands', () => {
 
   it('a path where a domain is expected', () => {
     expect(problemsOf(TINY, { sets: ['data.domains=[/texts/mine.txt]', 'moe.expertGroups=1'] })).toEqual([
-      expect.stringMatching(/unknown domain "\/texts\/mine\.txt".*not a file or folder.*src\/data\/sources/),
+      expect.stringMatching(
+        /unknown domain "\/texts\/mine\.txt".*your own are a domain with a name: \[docs: /,
+      ),
     ]);
   });
 

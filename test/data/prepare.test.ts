@@ -37,6 +37,7 @@ beforeAll(() => {
     dataDir,
     corpusDir: CORPUS_DIR,
     domains: ['zh', 'code'],
+    sources: {},
     maxBytesPerDomain: 200_000,
     validationShare: 0.1,
     vocabSize: 600,
@@ -66,7 +67,7 @@ describe('prepareDataset', () => {
     expect(dataset.tokenizerSha256).toBe(tokenizer.sha256);
     expect(dataset.domains.map(({ name }) => name)).toEqual(['zh', 'code']);
     for (const domain of dataset.domains) {
-      const extracted = extractDomain(domain.name, { ...options, maxBytes: options.maxBytesPerDomain });
+      const extracted = extractDomain(domain.name, { ...options, maxBytes: 200_000 });
       for (const split of SPLITS) {
         const documents = extracted[split];
         const { ids, bytes } = domain[split];

@@ -1,0 +1,71 @@
+import path from 'node:path';
+import type { ConfigSource } from './document.js';
+
+interface NamedSources {
+  /** The configuration with names alone in `data.domains` and each name's files in `data.sources`. */
+  readonly value: unknown;
+  /** Where the user wrote what stands at a path of `value`. */
+  writtenAt(field: readonly PropertyKey[]): readonly PropertyKey[];
+}
+
+/**
+ * Moves the files of `data.domains: [en, docs: { files }]` to `data.sources.docs`, where checkpoints keep them, and
+ * makes their folders absolute, so that a resume from elsewhere finds them.
+ *
+ * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
+ */
+export function nameSources(source: ConfigSource, base: string): NamedSources {
+  const data = fieldOf(source.value, 'data');
+  const written = fieldOf(data, 'domains');
+  const places = new Map<string, readonly PropertyKey[]>();
+  const sources = new Map<string, unknown>();
+  for (const [name, files] of entriesOf(fieldOf(data, 'sources'))) sources.set(name, files);
+  const domains = !Array.isArray(written)
+    ? written
+    : written.flatMap((domain: unknown, i) => {
+        const entries = entriesOf(domain);
+        for (const [name, files] of entries) {
+          places.set(name, ['data', 'domains', i, name]);
+          sources.set(name, files);
+        }
+        return entries.length === 0 ? [domain] : entries.map(([name]) => name);
+      });
+  if (sources.size === 0) return { value: source.value, writtenAt: (field) => field };
+  const writtenAt = (field: readonly PropertyKey[]) => {
+    const [section, list, name, ...rest] = field;
+    const place = section === 'data' && list === 'sources' ? places.get(String(name)) : undefined;
+    return place === undefined ? field : [...place, ...rest];
+  };
+  const resolved = Array.from(sources, ([name, files]) => {
+    const given = fieldOf(files, 'folder');
+    const field = given === undefined ? 'files' : 'folder';
+    const from = source.isOverridden(writtenAt(['data', 'sources', name, field])) ? process.cwd() : base;
+    return [name, withFolder(files, from)];
+  });
+  return {
+    value: {
+      ...(source.value as object),
+      data: { ...(data as object), domains, sources: Object.fromEntries(resolved) },
+    },
+    writtenAt,
+  };
+}
+
+function withFolder(files: unknown, base: string): unknown {
+  const folder = fieldOf(files, 'folder') ?? '.';
+  return isMapping(files) && typeof folder === 'string'
+    ? { ...files, folder: path.resolve(base, folder) }
+    : files;
+}
+
+function isMapping(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function entriesOf(value: unknown): [string, unknown][] {
+  return isMapping(value) ? Object.entries(value) : [];
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  return isMapping(value) && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+}

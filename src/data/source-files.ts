@@ -1,0 +1,60 @@
+import { existsSync, type Stats, statSync } from 'node:fs';
+import path from 'node:path';
+import { globSync } from 'tinyglobby';
+import { TrainerError } from '../errors.js';
+import type { TextSource } from './text-source.js';
+
+export interface SourceFile {
+  /** Absolute. */
+  readonly file: string;
+  readonly bytes: number;
+  readonly mtimeMs: number;
+}
+
+/**
+ * The files of a domain, in the order of their names; each once, without the empty ones.
+ *
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or a file cannot be looked at
+ */
+export function listFiles(domain: string, source: TextSource): SourceFile[] {
+  const files = new Set(source.files.flatMap((pattern) => filesOf(domain, source.folder, pattern)));
+  return [...files]
+    .sort()
+    .map((file): SourceFile => {
+      const { size, mtimeMs } = statOf(domain, file);
+      return { file, bytes: size, mtimeMs };
+    })
+    .filter(({ bytes }) => bytes > 0);
+}
+
+function filesOf(domain: string, folder: string, pattern: string): string[] {
+  // A name that has characters of a pattern in it.
+  const literal = path.resolve(folder, pattern);
+  if (existsSync(literal)) {
+    if (!statOf(domain, literal).isDirectory()) return [literal];
+    throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${pattern}/**/*.txt`);
+  }
+  const found = existsSync(folder)
+    ? globSync(pattern, {
+        cwd: folder,
+        absolute: true,
+        dot: false,
+        onlyFiles: true,
+        expandDirectories: false,
+      })
+    : [];
+  if (found.length === 0) throw refusal(domain, `no file matches ${JSON.stringify(pattern)} in ${folder}`);
+  return found;
+}
+
+function statOf(domain: string, file: string): Stats {
+  try {
+    return statSync(file);
+  } catch (error) {
+    throw refusal(domain, `${file} cannot be read (${(error as Error).message})`, error);
+  }
+}
+
+function refusal(domain: string, what: string, cause?: unknown): TrainerError {
+  return new TrainerError('BAD_INPUT', `domain ${domain}: ${what}`, {}, { cause });
+}
