@@ -2,7 +2,7 @@ import { TrainerError } from '../errors.js';
 import { BYTE_CHARACTERS, PRE_TOKENIZER } from './byte-level.js';
 import { PairHeap, type PairKey, pairKey, pairOf } from './pair-heap.js';
 
-export const END_OF_TEXT = '<|endoftext|>';
+const END_OF_TEXT = '<|endoftext|>';
 const NUM_SPECIAL = 1;
 /** Pairs that occur once are not merged. */
 const MIN_COUNT = 2;

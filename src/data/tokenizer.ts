@@ -1,77 +1,61 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { Kitoken } from 'kitoken/node';
-import { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { END_OF_TEXT } from './bpe-trainer.js';
+import { inspectTokenizer, readTokenizerFile } from './tokenizer-file.js';
 
 export interface Tokenizer {
+  /** Highest id + 1. */
   readonly vocabSize: number;
-  /** Id of `<|endoftext|>`, which ends every document. */
+  /** Id of the token that ends every document. */
   readonly endOfText: number;
+  /** Its name, such as `<|endoftext|>`. */
+  readonly endOfTextName: string;
   /** Of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
-  /** Token ids of a text; `<|endoftext|>` in the text is ordinary text. */
+  /** Token ids of a text; the name of a special token in the text is ordinary text. */
   encode(text: string): Uint32Array;
-  /** Text of token ids, without special tokens; bytes that are not UTF-8 (a cut character) become U+FFFD. */
-  decode(ids: ArrayLike<number>): string;
+  /**
+   * Text of token ids, without special tokens unless `special` asks for their names; bytes that are not UTF-8
+   * (a cut character) become U+FFFD. Ids without a token give nothing.
+   */
+  decode(ids: ArrayLike<number>, special?: boolean): string;
 }
 
-const fileSchema = z.object({
-  added_tokens: z.array(z.object({ id: z.number().int(), content: z.string() })),
-  model: z.object({ type: z.literal('BPE'), vocab: z.record(z.string(), z.number().int().min(0)) }),
-});
-
 /**
- * Opens a HuggingFace `tokenizer.json` of a byte-level BPE with an `<|endoftext|>` token.
- * @throws TrainerError `BAD_INPUT` if the file is missing, is not such a tokenizer, or its ids have gaps
+ * Opens a HuggingFace `tokenizer.json` of a byte-level BPE.
+ *
+ * @param endOfText name of the token that ends a text, where it has none of the usual names
+ * @throws TrainerError `BAD_INPUT` if the file is missing, or is not a tokenizer of a supported kind
  */
-export function loadTokenizer(file: string): Tokenizer {
-  const bytes = readTokenizer(file);
-  const { vocabSize, endOfText } = inspect(file, bytes);
-  const kitoken = parse(file, () => Kitoken.from_tokenizers(bytes));
+export function loadTokenizer(file: string, endOfText: string | null = null): Tokenizer {
+  const bytes = readTokenizerFile(file);
+  const facts = inspectTokenizer(file, bytes, endOfText);
+  const kitoken = parse(file, bytes);
   // A byte order mark is ordinary text here; by default the decoder would drop it.
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   return {
-    vocabSize,
-    endOfText,
+    vocabSize: facts.vocabSize,
+    endOfText: facts.endOfText.id,
+    endOfTextName: facts.endOfText.content,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     encode: (text) => kitoken.encode(text, false),
-    decode: (ids) => utf8.decode(kitoken.decode(Uint32Array.from(ids), false)),
+    decode: (ids, special = false) =>
+      utf8.decode(
+        kitoken.decode(
+          Uint32Array.from(ids).filter((id) => facts.ids.has(id)),
+          special,
+        ),
+      ),
   };
 }
 
-function readTokenizer(file: string): Buffer {
+function parse(file: string, bytes: Buffer): Kitoken {
   try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} cannot be read`, {}, { cause: error });
-  }
-}
-
-function inspect(file: string, bytes: Buffer): { vocabSize: number; endOfText: number } {
-  const { model, added_tokens } = parse(file, () => fileSchema.parse(JSON.parse(bytes.toString('utf8'))));
-  const idOf = new Map(Object.entries(model.vocab));
-  for (const { id, content } of added_tokens) idOf.set(content, id);
-  const endOfText = idOf.get(END_OF_TEXT);
-  if (endOfText === undefined)
-    throw new TrainerError('BAD_INPUT', `tokenizer ${file}: it has no ${END_OF_TEXT} token`);
-  const highest = [...idOf.values()].reduce((a, b) => Math.max(a, b), 0);
-  if (new Set(idOf.values()).size !== highest + 1)
-    throw new TrainerError(
-      'BAD_INPUT',
-      `tokenizer ${file}: ids do not run from 0 to ${highest} without gaps`,
-    );
-  return { vocabSize: highest + 1, endOfText };
-}
-
-function parse<T>(file: string, read: () => T): T {
-  try {
-    return read();
+    return Kitoken.from_tokenizers(bytes);
   } catch (error) {
     throw new TrainerError(
       'BAD_INPUT',
-      `tokenizer ${file}: not a HuggingFace tokenizer.json of a byte-level BPE`,
+      `tokenizer ${file}: kitoken cannot read it (${error instanceof Error ? error.message : error})`,
       {},
       { cause: error },
     );

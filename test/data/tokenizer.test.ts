@@ -84,9 +84,9 @@ describe('loadTokenizer', () => {
   it('refuses what is not a tokenizer', () => {
     expect(() => loadTokenizer(path.join(folder, 'none.json'))).toThrow(/cannot be read/);
     const other = path.join(folder, 'other.json');
-    writeFileSync(other, '{"model":{"type":"Unigram"}}');
-    expect(() => loadTokenizer(other)).toThrow(/not a HuggingFace tokenizer.json/);
-    writeFileSync(other, tokenizerJson({ tokens: ['a'], merges: [] }).replaceAll('<|endoftext|>', '<eos>'));
-    expect(() => loadTokenizer(other)).toThrow(/no <\|endoftext\|> token/);
+    for (const text of ['', '{"model":7}', '[]']) {
+      writeFileSync(other, text);
+      expect(() => loadTokenizer(other)).toThrow(/not a HuggingFace tokenizer.json/);
+    }
   });
 });

@@ -1,0 +1,194 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { TrainerError } from '../errors.js';
+import { BYTE_CHARACTERS } from './byte-level.js';
+
+/**
+ * Names of the token that ends a text, in the order in which they are looked for: GPT-2 and Qwen, Llama 3,
+ * Llama 2 and its kind, DeepSeek. Some files have several, the later ones for the end of a turn in a chat.
+ */
+const END_OF_TEXT_NAMES = [
+  '<|endoftext|>',
+  '<|end_of_text|>',
+  '</s>',
+  '<｜end▁of▁sentence｜>',
+  '<eos>',
+  '<|im_end|>',
+];
+const NORMALIZERS = ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents'];
+const PRE_TOKENIZERS = ['ByteLevel', 'Split', 'Digits', 'Punctuation'];
+/** More than any vocabulary; a greater id would make an embedding that no machine holds. */
+const MAX_ID = 2 ** 24 - 1;
+
+const addedTokenSchema = z.object({
+  id: z.number().int().min(0),
+  content: z.string(),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  special: z.boolean().default(false),
+});
+const step = z.object({ type: z.string() });
+const fileSchema = z.object({
+  added_tokens: z.array(addedTokenSchema).default([]),
+  normalizer: z
+    .union([step.extend({ type: z.literal('Sequence'), normalizers: z.array(step) }), step])
+    .nullish(),
+  pre_tokenizer: z
+    .union([step.extend({ type: z.literal('Sequence'), pretokenizers: z.array(step) }), step])
+    .nullish(),
+  model: z.object({
+    // Absent in old files of GPT-2.
+    type: z.string().default('BPE'),
+    dropout: z.number().nullish(),
+    continuing_subword_prefix: z.string().nullish(),
+    end_of_word_suffix: z.string().nullish(),
+    byte_fallback: z.boolean().nullish(),
+    // Not by zod, which takes a second for 150,000 entries.
+    vocab: z.unknown(),
+    merges: z.unknown(),
+  }),
+});
+type TokenizerFile = z.output<typeof fileSchema>;
+
+/** What a HuggingFace `tokenizer.json` holds. */
+export interface TokenizerFacts {
+  /** Highest id + 1. Ids without a token stay unused. */
+  readonly vocabSize: number;
+  /** The token that ends every document. */
+  readonly endOfText: { readonly id: number; readonly content: string };
+  /** Ids that have a token. */
+  readonly ids: ReadonlySet<number>;
+}
+
+/** The file that a path names: itself, or `tokenizer.json` in the folder. */
+export function tokenizerFileAt(place: string): string {
+  return statSync(place, { throwIfNoEntry: false })?.isDirectory()
+    ? path.join(place, 'tokenizer.json')
+    : place;
+}
+
+/** @throws TrainerError `BAD_INPUT` if it cannot be read */
+export function readTokenizerFile(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} cannot be read`, {}, { cause: error });
+  }
+}
+
+/**
+ * Checks that a `tokenizer.json` is a byte-level BPE of a kind whose ids come out here as in HuggingFace's
+ * tokenizers, and looks at its vocabulary.
+ *
+ * @param endOfText name of the token that ends a text; by default one of the usual names, else `eos_token`
+ *   of the `tokenizer_config.json` beside the file
+ * @throws TrainerError `BAD_INPUT` that names what is not supported
+ */
+export function inspectTokenizer(
+  file: string,
+  bytes: Buffer,
+  endOfText: string | null = null,
+): TokenizerFacts {
+  const parsed = parseTokenizer(file, bytes);
+  const refusal = unsupported(parsed) ?? badVocabulary(parsed);
+  if (refusal !== undefined) throw refused(file, refusal);
+  const vocab = parsed.model.vocab as Readonly<Record<string, number>>;
+  const ids = new Set(Object.values(vocab));
+  for (const { id } of parsed.added_tokens) ids.add(id);
+  let highest = 0;
+  for (const id of ids) highest = Math.max(highest, id);
+  if (highest > MAX_ID) throw refused(file, `id ${highest} is out of reach; ids go up to ${MAX_ID}`);
+  return { vocabSize: highest + 1, endOfText: endOfTextOf(file, parsed, endOfText), ids };
+}
+
+/** @throws TrainerError `BAD_INPUT` */
+function parseTokenizer(file: string, bytes: Buffer): TokenizerFile {
+  try {
+    return fileSchema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch (error) {
+    throw new TrainerError(
+      'BAD_INPUT',
+      `tokenizer ${file}: not a HuggingFace tokenizer.json of a byte-level BPE`,
+      {},
+      { cause: error },
+    );
+  }
+}
+
+/** What makes this another kind of tokenizer, or one that would encode differently here. */
+function unsupported({ model, normalizer, pre_tokenizer, added_tokens }: TokenizerFile): string | undefined {
+  if (model.type !== 'BPE') return `model type ${model.type} is not supported, only BPE`;
+  if (model.byte_fallback) return 'byte_fallback (a BPE of characters) is not supported, only byte-level BPE';
+  if (model.dropout) return `dropout ${model.dropout} is not supported: ids would be random`;
+  for (const field of ['continuing_subword_prefix', 'end_of_word_suffix'] as const)
+    if (model[field]) return `${field} ${JSON.stringify(model[field])} is not supported`;
+  const normalizers = normalizer && ('normalizers' in normalizer ? normalizer.normalizers : [normalizer]);
+  for (const { type } of normalizers ?? [])
+    if (!NORMALIZERS.includes(type))
+      return `normalizer ${type} is not supported, only ${NORMALIZERS.join(', ')}`;
+  const steps =
+    (pre_tokenizer && 'pretokenizers' in pre_tokenizer ? pre_tokenizer.pretokenizers : [pre_tokenizer]) ?? [];
+  for (const type of steps.map((step) => step?.type ?? 'none'))
+    if (!PRE_TOKENIZERS.includes(type))
+      return `pre-tokenizer ${type} is not supported, only ${PRE_TOKENIZERS.join(', ')}`;
+  if (!steps.some((step) => step?.type === 'ByteLevel')) return 'it has no pre-tokenizer ByteLevel';
+  // Special tokens are never looked for in a text.
+  const odd = added_tokens.find(
+    ({ special, single_word, lstrip, rstrip }) => !special && (single_word || lstrip || rstrip),
+  );
+  if (odd)
+    return `added token ${JSON.stringify(odd.content)}: single_word, lstrip and rstrip are not supported`;
+  return undefined;
+}
+
+function badVocabulary({ model: { vocab, merges } }: TokenizerFile): string | undefined {
+  if (typeof vocab !== 'object' || vocab === null || !Array.isArray(merges))
+    return 'it has no vocab and merges';
+  for (const [token, id] of Object.entries(vocab))
+    if (!Number.isInteger(id) || id < 0) return `the id of token ${JSON.stringify(token)} is ${id}`;
+  const byte = BYTE_CHARACTERS.findIndex((character) => !Object.hasOwn(vocab, character));
+  if (byte >= 0)
+    return `it has no token for byte 0x${byte.toString(16).padStart(2, '0')}, so some text would be lost`;
+  return undefined;
+}
+
+function endOfTextOf(
+  file: string,
+  { added_tokens }: TokenizerFile,
+  given: string | null,
+): TokenizerFacts['endOfText'] {
+  const special = new Map(
+    added_tokens.flatMap(({ special, content, id }) => (special ? [[content, id]] : [])),
+  );
+  const names = given === null ? [...END_OF_TEXT_NAMES, ...eosOfConfig(file)] : [given];
+  for (const name of names) {
+    const id = special.get(name);
+    if (id !== undefined) return { id, content: name };
+  }
+  throw refused(
+    file,
+    given === null
+      ? `it has no end-of-text token of a known name (${END_OF_TEXT_NAMES.join(' ')}); name it with data.endOfText`
+      : `it has no special token ${JSON.stringify(given)} (data.endOfText)`,
+  );
+}
+
+const configSchema = z.object({ eos_token: z.union([z.string(), z.object({ content: z.string() })]) });
+
+/** `eos_token` of the `tokenizer_config.json` beside a tokenizer, if there is one. */
+function eosOfConfig(file: string): string[] {
+  const config = path.join(path.dirname(file), 'tokenizer_config.json');
+  if (!existsSync(config)) return [];
+  try {
+    const { eos_token } = configSchema.parse(JSON.parse(readFileSync(config, 'utf8')));
+    return [typeof eos_token === 'string' ? eos_token : eos_token.content];
+  } catch {
+    return [];
+  }
+}
+
+function refused(file: string, what: string): TrainerError {
+  return new TrainerError('BAD_INPUT', `tokenizer ${file}: ${what}`);
+}
