@@ -12,6 +12,7 @@ COPY packages/logs/package.json packages/logs/
 COPY packages/page/package.json packages/page/
 COPY packages/test-kit/package.json packages/test-kit/
 COPY corpus/package.json corpus/package-lock.json corpus/
+COPY tensorflow tensorflow
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
@@ -26,8 +27,11 @@ RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*
 
 # Only what runs: no development packages, no source maps of packages.
 FROM packages AS production
-RUN npm prune --omit=dev --ignore-scripts && \
-    find node_modules -name '*.map' -delete
+RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
+    if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
+    npm prune --omit=dev --ignore-scripts && \
+    node scripts/tensorflow.mjs && \
+    find node_modules tensorflow -name '*.map' -delete
 
 FROM ${BASE_IMAGE}
 RUN apt-get update && \
@@ -39,7 +43,9 @@ RUN apt-get update && \
     ln -s /app/dist/cli/cli.js /usr/local/bin/locmoe
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
+COPY --from=production /app/tensorflow tensorflow
 COPY --from=production /app/corpus corpus
+COPY --from=production /app/scripts scripts
 COPY package.json ./
 COPY proto proto
 COPY configs configs

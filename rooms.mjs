@@ -21,7 +21,7 @@ export const FLOORS = [
   ['src/rpc'],
   ['src/simd', 'src/os'],
   ['src/*.ts'],
-  ['packages/logs'],
+  ['packages/logs', 'scripts'],
 ];
 
 const pathOf = (room) => (room.endsWith('/*.ts') ? `^${room.slice(0, -4)}[^/]+$` : `^${room}/`);

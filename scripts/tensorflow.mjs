@@ -1,93 +1,176 @@
-// Installs TensorFlow's native library into @tensorflow/tfjs-node without install scripts.
-//
-// Tried in order: (1) the installed files or our cache; (2) the vendor's installer, which downloads from a
-// host that some networks block; (3) the same binaries from another package, which needs only the npm
-// registry.
-import { execFileSync, spawnSync } from 'node:child_process';
+// TensorFlow for Node: the package from the registry, whose install script is not run, and the native library
+// under it. Checkouts have the package among their development dependencies; elsewhere (an installed locmoe, an
+// image) it is installed into tensorflow/ of this package. The library is the pinned build that the tests run on,
+// from a registry package; LOCMOE_TENSORFLOW=vendor asks for the vendor's own instead.
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access, copyFile, cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import {
+  accessSync,
+  constants,
+  createReadStream,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { copyFile, cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
+import { installLocked } from './install-locked.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const TFJS = path.join(ROOT, 'node_modules/@tensorflow/tfjs-node');
-const CACHE = path.join(
-  process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'),
-  'locmoe/tensorflow-1.15.0',
-);
-const VENDOR_TIMEOUT_MS = 120_000;
-const PACKAGE = {
+const PACKAGE = 'node_modules/@tensorflow/tfjs-node';
+const ADDON = 'lib/napi-v8/tfjs_binding.node';
+/** Where an installed locmoe has it. */
+const OWN_FOLDER = path.join(ROOT, 'tensorflow');
+const FETCH_TIMEOUT_MS = 1_800_000;
+const PINNED = {
+  version: '1.15.0',
   spec: 'tfjs-node-lambda-releases@1.6.1',
+  megabytes: 195,
   sha512: 'D275PZpxsKenTuiPnvIE5T+D5JrT4aU9M3EDCedBQKlP0hUB7011Yzg8CAJ6MBIog9Lq90aaEair4yrBBlk61w==',
   archive: 'package/nodejs12.x-tf2.7.0.br',
 };
-const ADDON = 'lib/napi-v8/tfjs_binding.node';
+const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
+const CACHE = path.join(CACHE_FOLDER, `tensorflow-${PINNED.version}`);
 
-/** True if the addon and libtensorflow load in a fresh process. */
-function loads() {
-  const probe = spawnSync(
-    process.execPath,
-    ['-e', "require('@tensorflow/tfjs-node').tensor([1]).add(1).dataSync()"],
-    { cwd: ROOT, env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' }, timeout: 60_000 },
-  );
-  return probe.status === 0;
+/** The folder whose node_modules have TensorFlow, or get it: that of the checkout, or `tensorflow/`. */
+function home() {
+  return existsSync(path.join(ROOT, PACKAGE)) && !existsSync(path.join(OWN_FOLDER, 'node_modules'))
+    ? ROOT
+    : OWN_FOLDER;
 }
 
-const exists = (file) =>
-  access(file).then(
-    () => true,
-    () => false,
-  );
-
-async function copyFromCache() {
-  await cp(path.join(CACHE, 'deps'), path.join(TFJS, 'deps'), { recursive: true, verbatimSymlinks: true });
-  await mkdir(path.dirname(path.join(TFJS, ADDON)), { recursive: true });
-  await copyFile(path.join(CACHE, ADDON), path.join(TFJS, ADDON));
+/** True once `setupTensorFlow` has succeeded here; it loads nothing. @returns {boolean} */
+export function hasTensorFlow() {
+  return existsSync(path.join(home(), PACKAGE, ADDON));
 }
 
-function tryVendorInstaller() {
-  const result = spawnSync(process.execPath, ['scripts/install.js'], {
-    cwd: TFJS,
-    timeout: VENDOR_TIMEOUT_MS,
-    stdio: 'ignore',
+/**
+ * The version of the library that loads, in a fresh process.
+ * @returns {{ version: string | null, why: string, file: string }} `why` it does not load, and the addon's file
+ */
+export function probeTensorFlow(folder = home()) {
+  const file = path.join(folder, PACKAGE, ADDON);
+  if (!existsSync(file)) return { version: null, why: 'it is not installed', file };
+  const program =
+    "const tf = require('@tensorflow/tfjs-node'); tf.tensor([1]).add(1).dataSync();" +
+    'console.log(tf.backend().binding.TF_Version)';
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, ['-e', program], {
+    cwd: folder,
+    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', NODE_OPTIONS: '' },
+    timeout: 60_000,
+    encoding: 'utf8',
   });
-  return result.status === 0 && loads();
+  if (status === 0) return { version: stdout.trim().split('\n').at(-1), why: '', file };
+  const why = error?.message ?? /^\w*Error: .*/m.exec(stderr)?.[0] ?? `it ended with code ${status}`;
+  return { version: null, why, file };
 }
 
-async function sha512(file) {
-  const hash = createHash('sha512');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('base64');
+/**
+ * Makes TensorFlow load; a no-op if the wanted one already does.
+ * @param {(line: string) => void} log
+ * @throws {Error} with one line of advice
+ */
+export async function setupTensorFlow(log) {
+  const wantsVendor = process.env.LOCMOE_TENSORFLOW === 'vendor';
+  const isWanted = ({ version }) => version !== null && (version === PINNED.version) !== wantsVendor;
+  const folder = home();
+  if (isWanted(probeTensorFlow(folder))) return log('already installed');
+  if (!wantsVendor && (process.platform !== 'linux' || process.arch !== 'x64'))
+    throw new Error(
+      `TensorFlow: the pinned library is for linux-x64, this is ${process.platform}-${process.arch}; run locmoe ` +
+        "in a container, or try the vendor's library with LOCMOE_TENSORFLOW=vendor (untested)",
+    );
+  const fill = wantsVendor ? runVendorInstaller : copyPinned;
+  if (folder === ROOT) await fill(path.join(ROOT, PACKAGE), log);
+  else await replaceOwnFolder(fill, log);
+  const probed = probeTensorFlow();
+  if (!isWanted(probed))
+    throw new Error(
+      probed.version === null
+        ? `TensorFlow does not load (${probed.why}); remove ${wantsVendor ? path.dirname(probed.file) : CACHE} and run the set-up again`
+        : `TensorFlow: ${probed.version} was installed, which is not the one that was asked for`,
+    );
+  log(`installed ${probed.version}`);
 }
 
-/** Fetches the registry package, checks its pinned hash, and fills the cache with the files we need. */
-async function fillCacheFromRegistry(log) {
-  const tar = await import('tar');
-  const work = await mkdtemp(path.join(tmpdir(), 'locmoe-tensorflow-'));
+/** Installs beside `tensorflow/node_modules`, then moves: a set-up that was cut short leaves nothing half done. */
+async function replaceOwnFolder(fill, log) {
   try {
-    log(`fetching ${PACKAGE.spec} (195 MB) from the npm registry`);
-    execFileSync('npm', ['pack', PACKAGE.spec, '--pack-destination', work, '--silent'], {
-      cwd: work,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      timeout: 900_000,
-    });
-    const tarball = path.join(work, `${PACKAGE.spec.replace('@', '-')}.tgz`);
+    accessSync(OWN_FOLDER, constants.W_OK);
+  } catch {
+    throw new Error(
+      `TensorFlow is not set up yet and ${OWN_FOLDER} cannot be written; run \`locmoe setup\` as the user that installed locmoe`,
+    );
+  }
+  await inWorkFolder(OWN_FOLDER, async (work) => {
+    for (const file of ['package.json', 'package-lock.json'])
+      await copyFile(path.join(OWN_FOLDER, file), path.join(work, file));
+    installLocked(work, "TensorFlow's packages", log);
+    await fill(path.join(work, PACKAGE), log);
+    const target = path.join(OWN_FOLDER, 'node_modules');
+    await rm(target, { recursive: true, force: true });
+    await rename(path.join(work, 'node_modules'), target);
+  });
+}
+
+async function copyPinned(packageFolder, log) {
+  if (!existsSync(path.join(CACHE, ADDON))) await fillCache(log);
+  const deps = path.join(packageFolder, 'deps');
+  await rm(deps, { recursive: true, force: true });
+  await cp(path.join(CACHE, 'deps'), deps, {
+    recursive: true,
+    verbatimSymlinks: true,
+    mode: constants.COPYFILE_FICLONE,
+  });
+  await mkdir(path.dirname(path.join(packageFolder, ADDON)), { recursive: true });
+  // A new file: a process may have the old one mapped.
+  await rm(path.join(packageFolder, ADDON), { force: true });
+  await copyFile(path.join(CACHE, ADDON), path.join(packageFolder, ADDON));
+}
+
+async function runVendorInstaller(packageFolder, log) {
+  log("running the vendor's installer");
+  for (const part of ['deps', 'lib'])
+    await rm(path.join(packageFolder, part), { recursive: true, force: true });
+  const { status, stderr, error } = spawnSync(process.execPath, ['scripts/install.js'], {
+    cwd: packageFolder,
+    timeout: FETCH_TIMEOUT_MS,
+    encoding: 'utf8',
+  });
+  if (status === 0) return;
+  const why = error?.message ?? (/Error: .*/.exec(stderr)?.[0] || `exit code ${status}`);
+  throw new Error(
+    `TensorFlow: the vendor's installer failed (${why}); without LOCMOE_TENSORFLOW=vendor the pinned library comes from the npm registry`,
+  );
+}
+
+/** Fetches the registry package, checks its hash, and keeps the library in the cache. */
+async function fillCache(log) {
+  const tar = await import('tar');
+  await mkdir(CACHE_FOLDER, { recursive: true });
+  await inWorkFolder(CACHE_FOLDER, async (work) => {
+    log(
+      `fetching the library (${PINNED.spec}, ${PINNED.megabytes} MB) from the npm registry, once for this user`,
+    );
+    await fetchTarball(work, log);
+    const tarball = path.join(work, `${PINNED.spec.replace('@', '-')}.tgz`);
     const digest = await sha512(tarball);
-    if (digest !== PACKAGE.sha512)
+    if (digest !== PINNED.sha512)
       throw new Error(
-        `${PACKAGE.spec}: sha512 is ${digest}, expected ${PACKAGE.sha512}; the download is damaged or was replaced. Run the set-up again.`,
+        `TensorFlow: the sha512 of ${PINNED.spec} is ${digest}, expected ${PINNED.sha512}; the download is damaged or was replaced. Run the set-up again`,
       );
-    await pipeline(createReadStream(tarball), createGunzip(), tar.extract({ cwd: work }, [PACKAGE.archive]));
-    log('unpacking libtensorflow');
+    log('unpacking the library');
+    await pipeline(createReadStream(tarball), createGunzip(), tar.extract({ cwd: work }, [PINNED.archive]));
     const inner = 'node_modules/@tensorflow/tfjs-node/';
     const unpacked = path.join(work, 'unpacked');
     await mkdir(path.join(unpacked, path.dirname(ADDON)), { recursive: true });
     await pipeline(
-      createReadStream(path.join(work, PACKAGE.archive)),
+      createReadStream(path.join(work, PINNED.archive)),
       createBrotliDecompress(),
       tar.extract({
         cwd: unpacked,
@@ -96,38 +179,82 @@ async function fillCacheFromRegistry(log) {
       }),
     );
     await rename(path.join(unpacked, 'lib/napi-v6/tfjs_binding.node'), path.join(unpacked, ADDON));
-    await mkdir(path.dirname(CACHE), { recursive: true });
-    const staged = `${CACHE}.${process.pid}`;
-    await cp(unpacked, staged, { recursive: true, verbatimSymlinks: true });
     await rm(CACHE, { recursive: true, force: true });
-    await rename(staged, CACHE);
-  } finally {
-    await rm(work, { recursive: true, force: true });
+    await rename(unpacked, CACHE);
+  });
+}
+
+/** Progress is what npm has read: the tarball, from the network or from its own cache. */
+async function fetchTarball(work, log) {
+  const npm = spawn('npm', ['pack', PINNED.spec, '--pack-destination', work, '--silent'], {
+    cwd: work,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: FETCH_TIMEOUT_MS,
+  });
+  let stderr = '';
+  npm.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const ended = new Promise((resolve) => {
+    npm.on('error', (error) => resolve(error.message));
+    npm.on('close', (code, signal) => resolve(code === 0 ? null : (signal ?? `exit code ${code}`)));
+  });
+  const started = performance.now();
+  const progress = setInterval(() => {
+    const megabytes = Math.min(bytesRead(npm.pid) / 1e6, PINNED.megabytes);
+    const seconds = (performance.now() - started) / 1000;
+    log(`about ${megabytes.toFixed(0)} of ${PINNED.megabytes} MB, ${seconds.toFixed(0)} s`);
+  }, 5_000);
+  const why = await ended;
+  clearInterval(progress);
+  if (why !== null)
+    throw new Error(
+      `TensorFlow: npm could not fetch ${PINNED.spec} (${stderr.trim().split('\n')[0] || why}); check the npm registry and run the set-up again`,
+    );
+}
+
+function bytesRead(pid) {
+  try {
+    return Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
   }
 }
 
-/**
- * Makes `require('@tensorflow/tfjs-node')` work; a no-op if it already does.
- * @param {(line: string) => void} log
- * @throws {Error} with one line of advice if no source provides a library that loads
- */
-export async function setupTensorFlow(log) {
-  if ((await exists(path.join(TFJS, ADDON))) && loads()) return log('already installed');
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    if (tryVendorInstaller()) return log("installed by the vendor's installer");
-    throw new Error(
-      `TensorFlow: no binaries for ${process.platform}-${process.arch} in the registry; run locmoe on linux-x64 (a container will do)`,
-    );
-  }
-  if (!(await exists(path.join(CACHE, ADDON)))) {
-    if (tryVendorInstaller()) return log("installed by the vendor's installer");
-    await rm(path.join(TFJS, 'deps'), { recursive: true, force: true });
-    await fillCacheFromRegistry(log);
-  }
-  await copyFromCache();
-  if (!loads())
-    throw new Error(
-      `TensorFlow: the library in ${CACHE} does not load; remove that folder and run the set-up again`,
-    );
-  log('installed');
+async function sha512(file) {
+  const hash = createHash('sha512');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('base64');
 }
+
+const WORK_FOLDER = /^\.set-up-(\d+)-/;
+
+/** Runs `action` with a new folder inside `parent`, and removes it, as well as those of set-ups that were killed. */
+async function inWorkFolder(parent, action) {
+  for (const name of readdirSync(parent)) {
+    const pid = Number(WORK_FOLDER.exec(name)?.[1] ?? process.pid);
+    if (pid !== process.pid && !existsSync(`/proc/${pid}`))
+      await rm(path.join(parent, name), { recursive: true, force: true });
+  }
+  const work = await mkdtemp(path.join(parent, `.set-up-${process.pid}-`));
+  const remove = () => rmSync(work, { recursive: true, force: true });
+  const interrupted = () => {
+    remove();
+    process.exit(130);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, interrupted);
+  try {
+    return await action(work);
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, interrupted);
+    remove();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  try {
+    await setupTensorFlow((line) => console.log(`[tensorflow] ${line}`));
+  } catch (error) {
+    console.error(`set-up failed: ${error.message}`);
+    process.exitCode = 2;
+  }

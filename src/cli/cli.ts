@@ -10,6 +10,8 @@ import { addBenchCommands } from './packages.js';
 const GO_ON_UNREAD = ['train', 'serve', 'node'];
 const FLUSH_TIMEOUT_MS = 2_000;
 let command = '';
+const [first = '', second = ''] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const called = first === 'help' ? second : first;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (GO_ON_UNREAD.includes(command)) return;
   if (error.code !== 'EPIPE') console.error(`locmoe: standard output: ${error.message}`);
@@ -24,8 +26,10 @@ const program = new Command('locmoe')
   .version(VERSION)
   .showHelpAfterError('(add --help for what it takes)')
   .exitOverride()
-  .hook('preAction', (_, action) => {
+  .hook('preAction', async (_, action) => {
     command = action.name();
+    if (called === 'bench' || COMMANDS[called]?.computes)
+      await (await import('./set-up.js')).ensureTensorFlow();
   })
   .addHelpText(
     'after',
@@ -33,8 +37,6 @@ const program = new Command('locmoe')
   );
 
 try {
-  const [first, second] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
-  const called = first === 'help' ? second : first;
   // Every subcommand inherits the settings above, so they are added after.
   for (const [name, { description, load }] of Object.entries(COMMANDS)) {
     const added = program.command(name).description(description);

@@ -6,14 +6,21 @@ interface CommandEntry {
   readonly description: string;
   /** Loads what adds its options and its action: all of them together would take 0.3 s at every start. */
   readonly load: () => Promise<(command: Command) => void>;
+  /** Its processes load TensorFlow, which is set up first where it is missing. */
+  readonly computes?: true;
 }
 
 /** The commands by name, in the order of `locmoe --help`. */
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  setup: {
+    description: "install what training needs beside npm's packages: TensorFlow's library, and text sources",
+    load: async () => (await import('./commands/setup.js')).setupCommand,
+  },
   train: {
     description:
       'train on this machine: starts the coordinator, the node agents and their workers, and follows the run',
     load: async () => (await import('./commands/train.js')).trainCommand,
+    computes: true,
   },
   serve: {
     description:
@@ -24,6 +31,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description:
       'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',
     load: async () => (await import('./commands/node.js')).nodeCommand,
+    computes: true,
   },
   status: {
     description: 'show what a run is doing: state, step, loss, speed, and a line for each rank',
@@ -59,10 +67,12 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   generate: {
     description: 'continue a prompt with the model of a checkpoint',
     load: async () => (await import('./commands/generate.js')).generateCommand,
+    computes: true,
   },
   eval: {
     description: 'loss and perplexity of a checkpoint on the validation text, by domain',
     load: async () => (await import('./commands/eval.js')).evalCommand,
+    computes: true,
   },
   export: {
     description: 'write the model of a checkpoint in the format of other programs',

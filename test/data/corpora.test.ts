@@ -120,12 +120,10 @@ describe('extractDomain', () => {
     const empty = mkdtempSync(path.join(tmpdir(), 'locmoe-corpus-'));
     try {
       const missing = { ...OPTIONS, corpusDir: empty };
-      expect(() => extractDomain('telecom', missing)).toThrow(
-        /telecom.*net-snmp.*npm ci --ignore-scripts --prefix/,
-      );
+      expect(() => extractDomain('telecom', missing)).toThrow(/telecom.*net-snmp.*locmoe setup --corpus/);
       mkdirSync(path.join(empty, 'node_modules/net-snmp'), { recursive: true });
       expect(() => extractDomain('telecom', missing)).toThrow(
-        /not completely installed.*npm ci --ignore-scripts --prefix/,
+        /not completely installed.*locmoe setup --corpus/,
       );
     } finally {
       rmSync(empty, { recursive: true, force: true });

@@ -43,7 +43,7 @@ function expectRefusal({ code, stderr, stdout, seconds }: Finished, ...patterns:
 function withoutCorpus(folder: string): string {
   const checkout = path.join(folder, 'checkout');
   cpSync(path.join(ROOT, 'dist'), path.join(checkout, 'dist'), { recursive: true });
-  for (const name of ['package.json', 'node_modules', 'proto', 'configs'])
+  for (const name of ['package.json', 'node_modules', 'proto', 'configs', 'scripts'])
     symlinkSync(path.join(ROOT, name), path.join(checkout, name));
   mkdirSync(path.join(checkout, 'corpus'));
   for (const name of ['package.json', 'package-lock.json'])
@@ -127,7 +127,7 @@ describe('what a run needs is missing', () => {
     const run = new Locmoe(args, {}, [process.execPath, withoutCorpus(folder)]);
     expectRefusal(
       await run.finished,
-      /domain en: the text source \S+ is not installed in .*npm ci --ignore-scripts --prefix/,
+      /domain en: the text source \S+ is not installed in .*locmoe setup --corpus/,
     );
   });
 

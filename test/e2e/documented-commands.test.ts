@@ -86,10 +86,8 @@ const HERE: readonly string[] = [
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm (run (setup|build|check)|test)$/, 'CI runs `npm test`, which is these three'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
-  [
-    /npm pack |^npm install --prefix FOLDER|^npm ci .* FOLDER/,
-    'package.test.ts packs, and unpacks as npm does',
-  ],
+  [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
+  [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

@@ -2,7 +2,6 @@
 // measure-overlap.ts.
 
 import { rankProgram } from '@locmoe/test-kit';
-import * as tf from '@tensorflow/tfjs-node';
 import { barrier } from 'locmoe/collectives/barrier';
 import { Communicator } from 'locmoe/collectives/communicator';
 import type { Transport } from 'locmoe/collectives/transport';
@@ -10,6 +9,7 @@ import { scheduleChunks } from 'locmoe/model/dispatch/chunk-schedule';
 import { combine, dispatch, dispatchLayout } from 'locmoe/model/dispatch/dispatch-layout';
 import { overlappedExperts } from 'locmoe/model/dispatch/overlapped';
 import { feedForward } from 'locmoe/ops/feed-forward';
+import { tf } from 'locmoe/ops/tensorflow';
 import { timeOf } from '../time-of.js';
 
 export interface OverlapArgs {

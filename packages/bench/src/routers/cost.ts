@@ -1,6 +1,6 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { TrainerError } from 'locmoe/errors';
 import { formatTable } from 'locmoe/format';
+import { tf } from 'locmoe/ops/tensorflow';
 import { CounterRandom } from 'locmoe/parameters/counter-random';
 import { cosineAffinity, groupProjection } from 'locmoe/routing/grap';
 import { median, quantile } from '../statistics.js';

@@ -1,10 +1,10 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { openCheckpoint } from 'locmoe/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/checkpoint/folders';
 import type { Batch } from 'locmoe/data/batch';
 import type { Dataset } from 'locmoe/data/dataset';
 import { createLoader } from 'locmoe/data/loader';
 import { type Inference, openInference } from 'locmoe/inference/inference';
+import { tf } from 'locmoe/ops/tensorflow';
 import { type RoutingDecision, routerPolicy } from 'locmoe/routing/index';
 import { mean } from '../statistics.js';
 import { calinskiHarabasz, Histogram } from './distributions.js';

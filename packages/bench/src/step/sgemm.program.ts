@@ -1,6 +1,6 @@
 // Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal,
 // multiplies.
-import * as tf from '@tensorflow/tfjs-node';
+import { tf } from 'locmoe/ops/tensorflow';
 
 /** Rows, columns and inner size: large enough that overhead is negligible. */
 const SIZE = 1024;

@@ -1,9 +1,9 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { barrier } from 'locmoe/collectives/barrier';
 import { soloTransport } from 'locmoe/collectives/solo-transport';
 import type { Transport } from 'locmoe/collectives/transport';
 import type { RunConfig } from 'locmoe/config/schema';
 import type { Batch } from 'locmoe/data/batch';
+import { tf } from 'locmoe/ops/tensorflow';
 import { CounterRandom } from 'locmoe/parameters/counter-random';
 import { createTrainState } from 'locmoe/worker/state';
 import { trainStep } from 'locmoe/worker/train-step';

@@ -1,7 +1,7 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { otherRanks } from 'locmoe/collectives/topology';
 import type { Transport } from 'locmoe/collectives/transport';
 import { gelu } from 'locmoe/ops/gelu';
+import { tf } from 'locmoe/ops/tensorflow';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';
 import type { ProbeCase, ProbeResult } from './probe-case.js';

@@ -1,0 +1,7 @@
+export function hasTensorFlow(): boolean;
+export function probeTensorFlow(): {
+  readonly version: string | null;
+  readonly why: string;
+  readonly file: string;
+};
+export function setupTensorFlow(log: (line: string) => void): Promise<void>;

@@ -1,0 +1,47 @@
+import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
+import { TrainerError } from '../errors.js';
+
+/** TensorFlow's package uses functions of Node that 23 removed. */
+const NODE_VERSIONS: readonly string[] = ['20', '22'];
+
+export function isSupportedNode(): boolean {
+  return NODE_VERSIONS.includes(process.versions.node.split('.')[0]);
+}
+
+/**
+ * Installs TensorFlow unless it was: `npm install` brings none, since that would run the vendor's script.
+ *
+ * @throws TrainerError as `setUpTensorFlow`, and for another version of Node
+ */
+export async function ensureTensorFlow(): Promise<void> {
+  const { node } = process.versions;
+  if (!isSupportedNode())
+    throw new TrainerError('NO_RESOURCE', `Node ${node} cannot run TensorFlow's package: use Node 20 or 22`);
+  if (hasTensorFlow()) return;
+  console.error('locmoe: TensorFlow is not set up yet; installing it now, once (about 500 MB on disk)');
+  await setUpTensorFlow();
+}
+
+/** @throws TrainerError `NO_RESOURCE` with advice if it cannot be fetched, or does not load */
+export function setUpTensorFlow(): Promise<void> {
+  return inPhase('tensorflow', setupTensorFlow);
+}
+
+/**
+ * Runs a part of the set-up, and says on stderr what it does and how long it took.
+ *
+ * @throws TrainerError `NO_RESOURCE` if it fails
+ */
+export async function inPhase(
+  name: string,
+  run: (log: (line: string) => void) => void | Promise<void>,
+): Promise<void> {
+  const log = (line: string) => console.error(`[${name}] ${line}`);
+  const started = performance.now();
+  try {
+    await run(log);
+  } catch (error) {
+    throw new TrainerError('NO_RESOURCE', `set-up: ${(error as Error).message}`, {}, { cause: error });
+  }
+  log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
