@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from '../errors.js';
-import { nearDuplicateFilter } from './dedup.js';
+import { NearDuplicates, signatureOf } from './dedup.js';
 import type { Document, Split } from './document.js';
 import { DOMAINS, SOURCES, type Source } from './sources.js';
 import { chunkText, cleanText } from './text.js';
@@ -37,10 +37,12 @@ export function extractDomain(
  * a smaller one selected.
  */
 export function selectDocuments(documents: Iterable<Document>, options: SelectOptions): DomainDocuments {
-  const isNew = nearDuplicateFilter();
-  const hashed = [...documents]
-    .filter((document) => isNew(document.text))
-    .map((document) => ({ document, digest: createHash('sha256').update(document.text).digest('hex') }))
+  const signed = Array.from(documents, (document) => ({ document, signature: signatureOf(document.text) }));
+  const numShingles = signed.reduce((sum, { signature }) => sum + signature.shingles.length / 2, 0);
+  const seen = new NearDuplicates(signed.length, numShingles);
+  const hashed = signed
+    .filter(({ signature }) => seen.isNew(signature))
+    .map(({ document }) => ({ document, digest: createHash('sha256').update(document.text).digest('hex') }))
     .sort((a, b) => (a.digest < b.digest ? -1 : 1));
   const split: Record<Split, Document[]> = { train: [], validation: [] };
   let bytes = 0;

@@ -1,3 +1,4 @@
+import { CompactSet } from './compact-set.js';
 import { normalise } from './text.js';
 
 /** Documents with the same first characters of normalised text are copies. */
@@ -5,48 +6,111 @@ const PREFIX_CHARS = 200;
 /** Shingle length, in characters of normalised text. */
 const SHINGLE_CHARS = 24;
 /** One shingle in this many is sampled, by hash, so that shifted copies have the same samples. */
-const SHINGLE_SAMPLE = 8;
+export const SHINGLE_SAMPLE = 8;
 /** A document with more than this share of seen shingles is a near-duplicate. */
 const MAX_SEEN_SHARE = 0.4;
 /** With fewer sampled shingles (about 90 characters) the share is not reliable. */
 const MIN_SHINGLES = 8;
+/** The two hashes are polynomials modulo 2^32 in these bases. */
+const BASE_A = 0x01000193;
+const BASE_B = 0x9e3779b1;
+const LEADING_A = powerOf(BASE_A);
+const LEADING_B = powerOf(BASE_B);
 
-/**
- * A filter that is true for the first of several near-duplicates and false for later ones. Two tests: the
- * first 200 normalised characters, for short texts; and sampled shingles (Broder's resemblance, estimated on
- * hashes that are 0 modulo 8), for long texts that recur with other chunk boundaries.
- */
-export function nearDuplicateFilter(): (text: string) => boolean {
-  const prefixes = new Set<string>();
-  const seen = new Set<number>();
-  return (text) => {
-    const normal = normalise(text);
-    const prefix = normal.slice(0, PREFIX_CHARS);
-    if (normal.length === 0 || prefixes.has(prefix)) return false;
-    const shingles = sampledShingles(normal);
-    let copies = 0;
-    for (const shingle of shingles) if (seen.has(shingle)) copies++;
-    if (shingles.size >= MIN_SHINGLES && copies > MAX_SEEN_SHARE * shingles.size) return false;
-    prefixes.add(prefix);
-    for (const shingle of shingles) seen.add(shingle);
-    return true;
-  };
+/** What a document is compared by: two halves of 64-bit hashes. */
+export interface Signature {
+  /** High and low half; both 0 if the text has no letter or digit. */
+  readonly prefix: readonly [number, number];
+  /** [2 x shingles]; high and low half of each sampled shingle */
+  readonly shingles: Uint32Array;
 }
 
-/** Sampled rolling polynomial hashes, modulo 2^32, of the text's shingles. */
-function sampledShingles(text: string): Set<number> {
-  const BASE = 0x01000193;
-  let leading = 1;
-  for (let i = 0; i < SHINGLE_CHARS; i++) leading = Math.imul(leading, BASE);
-  const sampled = new Set<number>();
-  let hash = 0;
+/** @param sample one shingle in this many is kept; a power of two of at least `SHINGLE_SAMPLE` */
+export function signatureOf(text: string, sample = SHINGLE_SAMPLE): Signature {
+  const normal = normalise(text);
+  return { prefix: prefixOf(normal), shingles: sampledShingles(normal, sample) };
+}
+
+/**
+ * Finds near-duplicates among documents that come one after the other. Two tests: the first 200 normalised
+ * characters, for short texts; and sampled shingles (Broder's resemblance, estimated on hashes that are 0
+ * modulo 8 or more), for long texts that recur with other chunk boundaries.
+ */
+export class NearDuplicates {
+  readonly #prefixes: CompactSet;
+  readonly #shingles: CompactSet;
+
+  /** The capacities: 5.3 bytes for each document and 2.7 for each sampled shingle. */
+  constructor(numDocuments: number, numShingles: number) {
+    this.#prefixes = new CompactSet(numDocuments, 32);
+    this.#shingles = new CompactSet(numShingles, 16);
+  }
+
+  /** True for the first of several near-duplicates and false for later ones. */
+  isNew({ prefix: [high, low], shingles }: Signature): boolean {
+    if ((high === 0 && low === 0) || this.#prefixes.has(high, low)) return false;
+    let copies = 0;
+    for (let i = 0; i < shingles.length; i += 2)
+      if (this.#shingles.has(shingles[i]!, shingles[i + 1]!)) copies++;
+    const count = shingles.length / 2;
+    if (count >= MIN_SHINGLES && copies > MAX_SEEN_SHARE * count) return false;
+    this.#prefixes.add(high, low);
+    for (let i = 0; i < shingles.length; i += 2) this.#shingles.add(shingles[i]!, shingles[i + 1]!);
+    return true;
+  }
+}
+
+/** Weight of the character that leaves a shingle. */
+function powerOf(base: number): number {
+  let power = 1;
+  for (let i = 0; i < SHINGLE_CHARS; i++) power = Math.imul(power, base);
+  return power;
+}
+
+function prefixOf(normal: Uint16Array): [number, number] {
+  if (normal.length === 0) return [0, 0];
+  let [a, b] = [1, 1];
+  for (let i = 0; i < normal.length && i < PREFIX_CHARS; i++) {
+    a = (Math.imul(a, BASE_A) + normal[i]!) | 0;
+    b = (Math.imul(b, BASE_B) + normal[i]!) | 0;
+  }
+  return [mixed(a), mixed(b) || 1];
+}
+
+/** Rolling hashes of the text's shingles; those that are kept, each once. */
+function sampledShingles(text: Uint16Array, sample: number): Uint32Array {
+  const found: number[] = [];
+  let [a, b] = [0, 0];
   for (let i = 0; i < text.length; i++) {
-    hash = (Math.imul(hash, BASE) + text.charCodeAt(i)) | 0;
-    if (i >= SHINGLE_CHARS) hash = (hash - Math.imul(leading, text.charCodeAt(i - SHINGLE_CHARS))) | 0;
+    a = (Math.imul(a, BASE_A) + text[i]!) | 0;
+    b = (Math.imul(b, BASE_B) + text[i]!) | 0;
+    if (i >= SHINGLE_CHARS) {
+      a = (a - Math.imul(LEADING_A, text[i - SHINGLE_CHARS]!)) | 0;
+      b = (b - Math.imul(LEADING_B, text[i - SHINGLE_CHARS]!)) | 0;
+    }
     if (i < SHINGLE_CHARS - 1) continue;
     // The low bits of a polynomial hash depend on few characters, so mix before sampling.
-    const mixed = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
-    if ((mixed >>> 8) % SHINGLE_SAMPLE === 0) sampled.add(mixed);
+    const hash = mixed(a);
+    if (isSampled(hash, sample)) found.push(b, hash);
   }
-  return sampled;
+  const seen = new Set<number>();
+  const shingles = new Uint32Array(found.length);
+  let length = 0;
+  for (let i = 0; i < found.length; i += 2) {
+    const hash = found[i + 1]!;
+    if (seen.has(hash)) continue;
+    seen.add(hash);
+    shingles[length++] = mixed(found[i]!);
+    shingles[length++] = hash;
+  }
+  return shingles.subarray(0, length);
+}
+
+/** Whether a shingle with this low half is kept; those of a larger sample are among those of a smaller. */
+export function isSampled(low: number, sample: number): boolean {
+  return ((low >>> 8) & (sample - 1)) === 0;
+}
+
+function mixed(hash: number): number {
+  return Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
 }

@@ -1,0 +1,46 @@
+/** Full slots at most, as a share of all. */
+const MAX_LOAD = 0.75;
+
+/**
+ * A set of 64-bit hashes in a table of fixed size: open addressing with linear probing, which keeps of each hash
+ * only the bits that its place does not tell. A hash that is not in the set is taken for one that is with
+ * probability of about 10 in 2^bits. Takes bits/6 bytes for each element of the capacity.
+ */
+export class CompactSet {
+  readonly #slots: Uint16Array | Uint32Array;
+  readonly #fingerprints: number;
+  #room: number;
+
+  /** @param capacity number of elements; further ones are not added */
+  constructor(capacity: number, bits: 16 | 32) {
+    const numSlots = Math.ceil(capacity / MAX_LOAD) + 1;
+    this.#slots = bits === 16 ? new Uint16Array(numSlots) : new Uint32Array(numSlots);
+    this.#fingerprints = 2 ** bits - 1;
+    this.#room = capacity;
+  }
+
+  has(high: number, low: number): boolean {
+    return this.#slots[this.#slotOf(high, low)] !== 0;
+  }
+
+  add(high: number, low: number): void {
+    const slot = this.#slotOf(high, low);
+    if (this.#slots[slot] !== 0 || this.#room === 0) return;
+    this.#slots[slot] = this.#fingerprintOf(low);
+    this.#room--;
+  }
+
+  /** The slot that holds the hash, or the empty one where it belongs. */
+  #slotOf(high: number, low: number): number {
+    const slots = this.#slots;
+    const fingerprint = this.#fingerprintOf(low);
+    let slot = Math.floor(((high >>> 0) / 2 ** 32) * slots.length);
+    while (slots[slot] !== 0 && slots[slot] !== fingerprint) slot = slot + 1 === slots.length ? 0 : slot + 1;
+    return slot;
+  }
+
+  /** Never 0, which marks an empty slot. */
+  #fingerprintOf(low: number): number {
+    return ((low >>> 0) % this.#fingerprints) + 1;
+  }
+}
