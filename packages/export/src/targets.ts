@@ -1,4 +1,5 @@
+import { onnxTarget } from './onnx/target.js';
 import type { ExportTarget } from './target.js';
 
 /** The targets of `locmoe export --to`, by name. */
-export const TARGETS: Readonly<Record<string, ExportTarget>> = {};
+export const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx: onnxTarget };
