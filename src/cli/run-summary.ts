@@ -123,7 +123,7 @@ async function sampleEachDomain(
   const inference = openInference(openCheckpoint(checkpointDir));
   const tokenizer = loadTokenizer(dataset.tokenizerFile);
   return dataset.domains.map(({ name, validation }, domain) => {
-    const prompt = tokenizer.decode(validation.ids.subarray(0, PROMPT_TOKENS));
+    const prompt = tokenizer.decode(validation.ids.slice(0, PROMPT_TOKENS));
     const text = generateText(inference, {
       prompt,
       domain,

@@ -52,7 +52,7 @@ export class Trainer {
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
     const { assignment, transport } = options;
-    const dataset = openDataset(assignment.datasetDir);
+    const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const state = createTrainState(assignment.config, transport, checkpoint);
     return new Trainer(options, state, dataset, checkpoint?.manifest.data.nextStep ?? 0);
