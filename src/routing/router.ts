@@ -45,7 +45,7 @@ export interface RoutingDecision {
   readonly keptOfRank: readonly Int32Array[];
   /**
    * Auxiliary loss of this rank, already weighted; its mean over ranks is the global loss. Null if there is
-   * none.
+   * none, as outside training.
    */
   readonly auxiliaryLoss: tf.Scalar | null;
   /** Null outside training and without gate vectors. */

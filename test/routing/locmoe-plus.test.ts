@@ -140,7 +140,7 @@ describe.each([
         xTD: xTD as tf.Tensor2D,
         tokenIdsT: new Int32Array(12),
         domainsT: domainsT.subarray(0, 12),
-        training: false,
+        training: true,
         parameters: new Map(),
       });
       return tf.concat([tf.reshape(weightsTK!, [-1]), tf.reshape(tf.mul(decision.auxiliaryLoss!, 20), [1])]);
