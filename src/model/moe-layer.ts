@@ -138,6 +138,11 @@ export class MoeLayer {
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
   }
 
+  /** Ends a training step (see Router.endStep). */
+  endStep(): void {
+    this.#options.router.endStep();
+  }
+
   #routerName({ name }: { readonly name: string }): string {
     return `${this.#prefix}.router.${name}`;
   }

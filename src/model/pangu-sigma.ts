@@ -99,6 +99,11 @@ export class PanguSigma {
     for (const layer of this.sparseLayers) layer.useOverlap(degree);
   }
 
+  /** Ends a training step: the routers' state advances (see Router.endStep). */
+  endStep(): void {
+    for (const layer of this.#sparseLayers) layer.endStep();
+  }
+
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
     const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);

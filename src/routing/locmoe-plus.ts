@@ -108,6 +108,7 @@ export const locmoePlusRouter = defineRouter({
     const everyExpert = moe.selection === 'ecr';
     return {
       state: carried.state,
+      endStep: () => carried.endStep(),
       route({ xTD, domainsT, training, parameters }) {
         const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
@@ -185,7 +186,7 @@ function selectTogether(
   // What the classic capacity would drop too counts as over capacity.
   const classicE = new Float64Array(numExperts).fill(classic);
   const fits = expertChoice(positionsE, all.affinitiesN, risingE, classicE, share).keptN;
-  carried.advance(moe.selection === 'tcr' || classic === Infinity ? null : cutE);
+  if (moe.selection !== 'tcr' && classic !== Infinity) carried.observe(cutE);
 
   const first = topology.rank * length;
   return {

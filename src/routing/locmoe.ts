@@ -62,6 +62,7 @@ export const locmoeRouter = defineRouter({
     const estimate = new CapacityEstimate(moe, dModel);
     return {
       state: estimate.state,
+      endStep: () => estimate.endStep(),
       route(input) {
         const { domainsT, training } = input;
         const argumentTE = gateArgument(input, moe);

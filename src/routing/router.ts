@@ -76,10 +76,14 @@ export interface Router {
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**
-   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores. With `training`
-   * it may advance the state by one step.
+   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores.
    *
    * @throws TrainerError as `Transport.transfer`
    */
   route(input: RouterInput): RoutingDecision;
+  /**
+   * Ends a training step, which has routed one batch with `training` for each micro-batch. The state advances
+   * here, by one step however many batches there were.
+   */
+  endStep(): void;
 }

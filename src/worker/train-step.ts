@@ -75,6 +75,7 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   adamW(model.parameters.shared, options);
   adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
   model.parameters.pushValues();
+  model.endStep();
   const ended = performance.now();
 
   const stats = [pass.forwardStats, passStats, reduceStats];
