@@ -61,7 +61,7 @@ export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
   const { encode } = loadTokenizer(tokenizerFile);
   const ids = Object.values(TEXTS).map((text) => encode(text));
   const state = createTrainState(config, soloTransport(), null);
-  for (let step = 1; step <= STEPS; step++) trainStep(state, step, batchOf(config, ids, step));
+  for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
   const saved = saveCheckpoint(state.transport, {
     ...{ root: path.join(folder, 'checkpoints'), step: STEPS, generation: 1, keep: 1, runId: 'export' },
     ...{ config, tokenizerFile, data: { nextStep: STEPS }, metrics: {}, tensors: tensorsToSave(state) },
