@@ -16,6 +16,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: "install what training needs beside npm's packages: TensorFlow's library, and text sources",
     load: async () => (await import('./commands/setup.js')).setupCommand,
   },
+  config: {
+    description: 'print the schema of configurations, or one with all defaults filled in',
+    load: async () => (await import('./commands/config.js')).configCommand,
+  },
   train: {
     description:
       'train on this machine: starts the coordinator, the node agents and their workers, and follows the run',

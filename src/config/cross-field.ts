@@ -2,6 +2,7 @@ import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME } from '../data/text-source.js';
 import { moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
+import { didYouMean } from './nearest.js';
 import { tokensPerStep } from './run-length.js';
 import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
 
@@ -207,6 +208,6 @@ function describeUnknown(domains: readonly string[]): string {
   const names = domains.map((domain) => JSON.stringify(domain)).join(', ');
   const hint = domains.some((domain) => /[./\\]/.test(domain))
     ? '; files of your own are a domain with a name: [docs: { files: "docs/**/*.md" }]'
-    : '';
+    : domains.map((domain) => didYouMean(domain, DOMAINS)).join('');
   return `unknown domain ${names}; known domains are ${DOMAINS.join(', ')}${hint}`;
 }

@@ -6,6 +6,8 @@ import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
 import { nameSources } from './named-sources.js';
+import { didYouMean } from './nearest.js';
+import { configFields, type FieldReference } from './reference.js';
 import { type RunConfig, runSchema } from './schema.js';
 
 const RECIPES_DIR = fileURLToPath(new URL('../../configs', import.meta.url));
@@ -30,7 +32,8 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   if (!existsSync(file))
     throw new TrainerError(
       'BAD_CONFIG',
-      `--config ${source}: no such file, and no recipe of that name (recipes: ${recipeNames().join(', ')})`,
+      `--config ${source}: no such file, and no recipe of that name (recipes: ${recipeNames().join(', ')})` +
+        didYouMean(source, recipeNames()),
     );
   let text: string;
   try {
@@ -63,17 +66,34 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
 /** The first problem of each field. */
 function schemaProblems(issues: readonly z.core.$ZodIssue[]): Problem[] {
   const problems = new Map<string, Problem>();
-  for (const problem of issues.flatMap(problemsOf)) {
+  const names = issues.some(({ code }) => code === 'unrecognized_keys') ? configFields() : [];
+  for (const problem of issues.flatMap((issue) => problemsOf(issue, names))) {
     const field = problem.path.join('.');
     if (!problems.has(field)) problems.set(field, problem);
   }
   return [...problems.values()];
 }
 
-function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+function problemsOf(issue: z.core.$ZodIssue, fields: readonly FieldReference[]): Problem[] {
   return issue.code === 'unrecognized_keys'
-    ? issue.keys.map((key) => ({ path: [...issue.path, key], message: 'unknown key' }))
+    ? issue.keys.map((key) => ({
+        path: [...issue.path, key],
+        message: `unknown key${meantField(issue.path, key, fields)}`,
+      }))
     : [{ path: issue.path, message: describeIssue(issue) }];
+}
+
+/** The field of the same section with a similar name, or of another one with the same. */
+function meantField(section: readonly PropertyKey[], key: string, fields: readonly FieldReference[]): string {
+  const names = fields.map(({ path: field }) => field);
+  const siblings = names.filter((field) => field.slice(0, -1).join('.') === section.join('.'));
+  const near = didYouMean(
+    key,
+    siblings.map((field) => field.at(-1)!),
+  );
+  if (near !== '') return near;
+  const elsewhere = names.find((field) => field.length === 2 && field[1] === key);
+  return elsewhere === undefined ? '' : `; did you mean ${elsewhere.join('.')}?`;
 }
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -93,7 +113,10 @@ function describeIssue(issue: z.core.$ZodIssue): string {
     const isInfinite = issue.expected === 'number' && typeof issue.input === 'number';
     return `must be ${isInfinite ? 'a finite number' : (KINDS[issue.expected] ?? issue.expected)}`;
   }
-  if (issue.code === 'invalid_value') return `must be one of ${issue.values.join(', ')}`;
+  if (issue.code === 'invalid_value') {
+    const near = typeof issue.input === 'string' ? didYouMean(issue.input, issue.values.map(String)) : '';
+    return `must be one of ${issue.values.join(', ')}${near}`;
+  }
   const part = 'origin' in issue ? PARTS[issue.origin] : undefined;
   if (issue.code === 'too_small' && part !== undefined && issue.minimum === 1) return 'must not be empty';
   const limit = (words: string, value: unknown) =>

@@ -7,7 +7,7 @@ const share = z.number().gt(0).max(1);
 
 export const modelSchema = z.strictObject({
   dModel: positive.describe('hidden size d'),
-  numHeads: positive,
+  numHeads: positive.describe('attention heads; divides dModel'),
   numDenseLayers: z
     .number()
     .int()
@@ -17,7 +17,7 @@ export const modelSchema = z.strictObject({
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
   dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
   vocabSize: z.number().int().min(257).describe('256 bytes, merges and one special token'),
-  seqLen: positive,
+  seqLen: positive.describe('tokens of a sequence'),
 });
 
 export const dataSchema = z.strictObject({
@@ -44,7 +44,9 @@ export const dataSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('null: 2,000,000 bytes of a built-in domain, and all of your own text'),
-  validationShare: share.default(0.05),
+  validationShare: share
+    .default(0.05)
+    .describe('share of the documents that are kept for validation; below 1'),
 });
 
 export const trainSchema = z.strictObject({
@@ -65,25 +67,27 @@ export const trainSchema = z.strictObject({
   endLearningRate: z.number().min(0).default(0).describe('at the last step; not used by constant'),
   warmupSteps: z.number().int().min(0).default(0).describe('steps of linear warm-up'),
   decayShare: share.default(0.2).describe('share of the steps in which wsd decays'),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.95),
-  epsilon: z.number().positive().default(1e-8),
+  beta1: z.number().min(0).lt(1).default(0.9).describe('AdamW: decay of the mean of gradients'),
+  beta2: z.number().min(0).lt(1).default(0.95).describe('AdamW: decay of the mean of their squares'),
+  epsilon: z.number().positive().default(1e-8).describe('AdamW: for all parameters but experts'),
   expertEpsilon: z
     .number()
     .positive()
     .default(1e-20)
     .describe('epsilon for experts: their gradients are small and rare (PanGu-Sigma)'),
-  weightDecay: z.number().min(0).default(0.1),
-  clipNorm: z.number().positive().default(1),
-  validateEvery: positive.default(100),
+  weightDecay: z.number().min(0).default(0.1).describe('AdamW: of matrices alone'),
+  clipNorm: z.number().positive().default(1).describe('greatest norm of the gradient over all parameters'),
+  validateEvery: positive.default(100).describe('steps between two validations'),
   validationSequences: positive.default(16).describe('sequences of each domain in a validation'),
-  checkpointEvery: positive.default(500),
-  keepCheckpoints: positive.default(2),
+  checkpointEvery: positive
+    .default(500)
+    .describe('steps between two checkpoints; there is one at the end too'),
+  keepCheckpoints: positive.default(2).describe('checkpoints that stay: the newest'),
 });
 
 export const clusterSchema = z.strictObject({
-  nodes: positive.default(1),
-  workersPerNode: positive.default(1),
+  nodes: positive.default(1).describe('containers, machines or, with `locmoe train`, groups of processes'),
+  workersPerNode: positive.default(1).describe('ranks of a node; each is a process'),
   exchange: z
     .enum(['hierarchical', 'flat', 'auto'])
     .default('hierarchical')
@@ -108,7 +112,10 @@ export const clusterSchema = z.strictObject({
     .default(1 << 19)
     .describe('shared memory for each ordered pair of ranks; a power of two'),
   interNodeLink: z
-    .strictObject({ gbps: z.number().positive(), latencyMs: z.number().min(0) })
+    .strictObject({
+      gbps: z.number().positive().describe('10^9 bits a second'),
+      latencyMs: z.number().min(0).describe('one way'),
+    })
     .nullable()
     .default(null)
     .describe('limits each stream between nodes in software; null is as fast as it goes'),
@@ -118,14 +125,18 @@ export const runSchema = z.strictObject({
   name: z
     .string()
     .max(64)
-    .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes'),
-  seed: z.number().int().min(0).default(1),
+    .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes')
+    .describe('begins the names of its runs'),
+  seed: z.number().int().min(0).default(1).describe('of initial weights and the order of the text'),
   model: modelSchema,
   moe: moeSchema,
   data: dataSchema,
   train: trainSchema,
   cluster: clusterSchema.prefault({}),
-  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
+  logLevel: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('least level that is logged'),
 });
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;

@@ -17,6 +17,10 @@ function problemsOf(text: string, overrides = {}): string[] {
   return [];
 }
 
+function escaped(text: string): string {
+  return text.replace(/[?.]/g, '\\$&');
+}
+
 /** The 1-based line of the first line of the tiny recipe that holds `text`. */
 function lineOf(text: string): number {
   return TINY.split('\n').findIndex((line) => line.includes(text)) + 1;
@@ -28,7 +32,9 @@ describe('recipes', () => {
   });
 
   it('an unknown one is answered with those there are', () => {
-    expect(() => loadConfig('tyni')).toThrow(/--config tyni: no such file, and no recipe.*tiny/);
+    expect(() => loadConfig('tyni')).toThrow(
+      /--config tyni: no such file, and no recipe.*; did you mean tiny\?$/,
+    );
   });
 });
 
@@ -103,7 +109,20 @@ describe('bad configurations name the field and where it stands', () => {
 
   it('an unknown key', () => {
     expect(problemsOf(TINY.replace('seqLen', 'seqLenght'))).toContainEqual(
-      expect.stringMatching(/^run\.yaml:\d+:\d+ model\.seqLenght: unknown key$/),
+      expect.stringMatching(/^run\.yaml:\d+:\d+ model\.seqLenght: unknown key; did you mean seqLen\?$/),
+    );
+  });
+
+  it.each([
+    ['moe.ruoter=switch', 'moe.ruoter: unknown key; did you mean router?'],
+    ['train.numExperts=8', 'train.numExperts: unknown key; did you mean moe.numExperts?'],
+    ['moe.router=swich', 'did you mean switch?'],
+    ['cluster.exchange=hierachical', 'did you mean hierarchical?'],
+    ['data.domains=[telcom]', 'did you mean telecom?'],
+    ['model.depth=3', 'model.depth: unknown key'],
+  ])('a slip of the finger, %s, by what was meant', (set, answer) => {
+    expect(problemsOf(TINY, { sets: [set] })).toContainEqual(
+      expect.stringMatching(new RegExp(`${escaped(answer)}$`)),
     );
   });
 

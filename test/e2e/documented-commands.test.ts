@@ -57,6 +57,11 @@ const PLANS = [
   'npx locmoe plan --config tiny --nodes 2 --workers-per-node 2 --shared-machine',
   'npx locmoe plan --config small --nodes 16 --workers-per-node 2 --link 100gbps,5us --set train.globalBatch=64 --set moe.numExperts=32',
 ];
+const CONFIG: readonly Printing[] = [
+  ['npx locmoe config schema > locmoe.schema.json', /^$/],
+  ['npx locmoe config show --config tiny', /^ {2}maxExpertsPerToken: 4$/m],
+  ['npx locmoe config docs', /^# Configuration$/m],
+];
 /** Serve until Ctrl-C. */
 const PAGES: readonly Printing[] = [
   ['locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
@@ -81,7 +86,7 @@ const NODE = 'locmoe node --coordinator first:50051 --listen 0.0.0.0:50052';
 const HERE: readonly string[] = [
   ...[TRAIN, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
   ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
-  ...[...STATUS, ...AFTERWARDS, ...PAGES, ...BENCHES].map(([command]) => command),
+  ...[...STATUS, ...AFTERWARDS, ...CONFIG, ...PAGES, ...BENCHES].map(([command]) => command),
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
@@ -263,6 +268,10 @@ describe('a run as README.md tells it', () => {
 describe('the other commands', () => {
   it('make certificates', async () => {
     for (const command of CERTS) await expectPrinted([command, /token/]);
+  });
+
+  it.each(CONFIG)('%s', async (command, printed) => {
+    await expectPrinted([command, printed]);
   });
 
   it.each(PLANS)('%s', async (command) => {

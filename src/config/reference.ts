@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { runSchema } from './schema.js';
+
+type JsonSchema = z.core.JSONSchema.JSONSchema;
+
+/** A field of the configuration, or a section around fields. */
+export interface FieldReference {
+  /** From the outermost section inwards; `NAME` stands for any name. */
+  readonly path: readonly string[];
+  readonly schema: JsonSchema;
+  readonly isRequired: boolean;
+}
+
+/** The JSON schema (draft 2020-12) of a configuration as it is written. */
+export function editorSchema(): JsonSchema {
+  const schema = z.toJSONSchema(runSchema, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: withoutSafeLimits,
+  });
+  const { domains, sources } = objectAt(schema, 'data');
+  const source = sources.additionalProperties as JsonSchema;
+  // Files may be one word, and stand in the list of domains: config/named-sources.ts resolves both.
+  const files = objectAt(source).files;
+  (source.properties as Record<string, JsonSchema>).files = {
+    description: files.description,
+    anyOf: [{ type: 'string', minLength: 1 }, files],
+  } as JsonSchema;
+  domains.items = { anyOf: [domains.items as JsonSchema, { type: 'object', additionalProperties: source }] };
+  return schema;
+}
+
+/** Sections and fields in the order of the schema, each section before its fields. */
+export function configFields(schema = editorSchema(), path: readonly string[] = []): FieldReference[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
+    const field = value as JsonSchema;
+    const inner = [...path, name];
+    return [
+      { path: inner, schema: field, isRequired: schema.required?.includes(name) ?? false },
+      ...configFields(field, inner),
+      ...configFields(namedEntries(field), [...inner, 'NAME']),
+    ];
+  });
+}
+
+/** What a mapping from names of the user's choice holds. */
+function namedEntries({ additionalProperties }: JsonSchema): JsonSchema {
+  return typeof additionalProperties === 'object' ? additionalProperties : {};
+}
+
+function objectAt(schema: JsonSchema, section?: string): Record<string, JsonSchema> {
+  const properties = schema.properties as Record<string, JsonSchema>;
+  return section === undefined ? properties : objectAt(properties[section]);
+}
+
+/** No editor has to be told that integers end at 2^53. */
+function withoutSafeLimits({ jsonSchema }: { jsonSchema: JsonSchema }): void {
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+}

@@ -1,0 +1,38 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { configurationPage } from '../../src/config/configuration-page.js';
+import { configFields, editorSchema } from '../../src/config/reference.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+describe('the schema of configurations', () => {
+  it('is what docs/configuration.md says', () => {
+    const page = readFileSync(path.join(ROOT, 'docs/configuration.md'), 'utf8');
+    expect(page, 'npx locmoe config docs > docs/configuration.md').toBe(configurationPage());
+  });
+
+  it('describes every field', () => {
+    const silent = configFields().filter(
+      ({ schema: { properties, description } }) => properties === undefined && description === undefined,
+    );
+    expect(silent.map(({ path: names }) => names.join('.'))).toEqual([]);
+  });
+
+  it('as an editor reads it, takes the recipes and files of your own, and refuses what locmoe refuses', () => {
+    const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(editorSchema());
+    const folder = path.join(ROOT, 'configs');
+    const recipes = readdirSync(folder).map((file) => parse(readFileSync(path.join(folder, file), 'utf8')));
+    for (const recipe of recipes) expect(validate(recipe), JSON.stringify(validate.errors)).toBe(true);
+    const [recipe] = recipes;
+    const withData = (domains: unknown) => ({ ...recipe, data: { domains } });
+    expect(validate(withData(['en', { docs: { files: 'docs/**/*.md' } }]))).toBe(true);
+    expect(validate(withData([{ docs: { files: ['a.txt', 'b.txt'] } }]))).toBe(true);
+    expect(validate(withData([{ docs: { file: 'a.txt' } }]))).toBe(false);
+    expect(validate({ ...recipe, moe: { ...recipe.moe, router: 'best' } })).toBe(false);
+    expect(validate({ ...recipe, trian: {} })).toBe(false);
+  });
+});
