@@ -1,0 +1,2 @@
+/** A Python of this machine that has all of these modules; null if there is none. */
+export function pythonWith(modules: readonly string[]): string | null;
