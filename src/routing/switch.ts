@@ -53,9 +53,7 @@ export const switchRouter = defineRouter({
         return {
           ...fitted,
           weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-          auxiliaryLoss: training
-            ? balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE)
-            : null,
+          auxiliaryLoss: balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE),
           gateCosine: training
             ? cosineOfChoices(
                 readFloats(() => cosinesOf(input, logitsTE)),

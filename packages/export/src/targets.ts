@@ -1,5 +1,5 @@
-import { onnxTarget } from './onnx/target.js';
+import { huggingface } from './huggingface/huggingface.js';
 import type { ExportTarget } from './target.js';
 
 /** The targets of `locmoe export --to`, by name. */
-export const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx: onnxTarget };
+export const TARGETS: Readonly<Record<string, ExportTarget>> = { huggingface };

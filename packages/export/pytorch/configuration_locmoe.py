@@ -1,0 +1,60 @@
+from transformers import PretrainedConfig
+
+
+class LocmoeConfig(PretrainedConfig):
+    """Sizes of the model, its domains and its router.
+
+    domains: names of the domains that the model was trained on, in the order of their ids.
+    domain: that of a text where the caller names none, by name.
+    router: `hash`, `switch`, `locmoe` or `locmoe-plus`; the fields after it are those of one router or two.
+    """
+
+    model_type = "locmoe"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        vocab_size=2048,
+        hidden_size=128,
+        num_attention_heads=4,
+        num_dense_layers=2,
+        num_sparse_layers=2,
+        query_layer=True,
+        intermediate_size=512,
+        max_position_embeddings=64,
+        domains=("en",),
+        domain="en",
+        num_experts=8,
+        expert_groups=1,
+        router="locmoe-plus",
+        learned_groups=False,
+        gate_scale=0.5,
+        router_temperature=1.0,
+        selection="both",
+        affinity_threshold=0.9,
+        max_experts_per_token=4,
+        **kwargs,
+    ):
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_attention_heads = num_attention_heads
+        self.num_dense_layers = num_dense_layers
+        self.num_sparse_layers = num_sparse_layers
+        self.query_layer = query_layer
+        # What the caches of transformers count.
+        self.num_hidden_layers = num_dense_layers + num_sparse_layers + int(query_layer)
+        self.intermediate_size = intermediate_size
+        self.max_position_embeddings = max_position_embeddings
+        self.domains = list(domains)
+        self.domain = domain
+        self.num_experts = num_experts
+        self.expert_groups = expert_groups
+        self.router = router
+        self.learned_groups = learned_groups
+        self.gate_scale = gate_scale
+        self.router_temperature = router_temperature
+        self.selection = selection
+        self.affinity_threshold = affinity_threshold
+        self.max_experts_per_token = max_experts_per_token
+        kwargs.pop("num_hidden_layers", None)
+        super().__init__(**kwargs)

@@ -1,0 +1,347 @@
+"""The locmoe language model in plain PyTorch: the forward pass, with every router as it works outside training.
+
+A PanGu-Sigma style decoder (arXiv 2303.10845): dense Transformer layers, layers of experts above them, the
+query layer on top, and the softmax tied to the token embedding. Parameters have the names and shapes of locmoe's
+own checkpoints; matrices are [in, out] and stand to the right of activations.
+
+Shapes: B sequences, S positions of the input, P >= S positions with those of the cache, T = B S tokens,
+d hidden size, F feed-forward size, V vocabulary, H heads, E experts of a layer, G groups of experts.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LAYER_NORM_EPSILON = 1e-5
+# Keeps the cosine of a zero vector finite.
+LEAST_SQUARED_NORM = 1e-12
+
+
+def load(folder):
+    """The model of an exported folder, for inference, without transformers; `config` is its config.json."""
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    config = SimpleNamespace(**json.loads((folder / "config.json").read_text()))
+    tensors = {}
+    for file in sorted(folder.glob("model*.safetensors")):
+        tensors.update((name.removeprefix("model."), tensor) for name, tensor in load_file(file).items())
+    with torch.device("meta"):
+        model = Locmoe(config)
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()
+
+
+class Place(NamedTuple):
+    """Where the tokens of the input stand."""
+
+    # [B, S]
+    positions: Tensor
+    # Whether a query (S) sees a key (P): [B, 1, S, P].
+    sees: Tensor
+    # Keys and values of earlier positions, or None.
+    cache: object
+
+
+class Locmoe(nn.Module):
+    """The whole model. Parameters are zero until a state dict is loaded."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.embed = nn.ParameterDict(
+            {
+                "tokens": matrix(config.vocab_size, config.hidden_size),
+                "positions": matrix(config.max_position_embeddings, config.hidden_size),
+            }
+        )
+        kinds = [DenseLayer] * config.num_dense_layers + [SparseLayer] * config.num_sparse_layers
+        self.layers = nn.ModuleList(kind(config, layer) for layer, kind in enumerate(kinds))
+        self.query = QueryLayer(config, len(kinds)) if config.query_layer else None
+        self.ln_final = LayerNorm(config.hidden_size)
+
+    def forward(self, input_ids, domain_ids, attention_mask=None, cache=None):
+        """Logits of the next token at every position: [B, S] -> [B, S, V].
+
+        domain_ids: [B], positions in config.domains; they decide which experts a sequence may use.
+        attention_mask: [B, P], 0 for padding, which stands on the left.
+        cache: keeps keys and values, with `update(keys, values, layer)` and `get_seq_length()` as the caches
+        of transformers have them.
+        """
+        num_new = input_ids.shape[1]
+        length = num_new + (0 if cache is None else cache.get_seq_length())
+        if length > self.config.max_position_embeddings:
+            raise ValueError(f"{length} tokens: the model takes {self.config.max_position_embeddings} at most")
+        if attention_mask is None:
+            attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)
+        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -num_new:]
+        place = Place(positions, seen(attention_mask, num_new), cache)
+
+        x = self.embed["tokens"][input_ids] + self.embed["positions"][positions]
+        for layer in self.layers:
+            x = layer(x, place, input_ids, domain_ids)
+        if self.query is not None:
+            x = self.query(x, place)
+        return self.ln_final(x) @ self.embed["tokens"].T
+
+
+def seen(attention_mask, num_new):
+    """Keys that each of the last S positions sees: itself, and those before it but padding: [B, P] -> [B, 1, S, P]."""
+    key = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    query = key[-num_new:, None]
+    return (key < query) & attention_mask[:, None, None, :].bool() | (key == query)
+
+
+class DecoderLayer(nn.Module):
+    """x + attention(layer norm(x)), then x + f(layer norm(x)): [B, S, d] -> [B, S, d]."""
+
+    def __init__(self, config, layer):
+        super().__init__()
+        self.ln_attn = LayerNorm(config.hidden_size)
+        self.attn = Attention(config, layer)
+        self.ln_ffn = LayerNorm(config.hidden_size)
+
+    def forward(self, x, place, input_ids, domain_ids):
+        x = x + self.attn(self.ln_attn(x), place)
+        return x + self.feed_forward(self.ln_ffn(x), input_ids, domain_ids)
+
+
+class DenseLayer(DecoderLayer):
+    def __init__(self, config, layer):
+        super().__init__(config, layer)
+        self.ffn = FeedForward(config)
+
+    def feed_forward(self, x, input_ids, domain_ids):
+        return self.ffn(x)
+
+
+class SparseLayer(DecoderLayer):
+    """f is a mixture of experts (LocMoE, arXiv 2401.13920, eq. 1): the sum over experts i of R_i(x) E_i(x)."""
+
+    def __init__(self, config, layer):
+        super().__init__(config, layer)
+        self.config = config
+        self.router = ROUTERS[config.router](config)
+        self.experts = nn.ModuleList(FeedForward(config) for _ in range(config.num_experts))
+
+    def feed_forward(self, x, input_ids, domain_ids):
+        rows = x.flatten(0, 1)  # [T, d]
+        allowed = in_group(domain_ids, self.config).repeat_interleave(x.shape[1], 0)  # [T, E]
+        weights = self.router(rows, input_ids.flatten(), allowed).to(x.dtype)  # [T, E]
+        mixed = torch.zeros_like(rows)
+        for expert, weight in zip(self.experts, weights.T):
+            chosen = weight.nonzero().squeeze(1)
+            mixed = mixed.index_add(0, chosen, weight[chosen, None] * expert(rows[chosen]))
+        return mixed.view_as(x)
+
+
+class QueryLayer(nn.Module):
+    """PanGu's query layer (arXiv 2303.10845, section 3): queries are a learned embedding of the next position."""
+
+    def __init__(self, config, layer):
+        super().__init__()
+        self.positions = matrix(config.max_position_embeddings, config.hidden_size)
+        self.ln_attn = LayerNorm(config.hidden_size)
+        self.attn = QueryAttention(config, layer)
+        self.ln_ffn = LayerNorm(config.hidden_size)
+        self.ffn = FeedForward(config)
+
+    def forward(self, x, place):
+        x = x + self.attn(self.positions[place.positions], self.ln_attn(x), place)
+        return x + self.ffn(self.ln_ffn(x))
+
+
+class Attention(nn.Module):
+    def __init__(self, config, layer):
+        super().__init__()
+        self.layer = layer
+        self.num_heads = config.num_attention_heads
+        self.qkv = matrix(config.hidden_size, 3 * config.hidden_size)
+        self.out = matrix(config.hidden_size, config.hidden_size)
+
+    def forward(self, x, place):
+        q, k, v = (x @ self.qkv).chunk(3, -1)
+        return attend(q, k, v, self.num_heads, place, self.layer) @ self.out
+
+
+class QueryAttention(nn.Module):
+    def __init__(self, config, layer):
+        super().__init__()
+        self.layer = layer
+        self.num_heads = config.num_attention_heads
+        self.q = matrix(config.hidden_size, config.hidden_size)
+        self.kv = matrix(config.hidden_size, 2 * config.hidden_size)
+        self.out = matrix(config.hidden_size, config.hidden_size)
+
+    def forward(self, queries, x, place):
+        k, v = (x @ self.kv).chunk(2, -1)
+        return attend(queries @ self.q, k, v, self.num_heads, place, self.layer) @ self.out
+
+
+def attend(q, k, v, num_heads, place, layer):
+    """softmax(q k^T / sqrt(d / H)) v of each head over the keys that it sees: three of [B, S, d] -> [B, S, d]."""
+    q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # [B, H, S, d / H]
+    if place.cache is not None:
+        k, v = place.cache.update(k, v, layer)  # [B, H, P, d / H]
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=place.sees)
+    return y.transpose(1, 2).flatten(2)
+
+
+class FeedForward(nn.Module):
+    """W_out GELU(W_in x): [.., d] -> [.., d], with the tanh form of GELU."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.w_in = matrix(config.hidden_size, config.intermediate_size)
+        self.w_out = matrix(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x):
+        return F.gelu(x @ self.w_in, approximate="tanh") @ self.w_out
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+
+    def forward(self, x):
+        return F.layer_norm(x, self.gain.shape, self.gain, self.bias, LAYER_NORM_EPSILON)
+
+
+def matrix(rows, columns):
+    return nn.Parameter(torch.zeros(rows, columns))
+
+
+# Routers. Level 1: a sequence may use the experts of its domain's group. Level 2: a router chooses among these.
+# Each gets the tokens after the layer norm, [T, d], their vocabulary ids, [T], and the experts that level 1
+# allows, [T, E]; it gives the weight R of each expert for each token, [T, E], 0 where the token does not go. This
+# is routing outside training: there is no capacity, nothing is dropped for lack of it, and a token's experts
+# depend on no token after it.
+
+
+def in_group(domain_ids, config):
+    """Level 1: experts form G groups of consecutive ids; domain i uses group i mod G: [B] -> bool [B, E]."""
+    experts = torch.arange(config.num_experts, device=domain_ids.device)
+    size = config.num_experts // config.expert_groups
+    return experts // size == domain_ids[:, None] % config.expert_groups
+
+
+class HashRouter(nn.Module):
+    """Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a table of token ids decides; weight 1."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        # A random permutation of the vocabulary: the experts of a group get equally many token ids.
+        self.register_buffer("table", torch.zeros(config.vocab_size, dtype=torch.long))
+
+    def forward(self, x, token_ids, allowed):
+        size = self.config.num_experts // self.config.expert_groups
+        first = allowed.int().argmax(1)
+        return F.one_hot(first + self.table[token_ids] % size, self.config.num_experts)
+
+
+class SwitchRouter(nn.Module):
+    """Switch (arXiv 2101.03961, eq. 1 and 2): top-1 of p = softmax(x W), weighted by its p."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.weight = matrix(config.hidden_size, config.num_experts)
+
+    def forward(self, x, token_ids, allowed):
+        probs = group_softmax(x.float() @ self.weight.float(), allowed)
+        return probs * top1(probs, allowed)
+
+
+class GrapRouter(nn.Module):
+    """The gates that LocMoE and LocMoE+ share: grouped average pooling (GrAP; arXiv 2401.13920, eq. 4).
+
+    Gate w_i is E/d on the i-th group of d/E coordinates and 0 elsewhere: w_i . x is the mean of the group. With
+    learned groups each coordinate has a factor (`blocks`).
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.blocks = nn.Parameter(torch.ones(config.hidden_size)) if config.learned_groups else None
+
+    def projection(self, x):
+        """x . w_i / |w_i| with the gates before learning: [T, d] -> [T, E]."""
+        weighted = x.float() if self.blocks is None else x.float() * self.blocks.float()
+        by_group = weighted.unflatten(1, (self.config.num_experts, -1))
+        return by_group.mean(2) * by_group.shape[2] ** 0.5
+
+
+class LocmoeRouter(GrapRouter):
+    """LocMoE (arXiv 2401.13920): top-1 of p = softmax(ReLU(s w_i . x / |w_i| + e_i)), weighted by its p.
+
+    Where ReLU zeroes a whole group, the greatest argument wins.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.bias = nn.Parameter(torch.zeros(config.num_experts))
+
+    def forward(self, x, token_ids, allowed):
+        argument = self.projection(x) * self.config.gate_scale + self.bias.float()
+        return group_softmax(argument.relu(), allowed) * top1(argument, allowed)
+
+
+class LocmoePlusRouter(GrapRouter):
+    """LocMoE+ (arXiv 2406.00023): tokens choose experts (eq. 5) by affinity cos(x, w_i) (eq. 4), then experts
+    choose among these tokens.
+
+    In training an expert takes the tokens of greatest affinity in the whole batch (eq. 6). That is not causal,
+    so here it takes those that reach its threshold: the least affinity it took, averaged over training steps.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.register_buffer("threshold", torch.zeros(config.num_experts))
+
+    def forward(self, x, token_ids, allowed):
+        affinity = self.affinity(x)
+        probs = group_softmax(affinity * (x.shape[1] ** 0.5 / self.config.router_temperature), allowed)
+        chosen = probs * self.token_choice(probs, allowed)
+        weights = chosen / chosen.sum(1, keepdim=True)
+        return weights if self.config.selection == "tcr" else weights * (affinity >= self.threshold.float())
+
+    def affinity(self, x):
+        """cos(x_t, w_i): [T, d] -> [T, E]."""
+        cosine = self.projection(x) / (x.float().square().sum(1, keepdim=True) + LEAST_SQUARED_NORM).sqrt()
+        if self.blocks is None:
+            return cosine
+        squares = self.blocks.float().square().unflatten(0, (self.config.num_experts, -1)).mean(1)
+        return cosine / (squares + LEAST_SQUARED_NORM).sqrt()
+
+    def token_choice(self, probs, allowed):
+        """The fewest best experts whose p sum to a threshold, l at most; with expert choice alone (ecr) all that
+        level 1 allows: bool [T, E]."""
+        if self.config.selection == "ecr":
+            return allowed
+        best, experts = probs.masked_fill(~allowed, -1).sort(dim=1, descending=True, stable=True)
+        sum_before = F.pad(best.double().cumsum(1)[:, :-1], (1, 0))
+        rank = torch.arange(self.config.num_experts, device=best.device)
+        most = min(self.config.max_experts_per_token, self.config.num_experts // self.config.expert_groups)
+        taken = (sum_before < self.config.affinity_threshold) & (rank < most)
+        return torch.zeros_like(allowed).scatter(1, experts, taken)
+
+
+def group_softmax(logits, allowed):
+    """Softmax over the allowed experts, 0 for the others: [T, E] -> [T, E]."""
+    return logits.masked_fill(~allowed, -1e9).softmax(1)
+
+
+def top1(scores, allowed):
+    """One-hot of the allowed expert with the greatest score; ties go to the lower id: [T, E] -> [T, E]."""
+    return F.one_hot(scores.masked_fill(~allowed, -torch.inf).argmax(1), scores.shape[1])
+
+
+ROUTERS = {"hash": HashRouter, "switch": SwitchRouter, "locmoe": LocmoeRouter, "locmoe-plus": LocmoePlusRouter}

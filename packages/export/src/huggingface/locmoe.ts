@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
+import type { RunConfig } from 'locmoe/config/schema';
+import { TrainerError } from 'locmoe/errors';
+import { routerPolicy } from 'locmoe/routing/index';
+import type { HuggingFaceModel } from './model.js';
+import { type LazyTensor, tensorOf } from './weights.js';
+
+/** What pytorch/locmoe.py needs to know of a router. */
+interface ExportedRouter {
+  /** Its fields of config.json. */
+  readonly fields: (moe: RunConfig['moe']) => Readonly<Record<string, unknown>>;
+  /** The part of its state that decides outside training. */
+  readonly state?: string;
+}
+
+const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
+  hash: { fields: () => ({}), state: 'table' },
+  switch: { fields: () => ({}) },
+  locmoe: {
+    fields: ({ learnedGroups, gateScale }) => ({ learned_groups: learnedGroups, gate_scale: gateScale }),
+  },
+  'locmoe-plus': {
+    fields: (moe) => ({
+      learned_groups: moe.learnedGroups,
+      router_temperature: moe.temperature,
+      selection: moe.selection,
+      affinity_threshold: moe.affinityThreshold,
+      max_experts_per_token: moe.maxExpertsPerToken,
+    }),
+    state: 'threshold',
+  },
+};
+
+/**
+ * Any model, as LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the checkpoint behind
+ * `model.`.
+ *
+ * @throws TrainerError `BAD_INPUT` if that module has no such router
+ */
+export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
+  const { model, moe, data } = checkpoint.manifest.config;
+  if (model.numSparseLayers > 0 && !Object.hasOwn(ROUTERS, moe.router))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--to huggingface: it knows the routers ${Object.keys(ROUTERS).join(', ')}, and the checkpoint ` +
+        `${checkpoint.folder} has ${moe.router}`,
+    );
+  return {
+    config: {
+      model_type: 'locmoe',
+      architectures: ['LocmoeForCausalLM'],
+      auto_map: {
+        AutoConfig: 'configuration_locmoe.LocmoeConfig',
+        AutoModelForCausalLM: 'modeling_locmoe.LocmoeForCausalLM',
+      },
+      vocab_size: model.vocabSize,
+      hidden_size: model.dModel,
+      num_attention_heads: model.numHeads,
+      num_dense_layers: model.numDenseLayers,
+      num_sparse_layers: model.numSparseLayers,
+      query_layer: model.queryLayer,
+      intermediate_size: model.dFeedForward,
+      max_position_embeddings: model.seqLen,
+      domains: data.domains,
+      domain: data.domains[0],
+      num_experts: moe.numExperts,
+      expert_groups: moe.expertGroups,
+      router: moe.router,
+      ...ROUTERS[moe.router]?.fields(moe),
+      // The softmax reads the token embedding; there is no second matrix to tie to it.
+      tie_word_embeddings: false,
+    },
+    tensors: tensorsOf(checkpoint),
+  };
+}
+
+function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
+  const { config, tensors } = checkpoint.manifest;
+  const files = new Set(Object.values(tensors));
+  const headers = new Map(
+    [...files].map((file) => [file, readSafetensorsHeader(join(checkpoint.folder, file))]),
+  );
+  return Object.entries(tensors)
+    .filter(([name]) => isOfModel(name, config))
+    .map(([name, file]) => {
+      const { shape } = headers.get(file)!.tensors.get(name)!;
+      const tensor = tensorOf(checkpoint, name, `model.${name}`, shape);
+      return name.endsWith('.router.table') ? asIntegers(tensor) : tensor;
+    });
+}
+
+/** Neither the optimizer's nor what a router needs only in training. */
+function isOfModel(name: string, { model, moe }: RunConfig): boolean {
+  if (name.startsWith('adam.')) return false;
+  const ofRouter = /\.router\.(.+)$/.exec(name)?.[1];
+  if (ofRouter === undefined || ofRouter === ROUTERS[moe.router].state) return true;
+  const parameters = routerPolicy(moe.router).parameters(moe, model.dModel);
+  return parameters.some((parameter) => parameter.name === ofRouter);
+}
+
+/** Indices: a program that loads the model as bfloat16 leaves them as they are. */
+function asIntegers({ read, bytes, ...tensor }: LazyTensor): LazyTensor {
+  return { ...tensor, bytes: 2 * bytes, read: () => BigInt64Array.from(read() as Float32Array, BigInt) };
+}

@@ -1,0 +1,32 @@
+import { TOKENIZER_FILE } from 'locmoe/checkpoint/manifest';
+import type { OutputFolder } from '../output-folder.js';
+
+/** Writes tokenizer.json as it is, and the two files beside it that tell AutoTokenizer how to use it. */
+export async function writeTokenizer(
+  output: OutputFolder,
+  tokenizerFile: string,
+  endOfText: string,
+  seqLen: number,
+): Promise<void> {
+  const special = { bos_token: endOfText, eos_token: endOfText, pad_token: endOfText };
+  await output.copy(tokenizerFile, TOKENIZER_FILE);
+  await output.write(
+    'tokenizer_config.json',
+    json({
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      ...special,
+      // Decoding gives back every space of the text.
+      clean_up_tokenization_spaces: false,
+      model_max_length: seqLen,
+      // The model takes no token types.
+      model_input_names: ['input_ids', 'attention_mask'],
+      padding_side: 'left',
+    }),
+  );
+  await output.write('special_tokens_map.json', json(special));
+}
+
+/** As HuggingFace's programs write their files. */
+export function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

@@ -1,0 +1,78 @@
+import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/checkpoint/safetensors';
+import type { OutputFolder } from '../output-folder.js';
+
+/** A tensor that is read when it is written: a large model need not fit into memory. */
+export interface LazyTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  readonly read: () => TensorData;
+}
+
+/** The size of a file from which HuggingFace's programs split weights. */
+const SHARD_BYTES = 5e9;
+
+const METADATA = { format: 'pt' };
+
+/**
+ * Writes `model.safetensors`, or where that would be larger than `shardBytes` several files of at most that
+ * size (a larger tensor has one of its own) and `model.safetensors.index.json`, which says where each tensor
+ * is.
+ */
+export async function writeWeights(
+  output: OutputFolder,
+  tensors: readonly LazyTensor[],
+  shardBytes = SHARD_BYTES,
+): Promise<void> {
+  const shards = shardsOf(tensors, shardBytes);
+  const files = shards.map((shard, i) => ({ shard, name: fileName(i, shards.length) }));
+  for (const { shard, name } of files)
+    await output.writeWith(name, (path) => {
+      const stored = shard.map(({ name, shape, read }): StoredTensor => ({ name, shape, data: read() }));
+      writeSafetensors(path, stored, METADATA);
+    });
+  if (files.length === 1) return;
+  const index = {
+    metadata: { total_size: sizeOf(tensors) },
+    weight_map: Object.fromEntries(
+      files.flatMap(({ shard, name }) => shard.map((tensor) => [tensor.name, name])),
+    ),
+  };
+  await output.write('model.safetensors.index.json', `${JSON.stringify(index, null, 2)}\n`);
+}
+
+/** A tensor of a checkpoint under another name, float32. */
+export function tensorOf(
+  checkpoint: Checkpoint,
+  from: string,
+  to: string,
+  shape: readonly number[],
+): LazyTensor {
+  const bytes = Float32Array.BYTES_PER_ELEMENT * shape.reduce((product, length) => product * length, 1);
+  return { name: to, shape, bytes, read: () => checkpoint.read(from, shape) };
+}
+
+function shardsOf(tensors: readonly LazyTensor[], shardBytes: number): LazyTensor[][] {
+  const shards: LazyTensor[][] = [[]];
+  let left = shardBytes;
+  for (const tensor of tensors) {
+    if (tensor.bytes > left && shards[shards.length - 1].length > 0) {
+      shards.push([]);
+      left = shardBytes;
+    }
+    shards[shards.length - 1].push(tensor);
+    left -= tensor.bytes;
+  }
+  return shards;
+}
+
+function fileName(shard: number, numShards: number): string {
+  if (numShards === 1) return 'model.safetensors';
+  const [number, of] = [shard + 1, numShards].map((each) => String(each).padStart(5, '0'));
+  return `model-${number}-of-${of}.safetensors`;
+}
+
+function sizeOf(tensors: readonly LazyTensor[]): number {
+  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+}
