@@ -119,18 +119,19 @@ async function sampleEachDomain(
   dataset: Dataset,
 ): Promise<{ domain: string; prompt: string; text: string }[]> {
   // Loaded when needed: TensorFlow takes half a second, which no run should wait for to begin.
-  const { generateText, openInference } = await import('../inference/inference.js');
+  const { openInference } = await import('../inference/inference.js');
+  const { generateText } = await import('../inference/generate.js');
   const inference = openInference(openCheckpoint(checkpointDir));
   const tokenizer = loadTokenizer(dataset.tokenizerFile);
   return dataset.domains.map(({ name, validation }, domain) => {
-    const prompt = tokenizer.decode(validation.ids.subarray(0, PROMPT_TOKENS));
+    const prompt = tokenizer.decode(validation.ids.slice(0, PROMPT_TOKENS));
     const text = generateText(inference, {
       prompt,
       domain,
       maxTokens: SAMPLE_TOKENS,
-      temperature: 0.7,
-      topK: 20,
+      ...{ temperature: 0.7, topK: 20, topP: 1, repetitionPenalty: 1 },
       seed: 1,
+      stop: [],
     });
     return { domain: name, prompt, text };
   });

@@ -149,6 +149,15 @@ const RULES: readonly Rule[] = [
       `${globalBatch} sequences cannot be split evenly over ${worldSize} workers`,
     );
   },
+  (sections) => {
+    const { globalBatch, microBatches } = sections.train;
+    const perRank = globalBatch / worldSizeOf(sections);
+    return unless(
+      perRank % microBatches === 0 || !Number.isInteger(perRank),
+      'train.microBatches',
+      `the ${perRank} sequences of a worker cannot be split evenly into ${microBatches} micro-batches`,
+    );
+  },
   ({ train, model }) => {
     const { maxTokens } = train;
     if (maxTokens === null) return undefined;

@@ -55,7 +55,10 @@ export const trainSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('end the run before it trains on more tokens than this, and fit the schedule to that'),
-  globalBatch: positive.describe('sequences a step over all ranks'),
+  globalBatch: positive.describe('sequences a step over all ranks and micro-batches'),
+  microBatches: positive
+    .default(1)
+    .describe('parts of the batch whose gradients are summed before an update; one fits in memory at a time'),
   schedule: z
     .enum(['cosine', 'linear', 'constant', 'wsd'])
     .default('cosine')

@@ -67,10 +67,10 @@ function describeRank(config: RunConfig): string {
   const { train, cluster } = config;
   const { activations, total } = leastRankMemory(config);
   const { shared, expertsOfRank } = parameterCounts(config);
-  const sequences = train.globalBatch / (cluster.nodes * cluster.workersPerNode);
+  const sequences = train.globalBatch / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const fields =
     activations > total / 2
-      ? 'train.globalBatch, model.seqLen, model.vocabSize'
+      ? 'train.globalBatch, train.microBatches, model.seqLen, model.vocabSize'
       : expertsOfRank > shared
         ? 'moe.numExperts, model.dModel, model.dFeedForward, model.numSparseLayers'
         : 'model.dModel, model.dFeedForward, model.numDenseLayers, model.vocabSize';

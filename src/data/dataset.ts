@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
@@ -38,7 +38,13 @@ export interface TokenSplit {
   /** UTF-8 bytes of the text, for losses per byte. */
   readonly bytes: number;
   /** Every document followed by `endOfText`. */
-  readonly ids: Uint16Array | Uint32Array;
+  readonly ids: TokenIds;
+}
+
+/** Token ids that may be on disk; every call of `slice` reads. A typed array is one. */
+export interface TokenIds {
+  readonly length: number;
+  slice(first: number, end: number): Uint16Array | Uint32Array;
 }
 
 export interface DomainData {
@@ -73,16 +79,22 @@ export function tokenFile(domain: string, split: Split): string {
 }
 
 /**
- * Opens a prepared dataset; checks tokens and tokenizer against the sizes and hashes in its index.
+ * Opens a prepared dataset. Token ids stay on disk, where all ranks of a node share them in the page cache.
+ *
+ * @param verify check every file against its hash, beside its size; one process of a node is enough
  * @throws TrainerError `BAD_INPUT` if the folder is not a prepared dataset or a file is missing or damaged
  */
-export function openDataset(dir: string): Dataset {
+export function openDataset(dir: string, { verify = true } = {}): Dataset {
   const index = readIndex(dir);
-  checkedFile(dir, index, TOKENIZER_FILE);
+  for (const file of [
+    TOKENIZER_FILE,
+    ...index.domains.flatMap(({ name }) => SPLITS.map((split) => tokenFile(name, split))),
+  ])
+    checkFile(dir, index, file, verify);
   const domains = index.domains.map(({ name, validationEntropy, ...splits }): DomainData => {
     const [train, validation] = SPLITS.map((split): TokenSplit => {
       const { documents, bytes, tokens } = splits[split];
-      const ids = decodeTokens(checkedFile(dir, index, tokenFile(name, split)), index.vocabSize);
+      const ids = storedIds(path.join(dir, tokenFile(name, split)), index.vocabSize);
       if (ids.length !== tokens)
         throw damaged(dir, `${tokenFile(name, split)} has ${ids.length} tokens, not ${tokens}`);
       return { documents, bytes, ids };
@@ -112,10 +124,20 @@ export function encodeTokens(ids: readonly Uint32Array[], vocabSize: number): Bu
   return Buffer.from(tokens.buffer);
 }
 
-function decodeTokens(bytes: Buffer, vocabSize: number): Uint16Array | Uint32Array {
-  // A copy, because a Buffer may not be aligned.
-  const aligned = new Uint8Array(bytes).buffer;
-  return bytesPerToken(vocabSize) === 2 ? new Uint16Array(aligned) : new Uint32Array(aligned);
+/** The ids in a file, which stays open. */
+function storedIds(file: string, vocabSize: number): TokenIds {
+  const size = bytesPerToken(vocabSize);
+  const fd = openSync(file, 'r');
+  const length = fstatSync(fd).size / size;
+  return {
+    length,
+    slice(first, end) {
+      const bytes = new Uint8Array((Math.min(end, length) - first) * size);
+      if (readSync(fd, bytes, 0, bytes.length, first * size) < bytes.length)
+        throw new TrainerError('BAD_INPUT', `dataset file ${file} was cut short while it was in use`);
+      return size === 2 ? new Uint16Array(bytes.buffer) : new Uint32Array(bytes.buffer);
+    },
+  };
 }
 
 function readIndex(dir: string): DatasetIndex {
@@ -138,20 +160,37 @@ function readIndex(dir: string): DatasetIndex {
   }
 }
 
-function checkedFile(dir: string, index: DatasetIndex, file: string): Buffer {
+function checkFile(dir: string, index: DatasetIndex, file: string, verify: boolean): void {
   const expected = index.files[file];
   if (!expected) throw damaged(dir, `${INDEX_FILE} does not list ${file}`);
-  let bytes: Buffer;
+  let found: { bytes: number; sha256: string | null };
   try {
-    bytes = readFileSync(path.join(dir, file));
+    const { size } = statSync(path.join(dir, file));
+    const isWhole = size === expected.bytes;
+    found = { bytes: size, sha256: verify && isWhole ? sha256Of(path.join(dir, file)) : null };
   } catch (error) {
     throw damaged(dir, `${file} cannot be read`, error);
   }
-  if (bytes.length !== expected.bytes)
-    throw damaged(dir, `${file} has ${bytes.length} bytes, not ${expected.bytes}`);
-  if (createHash('sha256').update(bytes).digest('hex') !== expected.sha256)
+  if (found.bytes !== expected.bytes)
+    throw damaged(dir, `${file} has ${found.bytes} bytes, not ${expected.bytes}`);
+  if (verify && found.sha256 !== expected.sha256)
     throw damaged(dir, `${file} does not have the contents it was written with (sha256 differs)`);
-  return bytes;
+}
+
+/** SHA-256 of a file, read a megabyte at a time. */
+function sha256Of(file: string): string {
+  const hash = createHash('sha256');
+  const window = Buffer.alloc(1 << 20);
+  const fd = openSync(file, 'r');
+  try {
+    for (let read = 1; read > 0; ) {
+      read = readSync(fd, window, 0, window.length, null);
+      hash.update(window.subarray(0, read));
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return hash.digest('hex');
 }
 
 function damaged(dir: string, what: string, cause?: unknown): TrainerError {

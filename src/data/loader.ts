@@ -138,10 +138,10 @@ function fillBatch(dataset: Dataset, split: Split, windows: readonly Window[], s
   const tokenIds = new Int32Array(windows.length * seqLen);
   const targets = new Int32Array(windows.length * seqLen);
   windows.forEach(({ domain, index }, row) => {
-    const { ids } = dataset.domains[domain]![split];
     const first = index * seqLen;
-    tokenIds.set(ids.subarray(first, first + seqLen), row * seqLen);
-    targets.set(ids.subarray(first + 1, first + seqLen + 1), row * seqLen);
+    const window = dataset.domains[domain]![split].ids.slice(first, first + seqLen + 1);
+    tokenIds.set(window.subarray(0, seqLen), row * seqLen);
+    targets.set(window.subarray(1), row * seqLen);
   });
   const domains = Int32Array.from(windows, ({ domain }) => domain);
   return { numSequences: windows.length, seqLen, tokenIds, targets, domains };

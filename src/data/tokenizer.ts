@@ -19,6 +19,8 @@ export interface Tokenizer {
    * (a cut character) become U+FFFD. Ids without a token give nothing.
    */
   decode(ids: ArrayLike<number>, special?: boolean): string;
+  /** `decode` before UTF-8: a character may begin in one token and end in the next. */
+  bytes(ids: ArrayLike<number>, special?: boolean): Uint8Array;
 }
 
 /**
@@ -33,19 +35,19 @@ export function loadTokenizer(file: string, endOfText: string | null = null): To
   const kitoken = parse(file, bytes);
   // A byte order mark is ordinary text here; by default the decoder would drop it.
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  const bytesOf = (ids: ArrayLike<number>, special = false) =>
+    kitoken.decode(
+      Uint32Array.from(ids).filter((id) => facts.ids.has(id)),
+      special,
+    );
   return {
     vocabSize: facts.vocabSize,
     endOfText: facts.endOfText.id,
     endOfTextName: facts.endOfText.content,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     encode: (text) => kitoken.encode(text, false),
-    decode: (ids, special = false) =>
-      utf8.decode(
-        kitoken.decode(
-          Uint32Array.from(ids).filter((id) => facts.ids.has(id)),
-          special,
-        ),
-      ),
+    decode: (ids, special) => utf8.decode(bytesOf(ids, special)),
+    bytes: bytesOf,
   };
 }
 

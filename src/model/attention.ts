@@ -11,13 +11,21 @@ export function attentionSpecs(prefix: string, dModel: number, numLayers: number
   ];
 }
 
+/**
+ * Called with what a layer's attention works on, [T, 3 d]: queries, keys, values. The tensor lives in the
+ * caller's tidy.
+ */
+export type AttentionInspector = (prefix: string, qkvTC: tf.Tensor2D) => void;
+
 /** Causal multi-head self-attention with its input and output projections: [T, d] -> [T, d]. */
 export function attention(
   parameters: ParameterSource,
   prefix: string,
   xTD: tf.Tensor2D,
   shape: AttentionShape,
+  inspect?: AttentionInspector,
 ): tf.Tensor2D {
   const qkvTC = matMul(xTD, matrix(parameters, `${prefix}.qkv`));
+  inspect?.(prefix, qkvTC);
   return matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.out`));
 }

@@ -4,7 +4,7 @@ import { TrainerError } from '../errors.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
-import type { Router, RoutingDecision } from '../routing/router.js';
+import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
@@ -87,14 +87,8 @@ export class MoeLayer {
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { router, communicator, layer, size } = this.#options;
-    const decision = router.route({
-      ...input,
-      parameters: new Map(
-        router.parameterSpecs.map((spec) => [spec.name, parameters.get(this.#routerName(spec))]),
-      ),
-    });
-    assertNothingLost(decision);
+    const { communicator, layer, size } = this.#options;
+    const decision = this.route(parameters, input);
     input.inspect?.(layer, input.xTD, decision);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
@@ -107,6 +101,19 @@ export class MoeLayer {
         rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
       },
     };
+  }
+
+  /** The router's decision alone. A collective, as `Router.route`. */
+  route(parameters: ParameterSource, input: Omit<RouterInput, 'parameters'>): RoutingDecision {
+    const { router } = this.#options;
+    const decision = router.route({
+      ...input,
+      parameters: new Map(
+        router.parameterSpecs.map((spec) => [spec.name, parameters.get(this.#routerName(spec))]),
+      ),
+    });
+    assertNothingLost(decision);
+    return decision;
   }
 
   /** Sets the overlap degree of later passes; equal on all ranks. */
@@ -129,6 +136,11 @@ export class MoeLayer {
   get routerState(): ReadonlyMap<string, Float32Array> {
     const { router } = this.#options;
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
+  }
+
+  /** Ends a training step (see Router.endStep). */
+  endStep(): void {
+    this.#options.router.endStep();
   }
 
   #routerName({ name }: { readonly name: string }): string {

@@ -12,6 +12,7 @@ import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { createRouter, expertsOfDomain } from '../routing/index.js';
+import type { AttentionInspector } from './attention.js';
 import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
@@ -36,6 +37,8 @@ export interface LossOptions {
   readonly training: boolean;
   /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
+  /** Called for each layer, bottom to top. */
+  readonly inspectAttention?: AttentionInspector | undefined;
   /**
    * Called in the backward pass, at the same places on every rank, before long computations between
    * collectives, to give the idle link work. It may make collective calls.
@@ -43,9 +46,9 @@ export interface LossOptions {
   readonly onBackward?: (() => void) | undefined;
 }
 
-type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
+export type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
 
-interface HiddenOutput {
+export interface HiddenOutput {
   readonly hiddenTD: tf.Tensor2D;
   readonly auxiliaryLosses: readonly tf.Scalar[];
   readonly layers: readonly LayerStatistics[];
@@ -61,8 +64,9 @@ export class PanguSigma {
   readonly parameters: ParameterStore;
   /** For the all-to-alls of the sparse layers. */
   readonly communicator: Communicator;
-  readonly #config: RunConfig;
-  readonly #sparseLayers: readonly MoeLayer[];
+  readonly config: RunConfig;
+  /** From the bottom. */
+  readonly sparseLayers: readonly MoeLayer[];
 
   /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
   constructor(config: RunConfig, transport: Transport) {
@@ -72,13 +76,13 @@ export class PanguSigma {
         'BAD_CONFIG',
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
-    this.#config = config;
+    this.config = config;
     this.communicator = new Communicator(
       transport,
       config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical',
     );
-    this.#sparseLayers = sparseLayers(config, this.communicator);
-    this.parameters = new ParameterStore(modelSpecs(config, this.#sparseLayers), seed);
+    this.sparseLayers = sparseLayers(config, this.communicator);
+    this.parameters = new ParameterStore(modelSpecs(config, this.sparseLayers), seed);
   }
 
   get parameterSpecs(): readonly ParameterSpec[] {
@@ -87,16 +91,21 @@ export class PanguSigma {
 
   /** State of all routers by global name, equal on all ranks; not copies (see Router.state). */
   get routerState(): ReadonlyMap<string, Float32Array> {
-    return new Map(this.#sparseLayers.flatMap((layer) => [...layer.routerState]));
+    return new Map(this.sparseLayers.flatMap((layer) => [...layer.routerState]));
   }
 
   /** Sets the sparse layers' overlap degree (see DispatchOptions) of later passes; equal on all ranks. */
   useOverlap(degree: number): void {
-    for (const layer of this.#sparseLayers) layer.useOverlap(degree);
+    for (const layer of this.sparseLayers) layer.useOverlap(degree);
+  }
+
+  /** Ends a training step: the routers' state advances (see Router.endStep). */
+  endStep(): void {
+    for (const layer of this.#sparseLayers) layer.endStep();
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {
-    const { hiddenTD, auxiliaryLosses, layers } = this.#hidden(batch, options);
+    const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
     const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);
     return {
       crossEntropy: tf.mean(lossT),
@@ -113,14 +122,14 @@ export class PanguSigma {
    */
   logits(tokenIds: Int32Array, domain: number): Float32Array {
     const seqLen = tokenIds.length;
-    if (seqLen === 0 || seqLen > this.#config.model.seqLen)
+    if (seqLen === 0 || seqLen > this.config.model.seqLen)
       throw new TrainerError(
         'BAD_INPUT',
-        `a sequence of ${seqLen} tokens: give 1 to ${this.#config.model.seqLen} (model.seqLen)`,
+        `a sequence of ${seqLen} tokens: give 1 to ${this.config.model.seqLen} (model.seqLen)`,
       );
     return tf.tidy(() => {
       const tokens = { numSequences: 1, seqLen, tokenIds, domains: Int32Array.of(domain) };
-      const last = tf.slice(this.#hidden(tokens, { training: false }).hiddenTD, seqLen - 1, 1);
+      const last = tf.slice(this.hidden(tokens, { training: false }).hiddenTD, seqLen - 1, 1);
       const logits = tf.matMul(last, matrix(this.parameters, 'embed.tokens'), false, true);
       return logits.dataSync<'float32'>().slice();
     });
@@ -130,9 +139,9 @@ export class PanguSigma {
     this.parameters.dispose();
   }
 
-  /** The hidden state after the final layer norm. */
-  #hidden(batch: Tokens, options: LossOptions): HiddenOutput {
-    const { model } = this.#config;
+  /** The hidden state after the final layer norm, [T, d]: the softmax of its product with the embedding. */
+  hidden(batch: Tokens, options: LossOptions): HiddenOutput {
+    const { model } = this.config;
     const { parameters } = this;
     const shape = { numSequences: batch.numSequences, seqLen: batch.seqLen, numHeads: model.numHeads };
     const auxiliaryLosses: tf.Scalar[] = [];
@@ -146,20 +155,24 @@ export class PanguSigma {
     );
     const before = (x: tf.Tensor2D) => (options.onBackward ? onGradient(x, options.onBackward) : x);
     for (let layer = 0; layer < model.numDenseLayers; layer++) {
-      xTD = before(attentionHalf(parameters, `layers.${layer}`, xTD, shape));
+      xTD = before(attentionHalf(parameters, `layers.${layer}`, xTD, shape, options.inspectAttention));
       xTD = before(feedForwardHalf(parameters, `layers.${layer}`, xTD));
     }
     const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
-    this.#sparseLayers.forEach((moe, i) => {
+    this.sparseLayers.forEach((moe, i) => {
       const prefix = `layers.${model.numDenseLayers + i}`;
-      xTD = before(attentionHalf(parameters, prefix, xTD, shape));
+      xTD = before(attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention));
       const output = moe.forward(parameters, { ...tokens, xTD: norm(parameters, `${prefix}.ln_ffn`, xTD) });
       xTD = residual(xTD, output.yTD);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });
     if (model.queryLayer)
-      xTD = feedForwardHalf(parameters, 'query', before(queryAttention(parameters, 'query', xTD, shape)));
+      xTD = feedForwardHalf(
+        parameters,
+        'query',
+        before(queryAttention(parameters, 'query', xTD, shape, options.inspectAttention)),
+      );
     return { hiddenTD: norm(parameters, 'ln_final', xTD), auxiliaryLosses, layers };
   }
 }

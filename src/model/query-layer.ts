@@ -4,6 +4,7 @@ import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import type { AttentionInspector } from './attention.js';
 import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 
@@ -38,12 +39,14 @@ export function queryAttention(
   prefix: string,
   xTD: tf.Tensor2D,
   shape: AttentionShape,
+  inspect?: AttentionInspector,
 ): tf.Tensor2D {
   const keysValuesTC = matMul(
     norm(parameters, `${prefix}.ln_attn`, xTD),
     matrix(parameters, `${prefix}.attn.kv`),
   );
   const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
+  inspect?.(`${prefix}.attn`, qkvTC);
   const attendedTD = matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
   return residual(xTD, attendedTD);
 }

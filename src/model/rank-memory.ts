@@ -61,7 +61,7 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
 /** Numbers that autograd holds at the end of the forward pass: what operations give and what they save. */
 function activations({ model, train, cluster }: RunConfig, rows: number): number {
   const { dModel, dFeedForward, seqLen, vocabSize } = model;
-  const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode);
+  const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;
   // Its input is kept too, the residual of the half before.
   const norm = n;

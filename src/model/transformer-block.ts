@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { AttentionShape } from '../ops/causal-attention.js';
 import { residual } from '../ops/residual.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
-import { attention, attentionSpecs } from './attention.js';
+import { type AttentionInspector, attention, attentionSpecs } from './attention.js';
 import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 
@@ -25,9 +25,10 @@ export function attentionHalf(
   prefix: string,
   xTD: tf.Tensor2D,
   shape: AttentionShape,
+  inspect?: AttentionInspector,
 ): tf.Tensor2D {
   const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
-  return residual(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape));
+  return residual(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape, inspect));
 }
 
 /** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */

@@ -39,6 +39,29 @@ export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false):
 }
 
 /**
+ * `rowsProduct` with rows on the host: row-major [T, a] x [a, b] -> [T, b].
+ *
+ * @param numRows T
+ */
+export function hostRowsProduct(
+  xTA: Float32Array,
+  numRows: number,
+  wAB: tf.Tensor,
+  transposed = false,
+): Float32Array {
+  const width = xTA.length / numRows;
+  const rows = Math.max(numRows, FEWEST_ROWS);
+  const padded = new Float32Array(rows * width);
+  padded.set(xTA);
+  const x = tf.tensor2d(padded, [rows, width]);
+  const y = transposed ? transposedProduct(x, wAB) : product(x, wAB);
+  const yTB = y.dataSync<'float32'>().slice(0, numRows * y.shape[1]);
+  x.dispose();
+  y.dispose();
+  return yTB;
+}
+
+/**
  * a^T b for a wide a and a narrow b, as in the gradient of a narrowing projection or a tied embedding:
  * [T, F] x [T, d] -> [F, d]. For many rows TensorFlow is faster with (b^T a)^T; the bits are the same.
  */

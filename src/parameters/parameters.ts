@@ -54,7 +54,7 @@ export interface ParameterSource {
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
  * a TensorFlow variable for each parameter for the model.
  *
- * One step: `computeGradients`; reduce and apply `group.gradients`; `pushValues`.
+ * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`.
  */
 export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
@@ -62,6 +62,8 @@ export class ParameterStore implements ParameterSource {
   readonly #variables = new Map<string, tf.Variable>();
   /** While a gradient is recorded: stand-ins of the variables that the model has read. */
   #recorded: Map<string, tf.Tensor> | null = null;
+  /** Whether the gradient that is recorded adds to the one in the flat arrays. */
+  #accumulates = false;
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
@@ -88,7 +90,9 @@ export class ParameterStore implements ParameterSource {
     if (known) return known;
     const { group, range } = this.#find(name);
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
-      group.gradients.set(gradient.dataSync<'float32'>(), range.begin);
+      const values = gradient.dataSync<'float32'>();
+      if (this.#accumulates) addTo(group.gradients, range.begin, values);
+      else group.gradients.set(values, range.begin);
       this.#unfinished.delete(range);
       // No longer needed; autograd would keep all of them until the end of the step.
       gradient.dispose();
@@ -122,9 +126,11 @@ export class ParameterStore implements ParameterSource {
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
    * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
    *
+   * @param accumulates add to what the flat arrays hold instead
    * @returns the value of the scalar
    */
-  computeGradients(loss: () => tf.Scalar): number {
+  computeGradients(loss: () => tf.Scalar, accumulates = false): number {
+    this.#accumulates = accumulates;
     for (const group of [this.shared, this.expert])
       for (const range of group.ranges) this.#unfinished.set(range, group);
     this.#recorded = new Map();
@@ -132,7 +138,8 @@ export class ParameterStore implements ParameterSource {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);
     } finally {
       this.#recorded = null;
-      for (const [{ begin, end }, group] of this.#unfinished) group.gradients.fill(0, begin, end);
+      if (!accumulates)
+        for (const [{ begin, end }, group] of this.#unfinished) group.gradients.fill(0, begin, end);
       this.#unfinished.clear();
     }
   }
@@ -148,6 +155,10 @@ export class ParameterStore implements ParameterSource {
     for (const variable of this.#variables.values()) variable.dispose();
     this.#variables.clear();
   }
+}
+
+function addTo(target: Float32Array, begin: number, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) target[begin + i] += values[i];
 }
 
 function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {

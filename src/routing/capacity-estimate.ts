@@ -29,6 +29,8 @@ export class CapacityEstimate {
   /** [steps observed, sum of delta, sum of head sizes as shares of the tokens]. */
   readonly #sums = new Float32Array(3);
   readonly state: ReadonlyMap<string, Float32Array> = new Map([['capacity', this.#sums]]);
+  /** The same of the batches of the step under way. */
+  readonly #ofStep = new Float64Array(3);
 
   constructor(
     readonly moe: MoeWith<typeof capacityEstimateFields>,
@@ -54,7 +56,7 @@ export class CapacityEstimate {
     });
   }
 
-  /** Adds one step: the choices of all ranks, with cosines between tokens and gates. */
+  /** Adds one batch: the choices of all ranks, with cosines between tokens and gates. */
   observe({ expertsN, affinitiesN }: WorldCandidates): void {
     const { numExperts, affinityShare, gateScale } = this.moe;
     const risingE = risingAffinities(candidatesByExpert(expertsN, numExperts), affinitiesN);
@@ -62,8 +64,18 @@ export class CapacityEstimate {
       affinityHead(rising, affinityShare, gateScale * Math.sqrt(this.dModel)),
     );
     const busy = heads.filter(({ count }) => count > 0);
+    this.#ofStep[0]++;
+    this.#ofStep[1] += busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
+    this.#ofStep[2] += Math.max(...heads.map(({ count }) => count)) / expertsN.length;
+  }
+
+  /** Adds the mean of the step's batches, if any was observed. */
+  endStep(): void {
+    const [batches, delta, share] = this.#ofStep;
+    if (batches === 0) return;
     this.#sums[0]++;
-    this.#sums[1] += busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
-    this.#sums[2] += Math.max(...heads.map(({ count }) => count)) / expertsN.length;
+    this.#sums[1] += delta / batches;
+    this.#sums[2] += share / batches;
+    this.#ofStep.fill(0);
   }
 }

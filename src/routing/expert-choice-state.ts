@@ -37,6 +37,9 @@ export class ExpertChoiceState {
   /** Number of steps in each running threshold. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
+  /** Sum and number of each expert's cuts in the batches of the step under way. */
+  readonly #cutSumE: Float64Array;
+  readonly #numCutsE: Int32Array;
 
   constructor(
     readonly moe: MoeWith<typeof expertChoiceFields>,
@@ -46,6 +49,8 @@ export class ExpertChoiceState {
     this.#capacityE = new Float32Array(numExperts);
     this.#thresholdE = new Float32Array(numExperts).fill(NO_THRESHOLD);
     this.#seenE = new Float32Array(numExperts);
+    this.#cutSumE = new Float64Array(numExperts);
+    this.#numCutsE = new Int32Array(numExperts);
     this.state = new Map([
       ['step', this.#step],
       ['capacity', this.#capacityE],
@@ -66,7 +71,7 @@ export class ExpertChoiceState {
 
   /**
    * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least cosine in the
-   * head.
+   * head. In a step with an estimate every batch gets its own; the last one's holds until the next estimate.
    *
    * @param risingE affinities of each expert's candidates, ascending
    * @param classic classic capacity over all ranks; Infinity for no limit
@@ -90,19 +95,27 @@ export class ExpertChoiceState {
     return workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel });
   }
 
-  /**
-   * Ends a training step.
-   *
-   * @param cutE affinity of each expert's C-th candidate, NaN if it had none; null without expert choice
-   */
-  advance(cutE: Float32Array | null): void {
-    this.#step[0]++;
-    cutE?.forEach((cut, expert) => {
+  /** @param cutE affinity of each expert's C-th candidate in a batch, NaN if it had none */
+  observe(cutE: Float32Array): void {
+    cutE.forEach((cut, expert) => {
       if (Number.isNaN(cut)) return;
+      this.#cutSumE[expert] += cut;
+      this.#numCutsE[expert]++;
+    });
+  }
+
+  /** Moves the thresholds of experts with cuts towards the mean cut of the step's batches. */
+  endStep(): void {
+    this.#step[0]++;
+    this.#numCutsE.forEach((numCuts, expert) => {
+      if (numCuts === 0) return;
+      const cut = this.#cutSumE[expert] / numCuts;
       const seen = Math.min(this.#seenE[expert] + 1, THRESHOLD_STEPS);
       const before = seen === 1 ? 0 : this.#thresholdE[expert];
       this.#seenE[expert] = seen;
       this.#thresholdE[expert] = before + (cut - before) / seen;
     });
+    this.#cutSumE.fill(0);
+    this.#numCutsE.fill(0);
   }
 }

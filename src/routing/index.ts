@@ -10,5 +10,6 @@ export type { Router, RouterContext, RoutingDecision } from './router.js';
 export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);
-  return { parameterSpecs: policy.parameters(moe, dModel), state: new Map(), ...policy.create(context) };
+  const stateless = { state: new Map(), endStep: () => undefined };
+  return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...policy.create(context) };
 }

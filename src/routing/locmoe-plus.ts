@@ -60,7 +60,7 @@ const scheduleHasExpertChoice: MoeRule<PlusMoe> = ({ selection, selectionSchedul
 type Selection = Pick<
   RoutingDecision,
   'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'keptOfRank'
-> & { readonly sharedOfRank: readonly Float32Array[] };
+>;
 
 /**
  * LocMoE+ routing, also Expert-Token Resonance (ETR, arXiv 2406.00023): affinities are cosines with GrAP
@@ -108,6 +108,7 @@ export const locmoePlusRouter = defineRouter({
     const everyExpert = moe.selection === 'ecr';
     return {
       state: carried.state,
+      endStep: () => carried.endStep(),
       route({ xTD, domainsT, training, parameters }) {
         const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
@@ -120,18 +121,20 @@ export const locmoePlusRouter = defineRouter({
           threshold: everyExpert ? Infinity : moe.affinityThreshold,
           maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
         });
+        const { numChoices } = candidates;
+        const weightsTK = weightsOfChoices(probsTE, candidates);
+        if (!training) {
+          const selection = selectCausally(context, carried, candidates);
+          return { ...selection, numChoices, weightsTK, auxiliaryLoss: null, gateCosine: null };
+        }
         const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
-        const selection = training
-          ? selectTogether(context, carried, candidates, shared)
-          : selectCausally(context, carried, candidates, shared);
+        const { sharedOfRank, ...selection } = selectTogether(context, carried, candidates, shared);
         return {
           ...selection,
-          numChoices: candidates.numChoices,
-          weightsTK: weightsOfChoices(probsTE, candidates),
-          auxiliaryLoss: losses.loss(probsTE, selection.sharedOfRank),
-          gateCosine: training
-            ? cosineOfChoices(cosinesTE, selection.expertsTK, candidates.numChoices)
-            : null,
+          numChoices,
+          weightsTK,
+          auxiliaryLoss: losses.loss(probsTE, sharedOfRank),
+          gateCosine: cosineOfChoices(cosinesTE, selection.expertsTK, numChoices),
         };
       },
     };
@@ -169,7 +172,7 @@ function selectTogether(
   carried: ExpertChoiceState,
   candidates: Candidates,
   shared: Float32Array,
-): Selection {
+): Selection & { readonly sharedOfRank: readonly Float32Array[] } {
   const { numExperts } = moe;
   const all = gatherScores(transport, layer, candidates, shared);
   const length = candidates.expertsTK.length;
@@ -183,7 +186,7 @@ function selectTogether(
   // What the classic capacity would drop too counts as over capacity.
   const classicE = new Float64Array(numExperts).fill(classic);
   const fits = expertChoice(positionsE, all.affinitiesN, risingE, classicE, share).keptN;
-  carried.advance(moe.selection === 'tcr' || classic === Infinity ? null : cutE);
+  if (moe.selection !== 'tcr' && classic !== Infinity) carried.observe(cutE);
 
   const first = topology.rank * length;
   return {
@@ -219,7 +222,6 @@ function selectCausally(
   context: RouterContext<PlusMoe>,
   { thresholdE }: ExpertChoiceState,
   candidates: Candidates,
-  shared: Float32Array,
 ): Selection {
   const { numExperts, selection } = context.moe;
   const { expertsTK, affinitiesTK } = candidates;
@@ -227,12 +229,10 @@ function selectCausally(
     expert >= 0 && (selection === 'tcr' || affinitiesTK[choice] >= thresholdE[expert]) ? 1 : 0,
   );
   const counts = account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1));
-  const { countsOfRank, sharedOfRank } = gatherCounts(context, counts.keptE, shared);
   return {
     ...counts,
     capacityE: new Float64Array(numExperts).fill(Infinity),
-    keptOfRank: countsOfRank,
-    sharedOfRank,
+    keptOfRank: gatherCounts(context, counts.keptE).countsOfRank,
   };
 }
 

@@ -62,6 +62,7 @@ export const locmoeRouter = defineRouter({
     const estimate = new CapacityEstimate(moe, dModel);
     return {
       state: estimate.state,
+      endStep: () => estimate.endStep(),
       route(input) {
         const { domainsT, training } = input;
         const argumentTE = gateArgument(input, moe);
@@ -72,7 +73,8 @@ export const locmoeRouter = defineRouter({
         const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
         const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
         const cosinesTE = training ? readFloats(() => gateCosines(moe, input)) : null;
-        const fitted = firstFit(context, chosenT, capacity, losses.share(probsTE, domainsT, chosenT));
+        const shared = training ? losses.share(probsTE, domainsT, chosenT) : undefined;
+        const fitted = firstFit(context, chosenT, capacity, shared);
         if (cosinesTE && estimate.isWatching) {
           const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
           estimate.observe(
@@ -82,7 +84,7 @@ export const locmoeRouter = defineRouter({
         return {
           ...fitted,
           weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-          auxiliaryLoss: losses.loss(probsTE, fitted.sharedOfRank),
+          auxiliaryLoss: training ? losses.loss(probsTE, fitted.sharedOfRank) : null,
           gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),
         };
       },

@@ -45,7 +45,7 @@ export interface RoutingDecision {
   readonly keptOfRank: readonly Int32Array[];
   /**
    * Auxiliary loss of this rank, already weighted; its mean over ranks is the global loss. Null if there is
-   * none.
+   * none, as outside training.
    */
   readonly auxiliaryLoss: tf.Scalar | null;
   /** Null outside training and without gate vectors. */
@@ -76,10 +76,14 @@ export interface Router {
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**
-   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores. With `training`
-   * it may advance the state by one step.
+   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores.
    *
    * @throws TrainerError as `Transport.transfer`
    */
   route(input: RouterInput): RoutingDecision;
+  /**
+   * Ends a training step, which has routed one batch with `training` for each micro-batch. The state advances
+   * here, by one step however many batches there were.
+   */
+  endStep(): void;
 }

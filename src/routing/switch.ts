@@ -53,7 +53,9 @@ export const switchRouter = defineRouter({
         return {
           ...fitted,
           weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-          auxiliaryLoss: balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE),
+          auxiliaryLoss: training
+            ? balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE)
+            : null,
           gateCosine: training
             ? cosineOfChoices(
                 readFloats(() => cosinesOf(input, logitsTE)),

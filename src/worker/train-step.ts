@@ -1,4 +1,4 @@
-import { type GradualAllReduce, gradualAllReduce } from '../collectives/all-reduce.js';
+import { gradualAllReduce } from '../collectives/all-reduce.js';
 import {
   OPERATION_KINDS,
   type OperationStats,
@@ -11,7 +11,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
-import type { LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { syncGradients } from './gradient-sync.js';
@@ -37,26 +37,36 @@ export interface StepOutcome {
 }
 
 /**
- * One update of all parameters. Every rank calls it with its own share of the global batch.
+ * One update of all parameters. Every rank calls it with its own share of the global batch, split into equal
+ * micro-batches. Gradients are summed over these, so that only the activations of one are held at a time, and
+ * reduced over the ranks once, while the backward pass of the last goes on.
  *
  * @param step number of this update, counted from 1
  * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or
  *   infinite
  */
-export function trainStep(state: TrainState, step: number, batch: Batch): StepOutcome {
+export function trainStep(state: TrainState, step: number, microBatches: readonly Batch[]): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
   transport.takeStats();
   const started = performance.now();
 
-  transport.setProgress(step, 'forward');
   const sharedSum = gradualAllReduce(transport, {
     data: model.parameters.shared.gradients,
     purpose: 'gradients',
   });
-  const pass = forwardBackward(state, step, batch, sharedSum);
-  const passed = performance.now();
-  const passStats = transport.takeStats();
+  const passes = microBatches.map((batch, index) =>
+    forwardBackward(state, step, batch, {
+      numMicroBatches: microBatches.length,
+      isFirst: index === 0,
+      onBackward:
+        index === microBatches.length - 1
+          ? () => sharedSum.advance(model.parameters.gradientsWholeFrom)
+          : undefined,
+    }),
+  );
+  const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
+  const loss = sum((pass) => pass.loss) / passes.length;
 
   transport.setProgress(step, 'reduce');
   const { norm, stopAsked } = syncGradients(transport, model.parameters, state.replicas, sharedSum);
@@ -65,7 +75,7 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   if (!Number.isFinite(norm))
     throw new TrainerError(
       'NOT_FINITE',
-      `the gradient norm is ${norm} (loss of this rank ${pass.loss}); lower train.learningRate or raise ` +
+      `the gradient norm is ${norm} (loss of this rank ${loss}); lower train.learningRate or raise ` +
         'train.warmupSteps, and resume',
     );
 
@@ -75,9 +85,10 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   adamW(model.parameters.shared, options);
   adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
   model.parameters.pushValues();
+  model.endStep();
   const ended = performance.now();
 
-  const stats = [pass.forwardStats, passStats, reduceStats];
+  const stats = [...passes.flatMap((pass) => pass.stats), reduceStats];
   const reduction = addStats(stats, ['all-reduce']);
   const exchange = addStats(stats, SPARSE_LAYER_KINDS);
   const allToAll = addStats(stats, ['all-to-all']);
@@ -86,21 +97,21 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
     report: {
       step,
       rank: transport.topology.rank,
-      loss: pass.loss,
-      auxiliaryLoss: pass.auxiliaryLoss,
+      loss,
+      auxiliaryLoss: sum((pass) => pass.auxiliaryLoss) / passes.length,
       gradientNorm: norm,
       learningRate,
-      tokens: batch.tokenIds.length,
+      tokens: microBatches.reduce((total, { tokenIds }) => total + tokenIds.length, 0),
       stepMs: ended - started,
       partsMs: {
-        forward: pass.forwardMs - addStats([pass.forwardStats]).ms,
-        backward: passed - started - pass.forwardMs - addStats([passStats]).ms,
+        forward: sum((pass) => pass.forwardMs),
+        backward: sum((pass) => pass.backwardMs),
         exchange: busyMs(exchange),
         allReduce: busyMs(reduction),
         optimizer: ended - reduced,
         waiting: exchange.waitMs + reduction.waitMs,
       },
-      layers: pass.layers.map(layerReport),
+      layers: passes[0].layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]))),
       bytesSameNode: exchange.bytesSameNode,
       bytesOtherNode: exchange.bytesOtherNode,
       allToAllMs: allToAll.ms,
@@ -109,59 +120,87 @@ export function trainStep(state: TrainState, step: number, batch: Batch): StepOu
   };
 }
 
-function layerReport(layer: LayerStatistics): LayerReport {
-  const { sameWorker, sameNode, otherNode, rowBytes, gateCosine } = layer;
+/** @param batches one layer in each micro-batch */
+function layerReport(batches: readonly LayerStatistics[]): LayerReport {
+  const sum = (of: (layer: LayerStatistics) => number) =>
+    batches.reduce((total, layer) => total + of(layer), 0);
+  const byExpert = (of: (layer: LayerStatistics) => Int32Array | Float64Array) =>
+    Array.from(of(batches[0]), (_, expert) => sum((layer) => of(layer)[expert]));
   return {
-    layer: layer.layer,
-    routed: [...layer.routedE],
-    kept: [...layer.keptE],
-    overCapacity: [...layer.overCapacityE],
-    notChosen: [...layer.notChosenE],
+    layer: batches[0].layer,
+    routed: byExpert(({ routedE }) => routedE),
+    kept: byExpert(({ keptE }) => keptE),
+    overCapacity: byExpert(({ overCapacityE }) => overCapacityE),
+    notChosen: byExpert(({ notChosenE }) => notChosenE),
     // Reports travel as JSON, which has no infinity.
-    capacity: Array.from(layer.capacityE, (capacity) => (capacity === Infinity ? 0 : capacity)),
-    ...{ sameWorker, sameNode, otherNode, rowBytes },
-    cosineSum: gateCosine?.sum ?? 0,
-    cosineCount: gateCosine?.count ?? 0,
+    capacity: byExpert(({ capacityE }) => capacityE).map((capacity) =>
+      capacity === Infinity ? 0 : capacity,
+    ),
+    sameWorker: sum(({ sameWorker }) => sameWorker),
+    sameNode: sum(({ sameNode }) => sameNode),
+    otherNode: sum(({ otherNode }) => otherNode),
+    rowBytes: batches[0].rowBytes,
+    cosineSum: sum(({ gateCosine }) => gateCosine?.sum ?? 0),
+    cosineCount: sum(({ gateCosine }) => gateCosine?.count ?? 0),
   };
+}
+
+interface PassOptions {
+  readonly numMicroBatches: number;
+  /** Its gradient replaces that of the step before. */
+  readonly isFirst: boolean;
+  readonly onBackward: LossOptions['onBackward'];
 }
 
 interface Pass {
   readonly loss: number;
   readonly auxiliaryLoss: number;
   readonly layers: LossOutput['layers'];
+  /** Of this rank alone, without its collectives. */
   readonly forwardMs: number;
-  readonly forwardStats: TransportStats;
+  readonly backwardMs: number;
+  readonly stats: readonly TransportStats[];
 }
 
 /**
- * Writes the gradient of (loss + auxiliary loss) / world size to the flat arrays: its sum over ranks is the
- * mean's.
+ * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
+ * micro-batches of all ranks have as many tokens, so the sum over them is the gradient of the mean over the
+ * tokens of the global batch.
  */
 function forwardBackward(
   { model, transport }: TrainState,
   step: number,
   batch: Batch,
-  sharedSum: GradualAllReduce,
+  { numMicroBatches, isFirst, onBackward }: PassOptions,
 ): Pass {
+  transport.setProgress(step, 'forward');
   const started = performance.now();
-  let pass: Pass | undefined;
+  const numMeans = transport.topology.worldSize * numMicroBatches;
+  let forward:
+    | (Pick<Pass, 'loss' | 'auxiliaryLoss' | 'layers'> & { ms: number; stats: TransportStats })
+    | undefined;
   model.parameters.computeGradients(() => {
-    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
-      training: true,
-      onBackward: () => sharedSum.advance(model.parameters.gradientsWholeFrom),
-    });
-    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), transport.topology.worldSize);
-    pass = {
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true, onBackward });
+    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
+    forward = {
       loss: crossEntropy.dataSync()[0],
       auxiliaryLoss: auxiliaryLoss.dataSync()[0],
       layers,
-      forwardMs: performance.now() - started,
-      forwardStats: transport.takeStats(),
+      ms: performance.now() - started,
+      stats: transport.takeStats(),
     };
     transport.setProgress(step, 'backward');
     return objective;
-  });
-  return pass!;
+  }, !isFirst);
+  const { ms, stats, ...results } = forward!;
+  const backwardMs = performance.now() - started - ms;
+  const backwardStats = transport.takeStats();
+  return {
+    ...results,
+    forwardMs: ms - addStats([stats]).ms,
+    backwardMs: backwardMs - addStats([backwardStats]).ms,
+    stats: [stats, backwardStats],
+  };
 }
 
 function busyMs({ ms, waitMs }: OperationStats): number {

@@ -52,7 +52,7 @@ export class Trainer {
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
     const { assignment, transport } = options;
-    const dataset = openDataset(assignment.datasetDir);
+    const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const state = createTrainState(assignment.config, transport, checkpoint);
     return new Trainer(options, state, dataset, checkpoint?.manifest.data.nextStep ?? 0);
@@ -71,7 +71,8 @@ export class Trainer {
       dataset: this.#dataset,
       weights: config.data.weights,
       seed: config.seed,
-      globalBatch: train.globalBatch,
+      // The loader's batches in their order are the micro-batches of the steps in theirs.
+      globalBatch: train.globalBatch / train.microBatches,
       seqLen: model.seqLen,
       rank: topology.rank,
       worldSize: topology.worldSize,
@@ -88,7 +89,9 @@ export class Trainer {
         await nextTurn();
         this.#step++;
         if (trial !== null) this.#state.model.useOverlap(trial.degree);
-        const { report, stopAsked } = trainStep(this.#state, this.#step, loader.batchForStep(this.#step - 1));
+        const first = (this.#step - 1) * train.microBatches;
+        const batches = Array.from({ length: train.microBatches }, (_, i) => loader.batchForStep(first + i));
+        const { report, stopAsked } = trainStep(this.#state, this.#step, batches);
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
@@ -113,7 +116,7 @@ export class Trainer {
     const { model, train, moe } = assignment.config;
     const { worldSize, numNodes, rank } = assignment.topology;
     if (numNodes === 1) return;
-    const tokens = (train.globalBatch * model.seqLen) / worldSize;
+    const tokens = (train.globalBatch * model.seqLen) / (worldSize * train.microBatches);
     const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
     const bytes = rows * model.dModel * Float32Array.BYTES_PER_ELEMENT;
     const { form, ms } = pickForm(transport, bytes);

@@ -82,6 +82,11 @@ describe('bad configurations name the field and where it stands', () => {
     ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be true or false'],
     ['data.placement=near', 'data.placement', 'one of mixed, domain'],
     ['train.schedule=cos', 'train.schedule', 'one of cosine, linear, constant, wsd'],
+    [
+      'train.microBatches=3',
+      'train.microBatches',
+      'the 8 sequences of a worker cannot be split evenly into 3',
+    ],
     ['train.maxTokens=2047', 'train.maxTokens', 'one step alone takes 2048 tokens'],
   ])('--set %s', (set, field, why) => {
     const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });

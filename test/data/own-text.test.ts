@@ -40,7 +40,7 @@ function textsOf(dataset: Dataset, id = 0): string[] {
   const { train, validation } = dataset.domains[id]!;
   return [train, validation]
     .flatMap(({ ids }) =>
-      [...ids].reduce<number[][]>(
+      [...ids.slice(0, ids.length)].reduce<number[][]>(
         (documents, token) => {
           if (token === dataset.endOfText) documents.push([]);
           else documents.at(-1)!.push(token);

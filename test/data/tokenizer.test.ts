@@ -81,6 +81,15 @@ describe('loadTokenizer', () => {
     expect(tokenizer.decode([first!])).toBe('\ufffd');
   });
 
+  it('gives the bytes of a text token by token', () => {
+    for (const text of ODD) {
+      const parts = [...tokenizer.encode(text)].map((id) => tokenizer.bytes([id]));
+      expect(Buffer.concat(parts).equals(Buffer.from(text))).toBe(true);
+    }
+    expect(tokenizer.bytes([tokenizer.endOfText])).toHaveLength(0);
+    expect(Buffer.from(tokenizer.bytes([tokenizer.endOfText], true)).toString()).toBe('<|endoftext|>');
+  });
+
   it('refuses what is not a tokenizer', () => {
     expect(() => loadTokenizer(path.join(folder, 'none.json'))).toThrow(/cannot be read/);
     const other = path.join(folder, 'other.json');

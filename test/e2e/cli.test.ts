@@ -33,7 +33,7 @@ describe('--help', () => {
     ['logs', ['query', '--rank', '--level', '--since', '--context', '--follow']],
     ['inspect', ['--run', '--runs-dir', '--http', '--token-file']],
     ['flight', ['--runs-dir', '--generation', '--last', '--json']],
-    ['generate', ['--checkpoint', '--prompt', '--domain']],
+    ['generate', ['--checkpoint', '--prompt', '--domain', '--interactive', '--stop', '--top-p']],
     ['eval', ['--checkpoint', '--sequences']],
     ['bench', ['routers']],
   ])('explains %s', async (command, options) => {

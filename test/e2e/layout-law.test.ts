@@ -23,6 +23,7 @@ const SETS: Readonly<Partial<Record<RouterName, readonly string[]>>> = {
 };
 
 const OVERLAPPED = ['cluster.exchange=hierarchical', 'cluster.overlapDegree=2'];
+const MICRO_BATCHES = [...OVERLAPPED, 'train.microBatches=2', 'train.steps=10'];
 const IN_TURN = ['cluster.exchange=flat', 'cluster.overlapDegree=1'];
 
 const curves = new Map<string, Promise<ReadonlyMap<number, number>>>();
@@ -55,6 +56,16 @@ describe.each(ROUTER_NAMES)('the result does not depend on the layout: %s', (rou
       expect(difference(reference, curve), `${nodes}x${workersPerNode}`).toBeLessThan(TOLERANCE);
     }
   }, 180_000);
+
+  it('with micro-batches too', async () => {
+    const [alone, spread] = [
+      await curveOf(router, 1, 1, MICRO_BATCHES),
+      await curveOf(router, 2, 2, MICRO_BATCHES),
+    ];
+    expect(spread.size).toBe(10);
+    expect(alone.get(10)!).toBeLessThan(alone.get(1)! - 0.5);
+    expect(difference(alone, spread)).toBeLessThan(TOLERANCE);
+  }, 120_000);
 
   it('the hierarchical exchange behind the experts and the flat one before them give the same bits', async () => {
     const overlapped = await curveOf(router, 2, 2);

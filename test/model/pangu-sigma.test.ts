@@ -87,6 +87,8 @@ function checkAllGradients(model: PanguSigma): void {
     const { crossEntropy, auxiliaryLoss } = model.loss(batch, { training: true });
     return tf.add(crossEntropy, auxiliaryLoss);
   });
+  // The capacities that this pass has set hold from here on.
+  model.endStep();
   for (const group of [model.parameters.shared, model.parameters.expert])
     for (const range of group.ranges) {
       const gradient = Float64Array.from(group.gradients.subarray(range.begin, range.end));
@@ -109,7 +111,7 @@ function unit(direction: Float64Array): Float64Array {
   return direction.map((value) => value / length);
 }
 
-/** Capacities that do not change with the number of passes. */
+/** Capacities that do not change after the first step. */
 const FIXED = { capacityBatches: 1_000_000, capacityInterval: 1_000_000 };
 
 describe('gradients of the whole model against finite differences', () => {
@@ -193,7 +195,10 @@ describe('loss and logits', () => {
     const model = build(routing);
     // Training steps give the experts thresholds, by which they drop tokens in evaluation.
     const other = { ...batch, tokenIds: randomIntegers('other tokens', numSequences * seqLen, 257) };
-    for (let step = 0; step < 3; step++) tf.tidy(() => void model.loss(other, { training: true }));
+    for (let step = 0; step < 3; step++) {
+      tf.tidy(() => void model.loss(other, { training: true }));
+      model.endStep();
+    }
     const { sequenceLosses, layers, crossEntropy } = model.loss(batch, { training: false });
     if (routing.moe.router === 'locmoe-plus') expect(droppedIn(layers)).toBeGreaterThan(0);
     sequenceLosses.forEach((expected, b) => {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { fusedOp } from '../../src/ops/fused-op.js';
-import { gelu as forward, geluBackward } from '../../src/ops/gelu.js';
+import { gelu as forward, geluBackward, geluOnHost } from '../../src/ops/gelu.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 function slowGelu(x: number): number {
@@ -23,6 +23,9 @@ describe('gelu', () => {
     const values = randomValues('gelu', size, 3);
     const actual = tf.tidy(() => gelu(tf.tensor(values, shape)).dataSync().slice());
     expectClose(actual, Array.from(values, slowGelu), 1e-5);
+    const onHost = values.slice();
+    geluOnHost(onHost);
+    expectClose(onHost, Array.from(values, slowGelu), 1e-5);
     checkGradients(gelu, [{ shape, values }]);
   });
 
@@ -41,6 +44,9 @@ describe('gelu', () => {
       return [gelu(x), tf.grad((y: tf.Tensor) => gelu(y))(x)].map((tensor) => [...tensor.dataSync()]);
     });
     expectClose(value, [0, 0, 0, 30, 1e4], 1e-6);
+    const onHost = Float32Array.of(-1e4, -30, 0, 30, 1e4);
+    geluOnHost(onHost);
+    expectClose(onHost, value, 1e-6);
     expectClose(slope, [0, 0, 0.5, 1, 1], 1e-6);
     expect(value.every(Number.isFinite)).toBe(true);
   });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { layerNorm } from '../../src/ops/layer-norm.js';
+import { layerNorm, layerNormOnHost } from '../../src/ops/layer-norm.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const shapes = [
@@ -31,6 +31,7 @@ describe.each(shapes)('layerNorm of [%i, %i]', (rows, width) => {
         .slice(),
     );
     expectClose(actual, expected, 1e-5);
+    expectClose(layerNormOnHost(x.values, gain.values, bias.values), expected, 1e-5);
   });
 
   it('has the gradients of finite differences', () => {

@@ -45,6 +45,17 @@ it('pulls gradients, zeros where the loss does not depend on a parameter', () =>
   store.dispose();
 });
 
+it('adds to the gradients of the micro-batch before', () => {
+  const store = new ParameterStore(specs, 1);
+  store.shared.gradients.fill(9);
+  store.computeGradients(() => tf.add(tf.sum(store.get('a')), tf.sum(tf.mul(store.get('e'), 3))));
+  // Without `e`: what it had stays.
+  store.computeGradients(() => tf.add(tf.sum(store.get('a')), tf.sum(store.get('b'))), true);
+  expect([...store.shared.gradients]).toEqual([2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
+  expect([...store.expert.gradients]).toEqual([3, 3]);
+  store.dispose();
+});
+
 it('pushes changed values into the tensors', () => {
   const store = new ParameterStore(specs, 1);
   store.shared.values.fill(3);

@@ -62,6 +62,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
       domainsT,
       training: step < STEPS - 1,
     });
+    if (step < STEPS - 1) layer.endStep();
     return {
       chosen: chosen[step],
       capacityE: statistics.capacityE,

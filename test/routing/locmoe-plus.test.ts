@@ -24,6 +24,13 @@ function route(router: Router, x: Float32Array, training: boolean) {
   });
 }
 
+/** A training step of one batch for each of `batches`. */
+function trainStep(router: Router, ...batches: Float32Array[]) {
+  const decisions = batches.map((x) => route(router, x, true));
+  router.endStep();
+  return decisions[0];
+}
+
 /** Cosines with dense GrAP weights, probabilities, and each token's candidates, best first. */
 function slowScores(x: Float32Array, { moe, expertsOfDomain }: RouterContext<MoeConfig>) {
   const { numExperts } = moe;
@@ -116,7 +123,7 @@ describe.each([
   it('keeps by running threshold outside training, whatever else is in the batch', () => {
     const router = createRouter(context);
     const batches = [0, 1, 2].map((i) => randomValues(`batch ${i}`, numTokens * d));
-    for (const batch of batches) route(router, batch, true);
+    for (const batch of batches) trainStep(router, batch);
     const whole = route(router, x, false);
     slow.forEach(({ candidates, cosines }, t) => {
       const kept = candidates.filter(
@@ -140,7 +147,7 @@ describe.each([
         xTD: xTD as tf.Tensor2D,
         tokenIdsT: new Int32Array(12),
         domainsT: domainsT.subarray(0, 12),
-        training: false,
+        training: true,
         parameters: new Map(),
       });
       return tf.concat([tf.reshape(weightsTK!, [-1]), tf.reshape(tf.mul(decision.auxiliaryLoss!, 20), [1])]);
@@ -160,7 +167,7 @@ describe('the state of locmoe-plus', () => {
 
   it('capacity is estimated every capacityInterval steps and kept in between', () => {
     const router = createRouter(context);
-    const capacities = Array.from({ length: 7 }, (_, i) => String(route(router, batch(i), true).capacityE));
+    const capacities = Array.from({ length: 7 }, (_, i) => String(trainStep(router, batch(i)).capacityE));
     expect(new Set(capacities.slice(0, 3)).size).toBe(1);
     expect(new Set(capacities.slice(3, 6)).size).toBe(1);
     expect(new Set([capacities[0], capacities[3], capacities[6]]).size).toBe(3);
@@ -169,20 +176,46 @@ describe('the state of locmoe-plus', () => {
   it('thresholds are the mean of the C-th affinities', () => {
     const router = createRouter(context);
     const cuts = [0, 1, 2].map((i) => {
-      const { capacityE, keptE } = route(router, batch(i), true);
+      const { capacityE, keptE } = trainStep(router, batch(i));
       return slowCuts(batch(i), context, capacityE, keptE);
     });
     const means = cuts[0].map((_, e) => sum(cuts.map((cut) => cut[e])) / 3);
     expectClose(router.state.get('threshold')!, means, 1e-5);
   });
 
+  it('micro-batches are one step: each has a capacity of its own, and the threshold takes their mean cut', () => {
+    const router = createRouter(contextOf({ numExperts: 4, capacityInterval: 1 }));
+    const decisions = [0, 5].map((i) => route(router, batch(i), true));
+    expect(String(decisions[0].capacityE)).not.toBe(String(decisions[1].capacityE));
+    expect([...router.state.get('threshold')!]).toEqual([-2, -2, -2, -2]);
+    const [a, b] = decisions.map(({ capacityE, keptE }, i) =>
+      slowCuts(batch(5 * i), context, capacityE, keptE),
+    );
+    router.endStep();
+    expectClose(
+      router.state.get('threshold')!,
+      a.map((cut, e) => (cut + b[e]) / 2),
+      1e-6,
+    );
+    expect([...router.state.get('step')!]).toEqual([1]);
+    expect([...router.state.get('threshold_steps')!]).toEqual([1, 1, 1, 1]);
+    // As one step with a batch that has the mean of their cuts, the next one weighs as much as both.
+    const { capacityE, keptE } = trainStep(router, batch(2));
+    const c = slowCuts(batch(2), context, capacityE, keptE);
+    expectClose(
+      router.state.get('threshold')!,
+      a.map((cut, e) => ((cut + b[e]) / 2 + c[e]) / 2),
+      1e-6,
+    );
+  });
+
   it('a router that continues from saved state does what the other does, to the bit', () => {
     const first = createRouter(context);
-    for (let i = 0; i < 4; i++) route(first, batch(i), true);
+    for (let i = 0; i < 4; i++) trainStep(first, batch(i));
     const second = createRouter(context);
     for (const [name, values] of second.state) values.set(first.state.get(name)!);
     for (let i = 4; i < 8; i++) {
-      const [a, b] = [route(first, batch(i), true), route(second, batch(i), true)];
+      const [a, b] = [trainStep(first, batch(i)), trainStep(second, batch(i))];
       expect(b.expertsTK).toEqual(a.expertsTK);
     }
     expect([...second.state.values()]).toEqual([...first.state.values()]);
@@ -194,7 +227,7 @@ describe('the state of locmoe-plus', () => {
     const [tcr, both] = (['tcr', 'both'] as const).map((selection) =>
       createRouter(contextOf({ ...moe, selection })),
     );
-    const kept = (router: Router) => [...route(router, batch(0), true).expertsTK];
+    const kept = (router: Router) => [...trainStep(router, batch(0)).expertsTK];
     const [byOrder, byAffinity] = [kept(tcr), kept(both)];
     const agreement = Array.from({ length: 5 }, () => {
       const now = kept(scheduled);

@@ -11,13 +11,14 @@ const state = createTrainState(tinyConfig({ moe: { router: 'switch' } }), soloTr
 const spans: { residentBytes: number; tensors: number }[] = [];
 let residentBytes = Number.POSITIVE_INFINITY;
 for (let step = 1; step <= 1200; step++) {
-  trainStep(state, step, {
+  const batch = {
     numSequences: 4,
     seqLen: 6,
     tokenIds: randomIntegers(`tokens ${step}`, 24, 257),
     targets: randomIntegers(`targets ${step}`, 24, 257),
     domains: Int32Array.of(0, 1, 0, 1),
-  });
+  };
+  trainStep(state, step, [batch]);
   if (step <= 400 || step % 20 !== 0) continue;
   // What JavaScript holds between collections comes and goes by 100 MB: the least of many looks is what stays.
   collectNow();

@@ -56,13 +56,15 @@ export function trainedCheckpoint(folder: string, config: RunConfig): Checkpoint
       const from = (step * globalBatch + i) % (idsOfDomain[domain].length - seqLen);
       return idsOfDomain[domain].subarray(from, from + seqLen + 1);
     });
-    trainStep(state, step, {
-      numSequences: globalBatch,
-      seqLen,
-      tokenIds: Int32Array.from(windows.flatMap((window) => [...window.subarray(0, -1)])),
-      targets: Int32Array.from(windows.flatMap((window) => [...window.subarray(1)])),
-      domains,
-    });
+    trainStep(state, step, [
+      {
+        numSequences: globalBatch,
+        seqLen,
+        tokenIds: Int32Array.from(windows.flatMap((window) => [...window.subarray(0, -1)])),
+        targets: Int32Array.from(windows.flatMap((window) => [...window.subarray(1)])),
+        domains,
+      },
+    ]);
   }
   const saved = saveCheckpoint(state.transport, {
     root: path.join(folder, 'checkpoints'),

@@ -52,7 +52,7 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
     dataset,
     weights: config.data.weights,
     seed: config.seed,
-    globalBatch: config.train.globalBatch,
+    globalBatch: config.train.globalBatch / config.train.microBatches,
     seqLen: config.model.seqLen,
     rank: 0,
     worldSize: 1,

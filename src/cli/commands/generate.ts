@@ -1,49 +1,126 @@
+import { createInterface } from 'node:readline/promises';
+import { text as readAll } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
-import { TrainerError } from '../../errors.js';
+import type { RunConfig } from '../../config/schema.js';
+import { EXIT, TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
+import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
-import { numberFrom, wholeNumber } from './options.js';
+import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
-interface GenerateOptions {
+interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
   readonly checkpoint: string;
-  readonly prompt: string;
-  readonly domain: string;
-  readonly maxTokens: number;
-  readonly temperature: number;
-  readonly topK: number;
-  readonly seed: number;
+  readonly prompt?: string;
+  readonly domain?: string;
+  readonly interactive?: boolean;
 }
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `locmoe generate`: continues a prompt, on one process whatever layout wrote the checkpoint. */
 export function generateCommand(command: Command): void {
   command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
-    .requiredOption('--prompt <text>', 'the text to continue')
-    .requiredOption('--domain <name>', "the text's domain: it decides which experts may be used")
+    .option('--prompt <text>', 'the text to continue; - reads it from standard input')
+    .option('--interactive', 'read text line by line; each is added to what came before, and continued')
+    .option(
+      '--domain <name>',
+      "the text's domain: it decides which experts may be used (default: the only one)",
+    )
     .option('--max-tokens <n>', 'tokens to add at most', wholeNumber(1), 100)
     .option('--temperature <t>', '0 always takes the likeliest token', numberFrom(0), 0.8)
     .option('--top-k <k>', 'draw from the k likeliest tokens', wholeNumber(1), 40)
+    .option('--top-p <p>', 'of these, from the fewest whose probabilities sum to p', positiveUpTo(1), 1)
+    .option(
+      '--repetition-penalty <r>',
+      'above 1 makes tokens less likely that have come before',
+      positiveUpTo(Number.MAX_VALUE),
+      1,
+    )
+    .option('--stop <text>', 'end in front of this text (repeatable)', collect, [])
     .option('--seed <n>', 'same seed, same text', wholeNumber(0), 1)
-    .action(async (options: GenerateOptions) => {
-      const { generateText, openInference } = await import('../../inference/inference.js');
-      const inference = openInference(resolveCheckpoint(options.checkpoint, warn));
-      const domain = domainId(inference, options.domain);
-      const text = generateText(inference, { ...options, domain });
-      process.stdout.write(`${options.prompt}${process.stdout.isTTY ? printable(text) : text}\n`);
-    });
+    .action(run);
+}
+
+async function run({ prompt, interactive = false, ...options }: CommandOptions): Promise<void> {
+  if ((prompt === undefined) === !interactive)
+    throw new TrainerError('BAD_INPUT', 'give either --prompt TEXT (- for standard input) or --interactive');
+  const { openInference } = await import('../../inference/inference.js');
+  const checkpoint = resolveCheckpoint(options.checkpoint, warn);
+  const sampled = { ...options, domain: domainId(checkpoint.manifest.config, options.domain) };
+  const inference = openInference(checkpoint);
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  for (const signal of SIGNALS) process.on(signal, end);
+  if (prompt === undefined) await converse(inference, sampled, ended);
+  else {
+    const text = prompt === '-' ? await readAll(process.stdin) : prompt;
+    process.stdout.write(shown(text));
+    await print(inference, { ...sampled, prompt: text }, ended.signal);
+    if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
+  }
+  for (const signal of SIGNALS) process.off(signal, end);
+}
+
+/** Turn by turn until the end of the input or Ctrl-C; the model reads all that was said. */
+async function converse(
+  inference: Inference,
+  options: Omit<GenerateOptions, 'prompt'>,
+  ended: AbortController,
+): Promise<void> {
+  const terminal = process.stdin.isTTY === true;
+  if (terminal) console.error('Enter continues your text; Ctrl-C or Ctrl-D ends.');
+  const lines = createInterface({ input: process.stdin, ...(terminal && { output: process.stdout }) });
+  // A terminal in raw mode turns Ctrl-C into a key press.
+  lines.on('SIGINT', () => ended.abort());
+  ended.signal.addEventListener('abort', () => lines.close(), { once: true });
+  let text = '';
+  lines.setPrompt('> ');
+  if (terminal) lines.prompt();
+  for await (const line of lines) {
+    text += text === '' ? line : `\n${line}`;
+    text += await print(inference, { ...options, prompt: text }, ended.signal);
+    if (ended.signal.aborted) break;
+    if (terminal) lines.prompt();
+  }
+  lines.close();
+  if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
+}
+
+/** Prints the continuation as it comes, and a line break; returns it. */
+async function print(inference: Inference, options: GenerateOptions, signal: AbortSignal): Promise<string> {
+  const { generate } = await import('../../inference/generate.js');
+  let text = '';
+  for (const piece of generate(inference, options)) {
+    text += piece;
+    process.stdout.write(shown(piece));
+    // Lets signals and the reader of the output have their turn.
+    await setImmediate();
+    if (signal.aborted) break;
+  }
+  process.stdout.write('\n');
+  return text;
+}
+
+function shown(text: string): string {
+  return process.stdout.isTTY ? printable(text) : text;
 }
 
 function warn(message: string): void {
   console.error(`locmoe: ${message}`);
 }
 
-function domainId({ config }: Inference, name: string): number {
-  const domain = config.data.domains.indexOf(name);
+function domainId({ data: { domains } }: RunConfig, name: string | undefined): number {
+  if (name === undefined && domains.length === 1) return 0;
+  const domain = name === undefined ? -1 : domains.indexOf(name);
   if (domain < 0)
     throw new TrainerError(
       'BAD_CONFIG',
-      `--domain ${name}: the model knows ${config.data.domains.join(', ')}`,
+      name === undefined
+        ? `--domain is missing: the model knows ${domains.join(', ')}`
+        : `--domain ${name}: the model knows ${domains.join(', ')}`,
     );
   return domain;
 }

@@ -22,6 +22,18 @@ export function numberFrom(least: number): (text: string) => number {
   };
 }
 
+/** Parses a number above 0, and at most `most`. */
+export function positiveUpTo(most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !(value > 0 && value <= most))
+      throw new InvalidArgumentError(
+        `expected a number above 0${most < Number.MAX_VALUE ? ` and at most ${most}` : ''}.`,
+      );
+    return value;
+  };
+}
+
 /** Collects a repeatable option. */
 export function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];

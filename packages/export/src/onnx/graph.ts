@@ -1,0 +1,124 @@
+/** Name of a value in a graph: an input, an initializer or the output of a node. */
+export type Value = string;
+
+export type ElementType = 'FLOAT' | 'INT64';
+
+// Numbers of the types, as attributes of nodes name them.
+export const FLOAT = 1;
+export const INT64 = 7;
+
+/** A number is an integer attribute. */
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+export interface GraphNode {
+  readonly name: string;
+  readonly operator: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+/** A constant, row-major. */
+export interface Initializer {
+  readonly name: Value;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | BigInt64Array;
+}
+
+export interface ValueInfo {
+  readonly name: Value;
+  readonly type: ElementType;
+  /** A word is a size that the caller chooses; the same word is the same size everywhere. */
+  readonly shape: readonly (number | string)[];
+}
+
+/** Builds a graph of ONNX operators. Nodes are added in the order of execution, as the format asks. */
+export class Graph {
+  readonly nodes: GraphNode[] = [];
+  readonly inputs: ValueInfo[] = [];
+  readonly outputs: ValueInfo[] = [];
+  readonly #initializers = new Map<Value, Initializer>();
+  #scope = '';
+
+  get initializers(): readonly Initializer[] {
+    return [...this.#initializers.values()];
+  }
+
+  input(info: ValueInfo): Value {
+    this.inputs.push(info);
+    return info.name;
+  }
+
+  /** Makes `value` an output of the graph under the name of `info`. */
+  output(value: Value, info: ValueInfo): void {
+    this.#add('Identity', [value], [info.name], {});
+    this.outputs.push(info);
+  }
+
+  /** Adds a node with one output, and returns that. An empty name leaves an optional input out. */
+  node(
+    operator: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value {
+    return this.nodeWith(1, operator, inputs, attributes)[0];
+  }
+
+  /** Adds a node with `numOutputs` outputs. */
+  nodeWith(
+    numOutputs: number,
+    operator: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): Value[] {
+    const name = this.#nameOf(operator);
+    const outputs = Array.from({ length: numOutputs }, (_, i) => (i === 0 ? name : `${name}:${i}`));
+    this.#add(operator, inputs, outputs, attributes);
+    return outputs;
+  }
+
+  /** Names the nodes that `build` adds after a part of the model, for people who look at the graph. */
+  within<T>(scope: string, build: () => T): T {
+    const outer = this.#scope;
+    this.#scope = scope;
+    try {
+      return build();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  /** A constant with a name of its own. */
+  initializer(name: Value, shape: readonly number[], data: Initializer['data']): Value {
+    this.#initializers.set(name, { name, shape, data });
+    return name;
+  }
+
+  /** A list of int64, [n]; equal lists are one constant. */
+  integers(...values: readonly number[]): Value {
+    return this.initializer(`[${values}]`, [values.length], BigInt64Array.from(values, BigInt));
+  }
+
+  /** An int64 without dimensions. */
+  integer(value: number): Value {
+    return this.initializer(`int ${value}`, [], BigInt64Array.of(BigInt(value)));
+  }
+
+  /** A float32 without dimensions. */
+  float(value: number): Value {
+    return this.initializer(`float ${value}`, [], Float32Array.of(value));
+  }
+
+  #nameOf(operator: string): string {
+    return [this.#scope, `${operator}.${this.nodes.length}`].filter(Boolean).join('/');
+  }
+
+  #add(
+    operator: string,
+    inputs: readonly Value[],
+    outputs: readonly Value[],
+    attributes: GraphNode['attributes'],
+  ): void {
+    this.nodes.push({ name: this.#nameOf(operator), operator, inputs, outputs, attributes });
+  }
+}

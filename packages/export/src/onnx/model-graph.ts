@@ -1,0 +1,265 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { TrainerError } from 'locmoe/errors';
+import { Graph, INT64, type Value } from './graph.js';
+import { ROUTINGS, type Routing } from './routing.js';
+
+// Shapes: B sequences, S positions, T = B S tokens, d hidden size, F hidden size of a feed-forward network,
+// H heads, h = d / H, E experts, N kept choices of all tokens, R of them for one expert, V vocabulary.
+
+/** As in src/ops/layer-norm.ts. */
+const EPSILON = 1e-5;
+
+/** Values of a tensor of the checkpoint. */
+type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
+
+/**
+ * The whole model as one graph: token ids and domains in, logits out, and for each sparse layer what its
+ * router decided. The tensors of the checkpoint keep their names. See docs/export.md for inputs and outputs.
+ *
+ * @throws TrainerError `BAD_INPUT` if there is no graph for the router
+ */
+export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
+  return new ModelGraph(config, read).build();
+}
+
+class ModelGraph {
+  readonly #graph = new Graph();
+  readonly #tokenIdsBS: Value;
+  readonly #domainB: Value;
+  readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
+
+  constructor(
+    readonly config: RunConfig,
+    readonly read: ReadTensor,
+  ) {
+    this.#tokenIdsBS = this.#graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });
+    this.#domainB = this.#graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+  }
+
+  build(): Graph {
+    const { model } = this.config;
+    const mask = this.#causalMask();
+    let xBSD = this.#embedding();
+    for (let layer = 0; layer < model.numDenseLayers + model.numSparseLayers; layer++) {
+      const prefix = `layers.${layer}`;
+      xBSD = this.#attentionHalf(prefix, xBSD, mask);
+      xBSD =
+        layer < model.numDenseLayers ? this.#feedForwardHalf(prefix, xBSD) : this.#expertsHalf(prefix, xBSD);
+    }
+    if (model.queryLayer)
+      xBSD = this.#feedForwardHalf('query', this.#queryAttentionHalf('query', xBSD, mask));
+    this.#graph.output(this.#logits(xBSD), {
+      name: 'logits',
+      type: 'FLOAT',
+      shape: ['batch', 'sequence', model.vocabSize],
+    });
+    for (const { prefix, routing } of this.#routings) this.#outputRouting(prefix, routing);
+    return this.#graph;
+  }
+
+  #embedding(): Value {
+    const { model } = this.config;
+    const tokensVD = this.#parameter('embed.tokens', [model.vocabSize, model.dModel]);
+    const rowsBSD = this.#graph.node('Gather', [tokensVD, this.#tokenIdsBS]);
+    return this.#graph.node('Add', [rowsBSD, this.#positions('embed.positions')]);
+  }
+
+  /** The first S rows of an embedding of positions, [S, d]. */
+  #positions(name: string): Value {
+    const { model } = this.config;
+    const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
+    const graph = this.#graph;
+    return graph.node('Slice', [positionsPD, graph.integers(0), this.#length(), graph.integers(0)]);
+  }
+
+  /** S, [1]. */
+  #length(): Value {
+    return this.#graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
+  }
+
+  /** -1e9 for keys after the query, else 0, [S, S]. */
+  #causalMask(): Value {
+    const graph = this.#graph;
+    return graph.within('mask', () => {
+      const length = graph.node('Squeeze', [this.#length()]);
+      const positionsS = graph.node('Range', [graph.integer(0), length, graph.integer(1)]);
+      const isLaterSS = graph.node('Less', [
+        graph.node('Unsqueeze', [positionsS, graph.integers(1)]),
+        graph.node('Unsqueeze', [positionsS, graph.integers(0)]),
+      ]);
+      return graph.node('Where', [isLaterSS, graph.float(-1e9), graph.float(0)]);
+    });
+  }
+
+  #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
+    const graph = this.#graph;
+    const { dModel } = this.config.model;
+    return graph.within(`${prefix}.attn`, () => {
+      const normalBSD = this.#norm(`${prefix}.ln_attn`, xBSD);
+      const qkvBSC = graph.node('MatMul', [
+        normalBSD,
+        this.#parameter(`${prefix}.attn.qkv`, [dModel, 3 * dModel]),
+      ]);
+      const [q, k, v] = graph.nodeWith(3, 'Split', [qkvBSC], { axis: -1, num_outputs: 3 });
+      return this.#attended(prefix, xBSD, { q, k, v }, mask);
+    });
+  }
+
+  /** Queries are of the next position, the same for every sequence (src/model/query-layer.ts). */
+  #queryAttentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
+    const graph = this.#graph;
+    const { dModel } = this.config.model;
+    return graph.within(`${prefix}.attn`, () => {
+      const keysValuesBSC = graph.node('MatMul', [
+        this.#norm(`${prefix}.ln_attn`, xBSD),
+        this.#parameter(`${prefix}.attn.kv`, [dModel, 2 * dModel]),
+      ]);
+      const [k, v] = graph.nodeWith(2, 'Split', [keysValuesBSC], { axis: -1, num_outputs: 2 });
+      const queriesSD = graph.node('MatMul', [
+        this.#positions(`${prefix}.positions`),
+        this.#parameter(`${prefix}.attn.q`, [dModel, dModel]),
+      ]);
+      const q = graph.node('Unsqueeze', [queriesSD, graph.integers(0)]);
+      return this.#attended(prefix, xBSD, { q, k, v }, mask);
+    });
+  }
+
+  /** x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d], that of q may be 1. */
+  #attended(prefix: string, xBSD: Value, { q, k, v }: Record<'q' | 'k' | 'v', Value>, mask: Value): Value {
+    const graph = this.#graph;
+    const { dModel, numHeads } = this.config.model;
+    const scale = graph.float(1 / Math.sqrt(dModel / numHeads));
+    const heads = (x: Value, perm: readonly number[]) =>
+      graph.node('Transpose', [graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)])], { perm });
+    const products = graph.node('MatMul', [
+      heads(graph.node('Mul', [q, scale]), [0, 2, 1, 3]),
+      heads(k, [0, 2, 3, 1]),
+    ]);
+    const probsBHSS = graph.node('Softmax', [graph.node('Add', [products, mask])], { axis: -1 });
+    const mixedBHSh = graph.node('MatMul', [probsBHSS, heads(v, [0, 2, 1, 3])]);
+    const byTokenBSHh = graph.node('Transpose', [mixedBHSh], { perm: [0, 2, 1, 3] });
+    const joinedBSD = graph.node('Reshape', [byTokenBSHh, graph.integers(0, 0, dModel)]);
+    const outDD = this.#parameter(`${prefix}.attn.out`, [dModel, dModel]);
+    return graph.node('Add', [xBSD, graph.node('MatMul', [joinedBSD, outDD])]);
+  }
+
+  #feedForwardHalf(prefix: string, xBSD: Value): Value {
+    return this.#graph.within(`${prefix}.ffn`, () => {
+      const normalBSD = this.#norm(`${prefix}.ln_ffn`, xBSD);
+      return this.#graph.node('Add', [xBSD, this.#feedForward(`${prefix}.ffn`, normalBSD)]);
+    });
+  }
+
+  /** W_out GELU(W_in x). */
+  #feedForward(prefix: string, x: Value): Value {
+    const { dModel, dFeedForward } = this.config.model;
+    const graph = this.#graph;
+    const before = graph.node('MatMul', [x, this.#parameter(`${prefix}.w_in`, [dModel, dFeedForward])]);
+    const hidden = graph.node('Gelu', [before], { approximate: 'tanh' });
+    return graph.node('MatMul', [hidden, this.#parameter(`${prefix}.w_out`, [dFeedForward, dModel])]);
+  }
+
+  /** x plus the weighted outputs of the experts that take the token; each runs on its own tokens alone. */
+  #expertsHalf(prefix: string, xBSD: Value): Value {
+    const graph = this.#graph;
+    const { dModel } = this.config.model;
+    const normalBSD = graph.within(prefix, () => this.#norm(`${prefix}.ln_ffn`, xBSD));
+    const routing = this.#routing(prefix, normalBSD);
+    return graph.within(`${prefix}.experts`, () => {
+      const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, dModel)]);
+      const { tokenN1, weightN1, outputsND } = this.#dispatched(prefix, rows(normalBSD), routing);
+      const weightedND = graph.node('Mul', [outputsND, weightN1]);
+      const sumTD = graph.node('ScatterND', [rows(xBSD), tokenN1, weightedND], { reduction: 'add' });
+      return graph.node('Reshape', [sumTD, graph.node('Shape', [xBSD])]);
+    });
+  }
+
+  #routing(prefix: string, xBSD: Value): Routing {
+    const { router } = this.config.moe;
+    const build = ROUTINGS[router];
+    if (build === undefined)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `moe.router ${router} cannot be exported to ONNX; ${Object.keys(ROUTINGS).join(', ')} can`,
+      );
+    const graph = this.#graph;
+    const routing = graph.within(`${prefix}.router`, () =>
+      build({
+        ...{ graph, config: this.config, xBSD, tokenIdsBS: this.#tokenIdsBS, domainB: this.#domainB },
+        parameter: (name, shape) => this.#parameter(`${prefix}.router.${name}`, shape),
+      }),
+    );
+    this.#routings.push({ prefix, routing });
+    return routing;
+  }
+
+  #outputRouting(prefix: string, { keptBSE, weightsBSE, affinitiesBSE }: Routing): void {
+    const graph = this.#graph;
+    const shape = ['batch', 'sequence', this.config.moe.numExperts];
+    const keptWeightsBSE = graph.node('Where', [keptBSE, weightsBSE, graph.float(0)]);
+    graph.output(keptWeightsBSE, { name: `${prefix}.weights`, type: 'FLOAT', shape });
+    graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
+  }
+
+  /**
+   * Sorts the kept choices by expert and runs each expert on its rows.
+   *
+   * @returns the token of each choice and its weight, [N, 1], and the outputs, [N, d]
+   */
+  #dispatched(prefix: string, xTD: Value, { keptBSE, weightsBSE }: Routing) {
+    const graph = this.#graph;
+    const { numExperts } = this.config.moe;
+    const byExpert = (xBSE: Value) =>
+      graph.node('Transpose', [graph.node('Reshape', [xBSE, graph.integers(-1, numExperts)])], {
+        perm: [1, 0],
+      });
+    const keptET = byExpert(keptBSE);
+    // Pairs of expert and token, in the order of the experts.
+    const pairsN2 = graph.node('Transpose', [graph.node('NonZero', [keptET])], { perm: [1, 0] });
+    const [, tokenN1] = graph.nodeWith(2, 'Split', [pairsN2], { axis: 1, num_outputs: 2 });
+    const weightN = graph.node('GatherND', [byExpert(weightsBSE), pairsN2]);
+    const numRowsE = graph.node(
+      'ReduceSum',
+      [graph.node('Cast', [keptET], { to: INT64 }), graph.integers(1)],
+      { keepdims: 0 },
+    );
+    const rowsND = graph.node('GatherND', [xTD, tokenN1]);
+    const rowsOfExpert = graph.nodeWith(numExperts, 'Split', [rowsND, numRowsE], { axis: 0 });
+    const outputs = rowsOfExpert.map((rowsRD, id) => this.#feedForward(`${prefix}.experts.${id}`, rowsRD));
+    return {
+      tokenN1,
+      weightN1: graph.node('Unsqueeze', [weightN, graph.integers(1)]),
+      outputsND: graph.node('Concat', outputs, { axis: 0 }),
+    };
+  }
+
+  /** The softmax's argument, with the token embedding as its matrix, [B, S, V]. */
+  #logits(xBSD: Value): Value {
+    const graph = this.#graph;
+    const { dModel, vocabSize } = this.config.model;
+    return graph.within('logits', () => {
+      const hiddenTD = graph.node('Reshape', [this.#norm('ln_final', xBSD), graph.integers(-1, dModel)]);
+      const tokensVD = this.#parameter('embed.tokens', [vocabSize, dModel]);
+      const logitsTV = graph.node('Gemm', [hiddenTD, tokensVD], { transB: 1 });
+      const shape = graph.node(
+        'Concat',
+        [graph.node('Shape', [this.#tokenIdsBS]), graph.integers(vocabSize)],
+        {
+          axis: 0,
+        },
+      );
+      return graph.node('Reshape', [logitsTV, shape]);
+    });
+  }
+
+  #norm(prefix: string, xBSD: Value): Value {
+    const { dModel } = this.config.model;
+    const [gain, bias] = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
+    const attributes = { axis: -1, epsilon: { float: EPSILON } };
+    return this.#graph.node('LayerNormalization', [xBSD, gain, bias], attributes);
+  }
+
+  #parameter(name: string, shape: readonly number[]): Value {
+    return this.#graph.initializer(name, shape, this.read(name, shape));
+  }
+}

@@ -1,0 +1,195 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { expertsOfDomain } from 'locmoe/routing/domain-groups';
+import { FLOAT, type Graph, INT64, type Value } from './graph.js';
+
+// Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V vocabulary.
+
+/** Which experts take which token, and what for. */
+export interface Routing {
+  /** Whether the expert takes the token, bool [B, S, E]. */
+  readonly keptBSE: Value;
+  /** Weight of its output, [B, S, E]; without meaning where it does not take the token. */
+  readonly weightsBSE: Value;
+  /** How much the router likes the expert for the token, [B, S, E]. */
+  readonly affinitiesBSE: Value;
+}
+
+/** What the router of one layer sees. */
+export interface RoutingInput {
+  readonly graph: Graph;
+  readonly config: RunConfig;
+  /** Activations after the layer norm, [B, S, d]. */
+  readonly xBSD: Value;
+  /** int64 [B, S] */
+  readonly tokenIdsBS: Value;
+  /** int64 [B] */
+  readonly domainB: Value;
+  /** A parameter or the state of the router as a constant, by its short name. */
+  parameter(name: string, shape: readonly number[]): Value;
+}
+
+/** Builds the routing of one layer outside training: nothing depends on the tokens behind, or on the batch. */
+export type RoutingBuilder = (input: RoutingInput) => Routing;
+
+/** By name of the router (src/routing), whose rule each repeats in ONNX operators. */
+export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
+  hash: hashRouting,
+  switch: switchRouting,
+  locmoe: locmoeRouting,
+  'locmoe-plus': locmoePlusRouting,
+};
+
+/** A table from token id to place in the group of the domain; the weight is 1. */
+function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingInput): Routing {
+  const groups = groupsOf(config);
+  const tableV = parameter('table', [config.model.vocabSize]);
+  const dealtBS = graph.node('Cast', [graph.node('Gather', [tableV, tokenIdsBS])], { to: INT64 });
+  const placeBS = graph.node('Mod', [dealtBS, graph.integer(groups[0].length)]);
+  // The experts of a group are consecutive.
+  const firstB = graph.node('Gather', [graph.integers(...groups.map((group) => group[0])), domainB]);
+  const expertBS = graph.node('Add', [placeBS, unsqueeze(graph, firstB, 1)]);
+  const keptBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
+  const weightsBSE = asFloat(graph, keptBSE);
+  return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
+}
+
+/** softmax(x W_g) over the group; the likeliest expert takes the token. */
+function switchRouting(input: RoutingInput): Routing {
+  const { graph, config, xBSD, parameter } = input;
+  const gateDE = parameter('weight', [config.model.dModel, config.moe.numExperts]);
+  const probsBSE = softmaxOfGroup(input, graph.node('MatMul', [xBSD, gateDE]));
+  return {
+    keptBSE: isExpert(graph, config, argmax(graph, probsBSE)),
+    weightsBSE: probsBSE,
+    affinitiesBSE: probsBSE,
+  };
+}
+
+/** softmax(ReLU(w_i . x + e_i)) over the group; the greatest argument takes the token. */
+function locmoeRouting(input: RoutingInput): Routing {
+  const { graph, config, parameter } = input;
+  const { moe } = config;
+  const scaledBSE = graph.node('Mul', [groupProjection(input), graph.float(moe.gateScale)]);
+  const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
+  const probsBSE = softmaxOfGroup(input, graph.node('Relu', [argumentBSE]));
+  return {
+    keptBSE: isExpert(graph, config, argmax(graph, keepToGroup(input, argumentBSE))),
+    weightsBSE: probsBSE,
+    affinitiesBSE: probsBSE,
+  };
+}
+
+/**
+ * Each token has as candidates its best experts until their probabilities reach the threshold, at most K; of
+ * these an expert keeps the tokens whose cosine reaches its running threshold. Weights are relative to all
+ * candidates, kept or not.
+ */
+function locmoePlusRouting(input: RoutingInput): Routing {
+  const { graph, config, parameter } = input;
+  const { moe, model } = config;
+  const cosinesBSE = cosineAffinity(input);
+  const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
+  const probsBSE = softmaxOfGroup(input, graph.node('Mul', [cosinesBSE, sharpness]));
+  const candidatesBSE = tokenChoice(input, probsBSE);
+  const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
+  const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
+  return {
+    keptBSE:
+      moe.selection === 'tcr'
+        ? candidatesBSE
+        : graph.node('And', [
+            candidatesBSE,
+            graph.node('GreaterOrEqual', [cosinesBSE, parameter('threshold', [moe.numExperts])]),
+          ]),
+    weightsBSE: graph.node('Div', [ofCandidatesBSE, sumBS1]),
+    affinitiesBSE: cosinesBSE,
+  };
+}
+
+/** The candidates of each token, bool [B, S, E]. */
+function tokenChoice({ graph, config }: RoutingInput, probsBSE: Value): Value {
+  const { moe } = config;
+  const everyExpert = moe.selection === 'ecr';
+  const sizeOfGroup = groupsOf(config)[0].length;
+  const numChoices = everyExpert ? sizeOfGroup : Math.min(moe.maxExpertsPerToken, sizeOfGroup);
+  const [bestBSK, expertsBSK] = graph.nodeWith(2, 'TopK', [probsBSE, graph.integers(numChoices)]);
+  const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });
+  const threshold = graph.float(everyExpert ? Infinity : moe.affinityThreshold);
+  const takenBSK = asFloat(graph, graph.node('Less', [beforeBSK, threshold]));
+  const zerosBSE = graph.node('Mul', [probsBSE, graph.float(0)]);
+  const takenBSE = graph.node('ScatterElements', [zerosBSE, expertsBSK, takenBSK], { axis: 2 });
+  return graph.node('Greater', [takenBSE, graph.float(0)]);
+}
+
+/** As in src/routing/grap.ts. */
+const LEAST_SQUARED_NORM = 1e-12;
+
+/** x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
+function groupProjection(input: RoutingInput): Value {
+  const { graph, config, xBSD } = input;
+  const { numExperts, learnedGroups } = config.moe;
+  const width = config.model.dModel / numExperts;
+  const weightedBSD = learnedGroups ? graph.node('Mul', [xBSD, blocks(input)]) : xBSD;
+  const groupsBSEW = graph.node('Reshape', [weightedBSD, graph.integers(0, 0, numExperts, width)]);
+  const meansBSE = graph.node('ReduceMean', [groupsBSEW, graph.integers(-1)], { keepdims: 0 });
+  return graph.node('Mul', [meansBSE, graph.float(Math.sqrt(width))]);
+}
+
+/** Cosines between tokens and gates, [B, S, E]. */
+function cosineAffinity(input: RoutingInput): Value {
+  const { graph, config, xBSD } = input;
+  const rootOf = (squares: Value) =>
+    graph.node('Sqrt', [graph.node('Add', [squares, graph.float(LEAST_SQUARED_NORM)])]);
+  const squaresBS1 = graph.node('ReduceSumSquare', [xBSD, graph.integers(-1)], { keepdims: 1 });
+  const cosinesBSE = graph.node('Div', [groupProjection(input), rootOf(squaresBS1)]);
+  if (!config.moe.learnedGroups) return cosinesBSE;
+  const blocksEW = graph.node('Reshape', [blocks(input), graph.integers(config.moe.numExperts, -1)]);
+  const squaresEW = graph.node('Mul', [blocksEW, blocksEW]);
+  const meansE = graph.node('ReduceMean', [squaresEW, graph.integers(-1)], { keepdims: 0 });
+  return graph.node('Div', [cosinesBSE, rootOf(meansE)]);
+}
+
+/** Factors of the learned groups, [d]. */
+function blocks({ config, parameter }: RoutingInput): Value {
+  return parameter('blocks', [config.model.dModel]);
+}
+
+/** Softmax over the experts of the domain's group, [B, S, E]. */
+function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
+  return input.graph.node('Softmax', [keepToGroup(input, logitsBSE)], { axis: -1 });
+}
+
+/** Adds -1e9 to the logits of experts outside the group of the sequence's domain (level 1). */
+function keepToGroup({ graph, config, domainB }: RoutingInput, logitsBSE: Value): Value {
+  const { numExperts, expertGroups } = config.moe;
+  if (expertGroups === 1) return logitsBSE;
+  const groups = groupsOf(config);
+  const maskDE = new Float32Array(groups.length * numExperts).fill(-1e9);
+  groups.forEach((group, domain) => {
+    for (const expert of group) maskDE[domain * numExperts + expert] = 0;
+  });
+  const mask = graph.initializer('groups of domains', [groups.length, numExperts], maskDE);
+  return graph.node('Add', [logitsBSE, unsqueeze(graph, graph.node('Gather', [mask, domainB]), 1)]);
+}
+
+function groupsOf({ data, moe }: RunConfig): Int32Array[] {
+  return expertsOfDomain(data.domains.length, moe);
+}
+
+/** Index of the greatest expert, the lower of two; [B, S, 1]. */
+function argmax(graph: Graph, valuesBSE: Value): Value {
+  return graph.node('ArgMax', [valuesBSE], { axis: -1, keepdims: 1 });
+}
+
+/** Whether each expert is the one that is given, bool [B, S, E]. */
+function isExpert(graph: Graph, { moe }: RunConfig, expertBS1: Value): Value {
+  return graph.node('Equal', [expertBS1, graph.integers(...Array(moe.numExperts).keys())]);
+}
+
+function asFloat(graph: Graph, value: Value): Value {
+  return graph.node('Cast', [value], { to: FLOAT });
+}
+
+function unsqueeze(graph: Graph, value: Value, axis: number): Value {
+  return graph.node('Unsqueeze', [value, graph.integers(axis)]);
+}

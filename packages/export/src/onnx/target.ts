@@ -1,0 +1,52 @@
+import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { loadTokenizer } from 'locmoe/data/tokenizer';
+import { expertsOfDomain } from 'locmoe/routing/domain-groups';
+import type { ExportTarget } from '../target.js';
+import { modelFile } from './model-file.js';
+import { modelGraph } from './model-graph.js';
+
+const MODEL_FILE = 'model.onnx';
+const WEIGHTS_FILE = 'model.onnx.data';
+
+/** What a program needs beside graph and tokenizer: config.json of an ONNX export. */
+export interface OnnxConfig {
+  /** Position is the domain id, input `domain` of the graph. */
+  readonly domains: readonly string[];
+  /** Longest sequence. */
+  readonly seqLen: number;
+  readonly vocabSize: number;
+  /** Id of the token that every document begins after, and ends with. */
+  readonly endOfText: number;
+  readonly router: string;
+  readonly numExperts: number;
+  /** Experts that a domain may use, by domain id. */
+  readonly expertsOfDomain: readonly (readonly number[])[];
+  /** Indices of the layers with experts; each has outputs `layers.I.weights` and `layers.I.affinities`. */
+  readonly sparseLayers: readonly number[];
+}
+
+export const onnxTarget: ExportTarget = {
+  description: 'one graph for ONNX Runtime, with the tokenizer',
+  async write(checkpoint, output) {
+    const graph = modelGraph(checkpoint.manifest.config, (name, shape) => checkpoint.read(name, shape));
+    const { model, weights } = modelFile(graph, WEIGHTS_FILE);
+    await output.write(MODEL_FILE, model);
+    if (weights.length > 0) await output.write(WEIGHTS_FILE, ...weights);
+    await output.copy(checkpoint.tokenizerFile, 'tokenizer.json');
+    await output.write('config.json', `${JSON.stringify(onnxConfig(checkpoint), null, 1)}\n`);
+  },
+};
+
+function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
+  const { model, moe, data } = manifest.config;
+  return {
+    domains: data.domains,
+    seqLen: model.seqLen,
+    vocabSize: model.vocabSize,
+    endOfText: loadTokenizer(tokenizerFile).endOfText,
+    router: moe.router,
+    numExperts: moe.numExperts,
+    expertsOfDomain: expertsOfDomain(data.domains.length, moe).map((group) => [...group]),
+    sparseLayers: Array.from({ length: model.numSparseLayers }, (_, i) => model.numDenseLayers + i),
+  };
+}

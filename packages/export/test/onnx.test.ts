@@ -1,0 +1,152 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Inference, openInference } from 'locmoe/inference/inference';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { skipLoudly } from '../../../test/debian-tool.js';
+import { modelFile } from '../src/onnx/model-file.js';
+import { modelGraph } from '../src/onnx/model-graph.js';
+import { onnxTarget } from '../src/onnx/target.js';
+import { writeFolder } from '../src/output-folder.js';
+import { findPython, runPython } from './python.js';
+import { ownLogits, ownRouting, sequences, trainedCheckpoint, VARIANTS } from './trained.js';
+
+// Shapes: B sequences, S positions, V vocabulary, E experts.
+
+interface Exported {
+  readonly inference: Inference;
+  /** The export. */
+  readonly folder: string;
+  readonly idsBS: readonly Int32Array[];
+  readonly ownLogitsBSV: Float32Array;
+}
+
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-onnx-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const exported = new Map<string, Exported>();
+beforeAll(async () => {
+  for (const [i, variant] of Object.keys(VARIANTS).entries()) {
+    const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), variant);
+    const output = path.join(folder, `export-${i}`);
+    await writeFolder(output, (files) => onnxTarget.write(checkpoint, files));
+    const inference = openInference(checkpoint);
+    const idsBS = sequences(inference);
+    const rows = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
+    const ownLogitsBSV = Float32Array.from(rows.flatMap((row) => [...row]));
+    exported.set(variant, { inference, folder: output, idsBS, ownLogitsBSV });
+  }
+}, 180_000);
+
+/** Outputs of a model file by name. */
+async function run(file: string, idsBS: readonly Int32Array[]) {
+  const session = await InferenceSession.create(file);
+  const ids = idsBS.flatMap((sequence) => [...sequence]);
+  const outputs = await session.run({
+    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [idsBS.length, idsBS[0]!.length]),
+    domain: new Tensor('int64', BigInt64Array.from(idsBS.keys(), BigInt), [idsBS.length]),
+  });
+  await session.release();
+  return (name: string) => outputs[name]!.data as Float32Array;
+}
+
+describe.each(Object.keys(VARIANTS))('%s', (variant) => {
+  it('gives the same logits and the same routing in ONNX Runtime', async () => {
+    const { inference, folder, idsBS, ownLogitsBSV } = exported.get(variant)!;
+    const { model, moe } = inference.config;
+    const output = await run(path.join(folder, 'model.onnx'), idsBS);
+    expect(greatestDifference(output('logits'), ownLogitsBSV)).toBeLessThan(1e-4);
+
+    const ownLayers = idsBS.map((ids, domain) => ownRouting(inference, ids, domain));
+    for (let i = 0; i < model.numSparseLayers; i++) {
+      const weights = output(`layers.${model.numDenseLayers + i}.weights`);
+      const ownWeightsBSE = ownLayers.flatMap((layers) => layers[i]!.weights);
+      expect(greatestDifference(weights, ownWeightsBSE)).toBeLessThan(1e-4);
+    }
+    // Else thresholds would not have been tested.
+    const refused = ownLayers.flat().reduce((sum, layer) => sum + layer.refused, 0);
+    if (moe.router === 'locmoe-plus' && moe.selection !== 'tcr' && model.numSparseLayers > 0)
+      expect(refused).toBeGreaterThan(0);
+  });
+});
+
+describe('any graph', () => {
+  it('takes sequences of every length, also one whose tokens no expert takes', async () => {
+    const { folder, idsBS, ownLogitsBSV, inference } = exported.get('locmoe-plus')!;
+    const file = path.join(folder, 'model.onnx');
+    const { vocabSize, seqLen } = inference.config.model;
+    for (const length of [1, 2, seqLen - 1]) {
+      const output = await run(
+        file,
+        idsBS.map((ids) => ids.subarray(0, length)),
+      );
+      const own = idsBS.flatMap((_, b) => [
+        ...ownLogitsBSV.subarray(b * seqLen * vocabSize, (b * seqLen + length) * vocabSize),
+      ]);
+      expect(greatestDifference(output('logits'), own)).toBeLessThan(1e-4);
+    }
+    const { config, checkpoint } = inference;
+    const refusesAll = modelGraph(config, (name, shape) =>
+      name.endsWith('.threshold') ? new Float32Array(shape[0]!).fill(2) : checkpoint.read(name, shape),
+    );
+    const other = path.join(folder, 'refuses-all.onnx');
+    writeFileSync(other, modelFile(refusesAll, '').model);
+    const output = await run(other, idsBS);
+    expect(Math.max(...output(`layers.${config.model.numDenseLayers}.weights`))).toBe(0);
+    expect(output('logits').every(Number.isFinite)).toBe(true);
+  });
+
+  it('has its weights in a file of their own if they are too large for one', async () => {
+    const { folder, idsBS, ownLogitsBSV, inference } = exported.get('switch')!;
+    const { config, checkpoint } = inference;
+    const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape));
+    const { model, weights } = modelFile(graph, 'large.data', 1000);
+    const file = path.join(folder, 'large.onnx');
+    writeFileSync(file, model);
+    writeFileSync(path.join(folder, 'large.data'), Buffer.concat(weights));
+    expect(model.length).toBeLessThan(readFileSync(path.join(folder, 'model.onnx')).length / 3);
+    expect(greatestDifference((await run(file, idsBS))('logits'), ownLogitsBSV)).toBeLessThan(1e-4);
+  });
+});
+
+const CHECK = `
+import sys, onnx
+for folder in sys.argv[1:]:
+    onnx.checker.check_model(onnx.load(folder + '/model.onnx'), full_check=True)
+print('checked', len(sys.argv) - 1)
+`;
+// In a process of its own: Debian's two packages share a library and complain if both are loaded.
+const RUN = `
+import sys, json, numpy, onnxruntime
+for folder in sys.argv[1:]:
+    ids = numpy.array(json.load(open(folder + '/ids.json')), dtype=numpy.int64)
+    own = numpy.fromfile(folder + '/logits', dtype=numpy.float32)
+    session = onnxruntime.InferenceSession(folder + '/model.onnx')
+    logits, = session.run(['logits'], {'input_ids': ids, 'domain': numpy.arange(len(ids))})
+    difference = numpy.abs(logits.flatten() - own).max()
+    print('good' if difference < 1e-4 else f'{folder} differs by {difference}')
+`;
+
+describe("Debian's Python", () => {
+  it('finds every graph valid', ({ skip }) => {
+    const python = findPython('onnx') ?? skipLoudly(skip, 'no python3-onnx');
+    const folders = [...exported.values()].map(({ folder }) => folder);
+    expect(runPython(python, CHECK, ...folders)).toBe(`checked ${folders.length}\n`);
+  });
+
+  it('computes the same logits with its ONNX Runtime', ({ skip }) => {
+    const python = findPython('onnxruntime', 'numpy') ?? skipLoudly(skip, 'no python3-onnxruntime');
+    for (const { folder, idsBS, ownLogitsBSV } of exported.values()) {
+      writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
+      writeFileSync(path.join(folder, 'logits'), ownLogitsBSV);
+    }
+    const folders = [...exported.values()].map(({ folder }) => folder);
+    expect(runPython(python, RUN, ...folders)).toBe('good\n'.repeat(folders.length));
+  });
+});
+
+function greatestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  return Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+}

@@ -1,0 +1,135 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Checkpoint, openCheckpoint } from 'locmoe/checkpoint/checkpoint';
+import { saveCheckpoint } from 'locmoe/checkpoint/checkpointer';
+import { soloTransport } from 'locmoe/collectives/solo-transport';
+import { type RunConfig, runSchema } from 'locmoe/config/schema';
+import type { Batch } from 'locmoe/data/batch';
+import { tokenizerJson, trainBpe } from 'locmoe/data/bpe-trainer';
+import { loadTokenizer } from 'locmoe/data/tokenizer';
+import type { Inference } from 'locmoe/inference/inference';
+import { tf } from 'locmoe/ops/tensorflow';
+import { createTrainState, tensorsToSave } from 'locmoe/worker/state';
+import { trainStep } from 'locmoe/worker/train-step';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const STEPS = 30;
+const VOCABULARY = 400;
+
+/** Text of two domains that is there in every checkout. */
+const TEXTS: Readonly<Record<string, string>> = {
+  prose: textOf('docs', '.md'),
+  code: textOf('src/routing', '.ts'),
+};
+
+const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
+
+/** Every router, and what else changes the shape of a model. */
+export const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
+  hash: { moe: { router: 'hash' } },
+  switch: { moe: { router: 'switch' } },
+  locmoe: { moe: { router: 'locmoe' } },
+  'locmoe with learned groups': { moe: { router: 'locmoe', learnedGroups: true } },
+  'locmoe-plus': { moe: { router: 'locmoe-plus' } },
+  'locmoe-plus with one learned group, without query layer': {
+    model: { queryLayer: false },
+    moe: { router: 'locmoe-plus', learnedGroups: true, expertGroups: 1, maxExpertsPerToken: 2 },
+  },
+  'locmoe-plus, tokens choose': {
+    moe: { router: 'locmoe-plus', selection: 'tcr', affinityThreshold: 0.5 },
+  },
+  'locmoe-plus, experts choose': { moe: { router: 'locmoe-plus', selection: 'ecr' } },
+  'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
+};
+
+/** Trains a model for a moment, long enough for its router to drop tokens, and saves it in `folder`. */
+export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
+  const { model, moe } = VARIANTS[variant]!;
+  const config = runSchema.parse({
+    name: 'export',
+    model: {
+      ...{ dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2 },
+      ...{ dFeedForward: 64, vocabSize: VOCABULARY, seqLen: 24, ...model },
+    },
+    moe: { numExperts: 4, expertGroups: 2, capacityFactor: 0.8, ...moe },
+    data: { domains: Object.keys(TEXTS) },
+    train: { steps: STEPS, globalBatch: 8, learningRate: 0.01, warmupSteps: 5 },
+  });
+  const tokenizerFile = path.join(folder, 'tokenizer.json');
+  writeFileSync(tokenizerFile, TOKENIZER);
+  const { encode } = loadTokenizer(tokenizerFile);
+  const ids = Object.values(TEXTS).map((text) => encode(text));
+  const state = createTrainState(config, soloTransport(), null);
+  for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
+  const saved = saveCheckpoint(state.transport, {
+    ...{ root: path.join(folder, 'checkpoints'), step: STEPS, generation: 1, keep: 1, runId: 'export' },
+    ...{ config, tokenizerFile, data: { nextStep: STEPS }, metrics: {}, tensors: tensorsToSave(state) },
+  });
+  state.model.dispose();
+  return openCheckpoint(saved);
+}
+
+function batchOf({ model, train }: RunConfig, ids: readonly Uint32Array[], step: number): Batch {
+  const domains = Int32Array.from({ length: train.globalBatch }, (_, i) => i % ids.length);
+  const windows = Array.from(domains, (domain, i) => {
+    const begin = (step * train.globalBatch + i) * model.seqLen;
+    return ids[domain].subarray(begin, begin + model.seqLen + 1);
+  });
+  return {
+    ...{ numSequences: domains.length, seqLen: model.seqLen, domains },
+    tokenIds: Int32Array.from(windows.flatMap((window) => [...window.subarray(0, -1)])),
+    targets: Int32Array.from(windows.flatMap((window) => [...window.subarray(1)])),
+  };
+}
+
+/** Token ids that exporters are compared on: for each domain a sequence of full length, [B, S]. */
+export function sequences({ config, tokenizer }: Inference): Int32Array[] {
+  return Object.values(TEXTS).map((text) => {
+    const ids = tokenizer.encode(text.slice(-1000));
+    return Int32Array.from(ids.subarray(0, config.model.seqLen));
+  });
+}
+
+/** Our logits after each token of a sequence, [S, V]; causal, so each prefix gives one row. */
+export function ownLogits({ model }: Inference, tokenIds: Int32Array, domain: number): Float32Array[] {
+  return Array.from(tokenIds, (_, i) => model.logits(tokenIds.subarray(0, i + 1), domain));
+}
+
+/** What our router of a sparse layer decides outside training. */
+export interface OwnRouting {
+  /** Weight of each expert for each token, [T, E]; 0 if it does not take the token. */
+  readonly weights: readonly number[];
+  /** Tokens that experts refused, because they were below the threshold. */
+  readonly refused: number;
+}
+
+/** Of each sparse layer, from the bottom. */
+export function ownRouting({ model, config }: Inference, tokenIds: Int32Array, domain: number): OwnRouting[] {
+  const { numExperts } = config.moe;
+  const batch = { numSequences: 1, seqLen: tokenIds.length, tokenIds, targets: tokenIds };
+  const layers: OwnRouting[] = [];
+  tf.tidy(() => {
+    model.loss(
+      { ...batch, domains: Int32Array.of(domain) },
+      {
+        training: false,
+        inspect(_, __, { numChoices, expertsTK, weightsTK, notChosenE }) {
+          const weights = new Array<number>(tokenIds.length * numExperts).fill(0);
+          const values = weightsTK?.dataSync();
+          expertsTK.forEach((expert, choice) => {
+            if (expert >= 0)
+              weights[Math.floor(choice / numChoices) * numExperts + expert] = values ? values[choice] : 1;
+          });
+          layers.push({ weights, refused: notChosenE.reduce((sum, count) => sum + count, 0) });
+        },
+      },
+    );
+  });
+  return layers;
+}
+
+function textOf(folder: string, ending: string): string {
+  const names = readdirSync(path.join(ROOT, folder)).filter((name) => name.endsWith(ending));
+  return names.map((name) => readFileSync(path.join(ROOT, folder, name), 'utf8')).join('\n');
+}

@@ -1,0 +1,369 @@
+import { TrainerError } from '../errors.js';
+import type { MoeLayer } from '../model/moe-layer.js';
+import type { PanguSigma } from '../model/pangu-sigma.js';
+import { cachedAttention, type KeyValueCache } from '../ops/cached-attention.js';
+import { geluOnHost } from '../ops/gelu.js';
+import { layerNormOnHost } from '../ops/layer-norm.js';
+import { hostRowsProduct } from '../ops/mat-mul.js';
+import { tf } from '../ops/tensorflow.js';
+import { matrix } from '../parameters/matrix.js';
+
+// Shapes: B sequences, S positions, d hidden size, F hidden size of a feed-forward network, V vocabulary, K
+// choices of a token, C positions that a cache has room for.
+
+export interface Prompt {
+  /** At least one token. */
+  readonly tokenIds: readonly number[];
+  /** Domain id: position in data.domains. */
+  readonly domain: number;
+  /** Tokens that will be added at most: how much room its cache needs. */
+  readonly maxTokens: number;
+}
+
+/** A sequence that grows token by token. */
+export interface Decoding {
+  readonly tokenIds: readonly number[];
+  readonly domain: number;
+}
+
+/** A prompt that was read. */
+export interface Begun {
+  readonly sequence: Decoding;
+  /** Hidden state of each position of the window, row-major [S, d]; `logitsOf` takes any of its rows. */
+  readonly hiddenSD: Float32Array;
+}
+
+interface Growing extends Decoding {
+  readonly tokenIds: number[];
+  /** By layer, from the bottom; null where the next window starts later than the cached one. */
+  caches: readonly KeyValueCache[] | null;
+}
+
+/**
+ * Generates with a cache of keys and values: a new token passes through the layers alone, as one row, and
+ * attends to what earlier tokens left. The prompt is read by `PanguSigma.hidden` in one pass.
+ *
+ * Positions are learned and absolute. Beyond model.seqLen tokens the window slides, all positions change, and
+ * every token takes a pass over the whole window.
+ *
+ * Rows live on the host. A call of TensorFlow costs some 10 us, about as much as the work on a row, and a
+ * layer would take 40: so TensorFlow multiplies matrices and routes, and the rest are loops, of the same
+ * arithmetic. Logits equal those of `PanguSigma.logits` up to rounding.
+ */
+export class Decoder {
+  readonly #model: PanguSigma;
+  readonly #layers: readonly Layer[];
+  readonly #positionsSD: Float32Array;
+  readonly #tokensVD: Float32Array;
+  readonly #finalNorm: Norm;
+
+  constructor(model: PanguSigma) {
+    this.#model = model;
+    this.#layers = layersOf(model);
+    this.#positionsSD = model.parameters.values('embed.positions');
+    this.#tokensVD = model.parameters.values('embed.tokens');
+    this.#finalNorm = normOf(model, 'ln_final');
+  }
+
+  /**
+   * Reads prompts in one pass. Of a prompt longer than the model's window only the end is read.
+   *
+   * @throws TrainerError `BAD_INPUT` if a prompt is empty or has an id outside of the vocabulary
+   */
+  begin(prompts: readonly Prompt[]): Begun[] {
+    const { seqLen } = this.#model.config.model;
+    const sequences = prompts.map(({ tokenIds, domain, maxTokens }): Growing => {
+      assertTokens(tokenIds, this.#model.config.model.vocabSize);
+      const capacity = Math.min(seqLen, tokenIds.length + maxTokens);
+      const hasRoom = tokenIds.length < capacity;
+      return { tokenIds: [...tokenIds], domain, caches: hasRoom ? this.#emptyCaches(capacity) : null };
+    });
+    const hidden = this.#read(sequences);
+    return sequences.map((sequence, i) => ({ sequence, hiddenSD: hidden[i] }));
+  }
+
+  /**
+   * Appends a token to each sequence.
+   *
+   * @returns logits (length V) of the token that follows, by sequence
+   */
+  extend(sequences: readonly Decoding[], tokenIds: readonly number[]): Float32Array[] {
+    const growing = sequences as readonly Growing[];
+    growing.forEach((sequence, i) => {
+      sequence.tokenIds.push(tokenIds[i]);
+    });
+    const { dModel } = this.#model.config.model;
+    const cached = growing.filter(({ caches }) => caches !== null);
+    const slid = growing.filter(({ caches }) => caches === null);
+    const hidden = new Map<Growing, Float32Array>();
+    const lastBD = this.#advance(cached);
+    cached.forEach((sequence, i) => {
+      hidden.set(sequence, lastBD.subarray(i * dModel, (i + 1) * dModel));
+    });
+    this.#read(slid).forEach((hiddenSD, i) => {
+      hidden.set(slid[i], hiddenSD.subarray(-dModel));
+    });
+    const rows = new Float32Array(growing.length * dModel);
+    growing.forEach((sequence, i) => {
+      rows.set(hidden.get(sequence)!, i * dModel);
+    });
+    return this.logitsOf(rows);
+  }
+
+  /**
+   * Logits (length V) of the token that follows each hidden state.
+   *
+   * @param hiddenTD row-major [T, d]
+   */
+  logitsOf(hiddenTD: Float32Array): Float32Array[] {
+    const { dModel, vocabSize } = this.#model.config.model;
+    const numRows = hiddenTD.length / dModel;
+    if (numRows === 0) return [];
+    const embedding = matrix(this.#model.parameters, 'embed.tokens');
+    const logitsTV = hostRowsProduct(hiddenTD, numRows, embedding, true);
+    return Array.from({ length: numRows }, (_, row) =>
+      logitsTV.subarray(row * vocabSize, (row + 1) * vocabSize),
+    );
+  }
+
+  #emptyCaches(capacity: number): KeyValueCache[] {
+    const length = capacity * this.#model.config.model.dModel;
+    return this.#layers.map(() => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
+  }
+
+  /**
+   * One pass over the window of each sequence, which fills its caches.
+   *
+   * @returns hidden states of each window, [S, d]
+   */
+  #read(sequences: readonly Growing[]): Float32Array[] {
+    if (sequences.length === 0) return [];
+    const { seqLen: longestWindow, dModel } = this.#model.config.model;
+    const windows = sequences.map(({ tokenIds }) => tokenIds.slice(-longestWindow));
+    // Shorter ones are filled up at their end, which no earlier position sees.
+    const seqLen = Math.max(...windows.map((window) => window.length));
+    const tokenIds = new Int32Array(sequences.length * seqLen);
+    windows.forEach((window, i) => {
+      tokenIds.set(window, i * seqLen);
+    });
+    const batch = {
+      numSequences: sequences.length,
+      seqLen,
+      tokenIds,
+      domains: Int32Array.from(sequences, ({ domain }) => domain),
+    };
+    let layer = 0;
+    const keep = (_: string, qkvTC: tf.Tensor2D) => {
+      const qkv = qkvTC.dataSync<'float32'>();
+      sequences.forEach(({ caches }, i) => {
+        if (caches === null) return;
+        const { keys, values } = caches[layer];
+        for (let position = 0; position < windows[i].length; position++) {
+          const row = 3 * dModel * (i * seqLen + position);
+          keys.set(qkv.subarray(row + dModel, row + 2 * dModel), position * dModel);
+          values.set(qkv.subarray(row + 2 * dModel, row + 3 * dModel), position * dModel);
+        }
+      });
+      layer++;
+    };
+    const hidden: Float32Array[] = [];
+    tf.tidy(() => {
+      const { hiddenTD } = this.#model.hidden(batch, { training: false, inspectAttention: keep });
+      const values = hiddenTD.dataSync<'float32'>();
+      windows.forEach((window, i) => {
+        hidden.push(values.slice(i * seqLen * dModel, (i * seqLen + window.length) * dModel));
+      });
+    });
+    return hidden;
+  }
+
+  /** Passes the last token of each sequence through the layers; returns its hidden states, [B, d]. */
+  #advance(sequences: readonly Growing[]): Float32Array {
+    const { dModel: d, seqLen, numHeads } = this.#model.config.model;
+    const numRows = sequences.length;
+    if (numRows === 0) return new Float32Array(0);
+    const positions = sequences.map(({ tokenIds }) => tokenIds.length - 1);
+    const tokens = {
+      tokenIdsT: Int32Array.from(sequences, ({ tokenIds }) => tokenIds.at(-1)!),
+      domainsT: Int32Array.from(sequences, ({ domain }) => domain),
+    };
+    const xBD = new Float32Array(numRows * d);
+    for (let row = 0; row < numRows; row++)
+      for (let i = 0; i < d; i++)
+        xBD[row * d + i] =
+          this.#tokensVD[tokens.tokenIdsT[row] * d + i] + this.#positionsSD[positions[row] * d + i];
+    this.#layers.forEach(({ attention, feedForward }, layer) => {
+      const qkvBC = attention.project(layerNormOnHost(xBD, ...attention.norm), positions);
+      const attendedBD = new Float32Array(numRows * d);
+      sequences.forEach(({ caches }, row) => {
+        const cache = caches![layer];
+        const at = 3 * d * row;
+        cache.keys.set(qkvBC.subarray(at + d, at + 2 * d), positions[row] * d);
+        cache.values.set(qkvBC.subarray(at + 2 * d, at + 3 * d), positions[row] * d);
+        const y = attendedBD.subarray(row * d, (row + 1) * d);
+        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row] + 1, numHeads, y);
+      });
+      addTo(xBD, hostRowsProduct(attendedBD, numRows, attention.out));
+      addTo(xBD, feedForward.run(layerNormOnHost(xBD, ...feedForward.norm), numRows, tokens));
+    });
+    for (const sequence of sequences) if (sequence.tokenIds.length === seqLen) sequence.caches = null;
+    return layerNormOnHost(xBD, ...this.#finalNorm);
+  }
+}
+
+type Norm = readonly [gainD: Float32Array, biasD: Float32Array];
+
+interface Tokens {
+  readonly tokenIdsT: Int32Array;
+  readonly domainsT: Int32Array;
+}
+
+interface Layer {
+  readonly attention: {
+    readonly norm: Norm;
+    /** Queries, keys and values: [B, d] -> [B, 3 d]. */
+    project(normalBD: Float32Array, positions: readonly number[]): Float32Array;
+    /** [d, d] */
+    readonly out: tf.Tensor2D;
+  };
+  readonly feedForward: {
+    readonly norm: Norm;
+    /** [B, d] -> [B, d] */
+    run(normalBD: Float32Array, numRows: number, tokens: Tokens): Float32Array;
+  };
+}
+
+function layersOf(model: PanguSigma): Layer[] {
+  const { numDenseLayers, queryLayer } = model.config.model;
+  const selfAttention = (prefix: string): Layer['attention'] => {
+    const qkv = matrix(model.parameters, `${prefix}.attn.qkv`);
+    return {
+      norm: normOf(model, `${prefix}.ln_attn`),
+      project: (normalBD, positions) => hostRowsProduct(normalBD, positions.length, qkv),
+      out: matrix(model.parameters, `${prefix}.attn.out`),
+    };
+  };
+  const dense = (prefix: string): Layer['feedForward'] => ({
+    norm: normOf(model, `${prefix}.ln_ffn`),
+    run: (normalBD, numRows) => feedForward(model, `${prefix}.ffn`, normalBD, numRows),
+  });
+  const sparse = (moe: MoeLayer, prefix: string): Layer['feedForward'] => ({
+    norm: normOf(model, `${prefix}.ln_ffn`),
+    run: (normalBD, numRows, tokens) => expertsOf(model, moe, prefix, normalBD, numRows, tokens),
+  });
+  return [
+    ...Array.from({ length: numDenseLayers }, (_, i) => `layers.${i}`).map((prefix) => ({
+      attention: selfAttention(prefix),
+      feedForward: dense(prefix),
+    })),
+    ...model.sparseLayers.map((moe, i) => {
+      const prefix = `layers.${numDenseLayers + i}`;
+      return { attention: selfAttention(prefix), feedForward: sparse(moe, prefix) };
+    }),
+    ...(queryLayer ? [{ attention: queryAttention(model), feedForward: dense('query') }] : []),
+  ];
+}
+
+/** The attention of query-layer.ts. The queries depend on the position alone. */
+function queryAttention(model: PanguSigma): Layer['attention'] {
+  const { parameters, config } = model;
+  const { seqLen, dModel: d } = config.model;
+  const keysValues = matrix(parameters, 'query.attn.kv');
+  const queriesSD = hostRowsProduct(
+    parameters.values('query.positions'),
+    seqLen,
+    matrix(parameters, 'query.attn.q'),
+  );
+  return {
+    norm: normOf(model, 'query.ln_attn'),
+    project(normalBD, positions) {
+      const keysValuesBC = hostRowsProduct(normalBD, positions.length, keysValues);
+      const qkvBC = new Float32Array(positions.length * 3 * d);
+      positions.forEach((position, row) => {
+        qkvBC.set(queriesSD.subarray(position * d, (position + 1) * d), 3 * d * row);
+        qkvBC.set(keysValuesBC.subarray(2 * d * row, 2 * d * (row + 1)), 3 * d * row + d);
+      });
+      return qkvBC;
+    },
+    out: matrix(parameters, 'query.attn.out'),
+  };
+}
+
+function normOf({ parameters }: PanguSigma, prefix: string): Norm {
+  return [parameters.values(`${prefix}.gain`), parameters.values(`${prefix}.bias`)];
+}
+
+/** W_out GELU(W_in x): [B, d] -> [B, d]. */
+function feedForward(
+  { parameters }: PanguSigma,
+  prefix: string,
+  xBD: Float32Array,
+  numRows: number,
+): Float32Array {
+  const hiddenBF = hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.w_in`));
+  geluOnHost(hiddenBF);
+  return hostRowsProduct(hiddenBF, numRows, matrix(parameters, `${prefix}.w_out`));
+}
+
+/** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */
+function expertsOf(
+  model: PanguSigma,
+  moe: MoeLayer,
+  prefix: string,
+  xBD: Float32Array,
+  numRows: number,
+  tokens: Tokens,
+): Float32Array {
+  const d = xBD.length / numRows;
+  const { expertsTK, numChoices, weightsTK } = route(model, moe, xBD, numRows, tokens);
+  const yBD = new Float32Array(xBD.length);
+  const chosen = [...new Set(expertsTK)].filter((expert) => expert >= 0).sort((a, b) => a - b);
+  for (const expert of chosen) {
+    const choices = [...expertsTK.keys()].filter((choice) => expertsTK[choice] === expert);
+    const rows = new Float32Array(choices.length * d);
+    choices.forEach((choice, i) => {
+      const row = Math.floor(choice / numChoices) * d;
+      rows.set(xBD.subarray(row, row + d), i * d);
+    });
+    const outputs = feedForward(model, `${prefix}.experts.${expert}`, rows, choices.length);
+    choices.forEach((choice, i) => {
+      const row = Math.floor(choice / numChoices) * d;
+      const weight = weightsTK?.[choice] ?? 1;
+      for (let j = 0; j < d; j++) yBD[row + j] += weight * outputs[i * d + j];
+    });
+  }
+  return yBD;
+}
+
+interface Choices {
+  readonly expertsTK: Int32Array;
+  readonly numChoices: number;
+  readonly weightsTK: Float32Array | null;
+}
+
+function route(
+  { parameters }: PanguSigma,
+  moe: MoeLayer,
+  xBD: Float32Array,
+  numRows: number,
+  tokens: Tokens,
+): Choices {
+  let choices: Choices | undefined;
+  tf.tidy(() => {
+    const xTD = tf.tensor2d(xBD, [numRows, xBD.length / numRows]);
+    const decision = moe.route(parameters, { ...tokens, xTD, training: false });
+    choices = { ...decision, weightsTK: decision.weightsTK?.dataSync<'float32'>().slice() ?? null };
+  });
+  return choices!;
+}
+
+function addTo(xBD: Float32Array, yBD: Float32Array): void {
+  for (let i = 0; i < xBD.length; i++) xBD[i] += yBD[i];
+}
+
+function assertTokens(tokenIds: readonly number[], vocabSize: number): void {
+  if (tokenIds.length === 0) throw new TrainerError('BAD_INPUT', 'an empty prompt: give at least one token');
+  const wrong = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined)
+    throw new TrainerError('BAD_INPUT', `token id ${wrong}: the model knows ids 0 to ${vocabSize - 1}`);
+}

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { Decoder } from '../../src/inference/decoder.js';
+import type { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { ROUTER_NAMES } from '../../src/routing/index.js';
+import { createTrainState } from '../../src/worker/state.js';
+import { trainStep } from '../../src/worker/train-step.js';
+import { expectClose, randomIntegers, tinyConfig } from '../model/support.js';
+
+const seqLen = 16;
+const vocabSize = 257;
+/** Ids that texts are made of. */
+const numIds = 60;
+const dModel = 16;
+
+/** Trained on texts in which the next token follows from the last one, for greedy decoding to be sure of it. */
+function trained(router: (typeof ROUTER_NAMES)[number], queryLayer: boolean): PanguSigma {
+  const config = tinyConfig({
+    model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer },
+    moe: { router, expertGroups: 2, capacityFactor: 1, capacityBatches: 3, learnedGroups: true },
+  });
+  const state = createTrainState(
+    { ...config, train: { ...config.train, steps: 50, learningRate: 0.01, warmupSteps: 2 } },
+    soloTransport(),
+    null,
+  );
+  const next = (token: number, domain: number) => (token * 7 + 3 + 20 * domain) % numIds;
+  for (let step = 1; step <= 50; step++) {
+    const domains = Int32Array.of(0, 1, 0, 1);
+    const starts = randomIntegers(`starts ${step}`, 4, numIds);
+    const rows = Array.from(domains, (domain, i) => {
+      const row = [starts[i]];
+      while (row.length <= seqLen) row.push(next(row.at(-1)!, domain));
+      return row;
+    });
+    trainStep(state, step, {
+      numSequences: 4,
+      seqLen,
+      tokenIds: Int32Array.from(rows.flatMap((row) => row.slice(0, seqLen))),
+      targets: Int32Array.from(rows.flatMap((row) => row.slice(1))),
+      domains,
+    });
+  }
+  return state.model;
+}
+
+function best(logits: Float32Array): number {
+  return logits.indexOf(Math.max(...logits));
+}
+
+const cases = ROUTER_NAMES.flatMap((router) => [true, false].map((queryLayer) => ({ router, queryLayer })));
+
+describe.each(cases)('decoding with router $router, query layer $queryLayer', ({ router, queryLayer }) => {
+  let model: PanguSigma;
+  let decoder: Decoder;
+  beforeAll(() => {
+    model = trained(router, queryLayer);
+    decoder = new Decoder(model);
+  });
+  afterAll(() => model.dispose());
+
+  const last = (hiddenSD: Float32Array) => decoder.logitsOf(hiddenSD.subarray(-dModel))[0];
+  /** What `locmoe generate` did before there was a cache. */
+  const slow = (tokenIds: readonly number[], domain: number) =>
+    model.logits(Int32Array.from(tokenIds.slice(-seqLen)), domain);
+
+  it('gives the logits and the greedy text of the whole window, also when it slides', () => {
+    for (const domain of [0, 1]) {
+      const tokenIds = [...randomIntegers(`prompt ${domain}`, 5, vocabSize)];
+      const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens: 30 }]);
+      let logits = last(hiddenSD);
+      for (let i = 0; i < 30; i++) {
+        const expected = slow(sequence.tokenIds, domain);
+        expectClose(logits, expected, 1e-5);
+        expect(best(logits)).toBe(best(expected));
+        [logits] = decoder.extend([sequence], [best(expected)]);
+      }
+    }
+  });
+
+  it('reads and extends sequences of different lengths together as each alone', () => {
+    const lengths = [1, 2, 7, seqLen - 1, seqLen, seqLen + 3];
+    const prompts = lengths.map((length, i) => ({
+      tokenIds: [...randomIntegers(`prompt of ${length}`, length, vocabSize)],
+      domain: i % 2,
+      maxTokens: 4,
+    }));
+    const begun = decoder.begin(prompts);
+    const sequences = begun.map(({ sequence }) => sequence);
+    let logits = begun.map(({ hiddenSD }) => last(hiddenSD));
+    for (let i = 0; i < 4; i++) {
+      sequences.forEach(({ tokenIds, domain }, s) => {
+        expectClose(logits[s], slow(tokenIds, domain), 1e-5);
+      });
+      logits = decoder.extend(sequences, [...randomIntegers(`next ${i}`, sequences.length, vocabSize)]);
+    }
+  });
+
+  it('has the hidden state of every position of the window', () => {
+    const tokenIds = [...randomIntegers('positions', 6, vocabSize)];
+    const [{ hiddenSD }] = decoder.begin([{ tokenIds, domain: 1, maxTokens: 0 }]);
+    decoder.logitsOf(hiddenSD).forEach((logits, i) => {
+      expectClose(logits, slow(tokenIds.slice(0, i + 1), 1), 1e-5);
+    });
+  });
+});
+
+it('refuses a prompt without tokens and ids that the model does not know', () => {
+  const model = trained('hash', false);
+  const decoder = new Decoder(model);
+  const begin = (tokenIds: number[]) => () => decoder.begin([{ tokenIds, domain: 0, maxTokens: 1 }]);
+  expect(begin([])).toThrow(/an empty prompt/);
+  for (const id of [-1, vocabSize, 1.5]) expect(begin([0, id])).toThrow(`token id ${id}`);
+  model.dispose();
+});

@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+import { runAsWorker } from './run-as-worker.js';
+
+interface Memory {
+  readonly peak: number;
+  readonly activations: number;
+}
+
+it('micro-batches need less memory, by what the planner counts as activations', () => {
+  const [whole, parted] = ['1', '8'].map((microBatches) =>
+    runAsWorker<Memory>(new URL('micro-batch-memory.program.ts', import.meta.url), microBatches),
+  );
+  expect(parted.activations).toBe(whole.activations / 8);
+  const saved = whole.activations - parted.activations;
+  expect(saved).toBeGreaterThan(50e6);
+  // The backward pass holds gradients of activations beside them.
+  expect(whole.peak - parted.peak).toBeGreaterThan(0.8 * saved);
+}, 120_000);

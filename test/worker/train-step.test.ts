@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { Batch } from '../../src/data/batch.js';
+import { ROUTER_NAMES } from '../../src/routing/index.js';
+import { createTrainState } from '../../src/worker/state.js';
+import { trainStep } from '../../src/worker/train-step.js';
+import { expectClose, randomIntegers, tinyConfig } from '../model/support.js';
+
+const NUM_SEQUENCES = 4;
+const SEQ_LEN = 6;
+
+function batchOf(step: number): Batch {
+  const length = NUM_SEQUENCES * SEQ_LEN;
+  return {
+    numSequences: NUM_SEQUENCES,
+    seqLen: SEQ_LEN,
+    tokenIds: randomIntegers(`tokens ${step}`, length, 257),
+    targets: randomIntegers(`targets ${step}`, length, 257),
+    domains: Int32Array.of(0, 1, 0, 1),
+  };
+}
+
+/** Splits a batch into `parts` equal ones. */
+function split({ tokenIds, targets, domains }: Batch, parts: number): Batch[] {
+  const numSequences = NUM_SEQUENCES / parts;
+  const tokens = numSequences * SEQ_LEN;
+  return Array.from({ length: parts }, (_, i) => ({
+    numSequences,
+    seqLen: SEQ_LEN,
+    tokenIds: tokenIds.slice(i * tokens, (i + 1) * tokens),
+    targets: targets.slice(i * tokens, (i + 1) * tokens),
+    domains: domains.slice(i * numSequences, (i + 1) * numSequences),
+  }));
+}
+
+/** Three steps with every batch in `parts` micro-batches. */
+function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}) {
+  const state = createTrainState(tinyConfig(moe), soloTransport(), null);
+  const reports = [1, 2, 3].map((step) => trainStep(state, step, split(batchOf(step), parts)).report);
+  const { shared, expert } = state.model.parameters;
+  const gradients = [...shared.gradients, ...expert.gradients];
+  const routerState = [...state.model.routerState.values()].map((values) => [...values]);
+  state.model.dispose();
+  return { reports, gradients, routerState };
+}
+
+describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
+  // Auxiliary losses are of each micro-batch; without them and without drops the objective is the whole batch's.
+  const free = {
+    router,
+    capacityFactor: null,
+    auxiliaryLossWeight: 0,
+    localityLossWeight: 0,
+  } as const;
+
+  it.each([2, 4])('%i give the gradient of the whole batch', (parts) => {
+    const [whole, parted] = [train(1, { moe: free }), train(parts, { moe: free })];
+    const scale = Math.max(...whole.gradients.map(Math.abs));
+    expectClose(
+      parted.gradients.map((value) => value / scale),
+      whole.gradients.map((value) => value / scale),
+      1e-4,
+    );
+    parted.reports.forEach((report, i) => {
+      const expected = whole.reports[i];
+      expect(report.loss / expected.loss).toBeCloseTo(1, 5);
+      expect(report.gradientNorm / expected.gradientNorm).toBeCloseTo(1, 4);
+      expect(report.tokens).toBe(expected.tokens);
+      expect(report.layers[0].routed).toEqual(expected.layers[0].routed);
+      expect(report.layers[0].kept).toEqual(expected.layers[0].kept);
+      expect(report.layers[0].cosineCount).toBe(expected.layers[0].cosineCount);
+    });
+  });
+
+  it('are one step each for the state of the router, and their counts add up', () => {
+    const limited = { router, capacityFactor: 1, capacityInterval: 2, capacityBatches: 2 } as const;
+    const [whole, parted] = [train(1, { moe: limited }), train(2, { moe: limited })];
+    for (const { layers } of parted.reports) {
+      const { routed, kept, overCapacity, notChosen, capacity } = layers[0];
+      routed.forEach((count, e) => {
+        expect(count).toBe(kept[e] + overCapacity[e] + notChosen[e]);
+        expect(kept[e]).toBeLessThanOrEqual(capacity[e]);
+      });
+    }
+    // Number of steps, of `locmoe` of those that it has observed.
+    const count = (run: typeof whole) => run.routerState[0]?.[0];
+    expect(count(parted)).toBe(count(whole));
+  });
+});
