@@ -101,7 +101,7 @@ export class PanguSigma {
 
   /** Ends a training step: the routers' state advances (see Router.endStep). */
   endStep(): void {
-    for (const layer of this.#sparseLayers) layer.endStep();
+    for (const layer of this.sparseLayers) layer.endStep();
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {

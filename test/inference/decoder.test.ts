@@ -33,13 +33,14 @@ function trained(router: (typeof ROUTER_NAMES)[number], queryLayer: boolean): Pa
       while (row.length <= seqLen) row.push(next(row.at(-1)!, domain));
       return row;
     });
-    trainStep(state, step, {
+    const batch = {
       numSequences: 4,
       seqLen,
       tokenIds: Int32Array.from(rows.flatMap((row) => row.slice(0, seqLen))),
       targets: Int32Array.from(rows.flatMap((row) => row.slice(1))),
       domains,
-    });
+    };
+    trainStep(state, step, [batch]);
   }
   return state.model;
 }
