@@ -108,6 +108,15 @@ export function resolveCheckpoint(
   throw bad(`none of the ${folders.length} checkpoints in ${root} can be loaded: ${problems.join('; ')}`);
 }
 
+/** The configuration of a checkpoint; where the file of its tokenizer is gone, with the copy in the checkpoint. */
+export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig {
+  const { config } = manifest;
+  const { tokenizer } = config.data;
+  return tokenizer === 'train' || existsSync(tokenizer)
+    ? config
+    : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
+}
+
 /**
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *

@@ -3,7 +3,6 @@ import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
-import { loadTokenizer } from '../data/tokenizer.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
@@ -122,9 +121,8 @@ async function sampleEachDomain(
   const { openInference } = await import('../inference/inference.js');
   const { generateText } = await import('../inference/generate.js');
   const inference = openInference(openCheckpoint(checkpointDir));
-  const tokenizer = loadTokenizer(dataset.tokenizerFile);
   return dataset.domains.map(({ name, validation }, domain) => {
-    const prompt = tokenizer.decode(validation.ids.slice(0, PROMPT_TOKENS));
+    const prompt = inference.tokenizer.decode(validation.ids.slice(0, PROMPT_TOKENS));
     const text = generateText(inference, {
       prompt,
       domain,

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { ConfigSource } from './document.js';
+import { fieldOf, isMapping } from './written.js';
 
 interface NamedSources {
   /** The configuration with names alone in `data.domains` and each name's files in `data.sources`. */
@@ -58,14 +59,6 @@ function withFolder(files: unknown, base: string): unknown {
     : files;
 }
 
-function isMapping(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function entriesOf(value: unknown): [string, unknown][] {
   return isMapping(value) ? Object.entries(value) : [];
-}
-
-function fieldOf(value: unknown, key: string): unknown {
-  return isMapping(value) && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
 }

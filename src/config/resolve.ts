@@ -6,6 +6,7 @@ import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
 import { nameSources } from './named-sources.js';
+import { nameTokenizer } from './named-tokenizer.js';
 import { didYouMean } from './nearest.js';
 import { configFields, type FieldReference } from './reference.js';
 import { type RunConfig, runSchema } from './schema.js';
@@ -47,11 +48,14 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
 /** `loadConfig` of a text; `label` names the file in messages, and relative paths begin in its folder. */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
-  const named = nameSources(source, path.dirname(path.resolve(label)));
-  const parsed = runSchema.safeParse(named.value, { reportInput: true });
+  const base = path.dirname(path.resolve(label));
+  const named = nameSources(source, base);
+  const { value, problems: tokenizerProblems } = nameTokenizer(named.value, source, base);
+  const parsed = runSchema.safeParse(value, { reportInput: true });
   const problems = [
+    ...tokenizerProblems,
     ...(parsed.success ? [] : schemaProblems(parsed.error.issues)),
-    ...crossFieldProblems(named.value),
+    ...crossFieldProblems(value),
   ];
   if (parsed.success && problems.length === 0) return parsed.data;
   throw badConfig(

@@ -16,7 +16,11 @@ export const modelSchema = z.strictObject({
   numSparseLayers: z.number().int().min(0).describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
   dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
-  vocabSize: z.number().int().min(257).describe('256 bytes, merges and one special token'),
+  vocabSize: z
+    .number()
+    .int()
+    .min(257)
+    .describe('256 bytes, merges and one special token; left out or `auto` where data.tokenizer is a file'),
   seqLen: positive.describe('tokens of a sequence'),
 });
 
@@ -32,6 +36,22 @@ export const dataSchema = z.strictObject({
     .record(z.string(), textSourceSchema)
     .default({})
     .describe('the files of each domain that is not built in; written in `domains`'),
+  tokenizer: z
+    .string()
+    .min(1)
+    .default('train')
+    .describe(
+      'train: on the text; or the path of a HuggingFace tokenizer.json of a byte-level BPE, or its folder',
+    ),
+  endOfText: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      'special token of that file which ends every document; null: one of the usual names, or eos_token of the ' +
+        'tokenizer_config.json beside it',
+    ),
   weights: z
     .array(z.number().positive())
     .optional()

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { assertFits, type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../checkpoint/checkpoint.js';
 import { committedFolders } from '../checkpoint/folders.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
@@ -85,7 +85,7 @@ function startingConfig(options: RunOptions, checkpoint: Checkpoint | null): Run
       'BAD_CONFIG',
       `say what to train: --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), or --resume`,
     );
-  return resolveConfig(JSON.stringify(checkpoint.manifest.config), checkpoint.folder, overrides);
+  return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }
 
 /** Fails early with what every worker's loader would refuse. */

@@ -21,6 +21,7 @@ import { sourceDocuments } from './source-documents.js';
 import { listFiles } from './source-files.js';
 import type { TextSource } from './text-source.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+import { readTokenizerFile } from './tokenizer-file.js';
 
 export interface PrepareOptions {
   /** Folder of prepared datasets, each in a folder named by its key. */
@@ -34,6 +35,10 @@ export interface PrepareOptions {
   readonly maxBytesPerDomain: number | null;
   readonly validationShare: number;
   readonly vocabSize: number;
+  /** `train`, or a tokenizer.json that has `vocabSize` ids. */
+  readonly tokenizer: string;
+  /** Name of the token that ends a document; null for one of the usual names. */
+  readonly endOfText: string | null;
   readonly log: (line: string) => void;
 }
 
@@ -45,8 +50,8 @@ const ABANDONED_MS = 3_600_000;
 const UNFINISHED = /^[0-9a-f]{16}\.tmp-(?:([0-9a-f]{16})-(\d+)-)?/;
 
 /**
- * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. The tokenizer is
- * trained on the training text of the given domains. The first call blocks for several seconds.
+ * Extracts, splits and tokenizes the corpus, or opens what an equal earlier call prepared. Without a file the
+ * tokenizer is trained on the training text of the given domains. The first call blocks for several seconds.
  *
  * A dataset is written to a temporary folder and renamed, so it is complete or absent; of several processes
  * that prepare the same one, the first to finish wins and the others use its result.
@@ -90,7 +95,7 @@ export function workFolder(options: PrepareOptions): string {
 
 /** Identifies the machine in a file's name. */
 function machineMark(): string {
-  return createHash('sha256').update(machineIdentity()).digest('hex').slice(0, 16);
+  return sha256Of(machineIdentity()).slice(0, 16);
 }
 
 function keyOf({
@@ -100,6 +105,8 @@ function keyOf({
   maxBytesPerDomain,
   validationShare,
   vocabSize,
+  tokenizer,
+  endOfText,
 }: PrepareOptions): string {
   const own = domains.flatMap((domain) => {
     const source = sources[domain];
@@ -114,21 +121,30 @@ function keyOf({
       own.length === domains.length ? maxBytesPerDomain : (maxBytesPerDomain ?? BUILT_IN_BYTES),
     validationShare,
     vocabSize,
+    ...(tokenizer !== 'train' && { tokenizer: sha256Of(readTokenizerFile(tokenizer)), endOfText }),
   };
-  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex');
+  return sha256Of(JSON.stringify(decisive));
+}
+
+function sha256Of(contents: string | Buffer): string {
+  return createHash('sha256').update(contents).digest('hex');
 }
 
 function writeDataset(dir: string, key: string, options: PrepareOptions): void {
   const files: DatasetIndex['files'] = {};
   const write = (file: string, bytes: Buffer): void => {
     writeFileSync(path.join(dir, file), bytes, { flush: true });
-    files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+    files[file] = { bytes: bytes.length, sha256: sha256Of(bytes) };
   };
   const { domains, vocabSize } = options;
   const documents = domains.map((domain) => documentsOf(domain, options));
-  const trainingTexts = documents.flatMap(({ train }) => train.map(({ text }) => text));
-  write(TOKENIZER_FILE, Buffer.from(tokenizerJson(trainBpe(trainingTexts, vocabSize))));
-  const tokenizer = loadTokenizer(path.join(dir, TOKENIZER_FILE));
+  write(TOKENIZER_FILE, tokenizerBytes(documents, options));
+  const tokenizer = loadTokenizer(path.join(dir, TOKENIZER_FILE), options.endOfText);
+  if (tokenizer.vocabSize !== vocabSize)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `model.vocabSize: ${vocabSize} is not the ${tokenizer.vocabSize} of ${options.tokenizer}`,
+    );
   const all = new Float64Array(vocabSize);
   const entries = domains.map((name, i) => {
     const { frequencies, ...entry } = writeDomain(name, documents[i]!, tokenizer, write);
@@ -145,6 +161,15 @@ function writeDataset(dir: string, key: string, options: PrepareOptions): void {
     files,
   };
   writeFileSync(path.join(dir, INDEX_FILE), JSON.stringify(index, null, 2), { flush: true });
+}
+
+function tokenizerBytes(
+  documents: readonly DomainDocuments[],
+  { tokenizer, vocabSize }: PrepareOptions,
+): Buffer {
+  if (tokenizer !== 'train') return readTokenizerFile(tokenizer);
+  const trainingTexts = documents.flatMap(({ train }) => train.map(({ text }) => text));
+  return Buffer.from(tokenizerJson(trainBpe(trainingTexts, vocabSize)));
 }
 
 function documentsOf(

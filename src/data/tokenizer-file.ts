@@ -46,8 +46,8 @@ const fileSchema = z.object({
     end_of_word_suffix: z.string().nullish(),
     byte_fallback: z.boolean().nullish(),
     // Not by zod, which takes a second for 150,000 entries.
-    vocab: z.unknown(),
-    merges: z.unknown(),
+    vocab: z.unknown().optional(),
+    merges: z.unknown().optional(),
   }),
 });
 type TokenizerFile = z.output<typeof fileSchema>;

@@ -22,7 +22,12 @@ export function openInference(checkpoint: Checkpoint): Inference {
   const { config } = checkpoint.manifest;
   const model = new PanguSigma(config, soloTransport());
   loadModel(model, checkpoint);
-  return { checkpoint, config, tokenizer: loadTokenizer(checkpoint.tokenizerFile), model };
+  return {
+    checkpoint,
+    config,
+    tokenizer: loadTokenizer(checkpoint.tokenizerFile, config.data.endOfText),
+    model,
+  };
 }
 
 /**

@@ -30,6 +30,7 @@ function prepare(sources: Record<string, TextSource>): Dataset {
     maxBytesPerDomain: null,
     validationShare: 0.3,
     vocabSize: 260,
+    ...{ tokenizer: 'train', endOfText: null },
     log: () => undefined,
   });
 }

@@ -42,6 +42,7 @@ beforeAll(() => {
     maxBytesPerDomain: 200_000,
     validationShare: 0.1,
     vocabSize: 600,
+    ...{ tokenizer: 'train', endOfText: null },
     log: (line) => lines.push(line),
   };
   dataset = prepareDataset(options);

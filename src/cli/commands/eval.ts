@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
 import { createLoader } from '../../data/loader.js';
 import { prepareAside } from '../../data/prepare-aside.js';
@@ -37,7 +37,7 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
   );
   const { config, checkpoint } = inference;
   const dataset = await prepareAside({
-    ...config.data,
+    ...configAtHand(checkpoint).data,
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,

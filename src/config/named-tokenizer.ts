@@ -1,0 +1,73 @@
+import path from 'node:path';
+import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer-file.js';
+import { asTrainerError } from '../errors.js';
+import type { ConfigSource, Problem } from './document.js';
+import { fieldOf } from './written.js';
+
+interface NamedTokenizer {
+  /** The configuration with what the tokenizer's file decides. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+}
+
+/** Stands for a size that could not be found out, so that one mistake gives one message. */
+const ANY_VOCAB_SIZE = 257;
+
+/**
+ * Where `data.tokenizer` is a file or its folder: makes its path absolute, fills in `model.vocabSize` if it is
+ * left out or `auto`, and `data.endOfText`.
+ *
+ * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
+ */
+export function nameTokenizer(value: unknown, source: ConfigSource, base: string): NamedTokenizer {
+  const model = fieldOf(value, 'model');
+  const data = fieldOf(value, 'data');
+  const vocabSize = fieldOf(model, 'vocabSize');
+  const isOpen = vocabSize === undefined || vocabSize === 'auto';
+  const place = fieldOf(data, 'tokenizer') ?? 'train';
+  const filled = (modelFields: object, dataFields: object = {}) => ({
+    ...(value as object),
+    model: { ...(model as object), ...modelFields },
+    data: { ...(data as object), ...dataFields },
+  });
+  if (typeof place !== 'string' || place === 'train') {
+    if (vocabSize !== 'auto') return { value, problems: [] };
+    const message =
+      'auto is for a tokenizer with a file (data.tokenizer); one that is trained needs a number';
+    return {
+      value: filled({ vocabSize: ANY_VOCAB_SIZE }),
+      problems: [{ path: ['model', 'vocabSize'], message }],
+    };
+  }
+  try {
+    const from = source.isOverridden(['data', 'tokenizer']) ? process.cwd() : base;
+    const file = tokenizerFileAt(path.resolve(from, place));
+    const endOfText = fieldOf(data, 'endOfText');
+    const facts = inspectTokenizer(
+      file,
+      readTokenizerFile(file),
+      typeof endOfText === 'string' ? endOfText : null,
+    );
+    const problems =
+      isOpen || vocabSize === facts.vocabSize
+        ? []
+        : [
+            {
+              path: ['model', 'vocabSize'],
+              message: `${vocabSize} is not the ${facts.vocabSize} of ${file}; leave it out, or write auto`,
+            },
+          ];
+    return {
+      value: filled(isOpen ? { vocabSize: facts.vocabSize } : {}, {
+        tokenizer: file,
+        endOfText: endOfText ?? facts.endOfText.content,
+      }),
+      problems,
+    };
+  } catch (error) {
+    return {
+      value: isOpen ? filled({ vocabSize: ANY_VOCAB_SIZE }) : value,
+      problems: [{ path: ['data', 'tokenizer'], message: asTrainerError(error).message }],
+    };
+  }
+}
