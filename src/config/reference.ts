@@ -26,6 +26,15 @@ export function editorSchema(): JsonSchema {
     description: files.description,
     anyOf: [{ type: 'string', minLength: 1 }, files],
   } as JsonSchema;
+  // config/named-tokenizer.ts fills it in.
+  const model = (schema.properties as Record<string, JsonSchema>).model;
+  const { vocabSize } = objectAt(model);
+  const { description, ...size } = vocabSize;
+  (model.properties as Record<string, JsonSchema>).vocabSize = {
+    description,
+    anyOf: [size, { type: 'string', enum: ['auto'] }],
+  } as JsonSchema;
+  model.required = (model.required ?? []).filter((field) => field !== 'vocabSize');
   domains.items = { anyOf: [domains.items as JsonSchema, { type: 'object', additionalProperties: source }] };
   return schema;
 }
