@@ -50,6 +50,10 @@ const AFTERWARDS: readonly Printing[] = [
   ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
   ['npx locmoe eval --checkpoint runs/RUN', /telecom/],
   ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-model', /^ +model\.onnx +[\d.]+ MB$/m],
+  [
+    'npx locmoe export --checkpoint runs/RUN --to huggingface --output my-model',
+    /^ +model\.safetensors +[\d.]+ MB$/m,
+  ],
 ];
 const CERTS = ['locmoe certs --out tls', 'locmoe certs --out deploy/kubernetes/tls'];
 const PLANS = [

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { type Inference, openInference } from 'locmoe/inference/inference';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { modelFile } from '../src/onnx/model-file.js';
 import { modelGraph } from '../src/onnx/model-graph.js';
 import { onnxTarget } from '../src/onnx/target.js';
 import { writeFolder } from '../src/output-folder.js';
-import { findPython, runPython } from './python.js';
+import { runPython } from './python.js';
 import { ownLogits, ownRouting, sequences, trainedCheckpoint, VARIANTS } from './trained.js';
 
 // Shapes: B sequences, S positions, V vocabulary, E experts.
@@ -130,13 +131,13 @@ for folder in sys.argv[1:]:
 
 describe("Debian's Python", () => {
   it('finds every graph valid', ({ skip }) => {
-    const python = findPython('onnx') ?? skipLoudly(skip, 'no python3-onnx');
+    const python = pythonWith(['onnx']) ?? skipLoudly(skip, 'no python3-onnx');
     const folders = [...exported.values()].map(({ folder }) => folder);
     expect(runPython(python, CHECK, ...folders)).toBe(`checked ${folders.length}\n`);
   });
 
   it('computes the same logits with its ONNX Runtime', ({ skip }) => {
-    const python = findPython('onnxruntime', 'numpy') ?? skipLoudly(skip, 'no python3-onnxruntime');
+    const python = pythonWith(['onnxruntime', 'numpy']) ?? skipLoudly(skip, 'no python3-onnxruntime');
     for (const { folder, idsBS, ownLogitsBSV } of exported.values()) {
       writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
       writeFileSync(path.join(folder, 'logits'), ownLogitsBSV);
