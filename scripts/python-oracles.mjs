@@ -1,5 +1,6 @@
-// Python programs that tests hold our formats and numbers against: PyTorch, ONNX Runtime, the checker of ONNX,
-// safetensors, OpenMPI. `install` gets them with apt-get, which needs root on Debian and never happens unasked.
+// What tests hold our formats, numbers and benches against: PyTorch, ONNX Runtime, the checker of ONNX and
+// safetensors in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute), which
+// needs root on Debian and never happens unasked.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +10,7 @@ const INTERPRETERS = ['python3', '/usr/bin/python3'];
 /** Without libopenblas0 PyTorch multiplies matrices in plain loops. */
 const PACKAGES = [
   ...['python3-torch', 'libopenblas0', 'python3-safetensors', 'python3-onnxruntime', 'python3-onnx'],
-  'openmpi-bin',
+  ...['openmpi-bin', 'libopenmpi-dev', 'gcc', 'libc6-dev'],
 ];
 const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx'];
 const INSTALL_TIMEOUT_MS = 600_000;
@@ -24,6 +25,10 @@ export function pythonWith(modules) {
   return INTERPRETERS.find((python) => spawnSync(python, ['-c', find]).status === 0) ?? null;
 }
 
+function hasOpenMpi() {
+  return spawnSync('mpicc', ['--version']).status === 0;
+}
+
 /** Why nothing can be installed here, or null if it can. @returns {string | null} */
 function whyNotInstallable() {
   if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`;
@@ -33,9 +38,12 @@ function whyNotInstallable() {
 }
 
 function install() {
-  if (pythonWith(MODULES) !== null) return;
+  if (pythonWith(MODULES) !== null && hasOpenMpi()) return;
   const reason = whyNotInstallable();
-  if (reason !== null) throw new Error(`no Python here has ${MODULES.join(', ')}, and none can: ${reason}`);
+  if (reason !== null)
+    throw new Error(
+      `no Python with ${MODULES.join(', ')} or no mpicc here, and none can be installed: ${reason}`,
+    );
   console.error(`[python] installing ${PACKAGES.join(' ')} with apt-get`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const options = { env, encoding: 'utf8', timeout: INSTALL_TIMEOUT_MS };
