@@ -23,6 +23,7 @@ const WITH_PROCESSES = files(
   'plan/command',
   'routing/global-selection',
   'run/run-lock',
+  'web',
   'worker/long-run',
 );
 

@@ -1,12 +1,11 @@
-// Compiles the packages to their dist/ in order of dependency, then the browser page, whose HTML, CSS and
+// Compiles the packages to their dist/ in order of dependency, then what runs in browsers, whose HTML, CSS and
 // pictures are copied.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const PAGE = path.join(ROOT, 'packages/page');
 
 /** In order of dependency. */
 const PROJECTS = [
@@ -16,12 +15,32 @@ const PROJECTS = [
   ['packages/test-kit/tsconfig.build.json'],
   ['packages/export/tsconfig.build.json'],
   ['packages/bench/tsconfig.build.json'],
-  // Uses the built declarations; the type check reads the sources.
-  [
-    ...['packages/page/tsconfig.browser.json', '--noEmit', 'false', '--rootDir', 'packages/page/src'],
-    ...['--customConditions', 'default'],
-  ],
+  browserProject('page'),
+  browserProject('export'),
 ];
+
+/** Folders of browser code in the packages. */
+const BROWSER = ['packages/page/src/browser', 'packages/export/src/web/browser'];
+
+/**
+ * What an exported page takes along. The package that it comes from is a hundred times as large, so users do
+ * not install it.
+ */
+const VENDOR = path.join(ROOT, 'packages/export/dist/web/browser/vendor');
+const VENDORED = {
+  'onnxruntime.js': 'onnxruntime-web/dist/ort.wasm.bundle.min.mjs',
+  'onnxruntime.wasm': 'onnxruntime-web/dist/ort-wasm-simd-threaded.wasm',
+  'kitoken.js': 'kitoken/dist/web.js',
+  'kitoken.wasm': 'kitoken/dist/web_bg.wasm',
+};
+
+/** Uses the built declarations; the type check reads the sources. */
+function browserProject(name) {
+  return [
+    ...[`packages/${name}/tsconfig.browser.json`, '--noEmit', 'false', '--rootDir', `packages/${name}/src`],
+    ...['--customConditions', 'default'],
+  ];
+}
 
 /** @throws {Error} if the compiler reports errors; it has printed them */
 export function build() {
@@ -33,11 +52,25 @@ export function build() {
     const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
     if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
   }
-  for (const name of readdirSync(path.join(PAGE, 'src/browser')))
-    if (/\.(?:html|css|svg)$/.test(name))
-      cpSync(path.join(PAGE, 'src/browser', name), path.join(PAGE, 'dist/browser', name));
+  for (const folder of BROWSER)
+    for (const name of readdirSync(path.join(ROOT, folder)))
+      if (/\.(?:html|css|svg)$/.test(name))
+        cpSync(path.join(ROOT, folder, name), path.join(ROOT, folder.replace('/src/', '/dist/'), name));
+  for (const [name, source] of Object.entries(VENDORED))
+    cpSync(path.join(ROOT, 'node_modules', source), path.join(VENDOR, name));
+  writeFileSync(path.join(VENDOR, 'NOTICE.txt'), notice());
   // npm sets the executable bit when it links the command, not on a rebuild; `npx locmoe` would be refused.
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
+}
+
+/** Where the vendored files come from, and under which licences. */
+function notice() {
+  const packages = new Set(Object.values(VENDORED).map((source) => source.split('/')[0]));
+  const lines = [...packages].map((name) => {
+    const manifest = JSON.parse(readFileSync(path.join(ROOT, 'node_modules', name, 'package.json'), 'utf8'));
+    return `${name} ${manifest.version}, ${manifest.license}, https://www.npmjs.com/package/${name}\n`;
+  });
+  return lines.join('');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

@@ -49,11 +49,12 @@ const AFTERWARDS: readonly Printing[] = [
   [`npx locmoe logs 'sum by (rank) (rate({source="worker"}[1m]))'`, /\{rank="3"\}/],
   ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
   ['npx locmoe eval --checkpoint runs/RUN', /telecom/],
-  ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-model', /^ +model\.onnx +[\d.]+ MB$/m],
+  ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-onnx', /^ +model\.onnx +[\d.]+ MB$/m],
   [
     'npx locmoe export --checkpoint runs/RUN --to huggingface --output my-model',
     /^ +model\.safetensors +[\d.]+ MB$/m,
   ],
+  ['npx locmoe export --checkpoint runs/RUN --to web --output my-page', /^ +index\.html +/m],
 ];
 const CERTS = ['locmoe certs --out tls', 'locmoe certs --out deploy/kubernetes/tls'];
 const PLANS = [

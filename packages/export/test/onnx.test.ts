@@ -8,7 +8,7 @@ import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { modelFile } from '../src/onnx/model-file.js';
 import { modelGraph } from '../src/onnx/model-graph.js';
-import { onnxTarget } from '../src/onnx/target.js';
+import { onnx } from '../src/onnx/onnx.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
 import { ownLogits, ownRouting, sequences, trainedCheckpoint, VARIANTS } from './trained.js';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   for (const [i, variant] of Object.keys(VARIANTS).entries()) {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), variant);
     const output = path.join(folder, `export-${i}`);
-    await writeFolder(output, (files) => onnxTarget.write(checkpoint, files));
+    await writeFolder(output, (files) => onnx.write(checkpoint, files));
     const inference = openInference(checkpoint);
     const idsBS = sequences(inference);
     const rows = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));

@@ -1,6 +1,7 @@
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/data/tokenizer';
 import { expertsOfDomain } from 'locmoe/routing/domain-groups';
+import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
 import { modelGraph } from './model-graph.js';
@@ -25,19 +26,32 @@ export interface OnnxConfig {
   readonly sparseLayers: readonly number[];
 }
 
-export const onnxTarget: ExportTarget = {
+export const onnx: ExportTarget = {
   description: 'one graph for ONNX Runtime, with the tokenizer',
   async write(checkpoint, output) {
-    const graph = modelGraph(checkpoint.manifest.config, (name, shape) => checkpoint.read(name, shape));
-    const { model, weights } = modelFile(graph, WEIGHTS_FILE);
-    await output.write(MODEL_FILE, model);
-    if (weights.length > 0) await output.write(WEIGHTS_FILE, ...weights);
-    await output.copy(checkpoint.tokenizerFile, 'tokenizer.json');
+    await writeOnnx(checkpoint, output);
     await output.write('config.json', `${JSON.stringify(onnxConfig(checkpoint), null, 1)}\n`);
   },
 };
 
-function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
+/**
+ * Writes the graph and the tokenizer.
+ *
+ * @param prefix of the files' names
+ * @returns whether the weights are in the graph's own file
+ */
+export async function writeOnnx(checkpoint: Checkpoint, output: OutputFolder, prefix = '') {
+  const graph = modelGraph(checkpoint.manifest.config, (name, shape) => checkpoint.read(name, shape));
+  const { model, weights } = modelFile(graph, WEIGHTS_FILE);
+  await output.write(`${prefix}${MODEL_FILE}`, model);
+  if (weights.length > 0) await output.write(`${prefix}${WEIGHTS_FILE}`, ...weights);
+  await output.copy(checkpoint.tokenizerFile, `${prefix}tokenizer.json`);
+  const sizes = graph.initializers.map(({ data }) => (data instanceof Float32Array ? data.length : 0));
+  return { isInOneFile: weights.length === 0, numParameters: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+/** What config.json of an ONNX export holds. */
+export function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
   const { model, moe, data } = manifest.config;
   return {
     domains: data.domains,

@@ -1,0 +1,25 @@
+export type Child = Node | string;
+
+/** Creates an element (hyperscript). Strings become text nodes, never HTML; an empty attribute is left out. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Readonly<Record<string, string>> = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) if (value !== '') element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** The element with an id. @throws Error if the page's HTML has none of this kind */
+export function byId<E extends HTMLElement>(id: string, kind: new () => E): E {
+  const element = document.getElementById(id);
+  if (!(element instanceof kind)) throw new Error(`no element #${id}`);
+  return element;
+}
+
+/** 0.254 -> "25 %" */
+export function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}

@@ -1,0 +1,39 @@
+import type { ModelConfig } from './messages.js';
+
+const NUM_HUES = 8;
+/** Share of the hue in the palest expert of a group. */
+const PALEST = 0.42;
+/** From this share on the hue is dark enough, or in the dark theme bright enough, for text of the other kind. */
+const FULL = 0.7;
+
+/** Groups of experts, each with the domains that use it; without level 1 there is one of all. */
+export function groupsOf({ expertsOfDomain, domains }: ModelConfig) {
+  const groups = new Map<string, { readonly experts: readonly number[]; readonly domains: string[] }>();
+  expertsOfDomain.forEach((experts, domain) => {
+    const group = groups.get(String(experts)) ?? { experts, domains: [] };
+    group.domains.push(domains[domain]);
+    groups.set(String(experts), group);
+  });
+  return [...groups.values()].sort((a, b) => a.experts[0] - b.experts[0]);
+}
+
+/**
+ * Colours experts: a hue for each group, a shade for each expert in it; with one group alone a hue for each
+ * expert. Hues are told apart with any colour vision, and every expert is also named by its number.
+ *
+ * @returns styles of an element that stands for an expert
+ */
+export function expertStyles(config: ModelConfig): (expert: number) => string {
+  const groups = groupsOf(config);
+  return (expert) => {
+    const group = groups.findIndex(({ experts }) => experts.includes(expert));
+    const { experts } = groups[group] ?? { experts: [expert] };
+    const place = experts.indexOf(expert);
+    const [hue, share] =
+      groups.length > 1
+        ? [group, 1 - ((1 - PALEST) * place) / Math.max(1, experts.length - 1)]
+        : [place, 1 - 0.4 * (Math.floor(place / NUM_HUES) % 2)];
+    const text = share >= FULL ? 'var(--on-hue)' : 'var(--text)';
+    return `--color: color-mix(in oklab, var(--hue-${hue % NUM_HUES}) ${Math.round(share * 100)}%, var(--card)); --on-color: ${text}`;
+  };
+}

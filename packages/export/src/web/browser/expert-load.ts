@@ -1,0 +1,87 @@
+import { h, percent } from './dom.js';
+import { groupsOf } from './expert-color.js';
+import type { ModelConfig, RoutedToken } from './messages.js';
+
+/** An expert of a sparse layer (its place among them); null for none. */
+export type OnExpert = (chosen: { readonly layer: number; readonly expert: number } | null) => void;
+
+interface Strip {
+  readonly note: HTMLElement;
+  readonly groups: readonly { readonly element: HTMLElement; readonly experts: readonly number[] }[];
+  /** By expert. */
+  readonly buttons: HTMLButtonElement[];
+  /** Tokens that each expert took. */
+  readonly taken: number[];
+  routed: number;
+  passed: number;
+}
+
+/**
+ * For each sparse layer a strip of all experts, each as wide as its share of what is taken. An expert is a
+ * button that picks it.
+ */
+export class ExpertLoad {
+  readonly element = h('div', { class: 'load' });
+  readonly #strips: readonly Strip[];
+
+  constructor(config: ModelConfig, styleOf: (expert: number) => string, onExpert: OnExpert) {
+    this.#strips = config.sparseLayers.map((index, layer) => {
+      const buttons: HTMLButtonElement[] = [];
+      const groups = groupsOf(config).map(({ experts }) => {
+        for (const expert of experts)
+          buttons[expert] = this.#button(layer, expert, styleOf(expert), onExpert);
+        return {
+          experts,
+          element: h('div', { class: 'group' }, ...experts.map((expert) => buttons[expert])),
+        };
+      });
+      const note = h('small');
+      const strip = h('div', { class: 'strip' }, ...groups.map(({ element }) => element));
+      this.element.append(h('section', {}, h('h3', {}, `layer ${index}`, note), strip));
+      return { note, groups, buttons, taken: buttons.map(() => 0), routed: 0, passed: 0 };
+    });
+    for (const strip of this.#strips) draw(strip);
+  }
+
+  add(tokens: readonly RoutedToken[]): void {
+    for (const { layers } of tokens)
+      layers.forEach(({ weights }, i) => {
+        const strip = this.#strips[i];
+        const takers = weights.flatMap((weight, expert) => (weight > 0 ? [expert] : []));
+        for (const expert of takers) strip.taken[expert]++;
+        strip.routed++;
+        if (takers.length === 0) strip.passed++;
+      });
+    for (const strip of this.#strips) draw(strip);
+  }
+
+  #button(layer: number, expert: number, style: string, onExpert: OnExpert): HTMLButtonElement {
+    const button = h('button', { type: 'button', style, 'aria-pressed': 'false' }, String(expert));
+    button.addEventListener('click', () => {
+      const isOn = button.getAttribute('aria-pressed') === 'false';
+      for (const { buttons } of this.#strips)
+        for (const other of buttons) other?.setAttribute('aria-pressed', String(isOn && other === button));
+      onExpert(isOn ? { layer, expert } : null);
+    });
+    return button;
+  }
+}
+
+const MIN_SHARE = 0.035;
+
+function draw({ note, groups, buttons, taken, routed, passed }: Strip): void {
+  const sum = taken.reduce((a, b) => a + b, 0);
+  note.textContent = passed > 0 ? `${percent(passed / routed)} of the tokens pass by` : '';
+  for (const { element, experts } of groups)
+    element.style.flexGrow = String(
+      sum > 0 ? experts.reduce((total, expert) => total + taken[expert], 0) : 1,
+    );
+  buttons.forEach((button, expert) => {
+    button.style.flexGrow = String(sum > 0 ? taken[expert] : 1);
+    // A number does not fit into less.
+    button.textContent = sum === 0 || taken[expert] / sum > MIN_SHARE ? String(expert) : '';
+    const label = `expert ${expert}: ${taken[expert]} tokens${sum > 0 ? `, ${percent(taken[expert] / sum)}` : ''}`;
+    button.title = label;
+    button.setAttribute('aria-label', label);
+  });
+}

@@ -1,0 +1,64 @@
+import type { GenerateRequest, RoutedToken } from './messages.js';
+import type { RoutedModel } from './routed-model.js';
+
+/** Text to token ids, and a token id to its bytes. */
+export interface Codec {
+  encode(text: string): readonly number[];
+  bytesOf(id: number): Uint8Array;
+}
+
+const TOP_K = 40;
+
+/**
+ * Continues a prompt as `locmoe generate` does, over the last `seqLen` tokens each time. A token is yielded
+ * once the model has routed it.
+ */
+export async function* generate(
+  model: RoutedModel,
+  { encode, bytesOf }: Codec,
+  { prompt, domain, maxTokens, temperature }: GenerateRequest,
+): AsyncGenerator<RoutedToken[]> {
+  const { seqLen, endOfText } = model.config;
+  // In training every text follows an end-of-text token.
+  const ids = [endOfText, ...encode(prompt)];
+  const numGiven = ids.length;
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  let numRouted = 0;
+  while (true) {
+    const first = Math.max(0, ids.length - seqLen);
+    const pass = await model.run(ids.slice(first), domain);
+    const next = sample(pass.logits, temperature);
+    const isLast = ids.length - numGiven >= maxTokens || next === endOfText;
+    const routed = ids.slice(numRouted).map((id, i): RoutedToken => {
+      const place = numRouted + i;
+      const kind = place === 0 ? 'start' : place < numGiven ? 'prompt' : 'generated';
+      return {
+        ...{ id, kind },
+        text: kind === 'start' ? '' : utf8.decode(bytesOf(id), { stream: true }),
+        // Of a prompt that is longer than a sequence the beginning is not seen.
+        layers: place < first ? [] : pass.routing(place - first),
+      };
+    });
+    numRouted = ids.length;
+    const cut = isLast ? utf8.decode() : '';
+    yield cut === ''
+      ? routed
+      : routed.map((token, i) => (i === routed.length - 1 ? { ...token, text: token.text + cut } : token));
+    if (isLast) return;
+    ids.push(next);
+  }
+}
+
+/** One of the likeliest tokens. */
+function sample(logits: Float32Array, temperature: number): number {
+  const best = Array.from(logits.keys())
+    .sort((a, b) => logits[b] - logits[a])
+    .slice(0, temperature === 0 ? 1 : TOP_K);
+  const weights = best.map((id) => Math.exp((logits[id] - logits[best[0]]!) / (temperature || 1)));
+  let left = Math.random() * weights.reduce((sum, weight) => sum + weight, 0);
+  for (let i = 0; i < best.length; i++) {
+    left -= weights[i];
+    if (left < 0) return best[i];
+  }
+  return best[0];
+}

@@ -1,0 +1,160 @@
+import { byId, h } from './dom.js';
+import { expertStyles, groupsOf } from './expert-color.js';
+import { ExpertLoad } from './expert-load.js';
+import type { FromWorker, GenerateRequest, ModelConfig, ToWorker } from './messages.js';
+import { TextCard } from './text-card.js';
+import { startTheme } from './theme.js';
+import { tokenDetail } from './token-detail.js';
+
+const form = byId('composer', HTMLFormElement);
+const texts = byId('texts', HTMLElement);
+const detail = byId('detail', HTMLElement);
+const loading = byId('loading', HTMLElement);
+const stop = byId('stop', HTMLButtonElement);
+const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
+
+/** By number of the text. */
+const cards: TextCard[] = [];
+let numDone = 0;
+let load: ExpertLoad | null = null;
+
+startTheme(byId('theme', HTMLButtonElement));
+worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => receive(data));
+worker.addEventListener('error', ({ message }) => fail(message || 'the worker could not be started'));
+
+function receive(message: FromWorker): void {
+  switch (message.kind) {
+    case 'loading':
+      showProgress(message.bytes, message.totalBytes);
+      break;
+    case 'ready':
+      start(message.config);
+      break;
+    case 'tokens':
+      cards[message.text].add(message.tokens);
+      load!.add(message.tokens);
+      break;
+    case 'done':
+      cards[message.text].done(message.tokensPerS);
+      numDone++;
+      showBusy();
+      break;
+    case 'failed':
+      fail(message.message);
+  }
+}
+
+function tell(message: ToWorker): void {
+  worker.postMessage(message);
+}
+
+function showProgress(bytes: number, totalBytes: number): void {
+  const megabytes = (bytes / 1e6).toFixed(0);
+  loading.textContent =
+    bytes <= totalBytes
+      ? `loading the model: ${megabytes} of ${(totalBytes / 1e6).toFixed(0)} MB`
+      : `loading the model: ${megabytes} MB`;
+  loading.style.setProperty('--share', totalBytes > 0 ? String(Math.min(1, bytes / totalBytes)) : '1');
+}
+
+function fail(message: string): void {
+  loading.hidden = false;
+  loading.classList.add('failed');
+  loading.textContent = `This does not work here: ${message}`;
+}
+
+/** Builds what depends on the model. */
+function start(config: ModelConfig): void {
+  const styleOf = expertStyles(config);
+  byId('name', HTMLElement).textContent = config.name;
+  byId('about', HTMLElement).textContent = about(config);
+  document.title = `${config.name}: a mixture of experts, token by token`;
+  byId('domains', HTMLElement).append(
+    ...config.domains.map((domain, i) =>
+      h(
+        'label',
+        { style: styleOf(config.expertsOfDomain[i][0]) },
+        h('input', {
+          type: 'radio',
+          name: 'domain',
+          value: String(i),
+          ...(i === 0 ? { checked: 'checked' } : {}),
+        }),
+        domain,
+      ),
+    ),
+  );
+  load = new ExpertLoad(config, styleOf, (chosen) => dimOthers(config, chosen));
+  byId('load', HTMLElement).append(load.element);
+  if (config.sparseLayers.length === 0) byId('side', HTMLElement).hidden = true;
+  byId('legend', HTMLElement).append(
+    ...groupsOf(config).flatMap(({ experts, domains }) => [
+      h('dt', {}, domains.join(', ')),
+      h('dd', {}, ...experts.map((expert) => h('i', { style: styleOf(expert) }, String(expert)))),
+    ]),
+  );
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const { value } = form.elements.namedItem('domain') as RadioNodeList;
+    write(config, styleOf, [Number(value)]);
+  });
+  byId('all', HTMLButtonElement).addEventListener('click', () =>
+    write(config, styleOf, [...config.domains.keys()]),
+  );
+  stop.addEventListener('click', () => tell({ kind: 'stop', upTo: cards.length - 1 }));
+  loading.hidden = true;
+  form.hidden = false;
+}
+
+function about({ numParameters, sparseLayers, numExperts, router, seqLen }: ModelConfig): string {
+  const size =
+    numParameters < 1e9
+      ? `${(numParameters / 1e6).toFixed(1)} million`
+      : `${(numParameters / 1e9).toFixed(1)} billion`;
+  const layers = sparseLayers.length === 1 ? 'One layer has' : `${sparseLayers.length} layers have`;
+  const experts =
+    sparseLayers.length === 0
+      ? 'It is dense: it has no experts.'
+      : `${layers} ${numExperts} experts each; the router ${router} decides which of them see a token.`;
+  return `A language model of ${size} parameters that reads ${seqLen} tokens at a time. ${experts}`;
+}
+
+/** Writes a text of each of these domains, on top of those that are there. */
+function write(config: ModelConfig, styleOf: (expert: number) => string, domains: readonly number[]): void {
+  const values = new FormData(form);
+  const added = domains.map((domain) => {
+    const card = new TextCard({
+      ...{ config, domain, styleOf },
+      onToken: (token) => {
+        if (token) detail.replaceChildren(tokenDetail(token, domain, config, styleOf));
+      },
+    });
+    const request: GenerateRequest = {
+      text: cards.push(card) - 1,
+      domain,
+      prompt: String(values.get('prompt')),
+      maxTokens: Number(values.get('length')),
+      temperature: Number(values.get('temperature')),
+    };
+    tell({ kind: 'generate', request });
+    return card.element;
+  });
+  texts.prepend(...added);
+  showBusy();
+}
+
+function showBusy(): void {
+  stop.disabled = numDone === cards.length;
+}
+
+/** Pales the tokens that an expert did not take; shows all again without one. */
+function dimOthers(
+  config: ModelConfig,
+  chosen: { readonly layer: number; readonly expert: number } | null,
+): void {
+  texts.dataset.layer = chosen ? String(config.sparseLayers[chosen.layer]) : '';
+  for (const token of texts.querySelectorAll('.token')) {
+    const row = chosen && token.querySelectorAll('.takers')[chosen.layer];
+    token.classList.toggle('dim', chosen !== null && !row?.querySelector(`[data-expert="${chosen.expert}"]`));
+  }
+}

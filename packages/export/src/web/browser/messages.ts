@@ -1,0 +1,56 @@
+// What the page and the worker that computes tell each other.
+
+/** The model's config.json (onnx/onnx.ts). */
+export interface ModelConfig {
+  readonly name: string;
+  readonly numParameters: number;
+  readonly domains: readonly string[];
+  readonly seqLen: number;
+  readonly vocabSize: number;
+  readonly endOfText: number;
+  readonly router: string;
+  readonly numExperts: number;
+  /** By domain id. */
+  readonly expertsOfDomain: readonly (readonly number[])[];
+  readonly sparseLayers: readonly number[];
+  /** With locmoe-plus: for each sparse layer the affinity below which an expert refuses a token. */
+  readonly thresholds: readonly (readonly number[])[] | null;
+}
+
+/** What the router of a sparse layer decided for a token; an element for each expert. */
+export interface LayerRouting {
+  /** 0 where the expert does not take the token. */
+  readonly weights: readonly number[];
+  readonly affinities: readonly number[];
+}
+
+export interface RoutedToken {
+  readonly id: number;
+  /** The characters that its bytes complete; empty in the middle of one, and for the start of the text. */
+  readonly text: string;
+  readonly kind: 'start' | 'prompt' | 'generated';
+  /** By sparse layer, from the bottom. */
+  readonly layers: readonly LayerRouting[];
+}
+
+export interface GenerateRequest {
+  /** Names the text in the answers; later ones have greater numbers. */
+  readonly text: number;
+  readonly prompt: string;
+  readonly domain: number;
+  readonly maxTokens: number;
+  /** 0 takes the likeliest token. */
+  readonly temperature: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'generate'; readonly request: GenerateRequest }
+  /** Stops the texts up to this one. */
+  | { readonly kind: 'stop'; readonly upTo: number };
+
+export type FromWorker =
+  | { readonly kind: 'loading'; readonly bytes: number; readonly totalBytes: number }
+  | { readonly kind: 'ready'; readonly config: ModelConfig }
+  | { readonly kind: 'tokens'; readonly text: number; readonly tokens: readonly RoutedToken[] }
+  | { readonly kind: 'done'; readonly text: number; readonly tokensPerS: number }
+  | { readonly kind: 'failed'; readonly message: string };

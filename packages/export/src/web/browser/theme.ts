@@ -1,0 +1,16 @@
+const KEY = 'locmoe-theme';
+
+/** Takes the system's theme, or the one that the button was last set to. */
+export function startTheme(button: HTMLButtonElement): void {
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const current = () => localStorage.getItem(KEY) ?? (dark.matches ? 'dark' : 'light');
+  const apply = () => {
+    document.documentElement.dataset.theme = current();
+  };
+  dark.addEventListener('change', apply);
+  button.addEventListener('click', () => {
+    localStorage.setItem(KEY, current() === 'dark' ? 'light' : 'dark');
+    apply();
+  });
+  apply();
+}

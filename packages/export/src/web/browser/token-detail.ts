@@ -1,0 +1,84 @@
+import { h, percent } from './dom.js';
+import type { LayerRouting, ModelConfig, RoutedToken } from './messages.js';
+import { shown } from './text-card.js';
+
+/** What each layer's router thought of the token that is looked at: a bar for each expert. */
+export function tokenDetail(
+  token: RoutedToken,
+  domain: number,
+  config: ModelConfig,
+  styleOf: (expert: number) => string,
+): HTMLElement {
+  const kind = { start: 'start of the text', prompt: 'of the prompt', generated: 'generated' }[token.kind];
+  return h(
+    'div',
+    { class: 'detail' },
+    h('p', { class: 'detail-token' }, h('b', {}, shown(token)), h('small', {}, `token ${token.id}, ${kind}`)),
+    ...(token.layers.length === 0
+      ? [h('p', { class: 'hint' }, 'The prompt is longer than the model sees; this part is cut off.')]
+      : token.layers.map((layer, i) => layerDetail(layer, i, domain, config, styleOf))),
+    h('p', { class: 'hint' }, explanation(config)),
+  );
+}
+
+function explanation({ router, thresholds }: ModelConfig): string {
+  if (router === 'hash') return 'The router is a table of token ids; it rates nothing.';
+  if (router !== 'locmoe-plus') return 'Bars: how likely each expert is that the domain may use.';
+  const bars = "Bars: cosine between token and the expert's gate. In percent: weight of its output.";
+  return thresholds ? `${bars} An expert takes a token only from its threshold on, the mark.` : bars;
+}
+
+function layerDetail(
+  { weights, affinities }: LayerRouting,
+  i: number,
+  domain: number,
+  config: ModelConfig,
+  styleOf: (expert: number) => string,
+): HTMLElement {
+  const open = config.expertsOfDomain[domain];
+  const thresholds = config.thresholds?.[i];
+  const values = open.map((expert) => affinities[expert]);
+  const isCosine = config.router === 'locmoe-plus';
+  // Cosines with gates are small; bars are relative to the greatest value there is.
+  // An expert that never refused one has no threshold: it is below every cosine.
+  const marks = thresholds ? open.map((expert) => thresholds[expert]).filter((mark) => mark >= -1) : [];
+  const greatest = 1.05 * Math.max(1e-6, ...[...values, ...marks].map(Math.abs));
+  const least = isCosine ? -greatest : 0;
+  const share = (value: number) =>
+    (100 * (Math.max(least, Math.min(greatest, value)) - least)) / (greatest - least);
+  const took = weights.filter((weight) => weight > 0).length;
+  return h(
+    'section',
+    {},
+    h(
+      'h3',
+      {},
+      `layer ${config.sparseLayers[i]}`,
+      h('small', {}, took === 0 ? 'no expert took it: it passes by' : ''),
+    ),
+    ...open.map((expert) => {
+      const threshold = thresholds?.[expert];
+      const bar = h(
+        'span',
+        { class: 'bar' },
+        h('i', { style: `width: ${share(affinities[expert]).toFixed(1)}%` }),
+      );
+      if (threshold !== undefined && threshold > least)
+        bar.append(
+          h('u', {
+            style: `left: ${share(threshold).toFixed(1)}%`,
+            title: `threshold ${threshold.toFixed(3)}`,
+          }),
+        );
+      const weight = weights[expert];
+      return h(
+        'div',
+        { class: weight > 0 ? 'expert took' : 'expert', style: styleOf(expert) },
+        h('span', { class: 'number' }, String(expert)),
+        bar,
+        h('span', { class: 'value' }, isCosine ? affinities[expert].toFixed(3) : percent(affinities[expert])),
+        h('span', { class: 'weight' }, weight > 0 ? percent(weight) : ''),
+      );
+    }),
+  );
+}

@@ -1,0 +1,2 @@
+// The build puts kitoken's own module here: a worker has no import map.
+export { default, Kitoken } from 'kitoken/web';

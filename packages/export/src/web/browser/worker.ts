@@ -1,0 +1,97 @@
+import { type Codec, generate } from './generate.js';
+import type { FromWorker, GenerateRequest, ModelConfig, ToWorker } from './messages.js';
+import { RoutedModel } from './routed-model.js';
+import loadKitoken, { Kitoken } from './vendor/kitoken.js';
+
+// Computes beside the page, so that it can be looked at and stopped meanwhile.
+
+/** Texts up to this one are to be stopped. */
+let stoppedUpTo = -1;
+
+function tell(message: FromWorker): void {
+  postMessage(message);
+}
+
+/** Downloads files and tells how far it is. */
+async function download(names: readonly string[]): Promise<ArrayBuffer[]> {
+  const responses = await Promise.all(
+    names.map(async (name) => {
+      const response = await fetch(new URL(name, import.meta.url));
+      if (!response.ok) throw new Error(`${name}: the server answers ${response.status}`);
+      return response;
+    }),
+  );
+  // 0 from a server that does not say, and too little from one that compresses.
+  const totalBytes = responses.reduce((sum, { headers }) => sum + Number(headers.get('content-length')), 0);
+  let bytes = 0;
+  return Promise.all(
+    responses.map(async ({ body }) => {
+      const chunks: BlobPart[] = [];
+      const reader = body!.getReader();
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        chunks.push(read.value);
+        bytes += read.value.length;
+        tell({ kind: 'loading', bytes, totalBytes });
+      }
+      return new Blob(chunks).arrayBuffer();
+    }),
+  );
+}
+
+async function open(): Promise<{ model: RoutedModel; codec: Codec }> {
+  const [wasm, graph, config, tokenizerWasm, tokenizer] = (await download([
+    'vendor/onnxruntime.wasm',
+    'model/model.onnx',
+    'model/config.json',
+    'vendor/kitoken.wasm',
+    'model/tokenizer.json',
+  ])) as [ArrayBuffer, ArrayBuffer, ArrayBuffer, ArrayBuffer, ArrayBuffer];
+  const settings: ModelConfig = JSON.parse(new TextDecoder().decode(config));
+  const model = await RoutedModel.open(wasm, graph, settings);
+  await loadKitoken({ module_or_path: tokenizerWasm });
+  const kitoken = Kitoken.from_tokenizers(new Uint8Array(tokenizer));
+  const codec: Codec = {
+    encode: (text) => [...kitoken.encode(text, false)],
+    bytesOf: (id) => kitoken.decode(Uint32Array.of(id), false),
+  };
+  return { model, codec };
+}
+
+const { port1, port2 } = new MessageChannel();
+
+/** A message to oneself comes after those that wait; a timer would take 4 ms. */
+function letMessagesIn(): Promise<void> {
+  return new Promise((resolve) => {
+    port1.onmessage = () => resolve();
+    port2.postMessage(null);
+  });
+}
+
+async function answer(model: RoutedModel, codec: Codec, request: GenerateRequest): Promise<void> {
+  const { text } = request;
+  const started = performance.now();
+  let numGenerated = 0;
+  if (text > stoppedUpTo)
+    for await (const tokens of generate(model, codec, request)) {
+      tell({ kind: 'tokens', text, tokens });
+      numGenerated += tokens.filter(({ kind }) => kind === 'generated').length;
+      await letMessagesIn();
+      if (text <= stoppedUpTo) break;
+    }
+  tell({ kind: 'done', text, tokensPerS: (1000 * numGenerated) / (performance.now() - started) });
+}
+
+function fail(error: unknown): void {
+  tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+}
+
+const opened = open();
+opened.then(({ model }) => tell({ kind: 'ready', config: model.config })).catch(fail);
+let answered: Promise<void> = Promise.resolve();
+addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
+  if (data.kind === 'stop') stoppedUpTo = data.upTo;
+  else
+    answered = Promise.all([opened, answered])
+      .then(([{ model, codec }]) => answer(model, codec, data.request))
+      .catch(fail);
+});

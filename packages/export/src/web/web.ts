@@ -1,0 +1,34 @@
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TrainerError } from 'locmoe/errors';
+import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
+import type { ExportTarget } from '../target.js';
+
+/** Output of the build; the same path from `src` and from `dist`. */
+const PAGE_DIR = fileURLToPath(new URL('../../dist/web/browser/', import.meta.url));
+
+export const web: ExportTarget = {
+  description: 'a page that runs the model in the browser and shows which expert takes which token',
+  async write(checkpoint, output) {
+    const { name, moe } = checkpoint.manifest.config;
+    const { numParameters, isInOneFile } = await writeOnnx(checkpoint, output, 'model/');
+    if (!isInOneFile)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `a model of ${(numParameters / 1e6).toFixed(0)} million parameters is too large for a browser; export it --to onnx`,
+      );
+    const config = onnxConfig(checkpoint);
+    const thresholds =
+      moe.router === 'locmoe-plus' && moe.selection !== 'tcr'
+        ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
+        : null;
+    const settings = { ...config, name, numParameters, thresholds };
+    await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);
+    for (const file of readdirSync(PAGE_DIR, { recursive: true, withFileTypes: true }))
+      if (file.isFile() && !file.name.endsWith('.map')) {
+        const from = path.join(file.parentPath, file.name);
+        await output.copy(from, path.relative(PAGE_DIR, from));
+      }
+  },
+};

@@ -1,0 +1,157 @@
+import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { generateText } from 'locmoe/inference/generate';
+import { type Inference, openInference } from 'locmoe/inference/inference';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
+import { writeFolder } from '../src/output-folder.js';
+import { web } from '../src/web/web.js';
+import { ownRouting, trainedCheckpoint } from './trained.js';
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.css': 'text/css',
+  '.js': 'text/javascript',
+  '.svg': 'image/svg+xml',
+};
+const reason = whyNoBrowser();
+if (reason) console.warn(`SKIPPED: ${reason}`);
+
+/** As plain as a static server can be: no headers but these types. */
+function serve(root: string): Promise<Server> {
+  const server = createServer(({ url }, response) => {
+    const name = path.join(root, url!.endsWith('/') ? `${url}index.html` : url!);
+    if (!statSync(name, { throwIfNoEntry: false })?.isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    const type = TYPES[path.extname(name)];
+    response.writeHead(200, type ? { 'content-type': type } : {});
+    createReadStream(name).pipe(response);
+  });
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}
+
+describe.skipIf(reason !== null)('the exported page', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-web-'));
+  const output = path.join(folder, 'somewhere/below');
+  let inference: Inference;
+  let server: Server;
+  let browser: TestBrowser;
+  let page: Page;
+
+  beforeAll(async () => {
+    const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), 'locmoe-plus');
+    await writeFolder(output, (files) => web.write(checkpoint, files));
+    inference = openInference(checkpoint);
+    [server, browser] = await Promise.all([serve(folder), TestBrowser.open()]);
+    const { port } = server.address() as AddressInfo;
+    page = await browser.page(`http://127.0.0.1:${port}/somewhere/below/`);
+    await page.locator('#composer').waitFor();
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Writes a text; returns what was generated once it is done, and the ids of all its tokens. */
+  async function write(domain: string, prompt: string, maxTokens: number) {
+    await page.getByRole('radio', { name: domain }).check();
+    await page.getByLabel('Begin with').fill(prompt);
+    await page.getByLabel('tokens', { exact: true }).fill(String(maxTokens));
+    await page.getByLabel('temperature').fill('0');
+    await page.getByRole('button', { name: 'Write', exact: true }).click();
+    const card = page.locator('article').first();
+    await card.getByText(/tokens\/s/).waitFor();
+    return card;
+  }
+
+  it('writes the text that `locmoe generate` writes, beyond the length of a sequence', async () => {
+    const prompt = 'A token \u4e2d\u6587';
+    for (const [domain, name] of ['prose', 'code'].entries()) {
+      const own = generateText(inference, {
+        ...{ topP: 1, repetitionPenalty: 1, stop: [] },
+        prompt,
+        domain,
+        maxTokens: 40,
+        temperature: 0,
+        topK: 1,
+        seed: 1,
+      });
+      const card = await write(name, prompt, 40);
+      expect(await card.locator('.tokens').getAttribute('data-text')).toBe(own);
+    }
+  });
+
+  it('shows the experts that take each token, by weight', async () => {
+    const { config, tokenizer } = inference;
+    const prompt = 'The experts of a rank are numbered';
+    const card = await write('prose', prompt, 1);
+    const shown = await card
+      .locator('.token')
+      .evaluateAll((tokens) =>
+        tokens.map((token) =>
+          [...token.querySelectorAll('.takers')].map((row) =>
+            [...row.querySelectorAll('[data-expert]')].map((taker) =>
+              Number(taker.getAttribute('data-expert')),
+            ),
+          ),
+        ),
+      );
+    const ids = [tokenizer.endOfText, ...tokenizer.encode(prompt)];
+    expect(ids.length).toBeLessThan(config.model.seqLen);
+    const layers = ownRouting(inference, Int32Array.from(ids), 0);
+    const { numExperts } = config.moe;
+    const own = ids.map((_, token) =>
+      layers.map(({ weights }) =>
+        [...Array(numExperts).keys()].filter((expert) => weights[token * numExperts + expert]! > 0),
+      ),
+    );
+    expect(shown.slice(0, ids.length)).toEqual(own);
+    expect(own.flat().some((takers) => takers.length === 0)).toBe(true);
+    expect(own.flat().some((takers) => takers.length > 0)).toBe(true);
+  });
+
+  it('is gone through by keyboard', async () => {
+    const card = page.locator('article').first();
+    await card.getByRole('option').first().focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('ArrowRight');
+    const id = inference.tokenizer.encode('The experts')[1];
+    await expect.poll(() => page.locator('#detail').textContent()).toContain(`token ${id}`);
+    await page.keyboard.press('End');
+    await expect.poll(() => page.locator('#detail').textContent()).toContain('generated');
+  });
+
+  it('pales the tokens of other experts', async () => {
+    const expert = page.locator('.strip button').first();
+    await expert.press('Enter');
+    const bright = page.locator('.token:not(.dim)');
+    const taken = Number(/: (\d+) tokens/.exec((await expert.getAttribute('aria-label'))!)![1]);
+    expect(taken).toBeGreaterThan(0);
+    expect(await bright.count()).toBe(taken);
+    await screenshot(page, 'export-web');
+    await expert.press('Enter');
+    expect(await page.locator('.token.dim').count()).toBe(0);
+  });
+
+  it('stops, and has no problem to tell of', async () => {
+    await page.getByLabel('tokens', { exact: true }).fill('2000');
+    await page.getByRole('button', { name: 'Write one of each domain' }).click();
+    const stop = page.getByRole('button', { name: 'Stop' });
+    await stop.click();
+    await expect.poll(() => stop.isDisabled()).toBe(true);
+    expect(browser.problems).toEqual([]);
+  });
+
+  it('has only files of its own, none from elsewhere', () => {
+    const html = readFileSync(path.join(output, 'index.html'), 'utf8');
+    expect(html).not.toMatch(/(?:src|href)="(?:https?:)?\//);
+  });
+});
