@@ -1,6 +1,7 @@
 export function hasTensorFlow(): boolean;
 export function probeTensorFlow(): {
   readonly version: string | null;
+  readonly isPinned: boolean;
   readonly why: string;
   readonly file: string;
 };

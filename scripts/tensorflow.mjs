@@ -51,11 +51,12 @@ export function hasTensorFlow() {
 
 /**
  * The version of the library that loads, in a fresh process.
- * @returns {{ version: string | null, why: string, file: string }} `why` it does not load, and the addon's file
+ * @returns {{ version: string | null, isPinned: boolean, why: string, file: string }} `why` it does not load, and
+ *   the addon's file
  */
 export function probeTensorFlow(folder = home()) {
   const file = path.join(folder, PACKAGE, ADDON);
-  if (!existsSync(file)) return { version: null, why: 'it is not installed', file };
+  if (!existsSync(file)) return { version: null, isPinned: false, why: 'not installed', file };
   const program =
     "const tf = require('@tensorflow/tfjs-node'); tf.tensor([1]).add(1).dataSync();" +
     'console.log(tf.backend().binding.TF_Version)';
@@ -65,9 +66,12 @@ export function probeTensorFlow(folder = home()) {
     timeout: 60_000,
     encoding: 'utf8',
   });
-  if (status === 0) return { version: stdout.trim().split('\n').at(-1), why: '', file };
+  if (status === 0) {
+    const version = stdout.trim().split('\n').at(-1);
+    return { version, isPinned: version === PINNED.version, why: '', file };
+  }
   const why = error?.message ?? /^\w*Error: .*/m.exec(stderr)?.[0] ?? `it ended with code ${status}`;
-  return { version: null, why, file };
+  return { version: null, isPinned: false, why, file };
 }
 
 /**
@@ -77,7 +81,7 @@ export function probeTensorFlow(folder = home()) {
  */
 export async function setupTensorFlow(log) {
   const wantsVendor = process.env.LOCMOE_TENSORFLOW === 'vendor';
-  const isWanted = ({ version }) => version !== null && (version === PINNED.version) !== wantsVendor;
+  const isWanted = ({ version, isPinned }) => version !== null && isPinned !== wantsVendor;
   const folder = home();
   if (isWanted(probeTensorFlow(folder))) return log('already installed');
   if (!wantsVendor && (process.platform !== 'linux' || process.arch !== 'x64'))

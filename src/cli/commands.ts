@@ -16,6 +16,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: "install what training needs beside npm's packages: TensorFlow's library, and text sources",
     load: async () => (await import('./commands/setup.js')).setupCommand,
   },
+  doctor: {
+    description:
+      'look at this machine: can it train, and what to do if not; with --config try a configuration on it',
+    load: async () => (await import('./commands/doctor.js')).doctorCommand,
+  },
   config: {
     description: 'print the schema of configurations, or one with all defaults filled in',
     load: async () => (await import('./commands/config.js')).configCommand,

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
@@ -52,6 +54,15 @@ export async function addBenchCommands(program: Command, called: string): Promis
   } else
     for (const [name, description] of Object.entries(BENCH_COMMANDS))
       program.command(name).description(description);
+}
+
+/** Whether a package that is loaded by name is there; it is not loaded. */
+export function isPackageInstalled(name: string): boolean {
+  try {
+    return existsSync(fileURLToPath(import.meta.resolve(name)));
+  } catch {
+    return false;
+  }
 }
 
 /** Codes of a missing module: of `import` and of `require.resolve`. */

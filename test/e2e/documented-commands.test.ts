@@ -62,6 +62,10 @@ const PLANS = [
   'npx locmoe plan --config tiny --nodes 2 --workers-per-node 2 --shared-machine',
   'npx locmoe plan --config small --nodes 16 --workers-per-node 2 --link 100gbps,5us --set train.globalBatch=64 --set moe.numExperts=32',
 ];
+const DOCTOR: readonly Printing[] = [
+  ['npx locmoe doctor', /^ok {4}tensorflow /m],
+  ['npx locmoe doctor --config tiny', /^all 400 steps take about /m],
+];
 const CONFIG: readonly Printing[] = [
   ['npx locmoe config schema > locmoe.schema.json', /^$/],
   ['npx locmoe config show --config tiny', /^ {2}maxExpertsPerToken: 4$/m],
@@ -91,7 +95,7 @@ const NODE = 'locmoe node --coordinator first:50051 --listen 0.0.0.0:50052';
 const HERE: readonly string[] = [
   ...[TRAIN, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
   ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
-  ...[...STATUS, ...AFTERWARDS, ...CONFIG, ...PAGES, ...BENCHES].map(([command]) => command),
+  ...[...STATUS, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PAGES, ...BENCHES].map(([command]) => command),
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
@@ -275,9 +279,9 @@ describe('the other commands', () => {
     for (const command of CERTS) await expectPrinted([command, /token/]);
   });
 
-  it.each(CONFIG)('%s', async (command, printed) => {
+  it.each([...DOCTOR, ...CONFIG])('%s', async (command, printed) => {
     await expectPrinted([command, printed]);
-  });
+  }, 120_000);
 
   it.each(PLANS)('%s', async (command) => {
     await expectPrinted([command, /^step [\d.]+ ms, [\d,]+ tokens\/s$/m]);

@@ -1,0 +1,208 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { probeTensorFlow } from '../../../scripts/tensorflow.mjs';
+import { SHM_DIR } from '../../collectives/segment-files.js';
+import { CORPUS_DIR } from '../../data/corpora.js';
+import { formatCount } from '../../format.js';
+import { mapShared, reserve, unmap } from '../../os/libc.js';
+import { isPackageInstalled } from '../packages.js';
+import { isSupportedNode } from '../set-up.js';
+
+/** What a check found. `note` is something that can be missing; `bad` keeps `locmoe train` from working. */
+export interface Finding {
+  readonly name: string;
+  readonly state: 'ok' | 'note' | 'bad';
+  readonly found: string;
+  /** What to do about it; absent if all is well. */
+  readonly advice?: string;
+}
+
+type Found = Omit<Finding, 'name'>;
+
+const MB = 1e6;
+const GB = 1e9;
+/** TensorFlow and the JavaScript around it, for the two workers of the least layout that exchanges anything. */
+const LEAST_MEMORY = 1 * GB;
+/** Rings of four ranks with the default `cluster.ringBytes`, twice. */
+const LEAST_SHARED_MEMORY = 16 * MB;
+const LEAST_DISK = 0.5 * GB;
+const LEAST_OPEN_FILES = 1024;
+/** More than the clock is ever set by while it is slewed. */
+const MOST_DRIFT_MS = 20;
+const PROBE_BYTES = 1 << 20;
+
+/** The checks by name, in the order in which they are shown. */
+const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
+  node: () =>
+    isSupportedNode()
+      ? ok(process.versions.node)
+      : bad(process.versions.node, "use Node 20 or 22: TensorFlow's package needs functions that 23 removed"),
+  tensorflow: tensorFlow,
+  processor,
+  cores,
+  memory,
+  'shared memory': sharedMemory,
+  'open files': openFiles,
+  disk,
+  clock,
+  ports,
+  page: () => ownPackage('@locmoe/page', 'the page of runs'),
+  bench: () => ownPackage('@locmoe/bench', '`locmoe bench` and `locmoe plan`'),
+  export: () => ownPackage('@locmoe/export', '`locmoe export`'),
+  corpus: () =>
+    existsSync(path.join(CORPUS_DIR, 'node_modules'))
+      ? ok('installed')
+      : note('not installed', 'run `locmoe setup --corpus` to train on the built-in domains'),
+  'python, torch': torch,
+};
+
+/** Looks at this machine. Every check ends by itself within a minute. */
+export async function* findings(): AsyncGenerator<Finding> {
+  for (const [name, check] of Object.entries(CHECKS)) {
+    const found = await Promise.resolve()
+      .then(check)
+      .catch((error: Error) => bad(error.message, 'see the message'));
+    yield { name, ...found };
+  }
+}
+
+function ok(found: string): Found {
+  return { state: 'ok', found };
+}
+
+function note(found: string, advice: string): Found {
+  return { state: 'note', found, advice };
+}
+
+function bad(found: string, advice: string): Found {
+  return { state: 'bad', found, advice };
+}
+
+function tensorFlow(): Found {
+  const { version, why, file, isPinned } = probeTensorFlow();
+  if (version === null) return bad(why, 'run `locmoe setup`');
+  const found = `${version}, ${file}`;
+  return isPinned
+    ? ok(found)
+    : note(found, 'not the library that the tests run on; `locmoe setup` installs that');
+}
+
+function processor(): Found {
+  const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '));
+  const features = { avx2: 'avx2', avx512: 'avx512f', bf16: 'avx512_bf16', amx: 'amx_bf16' };
+  const has = Object.entries(features).map(([name, flag]) => `${name} ${flags.has(flag) ? 'yes' : 'no'}`);
+  const found = [cpus()[0]?.model ?? process.arch, ...has].join(', ');
+  return flags.has('avx') ? ok(found) : bad(found, 'TensorFlow needs a processor with AVX');
+}
+
+function cores(): Found {
+  const count = availableParallelism();
+  const found = `${count}; as many workers in all compute at once`;
+  return count > 1 ? ok(found) : note(found, 'a second core lets two workers compute at once');
+}
+
+function memory(): Found {
+  const available =
+    1024 * Number(/^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1]);
+  const limit = process.constrainedMemory?.() ?? 0;
+  const isLimited = limit > 0 && limit < totalmem();
+  const found =
+    `${gigabytes(available)} available of ${gigabytes(totalmem())}` +
+    (isLimited ? `, this container may use ${gigabytes(limit)}` : '');
+  return Math.min(available, isLimited ? limit : available) >= LEAST_MEMORY
+    ? ok(found)
+    : bad(found, `give it ${gigabytes(LEAST_MEMORY)} or more`);
+}
+
+/** Maps memory of two openings of one file, as an agent and its worker do, and reads in one what the other wrote. */
+function sharedMemory(): Found {
+  const advice = 'in a container: --shm-size 1g (docker), shm_size: 1g (compose)';
+  const { bavail, bsize, blocks } = statfsSync(SHM_DIR);
+  const found = `${gigabytes(bavail * bsize)} free of ${gigabytes(blocks * bsize)} in ${SHM_DIR}`;
+  const file = path.join(SHM_DIR, `locmoe-doctor-${process.pid}`);
+  const fd = openSync(file, 'wx+', 0o600);
+  try {
+    ftruncateSync(fd, PROBE_BYTES);
+    const errno = reserve(fd, PROBE_BYTES);
+    if (errno !== 0) {
+      closeSync(fd);
+      return bad(`${found}; ${PROBE_BYTES} bytes cannot be reserved (errno ${errno})`, advice);
+    }
+    const reader = mapShared(openSync(file, 'r+'), PROBE_BYTES);
+    const writer = mapShared(fd, PROBE_BYTES);
+    new Int32Array(writer.buffer)[1] = process.pid;
+    const read = new Int32Array(reader.buffer)[1];
+    unmap(writer);
+    unmap(reader);
+    if (read !== process.pid)
+      return bad(`${found}; two mappings differ`, 'use a Linux kernel, not an emulation');
+  } finally {
+    rmSync(file, { force: true });
+  }
+  return bavail * bsize >= LEAST_SHARED_MEMORY ? ok(`${found}, maps`) : bad(found, advice);
+}
+
+function openFiles(): Found {
+  const limit = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 'unknown';
+  return limit === 'unlimited' || Number(limit) >= LEAST_OPEN_FILES
+    ? ok(limit)
+    : bad(limit, `raise the limit: ulimit -n ${LEAST_OPEN_FILES}`);
+}
+
+function disk(): Found {
+  const { bavail, bsize } = statfsSync('.');
+  const found = `${gigabytes(bavail * bsize)} free in ${process.cwd()}`;
+  return bavail * bsize >= LEAST_DISK ? ok(found) : bad(found, 'runs/ and data/ are made here: make room');
+}
+
+async function clock(): Promise<Found> {
+  const [started, wall] = [performance.now(), Date.now()];
+  await sleep(200);
+  const drift = Date.now() - wall - (performance.now() - started);
+  const found = `wall and monotonic clock differ by ${drift.toFixed(1)} ms in 0.2 s`;
+  return Math.abs(drift) <= MOST_DRIFT_MS
+    ? ok(`${found}; the offset to other machines cannot be seen from one (logs are ordered by time: run NTP)`)
+    : bad(found, 'something sets the clock: let NTP slew it');
+}
+
+function ports(): Promise<Found> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.end('locmoe'));
+    const end = (found: Found) => {
+      server.close();
+      resolve(found);
+    };
+    const refused = ({ message }: Error) =>
+      end(bad(message, 'nodes talk over TCP on 127.0.0.1: let processes listen and connect there'));
+    server.on('error', refused);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      const socket = connect(port, '127.0.0.1');
+      socket.setTimeout(5_000, () => socket.destroy(new Error('no answer on 127.0.0.1 within 5 s')));
+      socket.on('error', refused);
+      socket.on('data', () => end(ok('can listen and connect on 127.0.0.1')));
+    });
+  });
+}
+
+function ownPackage(name: string, what: string): Found {
+  return isPackageInstalled(name)
+    ? ok('installed')
+    : note('not installed', `without ${name} there is no ${what}`);
+}
+
+function torch(): Found {
+  const options = { encoding: 'utf8', timeout: 30_000 } as const;
+  const { status, stdout } = spawnSync('python3', ['-c', 'import torch; print(torch.__version__)'], options);
+  return status === 0
+    ? ok(`PyTorch ${stdout.trim()}`)
+    : note('no PyTorch', 'only `locmoe bench step --peer torch` compares with it');
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < GB ? `${formatCount(bytes / MB)} MB` : `${(bytes / GB).toFixed(1)} GB`;
+}

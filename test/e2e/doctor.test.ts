@@ -1,0 +1,68 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CLI, DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
+
+/** A shell that allows a process 512 open files. */
+const FEW_FILES = ['sh', '-c', 'ulimit -n 512; exec "$@"', 'sh', process.execPath, CLI];
+
+const leftovers = () =>
+  [tmpdir(), '/dev/shm'].flatMap((folder) =>
+    readdirSync(folder).filter((name) => /^locmoe-doctor/.test(name)),
+  );
+
+describe('locmoe doctor', () => {
+  it('finds that this machine can train', async () => {
+    const { code, stdout, stderr } = await locmoe('doctor');
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/^ok {4}tensorflow +1\.15\.0, \/.*tfjs_binding\.node$/m);
+    expect(stdout).toMatch(/^ok {4}shared memory .*, maps$/m);
+    expect(leftovers()).toEqual([]);
+  });
+
+  it('says what to do about what it finds, and ends with 1', async () => {
+    const { code, stdout } = await new Locmoe(['doctor'], {}, FEW_FILES).finished;
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^BAD {3}open files +512\n +-> raise the limit: ulimit -n 1024$/m);
+  });
+
+  it('tries a configuration in its layout and in one process', async () => {
+    const folder = temporaryFolder();
+    const file = path.join(folder, 'micro.yaml');
+    writeFileSync(file, MICRO);
+    const size = ['--nodes', '2', '--workers-per-node', '2'];
+    const run = new Locmoe(['doctor', '--config', file, '--data-dir', DATA_DIR, ...size, '--json']);
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(0);
+    const { findings, trial } = JSON.parse(stdout);
+    expect(findings.map(({ state }: { state: string }) => state)).not.toContain('bad');
+    expect(trial).toMatchObject({ layout: '2x2', processes: 7, numSteps: 30 });
+    expect(trial.difference.gradient).toBeGreaterThan(0);
+    expect(trial.difference.gradient).toBeLessThan(1e-5);
+    expect(trial.wholeRunS).toBeCloseTo((30 * trial.stepMs) / 1000);
+    await run.expectNothingLeft();
+    expect(leftovers()).toEqual([]);
+    expect(readdirSync(folder)).toEqual(['micro.yaml']);
+  }, 120_000);
+
+  it('ends at a signal and leaves nothing', async () => {
+    const run = new Locmoe(['doctor', '--config', 'tiny', '--data-dir', DATA_DIR]);
+    await run.until(/training 6 steps on 2x2/);
+    await expect.poll(() => run.pidsOf('worker').length, { timeout: 30_000 }).toBe(4);
+    run.interrupt();
+    expect((await run.finished).code, run.output).toBe(130);
+    await run.expectNothingLeft();
+    expect(leftovers()).toEqual([]);
+  });
+
+  it.each([
+    [['--config', 'tyni'], /^locmoe: --config tyni: .*did you mean tiny\?\n$/],
+    [['--config', 'tiny', '--nodes', '3'], /numExperts: 8 experts cannot be spread/],
+  ])('refuses %s before it looks at anything', async (args, said) => {
+    const { code, stdout, stderr } = await locmoe('doctor', ...args);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(said);
+  });
+});
