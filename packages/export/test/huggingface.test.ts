@@ -1,25 +1,34 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
 import { openInference } from 'locmoe/inference/inference';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { huggingface } from '../src/huggingface/huggingface.js';
+import { locmoeModel } from '../src/huggingface/locmoe.js';
+import { writeTokenizer } from '../src/huggingface/tokenizer-files.js';
+import { writeWeights } from '../src/huggingface/weights.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
 import { ownLogits, sequences, trainedCheckpoint, VARIANTS } from './trained.js';
 
 const DENSE = 'a dense model';
+const IN_SHARDS = 'with its weights in several files';
+const SHARD_BYTES = 40_000;
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-huggingface-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
+const checkpoints = new Map<string, Checkpoint>();
 /** Exported folders by variant, each with token ids and what our model makes of them. */
 const folders = new Map<string, string>();
 beforeAll(async () => {
   for (const [i, variant] of Object.keys(VARIANTS).entries()) {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(root, 'model-')), variant);
+    checkpoints.set(variant, checkpoint);
     const folder = path.join(root, `export-${i}`);
     await writeFolder(folder, (output) => huggingface.write(checkpoint, output));
     const inference = openInference(checkpoint);
@@ -29,7 +38,19 @@ beforeAll(async () => {
     writeFileSync(path.join(folder, 'logits'), Buffer.concat(logits.map((row) => Buffer.from(row.buffer))));
     folders.set(variant, folder);
   }
+  folders.set(IN_SHARDS, await inShards('locmoe-plus'));
 }, 180_000);
+
+async function inShards(variant: string): Promise<string> {
+  const whole = folders.get(variant)!;
+  const folder = path.join(root, 'sharded');
+  await writeFolder(folder, async (output) => {
+    await writeWeights(output, locmoeModel(checkpoints.get(variant)!).tensors, SHARD_BYTES);
+    for (const name of readdirSync(whole))
+      if (name !== 'model.safetensors') await output.copy(path.join(whole, name), name);
+  });
+  return folder;
+}
 
 const pythonFiles = (folder: string) => readdirSync(folder).filter((name) => name.endsWith('.py'));
 const jsonOf = (folder: string, file: string) => JSON.parse(readFileSync(path.join(folder, file), 'utf8'));
@@ -57,6 +78,40 @@ it('a folder with code of its own names it to transformers', () => {
     AutoConfig: 'configuration_locmoe.LocmoeConfig',
     AutoModelForCausalLM: 'modeling_locmoe.LocmoeForCausalLM',
   });
+});
+
+it('transformers is given the same model, with domains by name', ({ skip }) => {
+  expect(compare('transformers_wrapper.py', skip, folders.get('locmoe-plus')!)).toBe('good\n');
+});
+
+it('weights too large for one file are in several, with an index that names the file of each', () => {
+  const folder = folders.get(IN_SHARDS)!;
+  const { metadata, weight_map: fileOf } = jsonOf(folder, 'model.safetensors.index.json');
+  const shards = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));
+  const numShards = String(shards.length).padStart(5, '0');
+  expect(shards.length).toBeGreaterThan(2);
+  expect(shards.at(-1)).toBe(`model-${numShards}-of-${numShards}.safetensors`);
+  const headers = shards.map((name) => readSafetensorsHeader(path.join(folder, name)));
+  const entries = headers.flatMap(({ tensors }, i) =>
+    [...tensors].map(([name, entry]) => ({ name, entry, file: shards[i] })),
+  );
+  expect(Object.fromEntries(entries.map(({ name, file }) => [name, file]))).toEqual(fileOf);
+  expect(metadata.total_size).toBe(entries.reduce((sum, { entry }) => sum + entry.end - entry.begin, 0));
+});
+
+it('a tokenizer of another model adds no tokens around a text', async () => {
+  const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<s>', type_id: 0 } }] };
+  const tokenizer = {
+    version: '1.0',
+    post_processor: { type: 'Sequence', processors: [template] },
+    model: {},
+  };
+  const file = path.join(root, 'tokenizer.json');
+  writeFileSync(file, JSON.stringify(tokenizer));
+  const folder = path.join(root, 'tokenizer');
+  await writeFolder(folder, (output) => writeTokenizer(output, file, '</s>', 16));
+  expect(jsonOf(folder, 'tokenizer.json')).toEqual({ ...tokenizer, post_processor: null });
+  expect(jsonOf(folder, 'tokenizer_config.json').eos_token).toBe('</s>');
 });
 
 describe('a dense model without query layer', () => {

@@ -19,7 +19,7 @@ export const huggingface: ExportTarget = {
     const { manifest, tokenizerFile } = checkpoint;
     const asGpt2 = isGpt2(manifest.config);
     const { config, tensors } = asGpt2 ? gpt2Model(checkpoint) : locmoeModel(checkpoint);
-    const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile);
+    const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
     const tokenIds = { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
     await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: 'float32' }));
     await output.write('generation_config.json', json(tokenIds));

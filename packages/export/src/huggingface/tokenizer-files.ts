@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { TOKENIZER_FILE } from 'locmoe/checkpoint/manifest';
 import type { OutputFolder } from '../output-folder.js';
 
-/** Writes tokenizer.json as it is, and the two files beside it that tell AutoTokenizer how to use it. */
+/** Writes tokenizer.json, and the two files beside it that tell AutoTokenizer how to use it. */
 export async function writeTokenizer(
   output: OutputFolder,
   tokenizerFile: string,
@@ -9,7 +10,7 @@ export async function writeTokenizer(
   seqLen: number,
 ): Promise<void> {
   const special = { bos_token: endOfText, eos_token: endOfText, pad_token: endOfText };
-  await output.copy(tokenizerFile, TOKENIZER_FILE);
+  await output.write(TOKENIZER_FILE, withoutTemplate(readFileSync(tokenizerFile, 'utf8')));
   await output.write(
     'tokenizer_config.json',
     json({
@@ -24,6 +25,13 @@ export async function writeTokenizer(
     }),
   );
   await output.write('special_tokens_map.json', json(special));
+}
+
+/** That of another model may add tokens around every text, which there were not in training. */
+function withoutTemplate(tokenizerJson: string): string {
+  const tokenizer = JSON.parse(tokenizerJson);
+  const addsTokens = JSON.stringify(tokenizer.post_processor ?? null).includes('"TemplateProcessing"');
+  return addsTokens ? json({ ...tokenizer, post_processor: null }) : tokenizerJson;
 }
 
 /** As HuggingFace's programs write their files. */
