@@ -99,7 +99,9 @@ const HERE: readonly string[] = [
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
-  [/^npm (run (setup|build|check)|test)$/, 'CI runs `npm test`, which is these three'],
+  [/^npm (run (setup|build|check|lint)|test)$/, 'CI runs `npm test`, which is these four'],
+  [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
+  [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
@@ -279,9 +281,13 @@ describe('the other commands', () => {
     for (const command of CERTS) await expectPrinted([command, /token/]);
   });
 
-  it.each([...DOCTOR, ...CONFIG])('%s', async (command, printed) => {
-    await expectPrinted([command, printed]);
-  }, 120_000);
+  it.each([...DOCTOR, ...CONFIG])(
+    '%s',
+    async (command, printed) => {
+      await expectPrinted([command, printed]);
+    },
+    120_000,
+  );
 
   it.each(PLANS)('%s', async (command) => {
     await expectPrinted([command, /^step [\d.]+ ms, [\d,]+ tokens\/s$/m]);

@@ -18,7 +18,7 @@ export interface DocumentedCommands {
 }
 
 /**
- * What README.md and docs/ tell a reader to type. The reports under docs/results are left out: benches write them.
+ * What README.md, CONTRIBUTING.md and docs/ tell a reader to type. The reports under docs/results are left out: benches write them.
  *
  * @throws Error for a fenced block that does not say whether it holds commands
  */
@@ -26,7 +26,7 @@ export function documentedCommands(): DocumentedCommands {
   const docs = readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
   const commands = new Set<string>();
   const names = new Set<string>();
-  for (const file of ['README.md', ...docs.map((name) => `docs/${name}`)]) {
+  for (const file of ['README.md', 'CONTRIBUTING.md', ...docs.map((name) => `docs/${name}`)]) {
     const text = readFileSync(path.join(ROOT, file), 'utf8');
     const prose = text.replace(/^```(\S*).*\n((?:.*\n)*?)```$/gm, (_, language: string, block: string) => {
       if (language === 'sh') for (const line of linesOf(block)) commands.add(line);
