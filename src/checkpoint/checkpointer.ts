@@ -40,6 +40,8 @@ export interface RankTensors {
 export interface SaveOptions extends Place {
   /** Committed checkpoints to keep, this one included. */
   readonly keep: number;
+  /** Step of a further one to keep; null for none. */
+  readonly keepStep?: number | null;
   readonly runId: string;
   readonly config: RunConfig;
   /** The tokenizer.json in use, which rank 0 copies into the checkpoint. */
@@ -153,7 +155,7 @@ function commit(
   temporary: string,
   written: readonly WrittenFile[],
 ): void {
-  const { step, generation, keep, runId, config, data, metrics } = options;
+  const { step, generation, keep, keepStep, runId, config, data, metrics } = options;
   const { numNodes, workersPerNode } = transport.topology;
   const files: Record<string, FileDigest> = {};
   const tensors: Record<string, string> = {};
@@ -180,7 +182,7 @@ function commit(
   });
   syncFolder(temporary);
   failpoint('manifest');
-  commitFolder(options, keep);
+  commitFolder(options, keep, keepStep);
 }
 
 /** Gives a clear error on a node without the shared disk. */

@@ -86,12 +86,12 @@ export function prepareFolder(place: Place): void {
 
 /**
  * Renames the complete, synced temporary folder to its final name, then deletes all but the newest `keep`
- * checkpoints. Those of later steps are deleted too: the run was resumed from an earlier one, so they are no
+ * checkpoints and that of step `keepStep`. Those of later steps are deleted too: the run was resumed from an earlier one, so they are no
  * longer part of it.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
-export function commitFolder(place: Place, keep: number): void {
+export function commitFolder(place: Place, keep: number, keepStep: number | null = null): void {
   const { root, step, generation } = place;
   const final = stepFolder(root, step);
   assertNotSuperseded(root, generation);
@@ -107,10 +107,10 @@ export function commitFolder(place: Place, keep: number): void {
   failpoint('renamed');
   writeLatest(place);
   failpoint('latest');
-  removeAllButNewest(place, keep);
+  removeAllButNewest(place, keep, keepStep);
 }
 
-function removeAllButNewest(place: Place, keep: number): void {
+function removeAllButNewest(place: Place, keep: number, keepStep: number | null): void {
   const { root, step, generation } = place;
   const folders = committedFolders(root);
   for (const aside of folders)
@@ -119,8 +119,8 @@ function removeAllButNewest(place: Place, keep: number): void {
   const plain = folders.filter((folder) => folder === settledName(folder));
   const later = plain.filter((folder) => stepOf(folder) > step);
   const earlier = plain.filter((folder) => stepOf(folder) < step);
-  for (const folder of [...later, ...earlier.slice(keep - 1)])
-    remove(setAside(place, folder), folder, generation);
+  const old = earlier.slice(keep - 1).filter((folder) => stepOf(folder) !== keepStep);
+  for (const folder of [...later, ...old]) remove(setAside(place, folder), folder, generation);
 }
 
 function writeLatest({ root, step, generation }: Place): void {

@@ -1,11 +1,15 @@
 import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { stepFolder } from '../checkpoint/folders.js';
+import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
+import { endOf, type RunEnd } from '../run/run-end.js';
+import { progressOfMetrics } from '../run/run-progress.js';
 import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
 
@@ -14,13 +18,17 @@ const SAMPLE_TOKENS = 48;
 
 /** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
-  { folder, disk }: Pick<OpenRun, 'folder' | 'disk'>,
+  { identity: { config }, folder, disk }: Pick<OpenRun, 'identity' | 'folder' | 'disk'>,
   totals: RunTotals,
   dataset: Dataset,
   { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
 ): Promise<void> {
   const { lastValidation, lastCheckpoint, routing } = totals;
-  show(`\ndone in ${formatDuration(totals.seconds)}`);
+  const checkpoint = lastCheckpoint?.directory;
+  const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
+  const end = manifest && endOf(config, manifest);
+  const best = manifest && bestCheckpoint(folder.checkpoints, manifest);
+  show(`\ndone in ${formatDuration(totals.seconds)}${end === null ? '' : `: the run ${end.reason}`}`);
   if (lastValidation !== null) {
     show(
       `\nvalidation at step ${lastValidation.step} (nats per token; unigram is the best a model without context can do)`,
@@ -32,13 +40,14 @@ export async function summarize(
     show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
     show(`\nrouting (all steps; capacity and cosine of the last one)\n${routingTable(layers)}`);
   }
-  const checkpoint = lastCheckpoint?.directory;
   const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
   for (const { domain, prompt, text } of texts) show(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`);
   const summary = {
     validation: lastValidation,
     checkpoint: checkpoint ?? null,
+    best,
+    end: end?.reason ?? null,
     expertLoad: Object.fromEntries(layers.map(({ layer, kept }) => [layer, kept])),
     routing: layers,
     samples: texts,
@@ -46,16 +55,29 @@ export async function summarize(
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
+  if (best !== null)
+    show(`  best        ${fromHere(best.checkpoint)} (validation loss ${best.loss.toFixed(3)})`);
   show(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
   );
   show('\nnext');
-  for (const words of nextCommands(fromHere(folder.directory), checkpoint, dataset))
+  for (const words of nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset))
     show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
 }
 
-/** Commands to run next, as words; the reader fills in the number of steps. */
-function nextCommands(run: string, checkpoint: string | undefined, { domains }: Dataset): string[][] {
+/** With train.earlyStop, the checkpoint of the run's best validation. */
+function bestCheckpoint(root: string, { metrics }: Manifest): { checkpoint: string; loss: number } | null {
+  const { best } = progressOfMetrics(metrics);
+  return best && { checkpoint: stepFolder(root, best.step), loss: best.loss };
+}
+
+/** Commands to run next, as words. */
+function nextCommands(
+  run: string,
+  checkpoint: string | undefined,
+  end: RunEnd | null,
+  { domains }: Dataset,
+): string[][] {
   const logs = ['logs', '--run', run, '--level', 'info'];
   if (checkpoint === undefined) return [logs];
   const from = ['--checkpoint', fromHere(checkpoint)];
@@ -63,7 +85,7 @@ function nextCommands(run: string, checkpoint: string | undefined, { domains }: 
     logs,
     ['generate', ...from, '--domain', domains[0].name, '--prompt', 'The '],
     ['eval', ...from],
-    ['train', '--resume', run, '--set', 'train.steps=...'],
+    ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
   ];
 }
 

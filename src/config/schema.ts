@@ -75,6 +75,23 @@ export const trainSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('end the run before it trains on more tokens than this, and fit the schedule to that'),
+  maxHours: z
+    .number()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('end the run after this much time of training, over all resumes'),
+  earlyStop: z
+    .strictObject({
+      patience: positive.describe('validations'),
+      minDelta: z.number().min(0).default(0).describe('nats'),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      'end the run when so many validations in a row have not lowered the mean loss by more than minDelta; ' +
+        'the best checkpoint is kept',
+    ),
   globalBatch: positive.describe('sequences a step over all ranks and micro-batches'),
   microBatches: positive
     .default(1)

@@ -9,6 +9,8 @@ export interface SyncedGradients {
   readonly norm: number;
   /** True if any rank was asked to stop. */
   readonly stopAsked: boolean;
+  /** True if any rank wants this step to be the last. */
+  readonly endAsked: boolean;
 }
 
 /**
@@ -16,18 +18,28 @@ export interface SyncedGradients {
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  *
  * @param sharedSum all-reduce of the shared gradients, begun during the backward pass
+ * @param wantsEnd this rank wants this step to be the last
  */
 export function syncGradients(
   transport: Transport,
   { shared, expert }: ParameterStore,
   replicas: readonly number[],
   sharedSum: GradualAllReduce,
+  wantsEnd: boolean,
 ): SyncedGradients {
   sharedSum.finish();
   if (replicas.length > 1)
     allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
-  // The experts' norm and the stop flag share one small message a step.
-  const totals = Float32Array.of(squaredNorm(expert) / replicas.length, transport.stopRequested ? 1 : 0);
+  // The experts' norm and the flags share one small message a step.
+  const totals = Float32Array.of(
+    squaredNorm(expert) / replicas.length,
+    transport.stopRequested ? 1 : 0,
+    wantsEnd ? 1 : 0,
+  );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
-  return { norm: Math.sqrt(squaredNorm(shared) + totals[0]), stopAsked: totals[1] > 0 };
+  return {
+    norm: Math.sqrt(squaredNorm(shared) + totals[0]),
+    stopAsked: totals[1] > 0,
+    endAsked: totals[2] > 0,
+  };
 }

@@ -32,8 +32,10 @@ export interface TrainState {
 
 export interface StepOutcome {
   readonly report: StepReport;
-  /** True if any rank was asked to stop; equal on all ranks. */
+  /** True if any rank was asked to stop; equal on all ranks, as is `endAsked`. */
   readonly stopAsked: boolean;
+  /** True if any rank wants this step to be the last. */
+  readonly endAsked: boolean;
 }
 
 /**
@@ -42,10 +44,16 @@ export interface StepOutcome {
  * reduced over the ranks once, while the backward pass of the last goes on.
  *
  * @param step number of this update, counted from 1
+ * @param wantsEnd this rank wants this step to be the last
  * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or
  *   infinite
  */
-export function trainStep(state: TrainState, step: number, microBatches: readonly Batch[]): StepOutcome {
+export function trainStep(
+  state: TrainState,
+  step: number,
+  microBatches: readonly Batch[],
+  wantsEnd = false,
+): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
   transport.takeStats();
@@ -69,7 +77,7 @@ export function trainStep(state: TrainState, step: number, microBatches: readonl
   const loss = sum((pass) => pass.loss) / passes.length;
 
   transport.setProgress(step, 'reduce');
-  const { norm, stopAsked } = syncGradients(transport, model.parameters, state.replicas, sharedSum);
+  const { norm, ...asked } = syncGradients(transport, model.parameters, state.replicas, sharedSum, wantsEnd);
   const reduced = performance.now();
   const reduceStats = transport.takeStats();
   if (!Number.isFinite(norm))
@@ -93,7 +101,7 @@ export function trainStep(state: TrainState, step: number, microBatches: readonl
   const exchange = addStats(stats, SPARSE_LAYER_KINDS);
   const allToAll = addStats(stats, ['all-to-all']);
   return {
-    stopAsked,
+    ...asked,
     report: {
       step,
       rank: transport.topology.rank,

@@ -1,14 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../checkpoint/checkpointer.js';
 import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
+import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
 import { asTrainerError } from '../errors.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
+import type { ValidationReport } from '../rpc/messages.js';
+import { type BestValidation, bestAfter } from '../run/best-validation.js';
+import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
+import { meanLoss } from '../run/validation-loss.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
@@ -29,6 +34,13 @@ export interface TrainerOptions {
   readonly emit: (event: WorkerEvent) => void;
 }
 
+/** What is known of a step when its update is done. */
+interface StepEnd {
+  readonly isLast: boolean;
+  readonly stopAsked: boolean;
+  readonly validation: readonly ValidationBatch[];
+}
+
 /** One rank of a run: `create`, then `run` once. */
 export class Trainer {
   /** Updates done. */
@@ -36,12 +48,26 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #state: TrainState;
   readonly #dataset: Dataset;
+  /** Training time of earlier generations. */
+  readonly #secondsBefore: number;
+  #begunMs = performance.now();
+  #best: BestValidation | null = null;
 
-  private constructor(options: TrainerOptions, state: TrainState, dataset: Dataset, startStep: number) {
+  private constructor(
+    options: TrainerOptions,
+    state: TrainState,
+    dataset: Dataset,
+    checkpoint: Checkpoint | null,
+  ) {
+    const { config, runId } = options.assignment;
     this.#options = options;
     this.#state = state;
     this.#dataset = dataset;
-    this.#step = startStep;
+    this.#step = checkpoint?.manifest.data.nextStep ?? 0;
+    const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
+    this.#secondsBefore = trainingSeconds;
+    // The best checkpoint of another run is not in this one's folder.
+    if (config.train.earlyStop !== null && checkpoint?.manifest.runId === runId) this.#best = best;
   }
 
   /** The current step, or the last one done. */
@@ -55,13 +81,14 @@ export class Trainer {
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const state = createTrainState(assignment.config, transport, checkpoint);
-    return new Trainer(options, state, dataset, checkpoint?.manifest.data.nextStep ?? 0);
+    return new Trainer(options, state, dataset, checkpoint);
   }
 
   /**
-   * Trains to the last step, or until a stop is requested; saves a checkpoint of the last step either way.
+   * Trains until the run is done (see endOf), or a stop is requested; saves a checkpoint of the last step
+   * either way.
    *
-   * @returns true if it stopped before the last step
+   * @returns true if it stopped before the run was done
    */
   async run(): Promise<boolean> {
     const { assignment, transport, logger, emit } = this.#options;
@@ -81,6 +108,7 @@ export class Trainer {
     const validation = loader.validationBatches(train.validationSequences);
     const numSteps = numStepsOf(config);
     logger.info({ parameters: this.#numParameters() }, `training from step ${this.#step + 1} to ${numSteps}`);
+    this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') this.#pickForm();
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
@@ -91,23 +119,55 @@ export class Trainer {
         if (trial !== null) this.#state.model.useOverlap(trial.degree);
         const first = (this.#step - 1) * train.microBatches;
         const batches = Array.from({ length: train.microBatches }, (_, i) => loader.batchForStep(first + i));
-        const { report, stopAsked } = trainStep(this.#state, this.#step, batches);
+        // One clock for all ranks.
+        const wantsEnd = topology.rank === 0 && this.#isTimeUp();
+        const outcome = trainStep(this.#state, this.#step, batches, wantsEnd);
+        const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
-        const isLast = this.#step === numSteps;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
-        // A stop is urgent: no validation before its checkpoint.
-        if (isLast || (!stopAsked && this.#step % train.validateEvery === 0)) this.#validate(validation);
-        if (isLast || stopAsked || this.#step % train.checkpointEvery === 0)
-          this.#checkpoint(report.loss, isLast || stopAsked);
-        if (stopAsked && !isLast) return true;
+        const isLast = this.#step === numSteps || outcome.endAsked;
+        if (this.#record(report.loss, { isLast, stopAsked, validation })) break;
+        if (stopAsked) return true;
       }
       transport.setProgress(this.#step, 'done');
       return false;
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
     }
+  }
+
+  get #trainingSeconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#begunMs) / 1000;
+  }
+
+  #isTimeUp(): boolean {
+    const { maxHours } = this.#options.assignment.config.train;
+    return maxHours !== null && this.#trainingSeconds >= 3600 * maxHours;
+  }
+
+  /**
+   * Validates and saves what is due after a step.
+   *
+   * @returns whether the run is done
+   */
+  #record(loss: number, { isLast, stopAsked, validation }: StepEnd): boolean {
+    const { validateEvery, checkpointEvery, earlyStop } = this.#options.assignment.config.train;
+    const bestBefore = this.#best;
+    // A stop is urgent: no validation before its checkpoint.
+    if (isLast || (!stopAsked && this.#step % validateEvery === 0)) {
+      const validated = { step: this.#step, loss: meanLoss(this.#validate(validation)) };
+      if (earlyStop !== null) this.#best = bestAfter(bestBefore, validated, earlyStop.minDelta);
+    }
+    const isDone = isLast || (earlyStop !== null && (this.#best?.since ?? 0) >= earlyStop.patience);
+    const isBest = this.#best?.step === this.#step;
+    if (isDone || stopAsked || isBest || this.#step % checkpointEvery === 0) {
+      const isSaved = this.#checkpoint(loss, isDone || stopAsked);
+      // The best is what can be gone back to.
+      if (isBest && !isSaved) this.#best = bestBefore;
+    }
+    return isDone;
   }
 
   /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing. */
@@ -150,27 +210,36 @@ export class Trainer {
     return shared.values.length + expert.values.length;
   }
 
-  #validate(batches: Parameters<typeof validate>[2]): void {
+  #validate(batches: readonly ValidationBatch[]): ValidationReport {
     const { assignment, transport, logger, emit } = this.#options;
     transport.setProgress(this.#step, 'validate');
     const domains = validate(this.#state.model, transport, batches, assignment.config.data.domains);
-    if (assignment.topology.rank !== 0) return;
-    emit({ type: 'validation', report: { step: this.#step, domains } });
-    logger.info({ domains }, 'validated');
+    const report = { step: this.#step, domains };
+    if (assignment.topology.rank === 0) {
+      emit({ type: 'validation', report });
+      logger.info({ domains }, 'validated');
+    }
+    return report;
   }
 
-  /** A full disk fails the run only at its last save; before that, the next save tries again. */
-  #checkpoint(loss: number, isFinal: boolean): void {
+  /**
+   * A full disk fails the run only at its last save; before that, the next save tries again.
+   *
+   * @returns whether it is saved
+   */
+  #checkpoint(loss: number, isFinal: boolean): boolean {
     const { assignment, transport, logger } = this.#options;
     transport.setProgress(this.#step, 'checkpoint');
     try {
       this.#save(loss);
+      return true;
     } catch (error) {
       const { code, line } = asTrainerError(error);
       if (isFinal || code !== 'DISK_FULL') throw error;
-      if (assignment.topology.rank !== 0) return;
       const next = `in ${assignment.config.train.checkpointEvery} steps`;
-      logger.warn(`no checkpoint of step ${this.#step}: ${line}; the run goes on, the next try is ${next}`);
+      if (assignment.topology.rank === 0)
+        logger.warn(`no checkpoint of step ${this.#step}: ${line}; the run goes on, the next try is ${next}`);
+      return false;
     }
   }
 
@@ -181,11 +250,12 @@ export class Trainer {
       step: this.#step,
       generation: assignment.generation,
       keep: assignment.config.train.keepCheckpoints,
+      keepStep: this.#best?.step ?? null,
       runId: assignment.runId,
       config: assignment.config,
       tokenizerFile: this.#dataset.tokenizerFile,
       data: { nextStep: this.#step },
-      metrics: { loss },
+      metrics: { loss, ...metricsOfProgress({ trainingSeconds: this.#trainingSeconds, best: this.#best }) },
       tensors: tensorsToSave(this.#state),
     });
     if (assignment.topology.rank !== 0) return;

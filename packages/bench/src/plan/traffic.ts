@@ -57,7 +57,7 @@ export function exchangesOf(
     { ...rows, ...layers, purpose: 'dispatch gradient', phase: 'backward' },
     ...allReduce('gradients', FLOAT_BYTES * parameters.shared, topology),
     ...replicaReduce(config, FLOAT_BYTES * parameters.expertsOfRank, topology),
-    ...allReduce('gradient norm', 2 * FLOAT_BYTES, topology),
+    ...allReduce('gradient norm', 3 * FLOAT_BYTES, topology),
   ];
 }
 

@@ -1,0 +1,27 @@
+import type { BestValidation } from './best-validation.js';
+
+/** What decides, beside its steps, whether a run is done; kept among the metrics of its checkpoints. */
+export interface RunProgress {
+  /** Time in the training loop over all resumes, validations and checkpoints included. */
+  readonly trainingSeconds: number;
+  /** Null before the first validation, and without train.earlyStop. */
+  readonly best: BestValidation | null;
+}
+
+export function metricsOfProgress({ trainingSeconds, best }: RunProgress): Record<string, number> {
+  if (best === null) return { trainingSeconds };
+  return {
+    trainingSeconds,
+    bestStep: best.step,
+    bestValidationLoss: best.loss,
+    validationsSinceBest: best.since,
+  };
+}
+
+/** The progress of a checkpoint; zero for one of an earlier version. */
+export function progressOfMetrics(metrics: Readonly<Record<string, number>>): RunProgress {
+  const { trainingSeconds = 0, bestStep, bestValidationLoss, validationsSinceBest } = metrics;
+  if (bestStep === undefined) return { trainingSeconds, best: null };
+  const best = { step: bestStep, loss: bestValidationLoss, since: validationsSinceBest };
+  return { trainingSeconds, best };
+}

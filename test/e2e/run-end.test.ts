@@ -1,0 +1,122 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readManifest } from '../../src/checkpoint/manifest.js';
+import { readRecords } from '../../src/run/metrics-record.js';
+import { type Finished, lossCurve, newestRun, startTraining, temporaryFolder } from './support.js';
+
+const LAYOUT = { nodes: 1, workersPerNode: 2 };
+
+/** Trains the micro model; returns how it ended and the run's folder. */
+async function train(folder: string, sets: readonly string[], resume?: string) {
+  const run = startTraining({ folder, ...LAYOUT, sets, ...(resume !== undefined && { resume }) });
+  const finished = await run.finished;
+  return { finished, run: newestRun(folder) };
+}
+
+function expectDone({ code, stdout, stderr }: Finished): void {
+  expect(code, stdout + stderr).toBe(0);
+}
+
+function checkpointsOf(run: string): string[] {
+  return readdirSync(path.join(run, 'checkpoints')).filter((name) => name.startsWith('step-'));
+}
+
+function metricsOf(run: string, step: string): Readonly<Record<string, number>> {
+  return readManifest(path.join(run, 'checkpoints', step)).metrics;
+}
+
+function validatedSteps(run: string): number[] {
+  return readRecords(path.join(run, 'metrics.ndjson')).flatMap((record) =>
+    record.type === 'validation' ? [record.step] : [],
+  );
+}
+
+it('a run ends with the last step that train.maxTokens allows, its schedule with it, and says how to go on', async () => {
+  const folder = temporaryFolder();
+  // 8 sequences of 32 tokens a step.
+  const { finished, run } = await train(folder, ['train.maxTokens=2600', 'train.endLearningRate=0.001']);
+  expectDone(finished);
+  expect(finished.stdout).toContain(': the run has trained on 2560 tokens, and train.maxTokens is 2600');
+  expect(validatedSteps(run)).toEqual([10]);
+  expect(checkpointsOf(run)).toEqual(['step-000010']);
+  const last = readRecords(path.join(run, 'metrics.ndjson')).findLast((record) => record.type === 'step');
+  expect(last).toMatchObject({ step: 10, learningRate: 0.001 });
+
+  const again = await train(folder, ['train.maxTokens=2600'], run);
+  expect(again.finished.code).toBe(2);
+  expect(again.finished.stderr).toMatch(
+    /has trained on 2560 tokens, and train\.maxTokens is 2600; go further with --set train\.maxTokens=5120\n$/,
+  );
+}, 60_000);
+
+it('a run ends after train.maxHours of training, counted over resumes, with a validation and a checkpoint', async () => {
+  const folder = temporaryFolder();
+  const long = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const seconds = (count: number) => `train.maxHours=${count / 3600}`;
+  const { finished, run } = await train(folder, [...long, seconds(2)]);
+  expectDone(finished);
+  expect(finished.stdout).toMatch(/: the run has trained for 0\.\d+ h, and train\.maxHours is 0\.\d+\n/);
+  const [first] = checkpointsOf(run);
+  const steps = Number(/\d+/.exec(first));
+  expect(lossCurve(run).size).toBe(steps);
+  expect(validatedSteps(run)).toEqual([steps]);
+  const before = metricsOf(run, first).trainingSeconds;
+  expect(before).toBeGreaterThan(2);
+
+  const refused = await train(folder, [...long, seconds(2)], run);
+  expect(refused.finished.code).toBe(2);
+  expect(refused.finished.stderr).toMatch(
+    /train\.maxHours is [\d.]+; go further with --set train\.maxHours=/,
+  );
+
+  expectDone((await train(folder, [...long, seconds(before + 3)], run)).finished);
+  const last = checkpointsOf(run).at(-1)!;
+  const after = metricsOf(run, last).trainingSeconds;
+  expect(after).toBeGreaterThan(before + 3);
+  const times = readRecords(path.join(run, 'metrics.ndjson')).flatMap((record) =>
+    record.type === 'step' && record.step > steps ? [record.time] : [],
+  );
+  expect(times.length).toBe(Number(/\d+/.exec(last)) - steps);
+  // What the second generation took comes on top.
+  expect(after - before).toBeGreaterThan((times.at(-1)! - times[0]) / 1000 - 0.5);
+}, 120_000);
+
+describe('early stop', () => {
+  // No validation after the first counts as better.
+  const sets = [
+    'train.validateEvery=4',
+    'train.earlyStop={patience: 3, minDelta: 10}',
+    'train.keepCheckpoints=1',
+  ];
+
+  it('ends a run whose validation loss does not fall, and keeps its best checkpoint', async () => {
+    const folder = temporaryFolder();
+    const { finished, run } = await train(folder, sets);
+    expectDone(finished);
+    expect(finished.stdout).toMatch(
+      /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
+    );
+    expect(finished.stdout).toMatch(/best +\S+step-000004 \(validation loss \d\.\d{3}\)/);
+    expect(finished.stdout).toMatch(/locmoe eval --checkpoint \S+step-000004\n/);
+    expect(validatedSteps(run)).toEqual([4, 8, 12, 16]);
+    expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
+    expect(JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8'))).toMatchObject({
+      best: { checkpoint: path.join(run, 'checkpoints/step-000004') },
+      end: expect.stringContaining('train.earlyStop.patience is 3'),
+    });
+
+    const again = await train(folder, sets, run);
+    expect(again.finished.code).toBe(2);
+    expect(again.finished.stderr).toContain('go further with --set train.earlyStop.patience=6');
+  }, 60_000);
+
+  it('counts on in a resumed run', async () => {
+    const folder = temporaryFolder();
+    const { finished, run } = await train(folder, [...sets, 'train.steps=8']);
+    expectDone(finished);
+    expect(metricsOf(run, 'step-000008')).toMatchObject({ bestStep: 4, validationsSinceBest: 1 });
+    expectDone((await train(folder, sets, run)).finished);
+    expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
+  }, 60_000);
+});
