@@ -6,9 +6,13 @@ import { type FileDigest, writeDurably } from './durable.js';
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
 // row-major and little-endian, at offsets counted from the end of the header.
 
-const ARRAYS = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array } as const;
+// JavaScript has no array of bfloat16; Uint16Array holds their bits.
+const ARRAYS = {
+  ...{ F32: Float32Array, I32: Int32Array, I64: BigInt64Array },
+  ...{ BF16: Uint16Array, U8: Uint8Array },
+} as const;
 type Dtype = keyof typeof ARRAYS;
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array;
 
 /** A tensor in memory; shape [] is a scalar, and a dimension may be 0. */
 export interface StoredTensor {

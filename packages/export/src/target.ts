@@ -1,14 +1,19 @@
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
 import type { OutputFolder } from './output-folder.js';
 
+export const WEIGHT_TYPES = ['float32', 'bfloat16'] as const;
+export type WeightType = (typeof WEIGHT_TYPES)[number];
+
 /** A format that a model can be exported to. */
 export interface ExportTarget {
   /** What `locmoe export --help` says of it. */
   readonly description: string;
+  /** Whether it can hold weights of other types than float32. */
+  readonly takesDtype?: true;
   /**
    * Writes the model of a checkpoint into an empty folder.
    *
    * @throws TrainerError `BAD_INPUT` if the format cannot hold this model, or as `OutputFolder.write`
    */
-  write(checkpoint: Checkpoint, output: OutputFolder): Promise<void>;
+  write(checkpoint: Checkpoint, output: OutputFolder, dtype: WeightType): Promise<void>;
 }

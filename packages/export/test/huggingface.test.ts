@@ -30,7 +30,7 @@ beforeAll(async () => {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(root, 'model-')), variant);
     checkpoints.set(variant, checkpoint);
     const folder = path.join(root, `export-${i}`);
-    await writeFolder(folder, (output) => huggingface.write(checkpoint, output));
+    await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
     const inference = openInference(checkpoint);
     const idsBS = sequences(inference);
     const logits = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
@@ -97,6 +97,16 @@ it('weights too large for one file are in several, with an index that names the 
   );
   expect(Object.fromEntries(entries.map(({ name, file }) => [name, file]))).toEqual(fileOf);
   expect(metadata.total_size).toBe(entries.reduce((sum, { entry }) => sum + entry.end - entry.begin, 0));
+});
+
+it('bfloat16 takes half the space, rounds as PyTorch does, and leaves routers as they are', async ({
+  skip,
+}) => {
+  const whole = folders.get('hash')!;
+  const folder = path.join(root, 'bfloat16');
+  await writeFolder(folder, (output) => huggingface.write(checkpoints.get('hash')!, output, 'bfloat16'));
+  expect(jsonOf(folder, 'config.json').torch_dtype).toBe('bfloat16');
+  expect(compare('bfloat16.py', skip, whole, folder)).toBe('good\n');
 });
 
 it('a tokenizer of another model adds no tokens around a text', async () => {

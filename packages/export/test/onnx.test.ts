@@ -31,7 +31,7 @@ beforeAll(async () => {
   for (const [i, variant] of Object.keys(VARIANTS).entries()) {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), variant);
     const output = path.join(folder, `export-${i}`);
-    await writeFolder(output, (files) => onnx.write(checkpoint, files));
+    await writeFolder(output, (files) => onnx.write(checkpoint, files, 'float32'));
     const inference = openInference(checkpoint);
     const idsBS = sequences(inference);
     const rows = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));

@@ -46,7 +46,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
 
   beforeAll(async () => {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), 'locmoe-plus');
-    await writeFolder(output, (files) => web.write(checkpoint, files));
+    await writeFolder(output, (files) => web.write(checkpoint, files, 'float32'));
     inference = openInference(checkpoint);
     [server, browser] = await Promise.all([serve(folder), TestBrowser.open()]);
     const { port } = server.address() as AddressInfo;

@@ -6,7 +6,7 @@ import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';
 import { modelCard } from './model-card.js';
 import { json, writeTokenizer } from './tokenizer-files.js';
-import { writeWeights } from './weights.js';
+import { asType, writeWeights } from './weights.js';
 
 const PYTORCH = fileURLToPath(new URL('../../pytorch', import.meta.url));
 const PYTHON_FILES = ['configuration_locmoe.py', 'locmoe.py', 'modeling_locmoe.py'];
@@ -15,17 +15,21 @@ const PYTHON_FILES = ['configuration_locmoe.py', 'locmoe.py', 'modeling_locmoe.p
 export const huggingface: ExportTarget = {
   description:
     'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2',
-  async write(checkpoint, output) {
+  takesDtype: true,
+  async write(checkpoint, output, dtype) {
     const { manifest, tokenizerFile } = checkpoint;
     const asGpt2 = isGpt2(manifest.config);
     const { config, tensors } = asGpt2 ? gpt2Model(checkpoint) : locmoeModel(checkpoint);
     const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
     const tokenIds = { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
-    await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: 'float32' }));
+    await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
     await output.write('generation_config.json', json(tokenIds));
     await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config.model.seqLen);
     await output.write('README.md', modelCard(manifest, asGpt2, endOfTextName));
     if (!asGpt2) for (const file of PYTHON_FILES) await output.copy(path.join(PYTORCH, file), file);
-    await writeWeights(output, tensors);
+    await writeWeights(
+      output,
+      tensors.map((tensor) => asType(tensor, dtype)),
+    );
   },
 };

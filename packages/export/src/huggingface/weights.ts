@@ -1,6 +1,7 @@
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
 import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/checkpoint/safetensors';
 import type { OutputFolder } from '../output-folder.js';
+import type { WeightType } from '../target.js';
 
 /** A tensor that is read when it is written: a large model need not fit into memory. */
 export interface LazyTensor {
@@ -51,6 +52,18 @@ export function tensorOf(
 ): LazyTensor {
   const bytes = Float32Array.BYTES_PER_ELEMENT * shape.reduce((product, length) => product * length, 1);
   return { name: to, shape, bytes, read: () => checkpoint.read(from, shape) };
+}
+
+/** Rounded to the type; what routers decide by stays as it is. */
+export function asType(tensor: LazyTensor, dtype: WeightType): LazyTensor {
+  if (dtype === 'float32' || tensor.name.includes('.router.')) return tensor;
+  return { ...tensor, bytes: tensor.bytes / 2, read: () => bfloat16(tensor.read() as Float32Array) };
+}
+
+/** The upper halves of float32, rounded to the nearest, ties to even. */
+function bfloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
 }
 
 function shardsOf(tensors: readonly LazyTensor[], shardBytes: number): LazyTensor[][] {

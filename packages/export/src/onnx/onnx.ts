@@ -57,7 +57,7 @@ export function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig 
     domains: data.domains,
     seqLen: model.seqLen,
     vocabSize: model.vocabSize,
-    endOfText: loadTokenizer(tokenizerFile).endOfText,
+    endOfText: loadTokenizer(tokenizerFile, data.endOfText).endOfText,
     router: moe.router,
     numExperts: moe.numExperts,
     expertsOfDomain: expertsOfDomain(data.domains.length, moe).map((group) => [...group]),
