@@ -2,8 +2,11 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from './loopback.js';
 
-/** Null if the request is allowed. */
-export type Refusal = { readonly status: 401 | 403; readonly reason: string } | null;
+/** Why a request is not allowed. */
+export interface Refusal {
+  readonly status: 401 | 403;
+  readonly reason: string;
+}
 
 type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 
@@ -28,8 +31,8 @@ export class AccessRule {
     this.#expected = token === null ? null : digest(token);
   }
 
-  /** Never throws, whatever the request holds. */
-  check(request: Credentials): Refusal {
+  /** Never throws, whatever the request holds. @returns null if the request is allowed */
+  check(request: Credentials): Refusal | null {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !tokensOf(request, this.cookie).some((token) => this.#isExpected(token)))
       return { status: 401, reason: `${this.tokenName} is needed: ${WAYS_TO_GIVE}` };

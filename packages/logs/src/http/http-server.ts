@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { LogsError } from '../errors.js';
-import { AccessRule } from './access.js';
+import { AccessRule, type Refusal } from './access.js';
 import { isLoopback } from './loopback.js';
 
 /** Handles a WebSocket opened on a path; an exception closes the socket. */
@@ -15,6 +15,8 @@ export type SocketHandler = (socket: WebSocket, request: IncomingMessage) => voi
 export interface HttpFeature {
   /** Mounted at `/`. */
   readonly routes: Hono;
+  /** Mounted at `/` without access control, as `/ready` is. */
+  readonly open?: Hono;
   /** WebSocket handlers by path. */
   readonly sockets?: ReadonlyMap<string, SocketHandler>;
   close?(): void;
@@ -37,6 +39,8 @@ export interface HttpServerOptions {
   /** What users know it as; `a token` if not given. */
   readonly tokenName?: string;
   readonly features: readonly HttpFeature[];
+  /** Answer to a request that is not allowed; the reason as text if not given. */
+  readonly refuse?: (refusal: Refusal) => Response;
 }
 
 export interface HttpServer {
@@ -60,7 +64,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       `${option}: ${address.host} can be reached from other machines: ask for a token, or listen on 127.0.0.1`,
     );
   const rule = new AccessRule(token, `${name}-token`, tokenName);
-  const server = createServer(getRequestListener(appOf(name, features, rule).fetch));
+  const server = createServer(getRequestListener(appOf(options, rule).fetch));
   const sockets = serveSockets(server, features, rule);
   const port = await bind(server, options);
   return {
@@ -76,11 +80,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
 type NodeBindings = { readonly Bindings: { readonly incoming: IncomingMessage } };
 
-function appOf(name: string, features: readonly HttpFeature[], rule: AccessRule): Hono<NodeBindings> {
+function appOf({ name, features, refuse }: HttpServerOptions, rule: AccessRule): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>();
   app.get('/ready', (c) => c.text('ready\n'));
+  for (const { open } of features) if (open !== undefined) app.route('/', open);
   app.use(async (c, next) => {
     const refusal = rule.check(c.env.incoming);
+    if (refusal !== null && refuse !== undefined) return refuse(refusal);
     if (refusal !== null) {
       c.header('WWW-Authenticate', `Basic realm="${name}", charset="UTF-8"`);
       return c.text(`${refusal.reason}\n`, refusal.status);
