@@ -6,7 +6,7 @@ export const FLOORS = [
   ['packages/page', 'packages/test-kit', 'packages/export'],
   ['src/cli'],
   ['src/coordinator'],
-  ['src/agent', 'src/metrics'],
+  ['src/agent', 'src/metrics', 'src/api'],
   ['src/inference'],
   ['src/worker'],
   ['src/model'],

@@ -78,6 +78,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/generate.js')).generateCommand,
     computes: true,
   },
+  api: {
+    description: "serve the model of a checkpoint with OpenAI's completions API, until Ctrl-C",
+    load: async () => (await import('./commands/api.js')).apiCommand,
+  },
   eval: {
     description: 'loss and perplexity of a checkpoint on the validation text, by domain',
     load: async () => (await import('./commands/eval.js')).evalCommand,

@@ -48,6 +48,15 @@ const AFTERWARDS: readonly Printing[] = [
   [`npx locmoe logs '| json | step="120"' --run runs/RUN`, /^/],
   [`npx locmoe logs 'sum by (rank) (rate({source="worker"}[1m]))'`, /\{rank="3"\}/],
   ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
+  [
+    'npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en --temperature 0.7 --top-p 0.95',
+    /^The /,
+  ],
+  [
+    'echo "The state of" | npx locmoe generate --checkpoint runs/RUN --prompt - --domain en --stop "."',
+    /^The state of\n/,
+  ],
+  ['npx locmoe generate --checkpoint runs/RUN --interactive --domain en', /^/],
   ['npx locmoe eval --checkpoint runs/RUN', /telecom/],
   ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-onnx', /^ +model\.onnx +[\d.]+ MB$/m],
   [
@@ -76,6 +85,8 @@ const PAGES: readonly Printing[] = [
   ['locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
   ['locmoe inspect --run tiny-20260102-030405', /http:\/\/127\.0\.0\.1:\d+/],
   ['locmoe inspect --http 0.0.0.0:8080 --token-file tls/token', /:8080/],
+  ['npx locmoe api --checkpoint runs/RUN', /:8000\/v1/],
+  ['npx locmoe api --checkpoint runs/RUN --host 0.0.0.0 --token-file tls/token', /:8000\/v1/],
 ];
 /** Take minutes, and other tests see them through with less to do; here they get as far as measuring something. */
 const BENCHES: readonly Printing[] = [
@@ -116,6 +127,8 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
   [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
   [/^logcli |^export LOKI_ADDR/, 'foreign; packages/logs/test/loki asks what it asks'],
+  [/^curl http:\/\/127\.0\.0\.1:8000\/v1\//, 'api.test.ts and test/api ask the same'],
+  [/^lm_eval /, 'foreign; api.test.ts and test/api ask what it asks'],
   [/^tensorboard /, 'foreign; test/metrics/tensorboard reads the files back'],
 ];
 

@@ -1,0 +1,36 @@
+/** What a caller is told in OpenAI's form, with its HTTP status. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly details: {
+      readonly code?: string;
+      /** Field of the request that is to blame. */
+      readonly param?: string;
+      readonly retryAfterS?: number;
+    } = {},
+  ) {
+    super(message);
+  }
+
+  get body(): object {
+    const { code = null, param = null } = this.details;
+    return { error: { message: this.message, type: typeOf(this.status), param, code } };
+  }
+
+  get response(): Response {
+    const { retryAfterS } = this.details;
+    const headers = retryAfterS === undefined ? {} : { 'Retry-After': String(retryAfterS) };
+    return Response.json(this.body, { status: this.status, headers });
+  }
+}
+
+/** An invalid field of a request. */
+export function invalid(param: string, message: string, code?: string): ApiError {
+  return new ApiError(400, `${param}: ${message}`, { param, ...(code !== undefined && { code }) });
+}
+
+function typeOf(status: number): string {
+  if (status === 429) return 'rate_limit_error';
+  return status < 500 ? 'invalid_request_error' : 'server_error';
+}

@@ -1,0 +1,130 @@
+import type { HttpFeature } from '@locmoe/logs/http';
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from 'zod';
+import { ApiError, invalid } from './api-error.js';
+import { readCompletionRequest } from './completion-request.js';
+import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
+import type { ServedModels } from './served-models.js';
+
+export interface ApiOptions extends CompletionContext {
+  readonly models: ServedModels;
+  /** Time for one request. */
+  readonly requestTimeoutS: number;
+}
+
+/** Of one request. */
+const MAX_BODY_BYTES = 4 << 20;
+
+/**
+ * OpenAI's completions API: `/v1/models`, `/v1/completions`; `/health`; and what lm-evaluation-harness asks
+ * of a server for a tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
+ */
+export function apiFeature(options: ApiOptions): HttpFeature {
+  const { models, tokenizer, scheduler } = options;
+  const routes = new Hono();
+  const limited = bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: () => new ApiError(413, `the request is larger than ${MAX_BODY_BYTES} bytes`).response,
+  });
+  const guarded = (answer: (c: Context) => Promise<Response> | Response) => async (c: Context) => {
+    try {
+      return await answer(c);
+    } catch (error) {
+      return asApiError(error).response;
+    }
+  };
+  routes.get(
+    '/v1/models',
+    guarded(() => Response.json({ object: 'list', data: models.list })),
+  );
+  routes.get(
+    '/v1/models/:id',
+    guarded((c) => {
+      const id = c.req.param('id') ?? '';
+      models.domainOf(id, null);
+      return Response.json(models.list.find((model) => 'id' in model && model.id === id));
+    }),
+  );
+  routes.post(
+    '/v1/completions',
+    limited,
+    guarded((c) => answerCompletion(c, options)),
+  );
+  routes.get(
+    '/tokenizer_info',
+    guarded(() => Response.json({ eos_token: tokenizer.endOfTextName })),
+  );
+  routes.post(
+    '/tokenize',
+    limited,
+    guarded(async (c) => {
+      const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
+      const tokens = prompt === tokenizer.endOfTextName ? [tokenizer.endOfText] : tokenizer.encode(prompt);
+      return Response.json({ tokens: [...tokens], count: tokens.length, max_model_len: options.seqLen });
+    }),
+  );
+  routes.post(
+    '/detokenize',
+    limited,
+    guarded(async (c) => {
+      const { tokens } = await readBody(c, z.object({ tokens: z.array(z.number().int().min(0)) }));
+      return Response.json({ prompt: tokenizer.decode(tokens, true) });
+    }),
+  );
+  routes.all(
+    '*',
+    guarded((c) => {
+      const hint = c.req.path.startsWith('/v1/chat/')
+        ? ': the model continues text, use /v1/completions'
+        : '';
+      throw new ApiError(404, `there is no ${c.req.method} ${c.req.path} here${hint}`);
+    }),
+  );
+  const open = new Hono().get('/health', () => {
+    const { closing, ...load } = scheduler.state;
+    return Response.json({ status: closing ? 'closing' : 'ok', ...load }, { status: closing ? 503 : 200 });
+  });
+  return { routes, open };
+}
+
+async function answerCompletion(c: Context, options: ApiOptions): Promise<Response> {
+  const request = readCompletionRequest(await jsonOf(c), options);
+  const call = new AbortController();
+  const gone = () => call.abort(new ApiError(499, 'the caller has gone'));
+  const timer = setTimeout(() => {
+    call.abort(
+      new ApiError(504, `not finished within ${options.requestTimeoutS} s; ask for fewer tokens, or later`, {
+        code: 'timeout',
+      }),
+    );
+  }, options.requestTimeoutS * 1000);
+  const { signal } = c.req.raw;
+  signal.addEventListener('abort', gone, { once: true });
+  const end = () => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', gone);
+  };
+  try {
+    if (request.stream) return streamCompletion(request, options, call.signal, { onGone: gone, onEnd: end });
+    return await complete(request, options, call.signal).finally(end);
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+async function readBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
+  const parsed = schema.safeParse(await jsonOf(c));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw invalid(issue.path.join('.') || 'body', issue.message);
+}
+
+async function jsonOf(c: Context): Promise<unknown> {
+  try {
+    return await c.req.json();
+  } catch {
+    throw invalid('body', 'not JSON');
+  }
+}

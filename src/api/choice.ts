@@ -1,0 +1,139 @@
+import type { Tokenizer } from '../data/tokenizer.js';
+import type { Decoder } from '../inference/decoder.js';
+import { sample } from '../inference/sampling.js';
+import { TextStream } from '../inference/text-stream.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+import type { CompletionRequest, RequestPrompt } from './completion-request.js';
+import type { Job } from './scheduler.js';
+import { type LogProbs, TokenLog } from './token-log.js';
+
+export type FinishReason = 'stop' | 'length';
+
+/** A further part of a choice. */
+export interface Piece {
+  readonly text: string;
+  readonly logprobs: LogProbs | null;
+  /** Null while it goes on. */
+  readonly finishReason: FinishReason | null;
+}
+
+export interface ChoiceOptions {
+  readonly request: CompletionRequest;
+  readonly prompt: RequestPrompt;
+  /** Which of the choices of this prompt. */
+  readonly index: number;
+  readonly signal: AbortSignal;
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  /** Tokens that the model sees at once. */
+  readonly seqLen: number;
+  readonly onPiece: (piece: Piece) => void;
+}
+
+/** Elements of the logits that are computed at once for a prompt's log-probabilities. */
+const LOGITS_AT_ONCE = 1 << 22;
+
+/** One choice of an answer: draws tokens and turns them into text. */
+export class Choice implements Job {
+  readonly tokenIds: readonly number[];
+  readonly domain: number;
+  readonly maxTokens: number;
+  readonly signal: AbortSignal;
+  /** Rejects if it could not be finished. */
+  readonly finished: Promise<void>;
+  readonly #options: ChoiceOptions;
+  readonly #random: CounterRandom;
+  readonly #stream: TextStream;
+  readonly #log: TokenLog | null;
+  /** Prompt and output. */
+  readonly #context: number[];
+  /**
+   * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the
+   * window: those of all its tokens follow from the window before it.
+   */
+  #lastOfPrompt: number | null = null;
+  #settle!: (error: unknown) => void;
+
+  constructor(options: ChoiceOptions) {
+    const { request, prompt, index, tokenizer, seqLen } = options;
+    const isLonger = request.echo && request.logprobs !== null && prompt.tokenIds.length > seqLen;
+    if (isLonger) this.#lastOfPrompt = prompt.tokenIds.at(-1)!;
+    this.tokenIds = isLonger ? prompt.tokenIds.slice(0, -1) : prompt.tokenIds;
+    this.domain = request.domain;
+    this.maxTokens = request.maxTokens + (isLonger ? 1 : 0);
+    this.signal = options.signal;
+    this.#options = options;
+    // The first choice of a text is that of `locmoe generate` with the same seed.
+    this.#random = new CounterRandom(request.seed, index === 0 ? 'sample' : `sample ${index}`);
+    this.#stream = new TextStream(tokenizer, request.stops);
+    this.#log = request.logprobs === null ? null : new TokenLog(tokenizer, request.logprobs);
+    this.#context = [...this.tokenIds];
+    this.finished = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error === null ? resolve() : reject(error));
+    });
+    // A failure of several choices is told once.
+    this.finished.catch(() => undefined);
+  }
+
+  /** Tokens generated so far. */
+  get numGenerated(): number {
+    return this.#context.length - this.#options.prompt.tokenIds.length;
+  }
+
+  read(hiddenSD: Float32Array): void {
+    const { request, prompt } = this.#options;
+    if (!request.echo) return;
+    if (this.#log !== null) this.#logPrompt(this.#log, hiddenSD);
+    this.#emit(prompt.text, this.maxTokens === 0 ? 'length' : null);
+  }
+
+  #logPrompt(log: TokenLog, hiddenSD: Float32Array): void {
+    const { decoder, prompt, tokenizer } = this.#options;
+    const { tokenIds } = this;
+    if (prompt.numImplicit === 0) log.add(tokenIds[0], null);
+    const width = hiddenSD.length / tokenIds.length;
+    const atOnce = Math.max(1, Math.floor(LOGITS_AT_ONCE / tokenizer.vocabSize));
+    const last = tokenIds.length - 1;
+    for (let begin = 0; begin < last; begin += atOnce) {
+      const end = Math.min(last, begin + atOnce);
+      decoder.logitsOf(hiddenSD.subarray(begin * width, end * width)).forEach((logits, i) => {
+        log.add(tokenIds[begin + i + 1], logits);
+      });
+    }
+  }
+
+  next(logits: Float32Array): number | null {
+    const { request, tokenizer } = this.#options;
+    if (this.#lastOfPrompt !== null) return this.#endPrompt(this.#lastOfPrompt, logits);
+    const uniform = this.#random.uniform(this.#context.length);
+    const token = sample(logits, this.#context, request.sampling, uniform);
+    this.#log?.add(token, logits);
+    this.#context.push(token);
+    const text = token === tokenizer.endOfText ? '' : this.#stream.push(token);
+    const stops = token === tokenizer.endOfText || this.#stream.stopped;
+    if (!stops && this.numGenerated < request.maxTokens) {
+      if (text !== '') this.#emit(text, null);
+      return token;
+    }
+    const rest = this.#stream.end();
+    this.#emit(text + rest, stops || this.#stream.stopped ? 'stop' : 'length');
+    return null;
+  }
+
+  #endPrompt(token: number, logits: Float32Array): number | null {
+    this.#lastOfPrompt = null;
+    this.#log?.add(token, logits);
+    this.#context.push(token);
+    if (this.#options.request.maxTokens > 0) return token;
+    this.#emit('', 'length');
+    return null;
+  }
+
+  end(error: unknown): void {
+    this.#settle(error);
+  }
+
+  #emit(text: string, finishReason: FinishReason | null): void {
+    this.#options.onPiece({ text, logprobs: this.#log?.take() ?? null, finishReason });
+  }
+}

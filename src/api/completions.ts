@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import type { Tokenizer } from '../data/tokenizer.js';
+import type { Decoder } from '../inference/decoder.js';
+import { ApiError } from './api-error.js';
+import { Choice, type Piece } from './choice.js';
+import type { CompletionRequest } from './completion-request.js';
+import type { Scheduler } from './scheduler.js';
+import type { LogProbs } from './token-log.js';
+
+export interface CompletionContext {
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  readonly scheduler: Scheduler;
+  /** Tokens that the model sees at once. */
+  readonly seqLen: number;
+}
+
+/**
+ * Answers a completion request.
+ *
+ * @param signal aborted when the caller has gone or the time is over; its reason is then thrown
+ * @throws ApiError of `Scheduler.submit`
+ */
+export async function complete(
+  request: CompletionRequest,
+  context: CompletionContext,
+  signal: AbortSignal,
+): Promise<Response> {
+  const pieces = request.prompts.flatMap(() => Array.from({ length: request.numChoices }, (): Piece[] => []));
+  const choices = choicesOf(request, context, signal, (index, piece) => pieces[index].push(piece));
+  context.scheduler.submit(choices);
+  await Promise.all(choices.map(({ finished }) => finished));
+  return Response.json({
+    ...headOf(request),
+    choices: pieces.map((ofChoice, index) => ({
+      index,
+      text: ofChoice.map(({ text }) => text).join(''),
+      logprobs: joined(ofChoice.flatMap(({ logprobs }) => logprobs ?? [])),
+      finish_reason: ofChoice.at(-1)!.finishReason,
+    })),
+    usage: usageOf(request, choices),
+  });
+}
+
+/**
+ * The same as server-sent events, which end with `[DONE]`; an error is an event too.
+ *
+ * @param onGone called if the caller goes before the end
+ * @param onEnd called at the end in any case
+ */
+export function streamCompletion(
+  request: CompletionRequest,
+  context: CompletionContext,
+  signal: AbortSignal,
+  { onGone, onEnd }: { readonly onGone: () => void; readonly onEnd: () => void },
+): Response {
+  const head = headOf(request);
+  const utf8 = new TextEncoder();
+  let gone = false;
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const send = (data: object | string) => {
+    const event = typeof data === 'string' ? data : JSON.stringify(data);
+    if (!gone) controller?.enqueue(utf8.encode(`data: ${event}\n\n`));
+  };
+  const choices = choicesOf(request, context, signal, (index, { text, logprobs, finishReason }) =>
+    send({ ...head, choices: [{ index, text, logprobs, finish_reason: finishReason }] }),
+  );
+  // Before the answer begins, so that a full queue has a status of its own. The first token comes later.
+  context.scheduler.submit(choices);
+  const finish = async () => {
+    try {
+      await Promise.all(choices.map(({ finished }) => finished));
+      if (request.includeUsage) send({ ...head, choices: [], usage: usageOf(request, choices) });
+      send('[DONE]');
+    } catch (error) {
+      if (!gone) send(asApiError(error).body);
+    }
+    onEnd();
+    if (!gone) controller?.close();
+  };
+  const body = new ReadableStream<Uint8Array>({
+    start(started) {
+      controller = started;
+      void finish();
+    },
+    cancel() {
+      gone = true;
+      onGone();
+    },
+  });
+  return new Response(body, {
+    headers: { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' },
+  });
+}
+
+/** Errors that are the server's own keep their text for its log. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  console.error('locmoe: api:', error);
+  return new ApiError(500, 'the server failed; its log says why', { code: 'internal' });
+}
+
+/** A choice for each prompt and index, in the order of `choices[].index`. */
+function choicesOf(
+  request: CompletionRequest,
+  { decoder, tokenizer, seqLen }: CompletionContext,
+  signal: AbortSignal,
+  onPiece: (index: number, piece: Piece) => void,
+): Choice[] {
+  return request.prompts.flatMap((prompt, p) =>
+    Array.from(
+      { length: request.numChoices },
+      (_, index) =>
+        new Choice({
+          ...{ request, prompt, index, signal, decoder, tokenizer, seqLen },
+          onPiece: (piece) => onPiece(p * request.numChoices + index, piece),
+        }),
+    ),
+  );
+}
+
+function headOf({ model }: CompletionRequest): object {
+  return {
+    id: `cmpl-${randomUUID()}`,
+    object: 'text_completion',
+    created: Math.floor(Date.now() / 1000),
+    model,
+  };
+}
+
+function usageOf({ prompts }: CompletionRequest, choices: readonly Choice[]): object {
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  const promptTokens = sum(prompts.map(({ tokenIds, numImplicit }) => tokenIds.length - numImplicit));
+  const completionTokens = sum(choices.map(({ numGenerated }) => numGenerated));
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
+}
+
+function joined(parts: readonly LogProbs[]): LogProbs | null {
+  if (parts.length === 0) return null;
+  return {
+    tokens: parts.flatMap(({ tokens }) => tokens),
+    token_logprobs: parts.flatMap(({ token_logprobs }) => token_logprobs),
+    top_logprobs: parts.flatMap(({ top_logprobs }) => top_logprobs),
+    text_offset: parts.flatMap(({ text_offset }) => text_offset),
+  };
+}

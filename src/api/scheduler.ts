@@ -1,0 +1,181 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Decoder, Decoding } from '../inference/decoder.js';
+import { ApiError } from './api-error.js';
+
+/** One text to continue. */
+export interface Job {
+  /** At least one token. */
+  readonly tokenIds: readonly number[];
+  /** Domain id. */
+  readonly domain: number;
+  /** Tokens to generate at most. */
+  readonly maxTokens: number;
+  /** Aborted if nobody wants the text any more: its place is free at once. */
+  readonly signal: AbortSignal;
+  /** Gets the hidden states of its prompt, as `Begun`. */
+  read(hiddenSD: Float32Array): void;
+  /** Gets the logits of its next token; returns that token, or null at the end of the text. */
+  next(logits: Float32Array): number | null;
+  /** Called once. @param error null at the end of the text, else what prevented it */
+  end(error: unknown): void;
+}
+
+export interface SchedulerOptions {
+  /** Sequences that are decoded together. */
+  readonly maxBatch: number;
+  /** Sequences that may wait. */
+  readonly maxWaiting: number;
+}
+
+/** Tokens of prompts that are read in one pass: it keeps the event loop from its other work. */
+const READ_AT_ONCE = 1024;
+const RETRY_AFTER_S = 1;
+
+interface Running {
+  readonly job: Job;
+  readonly sequence: Decoding;
+  /** The last token, which is not yet in the sequence. */
+  token: number;
+}
+
+/**
+ * Continuous batching (Orca, Yu et al., OSDI 2022): a step adds one token to every running sequence, and a
+ * sequence enters or leaves between any two steps. Between steps the event loop has its turn.
+ */
+export class Scheduler {
+  readonly #decoder: Decoder;
+  readonly #options: SchedulerOptions;
+  readonly #hiddenSize: number;
+  #waiting: Job[] = [];
+  #running: Running[] = [];
+  #isLooping = false;
+  #isClosed = false;
+  #idle: () => void = () => undefined;
+
+  constructor(decoder: Decoder, hiddenSize: number, options: SchedulerOptions) {
+    this.#decoder = decoder;
+    this.#hiddenSize = hiddenSize;
+    this.#options = options;
+  }
+
+  get state(): { readonly running: number; readonly waiting: number; readonly closing: boolean } {
+    return { running: this.#running.length, waiting: this.#waiting.length, closing: this.#isClosed };
+  }
+
+  /** @throws ApiError 429 if all of them do not fit into the queue, 503 while closing */
+  submit(jobs: readonly Job[]): void {
+    if (this.#isClosed) throw new ApiError(503, 'the server is shutting down', { code: 'shutting_down' });
+    const { maxWaiting } = this.#options;
+    if (jobs.length > maxWaiting)
+      throw new ApiError(400, `${jobs.length} texts in one request: at most ${maxWaiting} may wait`);
+    if (this.#waiting.length + jobs.length > maxWaiting)
+      throw new ApiError(429, `${this.#waiting.length} texts are waiting: try again later`, {
+        code: 'rate_limit_exceeded',
+        retryAfterS: RETRY_AFTER_S,
+      });
+    this.#waiting.push(...jobs);
+    if (!this.#isLooping) void this.#loop();
+  }
+
+  /** Takes no more jobs; resolves when the last one has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (!this.#isLooping) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+    });
+  }
+
+  async #loop(): Promise<void> {
+    this.#isLooping = true;
+    while (this.#waiting.length + this.#running.length > 0) {
+      // First, so that all requests that arrived together are in the first batch.
+      await setImmediate();
+      this.#dropAborted();
+      this.#admit();
+      this.#step();
+    }
+    this.#isLooping = false;
+    this.#idle();
+  }
+
+  #dropAborted(): void {
+    const dropped = [...this.#waiting, ...this.#running.map(({ job }) => job)].filter(
+      ({ signal }) => signal.aborted,
+    );
+    if (dropped.length === 0) return;
+    this.#waiting = this.#waiting.filter((job) => !dropped.includes(job));
+    this.#running = this.#running.filter(({ job }) => !dropped.includes(job));
+    for (const job of dropped) job.end(job.signal.reason);
+  }
+
+  /** Reads the prompts of jobs for which there is room, in one pass. */
+  #admit(): void {
+    const jobs: Job[] = [];
+    let longest = 0;
+    while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.#options.maxBatch) {
+      const length = Math.max(longest, this.#waiting[0].tokenIds.length);
+      // Shorter prompts are filled up to the longest.
+      if (jobs.length > 0 && length * (jobs.length + 1) > READ_AT_ONCE) break;
+      longest = length;
+      jobs.push(this.#waiting.shift()!);
+    }
+    if (jobs.length === 0) return;
+    this.#guarded(jobs, () => {
+      // The last token generated is never read.
+      const begun = this.#decoder.begin(
+        jobs.map((job) => ({ ...job, maxTokens: Math.max(0, job.maxTokens - 1) })),
+      );
+      begun.forEach(({ sequence, hiddenSD }, i) => {
+        this.#guarded([jobs[i]], () => {
+          jobs[i].read(hiddenSD);
+          if (jobs[i].maxTokens === 0) {
+            jobs[i].end(null);
+            return;
+          }
+          const [logits] = this.#decoder.logitsOf(hiddenSD.subarray(-this.#hiddenSize));
+          const running = { job: jobs[i], sequence, token: 0 };
+          if (this.#takes(running, logits)) this.#running.push(running);
+        });
+      });
+    });
+  }
+
+  /** One token for every running sequence. */
+  #step(): void {
+    const running = this.#running;
+    if (running.length === 0) return;
+    this.#running = [];
+    this.#guarded(
+      running.map(({ job }) => job),
+      () => {
+        const logits = this.#decoder.extend(
+          running.map(({ sequence }) => sequence),
+          running.map(({ token }) => token),
+        );
+        running.forEach((each, i) => {
+          this.#guarded([each.job], () => {
+            if (this.#takes(each, logits[i])) this.#running.push(each);
+          });
+        });
+      },
+    );
+  }
+
+  /** @returns whether the text goes on */
+  #takes(running: Running, logits: Float32Array): boolean {
+    const token = running.job.next(logits);
+    if (token === null) running.job.end(null);
+    else running.token = token;
+    return token !== null;
+  }
+
+  /** An error ends the jobs that it concerns, not the server. */
+  #guarded(jobs: readonly Job[], work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      for (const job of jobs) job.end(error);
+    }
+  }
+}

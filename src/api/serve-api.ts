@@ -1,0 +1,68 @@
+import { statSync } from 'node:fs';
+import { type HttpServer, startHttpServer } from '@locmoe/logs/http';
+import { Decoder } from '../inference/decoder.js';
+import type { Inference } from '../inference/inference.js';
+import { ApiError } from './api-error.js';
+import { apiFeature } from './api-feature.js';
+import { Scheduler, type SchedulerOptions } from './scheduler.js';
+import { ServedModels } from './served-models.js';
+
+export interface ServeApiOptions extends SchedulerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Null for none, on loopback only. */
+  readonly token: string | null;
+  readonly requestTimeoutS: number;
+}
+
+/** A served checkpoint. */
+export interface ApiServer {
+  readonly address: HttpServer['address'];
+  /** Names of the models, by domain. */
+  readonly models: readonly string[];
+  /** Refuses new requests, and resolves when those that have begun are answered, or after `withinMs`. */
+  close(withinMs: number): Promise<void>;
+}
+
+/**
+ * Serves a checkpoint with OpenAI's completions API.
+ *
+ * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ */
+export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
+  const { model, tokenizer, config, checkpoint } = inference;
+  const { host, port, token, requestTimeoutS } = options;
+  const decoder = new Decoder(model);
+  const scheduler = new Scheduler(decoder, config.model.dModel, options);
+  const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
+  const { seqLen } = config.model;
+  const server = await startHttpServer({
+    name: 'locmoe',
+    address: { host, port },
+    option: '--port',
+    token,
+    tokenName: 'the token of this server',
+    features: [apiFeature({ decoder, tokenizer, scheduler, models, seqLen, requestTimeoutS })],
+    refuse: ({ status, reason }) =>
+      new ApiError(status, reason, status === 401 ? { code: 'invalid_api_key' } : {}).response,
+  });
+  return {
+    address: server.address,
+    models: models.names,
+    async close(withinMs) {
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([
+        // Answers that are whole have still to leave the process.
+        scheduler.close().then(() => new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS))),
+        new Promise((resolve) => {
+          timer = setTimeout(resolve, withinMs);
+        }),
+      ]);
+      clearTimeout(timer);
+      server.close();
+    },
+  };
+}
+
+const LAST_WRITES_MS = 100;

@@ -1,0 +1,65 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { ApiError, invalid } from './api-error.js';
+
+/**
+ * Names under which a checkpoint is served: the run's id, and `RUN:domain` for each domain, which decides
+ * which experts may be used.
+ */
+export class ServedModels {
+  readonly #runId: string;
+  readonly #domains: readonly string[];
+  readonly #seqLen: number;
+  readonly #createdS: number;
+
+  /** @param createdMs time of the checkpoint */
+  constructor({ manifest }: Checkpoint, createdMs: number) {
+    this.#runId = manifest.runId;
+    this.#domains = manifest.config.data.domains;
+    this.#seqLen = manifest.config.model.seqLen;
+    this.#createdS = Math.floor(createdMs / 1000);
+  }
+
+  /** Names in /v1/models; each of them needs no `domain`. */
+  get names(): string[] {
+    return this.#domains.length === 1
+      ? [this.#runId]
+      : this.#domains.map((domain) => `${this.#runId}:${domain}`);
+  }
+
+  /** `Model` objects of OpenAI. */
+  get list(): object[] {
+    return this.names.map((id) => ({
+      id,
+      object: 'model',
+      created: this.#createdS,
+      owned_by: 'locmoe',
+      max_model_len: this.#seqLen,
+    }));
+  }
+
+  /**
+   * Domain id of a request.
+   *
+   * @param domain the request's own field; null if it has none
+   * @throws ApiError 404 for an unknown model, 400 for an unknown or missing domain
+   */
+  domainOf(model: string, domain: string | null): number {
+    const named = this.#domains.findIndex((name) => model === `${this.#runId}:${name}`);
+    if (named < 0 && model !== this.#runId)
+      throw new ApiError(404, `model ${model} is not served here; there is ${this.names.join(', ')}`, {
+        param: 'model',
+        code: 'model_not_found',
+      });
+    const known = this.#domains.join(', ');
+    if (domain !== null) {
+      const id = this.#domains.indexOf(domain);
+      if (id < 0) throw invalid('domain', `${domain}: the model knows ${known}`);
+      if (named >= 0 && named !== id) throw invalid('domain', `${domain}, but the model is ${model}`);
+      return id;
+    }
+    if (named >= 0) return named;
+    if (this.#domains.length > 1)
+      throw invalid('model', `name a domain, as ${this.names[0]}, or in the field domain: ${known}`);
+    return 0;
+  }
+}

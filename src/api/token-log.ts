@@ -1,0 +1,77 @@
+import type { Tokenizer } from '../data/tokenizer.js';
+import { likeliest } from '../inference/sampling.js';
+
+/** `logprobs` of OpenAI's completions. */
+export interface LogProbs {
+  readonly tokens: string[];
+  /** Natural logarithms; null for the first token of a prompt of token ids, which nothing comes before. */
+  readonly token_logprobs: (number | null)[];
+  /** The likeliest tokens and the token itself, by text. */
+  readonly top_logprobs: (Record<string, number> | null)[];
+  /** Where each token begins in the text, in UTF-16 units. */
+  readonly text_offset: number[];
+}
+
+/** Collects the log-probabilities of a text, token by token. They are the model's own, before sampling. */
+export class TokenLog {
+  readonly #tokenizer: Tokenizer;
+  readonly #numTop: number;
+  readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+  #offset = 0;
+  #entries = empty();
+
+  /** @param numTop likeliest tokens to name at each place */
+  constructor(tokenizer: Tokenizer, numTop: number) {
+    this.#tokenizer = tokenizer;
+    this.#numTop = numTop;
+  }
+
+  /** @param logits of this place; null if nothing comes before the token */
+  add(tokenId: number, logits: Float32Array | null): void {
+    const { tokens, token_logprobs, top_logprobs, text_offset } = this.#entries;
+    tokens.push(this.#name(tokenId));
+    text_offset.push(this.#offset);
+    this.#offset += this.#utf8.decode(this.#tokenizer.bytes([tokenId]), { stream: true }).length;
+    if (logits === null) {
+      token_logprobs.push(null);
+      top_logprobs.push(null);
+      return;
+    }
+    const logSum = logSumExp(logits);
+    const top = this.#numTop === 0 ? [] : likeliest(logits, Math.min(this.#numTop, logits.length));
+    token_logprobs.push(logits[tokenId] - logSum);
+    top_logprobs.push(
+      Object.fromEntries([...top, tokenId].map((id) => [this.#name(id), logits[id] - logSum])),
+    );
+  }
+
+  /** What has come since the last call. */
+  take(): LogProbs {
+    const entries = this.#entries;
+    this.#entries = empty();
+    return entries;
+  }
+
+  /** Text of a token, unique: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
+  #name(tokenId: number): string {
+    const bytes = this.#tokenizer.bytes([tokenId], true);
+    if (bytes.length === 0) return `token_id:${tokenId}`;
+    try {
+      return new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(bytes);
+    } catch {
+      return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
+    }
+  }
+}
+
+function empty(): LogProbs {
+  return { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
+}
+
+/** log sum exp, in double precision. */
+function logSumExp(logits: Float32Array): number {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum);
+}

@@ -1,0 +1,63 @@
+import { type Command, Option } from 'commander';
+import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { TrainerError } from '../../errors.js';
+import { formatAddress, isLoopback } from '../../rpc/address.js';
+import { loadSecurity } from '../../rpc/security.js';
+import { wholeNumber } from './options.js';
+
+interface ApiOptions {
+  readonly checkpoint: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tokenFile?: string;
+  readonly maxBatch: number;
+  readonly maxWaiting: number;
+  readonly requestTimeout: number;
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const DRAIN_MS = 30_000;
+
+/** `locmoe api`: serves a checkpoint to programs that speak OpenAI's completions API. */
+export function apiCommand(command: Command): void {
+  command
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .option('--host <host>', 'address to listen at', '127.0.0.1')
+    .option('--port <port>', 'port; 0 takes a free one', wholeNumber(0, 65535), 8000)
+    .addOption(
+      new Option(
+        '--token-file <file>',
+        'file with the token that callers must give as their API key; required beyond loopback (locmoe certs)',
+      ).env('LOCMOE_TOKEN_FILE'),
+    )
+    .option('--max-batch <n>', 'texts that are continued together', wholeNumber(1), 16)
+    .option('--max-waiting <n>', 'texts that may wait; more get status 429', wholeNumber(1), 256)
+    .option('--request-timeout <s>', 'time for one request', wholeNumber(1), 300)
+    .action(serve);
+}
+
+async function serve(options: ApiOptions): Promise<void> {
+  const { host, port, maxBatch, maxWaiting } = options;
+  const { token } = loadSecurity(options.tokenFile === undefined ? {} : { tokenFile: options.tokenFile });
+  if (token === null && !isLoopback(host))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--host ${host} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
+    );
+  const checkpoint = resolveCheckpoint(options.checkpoint, (line) => console.error(`locmoe: ${line}`));
+  const { openInference } = await import('../../inference/inference.js');
+  const { serveApi } = await import('../../api/serve-api.js');
+  const server = await serveApi(openInference(checkpoint), {
+    ...{ host, port, token, maxBatch, maxWaiting },
+    requestTimeoutS: options.requestTimeout,
+  });
+  // Before the address is printed: a signal may follow at once.
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, () => resolve());
+  });
+  console.log(`api: http://${formatAddress(server.address)}/v1`);
+  console.log(`models: ${server.models.join(', ')}`);
+  console.log('serving until Ctrl-C');
+  await stopped;
+  await server.close(DRAIN_MS);
+}

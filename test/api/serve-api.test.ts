@@ -1,0 +1,363 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import OpenAI from 'openai';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type ServeApiOptions, serveApi } from '../../src/api/serve-api.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { generateText } from '../../src/inference/generate.js';
+import { type Inference, openInference } from '../../src/inference/inference.js';
+import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
+import { expectClose, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
+
+const seqLen = 16;
+const TEXT = 'the cat sat on the mat; der Kater saß auf der Matte. 猫坐在垫子上。 '.repeat(20);
+
+let folder: string;
+let inference: Inference;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-api-'));
+  const tokenizerFile = path.join(folder, 'tokenizer.json');
+  writeFileSync(tokenizerFile, tokenizerJson(trainBpe([TEXT], 300)));
+  const config = tinyConfig({ model: { seqLen, vocabSize: 300, dModel: 16 }, data: { domains: ['a', 'b'] } });
+  const state = createTrainState(config, soloTransport(), null);
+  for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
+    for (const { name, shape, begin, end } of ranges)
+      if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
+  const saved = saveCheckpoint(soloTransport(), {
+    ...{ root: path.join(folder, 'checkpoints'), step: 1, generation: 1, keep: 1, runId: 'run', config },
+    ...{ tokenizerFile, data: { nextStep: 1 }, metrics: {}, tensors: tensorsToSave(state) },
+  });
+  inference = openInference(openCheckpoint(saved));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+async function serve(options: Partial<ServeApiOptions> = {}, key = 'none') {
+  const server = await serveApi(inference, {
+    ...{ host: '127.0.0.1', port: 0, token: null, maxBatch: 8, maxWaiting: 200, requestTimeoutS: 60 },
+    ...options,
+  });
+  closing.push(() => server.close(0));
+  const root = `http://127.0.0.1:${server.address.port}`;
+  const client = new OpenAI({ baseURL: `${root}/v1`, apiKey: key, maxRetries: 0 });
+  const post = (body: unknown, signal?: AbortSignal) =>
+    fetch(`${root}/v1/completions`, {
+      method: 'POST',
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      ...(signal && { signal }),
+    });
+  const health = async () =>
+    (await (await fetch(`${root}/health`)).json()) as { running: number; waiting: number };
+  return { server, root, client, post, health };
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 10_000; !(await check()); ) {
+    if (performance.now() > deadline) expect.fail('it did not come to that');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Log-softmax by a slow loop over `model.logits` of each prefix; the first is null. */
+function slowLogProbs(tokenIds: readonly number[], domain: number): (number | null)[] {
+  return tokenIds.map((id, i) => {
+    if (i === 0) return null;
+    const logits = inference.model.logits(Int32Array.from(tokenIds.slice(0, i)), domain);
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    return logits[id] - Math.log(total);
+  });
+}
+
+const GREEDY = { temperature: 0, max_tokens: 12 };
+
+describe('the openai client', () => {
+  it('lists a model for each domain', async () => {
+    const { client } = await serve();
+    const { data } = await client.models.list();
+    expect(data.map(({ id }) => id)).toEqual(['run:a', 'run:b']);
+    expect(await client.models.retrieve('run:b')).toEqual(data[1]);
+    await expect(client.models.retrieve('gpt')).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
+  });
+
+  it('gets the text of locmoe generate for the same seed, sampled as asked for', async () => {
+    const { client } = await serve();
+    const both = { temperature: 0.9, seed: 5 };
+    const { choices, usage } = await client.completions.create({
+      ...{ model: 'run:b', prompt: 'the cat', max_tokens: 30, top_p: 0.9, ...both },
+      ...({ top_k: 20, repetition_penalty: 1.2 } as object),
+    });
+    const sampling = { ...both, topP: 0.9, topK: 20, repetitionPenalty: 1.2 };
+    const asked = { prompt: 'the cat', domain: 1, maxTokens: 30, stop: [] };
+    expect(choices).toHaveLength(1);
+    expect(choices[0].text).toBe(generateText(inference, { ...asked, ...sampling }));
+    expect(usage!.prompt_tokens).toBe(inference.tokenizer.encode('the cat').length);
+  });
+
+  it('streams what it gets at once, choice by choice', async () => {
+    const { client } = await serve();
+    const request = {
+      ...{ model: 'run', domain: 'b', prompt: ['the cat', 'der', 'auf 猫'], max_tokens: 20, n: 2, seed: 3 },
+      ...{ logprobs: 2, echo: true },
+    };
+    const whole = await client.completions.create(request);
+    const stream = await client.completions.create({
+      ...{ ...request, stream: true, stream_options: { include_usage: true } },
+    });
+    const texts = Array<string>(6).fill('');
+    const logProbs = Array.from({ length: 6 }, (): (number | null)[] => []);
+    const reasons: unknown[] = [];
+    let usage: unknown;
+    let numChunks = 0;
+    for await (const chunk of stream) {
+      numChunks++;
+      if (chunk.usage) usage = chunk.usage;
+      for (const { index, text, logprobs, finish_reason } of chunk.choices) {
+        texts[index] += text;
+        logProbs[index].push(...(logprobs!.token_logprobs ?? []));
+        if (finish_reason) reasons[index] = finish_reason;
+      }
+    }
+    expect(numChunks).toBeGreaterThan(20);
+    expect(texts).toEqual(whole.choices.map(({ text }) => text));
+    expect(logProbs).toEqual(whole.choices.map(({ logprobs }) => logprobs!.token_logprobs));
+    expect(reasons).toEqual(whole.choices.map(({ finish_reason }) => finish_reason));
+    expect(usage).toEqual(whole.usage);
+    expect(new Set(texts).size).toBe(6);
+  });
+
+  it('gets log-probabilities of prompt and output, and where each token begins', async () => {
+    const { client } = await serve();
+    const tokenIds = [inference.tokenizer.endOfText, ...inference.tokenizer.encode('the cat 猫')];
+    const asked = { model: 'run:a', echo: true, logprobs: 3, max_tokens: 3, temperature: 0 };
+    const ofIds = (await client.completions.create({ ...asked, prompt: tokenIds })).choices[0];
+    const ofText = (await client.completions.create({ ...asked, prompt: 'the cat 猫' })).choices[0];
+    const { tokens, token_logprobs, top_logprobs, text_offset } = ofIds.logprobs!;
+    const context = tokenIds.slice();
+    for (let i = 0; i < 3; i++) {
+      const logits = inference.model.logits(Int32Array.from(context), 0);
+      context.push(logits.indexOf(Math.max(...logits)));
+    }
+    const expected = slowLogProbs(context, 0);
+    expect(token_logprobs![0]).toBeNull();
+    expectClose(token_logprobs!.slice(1) as number[], expected.slice(1) as number[], 1e-5);
+    top_logprobs!.slice(1).forEach((top, i) => {
+      expect(Object.values(top!)).toContain(token_logprobs![i + 1]);
+      expect([3, 4]).toContain(Object.keys(top!).length);
+      if (i + 1 >= tokenIds.length) expect(Math.max(...Object.values(top!))).toBe(token_logprobs![i + 1]);
+    });
+    expect(tokens![0]).toBe('<|endoftext|>');
+    expect(text_offset).toEqual([...text_offset!].sort((a, b) => a - b));
+    // Without the end-of-text token, which the text's first token has in front of it.
+    expect(ofText.logprobs!.token_logprobs).toEqual(token_logprobs!.slice(1));
+    expect(ofText.logprobs!.text_offset).toEqual(text_offset!.slice(1));
+    expect(ofText.text.startsWith('the cat 猫')).toBe(true);
+    tokens!.slice(1, 3).forEach((token, i) => {
+      expect(ofText.text.startsWith(token, text_offset![i + 1])).toBe(true);
+    });
+  });
+
+  it('ends in front of a stop text, and says why it ended', async () => {
+    const { client } = await serve();
+    const asked = { model: 'run:a', prompt: 'the', seed: 2, max_tokens: 12 };
+    const [{ text, finish_reason }] = (await client.completions.create(asked)).choices;
+    expect(finish_reason).toBe('length');
+    const stop = text.slice(6, 8);
+    const stopped = (await client.completions.create({ ...asked, stop: ['never comes', stop] })).choices[0];
+    expect(stopped).toMatchObject({ text: text.slice(0, text.indexOf(stop)), finish_reason: 'stop' });
+  });
+
+  it.each([
+    [{ suffix: 'x' }, 'suffix'],
+    [{ best_of: 3 }, 'best_of'],
+    [{ logit_bias: { 5: 1 } }, 'logit_bias'],
+    [{ presence_penalty: 1 }, 'presence_penalty'],
+    [{ max_tokens: -1 }, 'max_tokens'],
+    [{ max_tokens: 0 }, 'max_tokens'],
+    [{ n: 99 }, 'n'],
+    [{ temperature: 'hot' }, 'temperature'],
+    [{ functions: [] }, 'functions'],
+    [{ prompt: [] }, 'prompt'],
+    [{ prompt: [[]] }, 'prompt'],
+    [{ prompt: [5, 'a'] }, 'prompt'],
+    [{ prompt: [300] }, 'prompt'],
+    [{ model: 'run' }, 'model'],
+    [{ domain: 'c' }, 'domain'],
+    [{ domain: 'b' }, 'domain'],
+  ])('learns which field is wrong: %j', async (fields, param) => {
+    const { client } = await serve();
+    const wrong = client.completions.create({ model: 'run:a', prompt: 'a', ...(fields as object) });
+    await expect(wrong).rejects.toMatchObject({ status: 400, param, type: 'invalid_request_error' });
+  });
+});
+
+describe('lm-evaluation-harness', () => {
+  /** As its `local-completions` asks for log-likelihoods. */
+  const payload = (prompt: readonly (readonly number[])[]) => ({
+    ...{ model: 'run:b', prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true },
+  });
+  interface Answer {
+    readonly choices: readonly {
+      readonly index: number;
+      readonly logprobs: { token_logprobs: number[]; top_logprobs: Record<string, number>[] };
+    }[];
+  }
+  /** As it reads the answer: the sum after the context, and whether all of it is greedy. */
+  const parse = ({ choices }: Answer, contexts: readonly number[]) =>
+    [...choices]
+      .sort((a, b) => a.index - b.index)
+      .map(({ logprobs: { token_logprobs, top_logprobs } }, i) => {
+        const own = token_logprobs.slice(contexts[i], -1);
+        const top = top_logprobs.slice(contexts[i], -1);
+        return {
+          logLikelihood: own.reduce((sum, logProb) => sum + logProb, 0),
+          isGreedy: own.every((logProb, j) => logProb === Math.max(...Object.values(top[j]))),
+        };
+      });
+
+  it('gets the log-likelihoods of model.loss, up to one token more than the window', async () => {
+    const { post } = await serve();
+    const lengths = [2, 5, seqLen, seqLen + 1];
+    const prompts = lengths.map((length) => [...randomIntegers(`of ${length}`, length, 300)]);
+    const answer = (await (await post(payload(prompts))).json()) as Answer;
+    const results = parse(
+      answer,
+      lengths.map(() => 1),
+    );
+    prompts.forEach((prompt, i) => {
+      const { sequenceLosses } = inference.model.loss(
+        {
+          ...{ numSequences: 1, seqLen: prompt.length - 1, domains: Int32Array.of(1) },
+          tokenIds: Int32Array.from(prompt.slice(0, -1)),
+          targets: Int32Array.from(prompt.slice(1)),
+        },
+        { training: false },
+      );
+      const expected = -sequenceLosses[0] * (prompt.length - 1);
+      expect(Math.abs(results[i].logLikelihood - expected)).toBeLessThan(1e-4);
+      expect(results[i].isGreedy).toBe(false);
+    });
+    const tooLong = await post(payload([Array<number>(seqLen + 2).fill(1)]));
+    expect(tooLong.status).toBe(400);
+    expect(await tooLong.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
+  });
+
+  it('sees that a continuation is greedy', async () => {
+    const { post } = await serve();
+    const context = [...randomIntegers('context', 4, 300)];
+    const prompt = context.slice();
+    for (let i = 0; i < 6; i++) {
+      const logits = inference.model.logits(Int32Array.from(prompt), 1);
+      prompt.push(logits.indexOf(Math.max(...logits)));
+    }
+    const answer = (await (await post(payload([prompt, prompt]))).json()) as Answer;
+    expect(parse(answer, [4, 1]).map(({ isGreedy }) => isGreedy)).toEqual([true, false]);
+  });
+
+  it('gets a tokenizer from the server', async () => {
+    const { root } = await serve();
+    const ask = async (place: string, body: object) =>
+      (await fetch(`${root}/${place}`, { method: 'POST', body: JSON.stringify(body) })).json();
+    expect(await (await fetch(`${root}/tokenizer_info`)).json()).toEqual({ eos_token: '<|endoftext|>' });
+    const { tokens } = (await ask('tokenize', { prompt: 'the 猫', add_special_tokens: false })) as {
+      tokens: number[];
+    };
+    expect(tokens).toEqual([...inference.tokenizer.encode('the 猫')]);
+    expect(await ask('tokenize', { prompt: '<|endoftext|>' })).toMatchObject({
+      tokens: [inference.tokenizer.endOfText],
+    });
+    expect(await ask('detokenize', { tokens })).toEqual({ prompt: 'the 猫' });
+  });
+});
+
+describe('many callers', () => {
+  it('get what each would get alone', async () => {
+    const { client } = await serve();
+    const prompts = Array.from({ length: 100 }, (_, i) => `the cat sat ${i % 7}`);
+    const answers = await Promise.all(
+      prompts.map((prompt) => client.completions.create({ model: 'run:a', prompt, ...GREEDY })),
+    );
+    answers.forEach(({ choices: [{ text }] }, i) => {
+      const alone = { prompt: prompts[i], domain: 0, maxTokens: 12, stop: [], seed: 1 };
+      const sampling = { temperature: 0, topK: null, topP: 1, repetitionPenalty: 1 };
+      if (i < 7) expect(text).toBe(generateText(inference, { ...alone, ...sampling }));
+      else expect(text).toBe(answers[i % 7].choices[0].text);
+    });
+  });
+
+  it('are told to come again when the queue is full', async () => {
+    const { post, health } = await serve({ maxBatch: 1, maxWaiting: 2 });
+    const long = { model: 'run:a', prompt: 'the', max_tokens: 100_000, temperature: 0 };
+    const leave = new AbortController();
+    const first = [0, 1, 2].map(() => post(long, leave.signal).catch(() => null));
+    await until(async () => (await health()).waiting === 2);
+    const refused = await post(long);
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await refused.json()).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
+    // Who leaves frees a place.
+    leave.abort();
+    await Promise.all(first);
+    await until(async () => (await health()).running === 0);
+    expect((await post({ model: 'run:a', prompt: 'the', max_tokens: 2 })).status).toBe(200);
+    expect((await post({ model: 'run:a', prompt: ['a', 'b', 'c'] })).status).toBe(400);
+  });
+
+  it('free their place when they stop reading a stream', async () => {
+    const { client, health } = await serve();
+    const stream = await client.completions.create({
+      ...{ model: 'run:a', prompt: 'the', max_tokens: 100_000, temperature: 0, stream: true },
+    });
+    for await (const _ of stream) break;
+    await until(async () => (await health()).running === 0);
+  });
+
+  it('do not wait for ever', async () => {
+    const { post } = await serve({ requestTimeoutS: 1 });
+    const long = { model: 'run:a', prompt: 'the', max_tokens: 1_000_000, temperature: 0, n: 4 };
+    const [whole, streamed] = await Promise.all([post(long), post({ ...long, stream: true })]);
+    expect(whole.status).toBe(504);
+    expect(await whole.json()).toMatchObject({ error: { type: 'server_error', code: 'timeout' } });
+    expect((await streamed.text()).trim().split('\n').at(-1)).toMatch(/^data: \{"error":.*"timeout"/);
+  });
+
+  it('are answered before the server closes, and refused from then on', async () => {
+    const { server, post, health } = await serve();
+    const asked = post({ model: 'run:a', prompt: 'the', max_tokens: 60, temperature: 0 });
+    await until(async () => (await health()).running === 1);
+    const closed = server.close(30_000);
+    expect((await post({ model: 'run:a', prompt: 'the' })).status).toBe(503);
+    expect((await asked).status).toBe(200);
+    await closed;
+    await expect(health()).rejects.toThrow();
+  });
+});
+
+it('answers in the form of OpenAI to what is no request', async () => {
+  const { root, post } = await serve();
+  const chat = await fetch(`${root}/v1/chat/completions`, { method: 'POST', body: '{}' });
+  expect(chat.status).toBe(404);
+  expect(((await chat.json()) as { error: Error }).error.message).toMatch(/use \/v1\/completions/);
+  expect(await (await post('{')).json()).toMatchObject({ error: { param: 'body' } });
+  expect((await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`)).status).toBe(413);
+});
+
+it('asks for its token, and needs one beyond loopback', async () => {
+  const options = { host: '0.0.0.0', token: 'sesame-sesame-sesame' };
+  const { client, root } = await serve(options, options.token);
+  expect((await client.models.list()).data).toHaveLength(2);
+  const stranger = new OpenAI({ baseURL: `${root}/v1`, apiKey: 'wrong', maxRetries: 0 });
+  await expect(stranger.models.list()).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
+  expect((await fetch(`${root}/health`)).status).toBe(200);
+  await expect(serve({ host: '0.0.0.0' })).rejects.toThrow(/can be reached from other machines/);
+});

@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { CORPUS_DIR } from '../../src/data/corpora.js';
+import { createLoader } from '../../src/data/loader.js';
+import { prepareDataset } from '../../src/data/prepare.js';
+import { DATA_DIR, Locmoe, locmoe, newestRun, trainArguments } from './support.js';
+
+const NUM_SEQUENCES = 8;
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-api-'));
+let run: string;
+beforeAll(async () => {
+  const sets = ['moe.router=locmoe-plus'];
+  const { code, stderr } = await new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }))
+    .finished;
+  expect(code, stderr).toBe(0);
+  run = newestRun(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Starts `locmoe api` on a free port. */
+async function start(...args: string[]) {
+  const api = new Locmoe(['api', '--checkpoint', run, '--port', '0', ...args]);
+  const [, port] = await api.until(/^api: http:\/\/[\d.]+:(\d+)\/v1$/m);
+  return { api, url: `http://127.0.0.1:${port}` };
+}
+
+it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe generate's text", async () => {
+  const { api, url } = await start();
+  const { manifest } = resolveCheckpoint(run, () => undefined);
+  const { config } = manifest;
+  const dataset = prepareDataset({
+    ...config.data,
+    ...{ dataDir: DATA_DIR, corpusDir: CORPUS_DIR, vocabSize: config.model.vocabSize },
+    log: () => undefined,
+  });
+  const loader = createLoader({
+    ...{ dataset, weights: undefined, seed: config.seed, globalBatch: config.train.globalBatch },
+    ...{ seqLen: config.model.seqLen, rank: 0, worldSize: 1 },
+  });
+  const evaluated = await locmoe('eval', '--checkpoint', run, '--json', '--sequences', `${NUM_SEQUENCES}`);
+  const { domains } = JSON.parse(evaluated.stdout);
+  const sums = new Map<number, { logLikelihood: number; tokens: number }>();
+  for (const batch of loader.validationBatches(NUM_SEQUENCES))
+    for (let i = 0; i < batch.numSequences; i++) {
+      if (batch.valid[i] === 0) continue;
+      const begin = i * batch.seqLen;
+      const end = begin + batch.seqLen;
+      // What a rolling log-likelihood asks for: a token of context, then a window.
+      const prompt = [...batch.tokenIds.subarray(begin, end), batch.targets[end - 1]];
+      const model = `${manifest.runId}:${config.data.domains[batch.domains[i]]}`;
+      const response = await fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        body: JSON.stringify({
+          ...{ model, prompt: [prompt], temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true },
+        }),
+      });
+      const { choices } = (await response.json()) as OpenAI.Completion;
+      const own = choices[0].logprobs!.token_logprobs!.slice(1, -1);
+      const sum = sums.get(batch.domains[i]) ?? { logLikelihood: 0, tokens: 0 };
+      sum.logLikelihood += own.reduce((total, logProb) => total + logProb, 0);
+      sum.tokens += own.length;
+      sums.set(batch.domains[i], sum);
+    }
+  for (const [id, { loss, tokens }] of domains.entries()) {
+    const sum = sums.get(id)!;
+    expect(sum.tokens).toBe(tokens);
+    expect(Math.abs(-sum.logLikelihood / sum.tokens - loss)).toBeLessThan(1e-4);
+  }
+
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
+  const { choices } = await client.completions.create({
+    ...{ model: `${manifest.runId}:en`, prompt: 'The state', max_tokens: 40, temperature: 0.8, seed: 1 },
+    ...({ top_k: 40 } as object),
+  });
+  const options = ['--prompt', 'The state', '--domain', 'en', '--max-tokens', '40'];
+  const generated = await locmoe('generate', '--checkpoint', run, ...options);
+  expect(`The state${choices[0].text}\n`).toBe(generated.stdout);
+
+  // A hundred at once, while it still answers whether it is well.
+  const slowest: number[] = [];
+  const watch = setInterval(async () => {
+    const asked = performance.now();
+    await fetch(`${url}/health`);
+    slowest.push(performance.now() - asked);
+  }, 100);
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, (_, i) =>
+      client.completions.create({
+        ...{ model: `${manifest.runId}:code`, prompt: `const x${i}`, max_tokens: 30, temperature: 0 },
+      }),
+    ),
+  );
+  clearInterval(watch);
+  expect(answers).toHaveLength(100);
+  expect(Math.max(...slowest)).toBeLessThan(2_000);
+
+  // Ctrl-C: what has begun is answered.
+  const last = client.completions.create({
+    ...{ model: `${manifest.runId}:en`, prompt: 'The ', max_tokens: 200, temperature: 0 },
+  });
+  const running = async () => ((await (await fetch(`${url}/health`)).json()) as { running: number }).running;
+  await expect.poll(running, { timeout: 10_000, interval: 5 }).toBe(1);
+  api.interrupt();
+  expect((await last).choices).toHaveLength(1);
+  expect((await api.finished).code).toBe(0);
+  await api.expectNothingLeft();
+}, 120_000);
+
+it('is open to other machines with a token alone', async () => {
+  const refused = await locmoe('api', '--checkpoint', run, '--host', '0.0.0.0', '--port', '0');
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  expect(refused.stderr).toMatch(/^locmoe: --host 0\.0\.0\.0 can be reached.*--token-file FILE.*\n$/);
+  const token = path.join(folder, 'token');
+  writeFileSync(token, 'sesame-sesame-sesame\n');
+  const { api, url } = await start('--host', '0.0.0.0', '--token-file', token);
+  const models = (apiKey: string) =>
+    new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 }).models.list();
+  expect((await models('sesame-sesame-sesame')).data.map(({ id }) => id.split(':')[1])).toEqual([
+    'en',
+    'code',
+  ]);
+  await expect(models('wrong')).rejects.toMatchObject({ status: 401 });
+  const taken = await locmoe('api', '--checkpoint', run, '--port', new URL(url).port);
+  expect(taken.code).toBe(2);
+  expect(taken.stderr).toMatch(/^locmoe: port \d+ on 127\.0\.0\.1 cannot be used.*--port.*\n$/);
+  api.interrupt();
+  expect((await api.finished).code).toBe(0);
+}, 120_000);
