@@ -9,6 +9,7 @@ import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
+import { preparationViewOn } from './preparation-view.js';
 import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
@@ -28,12 +29,8 @@ const JOIN_TIMEOUT_MS = 60_000;
  */
 export async function train(options: TrainOptions): Promise<number> {
   const warn = (line: string) => console.error(`locmoe: ${line}`);
-  const plan = await planRun(options, {
-    nodesAreHere: true,
-    security: NO_SECURITY,
-    say: (line) => console.log(line),
-    warn,
-  });
+  const { say, progress } = preparationViewOn(process.stdout);
+  const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, say, progress, warn });
   const rpc = createRpcServer();
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));

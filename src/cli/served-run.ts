@@ -13,6 +13,7 @@ import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
+import { PreparationView, preparationViewOn } from './preparation-view.js';
 import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
@@ -38,14 +39,16 @@ export interface ServeOptions extends RunOptions {
  * @throws TrainerError for what is wrong before a run exists (with `jsonLogs` it is logged instead)
  */
 export async function serve(options: ServeOptions): Promise<number> {
-  if (!options.jsonLogs)
-    return serveWith(options, {
-      say: (line) => console.log(line),
-      warn: (line) => console.error(`locmoe: ${line}`),
-    });
+  if (!options.jsonLogs) {
+    const { say, progress } = preparationViewOn(process.stdout);
+    return serveWith(options, { say, progress, warn: (line) => console.error(`locmoe: ${line}`) });
+  }
   const logger = logBeforeTheRun();
   try {
-    return await serveWith(options, { say: (line) => logger.info(line), warn: (line) => logger.warn(line) });
+    const say = (line: string) => logger.info(line);
+    const write = (text: string) => say(text.trimEnd());
+    const { progress } = new PreparationView({ isTTY: false, columns: () => 80, write });
+    return await serveWith(options, { say, progress, warn: (line) => logger.warn(line) });
   } catch (error) {
     const known = asTrainerError(error);
     logger.fatal(known.line);
@@ -61,7 +64,10 @@ function logBeforeTheRun(): Logger {
   });
 }
 
-async function serveWith(asked: ServeOptions, voice: Pick<PlanSettings, 'say' | 'warn'>): Promise<number> {
+async function serveWith(
+  asked: ServeOptions,
+  voice: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
+): Promise<number> {
   const { security, insecure, jsonLogs } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);

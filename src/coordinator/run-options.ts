@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
+import type { PrepareProgress } from '../data/progress-meter.js';
 import type { Security } from '../rpc/security.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
 
@@ -30,6 +31,8 @@ export interface PlanSettings {
   readonly security: Security;
   /** Tells of steps that take long. */
   readonly say: (line: string) => void;
+  /** Told how far the preparation of the user's text is. */
+  readonly progress: (progress: PrepareProgress) => void;
   readonly warn: (line: string) => void;
 }
 

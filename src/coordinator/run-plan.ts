@@ -25,7 +25,7 @@ import { slowLink } from './slow-link.js';
  */
 export async function planRun(
   options: RunOptions,
-  { nodesAreHere, security, say, warn }: PlanSettings,
+  { nodesAreHere, security, say, progress, warn }: PlanSettings,
 ): Promise<RunPlan> {
   const origin = await findOrigin(options, { security, say, warn }, (checkpoint) =>
     startingConfig(options, checkpoint),
@@ -44,6 +44,7 @@ export async function planRun(
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
     log: say,
+    progress,
   });
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);

@@ -17,7 +17,12 @@ export interface SelectOptions {
   readonly validationShare: number;
 }
 
-export type DomainDocuments = Readonly<Record<Split, readonly Document[]>>;
+export interface DomainDocuments extends Readonly<Record<Split, readonly Document[]>> {
+  /** Files that were read. */
+  readonly files: number;
+  /** Documents that were left out because they are near-duplicates of others. */
+  readonly duplicates: number;
+}
 
 /**
  * The documents of a built-in domain, deduplicated, capped and split (`selectDocuments`).
@@ -53,7 +58,8 @@ export function selectDocuments(documents: Iterable<Document>, options: SelectOp
     const draw = Number.parseInt(digest.slice(-8), 16) / 2 ** 32;
     split[draw < options.validationShare ? 'validation' : 'train'].push(document);
   }
-  return split;
+  const files = new Set(signed.map(({ document }) => document.source)).size;
+  return { ...split, files, duplicates: signed.length - hashed.length };
 }
 
 /** SHA-256 of the lock file that pins the sources. @throws TrainerError `BAD_INPUT` if it is missing */
@@ -84,7 +90,6 @@ function readSource(domain: string, source: Source, corpusDir: string): Document
     return [...source.read(folder)].flatMap(({ text, file }) =>
       chunkText(cleanText(text)).map((chunk) => ({
         text: chunk,
-        domain,
         source: `${source.packageName}/${file}`,
       })),
     );

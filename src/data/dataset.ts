@@ -6,7 +6,7 @@ import { TrainerError } from '../errors.js';
 import { SPLITS, type Split } from './document.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
 
@@ -22,6 +22,10 @@ export const indexSchema = z.strictObject({
   domains: z.array(
     z.strictObject({
       name: z.string(),
+      /** Files that were read. */
+      files: count,
+      /** Documents that were left out because they are near-duplicates of others. */
+      duplicates: count,
       train: splitSchema,
       validation: splitSchema,
       validationEntropy: z.number(),
@@ -70,7 +74,7 @@ export interface Dataset {
 }
 
 /** Token ids are stored as little-endian integers of this many bytes. */
-function bytesPerToken(vocabSize: number): 2 | 4 {
+export function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 2 ** 16 ? 2 : 4;
 }
 

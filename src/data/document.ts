@@ -1,7 +1,6 @@
 /** A piece of training text: a chunk of a longer work, or a short text that stands alone. */
 export interface Document {
   readonly text: string;
-  readonly domain: string;
   /** Package and file the text comes from. */
   readonly source: string;
 }

@@ -1,44 +1,51 @@
 import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
-import type { Dataset } from './dataset.js';
-import { datasetFolder, type PrepareOptions, prepareDataset, workFolder } from './prepare.js';
+import { type Dataset, openDataset } from './dataset.js';
+import { type DataOptions, type Preparation, planPreparation } from './preparation.js';
+import type { PrepareOptions } from './prepare.js';
+import type { PrepareProgress } from './progress-meter.js';
 
 /** Input of the preparation thread. */
 export interface PrepareWork {
-  readonly options: Omit<PrepareOptions, 'log'>;
-  readonly work: string;
+  readonly options: DataOptions;
+  readonly preparation: Preparation;
 }
 
 /** A message of the preparation thread. */
 export type PrepareMessage =
   | { readonly line: string }
+  | { readonly progress: PrepareProgress }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * `prepareDataset` on another thread, so that a signal can end it at once; it then leaves nothing behind.
+ * `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset only
+ * finished shards stay, for the next time.
  *
  * @throws TrainerError also `INTERRUPTED`
  */
 export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
-  if (!existsSync(datasetFolder(options))) {
-    const work = workFolder(options);
+  const preparation = planPreparation(options);
+  const isNew = !existsSync(preparation.dir);
+  if (isNew)
     try {
-      await prepareOnThread(options, work);
+      await prepareOnThread(options, preparation);
     } finally {
       // A terminated thread does not clean up.
-      rmSync(work, { recursive: true, force: true });
+      rmSync(preparation.work, { recursive: true, force: true });
     }
-  }
-  return prepareDataset(options);
+  return openDataset(preparation.dir, { verify: !isNew });
 }
 
-function prepareOnThread({ log, ...options }: PrepareOptions, work: string): Promise<void> {
+function prepareOnThread(
+  { log, progress, ...options }: PrepareOptions,
+  preparation: Preparation,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), {
-      workerData: { options, work } satisfies PrepareWork,
+      workerData: { options, preparation } satisfies PrepareWork,
     });
     let failure: Error | null = null;
     const onSignal = (signal: NodeJS.Signals) => {
@@ -48,6 +55,7 @@ function prepareOnThread({ log, ...options }: PrepareOptions, work: string): Pro
     for (const signal of SIGNALS) process.on(signal, onSignal);
     worker.on('message', (message: PrepareMessage) => {
       if ('line' in message) log(message.line);
+      else if ('progress' in message) progress?.(message.progress);
       else failure = new TrainerError(message.failure.code, message.failure.message);
     });
     worker.once('error', (error) => {

@@ -1,6 +1,7 @@
+import path from 'node:path';
 import { z } from 'zod';
 
-const FORMATS = ['text', 'jsonl'] as const;
+const FORMATS = ['text', 'jsonl', 'csv', 'parquet'] as const;
 
 /** Files of a user's own that make a domain. */
 export const textSourceSchema = z.strictObject({
@@ -15,7 +16,11 @@ export const textSourceSchema = z.strictObject({
     )
     .describe('file names or glob patterns, one or a list'),
   format: z.enum(FORMATS).optional().describe('by the extension of each file if not given'),
-  field: z.string().min(1).default('text').describe('jsonl: the field that holds the text'),
+  field: z
+    .string()
+    .min(1)
+    .default('text')
+    .describe('jsonl, csv, parquet: the field or column that holds the text'),
   separator: z
     .string()
     .min(1)
@@ -26,6 +31,27 @@ export const textSourceSchema = z.strictObject({
 type Fields = z.output<typeof textSourceSchema>;
 export type TextSource = Readonly<Omit<Fields, 'files'>> & { readonly files: readonly string[] };
 export type TextFormat = (typeof FORMATS)[number];
+export type Compression = 'gzip' | 'zstd' | null;
 
 /** Names of domains become names of files and labels of metrics. */
 export const DOMAIN_NAME = /^[\p{L}\p{N}][\p{L}\p{N}_.-]{0,39}$/u;
+
+const COMPRESSION_OF: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };
+const FORMAT_OF: Readonly<Record<string, TextFormat>> = {
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
+  '.csv': 'csv',
+  '.tsv': 'csv',
+  '.parquet': 'parquet',
+};
+
+/** How a file is read, by its name; a format that the source says stands above the name. */
+export function layoutOf(
+  file: string,
+  { format }: Pick<TextSource, 'format'>,
+): { readonly format: TextFormat; readonly compression: Compression } {
+  const last = path.extname(file);
+  const compression = COMPRESSION_OF[last] ?? null;
+  const extension = compression === null ? last : path.extname(path.basename(file, last));
+  return { format: format ?? FORMAT_OF[extension] ?? 'text', compression };
+}

@@ -1,27 +1,60 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { CORPUS_DIR } from '../../src/data/corpora.js';
-import type { Dataset } from '../../src/data/dataset.js';
-import { prepareDataset } from '../../src/data/prepare.js';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CORPUS_DIR, selectDocuments } from '../../src/data/corpora.js';
+import { type Dataset, TOKENIZER_FILE } from '../../src/data/dataset.js';
+import { PART_BYTES } from '../../src/data/parts.js';
+import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
 import { type TextSource, textSourceSchema } from '../../src/data/text-source.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
 let folder: string;
-beforeAll(() => {
+/** Trained once, so that most tests need not. */
+let tokenizerFile: string;
+beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-own-'));
+  write('first.txt', Array.from({ length: 50 }, (_, i) => sentence(i)).join('\n'));
+  const { dir } = await prepare({ first: source({ files: 'first.txt', separator: '\n' }) }, 'train');
+  tokenizerFile = path.join(dir, TOKENIZER_FILE);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function write(name: string, text: string): void {
-  mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
-  writeFileSync(path.join(folder, name), text);
+function write(name: string, contents: string | Uint8Array): string {
+  const file = path.join(folder, name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, contents);
+  return file;
 }
 
 const source = (written: object): TextSource => textSourceSchema.parse({ folder, ...written });
+const sentence = (i: number): string =>
+  `Number ${i} is ${'very '.repeat(i % 5)}good, and ${i * 7919} better.`;
+const sentences = (first: number, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => sentence(first + i));
 
-function prepare(sources: Record<string, TextSource>): Dataset {
+const lines: string[] = [];
+function prepare(
+  sources: Record<string, TextSource>,
+  tokenizer = tokenizerFile,
+  more: Partial<PrepareOptions> = {},
+): Promise<Dataset> {
   return prepareDataset({
     dataDir: path.join(folder, 'data'),
     corpusDir: CORPUS_DIR,
@@ -29,58 +62,325 @@ function prepare(sources: Record<string, TextSource>): Dataset {
     sources,
     maxBytesPerDomain: null,
     validationShare: 0.3,
-    vocabSize: 260,
-    ...{ tokenizer: 'train', endOfText: null },
-    log: () => undefined,
+    vocabSize: 270,
+    ...{ tokenizer, endOfText: null },
+    log: (line) => lines.push(line),
+    ...more,
   });
 }
 
-/** The documents of both splits of a domain, sorted. */
-function textsOf(dataset: Dataset, id = 0): string[] {
+/** The documents of a split, or of both. */
+function textsOf(dataset: Dataset, id = 0, splits: ('train' | 'validation')[] = ['train', 'validation']) {
   const tokenizer = loadTokenizer(dataset.tokenizerFile);
-  const { train, validation } = dataset.domains[id]!;
-  return [train, validation]
-    .flatMap(({ ids }) =>
-      [...ids.slice(0, ids.length)].reduce<number[][]>(
-        (documents, token) => {
-          if (token === dataset.endOfText) documents.push([]);
-          else documents.at(-1)!.push(token);
-          return documents;
-        },
-        [[]],
-      ),
-    )
-    .filter((ids) => ids.length > 0)
-    .map((ids) => tokenizer.decode(ids))
-    .sort();
+  return splits.flatMap((split) => {
+    const { ids, documents } = dataset.domains[id]![split];
+    const tokens = ids.slice(0, ids.length);
+    const texts: string[] = [];
+    for (let begin = 0; begin < tokens.length; ) {
+      const end = tokens.indexOf(dataset.endOfText, begin);
+      texts.push(tokenizer.decode(tokens.subarray(begin, end)));
+      begin = end + 1;
+    }
+    expect(texts).toHaveLength(documents);
+    return texts;
+  });
 }
 
-const sentence = (i: number): string =>
-  `Number ${i} is ${'very '.repeat(i % 5)}good, and ${i * 7919} better.`;
+// Two frames, as `cat a.zst b.zst` gives: 40 lines {"text": "Line 0 of a compressed file, 0."}, made by zstd 1.5.
+const ZSTD =
+  'KLUv/QRoVQUA4skcF5DNAYMBHAVqsJ2vI21KSkoKGbczhXEBQMUE7D1uuZz7mr3qe97Z/P7I3X+4vi0P9fO4ZTv0xztET/SWrNqvusy+yL7N' +
+  'jRu3N+o6u6a+PmM2bI5AxYRbAbIoyTqQKEKgh3GMVazEWbeQRiHYGpg0IRKjAiaoEQCOANnrfwbAM64BEfwOgRAUql0Dml+bXxvf64TgT2Ut' +
+  'sxJ0WqjFisEzKpBe43xAqwJxYEpuKLUv/QRoNQUAcsodF5DNAYMBHAVqsJ2vgyTJiogQmLczhXEBQMUEXPfP/Dt1vdPv9WNv3LCb2+Zvp2JT' +
+  'v1XO9+XFa249RW7/qY3piq7Y+86XjfubG9/9tmK6OuZ2/mdrCFRMOFdnXAGyKMk6kChCoIdxjFWsxFmXC2kUgq2BSRMiMSomqBHwjYDR7f8G' +
+  '4DcDEfwzBA1fiOgDICvis8KBQ9cUwyxUxG8GabFcUoGkBlffeQo=';
 
-it('reads a document a file, the parts of a file, and the lines of JSON', () => {
-  for (let i = 0; i < 20; i++) write(`notes/${i}.md`, sentence(i));
-  write('notes/empty.md', '');
-  write('parts.txt', Array.from({ length: 20 }, (_, i) => sentence(100 + i)).join('\n==\n'));
-  write(
-    'qa.jsonl',
-    Array.from({ length: 20 }, (_, i) => JSON.stringify({ answer: sentence(200 + i) })).join('\n'),
-  );
-  const dataset = prepare({
-    notes: source({ files: 'notes/**/*.md' }),
-    parts: source({ files: ['parts.txt'], separator: '\n==\n' }),
-    qa: source({ files: '*.jsonl', field: 'answer' }),
+describe('formats', () => {
+  const jsonl = (texts: string[], field = 'text') =>
+    texts.map((text) => JSON.stringify({ id: 1, [field]: text })).join('\n');
+  const csv = (texts: string[], delimiter = ',') =>
+    ['id,body', ...texts.map((text, i) => `${i},"${text.replaceAll('"', '""')}\nand ""more"""`)]
+      .join('\r\n')
+      .replaceAll(/^(id|\d+),/gm, `$1${delimiter}`);
+  const parquet = (texts: (string | null)[], codec: 'SNAPPY' | 'UNCOMPRESSED') =>
+    new Uint8Array(
+      parquetWriteBuffer({
+        columnData: [
+          { name: 'id', data: texts.map((_, i) => i), type: 'INT32' },
+          { name: 'text', data: texts, type: 'STRING', nullable: true },
+        ],
+        rowGroupSize: 7,
+        codec,
+      }),
+    );
+  const more = (texts: string[]) => texts.map((text) => `${text}\nand "more"`);
+
+  it.each([
+    ['text', 'a.md', () => sentences(0, 1)[0]!, {}, sentences(0, 1)],
+    [
+      'text between marks',
+      'b.txt',
+      () => sentences(20, 20).join('\n==\n'),
+      { separator: '\n==\n' },
+      sentences(20, 20),
+    ],
+    [
+      'text.gz',
+      'c.txt.gz',
+      () => gzipSync(sentences(40, 20).join('\n')),
+      { separator: '\n' },
+      sentences(40, 20),
+    ],
+    [
+      'two gzip members',
+      'd.txt.gz',
+      () => Buffer.concat([gzipSync(`${sentence(60)}\n`), gzipSync(sentence(61))]),
+      { separator: '\n' },
+      sentences(60, 2),
+    ],
+    [
+      'jsonl',
+      'e.jsonl',
+      () => `${jsonl(sentences(80, 9), 'answer')}\n\n`,
+      { field: 'answer' },
+      sentences(80, 9),
+    ],
+    [
+      'jsonl with a byte order mark',
+      'f.ndjson',
+      () => `\ufeff${jsonl(sentences(90, 9))}`,
+      {},
+      sentences(90, 9),
+    ],
+    ['jsonl.gz', 'g.jsonl.gz', () => gzipSync(jsonl(sentences(100, 9))), {}, sentences(100, 9)],
+    ['csv', 'h.csv', () => `\ufeff${csv(sentences(120, 9))}`, { field: 'body' }, more(sentences(120, 9))],
+    [
+      'tsv.gz',
+      'i.tsv.gz',
+      () => gzipSync(csv(sentences(140, 9), '\t')),
+      { field: 'body' },
+      more(sentences(140, 9)),
+    ],
+    [
+      'parquet',
+      'j.parquet',
+      () => parquet([...sentences(160, 9), null], 'UNCOMPRESSED'),
+      {},
+      sentences(160, 9),
+    ],
+    ['parquet with snappy', 'k.parquet', () => parquet(sentences(170, 9), 'SNAPPY'), {}, sentences(170, 9)],
+    ['jsonl by its format', 'l.data', () => jsonl(sentences(180, 9)), { format: 'jsonl' }, sentences(180, 9)],
+    [
+      'zstd, two frames',
+      'm.jsonl.zst',
+      () => Buffer.from(ZSTD, 'base64'),
+      {},
+      Array.from({ length: 40 }, (_, i) => `Line ${i} of a compressed file, ${i * 7919}.`),
+    ],
+  ])('%s', async (_, name, contents, written, expected) => {
+    write(name, contents());
+    const dataset = await prepare({ d: source({ files: name, ...written }) });
+    expect(textsOf(dataset).sort()).toEqual(expected.toSorted());
   });
-  for (const [id, first] of [0, 100, 200].entries())
-    expect(textsOf(dataset, id)).toEqual(Array.from({ length: 20 }, (_, i) => sentence(first + i)).sort());
+
+  it('of several files and domains, a document a file, each file once, without the empty ones', async () => {
+    for (let i = 0; i < 30; i++) write(`notes/${i % 3}/[${i}].md`, sentence(300 + i));
+    write('notes/empty.md', '');
+    write('notes/white.md', ' \n\n ');
+    const dataset = await prepare({
+      notes: source({ files: ['notes/**/*.md', 'notes/0/[[]0].md', 'notes/0/[0].md'] }),
+      other: source({ folder: path.join(folder, 'notes'), files: '../first.txt', separator: '\n' }),
+    });
+    expect(textsOf(dataset).sort()).toEqual(sentences(300, 30).sort());
+    expect(textsOf(dataset, 1).sort()).toEqual(sentences(0, 50).sort());
+    const { domains } = JSON.parse(readFileSync(path.join(dataset.dir, 'index.json'), 'utf8'));
+    expect(domains[0]).toMatchObject({ name: 'notes', files: 31, duplicates: 0 });
+  });
 });
 
-it.each([
-  ['a pattern without a match', { files: '*.rst' }, /domain d: no file matches "\*\.rst" in \//],
-  ['a folder', { files: 'notes' }, /notes is a folder; say which files in it/],
-  ['a line that is no JSON', { files: 'bad.jsonl' }, /bad\.jsonl:2: is no JSON/],
-  ['a line without the field', { files: 'qa.jsonl' }, /qa\.jsonl:1: has no text in field "text"/],
-])('%s is refused with its place', (_, written, message) => {
-  write('bad.jsonl', '{"text": "a"}\n{"text": \n');
-  expect(() => prepare({ d: source(written) })).toThrow(message);
+describe('what cannot be read is refused in one line with its place', () => {
+  it.each([
+    ['a pattern without a match', { files: '*.rst' }, /domain d: no file matches "\*\.rst" in \//],
+    ['a folder that is not there', { folder: '/nowhere', files: '*' }, /no file matches "\*" in \/nowhere/],
+    ['a folder', { files: 'bad' }, /bad is a folder; say which files in it/],
+    ['nothing but empty files', { files: 'bad/empty*.txt' }, /domain d: there is no text in its 1 files/],
+    ['a line that is no JSON', { files: 'bad/json.jsonl' }, /json\.jsonl:2 is no JSON/],
+    [
+      'a line without the field',
+      { files: 'bad/json.jsonl', field: 'b' },
+      /json\.jsonl:1 has no text in field "b" \(fields: text\)/,
+    ],
+    ['a CSV without the column', { files: 'bad/a.csv' }, /a\.csv:1 has no column "text" \(columns: a, b\)/],
+    ['a CSV with a ragged row', { files: 'bad/a.csv', field: 'a' }, /a\.csv:3 is no CSV \(/],
+    ['what is no Parquet', { files: 'bad/a.parquet' }, /a\.parquet is no complete Parquet file \(/],
+    ['half a gzip file', { files: 'bad/half.txt.gz' }, /half\.txt\.gz is no complete gzip file \(/],
+    ['what is no gzip file', { files: 'bad/no.txt.gz' }, /no\.txt\.gz is no complete gzip file \(/],
+    [
+      'half a Zstandard file',
+      { files: 'bad/half.jsonl.zst' },
+      /half\.jsonl\.zst is no complete Zstandard file \(/,
+    ],
+    ['UTF-16', { files: 'bad/utf16.txt' }, /utf16\.txt is UTF-16; convert it/],
+    ['Latin-1 in Chinese amounts', { files: 'bad/latin1.txt' }, /latin1\.txt is not UTF-8 text/],
+    ['a program', { files: 'bad/program.bin' }, /program\.bin is no text: it has zero bytes/],
+    [
+      'a link that leads nowhere',
+      { files: 'bad/*link' },
+      /no file matches "bad\/\*link"|link cannot be read/,
+    ],
+  ])('%s', async (_, written, message) => {
+    write('bad/empty.txt', '');
+    write('bad/empty2.txt', ' \n');
+    write('bad/json.jsonl', '{"text": "a"}\n{"text": \n');
+    write('bad/a.csv', 'a,b\n1,2\n1,2,3\n');
+    write('bad/a.parquet', 'PAR1 and nothing more PAR1');
+    write('bad/half.txt.gz', gzipSync(sentences(0, 200).join('\n')).subarray(0, 700));
+    write('bad/no.txt.gz', 'plain');
+    write('bad/half.jsonl.zst', Buffer.from(ZSTD, 'base64').subarray(0, 100));
+    write('bad/utf16.txt', Buffer.from('\ufeffwide', 'utf16le'));
+    write('bad/latin1.txt', Buffer.from('é è ü ö ä ß '.repeat(20), 'latin1'));
+    write('bad/program.bin', Buffer.from('ELF\0\0\0'));
+    rmSync(path.join(folder, 'bad/link'), { force: true });
+    symlinkSync('/nowhere/at/all', path.join(folder, 'bad/link'));
+    const error: Error = await prepare({ d: source(written) }).then(
+      () => expect.fail('it was prepared'),
+      (caught) => caught,
+    );
+    expect(error.message).toMatch(message);
+    expect(error.message).not.toContain('\n');
+  });
+
+  it.skipIf(process.getuid?.() === 0)('a file without permission', async () => {
+    chmodSync(write('secret.txt', 'secret'), 0);
+    await expect(prepare({ d: source({ files: 'secret.txt' }) })).rejects.toThrow(
+      /secret\.txt cannot be read/,
+    );
+  });
+
+  it('single bytes that are not UTF-8 are left out, and it says so', async () => {
+    write('mixed.txt', Buffer.concat([Buffer.from(sentence(7)), Buffer.of(0xff), Buffer.from(' and on')]));
+    const dataset = await prepare({ d: source({ files: 'mixed.txt' }) });
+    expect(textsOf(dataset)).toEqual([`${sentence(7)} and on`]);
+    expect(lines.at(-2)).toMatch(/mixed\.txt has bytes that are not UTF-8; they are left out/);
+  });
+});
+
+describe('text of several parts', () => {
+  const NUM_DOCUMENTS = 30_000;
+  /** Every tenth is a near copy of an earlier one. */
+  const document = (i: number): string => (i % 10 === 9 ? `${long(i - 5)} Again!` : long(i));
+  const long = (i: number): string =>
+    Array.from({ length: 4 }, (_, k) => `${sentence(i * 4 + k)} ${(i * 7919 + k).toString(36)} x${i}.`).join(
+      ' ',
+    );
+  const documents = Array.from({ length: NUM_DOCUMENTS }, (_, i) => document(i));
+  const dataDir = () => path.join(folder, 'large');
+  const options = () => ({ dataDir: dataDir(), maxBytesPerDomain: 4_500_000 });
+  const large = () => ({ d: source({ files: 'large/*.jsonl' }) });
+  const shards = () =>
+    new Map(
+      readdirSync(path.join(dataDir(), 'shards'))
+        .filter((name) => name.endsWith('.shard'))
+        .map((name) => [name, statSync(path.join(dataDir(), 'shards', name)).ino]),
+    );
+  let dataset: Dataset;
+
+  beforeAll(async () => {
+    const most = 0.8 * NUM_DOCUMENTS;
+    for (const [name, some] of [
+      ['a', documents.slice(0, most)],
+      ['c', documents.slice(most)],
+    ] as const)
+      write(`large/${name}.jsonl`, some.map((text) => JSON.stringify({ text })).join('\n'));
+    expect(statSync(path.join(folder, 'large/a.jsonl')).size).toBeGreaterThan(1.5 * PART_BYTES);
+    const child = runProgram({ sources: large(), ...options() });
+    // Killed once it has done something.
+    while (!isThere(path.join(dataDir(), 'shards')) || shards().size === 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const before = shards();
+    dataset = await prepare(large(), tokenizerFile, options());
+    for (const [name, inode] of before) expect(shards().get(name)).toBe(inode);
+    expect(readdirSync(dataDir()).filter((name) => name.includes('.tmp-'))).toEqual([]);
+  });
+
+  it('is selected as documents in memory are, after an interruption too', () => {
+    const expected = selectDocuments(
+      documents.map((text) => ({ text, source: '' })),
+      { maxBytes: 4_500_000, validationShare: 0.3 },
+    );
+    for (const split of ['train', 'validation'] as const)
+      expect(textsOf(dataset, 0, [split]).sort()).toEqual(expected[split].map(({ text }) => text).sort());
+    const { domains } = JSON.parse(readFileSync(path.join(dataset.dir, 'index.json'), 'utf8'));
+    expect(domains[0].duplicates).toBe(expected.duplicates);
+    expect(expected.duplicates).toBeGreaterThan(NUM_DOCUMENTS / 11);
+  });
+
+  it('is not prepared again where a file was only touched, or another added', async () => {
+    const before = shards();
+    utimesSync(path.join(folder, 'large/a.jsonl'), new Date(), new Date(0));
+    const touched = await prepare(large(), tokenizerFile, options());
+    expect(shards()).toEqual(before);
+    expect(touched.dir).not.toBe(dataset.dir);
+    expect(readFileSync(path.join(touched.dir, 'd.train.tokens'))).toEqual(
+      readFileSync(path.join(dataset.dir, 'd.train.tokens')),
+    );
+    write('large/b.jsonl', JSON.stringify({ text: 'One document more than before.' }));
+    const grown = await prepare(large(), tokenizerFile, { ...options(), maxBytesPerDomain: null });
+    const after = shards();
+    for (const [name, inode] of before) expect(after.get(name)).toBe(inode);
+    expect(after.size).toBe(before.size + 1);
+    expect(textsOf(grown)).toContain('One document more than before.');
+  });
+
+  it('tells of its progress, up to all of it', async () => {
+    const seen: number[] = [];
+    const total = ['a', 'c'].reduce(
+      (sum, name) => sum + statSync(path.join(folder, `large/${name}.jsonl`)).size,
+      0,
+    );
+    await prepare({ d: source({ files: ['large/a.jsonl', 'large/c.jsonl'] }) }, tokenizerFile, {
+      dataDir: path.join(folder, 'large-again'),
+      progress: ({ doneBytes, totalBytes }) => {
+        expect(totalBytes).toBe(total);
+        seen.push(doneBytes);
+      },
+    });
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect(seen.at(-1)).toBe(total);
+  });
+});
+
+function isThere(place: string): boolean {
+  return statSync(place, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** `prepare` in a process of its own. */
+function runProgram(more: Partial<PrepareOptions>) {
+  const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
+  const plain = {
+    ...{ corpusDir: CORPUS_DIR, domains: ['d'], validationShare: 0.3, vocabSize: 270 },
+    ...{ tokenizer: tokenizerFile, endOfText: null },
+    ...more,
+  };
+  const script = `import { prepareDataset } from ${JSON.stringify(module)};
+    await prepareDataset({ ...${JSON.stringify(plain)}, log() {} });`;
+  return spawn(process.execPath, [
+    ...['--conditions=source', '--import', 'tsx', '--input-type=module', '-e', script],
+  ]);
+}
+
+it('one line of two gigabytes is read in windows, and refused where it has to be whole', async () => {
+  const text = write('line.txt', '');
+  const json = write('line.jsonl', '');
+  // A sparse file has zero bytes, so the line is written, but only as long as the limit needs.
+  const words = Buffer.from('word '.repeat(200_000));
+  for (let i = 0; i < 5; i++) writeFileSync(text, words, { flag: 'a' });
+  for (let i = 0; i < 70; i++) writeFileSync(json, words, { flag: 'a' });
+  const { domains } = await prepare({ d: source({ files: 'line.txt' }) });
+  // All chunks but the first say the same.
+  expect(domains[0]!.train.documents + domains[0]!.validation.documents).toBe(1);
+  await expect(prepare({ d: source({ files: 'line.jsonl' }) })).rejects.toThrow(
+    /line\.jsonl:1 is longer than 64 MiB/,
+  );
 });

@@ -25,14 +25,15 @@ import {
   tokenFile,
 } from '../../src/data/dataset.js';
 import { SPLITS } from '../../src/data/document.js';
-import { type PrepareOptions, prepareDataset, workFolder } from '../../src/data/prepare.js';
+import { planPreparation } from '../../src/data/preparation.js';
+import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
 let dataDir: string;
 let options: PrepareOptions;
 let dataset: Dataset;
 const lines: string[] = [];
-beforeAll(() => {
+beforeAll(async () => {
   dataDir = mkdtempSync(path.join(tmpdir(), 'locmoe-data-'));
   options = {
     dataDir,
@@ -45,7 +46,7 @@ beforeAll(() => {
     ...{ tokenizer: 'train', endOfText: null },
     log: (line) => lines.push(line),
   };
-  dataset = prepareDataset(options);
+  dataset = await prepareDataset(options);
 });
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
 
@@ -54,12 +55,16 @@ function idsOf({ ids }: TokenSplit): number[] {
 }
 
 /** Runs `check` on a file of the dataset that was changed by `damage`, then puts it back. */
-function withDamage(file: string, damage: (bytes: Buffer) => Buffer, check: () => void): void {
+async function withDamage(
+  file: string,
+  damage: (bytes: Buffer) => Buffer,
+  check: () => void | Promise<void>,
+): Promise<void> {
   const target = path.join(dataset.dir, file);
   const bytes = readFileSync(target);
   writeFileSync(target, damage(Buffer.from(bytes)));
   try {
-    check();
+    await check();
   } finally {
     writeFileSync(target, bytes);
   }
@@ -98,10 +103,10 @@ describe('prepareDataset', () => {
     expect(dataset.validationEntropy).toBeCloseTo(entropy(all), 9);
   });
 
-  it('opens what it prepared before, and prepares anew for other options', () => {
+  it('opens what it prepared before, and prepares anew for other options', async () => {
     const quiet: string[] = [];
     const started = performance.now();
-    const again = prepareDataset({ ...options, log: (line) => quiet.push(line) });
+    const again = await prepareDataset({ ...options, log: (line) => quiet.push(line) });
     expect(performance.now() - started).toBeLessThan(500);
     expect(again.dir).toBe(dataset.dir);
     expect(again.domains.map(({ train }) => idsOf(train))).toEqual(
@@ -109,38 +114,38 @@ describe('prepareDataset', () => {
     );
     expect(quiet).toEqual([]);
     expect(lines.join('\n')).toMatch(/preparing zh, code.*\n.*tokens for training: zh \d+k, code \d+k/);
-    const other = prepareDataset({ ...options, vocabSize: 700 });
+    const other = await prepareDataset({ ...options, vocabSize: 700 });
     expect(other.dir).not.toBe(dataset.dir);
     expect(other.key).not.toBe(dataset.key);
   });
 
-  it('gives the same files again in another place', () => {
-    const again = prepareDataset({ ...options, dataDir: path.join(dataDir, 'again') });
+  it('gives the same files again in another place', async () => {
+    const again = await prepareDataset({ ...options, dataDir: path.join(dataDir, 'again') });
     for (const file of readdirSync(dataset.dir))
       expect(
         readFileSync(path.join(again.dir, file)).equals(readFileSync(path.join(dataset.dir, file))),
       ).toBe(true);
   });
 
-  it('leaves nothing behind when it fails, and removes what a killed one left', () => {
+  it('leaves nothing behind when it fails, and removes what a killed one left', async () => {
     const folder = path.join(dataDir, 'failing');
     const abandoned = path.join(folder, '0123456789abcdef.tmp-4194305-1');
     mkdirSync(abandoned, { recursive: true });
     utimesSync(abandoned, new Date(0), new Date(0));
-    expect(() => prepareDataset({ ...options, dataDir: folder, vocabSize: 60_000 })).toThrow(
+    await expect(prepareDataset({ ...options, dataDir: folder, vocabSize: 60_000 })).rejects.toThrow(
       /vocabSize.*lower/,
     );
     expect(readdirSync(folder)).toEqual([]);
-    expect(() => prepareDataset({ ...options, domains: ['zh', 'zh'] })).toThrow(/listed twice/);
+    await expect(prepareDataset({ ...options, domains: ['zh', 'zh'] })).rejects.toThrow(/listed twice/);
   });
 
-  it('takes a process for dead only where its id means something', () => {
+  it('takes a process for dead only where its id means something', async () => {
     const failing = { ...options, dataDir: path.join(dataDir, 'containers'), vocabSize: 60_000 };
-    const ours = workFolder(failing);
+    const ours = planPreparation(failing).work;
     const dead = ours.replace(`-${process.pid}-`, '-4194305-');
     const elsewhere = dead.replace(/\.tmp-[0-9a-f]+-/, '.tmp-0123456789abcdef-');
     for (const each of [ours, dead, elsewhere]) mkdirSync(each, { recursive: true });
-    expect(() => prepareDataset(failing)).toThrow(/vocabSize.*lower/);
+    await expect(prepareDataset(failing)).rejects.toThrow(/vocabSize.*lower/);
     expect(readdirSync(failing.dataDir).sort()).toEqual(
       [ours, elsewhere].map((each) => path.basename(each)).sort(),
     );
@@ -151,7 +156,7 @@ describe('prepareDataset', () => {
     const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
     const { log: _, ...plain } = { ...options, dataDir: folder };
     const script = `import { prepareDataset } from ${JSON.stringify(module)};
-      console.log(prepareDataset({ ...${JSON.stringify(plain)}, log() {} }).key);`;
+      console.log((await prepareDataset({ ...${JSON.stringify(plain)}, log() {} })).key);`;
     const children = [0, 1, 2].map(() => {
       const child = spawn(process.execPath, [
         '--conditions=source',
@@ -198,29 +203,29 @@ describe('openDataset', () => {
     expect(encodeTokens([Uint32Array.of(1, highest - 1)], highest)).toEqual(Buffer.from([1, 0, 255, 255]));
   });
 
-  it('names the file that is missing, cut, changed or not an index', () => {
+  it('names the file that is missing, cut, changed or not an index', async () => {
     const open = (): unknown => openDataset(dataset.dir);
     const advice = /is damaged: .*remove the folder and it will be prepared again/;
     const flipped = (bytes: Buffer): Buffer => {
       bytes[100]! ^= 1;
       return bytes;
     };
-    withDamage('code.train.tokens', flipped, () => {
+    await withDamage('code.train.tokens', flipped, async () => {
       expect(open).toThrow(/code\.train\.tokens does not have the contents/);
       expect(open).toThrow(advice);
-      expect(() => prepareDataset(options)).toThrow(advice);
+      await expect(prepareDataset(options)).rejects.toThrow(advice);
     });
-    withDamage(
+    await withDamage(
       'zh.validation.tokens',
       (bytes) => bytes.subarray(0, -2),
       () => {
         expect(open).toThrow(/zh\.validation\.tokens has \d+ bytes, not \d+/);
       },
     );
-    withDamage('tokenizer.json', flipped, () => {
+    await withDamage('tokenizer.json', flipped, () => {
       expect(open).toThrow(/tokenizer\.json does not have/);
     });
-    withDamage(
+    await withDamage(
       'index.json',
       (bytes) => bytes.subarray(0, 50),
       () => {

@@ -24,7 +24,10 @@ beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tokenizer-'));
   file = path.join(folder, 'tokenizer.json');
   const options = { corpusDir: CORPUS_DIR, maxBytes: 100_000, validationShare: 0.1 };
-  documents = DOMAINS.flatMap((domain) => Object.values(extractDomain(domain, options)).flat());
+  documents = DOMAINS.flatMap((domain) => {
+    const { train, validation } = extractDomain(domain, options);
+    return [...train, ...validation];
+  });
   writeFileSync(
     file,
     tokenizerJson(

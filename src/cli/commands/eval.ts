@@ -6,6 +6,7 @@ import { createLoader } from '../../data/loader.js';
 import { prepareAside } from '../../data/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatTable } from '../../format.js';
+import { preparationViewOn } from '../preparation-view.js';
 import { wholeNumber } from './options.js';
 
 interface EvalOptions {
@@ -36,12 +37,13 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
     resolveCheckpoint(options.checkpoint, (warning) => console.error(`locmoe: ${warning}`)),
   );
   const { config, checkpoint } = inference;
+  const view = preparationViewOn(process.stderr);
   const dataset = await prepareAside({
     ...configAtHand(checkpoint).data,
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
-    log: (line) => console.error(line),
+    ...{ log: view.say, progress: view.progress },
   });
   if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
     throw new TrainerError(

@@ -130,7 +130,7 @@ class StepBench {
     return { cell, steps, runs, greatestDifference };
   }
 
-  #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun | null> {
+  async #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun | null> {
     const { config, set, workDir, dataDir } = this.options;
     const name = `${cellId(cell)}-${program}`;
     const folder = path.resolve(workDir, 'runs', name);
@@ -142,7 +142,7 @@ class StepBench {
     const resolved = this.#config(cell, program, steps);
     return runTorch({
       peer: this.peer,
-      inputs: writeInputs(this.#inputs, name, resolved, this.#dataset(resolved)),
+      inputs: writeInputs(this.#inputs, name, resolved, await this.#dataset(resolved)),
       worldSize: numRanks(cell.layout),
       tokensPerStep: resolved.train.globalBatch * resolved.model.seqLen,
       folder,
@@ -154,7 +154,7 @@ class StepBench {
     return configOf(cell, routerOf(program), steps, this.options.config, this.options.set);
   }
 
-  #dataset({ data, model }: RunConfig): Dataset {
+  #dataset({ data, model }: RunConfig): Promise<Dataset> {
     return prepareDataset({
       ...data,
       dataDir: path.resolve(this.options.dataDir),

@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import type { Part } from './parts.js';
+import { type ReadOptions, readDocuments } from './read/documents.js';
+import { readError, refusal, type Span } from './read/span.js';
+import { readShardHead, writeShard } from './shard.js';
+import { chunkText, cleanText } from './text.js';
+import { layoutOf } from './text-source.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** Part of the names of shards: increment it when reading, chunking or the form of a shard changes. */
+const SHARD_VERSION = 1;
+/** Text of one shard, in UTF-16 units. */
+const SHARD_CHARS = 8 << 20;
+
+/** What all parts of a domain have in common. */
+export interface ShardWork {
+  /** Folder of shards, which other datasets may share. */
+  readonly folder: string;
+  readonly read: ReadOptions;
+  /** One shingle in this many is kept; shards that keep more are used too. */
+  readonly sample: number;
+}
+
+export interface PartShards {
+  /** Names of files in the folder. */
+  readonly shards: readonly string[];
+  /** Files with bytes that are not UTF-8. */
+  readonly invalid: readonly string[];
+}
+
+const partSchema = z.object({
+  shards: z.array(z.string()),
+  invalid: z.array(z.string()),
+});
+
+/**
+ * Prepares a part, unless that was done before: by file, size and time, else by contents.
+ *
+ * @param onBytes told of stored bytes that were prepared, or found to be
+ * @throws TrainerError `BAD_INPUT` naming the file that cannot be read
+ */
+export async function makeShards(
+  part: Part,
+  work: ShardWork,
+  tokenizer: Tokenizer,
+  onBytes: (bytes: number, wereDone: boolean) => void,
+): Promise<PartShards> {
+  const alias = path.join(work.folder, `${keyOf(work, tokenizer, part.spans)}.seen`);
+  const seen = readText(alias) ?? writeAlias(alias, contentsOf(part, work, tokenizer));
+  const record = path.join(work.folder, `${seen}.part`);
+  const done = donePart(record, work);
+  if (done !== null) {
+    onBytes(part.bytes, true);
+    return done;
+  }
+  const made = await readIntoShards(part, work, tokenizer, seen, onBytes);
+  writeWhole(record, JSON.stringify(made));
+  return made;
+}
+
+function donePart(record: string, { folder, sample }: ShardWork): PartShards | null {
+  const text = readText(record);
+  if (text === null) return null;
+  const part = partSchema.parse(JSON.parse(text));
+  return part.shards.every((shard) => isUsable(path.join(folder, shard), sample)) ? part : null;
+}
+
+function isUsable(shard: string, sample: number): boolean {
+  return existsSync(shard) && readShardHead(shard).sample <= sample;
+}
+
+async function readIntoShards(
+  part: Part,
+  { folder, read, sample }: ShardWork,
+  tokenizer: Tokenizer,
+  name: string,
+  onBytes: (bytes: number, wereDone: boolean) => void,
+): Promise<PartShards> {
+  const shards: string[] = [];
+  const invalid = new Set<string>();
+  let chunks: string[] = [];
+  let chars = 0;
+  let bytes = 0;
+  const flush = () => {
+    const shard = `${name}-${shards.length}.shard`;
+    const file = path.join(folder, shard);
+    // Left by an earlier attempt that was interrupted.
+    const isDone = isUsable(file, sample);
+    if (!isDone) writeShard(file, chunks, tokenizer, sample);
+    shards.push(shard);
+    onBytes(bytes, isDone);
+    chunks = [];
+    chars = bytes = 0;
+  };
+  const reading = {
+    onBytes: (more: number) => {
+      bytes += more;
+    },
+    onInvalid: (file: string) => invalid.add(file),
+  };
+  for (const span of part.spans)
+    for await (const documents of readDocuments(span, read, reading))
+      for (const document of documents) {
+        for (const chunk of chunkText(cleanText(document))) {
+          chunks.push(chunk);
+          chars += chunk.length;
+        }
+        if (chars >= SHARD_CHARS) flush();
+      }
+  flush();
+  return { shards, invalid: [...invalid] };
+}
+
+/** Names what a part's text was read with; `what` says which text. */
+function keyOf({ read }: ShardWork, tokenizer: Tokenizer, what: unknown): string {
+  const { format, field, separator } = read;
+  const decisive = { SHARD_VERSION, tokenizer: tokenizer.sha256, format, field, separator, what };
+  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 32);
+}
+
+function contentsOf(part: Part, work: ShardWork, tokenizer: Tokenizer): string {
+  const contents = part.spans.map((span) => ({ ...layoutOf(span.file, work.read), sha256: sha256Of(span) }));
+  return keyOf(work, tokenizer, contents);
+}
+
+function sha256Of({ file, begin, end }: Span): string {
+  const hash = createHash('sha256');
+  const window = Buffer.allocUnsafe(Math.min(1 << 20, end - begin));
+  try {
+    const fd = openSync(file, 'r');
+    try {
+      for (let at = begin; at < end; ) {
+        const read = readSync(fd, window, 0, Math.min(window.length, end - at), at);
+        if (read === 0) throw refusal(file, 'has become shorter; start again');
+        hash.update(window.subarray(0, read));
+        at += read;
+      }
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw readError(file, error);
+  }
+  return hash.digest('hex');
+}
+
+function readText(file: string): string | null {
+  return existsSync(file) ? readFileSync(file, 'utf8') : null;
+}
+
+function writeAlias(file: string, contents: string): string {
+  writeWhole(file, contents);
+  return contents;
+}
+
+function writeWhole(file: string, text: string): void {
+  const work = `${file}.tmp-${process.pid}`;
+  writeFileSync(work, text);
+  renameSync(work, file);
+}

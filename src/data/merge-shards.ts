@@ -1,0 +1,123 @@
+import { bytesPerToken } from './dataset.js';
+import { isSampled, NearDuplicates } from './dedup.js';
+import type { Split } from './document.js';
+import { readShardDocuments, readShardHead, readShardTokens, type ShardDocument } from './shard.js';
+
+/** Most documents that later ones are compared with, in 180 MB. */
+const MAX_DOCUMENTS = 2 ** 25;
+/** Most sampled shingles that later documents are compared with, in 180 MB. */
+const MAX_SHINGLES = 2 ** 26;
+/** Digests are sorted into this many buckets before the one where a cap falls is looked at closely. */
+const NUM_BUCKETS = 2 ** 20;
+const DIGESTS_PER_BUCKET = 2 ** 33;
+
+export interface MergeOptions {
+  readonly vocabSize: number;
+  readonly maxBytes: number;
+  readonly validationShare: number;
+  /** Appends tokens to a split. */
+  readonly write: (split: Split, tokens: Uint8Array) => void;
+}
+
+export interface Merged {
+  readonly duplicates: number;
+  readonly splits: Record<Split, { documents: number; bytes: number; tokens: number }>;
+}
+
+/**
+ * Puts shards together: without near-duplicates, capped and split as `selectDocuments` does, in the order of the
+ * shards. Memory is bounded: one shard, two tables for near-duplicates, and a byte for each document.
+ *
+ * @param shards paths, in the order of their text
+ */
+export function mergeShards(shards: readonly string[], options: MergeOptions): Merged {
+  const kept = newDocuments(shards);
+  const duplicates = kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
+  const last = lastDigest(shards, kept, options.maxBytes);
+  const splits = {
+    train: { documents: 0, bytes: 0, tokens: 0 },
+    validation: { documents: 0, bytes: 0, tokens: 0 },
+  };
+  const size = bytesPerToken(options.vocabSize);
+  shards.forEach((shard, s) => {
+    const tokens = readShardTokens(shard, options.vocabSize);
+    let at = 0;
+    let i = 0;
+    for (const document of readShardDocuments(shard)) {
+      const length = document.numTokens * size;
+      if (kept[s]![i++] === 1 && document.digest <= last) {
+        const split = document.draw < options.validationShare ? 'validation' : 'train';
+        options.write(split, tokens.subarray(at, at + length));
+        splits[split].documents++;
+        splits[split].bytes += document.bytes;
+        splits[split].tokens += document.numTokens;
+      }
+      at += length;
+    }
+  });
+  return { duplicates, splits };
+}
+
+/** By shard and document: 1 for those that are no near-duplicates of earlier ones. */
+function newDocuments(shards: readonly string[]): Uint8Array[] {
+  const heads = shards.map(readShardHead);
+  // Shards that keep more shingles are thinned out to what all have.
+  let sample = Math.max(...heads.map((head) => head.sample));
+  let numShingles = heads.reduce((sum, head) => sum + (head.numShingles * head.sample) / sample, 0);
+  for (; numShingles > MAX_SHINGLES; numShingles /= 2) sample *= 2;
+  const numDocuments = heads.reduce((sum, head) => sum + head.numDocuments, 0);
+  // The expected number, with room for chance.
+  const seen = new NearDuplicates(
+    Math.min(numDocuments, MAX_DOCUMENTS),
+    Math.min(Math.ceil(1.1 * numShingles) + 1000, MAX_SHINGLES),
+  );
+  return shards.map((shard, s) => {
+    const flags = new Uint8Array(heads[s]!.numDocuments);
+    let i = 0;
+    for (const { prefix, shingles } of readShardDocuments(shard)) {
+      const thinned = heads[s]!.sample === sample ? shingles : thinOut(shingles, sample);
+      flags[i++] = seen.isNew({ prefix, shingles: thinned }) ? 1 : 0;
+    }
+    return flags;
+  });
+}
+
+function thinOut(shingles: Uint32Array, sample: number): Uint32Array {
+  const kept: number[] = [];
+  for (let i = 0; i < shingles.length; i += 2)
+    if (isSampled(shingles[i + 1]!, sample)) kept.push(shingles[i]!, shingles[i + 1]!);
+  return Uint32Array.from(kept);
+}
+
+/** The digest of the last document in their order with which the kept ones have at most `maxBytes`. */
+function lastDigest(shards: readonly string[], kept: readonly Uint8Array[], maxBytes: number): number {
+  if (maxBytes === Number.POSITIVE_INFINITY) return maxBytes;
+  const bucketOf = ({ digest }: ShardDocument) => Math.floor(digest / DIGESTS_PER_BUCKET);
+  const bytesOf = new Float64Array(NUM_BUCKETS);
+  for (const document of keptDocuments(shards, kept)) bytesOf[bucketOf(document)]! += document.bytes;
+  let room = maxBytes;
+  const cut = bytesOf.findIndex((bytes) => {
+    if (bytes > room) return true;
+    room -= bytes;
+    return false;
+  });
+  if (cut < 0) return Number.POSITIVE_INFINITY;
+  const inCut: { digest: number; bytes: number }[] = [];
+  for (const document of keptDocuments(shards, kept))
+    if (bucketOf(document) === cut) inCut.push({ digest: document.digest, bytes: document.bytes });
+  inCut.sort((a, b) => a.digest - b.digest);
+  let last = cut * DIGESTS_PER_BUCKET - 1;
+  for (const { digest, bytes } of inCut) {
+    room -= bytes;
+    if (room < 0) break;
+    last = digest;
+  }
+  return last;
+}
+
+function* keptDocuments(shards: readonly string[], kept: readonly Uint8Array[]): Generator<ShardDocument> {
+  for (const [s, shard] of shards.entries()) {
+    let i = 0;
+    for (const document of readShardDocuments(shard)) if (kept[s]![i++] === 1) yield document;
+  }
+}

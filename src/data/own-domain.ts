@@ -1,0 +1,82 @@
+import { selectDocuments } from './corpora.js';
+import { SHINGLE_SAMPLE } from './dedup.js';
+import type { ShardWork } from './make-shards.js';
+import { type Part, partsOf } from './parts.js';
+import { readDocuments } from './read/documents.js';
+import type { Reading } from './read/span.js';
+import type { SourceFile } from './source-files.js';
+import { chunkText, cleanText } from './text.js';
+import { layoutOf, type TextSource } from './text-source.js';
+
+/** Text from which a tokenizer is trained: all of it up to this size, else that much from all over. */
+const TRAINING_BYTES = 16 << 20;
+/** Places that text is taken from where there is more. */
+const MAX_PLACES = 64;
+/** Of larger texts fewer shingles are kept, so that about this many are. */
+const SHINGLES = 2 ** 26;
+/** How much longer the text of a file is than what is stored, at a guess. */
+const EXPANSION = 4;
+
+const NO_ONE: Reading = { onBytes: () => undefined, onInvalid: () => undefined };
+
+/** A domain of a user's files. */
+export interface OwnDomain {
+  readonly name: string;
+  readonly source: TextSource;
+  readonly files: readonly SourceFile[];
+  readonly parts: readonly Part[];
+}
+
+export function openDomain(name: string, source: TextSource, files: readonly SourceFile[]): OwnDomain {
+  return { name, source, files, parts: [...partsOf(files, source)] };
+}
+
+/** What the parts of a domain have in common. */
+export function shardWork({ source, files }: OwnDomain, folder: string): ShardWork {
+  const { format, field, separator } = source;
+  const chars = files.reduce((sum, { file, bytes }) => {
+    const { format: own, compression } = layoutOf(file, source);
+    return sum + (compression === null && own !== 'parquet' ? bytes : EXPANSION * bytes);
+  }, 0);
+  let sample = SHINGLE_SAMPLE;
+  while (chars / sample > SHINGLES) sample *= 2;
+  const read = { format, field, ...(separator !== undefined && { separator }) };
+  return { folder, read, sample };
+}
+
+/**
+ * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings of
+ * parts that are evenly spread.
+ *
+ * @param numDomains domains of a user that share `TRAINING_BYTES`
+ */
+export async function trainingTexts(
+  { name, source, parts }: OwnDomain,
+  {
+    maxBytes,
+    validationShare,
+    numDomains,
+  }: { maxBytes: number; validationShare: number; numDomains: number },
+): Promise<string[]> {
+  const limit = TRAINING_BYTES / numDomains;
+  const total = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  const numPlaces = total <= limit ? parts.length : Math.min(parts.length, MAX_PLACES);
+  const documents: { text: string; source: string }[] = [];
+  for (let place = 0; place < numPlaces; place++) {
+    const part = parts[Math.floor((place * parts.length) / numPlaces)]!;
+    let room = total <= limit ? Number.POSITIVE_INFINITY : limit / numPlaces;
+    for await (const text of textsOf(part, source)) {
+      documents.push({ text, source: name });
+      room -= Buffer.byteLength(text);
+      if (room <= 0) break;
+    }
+  }
+  return selectDocuments(documents, { maxBytes, validationShare }).train.map(({ text }) => text);
+}
+
+/** The chunks of a part. */
+async function* textsOf(part: Part, source: TextSource): AsyncGenerator<string> {
+  for (const span of part.spans)
+    for await (const documents of readDocuments(span, source, NO_ONE))
+      for (const document of documents) yield* chunkText(cleanText(document));
+}

@@ -1,0 +1,119 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from '../errors.js';
+import { machineIdentity, processIdentity } from '../os/process-info.js';
+import { corpusLockSha256 } from './corpora.js';
+import { FORMAT_VERSION, INDEX_FILE } from './dataset.js';
+import { listFiles, type SourceFile } from './source-files.js';
+import type { TextSource } from './text-source.js';
+import { readTokenizerFile } from './tokenizer-file.js';
+
+export interface DataOptions {
+  /** Folder of prepared datasets, each in a folder named by its key. */
+  readonly dataDir: string;
+  readonly corpusDir: string;
+  /** Their order determines the domain ids. */
+  readonly domains: readonly string[];
+  /** The files of each domain that is not built in, with absolute folders. */
+  readonly sources: Readonly<Record<string, TextSource>>;
+  /** Null: 2,000,000 bytes of a built-in domain, and all of a user's own text. */
+  readonly maxBytesPerDomain: number | null;
+  readonly validationShare: number;
+  readonly vocabSize: number;
+  /** `train`, or a tokenizer.json that has `vocabSize` ids. */
+  readonly tokenizer: string;
+  /** Name of the token that ends a document; null for one of the usual names. */
+  readonly endOfText: string | null;
+}
+
+/** Which dataset the options ask for, and where. */
+export interface Preparation {
+  /** Hash of everything that determines the contents; of a user's files their names, sizes and times. */
+  readonly key: string;
+  /** Folder of the dataset, present or to be. */
+  readonly dir: string;
+  /** A temporary folder of this process beside it. */
+  readonly work: string;
+  /** By domain that is not built in. */
+  readonly files: Readonly<Record<string, readonly SourceFile[]>>;
+}
+
+/** Of a built-in domain, where nothing else is asked for. */
+const BUILT_IN_BYTES = 2_000_000;
+/** Folders that were not touched for this long are abandoned. */
+const ABANDONED_MS = 3_600_000;
+/** Name of a temporary folder, with machine and process of the writer. */
+const UNFINISHED = /^[0-9a-f]{16}\.tmp-(?:([0-9a-f]{16})-(\d+)-)?/;
+
+/**
+ * Looks at the files that the options name.
+ *
+ * @throws TrainerError `BAD_INPUT` if a domain is repeated, a file or the corpus is missing
+ */
+export function planPreparation(options: DataOptions): Preparation {
+  const { dataDir, domains, sources } = options;
+  if (new Set(domains).size !== domains.length)
+    throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
+  const own = domains.filter((domain) => Object.hasOwn(sources, domain));
+  const files = Object.fromEntries(own.map((domain) => [domain, listFiles(domain, sources[domain]!)]));
+  const key = keyOf(options, files);
+  const dir = path.join(dataDir, key.slice(0, 16));
+  return { key, dir, work: `${dir}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`, files };
+}
+
+/** Most bytes of a domain. */
+export function maxBytesOf(
+  domain: string,
+  { sources, maxBytesPerDomain }: Pick<DataOptions, 'sources' | 'maxBytesPerDomain'>,
+): number {
+  return maxBytesPerDomain ?? (Object.hasOwn(sources, domain) ? Number.POSITIVE_INFINITY : BUILT_IN_BYTES);
+}
+
+function keyOf(options: DataOptions, files: Preparation['files']): string {
+  const { corpusDir, domains, sources, validationShare, vocabSize, tokenizer, endOfText } = options;
+  const hash = createHash('sha256');
+  const add = (decisive: unknown) => hash.update(`${JSON.stringify(decisive)}\n`);
+  add({ FORMAT_VERSION, validationShare, vocabSize });
+  if (domains.some((domain) => !Object.hasOwn(sources, domain))) add(corpusLockSha256(corpusDir));
+  if (tokenizer !== 'train') add({ tokenizer: sha256Of(readTokenizerFile(tokenizer)), endOfText });
+  for (const domain of domains) {
+    add({ domain, maxBytes: maxBytesOf(domain, options), source: sources[domain] });
+    for (const file of files[domain] ?? []) add(file);
+  }
+  return hash.digest('hex');
+}
+
+function sha256Of(contents: string | Buffer): string {
+  return createHash('sha256').update(contents).digest('hex');
+}
+
+/** Identifies the machine in a file's name. */
+function machineMark(): string {
+  return sha256Of(machineIdentity()).slice(0, 16);
+}
+
+/** Gives the temporary folder its name. */
+export function publish({ work, dir }: Preparation): void {
+  try {
+    renameSync(work, dir);
+  } catch (error) {
+    // Renaming onto a folder that is not empty fails: another process has finished first, with the same
+    // contents.
+    if (!existsSync(path.join(dir, INDEX_FILE))) throw error;
+  }
+}
+
+/** Removes temporary folders whose writers are dead. */
+export function removeAbandoned(dataDir: string): void {
+  for (const name of readdirSync(dataDir)) {
+    const folder = path.join(dataDir, name);
+    const owner = UNFINISHED.exec(name);
+    if (owner === null) continue;
+    const [, machine, pid] = owner;
+    // Process ids of other machines mean nothing here.
+    const isDead = machine === machineMark() && processIdentity(Number(pid)) === '';
+    const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
+    if (isDead || Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,42 @@
+/** How far the text is that is prepared. */
+export interface PrepareProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Of what this preparation did itself; 0 before it did anything. */
+  readonly bytesPerS: number;
+  /** Null before anything is known. */
+  readonly secondsLeft: number | null;
+}
+
+/** Counts bytes and tells of the progress after each count. */
+export class ProgressMeter {
+  #totalBytes = 0;
+  #doneBytes = 0;
+  #ownBytes = 0;
+  #beganMs = 0;
+
+  constructor(
+    readonly tell: (progress: PrepareProgress) => void,
+    readonly nowMs: () => number = () => performance.now(),
+  ) {}
+
+  begin(totalBytes: number): void {
+    this.#totalBytes = totalBytes;
+    this.#beganMs = this.nowMs();
+  }
+
+  /** @param wereDone by an earlier preparation */
+  add(bytes: number, wereDone: boolean): void {
+    this.#doneBytes += bytes;
+    if (!wereDone) this.#ownBytes += bytes;
+    const seconds = (this.nowMs() - this.#beganMs) / 1000;
+    const bytesPerS = seconds > 0 ? this.#ownBytes / seconds : 0;
+    const left = this.#totalBytes - this.#doneBytes;
+    this.tell({
+      doneBytes: this.#doneBytes,
+      totalBytes: this.#totalBytes,
+      bytesPerS,
+      secondsLeft: bytesPerS > 0 ? left / bytesPerS : null,
+    });
+  }
+}

@@ -1,0 +1,60 @@
+import { Readable } from 'node:stream';
+import { CsvError, parse } from 'csv-parse';
+import { MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
+
+/** Documents that are handed on together. */
+const BATCH = 256;
+
+/**
+ * The text in one column of a CSV file with a header; of a .tsv file with tabs.
+ *
+ * @throws TrainerError `BAD_INPUT` with file and line of what is no CSV, or naming the columns if the one that
+ *   is asked for is not there
+ */
+export async function* csvTexts(
+  windows: AsyncIterable<Buffer>,
+  { file }: Span,
+  column: string,
+  reading: Reading,
+): AsyncGenerator<string[]> {
+  const parser = parse({
+    columns: (header: string[]) => {
+      if (header.includes(column)) return header;
+      throw refusal(`${file}:1`, `has no column ${JSON.stringify(column)} (columns: ${header.join(', ')})`);
+    },
+    ...{ bom: true, skip_empty_lines: true, max_record_size: MAX_RECORD_BYTES },
+    delimiter: /\.tsv(?:\.\w+)?$/.test(file) ? '\t' : ',',
+  });
+  const input = Readable.from(decoded(windows, file, reading));
+  input.on('error', (error) => parser.destroy(error));
+  let batch: string[] = [];
+  try {
+    for await (const record of input.pipe(parser)) {
+      batch.push((record as Record<string, string>)[column]!);
+      if (batch.length < BATCH) continue;
+      yield batch;
+      batch = [];
+    }
+  } catch (error) {
+    if (error instanceof CsvError)
+      throw refusal(`${file}:${Reflect.get(error, 'lines') ?? 1}`, `is no CSV (${error.message})`, error);
+    throw error;
+  } finally {
+    input.destroy();
+  }
+  yield batch;
+}
+
+async function* decoded(
+  windows: AsyncIterable<Buffer>,
+  file: string,
+  { onInvalid }: Reading,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  for await (const window of windows) {
+    const text = decoder.decode(window, { stream: true });
+    if (text.includes('\ufffd')) onInvalid(file);
+    yield text;
+  }
+  yield decoder.decode();
+}

@@ -1,0 +1,37 @@
+import { layoutOf, type TextSource } from '../text-source.js';
+import { bytesOf } from './bytes.js';
+import { csvTexts } from './csv.js';
+import { jsonLines } from './json-lines.js';
+import { parquetTexts } from './parquet.js';
+import { decode, type Reading, refusal, type Span } from './span.js';
+import { textDocuments } from './text.js';
+
+/** How the files of a source are read. */
+export type ReadOptions = Pick<TextSource, 'format' | 'field' | 'separator'>;
+
+/**
+ * The documents of a span, several at a time; of a text file without separators, which is one document, pieces
+ * of at most a megabyte.
+ *
+ * @throws TrainerError `BAD_INPUT` naming the file, and the line where there are lines
+ */
+export async function* readDocuments(
+  span: Span,
+  options: ReadOptions,
+  reading: Reading,
+): AsyncGenerator<string[]> {
+  const { format, compression } = layoutOf(span.file, options);
+  if (format === 'parquet') {
+    if (compression !== null) throw refusal(span.file, 'is compressed as a whole; Parquet is so inside');
+    yield* parquetTexts(span, options.field, reading);
+    return;
+  }
+  const windows = bytesOf(span, compression, reading);
+  if (format === 'jsonl') yield* jsonLines(windows, span, options.field, reading);
+  else if (format === 'csv') yield* csvTexts(windows, span, options.field, reading);
+  else {
+    const separator = options.separator === undefined ? null : Buffer.from(options.separator);
+    for await (const documents of textDocuments(windows, separator))
+      yield documents.map((document) => decode(document, span.file, reading));
+  }
+}

@@ -1,0 +1,57 @@
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { type Reading, readError, refusal, type Span } from './span.js';
+
+/** A row group is decoded at once. */
+const MAX_GROUP_BYTES = 1 << 30;
+
+/**
+ * The text in one column of a Parquet file, a row group at a time; rows without text are skipped.
+ *
+ * @throws TrainerError `BAD_INPUT` if it is no Parquet, the column is not there, holds something else than text,
+ *   or a row group has more than 1 GiB of it
+ */
+export async function* parquetTexts(
+  { file, end }: Span,
+  column: string,
+  { onBytes }: Reading,
+): AsyncGenerator<string[]> {
+  try {
+    const buffer = await asyncBufferFromFile(file);
+    const metadata = await parquetMetadataAsync(buffer);
+    const columns = metadata.row_groups[0]?.columns.map((each) => each.meta_data?.path_in_schema.join('.'));
+    const index = columns?.indexOf(column) ?? -1;
+    if (columns !== undefined && index < 0)
+      throw refusal(file, `has no column ${JSON.stringify(column)} (columns: ${columns.join(', ')})`);
+    let rowStart = 0;
+    for (const group of metadata.row_groups) {
+      const bytes = Number(group.columns[index]?.meta_data?.total_uncompressed_size ?? 0);
+      if (bytes > MAX_GROUP_BYTES)
+        throw refusal(
+          file,
+          `has a row group with ${(bytes / 1e9).toFixed(1)} GB of text; write it with smaller ones`,
+        );
+      const rowEnd = rowStart + Number(group.num_rows);
+      const rows = await parquetReadObjects({
+        ...{ file: buffer, metadata, compressors, columns: [column], rowStart, rowEnd },
+      });
+      yield rows.flatMap((row) => textOf(row[column], file, column));
+      onBytes(end / metadata.row_groups.length);
+      rowStart = rowEnd;
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code === undefined ? asRefusal(file, message, error) : readError(file, error);
+  }
+}
+
+function textOf(value: unknown, file: string, column: string): string[] {
+  if (value === null || value === undefined) return [];
+  if (typeof value === 'string') return [value];
+  throw refusal(file, `holds something else than text in column ${JSON.stringify(column)}`);
+}
+
+function asRefusal(file: string, message: string, error: unknown): Error {
+  const known = readError(file, error);
+  return known === error ? known : refusal(file, `is no complete Parquet file (${message})`, error);
+}

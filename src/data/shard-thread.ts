@@ -1,0 +1,22 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { asTrainerError } from '../errors.js';
+import { makeShards } from './make-shards.js';
+import type { ShardAnswer, ShardRequest, ShardThreadData } from './shard-threads.js';
+import { loadTokenizer } from './tokenizer.js';
+
+// A thread that prepares parts of a text (shard-threads.ts).
+const { tokenizerFile, endOfText }: ShardThreadData = workerData;
+const tokenizer = loadTokenizer(tokenizerFile, endOfText);
+const say = (answer: ShardAnswer) => parentPort!.postMessage(answer);
+
+parentPort!.on('message', ({ index, part, work }: ShardRequest) => {
+  makeShards(part, work, tokenizer, (bytes, wereDone) => say({ bytes, wereDone })).then(
+    (made) => say({ index, made }),
+    (error: unknown) => {
+      const { code, line } = asTrainerError(error);
+      // Thrown here, a bug keeps its stack, which a message would lose.
+      if (code === 'INTERNAL') throw error;
+      say({ failure: { code, message: line } });
+    },
+  );
+});

@@ -1,0 +1,94 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import { makeShards, type PartShards, type ShardWork } from './make-shards.js';
+import type { Part } from './parts.js';
+import { loadTokenizer } from './tokenizer.js';
+
+/** The tokenizer of all threads. */
+export interface ShardThreadData {
+  readonly tokenizerFile: string;
+  readonly endOfText: string | null;
+}
+
+export interface ShardRequest {
+  readonly index: number;
+  readonly part: Part;
+  readonly work: ShardWork;
+}
+
+export type ShardAnswer =
+  | { readonly index: number; readonly made: PartShards }
+  | { readonly bytes: number; readonly wereDone: boolean }
+  | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
+
+/** Each takes about 150 MB. */
+const MAX_THREADS = 8;
+
+type Job = Pick<ShardRequest, 'part' | 'work'>;
+
+/**
+ * Prepares parts on all processors; a single one on this thread.
+ *
+ * @param onBytes told of stored bytes that were prepared, or found to be
+ * @returns the shards of each part
+ * @throws TrainerError what the first part that failed threw; the others are not finished
+ */
+export async function makeAllShards(
+  jobs: readonly Job[],
+  data: ShardThreadData,
+  onBytes: (bytes: number, wereDone: boolean) => void,
+): Promise<PartShards[]> {
+  const numThreads = Math.min(jobs.length, availableParallelism(), MAX_THREADS);
+  if (numThreads <= 1) {
+    const tokenizer = loadTokenizer(data.tokenizerFile, data.endOfText);
+    const made: PartShards[] = [];
+    for (const { part, work } of jobs) made.push(await makeShards(part, work, tokenizer, onBytes));
+    return made;
+  }
+  const threads = Array.from({ length: numThreads }, () => startThread(data));
+  try {
+    return await share(jobs, threads, onBytes);
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}
+
+function share(
+  jobs: readonly Job[],
+  threads: readonly Worker[],
+  onBytes: (bytes: number, wereDone: boolean) => void,
+): Promise<PartShards[]> {
+  return new Promise((resolve, reject) => {
+    const made = new Array<PartShards>(jobs.length);
+    let next = 0;
+    let open = jobs.length;
+    const giveNext = (thread: Worker) => {
+      const index = next++;
+      if (index < jobs.length) thread.postMessage({ index, ...jobs[index]! } satisfies ShardRequest);
+    };
+    for (const thread of threads) {
+      thread.on('message', (answer: ShardAnswer) => {
+        if ('failure' in answer) reject(new TrainerError(answer.failure.code, answer.failure.message));
+        else if ('bytes' in answer) onBytes(answer.bytes, answer.wereDone);
+        else {
+          made[answer.index] = answer.made;
+          if (--open === 0) resolve(made);
+          else giveNext(thread);
+        }
+      });
+      thread.once('error', reject);
+      thread.once('exit', () => reject(new Error('a thread that prepares text ended early')));
+      giveNext(thread);
+    }
+  });
+}
+
+/** Runs the built program; from sources tsx has to be registered inside the thread. */
+function startThread(workerData: ShardThreadData): Worker {
+  if (!import.meta.url.endsWith('.ts'))
+    return new Worker(new URL('./shard-thread.js', import.meta.url), { workerData });
+  const program = new URL('./shard-thread.ts', import.meta.url).href;
+  const script = `import('tsx/esm/api').then(({ register }) => { register(); return import('${program}'); })`;
+  return new Worker(script, { eval: true, workerData, execArgv: ['--conditions=source'] });
+}

@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { bytesPerToken, encodeTokens } from './dataset.js';
+import { signatureOf } from './dedup.js';
+import { withEnd } from './token-frequencies.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** A shard is a head, a record of each document and their shingles in 32-bit words, then their tokens. */
+const HEAD_WORDS = 4;
+const RECORD_WORDS = 8;
+
+export interface ShardHead {
+  readonly numDocuments: number;
+  /** Sampled shingles of all documents. */
+  readonly numShingles: number;
+  readonly numTokens: number;
+  /** One shingle in this many is kept. */
+  readonly sample: number;
+}
+
+/** A chunk of text without its text: what says whether it is used and where, and how many tokens it has. */
+export interface ShardDocument {
+  /** The first 53 bits of its SHA-256: a cap takes documents in this order. */
+  readonly digest: number;
+  /** The last 32 bits as a share from 0 to 1, which decide the split. */
+  readonly draw: number;
+  /** UTF-8 bytes of its text. */
+  readonly bytes: number;
+  /** With the end of text. */
+  readonly numTokens: number;
+  readonly prefix: readonly [number, number];
+  readonly shingles: Uint32Array;
+}
+
+/** Tokenizes chunks and writes them as a shard, which is whole or absent. */
+export function writeShard(
+  file: string,
+  chunks: readonly string[],
+  tokenizer: Tokenizer,
+  sample: number,
+): void {
+  const records: number[] = [];
+  const shingles: Uint32Array[] = [];
+  const tokens: Uint32Array[] = [];
+  let numTokens = 0;
+  for (const chunk of chunks) {
+    const digest = createHash('sha256').update(chunk).digest();
+    const signature = signatureOf(chunk, sample);
+    const ids = withEnd(tokenizer.encode(chunk), tokenizer.endOfText);
+    records.push(
+      ...[digest.readUInt32BE(0), digest.readUInt32BE(4), digest.readUInt32BE(28)],
+      ...[Buffer.byteLength(chunk), ids.length, ...signature.prefix, signature.shingles.length / 2],
+    );
+    shingles.push(signature.shingles);
+    tokens.push(ids);
+    numTokens += ids.length;
+  }
+  const numShingles = shingles.reduce((sum, { length }) => sum + length / 2, 0);
+  const head = Uint32Array.of(chunks.length, numShingles, numTokens, sample);
+  const words = [head, Uint32Array.from(records), ...shingles].map((each) =>
+    Buffer.from(each.buffer, each.byteOffset, each.byteLength),
+  );
+  const work = `${file}.tmp-${process.pid}`;
+  try {
+    writeFileSync(work, Buffer.concat([...words, encodeTokens(tokens, tokenizer.vocabSize)]));
+    renameSync(work, file);
+  } finally {
+    rmSync(work, { force: true });
+  }
+}
+
+export function readShardHead(file: string): ShardHead {
+  const head = new Uint32Array(readBytes(file, 0, 4 * HEAD_WORDS).buffer);
+  return { numDocuments: head[0]!, numShingles: head[1]!, numTokens: head[2]!, sample: head[3]! };
+}
+
+export function* readShardDocuments(file: string): Generator<ShardDocument> {
+  const { numDocuments, numShingles } = readShardHead(file);
+  const numWords = RECORD_WORDS * numDocuments + 2 * numShingles;
+  const words = new Uint32Array(readBytes(file, 4 * HEAD_WORDS, 4 * numWords).buffer);
+  let shingle = RECORD_WORDS * numDocuments;
+  for (let i = 0; i < numDocuments; i++) {
+    const record = words.subarray(RECORD_WORDS * i, RECORD_WORDS * (i + 1));
+    const next = shingle + 2 * record[7]!;
+    yield {
+      digest: record[0]! * 2 ** 21 + (record[1]! >>> 11),
+      draw: record[2]! / 2 ** 32,
+      bytes: record[3]!,
+      numTokens: record[4]!,
+      prefix: [record[5]!, record[6]!],
+      shingles: words.subarray(shingle, next),
+    };
+    shingle = next;
+  }
+}
+
+/** The tokens of all documents, as a dataset stores them. */
+export function readShardTokens(file: string, vocabSize: number): Uint8Array {
+  const { numDocuments, numShingles, numTokens } = readShardHead(file);
+  const begin = 4 * (HEAD_WORDS + RECORD_WORDS * numDocuments + 2 * numShingles);
+  return readBytes(file, begin, numTokens * bytesPerToken(vocabSize));
+}
+
+function readBytes(file: string, begin: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  const fd = openSync(file, 'r');
+  try {
+    if (readSync(fd, bytes, 0, length, begin) < length) throw new Error(`${file} is cut short`);
+  } finally {
+    closeSync(fd);
+  }
+  return bytes;
+}

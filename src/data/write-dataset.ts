@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from '../errors.js';
+import { tokenizerJson, trainBpe } from './bpe-trainer.js';
+import { type DomainDocuments, extractDomain } from './corpora.js';
+import {
+  bytesPerToken,
+  type DatasetIndex,
+  encodeTokens,
+  FORMAT_VERSION,
+  INDEX_FILE,
+  TOKENIZER_FILE,
+  tokenFile,
+} from './dataset.js';
+import { SPLITS, type Split } from './document.js';
+import { mergeShards } from './merge-shards.js';
+import { type OwnDomain, openDomain, shardWork, trainingTexts } from './own-domain.js';
+import { type DataOptions, maxBytesOf, type Preparation } from './preparation.js';
+import type { ProgressMeter } from './progress-meter.js';
+import { makeAllShards } from './shard-threads.js';
+import { TokenFile } from './token-file.js';
+import { entropyOf, withEnd } from './token-frequencies.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+import { readTokenizerFile } from './tokenizer-file.js';
+
+type DomainEntry = DatasetIndex['domains'][number];
+type Write = (file: string, bytes: Uint8Array) => void;
+
+export interface WriteOptions extends DataOptions {
+  readonly log: (line: string) => void;
+  readonly meter: ProgressMeter;
+}
+
+/** Writes all files of a dataset into the temporary folder. */
+export async function writeDataset(preparation: Preparation, options: WriteOptions): Promise<DatasetIndex> {
+  const { key, work } = preparation;
+  const { domains, vocabSize } = options;
+  const files: DatasetIndex['files'] = {};
+  const write: Write = (file, bytes) => {
+    writeFileSync(path.join(work, file), bytes, { flush: true });
+    files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  };
+  const builtIn = new Map<string, DomainDocuments>();
+  const own = new Map<string, OwnDomain>();
+  for (const name of domains) {
+    const source = options.sources[name];
+    if (source === undefined)
+      builtIn.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
+    else own.set(name, openDomain(name, source, preparation.files[name]!));
+  }
+  write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
+  const tokenizerFile = path.join(work, TOKENIZER_FILE);
+  const tokenizer = loadTokenizer(tokenizerFile, options.endOfText);
+  if (tokenizer.vocabSize !== vocabSize)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `model.vocabSize: ${vocabSize} is not the ${tokenizer.vocabSize} of ${options.tokenizer}`,
+    );
+  const shards = await shardsOf([...own.values()], tokenizerFile, preparation, options);
+  const all = new Float64Array(vocabSize);
+  const entries = domains.map((name) => {
+    const frequencies = new Float64Array(vocabSize);
+    const count = (ids: Iterable<number>) => {
+      for (const id of ids) frequencies[id]!++;
+    };
+    const documents = builtIn.get(name);
+    const entry = documents
+      ? writeBuiltIn(name, documents, { tokenizer, write, count })
+      : writeOwn(own.get(name)!, shards.get(name)!, { work, files, options, count });
+    for (let id = 0; id < vocabSize; id++) all[id]! += frequencies[id]!;
+    return { name, ...entry, validationEntropy: entropyOf(frequencies) };
+  });
+  const index: DatasetIndex = {
+    formatVersion: FORMAT_VERSION,
+    key,
+    vocabSize,
+    endOfText: tokenizer.endOfText,
+    domains: entries,
+    validationEntropy: entropyOf(all),
+    files,
+  };
+  writeFileSync(path.join(work, INDEX_FILE), JSON.stringify(index, null, 2), { flush: true });
+  return index;
+}
+
+async function tokenizerBytes(
+  builtIn: readonly DomainDocuments[],
+  own: readonly OwnDomain[],
+  options: WriteOptions,
+): Promise<Buffer> {
+  const { tokenizer, vocabSize, validationShare, log } = options;
+  if (tokenizer !== 'train') return readTokenizerFile(tokenizer);
+  const texts = builtIn.flatMap(({ train }) => train.map(({ text }) => text));
+  for (const domain of own) {
+    const maxBytes = maxBytesOf(domain.name, options);
+    for (const text of await trainingTexts(domain, { maxBytes, validationShare, numDomains: own.length }))
+      texts.push(text);
+  }
+  if (own.length > 0) log(`data: training a tokenizer of ${vocabSize} tokens`);
+  return Buffer.from(tokenizerJson(trainBpe(texts, vocabSize)));
+}
+
+/** Paths of the shards of each domain, which are made unless they are there. */
+async function shardsOf(
+  own: readonly OwnDomain[],
+  tokenizerFile: string,
+  { work }: Preparation,
+  { dataDir, endOfText, meter, log }: WriteOptions,
+): Promise<Map<string, string[]>> {
+  const folder = path.join(dataDir, 'shards');
+  if (own.length > 0) mkdirSync(folder, { recursive: true });
+  const jobs = own.flatMap((domain) => {
+    const work = shardWork(domain, folder);
+    return domain.parts.map((part) => ({ part, work, name: domain.name }));
+  });
+  meter.begin(jobs.reduce((sum, { part }) => sum + part.bytes, 0));
+  const made = await makeAllShards(jobs, { tokenizerFile, endOfText }, (bytes, wereDone) => {
+    // Other machines take a folder that nothing touches for abandoned.
+    utimesSync(work, new Date(), new Date());
+    meter.add(bytes, wereDone);
+  });
+  const shards = new Map<string, string[]>(own.map(({ name }) => [name, []]));
+  const invalid = new Set<string>();
+  made.forEach((part, i) => {
+    for (const shard of part.shards) shards.get(jobs[i]!.name)!.push(path.join(folder, shard));
+    for (const file of part.invalid) invalid.add(file);
+  });
+  if (invalid.size > 0) {
+    const [first] = invalid;
+    const what = invalid.size === 1 ? `${first} has` : `${invalid.size} files (${first}, ...) have`;
+    log(`data: ${what} bytes that are not UTF-8; they are left out`);
+  }
+  return shards;
+}
+
+function writeBuiltIn(
+  name: string,
+  { files, duplicates, ...documents }: DomainDocuments,
+  { tokenizer, write, count }: { tokenizer: Tokenizer; write: Write; count: (ids: Iterable<number>) => void },
+): Omit<DomainEntry, 'name' | 'validationEntropy'> {
+  const splitEntry = (split: Split): DomainEntry[Split] => {
+    const ids = documents[split].map(({ text }) => withEnd(tokenizer.encode(text), tokenizer.endOfText));
+    write(tokenFile(name, split), encodeTokens(ids, tokenizer.vocabSize));
+    if (split === 'validation') for (const part of ids) count(part);
+    return {
+      documents: documents[split].length,
+      bytes: documents[split].reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+      tokens: ids.reduce((sum, part) => sum + part.length, 0),
+    };
+  };
+  return { files, duplicates, train: splitEntry('train'), validation: splitEntry('validation') };
+}
+
+function writeOwn(
+  domain: OwnDomain,
+  shards: readonly string[],
+  context: {
+    work: string;
+    files: DatasetIndex['files'];
+    options: WriteOptions;
+    count: (ids: Iterable<number>) => void;
+  },
+): Omit<DomainEntry, 'name' | 'validationEntropy'> {
+  const { vocabSize, validationShare } = context.options;
+  const open = (split: Split) => new TokenFile(path.join(context.work, tokenFile(domain.name, split)));
+  const outputs = { train: open('train'), validation: open('validation') };
+  try {
+    const { duplicates, splits } = mergeShards(shards, {
+      vocabSize,
+      maxBytes: maxBytesOf(domain.name, context.options),
+      validationShare,
+      write: (split, bytes) => {
+        outputs[split].write(bytes);
+        if (split === 'validation') context.count(idsIn(bytes, vocabSize));
+      },
+    });
+    if (splits.train.documents + splits.validation.documents === 0)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `domain ${domain.name}: there is no text in its ${domain.files.length} files`,
+      );
+    return { files: domain.files.length, duplicates, ...splits };
+  } finally {
+    for (const split of SPLITS) context.files[tokenFile(domain.name, split)] = outputs[split].close();
+  }
+}
+
+function idsIn(bytes: Uint8Array, vocabSize: number): Uint16Array | Uint32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const size = bytesPerToken(vocabSize);
+  return size === 2
+    ? new Uint16Array(buffer, byteOffset, byteLength / 2)
+    : new Uint32Array(buffer, byteOffset, byteLength / 4);
+}
