@@ -3,4 +3,7 @@ import type { Part } from './part.js';
 /**
  * The parts by name, in the order of measurement. Loaded when called for: some bring TensorFlow or a browser.
  */
-export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {};
+export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
+  onnx: async () => (await import('./onnx.js')).onnxPart,
+  web: async () => (await import('./web.js')).webPart,
+};

@@ -1,0 +1,73 @@
+import path from 'node:path';
+import type { Batch } from 'locmoe/data/batch';
+import type { Dataset } from 'locmoe/data/dataset';
+import { createLoader } from 'locmoe/data/loader';
+import { type Inference, openInference } from 'locmoe/inference/inference';
+import { tf } from 'locmoe/ops/tensorflow';
+import { matrix } from 'locmoe/parameters/matrix';
+import { VARIANTS } from '../routers/jobs.js';
+import { exportTrained } from './exported.js';
+import type { Part } from './part.js';
+import { peerPackage } from './peer-package.js';
+
+const STEPS = 100;
+const QUICK_STEPS = 10;
+/** Sequences of each domain. */
+const NUM_SEQUENCES = 8;
+
+/**
+ * Trains `tiny` with every router, exports it to ONNX, and compares the logits of each token of validation
+ * sequences in onnxruntime-node with ours.
+ */
+export const onnxPart: Part = async (context) => {
+  const runtime = await peerPackage('onnxruntime-node', () => import('onnxruntime-node'));
+  let greatest = 0;
+  for (const { id, sets } of Object.values(VARIANTS)) {
+    const steps = context.quick ? QUICK_STEPS : STEPS;
+    const options = { to: 'onnx', name: id, sets: [...sets, `train.steps=${steps}`] };
+    const { checkpoint, dataset, folder } = await exportTrained(context, options);
+    const inference = openInference(checkpoint);
+    const batch = validationBatch(inference, dataset);
+    const own = tf.tidy(() => ownLogits(inference, batch));
+    const session = await runtime.InferenceSession.create(path.join(folder, 'model.onnx'));
+    const { logits } = await session.run(
+      {
+        input_ids: new runtime.Tensor('int64', BigInt64Array.from(batch.tokenIds, BigInt), [
+          batch.numSequences,
+          batch.seqLen,
+        ]),
+        domain: new runtime.Tensor('int64', BigInt64Array.from(batch.domains, BigInt), [batch.numSequences]),
+      },
+      ['logits'],
+    );
+    const difference = greatestDifference(own, logits.data as Float32Array);
+    context.log(`${id}: logits differ by at most ${difference.toExponential(1)}`);
+    greatest = Math.max(greatest, difference);
+    await session.release();
+    inference.model.dispose();
+  }
+  return {
+    figures: { onnxMaxLogitDifference: greatest },
+    notes:
+      `The recipe \`tiny\` with each router and its variants, after ${context.quick ? QUICK_STEPS : STEPS} steps; all logits of ` +
+      `${NUM_SEQUENCES} validation sequences of each domain, in onnxruntime-node ${runtime.env.versions.node}.`,
+  };
+};
+
+function validationBatch({ config }: Inference, dataset: Dataset): Batch {
+  const [batch] = createLoader({
+    ...{ dataset, weights: config.data.weights, seed: config.seed, seqLen: config.model.seqLen },
+    ...{ globalBatch: NUM_SEQUENCES * dataset.domains.length, rank: 0, worldSize: 1 },
+  }).validationBatches(NUM_SEQUENCES);
+  return batch;
+}
+
+function ownLogits({ model }: Inference, batch: Batch): Float32Array {
+  const { hiddenTD } = model.hidden(batch, { training: false });
+  const logitsTV = tf.matMul(hiddenTD, matrix(model.parameters, 'embed.tokens'), false, true);
+  return logitsTV.dataSync<'float32'>().slice();
+}
+
+function greatestDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+}
