@@ -20,7 +20,7 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=typ
 
 FROM packages AS build
 COPY tsconfig.json tsconfig.build.json ./
-COPY scripts/build.mjs scripts/
+COPY scripts/build.mjs scripts/*.d.mts scripts/
 COPY src src
 COPY packages packages
 RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig*.json

@@ -109,7 +109,8 @@ function trialConfig(config: RunConfig): RunConfig {
     data: { ...config.data, placement: 'mixed' },
     train: {
       ...config.train,
-      ...{ steps: STEPS, maxTokens: null, validateEvery: STEPS, checkpointEvery: 1, keepCheckpoints: STEPS },
+      ...{ steps: STEPS, maxTokens: null, maxHours: null, earlyStop: null },
+      ...{ validateEvery: STEPS, checkpointEvery: 1, keepCheckpoints: STEPS },
     },
   };
 }
