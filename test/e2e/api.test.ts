@@ -32,7 +32,7 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   const { api, url } = await start();
   const { manifest } = resolveCheckpoint(run, () => undefined);
   const { config } = manifest;
-  const dataset = prepareDataset({
+  const dataset = await prepareDataset({
     ...config.data,
     ...{ dataDir: DATA_DIR, corpusDir: CORPUS_DIR, vocabSize: config.model.vocabSize },
     log: () => undefined,
