@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
 } from 'node:fs';
@@ -53,7 +54,14 @@ export async function writeFolder(
   fill: (output: OutputFolder) => Promise<void>,
 ): Promise<readonly WrittenFile[]> {
   const folder = path.resolve(place);
-  assertOurs(place, folder);
+  const onDisk = <T>(what: string, act: () => T): T => {
+    try {
+      return act();
+    } catch (error) {
+      throw asStorageError(error, `--output ${place}: ${what} cannot be written`);
+    }
+  };
+  onDisk('it', () => assertOurs(place, folder));
   const aside = `${folder}.writing-${process.pid}`;
   let signalled: NodeJS.Signals | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -66,14 +74,13 @@ export async function writeFolder(
     await setImmediate();
     if (signalled) throw new TrainerError('INTERRUPTED', `${signalled}: nothing was exported`);
     const file = path.join(aside, name);
-    try {
+    onDisk(name, () => {
       mkdirSync(path.dirname(file), { recursive: true });
       write(file);
       files.push({ name, bytes: statSync(file).size });
-    } catch (error) {
-      throw asStorageError(error, `--output ${place}: ${name} cannot be written`);
-    }
+    });
   };
+  const firstMade = onDisk('it', () => mkdirSync(path.dirname(folder), { recursive: true }));
   try {
     await fill({
       writeWith,
@@ -86,16 +93,19 @@ export async function writeFolder(
         ),
       copy: (from, name) => writeWith(name, (file) => copyFileSync(from, file)),
     });
-    putInPlace(aside, folder);
+    onDisk('it', () => putInPlace(aside, folder));
     return files;
   } finally {
     rmSync(aside, { recursive: true, force: true });
+    removeEmpty(path.dirname(folder), firstMade);
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }
 }
 
-/** A folder that is missing, empty or an earlier export may be replaced. */
+/** A folder that is missing, empty or an earlier export may be replaced, but not while someone stands in it. */
 function assertOurs(place: string, folder: string): void {
+  if (place === '' || !path.relative(folder, process.cwd()).startsWith('..'))
+    throw new TrainerError('BAD_INPUT', `--output ${place || "''"}: give a folder in the one where you are`);
   const taken = lstatSync(folder, { throwIfNoEntry: false });
   if (taken === undefined) return;
   const ours = taken.isDirectory() && (readdirSync(folder).length === 0 || isExport(folder));
@@ -117,7 +127,20 @@ function isExport(folder: string): boolean {
 /** No moment without a whole folder, the old or the new one, under one of the two names. */
 function putInPlace(aside: string, folder: string): void {
   const old = `${aside}.old`;
-  if (existsSync(folder)) renameSync(folder, old);
-  renameDurably(aside, folder);
+  const replaces = existsSync(folder);
+  if (replaces) renameSync(folder, old);
+  try {
+    renameDurably(aside, folder);
+  } catch (error) {
+    if (replaces) renameSync(old, folder);
+    throw error;
+  }
   rmSync(old, { recursive: true, force: true });
+}
+
+/** Removes a folder and those above it up to `first`, as long as nothing is in them. */
+function removeEmpty(folder: string, first: string | undefined): void {
+  if (first === undefined || !folder.startsWith(first) || readdirSync(folder).length > 0) return;
+  rmdirSync(folder);
+  removeEmpty(path.dirname(folder), first);
 }

@@ -1,0 +1,112 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { NO_SMALL_DISK, smallDisk } from '../../logs/test/small-disk.js';
+import { EXPORT_FILE, type OutputFolder, writeFolder } from '../src/output-folder.js';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), 'locmoe-output-'));
+  const folder = root;
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+});
+
+/** An export whose model is a text. */
+async function write(place: string, model: string): Promise<void> {
+  await writeFolder(place, async (output) => {
+    await output.write('model/weights', model);
+    await output.write(EXPORT_FILE, '{ "locmoe": "0" }');
+  });
+}
+
+const contentsOf = (folder: string) => readFileSync(path.join(folder, 'model/weights'), 'utf8');
+const refusal = (code: string, message: RegExp) =>
+  expect.objectContaining({ code, message: expect.stringMatching(message) });
+
+it('a folder is written with those on the way to it, and replaced by the next export', async () => {
+  const folder = path.join(root, 'deep/er/out');
+  await write(folder, 'first');
+  await write(`${folder}/`, 'second');
+  expect(contentsOf(folder)).toBe('second');
+  expect(readdirSync(path.join(root, 'deep/er'))).toEqual(['out']);
+});
+
+describe('what an export did not write is not touched', () => {
+  it('a folder with other files, a file, and a file on the way', async () => {
+    mkdirSync(path.join(root, 'mine'));
+    writeFileSync(path.join(root, 'mine/notes'), 'x');
+    writeFileSync(path.join(root, 'file'), 'x');
+    const taken = refusal('NO_RESOURCE', /^--output .*: it exists and `locmoe export` did not write it/);
+    await expect(write(path.join(root, 'mine'), '')).rejects.toThrow(taken);
+    await expect(write(path.join(root, 'file'), '')).rejects.toThrow(taken);
+    const below = path.join(root, 'file/out');
+    await expect(write(below, '')).rejects.toThrow(
+      refusal('NO_RESOURCE', /^--output .*file\/out: it cannot be/),
+    );
+    expect(readdirSync(root).sort()).toEqual(['file', 'mine']);
+    expect(readdirSync(path.join(root, 'mine'))).toEqual(['notes']);
+  });
+
+  it('the folder where one is, and those that it is in', async () => {
+    const here = refusal('BAD_INPUT', /give a folder in the one where you are$/);
+    for (const place of ['', '.', '..', process.cwd(), '/'])
+      await expect(write(place, ''), place).rejects.toThrow(here);
+  });
+});
+
+describe('an export that does not come to its end leaves what was there', () => {
+  /** Tries to replace an export and to make a new one; neither comes off. */
+  async function fails(fill: (output: OutputFolder) => Promise<void>, expected: unknown, disk = root) {
+    const earlier = path.join(disk, 'earlier');
+    await write(earlier, 'earlier');
+    const deep = path.join(disk, 'deep/out');
+    for (const place of [earlier, deep])
+      await expect(writeFolder(place, fill)).rejects.toThrow(expected as Error);
+    expect(readdirSync(disk)).toEqual(['earlier']);
+    expect(contentsOf(earlier)).toBe('earlier');
+  }
+
+  it('after an error', async () => {
+    await fails(async (output) => {
+      await output.write('model/weights', 'half');
+      throw new Error('no such model');
+    }, new Error('no such model'));
+  });
+
+  it('after a signal', async () => {
+    await fails(
+      async (output) => {
+        await output.write('model/weights', 'half');
+        process.kill(process.pid, 'SIGHUP');
+        // The signal comes when the event loop turns.
+        for (let i = 0; i < 1000; i++) await output.write(`part ${i}`, 'x');
+      },
+      refusal('INTERRUPTED', /^SIGHUP: nothing was exported$/),
+    );
+  });
+
+  it('on a full disk', async ({ skip }) => {
+    const disk = smallDisk(1 << 20) ?? skip(NO_SMALL_DISK);
+    await fails(
+      (output) => output.write('model/weights', new Uint8Array(2 << 20)),
+      refusal('DISK_FULL', /model\/weights \(stopped after \d+ bytes\): ENOSPC.*; free some space$/),
+      disk,
+    );
+  });
+});
+
+it('a folder on its own disk cannot be replaced by a rename, and says so', async ({ skip }) => {
+  const disk = smallDisk(1 << 20) ?? skip(NO_SMALL_DISK);
+  await expect(write(disk, '')).rejects.toThrow(refusal('NO_RESOURCE', /^--output .*: it cannot be .*EBUSY/));
+  expect(existsSync(disk)).toBe(true);
+  expect(readdirSync(disk)).toEqual([]);
+});
