@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { ConfigOverrides } from '../config/document.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
 import type { PrepareProgress } from '../data/progress-meter.js';
@@ -8,6 +9,8 @@ import type { RunFolder, RunRecord } from '../run/run-folder.js';
 /** What `locmoe train` and `locmoe serve` are asked to train. */
 export interface RunOptions {
   readonly config?: string;
+  /** Files to train on with a recipe of their size, instead of `config`: names and glob patterns. */
+  readonly text?: readonly string[];
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
@@ -22,6 +25,10 @@ export interface RunOptions {
   readonly http: string | false;
   /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */
   readonly tensorboard?: string;
+}
+
+export function overridesOf({ set, nodes, workersPerNode }: RunOptions): ConfigOverrides {
+  return { sets: set, nodes, workersPerNode };
 }
 
 export interface PlanSettings {

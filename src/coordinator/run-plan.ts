@@ -3,6 +3,7 @@ import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '..
 import { committedFolders } from '../checkpoint/folders.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
+import { describeRecipe, resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/corpora.js';
 import type { Dataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -14,7 +15,7 @@ import { listRuns } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
-import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
+import { overridesOf, type PlanSettings, type RunOptions, type RunPlan } from './run-options.js';
 import { findOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
 
@@ -27,11 +28,13 @@ export async function planRun(
   options: RunOptions,
   { nodesAreHere, security, say, progress, warn }: PlanSettings,
 ): Promise<RunPlan> {
+  const recipe = recipeOf(options);
   const origin = await findOrigin(options, { security, say, warn }, (checkpoint) =>
-    startingConfig(options, checkpoint),
+    startingConfig(options, checkpoint, recipe),
   );
   const { checkpoint } = origin;
-  const config = startingConfig(options, checkpoint);
+  const config = startingConfig(options, checkpoint, recipe);
+  if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
   else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);
@@ -73,20 +76,29 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
     throw error;
   }
   const { config } = checkpoint.manifest;
-  const isSame = startingConfig(options, checkpoint).name === config.name;
+  const isSame = startingConfig(options, checkpoint, recipeOf(options)).name === config.name;
   return isSame && endOf(config, checkpoint.manifest) === null ? directory : null;
 }
 
 /** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
-function startingConfig(options: RunOptions, checkpoint: Checkpoint | null): RunConfig {
-  const overrides = { sets: options.set, nodes: options.nodes, workersPerNode: options.workersPerNode };
+function startingConfig(
+  options: RunOptions,
+  checkpoint: Checkpoint | null,
+  recipe: TextRecipe | null,
+): RunConfig {
+  const overrides = overridesOf(options);
   if (options.config !== undefined) return loadConfig(options.config, overrides);
+  if (recipe !== null) return resolveRecipe(recipe, overrides);
   if (checkpoint === null)
     throw new TrainerError(
       'BAD_CONFIG',
-      `say what to train: --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), or --resume`,
+      `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), or --resume`,
     );
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
+}
+
+function recipeOf({ text }: RunOptions): TextRecipe | null {
+  return text === undefined ? null : textRecipe(text);
 }
 
 /** Fails early with what every worker's loader would refuse. */

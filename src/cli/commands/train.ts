@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { overridesOf } from '../../coordinator/run-options.js';
+import { TrainerError } from '../../errors.js';
 import type { TrainOptions } from '../local-run.js';
 import { wholeNumber } from './options.js';
 import { addTrainingOptions } from './training-options.js';
@@ -12,9 +14,21 @@ export function trainCommand(command: Command): void {
       wholeNumber(0, 65_535),
       0,
     )
-    .action(async (options: TrainOptions) => {
+    .option('--print-config', 'with --text: print its recipe, to save and go on with, and end')
+    .action(async ({ printConfig, ...options }: TrainOptions & { readonly printConfig?: true }) => {
+      if (printConfig) return printRecipe(options);
       // Loaded when needed: `--help` should not wait for gRPC and what else a run takes.
       const { train } = await import('../local-run.js');
       process.exitCode = await train(options);
     });
+}
+
+async function printRecipe(options: TrainOptions): Promise<void> {
+  if (options.text === undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--print-config is for --text; `locmoe config show --config NAME` prints any other configuration',
+    );
+  const { recipeFile, textRecipe } = await import('../../config/text-recipe.js');
+  console.log(recipeFile(textRecipe(options.text), overridesOf(options)).trimEnd());
 }

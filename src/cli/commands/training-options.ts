@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
 import { collect, wholeNumber } from './options.js';
 
@@ -6,6 +6,12 @@ import { collect, wholeNumber } from './options.js';
 export function addTrainingOptions(command: Command): Command {
   return command
     .option('--config <file|recipe>', `a YAML file, or one of the recipes ${recipeNames().join(', ')}`)
+    .addOption(
+      new Option(
+        '--text <pattern...>',
+        "train on these files alone, e.g. 'notes/**/*.txt', with a recipe of their size",
+      ).conflicts(['config', 'resume']),
+    )
     .option('--set <key=value>', 'override a field, e.g. train.steps=200; repeat for several', collect, [])
     .option('--nodes <n>', 'number of nodes (cluster.nodes)', wholeNumber(0))
     .option('--workers-per-node <n>', 'workers on each node (cluster.workersPerNode)', wholeNumber(0))

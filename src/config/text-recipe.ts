@@ -1,0 +1,187 @@
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { listFiles } from '../data/source-files.js';
+import { DOMAINS } from '../data/sources.js';
+import { DOMAIN_NAME, textSourceSchema } from '../data/text-source.js';
+import { TrainerError } from '../errors.js';
+import { formatCount, formatNumberOf } from '../format.js';
+import { type ConfigOverrides, readSource } from './document.js';
+import { resolveConfig } from './resolve.js';
+import type { RunConfig } from './schema.js';
+
+/** Less cannot be split in text to train on and text to validate with. */
+const LEAST_BYTES = 6_000;
+/** Text in a compressed file, by its size; Parquet is one. */
+const COMPRESSION = 3;
+const COMPRESSED = /\.(gz|zst|parquet)$/;
+const LEAST_STEPS = 100;
+
+interface Size {
+  /** Bytes of text from which on this row holds. */
+  readonly from: number;
+  readonly vocabSize: number;
+  /** Bytes of text in a token of English at this vocabulary; a guess that only the number of steps takes from. */
+  readonly bytesPerToken: number;
+  /**
+   * Times that each token is seen. Four times are worth nearly as much as new text, sixteen not much more
+   * (Muennighoff et al. 2023, arXiv 2305.16264).
+   */
+  readonly epochs: number;
+  readonly validationShare: number;
+  readonly model: keyof typeof MODELS;
+}
+
+const MODELS = {
+  small: {
+    ...{ dModel: 64, numHeads: 2, numDenseLayers: 1, numSparseLayers: 1, dFeedForward: 256, seqLen: 32 },
+    ...{ numExperts: 4, globalBatch: 8, learningRate: 0.003, endLearningRate: 0.0003 },
+  },
+  medium: {
+    ...{ dModel: 128, numHeads: 4, numDenseLayers: 2, numSparseLayers: 2, dFeedForward: 512, seqLen: 64 },
+    ...{ numExperts: 8, globalBatch: 16, learningRate: 0.003, endLearningRate: 0.0003 },
+  },
+  large: {
+    ...{ dModel: 256, numHeads: 8, numDenseLayers: 2, numSparseLayers: 2, dFeedForward: 1024, seqLen: 128 },
+    ...{ numExperts: 8, globalBatch: 32, learningRate: 0.001, endLearningRate: 0.0001 },
+  },
+} as const;
+
+/** Small text ends in minutes on two cores; from about 20 MB on, a pass over the text takes hours. */
+const SIZES: readonly Size[] = [
+  { from: 0, vocabSize: 320, bytesPerToken: 2, epochs: 16, validationShare: 0.15, model: 'small' },
+  { from: 2e4, vocabSize: 384, bytesPerToken: 2.1, epochs: 16, validationShare: 0.1, model: 'small' },
+  { from: 1e5, vocabSize: 512, bytesPerToken: 2.4, epochs: 12, validationShare: 0.1, model: 'medium' },
+  { from: 2e5, vocabSize: 1024, bytesPerToken: 2.9, epochs: 8, validationShare: 0.1, model: 'medium' },
+  { from: 1e6, vocabSize: 2048, bytesPerToken: 3.3, epochs: 5, validationShare: 0.05, model: 'medium' },
+  { from: 4e6, vocabSize: 4096, bytesPerToken: 3.6, epochs: 3, validationShare: 0.02, model: 'large' },
+  { from: 2e7, vocabSize: 8192, bytesPerToken: 4, epochs: 1, validationShare: 0.01, model: 'large' },
+  { from: 2e8, vocabSize: 8192, bytesPerToken: 4, epochs: 1, validationShare: 0.002, model: 'large' },
+];
+
+/** A configuration for text files alone, as a user would write it. */
+export interface TextRecipe {
+  readonly yaml: string;
+  readonly numFiles: number;
+  /** Of text; a guess for compressed files. */
+  readonly bytes: number;
+  readonly bytesPerToken: number;
+}
+
+/** Names the recipe in messages. */
+const LABEL = 'recipe of --text';
+
+/** @throws TrainerError `BAD_CONFIG` if overrides do not fit */
+export function resolveRecipe({ yaml }: TextRecipe, overrides: ConfigOverrides): RunConfig {
+  return resolveConfig(yaml, LABEL, overrides);
+}
+
+/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
+export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): string {
+  resolveRecipe(recipe, overrides);
+  const { value } = readSource(recipe.yaml, LABEL, overrides);
+  return `# Made by --text for ${formatNumberOf(recipe.numFiles, 'file')} with ${formatSize(recipe.bytes)} of text.\n${stringify(value)}`;
+}
+
+/** What was found and chosen, in two lines for the terminal. */
+export function describeRecipe(
+  { numFiles, bytes, bytesPerToken }: TextRecipe,
+  { model, moe, train, data }: RunConfig,
+): string[] {
+  const tokensPerStep = train.globalBatch * model.seqLen;
+  const times = (train.steps * tokensPerStep * bytesPerToken) / (bytes * (1 - data.validationShare));
+  const passes =
+    times < 0.95 ? `${times.toPrecision(1)} of the text` : `about ${formatTimes(times)} through the text`;
+  return [
+    `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
+    `recipe: vocabulary ${formatCount(model.vocabSize)}, d = ${model.dModel}, ${model.numDenseLayers} + ` +
+      `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(train.steps)} steps of ` +
+      `${formatCount(tokensPerStep)} tokens, ${passes} (--print-config shows it, --set changes it)`,
+  ];
+}
+
+function formatTimes(times: number): string {
+  const whole = Math.round(times);
+  return whole === 1 ? 'once' : `${whole} times`;
+}
+
+/**
+ * One domain, with model, vocabulary and steps by the size of the text.
+ *
+ * @param patterns names or glob patterns, relative to the working folder
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
+ */
+export function textRecipe(patterns: readonly string[]): TextRecipe {
+  const domain = domainOf(patterns);
+  const folder = process.cwd();
+  const files = listFiles(domain, textSourceSchema.parse({ folder, files: patterns }));
+  const bytes = files.reduce(
+    (sum, file) => sum + file.bytes * (COMPRESSED.test(file.file) ? COMPRESSION : 1),
+    0,
+  );
+  if (bytes < LEAST_BYTES)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--text ${patterns.join(' ')}: ${formatCount(bytes)} bytes of text are too few; ${formatCount(LEAST_BYTES)} ` +
+        'are needed at least',
+    );
+  const size = SIZES.findLast(({ from }) => bytes >= from)!;
+  const { numExperts, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
+  const tokensPerStep = globalBatch * model.seqLen;
+  const trainTokens = (bytes / size.bytesPerToken) * (1 - size.validationShare);
+  const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / tokensPerStep));
+  const config = {
+    name: runNameOf(domain),
+    model: { ...model, vocabSize: size.vocabSize },
+    moe: { numExperts, router: 'locmoe-plus', expertGroups: 1, capacityFactor: 1.25 },
+    data: {
+      domains: [{ [domain]: { folder, files: patterns } }],
+      validationShare: size.validationShare,
+    },
+    train: {
+      ...{ steps, globalBatch, learningRate, endLearningRate },
+      warmupSteps: Math.min(500, Math.round(steps / 10)),
+      validateEvery: Math.min(500, Math.ceil(steps / 16)),
+      checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
+      // Text that is seen often is learnt by heart at some point.
+      ...(size.epochs > 1 && { earlyStop: { patience: 4 } }),
+    },
+    cluster: { nodes: 1, workersPerNode: numWorkers(numExperts) },
+  };
+  return { yaml: stringify(config), numFiles: files.length, bytes, bytesPerToken: size.bytesPerToken };
+}
+
+/** The name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
+function domainOf(patterns: readonly string[]): string {
+  const [first, ...others] = new Set(
+    patterns.map((pattern) => path.basename(path.dirname(path.resolve(`${pattern.split(/[*?[{(!]/)[0]}_`)))),
+  );
+  return first !== undefined && others.length === 0 && DOMAIN_NAME.test(first) && !DOMAINS.includes(first)
+    ? first
+    : 'text';
+}
+
+function runNameOf(domain: string): string {
+  const name = domain
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '');
+  return name === '' ? 'text' : name;
+}
+
+/** A power of two, so that it divides batch and experts; two processes on a core would not go faster. */
+function numWorkers(most: number): number {
+  return 2 ** Math.floor(Math.log2(Math.min(most, availableParallelism())));
+}
+
+/** 1234 -> 1200 */
+function roundTo2(value: number): number {
+  return Number(value.toPrecision(2));
+}
+
+/** 1234567 -> "1.2 MB" */
+function formatSize(bytes: number): string {
+  const [unit, name] = bytes >= 1e9 ? [1e9, 'GB'] : bytes >= 1e6 ? [1e6, 'MB'] : [1e3, 'kB'];
+  const value = bytes / unit;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${name}`;
+}

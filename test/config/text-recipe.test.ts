@@ -1,0 +1,69 @@
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { resolveConfig } from '../../src/config/resolve.js';
+import { describeRecipe, recipeFile, resolveRecipe, textRecipe } from '../../src/config/text-recipe.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-recipe-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A file of this size without contents; the recipe looks at sizes alone. */
+function file(name: string, bytes: number): string {
+  const place = path.join(folder, name);
+  mkdirSync(path.dirname(place), { recursive: true });
+  writeFileSync(place, '');
+  truncateSync(place, bytes);
+  return place;
+}
+
+describe('textRecipe', () => {
+  it('fits any size of text, with more of everything for more text', () => {
+    const sizes = [6e3, 2e4, 1e5, 2e5, 1e6, 4e6, 2e7, 2e8, 1e10];
+    const configs = sizes.map((bytes) => resolveRecipe(textRecipe([file(`size-${bytes}.txt`, bytes)]), {}));
+    for (const [i, { model, train }] of configs.entries()) {
+      const before = configs[i - 1];
+      expect(model.vocabSize).toBeGreaterThanOrEqual(before?.model.vocabSize ?? 257);
+      expect(model.dModel).toBeGreaterThanOrEqual(before?.model.dModel ?? 1);
+      const tokens = train.steps * train.globalBatch * model.seqLen;
+      // Each byte is seen once to sixteen times; a token has 2 to 4 bytes.
+      expect((tokens * 4) / sizes[i]).toBeGreaterThan(0.9);
+      expect((tokens * 2) / sizes[i]).toBeLessThan(17);
+    }
+    expect(configs[0].train.earlyStop).toEqual({ patience: 4, minDelta: 0 });
+    expect(configs.at(-1)!.train.earlyStop).toBeNull();
+  });
+
+  it.each([
+    ['notes/a.txt', 'notes', 'notes'],
+    ['My Notes/**/*.txt', 'text', 'text'],
+    ['en/*.txt', 'text', 'text'],
+    ['笔记/*.txt', '笔记', 'text'],
+    ['Big_Notes/x/../*.txt', 'Big_Notes', 'big-notes'],
+  ])('names the domain of %s %s and its runs %s', (pattern, domain, name) => {
+    file(pattern.replace(/\*\*\/\*|\*/, 'a'), 1e4);
+    const config = resolveRecipe(textRecipe([path.join(folder, pattern)]), {});
+    expect(config.data.domains).toEqual([domain]);
+    expect(config.name).toBe(name);
+  });
+
+  it('becomes a file that says the same from anywhere, with what was set', () => {
+    const recipe = textRecipe([file('saved/a.txt', 3e5), file('saved/b.txt.gz', 1e4)]);
+    const overrides = { sets: ['train.steps=7', 'model.queryLayer=false'], nodes: 2 };
+    const config = resolveRecipe(recipe, overrides);
+    const text = recipeFile(recipe, overrides);
+    expect(text).toContain('# Made by --text for 2 files with 330 kB of text.\nname: saved\n');
+    expect(resolveConfig(text, '/elsewhere/saved.yaml')).toEqual(config);
+    expect(describeRecipe(recipe, config)).toEqual([
+      'text: 2 files, 330 kB, as domain saved',
+      expect.stringMatching(/^recipe: vocabulary 1,024, .*; 7 steps of 1,024 tokens, 0.07 of the text/),
+    ]);
+  });
+
+  it('refuses too little text, and patterns that match none', () => {
+    expect(() => textRecipe([file('little/a.txt', 5e3)])).toThrow(
+      /5,000 bytes of text are too few; 6,000 are needed at least/,
+    );
+    expect(() => textRecipe([path.join(folder, 'little/*.md')])).toThrow(/no file matches/);
+  });
+});

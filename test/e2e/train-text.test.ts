@@ -1,0 +1,42 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { Locmoe, lossCurve, newestRun, ROOT, temporaryFolder } from './support.js';
+
+const run = (folder: string, ...args: string[]) => new Locmoe(args, {}, undefined, folder).finished;
+
+it('trains on files without a configuration, which can be saved and gone on with', async () => {
+  const folder = temporaryFolder();
+  cpSync(path.join(ROOT, 'docs'), path.join(folder, 'notes'), { recursive: true });
+  const what = ['--text', 'notes/*.md', '--set', 'train.steps=6', '--workers-per-node', '1'];
+  const trained = await run(folder, 'train', ...what, '--no-samples', '--no-http');
+  expect(trained.code, trained.stderr).toBe(0);
+  expect(trained.stdout).toMatch(
+    /^text: \d+ files, \d+ kB, as domain notes\nrecipe: vocabulary \d+.* 6 steps/,
+  );
+
+  const printed = await run(folder, 'train', ...what, '--print-config');
+  expect(printed.code, printed.stderr).toBe(0);
+  writeFileSync(path.join(folder, 'notes.yaml'), printed.stdout);
+  const first = newestRun(folder);
+  const again = await run(folder, 'train', '--config', 'notes.yaml', '--no-samples', '--no-http');
+  expect(again.code, again.stderr).toBe(0);
+  const second = newestRun(folder);
+  expect(second).not.toBe(first);
+  expect([...lossCurve(second)]).toEqual([...lossCurve(first)]);
+  const configs = [first, second].map((each) => readFileSync(path.join(each, 'config.json'), 'utf8'));
+  expect(configs[1]).toBe(configs[0]);
+}, 120_000);
+
+it.each([
+  [['--text', 'none/*.txt'], /no file matches "none\/\*\.txt"/],
+  [
+    ['--text', 'package.json', '--config', 'tiny'],
+    /'--text <pattern...>' cannot be used with option '--config/,
+  ],
+  [['--print-config'], /--print-config is for --text/],
+])('refuses %s in one line', async (args, message) => {
+  const { code, stderr } = await run(ROOT, 'train', ...args);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
+});
