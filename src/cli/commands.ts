@@ -81,6 +81,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   api: {
     description: "serve the model of a checkpoint with OpenAI's completions API, until Ctrl-C",
     load: async () => (await import('./commands/api.js')).apiCommand,
+    computes: true,
   },
   eval: {
     description: 'loss and perplexity of a checkpoint on the validation text, by domain',

@@ -18,7 +18,7 @@ const FIRST_STEP = /^step +\d+\//m;
  *
  * @throws TrainerError `NO_RESOURCE` outside a checkout, or with the last line of the command that failed
  */
-export const packageDoor: Part = async (context) => {
+export const packagePart: Part = async (context) => {
   const { quick, workDir, log } = context;
   if (!existsSync(path.join(ROOT, 'scripts/build.mjs')))
     throw new TrainerError('NO_RESOURCE', 'the package is packed from a checkout, and this is none');

@@ -8,4 +8,5 @@ export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
   api: async () => (await import('./api.js')).apiPart,
   onnx: async () => (await import('./onnx.js')).onnxPart,
   web: async () => (await import('./web.js')).webPart,
+  package: async () => (await import('./package.js')).packagePart,
 };
