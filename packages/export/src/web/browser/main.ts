@@ -107,16 +107,18 @@ function start(config: ModelConfig): void {
 }
 
 function about({ numParameters, sparseLayers, numExperts, router, seqLen }: ModelConfig): string {
-  const size =
-    numParameters < 1e9
-      ? `${(numParameters / 1e6).toFixed(1)} million`
-      : `${(numParameters / 1e9).toFixed(1)} billion`;
   const layers = sparseLayers.length === 1 ? 'One layer has' : `${sparseLayers.length} layers have`;
   const experts =
     sparseLayers.length === 0
       ? 'It is dense: it has no experts.'
       : `${layers} ${numExperts} experts each; the router ${router} decides which of them see a token.`;
-  return `A language model of ${size} parameters that reads ${seqLen} tokens at a time. ${experts}`;
+  return `A language model of ${rounded(numParameters)} parameters that reads ${seqLen} tokens at a time. ${experts}`;
+}
+
+/** 3100000 -> "3.1 million" */
+function rounded(count: number): string {
+  const [unit, name] = count < 1e6 ? [1e3, 'thousand'] : count < 1e9 ? [1e6, 'million'] : [1e9, 'billion'];
+  return `${(count / unit).toFixed(count < 1e6 ? 0 : 1)} ${name}`;
 }
 
 /** Writes a text of each of these domains, on top of those that are there. */

@@ -30,7 +30,7 @@ export class TextCard {
       tabindex: '-1',
     });
     const labels = options.config.sparseLayers.map((layer) => h('span', {}, `layer ${layer}`));
-    this.#list.append(h('div', { class: 'rows', role: 'presentation' }, ...labels));
+    if (labels.length > 0) this.#list.append(h('div', { class: 'rows', role: 'presentation' }, ...labels));
     const [expert] = options.config.expertsOfDomain[options.domain];
     this.element = h(
       'article',
