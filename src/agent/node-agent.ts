@@ -166,7 +166,7 @@ export class NodeAgent {
 
   #assignments(segmentPath: string): WorkerAssignment[] {
     const { nodes, workersPerNode } = this.#config.cluster;
-    const { runId, generation, runDir, datasetDir, resumeFrom } = this.#options.join;
+    const { runId, generation, runDir, datasetDir, resumeFrom, initFrom } = this.#options.join;
     return Array.from({ length: workersPerNode }, (_, localRank) => ({
       runId,
       generation,
@@ -176,6 +176,7 @@ export class NodeAgent {
       datasetDir,
       checkpointDir: `${runDir}/checkpoints`,
       resumeFrom: resumeFrom || null,
+      initFrom: initFrom || null,
     }));
   }
 

@@ -120,15 +120,22 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
 /**
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
+ * @param use `resume` also asks for the same domains; weights alone may go on with other text
  * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values
  */
-export function assertFits(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256: string): void {
+export function assertFits(
+  checkpoint: Checkpoint,
+  config: RunConfig,
+  tokenizerSha256: string,
+  use: 'resume' | 'weights' = 'resume',
+): void {
   const { manifest, folder } = checkpoint;
   const { shapedBy } = routerPolicy(config.moe.router);
   const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
   const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
   const differences = Object.keys(wanted)
     .filter((field) => wanted[field] !== stored[field])
+    .filter((field) => use === 'resume' || field !== 'data.domains')
     .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
   if (differences.length > 0)
     throw bad(`checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`);

@@ -22,7 +22,7 @@ export interface ViewOptions {
 
 /** The first lines of a run: what it trains on, and where its page is. */
 export function openingLines(
-  { identity: { runId, config }, forkedFrom }: OpenRun,
+  { identity: { runId, config }, forkedFrom, initFrom }: OpenRun,
   { place: { address, http }, announcement, hasPage }: ViewOptions,
 ): string[] {
   const { nodes, workersPerNode } = config.cluster;
@@ -30,6 +30,9 @@ export function openingLines(
   return [
     `run ${runId}: ${layout}, router ${config.moe.router}, coordinator ${address}; ${announcement}`,
     ...(forkedFrom === null ? [] : [`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`]),
+    ...(initFrom === null
+      ? []
+      : [`it starts with the weights of step ${initFrom.step} of run ${initFrom.runId}`]),
     ...(http === undefined
       ? []
       : [hasPage ? `page: ${pageUrl(http, runId)}` : `logs and metrics: http://${http}`]),

@@ -72,7 +72,8 @@ async function serveWith(
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
-  const options = unfinished === null ? asked : { ...asked, resume: unfinished, fork: false };
+  const { init: _, ...others } = asked;
+  const options = unfinished === null ? asked : { ...others, resume: unfinished, fork: false };
   const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');

@@ -80,7 +80,8 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
     .int()
     .min(node * workersPerNode)
     .max((node + 1) * workersPerNode - 1);
-  const step = z.int().min(1).max(numStepsOf(config));
+  const numSteps = numStepsOf(config);
+  const step = z.int().min(1).max(numSteps);
   const byExpert = z.array(count).length(moe.numExperts);
   const layer = z.object({
     layer: count.max(model.numDenseLayers + model.numSparseLayers - 1),
@@ -91,6 +92,8 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
   });
   // These speak for the run, and come from its first rank.
   const ofRun = node === 0 ? step : z.never();
+  // Before the first step too: weights of another run (RunIdentity.initFrom).
+  const validated = node === 0 ? count.max(numSteps) : z.never();
   return {
     ready: z.object({}),
     leaving: z.object({}),
@@ -118,7 +121,7 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
       layers: z.array(layer).max(model.numSparseLayers),
     }),
     validation: z.object({
-      step: ofRun,
+      step: validated,
       domains: z
         .array(z.object({ domain: z.enum(data.domains), loss: z.number(), tokens: count }))
         .max(data.domains.length),

@@ -28,6 +28,8 @@ export interface RunIdentity {
   readonly datasetDir: string;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
+  /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
+  readonly initFrom: string | null;
 }
 
 /** Why a run failed, and what every rank was doing when that was decided. */
@@ -156,6 +158,7 @@ export class Coordinator {
       runDir: identity.runDir,
       datasetDir: identity.datasetDir,
       resumeFrom: identity.resumeFrom ?? '',
+      initFrom: identity.initFrom ?? '',
     };
   }
 

@@ -73,7 +73,8 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     listeners.push(...lead.listeners(run));
     const totals = new RunTotals();
     const { runId, generation, datasetDir } = identity;
-    const origin = { runId, generation, datasetDir, forkedFrom: plan.forkedFrom, ...lead.place };
+    const { forkedFrom, initFrom } = plan;
+    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
     const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
     const coordinator = new Coordinator({
       ...{ identity, logs, logger },
@@ -140,7 +141,7 @@ async function carryOut(lead: Lead, run: OpenRun, { coordinator, view, totals }:
 
 /** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
 function openRun({ options, plan }: Lead, onLogLost: (error: TrainerError) => void): OpenRun {
-  const { config, dataset, checkpoint, resumed, forkedFrom } = plan;
+  const { config, dataset, checkpoint, init, resumed, forkedFrom, initFrom } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
   const { runId, directory } = folder;
   const generation = resumed?.generation ?? 1;
@@ -153,12 +154,16 @@ function openRun({ options, plan }: Lead, onLogLost: (error: TrainerError) => vo
     origin: { run: runId, generation },
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
   });
-  const resumeFrom = checkpoint?.folder ?? null;
   return {
-    identity: { runId, generation, config, runDir: directory, datasetDir: dataset.dir, resumeFrom },
+    identity: {
+      ...{ runId, generation, config, runDir: directory, datasetDir: dataset.dir },
+      resumeFrom: checkpoint?.folder ?? null,
+      initFrom: init?.folder ?? null,
+    },
     ...{ folder, logs, logger, disk },
     resumedFrom: checkpoint?.manifest.step ?? null,
     forkedFrom: resumed === null ? forkedFrom : null,
+    initFrom: resumed === null ? initFrom : null,
   };
 }
 

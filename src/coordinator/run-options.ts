@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly resume?: string | true;
   /** Start a new run from the checkpoint of `resume`. */
   readonly fork: boolean;
+  /** A run or step folder, or a run id, whose weights a new run starts with; not together with `resume`. */
+  readonly init?: string;
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
@@ -48,8 +50,12 @@ export interface RunPlan {
   readonly config: RunConfig;
   readonly dataset: Dataset;
   readonly checkpoint: Checkpoint | null;
+  /** The checkpoint that gives a new run its weights alone; null for none. */
+  readonly init: Checkpoint | null;
   /** The run to resume; null for a new one. */
   readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   readonly forkedFrom: RunRecord['forkedFrom'];
+  /** Run and step of the checkpoint whose weights the run began with; null without one. */
+  readonly initFrom: RunRecord['initFrom'];
 }

@@ -12,7 +12,9 @@ import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { checkpointToResume } from './suspect-checkpoint.js';
 
 /** What a run starts from. */
-export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
+export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'init' | 'resumed' | 'forkedFrom' | 'initFrom'>;
+
+const NOTHING: RunOrigin = { checkpoint: null, init: null, resumed: null, forkedFrom: null, initFrom: null };
 
 /**
  * Finds the checkpoint to start from. A checkpoint in a run's folder resumes that run as its next generation,
@@ -23,18 +25,20 @@ export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'resumed' | 'forkedFrom'>;
  *   `BAD_CHECKPOINT`
  */
 export async function findOrigin(
-  { resume, fork, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'runsDir'>,
+  { resume, fork, init, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'init' | 'runsDir'>,
   { security, say, warn }: Pick<PlanSettings, 'security' | 'say' | 'warn'>,
   configFrom: (checkpoint: Checkpoint) => RunConfig,
 ): Promise<RunOrigin> {
+  if (init !== undefined && resume !== undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--init starts a new run with the weights of a checkpoint, --resume goes on from one: give one of the two',
+    );
   if (resume === undefined) {
     if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
-    return { checkpoint: null, resumed: null, forkedFrom: null };
+    return init === undefined ? NOTHING : newRunWith(resolveCheckpoint(placeOf(init, runsDir), warn));
   }
-  const place =
-    resume !== true && existsSync(resume)
-      ? resume
-      : findRun(runsDir, resume === true ? undefined : resume).folder.directory;
+  const place = placeOf(resume, runsDir);
   const folder = runFolderAround(place);
   if (folder !== null && fork) return newRunFrom(checkpointToResume(folder, place, warn, configFrom));
   if (folder === null) {
@@ -50,14 +54,22 @@ export async function findOrigin(
     const generation = Math.max(record.generation, newestGeneration(folder.checkpoints)) + 1;
     claimCheckpoints(folder.checkpoints, generation);
     return {
+      ...NOTHING,
       checkpoint: checkpointToResume(folder, place, warn, configFrom),
       resumed: { folder, generation },
       forkedFrom: record.forkedFrom,
+      initFrom: record.initFrom,
     };
   } catch (error) {
     giveUp();
     throw error;
   }
+}
+
+/** An existing path, or the folder of the run that is named; true for the newest run. */
+function placeOf(named: string | true, runsDir: string): string {
+  if (named !== true && existsSync(named)) return named;
+  return findRun(runsDir, named === true ? undefined : named).folder.directory;
 }
 
 async function recordOfStopped(folder: RunFolder, security: Security): Promise<RunRecord> {
@@ -76,8 +88,15 @@ async function recordOfStopped(folder: RunFolder, security: Security): Promise<R
 }
 
 function newRunFrom(checkpoint: Checkpoint): RunOrigin {
-  const { runId, step } = checkpoint.manifest;
-  return { checkpoint, resumed: null, forkedFrom: { runId, step } };
+  return { ...NOTHING, checkpoint, forkedFrom: nameOf(checkpoint) };
+}
+
+function newRunWith(init: Checkpoint): RunOrigin {
+  return { ...NOTHING, init, initFrom: nameOf(init) };
+}
+
+function nameOf({ manifest: { runId, step } }: Checkpoint): NonNullable<RunRecord['forkedFrom']> {
+  return { runId, step };
 }
 
 /**

@@ -32,8 +32,8 @@ export async function planRun(
   const origin = await findOrigin(options, { security, say, warn }, (checkpoint) =>
     startingConfig(options, checkpoint, recipe),
   );
-  const { checkpoint } = origin;
-  const config = startingConfig(options, checkpoint, recipe);
+  const { checkpoint, init } = origin;
+  const config = withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
   else assertAnyMachineCanHold(config);
@@ -51,6 +51,7 @@ export async function planRun(
   });
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
+  if (init !== null) assertFits(init, config, dataset.tokenizerSha256, 'weights');
   const plan = { config, dataset, ...origin };
   warnOfLosses(plan, { say, warn });
   return plan;
@@ -92,13 +93,20 @@ function startingConfig(
   if (checkpoint === null)
     throw new TrainerError(
       'BAD_CONFIG',
-      `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), or --resume`,
+      `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), --resume, or --init`,
     );
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }
 
 function recipeOf({ text }: RunOptions): TextRecipe | null {
   return text === undefined ? null : textRecipe(text);
+}
+
+/** Weights go with their tokenizer: one trained on other text would give its ids other meanings. */
+function withTokenizerOf(init: Checkpoint | null, config: RunConfig): RunConfig {
+  if (init === null || config.data.tokenizer !== 'train') return config;
+  const { endOfText } = init.manifest.config.data;
+  return { ...config, data: { ...config.data, tokenizer: path.resolve(init.tokenizerFile), endOfText } };
 }
 
 /** Fails early with what every worker's loader would refuse. */

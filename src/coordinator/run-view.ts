@@ -20,6 +20,8 @@ export interface OpenRun {
    * Run and step of the checkpoint that a new run starts from; null if it starts from nothing, or goes on.
    */
   readonly forkedFrom: RunRecord['forkedFrom'];
+  /** The same of the checkpoint whose weights alone a new run starts with. */
+  readonly initFrom: RunRecord['initFrom'];
 }
 
 export interface FailedRun {

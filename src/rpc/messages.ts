@@ -15,6 +15,7 @@ export interface JoinReply {
   readonly runDir: string;
   readonly datasetDir: string;
   readonly resumeFrom: string;
+  readonly initFrom: string;
 }
 
 export interface WorkerProgress {

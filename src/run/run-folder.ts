@@ -28,6 +28,8 @@ const recordSchema = z.object({
   datasetDir: z.string(),
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
+  /** The same of the checkpoint whose weights alone the run began with. */
+  initFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
 });
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 

@@ -15,6 +15,8 @@ export interface WorkerAssignment {
   readonly checkpointDir: string;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
+  /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
+  readonly initFrom: string | null;
 }
 
 /** Node agent to worker, over the child process's IPC channel. */

@@ -17,7 +17,7 @@ import { meanLoss } from '../run/validation-loss.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
-import { createTrainState, tensorsToSave } from './state.js';
+import { createTrainState, loadModel, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
@@ -81,6 +81,7 @@ export class Trainer {
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const state = createTrainState(assignment.config, transport, checkpoint);
+    if (assignment.initFrom !== null) loadModel(state.model, openCheckpoint(assignment.initFrom));
     return new Trainer(options, state, dataset, checkpoint);
   }
 
@@ -111,6 +112,8 @@ export class Trainer {
     this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') this.#pickForm();
+      // What the weights can do on this text before they are trained on it.
+      if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
       while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.

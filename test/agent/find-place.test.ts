@@ -9,7 +9,7 @@ import { ScriptedCoordinator, until } from './support.js';
 
 const REPLY: JoinReply = {
   ...{ runId: 'run-a', generation: 1, node: 2, configJson: '{}' },
-  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '' },
+  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '', initFrom: '' },
 };
 const BOUND = { host: '127.0.0.1', port: 4000 };
 

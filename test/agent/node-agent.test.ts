@@ -58,7 +58,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
   const cluster = { nodes: numNodes, workersPerNode, ringBytes: RING_BYTES, interNodeLink: null };
   agent = new NodeAgent({
     join: {
-      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '' },
+      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '', initFrom: '' },
       configJson: JSON.stringify({ logLevel: 'info', cluster }),
       ...reply,
     },

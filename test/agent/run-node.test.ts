@@ -6,7 +6,15 @@ import { ScriptedCoordinator, temporaryFolder, until } from './support.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const REPLY: JoinReply = {
-  ...{ runId: 'run-a', generation: 1, node: 0, runDir: temporaryFolder(), datasetDir: '/', resumeFrom: '' },
+  ...{
+    runId: 'run-a',
+    generation: 1,
+    node: 0,
+    runDir: temporaryFolder(),
+    datasetDir: '/',
+    resumeFrom: '',
+    initFrom: '',
+  },
   configJson: JSON.stringify({ logLevel: 'info', cluster: { nodes: 1, workersPerNode: 1 } }),
 };
 

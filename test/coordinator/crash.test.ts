@@ -24,7 +24,7 @@ beforeEach(() => {
   commands = [];
   coordinator = new Coordinator({
     identity: {
-      ...{ runId: 'r', generation: 1, runDir: folder, datasetDir: folder, resumeFrom: null },
+      ...{ runId: 'r', generation: 1, runDir: folder, datasetDir: folder, resumeFrom: null, initFrom: null },
       config: loadConfig('tiny', { nodes: 1, workersPerNode: 1 }),
     },
     logs: new LogStore(path.join(folder, 'logs'), () => undefined),

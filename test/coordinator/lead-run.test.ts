@@ -64,7 +64,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
   const place = { address: '127.0.0.1:1', isSecured: false };
   return {
     ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place },
-    plan: { config, dataset, checkpoint: null, resumed: null, forkedFrom: null },
+    plan: { config, dataset, checkpoint: null, init: null, resumed: null, forkedFrom: null, initFrom: null },
     nodes: { areReplaceable: false, joinTimeoutMs: 10_000, start, end: async () => undefined },
     view: (run) =>
       new TerminalView(run, { place, dataset, samples: false, hasPage: false, announcement: 'starting' }),

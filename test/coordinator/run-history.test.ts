@@ -17,7 +17,7 @@ function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => 
   const checkpoint = openCheckpoint(path.join(folder.checkpoints, step));
   return {
     config: change(checkpoint.manifest.config),
-    ...{ checkpoint, resumed: { folder, generation: 2 }, forkedFrom: null },
+    ...{ checkpoint, resumed: { folder, generation: 2 }, init: null, forkedFrom: null, initFrom: null },
     dataset: {} as RunPlan['dataset'],
   };
 }

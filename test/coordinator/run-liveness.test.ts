@@ -22,6 +22,7 @@ const here: RunRecord = {
   startedAt: '',
   datasetDir: '',
   forkedFrom: null,
+  initFrom: null,
 };
 const elsewhere = { ...here, machine: 'other/pid:[1]' };
 

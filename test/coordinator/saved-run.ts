@@ -13,7 +13,7 @@ import { globalStep } from '../run/global-step.js';
 /** A record of a run that is over. */
 export const OVER: RunRecord = {
   ...{ runId: 'r', generation: 1, address: '127.0.0.1:1', isSecured: false, pid: 1, process: '' },
-  ...{ state: 'finished', startedAt: '', datasetDir: '', forkedFrom: null },
+  ...{ state: 'finished', startedAt: '', datasetDir: '', forkedFrom: null, initFrom: null },
 };
 
 export const OPTIONS: RunOptions = {

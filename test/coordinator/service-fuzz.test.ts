@@ -44,7 +44,15 @@ afterEach(() => {
 function newCoordinator(): Coordinator {
   const { nodes, workersPerNode } = config.cluster;
   return new Coordinator({
-    identity: { runId: 'r', generation: 1, config, runDir: folder, datasetDir: folder, resumeFrom: null },
+    identity: {
+      runId: 'r',
+      generation: 1,
+      config,
+      runDir: folder,
+      datasetDir: folder,
+      resumeFrom: null,
+      initFrom: null,
+    },
     logs,
     logger: createLogger({
       level: 'error',

@@ -54,6 +54,7 @@ beforeEach(async () => {
     runDir: folder,
     datasetDir: folder,
     resumeFrom: null,
+    initFrom: null,
   };
   const logger = createLogger({
     level: 'info',

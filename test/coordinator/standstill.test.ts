@@ -38,6 +38,7 @@ function coordinate(nodesAreReplaceable: boolean): Coordinator {
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,
+      initFrom: null,
     },
     logs,
     logger: createLogger({

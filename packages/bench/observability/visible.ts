@@ -44,6 +44,7 @@ export const benchVisible: Bench = () =>
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,
+      initFrom: null,
     };
     const coordinator = new Coordinator({
       identity,

@@ -24,6 +24,10 @@ export function addTrainingOptions(command: Command): Command {
       'with --resume: start a new run from the checkpoint, and leave the run that it is of as it is',
       false,
     )
+    .option(
+      '--init <dir>',
+      'start a new run with the weights of a checkpoint alone: a step folder, or a run for its newest',
+    )
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')

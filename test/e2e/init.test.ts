@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { type MetricsRecordOf, readRecords } from '../../src/run/metrics-record.js';
+import {
+  DATA_DIR,
+  filesIn,
+  locmoe,
+  lossCurve,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainToTheEnd,
+} from './support.js';
+
+function validations(run: string): MetricsRecordOf<'validation'>[] {
+  return readRecords(path.join(run, 'metrics.ndjson')).flatMap((record) =>
+    record.type === 'validation' ? [record] : [],
+  );
+}
+
+/** The domains' losses, to the digits that two layouts agree in. */
+function losses({ domains }: Pick<MetricsRecordOf<'validation'>, 'domains'>): Record<string, string> {
+  return Object.fromEntries(domains.map(({ domain, loss }) => [domain, loss.toFixed(4)]));
+}
+
+it('--init starts a new run, on any layout, with the weights of a checkpoint and nothing else of it', async () => {
+  const folder = temporaryFolder();
+  // With thresholds, which are of the router's state.
+  const router = ['moe.router=locmoe-plus', 'moe.capacityFactor=1', 'moe.localityLossWeight=0'];
+  const sets = [...router, 'train.steps=10'];
+  const origin = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets });
+  const before = filesIn(origin);
+  const checkpoint = path.join(origin, 'checkpoints/step-000010');
+
+  const own = temporaryFolder();
+  const tuned = await trainToTheEnd({
+    ...{ folder: own, nodes: 1, workersPerNode: 2 },
+    sets: [...router, 'train.steps=3', 'train.warmupSteps=3'],
+    more: ['--init', checkpoint],
+  });
+  const [atStart, atEnd] = validations(tuned);
+  expect(atStart.step).toBe(0);
+  expect(atEnd.step).toBe(3);
+  const evaluated = await locmoe(
+    ...['eval', '--checkpoint', checkpoint, '--sequences', '16', '--data-dir', DATA_DIR, '--json'],
+  );
+  expect(losses(atStart)).toEqual(losses(JSON.parse(evaluated.stdout)));
+  expect(losses(atStart)).toEqual(losses(validations(origin)[0]));
+  expect([...lossCurve(tuned).keys()]).toEqual([1, 2, 3]);
+  // The schedule is its own.
+  const [first] = readRecords(path.join(tuned, 'metrics.ndjson')).filter((record) => record.type === 'step');
+  expect(first).toMatchObject({ learningRate: 0.01 / 3 });
+  const record = JSON.parse(readFileSync(path.join(tuned, 'run.json'), 'utf8'));
+  expect(record).toMatchObject({
+    initFrom: { runId: path.basename(origin), step: 10 },
+    forkedFrom: null,
+    generation: 1,
+  });
+  expect(filesIn(origin)).toEqual(before);
+
+  // Other text: the tokenizer is that of the weights.
+  const other = startTraining({
+    ...{ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 },
+    sets: [...router, 'train.steps=1', 'data.domains=[telecom, code]'],
+    more: ['--init', origin],
+  });
+  const { code, stdout, stderr } = await other.finished;
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout).toContain(`it starts with the weights of step 10 of run ${path.basename(origin)}`);
+  expect(stdout).toMatch(/validation at step 0: loss \d\.\d+ {2}\(telecom /);
+}, 120_000);
+
+it.each([
+  [
+    ['--set', 'model.dModel=64'],
+    /^locmoe: checkpoint \S+ does not fit the configuration: model\.dModel is 32 there and 64/,
+  ],
+  [['--resume'], /^locmoe: --init starts a new run .*, --resume goes on from one: give one of the two/],
+])(
+  '--init with %j is refused in one line',
+  async (more, pattern) => {
+    const folder = temporaryFolder();
+    const layout = { nodes: 1, workersPerNode: 1 };
+    const origin = await trainToTheEnd({ folder, ...layout, sets: ['train.steps=1'] });
+    const refused = startTraining({ folder, ...layout, more: ['--init', origin, ...more] });
+    const { code, stderr } = await refused.finished;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(pattern);
+    expect(stderr.trimEnd()).not.toContain('\n');
+    expect(newestRun(folder)).toBe(origin);
+  },
+  60_000,
+);
+
+it('--init names a place without a checkpoint', async () => {
+  const { code, stderr } = await locmoe('train', '--config', 'tiny', '--init', '/tmp');
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^locmoe: there is no checkpoint in \/tmp: give a step folder, /);
+});
