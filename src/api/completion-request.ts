@@ -7,6 +7,7 @@ import type { ServedModels } from './served-models.js';
 
 const MAX_CHOICES = 16;
 const MAX_STOPS = 16;
+const MAX_STOP_LENGTH = 1_000;
 const MAX_LOGPROBS = 20;
 const MAX_SEED = 2 ** 48;
 
@@ -19,6 +20,7 @@ const ignored = {
   logit_bias: z.strictObject({}).nullish(),
 };
 
+const stopText = z.string().max(MAX_STOP_LENGTH);
 const tokenId = z.number().int().min(0);
 const bodySchema = z.strictObject({
   model: z.string(),
@@ -43,7 +45,7 @@ const bodySchema = z.strictObject({
   repetition_penalty: z.number().positive().nullish(),
   n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
   best_of: z.number().int().nullish(),
-  stop: z.union([z.string(), z.array(z.string()).max(MAX_STOPS)]).nullish(),
+  stop: z.union([stopText, z.array(stopText).max(MAX_STOPS)]).nullish(),
   seed: z.number().int().min(-MAX_SEED).max(MAX_SEED).nullish(),
   logprobs: z
     .union([z.number().int().min(0).max(MAX_LOGPROBS), z.literal(false).transform(() => null)])

@@ -47,21 +47,22 @@ export function generateCommand(command: Command): void {
 async function run({ prompt, interactive = false, ...options }: CommandOptions): Promise<void> {
   if ((prompt === undefined) === !interactive)
     throw new TrainerError('BAD_INPUT', 'give either --prompt TEXT (- for standard input) or --interactive');
-  const { openInference } = await import('../../inference/inference.js');
   const checkpoint = resolveCheckpoint(options.checkpoint, warn);
-  const sampled = { ...options, domain: domainId(checkpoint.manifest.config, options.domain) };
+  const domain = domainId(checkpoint.manifest.config, options.domain);
+  const text = prompt === '-' ? await readAll(process.stdin) : prompt;
+  const { openInference } = await import('../../inference/inference.js');
   const inference = openInference(checkpoint);
+  const sampled = { ...options, domain };
   const ended = new AbortController();
   const end = () => ended.abort();
   for (const signal of SIGNALS) process.on(signal, end);
-  if (prompt === undefined) await converse(inference, sampled, ended);
+  if (text === undefined) await converse(inference, sampled, ended);
   else {
-    const text = prompt === '-' ? await readAll(process.stdin) : prompt;
     process.stdout.write(shown(text));
     await print(inference, { ...sampled, prompt: text }, ended.signal);
-    if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
   }
   for (const signal of SIGNALS) process.off(signal, end);
+  if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
 }
 
 /** Turn by turn until the end of the input or Ctrl-C; the model reads all that was said. */
@@ -86,7 +87,7 @@ async function converse(
     if (terminal) lines.prompt();
   }
   lines.close();
-  if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
+  if (terminal) process.stdout.write('\n');
 }
 
 /** Prints the continuation as it comes, and a line break; returns it. */
