@@ -6,6 +6,7 @@ import { TrainerError } from '../errors.js';
 import { NearDuplicates, signatureOf } from './dedup.js';
 import type { Document, Split } from './document.js';
 import { DOMAINS, SOURCES, type Source } from './sources.js';
+import { splitShare } from './split-share.js';
 import { chunkText, cleanText } from './text.js';
 
 /** Folder of the installed text sources. */
@@ -49,15 +50,19 @@ export function selectDocuments(documents: Iterable<Document>, options: SelectOp
     .filter(({ signature }) => seen.isNew(signature))
     .map(({ document }) => ({ document, digest: createHash('sha256').update(document.text).digest('hex') }))
     .sort((a, b) => (a.digest < b.digest ? -1 : 1));
-  const split: Record<Split, Document[]> = { train: [], validation: [] };
   let bytes = 0;
-  for (const { document, digest } of hashed) {
+  const end = hashed.findIndex(({ document }) => {
     bytes += Buffer.byteLength(document.text);
-    if (bytes > options.maxBytes) break;
-    // The cap selects by the leading digits; the split must be independent of it.
-    const draw = Number.parseInt(digest.slice(-8), 16) / 2 ** 32;
-    split[draw < options.validationShare ? 'validation' : 'train'].push(document);
-  }
+    return bytes > options.maxBytes;
+  });
+  const selected = end < 0 ? hashed : hashed.slice(0, end);
+  // The cap selects by the leading digits; the split must be independent of it.
+  const draws = selected.map(({ digest }) => Number.parseInt(digest.slice(-8), 16) / 2 ** 32);
+  const share = splitShare(draws, options.validationShare);
+  const split: Record<Split, Document[]> = { train: [], validation: [] };
+  selected.forEach(({ document }, i) => {
+    split[draws[i]! < share ? 'validation' : 'train'].push(document);
+  });
   const files = new Set(signed.map(({ document }) => document.source)).size;
   return { ...split, files, duplicates: signed.length - hashed.length };
 }

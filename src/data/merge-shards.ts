@@ -2,6 +2,7 @@ import { bytesPerToken } from './dataset.js';
 import { isSampled, NearDuplicates } from './dedup.js';
 import type { Split } from './document.js';
 import { readShardDocuments, readShardHead, readShardTokens, type ShardDocument } from './shard.js';
+import { splitShare } from './split-share.js';
 
 /** Most documents that later ones are compared with, in 180 MB. */
 const MAX_DOCUMENTS = 2 ** 25;
@@ -34,6 +35,7 @@ export function mergeShards(shards: readonly string[], options: MergeOptions): M
   const kept = newDocuments(shards);
   const duplicates = kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
   const last = lastDigest(shards, kept, options.maxBytes);
+  const share = splitShare(drawsOf(shards, kept, last), options.validationShare);
   const splits = {
     train: { documents: 0, bytes: 0, tokens: 0 },
     validation: { documents: 0, bytes: 0, tokens: 0 },
@@ -46,7 +48,7 @@ export function mergeShards(shards: readonly string[], options: MergeOptions): M
     for (const document of readShardDocuments(shard)) {
       const length = document.numTokens * size;
       if (kept[s]![i++] === 1 && document.digest <= last) {
-        const split = document.draw < options.validationShare ? 'validation' : 'train';
+        const split = document.draw < share ? 'validation' : 'train';
         options.write(split, tokens.subarray(at, at + length));
         splits[split].documents++;
         splits[split].bytes += document.bytes;
@@ -113,6 +115,10 @@ function lastDigest(shards: readonly string[], kept: readonly Uint8Array[], maxB
     last = digest;
   }
   return last;
+}
+
+function* drawsOf(shards: readonly string[], kept: readonly Uint8Array[], last: number): Generator<number> {
+  for (const { digest, draw } of keptDocuments(shards, kept)) if (digest <= last) yield draw;
 }
 
 function* keptDocuments(shards: readonly string[], kept: readonly Uint8Array[]): Generator<ShardDocument> {

@@ -197,6 +197,20 @@ describe('formats', () => {
   });
 });
 
+it('gives each split a document where there are few, in every text of two or three', async () => {
+  for (let i = 0; i < 12; i++) {
+    const own = source({
+      files: write(`few/${i}.txt`, sentences(100 * i, 2 + (i % 2)).join('\n')),
+      separator: '\n',
+    });
+    const [few] = (await prepare({ few: own }, tokenizerFile, { validationShare: i < 6 ? 0.01 : 0.99 }))
+      .domains;
+    const { train, validation } = few!;
+    const small = i < 6 ? validation : train;
+    expect([train.documents + validation.documents, small.documents]).toEqual([2 + (i % 2), 1]);
+  }
+});
+
 describe('what cannot be read is refused in one line with its place', () => {
   it.each([
     ['a pattern without a match', { files: '*.rst' }, /domain d: no file matches "\*\.rst" in \//],

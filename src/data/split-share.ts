@@ -1,0 +1,20 @@
+/** Draws are multiples of this. */
+const DRAW_STEP = 2 ** -32;
+
+/**
+ * The share below which a draw sends a document to validation: the one asked for, moved as little as gives each
+ * split a document where there are two or more. Of few documents chance may give one split none.
+ */
+export function splitShare(draws: Iterable<number>, share: number): number {
+  let count = 0;
+  let least = Number.POSITIVE_INFINITY;
+  let most = 0;
+  for (const draw of draws) {
+    count++;
+    least = Math.min(least, draw);
+    most = Math.max(most, draw);
+  }
+  if (count < 2) return share;
+  if (least >= share) return least + DRAW_STEP / 2;
+  return Math.min(most, share);
+}
