@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { modelFile } from '../src/onnx/model-file.js';
-import { modelGraph } from '../src/onnx/model-graph.js';
+import { attentionPrefixes, modelGraph } from '../src/onnx/model-graph.js';
 import { onnx } from '../src/onnx/onnx.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
@@ -40,14 +40,18 @@ beforeAll(async () => {
   }
 }, 180_000);
 
+function inputs(idsBS: readonly Int32Array[]) {
+  const ids = idsBS.flatMap((sequence) => [...sequence]);
+  return {
+    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [idsBS.length, idsBS[0]!.length]),
+    domain: new Tensor('int64', BigInt64Array.from(idsBS.keys(), BigInt), [idsBS.length]),
+  };
+}
+
 /** Outputs of a model file by name. */
 async function run(file: string, idsBS: readonly Int32Array[]) {
   const session = await InferenceSession.create(file);
-  const ids = idsBS.flatMap((sequence) => [...sequence]);
-  const outputs = await session.run({
-    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [idsBS.length, idsBS[0]!.length]),
-    domain: new Tensor('int64', BigInt64Array.from(idsBS.keys(), BigInt), [idsBS.length]),
-  });
+  const outputs = await session.run(inputs(idsBS));
   await session.release();
   return (name: string) => outputs[name]!.data as Float32Array;
 }
@@ -96,6 +100,30 @@ describe('any graph', () => {
     const output = await run(other, idsBS);
     expect(Math.max(...output(`layers.${config.model.numDenseLayers}.weights`))).toBe(0);
     expect(output('logits').every(Number.isFinite)).toBe(true);
+  });
+
+  it('goes on from keys and values of the tokens before', async () => {
+    const { folder, idsBS, ownLogitsBSV, inference } = exported.get('locmoe-plus')!;
+    const { config, checkpoint } = inference;
+    const { seqLen, vocabSize, numHeads, dModel } = config.model;
+    const file = path.join(folder, 'with-cache.onnx');
+    const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape), true);
+    writeFileSync(file, modelFile(graph, '').model);
+    const session = await InferenceSession.create(file);
+    const names = attentionPrefixes(config).flatMap((prefix) => [`${prefix}.keys`, `${prefix}.values`]);
+    const empty = new Tensor('float32', new Float32Array(), [idsBS.length, numHeads, 0, dModel / numHeads]);
+    let past: Record<string, Tensor> = Object.fromEntries(names.map((name) => [`past.${name}`, empty]));
+    const cuts = [0, 5, 6, seqLen];
+    for (const [i, end] of cuts.slice(1).entries()) {
+      const begin = cuts[i]!;
+      const outputs = await session.run({ ...inputs(idsBS.map((ids) => ids.subarray(begin, end))), ...past });
+      const own = idsBS.flatMap((_, b) => [
+        ...ownLogitsBSV.subarray((b * seqLen + begin) * vocabSize, (b * seqLen + end) * vocabSize),
+      ]);
+      expect(greatestDifference(outputs.logits!.data as Float32Array, own)).toBeLessThan(1e-4);
+      past = Object.fromEntries(names.map((name) => [`past.${name}`, outputs[`present.${name}`]!]));
+    }
+    await session.release();
   });
 
   it('has its weights in a file of their own if they are too large for one', async () => {

@@ -10,6 +10,7 @@ import { exportTrained } from './exported.js';
 import type { Part } from './part.js';
 import { peerPackage } from './peer-package.js';
 
+/** With the start of the text below the window of 64 tokens. */
 const MAX_TOKENS = 60;
 const ROUNDS = 3;
 const PAGE_TIMEOUT_MS = 60_000;
@@ -66,7 +67,7 @@ export const webPart: Part = async (context) => {
       figures: { webTokensPerS: median(speeds) },
       notes:
         `The recipe \`tiny\` in Chromium ${browser.version()}: greedy texts of up to ${MAX_TOKENS} tokens, ${ROUNDS} of each ` +
-        'domain, each equal to that of `locmoe generate`; one thread of WebAssembly, no key/value cache.',
+        'domain, each equal to that of `locmoe generate`; one thread of WebAssembly.',
     };
   } finally {
     await browser.close();

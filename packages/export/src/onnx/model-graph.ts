@@ -3,8 +3,9 @@ import { TrainerError } from 'locmoe/errors';
 import { Graph, INT64, type Value } from './graph.js';
 import { ROUTINGS, type Routing } from './routing.js';
 
-// Shapes: B sequences, S positions, T = B S tokens, d hidden size, F hidden size of a feed-forward network,
-// H heads, h = d / H, E experts, N kept choices of all tokens, R of them for one expert, V vocabulary.
+// Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size, F
+// hidden size of a feed-forward network, H heads, h = d / H, E experts, N kept choices of all tokens, R of them
+// for one expert, V vocabulary.
 
 /** As in src/ops/layer-norm.ts. */
 const EPSILON = 1e-5;
@@ -16,24 +17,50 @@ type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
  * The whole model as one graph: token ids and domains in, logits out, and for each sparse layer what its
  * router decided. The tensors of the checkpoint keep their names. See docs/export.md for inputs and outputs.
  *
+ * @param hasCache whether the graph continues sequences: keys and values of their first C tokens come in as
+ *   `past.PREFIX.keys` and `past.PREFIX.values`, [B, H, C, h], and go out with those of the S tokens as
+ *   `present.PREFIX...`, [B, H, C + S, h], for each of `attentionPrefixes`
  * @throws TrainerError `BAD_INPUT` if there is no graph for the router
  */
-export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
-  return new ModelGraph(config, read).build();
+export function modelGraph(config: RunConfig, read: ReadTensor, hasCache = false): Graph {
+  return new ModelGraph(config, read, hasCache).build();
+}
+
+/** Prefixes of the tensors of each layer that attends, from the bottom. */
+export function attentionPrefixes({ model }: RunConfig): string[] {
+  const numLayers = model.numDenseLayers + model.numSparseLayers;
+  const layers = Array.from({ length: numLayers }, (_, layer) => `layers.${layer}`);
+  return model.queryLayer ? [...layers, 'query'] : layers;
 }
 
 class ModelGraph {
   readonly #graph = new Graph();
   readonly #tokenIdsBS: Value;
   readonly #domainB: Value;
+  /** Positions of the tokens are from the first to below the second, [1] each. */
+  readonly #span: readonly [Value, Value];
+  readonly #presents: { readonly value: Value; readonly name: string }[] = [];
   readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
 
   constructor(
     readonly config: RunConfig,
     readonly read: ReadTensor,
+    readonly hasCache: boolean,
   ) {
-    this.#tokenIdsBS = this.#graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });
-    this.#domainB = this.#graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+    const graph = this.#graph;
+    this.#tokenIdsBS = graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });
+    this.#domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+    const length = graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
+    if (!hasCache) this.#span = [graph.integers(0), length];
+    else {
+      const [past] = attentionPrefixes(config).flatMap((prefix) =>
+        ['keys', 'values'].map((name) =>
+          graph.input({ name: `past.${prefix}.${name}`, type: 'FLOAT', shape: this.#cacheShape('past') }),
+        ),
+      );
+      const first = graph.node('Shape', [past], { start: 2, end: 3 });
+      this.#span = [first, graph.node('Add', [first, length])];
+    }
   }
 
   build(): Graph {
@@ -54,6 +81,8 @@ class ModelGraph {
       shape: ['batch', 'sequence', model.vocabSize],
     });
     for (const { prefix, routing } of this.#routings) this.#outputRouting(prefix, routing);
+    for (const { value, name } of this.#presents)
+      this.#graph.output(value, { name, type: 'FLOAT', shape: this.#cacheShape('total') });
     return this.#graph;
   }
 
@@ -64,30 +93,31 @@ class ModelGraph {
     return this.#graph.node('Add', [rowsBSD, this.#positions('embed.positions')]);
   }
 
-  /** The first S rows of an embedding of positions, [S, d]. */
+  #cacheShape(length: string): (number | string)[] {
+    const { numHeads, dModel } = this.config.model;
+    return ['batch', numHeads, length, dModel / numHeads];
+  }
+
+  /** The rows of an embedding of positions that belong to the tokens, [S, d]. */
   #positions(name: string): Value {
     const { model } = this.config;
     const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
-    const graph = this.#graph;
-    return graph.node('Slice', [positionsPD, graph.integers(0), this.#length(), graph.integers(0)]);
+    return this.#graph.node('Slice', [positionsPD, ...this.#span, this.#graph.integers(0)]);
   }
 
-  /** S, [1]. */
-  #length(): Value {
-    return this.#graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
-  }
-
-  /** -1e9 for keys after the query, else 0, [S, S]. */
+  /** -1e9 for keys after the query, else 0, [S, K]. */
   #causalMask(): Value {
     const graph = this.#graph;
+    const [first, end] = this.#span;
     return graph.within('mask', () => {
-      const length = graph.node('Squeeze', [this.#length()]);
-      const positionsS = graph.node('Range', [graph.integer(0), length, graph.integer(1)]);
-      const isLaterSS = graph.node('Less', [
-        graph.node('Unsqueeze', [positionsS, graph.integers(1)]),
-        graph.node('Unsqueeze', [positionsS, graph.integers(0)]),
+      const numKeys = graph.node('Squeeze', [end]);
+      const keysK = graph.node('Range', [graph.integer(0), numKeys, graph.integer(1)]);
+      const queriesS = graph.node('Slice', [keysK, first, end]);
+      const isLaterSK = graph.node('Less', [
+        graph.node('Unsqueeze', [queriesS, graph.integers(1)]),
+        graph.node('Unsqueeze', [keysK, graph.integers(0)]),
       ]);
-      return graph.node('Where', [isLaterSS, graph.float(-1e9), graph.float(0)]);
+      return graph.node('Where', [isLaterSK, graph.float(-1e9), graph.float(0)]);
     });
   }
 
@@ -129,18 +159,29 @@ class ModelGraph {
     const graph = this.#graph;
     const { dModel, numHeads } = this.config.model;
     const scale = graph.float(1 / Math.sqrt(dModel / numHeads));
-    const heads = (x: Value, perm: readonly number[]) =>
-      graph.node('Transpose', [graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)])], { perm });
-    const products = graph.node('MatMul', [
-      heads(graph.node('Mul', [q, scale]), [0, 2, 1, 3]),
-      heads(k, [0, 2, 3, 1]),
+    const swapped = (x: Value, perm: readonly number[]) => graph.node('Transpose', [x], { perm });
+    const heads = (x: Value) =>
+      swapped(graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)]), [0, 2, 1, 3]);
+    const keysBHKh = this.#withPast(`${prefix}.keys`, heads(k));
+    const valuesBHKh = this.#withPast(`${prefix}.values`, heads(v));
+    const productsBHSK = graph.node('MatMul', [
+      heads(graph.node('Mul', [q, scale])),
+      swapped(keysBHKh, [0, 1, 3, 2]),
     ]);
-    const probsBHSS = graph.node('Softmax', [graph.node('Add', [products, mask])], { axis: -1 });
-    const mixedBHSh = graph.node('MatMul', [probsBHSS, heads(v, [0, 2, 1, 3])]);
-    const byTokenBSHh = graph.node('Transpose', [mixedBHSh], { perm: [0, 2, 1, 3] });
+    const probsBHSK = graph.node('Softmax', [graph.node('Add', [productsBHSK, mask])], { axis: -1 });
+    const mixedBHSh = graph.node('MatMul', [probsBHSK, valuesBHKh]);
+    const byTokenBSHh = swapped(mixedBHSh, [0, 2, 1, 3]);
     const joinedBSD = graph.node('Reshape', [byTokenBSHh, graph.integers(0, 0, dModel)]);
     const outDD = this.#parameter(`${prefix}.attn.out`, [dModel, dModel]);
     return graph.node('Add', [xBSD, graph.node('MatMul', [joinedBSD, outDD])]);
+  }
+
+  /** Keys or values of the S tokens behind those of the cache: [B, H, S, h] -> [B, H, K, h]. */
+  #withPast(name: string, xBHSh: Value): Value {
+    if (!this.hasCache) return xBHSh;
+    const value = this.#graph.node('Concat', [`past.${name}`, xBHSh], { axis: 2 });
+    this.#presents.push({ value, name: `present.${name}` });
+    return value;
   }
 
   #feedForwardHalf(prefix: string, xBSD: Value): Value {

@@ -38,10 +38,16 @@ export const onnx: ExportTarget = {
  * Writes the graph and the tokenizer.
  *
  * @param prefix of the files' names
+ * @param hasCache as of `modelGraph`
  * @returns whether the weights are in the graph's own file
  */
-export async function writeOnnx(checkpoint: Checkpoint, output: OutputFolder, prefix = '') {
-  const graph = modelGraph(checkpoint.manifest.config, (name, shape) => checkpoint.read(name, shape));
+export async function writeOnnx(
+  checkpoint: Checkpoint,
+  output: OutputFolder,
+  { prefix = '', hasCache = false } = {},
+) {
+  const { config } = checkpoint.manifest;
+  const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape), hasCache);
   const { model, weights } = modelFile(graph, WEIGHTS_FILE);
   await output.write(`${prefix}${MODEL_FILE}`, model);
   if (weights.length > 0) await output.write(`${prefix}${WEIGHTS_FILE}`, ...weights);

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from 'locmoe/errors';
+import { attentionPrefixes } from '../onnx/model-graph.js';
 import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
 
@@ -11,8 +12,12 @@ const PAGE_DIR = fileURLToPath(new URL('../../dist/web/browser/', import.meta.ur
 export const web: ExportTarget = {
   description: 'a page that runs the model in the browser and shows which expert takes which token',
   async write(checkpoint, output) {
-    const { name, moe } = checkpoint.manifest.config;
-    const { numParameters, isInOneFile } = await writeOnnx(checkpoint, output, 'model/');
+    const { manifest } = checkpoint;
+    const { name, model, moe } = manifest.config;
+    const { numParameters, isInOneFile } = await writeOnnx(checkpoint, output, {
+      prefix: 'model/',
+      hasCache: true,
+    });
     if (!isInOneFile)
       throw new TrainerError(
         'BAD_INPUT',
@@ -23,7 +28,10 @@ export const web: ExportTarget = {
       moe.router === 'locmoe-plus' && moe.selection !== 'tcr'
         ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
         : null;
-    const settings = { ...config, name, numParameters, thresholds };
+    const settings = {
+      ...{ ...config, name, numParameters, thresholds, numHeads: model.numHeads },
+      ...{ headSize: model.dModel / model.numHeads, attentionPrefixes: attentionPrefixes(manifest.config) },
+    };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);
     for (const file of readdirSync(PAGE_DIR, { recursive: true, withFileTypes: true }))
       if (file.isFile() && !file.name.endsWith('.map')) {

@@ -24,9 +24,13 @@ export async function* generate(
   const numGiven = ids.length;
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   let numRouted = 0;
+  let cache = model.emptyCache;
   while (true) {
-    const first = Math.max(0, ids.length - seqLen);
-    const pass = await model.run(ids.slice(first), domain);
+    // Once the window slides all positions change, and nothing that was computed is of use.
+    const hasSlid = ids.length > seqLen;
+    const first = hasSlid ? ids.length - seqLen : numRouted;
+    const pass = await model.run(ids.slice(first), domain, hasSlid ? model.emptyCache : cache);
+    cache = pass.cache;
     const next = sample(pass.logits, temperature);
     const isLast = ids.length - numGiven >= maxTokens || next === endOfText;
     const routed = ids.slice(numRouted).map((id, i): RoutedToken => {

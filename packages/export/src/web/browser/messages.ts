@@ -15,6 +15,10 @@ export interface ModelConfig {
   readonly sparseLayers: readonly number[];
   /** With locmoe-plus: for each sparse layer the affinity below which an expert refuses a token. */
   readonly thresholds: readonly (readonly number[])[] | null;
+  /** Of each layer that attends, in the names of its keys and values. */
+  readonly attentionPrefixes: readonly string[];
+  readonly numHeads: number;
+  readonly headSize: number;
 }
 
 /** What the router of a sparse layer decided for a token; an element for each expert. */

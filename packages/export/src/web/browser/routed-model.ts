@@ -1,22 +1,36 @@
 import type { LayerRouting, ModelConfig } from './messages.js';
 import { env, InferenceSession, Tensor } from './vendor/onnxruntime.js';
 
-// Shapes: S positions, E experts, V vocabulary.
+// Shapes: S positions, E experts, H heads, V vocabulary.
 
-/** A pass over a sequence. */
+/** Keys and values of the tokens so far, by name, [1, H, S, head size]. */
+export type Cache = Readonly<Record<string, Tensor>>;
+
+/** A pass over a sequence, or what is new of it. */
 export interface Pass {
   /** Logits of the token after the last one, [V]. */
   readonly logits: Float32Array;
-  /** Routing of a position, by sparse layer. */
-  routing(position: number): LayerRouting[];
+  /** Routing of a new token, by sparse layer. */
+  routing(index: number): LayerRouting[];
+  /** Also of the new tokens. */
+  readonly cache: Cache;
 }
 
 /** The exported graph in ONNX Runtime's WebAssembly. */
 export class RoutedModel {
+  /** Of no token. */
+  readonly emptyCache: Cache;
+  readonly #names: readonly string[];
+
   private constructor(
     readonly session: InferenceSession,
     readonly config: ModelConfig,
-  ) {}
+  ) {
+    const { attentionPrefixes, numHeads, headSize } = config;
+    this.#names = attentionPrefixes.flatMap((prefix) => [`${prefix}.keys`, `${prefix}.values`]);
+    const empty = new Tensor('float32', new Float32Array(), [1, numHeads, 0, headSize]);
+    this.emptyCache = Object.fromEntries(this.#names.map((name) => [name, empty]));
+  }
 
   static async open(wasm: ArrayBuffer, model: ArrayBuffer, config: ModelConfig): Promise<RoutedModel> {
     // More threads would need headers that a plain static server does not send.
@@ -25,22 +39,25 @@ export class RoutedModel {
     return new RoutedModel(await InferenceSession.create(new Uint8Array(model)), config);
   }
 
-  /** @param tokenIds at most `seqLen` */
-  async run(tokenIds: readonly number[], domain: number): Promise<Pass> {
+  /** @param tokenIds the new tokens; with those of the cache at most `seqLen` */
+  async run(tokenIds: readonly number[], domain: number, cache: Cache): Promise<Pass> {
     const { vocabSize, numExperts, sparseLayers } = this.config;
+    const past = this.#names.map((name) => [`past.${name}`, cache[name]]);
     const outputs = await this.session.run({
+      ...Object.fromEntries(past),
       input_ids: new Tensor('int64', BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]),
       domain: new Tensor('int64', BigInt64Array.of(BigInt(domain)), [1]),
     });
-    const rowOf = (name: string, position: number, length: number) =>
-      (outputs[name].data as Float32Array).subarray(position * length, (position + 1) * length);
+    const rowOf = (name: string, index: number, length: number) =>
+      (outputs[name].data as Float32Array).subarray(index * length, (index + 1) * length);
     return {
       logits: rowOf('logits', tokenIds.length - 1, vocabSize),
-      routing: (position) =>
+      routing: (index) =>
         sparseLayers.map((layer) => ({
-          weights: [...rowOf(`layers.${layer}.weights`, position, numExperts)],
-          affinities: [...rowOf(`layers.${layer}.affinities`, position, numExperts)],
+          weights: [...rowOf(`layers.${layer}.weights`, index, numExperts)],
+          affinities: [...rowOf(`layers.${layer}.affinities`, index, numExperts)],
         })),
+      cache: Object.fromEntries(this.#names.map((name) => [name, outputs[`present.${name}`]])),
     };
   }
 }
