@@ -9,7 +9,7 @@ export function describePlan(input: PlanInput, plan: Plan): string {
   const { cluster, moe } = config;
   return [
     `${config.name}, router ${moe.router}, ${cluster.exchange} exchange: ${formatNumberOf(cluster.nodes, 'node')} x ${formatNumberOf(cluster.workersPerNode, 'worker')}`,
-    `step ${ms(plan.stepMs)} ms, ${formatCount(plan.tokensPerS)} tokens/s`,
+    `step ${ms(plan.stepMs)} ms, ${formatCount(plan.tokensPerS)} tokens/s${microBatchesOf(config)}`,
     formatTable([
       ['part', 'ms', 'share'],
       ...TIME_PARTS.map((part) => [part, ms(plan.partsMs[part]), percent(plan.partsMs[part] / plan.stepMs)]),
@@ -42,6 +42,10 @@ export function describePlan(input: PlanInput, plan: Plan): string {
     `calibration: ${profile.machine}, ${profile.date}${isMeasured(input) ? '' : `, which has not measured router ${moe.router}`}; ${trimmed(coresPerNode)} cores for a node; link ${link === null ? 'none but the agents' : formatLink(link)}`,
     `routing: ${routing.keptPerToken.toFixed(2)} choices kept for each token, ${percent(routing.localGain)} brought home from other nodes, busiest rank ${routing.imbalance.toFixed(2)} x the mean (${routing.source})`,
   ].join('\n');
+}
+
+function microBatchesOf({ train: { microBatches } }: PlanInput['config']): string {
+  return microBatches === 1 ? '' : `, ${microBatches} micro-batches`;
 }
 
 /** Whether the calibration covers the router; if not, its own estimate is used. */

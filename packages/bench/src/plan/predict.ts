@@ -19,8 +19,15 @@ import {
   type TierShares,
   tierShares,
 } from './routing-model.js';
-import { type Exchange, exchangesOf, messagesOfNode, type Traffic, trafficOf } from './traffic.js';
-import { type ModelWork, modelWork, type RankLoad, totalWork } from './work.js';
+import {
+  type Exchange,
+  exchangesOf,
+  messagesOfNode,
+  type Traffic,
+  timesTraffic,
+  trafficOf,
+} from './traffic.js';
+import { type ModelWork, modelWork, type RankLoad, timesWork, totalWork } from './work.js';
 
 /** Step time by part in ms; the parts add up to the step. */
 export const TIME_PARTS = [
@@ -64,9 +71,53 @@ export interface Plan {
 /**
  * Predicts a training step. Compute is work over measured speed, with cores shared if a node has more workers
  * than cores. A collective step starts when the last rank arrives; it costs latency, messages and bytes
- * inside the node and between nodes, plus the time on the link.
+ * inside the node and between nodes, plus the time on the link. Micro-batches take their passes one after the
+ * other, and an update together.
  */
 export function predict(input: PlanInput): Plan {
+  const { config } = input;
+  const { microBatches, globalBatch } = config.train;
+  const train = { ...config.train, globalBatch: globalBatch / microBatches, microBatches: 1 };
+  return repeated(predictOne({ ...input, config: { ...config, train } }), microBatches);
+}
+
+/** Parts of a step that every micro-batch takes. */
+const OF_PASSES: readonly TimePart[] = [
+  'forward',
+  'backward',
+  'exchange in node',
+  'exchange between nodes',
+  'waiting',
+];
+
+/** A step of `numPasses` micro-batches, by that of one. */
+function repeated(one: Plan, numPasses: number): Plan {
+  if (numPasses === 1) return one;
+  const partsMs = Object.fromEntries(
+    TIME_PARTS.map((part) => [part, one.partsMs[part] * (OF_PASSES.includes(part) ? numPasses : 1)]),
+  ) as Plan['partsMs'];
+  const stepMs = sumOf(partsMs);
+  // Of what the passes do in a step.
+  const growth = (numPasses * one.stepMs) / stepMs;
+  return {
+    ...one,
+    stepMs,
+    partsMs,
+    allToAllShare: one.allToAllShare * growth,
+    tokensPerS: one.tokensPerS * growth,
+    work: timesWork(numPasses, one.work),
+    traffic: timesTraffic(numPasses, one.traffic),
+    exchanges: one.exchanges.map((exchange) =>
+      exchange.phase === 'reduce' ? exchange : { ...exchange, count: numPasses * exchange.count },
+    ),
+  };
+}
+
+function sumOf(partsMs: Plan['partsMs']): number {
+  return TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0);
+}
+
+function predictOne(input: PlanInput): Plan {
   const { config, profile, routing } = input;
   const { nodes, workersPerNode } = config.cluster;
   const machines = { nodes, workersPerNode, coresPerNode: input.coresPerNode };
@@ -82,7 +133,7 @@ export function predict(input: PlanInput): Plan {
     ...computeMs(input, machines, load, parameters),
     ...exchangesMs(exchanges, input, machines),
   };
-  const stepMs = TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0);
+  const stepMs = sumOf(partsMs);
   const allToAll = exchangesMs(
     exchanges.filter(({ kind }) => kind === 'all-to-all'),
     input,

@@ -194,3 +194,13 @@ export function trafficOf(
     messagesBetweenNodes: cluster.nodes * sum((exchange) => messagesOfNode(exchange, cluster)),
   };
 }
+
+/** The same traffic `count` times. */
+export function timesTraffic(count: number, traffic: Traffic): Traffic {
+  return {
+    sameWorkerBytes: count * traffic.sameWorkerBytes,
+    sameNodeBytes: count * traffic.sameNodeBytes,
+    otherNodeBytes: count * traffic.otherNodeBytes,
+    messagesBetweenNodes: count * traffic.messagesBetweenNodes,
+  };
+}

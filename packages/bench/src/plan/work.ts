@@ -53,6 +53,11 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   };
 }
 
+/** The same work `count` times. */
+export function timesWork(count: number, work: ModelWork): ModelWork {
+  return Object.fromEntries(MODEL_PARTS.map((part) => [part, times(count, work[part])])) as ModelWork;
+}
+
 /** Sum of all parts. */
 export function totalWork(work: ModelWork): PassWork {
   return plus(...MODEL_PARTS.map((part) => work[part]));

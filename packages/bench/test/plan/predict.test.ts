@@ -38,6 +38,26 @@ describe('predict', () => {
     expect(plan.tokensPerS).toBeCloseTo((512 * 1000) / plan.stepMs, 6);
   });
 
+  it('counts the passes of every micro-batch, one update, and the activations of one micro-batch', () => {
+    const [one, four] = [['train.globalBatch=32'], ['train.globalBatch=128', 'train.microBatches=4']].map(
+      (sets) =>
+        predict(inputOf(configOf(['moe.router=locmoe', ...sets], 2, 2), { link: parseLink('1gbps,5us') })),
+    );
+    for (const part of TIME_PARTS) {
+      const times = part === 'optimizer' || part.startsWith('all-reduce') ? 1 : 4;
+      expect(four.partsMs[part], part).toBeCloseTo(times * one.partsMs[part], 9);
+    }
+    expect(four.stepMs).toBeLessThan(4 * one.stepMs);
+    expect(TIME_PARTS.reduce((sum, part) => sum + four.partsMs[part], 0)).toBeCloseTo(four.stepMs, 9);
+    expect(four.tokensPerS).toBeCloseTo((4 * one.tokensPerS * one.stepMs) / four.stepMs, 6);
+    expect(four.allToAllShare).toBeGreaterThan(one.allToAllShare);
+    expect(four.memory).toEqual(one.memory);
+    expect(four.traffic.otherNodeBytes).toBe(4 * one.traffic.otherNodeBytes);
+    expect(four.work.experts.forward.flops).toBe(4 * one.work.experts.forward.flops);
+    const whole = predict(inputOf(configOf(['moe.router=locmoe', 'train.globalBatch=128'], 2, 2)));
+    expect(whole.memory.activations).toBe(4 * four.memory.activations);
+  });
+
   it("takes a router's own figure where the calibration has none, and says so", () => {
     const { 'locmoe-plus': measuredNs, ...routerTokenNs } = PROFILE.compute.routerTokenNs;
     const profile = { ...PROFILE, compute: { ...PROFILE.compute, routerTokenNs } };
