@@ -116,6 +116,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
+  [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
   [/^npx locmoe train --text /, 'train-text.test.ts trains so, and goes on with what --print-config prints'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
