@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -22,6 +23,8 @@ import { CLI, DATA_DIR, Locmoe, ROOT } from './support.js';
 type Printing = readonly [command: string, printed: RegExp];
 
 const TRAIN = 'npx locmoe train --config tiny';
+const OWN_TEXT = `npx locmoe train --text 'notes/**/*.txt'`;
+const OWN_PROMPT: Printing = ['npx locmoe generate --checkpoint runs/RUN --prompt "Once "', /^Once /];
 const RESUME = 'npx locmoe train --resume';
 const FORK = 'npx locmoe train --resume runs/RUN/checkpoints/step-000100 --fork';
 const ONE_NODE = 'npx locmoe train --config tiny --set train.steps=200 --nodes 1 --workers-per-node 4';
@@ -104,9 +107,11 @@ const SERVE =
 const NODE = 'locmoe node --coordinator first:50051 --listen 0.0.0.0:50052';
 
 const HERE: readonly string[] = [
-  ...[TRAIN, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
+  ...[TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
   ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
-  ...[...STATUS, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PAGES, ...BENCHES].map(([command]) => command),
+  ...[...STATUS, OWN_PROMPT, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PAGES, ...BENCHES].map(
+    ([command]) => command,
+  ),
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
@@ -117,7 +122,10 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
   [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
-  [/^npx locmoe train --text /, 'train-text.test.ts trains so, and goes on with what --print-config prints'],
+  [
+    /^npx locmoe train --text .* --print-config/,
+    'train-text.test.ts trains so, and goes on with what --print-config prints',
+  ],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,
@@ -185,7 +193,7 @@ async function expectPrinted([command, printed]: Printing): Promise<void> {
 
 async function startTraining(command: string): Promise<Locmoe> {
   const run = type(command);
-  [, runId] = await run.until(/run (tiny-\S+):/);
+  [, runId] = await run.until(/run ([a-z]+-\d\S+):/);
   await run.until(/^step +\d+\/\d+/m);
   return run;
 }
@@ -289,6 +297,16 @@ describe('a run as README.md tells it', () => {
     run.interrupt();
     await expectEnd(run, 130);
   }, 60_000);
+});
+
+describe('text of your own', () => {
+  it('is trained on, and continued', async () => {
+    cpSync(path.join(ROOT, 'docs/architecture.md'), path.join(folder, 'notes/2026/architecture.txt'));
+    const run = await startTraining(OWN_TEXT);
+    run.interrupt();
+    await expectEnd(run, 130);
+    await expectPrinted(OWN_PROMPT);
+  }, 120_000);
 });
 
 describe('the other commands', () => {
