@@ -34,40 +34,53 @@ export function sample(
   uniform: number,
 ): number {
   const scores = penalized(logits, context, repetitionPenalty);
-  if (temperature === 0) return likeliest(scores, 1)[0];
-  // Rounding may leave more in the draw than all weights together.
-  const draw = (ids: Int32Array | number[], weights: readonly number[], total: number) => {
-    let left = uniform * total;
-    for (let i = 0; i < weights.length; i++) {
-      left -= weights[i];
-      if (left < 0) return ids[i];
-    }
-    return ids[0];
-  };
-  if (Number.isNaN(scores[0]))
+  const best = indexOfMax(scores);
+  if (temperature === 0) return best;
+  if (Number.isNaN(scores[best]))
     throw new TrainerError('NOT_FINITE', 'the model gives NaN: its weights are of no use');
-  const k = topK === null ? scores.length : Math.min(topK, scores.length);
-  const ids = likeliest(scores, k);
-  const weights = Array.from(ids, (id) => Math.exp((scores[id] - scores[ids[0]]) / temperature));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  if (topP >= 1) return draw(ids, weights, total);
-  let kept = 0;
-  let count = 0;
-  while (count < weights.length && kept < topP * total) kept += weights[count++];
-  return draw(ids, weights.slice(0, count), kept);
+  const weightOf = (id: number) => Math.exp((scores[id] - scores[best]) / temperature);
+  const draw = (ids: Int32Array, mass: number) => {
+    let left = uniform * mass;
+    for (const id of ids) {
+      left -= weightOf(id);
+      if (left < 0) return id;
+    }
+    // Rounding may leave a little more than all weights together.
+    return best;
+  };
+  const k = Math.min(topK ?? scores.length, scores.length);
+  const ids = topK === null ? Int32Array.from(scores.keys()) : likeliest(scores, k);
+  const total = ids.reduce((mass, id) => mass + weightOf(id), 0);
+  if (topP >= 1) return draw(ids, total);
+  // A few are mostly enough; to sort all of a large vocabulary would take longer than the model.
+  for (let count = FEW; ; count *= FEW) {
+    const sorted = likeliest(scores, Math.min(count, k));
+    let mass = 0;
+    let kept = 0;
+    while (kept < sorted.length && mass < topP * total) mass += weightOf(sorted[kept++]);
+    if (mass >= topP * total || sorted.length === k) return draw(sorted.subarray(0, kept), mass);
+  }
 }
+
+/** Up to so many a list is kept in order by insertion. */
+const FEW = 64;
 
 /** The k tokens of the greatest scores, best first; ties go to the lower id. */
 export function likeliest(scores: Float32Array, k: number): Int32Array {
-  if (k === 1) return Int32Array.of(indexOfMax(scores));
-  const least = scores.slice().sort()[scores.length - k];
-  const chosen: number[] = [];
-  let numAbove = 0;
-  for (let id = 0; id < scores.length; id++) if (scores[id] > least) numAbove++;
-  let ties = k - numAbove;
-  for (let id = 0; id < scores.length; id++)
-    if (scores[id] > least || (scores[id] === least && ties-- > 0)) chosen.push(id);
-  return Int32Array.from(chosen.sort((a, b) => scores[b] - scores[a]));
+  if (k > FEW)
+    return Int32Array.from(scores.keys())
+      .sort((a, b) => scores[b] - scores[a] || a - b)
+      .subarray(0, k);
+  const ids = new Int32Array(k);
+  let count = 0;
+  for (let id = 0; id < scores.length; id++) {
+    if (count === k && scores[id] <= scores[ids[k - 1]]) continue;
+    let place = Math.min(count, k - 1);
+    for (; place > 0 && scores[ids[place - 1]] < scores[id]; place--) ids[place] = ids[place - 1];
+    ids[place] = id;
+    count = Math.min(count + 1, k);
+  }
+  return ids;
 }
 
 function indexOfMax(scores: Float32Array): number {

@@ -79,3 +79,9 @@ it('likeliest sorts by score, then by id', () => {
   expect([...likeliest(scores, 6)]).toEqual([3, 1, 5, 0, 2, 4]);
   for (const k of [1, 2, 3, 4, 5]) expect([...likeliest(scores, k)]).toEqual([3, 1, 5, 0, 2, 4].slice(0, k));
 });
+
+it('likeliest sorts many as it sorts few', () => {
+  const scores = randomValues('many', 300, 2).map((score) => Math.round(score * 4));
+  const sorted = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
+  for (const k of [1, 2, 63, 64, 65, 200, 300]) expect([...likeliest(scores, k)]).toEqual(sorted.slice(0, k));
+});

@@ -1,0 +1,159 @@
+import type { MoeLayer } from '../model/moe-layer.js';
+import type { PanguSigma } from '../model/pangu-sigma.js';
+import { geluOnHost } from '../ops/gelu.js';
+import { hostRowsProduct } from '../ops/mat-mul.js';
+import { tf } from '../ops/tensorflow.js';
+import { matrix } from '../parameters/matrix.js';
+
+// The layers of `PanguSigma` for a few rows, which live on the host: see decoder.ts. Shapes: B rows, one of each
+// sequence, S positions, d hidden size, F hidden size of a feed-forward network, K choices of a token.
+
+/** Gain and bias of a layer norm. */
+export type Norm = readonly [gainD: Float32Array, biasD: Float32Array];
+
+/** The tokens of the rows, length B. */
+interface Tokens {
+  readonly tokenIdsT: Int32Array;
+  readonly domainsT: Int32Array;
+}
+
+/** One layer, on rows of the host. */
+export interface RowLayer {
+  readonly attention: {
+    readonly norm: Norm;
+    /** Queries, keys and values: [B, d] -> [B, 3 d]. */
+    project(normalBD: Float32Array, positions: readonly number[]): Float32Array;
+    /** [d, d] */
+    readonly out: tf.Tensor2D;
+  };
+  readonly feedForward: {
+    readonly norm: Norm;
+    /** [B, d] -> [B, d] */
+    run(normalBD: Float32Array, numRows: number, tokens: Tokens): Float32Array;
+  };
+}
+
+/** The layers of the model, from the bottom; the query layer is the last. */
+export function rowLayers(model: PanguSigma): RowLayer[] {
+  const { numDenseLayers, queryLayer } = model.config.model;
+  const selfAttention = (prefix: string): RowLayer['attention'] => {
+    const qkv = matrix(model.parameters, `${prefix}.attn.qkv`);
+    return {
+      norm: normOf(model, `${prefix}.ln_attn`),
+      project: (normalBD, positions) => hostRowsProduct(normalBD, positions.length, qkv),
+      out: matrix(model.parameters, `${prefix}.attn.out`),
+    };
+  };
+  const dense = (prefix: string): RowLayer['feedForward'] => ({
+    norm: normOf(model, `${prefix}.ln_ffn`),
+    run: (normalBD, numRows) => feedForward(model, `${prefix}.ffn`, normalBD, numRows),
+  });
+  const sparse = (moe: MoeLayer, prefix: string): RowLayer['feedForward'] => ({
+    norm: normOf(model, `${prefix}.ln_ffn`),
+    run: (normalBD, numRows, tokens) => expertsOf(model, moe, prefix, normalBD, numRows, tokens),
+  });
+  return [
+    ...Array.from({ length: numDenseLayers }, (_, i) => `layers.${i}`).map((prefix) => ({
+      attention: selfAttention(prefix),
+      feedForward: dense(prefix),
+    })),
+    ...model.sparseLayers.map((moe, i) => {
+      const prefix = `layers.${numDenseLayers + i}`;
+      return { attention: selfAttention(prefix), feedForward: sparse(moe, prefix) };
+    }),
+    ...(queryLayer ? [{ attention: queryAttention(model), feedForward: dense('query') }] : []),
+  ];
+}
+
+/** The attention of query-layer.ts. The queries depend on the position alone. */
+function queryAttention(model: PanguSigma): RowLayer['attention'] {
+  const { parameters, config } = model;
+  const { seqLen, dModel: d } = config.model;
+  const keysValues = matrix(parameters, 'query.attn.kv');
+  const queriesSD = hostRowsProduct(
+    parameters.values('query.positions'),
+    seqLen,
+    matrix(parameters, 'query.attn.q'),
+  );
+  return {
+    norm: normOf(model, 'query.ln_attn'),
+    project(normalBD, positions) {
+      const keysValuesBC = hostRowsProduct(normalBD, positions.length, keysValues);
+      const qkvBC = new Float32Array(positions.length * 3 * d);
+      positions.forEach((position, row) => {
+        qkvBC.set(queriesSD.subarray(position * d, (position + 1) * d), 3 * d * row);
+        qkvBC.set(keysValuesBC.subarray(2 * d * row, 2 * d * (row + 1)), 3 * d * row + d);
+      });
+      return qkvBC;
+    },
+    out: matrix(parameters, 'query.attn.out'),
+  };
+}
+
+export function normOf({ parameters }: PanguSigma, prefix: string): Norm {
+  return [parameters.values(`${prefix}.gain`), parameters.values(`${prefix}.bias`)];
+}
+
+/** W_out GELU(W_in x): [B, d] -> [B, d]. */
+function feedForward(
+  { parameters }: PanguSigma,
+  prefix: string,
+  xBD: Float32Array,
+  numRows: number,
+): Float32Array {
+  const hiddenBF = hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.w_in`));
+  geluOnHost(hiddenBF);
+  return hostRowsProduct(hiddenBF, numRows, matrix(parameters, `${prefix}.w_out`));
+}
+
+/** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */
+function expertsOf(
+  model: PanguSigma,
+  moe: MoeLayer,
+  prefix: string,
+  xBD: Float32Array,
+  numRows: number,
+  tokens: Tokens,
+): Float32Array {
+  const d = xBD.length / numRows;
+  const { expertsTK, numChoices, weightsTK } = route(model, moe, xBD, numRows, tokens);
+  const yBD = new Float32Array(xBD.length);
+  const chosen = [...new Set(expertsTK)].filter((expert) => expert >= 0).sort((a, b) => a - b);
+  for (const expert of chosen) {
+    const choices = [...expertsTK.keys()].filter((choice) => expertsTK[choice] === expert);
+    const rows = new Float32Array(choices.length * d);
+    choices.forEach((choice, i) => {
+      const row = Math.floor(choice / numChoices) * d;
+      rows.set(xBD.subarray(row, row + d), i * d);
+    });
+    const outputs = feedForward(model, `${prefix}.experts.${expert}`, rows, choices.length);
+    choices.forEach((choice, i) => {
+      const row = Math.floor(choice / numChoices) * d;
+      const weight = weightsTK?.[choice] ?? 1;
+      for (let j = 0; j < d; j++) yBD[row + j] += weight * outputs[i * d + j];
+    });
+  }
+  return yBD;
+}
+
+interface Choices {
+  readonly expertsTK: Int32Array;
+  readonly numChoices: number;
+  readonly weightsTK: Float32Array | null;
+}
+
+function route(
+  { parameters }: PanguSigma,
+  moe: MoeLayer,
+  xBD: Float32Array,
+  numRows: number,
+  tokens: Tokens,
+): Choices {
+  let choices: Choices | undefined;
+  tf.tidy(() => {
+    const xTD = tf.tensor2d(xBD, [numRows, xBD.length / numRows]);
+    const decision = moe.route(parameters, { ...tokens, xTD, training: false });
+    choices = { ...decision, weightsTK: decision.weightsTK?.dataSync<'float32'>().slice() ?? null };
+  });
+  return choices!;
+}
