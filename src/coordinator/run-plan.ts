@@ -46,8 +46,8 @@ export async function planRun(
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
-    log: say,
-    progress,
+    modelTokenizer: checkpoint?.tokenizerFile,
+    ...{ log: say, progress },
   });
   assertDataSuffices(config, dataset);
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);

@@ -4,7 +4,7 @@ import type { Dataset, TokenSplit } from './dataset.js';
 import type { Split } from './document.js';
 import { domainMixture } from './domain-mixture.js';
 import { assignToRanks, type HomeRanks } from './placement.js';
-import { seededPermutation } from './shuffle.js';
+import { permutation } from './shuffle.js';
 
 export interface LoaderOptions {
   readonly dataset: Dataset;
@@ -106,9 +106,9 @@ function trainingWindows(
   weights: readonly number[],
 ): (sequence: number) => Window {
   const mixture = domainMixture(weights);
-  const epochs: { epoch: number; order: Uint32Array }[] = dataset.domains.map(() => ({
+  const epochs: { epoch: number; windowAt: (place: number) => number }[] = dataset.domains.map(() => ({
     epoch: -1,
-    order: new Uint32Array(0),
+    windowAt: (place) => place,
   }));
   return (sequence) => {
     const { domain, ordinal } = mixture.at(sequence);
@@ -116,8 +116,8 @@ function trainingWindows(
     const numWindows = windowsIn(train, seqLen);
     const epoch = Math.floor(ordinal / numWindows);
     if (epochs[domain]!.epoch !== epoch)
-      epochs[domain] = { epoch, order: seededPermutation(numWindows, `${seed}/${name}/${epoch}`) };
-    return { domain, index: epochs[domain]!.order[ordinal % numWindows]! };
+      epochs[domain] = { epoch, windowAt: permutation(numWindows, `${seed}/${name}/${epoch}`) };
+    return { domain, index: epochs[domain]!.windowAt(ordinal % numWindows) };
   };
 }
 
@@ -166,7 +166,7 @@ function checkLoader({ dataset, weights, globalBatch, worldSize, seqLen }: Loade
         throw new TrainerError(
           'BAD_CONFIG',
           `model.seqLen: domain ${domain.name} has ${domain[split].ids.length} ${split} tokens, fewer than ` +
-            `one window of ${seqLen + 1}; shorten model.seqLen or raise ` +
-            `data.maxBytesPerDomain${split === 'validation' ? ' or data.validationShare' : ''}`,
+            `one window of ${seqLen + 1}; shorten model.seqLen, give it more text ` +
+            `(data.maxBytesPerDomain)${split === 'validation' ? ' or raise data.validationShare' : ''}`,
         );
 }

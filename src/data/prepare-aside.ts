@@ -20,14 +20,24 @@ export type PrepareMessage =
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+interface AsideOptions extends PrepareOptions {
+  /** Of the model that is to go on or be judged, if there is one. */
+  readonly modelTokenizer?: string | undefined;
+}
+
 /**
  * `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset only
  * finished shards stay, for the next time.
  *
  * @throws TrainerError also `INTERRUPTED`
  */
-export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
-  const preparation = planPreparation(options);
+export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): Promise<Dataset> {
+  const planned = planPreparation(asked);
+  if (existsSync(planned.dir)) return openDataset(planned.dir);
+  // A tokenizer trained anew would not fit the model: the user's text may have changed since.
+  const isFixed = modelTokenizer !== undefined && asked.tokenizer === 'train' && hasOwnText(asked);
+  const options = isFixed ? { ...asked, tokenizer: modelTokenizer } : asked;
+  const preparation = isFixed ? planPreparation(options) : planned;
   const isNew = !existsSync(preparation.dir);
   if (isNew)
     try {
@@ -37,6 +47,10 @@ export async function prepareAside(options: PrepareOptions): Promise<Dataset> {
       rmSync(preparation.work, { recursive: true, force: true });
     }
   return openDataset(preparation.dir, { verify: !isNew });
+}
+
+function hasOwnText({ domains, sources }: DataOptions): boolean {
+  return domains.some((domain) => Object.hasOwn(sources, domain));
 }
 
 function prepareOnThread(

@@ -1,7 +1,44 @@
 import { createHash } from 'node:crypto';
 
+/** Up to here a permutation is held as a list, of at most 16 MB; above it is computed. */
+const MAX_LIST = 2 ** 22;
+const ROUNDS = 6;
+
+/** Where each of 0 .. n-1 goes in a permutation that depends only on `n` and `key`. */
+export function permutation(n: number, key: string): (index: number) => number {
+  if (n > MAX_LIST) return cipherPermutation(n, key);
+  const order = seededPermutation(n, key);
+  return (index) => order[index]!;
+}
+
+/**
+ * A Feistel network over the least even number of bits that n fits into; results outside are fed back until they
+ * are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), at most about 4
+ * times.
+ */
+function cipherPermutation(n: number, key: string): (index: number) => number {
+  const halfBits = Math.ceil(Math.log2(n) / 2);
+  const half = 2 ** halfBits;
+  const random = sfc32(key);
+  const roundKeys = Array.from({ length: ROUNDS }, random);
+  return (index) => {
+    let value = index;
+    do {
+      let left = Math.floor(value / half);
+      let right = value % half;
+      for (const roundKey of roundKeys) {
+        let hash = Math.imul(right ^ roundKey, 0x85ebca6b);
+        hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+        [left, right] = [right, left ^ ((hash ^ (hash >>> 16)) & (half - 1))];
+      }
+      value = left * half + right;
+    } while (value >= n);
+    return value;
+  };
+}
+
 /** A permutation of 0 .. n-1 that depends only on `n` and `key` (Fisher-Yates, seeded by the key's hash). */
-export function seededPermutation(n: number, key: string): Uint32Array {
+function seededPermutation(n: number, key: string): Uint32Array {
   const random = sfc32(key);
   const order = Uint32Array.from({ length: n }, (_, i) => i);
   for (let i = n - 1; i > 0; i--) {

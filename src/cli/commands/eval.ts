@@ -43,6 +43,7 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
     dataDir: path.resolve(options.dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
+    modelTokenizer: checkpoint.tokenizerFile,
     ...{ log: view.say, progress: view.progress },
   });
   if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
