@@ -1,6 +1,6 @@
 // What tests hold our formats, numbers and benches against: PyTorch, ONNX Runtime, the checker of ONNX and
-// safetensors in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute), which
-// needs root on Debian and never happens unasked.
+// safetensors in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
+// which needs root on Debian and never happens unasked.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,8 +1,8 @@
-"""The locmoe language model in plain PyTorch: the forward pass, with every router as it works outside training.
+"""The locmoe language model in plain PyTorch: the forward pass, with every router as it is outside training.
 
 A PanGu-Sigma style decoder (arXiv 2303.10845): dense Transformer layers, layers of experts above them, the
-query layer on top, and the softmax tied to the token embedding. Parameters have the names and shapes of locmoe's
-own checkpoints; matrices are [in, out] and stand to the right of activations.
+query layer on top, and the softmax tied to the token embedding. Parameters have the names and shapes of
+locmoe's own checkpoints; matrices are [in, out] and stand to the right of activations.
 
 Shapes: B sequences, S positions of the input, P >= S positions with those of the cache, T = B S tokens,
 d hidden size, F feed-forward size, V vocabulary, H heads, E experts of a layer, G groups of experts.
@@ -75,8 +75,9 @@ class Locmoe(nn.Module):
         """
         num_new = input_ids.shape[1]
         length = num_new + (0 if cache is None else cache.get_seq_length())
-        if length > self.config.max_position_embeddings:
-            raise ValueError(f"{length} tokens: the model takes {self.config.max_position_embeddings} at most")
+        most = self.config.max_position_embeddings
+        if length > most:
+            raise ValueError(f"{length} tokens: the model takes {most} at most")
         if attention_mask is None:
             attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -num_new:]
@@ -91,7 +92,10 @@ class Locmoe(nn.Module):
 
 
 def seen(attention_mask, num_new):
-    """Keys that each of the last S positions sees: itself, and those before it but padding: [B, P] -> [B, 1, S, P]."""
+    """Whether each of the last S positions sees a key: itself, and those before it that are no padding.
+
+    [B, P] -> [B, 1, S, P]
+    """
     key = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     query = key[-num_new:, None]
     return (key < query) & attention_mask[:, None, None, :].bool() | (key == query)
@@ -121,7 +125,7 @@ class DenseLayer(DecoderLayer):
 
 
 class SparseLayer(DecoderLayer):
-    """f is a mixture of experts (LocMoE, arXiv 2401.13920, eq. 1): the sum over experts i of R_i(x) E_i(x)."""
+    """f is a mixture of experts (LocMoE, arXiv 2401.13920, eq. 1): the sum over i of R_i(x) E_i(x)."""
 
     def __init__(self, config, layer):
         super().__init__(config, layer)
@@ -141,7 +145,7 @@ class SparseLayer(DecoderLayer):
 
 
 class QueryLayer(nn.Module):
-    """PanGu's query layer (arXiv 2303.10845, section 3): queries are a learned embedding of the next position."""
+    """PanGu's query layer (arXiv 2303.10845, section 3): its queries are learned, one for each position."""
 
     def __init__(self, config, layer):
         super().__init__()
@@ -184,7 +188,7 @@ class QueryAttention(nn.Module):
 
 
 def attend(q, k, v, num_heads, place, layer):
-    """softmax(q k^T / sqrt(d / H)) v of each head over the keys that it sees: three of [B, S, d] -> [B, S, d]."""
+    """softmax(q k^T / sqrt(d / H)) v of each head, over the keys that are seen: [B, S, d] x 3 -> [B, S, d]."""
     q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))  # [B, H, S, d / H]
     if place.cache is not None:
         k, v = place.cache.update(k, v, layer)  # [B, H, P, d / H]
@@ -218,11 +222,11 @@ def matrix(rows, columns):
     return nn.Parameter(torch.zeros(rows, columns))
 
 
-# Routers. Level 1: a sequence may use the experts of its domain's group. Level 2: a router chooses among these.
-# Each gets the tokens after the layer norm, [T, d], their vocabulary ids, [T], and the experts that level 1
-# allows, [T, E]; it gives the weight R of each expert for each token, [T, E], 0 where the token does not go. This
-# is routing outside training: there is no capacity, nothing is dropped for lack of it, and a token's experts
-# depend on no token after it.
+# Routers. Level 1: a sequence may use the experts of its domain's group. Level 2: a router chooses among
+# these. It gets the tokens after the layer norm, [T, d], their vocabulary ids, [T], and the experts that level 1
+# allows, [T, E]; it gives the weight R of each expert for each token, [T, E], 0 where the token does not go.
+# This is routing outside training: no expert has a capacity that could be full, and a token's experts depend on
+# no token after it.
 
 
 def in_group(domain_ids, config):
@@ -233,7 +237,7 @@ def in_group(domain_ids, config):
 
 
 class HashRouter(nn.Module):
-    """Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): a table of token ids decides; weight 1."""
+    """Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): by a table of token ids; weight 1."""
 
     def __init__(self, config):
         super().__init__()
@@ -263,8 +267,8 @@ class SwitchRouter(nn.Module):
 class GrapRouter(nn.Module):
     """The gates that LocMoE and LocMoE+ share: grouped average pooling (GrAP; arXiv 2401.13920, eq. 4).
 
-    Gate w_i is E/d on the i-th group of d/E coordinates and 0 elsewhere: w_i . x is the mean of the group. With
-    learned groups each coordinate has a factor (`blocks`).
+    Gate w_i is E/d on the i-th group of d/E coordinates and 0 elsewhere: w_i . x is the mean of the group.
+    With learned groups each coordinate has a factor (`blocks`).
     """
 
     def __init__(self, config):
@@ -298,8 +302,9 @@ class LocmoePlusRouter(GrapRouter):
     """LocMoE+ (arXiv 2406.00023): tokens choose experts (eq. 5) by affinity cos(x, w_i) (eq. 4), then experts
     choose among these tokens.
 
-    In training an expert takes the tokens of greatest affinity in the whole batch (eq. 6). That is not causal,
-    so here it takes those that reach its threshold: the least affinity it took, averaged over training steps.
+    In training an expert takes the tokens of greatest affinity in the whole batch (eq. 6). That is not
+    causal, so here it takes those that reach its threshold: the least affinity that it took, averaged over
+    training steps.
     """
 
     def __init__(self, config):
@@ -322,8 +327,10 @@ class LocmoePlusRouter(GrapRouter):
         return cosine / (squares + LEAST_SQUARED_NORM).sqrt()
 
     def token_choice(self, probs, allowed):
-        """The fewest best experts whose p sum to a threshold, l at most; with expert choice alone (ecr) all that
-        level 1 allows: bool [T, E]."""
+        """The fewest best experts whose p sum to a threshold, l at most: [T, E] -> bool [T, E].
+
+        With expert choice alone (ecr) a token takes all that level 1 allows.
+        """
         if self.config.selection == "ecr":
             return allowed
         best, experts = probs.masked_fill(~allowed, -1).sort(dim=1, descending=True, stable=True)
@@ -344,4 +351,9 @@ def top1(scores, allowed):
     return F.one_hot(scores.masked_fill(~allowed, -torch.inf).argmax(1), scores.shape[1])
 
 
-ROUTERS = {"hash": HashRouter, "switch": SwitchRouter, "locmoe": LocmoeRouter, "locmoe-plus": LocmoePlusRouter}
+ROUTERS = {
+    "hash": HashRouter,
+    "switch": SwitchRouter,
+    "locmoe": LocmoeRouter,
+    "locmoe-plus": LocmoePlusRouter,
+}

@@ -1,4 +1,4 @@
-"""The model of locmoe.py as transformers wants it, for `AutoModelForCausalLM` with `trust_remote_code=True`."""
+"""The model of locmoe.py for transformers' `AutoModelForCausalLM`, with `trust_remote_code=True`."""
 
 import torch
 from torch.nn import functional as F
@@ -30,9 +30,13 @@ class LocmoeForCausalLM(PreTrainedModel, GenerationMixin):
         labels=None,
         **_,
     ):
-        """input_ids: [B, S]. domain: name of the domain of all sequences, config.domain by default; or domain_ids:
-        [B], positions in config.domains. labels: [B, S], the input ids, -100 where there is no loss. The loss is
-        the mean cross-entropy alone, without the trainer's losses for balance and locality of experts.
+        """Logits [B, S, V], and with labels the loss: mean cross-entropy, without the trainer's losses for balance
+        and locality of experts.
+
+        input_ids: [B, S].
+        domain: name of the domain of all sequences, config.domain by default.
+        domain_ids: in place of it the domain of each, [B], positions in config.domains.
+        labels: [B, S], the input ids, -100 where there is no loss.
         """
         if domain_ids is None:
             known = self.config.domains

@@ -37,7 +37,8 @@ function describe({ model, moe }: RunConfig): string {
   const size = `hidden size ${model.dModel}, ${model.numHeads} heads, ${model.vocabSize} tokens`;
   const query = model.queryLayer ? ", and PanGu's query layer on top" : '';
   if (model.numSparseLayers === 0) return `A language model of ${layers}${query} (${size}).`;
-  const sparse = `${model.numSparseLayers} sparse ${model.numSparseLayers === 1 ? 'layer' : 'layers'} of ${moe.numExperts} experts`;
+  const sparseLayers = `${model.numSparseLayers} sparse ${model.numSparseLayers === 1 ? 'layer' : 'layers'}`;
+  const sparse = `${sparseLayers} of ${moe.numExperts} experts`;
   return (
     `A mixture-of-experts language model of ${layers} and ${sparse}${query} (${size}). ` +
     `Router: \`${moe.router}\`.`
@@ -50,8 +51,8 @@ function domains({ data, moe }: RunConfig, usesDomain: boolean): string {
   if (!usesDomain) return trained;
   const size = moe.numExperts / moe.expertGroups;
   return `${trained}
-The domain of a text decides which ${size} of the ${moe.numExperts} experts of a layer it may use: name it with \`domain\`.
-Where you do not, it is \`domain\` of config.json.`;
+The domain of a text decides which ${size} of the ${moe.numExperts} experts of a layer it may use.
+Name it with \`domain\`; where you do not, it is \`domain\` of config.json.`;
 }
 
 function withTransformers({ data }: RunConfig, isGpt2: boolean, usesDomain: boolean, text: string): string {

@@ -3,7 +3,7 @@ import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/che
 import type { OutputFolder } from '../output-folder.js';
 import type { WeightType } from '../target.js';
 
-/** A tensor that is read when it is written: a large model need not fit into memory. */
+/** A tensor that is read when it is written: only one file's tensors are in memory at a time. */
 export interface LazyTensor {
   readonly name: string;
   readonly shape: readonly number[];

@@ -1,7 +1,7 @@
 """Compares exported folders, which are the arguments, with the logits ([B, S, V], float32) of the trainer.
 
-ids.json: [B, S]; sequence i is of domain i. With a cache of keys and values, and with padding on the left, the
-logits must be the same. Prints `good` for each folder.
+ids.json: [B, S]; sequence i is of domain i. With a cache of keys and values, and with padding on the left,
+the logits must be the same. Prints `good` for each folder.
 """
 
 import json

@@ -47,7 +47,11 @@ ids = torch.arange(20).view(2, 10)
 first, second = config.domains[:2]
 with torch.no_grad():
     # By name for all sequences, by config.json, and by id for each.
-    for given, domain_ids in [({"domain": second}, [1, 1]), ({}, [0, 0]), ({"domain_ids": torch.tensor([1, 0])}, [1, 0])]:
+    for given, domain_ids in [
+        ({"domain": second}, [1, 1]),
+        ({}, [0, 0]),
+        ({"domain_ids": torch.tensor([1, 0])}, [1, 0]),
+    ]:
         assert model(ids, **given).logits.equal(plain(ids, torch.tensor(domain_ids)))
     loss = model(ids, labels=ids, domain=first).loss
     log_probabilities = plain(ids, torch.tensor([0, 0])).log_softmax(-1)[:, :-1]
