@@ -83,6 +83,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/api.js')).apiCommand,
     computes: true,
   },
+  data: {
+    description: 'show the text that a training would read',
+    load: async () => (await import('./commands/data.js')).dataCommand,
+  },
   eval: {
     description: 'loss and perplexity of a checkpoint on the validation text, by domain',
     load: async () => (await import('./commands/eval.js')).evalCommand,

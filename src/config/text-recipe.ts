@@ -5,7 +5,7 @@ import { listFiles } from '../data/source-files.js';
 import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME, textSourceSchema } from '../data/text-source.js';
 import { TrainerError } from '../errors.js';
-import { formatCount, formatNumberOf } from '../format.js';
+import { formatCount, formatNumberOf, formatSize } from '../format.js';
 import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
 import type { RunConfig } from './schema.js';
@@ -177,11 +177,4 @@ function numWorkers(most: number): number {
 /** 1234 -> 1200 */
 function roundTo2(value: number): number {
   return Number(value.toPrecision(2));
-}
-
-/** 1234567 -> "1.2 MB" */
-function formatSize(bytes: number): string {
-  const [unit, name] = bytes >= 1e9 ? [1e9, 'GB'] : bytes >= 1e6 ? [1e6, 'MB'] : [1e3, 'kB'];
-  const value = bytes / unit;
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${name}`;
 }

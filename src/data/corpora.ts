@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { TrainerError } from '../errors.js';
 import { NearDuplicates, signatureOf } from './dedup.js';
 import type { Document, Split } from './document.js';
+import { type LongDocument, LongDocuments, longDocument } from './long-documents.js';
 import { DOMAINS, SOURCES, type Source } from './sources.js';
 import { splitShare } from './split-share.js';
 import { chunkText, cleanText } from './text.js';
@@ -23,6 +24,7 @@ export interface DomainDocuments extends Readonly<Record<Split, readonly Documen
   readonly files: number;
   /** Documents that were left out because they are near-duplicates of others. */
   readonly duplicates: number;
+  readonly longest: LongDocument[];
 }
 
 /**
@@ -64,7 +66,9 @@ export function selectDocuments(documents: Iterable<Document>, options: SelectOp
     split[draws[i]! < share ? 'validation' : 'train'].push(document);
   });
   const files = new Set(signed.map(({ document }) => document.source)).size;
-  return { ...split, files, duplicates: signed.length - hashed.length };
+  const longest = new LongDocuments();
+  for (const { document } of signed) longest.add(longDocument(document.source, document.text, true));
+  return { ...split, files, duplicates: signed.length - hashed.length, longest: longest.list() };
 }
 
 /** SHA-256 of the lock file that pins the sources. @throws TrainerError `BAD_INPUT` if it is missing */

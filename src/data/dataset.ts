@@ -4,6 +4,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { SPLITS, type Split } from './document.js';
+import { longDocumentSchema } from './long-documents.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
 export const FORMAT_VERSION = 2;
@@ -26,6 +27,8 @@ export const indexSchema = z.strictObject({
       files: count,
       /** Documents that were left out because they are near-duplicates of others. */
       duplicates: count,
+      /** The longest documents as they were read. */
+      longest: z.array(longDocumentSchema).default([]),
       train: splitSchema,
       validation: splitSchema,
       validationEntropy: z.number(),
@@ -144,7 +147,8 @@ function storedIds(file: string, vocabSize: number): TokenIds {
   };
 }
 
-function readIndex(dir: string): DatasetIndex {
+/** @throws TrainerError `BAD_INPUT` if the folder has no such index */
+export function readIndex(dir: string): DatasetIndex {
   let text: string;
   try {
     text = readFileSync(path.join(dir, INDEX_FILE), 'utf8');

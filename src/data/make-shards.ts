@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { type LongDocument, LongDocuments, longDocument, longDocumentSchema } from './long-documents.js';
 import type { Part } from './parts.js';
 import { type ReadOptions, readDocuments } from './read/documents.js';
 import { readError, refusal, type Span } from './read/span.js';
@@ -11,7 +12,7 @@ import { layoutOf } from './text-source.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** Part of the names of shards: increment it when reading, chunking or the form of a shard changes. */
-const SHARD_VERSION = 1;
+const SHARD_VERSION = 2;
 /** Text of one shard, in UTF-16 units. */
 const SHARD_CHARS = 8 << 20;
 
@@ -29,11 +30,13 @@ export interface PartShards {
   readonly shards: readonly string[];
   /** Files with bytes that are not UTF-8. */
   readonly invalid: readonly string[];
+  readonly longest: readonly LongDocument[];
 }
 
 const partSchema = z.object({
   shards: z.array(z.string()),
   invalid: z.array(z.string()),
+  longest: z.array(longDocumentSchema),
 });
 
 /**
@@ -81,6 +84,7 @@ async function readIntoShards(
 ): Promise<PartShards> {
   const shards: string[] = [];
   const invalid = new Set<string>();
+  const longest = new LongDocuments();
   let chunks: string[] = [];
   let chars = 0;
   let bytes = 0;
@@ -101,17 +105,20 @@ async function readIntoShards(
     },
     onInvalid: (file: string) => invalid.add(file),
   };
-  for (const span of part.spans)
+  for (const span of part.spans) {
+    const isFile = layoutOf(span.file, read).format === 'text' && read.separator === undefined;
     for await (const documents of readDocuments(span, read, reading))
       for (const document of documents) {
+        longest.add(longDocument(span.file, document, isFile));
         for (const chunk of chunkText(cleanText(document))) {
           chunks.push(chunk);
           chars += chunk.length;
         }
         if (chars >= SHARD_CHARS) flush();
       }
+  }
   flush();
-  return { shards, invalid: [...invalid] };
+  return { shards, invalid: [...invalid], longest: longest.list() };
 }
 
 /** Names what a part's text was read with; `what` says which text. */

@@ -14,6 +14,7 @@ import {
   tokenFile,
 } from './dataset.js';
 import { SPLITS, type Split } from './document.js';
+import { LongDocuments } from './long-documents.js';
 import { mergeShards } from './merge-shards.js';
 import { type OwnDomain, openDomain, shardWork, trainingTexts } from './own-domain.js';
 import { type DataOptions, maxBytesOf, type Preparation } from './preparation.js';
@@ -101,13 +102,18 @@ async function tokenizerBytes(
   return Buffer.from(tokenizerJson(trainBpe(texts, vocabSize)));
 }
 
-/** Paths of the shards of each domain, which are made unless they are there. */
+interface Shards {
+  readonly paths: readonly string[];
+  readonly longest: LongDocuments;
+}
+
+/** The shards of each domain, which are made unless they are there. */
 async function shardsOf(
   own: readonly OwnDomain[],
   tokenizerFile: string,
   { work }: Preparation,
   { dataDir, endOfText, meter, log }: WriteOptions,
-): Promise<Map<string, string[]>> {
+): Promise<Map<string, Shards>> {
   const folder = path.join(dataDir, 'shards');
   if (own.length > 0) mkdirSync(folder, { recursive: true });
   const jobs = own.flatMap((domain) => {
@@ -120,10 +126,14 @@ async function shardsOf(
     utimesSync(work, new Date(), new Date());
     meter.add(bytes, wereDone);
   });
-  const shards = new Map<string, string[]>(own.map(({ name }) => [name, []]));
+  const shards = new Map(
+    own.map(({ name }) => [name, { paths: [] as string[], longest: new LongDocuments() }]),
+  );
   const invalid = new Set<string>();
   made.forEach((part, i) => {
-    for (const shard of part.shards) shards.get(jobs[i]!.name)!.push(path.join(folder, shard));
+    const { paths, longest } = shards.get(jobs[i]!.name)!;
+    for (const shard of part.shards) paths.push(path.join(folder, shard));
+    for (const document of part.longest) longest.add(document);
     for (const file of part.invalid) invalid.add(file);
   });
   if (invalid.size > 0) {
@@ -136,7 +146,7 @@ async function shardsOf(
 
 function writeBuiltIn(
   name: string,
-  { files, duplicates, ...documents }: DomainDocuments,
+  { files, duplicates, longest, ...documents }: DomainDocuments,
   { tokenizer, write, count }: { tokenizer: Tokenizer; write: Write; count: (ids: Iterable<number>) => void },
 ): Omit<DomainEntry, 'name' | 'validationEntropy'> {
   const splitEntry = (split: Split): DomainEntry[Split] => {
@@ -149,12 +159,12 @@ function writeBuiltIn(
       tokens: ids.reduce((sum, part) => sum + part.length, 0),
     };
   };
-  return { files, duplicates, train: splitEntry('train'), validation: splitEntry('validation') };
+  return { files, duplicates, longest, train: splitEntry('train'), validation: splitEntry('validation') };
 }
 
 function writeOwn(
   domain: OwnDomain,
-  shards: readonly string[],
+  { paths, longest }: Shards,
   context: {
     work: string;
     files: DatasetIndex['files'];
@@ -166,7 +176,7 @@ function writeOwn(
   const open = (split: Split) => new TokenFile(path.join(context.work, tokenFile(domain.name, split)));
   const outputs = { train: open('train'), validation: open('validation') };
   try {
-    const { duplicates, splits } = mergeShards(shards, {
+    const { duplicates, splits } = mergeShards(paths, {
       vocabSize,
       maxBytes: maxBytesOf(domain.name, context.options),
       validationShare,
@@ -180,7 +190,7 @@ function writeOwn(
         'BAD_INPUT',
         `domain ${domain.name}: there is no text in its ${domain.files.length} files`,
       );
-    return { files: domain.files.length, duplicates, ...splits };
+    return { files: domain.files.length, duplicates, longest: longest.list(), ...splits };
   } finally {
     for (const split of SPLITS) context.files[tokenFile(domain.name, split)] = outputs[split].close();
   }

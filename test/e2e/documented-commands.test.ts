@@ -126,6 +126,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^npx locmoe train --text .* --print-config/,
     'train-text.test.ts trains so, and goes on with what --print-config prints',
   ],
+  [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

@@ -1,0 +1,168 @@
+import path from 'node:path';
+import { loadConfig } from '../config/resolve.js';
+import type { RunConfig } from '../config/schema.js';
+import { resolveRecipe, textRecipe } from '../config/text-recipe.js';
+import { CORPUS_DIR } from '../data/corpora.js';
+import { type Dataset, type DatasetIndex, readIndex, type TokenIds } from '../data/dataset.js';
+import { SPLITS, type Split } from '../data/document.js';
+import { prepareAside } from '../data/prepare-aside.js';
+import { loadTokenizer } from '../data/tokenizer.js';
+import { TrainerError } from '../errors.js';
+import { formatCount, formatShare, formatSize, formatTable, printable } from '../format.js';
+import { preparationViewOn } from './preparation-view.js';
+
+export interface InspectOptions {
+  readonly config?: string;
+  readonly text?: readonly string[];
+  readonly set: readonly string[];
+  readonly dataDir: string;
+  readonly json?: true;
+}
+
+type DomainEntry = DatasetIndex['domains'][number];
+
+interface SplitReport {
+  readonly documents: number;
+  readonly bytes: number;
+  /** With the end of each document. */
+  readonly tokens: number;
+  /** Windows of seqLen tokens. */
+  readonly sequences: number;
+}
+
+interface DomainReport extends Omit<DomainEntry, Split> {
+  readonly bytesPerToken: number;
+  readonly train: SplitReport;
+  readonly validation: SplitReport;
+  /** Times that the run goes through the text to train on. */
+  readonly passes: number;
+  /** A document of the text to train on, or its beginning, from its tokens. */
+  readonly sample: string;
+}
+
+/** Tokens of a sample. */
+const SAMPLE_TOKENS = 80;
+
+/** `locmoe data inspect`. @throws TrainerError for what is wrong with configuration or text */
+export async function inspectData(options: InspectOptions): Promise<void> {
+  const config = configOf(options);
+  const view = preparationViewOn(process.stderr);
+  const dataset = await prepareAside({
+    ...config.data,
+    dataDir: path.resolve(options.dataDir),
+    corpusDir: CORPUS_DIR,
+    vocabSize: config.model.vocabSize,
+    ...{ log: view.say, progress: view.progress },
+  });
+  const domains = reportsOf(dataset, config);
+  const { dir, vocabSize } = dataset;
+  const { tokenizer } = config.data;
+  if (options.json) console.log(JSON.stringify({ dataset: dir, tokenizer, vocabSize, domains }, null, 2));
+  else console.log(describe(config, dir, domains));
+}
+
+function configOf({ config, text, set }: InspectOptions): RunConfig {
+  if (config !== undefined) return loadConfig(config, { sets: set });
+  if (text !== undefined) return resolveRecipe(textRecipe(text), { sets: set });
+  throw new TrainerError('BAD_INPUT', "say what to inspect: --config FILE or --text 'FOLDER/**/*.txt'");
+}
+
+function reportsOf(dataset: Dataset, { model, train, data }: RunConfig): DomainReport[] {
+  const tokenizer = loadTokenizer(dataset.tokenizerFile, data.endOfText);
+  const weights = data.weights ?? data.domains.map(() => 1);
+  const totalWeight = weights.reduce((sum, weight) => sum + weight, 0);
+  return readIndex(dataset.dir).domains.map((entry, id): DomainReport => {
+    const splitOf = (split: Split): SplitReport => ({
+      ...entry[split],
+      sequences: Math.max(0, Math.floor((entry[split].tokens - 1) / model.seqLen)),
+    });
+    const splits = { train: splitOf('train'), validation: splitOf('validation') };
+    const ids = sampleIds(dataset.domains[id].train.ids, dataset.endOfText);
+    const sequences = (train.steps * train.globalBatch * weights[id]) / totalWeight;
+    const total = (field: 'bytes' | 'tokens') => entry.train[field] + entry.validation[field];
+    return {
+      ...entry,
+      bytesPerToken: total('bytes') / total('tokens'),
+      ...splits,
+      passes: sequences / Math.max(1, splits.train.sequences),
+      sample: tokenizer.decode(ids, true),
+    };
+  });
+}
+
+/** From the middle of the text: a document with its end, or as much of it as there is room for. */
+function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array {
+  const middle = Math.floor(ids.length / 2);
+  // Documents are pieces of at most 4 kB, so one ends before that.
+  const around = ids.slice(middle, Math.min(ids.length, middle + 4096 + SAMPLE_TOKENS));
+  const begin = around.indexOf(endOfText) + 1;
+  const from = begin < around.length ? around.subarray(begin) : ids.slice(0, SAMPLE_TOKENS);
+  const end = from.indexOf(endOfText);
+  return from.subarray(0, Math.min(SAMPLE_TOKENS, end < 0 ? from.length : end + 1));
+}
+
+function describe({ model, train, data }: RunConfig, dir: string, domains: readonly DomainReport[]): string {
+  const tokenizer = data.tokenizer === 'train' ? 'trained on this text' : data.tokenizer;
+  const whole = (domain: DomainReport, field: 'documents' | 'bytes' | 'tokens') =>
+    domain.train[field] + domain.validation[field];
+  const totals = domains.map((domain) => [
+    domain.name,
+    formatCount(domain.files),
+    formatCount(whole(domain, 'documents')),
+    `${formatCount(domain.duplicates)} (${formatShare(domain.duplicates / Math.max(1, domain.duplicates + whole(domain, 'documents')))})`,
+    formatSize(whole(domain, 'bytes')),
+    formatCount(whole(domain, 'tokens')),
+    domain.bytesPerToken.toFixed(2),
+  ]);
+  const splits = domains.flatMap((domain) =>
+    SPLITS.map((split) => [
+      domain.name,
+      split,
+      ...[domain[split].documents, domain[split].bytes, domain[split].tokens, domain[split].sequences].map(
+        formatCount,
+      ),
+      split === 'train' ? domain.passes.toFixed(domain.passes < 10 ? 1 : 0) : '',
+    ]),
+  );
+  return [
+    `${dir}\ntokenizer: ${tokenizer}, ${formatCount(model.vocabSize)} tokens`,
+    'a document is a text of at most 4 kB, or a piece of a longer one',
+    formatTable([
+      ['domain', 'files', 'documents', 'near-duplicates dropped', 'text', 'tokens', 'bytes/token'],
+      ...totals,
+    ]),
+    formatTable(
+      [
+        [
+          'domain',
+          'split',
+          'documents',
+          'bytes',
+          'tokens',
+          `sequences of ${model.seqLen}`,
+          `passes in ${train.steps} steps`,
+        ],
+        ...splits,
+      ],
+      { textColumns: [1] },
+    ),
+    ...domains.flatMap(({ name, longest, sample }) => [
+      `longest texts of ${name}`,
+      formatTable(
+        longest.map(({ bytes, file, start }) => [fromHere(file), formatSize(bytes), printable(start)]),
+        { textColumns: [2] },
+      ),
+      `sample of ${name}`,
+      printable(sample).replace(/^/gm, '  | '),
+    ]),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+    .replace(/^((?:longest texts|sample) of .*)\n\n/gm, '$1\n');
+}
+
+/** Relative to the working folder where it is inside. */
+function fromHere(file: string): string {
+  const relative = path.relative('.', file);
+  return !path.isAbsolute(file) || relative.startsWith('..') ? file : relative;
+}
