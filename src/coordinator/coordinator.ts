@@ -52,6 +52,8 @@ export interface CoordinatorOptions {
    * replace those that this process started, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
+  /** Time that earlier generations have trained; 0 if left out. */
+  readonly trainedSeconds?: number;
   /** How long the failure judge waits for the reports of other ranks; its default if left out. */
   readonly evidenceWindowMs?: number;
 }
@@ -100,7 +102,10 @@ export class Coordinator {
         moe.numExperts,
       ),
     );
-    this.#throughput = new Throughput(numStepsOf(config));
+    this.#throughput = new Throughput(
+      numStepsOf(config),
+      3600 * (config.train.maxHours ?? Infinity) - (options.trainedSeconds ?? 0),
+    );
     this.#watch = new DeadlineWatch({
       members: this.#members,
       ranks: this.#ranks,

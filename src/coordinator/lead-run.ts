@@ -7,6 +7,7 @@ import { DiskTolerance } from '../run/disk-tolerance.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
+import { progressOfMetrics } from '../run/run-progress.js';
 import { RunRecorder } from '../run/run-recorder.js';
 import type { RunState } from '../run/run-state.js';
 import { RunTotals } from '../run/run-totals.js';
@@ -82,6 +83,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
       listeners: [truncateHistory(folder, plan), totals, recorder, ...listeners],
       joinTimeoutMs: lead.nodes.joinTimeoutMs,
       nodesAreReplaceable: lead.nodes.areReplaceable,
+      trainedSeconds: progressOfMetrics(plan.checkpoint?.manifest.metrics ?? {}).trainingSeconds,
     });
     abort = (error) => coordinator.abort(error);
     return await carryOut(lead, run, { coordinator, view, totals });

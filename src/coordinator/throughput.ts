@@ -4,15 +4,20 @@ const WINDOW_STEPS = 50;
  * Tokens a second and time left, over the last steps by wall clock (validations and checkpoints included).
  */
 export class Throughput {
+  #begunMs: number | null = null;
   readonly #steps: { readonly step: number; readonly tokens: number; readonly atMs: number }[] = [];
 
+  /** @param maxSeconds of training, from the first step on; Infinity for no limit */
   constructor(
     readonly totalSteps: number,
+    readonly maxSeconds: number,
     readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   add(step: number, tokens: number): void {
-    this.#steps.push({ step, tokens, atMs: this.nowMs() });
+    const atMs = this.nowMs();
+    this.#begunMs ??= atMs;
+    this.#steps.push({ step, tokens, atMs });
     if (this.#steps.length > WINDOW_STEPS) this.#steps.shift();
   }
 
@@ -25,7 +30,8 @@ export class Throughput {
   get secondsLeft(): number {
     const last = this.#steps.at(-1);
     if (last === undefined || this.#steps.length < 2) return 0;
-    return (this.totalSteps - last.step) * (this.#windowS() / (this.#steps.length - 1));
+    const forSteps = (this.totalSteps - last.step) * (this.#windowS() / (this.#steps.length - 1));
+    return Math.max(0, Math.min(forSteps, this.maxSeconds - (last.atMs - this.#begunMs!) / 1000));
   }
 
   #windowS(): number {

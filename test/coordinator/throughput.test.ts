@@ -5,7 +5,7 @@ import { formatCount, formatDuration, formatNumberOf, formatShare, formatTable }
 describe('Throughput', () => {
   it('is the tokens of the last steps over their time, and how long the rest takes', () => {
     let nowMs = 0;
-    const throughput = new Throughput(100, () => nowMs);
+    const throughput = new Throughput(100, Infinity, () => nowMs);
     expect([throughput.tokensPerS, throughput.secondsLeft]).toEqual([0, 0]);
     throughput.add(1, 1000);
     expect([throughput.tokensPerS, throughput.secondsLeft]).toEqual([0, 0]);
@@ -17,9 +17,20 @@ describe('Throughput', () => {
     expect(throughput.secondsLeft).toBe(89 * 0.5);
   });
 
+  it('has no more time left than train.maxHours allows', () => {
+    let nowMs = 5000;
+    const throughput = new Throughput(100, 10, () => nowMs);
+    const left = Array.from({ length: 30 }, (_, i) => {
+      throughput.add(i + 1, 1000);
+      nowMs += 500;
+      return throughput.secondsLeft;
+    });
+    expect([left[0], left[1], left[2], left[29]]).toEqual([0, 9.5, 9, 0]);
+  });
+
   it('forgets what is long ago', () => {
     let nowMs = 0;
-    const throughput = new Throughput(1000, () => nowMs);
+    const throughput = new Throughput(1000, Infinity, () => nowMs);
     for (let step = 1; step <= 200; step++) {
       nowMs += step <= 100 ? 1000 : 100;
       throughput.add(step, 10);
