@@ -71,9 +71,18 @@ export interface TextRecipe {
 /** Names the recipe in messages. */
 const LABEL = 'recipe of --text';
 
-/** @throws TrainerError `BAD_CONFIG` if overrides do not fit */
-export function resolveRecipe({ yaml }: TextRecipe, overrides: ConfigOverrides): RunConfig {
-  return resolveConfig(yaml, LABEL, overrides);
+/**
+ * @param weights configuration of a checkpoint whose weights the run starts with: the model is that one
+ * @throws TrainerError `BAD_CONFIG` if overrides, or the model of the weights, do not fit
+ */
+export function resolveRecipe(
+  { yaml }: TextRecipe,
+  overrides: ConfigOverrides,
+  weights: Pick<RunConfig, 'model' | 'moe'> | null = null,
+): RunConfig {
+  if (weights === null) return resolveConfig(yaml, LABEL, overrides);
+  const { model, moe } = weights;
+  return resolveConfig(JSON.stringify({ ...resolveConfig(yaml, LABEL), model, moe }), LABEL, overrides);
 }
 
 /** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */

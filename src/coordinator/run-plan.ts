@@ -89,7 +89,8 @@ function startingConfig(
 ): RunConfig {
   const overrides = overridesOf(options);
   if (options.config !== undefined) return loadConfig(options.config, overrides);
-  if (recipe !== null) return resolveRecipe(recipe, overrides);
+  if (recipe !== null)
+    return resolveRecipe(recipe, overrides, options.init === undefined ? null : checkpoint?.manifest.config);
   if (checkpoint === null)
     throw new TrainerError(
       'BAD_CONFIG',

@@ -24,6 +24,11 @@ it('trains on files without a configuration, which can be saved and gone on with
   const second = newestRun(folder);
   expect(second).not.toBe(first);
   expect([...lossCurve(second)]).toEqual([...lossCurve(first)]);
+  // Other text, with the weights of the first run: in its model, with its tokenizer.
+  const more = ['--text', 'notes/*.md', 'notes/results/*.md', '--init', first, '--set', 'train.steps=1'];
+  const tuned = await run(folder, 'train', ...more, '--no-samples', '--no-http');
+  expect(tuned.code, tuned.stderr).toBe(0);
+  expect(tuned.stdout).toMatch(/^validation at step 0: loss \d\.\d+ /m);
   const configs = [first, second].map((each) => readFileSync(path.join(each, 'config.json'), 'utf8'));
   expect(configs[1]).toBe(configs[0]);
 }, 120_000);
