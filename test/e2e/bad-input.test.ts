@@ -229,6 +229,15 @@ describe('a checkpoint is refused', () => {
     );
   });
 
+  it('by an export without a place for it, or to a format that cannot hold what is asked for', async () => {
+    const taken = temporaryFolder();
+    writeFileSync(path.join(taken, 'notes'), 'mine');
+    const to = (format: string) => ['export', '--checkpoint', good, '--to', format, '--output', taken];
+    await refused(to('huggingface'), /--output .*: it exists and `locmoe export` did not write it/);
+    await refused([...to('onnx'), '--dtype', 'bfloat16'], /--dtype bfloat16: --to onnx writes float32 only/);
+    expect(readdirSync(taken)).toEqual(['notes']);
+  });
+
   it('when the run has another shape or tokenizer', async () => {
     const base = { folder: temporaryFolder(), nodes: 1, workersPerNode: 1, resume: good };
     await refused(

@@ -44,8 +44,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
   if (model.numSparseLayers > 0 && !Object.hasOwn(ROUTERS, moe.router))
     throw new TrainerError(
       'BAD_INPUT',
-      `--to huggingface: it knows the routers ${Object.keys(ROUTERS).join(', ')}, and the checkpoint ` +
-        `${checkpoint.folder} has ${moe.router}`,
+      `moe.router ${moe.router} cannot be exported to HuggingFace; ${Object.keys(ROUTERS).join(', ')} can`,
     );
   return {
     config: {
