@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Locmoe, ROOT, temporaryFolder } from './support.js';
+import { Locmoe, newestRun, ROOT, temporaryFolder } from './support.js';
 
 /** `npm pack` and `npm install` of what it made, in an empty folder; returns that folder. */
 function installed(parent: string): string {
@@ -49,6 +49,11 @@ describe('the packed package', () => {
     expect(readdirSync(folder).sort()).toEqual(
       ['data', 'node_modules', 'notes', 'package-lock.json', 'package.json', 'runs'].sort(),
     );
+
+    const toWeb = ['export', '--checkpoint', newestRun(folder), '--to', 'web', '--output', 'my-page'];
+    const exporting = await start(toWeb).finished;
+    expect(exporting.code, exporting.stderr).toBe(0);
+    expect(existsSync(path.join(folder, 'my-page/vendor/onnxruntime.wasm'))).toBe(true);
 
     const builtIn = await start(['train', '--config', 'tiny']).finished;
     expect(builtIn.code).toBe(2);

@@ -126,6 +126,15 @@ describe('any graph', () => {
     await session.release();
   });
 
+  it('is refused for a router that it has no rule of', () => {
+    const { config, checkpoint } = exported.get('switch')!.inference;
+    const other = { ...config, moe: { ...config.moe, router: 'mine' as 'switch' } };
+    const read = (name: string, shape: readonly number[]) => checkpoint.read(name, shape);
+    expect(() => modelGraph(other, read)).toThrow(
+      'moe.router mine cannot be exported to ONNX; hash, switch, locmoe, locmoe-plus can',
+    );
+  });
+
   it('has its weights in a file of their own if they are too large for one', async () => {
     const { folder, idsBS, ownLogitsBSV, inference } = exported.get('switch')!;
     const { config, checkpoint } = inference;

@@ -52,7 +52,14 @@ async function open(): Promise<{ model: RoutedModel; codec: Codec }> {
   const kitoken = Kitoken.from_tokenizers(new Uint8Array(tokenizer));
   const codec: Codec = {
     encode: (text) => [...kitoken.encode(text, false)],
-    bytesOf: (id) => kitoken.decode(Uint32Array.of(id), false),
+    bytesOf(id) {
+      try {
+        return kitoken.decode(Uint32Array.of(id), false);
+      } catch {
+        // Ids of the model may be without a token.
+        return new Uint8Array();
+      }
+    },
   };
   return { model, codec };
 }
