@@ -2,8 +2,14 @@ import { h, percent } from './dom.js';
 import { groupsOf } from './expert-color.js';
 import type { ModelConfig, RoutedToken } from './messages.js';
 
-/** An expert of a sparse layer (its place among them); null for none. */
-export type OnExpert = (chosen: { readonly layer: number; readonly expert: number } | null) => void;
+/** An expert of a sparse layer, whose place among them is `layer`. */
+export interface ChosenExpert {
+  readonly layer: number;
+  readonly expert: number;
+}
+
+/** Called with null if none is chosen any more. */
+type OnExpert = (chosen: ChosenExpert | null) => void;
 
 interface Strip {
   readonly note: HTMLElement;

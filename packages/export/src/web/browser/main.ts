@@ -1,6 +1,6 @@
 import { byId, h } from './dom.js';
 import { expertStyles, groupsOf } from './expert-color.js';
-import { ExpertLoad } from './expert-load.js';
+import { type ChosenExpert, ExpertLoad } from './expert-load.js';
 import type { FromWorker, GenerateRequest, ModelConfig, ToWorker } from './messages.js';
 import { TextCard } from './text-card.js';
 import { startTheme } from './theme.js';
@@ -17,6 +17,7 @@ const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module
 const cards: TextCard[] = [];
 let numDone = 0;
 let load: ExpertLoad | null = null;
+let chosen: ChosenExpert | null = null;
 
 startTheme(byId('theme', HTMLButtonElement));
 worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => receive(data));
@@ -33,6 +34,7 @@ function receive(message: FromWorker): void {
     case 'tokens':
       cards[message.text].add(message.tokens);
       load!.add(message.tokens);
+      if (chosen) dimOthers();
       break;
     case 'done':
       cards[message.text].done(message.tokensPerS);
@@ -84,7 +86,10 @@ function start(config: ModelConfig): void {
       ),
     ),
   );
-  load = new ExpertLoad(config, styleOf, (chosen) => dimOthers(config, chosen));
+  load = new ExpertLoad(config, styleOf, (expert) => {
+    chosen = expert;
+    dimOthers();
+  });
   byId('load', HTMLElement).append(load.element);
   if (config.sparseLayers.length === 0) byId('side', HTMLElement).hidden = true;
   byId('legend', HTMLElement).append(
@@ -127,9 +132,7 @@ function write(config: ModelConfig, styleOf: (expert: number) => string, domains
   const added = domains.map((domain) => {
     const card = new TextCard({
       ...{ config, domain, styleOf },
-      onToken: (token) => {
-        if (token) detail.replaceChildren(tokenDetail(token, domain, config, styleOf));
-      },
+      onToken: (token) => detail.replaceChildren(tokenDetail(token, domain, config, styleOf)),
     });
     const request: GenerateRequest = {
       text: cards.push(card) - 1,
@@ -149,12 +152,8 @@ function showBusy(): void {
   stop.disabled = numDone === cards.length;
 }
 
-/** Pales the tokens that an expert did not take; shows all again without one. */
-function dimOthers(
-  config: ModelConfig,
-  chosen: { readonly layer: number; readonly expert: number } | null,
-): void {
-  texts.dataset.layer = chosen ? String(config.sparseLayers[chosen.layer]) : '';
+/** Pales the tokens that the chosen expert did not take; shows all again without one. */
+function dimOthers(): void {
   for (const token of texts.querySelectorAll('.token')) {
     const row = chosen && token.querySelectorAll('.takers')[chosen.layer];
     token.classList.toggle('dim', chosen !== null && !row?.querySelector(`[data-expert="${chosen.expert}"]`));

@@ -1,14 +1,12 @@
 import { h, percent } from './dom.js';
 import type { LayerRouting, ModelConfig, RoutedToken } from './messages.js';
 
-/** What a person looks at: a token of a text, or null. */
-export type OnToken = (token: RoutedToken | null) => void;
-
 export interface TextCardOptions {
   readonly config: ModelConfig;
   readonly domain: number;
   readonly styleOf: (expert: number) => string;
-  readonly onToken: OnToken;
+  /** Called with the token that a person points at or goes to. */
+  readonly onToken: (token: RoutedToken) => void;
 }
 
 /** A text as it is generated: each token above the experts that took it, layer by layer. */
@@ -34,17 +32,16 @@ export class TextCard {
     const [expert] = options.config.expertsOfDomain[options.domain];
     this.element = h(
       'article',
-      { class: 'card text', style: options.styleOf(expert!) },
+      { class: 'card text', style: options.styleOf(expert) },
       h('header', {}, h('h2', {}, domain), this.#state),
       this.#list,
     );
     this.#list.addEventListener('keydown', (event) => this.#onKey(event));
-    for (const [type, on] of [
-      ['pointerover', true],
-      ['focusin', true],
-      ['pointerleave', false],
-    ] as const)
-      this.#list.addEventListener(type, ({ target }) => options.onToken(on ? this.#tokenAt(target) : null));
+    for (const type of ['pointerover', 'focusin'])
+      this.#list.addEventListener(type, ({ target }) => {
+        const token = this.#tokenAt(target);
+        if (token) options.onToken(token);
+      });
   }
 
   add(tokens: readonly RoutedToken[]): void {
@@ -84,19 +81,18 @@ export class TextCard {
   /** The experts of a layer that took the token, each as wide as its weight. */
   #takersOf({ weights }: LayerRouting): HTMLElement {
     const row = h('span', { class: 'takers' });
-    const numTakers = weights.filter((weight) => weight > 0).length;
     weights.forEach((weight, expert) => {
       if (weight === 0) return;
       const style = `${this.#options.styleOf(expert)}; flex-grow: ${Math.max(0.15, weight).toFixed(3)}`;
       row.append(h('i', { style, 'data-expert': String(expert) }, String(expert)));
     });
-    if (numTakers === 0) row.classList.add('passed');
+    if (row.childElementCount === 0) row.classList.add('passed');
     return row;
   }
 
-  #tokenAt(target: EventTarget | null): RoutedToken | null {
+  #tokenAt(target: EventTarget | null): RoutedToken | undefined {
     const element = target instanceof Element ? target.closest<HTMLElement>('.token') : null;
-    return element ? (this.tokens[Number(element.dataset.index)] ?? null) : null;
+    return this.tokens[Number(element?.dataset.index)];
   }
 
   #onKey(event: KeyboardEvent): void {
