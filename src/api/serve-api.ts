@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpServer, startHttpServer } from '@locmoe/logs/http';
 import { Decoder } from '../inference/decoder.js';
 import type { Inference } from '../inference/inference.js';
@@ -51,18 +52,9 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
     address: server.address,
     models: models.names,
     async close(withinMs) {
-      let timer: NodeJS.Timeout | undefined;
-      await Promise.race([
-        // Answers that are whole have still to leave the process.
-        scheduler.close().then(() => new Promise((resolve) => setTimeout(resolve, LAST_WRITES_MS))),
-        new Promise((resolve) => {
-          timer = setTimeout(resolve, withinMs);
-        }),
-      ]);
-      clearTimeout(timer);
-      server.close();
+      const started = performance.now();
+      await Promise.race([scheduler.close(), sleep(withinMs, undefined, { ref: false })]);
+      await server.drain(Math.max(0, withinMs - (performance.now() - started)));
     },
   };
 }
-
-const LAST_WRITES_MS = 100;

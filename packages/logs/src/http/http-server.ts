@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -46,7 +47,10 @@ export interface HttpServerOptions {
 export interface HttpServer {
   /** With the actual port. */
   readonly address: HttpAddress;
+  /** Ends all connections. */
   close(): void;
+  /** Closes as soon as no answer is on its way, or after `withinMs`. */
+  drain(withinMs: number): Promise<void>;
 }
 
 const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
@@ -65,16 +69,45 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     );
   const rule = new AccessRule(token, `${name}-token`, tokenName);
   const server = createServer(getRequestListener(appOf(options, rule).fetch));
+  const answers = unfinishedAnswers(server);
   const sockets = serveSockets(server, features, rule);
   const port = await bind(server, options);
+  const close = () => {
+    for (const feature of features) feature.close?.();
+    for (const socket of sockets.clients) socket.terminate();
+    server.close();
+    server.closeAllConnections();
+  };
   return {
     address: { ...address, port },
-    close() {
-      for (const feature of features) feature.close?.();
-      for (const socket of sockets.clients) socket.terminate();
-      server.close();
-      server.closeAllConnections();
+    close,
+    async drain(withinMs) {
+      const over = new AbortController();
+      const limit = sleep(withinMs, undefined, { signal: over.signal }).catch(() => undefined);
+      await Promise.race([answers.none(), limit]);
+      over.abort();
+      close();
     },
+  };
+}
+
+/**
+ * Counts answers that have not yet left the process. Node's own count leaves out those that are written but
+ * not yet taken by the operating system: `server.close()` would cut them off.
+ */
+function unfinishedAnswers(server: Server): { none(): Promise<void> } {
+  let count = 0;
+  let whenNone: (() => void)[] = [];
+  server.on('request', (_, response) => {
+    count++;
+    response.once('close', () => {
+      if (--count > 0) return;
+      for (const resolve of whenNone) resolve();
+      whenNone = [];
+    });
+  });
+  return {
+    none: () => new Promise((resolve) => (count === 0 ? resolve() : whenNone.push(resolve))),
   };
 }
 

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type HttpServer, startHttpServer } from '../../src/http/http-server.js';
 
+/** More than sockets hold. */
+const LARGE_BYTES = 32 << 20;
 const TOKEN = 'a-token-of-sixteen-characters';
 let server: HttpServer;
 afterEach(() => server.close());
@@ -17,7 +19,10 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
     tokenName: 'the key of the house',
     features: [
       {
-        routes: new Hono().get('/hello', (c) => c.text('hello')),
+        routes: new Hono()
+          .get('/hello', (c) => c.text('hello'))
+          .get('/large', (c) => c.body(new Uint8Array(LARGE_BYTES))),
+        open: new Hono().get('/health', (c) => c.text('well')),
         sockets: new Map([['/echo', (socket) => socket.on('message', (data) => socket.send(String(data)))]]),
       },
     ],
@@ -176,4 +181,36 @@ it('says which option to change when the port is taken', async () => {
   await expect(
     startHttpServer({ address, name: 'test', option: '--http', token: null, features: [] }),
   ).rejects.toThrow(new RegExp(`port ${address.port} on 127.0.0.1 .*--http`));
+});
+
+it('drains: an answer that has begun is read to its end, and then there is no server', async () => {
+  const url = await start(null);
+  const large = await fetch(`${url}/large`);
+  const drained = server.drain(10_000);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect((await large.arrayBuffer()).byteLength).toBe(LARGE_BYTES);
+  await drained;
+  await expect(fetch(`${url}/hello`)).rejects.toThrow();
+});
+
+it('drains no longer than it may', async () => {
+  const url = await start(null);
+  const large = await fetch(`${url}/large`);
+  await server.drain(50);
+  await expect(large.arrayBuffer()).rejects.toThrow();
+});
+
+it('answers without a token where a feature is open, and says a refusal as the program wants it', async () => {
+  const url = await start(TOKEN);
+  expect(await (await fetch(`${url}/health`)).text()).toBe('well');
+  expect((await fetch(`${url}/hello`)).status).toBe(401);
+  server.close();
+  server = await startHttpServer({
+    ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http', token: TOKEN },
+    features: [{ routes: new Hono().get('/hello', (c) => c.text('hello')) }],
+    refuse: ({ status, reason }) => Response.json({ reason }, { status }),
+  });
+  const refused = await fetch(`http://127.0.0.1:${server.address.port}/hello`);
+  expect(refused.status).toBe(401);
+  expect(await refused.json()).toEqual({ reason: expect.stringContaining('a token is needed') });
 });
