@@ -15,7 +15,7 @@ const ANY_VOCAB_SIZE = 257;
 
 /**
  * Where `data.tokenizer` is a file or its folder: makes its path absolute, fills in `model.vocabSize` if it is
- * left out or `auto`, and `data.endOfText`.
+ * left out or `auto` or of the tokenizer before an override, and `data.endOfText`.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
@@ -23,7 +23,10 @@ export function nameTokenizer(value: unknown, source: ConfigSource, base: string
   const model = fieldOf(value, 'model');
   const data = fieldOf(value, 'data');
   const vocabSize = fieldOf(model, 'vocabSize');
-  const isOpen = vocabSize === undefined || vocabSize === 'auto';
+  // A size in the file was for the tokenizer that the file names.
+  const isFromElsewhere =
+    source.isOverridden(['data', 'tokenizer']) && !source.isOverridden(['model', 'vocabSize']);
+  const isOpen = vocabSize === undefined || vocabSize === 'auto' || isFromElsewhere;
   const place = fieldOf(data, 'tokenizer') ?? 'train';
   const filled = (modelFields: object, dataFields: object = {}) => ({
     ...(value as object),

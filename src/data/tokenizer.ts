@@ -12,7 +12,11 @@ export interface Tokenizer {
   readonly endOfTextName: string;
   /** Of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
-  /** Token ids of a text; the name of a special token in the text is ordinary text. */
+  /**
+   * Token ids of a text; the name of a special token in the text is ordinary text.
+   *
+   * @throws TrainerError `BAD_INPUT` for a word of about a million characters
+   */
   encode(text: string): Uint32Array;
   /**
    * Text of token ids, without special tokens unless `special` asks for their names; bytes that are not UTF-8
@@ -45,10 +49,24 @@ export function loadTokenizer(file: string, endOfText: string | null = null): To
     endOfText: facts.endOfText.id,
     endOfTextName: facts.endOfText.content,
     sha256: createHash('sha256').update(bytes).digest('hex'),
-    encode: (text) => kitoken.encode(text, false),
+    encode: (text) => encode(kitoken, text),
     decode: (ids, special) => utf8.decode(bytesOf(ids, special)),
     bytes: bytesOf,
   };
+}
+
+function encode(kitoken: Kitoken, text: string): Uint32Array {
+  try {
+    return kitoken.encode(text, false);
+  } catch (error) {
+    // The regular expressions of some tokenizers run out of stack.
+    throw new TrainerError(
+      'BAD_INPUT',
+      `a text of ${text.length} characters: a word in it is too long for the tokenizer`,
+      {},
+      { cause: error },
+    );
+  }
 }
 
 function parse(file: string, bytes: Buffer): Kitoken {

@@ -44,6 +44,20 @@ it('takes the size of the vocabulary and the end of text from the file, relative
   }
 });
 
+it('given by --set brings the size of its vocabulary with it', () => {
+  const sets = [`data.tokenizer=${path.join(folder, 'mine')}`];
+  const written = (set: string[] = []) =>
+    resolveConfig(
+      JSON.stringify({ ...resolve('mine'), model: { ...resolve('mine').model, vocabSize: 300 } }),
+      'a',
+      {
+        sets: [...sets, ...set],
+      },
+    );
+  expect(written().model.vocabSize).toBe(259);
+  expect(() => written(['model.vocabSize=300'])).toThrow('300 is not the 259 of');
+});
+
 it('goes through a checkpoint unchanged', () => {
   const config = resolve('mine');
   expect(resolveConfig(JSON.stringify(config), '/runs/a/step-1', { sets: ['seed=4'] }).data).toEqual(

@@ -113,6 +113,16 @@ describe.each(REAL)('the tokenizer of $name', ({ file, vocabSize, endOfText, id 
     }
   });
 
+  it('refuses a word that is too long, and goes on', () => {
+    const word = 'x'.repeat(1_000_000);
+    try {
+      expect(tokenizer.encode(word).length).toBeLessThan(word.length);
+    } catch (error) {
+      expect((error as Error).message).toMatch(/1000000 characters: a word in it is too long/);
+    }
+    expect(tokenizer.decode(tokenizer.encode('and on'))).toBe('and on');
+  });
+
   it('takes no special token from a text, and decodes one by name where asked', () => {
     const ids = tokenizer.encode(`a ${endOfText} b`);
     expect(ids).not.toContain(id);
