@@ -17,7 +17,7 @@ const WITH_PROCESSES = files(
   'checkpoint/{checkpointer,safetensors,save-ranks}',
   'collectives/{collectives,endurance,failures,hostile-peer,shm-segment}',
   'collectives/overlap',
-  'data/prepare',
+  'data/{own-text,prepare}',
   'model/dispatch/dispatchers',
   'ops/compiled',
   'plan/command',

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { asFullDisk } from '../os/make-folder.js';
 import { type LongDocument, LongDocuments, longDocument, longDocumentSchema } from './long-documents.js';
 import type { Part } from './parts.js';
 import { type ReadOptions, readDocuments } from './read/documents.js';
@@ -43,7 +44,7 @@ const partSchema = z.object({
  * Prepares a part, unless that was done before: by file, size and time, else by contents.
  *
  * @param onBytes told of stored bytes that were prepared, or found to be
- * @throws TrainerError `BAD_INPUT` naming the file that cannot be read
+ * @throws TrainerError `BAD_INPUT` naming the file that cannot be read, `NO_RESOURCE` if the disk is full
  */
 export async function makeShards(
   part: Part,
@@ -59,9 +60,13 @@ export async function makeShards(
     onBytes(part.bytes, true);
     return done;
   }
-  const made = await readIntoShards(part, work, tokenizer, seen, onBytes);
-  writeWhole(record, JSON.stringify(made));
-  return made;
+  try {
+    const made = await readIntoShards(part, work, tokenizer, seen, onBytes);
+    writeWhole(record, JSON.stringify(made));
+    return made;
+  } catch (error) {
+    throw asFullDisk(error, path.dirname(work.folder));
+  }
 }
 
 function donePart(record: string, { folder, sample }: ShardWork): PartShards | null {

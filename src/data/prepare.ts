@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs';
-import { folderProblem, makeFolder } from '../os/make-folder.js';
+import { asFullDisk, makeFolder } from '../os/make-folder.js';
 import { type Dataset, type DatasetIndex, openDataset } from './dataset.js';
 import {
   type DataOptions,
@@ -51,8 +51,7 @@ export async function makeDataset(
     index = await writeDataset(preparation, { ...options, log, meter: new ProgressMeter(progress) });
     publish(preparation);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw code === 'ENOSPC' || code === 'EDQUOT' ? folderProblem(dataDir, '--data-dir', error) : error;
+    throw asFullDisk(error, dataDir);
   } finally {
     rmSync(preparation.work, { recursive: true, force: true });
   }

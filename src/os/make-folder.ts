@@ -31,6 +31,12 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   return problem(message);
 }
 
+/** The error, or where it says that the disk is full, one that names the option of the folder. */
+export function asFullDisk(error: unknown, dataDir: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT' ? folderProblem(dataDir, '--data-dir', error) : error;
+}
+
 /**
  * A recursive mkdir always reports ENOENT; this finds the error of the first folder that it could not create.
  */

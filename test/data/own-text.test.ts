@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,10 +20,12 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import { CORPUS_DIR, selectDocuments } from '../../src/data/corpora.js';
 import { type Dataset, TOKENIZER_FILE } from '../../src/data/dataset.js';
 import { PART_BYTES } from '../../src/data/parts.js';
-import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
+import { planPreparation } from '../../src/data/preparation.js';
+import { makeDataset, type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
 import { type TextSource, textSourceSchema } from '../../src/data/text-source.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
@@ -55,7 +59,15 @@ function prepare(
   tokenizer = tokenizerFile,
   more: Partial<PrepareOptions> = {},
 ): Promise<Dataset> {
-  return prepareDataset({
+  return prepareDataset(optionsOf(sources, tokenizer, more));
+}
+
+function optionsOf(
+  sources: Record<string, TextSource>,
+  tokenizer = tokenizerFile,
+  more: Partial<PrepareOptions> = {},
+): PrepareOptions {
+  return {
     dataDir: path.join(folder, 'data'),
     corpusDir: CORPUS_DIR,
     domains: Object.keys(sources),
@@ -66,7 +78,7 @@ function prepare(
     ...{ tokenizer, endOfText: null },
     log: (line) => lines.push(line),
     ...more,
-  });
+  };
 }
 
 /** The documents of a split, or of both. */
@@ -263,6 +275,18 @@ describe('what cannot be read is refused in one line with its place', () => {
     expect(error.message).not.toContain('\n');
   });
 
+  it.each([
+    ['vanished before it was read; start again', (file: string) => rmSync(file)],
+    ['has become shorter; start again', (file: string) => truncateSync(file, 3)],
+  ])('a file that %s', async (message, change) => {
+    const file = write('fleeting.txt', sentence(1));
+    const options = optionsOf({ d: source({ files: 'fleeting.txt' }) });
+    const preparation = planPreparation(options);
+    change(file);
+    await expect(makeDataset(preparation, options)).rejects.toThrow(`fleeting.txt ${message}`);
+    expect(existsSync(preparation.work)).toBe(false);
+  });
+
   it.skipIf(process.getuid?.() === 0)('a file without permission', async () => {
     chmodSync(write('secret.txt', 'secret'), 0);
     await expect(prepare({ d: source({ files: 'secret.txt' }) })).rejects.toThrow(
@@ -308,7 +332,7 @@ describe('text of several parts', () => {
     expect(statSync(path.join(folder, 'large/a.jsonl')).size).toBeGreaterThan(1.5 * PART_BYTES);
     const child = runProgram({ sources: large(), ...options() });
     // Killed once it has done something.
-    while (!isThere(path.join(dataDir(), 'shards')) || shards().size === 0)
+    while (!existsSync(path.join(dataDir(), 'shards')) || shards().size === 0)
       await new Promise((resolve) => setTimeout(resolve, 20));
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -365,10 +389,6 @@ describe('text of several parts', () => {
   });
 });
 
-function isThere(place: string): boolean {
-  return statSync(place, { throwIfNoEntry: false }) !== undefined;
-}
-
 /** `prepare` in a process of its own. */
 function runProgram(more: Partial<PrepareOptions>) {
   const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
@@ -383,6 +403,17 @@ function runProgram(more: Partial<PrepareOptions>) {
     ...['--conditions=source', '--import', 'tsx', '--input-type=module', '-e', script],
   ]);
 }
+
+it('a full disk is named by its option, and what fits stays', async (context) => {
+  const disk = smallDisk(6 << 20);
+  if (disk === null) return context.skip(NO_SMALL_DISK);
+  write('full.txt', Array.from({ length: 80_000 }, (_, i) => `${sentence(i)} ${sentence(7 * i)}`).join('\n'));
+  const full = { d: source({ files: 'full.txt', separator: '\n' }) };
+  const refused = prepare(full, tokenizerFile, { dataDir: path.join(disk, 'data') });
+  await expect(refused).rejects.toThrow(/^--data-dir \S+data: ENOSPC: no space left on device/);
+  expect(readdirSync(path.join(disk, 'data'))).toEqual(['shards']);
+  expect(readdirSync(path.join(disk, 'data/shards')).filter((name) => name.includes('.tmp'))).toEqual([]);
+});
 
 it('one line of two gigabytes is read in windows, and refused where it has to be whole', async () => {
   const text = write('line.txt', '');
