@@ -28,11 +28,12 @@ export async function writeWeights(
 ): Promise<void> {
   const shards = shardsOf(tensors, shardBytes);
   const files = shards.map((shard, i) => ({ shard, name: fileName(i, shards.length) }));
-  for (const { shard, name } of files)
+  for (const { shard, name } of files) {
+    const stored = shard.map(({ name, shape, read }): StoredTensor => ({ name, shape, data: read() }));
     await output.writeWith(name, (path) => {
-      const stored = shard.map(({ name, shape, read }): StoredTensor => ({ name, shape, data: read() }));
       writeSafetensors(path, stored, METADATA);
     });
+  }
   if (files.length === 1) return;
   const index = {
     metadata: { total_size: sizeOf(tensors) },
