@@ -5,6 +5,7 @@ import type { Sampling } from '../inference/sampling.js';
 import { type ApiError, invalid } from './api-error.js';
 import type { ServedModels } from './served-models.js';
 
+const MAX_PROMPTS = 1024;
 const MAX_CHOICES = 16;
 const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1_000;
@@ -28,12 +29,12 @@ const bodySchema = z.strictObject({
     .union(
       [
         z.string(),
-        z.array(z.string()).min(1),
+        z.array(z.string()).min(1).max(MAX_PROMPTS),
         z.array(tokenId).min(1),
-        z.array(z.array(tokenId).min(1)).min(1),
+        z.array(z.array(tokenId).min(1)).min(1).max(MAX_PROMPTS),
       ],
       {
-        error: 'give a text, token ids, or a list of either, none of them empty lists',
+        error: `give a text, token ids, or a list of up to ${MAX_PROMPTS} of either; lists are not empty`,
       },
     )
     .nullish(),

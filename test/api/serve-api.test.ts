@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import fc from 'fast-check';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ServeApiOptions, serveApi } from '../../src/api/serve-api.js';
@@ -189,6 +190,7 @@ describe('the openai client', () => {
     [{ functions: [] }, 'functions'],
     [{ prompt: [] }, 'prompt'],
     [{ prompt: [[]] }, 'prompt'],
+    [{ prompt: Array(1025).fill('a') }, 'prompt'],
     [{ prompt: [5, 'a'] }, 'prompt'],
     [{ prompt: [300] }, 'prompt'],
     [{ model: 'run' }, 'model'],
@@ -351,6 +353,40 @@ it('answers in the form of OpenAI to what is no request', async () => {
   expect(await (await post('{')).json()).toMatchObject({ error: { param: 'body' } });
   expect((await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`)).status).toBe(413);
 });
+
+it('answers anything with a completion or the field that is wrong', async () => {
+  const { post } = await serve();
+  const names = ['prompt', 'model', 'domain', 'max_tokens', 'temperature', 'top_p', 'top_k', 'n', 'stop'];
+  const more = [
+    'seed',
+    'logprobs',
+    'echo',
+    'repetition_penalty',
+    'best_of',
+    'stream_options',
+    'user',
+    'other',
+  ];
+  const values = fc.oneof(
+    fc.jsonValue(),
+    fc.integer({ min: -3, max: 20 }),
+    fc.double(),
+    fc.constantFrom('run:a', 'a', '', true, null, [5, 6], [[1], [2, 3]], 1e300, '\ud800'),
+  );
+  const fields = fc.dictionary(fc.constantFrom(...names, ...more), values, { maxKeys: 4 });
+  await fc.assert(
+    fc.asyncProperty(fields, async (wild) => {
+      const response = await post({ model: 'run:a', prompt: 'the', max_tokens: 3, ...wild });
+      const answer = (await response.json()) as { error?: { message: string; param: string } };
+      expect([200, 400, 404], JSON.stringify(wild)).toContain(response.status);
+      if (response.status !== 200) {
+        expect(answer.error!.message.length, JSON.stringify(wild)).toBeGreaterThan(5);
+        expect([...Object.keys(wild), 'body']).toContain(answer.error!.param);
+      }
+    }),
+    { numRuns: 300 },
+  );
+}, 60_000);
 
 it('asks for its token, and needs one beyond loopback', async () => {
   const options = { host: '0.0.0.0', token: 'sesame-sesame-sesame' };

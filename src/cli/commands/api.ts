@@ -32,7 +32,7 @@ export function apiCommand(command: Command): void {
     )
     .option('--max-batch <n>', 'texts that are continued together', wholeNumber(1), 16)
     .option('--max-waiting <n>', 'texts that may wait; more get status 429', wholeNumber(1), 256)
-    .option('--request-timeout <s>', 'time for one request', wholeNumber(1), 300)
+    .option('--request-timeout <s>', 'time for one request', wholeNumber(1, 86_400), 300)
     .action(serve);
 }
 
