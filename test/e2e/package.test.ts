@@ -46,9 +46,15 @@ describe('the packed package', () => {
     expect(training.stderr).toMatch(/^locmoe: TensorFlow is not set up yet; installing it now, once/);
     expect(training.stderr).toMatch(/^\[tensorflow\] installed 1\.15\.0$/m);
     expect(training.stdout).toMatch(/^page: http/m);
-    expect(readdirSync(folder).sort()).toEqual(
-      ['data', 'node_modules', 'notes', 'package-lock.json', 'package.json', 'runs'].sort(),
-    );
+    expect(readdirSync(folder).sort()).toEqual([
+      ...['data', 'node_modules', 'notes', 'package-lock.json', 'package.json', 'runs'],
+    ]);
+
+    const [run] = readdirSync(path.join(folder, 'runs'));
+    const exported = ['export', '--checkpoint', `runs/${run}`, '--to', 'web', '--output', 'my-page'];
+    const page = await start(exported).finished;
+    expect(page.code, page.stderr).toBe(0);
+    expect(page.stdout).toMatch(/^ +index\.html +/m);
 
     const toWeb = ['export', '--checkpoint', newestRun(folder), '--to', 'web', '--output', 'my-page'];
     const exporting = await start(toWeb).finished;
@@ -59,12 +65,12 @@ describe('the packed package', () => {
     expect(builtIn.code).toBe(2);
     expect(builtIn.stderr).toMatch(/^locmoe: domain en: .* run `locmoe setup --corpus`\n$/);
 
-    const page = start(['inspect']);
-    const [, url] = await page.until(/page: (http:\/\/[^/]+)/);
+    const inspected = start(['inspect']);
+    const [, url] = await inspected.until(/page: (http:\/\/[^/]+)/);
     for (const file of ['/', '/page/main.js', '/page/vendor/uplot.js'])
       expect((await fetch(url + file)).status, file).toBe(200);
-    page.interrupt();
-    expect((await page.finished).code).toBe(0);
+    inspected.interrupt();
+    expect((await inspected.finished).code).toBe(0);
 
     rmSync(path.join(root, 'node_modules/uplot'), { recursive: true });
     const why = "@locmoe/page is not installed, or not built (Cannot find module 'uplot/package.json')";
