@@ -121,6 +121,7 @@ function formatTimes(times: number): string {
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
 export function textRecipe(patterns: readonly string[]): TextRecipe {
+  if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--text: a pattern is empty');
   const domain = domainOf(patterns);
   const folder = process.cwd();
   const files = listFiles(domain, textSourceSchema.parse({ folder, files: patterns }));

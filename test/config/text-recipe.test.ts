@@ -65,5 +65,6 @@ describe('textRecipe', () => {
       /5,000 bytes of text are too few; 6,000 are needed at least/,
     );
     expect(() => textRecipe([path.join(folder, 'little/*.md')])).toThrow(/no file matches/);
+    expect(() => textRecipe([''])).toThrow('--text: a pattern is empty');
   });
 });
