@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { asFullDisk } from '../os/make-folder.js';
@@ -7,7 +7,7 @@ import { type LongDocument, LongDocuments, longDocument, longDocumentSchema } fr
 import type { Part } from './parts.js';
 import { type ReadOptions, readDocuments } from './read/documents.js';
 import { readError, refusal, type Span } from './read/span.js';
-import { readShardHead, writeShard } from './shard.js';
+import { readShardHead, writeShard, writeWhole } from './shard.js';
 import { chunkText, cleanText } from './text.js';
 import { layoutOf } from './text-source.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -166,10 +166,4 @@ function readText(file: string): string | null {
 function writeAlias(file: string, contents: string): string {
   writeWhole(file, contents);
   return contents;
-}
-
-function writeWhole(file: string, text: string): void {
-  const work = `${file}.tmp-${process.pid}`;
-  writeFileSync(work, text);
-  renameSync(work, file);
 }

@@ -1,5 +1,16 @@
-import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from '../errors.js';
 import { bytesPerToken, encodeTokens } from './dataset.js';
 import { signatureOf } from './dedup.js';
 import { withEnd } from './token-frequencies.js';
@@ -8,6 +19,9 @@ import type { Tokenizer } from './tokenizer.js';
 /** A shard is a head, a record of each document and their shingles in 32-bit words, then their tokens. */
 const HEAD_WORDS = 4;
 const RECORD_WORDS = 8;
+const UNFINISHED = '.tmp-';
+/** Far more than a file takes to be written. */
+const UNFINISHED_MS = 600_000;
 
 export interface ShardHead {
   readonly numDocuments: number;
@@ -60,12 +74,26 @@ export function writeShard(
   const words = [head, Uint32Array.from(records), ...shingles].map((each) =>
     Buffer.from(each.buffer, each.byteOffset, each.byteLength),
   );
-  const work = `${file}.tmp-${process.pid}`;
+  writeWhole(file, Buffer.concat([...words, encodeTokens(tokens, tokenizer.vocabSize)]));
+}
+
+/** Writes a file beside its place and renames it: others, who may write the same, never see half of it. */
+export function writeWhole(file: string, contents: string | Uint8Array): void {
+  const work = `${file}${UNFINISHED}${randomUUID()}`;
   try {
-    writeFileSync(work, Buffer.concat([...words, encodeTokens(tokens, tokenizer.vocabSize)]));
+    writeFileSync(work, contents, { flush: true });
     renameSync(work, file);
   } finally {
     rmSync(work, { force: true });
+  }
+}
+
+/** Removes files that killed processes have left. */
+export function removeUnfinished(folder: string): void {
+  for (const name of readdirSync(folder).filter((each) => each.includes(UNFINISHED))) {
+    const file = path.join(folder, name);
+    const { mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
+    if (Date.now() - mtimeMs > UNFINISHED_MS) rmSync(file, { force: true });
   }
 }
 
@@ -105,7 +133,8 @@ function readBytes(file: string, begin: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   const fd = openSync(file, 'r');
   try {
-    if (readSync(fd, bytes, 0, length, begin) < length) throw new Error(`${file} is cut short`);
+    if (readSync(fd, bytes, 0, length, begin) < length)
+      throw new TrainerError('BAD_INPUT', `${file} is damaged: remove it, and it will be made again`);
   } finally {
     closeSync(fd);
   }

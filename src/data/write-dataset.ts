@@ -19,6 +19,7 @@ import { mergeShards } from './merge-shards.js';
 import { type OwnDomain, openDomain, shardWork, trainingTexts } from './own-domain.js';
 import { type DataOptions, maxBytesOf, type Preparation } from './preparation.js';
 import type { ProgressMeter } from './progress-meter.js';
+import { removeUnfinished } from './shard.js';
 import { makeAllShards } from './shard-threads.js';
 import { TokenFile } from './token-file.js';
 import { entropyOf, withEnd } from './token-frequencies.js';
@@ -115,7 +116,10 @@ async function shardsOf(
   { dataDir, endOfText, meter, log }: WriteOptions,
 ): Promise<Map<string, Shards>> {
   const folder = path.join(dataDir, 'shards');
-  if (own.length > 0) mkdirSync(folder, { recursive: true });
+  if (own.length > 0) {
+    mkdirSync(folder, { recursive: true });
+    removeUnfinished(folder);
+  }
   const jobs = own.flatMap((domain) => {
     const work = shardWork(domain, folder);
     return domain.parts.map((part) => ({ part, work, name: domain.name }));

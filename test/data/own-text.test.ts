@@ -415,6 +415,22 @@ it('a full disk is named by its option, and what fits stays', async (context) =>
   expect(readdirSync(path.join(disk, 'data/shards')).filter((name) => name.includes('.tmp'))).toEqual([]);
 });
 
+it('large files with the same contents are prepared once, by several threads', async () => {
+  const text = Array.from({ length: 70_000 }, (_, i) => sentence(i)).join('\n');
+  expect(text.length).toBeGreaterThan(PART_BYTES / 2);
+  for (const name of ['a', 'b', 'c']) write(`same/${name}.txt`, text + text);
+  const dataDir = path.join(folder, 'same/data');
+  const dataset = await prepare({ d: source({ files: 'same/*.txt', separator: '\n' }) }, tokenizerFile, {
+    dataDir,
+  });
+  const { documents } = dataset.domains[0]!.train;
+  expect(documents + dataset.domains[0]!.validation.documents).toBeLessThan(70_001);
+  const names = readdirSync(path.join(dataDir, 'shards'));
+  const count = (end: string) => names.filter((name) => name.endsWith(end)).length;
+  expect(count('.seen')).toBe(3 * count('.part'));
+  expect(names.filter((name) => name.includes('.tmp-'))).toEqual([]);
+});
+
 it('one line of two gigabytes is read in windows, and refused where it has to be whole', async () => {
   const text = write('line.txt', '');
   const json = write('line.jsonl', '');
