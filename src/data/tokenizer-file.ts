@@ -20,6 +20,8 @@ const NORMALIZERS = ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents'];
 const PRE_TOKENIZERS = ['ByteLevel', 'Split', 'Digits', 'Punctuation'];
 /** More than any vocabulary; a greater id would make an embedding that no machine holds. */
 const MAX_ID = 2 ** 24 - 1;
+/** Twenty times the largest that are published. */
+const MAX_BYTES = 2 ** 28;
 
 const addedTokenSchema = z.object({
   id: z.number().int().min(0),
@@ -71,11 +73,17 @@ export function tokenizerFileAt(place: string): string {
 
 /** @throws TrainerError `BAD_INPUT` if it cannot be read */
 export function readTokenizerFile(file: string): Buffer {
+  let bytes: Buffer | null;
   try {
-    return readFileSync(file);
+    const stat = statSync(file);
+    // A pipe or a device would never end.
+    bytes = stat.isFile() && stat.size <= MAX_BYTES ? readFileSync(file) : null;
   } catch (error) {
     throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} cannot be read`, {}, { cause: error });
   }
+  if (bytes === null)
+    throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} is no file, or too large to be one`);
+  return bytes;
 }
 
 /**
