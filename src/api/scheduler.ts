@@ -27,8 +27,8 @@ export interface SchedulerOptions {
   readonly maxWaiting: number;
 }
 
-/** Tokens of prompts that are read in one pass: it keeps the event loop from its other work. */
-const READ_AT_ONCE = 1024;
+/** Rows that pass through the model at once: meanwhile the event loop does nothing else. */
+const ROWS_AT_ONCE = 1024;
 const RETRY_AFTER_S = 1;
 
 interface Running {
@@ -39,7 +39,7 @@ interface Running {
 }
 
 /**
- * Continuous batching (Orca, Yu et al., OSDI 2022): a step adds one token to every running sequence, and a
+ * Continuous batching (Orca, Yu et al., OSDI 2022): a step adds one token to the running sequences, and a
  * sequence enters or leaves between any two steps. Between steps the event loop has its turn.
  */
 export class Scheduler {
@@ -116,7 +116,7 @@ export class Scheduler {
     while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.#options.maxBatch) {
       const length = Math.max(longest, this.#waiting[0].tokenIds.length);
       // Shorter prompts are filled up to the longest.
-      if (jobs.length > 0 && length * (jobs.length + 1) > READ_AT_ONCE) break;
+      if (jobs.length > 0 && length * (jobs.length + 1) > ROWS_AT_ONCE) break;
       longest = length;
       jobs.push(this.#waiting.shift()!);
     }
@@ -141,11 +141,19 @@ export class Scheduler {
     });
   }
 
-  /** One token for every running sequence. */
+  /** One token for every running sequence, or for as many as `ROWS_AT_ONCE` allows, in turn. */
   #step(): void {
-    const running = this.#running;
+    let rows = 0;
+    const running: Running[] = [];
+    const later: Running[] = [];
+    for (const each of this.#running) {
+      const { rowsOfNext } = each.sequence;
+      const fits = running.length === 0 || rows + rowsOfNext <= ROWS_AT_ONCE;
+      if (fits) rows += rowsOfNext;
+      (fits ? running : later).push(each);
+    }
     if (running.length === 0) return;
-    this.#running = [];
+    this.#running = later;
     this.#guarded(
       running.map(({ job }) => job),
       () => {

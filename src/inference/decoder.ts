@@ -22,6 +22,8 @@ export interface Prompt {
 export interface Decoding {
   readonly tokenIds: readonly number[];
   readonly domain: number;
+  /** Rows that pass through the layers for its next token: 1, or the whole window where that slides. */
+  readonly rowsOfNext: number;
 }
 
 /** A prompt that was read. */
@@ -74,7 +76,14 @@ export class Decoder {
       assertTokens(tokenIds, this.#model.config.model.vocabSize);
       const capacity = Math.min(seqLen, tokenIds.length + maxTokens);
       const hasRoom = tokenIds.length < capacity;
-      return { tokenIds: [...tokenIds], domain, caches: hasRoom ? this.#emptyCaches(capacity) : null };
+      return {
+        tokenIds: [...tokenIds],
+        domain,
+        caches: hasRoom ? this.#emptyCaches(capacity) : null,
+        get rowsOfNext() {
+          return this.caches === null ? Math.min(seqLen, this.tokenIds.length + 1) : 1;
+        },
+      };
     });
     const hidden = this.#read(sequences);
     return sequences.map((sequence, i) => ({ sequence, hiddenSD: hidden[i] }));

@@ -56,6 +56,22 @@ it('gives every job its tokens, beyond the window too, and ends it once', async 
   expect(own.state).toEqual({ running: 0, waiting: 0, closing: false });
 });
 
+it('takes turns where all windows slide', async () => {
+  const jobs = Array.from({ length: 400 }, () => job(9));
+  const own = new Scheduler(decoder, config.model.dModel, { maxBatch: 400, maxWaiting: 400 });
+  own.submit(jobs.map((each) => each.job));
+  let widest = 0;
+  const watch = setInterval(() => {
+    const counts = jobs.map(({ done }) => done.numTokens);
+    // While new ones still enter they are behind.
+    if (Math.min(...counts) >= 5) widest = Math.max(widest, Math.max(...counts) - Math.min(...counts));
+  });
+  await Promise.all(jobs.map(({ ended }) => ended));
+  clearInterval(watch);
+  expect(jobs.map(({ done }) => done.numTokens)).toEqual(jobs.map(() => 9));
+  expect(widest).toBeLessThanOrEqual(4);
+});
+
 it('lets the others go on when one fails, or its prompt cannot be read', async () => {
   const jobs = [job(5), job(5, { fails: 3 }), job(5, { fails: 1 })];
   const own = scheduler(8);

@@ -17,6 +17,7 @@ describe('--help', () => {
       'health',
       'certs',
       'generate',
+      'api',
       'eval',
       'bench',
       'plan',
@@ -34,6 +35,7 @@ describe('--help', () => {
     ['inspect', ['--run', '--runs-dir', '--http', '--token-file']],
     ['flight', ['--runs-dir', '--generation', '--last', '--json']],
     ['generate', ['--checkpoint', '--prompt', '--domain', '--interactive', '--stop', '--top-p']],
+    ['api', ['--checkpoint', '--host', '--port', '--token-file', '--max-waiting']],
     ['eval', ['--checkpoint', '--sequences']],
     ['bench', ['routers']],
   ])('explains %s', async (command, options) => {
