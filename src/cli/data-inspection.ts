@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { loadConfig } from '../config/resolve.js';
+import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { resolveRecipe, textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/corpora.js';
@@ -67,7 +68,8 @@ function configOf({ config, text, set }: InspectOptions): RunConfig {
   throw new TrainerError('BAD_INPUT', "say what to inspect: --config FILE or --text 'FOLDER/**/*.txt'");
 }
 
-function reportsOf(dataset: Dataset, { model, train, data }: RunConfig): DomainReport[] {
+function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
+  const { model, train, data } = config;
   const tokenizer = loadTokenizer(dataset.tokenizerFile, data.endOfText);
   const weights = data.weights ?? data.domains.map(() => 1);
   const totalWeight = weights.reduce((sum, weight) => sum + weight, 0);
@@ -78,7 +80,7 @@ function reportsOf(dataset: Dataset, { model, train, data }: RunConfig): DomainR
     });
     const splits = { train: splitOf('train'), validation: splitOf('validation') };
     const ids = sampleIds(dataset.domains[id].train.ids, dataset.endOfText);
-    const sequences = (train.steps * train.globalBatch * weights[id]) / totalWeight;
+    const sequences = (numStepsOf(config) * train.globalBatch * weights[id]) / totalWeight;
     const total = (field: 'bytes' | 'tokens') => entry.train[field] + entry.validation[field];
     return {
       ...entry,
@@ -101,7 +103,8 @@ function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array 
   return from.subarray(0, Math.min(SAMPLE_TOKENS, end < 0 ? from.length : end + 1));
 }
 
-function describe({ model, train, data }: RunConfig, dir: string, domains: readonly DomainReport[]): string {
+function describe(config: RunConfig, dir: string, domains: readonly DomainReport[]): string {
+  const { model, data } = config;
   const tokenizer = data.tokenizer === 'train' ? 'trained on this text' : data.tokenizer;
   const whole = (domain: DomainReport, field: 'documents' | 'bytes' | 'tokens') =>
     domain.train[field] + domain.validation[field];
@@ -140,7 +143,7 @@ function describe({ model, train, data }: RunConfig, dir: string, domains: reado
           'bytes',
           'tokens',
           `sequences of ${model.seqLen}`,
-          `passes in ${train.steps} steps`,
+          `passes in ${numStepsOf(config)} steps`,
         ],
         ...splits,
       ],

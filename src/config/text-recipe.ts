@@ -8,6 +8,7 @@ import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf, formatSize } from '../format.js';
 import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
+import { numStepsOf, tokensPerStep } from './run-length.js';
 import type { RunConfig } from './schema.js';
 
 /** Less cannot be split in text to train on and text to validate with. */
@@ -93,19 +94,17 @@ export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): stri
 }
 
 /** What was found and chosen, in two lines for the terminal. */
-export function describeRecipe(
-  { numFiles, bytes, bytesPerToken }: TextRecipe,
-  { model, moe, train, data }: RunConfig,
-): string[] {
-  const tokensPerStep = train.globalBatch * model.seqLen;
-  const times = (train.steps * tokensPerStep * bytesPerToken) / (bytes * (1 - data.validationShare));
+export function describeRecipe({ numFiles, bytes, bytesPerToken }: TextRecipe, config: RunConfig): string[] {
+  const { model, moe, data } = config;
+  const [numSteps, tokens] = [numStepsOf(config), tokensPerStep(config)];
+  const times = (numSteps * tokens * bytesPerToken) / (bytes * (1 - data.validationShare));
   const passes =
     times < 0.95 ? `${times.toPrecision(1)} of the text` : `about ${formatTimes(times)} through the text`;
   return [
     `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
     `recipe: vocabulary ${formatCount(model.vocabSize)}, d = ${model.dModel}, ${model.numDenseLayers} + ` +
-      `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(train.steps)} steps of ` +
-      `${formatCount(tokensPerStep)} tokens, ${passes} (--print-config shows it, --set changes it)`,
+      `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(numSteps)} steps of ` +
+      `${formatCount(tokens)} tokens, ${passes} (--print-config shows it, --set changes it)`,
   ];
 }
 
@@ -137,9 +136,8 @@ export function textRecipe(patterns: readonly string[]): TextRecipe {
     );
   const size = SIZES.findLast(({ from }) => bytes >= from)!;
   const { numExperts, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
-  const tokensPerStep = globalBatch * model.seqLen;
   const trainTokens = (bytes / size.bytesPerToken) * (1 - size.validationShare);
-  const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / tokensPerStep));
+  const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / (globalBatch * model.seqLen)));
   const config = {
     name: runNameOf(domain),
     model: { ...model, vocabSize: size.vocabSize },

@@ -10,7 +10,7 @@ const CONFIG = `
 name: inspected
 model: { dModel: 8, numHeads: 2, numDenseLayers: 1, numSparseLayers: 1, dFeedForward: 16, vocabSize: 300, seqLen: 16 }
 moe: { numExperts: 2, router: hash, expertGroups: 1 }
-train: { steps: 10, globalBatch: 4, learningRate: 0.1 }
+train: { steps: 1000, maxTokens: 640, globalBatch: 4, learningRate: 0.1 }
 data:
   validationShare: 0.2
   domains:
@@ -50,7 +50,7 @@ it('tells of text by domain, with what was left out, the longest documents and a
   for (const { train, validation, bytesPerToken, passes, sample } of domains) {
     expect((train.bytes + validation.bytes) / (train.tokens + validation.tokens)).toBeCloseTo(bytesPerToken);
     expect(train.sequences).toBe(Math.floor((train.tokens - 1) / 16));
-    // 10 steps of 4 sequences for two domains.
+    // The tokens allow 10 steps of 4 sequences for two domains.
     expect(passes * train.sequences).toBeCloseTo(20);
     expect(sample).toMatch(/Note \d+ says/);
   }

@@ -1,5 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { numStepsOf } from 'locmoe/config/run-length';
+import type { RunConfig } from 'locmoe/config/schema';
 import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import { lastRecords } from 'locmoe/run/metrics-record';
@@ -93,8 +95,10 @@ function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string):
 }
 
 function stepsOf(folder: RunFolder): number | null {
-  const config = readJson<{ train?: { steps?: number } }>(folder, 'config.json');
-  return config?.train?.steps ?? null;
+  const { model, train } = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
+  if (model === undefined || train === undefined) return null;
+  // Runs of earlier versions have no train.maxTokens.
+  return numStepsOf({ model, train: { ...train, maxTokens: train.maxTokens ?? null } });
 }
 
 /** A run's processes end within this time after its last record. */

@@ -24,7 +24,7 @@ describe('runs', () => {
     const list = await json<RunList>('/api/runs');
     expect(list.runs).toMatchObject([
       { runId: 'killed', state: 'dead', isLive: false, step: 0, loss: null },
-      { runId: 'old', state: 'finished', step: 2, steps: 100, loss: 4.5 },
+      { runId: 'old', state: 'finished', step: 2, steps: 101, loss: 4.5 },
     ]);
   });
 

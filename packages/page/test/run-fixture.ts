@@ -30,7 +30,9 @@ export function writeRun(runsDir: string, runId: string, record: object = {}): s
       ...record,
     }),
   );
-  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ name: 'test', train: { steps: 100 } }));
+  const train = { steps: 1000, maxTokens: 6500, globalBatch: 4 };
+  const config = { name: 'test', model: { seqLen: 16 }, train };
+  writeFileSync(path.join(folder, 'config.json'), JSON.stringify(config));
   return folder;
 }
 
