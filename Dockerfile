@@ -31,7 +31,7 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=typ
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     npm prune --omit=dev --ignore-scripts && \
     node scripts/tensorflow.mjs && \
-    find node_modules tensorflow -name '*.map' -delete
+    find node_modules -name '*.map' -delete
 
 FROM ${BASE_IMAGE}
 RUN apt-get update && \

@@ -115,6 +115,9 @@ async function replaceOwnFolder(fill, log) {
     for (const file of ['package.json', 'package-lock.json'])
       await copyFile(path.join(OWN_FOLDER, file), path.join(work, file));
     installLocked(work, "TensorFlow's packages", log);
+    // 200 MB that nothing reads.
+    for (const file of readdirSync(work, { recursive: true }))
+      if (file.endsWith('.map')) await rm(path.join(work, file));
     await fill(path.join(work, PACKAGE), log);
     const target = path.join(OWN_FOLDER, 'node_modules');
     await rm(target, { recursive: true, force: true });

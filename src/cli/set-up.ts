@@ -18,7 +18,9 @@ export async function ensureTensorFlow(): Promise<void> {
   if (!isSupportedNode())
     throw new TrainerError('NO_RESOURCE', `Node ${node} cannot run TensorFlow's package: use Node 20 or 22`);
   if (hasTensorFlow()) return;
-  console.error('locmoe: TensorFlow is not set up yet; installing it now, once (about 500 MB on disk)');
+  console.error(
+    'locmoe: TensorFlow is not set up yet; installing it now, once (about 600 MB on disk, cache included)',
+  );
   await setUpTensorFlow();
 }
 
