@@ -13,8 +13,8 @@ import path from 'node:path';
 import { TrainerError } from '../errors.js';
 import { bytesPerToken, encodeTokens } from './dataset.js';
 import { signatureOf } from './dedup.js';
-import { withEnd } from './token-frequencies.js';
 import type { Tokenizer } from './tokenizer.js';
+import { Words } from './words.js';
 
 /** A shard is a head, a record of each document and their shingles in 32-bit words, then their tokens. */
 const HEAD_WORDS = 4;
@@ -53,28 +53,25 @@ export function writeShard(
   tokenizer: Tokenizer,
   sample: number,
 ): void {
-  const records: number[] = [];
-  const shingles: Uint32Array[] = [];
-  const tokens: Uint32Array[] = [];
-  let numTokens = 0;
+  const records = new Words();
+  const shingles = new Words();
+  const tokens = new Words();
   for (const chunk of chunks) {
     const digest = createHash('sha256').update(chunk).digest();
     const signature = signatureOf(chunk, sample);
-    const ids = withEnd(tokenizer.encode(chunk), tokenizer.endOfText);
-    records.push(
-      ...[digest.readUInt32BE(0), digest.readUInt32BE(4), digest.readUInt32BE(28)],
-      ...[Buffer.byteLength(chunk), ids.length, ...signature.prefix, signature.shingles.length / 2],
-    );
-    shingles.push(signature.shingles);
-    tokens.push(ids);
-    numTokens += ids.length;
+    const ids = tokenizer.encode(chunk);
+    const { prefix, shingles: own } = signature;
+    records.append([digest.readUInt32BE(0), digest.readUInt32BE(4), digest.readUInt32BE(28)]);
+    records.append([Buffer.byteLength(chunk), ids.length + 1, ...prefix, own.length / 2]);
+    shingles.append(own);
+    tokens.append(ids);
+    tokens.append([tokenizer.endOfText]);
   }
-  const numShingles = shingles.reduce((sum, { length }) => sum + length / 2, 0);
-  const head = Uint32Array.of(chunks.length, numShingles, numTokens, sample);
-  const words = [head, Uint32Array.from(records), ...shingles].map((each) =>
+  const head = Uint32Array.of(chunks.length, shingles.length / 2, tokens.length, sample);
+  const words = [head, records.all(), shingles.all()].map((each) =>
     Buffer.from(each.buffer, each.byteOffset, each.byteLength),
   );
-  writeWhole(file, Buffer.concat([...words, encodeTokens(tokens, tokenizer.vocabSize)]));
+  writeWhole(file, Buffer.concat([...words, encodeTokens([tokens.all()], tokenizer.vocabSize)]));
 }
 
 /** Writes a file beside its place and renames it: others, who may write the same, never see half of it. */
