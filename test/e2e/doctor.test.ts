@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,9 +8,9 @@ import { CLI, DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support
 const FEW_FILES = ['sh', '-c', 'ulimit -n 512; exec "$@"', 'sh', process.execPath, CLI];
 
 const leftovers = () =>
-  [tmpdir(), '/dev/shm'].flatMap((folder) =>
-    readdirSync(folder).filter((name) => /^locmoe-doctor/.test(name)),
-  );
+  [tmpdir(), '/dev/shm', DATA_DIR]
+    .filter(existsSync)
+    .flatMap((folder) => readdirSync(folder).filter((name) => /^(locmoe-|\.)doctor/.test(name)));
 
 describe('locmoe doctor', () => {
   it('finds that this machine can train', async () => {
@@ -48,13 +48,25 @@ describe('locmoe doctor', () => {
 
   it('ends at a signal and leaves nothing', async () => {
     const run = new Locmoe(['doctor', '--config', 'tiny', '--data-dir', DATA_DIR]);
-    await run.until(/training 6 steps on 2x2/);
-    await expect.poll(() => run.pidsOf('worker').length, { timeout: 30_000 }).toBe(4);
-    run.interrupt();
+    await run.until(/training 1 step on 1x1/);
+    await expect.poll(() => run.pidsOf('worker').length, { timeout: 30_000 }).toBe(1);
+    run.child.kill('SIGHUP');
     expect((await run.finished).code, run.output).toBe(130);
     await run.expectNothingLeft();
     expect(leftovers()).toEqual([]);
-  });
+  }, 60_000);
+
+  it('ends like a training that fails', async () => {
+    const run = new Locmoe(['doctor', '--config', 'tiny', '--data-dir', DATA_DIR]);
+    await run.until(/training 1 step on 1x1/);
+    await expect.poll(() => run.pidsOf('worker').length, { timeout: 30_000 }).toBe(1);
+    process.kill(run.pidsOf('worker')[0], 'SIGKILL');
+    const { code, stderr } = await run.finished;
+    expect(code, stderr).toBe(3);
+    expect(stderr).toMatch(/^locmoe: run failed: .*\n {2}culprit: rank 0 .*, killed by SIGKILL\n/);
+    expect(stderr).not.toMatch(/resume|logs/);
+    expect(leftovers()).toEqual([]);
+  }, 60_000);
 
   it.each([
     [['--config', 'tyni'], /^locmoe: --config tyni: .*did you mean tiny\?\n$/],

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -8,30 +7,38 @@ import { momentName } from '../../checkpoint/checkpointer.js';
 import { committedFolders } from '../../checkpoint/folders.js';
 import { numStepsOf, tokensPerStep } from '../../config/run-length.js';
 import type { RunConfig } from '../../config/schema.js';
-import { TrainerError } from '../../errors.js';
+import { type ErrorCode, EXIT, TrainerError } from '../../errors.js';
+import { formatNumberOf } from '../../format.js';
+import { makeFolder } from '../../os/make-folder.js';
+import { onSignals } from '../../os/on-signals.js';
 import { processTree, proportionalBytes } from '../../os/process-info.js';
 import { routerPolicy } from '../../routing/index.js';
 import type { GlobalStep } from '../../run/global-step.js';
 import { readRecords } from '../../run/metrics-record.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
-/** The first compiles, and the next are still slower than those of a long run. */
+/** For the speed: the first step compiles, and the next are still slower than those of a long run. */
 const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
+/** Begins the name of the trial's folder. */
+const FOLDER = '.doctor-';
+/** Nodes and workers on each. */
+type Size = readonly [number, number];
 /** Greatest relative difference of the layout law (test/e2e/layout-law.test.ts). */
 export const TOLERANCE = 1e-4;
-
-type FirstStep = Pick<TrialRun, 'steps' | 'gradients'>;
 
 interface TrialRun {
   /** Of each step. */
   readonly steps: readonly Pick<GlobalStep, 'loss' | 'gradientNorm' | 'stepMs'>[];
-  /** Gradient of each parameter in the first step, after clipping, times 1 - beta1. */
-  readonly gradients: ReadonlyMap<string, Float32Array>;
   /** Greatest sum over all processes of the run, shared pages counted once. */
   readonly peakBytes: number;
   readonly mostProcesses: number;
+}
+
+interface FirstStep extends Pick<TrialRun, 'steps'> {
+  /** Gradient of each parameter, after clipping, times 1 - beta1. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
 }
 
 /** Relative differences between one process and the layout in the first step. */
@@ -59,8 +66,9 @@ export interface TrialReport {
 }
 
 /**
- * Trains a configuration for a few steps in its own layout and in one process, as `locmoe train` does, and compares.
- * Leaves the prepared dataset, which a training needs too, and nothing else.
+ * Trains a configuration as `locmoe train` does: its first step in its own layout and in one process, to compare, and
+ * a few steps for the speed. Leaves the prepared dataset, which a training needs too, and nothing else; meanwhile one
+ * checkpoint beside the dataset.
  *
  * @throws TrainerError if a run fails, with what it said; `INTERRUPTED`
  */
@@ -71,37 +79,60 @@ export async function trial(
 ): Promise<TrialReport> {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${nodes}x${workersPerNode}`;
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-doctor-'));
+  const interruption = new AbortController();
+  const off = onSignals((signal) => interruption.abort(signal));
+  makeFolder(dataDir, '--data-dir');
+  const folder = mkdtempSync(path.join(dataDir, FOLDER));
   try {
-    const file = path.join(folder, 'config.yaml');
-    writeFileSync(file, JSON.stringify(trialConfig(config)));
-    const train = (nodesOfRun: number, workers: number) => {
-      say(`training ${STEPS} steps on ${nodesOfRun}x${workers} (nodes x workers)`);
-      const args = ['--config', file, '--data-dir', dataDir, '--no-http', '--no-samples'];
-      const size = ['--nodes', String(nodesOfRun), '--workers-per-node', String(workers)];
-      return trainingRun([...args, ...size], path.join(folder, `${nodesOfRun}x${workers}`));
+    const train = async <T>(steps: number, size: Size, take: (run: TrialRun, checkpoints: string) => T) => {
+      const [file, runsDir] = [path.join(folder, 'config.yaml'), path.join(folder, 'runs')];
+      writeFileSync(file, JSON.stringify(trialConfig(config, steps)));
+      say(`training ${formatNumberOf(steps, 'step')} on ${size.join('x')} (nodes x workers)`);
+      const args = [
+        '--config',
+        file,
+        '--data-dir',
+        dataDir,
+        '--runs-dir',
+        runsDir,
+        '--no-http',
+        '--no-samples',
+      ];
+      const layoutArgs = ['--nodes', String(size[0]), '--workers-per-node', String(size[1])];
+      const watched = await watch([...args, ...layoutArgs], interruption.signal);
+      const run = path.join(runsDir, readdirSync(runsDir)[0]);
+      const records = readRecords(path.join(run, 'metrics.ndjson'));
+      const result = take(
+        { ...watched, steps: records.filter((record) => record.type === 'step') },
+        path.join(run, 'checkpoints'),
+      );
+      rmSync(runsDir, { recursive: true });
+      return result;
     };
-    const spread = await train(nodes, workersPerNode);
-    const alone = nodes * workersPerNode === 1 ? null : await train(1, 1);
-    const stepMs = median(spread.steps.slice(-STEPS_TIMED).map((step) => step.stepMs));
+    const firstStep = (size: Size): Promise<FirstStep> =>
+      train(1, size, ({ steps }, checkpoints) => ({ steps, gradients: gradientsOf(checkpoints) }));
+    const spread: Size = [nodes, workersPerNode];
+    const difference =
+      nodes * workersPerNode === 1 ? null : differenceOf(await firstStep([1, 1]), await firstStep(spread));
+    const { steps, peakBytes, mostProcesses } = await train(STEPS, spread, (run) => run);
+    const stepMs = median(steps.slice(-STEPS_TIMED).map((step) => step.stepMs));
     const numSteps = numStepsOf(config);
     return {
-      layout,
-      difference: alone && differenceOf(alone, spread),
-      stepMs,
+      ...{ layout, difference, stepMs },
       tokensPerS: (1000 * tokensPerStep(config)) / stepMs,
-      peakBytes: spread.peakBytes,
-      processes: spread.mostProcesses,
+      peakBytes,
+      processes: mostProcesses,
       numSteps,
       wholeRunS: (numSteps * stepMs) / 1000,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    off();
   }
 }
 
-/** A few steps with a checkpoint after each, and nothing that depends on the layout by design. */
-function trialConfig(config: RunConfig): RunConfig {
+/** Ends with a checkpoint, and has nothing that depends on the layout by design. */
+function trialConfig(config: RunConfig, steps: number): RunConfig {
   const looksAtNodes = 'localityLossWeight' in routerPolicy(config.moe.router).fields;
   return {
     ...config,
@@ -109,16 +140,20 @@ function trialConfig(config: RunConfig): RunConfig {
     data: { ...config.data, placement: 'mixed' },
     train: {
       ...config.train,
-      ...{ steps: STEPS, maxTokens: null, maxHours: null, earlyStop: null },
-      ...{ validateEvery: STEPS, checkpointEvery: 1, keepCheckpoints: STEPS },
+      ...{ steps, maxTokens: null, maxHours: null, earlyStop: null },
+      ...{ validateEvery: steps, checkpointEvery: steps },
     },
   };
 }
 
-async function trainingRun(args: readonly string[], runsDir: string): Promise<TrialRun> {
-  const child = spawn(process.execPath, [CLI, 'train', ...args, '--runs-dir', runsDir], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+/**
+ * Runs `locmoe train` to its end and watches its memory.
+ *
+ * @throws TrainerError if it fails, with the exit code that it had; `INTERRUPTED`
+ */
+async function watch(args: readonly string[], interruption: AbortSignal): Promise<Omit<TrialRun, 'steps'>> {
+  if (interruption.aborted) throw interruptedBy(interruption);
+  const child = spawn(process.execPath, [CLI, 'train', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (chunk) => {
     said += chunk;
@@ -127,37 +162,42 @@ async function trainingRun(args: readonly string[], runsDir: string): Promise<Tr
     child.on('error', reject);
     child.on('close', resolve);
   });
-  let interruption: NodeJS.Signals | null = null;
   // The terminal has sent its signal to the run too; a second one ends it without a checkpoint.
-  const interrupted = (signal: NodeJS.Signals) => {
-    interruption = signal;
-    child.kill(signal);
-  };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const signal of signals) process.on(signal, interrupted);
-  const peak = { bytes: 0, processes: 0 };
+  const interrupt = () => child.kill(interruption.reason);
+  interruption.addEventListener('abort', interrupt, { once: true });
+  let [peakBytes, mostProcesses] = [0, 0];
   const memory = setInterval(() => {
     const pids = processTree([child.pid!]);
     const bytes = pids.map(proportionalBytes).reduce((sum, each) => sum + each, 0);
-    peak.bytes = Math.max(peak.bytes, bytes);
-    peak.processes = Math.max(peak.processes, pids.length);
+    peakBytes = Math.max(peakBytes, bytes);
+    mostProcesses = Math.max(mostProcesses, pids.length);
   }, MEMORY_INTERVAL_MS);
   try {
     const code = await ended;
-    if (interruption !== null) throw new TrainerError('INTERRUPTED', `${interruption}: ended`);
-    if (code !== 0)
-      throw new TrainerError('BAD_INPUT', said.trim().replace(/^locmoe: /, '') || `ended with ${code}`);
+    if (interruption.aborted) throw interruptedBy(interruption);
+    if (code !== EXIT.done) throw failureOf(code, said);
   } finally {
     clearInterval(memory);
-    for (const signal of signals) process.off(signal, interrupted);
+    interruption.removeEventListener('abort', interrupt);
   }
-  const run = path.join(runsDir, readdirSync(runsDir)[0]);
-  return {
-    steps: readRecords(path.join(run, 'metrics.ndjson')).filter((record) => record.type === 'step'),
-    gradients: gradientsOf(path.join(run, 'checkpoints')),
-    peakBytes: peak.bytes,
-    mostProcesses: peak.processes,
+  return { peakBytes, mostProcesses };
+}
+
+function interruptedBy({ reason }: AbortSignal): TrainerError {
+  return new TrainerError('INTERRUPTED', `${reason}: ended`);
+}
+
+/** What a training said, but for what to do with its folder, which is gone. */
+function failureOf(code: number | null, said: string): TrainerError {
+  const kinds: Readonly<Record<number, ErrorCode>> = {
+    [EXIT.badConfig]: 'BAD_INPUT',
+    [EXIT.interrupted]: 'INTERRUPTED',
   };
+  const lines = said.replace(/^ +(?:logs|resume): .*\n/gm, '').trim();
+  return new TrainerError(
+    kinds[code ?? EXIT.failedRun] ?? 'WORKER_DIED',
+    lines.replace(/^locmoe: /, '') || `the training ended with ${code ?? 'a signal'}`,
+  );
 }
 
 /** From Adam's first moment after the first step. */

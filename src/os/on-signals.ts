@@ -1,0 +1,10 @@
+/** Ctrl-C, the wish of another process, and the terminal's end. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Calls `listener` at every signal that asks a command to end. @returns what stops that */
+export function onSignals(listener: (signal: NodeJS.Signals) => void): () => void {
+  for (const signal of SIGNALS) process.on(signal, listener);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, listener);
+  };
+}
