@@ -7,7 +7,7 @@ import { SPLITS, type Split } from './document.js';
 import { longDocumentSchema } from './long-documents.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
 
@@ -28,7 +28,7 @@ export const indexSchema = z.strictObject({
       /** Documents that were left out because they are near-duplicates of others. */
       duplicates: count,
       /** The longest documents as they were read. */
-      longest: z.array(longDocumentSchema).default([]),
+      longest: z.array(longDocumentSchema),
       train: splitSchema,
       validation: splitSchema,
       validationEntropy: z.number(),
