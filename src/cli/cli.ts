@@ -7,7 +7,7 @@ import { COMMANDS } from './commands.js';
 import { addBenchCommands } from './packages.js';
 
 /** Commands that go on when nobody reads their output. */
-const GO_ON_UNREAD = ['train', 'serve', 'node'];
+const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
 let command = '';
 const [first = '', second = ''] = process.argv.slice(2).filter((word) => !word.startsWith('-'));

@@ -7,7 +7,7 @@ import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../src/data/corpora.js';
 import { createLoader } from '../../src/data/loader.js';
 import { prepareDataset } from '../../src/data/prepare.js';
-import { DATA_DIR, Locmoe, locmoe, newestRun, trainArguments } from './support.js';
+import { DATA_DIR, Locmoe, locmoe, newestRun, pasted, trainArguments } from './support.js';
 
 const NUM_SEQUENCES = 8;
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-api-'));
@@ -109,6 +109,16 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   expect((await api.finished).code).toBe(0);
   await api.expectNothingLeft();
 }, 120_000);
+
+it('serves on when nobody reads what it prints', async () => {
+  const api = pasted(`locmoe api --checkpoint ${run} --port 0 | head -1`);
+  const [, port] = await api.until(/^api: http:\/\/[\d.]+:(\d+)\/v1$/m);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
+  api.interrupt();
+  await api.finished;
+  await api.expectNothingLeft();
+});
 
 it('is open to other machines with a token alone', async () => {
   const refused = await locmoe('api', '--checkpoint', run, '--host', '0.0.0.0', '--port', '0');

@@ -61,15 +61,14 @@ export const apiPart: Part = async (context) => {
 };
 
 async function addressOf(output: NodeJS.ReadableStream, exited: Promise<unknown>): Promise<string> {
-  const found = (async () => {
+  const found = new Promise<string>((resolve) => {
     let text = '';
-    for await (const chunk of output) {
+    output.on('data', (chunk) => {
       text += chunk;
       const match = /^api: (\S+)$/m.exec(text);
-      if (match !== null) return match[1];
-    }
-    return null;
-  })();
+      if (match !== null) resolve(match[1]);
+    });
+  });
   const url = await Promise.race([
     found,
     exited.then(() => null),
