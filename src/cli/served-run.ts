@@ -72,7 +72,8 @@ async function serveWith(
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
-  const { init: _, ...others } = asked;
+  // What a new run would start from: text may have grown since, and its recipe with it.
+  const { init: _, text: __, ...others } = asked;
   const options = unfinished === null ? asked : { ...others, resume: unfinished, fork: false };
   const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
   const rpc = createRpcServer(security);

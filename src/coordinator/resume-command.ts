@@ -73,11 +73,10 @@ export function howToGoOn({
 }
 
 /** The options that say what to train. */
-function startingOptions({ fork, config, text, set, nodes, workersPerNode }: RunOptions): string[] {
+function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOptions): string[] {
   return [
     ...(fork ? ['--fork'] : []),
     ...(config === undefined ? [] : ['--config', config]),
-    ...(text === undefined ? [] : ['--text', ...text]),
     ...set.flatMap((assignment) => ['--set', assignment]),
     ...(nodes === undefined ? [] : ['--nodes', String(nodes)]),
     ...(workersPerNode === undefined ? [] : ['--workers-per-node', String(workersPerNode)]),

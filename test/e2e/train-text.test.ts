@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { Locmoe, lossCurve, newestRun, ROOT, temporaryFolder } from './support.js';
@@ -32,6 +32,27 @@ it('trains on files without a configuration, which can be saved and gone on with
   const configs = [first, second].map((each) => readFileSync(path.join(each, 'config.json'), 'utf8'));
   expect(configs[1]).toBe(configs[0]);
 }, 120_000);
+
+it('a served run goes on at a restart though its text has grown', async () => {
+  const folder = temporaryFolder();
+  const file = path.join(folder, 'text.txt');
+  const write = (lines: number) =>
+    writeFileSync(file, Array.from({ length: lines }, (_, i) => `Line ${i} has ${i * i}.`).join('\n'));
+  write(600);
+  const what = ['--text', 'text.txt', '--set', 'train.steps=100000', '--no-http', '--no-samples'];
+  const first = new Locmoe(['train', ...what, '--workers-per-node', '1'], {}, undefined, folder);
+  await first.until(/^step /m);
+  first.interrupt();
+  expect((await first.finished).code).toBe(130);
+  // Now the recipe is that of a larger vocabulary and model.
+  write(20_000);
+  const serve = ['serve', ...what, '--listen', '127.0.0.1:0', '--resume-or-start'];
+  const second = new Locmoe(serve, {}, undefined, folder);
+  await second.until(/waiting for \d node/);
+  second.interrupt();
+  expect((await second.finished).code).toBe(130);
+  expect(readdirSync(path.join(folder, 'runs'))).toHaveLength(1);
+}, 60_000);
 
 it.each([
   [['--text', 'none/*.txt'], /no file matches "none\/\*\.txt"/],
