@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   copyFileSync,
   existsSync,
@@ -62,7 +63,8 @@ export async function writeFolder(
     }
   };
   onDisk('it', () => assertOurs(place, folder));
-  const aside = `${folder}.writing-${process.pid}`;
+  // Not the process id: in containers it comes again, and what a killed export left would be published.
+  const aside = `${folder}.writing-${randomUUID()}`;
   let signalled: NodeJS.Signals | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
     signalled = signal;

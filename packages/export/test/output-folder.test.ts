@@ -40,6 +40,14 @@ it('a folder is written with those on the way to it, and replaced by the next ex
   expect(readdirSync(path.join(root, 'deep/er'))).toEqual(['out']);
 });
 
+it('files that a killed export of the same process id left are not published', async () => {
+  const folder = path.join(root, 'out');
+  mkdirSync(`${folder}.writing-${process.pid}`);
+  writeFileSync(`${folder}.writing-${process.pid}/stale`, '');
+  await write(folder, 'new');
+  expect(readdirSync(folder).sort()).toEqual([EXPORT_FILE, 'model']);
+});
+
 describe('what an export did not write is not touched', () => {
   it('a folder with other files, a file, and a file on the way', async () => {
     mkdirSync(path.join(root, 'mine'));
