@@ -29,6 +29,9 @@ import { readTokenizerFile } from './tokenizer-file.js';
 type DomainEntry = DatasetIndex['domains'][number];
 type Write = (file: string, bytes: Uint8Array) => void;
 
+/** As many take long enough to say so: a gigabyte of text about ten seconds. */
+const MANY_SHARDS = 50;
+
 export interface WriteOptions extends DataOptions {
   readonly log: (line: string) => void;
   readonly meter: ProgressMeter;
@@ -179,6 +182,8 @@ function writeOwn(
   const { vocabSize, validationShare } = context.options;
   const open = (split: Split) => new TokenFile(path.join(context.work, tokenFile(domain.name, split)));
   const outputs = { train: open('train'), validation: open('validation') };
+  if (paths.length >= MANY_SHARDS)
+    context.options.log(`data: joining ${paths.length} shards of ${domain.name}`);
   try {
     const { duplicates, splits } = mergeShards(paths, {
       vocabSize,
