@@ -126,6 +126,18 @@ describe('any graph', () => {
     await session.release();
   });
 
+  it('adds the rows of one expert at a time', () => {
+    // Rows for the same token in one ScatterND would race in ONNX Runtime, but seldom enough for a test to miss it.
+    const { config, checkpoint } = exported.get('locmoe-plus')!.inference;
+    const { nodes } = modelGraph(config, (name, shape) => checkpoint.read(name, shape));
+    const scatters = nodes.filter(({ operator }) => operator === 'ScatterND');
+    const tokens = new Set(scatters.map(({ inputs }) => inputs[1]));
+    expect(tokens.size).toBe(config.model.numSparseLayers * config.moe.numExperts);
+    expect(scatters).toHaveLength(tokens.size);
+    for (const value of tokens)
+      expect(nodes.find(({ outputs }) => outputs.includes(value!))?.operator).toBe('Split');
+  });
+
   it('is refused for a router that it has no rule of', () => {
     const { config, checkpoint } = exported.get('switch')!.inference;
     const other = { ...config, moe: { ...config.moe, router: 'mine' as 'switch' } };

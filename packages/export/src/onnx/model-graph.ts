@@ -208,9 +208,15 @@ class ModelGraph {
     const routing = this.#routing(prefix, normalBSD);
     return graph.within(`${prefix}.experts`, () => {
       const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, dModel)]);
-      const { tokenN1, weightN1, outputsND } = this.#dispatched(prefix, rows(normalBSD), routing);
-      const weightedND = graph.node('Mul', [outputsND, weightN1]);
-      const sumTD = graph.node('ScatterND', [rows(xBSD), tokenN1, weightedND], { reduction: 'add' });
+      const normalTD = rows(normalBSD);
+      // A scatter for each expert: within one, ONNX Runtime adds on several threads, and two rows for the same
+      // token would race (github.com/microsoft/onnxruntime/issues/18048).
+      const sumTD = this.#dispatched(routing).reduce((sumTD, { tokenR1, weightR1 }, expert) => {
+        const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
+        const outputsRD = this.#feedForward(`${prefix}.experts.${expert}`, rowsRD);
+        const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
+        return graph.node('ScatterND', [sumTD, tokenR1, weightedRD], { reduction: 'add' });
+      }, rows(xBSD));
       return graph.node('Reshape', [sumTD, graph.node('Shape', [xBSD])]);
     });
   }
@@ -242,12 +248,8 @@ class ModelGraph {
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
   }
 
-  /**
-   * Sorts the kept choices by expert and runs each expert on its rows.
-   *
-   * @returns the token of each choice and its weight, [N, 1], and the outputs, [N, d]
-   */
-  #dispatched(prefix: string, xTD: Value, { keptBSE, weightsBSE }: Routing) {
+  /** For each expert the tokens that it takes, and their weights, [R, 1]. */
+  #dispatched({ keptBSE, weightsBSE }: Routing): { readonly tokenR1: Value; readonly weightR1: Value }[] {
     const graph = this.#graph;
     const { numExperts } = this.config.moe;
     const byExpert = (xBSE: Value) =>
@@ -259,19 +261,13 @@ class ModelGraph {
     const pairsN2 = graph.node('Transpose', [graph.node('NonZero', [keptET])], { perm: [1, 0] });
     const [, tokenN1] = graph.nodeWith(2, 'Split', [pairsN2], { axis: 1, num_outputs: 2 });
     const weightN = graph.node('GatherND', [byExpert(weightsBSE), pairsN2]);
-    const numRowsE = graph.node(
-      'ReduceSum',
-      [graph.node('Cast', [keptET], { to: INT64 }), graph.integers(1)],
-      { keepdims: 0 },
+    const weightN1 = graph.node('Unsqueeze', [weightN, graph.integers(1)]);
+    const keptIntegersET = graph.node('Cast', [keptET], { to: INT64 });
+    const numRowsE = graph.node('ReduceSum', [keptIntegersET, graph.integers(1)], { keepdims: 0 });
+    const [tokens, weights] = [tokenN1, weightN1].map((x) =>
+      graph.nodeWith(numExperts, 'Split', [x, numRowsE], { axis: 0 }),
     );
-    const rowsND = graph.node('GatherND', [xTD, tokenN1]);
-    const rowsOfExpert = graph.nodeWith(numExperts, 'Split', [rowsND, numRowsE], { axis: 0 });
-    const outputs = rowsOfExpert.map((rowsRD, id) => this.#feedForward(`${prefix}.experts.${id}`, rowsRD));
-    return {
-      tokenN1,
-      weightN1: graph.node('Unsqueeze', [weightN, graph.integers(1)]),
-      outputsND: graph.node('Concat', outputs, { axis: 0 }),
-    };
+    return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert] }));
   }
 
   /** The softmax's argument, with the token embedding as its matrix, [B, S, V]. */
