@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpServer, startHttpServer } from '@locmoe/logs/http';
-import { Decoder } from '../inference/decoder.js';
 import type { Inference } from '../inference/inference.js';
 import { ApiError } from './api-error.js';
 import { apiFeature } from './api-feature.js';
@@ -32,9 +31,8 @@ export interface ApiServer {
  * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
-  const { model, tokenizer, config, checkpoint } = inference;
+  const { decoder, tokenizer, config, checkpoint } = inference;
   const { host, port, token, requestTimeoutS } = options;
-  const decoder = new Decoder(model);
   const scheduler = new Scheduler(decoder, config.model.dModel, options);
   const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
   const { seqLen } = config.model;

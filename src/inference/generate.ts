@@ -1,5 +1,4 @@
 import { CounterRandom } from '../parameters/counter-random.js';
-import { Decoder } from './decoder.js';
 import type { Inference } from './inference.js';
 import { type Sampling, sample } from './sampling.js';
 import { TextStream } from './text-stream.js';
@@ -19,10 +18,9 @@ export interface GenerateOptions extends Sampling {
  * seed gives the same text.
  */
 export function* generate(
-  { model, tokenizer }: Inference,
+  { model, tokenizer, decoder }: Inference,
   options: GenerateOptions,
 ): Generator<string, void, void> {
-  const decoder = new Decoder(model);
   const { domain, maxTokens, seed, stop } = options;
   // In training every text follows an end-of-text token.
   const tokenIds = [tokenizer.endOfText, ...tokenizer.encode(options.prompt)];

@@ -8,6 +8,7 @@ import { PanguSigma } from '../model/pangu-sigma.js';
 import type { DomainLoss } from '../rpc/messages.js';
 import { loadModel } from '../worker/state.js';
 import { validate } from '../worker/validation.js';
+import { Decoder } from './decoder.js';
 
 /** A checkpoint's model with all its experts in this process, and its tokenizer. */
 export interface Inference {
@@ -15,6 +16,8 @@ export interface Inference {
   readonly config: RunConfig;
   readonly tokenizer: Tokenizer;
   readonly model: PanguSigma;
+  /** Made when it is first asked for. */
+  readonly decoder: Decoder;
 }
 
 /** @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged */
@@ -22,11 +25,16 @@ export function openInference(checkpoint: Checkpoint): Inference {
   const { config } = checkpoint.manifest;
   const model = new PanguSigma(config, soloTransport());
   loadModel(model, checkpoint);
+  let decoder: Decoder | undefined;
   return {
     checkpoint,
     config,
     tokenizer: loadTokenizer(checkpoint.tokenizerFile, config.data.endOfText),
     model,
+    get decoder() {
+      decoder ??= new Decoder(model);
+      return decoder;
+    },
   };
 }
 
@@ -36,7 +44,7 @@ export function openInference(checkpoint: Checkpoint): Inference {
  * @throws TrainerError `NOT_FINITE` if one is NaN or infinite
  */
 export function evaluate(
-  { model, config, checkpoint }: Omit<Inference, 'tokenizer'>,
+  { model, config, checkpoint }: Omit<Inference, 'tokenizer' | 'decoder'>,
   batches: readonly ValidationBatch[],
 ): DomainLoss[] {
   const losses = validate(model, soloTransport(), batches, config.data.domains);

@@ -43,18 +43,13 @@ export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false):
  *
  * @param numRows T
  */
-export function hostRowsProduct(
-  xTA: Float32Array,
-  numRows: number,
-  wAB: tf.Tensor,
-  transposed = false,
-): Float32Array {
+export function hostRowsProduct(xTA: Float32Array, numRows: number, wAB: tf.Tensor): Float32Array {
   const width = xTA.length / numRows;
   const rows = Math.max(numRows, FEWEST_ROWS);
   const padded = new Float32Array(rows * width);
   padded.set(xTA);
   const x = tf.tensor2d(padded, [rows, width]);
-  const y = transposed ? transposedProduct(x, wAB) : product(x, wAB);
+  const y = product(x, wAB);
   const yTB = y.dataSync<'float32'>().slice(0, numRows * y.shape[1]);
   x.dispose();
   y.dispose();

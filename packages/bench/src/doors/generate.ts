@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/errors';
-import { Decoder } from 'locmoe/inference/decoder';
 import { type Inference, openInference } from 'locmoe/inference/inference';
 import { likeliest } from 'locmoe/inference/sampling';
 import { median } from '../statistics.js';
@@ -46,8 +45,7 @@ export const generatePart: Part = async (context) => {
   };
 };
 
-function withCache({ model }: Inference, prompt: readonly number[], numTokens: number): Timed {
-  const decoder = new Decoder(model);
+function withCache({ model, decoder }: Inference, prompt: readonly number[], numTokens: number): Timed {
   return timed(numTokens, () => {
     const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds: prompt, domain: 0, maxTokens: numTokens }]);
     let [logits] = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel));
