@@ -5,6 +5,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { aptInstall, whyNotInstallable } from './apt-install.mjs';
 
 const PACKAGES = ['docker.io', 'docker-cli', 'docker-compose', 'docker-buildx', 'iptables', 'debootstrap'];
 /** Images and build cache; kept between starts. */
@@ -13,7 +14,6 @@ const RUN_DIR = '/run/locmoe-engine';
 const PID_FILE = `${RUN_DIR}/dockerd.pid`;
 const LOG_FILE = `${RUN_DIR}/dockerd.log`;
 const SOCKET = `unix://${RUN_DIR}/docker.sock`;
-const INSTALL_TIMEOUT_MS = 600_000;
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 
@@ -25,14 +25,6 @@ const STOP_TIMEOUT_MS = 60_000;
 export function runningEngine() {
   const own = process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock';
   return [own, SOCKET].find(answers) ?? null;
-}
-
-/** Why this process cannot start an engine here, or null if it can. @returns {string | null} */
-export function whyNoEngine() {
-  if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`;
-  if (process.getuid() !== 0) return 'not root';
-  if (!existsSync('/etc/debian_version')) return 'not Debian';
-  return null;
 }
 
 /**
@@ -47,7 +39,7 @@ export async function startEngine(log, { install = false } = {}) {
     log(`using the engine at ${running}`);
     return running;
   }
-  const reason = whyNoEngine();
+  const reason = whyNotInstallable();
   if (reason !== null)
     throw new Error(`no container engine answers, and none can be installed here: ${reason}`);
   if (!isInstalled()) {
@@ -55,7 +47,7 @@ export async function startEngine(log, { install = false } = {}) {
       throw new Error(
         `no container engine answers, and Docker is not installed: node scripts/container-engine.mjs start`,
       );
-    installPackages(log);
+    aptInstall(PACKAGES, log);
     // The package starts an engine if there is an init system.
     const packaged = runningEngine();
     if (packaged !== null) return packaged;
@@ -112,17 +104,6 @@ function answers(host) {
 
 function isInstalled() {
   return spawnSync('dpkg-query', ['--show', ...PACKAGES], { stdio: 'ignore' }).status === 0;
-}
-
-function installPackages(log) {
-  log(`installing ${PACKAGES.join(' ')} with apt-get`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const options = { env, encoding: 'utf8', timeout: INSTALL_TIMEOUT_MS };
-  spawnSync('apt-get', ['update', '-q'], options);
-  const install = ['install', '-y', '-q', '--no-install-recommends', ...PACKAGES];
-  const apt = spawnSync('apt-get', install, options);
-  if (apt.status !== 0)
-    throw new Error(`apt-get ${install.join(' ')} failed: ${apt.stderr?.trim().split('\n')[0] ?? apt.error}`);
 }
 
 function isDockerd(pid) {
