@@ -86,8 +86,8 @@ export function prepareFolder(place: Place): void {
 
 /**
  * Renames the complete, synced temporary folder to its final name, then deletes all but the newest `keep`
- * checkpoints and that of step `keepStep`. Those of later steps are deleted too: the run was resumed from an earlier one, so they are no
- * longer part of it.
+ * checkpoints and that of step `keepStep`. Those of later steps are deleted too: the run was resumed from an
+ * earlier one, so they are no longer part of it.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
