@@ -6,7 +6,7 @@ interface CommandEntry {
   readonly description: string;
   /** Loads what adds its options and its action: all of them together would take 0.3 s at every start. */
   readonly load: () => Promise<(command: Command) => void>;
-  /** Its processes load TensorFlow, which is set up first where it is missing. */
+  /** Loads TensorFlow, which is set up first where it is missing; `train` does that itself, once its plan stands. */
   readonly computes?: true;
 }
 
@@ -29,7 +29,6 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description:
       'train on this machine: starts the coordinator, the node agents and their workers, and follows the run',
     load: async () => (await import('./commands/train.js')).trainCommand,
-    computes: true,
   },
   serve: {
     description:

@@ -11,6 +11,7 @@ import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { preparationViewOn } from './preparation-view.js';
 import { httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe train` is asked to do. */
@@ -31,6 +32,8 @@ export async function train(options: TrainOptions): Promise<number> {
   const warn = (line: string) => console.error(`locmoe: ${line}`);
   const { say, progress } = preparationViewOn(process.stdout);
   const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, say, progress, warn });
+  // Not earlier: what is wrong with the configuration is told before hundreds of megabytes are fetched.
+  await ensureTensorFlow();
   const rpc = createRpcServer();
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));

@@ -41,9 +41,15 @@ describe('the packed package', () => {
     cpSync(path.join(ROOT, 'docs'), path.join(folder, 'notes'), { recursive: true });
     const short = ['--set', 'train.steps=3', '--nodes', '1', '--workers-per-node', '1', '--no-samples'];
     const args = ['train', '--text', 'notes/*.md', ...short];
+    const printed = await start([...args, '--print-config']).finished;
+    expect([printed.code, printed.stderr]).toEqual([0, '']);
+    const wrong = await start([...args, '--set', 'moe.router=swich']).finished;
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toMatch(/^locmoe: .*did you mean switch\?\n$/);
+
     const training = await start(args).finished;
     expect(training.code, training.stdout + training.stderr).toBe(0);
-    expect(training.stderr).toMatch(/^locmoe: TensorFlow is not set up yet; installing it now, once/);
+    expect(training.stderr).toMatch(/^locmoe: TensorFlow is not set up yet; installing it now, once/m);
     expect(training.stderr).toMatch(/^\[tensorflow\] installed 1\.15\.0$/m);
     expect(training.stdout).toMatch(/^page: http/m);
     expect(readdirSync(folder).sort()).toEqual([
