@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
+import { onSignals } from '../os/on-signals.js';
 import { type Dataset, openDataset } from './dataset.js';
 import { type DataOptions, type Preparation, planPreparation } from './preparation.js';
 import type { PrepareOptions } from './prepare.js';
@@ -17,8 +18,6 @@ export type PrepareMessage =
   | { readonly line: string }
   | { readonly progress: PrepareProgress }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 interface AsideOptions extends PrepareOptions {
   /** Of the model that is to go on or be judged, if there is one. */
@@ -62,11 +61,10 @@ function prepareOnThread(
       workerData: { options, preparation } satisfies PrepareWork,
     });
     let failure: Error | null = null;
-    const onSignal = (signal: NodeJS.Signals) => {
+    const off = onSignals((signal) => {
       failure = new TrainerError('INTERRUPTED', `${signal}: ended while the data were prepared`);
       void worker.terminate();
-    };
-    for (const signal of SIGNALS) process.on(signal, onSignal);
+    });
     worker.on('message', (message: PrepareMessage) => {
       if ('line' in message) log(message.line);
       else if ('progress' in message) progress?.(message.progress);
@@ -77,7 +75,7 @@ function prepareOnThread(
     });
     // Only after its exit the thread writes nothing more.
     worker.once('exit', () => {
-      for (const signal of SIGNALS) process.off(signal, onSignal);
+      off();
       if (failure === null) resolve();
       else reject(failure);
     });

@@ -8,3 +8,13 @@ export function onSignals(listener: (signal: NodeJS.Signals) => void): () => voi
     for (const signal of SIGNALS) process.off(signal, listener);
   };
 }
+
+/** Resolves at the first of these signals; the next has its default effect. */
+export function nextSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const off = onSignals(() => {
+      off();
+      resolve();
+    });
+  });
+}

@@ -15,11 +15,10 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
 import { TrainerError } from 'locmoe/errors';
+import { onSignals } from 'locmoe/os/on-signals';
 
 /** In every folder that an export wrote: says so, and from which checkpoint. */
 export const EXPORT_FILE = 'export.json';
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** A folder that is being written; nobody sees it before it is whole. */
 export interface OutputFolder {
@@ -66,10 +65,9 @@ export async function writeFolder(
   // Not the process id: in containers it comes again, and what a killed export left would be published.
   const aside = `${folder}.writing-${randomUUID()}`;
   let signalled: NodeJS.Signals | null = null;
-  const onSignal = (signal: NodeJS.Signals) => {
+  const off = onSignals((signal) => {
     signalled = signal;
-  };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  });
   const files: WrittenFile[] = [];
   // Files are written at one go; a signal is seen between two of them.
   const writeWith = async (name: string, write: (path: string) => void) => {
@@ -100,7 +98,7 @@ export async function writeFolder(
   } finally {
     rmSync(aside, { recursive: true, force: true });
     removeEmpty(path.dirname(folder), firstMade);
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    off();
   }
 }
 

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { TrainerError } from '../../errors.js';
+import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
 import { wholeNumber } from './options.js';
@@ -15,7 +16,6 @@ interface ApiOptions {
   readonly requestTimeout: number;
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const DRAIN_MS = 30_000;
 
 /** `locmoe api`: serves a checkpoint to programs that speak OpenAI's completions API. */
@@ -52,9 +52,7 @@ async function serve(options: ApiOptions): Promise<void> {
     requestTimeoutS: options.requestTimeout,
   });
   // Before the address is printed: a signal may follow at once.
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, () => resolve());
-  });
+  const stopped = nextSignal();
   console.log(`api: http://${formatAddress(server.address)}/v1`);
   console.log(`models: ${server.models.join(', ')}`);
   console.log('serving until Ctrl-C');

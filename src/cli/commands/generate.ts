@@ -8,6 +8,7 @@ import { EXIT, TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
+import { onSignals } from '../../os/on-signals.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
@@ -16,8 +17,6 @@ interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
   readonly domain?: string;
   readonly interactive?: boolean;
 }
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `locmoe generate`: continues a prompt, on one process whatever layout wrote the checkpoint. */
 export function generateCommand(command: Command): void {
@@ -54,14 +53,16 @@ async function run({ prompt, interactive = false, ...options }: CommandOptions):
   const inference = openInference(checkpoint);
   const sampled = { ...options, domain };
   const ended = new AbortController();
-  const end = () => ended.abort();
-  for (const signal of SIGNALS) process.on(signal, end);
-  if (text === undefined) await converse(inference, sampled, ended);
-  else {
-    process.stdout.write(shown(text));
-    await print(inference, { ...sampled, prompt: text }, ended.signal);
+  const off = onSignals(() => ended.abort());
+  try {
+    if (text === undefined) await converse(inference, sampled, ended);
+    else {
+      process.stdout.write(shown(text));
+      await print(inference, { ...sampled, prompt: text }, ended.signal);
+    }
+  } finally {
+    off();
   }
-  for (const signal of SIGNALS) process.off(signal, end);
   if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
 }
 

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { isLive } from '../../coordinator/run-liveness.js';
+import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
 import { findRun } from '../../run/run-folder.js';
@@ -14,7 +15,6 @@ interface InspectOptions {
 }
 
 const DEFAULT_HTTP = '127.0.0.1:0';
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `locmoe inspect`: the page that shows runs in a browser, for runs that are over too. */
 export function inspectCommand(command: Command): void {
@@ -60,9 +60,7 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
   const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served, page }, security, null);
   if (server === null) return;
   // Before the address is printed: a signal may follow at once.
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, () => resolve());
-  });
+  const stopped = nextSignal();
   const url = pageUrl(formatAddress(server.address), folder.runId, security.token !== null);
   console.log(`page: ${url}`);
   console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
