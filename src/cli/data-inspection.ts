@@ -56,6 +56,7 @@ export async function inspectData(options: InspectOptions): Promise<void> {
     ...{ log: view.say, progress: view.progress },
   });
   const domains = reportsOf(dataset, config);
+  dataset.close();
   const { dir, vocabSize } = dataset;
   const { tokenizer } = config.data;
   if (options.json) console.log(JSON.stringify({ dataset: dir, tokenizer, vocabSize, domains }, null, 2));

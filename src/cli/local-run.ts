@@ -73,5 +73,6 @@ export async function train(options: TrainOptions): Promise<number> {
   } finally {
     http?.close();
     rpc.server.forceShutdown();
+    plan.dataset.close();
   }
 }

@@ -115,6 +115,7 @@ async function serveWith(
   } finally {
     http?.close();
     rpc.server.forceShutdown();
+    plan.dataset.close();
   }
 }
 

@@ -39,6 +39,7 @@ export const indexSchema = z.strictObject({
 });
 
 export type DatasetIndex = z.output<typeof indexSchema>;
+type StoredSplit = DatasetIndex['domains'][number][Split];
 
 export interface TokenSplit {
   readonly documents: number;
@@ -74,6 +75,8 @@ export interface Dataset {
   readonly domains: readonly DomainData[];
   /** Unigram entropy of the validation tokens of all domains, nats per token. */
   readonly validationEntropy: number;
+  /** Closes the files of the token ids, two a domain; their ids cannot be read any more. */
+  close(): void;
 }
 
 /** Token ids are stored as little-endian integers of this many bytes. */
@@ -98,16 +101,31 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
     ...index.domains.flatMap(({ name }) => SPLITS.map((split) => tokenFile(name, split))),
   ])
     checkFile(dir, index, file, verify);
-  const domains = index.domains.map(({ name, validationEntropy, ...splits }): DomainData => {
-    const [train, validation] = SPLITS.map((split): TokenSplit => {
-      const { documents, bytes, tokens } = splits[split];
-      const ids = storedIds(path.join(dir, tokenFile(name, split)), index.vocabSize);
-      if (ids.length !== tokens)
-        throw damaged(dir, `${tokenFile(name, split)} has ${ids.length} tokens, not ${tokens}`);
-      return { documents, bytes, ids };
-    });
-    return { name, train: train!, validation: validation!, validationEntropy };
-  });
+  const descriptors: number[] = [];
+  const close = () => {
+    for (const fd of descriptors.splice(0)) closeSync(fd);
+  };
+  const splitOf = (name: string, split: Split, { documents, bytes, tokens }: StoredSplit): TokenSplit => {
+    const file = path.join(dir, tokenFile(name, split));
+    const fd = openSync(file, 'r');
+    descriptors.push(fd);
+    const ids = storedIds(fd, file, index.vocabSize);
+    if (ids.length !== tokens)
+      throw damaged(dir, `${tokenFile(name, split)} has ${ids.length} tokens, not ${tokens}`);
+    return { documents, bytes, ids };
+  };
+  let domains: readonly DomainData[];
+  try {
+    domains = index.domains.map(({ name, validationEntropy, train, validation }) => ({
+      name,
+      train: splitOf(name, 'train', train),
+      validation: splitOf(name, 'validation', validation),
+      validationEntropy,
+    }));
+  } catch (error) {
+    close();
+    throw error;
+  }
   return {
     dir,
     key: index.key,
@@ -117,6 +135,7 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
     tokenizerSha256: index.files[TOKENIZER_FILE]!.sha256,
     domains,
     validationEntropy: index.validationEntropy,
+    close,
   };
 }
 
@@ -131,10 +150,9 @@ export function encodeTokens(ids: readonly Uint32Array[], vocabSize: number): Bu
   return Buffer.from(tokens.buffer);
 }
 
-/** The ids in a file, which stays open. */
-function storedIds(file: string, vocabSize: number): TokenIds {
+/** The ids in a file that is open. */
+function storedIds(fd: number, file: string, vocabSize: number): TokenIds {
   const size = bytesPerToken(vocabSize);
-  const fd = openSync(file, 'r');
   const length = fstatSync(fd).size / size;
   return {
     length,

@@ -59,7 +59,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
   const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
   const dataset = {
     ...{ dir: runsDir, key: '', vocabSize: 512, endOfText: 0, tokenizerFile: '', tokenizerSha256: '' },
-    ...{ domains: [], validationEntropy: 0 },
+    ...{ domains: [], validationEntropy: 0, close: () => undefined },
   };
   const place = { address: '127.0.0.1:1', isSecured: false };
   return {

@@ -27,6 +27,7 @@ function dataset(lengths: readonly (readonly [train: number, validation: number]
       validationEntropy: 0,
     })),
     validationEntropy: 0,
+    close: () => undefined,
   };
 }
 

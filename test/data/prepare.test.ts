@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -201,6 +203,25 @@ describe('openDataset', () => {
     );
     for (const domain of openDataset(wide).domains) expect(idsOf(domain.train)).toEqual([1, highest, 2]);
     expect(encodeTokens([Uint32Array.of(1, highest - 1)], highest)).toEqual(Buffer.from([1, 0, 255, 255]));
+  });
+
+  it('holds files open until it is closed, and none if one is damaged', () => {
+    const numOpen = (): number => {
+      const open = readdirSync('/proc/self/fd').map((fd) => path.join('/proc/self/fd', fd));
+      return open.filter((fd) => existsSync(fd) && readlinkSync(fd).startsWith(copy)).length;
+    };
+    const copy = path.join(dataDir, 'copy');
+    cpSync(dataset.dir, copy, { recursive: true });
+    const opened = openDataset(copy);
+    expect(numOpen()).toBe(4);
+    opened.close();
+    opened.close();
+    expect(numOpen()).toBe(0);
+    const index = JSON.parse(readFileSync(path.join(copy, 'index.json'), 'utf8')) as DatasetIndex;
+    index.domains[1].validation.tokens++;
+    writeFileSync(path.join(copy, 'index.json'), JSON.stringify(index));
+    expect(() => openDataset(copy)).toThrow(/code\.validation\.tokens has \d+ tokens, not \d+/);
+    expect(numOpen()).toBe(0);
   });
 
   it('names the file that is missing, cut, changed or not an index', async () => {

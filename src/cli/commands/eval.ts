@@ -61,6 +61,7 @@ async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
     worldSize: 1,
   });
   const domains = evaluate(inference, loader.validationBatches(options.sequences));
+  dataset.close();
   if (options.json) {
     console.log(JSON.stringify({ checkpoint: checkpoint.folder, step: checkpoint.manifest.step, domains }));
     return;

@@ -28,6 +28,7 @@ export const onnxPart: Part = async (context) => {
     const { checkpoint, dataset, folder } = await exportTrained(context, options);
     const inference = openInference(checkpoint);
     const batch = validationBatch(inference, dataset);
+    dataset.close();
     const own = tf.tidy(() => ownLogits(inference, batch));
     const session = await runtime.InferenceSession.create(path.join(folder, 'model.onnx'));
     const { logits } = await session.run(

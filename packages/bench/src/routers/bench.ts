@@ -170,9 +170,7 @@ class RouterBench {
     const folder = await this.#train(jobId(job), sets);
     if (folder === null) return null;
     const figures = readRunFigures(folder.metrics);
-    const probe = isProbed(job)
-      ? probeRun(folder.checkpoints, openDataset(folder.readRecord()!.datasetDir))
-      : null;
+    const probe = isProbed(job) ? probeOf(folder) : null;
     rmSync(folder.checkpoints, { recursive: true, force: true });
     return this.#store.put(jobId(job), config, { ...job, figures, probe });
   }
@@ -184,6 +182,15 @@ class RouterBench {
 }
 
 /** Token distributions are probed in the headline cell with the first seed. */
+function probeOf(folder: RunFolder): ReturnType<typeof probeRun> {
+  const dataset = openDataset(folder.readRecord()!.datasetDir);
+  try {
+    return probeRun(folder.checkpoints, dataset);
+  } finally {
+    dataset.close();
+  }
+}
+
 function isProbed({ layout, placement, seed }: Job): boolean {
   return layout === HEADLINE_CELL.layout && placement === HEADLINE_CELL.placement && seed === 1;
 }

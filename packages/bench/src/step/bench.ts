@@ -140,9 +140,12 @@ class StepBench {
         sets: settingsOf(cell, routerOf(program), steps, config, set),
       });
     const resolved = this.#config(cell, program, steps);
+    const dataset = await this.#dataset(resolved);
+    const inputs = writeInputs(this.#inputs, name, resolved, dataset);
+    dataset.close();
     return runTorch({
       peer: this.peer,
-      inputs: writeInputs(this.#inputs, name, resolved, await this.#dataset(resolved)),
+      inputs,
       worldSize: numRanks(cell.layout),
       tokensPerStep: resolved.train.globalBatch * resolved.model.seqLen,
       folder,
