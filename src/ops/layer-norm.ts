@@ -3,7 +3,8 @@ import { tf } from './tensorflow.js';
 
 // Shapes: T rows, d hidden size.
 
-const EPSILON = 1e-5;
+/** Added to the variance. */
+export const LAYER_NORM_EPSILON = 1e-5;
 
 /**
  * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside
@@ -41,7 +42,7 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
     const mean = sum / d;
     let squares = 0;
     for (let i = 0; i < d; i++) squares += (xTD[row + i] - mean) ** 2;
-    const inverseStd = 1 / Math.sqrt(squares / d + EPSILON);
+    const inverseStd = 1 / Math.sqrt(squares / d + LAYER_NORM_EPSILON);
     for (let i = 0; i < d; i++) yTD[row + i] = (xTD[row + i] - mean) * inverseStd * gainD[i] + biasD[i];
   }
   return yTD;
@@ -50,7 +51,7 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
 function forward(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor[] {
   const meanT1 = tf.mean(xTD, -1, true);
   const centredTD = tf.sub(xTD, meanT1);
-  const inverseStdT1 = tf.rsqrt(tf.add(tf.mean(tf.square(centredTD), -1, true), EPSILON));
+  const inverseStdT1 = tf.rsqrt(tf.add(tf.mean(tf.square(centredTD), -1, true), LAYER_NORM_EPSILON));
   const normalTD = tf.mul(centredTD, inverseStdT1);
   return [tf.add(tf.mul(normalTD, gainD), biasD), meanT1, inverseStdT1];
 }

@@ -29,7 +29,7 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
       };
 
 /** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */
-const LEAST_SQUARED_NORM = 1e-12;
+export const LEAST_SQUARED_NORM = 1e-12;
 
 /** Gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
 export function grapSpecs(

@@ -1,5 +1,6 @@
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
 import type { RunConfig } from 'locmoe/config/schema';
+import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm';
 import type { HuggingFaceModel } from './model.js';
 import { type LazyTensor, tensorOf } from './weights.js';
 
@@ -26,7 +27,7 @@ export function gpt2Model(checkpoint: Checkpoint): HuggingFaceModel {
       n_inner: model.dFeedForward,
       // The tanh form.
       activation_function: 'gelu_new',
-      layer_norm_epsilon: 1e-5,
+      layer_norm_epsilon: LAYER_NORM_EPSILON,
       ...{ attn_pdrop: 0, embd_pdrop: 0, resid_pdrop: 0 },
       tie_word_embeddings: true,
     },

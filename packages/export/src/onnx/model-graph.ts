@@ -1,14 +1,12 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
+import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm';
 import { Graph, INT64, type Value } from './graph.js';
 import { ROUTINGS, type Routing } from './routing.js';
 
 // Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size, F
 // hidden size of a feed-forward network, H heads, h = d / H, E experts, N kept choices of all tokens, R of them
 // for one expert, V vocabulary.
-
-/** As in src/ops/layer-norm.ts. */
-const EPSILON = 1e-5;
 
 /** Values of a tensor of the checkpoint. */
 type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
@@ -292,7 +290,7 @@ class ModelGraph {
   #norm(prefix: string, xBSD: Value): Value {
     const { dModel } = this.config.model;
     const [gain, bias] = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
-    const attributes = { axis: -1, epsilon: { float: EPSILON } };
+    const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } };
     return this.#graph.node('LayerNormalization', [xBSD, gain, bias], attributes);
   }
 

@@ -1,5 +1,6 @@
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/data/tokenizer';
+import { TrainerError } from 'locmoe/errors';
 import { expertsOfDomain } from 'locmoe/routing/domain-groups';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
@@ -39,21 +40,29 @@ export const onnx: ExportTarget = {
  *
  * @param prefix of the files' names
  * @param hasCache as of `modelGraph`
- * @returns whether the weights are in the graph's own file
+ * @param inOneFile refuses a model whose weights do not fit into the graph's own file
+ * @returns the number of parameters
+ * @throws TrainerError `BAD_INPUT`
  */
 export async function writeOnnx(
   checkpoint: Checkpoint,
   output: OutputFolder,
-  { prefix = '', hasCache = false } = {},
-) {
+  { prefix = '', hasCache = false, inOneFile = false } = {},
+): Promise<number> {
   const { config } = checkpoint.manifest;
   const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape), hasCache);
   const { model, weights } = modelFile(graph, WEIGHTS_FILE);
+  const sizes = graph.initializers.map(({ data }) => (data instanceof Float32Array ? data.length : 0));
+  const numParameters = sizes.reduce((sum, size) => sum + size, 0);
+  if (inOneFile && weights.length > 0)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `a model of ${(numParameters / 1e6).toFixed(0)} million parameters is too large for a browser; export it --to onnx`,
+    );
   await output.write(`${prefix}${MODEL_FILE}`, model);
   if (weights.length > 0) await output.write(`${prefix}${WEIGHTS_FILE}`, ...weights);
   await output.copy(checkpoint.tokenizerFile, `${prefix}tokenizer.json`);
-  const sizes = graph.initializers.map(({ data }) => (data instanceof Float32Array ? data.length : 0));
-  return { isInOneFile: weights.length === 0, numParameters: sizes.reduce((sum, size) => sum + size, 0) };
+  return numParameters;
 }
 
 /** What config.json of an ONNX export holds. */

@@ -1,5 +1,6 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { expertsOfDomain } from 'locmoe/routing/domain-groups';
+import { LEAST_SQUARED_NORM } from 'locmoe/routing/grap';
 import { FLOAT, type Graph, INT64, type Value } from './graph.js';
 
 // Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V vocabulary.
@@ -120,9 +121,6 @@ function tokenChoice({ graph, config }: RoutingInput, probsBSE: Value): Value {
   const takenBSE = graph.node('ScatterElements', [zerosBSE, expertsBSK, takenBSK], { axis: 2 });
   return graph.node('Greater', [takenBSE, graph.float(0)]);
 }
-
-/** As in src/routing/grap.ts. */
-const LEAST_SQUARED_NORM = 1e-12;
 
 /** x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
 function groupProjection(input: RoutingInput): Value {

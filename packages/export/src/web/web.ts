@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TrainerError } from 'locmoe/errors';
 import { attentionPrefixes } from '../onnx/model-graph.js';
 import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
@@ -14,15 +13,11 @@ export const web: ExportTarget = {
   async write(checkpoint, output) {
     const { manifest } = checkpoint;
     const { name, model, moe } = manifest.config;
-    const { numParameters, isInOneFile } = await writeOnnx(checkpoint, output, {
+    const numParameters = await writeOnnx(checkpoint, output, {
       prefix: 'model/',
       hasCache: true,
+      inOneFile: true,
     });
-    if (!isInOneFile)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `a model of ${(numParameters / 1e6).toFixed(0)} million parameters is too large for a browser; export it --to onnx`,
-      );
     const config = onnxConfig(checkpoint);
     const thresholds =
       moe.router === 'locmoe-plus' && moe.selection !== 'tcr'

@@ -53,11 +53,24 @@ export async function* generate(
   }
 }
 
+/** The k ids of the greatest logits, best first: kept in order by insertion, since k is small. */
+function likeliest(logits: Float32Array, k: number): number[] {
+  const best: number[] = [];
+  logits.forEach((logit, id) => {
+    if (best.length === k && !(logit > logits[best[k - 1]])) return;
+    if (Number.isNaN(logit)) return;
+    let at = best.length;
+    while (at > 0 && logit > logits[best[at - 1]]) at--;
+    best.splice(at, 0, id);
+    if (best.length > k) best.pop();
+  });
+  return best;
+}
+
 /** One of the likeliest tokens. */
 function sample(logits: Float32Array, temperature: number): number {
-  const best = Array.from(logits.keys())
-    .sort((a, b) => logits[b] - logits[a])
-    .slice(0, temperature === 0 ? 1 : TOP_K);
+  const best = likeliest(logits, temperature === 0 ? 1 : TOP_K);
+  if (best.length === 0) throw new Error('the model gives NaN: its weights are of no use');
   const weights = best.map((id) => Math.exp((logits[id] - logits[best[0]]!) / (temperature || 1)));
   let left = Math.random() * weights.reduce((sum, weight) => sum + weight, 0);
   for (let i = 0; i < best.length; i++) {

@@ -42,7 +42,12 @@ function receive(message: FromWorker): void {
       showBusy();
       break;
     case 'failed':
-      fail(message.message);
+      if (message.text === null) fail(message.message);
+      else {
+        cards[message.text].failed(message.message);
+        numDone++;
+        showBusy();
+      }
   }
 }
 

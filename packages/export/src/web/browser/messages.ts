@@ -57,4 +57,5 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly config: ModelConfig }
   | { readonly kind: 'tokens'; readonly text: number; readonly tokens: readonly RoutedToken[] }
   | { readonly kind: 'done'; readonly text: number; readonly tokensPerS: number }
-  | { readonly kind: 'failed'; readonly message: string };
+  /** Null: nothing can be generated. */
+  | { readonly kind: 'failed'; readonly text: number | null; readonly message: string };

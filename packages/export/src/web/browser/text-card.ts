@@ -61,6 +61,10 @@ export class TextCard {
     this.#state.textContent = tokensPerS > 0 ? `${tokensPerS.toFixed(1)} tokens/s` : 'stopped';
   }
 
+  failed(reason: string): void {
+    this.#state.textContent = `failed: ${reason}`;
+  }
+
   #elementOf(token: RoutedToken, index: number): HTMLElement {
     const { config } = this.#options;
     const rows = token.layers.map((layer) => this.#takersOf(layer));

@@ -88,17 +88,17 @@ async function answer(model: RoutedModel, codec: Codec, request: GenerateRequest
   tell({ kind: 'done', text, tokensPerS: (1000 * numGenerated) / (performance.now() - started) });
 }
 
-function fail(error: unknown): void {
-  tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+function fail(error: unknown, text: number | null): void {
+  tell({ kind: 'failed', text, message: error instanceof Error ? error.message : String(error) });
 }
 
 const opened = open();
-opened.then(({ model }) => tell({ kind: 'ready', config: model.config })).catch(fail);
+opened.then(({ model }) => tell({ kind: 'ready', config: model.config })).catch((error) => fail(error, null));
 let answered: Promise<void> = Promise.resolve();
 addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === 'stop') stoppedUpTo = data.upTo;
   else
     answered = Promise.all([opened, answered])
       .then(([{ model, codec }]) => answer(model, codec, data.request))
-      .catch(fail);
+      .catch((error) => fail(error, data.request.text));
 });
