@@ -302,6 +302,18 @@ describe('what cannot be read is refused in one line with its place', () => {
   });
 });
 
+it.each([
+  ['lines.txt', { separator: '\n' }, (text: string) => text],
+  ['lines.jsonl', {}, (text: string) => JSON.stringify({ text })],
+])('a short document or last line of %s may lose a byte of few', async (name, written, form) => {
+  const texts = sentences(200, 20);
+  // The last line stands alone in a window, as no line end follows.
+  write(name, Buffer.from([form(texts.join(' ')), form('caf\u00e9'), form('th\u00e9')].join('\n'), 'latin1'));
+  const dataset = await prepare({ d: source({ files: name, ...written }) });
+  expect(textsOf(dataset)).toEqual(expect.arrayContaining(['caf', 'th']));
+  expect(lines.at(-2)).toContain(`${name} has bytes that are not UTF-8`);
+});
+
 describe('text of several parts', () => {
   const NUM_DOCUMENTS = 30_000;
   /** Every tenth is a near copy of an earlier one. */

@@ -3,7 +3,7 @@ import { bytesOf } from './bytes.js';
 import { csvTexts } from './csv.js';
 import { jsonLines } from './json-lines.js';
 import { parquetTexts } from './parquet.js';
-import { decode, type Reading, refusal, type Span } from './span.js';
+import { Decoder, type Reading, refusal, type Span } from './span.js';
 import { textDocuments } from './text.js';
 
 /** How the files of a source are read. */
@@ -31,7 +31,9 @@ export async function* readDocuments(
   else if (format === 'csv') yield* csvTexts(windows, span, options.field, reading);
   else {
     const separator = options.separator === undefined ? null : Buffer.from(options.separator);
+    const decoder = new Decoder(span.file, reading);
     for await (const documents of textDocuments(windows, separator))
-      yield documents.map((document) => decode(document, span.file, reading));
+      yield documents.map((document) => decoder.decode(document));
+    decoder.end();
   }
 }

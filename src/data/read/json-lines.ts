@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { decode, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
+import { Decoder, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
 
 const NEWLINE = 10;
 
@@ -16,9 +16,10 @@ export async function* jsonLines(
   reading: Reading,
 ): AsyncGenerator<string[]> {
   let line = 1;
+  const decoder = new Decoder(span.file, reading);
   const texts = (block: Buffer): string[] => {
     const found: string[] = [];
-    const lines = decode(block, span.file, reading).split('\n');
+    const lines = decoder.decode(block).split('\n');
     if (lines.at(-1) === '') lines.pop();
     for (const written of lines) {
       const text = fieldOf(written, field);
@@ -40,6 +41,7 @@ export async function* jsonLines(
       throw refusal(placeOf(span, line), `is longer than ${MAX_RECORD_BYTES >> 20} MiB`);
   }
   if (bytes > 0) yield texts(Buffer.concat(parts));
+  decoder.end();
 }
 
 function fieldOf(written: string, field: string): string | undefined | { readonly problem: string } {

@@ -21,16 +21,40 @@ export interface Reading {
 export const MAX_RECORD_BYTES = 64 << 20;
 /** More than this share of characters that are none: not text, or another encoding. */
 const MAX_INVALID_SHARE = 0.05;
+/** So many are no reason to refuse a short file. */
+const A_FEW = 8;
+/** Text is judged once it is longer, and at its end. */
+const BEGINNING_CHARS = 1 << 20;
 
-/** @throws TrainerError `BAD_INPUT` if too much of it is not UTF-8 */
-export function decode(bytes: Buffer, file: string, { onInvalid }: Reading): string {
-  const text = bytes.toString('utf8');
-  if (isUtf8(bytes)) return text;
-  const lost = text.split('\ufffd').length - 1;
-  if (lost > MAX_INVALID_SHARE * text.length)
-    throw refusal(file, 'is not UTF-8 text; convert it (iconv -t UTF-8) or leave it out');
-  onInvalid(file);
-  return text;
+/** Makes characters of the bytes of one span, and counts those that are none over all of it. */
+export class Decoder {
+  readonly #file: string;
+  readonly #onInvalid: Reading['onInvalid'];
+  #chars = 0;
+  #lost = 0;
+
+  constructor(file: string, { onInvalid }: Reading) {
+    this.#file = file;
+    this.#onInvalid = onInvalid;
+  }
+
+  /** @throws TrainerError `BAD_INPUT` if too much of a longer beginning is not UTF-8 */
+  decode(bytes: Buffer): string {
+    const text = bytes.toString('utf8');
+    this.#chars += text.length;
+    if (!isUtf8(bytes)) {
+      this.#lost += text.split('\ufffd').length - 1;
+      this.#onInvalid(this.#file);
+    }
+    if (this.#chars > BEGINNING_CHARS) this.end();
+    return text;
+  }
+
+  /** @throws TrainerError `BAD_INPUT` if too much of the span is not UTF-8 */
+  end(): void {
+    if (this.#lost > A_FEW + MAX_INVALID_SHARE * this.#chars)
+      throw refusal(this.#file, 'is not UTF-8 text; convert it (iconv -t UTF-8) or leave it out');
+  }
 }
 
 export function refusal(place: string, what: string, cause?: unknown): TrainerError {
