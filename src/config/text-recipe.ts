@@ -8,7 +8,6 @@ import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf, formatSize } from '../format.js';
 import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
-import { numStepsOf, tokensPerStep } from './run-length.js';
 import type { RunConfig } from './schema.js';
 
 /** Less cannot be split in text to train on and text to validate with. */
@@ -91,26 +90,6 @@ export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): stri
   resolveRecipe(recipe, overrides);
   const { value } = readSource(recipe.yaml, LABEL, overrides);
   return `# Made by --text for ${formatNumberOf(recipe.numFiles, 'file')} with ${formatSize(recipe.bytes)} of text.\n${stringify(value)}`;
-}
-
-/** What was found and chosen, in two lines for the terminal. */
-export function describeRecipe({ numFiles, bytes, bytesPerToken }: TextRecipe, config: RunConfig): string[] {
-  const { model, moe, data } = config;
-  const [numSteps, tokens] = [numStepsOf(config), tokensPerStep(config)];
-  const times = (numSteps * tokens * bytesPerToken) / (bytes * (1 - data.validationShare));
-  const passes =
-    times < 0.95 ? `${times.toPrecision(1)} of the text` : `about ${formatTimes(times)} through the text`;
-  return [
-    `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
-    `recipe: vocabulary ${formatCount(model.vocabSize)}, d = ${model.dModel}, ${model.numDenseLayers} + ` +
-      `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(numSteps)} steps of ` +
-      `${formatCount(tokens)} tokens, ${passes} (--print-config shows it, --set changes it)`,
-  ];
-}
-
-function formatTimes(times: number): string {
-  const whole = Math.round(times);
-  return whole === 1 ? 'once' : `${whole} times`;
 }
 
 /**

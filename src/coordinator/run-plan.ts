@@ -3,7 +3,7 @@ import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '..
 import { committedFolders } from '../checkpoint/folders.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
-import { describeRecipe, resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
+import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/corpora.js';
 import type { Dataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -13,6 +13,7 @@ import { makeFolder } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
+import { describeRecipe } from './describe-recipe.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
 import { overridesOf, type PlanSettings, type RunOptions, type RunPlan } from './run-options.js';

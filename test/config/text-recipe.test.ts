@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../../src/config/resolve.js';
-import { describeRecipe, recipeFile, resolveRecipe, textRecipe } from '../../src/config/text-recipe.js';
+import { recipeFile, resolveRecipe, textRecipe } from '../../src/config/text-recipe.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-recipe-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -54,10 +54,6 @@ describe('textRecipe', () => {
     const text = recipeFile(recipe, overrides);
     expect(text).toContain('# Made by --text for 2 files with 330 kB of text.\nname: saved\n');
     expect(resolveConfig(text, '/elsewhere/saved.yaml')).toEqual(config);
-    expect(describeRecipe(recipe, config)).toEqual([
-      'text: 2 files, 330 kB, as domain saved',
-      expect.stringMatching(/^recipe: vocabulary 1,024, .*; 7 steps of 1,024 tokens, 0.07 of the text/),
-    ]);
   });
 
   it('refuses too little text, and patterns that match none', () => {
