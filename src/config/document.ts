@@ -1,5 +1,6 @@
 import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, visit, type YAMLError } from 'yaml';
 import { TrainerError } from '../errors.js';
+import { isMapping } from './written.js';
 
 /** Overrides from the command line; `sets` are `key=value` with dotted keys and YAML values. */
 export interface ConfigOverrides {
@@ -197,7 +198,8 @@ function withField(
   depth = 0,
 ): unknown {
   if (depth === keys.length) return field;
-  const key = keys[depth];
+  const numParts = ownKeyParts(section, keys.slice(depth));
+  const key = keys.slice(depth, depth + numParts).join('.');
   const refusal = (what: string) =>
     badConfig([`${origin} ${shortened(keys.slice(0, depth).join('.'))} ${what}`]);
   // A checkpoint holds an absent section as null.
@@ -206,6 +208,13 @@ function withField(
   if (Array.isArray(section) && !(/^\d+$/.test(key) && Number(key) <= section.length))
     throw refusal(`is a list, and ${shortened(key)} no position in it`);
   const inner = Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
-  const value = withField(inner, keys, field, origin, depth + 1);
+  const value = withField(inner, keys, field, origin, depth + numParts);
   return Array.isArray(section) ? Object.assign([...section], { [key]: value }) : { ...fields, [key]: value };
+}
+
+/** How many of the parts between dots name a key that the section has: the name of a domain may have dots. */
+function ownKeyParts(section: unknown, parts: readonly string[]): number {
+  if (!isMapping(section)) return 1;
+  const named = parts.findLastIndex((_, last) => Object.hasOwn(section, parts.slice(0, last + 1).join('.')));
+  return Math.max(1, named + 1);
 }

@@ -11,31 +11,40 @@ interface NamedSources {
 
 /**
  * Moves the files of `data.domains: [en, docs: { files }]` to `data.sources.docs`, where checkpoints keep them, and
- * makes their folders absolute, so that a resume from elsewhere finds them.
+ * makes their folders absolute, so that a resume from elsewhere finds them. What `--set data.sources.docs.FIELD` says
+ * stands above both.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
 export function nameSources(source: ConfigSource, base: string): NamedSources {
   const data = fieldOf(source.value, 'data');
   const written = fieldOf(data, 'domains');
-  const places = new Map<string, readonly PropertyKey[]>();
+  const places = new Map<
+    string,
+    { readonly place: readonly PropertyKey[]; readonly set: ReadonlySet<string> }
+  >();
   const sources = new Map<string, unknown>();
+  const isSet = (name: string, field: string) => source.isOverridden(['data', 'sources', name, field]);
   for (const [name, files] of entriesOf(fieldOf(data, 'sources'))) sources.set(name, files);
   const domains = !Array.isArray(written)
     ? written
     : written.flatMap((domain: unknown, i) => {
         const entries = entriesOf(domain);
         for (const [name, files] of entries) {
-          places.set(name, ['data', 'domains', i, name]);
-          sources.set(name, files);
+          const set = entriesOf(sources.get(name)).filter(([field]) => isSet(name, field));
+          places.set(name, {
+            place: ['data', 'domains', i, name],
+            set: new Set(set.map(([field]) => field)),
+          });
+          sources.set(name, isMapping(files) ? { ...files, ...Object.fromEntries(set) } : files);
         }
         return entries.length === 0 ? [domain] : entries.map(([name]) => name);
       });
   if (sources.size === 0) return { value: source.value, writtenAt: (field) => field };
   const writtenAt = (field: readonly PropertyKey[]) => {
     const [section, list, name, ...rest] = field;
-    const place = section === 'data' && list === 'sources' ? places.get(String(name)) : undefined;
-    return place === undefined ? field : [...place, ...rest];
+    const written = section === 'data' && list === 'sources' ? places.get(String(name)) : undefined;
+    return written === undefined || written.set.has(String(rest[0])) ? field : [...written.place, ...rest];
   };
   const resolved = Array.from(sources, ([name, files]) => {
     const given = fieldOf(files, 'folder');

@@ -47,6 +47,32 @@ describe('domains of a user', () => {
     expect(sources.docs).toEqual({ folder: process.cwd(), files: ['a.txt'], field: 'text' });
   });
 
+  it('take what --set says of a field of theirs, and the rest from data.domains', () => {
+    const { sources } = resolve(OWN, [
+      'data.sources.chat.field=question',
+      'data.sources.docs.files=b.md',
+    ]).data;
+    expect(sources.chat).toEqual({
+      folder: '/talk',
+      files: ['qa.jsonl'],
+      format: 'jsonl',
+      field: 'question',
+    });
+    expect(sources.docs).toEqual({ folder: process.cwd(), files: ['b.md'], field: 'text' });
+    expect(() => resolve(OWN, ['data.sources.chat.field=7'])).toThrow('--set data.sources.chat.field=7:');
+    const again = resolveConfig(JSON.stringify(resolve(OWN)), '/runs/a', {
+      sets: ['data.domains=[chat: { files: new.csv }]'],
+    });
+    expect(again.data.sources.chat).toEqual({ folder: process.cwd(), files: ['new.csv'], field: 'text' });
+  });
+
+  it('may have dots in their names, for --set too', () => {
+    const config = resolve('    - v1.2: { files: a.txt }', ['data.domains.0.v1.2.field=body']);
+    expect(config.data.sources['v1.2'].field).toBe('body');
+    const moved = resolveConfig(JSON.stringify(config), '/runs/a', { sets: ['data.sources.v1.2.folder=/b'] });
+    expect(moved.data.sources).toEqual({ 'v1.2': { folder: '/b', files: ['a.txt'], field: 'body' } });
+  });
+
   it.each([
     ['    - docs: { files: [] }', ':8:22 data.domains.0.docs.files: must not be empty'],
     ['    - docs: { file: a }', ':8:21 data.domains.0.docs.file: unknown key'],
