@@ -1,4 +1,4 @@
-import { existsSync, type Stats, statSync } from 'node:fs';
+import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
 import { TrainerError } from '../errors.js';
@@ -12,13 +12,18 @@ export interface SourceFile {
 }
 
 /**
- * The files of a domain, in the order of their names; each once, without the empty ones.
+ * The files of a domain, in the order of their names, without the empty ones; each once, by its shortest name where
+ * links lead to it too.
  *
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or a file cannot be looked at
  */
 export function listFiles(domain: string, source: TextSource): SourceFile[] {
-  const files = new Set(source.files.flatMap((pattern) => filesOf(domain, source.folder, pattern)));
-  return [...files]
+  const files = source.files.flatMap((pattern) => filesOf(domain, source.folder, pattern));
+  // The last of equal keys stays.
+  const byPlace = new Map(
+    files.sort((a, b) => b.length - a.length).map((file) => [placeOf(domain, file), file]),
+  );
+  return [...byPlace.values()]
     .sort()
     .map((file): SourceFile => {
       const { size, mtimeMs } = statOf(domain, file);
@@ -47,12 +52,24 @@ function filesOf(domain: string, folder: string, pattern: string): string[] {
   return found;
 }
 
+function placeOf(domain: string, file: string): string {
+  try {
+    return realpathSync.native(file);
+  } catch (error) {
+    throw unreadable(domain, file, error);
+  }
+}
+
 function statOf(domain: string, file: string): Stats {
   try {
     return statSync(file);
   } catch (error) {
-    throw refusal(domain, `${file} cannot be read (${(error as Error).message})`, error);
+    throw unreadable(domain, file, error);
   }
+}
+
+function unreadable(domain: string, file: string, error: unknown): TrainerError {
+  return refusal(domain, `${file} cannot be read (${(error as Error).message})`, error);
 }
 
 function refusal(domain: string, what: string, cause?: unknown): TrainerError {
