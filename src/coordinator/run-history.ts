@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { committedFolders } from '../checkpoint/folders.js';
+import { type Dataset, type DatasetIndex, readIndex, tokenFile } from '../data/dataset.js';
 import { recordedStepsAfter } from '../run/metrics-record.js';
 import { dropRecordsAfter } from '../run/metrics-writer.js';
 import type { RunFolder } from '../run/run-folder.js';
@@ -9,11 +10,11 @@ import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**
- * Warns of what a run loses if it is resumed as planned, and tells of a changed configuration. Steps repeated
+ * Warns of what a run loses if it is resumed as planned, and tells of a changed configuration or text. Steps repeated
  * with the same configuration come out the same, so they are not mentioned.
  */
 export function warnOfLosses(
-  { config, checkpoint, resumed }: Pick<RunPlan, 'config' | 'checkpoint' | 'resumed'>,
+  { config, dataset, checkpoint, resumed }: Pick<RunPlan, 'config' | 'dataset' | 'checkpoint' | 'resumed'>,
   { say, warn }: Pick<PlanSettings, 'say' | 'warn'>,
 ): void {
   if (checkpoint === null || resumed === null) return;
@@ -22,6 +23,11 @@ export function warnOfLosses(
   const changes = changedFields(before, config);
   if (changes.length > 0)
     say(`run ${folder.runId} goes on with another configuration: ${changes.join(', ')}`);
+  const texts = changedTexts(folder, dataset);
+  if (texts.length > 0)
+    warn(
+      `run ${folder.runId} has trained on other text of ${texts.join(', ')}; it goes on with what is there now`,
+    );
   // A generation killed before its first checkpoint left its --set values only in config.json.
   const last = changedFields(folder.readConfig() ?? before, config);
   if (last.length > 0 && String(last) !== String(changes))
@@ -45,6 +51,24 @@ export function warnOfLosses(
   warn(
     `run ${folder.runId} goes back to step ${step}; it loses ${losses.join(', ')}; to keep all that, end this and start a new run with --fork`,
   );
+}
+
+/** Domains whose training text is not that of the run before, as far as that is still there. */
+function changedTexts(folder: RunFolder, dataset: Dataset): string[] {
+  const record = folder.readRecord();
+  if (record === null || record.datasetDir === dataset.dir) return [];
+  const now = readIndex(dataset.dir).files;
+  let before: DatasetIndex['files'];
+  try {
+    before = readIndex(record.datasetDir).files;
+  } catch {
+    // It was a cache.
+    return [];
+  }
+  const texts = dataset.domains.map(({ name }) => ({ name, file: tokenFile(name, 'train') }));
+  return texts
+    .filter(({ file }) => before[file] !== undefined && before[file].sha256 !== now[file]?.sha256)
+    .map(({ name }) => name);
 }
 
 function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | null {

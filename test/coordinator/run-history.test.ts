@@ -18,7 +18,7 @@ function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => 
   return {
     config: change(checkpoint.manifest.config),
     ...{ checkpoint, resumed: { folder, generation: 2 }, init: null, forkedFrom: null, initFrom: null },
-    dataset: {} as RunPlan['dataset'],
+    dataset: { dir: folder.readRecord()?.datasetDir } as RunPlan['dataset'],
   };
 }
 

@@ -29,6 +29,7 @@ it('trains on files beside the configuration, and goes on with the same tokenize
   ).finished;
   expect(resumed.code, resumed.stderr).toBe(0);
   expect(resumed.stdout).toMatch(/data: preparing notes.*\n.*tokens for training/);
+  expect(resumed.stderr).toMatch(/has trained on other text of notes; it goes on with what is there now/);
   const tokenizers = ['step-000002', 'step-000004'].map((step) =>
     readFileSync(path.join(run, 'checkpoints', step, 'tokenizer.json'), 'utf8'),
   );
