@@ -1,5 +1,6 @@
 import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME } from '../data/text-source.js';
+import { formatNumberOf } from '../format.js';
 import { moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
@@ -105,7 +106,8 @@ const RULES: readonly Rule[] = [
     unless(
       expertGroups <= domains.length,
       'moe.expertGroups',
-      `${expertGroups} groups for ${domains.length} domains would leave experts without a domain`,
+      `${expertGroups} groups for ${formatNumberOf(domains.length, 'domain')} would leave experts without a domain; ` +
+        `at most ${domains.length}`,
     ),
   ({ data: { domains } }) =>
     unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),

@@ -43,7 +43,7 @@ export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): 
       await prepareOnThread(options, preparation);
     } finally {
       // A terminated thread does not clean up.
-      rmSync(preparation.work, { recursive: true, force: true });
+      if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });
     }
   return openDataset(preparation.dir, { verify: !isNew });
 }

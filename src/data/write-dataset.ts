@@ -146,7 +146,7 @@ async function shardsOf(
   if (invalid.size > 0) {
     const [first] = invalid;
     const what = invalid.size === 1 ? `${first} has` : `${invalid.size} files (${first}, ...) have`;
-    log(`data: ${what} bytes that are not UTF-8; they are left out`);
+    log(`data: ${what} bytes that are not UTF-8; they are left out (to keep them: iconv -f LATIN1 -t UTF-8)`);
   }
   return shards;
 }

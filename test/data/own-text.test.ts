@@ -157,6 +157,13 @@ describe('formats', () => {
       sentences(80, 9),
     ],
     [
+      'jsonl with null',
+      'n.jsonl',
+      () => `${jsonl(sentences(190, 3))}\n{"text":null}\n${jsonl(sentences(193, 3))}`,
+      {},
+      sentences(190, 6),
+    ],
+    [
       'jsonl with a byte order mark',
       'f.ndjson',
       () => `\ufeff${jsonl(sentences(90, 9))}`,
@@ -198,14 +205,21 @@ describe('formats', () => {
     for (let i = 0; i < 30; i++) write(`notes/${i % 3}/[${i}].md`, sentence(300 + i));
     write('notes/empty.md', '');
     write('notes/white.md', ' \n\n ');
+    const linked = path.join(folder, 'linked');
+    rmSync(linked, { recursive: true, force: true });
+    for (const i of [1, 2]) write(`linked/${i}.md`, sentence(400 + i));
+    symlinkSync('.', path.join(linked, 'again'));
     const dataset = await prepare({
       notes: source({ files: ['notes/**/*.md', 'notes/0/[[]0].md', 'notes/0/[0].md'] }),
+      linked: source({ files: 'linked/**/*.md' }),
       other: source({ folder: path.join(folder, 'notes'), files: '../first.txt', separator: '\n' }),
     });
     expect(textsOf(dataset).sort()).toEqual(sentences(300, 30).sort());
-    expect(textsOf(dataset, 1).sort()).toEqual(sentences(0, 50).sort());
+    expect(textsOf(dataset, 1).sort()).toEqual(sentences(401, 2).sort());
+    expect(textsOf(dataset, 2).sort()).toEqual(sentences(0, 50).sort());
     const { domains } = JSON.parse(readFileSync(path.join(dataset.dir, 'index.json'), 'utf8'));
     expect(domains[0]).toMatchObject({ name: 'notes', files: 31, duplicates: 0 });
+    expect(domains[1]).toMatchObject({ name: 'linked', files: 2, duplicates: 0 });
   });
 });
 
@@ -237,6 +251,12 @@ describe('what cannot be read is refused in one line with its place', () => {
     ],
     ['a CSV without the column', { files: 'bad/a.csv' }, /a\.csv:1 has no column "text" \(columns: a, b\)/],
     ['a CSV with a ragged row', { files: 'bad/a.csv', field: 'a' }, /a\.csv:3 is no CSV \(/],
+    [
+      'a CSV between semicolons',
+      { files: 'bad/semicolons.csv' },
+      /no column "text" \(columns: id;text\); it is separated by ";", not by ","/,
+    ],
+    ['a CSV of another encoding', { files: 'bad/latin1.csv' }, /latin1\.csv is not UTF-8 text/],
     ['what is no Parquet', { files: 'bad/a.parquet' }, /a\.parquet is no complete Parquet file \(/],
     ['half a gzip file', { files: 'bad/half.txt.gz' }, /half\.txt\.gz is no complete gzip file \(/],
     ['what is no gzip file', { files: 'bad/no.txt.gz' }, /no\.txt\.gz is no complete gzip file \(/],
@@ -258,6 +278,8 @@ describe('what cannot be read is refused in one line with its place', () => {
     write('bad/empty2.txt', ' \n');
     write('bad/json.jsonl', '{"text": "a"}\n{"text": \n');
     write('bad/a.csv', 'a,b\n1,2\n1,2,3\n');
+    write('bad/semicolons.csv', 'id;text\n1;2\n');
+    write('bad/latin1.csv', Buffer.from(`text\n${'é è ü ö ä ß '.repeat(20)}\n`, 'latin1'));
     write('bad/a.parquet', 'PAR1 and nothing more PAR1');
     write('bad/half.txt.gz', gzipSync(sentences(0, 200).join('\n')).subarray(0, 700));
     write('bad/no.txt.gz', 'plain');

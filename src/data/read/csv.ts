@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
-import { MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
+import { Decoder, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
 
 /** Documents that are handed on together. */
 const BATCH = 256;
@@ -17,13 +17,20 @@ export async function* csvTexts(
   column: string,
   reading: Reading,
 ): AsyncGenerator<string[]> {
+  const delimiter = /\.tsv(?:\.\w+)?$/.test(file) ? '\t' : ',';
   const parser = parse({
     columns: (header: string[]) => {
       if (header.includes(column)) return header;
-      throw refusal(`${file}:1`, `has no column ${JSON.stringify(column)} (columns: ${header.join(', ')})`);
+      const other = header.length === 1 ? /[;,|\t]/.exec(header[0]!)?.[0] : undefined;
+      const hint = other === undefined ? '' : `; it is separated by ${JSON.stringify(other)}, not by `;
+      throw refusal(
+        `${file}:1`,
+        `has no column ${JSON.stringify(column)} (columns: ${header.join(', ')})` +
+          (hint && hint + JSON.stringify(delimiter)),
+      );
     },
     ...{ bom: true, skip_empty_lines: true, max_record_size: MAX_RECORD_BYTES },
-    delimiter: /\.tsv(?:\.\w+)?$/.test(file) ? '\t' : ',',
+    delimiter,
   });
   const input = Readable.from(decoded(windows, file, reading));
   input.on('error', (error) => parser.destroy(error));
@@ -48,13 +55,15 @@ export async function* csvTexts(
 async function* decoded(
   windows: AsyncIterable<Buffer>,
   file: string,
-  { onInvalid }: Reading,
+  reading: Reading,
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder();
+  const counter = new Decoder(file, reading);
   for await (const window of windows) {
     const text = decoder.decode(window, { stream: true });
-    if (text.includes('\ufffd')) onInvalid(file);
+    counter.count(text, !text.includes('\ufffd'));
     yield text;
   }
+  counter.end();
   yield decoder.decode();
 }

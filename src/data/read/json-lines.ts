@@ -4,7 +4,7 @@ import { Decoder, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './s
 const NEWLINE = 10;
 
 /**
- * The text in one field of each line of JSON; empty lines are skipped.
+ * The text in one field of each line of JSON; empty lines, and null in that field, are skipped.
  *
  * @throws TrainerError `BAD_INPUT` with file and line of what is no JSON, has no text in the field, or is too
  *   long
@@ -57,6 +57,7 @@ function fieldOf(written: string, field: string): string | undefined | { readonl
   );
   const text = fields.get(field);
   if (typeof text === 'string') return text;
+  if (text === null) return undefined;
   const names = [...fields.keys()].slice(0, 8).join(', ') || 'none';
   return { problem: `has no text in field ${JSON.stringify(field)} (fields: ${names})` };
 }

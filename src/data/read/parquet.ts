@@ -19,10 +19,12 @@ export async function* parquetTexts(
   try {
     const buffer = await asyncBufferFromFile(file);
     const metadata = await parquetMetadataAsync(buffer);
-    const columns = metadata.row_groups[0]?.columns.map((each) => each.meta_data?.path_in_schema.join('.'));
+    const columns = metadata.row_groups[0]?.columns.map((each) => each.meta_data?.path_in_schema[0]);
     const index = columns?.indexOf(column) ?? -1;
-    if (columns !== undefined && index < 0)
-      throw refusal(file, `has no column ${JSON.stringify(column)} (columns: ${columns.join(', ')})`);
+    if (columns !== undefined && index < 0) {
+      const names = [...new Set(columns)].join(', ');
+      throw refusal(file, `has no column ${JSON.stringify(column)} (columns: ${names})`);
+    }
     let rowStart = 0;
     for (const group of metadata.row_groups) {
       const bytes = Number(group.columns[index]?.meta_data?.total_uncompressed_size ?? 0);

@@ -41,13 +41,22 @@ export class Decoder {
   /** @throws TrainerError `BAD_INPUT` if too much of a longer beginning is not UTF-8 */
   decode(bytes: Buffer): string {
     const text = bytes.toString('utf8');
+    this.count(text, isUtf8(bytes));
+    return text;
+  }
+
+  /**
+   * Counts what was decoded elsewhere.
+   *
+   * @throws TrainerError as `decode`
+   */
+  count(text: string, isWhole: boolean): void {
     this.#chars += text.length;
-    if (!isUtf8(bytes)) {
+    if (!isWhole) {
       this.#lost += text.split('\ufffd').length - 1;
       this.#onInvalid(this.#file);
     }
     if (this.#chars > BEGINNING_CHARS) this.end();
-    return text;
   }
 
   /** @throws TrainerError `BAD_INPUT` if too much of the span is not UTF-8 */
