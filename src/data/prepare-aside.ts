@@ -1,11 +1,13 @@
+import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import { onSignals } from '../os/on-signals.js';
-import { type Dataset, openDataset } from './dataset.js';
+import { type Dataset, openDataset, readIndex, TOKENIZER_FILE } from './dataset.js';
 import { type DataOptions, type Preparation, planPreparation } from './preparation.js';
 import type { PrepareOptions } from './prepare.js';
 import type { PrepareProgress } from './progress-meter.js';
+import { readTokenizerFile } from './tokenizer-file.js';
 
 /** Input of the preparation thread. */
 export interface PrepareWork {
@@ -32,11 +34,12 @@ interface AsideOptions extends PrepareOptions {
  */
 export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): Promise<Dataset> {
   const planned = planPreparation(asked);
-  if (existsSync(planned.dir)) return openDataset(planned.dir);
-  // A tokenizer trained anew would not fit the model: the user's text may have changed since.
+  // A tokenizer that was or would be trained on the user's text may be another than the model's: the text may
+  // have changed since.
   const isFixed = modelTokenizer !== undefined && asked.tokenizer === 'train' && hasOwnText(asked);
   const options = isFixed ? { ...asked, tokenizer: modelTokenizer } : asked;
-  const preparation = isFixed ? planPreparation(options) : planned;
+  const preparation =
+    isFixed && !hasTokenizer(planned.dir, modelTokenizer) ? planPreparation(options) : planned;
   const isNew = !existsSync(preparation.dir);
   if (isNew)
     try {
@@ -46,6 +49,13 @@ export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): 
       if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });
     }
   return openDataset(preparation.dir, { verify: !isNew });
+}
+
+/** Whether a dataset was made there, with this tokenizer. */
+function hasTokenizer(dir: string, tokenizer: string): boolean {
+  if (!existsSync(dir)) return false;
+  const sha256 = createHash('sha256').update(readTokenizerFile(tokenizer)).digest('hex');
+  return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256;
 }
 
 function hasOwnText({ domains, sources }: DataOptions): boolean {

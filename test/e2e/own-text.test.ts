@@ -21,6 +21,10 @@ it('trains on files beside the configuration, and goes on with the same tokenize
   const run = await trainToTheEnd({ folder, config, dataDir, ...layout, sets: ['train.steps=2'] });
 
   writeFileSync(path.join(folder, 'notes/more.txt'), readFileSync(path.join(ROOT, 'docs/page.md'), 'utf8'));
+  // Prepares the changed text as the configuration asks: with a tokenizer that is trained on it.
+  const configFile = path.join(folder, 'micro.yaml');
+  const inspected = await locmoe('data', 'inspect', '--config', configFile, '--data-dir', dataDir);
+  expect(inspected.code, inspected.stderr).toBe(0);
   const resumed = await new Locmoe(
     ['train', '--resume', run, '--set', 'train.steps=4', '--no-samples', '--data-dir', dataDir],
     {},
