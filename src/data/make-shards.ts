@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { asFullDisk } from '../os/make-folder.js';
@@ -7,7 +7,7 @@ import { type LongDocument, LongDocuments, longDocument, longDocumentSchema } fr
 import type { Part } from './parts.js';
 import { type ReadOptions, readDocuments } from './read/documents.js';
 import { readError, refusal, type Span } from './read/span.js';
-import { readShardHead, writeShard, writeWhole } from './shard.js';
+import { headOfWhole, writeShard, writeWhole } from './shard.js';
 import { chunkText, cleanText } from './text.js';
 import { layoutOf } from './text-source.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -16,6 +16,7 @@ import type { Tokenizer } from './tokenizer.js';
 const SHARD_VERSION = 2;
 /** Text of one shard, in UTF-16 units. */
 const SHARD_CHARS = 8 << 20;
+const KEY = /^[0-9a-f]{32}$/;
 
 /** What all parts of a domain have in common. */
 export interface ShardWork {
@@ -53,9 +54,9 @@ export async function makeShards(
   onBytes: (bytes: number, wereDone: boolean) => void,
 ): Promise<PartShards> {
   const alias = path.join(work.folder, `${keyOf(work, tokenizer, part.spans)}.seen`);
-  const seen = readText(alias) ?? writeAlias(alias, contentsOf(part, work, tokenizer));
+  const seen = seenIn(alias) ?? writeAlias(alias, contentsOf(part, work, tokenizer));
   const record = path.join(work.folder, `${seen}.part`);
-  const done = donePart(record, work);
+  const done = donePart(record, work, tokenizer);
   if (done !== null) {
     onBytes(part.bytes, true);
     return done;
@@ -69,24 +70,32 @@ export async function makeShards(
   }
 }
 
-function donePart(record: string, { folder, sample }: ShardWork): PartShards | null {
-  const text = readText(record);
-  if (text === null) return null;
-  const part = partSchema.parse(JSON.parse(text));
-  return part.shards.every((shard) => isUsable(path.join(folder, shard), sample)) ? part : null;
+/** The key that an earlier preparation has noted; null if it noted none, or a power failure has left less. */
+function seenIn(alias: string): string | null {
+  const text = readText(alias);
+  return text !== null && KEY.test(text) ? text : null;
 }
 
-function isUsable(shard: string, sample: number): boolean {
-  return existsSync(shard) && readShardHead(shard).sample <= sample;
+function donePart(record: string, work: ShardWork, tokenizer: Tokenizer): PartShards | null {
+  const part = partSchema.safeParse(parsed(readText(record)));
+  if (!part.success) return null;
+  const isWhole = part.data.shards.every((name) => isUsable(path.join(work.folder, name), work, tokenizer));
+  return isWhole ? part.data : null;
+}
+
+function isUsable(shard: string, { sample }: ShardWork, { vocabSize }: Tokenizer): boolean {
+  const head = headOfWhole(shard, vocabSize);
+  return head !== null && head.sample <= sample;
 }
 
 async function readIntoShards(
   part: Part,
-  { folder, read, sample }: ShardWork,
+  work: ShardWork,
   tokenizer: Tokenizer,
   name: string,
   onBytes: (bytes: number, wereDone: boolean) => void,
 ): Promise<PartShards> {
+  const { folder, read, sample } = work;
   const shards: string[] = [];
   const invalid = new Set<string>();
   const longest = new LongDocuments();
@@ -97,7 +106,7 @@ async function readIntoShards(
     const shard = `${name}-${shards.length}.shard`;
     const file = path.join(folder, shard);
     // Left by an earlier attempt that was interrupted.
-    const isDone = isUsable(file, sample);
+    const isDone = isUsable(file, work, tokenizer);
     if (!isDone) writeShard(file, chunks, tokenizer, sample);
     shards.push(shard);
     onBytes(bytes, isDone);
@@ -159,8 +168,21 @@ function sha256Of({ file, begin, end }: Span): string {
   return hash.digest('hex');
 }
 
+/** Null for what is not there or cannot be read, which is made again. */
 function readText(file: string): string | null {
-  return existsSync(file) ? readFileSync(file, 'utf8') : null;
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function parsed(json: string | null): unknown {
+  try {
+    return JSON.parse(json ?? 'null');
+  } catch {
+    return null;
+  }
 }
 
 function writeAlias(file: string, contents: string): string {

@@ -94,6 +94,17 @@ export function removeUnfinished(folder: string): void {
   }
 }
 
+/** The head of a whole shard; null if there is none, or a power failure has left a part of one. */
+export function headOfWhole(file: string, vocabSize: number): ShardHead | null {
+  try {
+    const head = readShardHead(file);
+    const bytes = tokensBegin(head) + head.numTokens * bytesPerToken(vocabSize);
+    return statSync(file).size === bytes ? head : null;
+  } catch {
+    return null;
+  }
+}
+
 export function readShardHead(file: string): ShardHead {
   const head = new Uint32Array(readBytes(file, 0, 4 * HEAD_WORDS).buffer);
   return { numDocuments: head[0]!, numShingles: head[1]!, numTokens: head[2]!, sample: head[3]! };
@@ -121,9 +132,12 @@ export function* readShardDocuments(file: string): Generator<ShardDocument> {
 
 /** The tokens of all documents, as a dataset stores them. */
 export function readShardTokens(file: string, vocabSize: number): Uint8Array {
-  const { numDocuments, numShingles, numTokens } = readShardHead(file);
-  const begin = 4 * (HEAD_WORDS + RECORD_WORDS * numDocuments + 2 * numShingles);
-  return readBytes(file, begin, numTokens * bytesPerToken(vocabSize));
+  const head = readShardHead(file);
+  return readBytes(file, tokensBegin(head), head.numTokens * bytesPerToken(vocabSize));
+}
+
+function tokensBegin({ numDocuments, numShingles }: ShardHead): number {
+  return 4 * (HEAD_WORDS + RECORD_WORDS * numDocuments + 2 * numShingles);
 }
 
 function readBytes(file: string, begin: number, length: number): Uint8Array {

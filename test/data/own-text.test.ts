@@ -449,6 +449,27 @@ it('a full disk is named by its option, and what fits stays', async (context) =>
   expect(readdirSync(path.join(disk, 'data/shards')).filter((name) => name.includes('.tmp'))).toEqual([]);
 });
 
+it.each([
+  ['empty', 0],
+  ['cut short', 10],
+])('what a power failure has left %s is made again', async (_, length) => {
+  const dataDir = path.join(folder, `power-${length}`);
+  write('power.txt', sentences(900, 20).join('\n'));
+  const own = { d: source({ files: 'power.txt', separator: '\n' }) };
+  const { dir } = await prepare(own, tokenizerFile, { dataDir });
+  const shards = path.join(dataDir, 'shards');
+  const contents = () => readdirSync(shards).map((name) => [name, readFileSync(path.join(shards, name))]);
+  const whole = contents();
+  expect(whole).toHaveLength(3);
+  for (const end of [/\.seen$/, /\.part$/, /\.shard$/, /./]) {
+    for (const name of readdirSync(shards).filter((each) => end.test(each)))
+      truncateSync(path.join(shards, name), length);
+    rmSync(dir, { recursive: true });
+    await prepare(own, tokenizerFile, { dataDir });
+    expect(contents()).toEqual(whole);
+  }
+});
+
 it('large files with the same contents are prepared once, by several threads', async () => {
   const text = Array.from({ length: 70_000 }, (_, i) => sentence(i)).join('\n');
   expect(text.length).toBeGreaterThan(PART_BYTES / 2);
