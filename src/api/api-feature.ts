@@ -40,11 +40,7 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   );
   routes.get(
     '/v1/models/:id',
-    guarded((c) => {
-      const id = c.req.param('id') ?? '';
-      models.domainOf(id, null);
-      return Response.json(models.list.find((model) => 'id' in model && model.id === id));
-    }),
+    guarded((c) => Response.json(models.model(c.req.param('id') ?? ''))),
   );
   routes.post(
     '/v1/completions',
@@ -101,6 +97,7 @@ async function answerCompletion(c: Context, options: ApiOptions): Promise<Respon
   }, options.requestTimeoutS * 1000);
   const { signal } = c.req.raw;
   signal.addEventListener('abort', gone, { once: true });
+  if (signal.aborted) gone();
   const end = () => {
     clearTimeout(timer);
     signal.removeEventListener('abort', gone);

@@ -90,14 +90,14 @@ export class Choice implements Job {
   #logPrompt(log: TokenLog, hiddenSD: Float32Array): void {
     const { decoder, prompt, tokenizer } = this.#options;
     const { tokenIds } = this;
-    if (prompt.numImplicit === 0) log.add(tokenIds[0], null);
+    if (prompt.numImplicit === 0) log.add(tokenIds[0], null, true);
     const width = hiddenSD.length / tokenIds.length;
     const atOnce = Math.max(1, Math.floor(LOGITS_AT_ONCE / tokenizer.vocabSize));
     const last = tokenIds.length - 1;
     for (let begin = 0; begin < last; begin += atOnce) {
       const end = Math.min(last, begin + atOnce);
       decoder.logitsOf(hiddenSD.subarray(begin * width, end * width)).forEach((logits, i) => {
-        log.add(tokenIds[begin + i + 1], logits);
+        log.add(tokenIds[begin + i + 1], logits, true);
       });
     }
   }
@@ -107,7 +107,7 @@ export class Choice implements Job {
     if (this.#lastOfPrompt !== null) return this.#endPrompt(this.#lastOfPrompt, logits);
     const uniform = this.#random.uniform(this.#context.length);
     const token = sample(logits, this.#context, request.sampling, uniform);
-    this.#log?.add(token, logits);
+    this.#log?.add(token, logits, false);
     this.#context.push(token);
     const text = token === tokenizer.endOfText ? '' : this.#stream.push(token);
     const stops = token === tokenizer.endOfText || this.#stream.stopped;
@@ -122,7 +122,7 @@ export class Choice implements Job {
 
   #endPrompt(token: number, logits: Float32Array): number | null {
     this.#lastOfPrompt = null;
-    this.#log?.add(token, logits);
+    this.#log?.add(token, logits, true);
     this.#context.push(token);
     if (this.#options.request.maxTokens > 0) return token;
     this.#emit('', 'length');

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '../data/tokenizer.js';
+import { TrainerError } from '../errors.js';
 import type { Decoder } from '../inference/decoder.js';
-import { ApiError } from './api-error.js';
+import { ApiError, invalid } from './api-error.js';
 import { Choice, type Piece } from './choice.js';
 import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { LogProbs } from './token-log.js';
+
+/** Of a stream; a caller that reads none of so many is taken for gone. */
+const MAX_UNREAD_EVENTS = 10_000;
 
 export interface CompletionContext {
   readonly decoder: Decoder;
@@ -60,7 +64,13 @@ export function streamCompletion(
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   const send = (data: object | string) => {
     const event = typeof data === 'string' ? data : JSON.stringify(data);
-    if (!gone) controller?.enqueue(utf8.encode(`data: ${event}\n\n`));
+    if (gone || controller === undefined) return;
+    controller.enqueue(utf8.encode(`data: ${event}\n\n`));
+    if (-(controller.desiredSize ?? 0) > MAX_UNREAD_EVENTS) {
+      gone = true;
+      controller.error(new Error('the caller does not read'));
+      onGone();
+    }
   };
   const choices = choicesOf(request, context, signal, (index, { text, logprobs, finishReason }) =>
     send({ ...head, choices: [{ index, text, logprobs, finish_reason: finishReason }] }),
@@ -96,6 +106,8 @@ export function streamCompletion(
 /** Errors that are the server's own keep their text for its log. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  // What the tokenizer cannot take.
+  if (error instanceof TrainerError && error.code === 'BAD_INPUT') return invalid('prompt', error.message);
   console.error('locmoe: api:', error);
   return new ApiError(500, 'the server failed; its log says why', { code: 'internal' });
 }

@@ -28,13 +28,13 @@ export class ServedModels {
 
   /** `Model` objects of OpenAI. */
   get list(): object[] {
-    return this.names.map((id) => ({
-      id,
-      object: 'model',
-      created: this.#createdS,
-      owned_by: 'locmoe',
-      max_model_len: this.#seqLen,
-    }));
+    return this.names.map((id) => this.#model(id));
+  }
+
+  /** The object of one model. @throws ApiError 404 if there is none of that name */
+  model(id: string): object {
+    this.#checkName(id);
+    return this.#model(id);
   }
 
   /**
@@ -44,12 +44,7 @@ export class ServedModels {
    * @throws ApiError 404 for an unknown model, 400 for an unknown or missing domain
    */
   domainOf(model: string, domain: string | null): number {
-    const named = this.#domains.findIndex((name) => model === `${this.#runId}:${name}`);
-    if (named < 0 && model !== this.#runId)
-      throw new ApiError(404, `model ${model} is not served here; there is ${this.names.join(', ')}`, {
-        param: 'model',
-        code: 'model_not_found',
-      });
+    const named = this.#checkName(model);
     const known = this.#domains.join(', ');
     if (domain !== null) {
       const id = this.#domains.indexOf(domain);
@@ -61,5 +56,26 @@ export class ServedModels {
     if (this.#domains.length > 1)
       throw invalid('model', `name a domain, as ${this.names[0]}, or in the field domain: ${known}`);
     return 0;
+  }
+
+  #model(id: string): object {
+    return {
+      id,
+      object: 'model',
+      created: this.#createdS,
+      owned_by: 'locmoe',
+      max_model_len: this.#seqLen,
+    };
+  }
+
+  /** @returns the id of the domain in the name, or -1 */
+  #checkName(model: string): number {
+    const named = this.#domains.findIndex((name) => model === `${this.#runId}:${name}`);
+    if (named < 0 && model !== this.#runId)
+      throw new ApiError(404, `model ${model} is not served here; there is ${this.names.join(', ')}`, {
+        param: 'model',
+        code: 'model_not_found',
+      });
+    return named;
   }
 }

@@ -26,12 +26,15 @@ export class TokenLog {
     this.#numTop = numTop;
   }
 
-  /** @param logits of this place; null if nothing comes before the token */
-  add(tokenId: number, logits: Float32Array | null): void {
+  /**
+   * @param logits of this place; null if nothing comes before the token
+   * @param isGiven whether the text shows a special token by its name, as that of a prompt does
+   */
+  add(tokenId: number, logits: Float32Array | null, isGiven: boolean): void {
     const { tokens, token_logprobs, top_logprobs, text_offset } = this.#entries;
     tokens.push(this.#name(tokenId));
     text_offset.push(this.#offset);
-    this.#offset += this.#utf8.decode(this.#tokenizer.bytes([tokenId]), { stream: true }).length;
+    this.#offset += this.#utf8.decode(this.#tokenizer.bytes([tokenId], isGiven), { stream: true }).length;
     if (logits === null) {
       token_logprobs.push(null);
       top_logprobs.push(null);

@@ -35,9 +35,9 @@ export function sample(
 ): number {
   const scores = penalized(logits, context, repetitionPenalty);
   const best = indexOfMax(scores);
-  if (temperature === 0) return best;
   if (Number.isNaN(scores[best]))
     throw new TrainerError('NOT_FINITE', 'the model gives NaN: its weights are of no use');
+  if (temperature === 0) return best;
   const weightOf = (id: number) => Math.exp((scores[id] - scores[best]) / temperature);
   const draw = (ids: Int32Array, mass: number) => {
     let left = uniform * mass;

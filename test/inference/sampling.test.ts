@@ -70,7 +70,8 @@ describe('sample', () => {
   });
 
   it('says that a model of NaN is of no use', () => {
-    expect(() => sample(Float32Array.of(Number.NaN, 1), [], ALL, 0.5)).toThrow(/NaN/);
+    for (const temperature of [0, 1])
+      expect(() => sample(Float32Array.of(Number.NaN, 1), [], { ...ALL, temperature }, 0.5)).toThrow(/NaN/);
   });
 });
 
