@@ -7,18 +7,21 @@ import { CLI, DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support
 /** A shell that allows a process 512 open files. */
 const FEW_FILES = ['sh', '-c', 'ulimit -n 512; exec "$@"', 'sh', process.execPath, CLI];
 
-const leftovers = () =>
+/** Files of this `doctor`: other test files run one too. */
+const leftovers = ({ child }: Locmoe) =>
   [tmpdir(), '/dev/shm', DATA_DIR]
     .filter(existsSync)
-    .flatMap((folder) => readdirSync(folder).filter((name) => /^(locmoe-|\.)doctor/.test(name)));
+    .flatMap((folder) => readdirSync(folder))
+    .filter((name) => new RegExp(`doctor-${child.pid}\\b`).test(name));
 
 describe('locmoe doctor', () => {
   it('finds that this machine can train', async () => {
-    const { code, stdout, stderr } = await locmoe('doctor');
+    const run = new Locmoe(['doctor']);
+    const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/^ok {4}tensorflow +1\.15\.0, \/.*tfjs_binding\.node$/m);
     expect(stdout).toMatch(/^ok {4}shared memory .*, maps$/m);
-    expect(leftovers()).toEqual([]);
+    expect(leftovers(run)).toEqual([]);
   });
 
   it('says what to do about what it finds, and ends with 1', async () => {
@@ -42,7 +45,7 @@ describe('locmoe doctor', () => {
     expect(trial.difference.gradient).toBeLessThan(1e-5);
     expect(trial.wholeRunS).toBeCloseTo((30 * trial.stepMs) / 1000);
     await run.expectNothingLeft();
-    expect(leftovers()).toEqual([]);
+    expect(leftovers(run)).toEqual([]);
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
   }, 120_000);
 
@@ -53,7 +56,7 @@ describe('locmoe doctor', () => {
     run.child.kill('SIGHUP');
     expect((await run.finished).code, run.output).toBe(130);
     await run.expectNothingLeft();
-    expect(leftovers()).toEqual([]);
+    expect(leftovers(run)).toEqual([]);
   }, 60_000);
 
   it('ends like a training that fails', async () => {
@@ -65,7 +68,7 @@ describe('locmoe doctor', () => {
     expect(code, stderr).toBe(3);
     expect(stderr).toMatch(/^locmoe: run failed: .*\n {2}culprit: rank 0 .*, killed by SIGKILL\n/);
     expect(stderr).not.toMatch(/resume|logs/);
-    expect(leftovers()).toEqual([]);
+    expect(leftovers(run)).toEqual([]);
   }, 60_000);
 
   it.each([

@@ -22,7 +22,7 @@ const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
 /** Begins the name of the trial's folder. */
-const FOLDER = '.doctor-';
+const FOLDER = `.doctor-${process.pid}-`;
 /** Nodes and workers on each. */
 type Size = readonly [number, number];
 /** Greatest relative difference of the layout law (test/e2e/layout-law.test.ts). */
