@@ -256,6 +256,11 @@ describe('what cannot be read is refused in one line with its place', () => {
       { files: 'bad/semicolons.csv' },
       /no column "text" \(columns: id;text\); it is separated by ";", not by ","/,
     ],
+    [
+      'a CSV with an open quote',
+      { files: 'bad/quote.csv', field: 'b' },
+      /quote\.csv is no CSV: a quote in the record after line 3 is not closed/,
+    ],
     ['a CSV of another encoding', { files: 'bad/latin1.csv' }, /latin1\.csv is not UTF-8 text/],
     ['what is no Parquet', { files: 'bad/a.parquet' }, /a\.parquet is no complete Parquet file \(/],
     ['half a gzip file', { files: 'bad/half.txt.gz' }, /half\.txt\.gz is no complete gzip file \(/],
@@ -279,6 +284,7 @@ describe('what cannot be read is refused in one line with its place', () => {
     write('bad/json.jsonl', '{"text": "a"}\n{"text": \n');
     write('bad/a.csv', 'a,b\n1,2\n1,2,3\n');
     write('bad/semicolons.csv', 'id;text\n1;2\n');
+    write('bad/quote.csv', 'a,b\n1,2\n1,"2"\n1,"2\n1,2\n1,2\n');
     write('bad/latin1.csv', Buffer.from(`text\n${'é è ü ö ä ß '.repeat(20)}\n`, 'latin1'));
     write('bad/a.parquet', 'PAR1 and nothing more PAR1');
     write('bad/half.txt.gz', gzipSync(sentences(0, 200).join('\n')).subarray(0, 700));

@@ -18,6 +18,7 @@ export async function* csvTexts(
   reading: Reading,
 ): AsyncGenerator<string[]> {
   const delimiter = /\.tsv(?:\.\w+)?$/.test(file) ? '\t' : ',';
+  let lastLine = 1;
   const parser = parse({
     columns: (header: string[]) => {
       if (header.includes(column)) return header;
@@ -31,6 +32,10 @@ export async function* csvTexts(
     },
     ...{ bom: true, skip_empty_lines: true, max_record_size: MAX_RECORD_BYTES },
     delimiter,
+    on_record: (record, { lines }) => {
+      lastLine = lines;
+      return record;
+    },
   });
   const input = Readable.from(decoded(windows, file, reading));
   input.on('error', (error) => parser.destroy(error));
@@ -43,6 +48,9 @@ export async function* csvTexts(
       batch = [];
     }
   } catch (error) {
+    // The parser notices only at the end of the file.
+    if (error instanceof CsvError && error.code === 'CSV_QUOTE_NOT_CLOSED')
+      throw refusal(file, `is no CSV: a quote in the record after line ${lastLine} is not closed`, error);
     if (error instanceof CsvError)
       throw refusal(`${file}:${Reflect.get(error, 'lines') ?? 1}`, `is no CSV (${error.message})`, error);
     throw error;
