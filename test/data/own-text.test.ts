@@ -26,6 +26,7 @@ import { type Dataset, TOKENIZER_FILE } from '../../src/data/dataset.js';
 import { PART_BYTES } from '../../src/data/parts.js';
 import { planPreparation } from '../../src/data/preparation.js';
 import { makeDataset, type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
+import { bytesOf } from '../../src/data/read/bytes.js';
 import { type TextSource, textSourceSchema } from '../../src/data/text-source.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
@@ -491,6 +492,35 @@ it('large files with the same contents are prepared once, by several threads', a
   expect(count('.seen')).toBe(3 * count('.part'));
   expect(names.filter((name) => name.includes('.tmp-'))).toEqual([]);
 });
+
+it.each([
+  ['zstd', (megabytes: number) => zstdOf(97, megabytes << 20)],
+  ['gzip', (megabytes: number) => Buffer.concat(Array(megabytes).fill(gzipSync(Buffer.alloc(1 << 20, 'a'))))],
+] as const)('what a small %s file gives is never in memory as a whole', async (compression, compressed) => {
+  const file = write(`bomb.${compression}`, compressed(256));
+  const before = process.memoryUsage().arrayBuffers;
+  let bytes = 0;
+  let most = 0;
+  const span = { file, begin: 0, end: statSync(file).size };
+  for await (const window of bytesOf(span, compression, { onBytes: () => 0, onInvalid: () => 0 })) {
+    bytes += window.length;
+    most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+  }
+  expect(bytes).toBe(256 << 20);
+  expect(most).toBeLessThan(128 << 20);
+});
+
+/** A Zstandard frame (RFC 8878) of blocks that repeat one byte. */
+function zstdOf(byte: number, length: number): Buffer {
+  const blocks: Buffer[] = [];
+  for (let left = length; left > 0; left -= 1 << 17) {
+    const size = Math.min(left, 1 << 17);
+    const head = (size << 3) | (1 << 1) | (left === size ? 1 : 0);
+    blocks.push(Buffer.of(head & 255, (head >> 8) & 255, head >> 16, byte));
+  }
+  // Magic number, no flags, a window of 128 KiB.
+  return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3), ...blocks]);
+}
 
 it('one line of two gigabytes is read in windows, and refused where it has to be whole', async () => {
   const text = write('line.txt', '');

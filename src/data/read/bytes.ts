@@ -5,6 +5,8 @@ import type { Compression } from '../text-source.js';
 import { type Reading, readError, refusal, type Span } from './span.js';
 
 const WINDOW_BYTES = 1 << 20;
+/** Stored bytes that are decompressed at once: all that they give is in memory, up to 128 KiB for four bytes. */
+const ZSTD_BYTES = 256;
 /** A file whose first bytes hold a zero byte is taken for no text, as git does. */
 const LOOK_BYTES = 8000;
 
@@ -81,7 +83,9 @@ async function* unzstd(span: Span, reading: Reading): AsyncGenerator<Buffer> {
     windows = [];
     return full;
   };
-  for await (const window of stored(span, reading)) yield* push(window, false);
+  for await (const window of stored(span, reading))
+    for (let at = 0; at < window.length; at += ZSTD_BYTES)
+      yield* push(window.subarray(at, at + ZSTD_BYTES), false);
   yield* push(Buffer.alloc(0), true);
 }
 
