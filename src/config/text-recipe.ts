@@ -3,7 +3,7 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { listFiles } from '../data/source-files.js';
 import { DOMAINS } from '../data/sources.js';
-import { DOMAIN_NAME, textSourceSchema } from '../data/text-source.js';
+import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/text-source.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf, formatSize } from '../format.js';
 import { type ConfigOverrides, readSource } from './document.js';
@@ -12,9 +12,6 @@ import type { RunConfig } from './schema.js';
 
 /** Less cannot be split in text to train on and text to validate with. */
 const LEAST_BYTES = 6_000;
-/** Text in a compressed file, by its size; Parquet is one. */
-const COMPRESSION = 3;
-const COMPRESSED = /\.(gz|zst|parquet)$/;
 const LEAST_STEPS = 100;
 
 interface Size {
@@ -102,11 +99,9 @@ export function textRecipe(patterns: readonly string[]): TextRecipe {
   if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--text: a pattern is empty');
   const domain = domainOf(patterns);
   const folder = process.cwd();
-  const files = listFiles(domain, textSourceSchema.parse({ folder, files: patterns }));
-  const bytes = files.reduce(
-    (sum, file) => sum + file.bytes * (COMPRESSED.test(file.file) ? COMPRESSION : 1),
-    0,
-  );
+  const source = textSourceSchema.parse({ folder, files: patterns });
+  const files = listFiles(domain, source);
+  const bytes = files.reduce((sum, file) => sum + textBytes(file, source), 0);
   if (bytes < LEAST_BYTES)
     throw new TrainerError(
       'BAD_INPUT',

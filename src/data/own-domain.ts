@@ -6,7 +6,7 @@ import { readDocuments } from './read/documents.js';
 import type { Reading } from './read/span.js';
 import type { SourceFile } from './source-files.js';
 import { chunkText, cleanText } from './text.js';
-import { layoutOf, type TextSource } from './text-source.js';
+import { type TextSource, textBytes } from './text-source.js';
 
 /** Text from which a tokenizer is trained: all of it up to this size, else that much from all over. */
 const TRAINING_BYTES = 16 << 20;
@@ -14,8 +14,6 @@ const TRAINING_BYTES = 16 << 20;
 const MAX_PLACES = 64;
 /** Of larger texts fewer shingles are kept, so that about this many are. */
 const SHINGLES = 2 ** 26;
-/** How much longer the text of a file is than what is stored, at a guess. */
-const EXPANSION = 4;
 
 const NO_ONE: Reading = { onBytes: () => undefined, onInvalid: () => undefined };
 
@@ -34,10 +32,7 @@ export function openDomain(name: string, source: TextSource, files: readonly Sou
 /** What the parts of a domain have in common. */
 export function shardWork({ source, files }: OwnDomain, folder: string): ShardWork {
   const { format, field, separator } = source;
-  const chars = files.reduce((sum, { file, bytes }) => {
-    const { format: own, compression } = layoutOf(file, source);
-    return sum + (compression === null && own !== 'parquet' ? bytes : EXPANSION * bytes);
-  }, 0);
+  const chars = files.reduce((sum, file) => sum + textBytes(file, source), 0);
   let sample = SHINGLE_SAMPLE;
   while (chars / sample > SHINGLES) sample *= 2;
   const read = { format, field, ...(separator !== undefined && { separator }) };

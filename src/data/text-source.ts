@@ -44,6 +44,8 @@ const FORMAT_OF: Readonly<Record<string, TextFormat>> = {
   '.tsv': 'csv',
   '.parquet': 'parquet',
 };
+/** How much longer the text of a compressed file is than what is stored, at a guess. */
+const EXPANSION = 3;
 
 /** How a file is read, by its name; a format that the source says stands above the name. */
 export function layoutOf(
@@ -54,4 +56,13 @@ export function layoutOf(
   const compression = COMPRESSION_OF[last] ?? null;
   const extension = compression === null ? last : path.extname(path.basename(file, last));
   return { format: format ?? FORMAT_OF[extension] ?? 'text', compression };
+}
+
+/** Bytes of text in a file: what is stored, or a guess where that is compressed, as Parquet is inside. */
+export function textBytes(
+  { file, bytes }: { readonly file: string; readonly bytes: number },
+  source: Pick<TextSource, 'format'>,
+): number {
+  const { format, compression } = layoutOf(file, source);
+  return compression === null && format !== 'parquet' ? bytes : EXPANSION * bytes;
 }

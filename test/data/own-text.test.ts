@@ -27,7 +27,7 @@ import { PART_BYTES } from '../../src/data/parts.js';
 import { planPreparation } from '../../src/data/preparation.js';
 import { makeDataset, type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
 import { bytesOf } from '../../src/data/read/bytes.js';
-import { type TextSource, textSourceSchema } from '../../src/data/text-source.js';
+import { type TextSource, textBytes, textSourceSchema } from '../../src/data/text-source.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
 let folder: string;
@@ -222,6 +222,14 @@ describe('formats', () => {
     expect(domains[0]).toMatchObject({ name: 'notes', files: 31, duplicates: 0 });
     expect(domains[1]).toMatchObject({ name: 'linked', files: 2, duplicates: 0 });
   });
+});
+
+it('the size of a text counts compressed files threefold, as the source or their name says', () => {
+  const sizeOf = (file: string, format?: 'parquet' | 'jsonl') => textBytes({ file, bytes: 10 }, { format });
+  expect([sizeOf('a.txt'), sizeOf('a.csv'), sizeOf('a.parquet', 'jsonl')]).toEqual([10, 10, 10]);
+  expect([sizeOf('a.gz'), sizeOf('a.csv.zst'), sizeOf('a.parquet'), sizeOf('a.data', 'parquet')]).toEqual(
+    Array(4).fill(30),
+  );
 });
 
 it('gives each split a document where there are few, in every text of two or three', async () => {
