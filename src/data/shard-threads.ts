@@ -22,7 +22,7 @@ export type ShardAnswer =
   | { readonly bytes: number; readonly wereDone: boolean }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
 
-/** Each takes about 150 MB. */
+/** Each takes about 70 MB. */
 const MAX_THREADS = 8;
 
 type Job = Pick<ShardRequest, 'part' | 'work'>;
