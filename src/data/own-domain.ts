@@ -39,9 +39,16 @@ export function shardWork({ source, files }: OwnDomain, folder: string): ShardWo
   return { folder, read, sample };
 }
 
+export interface TrainingTexts {
+  readonly texts: readonly string[];
+  /** That were read. */
+  readonly documents: number;
+  readonly duplicates: number;
+}
+
 /**
  * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings of
- * parts that are evenly spread.
+ * parts that are evenly spread; and how many documents of it were left out as near-duplicates.
  *
  * @param numDomains domains of a user that share `TRAINING_BYTES`
  */
@@ -52,7 +59,7 @@ export async function trainingTexts(
     validationShare,
     numDomains,
   }: { maxBytes: number; validationShare: number; numDomains: number },
-): Promise<string[]> {
+): Promise<TrainingTexts> {
   const limit = TRAINING_BYTES / numDomains;
   const total = parts.reduce((sum, { bytes }) => sum + bytes, 0);
   const numPlaces = total <= limit ? parts.length : Math.min(parts.length, MAX_PLACES);
@@ -66,7 +73,8 @@ export async function trainingTexts(
       if (room <= 0) break;
     }
   }
-  return selectDocuments(documents, { maxBytes, validationShare }).train.map(({ text }) => text);
+  const { train, duplicates } = selectDocuments(documents, { maxBytes, validationShare });
+  return { texts: train.map(({ text }) => text), documents: documents.length, duplicates };
 }
 
 /** The chunks of a part. */

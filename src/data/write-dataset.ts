@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
+import { formatNumberOf } from '../format.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { type DomainDocuments, extractDomain } from './corpora.js';
 import {
@@ -97,13 +98,24 @@ async function tokenizerBytes(
   const { tokenizer, vocabSize, validationShare, log } = options;
   if (tokenizer !== 'train') return readTokenizerFile(tokenizer);
   const texts = builtIn.flatMap(({ train }) => train.map(({ text }) => text));
+  let documents = 0;
+  let duplicates = 0;
   for (const domain of own) {
     const maxBytes = maxBytesOf(domain.name, options);
-    for (const text of await trainingTexts(domain, { maxBytes, validationShare, numDomains: own.length }))
-      texts.push(text);
+    const found = await trainingTexts(domain, { maxBytes, validationShare, numDomains: own.length });
+    for (const text of found.texts) texts.push(text);
+    documents += found.documents;
+    duplicates += found.duplicates;
   }
   if (own.length > 0) log(`data: training a tokenizer of ${vocabSize} tokens`);
-  return Buffer.from(tokenizerJson(trainBpe(texts, vocabSize)));
+  try {
+    return Buffer.from(tokenizerJson(trainBpe(texts, vocabSize)));
+  } catch (error) {
+    if (!(error instanceof TrainerError) || duplicates <= documents / 2) throw error;
+    const all = formatNumberOf(documents, 'document');
+    const why = `${duplicates} of ${all} were left out as near-duplicates of others`;
+    throw new TrainerError(error.code, `${error.message}; ${why}: text that repeats less is needed`);
+  }
 }
 
 interface Shards {

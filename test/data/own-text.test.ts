@@ -246,6 +246,16 @@ it('gives each split a document where there are few, in every text of two or thr
   }
 });
 
+it('text too poor for its vocabulary is told of its near-duplicates', async () => {
+  const notice = (i: number) => `${'All rights are reserved by the owners of this text. '.repeat(9)}${i}`;
+  write('same.txt', Array.from({ length: 100 }, (_, i) => notice(i)).join('\n'));
+  await expect(
+    prepare({ d: source({ files: 'same.txt', separator: '\n' }) }, 'train', { vocabSize: 512 }),
+  ).rejects.toThrow(
+    /vocabulary of \d+ only, not 512; .*; \d\d of 100 documents were left out as near-duplicates of others/,
+  );
+});
+
 describe('what cannot be read is refused in one line with its place', () => {
   it.each([
     ['a pattern without a match', { files: '*.rst' }, /domain d: no file matches "\*\.rst" in \//],
