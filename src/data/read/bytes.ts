@@ -5,7 +5,7 @@ import type { Compression } from '../text-source.js';
 import { type Reading, readError, refusal, type Span } from './span.js';
 
 const WINDOW_BYTES = 1 << 20;
-/** Stored bytes that are decompressed at once: all that they give is in memory, up to 128 KiB for four bytes. */
+/** Decompressed at once, so that all they give is in memory: at most 128 KiB for each four of them. */
 const ZSTD_BYTES = 256;
 /** A file whose first bytes hold a zero byte is taken for no text, as git does. */
 const LOOK_BYTES = 8000;
