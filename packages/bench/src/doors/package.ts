@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from 'locmoe/errors';
@@ -26,6 +26,8 @@ export const packagePart: Part = async (context) => {
   const env = quick ? {} : { npm_config_cache: path.join(caches, 'npm'), XDG_CACHE_HOME: caches };
   const empty = path.join(workDir, 'empty');
   mkdirSync(empty);
+  // Without one npm installs into the folder above that has one: the checkout, where runs/ is in it.
+  writeFileSync(path.join(empty, 'package.json'), '{}');
   cpSync(path.join(ROOT, 'docs'), path.join(workDir, 'notes'), {
     recursive: true,
     filter: (file) => !/\.(png|svg)$/.test(file),
