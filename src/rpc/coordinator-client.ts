@@ -104,6 +104,9 @@ export class CoordinatorClient {
     const at = `the coordinator at ${this.address}`;
     if (code === grpc.status.UNAUTHENTICATED)
       return new TrainerError('UNAUTHENTICATED', `${at} refused the join token: ${details}`);
+    // A coordinator takes its port before it has made the run that nodes join.
+    if (code === grpc.status.UNIMPLEMENTED && name === 'Join')
+      return new TrainerError('UNAVAILABLE', `no coordinator answers at ${this.address} yet: ${details}.`);
     if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
       return new TrainerError(REFUSALS.get(code) ?? 'BAD_INPUT', `${at} refused ${name}: ${details}`);
     const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.#security);

@@ -1,9 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findPlace, type Place, type PlaceOptions } from '../../src/agent/find-place.js';
-import { parseAddress } from '../../src/rpc/address.js';
+import { formatAddress, parseAddress } from '../../src/rpc/address.js';
+import { loadService } from '../../src/rpc/load-proto.js';
 import type { JoinReply } from '../../src/rpc/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
+import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { ScriptedCoordinator, until } from './support.js';
 
@@ -75,6 +77,22 @@ describe('a node that looks for its place', () => {
     expect(waits).toEqual([
       expect.stringMatching(/^no coordinator answers at .*nothing listens on that port/),
     ]);
+  });
+
+  it('waits for a coordinator that has its port but no run yet', async () => {
+    const rpc = createRpcServer();
+    const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
+    try {
+      const finding = find(address);
+      await until(() => waits.length > 0);
+      rpc.server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+        Join: (_: unknown, answer: (error: null, reply: JoinReply) => void) => answer(null, REPLY),
+      });
+      expect((await finding).join).toEqual(REPLY);
+      expect(waits).toEqual([expect.stringMatching(/^no coordinator answers at .* yet: /)]);
+    } finally {
+      rpc.server.forceShutdown();
+    }
   });
 
   it('gives up after its time, naming the option', async () => {
