@@ -68,7 +68,7 @@ function notice() {
   const packages = new Set(Object.values(VENDORED).map((source) => source.split('/')[0]));
   const lines = [...packages].map((name) => {
     const manifest = JSON.parse(readFileSync(path.join(ROOT, 'node_modules', name, 'package.json'), 'utf8'));
-    return `${name} ${manifest.version}, ${manifest.license}, https://www.npmjs.com/package/${name}\n`;
+    return `${name} ${manifest.version}, ${manifest.license}, ${manifest.repository.url}\n`;
   });
   return lines.join('');
 }

@@ -6,26 +6,10 @@ import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
 import { modelGraph } from './model-graph.js';
+import type { OnnxConfig } from './onnx-config.js';
 
 const MODEL_FILE = 'model.onnx';
 const WEIGHTS_FILE = 'model.onnx.data';
-
-/** What a program needs beside graph and tokenizer: config.json of an ONNX export. */
-export interface OnnxConfig {
-  /** Position is the domain id, input `domain` of the graph. */
-  readonly domains: readonly string[];
-  /** Longest sequence. */
-  readonly seqLen: number;
-  readonly vocabSize: number;
-  /** Id of the token that every document begins after, and ends with. */
-  readonly endOfText: number;
-  readonly router: string;
-  readonly numExperts: number;
-  /** Experts that a domain may use, by domain id. */
-  readonly expertsOfDomain: readonly (readonly number[])[];
-  /** Indices of the layers with experts; each has outputs `layers.I.weights` and `layers.I.affinities`. */
-  readonly sparseLayers: readonly number[];
-}
 
 export const onnx: ExportTarget = {
   description: 'one graph for ONNX Runtime, with the tokenizer',

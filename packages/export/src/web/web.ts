@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { attentionPrefixes } from '../onnx/model-graph.js';
 import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
+import type { ModelConfig } from './browser/messages.js';
 
 /** Output of the build; the same path from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../../dist/web/browser/', import.meta.url));
@@ -23,7 +24,7 @@ export const web: ExportTarget = {
       moe.router === 'locmoe-plus' && moe.selection !== 'tcr'
         ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
         : null;
-    const settings = {
+    const settings: ModelConfig = {
       ...{ ...config, name, numParameters, thresholds, numHeads: model.numHeads },
       ...{ headSize: model.dModel / model.numHeads, attentionPrefixes: attentionPrefixes(manifest.config) },
     };

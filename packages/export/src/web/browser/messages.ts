@@ -1,18 +1,10 @@
 // What the page and the worker that computes tell each other.
+import type { OnnxConfig } from '../../onnx/onnx-config.js';
 
-/** The model's config.json (onnx/onnx.ts). */
-export interface ModelConfig {
+/** The model's config.json on the page. */
+export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  readonly domains: readonly string[];
-  readonly seqLen: number;
-  readonly vocabSize: number;
-  readonly endOfText: number;
-  readonly router: string;
-  readonly numExperts: number;
-  /** By domain id. */
-  readonly expertsOfDomain: readonly (readonly number[])[];
-  readonly sparseLayers: readonly number[];
   /** With locmoe-plus: for each sparse layer the affinity below which an expert refuses a token. */
   readonly thresholds: readonly (readonly number[])[] | null;
   /** Of each layer that attends, in the names of its keys and values. */
