@@ -4,11 +4,13 @@ import path from 'node:path';
 import fc from 'fast-check';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { asApiError } from '../../src/api/completions.js';
 import { type ServeApiOptions, serveApi } from '../../src/api/serve-api.js';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { TrainerError } from '../../src/errors.js';
 import { generateText } from '../../src/inference/generate.js';
 import { type Inference, openInference } from '../../src/inference/inference.js';
 import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
@@ -354,6 +356,9 @@ it('answers in the form of OpenAI to what is no request', async () => {
   expect(((await chat.json()) as { error: Error }).error.message).toMatch(/use \/v1\/completions/);
   expect(await (await post('{')).json()).toMatchObject({ error: { param: 'body' } });
   expect((await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`)).status).toBe(413);
+  // A tokenizer of another model may refuse a long word.
+  const refused = asApiError(new TrainerError('BAD_INPUT', 'a word in it is too long for the tokenizer'));
+  expect(refused).toMatchObject({ status: 400, details: { param: 'prompt' } });
 });
 
 it('answers anything with a completion or the field that is wrong', async () => {

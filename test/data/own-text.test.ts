@@ -353,6 +353,15 @@ describe('what cannot be read is refused in one line with its place', () => {
     }
   });
 
+  it('a byte that is not UTF-8 is no reason to refuse a short text', async () => {
+    write(
+      'short.txt',
+      Buffer.concat([Buffer.from('caf'), Buffer.of(0xe9), Buffer.from(`\n${'x'.repeat(8)}`)]),
+    );
+    const dataset = await prepare({ d: source({ files: 'short.txt', separator: '\n' }) });
+    expect(textsOf(dataset).sort()).toEqual(['caf', 'xxxxxxxx']);
+  });
+
   it('single bytes that are not UTF-8 are left out, and it says so', async () => {
     write('mixed.txt', Buffer.concat([Buffer.from(sentence(7)), Buffer.of(0xff), Buffer.from(' and on')]));
     const dataset = await prepare({ d: source({ files: 'mixed.txt' }) });
@@ -489,6 +498,7 @@ it('a full disk is named by its option, and what fits stays', async (context) =>
 it.each([
   ['empty', 0],
   ['cut short', 10],
+  ['cut behind its head', 40],
 ])('what a power failure has left %s is made again', async (_, length) => {
   const dataDir = path.join(folder, `power-${length}`);
   write('power.txt', sentences(900, 20).join('\n'));
