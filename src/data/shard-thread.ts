@@ -9,7 +9,10 @@ const { tokenizerFile, endOfText }: ShardThreadData = workerData;
 const tokenizer = loadTokenizer(tokenizerFile, endOfText);
 const say = (answer: ShardAnswer) => parentPort!.postMessage(answer);
 
-parentPort!.on('message', ({ index, part, work }: ShardRequest) => {
+parentPort!.on('message', (request: ShardRequest | null) => {
+  // The thread exits once the part that it is at has ended.
+  if (request === null) return parentPort!.close();
+  const { index, part, work } = request;
   makeShards(part, work, tokenizer, (bytes, wereDone) => say({ bytes, wereDone })).then(
     (made) => say({ index, made }),
     (error: unknown) => {

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import { makeShards, type PartShards, type ShardWork } from './make-shards.js';
@@ -24,6 +26,8 @@ export type ShardAnswer =
 
 /** Each takes about 70 MB. */
 const MAX_THREADS = 8;
+/** A part takes about a second. */
+const END_MS = 5_000;
 
 type Job = Pick<ShardRequest, 'part' | 'work'>;
 
@@ -50,8 +54,16 @@ export async function makeAllShards(
   try {
     return await share(jobs, threads, onBytes);
   } finally {
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await Promise.all(threads.map(endThread));
   }
+}
+
+/** Lets a thread end the part that it is at: one that is cut off leaves a file that it was writing. */
+async function endThread(thread: Worker): Promise<void> {
+  const ended = once(thread, 'exit').catch(() => undefined);
+  thread.postMessage(null);
+  await Promise.race([ended, sleep(END_MS, undefined, { ref: false })]);
+  await thread.terminate();
 }
 
 function share(
