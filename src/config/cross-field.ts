@@ -151,6 +151,12 @@ const RULES: readonly Rule[] = [
       `${globalBatch} sequences cannot be split evenly over ${worldSize} workers`,
     );
   },
+  ({ cluster: { minNodes, nodes } }) =>
+    unless(
+      minNodes === null || minNodes <= nodes,
+      'cluster.minNodes',
+      `is ${minNodes}, more than the ${formatNumberOf(nodes, 'node')} of cluster.nodes`,
+    ),
   (sections) => {
     const { globalBatch, microBatches } = sections.train;
     const perRank = globalBatch / worldSizeOf(sections);

@@ -120,6 +120,13 @@ export const trainSchema = z.strictObject({
     .default(500)
     .describe('steps between two checkpoints; there is one at the end too'),
   keepCheckpoints: positive.default(2).describe('checkpoints that stay: the newest'),
+  snapshotEvery: z
+    .union([z.number().int().min(0), z.literal('auto')])
+    .default('auto')
+    .describe(
+      'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
+        'or a node are lost; auto: as often as costs under 1 % of the time; 0: none',
+    ),
 });
 
 export const clusterSchema = z.strictObject({
@@ -145,6 +152,31 @@ export const clusterSchema = z.strictObject({
     .positive()
     .default(10)
     .describe('a collective in which nothing moves for this long fails'),
+  maxRestarts: z
+    .number()
+    .int()
+    .min(0)
+    .default(3)
+    .describe('restarts after failures before one ends the run; 0: the first one does'),
+  restartWindow: z
+    .number()
+    .positive()
+    .default(3600)
+    .describe('seconds; restarts that are longer ago no longer count'),
+  rejoinTimeoutS: z
+    .number()
+    .positive()
+    .default(60)
+    .describe('how long a restart waits for lost nodes, or others in their place'),
+  minNodes: positive
+    .nullable()
+    .default(null)
+    .describe('a restart goes on with as few nodes as this when others do not come back; null: with all'),
+  coordinatorTimeoutS: z
+    .number()
+    .positive()
+    .default(30)
+    .describe('how long nodes wait for a coordinator that is gone, and go on meanwhile'),
   ringBytes: positive
     .default(1 << 19)
     .describe('shared memory for each ordered pair of ranks; a power of two'),

@@ -10,7 +10,10 @@ export const CLI = path.join(ROOT, 'dist/cli/cli.js');
 /** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
 export const DATA_DIR = path.join(ROOT, 'data');
 
-/** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
+/**
+ * A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. The first
+ * failure ends a run, so that it can be looked at.
+ */
 export const MICRO = `
 name: micro
 seed: 7
@@ -18,6 +21,7 @@ model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedFo
 moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
 data: { domains: [en, code], maxBytesPerDomain: 100000 }
 train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9 }
+cluster: { maxRestarts: 0 }
 `;
 
 export interface Finished {
