@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { failpoint } from '../failpoint.js';
 import { agree } from './agreement.js';
 import { type FileDigest, syncFolder, writeDurably } from './durable.js';
-import { failpoint } from './failpoint.js';
 import { assertNotSuperseded } from './fence.js';
 import { firstNotFinite } from './finite.js';
 import { commitFolder, type Place, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
@@ -92,11 +92,11 @@ export function saveCheckpoint(transport: Transport, options: SaveOptions): stri
         bytes.reduce((sum, each) => sum + each),
       );
     });
-    failpoint('prepared');
+    failpoint('checkpoint.prepared');
     const written = agree(transport, SAVE_OPERATION, () =>
       fenced(() => writeShards(transport, options, temporary)),
     );
-    failpoint('written');
+    failpoint('checkpoint.written');
     agree(transport, 'checkpoint commit', () => {
       if (rank === 0) fenced(() => commit(transport, options, temporary, written.flat()));
     });
@@ -139,7 +139,7 @@ function writeShards(transport: Transport, options: SaveOptions, folder: string)
     for (const tensor of tensors) assertFinite(tensor);
     const digest = writeSafetensors(join(folder, file), tensors);
     written.push({ file, ...digest, tensors: tensors.map(({ name }) => name) });
-    failpoint('shard');
+    failpoint('checkpoint.shard');
   }
   return written;
 }
@@ -181,7 +181,7 @@ function commit(
     tensors,
   });
   syncFolder(temporary);
-  failpoint('manifest');
+  failpoint('checkpoint.manifest');
   commitFolder(options, keep, keepStep);
 }
 

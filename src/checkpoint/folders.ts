@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { failpoint } from '../failpoint.js';
 import { renameDurably, writeDurably } from './durable.js';
-import { failpoint } from './failpoint.js';
 import { assertNotSuperseded, markedGenerations, markGeneration, superseded } from './fence.js';
 import { generationOf } from './manifest.js';
 
@@ -65,7 +65,7 @@ export function newestGeneration(root: string): number {
  */
 export function claimCheckpoints(root: string, generation: number): void {
   markGeneration(root, generation);
-  failpoint('marked');
+  failpoint('checkpoint.marked');
   tidy(root, generation);
 }
 
@@ -78,9 +78,9 @@ export function prepareFolder(place: Place): void {
   const { root, generation } = place;
   mkdirSync(root, { recursive: true });
   assertNotSuperseded(root, generation);
-  failpoint('allowed');
+  failpoint('checkpoint.allowed');
   tidy(root, generation);
-  failpoint('tidied');
+  failpoint('checkpoint.tidied');
   mkdirSync(temporaryFolder(place));
 }
 
@@ -95,18 +95,18 @@ export function commitFolder(place: Place, keep: number, keepStep: number | null
   const { root, step, generation } = place;
   const final = stepFolder(root, step);
   assertNotSuperseded(root, generation);
-  failpoint('checked');
+  failpoint('checkpoint.checked');
   const replaced = existsSync(final) ? setAside(place, final) : null;
-  failpoint('replaced');
+  failpoint('checkpoint.replaced');
   try {
     renameDurably(temporaryFolder(place), final);
   } catch (error) {
     if (replaced !== null) moveIfFree(replaced, final);
     throw error;
   }
-  failpoint('renamed');
+  failpoint('checkpoint.renamed');
   writeLatest(place);
-  failpoint('latest');
+  failpoint('checkpoint.latest');
   removeAllButNewest(place, keep, keepStep);
 }
 
@@ -115,7 +115,7 @@ function removeAllButNewest(place: Place, keep: number, keepStep: number | null)
   const folders = committedFolders(root);
   for (const aside of folders)
     if (setAsideBy(aside) <= generation) remove(aside, settledName(aside), generation);
-  failpoint('listed');
+  failpoint('checkpoint.listed');
   const plain = folders.filter((folder) => folder === settledName(folder));
   const later = plain.filter((folder) => stepOf(folder) > step);
   const earlier = plain.filter((folder) => stepOf(folder) < step);
@@ -126,9 +126,9 @@ function removeAllButNewest(place: Place, keep: number, keepStep: number | null)
 function writeLatest({ root, step, generation }: Place): void {
   const temporary = join(root, `latest.tmp-${generation}`);
   writeDurably(temporary, [Buffer.from(`${basename(stepFolder(root, step))}\n`)]);
-  failpoint('latest-written');
+  failpoint('checkpoint.latest-written');
   assertNotSuperseded(root, generation);
-  failpoint('latest-checked');
+  failpoint('checkpoint.latest-checked');
   renameDurably(temporary, join(root, 'latest'));
 }
 
@@ -141,7 +141,7 @@ function writeLatest({ root, step, generation }: Place): void {
 function setAside({ root, generation }: Place, folder: string): string {
   const aside = `${folder}.replaced-${generation}`;
   renameSync(folder, aside);
-  failpoint('aside');
+  failpoint('checkpoint.aside');
   try {
     assertNotSuperseded(root, generation);
     // A network file system may list a folder from its cache, but reads anew what it has just renamed.
@@ -151,7 +151,7 @@ function setAside({ root, generation }: Place, folder: string): string {
     moveIfFree(aside, folder);
     throw error;
   }
-  failpoint('aside-checked');
+  failpoint('checkpoint.aside-checked');
   return aside;
 }
 
@@ -159,7 +159,7 @@ function setAside({ root, generation }: Place, folder: string): string {
 function remove(aside: string, folder: string, generation: number): void {
   const discarded = `${folder}.tmp-${generation}-discarded`;
   renameSync(aside, discarded);
-  failpoint('discarding');
+  failpoint('checkpoint.discarding');
   rmSync(discarded, { recursive: true, force: true });
 }
 

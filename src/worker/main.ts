@@ -2,6 +2,7 @@
 // agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
+import { placeFailpoints } from '../failpoint.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
@@ -31,6 +32,7 @@ function fail(error: unknown): void {
 function start(assignment: WorkerAssignment): void {
   const { runId: run, generation, topology, config } = assignment;
   const { node, rank } = topology;
+  placeFailpoints({ rank, generation });
   logger = createLogger({
     level: config.logLevel,
     origin: { run, generation, node, rank },

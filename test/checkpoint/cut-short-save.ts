@@ -5,6 +5,7 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints } from '../../src/checkpoint/folders.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { asTrainerError, EXIT } from '../../src/errors.js';
+import { armFailpoint } from '../../src/failpoint.js';
 import { saveOptions, tensorsOf } from './fixture.js';
 
 const [root, numSteps, failpoint] = process.argv.slice(2);
@@ -13,7 +14,7 @@ const save = (generation: number, step: number, from: number) =>
 
 try {
   for (const step of [1, 2]) save(1, step, step);
-  process.env.LOCMOE_FAIL = failpoint;
+  armFailpoint(failpoint);
   claimCheckpoints(root, 2);
   // Values one hundred higher than those of the generation before, so that a replaced step can be told from the first.
   for (const step of [Number(numSteps), Number(numSteps) + 1]) save(2, step, step + 100);

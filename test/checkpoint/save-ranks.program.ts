@@ -1,6 +1,7 @@
 import { rankProgram } from '@locmoe/test-kit';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { asTrainerError } from '../../src/errors.js';
+import { armFailpoint } from '../../src/failpoint.js';
 import { saveOptions, tensorsOf } from './fixture.js';
 
 export interface SaveArgs {
@@ -17,7 +18,7 @@ rankProgram((transport, { root, nanOnRank, unsharedRank, killedRank }: SaveArgs)
   return [1, 2, 3, 4].map((step) => {
     const tensors = tensorsOf(rank, worldSize, step);
     if (step === 2 && rank === nanOnRank) tensors.experts[0].data[5] = Number.NaN;
-    if (step === 4 && rank === killedRank) process.env.LOCMOE_FAIL = 'checkpoint.shard';
+    if (step === 4 && rank === killedRank) armFailpoint('checkpoint.shard');
     const disk = step === 3 && rank === unsharedRank ? `${root}-elsewhere` : root;
     try {
       return saveCheckpoint(transport, saveOptions(disk, step, tensors));

@@ -10,7 +10,7 @@ async function trainOnFullDisk(checkpointEvery: number) {
   const args = trainArguments({
     ...{ folder, nodes: 1, workersPerNode: 2, sets: [`train.checkpointEvery=${checkpointEvery}`] },
   });
-  const run = new Locmoe(args, { LOCMOE_FAIL: 'checkpoint.shard:full' });
+  const run = new Locmoe(args, { LOCMOE_FAIL: 'checkpoint.shard:full:generation=1' });
   const end = await run.finished;
   await run.expectNothingLeft();
   return { ...end, checkpoints: readdirSync(path.join(newestRun(folder), 'checkpoints')).sort() };

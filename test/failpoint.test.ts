@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { globSync } from 'tinyglobby';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { FAILPOINTS } from '../src/failpoint.js';
+
+const root = new URL('..', import.meta.url).pathname;
+const textOf = (...patterns: readonly string[]) =>
+  globSync(patterns, { cwd: root, absolute: true, ignore: ['**/node_modules/**', '**/dist/**'] })
+    .filter((file) => file !== import.meta.filename)
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+
+/** As a process finds it when it starts: nothing is armed but what its environment holds. */
+let started: typeof import('../src/failpoint.js');
+beforeEach(async () => {
+  vi.resetModules();
+  started = await import('../src/failpoint.js');
+});
+afterEach(() => vi.unstubAllEnvs());
+
+const enospc = expect.objectContaining({ code: 'ENOSPC' });
+
+it('every failpoint is called somewhere, and a test strikes at it', () => {
+  const called = [...textOf('src/**/*.ts').matchAll(/\bfailpoint\(\s*'([^']+)'/g)].map(([, name]) => name);
+  expect([...new Set(called)].sort()).toEqual(Object.keys(FAILPOINTS).sort());
+  const tests = textOf('{test,packages/*/test}/**/*.ts');
+  for (const name of Object.keys(FAILPOINTS))
+    expect(tests, `no test strikes at ${name}`).toMatch(new RegExp(`['.]${name.split('.').at(-1)}[':]`));
+});
+
+it('nothing happens by default, and the environment is read once', () => {
+  started.failpoint('checkpoint.shard');
+  vi.stubEnv('LOCMOE_FAIL', 'checkpoint.shard:full');
+  started.failpoint('checkpoint.shard');
+});
+
+it('strikes at the named call, or range of calls, or every call, of that failpoint alone', async () => {
+  vi.stubEnv('LOCMOE_FAIL', 'checkpoint.shard:2:full,checkpoint.listed:2-3:throw,checkpoint.aside:*:nan');
+  const { failpoint } = started;
+  const struck = (name: Parameters<typeof failpoint>[0]) =>
+    [1, 2, 3, 4].map(() => {
+      try {
+        return failpoint(name) ?? '';
+      } catch (error) {
+        return (error as { code?: string }).code ?? (error as Error).message;
+      }
+    });
+  expect(struck('checkpoint.shard')).toEqual(['', 'ENOSPC', '', '']);
+  expect(struck('checkpoint.listed')).toEqual([
+    '',
+    'failpoint checkpoint.listed',
+    'failpoint checkpoint.listed',
+    '',
+  ]);
+  expect(struck('checkpoint.aside')).toEqual(['nan', 'nan', 'nan', 'nan']);
+  expect(struck('checkpoint.marked')).toEqual(['', '', '', '']);
+});
+
+it('what is armed while a process runs counts from then on, and adds to its environment', () => {
+  vi.stubEnv('LOCMOE_FAIL', 'checkpoint.listed:full');
+  started.armFailpoint('checkpoint.shard:full');
+  expect(() => started.failpoint('checkpoint.shard')).toThrow(enospc);
+  started.failpoint('checkpoint.shard');
+  started.armFailpoint('checkpoint.shard:full');
+  expect(() => started.failpoint('checkpoint.shard')).toThrow(enospc);
+  expect(() => started.failpoint('checkpoint.listed')).toThrow(enospc);
+});
+
+it('a place limits it to one rank and one generation', () => {
+  started.armFailpoint('checkpoint.shard:full:rank=1:generation=2');
+  started.failpoint('checkpoint.shard');
+  started.placeFailpoints({ rank: 1, generation: 1 });
+  started.failpoint('checkpoint.shard');
+  started.placeFailpoints({ rank: 1, generation: 2 });
+  expect(() => started.failpoint('checkpoint.shard')).toThrow(enospc);
+});
+
+it('can block', () => {
+  started.armFailpoint('checkpoint.shard:sleep=50');
+  const start = performance.now();
+  started.failpoint('checkpoint.shard');
+  expect(performance.now() - start).toBeGreaterThanOrEqual(49);
+});
+
+it.each([
+  ['checkpoint.shrad', /no failpoint "checkpoint.shrad"; there are .*checkpoint\.shard/],
+  ['checkpoint.shard:burn', /"burn" is no part of NAME.*kill, exit, stop/],
+  ['checkpoint.shard:0', /"0" is no part of/],
+  ['', /no failpoint ""/],
+])('refuses %j', (specification, message) => {
+  expect(() => started.armFailpoint(specification)).toThrow(
+    expect.objectContaining({ code: 'BAD_INPUT', message: expect.stringMatching(message) }),
+  );
+});
