@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { LogStore } from '@locmoe/logs';
+import { FaultProxy } from '@locmoe/test-kit';
 import { service as healthService } from 'grpc-health-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
@@ -23,7 +24,6 @@ import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 import type { RunListener } from '../../src/run/run-listener.js';
-import { CuttableProxy } from '../e2e/cuttable-proxy.js';
 
 const insecure = grpc.credentials.createInsecure();
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
@@ -301,14 +301,15 @@ describe('the coordinator over gRPC', () => {
   });
 
   it('waits as long as it may for a follower that cannot be reached, and no longer', async () => {
-    const proxy = await CuttableProxy.to(Number(address.split(':')[1]));
+    const proxy = await FaultProxy.to(Number(address.split(':')[1]));
+    onTestFinished(() => proxy.close());
     const far = new CoordinatorClient(`127.0.0.1:${proxy.port}`, NO_SECURITY);
     const line = (msg: string) => JSON.stringify({ time: 1, level: 'info', msg });
     logs.append('node-0', line('first'));
     const stream = far.logs({ ...EVERYTHING, follow: true });
     stream.on('error', () => undefined);
     await once(stream, 'data');
-    proxy.cut();
+    proxy.drop();
     for (let i = 0; i < 2_000; i++) logs.append('node-0', line('x'.repeat(4_000)));
     for (const graceMs of [50, 300]) {
       const started = performance.now();

@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { CuttableProxy } from './cuttable-proxy.js';
+import { FaultProxy } from '@locmoe/test-kit';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { freePort, node, serve } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 
 const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];
 /** From the verdict to the end of a process. */
 const END_S = 5;
+
+async function proxyTo(port: number): Promise<FaultProxy> {
+  const proxy = await FaultProxy.to(port);
+  onTestFinished(() => proxy.close());
+  return proxy;
+}
 
 /** Waits for the ends of all, by themselves and soon after the verdict, which is older than what is said of it. */
 async function expectToEndWith(run: Locmoe, folder: string, others: readonly Locmoe[]): Promise<string> {
@@ -50,12 +56,12 @@ describe('the coordinator and the other nodes end with the run', () => {
     const folder = temporaryFolder();
     const run = serve(folder, port, SETS);
     const listenAt = [await freePort(), await freePort()];
-    const proxies = await Promise.all(listenAt.map((each) => CuttableProxy.to(each)));
+    const proxies = await Promise.all(listenAt.map((each) => proxyTo(each)));
     const nodes = listenAt.map((each, i) =>
       node(port, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`),
     );
     await run.until(/step +\d+\/100000/);
-    for (const proxy of proxies) proxy.cut();
+    for (const proxy of proxies) proxy.drop();
     await expectToEndWith(run, folder, nodes);
     for (const each of [run, ...nodes]) await each.expectNothingLeft();
   }, 60_000);
@@ -65,7 +71,7 @@ describe('the coordinator and the other nodes end with the run', () => {
     const folder = temporaryFolder();
     const run = serve(folder, port, SETS);
     const listenAt = [await freePort(), await freePort()];
-    const proxies = await Promise.all([...listenAt, port].map((each) => CuttableProxy.to(each)));
+    const proxies = await Promise.all([...listenAt, port].map((each) => proxyTo(each)));
     const nodes = listenAt.map((each, i) =>
       node(
         i === 0 ? port : proxies[2].port,
@@ -73,7 +79,7 @@ describe('the coordinator and the other nodes end with the run', () => {
       ),
     );
     await run.until(/step +\d+\/100000/);
-    for (const proxy of proxies) proxy.cut();
+    for (const proxy of proxies) proxy.drop();
     const verdict = await expectToEndWith(run, folder, [nodes[0]]);
     expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
     // It notices by itself too, after the 20 s of its keepalive.

@@ -1,3 +1,4 @@
+export { type Direction, FaultProxy } from './fault-proxy.js';
 export { endOf, endProgram, forkProgram, programBeside } from './fork-program.js';
 export type { FromRank, Layout, RankSpec } from './messages.js';
 export { rankProgram } from './rank-program.js';
