@@ -7,12 +7,15 @@ import type { SegmentShape } from '../collectives/shm-layout.js';
 import { ShmSegment } from '../collectives/shm-segment.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
+import type { FaultyLink } from './faulty-link.js';
 import { LinkLimit, type LinkSpeed } from './link-limit.js';
-import { type PeerAddress, PeerStreams } from './peer-streams.js';
+import { type PeerAddress, PeerStreams, type PeerStreamsOptions } from './peer-streams.js';
 import { type RelayStats, RingRelay } from './ring-relay.js';
 
 /** Longest sleep of the relay loop: a bound on what a lost wake-up would cost. */
 const LOOP_MS = 100;
+/** What a grant of credit takes of a slow link, about. */
+const CREDIT_BYTES = 40;
 /** How long `close` waits for other nodes to grant credit for the last bytes. */
 const DRAIN_MS = 2000;
 
@@ -21,6 +24,8 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly generation: number;
   /** Limit on each stream to another node; null for none. */
   readonly interNodeLink: LinkSpeed | null;
+  /** What all that is exchanged with other nodes passes; null or left out for none. */
+  readonly faultyLink?: FaultyLink | null;
   /** The agent's gRPC server; it serves Collectives until `close`. */
   readonly server: Server;
   /** For connections to the other agents; plain text by default. */
@@ -56,9 +61,7 @@ export class DataPlane {
     this.#options = options;
     this.#relay = new RingRelay(segment);
     this.#bell = segment.doorbell(segment.shape.workersPerNode);
-    this.#streams = new PeerStreams({
-      security: NO_SECURITY,
-      ...options,
+    const streams: PeerListener = {
       onPull: (node, write) => this.#startSending(node, write),
       onFrame: (node, frame) => {
         if (!this.#closing) this.#relay.deliver(node, frame);
@@ -68,6 +71,12 @@ export class DataPlane {
         this.#relay.credit(node, consumed);
         this.#pumpNow();
       },
+    };
+    const link = options.faultyLink ?? null;
+    this.#streams = new PeerStreams({
+      security: NO_SECURITY,
+      ...options,
+      ...(link === null ? streams : behind(link, streams, options.onError)),
     });
     this.#loop = this.#run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
   }
@@ -200,4 +209,27 @@ export class DataPlane {
     this.#unlink();
     this.#segment.close();
   }
+}
+
+type PeerListener = Pick<PeerStreamsOptions, 'onPull' | 'onFrame' | 'onCredit'>;
+
+/** The same streams, with all that is received and all frames that are sent passed by `link`. */
+function behind(
+  link: FaultyLink,
+  streams: PeerListener,
+  onError: (error: TrainerError) => void,
+): PeerListener {
+  const pass = (bytes: number, deliver: () => void) =>
+    link.pass(bytes, () => {
+      try {
+        deliver();
+      } catch (error) {
+        onError(asTrainerError(error));
+      }
+    });
+  return {
+    onPull: (node, write) => streams.onPull(node, (encoded) => pass(encoded.length, () => write(encoded))),
+    onFrame: (node, frame) => pass(frame.payload.length, () => streams.onFrame(node, frame)),
+    onCredit: (node, consumed) => pass(CREDIT_BYTES, () => streams.onCredit(node, consumed)),
+  };
 }

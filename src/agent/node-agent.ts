@@ -5,10 +5,11 @@ import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { CoordinatorCommand, JoinReply, Peer } from '../rpc/messages.js';
+import type { CoordinatorCommand, Fault, JoinReply, Peer } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
+import type { FaultyLink } from './faulty-link.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { LogShipper } from './log-shipper.js';
 import { NodeWorkers } from './node-workers.js';
@@ -24,6 +25,8 @@ export interface NodeAgentOptions {
   readonly rpc: RpcServer;
   readonly client: CoordinatorClient;
   readonly logToStdout: boolean;
+  /** For injected faults; null or left out where they are not allowed. */
+  readonly link?: FaultyLink | null;
   /** What each worker process runs; the trainer's own program by default. */
   readonly workerProgram?: URL;
   /** How long workers have after an abort to report and exit before they are killed. */
@@ -91,10 +94,14 @@ export class NodeAgent {
       workerProgram,
     );
     rpc.onRefused = (line) => this.#logger.warn(line);
-    this.#session = new Session(client.session({ runId, generation, node, dataAddress }), {
-      command: (command) => this.#onCommand(command),
-      ended: (reason) => this.#leaveAlone(`the coordinator is gone: ${reason}`),
-    });
+    this.#session = new Session(
+      client.session({ runId, generation, node, dataAddress }),
+      {
+        command: (command) => this.#onCommand(command),
+        ended: (reason) => this.#leaveAlone(`the coordinator is gone: ${reason}`),
+      },
+      options.link,
+    );
     this.#shipper.connect({
       isReady: () => this.#session.isReady,
       send: (lines, dropped) => this.#session.send({ logs: { lines, dropped } }),
@@ -124,6 +131,14 @@ export class NodeAgent {
     else if ('stop' in command) this.#plane?.requestStop();
     else if ('abort' in command) void this.#leave(command.abort.reason);
     else if ('farewell' in command) void this.#leave(null);
+    else if ('fault' in command) this.#inflict(command.fault);
+  }
+
+  #inflict({ link, failpoint }: Fault): void {
+    const { link: ours } = this.#options;
+    if (ours == null) this.#logger.warn('a fault is refused: this node was started without --allow-faults');
+    else if (failpoint != null) this.#workers.armFailpoint(failpoint);
+    else if (link != null) ours.inflict(link);
   }
 
   async #start(peers: readonly Peer[]): Promise<void> {
@@ -158,6 +173,7 @@ export class NodeAgent {
       workersPerNode: cluster.workersPerNode,
       ringBytes: cluster.ringBytes,
       interNodeLink: cluster.interNodeLink,
+      faultyLink: this.#options.link ?? null,
       server: rpc.server,
       security: rpc.security,
       onError: (error) => this.#failItself(error),

@@ -2,7 +2,7 @@ import type { RankProgress } from '../collectives/control-block.js';
 import { TrainerError } from '../errors.js';
 import { OomKills } from '../os/oom-kills.js';
 import { processInfo } from '../os/process-info.js';
-import type { AgentEvent, WorkerProgress } from '../rpc/messages.js';
+import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/messages.js';
 import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { HeartbeatAge } from './heartbeat-age.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
@@ -64,6 +64,11 @@ export class NodeWorkers {
   /** Lets the workers train. */
   begin(): void {
     this.#pool.send({ type: 'begin' });
+  }
+
+  /** Arms a failpoint in one of the workers. */
+  armFailpoint({ rank, specification }: FailpointFault): void {
+    this.#pool.send({ type: 'failpoint', specification }, [rank]);
   }
 
   /** See WorkerPool. */

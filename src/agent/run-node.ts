@@ -5,6 +5,7 @@ import { createLogger } from '../logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
+import { FaultyLink } from './faulty-link.js';
 import { findPlace } from './find-place.js';
 import { NodeAgent } from './node-agent.js';
 
@@ -19,6 +20,8 @@ export interface NodeOptions {
   /** Join one run after another. */
   readonly forever: boolean;
   readonly logToStdout: boolean;
+  /** Inflict faults on this node when the coordinator says so. */
+  readonly allowFaults: boolean;
   /** Stops the watch over the parent process, which the first session replaces. */
   readonly forgetParent: () => void;
 }
@@ -46,6 +49,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
     origin: { run: '', generation: 0 },
     destination: { write: (line) => options.logToStdout && process.stdout.write(line) },
   });
+  const link = options.allowFaults ? new FaultyLink() : null;
   const idleCode = options.forever ? EXIT.done : EXIT.interrupted;
   let agent: NodeAgent | null = null;
   let isAsked = false;
@@ -69,7 +73,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
       });
       // From here on the session shows the coordinator's end.
       options.forgetParent();
-      agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout });
+      agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout, link });
       const code = await agent.ended;
       const { hasStarted } = agent;
       agent = null;
@@ -81,6 +85,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
     options.forgetParent();
+    link?.close();
     rpc.server.forceShutdown();
   }
 }

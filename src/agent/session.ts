@@ -1,8 +1,11 @@
 import type * as grpc from '@grpc/grpc-js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
+import type { FaultyLink } from './faulty-link.js';
 
 /** How long an agent waits for a coordinator that does not close its side. */
 const CLOSE_TIMEOUT_MS = 1_000;
+/** What a message of the session takes of a slow link, about. */
+const MESSAGE_BYTES = 300;
 
 type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
 
@@ -16,16 +19,19 @@ export interface SessionListener {
 /** The agent's side of its session with the coordinator. */
 export class Session {
   readonly #stream: SessionStream;
+  readonly #link: FaultyLink | null;
   #open = true;
 
-  constructor(stream: SessionStream, listener: SessionListener) {
+  /** @param link what all that is said passes; null for none */
+  constructor(stream: SessionStream, listener: SessionListener, link: FaultyLink | null = null) {
     this.#stream = stream;
+    this.#link = link;
     const end = (reason: string) => {
       if (!this.#open) return;
       this.#open = false;
       listener.ended(reason);
     };
-    stream.on('data', (command: CoordinatorCommand) => listener.command(command));
+    stream.on('data', (command: CoordinatorCommand) => this.#pass(() => listener.command(command)));
     stream.on('error', (error) => end(error.message));
     stream.on('end', () => end('the coordinator ended the session'));
   }
@@ -36,7 +42,13 @@ export class Session {
   }
 
   send(event: AgentEvent): void {
-    if (this.#open) this.#stream.write(event);
+    this.#pass(() => this.#stream.write(event));
+  }
+
+  #pass(say: () => void): void {
+    const sayIfOpen = () => this.#open && say();
+    if (this.#link === null) sayIfOpen();
+    else this.#link.pass(MESSAGE_BYTES, sayIfOpen);
   }
 
   /**

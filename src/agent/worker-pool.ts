@@ -53,9 +53,12 @@ export class WorkerPool {
     return this.#children.get(rank)?.pid ?? 0;
   }
 
-  /** Sends a command to every worker. */
-  send(command: WorkerCommand): void {
-    for (const child of this.#children.values()) if (child.connected) child.send(command);
+  /** Sends a command to these workers, or to all. */
+  send(command: WorkerCommand, ranks: Iterable<number> = this.#children.keys()): void {
+    for (const rank of ranks) {
+      const child = this.#children.get(rank);
+      if (child?.connected) child.send(command);
+    }
   }
 
   /**

@@ -14,18 +14,22 @@ export class LocalCluster {
   /**
    * Starts `nodes` agents that join the coordinator at `address`. `onFailure` is told of each agent that ends
    * badly, with its pid and how it ended.
+   *
+   * @param options further ones of `locmoe node`
    */
   start(
     nodes: number,
     address: string,
     logsDir: string,
     onFailure: (pid: number, end: ProcessEnd) => void,
+    options: readonly string[] = [],
   ): void {
     for (let index = 0; index < nodes; index++) {
       const errors = path.join(logsDir, `agent-${index}.stderr`);
       const fd = openSync(errors, 'a');
       const { size } = fstatSync(fd);
-      const args = ['node', '--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
+      const own = ['--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
+      const args = ['node', ...own, ...options];
       const child = spawn(process.execPath, [CLI, ...args], {
         stdio: ['ignore', 'ignore', fd],
         // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.

@@ -63,8 +63,12 @@ export async function train(options: TrainOptions): Promise<number> {
         areReplaceable: false,
         joinTimeoutMs: JOIN_TIMEOUT_MS,
         start: (coordinator, { logs }) =>
-          cluster.start(plan.config.cluster.nodes, address, logs, (pid, end) =>
-            coordinator.agentEnded(pid, end),
+          cluster.start(
+            plan.config.cluster.nodes,
+            address,
+            logs,
+            (pid, end) => coordinator.agentEnded(pid, end),
+            options.allowFaults ? ['--allow-faults'] : [],
           ),
         end: (_, graceMs) => cluster.end(graceMs),
       },

@@ -5,7 +5,7 @@ import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { parseAddress } from '../rpc/address.js';
-import { type AgentEvent, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
+import { type AgentEvent, type Fault, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
 import type { RunState } from '../run/run-state.js';
 
 // Numbers must be finite: workers report in JSON, which has no others.
@@ -22,6 +22,20 @@ const joinSchema = z.object({
 /** @throws TrainerError `BAD_MESSAGE` if the request is not what a node agent sends */
 export function assertJoin(request: JoinRequest): void {
   assertFits(joinSchema, request, 'a request to join');
+}
+
+const SECONDS_AT_MOST = 3600;
+const faultSchema = z.union([
+  z.object({ link: z.object({ seconds: z.number().positive().max(SECONDS_AT_MOST), bytesPerS: amount }) }),
+  z.object({ failpoint: z.object({ rank: count, specification: z.string().min(1) }) }),
+]);
+
+/** @throws TrainerError `BAD_INPUT` if it is no fault, or of a rank that is not on its node */
+export function assertFault(fault: Fault, workersPerNode: number): void {
+  const { failpoint, node } = fault;
+  const isElsewhere = failpoint != null && Math.floor(failpoint.rank / workersPerNode) !== node;
+  if (isElsewhere || !faultSchema.safeParse(fault).success)
+    throw new TrainerError('BAD_INPUT', `no fault for node ${node}: ${JSON.stringify(fault)}`);
 }
 
 function isDialable(address: string): boolean {

@@ -5,11 +5,11 @@ import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
-import type { AgentEvent, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
+import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import type { RankView, RunListener, RunSnapshot } from '../run/run-listener.js';
 import { type RunEvent, type RunState, transition } from '../run/run-state.js';
-import { AgentEventRules } from './agent-messages.js';
+import { AgentEventRules, assertFault } from './agent-messages.js';
 import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
 import type { Member, SessionLink } from './member.js';
@@ -52,6 +52,8 @@ export interface CoordinatorOptions {
    * replace those that this process started, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
+  /** Its nodes may be told to inflict faults on themselves; false if left out. */
+  readonly allowsFaults?: boolean;
   /** Time that earlier generations have trained; 0 if left out. */
   readonly trainedSeconds?: number;
   /** How long the failure judge waits for the reports of other ranks; its default if left out. */
@@ -312,6 +314,21 @@ export class Coordinator {
     this.#members.broadcast({ stop: { reason } });
   }
 
+  /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
+  injectFault(fault: Fault): void {
+    const { allowsFaults, identity, logger } = this.options;
+    if (allowsFaults !== true)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `run ${identity.runId} takes no faults: it was started without --allow-faults`,
+      );
+    assertFault(fault, identity.config.cluster.workersPerNode);
+    const { session } = this.#members.get(fault.node);
+    if (session === null) throw new TrainerError('BAD_INPUT', `node ${fault.node} has no session`);
+    logger.warn({ fault }, `a fault is injected on node ${fault.node}`);
+    session.send({ fault });
+  }
+
   status(): StatusReply {
     const { identity } = this.options;
     const last = this.#lastStep;
@@ -326,6 +343,8 @@ export class Coordinator {
       tokensPerS: this.#throughput.tokensPerS,
       secondsLeft: this.#throughput.secondsLeft,
       workers: this.#ranks.workers,
+      nodes: this.#members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
+      allowsFaults: this.options.allowsFaults === true,
     };
   }
 

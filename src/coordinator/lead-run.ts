@@ -83,6 +83,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
       listeners: [truncateHistory(folder, plan), totals, recorder, ...listeners],
       joinTimeoutMs: lead.nodes.joinTimeoutMs,
       nodesAreReplaceable: lead.nodes.areReplaceable,
+      allowsFaults: lead.options.allowFaults,
       trainedSeconds: progressOfMetrics(plan.checkpoint?.manifest.metrics ?? {}).trainingSeconds,
     });
     abort = (error) => coordinator.abort(error);

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
+  /** Its nodes inflict faults on themselves when they are told to (`locmoe chaos`). */
+  readonly allowFaults: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
   /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */

@@ -7,6 +7,7 @@ import { loadService } from '../rpc/load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
+  Fault,
   JoinReply,
   JoinRequest,
   LogsReply,
@@ -31,6 +32,10 @@ export function addCoordinatorService(server: grpc.Server, coordinator: Coordina
     GetStatus: unary((): StatusReply => coordinator.status()),
     Stop: unary((request: { reason: string }) => {
       coordinator.requestStop(request.reason);
+      return {};
+    }),
+    InjectFault: unary((fault: Fault) => {
+      coordinator.injectFault(fault);
       return {};
     }),
     Session: (call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>) =>

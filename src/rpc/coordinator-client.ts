@@ -6,6 +6,7 @@ import { loadService } from './load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
+  Fault,
   JoinReply,
   JoinRequest,
   LogsReply,
@@ -75,6 +76,11 @@ export class CoordinatorClient {
 
   stop(reason: string): Promise<object> {
     return this.#unary<{ reason: string }, object>('Stop', { reason });
+  }
+
+  /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
+  injectFault(fault: Fault): Promise<object> {
+    return this.#unary<Fault, object>('InjectFault', fault);
   }
 
   /** Opens the member's session. It has no deadline: heartbeats and keepalive watch it. */

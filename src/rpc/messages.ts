@@ -132,7 +132,33 @@ export type CoordinatorCommand =
   | { readonly begin: Record<string, never> }
   | { readonly abort: { readonly reason: string } }
   | { readonly stop: { readonly reason: string } }
-  | { readonly farewell: Record<string, never> };
+  | { readonly farewell: Record<string, never> }
+  | { readonly fault: Fault };
+
+/** A fault that a node inflicts on itself; one of the two is set. */
+export interface Fault {
+  readonly node: number;
+  readonly link?: LinkFault;
+  readonly failpoint?: FailpointFault;
+}
+
+export interface LinkFault {
+  readonly seconds: number;
+  /** 0: nothing passes. */
+  readonly bytesPerS: number;
+}
+
+export interface FailpointFault {
+  readonly rank: number;
+  readonly specification: string;
+}
+
+/** A node agent's process. */
+export interface NodeProcess {
+  readonly node: number;
+  readonly host: string;
+  readonly pid: number;
+}
 
 export interface StatusReply {
   readonly runId: string;
@@ -145,6 +171,8 @@ export interface StatusReply {
   readonly tokensPerS: number;
   readonly secondsLeft: number;
   readonly workers: readonly WorkerProgress[];
+  readonly nodes: readonly NodeProcess[];
+  readonly allowsFaults: boolean;
 }
 
 export interface LogsRequest {

@@ -2,7 +2,7 @@
 // agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { asTrainerError, EXIT } from '../errors.js';
-import { placeFailpoints } from '../failpoint.js';
+import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
@@ -64,7 +64,8 @@ process.on('unhandledRejection', fail);
 process.on('message', (command: WorkerCommand) => {
   try {
     if (command.type === 'start') start(command.assignment);
-    else begin().catch(fail);
+    else if (command.type === 'begin') begin().catch(fail);
+    else armFailpoint(command.specification);
   } catch (error) {
     fail(error);
   }

@@ -22,7 +22,9 @@ export interface WorkerAssignment {
 /** Node agent to worker, over the child process's IPC channel. */
 export type WorkerCommand =
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
-  | { readonly type: 'begin' };
+  | { readonly type: 'begin' }
+  /** For fault injection (failpoint.ts). */
+  | { readonly type: 'failpoint'; readonly specification: string };
 
 /** Worker to node agent. */
 export type WorkerEvent =

@@ -30,7 +30,7 @@ const forgetParent = vi.fn();
 function node(address: string, changes: Partial<NodeOptions> = {}): Promise<number> {
   return runNode({
     ...{ coordinator: address, listen: '127.0.0.1:0', security: NO_SECURITY, insecure: false },
-    ...{ joinTimeoutS: 5, forever: false, logToStdout: true, forgetParent, ...changes },
+    ...{ joinTimeoutS: 5, forever: false, logToStdout: true, allowFaults: false, forgetParent, ...changes },
   });
 }
 

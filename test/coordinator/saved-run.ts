@@ -23,6 +23,7 @@ export const OPTIONS: RunOptions = {
     runsDir: 'runs',
     dataDir: 'data',
     samples: true,
+    allowFaults: false,
     http: '127.0.0.1:0',
   },
 };

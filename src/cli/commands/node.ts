@@ -11,6 +11,7 @@ interface NodeFlags extends SecurityFlags {
   readonly forever?: boolean;
   readonly insecure?: boolean;
   readonly quiet?: boolean;
+  readonly allowFaults?: boolean;
   readonly exitWithParent?: number;
 }
 
@@ -25,6 +26,10 @@ export function nodeCommand(command: Command): void {
     )
     .option('--join-timeout <seconds>', 'how long to look for the coordinator', numberFrom(1), 300)
     .option('--forever', 'after a run, well or badly ended, wait for the next; wait also while a run is full')
+    .option(
+      '--allow-faults',
+      'inflict the faults of `locmoe chaos` on this node when the coordinator says so',
+    )
     .option('--quiet', 'do not copy the log to standard output')
     .option(
       '--exit-with-parent <pid>',
@@ -49,6 +54,7 @@ export function nodeCommand(command: Command): void {
         joinTimeoutS: joinTimeout,
         forever: flags.forever === true,
         logToStdout: flags.quiet !== true,
+        allowFaults: flags.allowFaults === true,
         forgetParent,
       });
     });

@@ -32,6 +32,11 @@ export function addTrainingOptions(command: Command): Command {
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')
     .option(
+      '--allow-faults',
+      'let `locmoe chaos` cut and slow down the links of this run and spoil its steps',
+      false,
+    )
+    .option(
       '--http <host:port>',
       'where the page of the run is served over HTTP; port 0 takes a free one',
       '127.0.0.1:0',
