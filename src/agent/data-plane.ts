@@ -5,6 +5,7 @@ import type { RecordedOperation } from '../collectives/flight-ring.js';
 import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { SegmentShape } from '../collectives/shm-layout.js';
 import { ShmSegment } from '../collectives/shm-segment.js';
+import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
 import type { FaultyLink } from './faulty-link.js';
@@ -16,8 +17,6 @@ import { type RelayStats, RingRelay } from './ring-relay.js';
 const LOOP_MS = 100;
 /** What a grant of credit takes of a slow link, about. */
 const CREDIT_BYTES = 40;
-/** How long `close` waits for other nodes to grant credit for the last bytes. */
-const DRAIN_MS = 2000;
 
 export interface DataPlaneOptions extends SegmentShape {
   readonly runId: string;
@@ -26,6 +25,8 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly interNodeLink: LinkSpeed | null;
   /** What all that is exchanged with other nodes passes; null or left out for none. */
   readonly faultyLink?: FaultyLink | null;
+  /** As `PeerStreamsOptions.keepaliveMs`. */
+  readonly keepaliveMs: number;
   /** The agent's gRPC server; it serves Collectives until `close`. */
   readonly server: Server;
   /** For connections to the other agents; plain text by default. */
@@ -199,7 +200,7 @@ export class DataPlane {
   }
 
   async #tearDown(): Promise<void> {
-    const deadline = performance.now() + DRAIN_MS;
+    const deadline = performance.now() + GRACE.drainMs;
     while (!this.#drained && this.#segment.abortReason === null && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#closing = true;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankProgress } from '../collectives/control-block.js';
 import type { RecordedOperation } from '../collectives/flight-ring.js';
+import { GRACE } from '../config/timeouts.js';
 import type { ErrorCode } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
 import {
@@ -10,9 +11,6 @@ import {
   type RankFlight,
   writeFlightFile,
 } from '../run/flight-file.js';
-
-/** The longest that a slow disk may delay the end of a run. */
-const WRITE_MS = 200;
 
 /** What the recorder reads of the node's segment. */
 export interface FlightSource {
@@ -62,7 +60,7 @@ export class FlightRecorder {
   /** Resolves once the file, if any, is written, or after 200 ms. */
   async settle(): Promise<void> {
     if (this.#written !== null)
-      await Promise.race([this.#written, sleep(WRITE_MS, undefined, { ref: false })]);
+      await Promise.race([this.#written, sleep(GRACE.flightMs, undefined, { ref: false })]);
   }
 }
 

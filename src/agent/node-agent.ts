@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
+import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
@@ -33,12 +34,6 @@ export interface NodeAgentOptions {
   readonly abortGraceMs?: number;
 }
 
-const CONNECT_DEADLINE_MS = 30_000;
-const HEARTBEAT_MS = 500;
-const ABORT_GRACE_MS = 1_500;
-/** After a good run, for the workers' exit handlers. */
-const EXIT_GRACE_MS = 5_000;
-
 /**
  * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
  * (DataPlane). Lifecycle: joined; `start` creates the segment, starts the workers and connects to the peers;
@@ -48,6 +43,7 @@ const EXIT_GRACE_MS = 5_000;
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
   readonly #config: RunConfig;
+  readonly #timeouts: Timeouts;
   readonly #logger: Logger;
   readonly #shipper = new LogShipper();
   readonly #session: Session;
@@ -72,6 +68,7 @@ export class NodeAgent {
     const { client, rpc, dataAddress, workerProgram } = options;
     const { runId, generation, node, runDir, configJson } = options.join;
     this.#config = JSON.parse(configJson);
+    this.#timeouts = timeoutsOf(this.#config.cluster);
     const { nodes: numNodes, workersPerNode } = this.#config.cluster;
     this.#firstRank = node * workersPerNode;
     this.#logger = createLogger({
@@ -109,7 +106,7 @@ export class NodeAgent {
     this.#heartbeat = setInterval(() => {
       this.#workers.lookForOomKills();
       this.#sendHeartbeat();
-    }, HEARTBEAT_MS);
+    }, this.#timeouts.heartbeatMs);
     this.#sendHeartbeat();
   }
 
@@ -151,7 +148,7 @@ export class NodeAgent {
       const ready = this.#workers.start(this.#assignments(this.#plane.segmentPath));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),
-        CONNECT_DEADLINE_MS,
+        this.#timeouts.connectMs,
       );
       // Not before the peers are connected: an unreachable one would show as a time-out of the first
       // collective.
@@ -174,6 +171,7 @@ export class NodeAgent {
       ringBytes: cluster.ringBytes,
       interNodeLink: cluster.interNodeLink,
       faultyLink: this.#options.link ?? null,
+      keepaliveMs: this.#timeouts.peerKeepaliveMs,
       server: rpc.server,
       security: rpc.security,
       onError: (error) => this.#failItself(error),
@@ -257,8 +255,8 @@ export class NodeAgent {
 
   async #tearDown(reason: string | null): Promise<void> {
     if (reason !== null) this.#abort(reason);
-    const { abortGraceMs = ABORT_GRACE_MS } = this.#options;
-    const left = await this.#workers.end(reason === null ? EXIT_GRACE_MS : abortGraceMs);
+    const { abortGraceMs = GRACE.abortMs } = this.#options;
+    const left = await this.#workers.end(reason === null ? GRACE.exitMs : abortGraceMs);
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);

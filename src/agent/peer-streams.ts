@@ -8,6 +8,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
@@ -19,11 +20,8 @@ import { toServiceError } from '../rpc/status.js';
 
 /** HTTP/2 flow-control window of a stream; gRPC's default of 64 KiB costs two thirds of the throughput. */
 export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
-const KEEPALIVE_MS = 5000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
-/** How long a closing stream waits for the other side to close. */
-const CLOSE_MS = 1000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
 const service = { Pull: { ...loaded.Pull, responseSerialize: (encoded: Buffer) => encoded } };
@@ -48,6 +46,8 @@ export interface PeerStreamsOptions extends Open {
   readonly server: Server;
   /** For connecting to the other nodes. */
   readonly security: Security;
+  /** A stream on which nothing comes breaks after once to twice this; see Timeouts. */
+  readonly keepaliveMs: number;
   /** Another node has opened its stream: `send` takes encoded frames for it. */
   readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
@@ -97,12 +97,13 @@ export class PeerStreams {
   }
 
   async #connectTo(peer: PeerAddress, deadline: number): Promise<void> {
-    const { channelCredentials, clientOptions } = this.#options.security;
+    const { keepaliveMs, security } = this.#options;
+    const { channelCredentials, clientOptions } = security;
     const client = new Client(peer.address, channelCredentials, {
       ...clientOptions,
       'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
-      'grpc.keepalive_time_ms': KEEPALIVE_MS,
-      'grpc.keepalive_timeout_ms': KEEPALIVE_MS,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': keepaliveMs,
       'grpc.initial_reconnect_backoff_ms': FIRST_RETRY_MS,
       'grpc.max_reconnect_backoff_ms': LAST_RETRY_MS,
     });
@@ -269,7 +270,7 @@ function badMessage(what: string): TrainerError {
 }
 
 async function endPull({ call, client, ended }: Puller): Promise<void> {
-  const timer = setTimeout(() => call.cancel(), CLOSE_MS);
+  const timer = setTimeout(() => call.cancel(), GRACE.closeMs);
   call.end();
   await ended;
   clearTimeout(timer);

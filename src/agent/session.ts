@@ -1,9 +1,8 @@
 import type * as grpc from '@grpc/grpc-js';
+import { GRACE } from '../config/timeouts.js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 import type { FaultyLink } from './faulty-link.js';
 
-/** How long an agent waits for a coordinator that does not close its side. */
-const CLOSE_TIMEOUT_MS = 1_000;
 /** What a message of the session takes of a slow link, about. */
 const MESSAGE_BYTES = 300;
 
@@ -59,7 +58,7 @@ export class Session {
     if (!this.#open) return Promise.resolve();
     this.#open = false;
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+      const timer = setTimeout(resolve, GRACE.closeMs);
       this.#stream.once('status', () => {
         clearTimeout(timer);
         resolve();

@@ -1,15 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
 import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
-
-/**
- * How long a killed process may take to end; longer only if it hangs in the kernel (a dead disk, a driver).
- */
-const KILL_MS = 1_000;
 
 /** How a worker's process ended. */
 export interface WorkerExit {
@@ -74,7 +70,7 @@ export class WorkerPool {
         this.#killing = true;
         for (const child of this.#children.values()) child.kill('SIGKILL');
       };
-      timers.push(setTimeout(kill, graceMs), setTimeout(resolve, graceMs + KILL_MS));
+      timers.push(setTimeout(kill, graceMs), setTimeout(resolve, graceMs + GRACE.killMs));
     });
     await Promise.race([gone, late]);
     for (const timer of timers) clearTimeout(timer);

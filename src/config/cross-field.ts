@@ -6,6 +6,7 @@ import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
 import { tokensPerStep } from './run-length.js';
 import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
+import { timeoutProblem } from './timeouts.js';
 
 const SECTIONS = {
   model: modelSchema,
@@ -190,6 +191,10 @@ const RULES: readonly Rule[] = [
       'cluster.ringBytes',
       `${ringBytes} is not a power of two of at least 4096`,
     ),
+  ({ cluster: { collectiveTimeoutS } }) => {
+    const message = timeoutProblem({ collectiveTimeoutS });
+    return message === null ? undefined : { field: 'cluster.collectiveTimeoutS', message };
+  },
   ({ model: { dModel }, cluster: { nodes, interNodeLink, collectiveTimeoutS } }) => {
     if (nodes === 1 || interNodeLink === null) return undefined;
     // The all-reduce of gradients alone sends more than one vector of the hidden size.

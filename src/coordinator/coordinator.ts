@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogStore } from '@locmoe/logs';
 import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
+import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
@@ -92,7 +93,8 @@ export class Coordinator {
   constructor(readonly options: CoordinatorOptions) {
     const { config } = options.identity;
     const { cluster, moe } = config;
-    this.#members = new Membership(options.identity.runId, cluster.nodes);
+    const timeouts = timeoutsOf(cluster);
+    this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts);
     this.#rules = new AgentEventRules(options.identity.config, options.identity.runDir);
     this.#ranks = new RankTable(cluster.workersPerNode);
     this.#steps = new StepAggregator(
@@ -112,6 +114,7 @@ export class Coordinator {
       members: this.#members,
       ranks: this.#ranks,
       logger: options.logger,
+      timeouts,
       joinTimeoutMs: options.joinTimeoutMs,
       run: {
         state: () => this.#state,

@@ -1,3 +1,4 @@
+import { GRACE, type Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { RunState } from '../run/run-state.js';
@@ -6,16 +7,6 @@ import type { Membership } from './membership.js';
 import type { RankTable } from './rank-table.js';
 import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { StandstillWatch } from './standstill.js';
-
-const HEARTBEAT_TIMEOUT_MS = 15_000;
-/** For an agent known to be stopped: no busy machine explains its silence. */
-const STOPPED_TIMEOUT_MS = 8_000;
-const START_TIMEOUT_MS = 120_000;
-/** A start that takes longer is warned of. */
-const SLOW_START_MS = 10_000;
-/** For the last checkpoint of a run that fails for an error in this process. */
-const LAST_CHECKPOINT_MS = 60_000;
-const INTERVAL_MS = 500;
 
 /** What the watch sees of a run, and may do to it. */
 export interface WatchedRun {
@@ -31,6 +22,7 @@ export interface DeadlineWatchOptions {
   readonly members: Membership;
   readonly ranks: RankTable;
   readonly logger: Logger;
+  readonly timeouts: Timeouts;
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
   readonly run: WatchedRun;
@@ -38,12 +30,16 @@ export interface DeadlineWatchOptions {
 
 /** Holds a run to its deadlines: for nodes to join, workers to load, the last checkpoint, and heartbeats. */
 export class DeadlineWatch {
-  readonly #standstill = new StandstillWatch(INTERVAL_MS);
-  readonly #timer = setInterval(() => this.#check(), INTERVAL_MS);
+  readonly #standstill: StandstillWatch;
+  readonly #timer: NodeJS.Timeout;
   #phaseStartedMs = performance.now();
   #slowStartTold = false;
 
-  constructor(readonly options: DeadlineWatchOptions) {}
+  constructor(readonly options: DeadlineWatchOptions) {
+    const { heartbeatMs } = options.timeouts;
+    this.#standstill = new StandstillWatch(heartbeatMs);
+    this.#timer = setInterval(() => this.#check(), heartbeatMs);
+  }
 
   /** ms for which this process just stood still, if long enough for nodes to give up on it; else 0. */
   get missedMs(): number {
@@ -76,35 +72,37 @@ export class DeadlineWatch {
 
   #check(): void {
     this.forgiveStandstill();
-    const { members, run } = this.options;
+    const { members, run, timeouts } = this.options;
+    const { stoppedMs, lostMs } = timeouts;
     if (run.canReplace()) {
-      for (const member of members.silentFor(HEARTBEAT_TIMEOUT_MS)) run.free(member, 'it is silent');
+      for (const member of members.silentFor(lostMs)) run.free(member, 'it is silent');
       for (const member of members.withoutSession) run.free(member, 'it opened no session');
     }
     this.#checkPhase(run.state(), performance.now() - this.#phaseStartedMs);
     const how = 'it is stopped (SIGSTOP)';
-    for (const member of members.silentFor(STOPPED_TIMEOUT_MS)) {
+    for (const member of members.silentFor(stoppedMs)) {
       if (!member.isStopped) continue;
       if (run.canReplace()) run.free(member, how);
       else run.lose(member, endUnknown(how));
     }
-    for (const member of members.silentFor(HEARTBEAT_TIMEOUT_MS))
-      run.lose(member, endUnknown(`no heartbeat for ${HEARTBEAT_TIMEOUT_MS / 1000} s`));
+    for (const member of members.silentFor(lostMs))
+      run.lose(member, endUnknown(`no heartbeat for ${lostMs / 1000} s`));
   }
 
   /** @param inPhaseMs since the state last changed */
   #checkPhase(state: RunState, inPhaseMs: number): void {
     const { members, logger, joinTimeoutMs, run } = this.options;
+    const { startMs } = this.options.timeouts;
     const abortStart = (message: string) => run.abort(new TrainerError('NODE_LOST', message));
     if (state.kind === 'waiting' && inPhaseMs > joinTimeoutMs)
       abortStart(`after ${joinTimeoutMs / 1000} s ${members.describe()}`);
-    if (state.kind === 'starting' && inPhaseMs > SLOW_START_MS && !this.#slowStartTold) {
+    if (state.kind === 'starting' && inPhaseMs > GRACE.slowStartMs && !this.#slowStartTold) {
       this.#slowStartTold = true;
-      logger.warn(`workers are not ready after ${SLOW_START_MS / 1000} s: ${this.#describeLate()}`);
+      logger.warn(`workers are not ready after ${GRACE.slowStartMs / 1000} s: ${this.#describeLate()}`);
     }
-    if (state.kind === 'starting' && inPhaseMs > START_TIMEOUT_MS)
-      abortStart(`workers were not ready within ${START_TIMEOUT_MS / 1000} s: ${this.#describeLate()}`);
-    if (state.kind === 'stopping' && state.cause !== null && inPhaseMs > LAST_CHECKPOINT_MS)
+    if (state.kind === 'starting' && inPhaseMs > startMs)
+      abortStart(`workers were not ready within ${startMs / 1000} s: ${this.#describeLate()}`);
+    if (state.kind === 'stopping' && state.cause !== null && inPhaseMs > GRACE.lastCheckpointMs)
       run.abort(state.cause);
   }
 

@@ -1,12 +1,9 @@
+import { GRACE } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 import type { Member } from './member.js';
-import { type Membership, SILENT_MS } from './membership.js';
+import type { Membership } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
-
-const EVIDENCE_WINDOW_MS = 2_500;
-/** How long to wait for the exit of a lost node's process once all ranks are accounted for. */
-const END_WINDOW_MS = 500;
 
 export interface FailureJudgeOptions {
   readonly members: Membership;
@@ -78,7 +75,7 @@ export class FailureJudge {
     if (this.#isJudged) return;
     if (this.#verdict === null) {
       this.options.members.broadcast({ abort: { reason } });
-      this.#verdict = setTimeout(() => this.#judge(), this.options.evidenceWindowMs ?? EVIDENCE_WINDOW_MS);
+      this.#verdict = setTimeout(() => this.#judge(), this.options.evidenceWindowMs ?? GRACE.evidenceMs);
     }
     this.#judgeIfComplete();
   }
@@ -94,7 +91,7 @@ export class FailureJudge {
     if (this.#lost === null || isKnown(this.#lost.end)) this.#judge();
     else {
       this.#stopWaiting();
-      this.#verdict = setTimeout(() => this.#judge(), END_WINDOW_MS);
+      this.#verdict = setTimeout(() => this.#judge(), GRACE.lostExitMs);
     }
   }
 
@@ -130,7 +127,7 @@ export class FailureJudge {
 
   /** The node whose agent is lost; or one that is silent, of which its peers only saw a broken stream. */
   #lostNode(): RootCause | null {
-    const [silent] = this.options.members.silentFor(SILENT_MS);
+    const [silent] = this.options.members.suspects;
     const lost = this.#lost ?? (silent && { member: silent, end: whySilent(silent) });
     if (!lost) return null;
     const { node, request } = lost.member;

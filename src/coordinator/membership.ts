@@ -1,14 +1,9 @@
+import type { Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
-
-/** A node that opens no session for this long loses its place. */
-const SESSION_TIMEOUT_MS = 10_000;
-
-/** When something fails, a node that is silent for this long is the suspect and is not waited for. */
-export const SILENT_MS = 3_000;
 
 /** The nodes of a run, in the order of their ids. */
 export class Membership {
@@ -18,6 +13,7 @@ export class Membership {
   constructor(
     readonly runId: string,
     readonly numNodes: number,
+    readonly timeouts: Timeouts,
   ) {
     this.#places = Array.from({ length: numNodes });
   }
@@ -115,9 +111,14 @@ export class Membership {
     );
   }
 
+  /** Members that are silent for long enough to explain the failures of others. */
+  get suspects(): Member[] {
+    return this.silentFor(this.timeouts.silentMs);
+  }
+
   /** Members whose session should still end in order. */
   get answering(): Member[] {
-    const silent = this.silentFor(SILENT_MS);
+    const silent = this.suspects;
     return this.all.filter(
       (member) => member.session !== null && member.status !== 'lost' && !silent.includes(member),
     );
@@ -127,7 +128,7 @@ export class Membership {
   get withoutSession(): Member[] {
     const now = performance.now();
     return this.all.filter(
-      ({ status, heardOfMs }) => status === 'joined' && now - heardOfMs > SESSION_TIMEOUT_MS,
+      ({ status, heardOfMs }) => status === 'joined' && now - heardOfMs > this.timeouts.sessionMs,
     );
   }
 

@@ -1,6 +1,7 @@
 // A worker process: gets its assignment from the node agent, trains, reports. Started by
 // agent/worker-pool.ts.
 import { ShmTransport } from '../collectives/shm-transport.js';
+import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import { collectSeldom } from '../garbage-collection.js';
@@ -43,7 +44,7 @@ function start(assignment: WorkerAssignment): void {
     segmentPath: assignment.segmentPath,
     generation,
     topology,
-    timeoutMs: config.cluster.collectiveTimeoutS * 1000,
+    timeoutMs: timeoutsOf(config.cluster).collectiveMs,
   });
   trainer = Trainer.create({ assignment, transport, logger, emit });
   emit({ type: 'ready' });

@@ -55,7 +55,15 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
   client = new CoordinatorClient(started.address, NO_SECURITY);
   rpc = createRpcServer();
   const dataAddress = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
-  const cluster = { nodes: numNodes, workersPerNode, ringBytes: RING_BYTES, interNodeLink: null };
+  const cluster = {
+    ...{
+      nodes: numNodes,
+      workersPerNode,
+      ringBytes: RING_BYTES,
+      interNodeLink: null,
+      collectiveTimeoutS: 10,
+    },
+  };
   agent = new NodeAgent({
     join: {
       ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '', initFrom: '' },
@@ -257,7 +265,8 @@ describe('a failure', () => {
     const server = new Server();
     const address = await listenOnLoopback(server);
     const peer = new PeerStreams({
-      ...{ runId, generation: 2, node: 1, numNodes: 2, ringBytes: RING_BYTES, server, security: NO_SECURITY },
+      ...{ runId, generation: 2, node: 1, numNodes: 2, ringBytes: RING_BYTES, keepaliveMs: 5_000, server },
+      ...{ security: NO_SECURITY },
       ...{
         onPull: () => undefined,
         onFrame: () => undefined,

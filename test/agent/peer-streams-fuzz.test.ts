@@ -34,7 +34,7 @@ afterAll(async () => {
 
 function optionsOf(node: number, of: Server): PeerStreamsOptions {
   return {
-    ...{ ...RUN, node, server: of, security: NO_SECURITY },
+    ...{ ...RUN, node, keepaliveMs: 5_000, server: of, security: NO_SECURITY },
     onPull: () => undefined,
     onFrame: () => undefined,
     onCredit: () => undefined,

@@ -42,6 +42,7 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
     node,
     numNodes: 2,
     ringBytes: 4096,
+    keepaliveMs: 5_000,
     server,
     security: NO_SECURITY,
     onPull: (peer, send) => sends.set(peer, send),

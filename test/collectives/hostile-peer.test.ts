@@ -15,7 +15,7 @@ import { encodeFrame } from '../rpc/encode-frame.js';
 // only a stream, and sends what it likes.
 
 const WORKER = fileURLToPath(new URL('./failures.program.ts', import.meta.url));
-const RUN = { runId: `hostile-${process.pid}`, generation: 1, ringBytes: 1 << 14 };
+const RUN = { runId: `hostile-${process.pid}`, generation: 1, ringBytes: 1 << 14, keepaliveMs: 5_000 };
 const TIMEOUT_MS = 20_000;
 
 let errors: TrainerError[];

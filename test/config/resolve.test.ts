@@ -141,6 +141,13 @@ describe('bad configurations name the field and where it stands', () => {
     ]);
   });
 
+  it('a deadline too short for those that must come before it', () => {
+    expect(problemsOf(TINY, { sets: ['cluster.collectiveTimeoutS=0.3'] })[0]).toMatch(
+      /cluster\.collectiveTimeoutS: 0\.3 s is too short: the report of a stuck worker .* before the deadline/,
+    );
+    expect(problemsOf(TINY, { sets: ['cluster.collectiveTimeoutS=0.5'] })).toEqual([]);
+  });
+
   it('a link over which no collective can meet its deadline', () => {
     const link = (gbps: number, latencyMs: number) => ({
       sets: [`cluster.interNodeLink={gbps: ${gbps}, latencyMs: ${latencyMs}}`],

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { timeoutsOf } from '../../src/config/timeouts.js';
 import { FailureJudge } from '../../src/coordinator/failure-judge.js';
 import { Membership } from '../../src/coordinator/membership.js';
 import { endUnknown, type RootCause } from '../../src/coordinator/root-cause.js';
@@ -10,7 +11,7 @@ const KILLED = { how: 'was killed by SIGKILL', exitCode: null, signal: 'SIGKILL'
 
 /** A run of two nodes with a rank each, of which the second has told of its end. */
 function judgeOfTwo() {
-  const members = new Membership('r', 2);
+  const members = new Membership('r', 2, timeoutsOf({ collectiveTimeoutS: 10 }));
   for (const [i, host] of ['a', 'b'].entries())
     members.join({ host, pid: 10 + i, dataAddress: `${host}:1`, version: VERSION });
   const verdicts: RootCause[] = [];

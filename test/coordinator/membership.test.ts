@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { timeoutsOf } from '../../src/config/timeouts.js';
 import { Membership } from '../../src/coordinator/membership.js';
 import { VERSION } from '../../src/rpc/version.js';
 
@@ -10,7 +11,7 @@ const link = (closed: string[] = [], name = '') => ({
 
 describe('the nodes of a run', () => {
   it('get ids in the order of joining, and a freed place goes to the next', () => {
-    const members = new Membership('r', 2);
+    const members = new Membership('r', 2, timeoutsOf({ collectiveTimeoutS: 10 }));
     const closed: string[] = [];
     expect(members.join(request('a')).node).toBe(0);
     expect(members.join(request('b')).node).toBe(1);
@@ -23,7 +24,7 @@ describe('the nodes of a run', () => {
   });
 
   it('that lost their place cannot take the session of its next owner', () => {
-    const members = new Membership('r', 1);
+    const members = new Membership('r', 1, timeoutsOf({ collectiveTimeoutS: 10 }));
     members.join(request('a'));
     members.remove(0);
     members.join(request('b'));
@@ -33,7 +34,7 @@ describe('the nodes of a run', () => {
   });
 
   it('are told by name, with how many are missing', () => {
-    const members = new Membership('r', 3);
+    const members = new Membership('r', 3, timeoutsOf({ collectiveTimeoutS: 10 }));
     expect(members.describe()).toBe('0 of 3 nodes are here, 3 are missing');
     for (const host of ['a', 'b']) {
       const { node } = members.join(request(host));

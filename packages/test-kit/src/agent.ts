@@ -37,6 +37,7 @@ class RankAgent {
     this.#plane = DataPlane.create({
       ...this.#spec,
       generation: 1,
+      keepaliveMs: 5_000,
       server: this.#server,
       onError: (error) => {
         report({ type: 'error', error: failureOf(error) });

@@ -6,4 +6,5 @@ export const STREAM_RUN = {
   generation: 1,
   numNodes: 2,
   ringBytes: FLOW_CONTROL_WINDOW_BYTES,
+  keepaliveMs: 5_000,
 } as const;

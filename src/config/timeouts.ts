@@ -1,0 +1,110 @@
+import type { ClusterConfig } from './schema.js';
+
+/** Deadlines that follow from `cluster.collectiveTimeoutS`; see `timeoutsOf`. All in ms. */
+export interface Timeouts {
+  readonly heartbeatMs: number;
+  readonly stackMs: number;
+  readonly silentMs: number;
+  readonly stoppedMs: number;
+  readonly hangMs: number;
+  readonly collectiveMs: number;
+  readonly peerKeepaliveMs: number;
+  readonly lostMs: number;
+  readonly sessionMs: number;
+  readonly connectMs: number;
+  readonly startMs: number;
+}
+
+/**
+ * Every deadline of a run, from the one setting `cluster.collectiveTimeoutS`, here C. What is a matter of the
+ * processes and not of the exchange keeps a least value, because a busy machine does not get faster with C.
+ *
+ * | deadline          | follows           | C = 10 s | what it is for                                             |
+ * |-------------------|-------------------|----------|------------------------------------------------------------|
+ * | `heartbeatMs`     | C / 20, 0.05..0.5 | 0.5 s    | between two heartbeats of a node, and two looks at them    |
+ * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to show where it is                     |
+ * | `silentMs`        | 0.3 C, >= 3 s     | 3 s      | silence that makes a node the suspect of another's failure |
+ * | `stoppedMs`       | 0.5 C             | 5 s      | a process stopped by SIGSTOP for this long counts as hung  |
+ * | `hangMs`          | 0.75 C            | 7.5 s    | a worker without progress, for which others wait, is stuck |
+ * | `lostMs`          | 0.8 C, >= 8 s     | 8 s      | a node without a heartbeat for this long is lost           |
+ * | `collectiveMs`    | C                 | 10 s     | a collective in which nothing moves fails                  |
+ * | `peerKeepaliveMs` | 0.5 C, >= 5 s     | 5 s      | half of it: a data stream breaks after once to twice this  |
+ * | `sessionMs`       | C, >= 10 s        | 10 s     | from a node's join to its session                          |
+ * | `connectMs`       | 3 C, >= 30 s      | 30 s     | for all data streams between nodes to open                 |
+ * | `startMs`         | 12 C, >= 120 s    | 120 s    | for workers to load; without progress it is also a hang    |
+ *
+ * The order of the first seven is what makes a failure explain itself: a stopped or stuck worker is named before
+ * those that wait for it give up, and a node is not lost for less than it takes to suspect it (`timeoutProblem`).
+ */
+export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collectiveTimeoutS'>): Timeouts {
+  const collectiveMs = 1000 * collectiveTimeoutS;
+  const share = (factor: number, leastMs = 0) => Math.max(leastMs, factor * collectiveMs);
+  return {
+    heartbeatMs: Math.min(500, share(0.05, 50)),
+    stackMs: share(0.15, 1_000),
+    silentMs: share(0.3, 3_000),
+    stoppedMs: share(0.5),
+    hangMs: share(0.75),
+    collectiveMs,
+    peerKeepaliveMs: share(0.5, 5_000),
+    lostMs: share(0.8, 8_000),
+    sessionMs: share(1, 10_000),
+    connectMs: share(3, 30_000),
+    startMs: share(12, 120_000),
+  };
+}
+
+/** Deadlines of what takes a moment whatever the model or the network: how a generation of a run ends. All in ms. */
+export const GRACE = {
+  /** For the reports of other ranks after a first failure. */
+  evidenceMs: 2_500,
+  /** For the exit of a lost node's process, once all ranks are accounted for. */
+  lostExitMs: 500,
+  /** For workers to report and exit after an abort, before they are killed. */
+  abortMs: 1_500,
+  /** For workers' exit handlers after a good run. */
+  exitMs: 5_000,
+  /** For a killed process to end; longer only if it hangs in the kernel (a dead disk, a driver). */
+  killMs: 1_000,
+  /** For other nodes to take the last bytes of a good run. */
+  drainMs: 2_000,
+  /** For the other side of a stream or session to close it. */
+  closeMs: 1_000,
+  /** The longest that a slow disk may delay the end of a failed run with its flight file. */
+  flightMs: 200,
+  /** For the last checkpoint of a run that fails for an error in the coordinator. */
+  lastCheckpointMs: 60_000,
+  /** A start that takes longer is warned of. */
+  slowStartMs: 10_000,
+} as const;
+
+/** Why the deadlines that follow from a setting are not in order; null if they are. */
+export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'>): string | null {
+  const timeouts = timeoutsOf(cluster);
+  const { heartbeatMs, silentMs, stoppedMs, hangMs, lostMs, collectiveMs, sessionMs, connectMs, startMs } =
+    timeouts;
+  const workers: readonly (readonly [string, number])[] = [
+    ['two heartbeats', 2 * heartbeatMs],
+    ['the deadline of a stopped worker', stoppedMs],
+    ['the deadline of a stuck worker', hangMs],
+    // The heartbeat that shows it, and the next look at heartbeats.
+    ['the report of a stuck worker', hangMs + 2 * heartbeatMs],
+    ['the deadline of a collective', collectiveMs],
+  ];
+  const nodes: readonly (readonly [string, number])[] = [
+    ['two heartbeats', 2 * heartbeatMs],
+    ['the deadline of a silent node', silentMs],
+    ['the deadline of a lost node', lostMs],
+    ['the deadline of a session', sessionMs],
+    ['the deadline of data streams', connectMs],
+    ['the deadline of the start', startMs],
+  ];
+  for (const chain of [workers, nodes])
+    for (const [i, [what, ms]] of chain.entries())
+      if (i > 0 && ms <= chain[i - 1][1])
+        return (
+          `${cluster.collectiveTimeoutS} s is too short: ${chain[i - 1][0]} (${chain[i - 1][1] / 1000} s) would not ` +
+          `come before ${what} (${ms / 1000} s)`
+        );
+  return null;
+}
