@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import { TrainerError } from '../errors.js';
@@ -59,10 +59,10 @@ export function syncFolder(path: string): void {
 /** Size and SHA-256 of a file, read in pieces. */
 export function digestFile(path: string): FileDigest {
   const hash = createHash('sha256');
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   let bytes = 0;
   const file = openSync(path, 'r');
   try {
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, fstatSync(file).size + 1));
     for (let read = -1; read !== 0; bytes += read) {
       read = readSync(file, chunk, 0, chunk.length, bytes);
       hash.update(chunk.subarray(0, read));
