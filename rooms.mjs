@@ -5,6 +5,7 @@ export const FLOORS = [
   ['packages/bench'],
   ['packages/page', 'packages/test-kit', 'packages/export'],
   ['src/cli'],
+  ['src/chaos'],
   ['src/coordinator'],
   ['src/agent', 'src/metrics', 'src/api'],
   ['src/inference'],

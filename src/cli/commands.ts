@@ -63,6 +63,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: 'ask a live run for a final checkpoint after its current step, and for its end',
     load: async () => (await import('./commands/stop.js')).stopCommand,
   },
+  chaos: {
+    description:
+      'inject faults into a live run of your own, from a seed, and check what must hold whatever happens',
+    load: async () => (await import('./commands/chaos.js')).chaosCommand,
+  },
   health: {
     description:
       'ask a coordinator or a node whether it is usable (grpc.health.v1): exit code 0 if so, else 1',

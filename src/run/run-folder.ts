@@ -47,6 +47,7 @@ export class RunFolder {
   readonly metrics: string;
   readonly flight: string;
   readonly lock: string;
+  readonly journal: string;
 
   constructor(readonly directory: string) {
     this.logs = path.join(directory, 'logs');
@@ -54,6 +55,7 @@ export class RunFolder {
     this.metrics = path.join(directory, 'metrics.ndjson');
     this.flight = path.join(directory, 'flight');
     this.lock = path.join(directory, 'run.lock');
+    this.journal = path.join(directory, 'journal.ndjson');
   }
 
   /** Creates the folder of a new run, named after the recipe and the time. */

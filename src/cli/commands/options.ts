@@ -51,6 +51,14 @@ export function typedCommand(): string {
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 
+/** Parses `20s`, `5m`, `2h`, `1d` as seconds. */
+export function durationS(text: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
+  if (count === undefined || Number(count) === 0)
+    throw new InvalidArgumentError('expected a duration such as 20s, 5m, 2h, 1d.');
+  return (Number(count) * UNIT_MS[unit]) / 1000;
+}
+
 /** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */
 export function parseSince(text: string): number {
   const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);

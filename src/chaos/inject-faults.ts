@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+import { appendChaosRecord, type ChaosRecord } from './chaos-record.js';
+import { pick } from './faults/fault.js';
+import { FAULTS } from './faults/faults.js';
+import type { LiveRun } from './live-run.js';
+import { coordinatorProcess, isServed, type RunProcesses } from './run-process.js';
+
+/** Longest time that a run may take to train again. */
+const RECOVERY_MS = 180_000;
+
+export interface ChaosOptions {
+  readonly seed: number;
+  /** Names in FAULTS. */
+  readonly faults: readonly string[];
+  /** From one fault to the next, on average. */
+  readonly everyS: number;
+  /** Infinity: until the run is over. */
+  readonly forS: number;
+  readonly signal: AbortSignal;
+  /** Told of each injection. */
+  readonly say: (line: string) => void;
+}
+
+/**
+ * Injects faults into a run until it is over, the time is, or `signal` says so. Which fault, whom it strikes, for how
+ * long and how long after the one before follows from the seed and the number of the injection; a fault strikes while
+ * the run trains.
+ *
+ * @returns the faults that were injected
+ * @throws TrainerError `BAD_INPUT` if the run does not take such faults, `NO_RESOURCE` if it does not train again
+ */
+export async function injectFaults(run: LiveRun, options: ChaosOptions): Promise<ChaosRecord[]> {
+  const { seed, faults, everyS, forS, signal, say } = options;
+  await assertTakes(run, faults);
+  const comesBack = faults.includes('coordinator-kill');
+  const endMs = performance.now() + 1000 * forS;
+  const injected: ChaosRecord[] = [];
+  for (let index = 0; ; index++) {
+    const draw = (name: string) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
+    const dueMs = performance.now() + 1000 * everyS * (0.5 + draw('pause'));
+    await sleep(Math.min(dueMs, endMs) - performance.now(), undefined, { signal }).catch(() => undefined);
+    if (performance.now() >= endMs) return injected;
+    const training = await run.untilTraining(RECOVERY_MS, signal, comesBack);
+    if (training === null) return injected;
+    const fault = pick(faults, draw('fault')) ?? '';
+    const record = await injectFault(run, training.processes, { fault, seed, index, signal, say });
+    if (record !== null) injected.push(record);
+  }
+}
+
+interface Injection extends Pick<ChaosOptions, 'seed' | 'signal' | 'say'> {
+  /** A name in FAULTS. */
+  readonly fault: string;
+  readonly index: number;
+}
+
+/**
+ * Injects one fault and waits until it is over; `signal` ends it early.
+ *
+ * @returns null if it could not be injected now, which is said
+ */
+async function injectFault(
+  run: LiveRun,
+  processes: RunProcesses,
+  { fault, seed, index, signal, say }: Injection,
+): Promise<ChaosRecord | null> {
+  const draw = (name: string) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
+  const planned = FAULTS[fault].plan({ run, processes, draw });
+  if (typeof planned === 'string') {
+    say(`${fault}: left out: ${planned}`);
+    return null;
+  }
+  const { begin, end, ...victim } = planned;
+  const record = { time: Date.now(), seed, index, fault, ...victim };
+  try {
+    await begin();
+  } catch (error) {
+    const { code, message } = asTrainerError(error);
+    if (code !== 'BAD_INPUT' && code !== 'UNAVAILABLE') throw error;
+    say(`${fault}: left out: ${message}`);
+    return null;
+  }
+  appendChaosRecord(run.folder.directory, record);
+  say(`${fault}: ${planned.detail}`);
+  await sleep(1000 * planned.durationS, undefined, { signal }).catch(() => undefined);
+  end?.();
+  return record;
+}
+
+async function assertTakes(run: LiveRun, faults: readonly string[]): Promise<void> {
+  const { runId } = run.folder;
+  const refuse = (fault: string, why: string) => {
+    throw new TrainerError('BAD_INPUT', `run ${runId} cannot take ${fault}: ${why}`);
+  };
+  const allows = (await run.status())?.allowsFaults ?? false;
+  for (const fault of faults) {
+    const { needsConsent, needsSupervisor } = FAULTS[fault];
+    if (needsConsent && !allows) refuse(fault, 'start it with --allow-faults');
+    if (needsSupervisor && !isServed(coordinatorProcess(run.record)))
+      refuse(fault, 'it ends with its coordinator; only one of `locmoe serve` can be restarted');
+  }
+}

@@ -1,0 +1,79 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { committedFolders, stepOf } from '../../checkpoint/folders.js';
+import { generationOf } from '../../checkpoint/manifest.js';
+import type { RunConfig } from '../../config/schema.js';
+import { type JournalEntry, readJournal } from '../../run/journal.js';
+import { type MetricsRecord, type MetricsRecordOf, readRecords } from '../../run/metrics-record.js';
+import { RunFolder } from '../../run/run-folder.js';
+import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
+
+/** A committed checkpoint. */
+export interface CheckpointEvidence {
+  /** Name of its folder. */
+  readonly folder: string;
+  readonly step: number;
+  /** That wrote it; null if its manifest cannot be read. */
+  readonly generation: number | null;
+  /** Why it does not load; null if it does, with all its hashes. */
+  readonly problem: string | null;
+  /** Names of its tensors. */
+  readonly tensors: readonly string[];
+}
+
+/** What is known of a run from outside of its folder; null where it is not. */
+export interface Circumstances {
+  /** Folder of a run of the same configuration without faults. */
+  readonly twin: string | null;
+  /** Of the process that led the run. */
+  readonly exitCode: number | null;
+  /** What was left of the run a while after its end (leftovers.ts). */
+  readonly leftovers: readonly string[] | null;
+}
+
+/** All that the invariants are checked on. */
+export interface RunEvidence extends Omit<Circumstances, 'twin'> {
+  readonly config: RunConfig | null;
+  readonly journal: readonly JournalEntry[];
+  readonly records: readonly MetricsRecord[];
+  readonly faults: readonly ChaosRecord[];
+  /** Newest first. */
+  readonly checkpoints: readonly CheckpointEvidence[];
+  readonly twin: { readonly config: RunConfig | null; readonly records: readonly MetricsRecord[] } | null;
+}
+
+/** Reads a run's folder; the run may be going on. */
+export function readEvidence(directory: string, { twin, ...known }: Circumstances): RunEvidence {
+  const folder = new RunFolder(directory);
+  return {
+    ...known,
+    config: folder.readConfig(),
+    journal: readJournal(folder.journal),
+    records: readRecords(folder.metrics),
+    faults: readChaosRecords(directory),
+    checkpoints: committedFolders(folder.checkpoints).flatMap((each) => checkpointEvidence(each) ?? []),
+    twin: twin === null ? null : twinEvidence(new RunFolder(twin)),
+  };
+}
+
+/** Records of the steps, in the order of the file. */
+export function stepsOf(records: readonly MetricsRecord[]): MetricsRecordOf<'step'>[] {
+  return records.filter((record) => record.type === 'step');
+}
+
+function twinEvidence(folder: RunFolder) {
+  return { config: folder.readConfig(), records: readRecords(folder.metrics) };
+}
+
+/** Null if it was deleted meanwhile. */
+function checkpointEvidence(folder: string): CheckpointEvidence | null {
+  const name = { folder: path.basename(folder), step: stepOf(folder), generation: generationOf(folder) };
+  try {
+    const checkpoint = openCheckpoint(folder);
+    checkpoint.verify();
+    return { ...name, problem: null, tensors: Object.keys(checkpoint.manifest.tensors) };
+  } catch (error) {
+    return existsSync(folder) ? { ...name, problem: (error as Error).message, tensors: [] } : null;
+  }
+}

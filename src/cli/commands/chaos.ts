@@ -1,0 +1,88 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { chaosSummary } from '../../chaos/chaos-summary.js';
+import { evidenceOf } from '../../chaos/evidence-of-run.js';
+import { FAULTS } from '../../chaos/faults/faults.js';
+import { injectFaults } from '../../chaos/inject-faults.js';
+import { checkInvariants } from '../../chaos/invariants/invariants.js';
+import { LiveRun } from '../../chaos/live-run.js';
+import { EXIT } from '../../errors.js';
+import { NO_SECURITY } from '../../rpc/security.js';
+import { readJournal } from '../../run/journal.js';
+import { findRun } from '../../run/run-folder.js';
+import { durationS, wholeNumber } from './options.js';
+import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+
+interface ChaosFlags extends SecurityFlags {
+  readonly run?: string;
+  readonly runsDir: string;
+  readonly seed: number;
+  readonly faults: readonly string[];
+  /** Seconds. */
+  readonly every: number;
+  readonly for: number;
+  readonly twin?: string;
+}
+
+/** `locmoe chaos`: injects faults into a run of one's own, and checks what must hold whatever happens. */
+export function chaosCommand(command: Command): void {
+  command
+    .option('--run <dir>', 'run folder or run id (default: the newest)')
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option('--seed <n>', 'which faults strike whom and when follows from it', wholeNumber(0), 1)
+    .option('--faults <words>', `separated by commas: ${Object.keys(FAULTS).join(', ')}`, faultNames, [
+      'worker-kill',
+    ])
+    .option('--every <time>', 'from one fault to the next, on average, e.g. 20s', durationS, 20)
+    .option(
+      '--for <time>',
+      'how long, e.g. 30m (default: until the run is over)',
+      durationS,
+      Number.POSITIVE_INFINITY,
+    )
+    .option(
+      '--twin <dir>',
+      'folder of a run of the same configuration without faults, to compare losses with',
+    );
+  addSecurityOptions(command, { listens: false })
+    .addHelpText(
+      'after',
+      '\nOnly for a run of this user on this machine. partition, slow-link, disk-full and nan need one that was started with --allow-faults, coordinator-kill one of `locmoe serve` under a supervisor. Ctrl-C ends it. Exit code 0 only if no invariant is broken.',
+    )
+    .action(disturb);
+}
+
+async function disturb(flags: ChaosFlags): Promise<void> {
+  const { folder, record } = findRun(flags.runsDir, flags.run);
+  const security = record.isSecured ? securityOf(flags) : NO_SECURITY;
+  const run = await LiveRun.open(folder, security);
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  try {
+    const injected = await injectFaults(run, {
+      ...{
+        seed: flags.seed,
+        faults: flags.faults,
+        everyS: flags.every,
+        forS: flags.for,
+        signal: stop.signal,
+      },
+      say: (line) => console.log(`${new Date().toISOString().slice(11, 23)} ${line}`),
+    });
+    const verdict = checkInvariants(await evidenceOf(run, { twin: flags.twin ?? null, exitCode: null }));
+    for (const line of chaosSummary(injected, readJournal(folder.journal), verdict)) console.log(line);
+    process.exitCode = verdict.violations.length === 0 ? EXIT.done : EXIT.failedRun;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    run.close();
+  }
+}
+
+/** @throws InvalidArgumentError for a name that is none */
+function faultNames(words: string): string[] {
+  const names = words.split(',');
+  const unknown = names.find((name) => !Object.hasOwn(FAULTS, name));
+  if (unknown !== undefined)
+    throw new InvalidArgumentError(`no fault "${unknown}"; there are ${Object.keys(FAULTS).join(', ')}.`);
+  return names;
+}
