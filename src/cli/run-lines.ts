@@ -57,7 +57,7 @@ export function progressLine(step: GlobalStep, run: RunSnapshot): string {
   const width = String(run.steps).length;
   return [
     `step ${String(step.step).padStart(width)}/${run.steps}`,
-    `loss ${step.loss.toFixed(3)}`,
+    step.loss === null ? 'skipped: not finite' : `loss ${step.loss.toFixed(3)}`,
     run.tokensPerS > 0 && `left ${formatDuration(run.secondsLeft)}`,
     run.tokensPerS > 0 && `${formatCount(run.tokensPerS)} tokens/s`,
     shares &&

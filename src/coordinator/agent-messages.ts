@@ -133,6 +133,7 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
       ...{ bytesSameNode: amount, bytesOtherNode: amount },
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
+      skipped: z.boolean(),
     }),
     validation: z.object({
       step: validated,

@@ -342,7 +342,7 @@ export class Coordinator {
       runDir: identity.runDir,
       step: last?.step ?? 0,
       steps: this.#throughput.totalSteps,
-      loss: last?.loss ?? 0,
+      loss: last === null ? 0 : (last.loss ?? Number.NaN),
       tokensPerS: this.#throughput.tokensPerS,
       secondsLeft: this.#throughput.secondsLeft,
       workers: this.#ranks.workers,

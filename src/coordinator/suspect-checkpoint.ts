@@ -7,18 +7,22 @@ import { generationOf, MANIFEST_FILE } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { PastFailure, RunFolder } from '../run/run-folder.js';
+import { MAX_SKIPPED_STEPS } from '../run/skipped-steps.js';
 import { changedFields } from './changed-fields.js';
 
 /**
- * Whether a failure would repeat from a checkpoint. No update is done when the gradient is not finite, so if
- * that was the very next step, the checkpoint's weights alone caused it, at any learning rate. A save that
- * finds values that are not finite follows an update, so it says nothing about the weights before.
+ * Whether a failure would repeat from a checkpoint. Steps that are not finite are skipped, and several in a row fail a
+ * generation: if no other step lies between the checkpoint and the failure, its weights alone caused it, at any
+ * learning rate. A save that finds values that are not finite follows an update, so it says nothing about the weights
+ * before.
  */
 export function leadsToFailure(
   checkpoint: string,
   { code, step, operation }: Omit<PastFailure, 'generation'>,
 ): boolean {
-  return code === 'NOT_FINITE' && operation !== SAVE_OPERATION && step === stepOf(checkpoint) + 1;
+  if (code !== 'NOT_FINITE' || operation === SAVE_OPERATION || step === null) return false;
+  const between = step - stepOf(checkpoint);
+  return between > 0 && between <= MAX_SKIPPED_STEPS;
 }
 
 /** The failure since a checkpoint was saved for which it is passed over; undefined if there is none. */
@@ -52,7 +56,7 @@ export function checkpointToResume(
     const failure = failureAfter(candidate, failures);
     return failure === undefined
       ? null
-      : `checkpoint ${candidate}: from it step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
+      : `checkpoint ${candidate}: from its weights step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
   });
   assertMayEndOtherwise(folder, failures, checkpoint, configFrom);
   return checkpoint;

@@ -30,11 +30,21 @@ export interface LoaderOptions {
 export interface Loader {
   /** This rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
+  /** Where the sequences of that batch stand in the training text. */
+  placesForStep(step: number): SequencePlace[];
   /**
    * The same batches at every call: up to `numSequences` windows of each domain, evenly spaced over its
    * validation text. Batches have the size of training batches; the last one is padded (see ValidationBatch).
    */
   validationBatches(numSequences: number): ValidationBatch[];
+}
+
+export interface SequencePlace {
+  /** Name of the domain. */
+  readonly domain: string;
+  /** Its tokens [begin, end) of the domain's training tokens. */
+  readonly begin: number;
+  readonly end: number;
 }
 
 interface Window {
@@ -54,12 +64,18 @@ export function createLoader(options: LoaderOptions): Loader {
   checkLoader(options);
   const weights = options.weights ?? dataset.domains.map(() => 1);
   const windowAt = trainingWindows(options, weights);
+  const windowsForStep = (step: number) => {
+    const global = Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
+    return placesOf(global, options).map((place) => global[place]!);
+  };
   return {
-    batchForStep(step) {
-      const global = Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
-      const windows = placesOf(global, options).map((place) => global[place]!);
-      return fillBatch(dataset, 'train', windows, seqLen);
-    },
+    batchForStep: (step) => fillBatch(dataset, 'train', windowsForStep(step), seqLen),
+    placesForStep: (step) =>
+      windowsForStep(step).map(({ domain, index }) => ({
+        domain: dataset.domains[domain]!.name,
+        begin: index * seqLen,
+        end: (index + 1) * seqLen + 1,
+      })),
     validationBatches(numSequences) {
       const windows = validationWindows(dataset, seqLen, numSequences);
       const numBatches = Math.ceil(windows.length / globalBatch);

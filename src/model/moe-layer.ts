@@ -143,6 +143,11 @@ export class MoeLayer {
     this.#options.router.endStep();
   }
 
+  /** Ends a training step that is not applied (see Router.skipStep). */
+  skipStep(): void {
+    this.#options.router.skipStep();
+  }
+
   #routerName({ name }: { readonly name: string }): string {
     return `${this.#prefix}.router.${name}`;
   }

@@ -104,6 +104,11 @@ export class PanguSigma {
     for (const layer of this.sparseLayers) layer.endStep();
   }
 
+  /** Ends a training step that is not applied: the routers' state is as before it. */
+  skipStep(): void {
+    for (const layer of this.sparseLayers) layer.skipStep();
+  }
+
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
     const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);

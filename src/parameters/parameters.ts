@@ -44,6 +44,12 @@ export interface ParameterGroup {
   readonly flat: FlatArrays;
 }
 
+export interface ParameterEntry {
+  readonly name: string;
+  readonly values: Float32Array;
+  readonly gradients: Float32Array;
+}
+
 /** The port through which layers read parameters. */
 export interface ParameterSource {
   /** @throws TrainerError `INTERNAL` if this rank holds no parameter of that name. */
@@ -67,7 +73,10 @@ export class ParameterStore implements ParameterSource {
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
-  constructor(specs: readonly ParameterSpec[], seed: number) {
+  constructor(
+    readonly specs: readonly ParameterSpec[],
+    seed: number,
+  ) {
     this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
     this.expert = makeGroup(specs.filter((spec) => spec.placement === 'expert'));
     for (const group of [this.shared, this.expert])
@@ -113,6 +122,15 @@ export class ParameterStore implements ParameterSource {
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
     return group.values.subarray(range.begin, range.end);
+  }
+
+  /** Every parameter of this rank, in the order of `specs`; the arrays are views. */
+  *entries(): Generator<ParameterEntry> {
+    for (const { name } of this.specs) {
+      const { group, range } = this.#find(name);
+      const viewOf = (flat: Float32Array) => flat.subarray(range.begin, range.end);
+      yield { name, values: viewOf(group.values), gradients: viewOf(group.gradients) };
+    }
   }
 
   /** `shared.gradients` is final from this index on; it falls from the end to 0 during the backward pass. */

@@ -78,4 +78,9 @@ export class CapacityEstimate {
     this.#sums[2] += share / batches;
     this.#ofStep.fill(0);
   }
+
+  /** Forgets the step's batches. */
+  skipStep(): void {
+    this.#ofStep.fill(0);
+  }
 }

@@ -37,6 +37,8 @@ export class ExpertChoiceState {
   /** Number of steps in each running threshold. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
+  /** Capacities estimated from the last batch of the step under way; null without an estimate. */
+  #estimatedE: Float32Array | null = null;
   /** Sum and number of each expert's cuts in the batches of the step under way. */
   readonly #cutSumE: Float64Array;
   readonly #numCutsE: Int32Array;
@@ -80,10 +82,8 @@ export class ExpertChoiceState {
     const { numExperts, capacityInterval } = this.moe;
     if (classic === Infinity) return new Float64Array(numExperts).fill(Infinity);
     if (this.step % capacityInterval === 0)
-      risingE.forEach((rising, expert) => {
-        this.#capacityE[expert] = this.#estimate(rising, classic);
-      });
-    return Float64Array.from(this.#capacityE);
+      this.#estimatedE = Float32Array.from(risingE, (rising) => this.#estimate(rising, classic));
+    return Float64Array.from(this.#estimatedE ?? this.#capacityE);
   }
 
   #estimate(rising: Float32Array, classic: number): number {
@@ -104,9 +104,10 @@ export class ExpertChoiceState {
     });
   }
 
-  /** Moves the thresholds of experts with cuts towards the mean cut of the step's batches. */
+  /** Keeps the step's capacities; moves the thresholds of experts with cuts towards the mean cut of its batches. */
   endStep(): void {
     this.#step[0]++;
+    if (this.#estimatedE !== null) this.#capacityE.set(this.#estimatedE);
     this.#numCutsE.forEach((numCuts, expert) => {
       if (numCuts === 0) return;
       const cut = this.#cutSumE[expert] / numCuts;
@@ -115,6 +116,16 @@ export class ExpertChoiceState {
       this.#seenE[expert] = seen;
       this.#thresholdE[expert] = before + (cut - before) / seen;
     });
+    this.#forgetBatches();
+  }
+
+  /** Ends a step that is not applied: all is as before it. */
+  skipStep(): void {
+    this.#forgetBatches();
+  }
+
+  #forgetBatches(): void {
+    this.#estimatedE = null;
     this.#cutSumE.fill(0);
     this.#numCutsE.fill(0);
   }

@@ -10,6 +10,6 @@ export type { Router, RouterContext, RoutingDecision } from './router.js';
 export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);
-  const stateless = { state: new Map(), endStep: () => undefined };
+  const stateless = { state: new Map(), endStep: () => undefined, skipStep: () => undefined };
   return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...policy.create(context) };
 }

@@ -109,6 +109,7 @@ export const locmoePlusRouter = defineRouter({
     return {
       state: carried.state,
       endStep: () => carried.endStep(),
+      skipStep: () => carried.skipStep(),
       route({ xTD, domainsT, training, parameters }) {
         const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);

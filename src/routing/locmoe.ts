@@ -63,6 +63,7 @@ export const locmoeRouter = defineRouter({
     return {
       state: estimate.state,
       endStep: () => estimate.endStep(),
+      skipStep: () => estimate.skipStep(),
       route(input) {
         const { domainsT, training } = input;
         const argumentTE = gateArgument(input, moe);

@@ -59,8 +59,10 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => Tensor2D) | null;
-  /** The router of one layer; leave out `state` and `endStep` if it is stateless. */
-  create(context: RouterContext<Moe>): Pick<Router, 'route'> & Partial<Pick<Router, 'state' | 'endStep'>>;
+  /** The router of one layer; leave out `state`, `endStep` and `skipStep` if it is stateless. */
+  create(
+    context: RouterContext<Moe>,
+  ): Pick<Router, 'route'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
 }
 
 /** The section `moe:` as seen by a policy with these fields. */

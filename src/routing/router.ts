@@ -86,4 +86,6 @@ export interface Router {
    * here, by one step however many batches there were.
    */
   endStep(): void;
+  /** Ends a training step that is not applied: what `route` saw in it is forgotten, the state stays as it was. */
+  skipStep(): void;
 }

@@ -66,6 +66,11 @@ export interface StepReport {
   /** Time inside all-to-alls, waiting included; part of `exchange` and `waiting`. */
   readonly allToAllMs: number;
   readonly allToAllWaitMs: number;
+  /**
+   * Not applied, as loss or gradient was not finite; equal on all ranks. The two losses and the norm are then 0, as
+   * JSON has no NaN, and there are no layers.
+   */
+  readonly skipped: boolean;
 }
 
 export interface DomainLoss {

@@ -25,16 +25,17 @@ export interface GlobalLayer {
 /** One step of the whole run, combined from the reports of all ranks. */
 export interface GlobalStep {
   readonly step: number;
-  /** Mean over the global batch, in nats. */
-  readonly loss: number;
-  readonly auxiliaryLoss: number;
-  readonly gradientNorm: number;
+  /** Mean over the global batch, in nats. Null as the next two if the step was skipped: something was not finite. */
+  readonly loss: number | null;
+  readonly auxiliaryLoss: number | null;
+  readonly gradientNorm: number | null;
   readonly learningRate: number;
   readonly tokens: number;
   /** Of the slowest rank. */
   readonly stepMs: number;
   /** Mean over ranks. */
   readonly partsMs: Readonly<Record<StepPart, number>>;
+  /** None of a step that was skipped. */
   readonly layers: readonly GlobalLayer[];
   /** Bytes sent in the collectives of the sparse layers, forward and backward, counts and scores included. */
   readonly bytesSameNode: number;
@@ -96,9 +97,9 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
   const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
   return {
     step: first.step,
-    loss: mean((report) => report.loss),
-    auxiliaryLoss: mean((report) => report.auxiliaryLoss),
-    gradientNorm: first.gradientNorm,
+    loss: first.skipped ? null : mean((report) => report.loss),
+    auxiliaryLoss: first.skipped ? null : mean((report) => report.auxiliaryLoss),
+    gradientNorm: first.skipped ? null : first.gradientNorm,
     learningRate: first.learningRate,
     tokens: sum((report) => report.tokens),
     stepMs: Math.max(...reports.map((report) => report.stepMs)),

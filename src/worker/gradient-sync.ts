@@ -7,26 +7,34 @@ import { squaredNorm } from './optimizer.js';
 export interface SyncedGradients {
   /** L2 norm of the global loss's gradient over all parameters of the model, each counted once. */
   readonly norm: number;
+  /** Ranks whose loss is NaN or infinite. */
+  readonly numBadLosses: number;
   /** True if any rank was asked to stop. */
   readonly stopAsked: boolean;
   /** True if any rank wants this step to be the last. */
   readonly endAsked: boolean;
 }
 
+export interface GradientSyncOptions {
+  readonly transport: Transport;
+  readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
+  /** Ranks that hold the same experts, this one included. */
+  readonly replicas: readonly number[];
+  /** All-reduce of the shared gradients, begun during the backward pass. */
+  readonly sharedSum: GradualAllReduce;
+  /** Of this rank. */
+  readonly loss: number;
+  /** This rank wants this step to be the last. */
+  readonly wantsEnd: boolean;
+}
+
 /**
  * Sums the gradients of shared parameters over all ranks, and those of experts over their replicas. Each rank
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
- *
- * @param sharedSum all-reduce of the shared gradients, begun during the backward pass
- * @param wantsEnd this rank wants this step to be the last
  */
-export function syncGradients(
-  transport: Transport,
-  { shared, expert }: ParameterStore,
-  replicas: readonly number[],
-  sharedSum: GradualAllReduce,
-  wantsEnd: boolean,
-): SyncedGradients {
+export function syncGradients(options: GradientSyncOptions): SyncedGradients {
+  const { transport, replicas, sharedSum, loss, wantsEnd } = options;
+  const { shared, expert } = options.parameters;
   sharedSum.finish();
   if (replicas.length > 1)
     allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
@@ -35,11 +43,13 @@ export function syncGradients(
     squaredNorm(expert) / replicas.length,
     transport.stopRequested ? 1 : 0,
     wantsEnd ? 1 : 0,
+    Number.isFinite(loss) ? 0 : 1,
   );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return {
     norm: Math.sqrt(squaredNorm(shared) + totals[0]),
     stopAsked: totals[1] > 0,
     endAsked: totals[2] > 0,
+    numBadLosses: totals[3],
   };
 }

@@ -9,12 +9,12 @@ import { addStats } from '../collectives/transport-stats.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
-import { TrainerError } from '../errors.js';
+import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
-import { syncGradients } from './gradient-sync.js';
+import { type SyncedGradients, syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
 
@@ -32,6 +32,8 @@ export interface TrainState {
 
 export interface StepOutcome {
   readonly report: StepReport;
+  /** As computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
+  readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `endAsked`. */
   readonly stopAsked: boolean;
   /** True if any rank wants this step to be the last. */
@@ -39,14 +41,14 @@ export interface StepOutcome {
 }
 
 /**
- * One update of all parameters. Every rank calls it with its own share of the global batch, split into equal
+ * One step: an update of all parameters. Every rank calls it with its own share of the global batch, split into equal
  * micro-batches. Gradients are summed over these, so that only the activations of one are held at a time, and
  * reduced over the ranks once, while the backward pass of the last goes on.
  *
  * @param step number of this update, counted from 1
  * @param wantsEnd this rank wants this step to be the last
- * @throws TrainerError `NOT_FINITE` on all ranks alike, before any update, if the gradient norm is NaN or
- *   infinite
+ * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
+ * stay as they were.
  */
 export function trainStep(
   state: TrainState,
@@ -75,25 +77,22 @@ export function trainStep(
   );
   const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
   const loss = sum((pass) => pass.loss) / passes.length;
+  const auxiliaryLoss = sum((pass) => pass.auxiliaryLoss) / passes.length;
+  if (failpoint('step.gradients') === 'nan') model.parameters.expert.gradients[0] = Number.NaN;
 
   transport.setProgress(step, 'reduce');
-  const { norm, ...asked } = syncGradients(transport, model.parameters, state.replicas, sharedSum, wantsEnd);
+  const { norm, numBadLosses, ...asked } = syncGradients({
+    ...{ transport, parameters: model.parameters, replicas: state.replicas },
+    ...{ sharedSum, loss: loss + auxiliaryLoss, wantsEnd },
+  });
   const reduced = performance.now();
   const reduceStats = transport.takeStats();
-  if (!Number.isFinite(norm))
-    throw new TrainerError(
-      'NOT_FINITE',
-      `the gradient norm is ${norm} (loss of this rank ${loss}); lower train.learningRate or raise ` +
-        'train.warmupSteps, and resume',
-    );
 
   transport.setProgress(step, 'optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
-  const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(model.parameters.shared, options);
-  adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
-  model.parameters.pushValues();
-  model.endStep();
+  const skipped = numBadLosses > 0 || !Number.isFinite(norm);
+  if (skipped) model.skipStep();
+  else update(state, step, learningRate, norm);
   const ended = performance.now();
 
   const stats = [...passes.flatMap((pass) => pass.stats), reduceStats];
@@ -102,12 +101,12 @@ export function trainStep(
   const allToAll = addStats(stats, ['all-to-all']);
   return {
     ...asked,
+    found: { loss: loss + auxiliaryLoss, norm, numBadLosses },
     report: {
       step,
       rank: transport.topology.rank,
-      loss,
-      auxiliaryLoss: sum((pass) => pass.auxiliaryLoss) / passes.length,
-      gradientNorm: norm,
+      skipped,
+      ...(skipped ? NOTHING : { loss, auxiliaryLoss, gradientNorm: norm }),
       learningRate,
       tokens: microBatches.reduce((total, { tokenIds }) => total + tokenIds.length, 0),
       stepMs: ended - started,
@@ -119,13 +118,28 @@ export function trainStep(
         optimizer: ended - reduced,
         waiting: exchange.waitMs + reduction.waitMs,
       },
-      layers: passes[0].layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]))),
+      layers: skipped
+        ? []
+        : passes[0].layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]))),
       bytesSameNode: exchange.bytesSameNode,
       bytesOtherNode: exchange.bytesOtherNode,
       allToAllMs: allToAll.ms,
       allToAllWaitMs: allToAll.waitMs,
     },
   };
+}
+
+/** What a skipped step reports of itself: JSON has no NaN. */
+const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
+
+/** Applies the gradients in the flat arrays, whose norm is finite. */
+function update({ config, model }: TrainState, step: number, learningRate: number, norm: number): void {
+  const { train } = config;
+  const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
+  adamW(model.parameters.shared, options);
+  adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
+  model.parameters.pushValues();
+  model.endStep();
 }
 
 /** @param batches one layer in each micro-batch */

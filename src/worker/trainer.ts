@@ -7,6 +7,7 @@ import { numStepsOf } from '../config/run-length.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
+import { quotePlaces } from '../data/quote-places.js';
 import { asTrainerError } from '../errors.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
@@ -17,6 +18,7 @@ import { meanLoss } from '../run/validation-loss.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
+import { SkippedSteps } from './skipped-steps.js';
 import { createTrainState, loadModel, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
@@ -48,6 +50,7 @@ export class Trainer {
   readonly #options: TrainerOptions;
   readonly #state: TrainState;
   readonly #dataset: Dataset;
+  readonly #skipped: SkippedSteps;
   /** Training time of earlier generations. */
   readonly #secondsBefore: number;
   #begunMs = performance.now();
@@ -63,6 +66,7 @@ export class Trainer {
     this.#options = options;
     this.#state = state;
     this.#dataset = dataset;
+    this.#skipped = new SkippedSteps(state, options.logger);
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
@@ -121,17 +125,21 @@ export class Trainer {
         this.#step++;
         if (trial !== null) this.#state.model.useOverlap(trial.degree);
         const first = (this.#step - 1) * train.microBatches;
-        const batches = Array.from({ length: train.microBatches }, (_, i) => loader.batchForStep(first + i));
+        const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
+        const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
         const wantsEnd = topology.rank === 0 && this.#isTimeUp();
         const outcome = trainStep(this.#state, this.#step, batches, wantsEnd);
         const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
+        const quote = () =>
+          quotePlaces(this.#dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
+        this.#skipped.add(outcome, { batches, quote });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
         const isLast = this.#step === numSteps || outcome.endAsked;
-        if (this.#record(report.loss, { isLast, stopAsked, validation })) break;
+        if (this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
         if (stopAsked) return true;
       }
       transport.setProgress(this.#step, 'done');
@@ -165,7 +173,7 @@ export class Trainer {
     }
     const isDone = isLast || (earlyStop !== null && (this.#best?.since ?? 0) >= earlyStop.patience);
     const isBest = this.#best?.step === this.#step;
-    if (isDone || stopAsked || isBest || this.#step % checkpointEvery === 0) {
+    if (isDone || stopAsked || isBest || this.#skipped.isCheckpointDue(this.#step, checkpointEvery)) {
       const isSaved = this.#checkpoint(loss, isDone || stopAsked);
       // The best is what can be gone back to.
       if (isBest && !isSaved) this.#best = bestBefore;

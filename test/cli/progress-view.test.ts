@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ProgressView } from '../../src/cli/progress-view.js';
 import type { GlobalStep } from '../../src/run/global-step.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
+import { skippedStep } from '../run/global-step.js';
 
 const step = (number: number): GlobalStep => ({
   step: number,
@@ -67,6 +68,12 @@ describe('ProgressView', () => {
     const [layer] = step(1).layers;
     plain.step({ ...step(1), layers: [{ ...layer, routed: [5], overCapacity: [1] }] }, run);
     expect(screen.text).toContain('crossed 50 %  dropped 20 %\n');
+  });
+
+  it('says of a skipped step that it was not finite', () => {
+    const { screen, view: plain } = view(false);
+    plain.step(skippedStep(7), run);
+    expect(screen.text).toBe('step   7/100  skipped: not finite  left 1m15s  12,346 tokens/s\n');
   });
 
   it('always shows the last step', () => {

@@ -22,6 +22,7 @@ const step = {
   ...{ stepMs: 5, allToAllMs: 1, allToAllWaitMs: 1, bytesSameNode: 0, bytesOtherNode: 0 },
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [layer],
+  skipped: false,
 };
 const worker = {
   ...{ rank: 3, pid: 1, step: 0, phase: '', operation: '', processState: 'R', residentBytes: 1 },

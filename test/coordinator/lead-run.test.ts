@@ -28,7 +28,7 @@ const STEP: StepReport = {
     stepMs: 5,
   },
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-  ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0 },
+  ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, skipped: false },
 };
 
 let runsDir: string;

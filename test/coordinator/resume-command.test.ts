@@ -78,13 +78,13 @@ describe('the command that goes on with a failed run', () => {
     const lower = '--set train.learningRate=0.0005 --no-http';
     const folderOf = (step: number) => here(path.join(folder.checkpoints, `step-00000${step}`));
     const startedFrom = path.join(folder.checkpoints, 'step-000004');
-    expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
+    expect(goOn(folder, startedFrom, GIVEN, 2, 7)).toEqual({
       words: `${folderOf(2)} ${OVERRIDES} ${lower}`,
       from: 'step-000002',
     });
-    expect(goOn(savedRun([4]), startedFrom, GIVEN, 2, 5)).toBeNull();
+    expect(goOn(savedRun([4]), startedFrom, GIVEN, 2, 7)).toBeNull();
     saveStep(folder, 6, 2);
-    expect(goOn(folder, startedFrom, GIVEN, 2, 5)).toEqual({
+    expect(goOn(folder, startedFrom, GIVEN, 2, 10)).toEqual({
       words: `${folderOf(6)} ${lower}`,
       from: 'step-000006',
     });

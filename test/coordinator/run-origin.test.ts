@@ -74,11 +74,11 @@ describe('a new run starts', () => {
 
   it('with --fork from no checkpoint that led to a failure, like the run itself', async () => {
     const folder = savedRun([2, 4]);
-    folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: 5 } as FailureReport);
+    folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: 7 } as FailureReport);
     const warned: string[] = [];
     const { checkpoint } = await originOf(folder.directory, true, (line) => warned.push(line));
     expect(checkpoint?.manifest.step).toBe(2);
-    expect(warned).toEqual([expect.stringContaining('step 5 was not finite')]);
+    expect(warned).toEqual([expect.stringContaining('step 7 was not finite')]);
   });
 
   it('but --fork needs to know from where', async () => {

@@ -120,6 +120,7 @@ const report = (rank: number): StepReport => ({
   bytesOtherNode: 0,
   allToAllMs: 0,
   allToAllWaitMs: 0,
+  skipped: false,
 });
 
 describe('the coordinator over gRPC', () => {

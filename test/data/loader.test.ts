@@ -67,6 +67,20 @@ function ranks(worldSize: number) {
   return Array.from({ length: worldSize }, (_, rank) => loader({ worldSize, rank }));
 }
 
+it('placesForStep says where the tokens of the batch stand', () => {
+  for (const each of ranks(2))
+    for (const step of [0, 77]) {
+      const { tokenIds, targets, numSequences, seqLen } = each.batchForStep(step);
+      const places = each.placesForStep(step);
+      expect(places).toHaveLength(numSequences);
+      places.forEach(({ domain, begin, end }, i) => {
+        const { train } = DATA.domains.find(({ name }) => name === domain)!;
+        const sequence = [...tokenIds.slice(i * seqLen, (i + 1) * seqLen), targets[(i + 1) * seqLen - 1]];
+        expect([...train.ids.slice(begin, end)]).toEqual(sequence);
+      });
+    }
+});
+
 describe('batchForStep', () => {
   it('reads consecutive tokens of the domain it names, targets one ahead', () => {
     for (let step = 0; step < 50; step++) {

@@ -89,7 +89,7 @@ it('the code of docs/extending.md works as it stands', async () => {
       [100, 100, 56, 0],
       [100, 100, 56, 0],
     ]);
-  expect(steps[2].loss).toBeLessThan(steps[0].loss);
+  expect(steps[2].loss!).toBeLessThan(steps[0].loss!);
   const load = await locmoe(['load', '--runs-dir', path.join(folder, 'runs')]);
   expect(load.stdout).toMatch(
     /step 3 +expert 0 .*\n +layer 1 +100 +100 +56 +0\n +layer 2 +100 +100 +56 +0\n/,

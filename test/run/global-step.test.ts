@@ -32,6 +32,7 @@ const report = (step: number, rank: number): StepReport => ({
   bytesOtherNode: rank,
   allToAllMs: 2 * rank,
   allToAllWaitMs: rank,
+  skipped: false,
 });
 
 describe('StepAggregator', () => {
@@ -72,6 +73,18 @@ describe('StepAggregator', () => {
     expect(locality(step!.layers)).toEqual({ sameWorker: 0.25, sameNode: 0.5, otherNode: 0.25 });
     expect(aggregator.add(report(2, 0))).toBeNull();
     expect(aggregator.add(report(2, 1))?.step).toBe(2);
+  });
+
+  it('has no losses of a step that was skipped, which counts as one', () => {
+    const aggregator = new StepAggregator(2, 10);
+    const skipped = (rank: number) => ({ ...report(1, rank), loss: 0, layers: [], skipped: true });
+    aggregator.add(skipped(0));
+    expect(aggregator.add(skipped(1))).toMatchObject({
+      ...{ step: 1, loss: null, auxiliaryLoss: null, gradientNorm: null },
+      ...{ tokens: 200, stepMs: 20, layers: [] },
+    });
+    aggregator.add(report(2, 0));
+    expect(aggregator.add(report(2, 1))).toMatchObject({ step: 2, loss: 2.5 });
   });
 
   it('refuses a step out of turn, and a rank that runs away from the others', () => {

@@ -36,3 +36,8 @@ export function globalStep(step: number, layers: readonly GlobalLayer[] = [globa
     allToAllWaitMs: 3,
   };
 }
+
+/** A step that was skipped, as something in it was not finite. */
+export function skippedStep(step: number): GlobalStep {
+  return { ...globalStep(step, []), loss: null, auxiliaryLoss: null, gradientNorm: null };
+}

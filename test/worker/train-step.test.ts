@@ -1,42 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { Batch } from '../../src/data/batch.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
-import { expectClose, randomIntegers, tinyConfig } from '../model/support.js';
-
-const NUM_SEQUENCES = 4;
-const SEQ_LEN = 6;
-
-function batchOf(step: number): Batch {
-  const length = NUM_SEQUENCES * SEQ_LEN;
-  return {
-    numSequences: NUM_SEQUENCES,
-    seqLen: SEQ_LEN,
-    tokenIds: randomIntegers(`tokens ${step}`, length, 257),
-    targets: randomIntegers(`targets ${step}`, length, 257),
-    domains: Int32Array.of(0, 1, 0, 1),
-  };
-}
-
-/** Splits a batch into `parts` equal ones. */
-function split({ tokenIds, targets, domains }: Batch, parts: number): Batch[] {
-  const numSequences = NUM_SEQUENCES / parts;
-  const tokens = numSequences * SEQ_LEN;
-  return Array.from({ length: parts }, (_, i) => ({
-    numSequences,
-    seqLen: SEQ_LEN,
-    tokenIds: tokenIds.slice(i * tokens, (i + 1) * tokens),
-    targets: targets.slice(i * tokens, (i + 1) * tokens),
-    domains: domains.slice(i * numSequences, (i + 1) * numSequences),
-  }));
-}
+import { expectClose, tinyConfig } from '../model/support.js';
+import { batchesOf } from './step-batches.js';
 
 /** Three steps with every batch in `parts` micro-batches. */
 function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}) {
   const state = createTrainState(tinyConfig(moe), soloTransport(), null);
-  const reports = [1, 2, 3].map((step) => trainStep(state, step, split(batchOf(step), parts)).report);
+  const reports = [1, 2, 3].map((step) => trainStep(state, step, batchesOf(step, parts)).report);
   const { shared, expert } = state.model.parameters;
   const gradients = [...shared.gradients, ...expert.gradients];
   const routerState = [...state.model.routerState.values()].map((values) => [...values]);

@@ -13,8 +13,7 @@ import { makeFolder } from '../../os/make-folder.js';
 import { onSignals } from '../../os/on-signals.js';
 import { processTree, proportionalBytes } from '../../os/process-info.js';
 import { routerPolicy } from '../../routing/index.js';
-import type { GlobalStep } from '../../run/global-step.js';
-import { readRecords } from '../../run/metrics-record.js';
+import { type MetricsRecord, readRecords } from '../../run/metrics-record.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 /** For the speed: the first step compiles, and the next are still slower than those of a long run. */
@@ -29,8 +28,11 @@ type Size = readonly [number, number];
 export const TOLERANCE = 1e-4;
 
 interface TrialRun {
-  /** Of each step. */
-  readonly steps: readonly Pick<GlobalStep, 'loss' | 'gradientNorm' | 'stepMs'>[];
+  readonly steps: readonly {
+    readonly loss: number;
+    readonly gradientNorm: number;
+    readonly stepMs: number;
+  }[];
   /** Greatest sum over all processes of the run, shared pages counted once. */
   readonly peakBytes: number;
   readonly mostProcesses: number;
@@ -102,10 +104,7 @@ export async function trial(
       const watched = await watch([...args, ...layoutArgs], interruption.signal);
       const run = path.join(runsDir, readdirSync(runsDir)[0]);
       const records = readRecords(path.join(run, 'metrics.ndjson'));
-      const result = take(
-        { ...watched, steps: records.filter((record) => record.type === 'step') },
-        path.join(run, 'checkpoints'),
-      );
+      const result = take({ ...watched, steps: stepsOf(records) }, path.join(run, 'checkpoints'));
       rmSync(runsDir, { recursive: true });
       return result;
     };
@@ -181,6 +180,20 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
     interruption.removeEventListener('abort', interrupt);
   }
   return { peakBytes, mostProcesses };
+}
+
+/** @throws TrainerError `NOT_FINITE` if one was skipped */
+function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
+  return records.flatMap((record) => {
+    if (record.type !== 'step') return [];
+    const { step, loss, gradientNorm, stepMs } = record;
+    if (loss === null || gradientNorm === null)
+      throw new TrainerError(
+        'NOT_FINITE',
+        `step ${step} of the trial was not finite; lower train.learningRate`,
+      );
+    return [{ loss, gradientNorm, stepMs }];
+  });
 }
 
 function interruptedBy({ reason }: AbortSignal): TrainerError {

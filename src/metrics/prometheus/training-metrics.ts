@@ -33,6 +33,7 @@ export class TrainingMetrics implements RunListener {
   readonly #stepAt;
   readonly #tokensPerS;
   readonly #steps;
+  readonly #skipped;
   readonly #tokens;
   readonly #duration;
   readonly #parts;
@@ -74,6 +75,12 @@ export class TrainingMetrics implements RunListener {
       'Tokens trained on in a second of wall clock over the last 50 steps, validations and checkpoints included',
     );
     this.#steps = counter(registry, 'locmoe_steps_total', 'Steps done by this generation');
+    this.#skipped = counter(
+      registry,
+      'locmoe_skipped_steps_total',
+      'Steps of this generation that were not applied because a loss or the gradient was not finite',
+    );
+    this.#skipped.add(0);
     this.#tokens = counter(registry, 'locmoe_tokens_total', 'Tokens trained on by this generation');
     this.#duration = new Histogram({
       name: 'locmoe_step_duration_seconds',
@@ -127,9 +134,10 @@ export class TrainingMetrics implements RunListener {
   }
 
   step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
-    this.#loss.set(step.loss);
-    this.#auxiliaryLoss.set(step.auxiliaryLoss);
-    this.#gradientNorm.set(step.gradientNorm);
+    this.#loss.set(step.loss ?? Number.NaN);
+    this.#auxiliaryLoss.set(step.auxiliaryLoss ?? Number.NaN);
+    this.#gradientNorm.set(step.gradientNorm ?? Number.NaN);
+    if (step.loss === null) this.#skipped.add(1);
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
     this.#stepAt.set(Date.now() / 1000);

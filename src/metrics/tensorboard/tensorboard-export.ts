@@ -38,9 +38,11 @@ export class TensorboardExport implements RunListener {
   step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
     const places = locality(step.layers);
     this.#scalars(step.step, {
-      'train/loss': step.loss,
-      'train/auxiliary_loss': step.auxiliaryLoss,
-      'train/gradient_norm': step.gradientNorm,
+      ...known({
+        'train/loss': step.loss,
+        'train/auxiliary_loss': step.auxiliaryLoss,
+        'train/gradient_norm': step.gradientNorm,
+      }),
       'train/learning_rate': step.learningRate,
       ...(tokensPerS > 0 ? { 'speed/tokens_per_second': tokensPerS } : {}),
       'speed/step_ms': step.stepMs,
@@ -80,4 +82,11 @@ export class TensorboardExport implements RunListener {
       this.close();
     }
   }
+}
+
+/** Without those that a skipped step does not have. */
+function known(scalars: Readonly<Record<string, number | null>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(scalars).flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
+  );
 }

@@ -7,7 +7,7 @@ import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
 import type { RankView, RunListener } from '../../../src/run/run-listener.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
-import { globalLayer, globalStep } from '../../run/global-step.js';
+import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 
 const SHAPE = {
   ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },
@@ -123,7 +123,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(52 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(53 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
@@ -151,6 +151,16 @@ describe('the metrics of a run', () => {
     expect(series.get('locmoe_dispatched_choices_total{layer="1",tier="same_node"}')).toBe('60');
     for (const name of ['locmoe_expert_capacity_choices', 'locmoe_expert_capacity_ratio'])
       expect([series.has(`${name}{layer="1"}`), series.has(`${name}{layer="2"}`)]).toEqual([false, true]);
+  });
+
+  it('count a skipped step, whose loss is not finite', async () => {
+    const { metrics, notify } = fullMetrics();
+    expect((await seriesOf(metrics)).get('locmoe_skipped_steps_total')).toBe('0');
+    notify((each) => each.step?.(skippedStep(3), RUN));
+    const series = await seriesOf(metrics);
+    expect(series.get('locmoe_skipped_steps_total')).toBe('1');
+    expect(series.get('locmoe_steps_total')).toBe('3');
+    expect(series.get('locmoe_loss')?.toLowerCase()).toBe('nan');
   });
 
   it('count the failure that ends the run', async () => {

@@ -70,12 +70,13 @@ export interface RunFigures {
 export function readRunFigures(metricsFile: string): RunFigures {
   const records = readRecords(metricsFile);
   return runFigures(
-    records.filter((record) => record.type === 'step'),
+    // Without those that were skipped.
+    records.filter((record) => record.type === 'step').filter(({ loss }) => loss !== null),
     records.filter((record) => record.type === 'validation'),
   );
 }
 
-/** @param steps all steps of a run in order, with at least one sparse layer */
+/** @param steps all steps of a run that updated the weights, in order, with at least one sparse layer */
 export function runFigures(
   steps: readonly GlobalStep[],
   validations: readonly ValidationReport[],

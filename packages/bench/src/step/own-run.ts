@@ -49,7 +49,7 @@ function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gc
       layers.map((layer) => layer.kept.reduce((sum, choices) => sum + choices, 0) / tokens),
     );
   return summarize(
-    steps.map(({ loss, time, partsMs }) => ({ loss, endedAtMs: time, partsMs })),
+    steps.map(({ loss, time, partsMs }) => ({ loss: loss ?? Number.NaN, endedAtMs: time, partsMs })),
     steps[0].tokens,
     { peakBytes, gcMs: gcOf(gcFolder, begin, end) / (to - from), keptPerToken: mean(kept) },
   );

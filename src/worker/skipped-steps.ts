@@ -1,0 +1,76 @@
+import type { Batch } from '../data/batch.js';
+import { TrainerError } from '../errors.js';
+import { formatNumberOf } from '../format.js';
+import type { Logger } from '../logger.js';
+import { MAX_SKIPPED_STEPS } from '../run/skipped-steps.js';
+import { explainNotFinite } from './not-finite.js';
+import type { StepOutcome, TrainState } from './train-step.js';
+
+/** What a rank trained on in a step. */
+export interface StepInput {
+  readonly batches: readonly Batch[];
+  /** The batches in words, by which a person finds the text. */
+  readonly quote: () => string;
+}
+
+/** Watches the steps of a rank for those that are skipped: warns of each, and ends the generation after too many. */
+export class SkippedSteps {
+  /** In a row, up to the last step; and up to the one before. */
+  #inARow = 0;
+  #inARowBefore = 0;
+  /** Of this rank in the last step that was applied; 0 before the first. */
+  loss = 0;
+
+  constructor(
+    readonly state: TrainState,
+    readonly logger: Pick<Logger, 'warn'>,
+  ) {}
+
+  /**
+   * Takes note of a step; every rank does so after each.
+   *
+   * @throws TrainerError after MAX_SKIPPED_STEPS skipped ones in a row: `NOT_FINITE` with an account of what was not
+   *   finite on the rank to blame, `ABORTED` on the others
+   */
+  add({ report: { step, skipped, loss }, found }: StepOutcome, input: StepInput): void {
+    this.#inARowBefore = this.#inARow;
+    this.#inARow = skipped ? this.#inARow + 1 : 0;
+    if (!skipped) {
+      this.loss = loss;
+      return;
+    }
+    // All ranks know the same.
+    if (this.state.transport.topology.rank === 0) this.#warn(step, found);
+    if (this.#inARow === MAX_SKIPPED_STEPS) throw this.#tooMany(step, found.loss, input);
+  }
+
+  #warn(step: number, { norm, numBadLosses }: StepOutcome['found']): void {
+    const { worldSize } = this.state.transport.topology;
+    const what =
+      numBadLosses > 0
+        ? `the loss is not finite on ${numBadLosses} of ${formatNumberOf(worldSize, 'rank')}`
+        : `the gradient norm is ${norm}`;
+    this.logger.warn(
+      { step, norm, numBadLosses },
+      `step ${step} is skipped: ${what} (${this.#inARow} in a row; ${MAX_SKIPPED_STEPS} end the generation)`,
+    );
+  }
+
+  #tooMany(step: number, loss: number, { batches, quote }: StepInput): TrainerError {
+    const { text, layer } = explainNotFinite(this.state, batches, loss);
+    return new TrainerError(
+      'NOT_FINITE',
+      `steps ${step - MAX_SKIPPED_STEPS + 1} to ${step} were not finite; the first bad tensor is ${text}; this ` +
+        `rank's batch: ${quote()}; lower train.learningRate or raise train.warmupSteps`,
+      { layer, operation: 'gradient norm' },
+    );
+  }
+
+  /**
+   * Whether a checkpoint is due after the last step, one every `every`. Not after one that was skipped, whose weights
+   * may be what is wrong: it would push out an older one. Then the next is due.
+   */
+  isCheckpointDue(step: number, every: number): boolean {
+    return this.#inARow === 0 && step % every <= this.#inARowBefore;
+  }
+}

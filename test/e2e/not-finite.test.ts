@@ -1,0 +1,33 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import type { FailureReport } from '../../src/run/failure-report.js';
+import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
+
+it('a step that is not finite on one rank is skipped; three in a row end the generation with an account', async () => {
+  const folder = temporaryFolder();
+  const sets = ['train.checkpointEvery=5'];
+  const run = new Locmoe(trainArguments({ folder, nodes: 2, workersPerNode: 2, sets }), {
+    LOCMOE_FAIL: 'step.gradients:10:nan:rank=1,step.gradients:18-20:nan:rank=2',
+  });
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stderr).toBe(3);
+  await run.expectNothingLeft();
+  expect(stdout).toContain('warning: step 10 is skipped: the gradient norm is NaN (1 in a row;');
+  const curve = [...lossCurve(newestRun(folder))];
+  expect(curve.filter(([, loss]) => loss === null).map(([step]) => step)).toEqual([10, 18, 19, 20]);
+  expect(curve).toHaveLength(20);
+  expect(readdirSync(path.join(newestRun(folder), 'checkpoints'))).toEqual([
+    ...['latest', 'step-000005', 'step-000011', 'step-000015'],
+  ]);
+  const report: FailureReport = JSON.parse(
+    readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'),
+  );
+  expect(report).toMatchObject({
+    ...{ code: 'NOT_FINITE', rank: 2, node: 1, step: 20, layer: 1, suspectCheckpoint: null },
+    checkpoint: expect.stringContaining('step-000015'),
+  });
+  expect(report.message).toMatch(
+    /^rank 2, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
+  );
+}, 60_000);
