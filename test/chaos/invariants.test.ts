@@ -118,7 +118,7 @@ it('I7 is broken by another loss; with another layout of ranks a difference of r
   const twin = forgedRun(soundStory()).directory;
   const withLoss = (factor: number) => (story: Story) => {
     const record = stepRecord(8);
-    story.records[9] = { ...record, loss: record.loss * factor };
+    story.records[9] = { ...record, loss: record.loss! * factor };
   };
   expect(brokenBy(withLoss(1 + 1e-12), { twin })).toEqual(['I7']);
   const smaller = (story: Story) => {
