@@ -11,7 +11,7 @@ const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${n
 const ALONE = files('collectives/inter-node-link', 'e2e/out-of-memory', 'plan/calibrate');
 /** Other files whose tests start processes. */
 const WITH_PROCESSES = files(
-  'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool}',
+  'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
   'cluster/*',
   'e2e/*',
   'checkpoint/{checkpointer,safetensors,save-ranks}',

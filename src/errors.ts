@@ -20,6 +20,7 @@ export interface ErrorContext {
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
+ * - `WORKER_HUNG`: a worker's process lives, but is stopped or makes no progress while others wait for it
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
  * - `INTERRUPTED`: a signal ended a command before there was a run (exit code 130)
  * - `SUPERSEDED`: a later generation of the run was started while this one stood still
@@ -39,6 +40,7 @@ export const ERROR_CODES = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
   'WORKER_DIED',
+  'WORKER_HUNG',
   'NODE_LOST',
   'NOT_FINITE',
   'INTERRUPTED',

@@ -18,6 +18,14 @@ export interface FlightSource {
   flightOf(localRank: number): RecordedOperation[];
 }
 
+/** By rank: error codes of those that have failed, and stacks of those that are stuck. */
+export interface KnownOfRanks {
+  readonly failures: ReadonlyMap<number, ErrorCode>;
+  readonly stacks: ReadonlyMap<number, readonly string[]>;
+  /** Why the file is written. */
+  readonly reason: string;
+}
+
 export interface FlightRecorderOptions
   extends Pick<FlightFile, 'runId' | 'generation' | 'node' | 'numNodes' | 'workersPerNode'> {
   readonly directory: string;
@@ -37,9 +45,9 @@ export class FlightRecorder {
   /**
    * Copies the ranks' last operations and starts to write them. Only the first call has an effect.
    *
-   * @param failures error codes of the ranks that have failed so far
+   * @param known what is known of the ranks so far
    */
-  record(source: FlightSource, failures: ReadonlyMap<number, ErrorCode>, reason: string): void {
+  record(source: FlightSource, known: KnownOfRanks): void {
     if (this.#written !== null) return;
     const { directory, onError, ...place } = this.#options;
     const { node, workersPerNode } = place;
@@ -47,11 +55,11 @@ export class FlightRecorder {
       format: FLIGHT_FORMAT,
       version: FLIGHT_VERSION,
       ...place,
-      reason,
+      reason: known.reason,
       writtenMs: Date.now(),
       ranks: Array.from({ length: workersPerNode }, (_, local) => {
         const rank = node * workersPerNode + local;
-        return flightOf(source, local, rank, failures.get(rank) ?? null);
+        return flightOf(source, local, rank, known);
       }),
     };
     this.#written = writeFlightFile(directory, file).catch(onError);
@@ -64,16 +72,23 @@ export class FlightRecorder {
   }
 }
 
-function flightOf(source: FlightSource, local: number, rank: number, failure: ErrorCode | null): RankFlight {
+function flightOf(
+  source: FlightSource,
+  local: number,
+  rank: number,
+  { failures, stacks }: KnownOfRanks,
+): RankFlight {
   const { pid, step, phase, operation } = source.progressOf(local);
+  const stack = stacks.get(rank);
   return {
     rank,
     pid,
-    failure,
+    failure: failures.get(rank) ?? null,
     processState: processInfo(pid).state,
     step,
     phase,
     waitingFor: operation?.active ? operation.waitingFor : null,
     operations: source.flightOf(local),
+    ...(stack === undefined ? {} : { stack }),
   };
 }

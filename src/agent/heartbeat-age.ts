@@ -1,6 +1,9 @@
+/** Between two looks; what is above it is time in which this process itself did not run. */
+const MAX_GAP_MS = 2_000;
+
 /** Age of each worker's last heartbeat, from the counter in its control block. */
 export class HeartbeatAge {
-  readonly #seen = new Map<number, { readonly count: number; readonly atMs: number }>();
+  readonly #seen = new Map<number, { readonly count: number; ageMs: number; lookedMs: number }>();
 
   readonly #nowMs: () => number;
 
@@ -12,8 +15,12 @@ export class HeartbeatAge {
   idleMs(rank: number, count: number): number {
     const now = this.#nowMs();
     const seen = this.#seen.get(rank);
-    if (seen?.count === count) return now - seen.atMs;
-    this.#seen.set(rank, { count, atMs: now });
-    return 0;
+    if (seen?.count !== count) {
+      this.#seen.set(rank, { count, ageMs: 0, lookedMs: now });
+      return 0;
+    }
+    seen.ageMs += Math.min(now - seen.lookedMs, MAX_GAP_MS);
+    seen.lookedMs = now;
+    return seen.ageMs;
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { RankProgress } from '../collectives/control-block.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
@@ -52,6 +53,8 @@ export class NodeAgent {
   readonly #heartbeat: NodeJS.Timeout;
   /** By rank. */
   readonly #failed = new Map<number, ErrorCode>();
+  /** Of stuck workers, by rank. */
+  readonly #stacks = new Map<number, readonly string[]>();
   readonly #firstRank: number;
   #plane: DataPlane | null = null;
   #started = false;
@@ -126,6 +129,7 @@ export class NodeAgent {
     if ('start' in command) void this.#start(command.start.peers);
     else if ('begin' in command) this.#workers.begin();
     else if ('stop' in command) this.#plane?.requestStop();
+    else if ('examine' in command) void this.#examine(command.examine.rank, command.examine.reason);
     else if ('abort' in command) void this.#leave(command.abort.reason);
     else if ('farewell' in command) void this.#leave(null);
     else if ('fault' in command) this.#inflict(command.fault);
@@ -220,23 +224,41 @@ export class NodeAgent {
   }
 
   /** Reports the first fault of each rank, and frees its neighbours at once. */
-  #fail(fault: WorkerFault): void {
+  #fail(fault: WorkerFault, progress = this.#progressOf(fault.rank)): void {
     const { rank, error } = fault;
     if (this.#failed.has(rank)) return;
     this.#failed.set(rank, error.code);
     // The last regular heartbeat may be many steps old.
     this.#sendHeartbeat();
-    const plane = this.#leaving === null ? this.#plane : null;
-    const failure = workerFailure(fault, plane?.progressOf(rank - this.#firstRank) ?? null);
+    const failure = workerFailure(fault, progress);
     this.#abort(`rank ${rank}: ${error.message}`);
     this.#shipper.flush();
     this.#session.send({ failure });
   }
 
+  /** Null without a segment to read. */
+  #progressOf(rank: number): RankProgress | null {
+    const plane = this.#leaving === null ? this.#plane : null;
+    return plane?.progressOf(rank - this.#firstRank) ?? null;
+  }
+
+  /** Reports a worker that makes no progress, with where it is, and kills it. */
+  async #examine(rank: number, reason: string): Promise<void> {
+    const pid = this.#workers.pidOf(rank);
+    if (pid === 0 || this.#leaving !== null) return;
+    // Others may give up on it meanwhile.
+    const progress = this.#progressOf(rank);
+    const { where, frames } = await this.#workers.stackOf(rank, this.#timeouts.stackMs);
+    this.#stacks.set(rank, frames);
+    const error = new TrainerError('WORKER_HUNG', `worker (pid ${pid}) ${reason}; it is ${where}`);
+    this.#fail({ rank, pid, error, code: null, signal: null }, progress);
+    this.#workers.kill(rank);
+  }
+
   /** Records the ranks' last operations, then ends their waits. */
   #abort(reason: string): void {
     if (this.#plane === null) return;
-    this.#flight.record(this.#plane, this.#failed, reason);
+    this.#flight.record(this.#plane, { failures: this.#failed, stacks: this.#stacks, reason });
     this.#plane.abort(reason);
   }
 

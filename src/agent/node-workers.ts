@@ -7,6 +7,7 @@ import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { HeartbeatAge } from './heartbeat-age.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
 import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
+import { StackProbe, type WorkerStack } from './worker-stack.js';
 
 export interface NodeWorkersListener {
   /** A line of a worker's output. */
@@ -28,7 +29,10 @@ export class NodeWorkers {
   readonly #pool: WorkerPool;
   readonly #oomKills = new OomKills();
   readonly #heartbeatAge = new HeartbeatAge();
+  readonly #stopAge = new HeartbeatAge();
+  readonly #probes = new Map<number, StackProbe>();
   readonly #residentBytes = new Map<number, number>();
+  readonly #killed = new Set<number>();
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
   readonly #endedWell = new Set<number>();
@@ -42,7 +46,10 @@ export class NodeWorkers {
     this.#pool = new WorkerPool(
       {
         event: (rank, event) => this.#onEvent(rank, event),
-        line: (rank, line, stream) => listener.line(rank, line, stream),
+        line: (rank, line, stream) => {
+          if (stream === 'stdout' || !this.#probes.get(rank)?.takeLine(line))
+            listener.line(rank, line, stream);
+        },
         exit: (exit) => this.#onExit(exit),
       },
       program,
@@ -71,6 +78,24 @@ export class NodeWorkers {
     this.#pool.send({ type: 'failpoint', specification }, [rank]);
   }
 
+  /** Finds out where a stuck worker is; it can only be killed then. */
+  stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
+    const probe = new StackProbe(this.pidOf(rank));
+    this.#probes.set(rank, probe);
+    return probe.read(timeoutMs);
+  }
+
+  /** 0 if there is none. */
+  pidOf(rank: number): number {
+    return this.#pool.pidOf(rank);
+  }
+
+  /** Kills a worker; what it did before stays its last progress. */
+  kill(rank: number): void {
+    this.#killed.add(rank);
+    this.#pool.kill(rank);
+  }
+
   /** See WorkerPool. */
   end(graceMs: number): Promise<number[]> {
     return this.#pool.end(graceMs);
@@ -85,10 +110,13 @@ export class NodeWorkers {
   progress(progressOf: (rank: number) => RankProgress): WorkerProgress[] {
     return this.#ranks.flatMap((rank): WorkerProgress[] => {
       const pid = this.#pool.pidOf(rank);
-      if (pid === 0) return [];
+      if (pid === 0 || this.#killed.has(rank)) return [];
       const progress = progressOf(rank);
       const { state, residentBytes } = processInfo(pid);
       if (residentBytes > 0) this.#residentBytes.set(rank, residentBytes);
+      const isStopped = state === 'T';
+      // One that is stopped now and then makes progress in between.
+      const stopAgeMs = this.#stopAge.idleMs(rank, isStopped ? progress.heartbeat : -1);
       return [
         {
           rank,
@@ -100,6 +128,10 @@ export class NodeWorkers {
           residentBytes,
           idleMs: this.#heartbeatAge.idleMs(rank, progress.heartbeat),
           layer: progress.operation?.layer ?? -1,
+          sequence: progress.operation?.sequence ?? 0,
+          waitingFor: progress.operation?.waitingFor ?? -1,
+          stalledMs: progress.operation?.stalledMs ?? 0,
+          stoppedMs: isStopped ? stopAgeMs : 0,
         },
       ];
     });

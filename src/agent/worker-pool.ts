@@ -4,6 +4,7 @@ import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
 import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
+import { INSPECTOR_OPTION } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
@@ -49,6 +50,11 @@ export class WorkerPool {
     return this.#children.get(rank)?.pid ?? 0;
   }
 
+  /** Kills one worker, whose fault is known. */
+  kill(rank: number): void {
+    this.#children.get(rank)?.kill('SIGKILL');
+  }
+
   /** Sends a command to these workers, or to all. */
   send(command: WorkerCommand, ranks: Iterable<number> = this.#children.keys()): void {
     for (const rank of ranks) {
@@ -84,7 +90,7 @@ export class WorkerPool {
       // Its own process group, so that Ctrl-C in a terminal reaches the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
-      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
+      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS, INSPECTOR_OPTION],
     });
     this.#children.set(rank, child);
     child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));

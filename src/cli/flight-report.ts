@@ -172,11 +172,13 @@ function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedO
 }
 
 /** What is wrong with the rank itself; null if nothing is known. */
-function troubleOf({ failure, processState, pid }: FlightRank): string | null {
+function troubleOf({ failure, processState, pid, stack }: FlightRank): string | null {
   if (failure === 'WORKER_DIED') return `its process ${pid} has died`;
-  if (failure !== null && !CONSEQUENCES.includes(failure)) return `failed with ${failure}`;
   const stopped = STOPPED[processState];
-  return stopped === undefined ? null : `its process ${pid} ${stopped}`;
+  if (stopped !== undefined) return `its process ${pid} ${stopped}`;
+  if (failure === 'WORKER_HUNG')
+    return `its process ${pid} is stuck${stack?.[0] === undefined ? '' : ` in ${stack[0]}`}`;
+  return failure !== null && !CONSEQUENCES.includes(failure) ? `failed with ${failure}` : null;
 }
 
 interface World {

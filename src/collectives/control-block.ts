@@ -30,6 +30,8 @@ export interface RankProgress {
         readonly startedAt: number;
         /** The rank whose bytes the worker waits for. */
         readonly waitingFor: number | null;
+        /** For how long nothing has moved meanwhile. */
+        readonly stalledMs: number;
       })
     | null;
 }
@@ -81,13 +83,15 @@ export class ControlBlock {
     this.beat();
   }
 
-  waitFor(rank: number): void {
+  waitFor(rank: number, stalledMs: number): void {
     this.#words[this.#base + CONTROL.waitingFor] = rank;
+    this.#words[this.#base + CONTROL.stalledMs] = stalledMs;
     this.beat();
   }
 
   endOperation(): void {
     this.#words[this.#base + CONTROL.waitingFor] = -1;
+    this.#words[this.#base + CONTROL.stalledMs] = 0;
     this.#words[this.#base + CONTROL.active] = 0;
   }
 
@@ -117,6 +121,7 @@ export class ControlBlock {
               active: words[base + CONTROL.active] === 1,
               startedAt: this.#startedAt[0],
               waitingFor: waitingFor < 0 ? null : waitingFor,
+              stalledMs: words[base + CONTROL.stalledMs],
             },
     };
   }

@@ -58,6 +58,8 @@ export const CONTROL = {
   /** A float64 in two words: when the operation started, in ms since the epoch. */
   startedAt: 26,
   purposeBytes: 28,
+  /** ms for which a sleeping worker has seen nothing move; 0 if it does not sleep. */
+  stalledMs: 29,
   purpose: 32,
 } as const;
 

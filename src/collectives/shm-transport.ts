@@ -188,7 +188,7 @@ export class ShmTransport implements Transport {
       if (moved > 0) idleSince = now;
       else if (now - idleSince >= this.#timeoutMs) this.#fail(transfer, now - idleSince);
       else if (now - idleSince >= SPIN_MS) {
-        this.#sleep(transfer);
+        this.#sleep(transfer, now - idleSince);
         const sleptMs = performance.now() - now;
         this.#stats[kind].waitMs += sleptMs;
         // Far longer than asked: this process was suspended, and its peers may have been too.
@@ -226,7 +226,7 @@ export class ShmTransport implements Transport {
    * last has arrived: with more processes than cores a needless wake-up delays the rank that all others wait
    * for.
    */
-  #sleep({ incoming }: InFlight): void {
+  #sleep({ incoming }: InFlight, stalledMs: number): void {
     const seen = this.#bell.value;
     const { ringBytes } = this.#segment.shape;
     const outgoing = this.#pending.flatMap((transfer) => transfer.outgoing);
@@ -237,7 +237,7 @@ export class ShmTransport implements Transport {
     this.#bell.arm(allSmall ? incoming.length : 1);
     for (const { ring } of outgoing) ring.setWantsSpace(true);
     for (const { ring } of incoming) ring.setWantsData(true);
-    this.#control.waitFor((incoming[0] ?? outgoing[0]).peer);
+    this.#control.waitFor((incoming[0] ?? outgoing[0]).peer, stalledMs);
     const canMove =
       outgoing.some(({ ring }) => ring.writable > 0) || incoming.some(({ ring }) => ring.readable > 0);
     if (!canMove) this.#bell.wait(seen, WAIT_SLICE_MS);

@@ -119,7 +119,7 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
         .array(
           z.object({
             ...{ rank, pid: count, step: count, residentBytes: count, idleMs: amount },
-            layer: orNone,
+            ...{ layer: orNone, sequence: count, waitingFor: orNone, stalledMs: amount, stoppedMs: amount },
           }),
         )
         .max(workersPerNode),

@@ -121,6 +121,8 @@ export class Coordinator {
         canReplace: () => this.#canReplace,
         free: (member, reason) => this.#free(member, reason),
         lose: (member, end) => this.#lose(member, end),
+        examine: ({ node, rank, reason }) =>
+          this.#members.get(node).session?.send({ examine: { rank, reason } }),
         abort: (error) => this.abort(error),
       },
     });

@@ -2,6 +2,7 @@ import { GRACE, type Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { RunState } from '../run/run-state.js';
+import { findHangs, type Hang } from './hang-rule.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
 import type { RankTable } from './rank-table.js';
@@ -15,6 +16,8 @@ export interface WatchedRun {
   readonly canReplace: () => boolean;
   readonly free: (member: Member, reason: string) => void;
   readonly lose: (member: Member, end: ProcessEnd) => void;
+  /** Has the node of a stuck rank find out where it is, and report it. */
+  readonly examine: (hang: Hang) => void;
   readonly abort: (error: TrainerError) => void;
 }
 
@@ -34,6 +37,8 @@ export class DeadlineWatch {
   readonly #timer: NodeJS.Timeout;
   #phaseStartedMs = performance.now();
   #slowStartTold = false;
+  /** Ranks whose nodes were told to examine them. */
+  readonly #examined = new Set<number>();
 
   constructor(readonly options: DeadlineWatchOptions) {
     const { heartbeatMs } = options.timeouts;
@@ -87,6 +92,11 @@ export class DeadlineWatch {
     }
     for (const member of members.silentFor(lostMs))
       run.lose(member, endUnknown(`no heartbeat for ${lostMs / 1000} s`));
+    for (const hang of findHangs(this.options.ranks.views, timeouts)) {
+      if (this.#examined.has(hang.rank)) continue;
+      this.#examined.add(hang.rank);
+      run.examine(hang);
+    }
   }
 
   /** @param inPhaseMs since the state last changed */

@@ -29,6 +29,14 @@ export interface WorkerProgress {
   readonly idleMs: number;
   /** Of the operation; -1 where it has none. */
   readonly layer: number;
+  /** Number of the operation, the same on every rank; 0 before the first. */
+  readonly sequence: number;
+  /** The rank whose bytes it waits for; -1 if none. */
+  readonly waitingFor: number;
+  /** For how long nothing has moved meanwhile. */
+  readonly stalledMs: number;
+  /** For how long a signal has stopped the process; 0 if it runs. */
+  readonly stoppedMs: number;
 }
 
 export interface LayerReport {
@@ -138,6 +146,7 @@ export type CoordinatorCommand =
   | { readonly abort: { readonly reason: string } }
   | { readonly stop: { readonly reason: string } }
   | { readonly farewell: Record<string, never> }
+  | { readonly examine: { readonly rank: number; readonly reason: string } }
   | { readonly fault: Fault };
 
 /** A fault that a node inflicts on itself; one of the two is set. */

@@ -11,6 +11,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   COLLECTIVE_TIMEOUT: grpc.status.DEADLINE_EXCEEDED,
   COLLECTIVE_MISMATCH: grpc.status.FAILED_PRECONDITION,
   WORKER_DIED: grpc.status.ABORTED,
+  WORKER_HUNG: grpc.status.ABORTED,
   NODE_LOST: grpc.status.ABORTED,
   NOT_FINITE: grpc.status.ABORTED,
   SUPERSEDED: grpc.status.ABORTED,

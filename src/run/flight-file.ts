@@ -21,6 +21,8 @@ export interface RankFlight {
   readonly waitingFor: number | null;
   /** Its last operations, oldest first. */
   readonly operations: readonly RecordedOperation[];
+  /** Where a stuck rank was, innermost first; empty if it ran no JavaScript, absent if it was not stuck. */
+  readonly stack?: readonly string[] | undefined;
 }
 
 /** The last operations of a node's ranks, written by its agent when the run fails. */

@@ -46,6 +46,7 @@ const flightFile: z.ZodType<FlightFile> = z.object({
       phase: z.enum(PHASES),
       waitingFor: count.nullable(),
       operations: z.array(operation),
+      stack: z.array(z.string()).optional(),
     }),
   ),
 });

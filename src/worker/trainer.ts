@@ -9,6 +9,7 @@ import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
 import { quotePlaces } from '../data/quote-places.js';
 import { asTrainerError } from '../errors.js';
+import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import type { ValidationReport } from '../rpc/messages.js';
@@ -123,6 +124,7 @@ export class Trainer {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
         this.#step++;
+        failpoint('step.begun');
         if (trial !== null) this.#state.model.useOverlap(trial.degree);
         const first = (this.#step - 1) * train.microBatches;
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);

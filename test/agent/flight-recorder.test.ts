@@ -8,7 +8,7 @@ import { temporaryFolder } from './support.js';
 
 // Node 1 of two nodes of two workers: ranks 2 and 3.
 const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 1 } as const;
-const NONE = new Map();
+const NONE = { failures: new Map(), stacks: new Map() };
 
 let segment: ShmSegment;
 let directory: string;
@@ -48,7 +48,7 @@ describe('a flight file', () => {
     control.pid = process.pid;
     control.setProgress(12, 'backward');
     control.startOperation(OPERATION, 90);
-    control.waitFor(0);
+    control.waitFor(0, 0);
     const start = {
       sequence: 90,
       step: 12,
@@ -59,7 +59,11 @@ describe('a flight file', () => {
       startMs: 5,
     };
     segment.flight(0).begin(OPERATION, start);
-    recorder.record(source(), new Map([[3, 'WORKER_DIED' as const]]), 'rank 3: gone');
+    recorder.record(source(), {
+      failures: new Map([[3, 'WORKER_HUNG' as const]]),
+      stacks: new Map([[3, ['spin (trainer.js:1:2)']]]),
+      reason: 'rank 3: gone',
+    });
     await recorder.settle();
     expect(written()).toMatchObject({
       ...{ format: 'locmoe-flight', runId: 'run-a', generation: 4, node: 1, reason: 'rank 3: gone' },
@@ -68,7 +72,10 @@ describe('a flight file', () => {
           ...{ rank: 2, pid: process.pid, failure: null, step: 12, phase: 'backward', waitingFor: 0 },
           operations: [{ ...OPERATION, ...start }],
         },
-        { rank: 3, pid: 0, failure: 'WORKER_DIED', processState: 'X', waitingFor: null, operations: [] },
+        {
+          ...{ rank: 3, pid: 0, failure: 'WORKER_HUNG', processState: 'X', waitingFor: null, operations: [] },
+          stack: ['spin (trainer.js:1:2)'],
+        },
       ],
     });
     expect(errors).toEqual([]);
@@ -76,18 +83,18 @@ describe('a flight file', () => {
 
   it('is that of the first call, and a copy: what ranks do later is not in it', async () => {
     segment.control(0).setProgress(1, 'forward');
-    recorder.record(source(), NONE, 'first');
+    recorder.record(source(), { ...NONE, reason: 'first' });
     segment.control(0).setProgress(2, 'forward');
-    recorder.record(source(), NONE, 'second');
+    recorder.record(source(), { ...NONE, reason: 'second' });
     await recorder.settle();
     expect(written()).toMatchObject({ reason: 'first', ranks: [{ step: 1 }, { step: 0 }] });
   });
 
   it('has no rank that is waited for where the operation is over', async () => {
     segment.control(0).startOperation(OPERATION, 1);
-    segment.control(0).waitFor(3);
+    segment.control(0).waitFor(3, 0);
     segment.control(0).endOperation();
-    recorder.record(source(), NONE, 'x');
+    recorder.record(source(), { ...NONE, reason: 'x' });
     await recorder.settle();
     expect(written().ranks[0].waitingFor).toBeNull();
   });
@@ -96,7 +103,7 @@ describe('a flight file', () => {
 describe('the end of a run', () => {
   it('does not depend on a file that cannot be written', async () => {
     writeFileSync(directory, 'a file where the folder should be');
-    recorder.record(source(), NONE, 'x');
+    recorder.record(source(), { ...NONE, reason: 'x' });
     await recorder.settle();
     expect(errors).toMatchObject([{ code: 'EEXIST' }]);
   });
@@ -111,7 +118,7 @@ describe('the end of a run', () => {
     const pipe = `${fileOf(directory)}.tmp`;
     // Opening it to write blocks until somebody reads.
     execFileSync('mkfifo', [pipe]);
-    recorder.record(source(), NONE, 'x');
+    recorder.record(source(), { ...NONE, reason: 'x' });
     const started = performance.now();
     await recorder.settle();
     expect(performance.now() - started).toBeGreaterThanOrEqual(199);

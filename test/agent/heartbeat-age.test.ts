@@ -12,3 +12,13 @@ it('a worker is idle since its counter last moved', () => {
   expect(age.idleMs(0, 6)).toBe(0);
   expect(age.idleMs(1, 5)).toBe(100);
 });
+
+it('time in which nobody looked does not count', () => {
+  let now = 0;
+  const age = new HeartbeatAge(() => now);
+  age.idleMs(0, 5);
+  now = 500;
+  expect(age.idleMs(0, 5)).toBe(500);
+  now = 60_500;
+  expect(age.idleMs(0, 5)).toBe(2_500);
+});

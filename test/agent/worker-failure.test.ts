@@ -4,7 +4,7 @@ import type { RankProgress } from '../../src/collectives/control-block.js';
 import { TrainerError } from '../../src/errors.js';
 
 const operation: NonNullable<RankProgress['operation']> = {
-  ...{ sequence: 41, purpose: 'dispatch', layer: 2, active: true, startedAt: 0, waitingFor: 1 },
+  ...{ sequence: 41, purpose: 'dispatch', layer: 2, active: true, startedAt: 0, waitingFor: 1, stalledMs: 0 },
   kind: 'all-to-all',
 };
 const progress: RankProgress = { pid: 77, step: 12, phase: 'forward', heartbeat: 5, operation };

@@ -18,6 +18,7 @@ const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
   residentBytes: 1,
   idleMs: 0,
   layer: 2,
+  ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
   lastHeardMs: 12.4,
   ...more,
 });

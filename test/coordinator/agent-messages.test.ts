@@ -26,7 +26,7 @@ const step = {
 };
 const worker = {
   ...{ rank: 3, pid: 1, step: 0, phase: '', operation: '', processState: 'R', residentBytes: 1 },
-  ...{ idleMs: 0, layer: -1 },
+  ...{ idleMs: 0, layer: -1, sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
 };
 const failure = {
   ...{ rank: 2, pid: 0, code: 'INTERNAL', message: 'x', step: -1, layer: -1, operation: '', timeMs: 1 },

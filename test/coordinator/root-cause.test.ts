@@ -28,6 +28,7 @@ const progress = (rank: number, processState: string): [number, WorkerProgress] 
     residentBytes: 0,
     idleMs: 0,
     layer: 2,
+    ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
   },
 ];
 

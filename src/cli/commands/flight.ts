@@ -56,6 +56,7 @@ function describe(report: FlightReport, numShown: number): string {
     ...missingNodes.map((node) => `node ${node} left no file: what its ranks did is not known`),
     '',
     rankTable(report),
+    ...report.ranks.flatMap(stackOf),
     ...(shown.length === 0
       ? []
       : [
@@ -64,6 +65,10 @@ function describe(report: FlightReport, numShown: number): string {
           operationTable(report, shown),
         ]),
   ].join('\n');
+}
+
+function stackOf({ rank, stack = [] }: FlightReport['ranks'][number]): string[] {
+  return stack.length === 0 ? [] : ['', `stack of rank ${rank}`, ...stack.map((frame) => `  ${frame}`)];
 }
 
 function rankTable(report: FlightReport): string {

@@ -17,6 +17,7 @@ const SHAPE = {
 const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
   ...{ rank, node: Math.floor(rank / 2), pid: 100 + rank, step: 5, phase: 'forward', operation: '' },
   ...{ processState: 'R', residentBytes: 1e8 + rank, idleMs: 0, layer: -1, lastHeardMs: 250 * rank },
+  ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
 }));
 
 const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9 };
