@@ -1,22 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import * as grpc from '@grpc/grpc-js';
 import { LogStore } from '@locmoe/logs';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
-import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
 import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
-import { formatAddress } from '../../src/rpc/address.js';
-import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import { loadService } from '../../src/rpc/load-proto.js';
 import { type AgentEvent, STEP_PARTS } from '../../src/rpc/messages.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
-import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 
 const SEED = 20_260_101;
@@ -172,93 +165,4 @@ it('whatever members say is taken or refused, and breaks nothing of the coordina
   );
   expect(taken).toBeGreaterThan(1_000);
   expect(refused).toBeGreaterThan(300);
-});
-
-it('whatever strangers call, a run goes on and the service answers', async () => {
-  const rpc: RpcServer = createRpcServer();
-  addCoordinatorService(rpc.server, coordinator);
-  const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
-  const client = new CoordinatorClient(address, NO_SECURITY);
-  const raw = new grpc.Client(address, grpc.credentials.createInsecure());
-  begin();
-  const methods = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
-  const garbage = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
-  const call = fc.oneof(
-    fc.record({
-      name: fc.constant('Join'),
-      messages: fc.tuple(
-        fc.record({
-          host: text,
-          pid: uint32,
-          dataAddress: text,
-          version: fc.oneof(fc.constant(VERSION), text),
-        }),
-      ),
-      metadata: fc.constant({}),
-    }),
-    fc.record({
-      name: fc.constant('Session'),
-      messages: fc.array(event, { maxLength: 3 }),
-      metadata: fc.record(
-        {
-          'run-id': fc.constantFrom('r', 'q', ''),
-          generation: fc.constantFrom('1', '2', 'x'),
-          node: fc.constantFrom('0', '1', '2', '-1', 'NaN', '1e9', ''),
-          'data-address': fc.constantFrom('127.0.0.1:1', ''),
-        },
-        { requiredKeys: [] },
-      ),
-    }),
-    fc.record({
-      name: fc.constant('StreamLogs'),
-      messages: fc.tuple(
-        fc.record({
-          ...{ level: fc.constantFrom('', 'info', 'loud'), ranks: fc.array(uint32, { maxLength: 3 }) },
-          ...{ sinceMs: fc.double(), follow: fc.boolean(), before: uint32, after: uint32 },
-          query: fc.oneof(fc.constantFrom('', '{rank="0"}', '{', 'rate({a="b"}[1m])', '{a=~"("}'), text),
-        }),
-      ),
-      metadata: fc.constant({}),
-    }),
-    fc.record({
-      name: fc.constantFrom('Join', 'Session', 'GetStatus', 'StreamLogs'),
-      messages: fc.array(garbage, { minLength: 1, maxLength: 2 }),
-      metadata: fc.constant({}),
-    }),
-  );
-  /** Ends with the call, or once it has been open for a moment. */
-  const make = (name: string, messages: readonly object[], fields: Readonly<Record<string, string>>) =>
-    new Promise<void>((resolve) => {
-      const { path: method, requestSerialize } = methods[name];
-      const metadata = new grpc.Metadata();
-      for (const [key, value] of Object.entries(fields)) metadata.set(key, value);
-      const stream = raw.makeBidiStreamRequest<object, Buffer>(
-        method,
-        (message) => (Buffer.isBuffer(message) ? message : requestSerialize(message)),
-        (bytes) => bytes,
-        metadata,
-      );
-      const timer = setTimeout(() => stream.cancel(), 100);
-      stream.on('data', () => undefined);
-      stream.on('error', () => undefined);
-      stream.on('status', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-      for (const message of messages) stream.write(message);
-      stream.end();
-    });
-  try {
-    await fc.assert(
-      fc.asyncProperty(fc.array(call, { minLength: 30, maxLength: 30 }), async (calls) => {
-        await Promise.all(calls.map(({ name, messages, metadata }) => make(name, messages, metadata)));
-        return (await client.status()).state === 'running';
-      }),
-      { seed: SEED, numRuns: 10 },
-    );
-  } finally {
-    raw.close();
-    client.close();
-    rpc.server.forceShutdown();
-  }
 });

@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import { DataPlane } from 'locmoe/agent/data-plane';
+import { ShmSegment } from 'locmoe/collectives/shm-segment';
+import { timeoutsOf } from 'locmoe/config/timeouts';
+import type { TrainerError } from 'locmoe/errors';
+import { type Frame, openFrame } from 'locmoe/rpc/frame-codec';
+import { loadService } from 'locmoe/rpc/load-proto';
+import { RawClient } from './raw-grpc.js';
+
+export const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');
+
+/** What a peer of the agent says first. */
+export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ringBytes: 4096 };
+
+type PeerCall = ServerDuplexStream<object, Buffer>;
+
+/** The bytes of a frame. */
+export function encodeFrame({ generation, operation, sections, payload }: Frame): Buffer {
+  const open = openFrame(generation, operation, sections, payload.length);
+  open.payload.set(payload);
+  return open.encoded;
+}
+
+async function listen(server: Server): Promise<string> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  return `127.0.0.1:${port}`;
+}
+
+/**
+ * The live data plane of node 0, with one worker that only exists as its shared memory. Node 1 is whoever uses this: it sends
+ * what it likes through `toAgent`, and calls the agent with `raw`.
+ */
+export class AgentTarget {
+  readonly #servers: readonly Server[];
+  readonly plane: DataPlane;
+  readonly errors: readonly TrainerError[];
+  /** What the worker sees. */
+  readonly segment: ShmSegment;
+  /** The stream that the agent has opened from node 1. */
+  readonly toAgent: PeerCall;
+  readonly raw: RawClient;
+
+  private constructor(
+    servers: readonly Server[],
+    plane: DataPlane,
+    errors: readonly TrainerError[],
+    toAgent: PeerCall,
+    address: string,
+  ) {
+    this.#servers = servers;
+    this.plane = plane;
+    this.errors = errors;
+    this.toAgent = toAgent;
+    this.raw = new RawClient(address);
+    const place = { node: 0, numNodes: 2, workersPerNode: 1 };
+    this.segment = ShmSegment.attach(plane.segmentPath, OPEN.generation, place);
+  }
+
+  static async start(): Promise<AgentTarget> {
+    const [ours, theirs] = [new Server(), new Server()];
+    const opened = new Promise<PeerCall>((resolve) => {
+      theirs.addService(
+        { Pull: { ...Pull, responseSerialize: (encoded: Buffer) => encoded } },
+        {
+          Pull: async (call: PeerCall) => {
+            call.on('error', () => undefined);
+            await once(call, 'data');
+            call.sendMetadata(new Metadata());
+            resolve(call);
+          },
+        },
+      );
+    });
+    const addresses = [await listen(ours), await listen(theirs)];
+    const errors: TrainerError[] = [];
+    const plane = DataPlane.create({
+      ...{ ...OPEN, node: 0, numNodes: 2, workersPerNode: 1, interNodeLink: null, server: ours },
+      keepaliveMs: timeoutsOf({ collectiveTimeoutS: 10 }).peerKeepaliveMs,
+      onError: (error) => errors.push(error),
+    });
+    await plane.connect([{ node: 1, address: addresses[1] }], 5_000);
+    return new AgentTarget([ours, theirs], plane, errors, await opened, addresses[0]);
+  }
+
+  async close(): Promise<void> {
+    this.plane.abort('the end of a round');
+    this.raw.close();
+    this.toAgent.end();
+    await this.plane.close();
+    this.segment.close();
+    for (const server of this.#servers) server.forceShutdown();
+  }
+}

@@ -1,0 +1,203 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { LogStore } from '@locmoe/logs';
+import { stepFolder } from 'locmoe/checkpoint/folders';
+import { loadConfig } from 'locmoe/config/resolve';
+import { Coordinator } from 'locmoe/coordinator/coordinator';
+import { addCoordinatorService } from 'locmoe/coordinator/service';
+import { createLogger } from 'locmoe/logger';
+import { formatAddress } from 'locmoe/rpc/address';
+import { CoordinatorClient } from 'locmoe/rpc/coordinator-client';
+import { loadService } from 'locmoe/rpc/load-proto';
+import type { AgentEvent, LayerReport, StepReport } from 'locmoe/rpc/messages';
+import { NO_SECURITY } from 'locmoe/rpc/security';
+import { createRpcServer, listen, type RpcServer } from 'locmoe/rpc/server';
+import { VERSION } from 'locmoe/rpc/version';
+import type { RunListener } from 'locmoe/run/run-listener';
+import { framed, type RawCall, RawClient } from './raw-grpc.js';
+
+export const METHODS = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+export const RUN_ID = 'fuzz-run';
+export const GENERATION = 2;
+const STATE_MS = 5_000;
+
+const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
+const { numExperts } = config.moe;
+
+export const dataAddress = (node: number) => `127.0.0.1:${node + 1}`;
+
+/** What identifies the session of a member. */
+export function memberMetadata(
+  node: number,
+  generation = GENERATION,
+  runId = RUN_ID,
+): Record<string, string> {
+  return {
+    ...{ 'run-id': runId, generation: String(generation) },
+    ...{ node: String(node), 'data-address': dataAddress(node) },
+  };
+}
+
+const experts = () => Array.from({ length: numExperts }, () => 1);
+const layer: LayerReport = {
+  ...{ layer: config.model.numDenseLayers, routed: experts(), kept: experts(), overCapacity: experts() },
+  ...{ notChosen: experts(), capacity: experts(), sameWorker: 1, sameNode: 1, otherNode: 2, rowBytes: 64 },
+  ...{ cosineSum: 0.5, cosineCount: 4 },
+};
+const stepReport = (rank: number): StepReport => ({
+  ...{ step: 1, rank, loss: 2.5, auxiliaryLoss: 0.1, gradientNorm: 1, learningRate: 1e-3, tokens: 64 },
+  ...{
+    stepMs: 5,
+    skipped: false,
+    bytesSameNode: 64,
+    bytesOtherNode: 64,
+    allToAllMs: 1,
+    allToAllWaitMs: 1,
+    layers: [layer],
+  },
+  partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
+});
+
+/** What the node of rank `node` may say while the run trains in `runDir`. */
+export function eventsOf(node: number, runDir: string): AgentEvent[] {
+  const worker = {
+    ...{ rank: node, pid: 7, step: 1, phase: 'forward', operation: 'all-to-all', processState: 'R' },
+    ...{
+      residentBytes: 1 << 28,
+      idleMs: 3,
+      layer: 1,
+      sequence: 4,
+      waitingFor: -1,
+      stalledMs: 0,
+      stoppedMs: 0,
+    },
+  };
+  return [
+    { heartbeat: { workers: [worker], logQueueLines: 2 } },
+    { step: stepReport(node) },
+    { logs: { lines: ['{"level":30,"msg":"a line"}'], dropped: 1 } },
+    { validation: { step: 1, domains: [{ domain: config.data.domains[0], loss: 2, tokens: 64 }] } },
+    { checkpoint: { step: 1, directory: stepFolder(`${runDir}/checkpoints`, 1) } },
+    {
+      failure: {
+        ...{ rank: node, pid: 7, code: 'WORKER_DIED', message: 'ended', step: 1, layer: -1, operation: '' },
+        ...{ timeMs: 1, exitCode: 1, signal: '' },
+      },
+    },
+    { stop: { reason: 'a test' } },
+    { finished: { stoppedEarly: false } },
+    { leaving: {} },
+  ];
+}
+
+/** A live coordinator of two nodes, with its service, whose listeners look at everything that it has taken. */
+export class CoordinatorTarget {
+  /** What was taken and should not have been. */
+  readonly problems: string[] = [];
+  /** The node that speaks now. */
+  speaker = 0;
+  readonly #rpc: RpcServer;
+  readonly client: CoordinatorClient;
+  readonly raw: RawClient;
+  readonly coordinator: Coordinator;
+
+  private constructor(rpc: RpcServer, coordinator: Coordinator, address: string) {
+    this.#rpc = rpc;
+    this.coordinator = coordinator;
+    this.client = new CoordinatorClient(address, NO_SECURITY);
+    this.raw = new RawClient(address);
+  }
+
+  static async start(runDir: string, logs: LogStore): Promise<CoordinatorTarget> {
+    const rpc = createRpcServer();
+    const listeners: RunListener[] = [];
+    const coordinator = new Coordinator({
+      identity: {
+        ...{ runId: RUN_ID, generation: GENERATION, config, runDir, datasetDir: runDir },
+        ...{ resumeFrom: null, initFrom: null },
+      },
+      ...{ logs, listeners, joinTimeoutMs: 60_000, nodesAreReplaceable: true },
+      logger: createLogger({
+        ...{ level: 'fatal', origin: { run: RUN_ID, generation: GENERATION } },
+        destination: { write: () => undefined },
+      }),
+    });
+    addCoordinatorService(rpc.server, coordinator);
+    const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
+    const target = new CoordinatorTarget(rpc, coordinator, address);
+    listeners.push(target.#observer(runDir));
+    return target;
+  }
+
+  /** Both nodes have joined, and their sessions are open. */
+  async begin(): Promise<RawCall[]> {
+    const sessions: RawCall[] = [];
+    for (const node of [0, 1]) {
+      const host = `host-${node}`;
+      await this.client.join({ host, pid: node + 1, dataAddress: dataAddress(node), version: VERSION });
+      sessions.push(this.raw.open(METHODS.Session.path, memberMetadata(node)));
+    }
+    await this.#until('starting');
+    for (const session of sessions) session.write(framed(METHODS.Session.requestSerialize({ ready: {} })));
+    await this.#until('running');
+    return sessions;
+  }
+
+  async #until(state: string): Promise<void> {
+    const deadline = performance.now() + STATE_MS;
+    while (this.coordinator.state.kind !== state) {
+      if (performance.now() > deadline)
+        throw new Error(`the run is ${this.coordinator.state.kind}, not ${state}`);
+      await turn();
+    }
+  }
+
+  /** Notes what no node of the run, or not the one that speaks, can have said. */
+  #observer(runDir: string): RunListener {
+    const expect = (isSo: boolean, what: string) => {
+      if (!isSo) this.problems.push(`taken from node ${this.speaker}: ${what}`);
+    };
+    const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+    return {
+      rankStep: (report) => {
+        const { step, rank, layers, loss, auxiliaryLoss, gradientNorm, learningRate } = report;
+        expect(rank === this.speaker, `a step of rank ${rank}`);
+        expect(step >= 1 && step <= config.train.steps, `step ${step}`);
+        for (const each of [loss, auxiliaryLoss, gradientNorm, learningRate])
+          expect(Number.isFinite(each), `${each} in a step`);
+        for (const each of layers)
+          expect(
+            [each.routed, each.kept, each.overCapacity, each.notChosen].every(
+              (counts) => counts.length === numExperts && counts.every(isCount),
+            ),
+            'counts that are not of the experts',
+          );
+      },
+      heartbeat: (node, { workers }) => {
+        expect(node === this.speaker, `a heartbeat of node ${node}`);
+        expect(workers.length <= 1, `${workers.length} workers`);
+        for (const { rank, pid, idleMs } of workers)
+          expect(
+            rank === this.speaker && isCount(pid) && Number.isFinite(idleMs),
+            `worker ${rank}, ${pid}, ${idleMs}`,
+          );
+      },
+      validation: ({ domains }) => {
+        expect(this.speaker === 0, 'a validation');
+        for (const { domain, loss } of domains)
+          expect(config.data.domains.includes(domain as 'en') && Number.isFinite(loss), `${domain}: ${loss}`);
+      },
+      checkpoint: ({ step, directory }) => {
+        expect(this.speaker === 0, 'a checkpoint');
+        expect(directory === stepFolder(`${runDir}/checkpoints`, step), `checkpoint ${directory}`);
+      },
+      logLines: (node) => expect(node === this.speaker, `log lines of node ${node}`),
+    };
+  }
+
+  close(): void {
+    this.coordinator.close();
+    this.raw.close();
+    this.client.close();
+    this.#rpc.server.forceShutdown();
+  }
+}
