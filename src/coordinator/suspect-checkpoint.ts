@@ -6,21 +6,22 @@ import { stepOf } from '../checkpoint/folders.js';
 import { generationOf, MANIFEST_FILE } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../run/not-finite.js';
 import type { PastFailure, RunFolder } from '../run/run-folder.js';
-import { MAX_SKIPPED_STEPS } from '../run/skipped-steps.js';
 import { changedFields } from './changed-fields.js';
 
 /**
  * Whether a failure would repeat from a checkpoint. Steps that are not finite are skipped, and several in a row fail a
  * generation: if no other step lies between the checkpoint and the failure, its weights alone caused it, at any
- * learning rate. A save that finds values that are not finite follows an update, so it says nothing about the weights
- * before.
+ * learning rate. A save or a validation that finds values that are not finite follows an update, so it says nothing
+ * about the weights before.
  */
 export function leadsToFailure(
   checkpoint: string,
   { code, step, operation }: Omit<PastFailure, 'generation'>,
 ): boolean {
-  if (code !== 'NOT_FINITE' || operation === SAVE_OPERATION || step === null) return false;
+  if (code !== 'NOT_FINITE' || step === null) return false;
+  if (operation === SAVE_OPERATION || operation === VALIDATION_OPERATION) return false;
   const between = step - stepOf(checkpoint);
   return between > 0 && between <= MAX_SKIPPED_STEPS;
 }

@@ -4,6 +4,8 @@ import { barrier } from '../collectives/barrier.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { tf } from '../ops/tensorflow.js';
+import type { DomainLoss } from '../rpc/messages.js';
+import { VALIDATION_OPERATION } from '../run/not-finite.js';
 import type { TrainState } from './train-step.js';
 
 /**
@@ -29,9 +31,12 @@ export interface NotFiniteAccount {
   readonly layer: number | undefined;
 }
 
+/** What to do. */
+export const NOT_FINITE_REMEDY = 'lower train.learningRate or raise train.warmupSteps';
+
 /**
  * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step, whose
- * gradients the flat arrays still hold; the forward pass is repeated to see its activations.
+ * gradients the flat arrays still hold, or validation; the forward pass is repeated to see its activations.
  *
  * @param batches this rank's, of that step
  * @param loss of this rank in that step
@@ -57,6 +62,20 @@ export function explainNotFinite(
   if (transport.topology.rank === culprit) return accountOf(bad, loss);
   barrier(transport, { purpose: 'end of the generation' });
   throw new TrainerError('INTERNAL', `rank ${culprit} went on although its step was not finite`);
+}
+
+/** The failure of a validation, whose loss is equal on all ranks. A collective as `explainNotFinite`. */
+export function validationNotFinite(
+  state: TrainState,
+  batches: readonly Batch[],
+  { domain, loss }: DomainLoss,
+): TrainerError {
+  const { text, layer } = explainNotFinite(state, batches, loss);
+  return new TrainerError(
+    'NOT_FINITE',
+    `the validation loss of ${domain} is ${loss}; the first bad tensor is ${text}; ${NOT_FINITE_REMEDY}`,
+    { layer, operation: VALIDATION_OPERATION },
+  );
 }
 
 function isBefore(a: Float64Array, b: Float64Array): boolean {

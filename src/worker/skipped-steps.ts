@@ -2,8 +2,8 @@ import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import type { Logger } from '../logger.js';
-import { MAX_SKIPPED_STEPS } from '../run/skipped-steps.js';
-import { explainNotFinite } from './not-finite.js';
+import { MAX_SKIPPED_STEPS } from '../run/not-finite.js';
+import { explainNotFinite, NOT_FINITE_REMEDY } from './not-finite.js';
 import type { StepOutcome, TrainState } from './train-step.js';
 
 /** What a rank trained on in a step. */
@@ -61,7 +61,7 @@ export class SkippedSteps {
     return new TrainerError(
       'NOT_FINITE',
       `steps ${step - MAX_SKIPPED_STEPS + 1} to ${step} were not finite; the first bad tensor is ${text}; this ` +
-        `rank's batch: ${quote()}; lower train.learningRate or raise train.warmupSteps`,
+        `rank's batch: ${quote()}; ${NOT_FINITE_REMEDY}`,
       { layer, operation: 'gradient norm' },
     );
   }

@@ -18,6 +18,7 @@ import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
+import { validationNotFinite } from './not-finite.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { createTrainState, loadModel, tensorsToSave } from './state.js';
@@ -227,6 +228,8 @@ export class Trainer {
     const { assignment, transport, logger, emit } = this.#options;
     transport.setProgress(this.#step, 'validate');
     const domains = validate(this.#state.model, transport, batches, assignment.config.data.domains);
+    const bad = domains.find(({ loss }) => !Number.isFinite(loss));
+    if (bad !== undefined) throw validationNotFinite(this.#state, batches, bad);
     const report = { step: this.#step, domains };
     if (assignment.topology.rank === 0) {
       emit({ type: 'validation', report });

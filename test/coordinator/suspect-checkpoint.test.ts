@@ -6,6 +6,7 @@ import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/checkpointe
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
+import { VALIDATION_OPERATION } from '../../src/run/not-finite.js';
 import { RunFolder } from '../../src/run/run-folder.js';
 import { config, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
@@ -48,9 +49,11 @@ it('any other failure says nothing about a checkpoint', () => {
   expect(resume()).toEqual({ step: 30, warnings: [] });
   fail(1, 'WORKER_DIED', 31);
   expect(resume()).toEqual({ step: 30, warnings: [] });
-  // What the save met is of the weights after the update, which the learning rate decides.
-  fail(1, 'NOT_FINITE', 31, SAVE_OPERATION);
-  expect(resume()).toEqual({ step: 30, warnings: [] });
+  // What a save or a validation meets is of the weights after the update, which the learning rate decides.
+  for (const operation of [SAVE_OPERATION, VALIDATION_OPERATION]) {
+    fail(1, 'NOT_FINITE', 31, operation);
+    expect(resume()).toEqual({ step: 30, warnings: [] });
+  }
 });
 
 it('it is remembered whatever comes after, until a later generation saves that step', () => {

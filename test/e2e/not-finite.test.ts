@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import type { FailureReport } from '../../src/run/failure-report.js';
@@ -30,4 +30,22 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
   expect(report.message).toMatch(
     /^rank 2, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
   );
+}, 60_000);
+
+it('a validation that is not finite fails the generation before its weights are saved', async () => {
+  const folder = temporaryFolder();
+  const sets = [
+    'train.learningRate=1e30',
+    'train.validateEvery=2',
+    'train.checkpointEvery=2',
+    'train.steps=2',
+  ];
+  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 2, sets }));
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout).toBe(3);
+  expect(stderr).toMatch(
+    /step 2, layer 0, validation: the validation loss of en is NaN; the first bad tensor is the queries, keys and values of layers\.0\.attn/,
+  );
+  expect(stdout).not.toContain('validation at step');
+  expect(existsSync(path.join(newestRun(folder), 'checkpoints'))).toBe(false);
 }, 60_000);
