@@ -128,6 +128,8 @@ export class NodeAgent {
   #onCommand(command: CoordinatorCommand): void {
     if ('start' in command) void this.#start(command.start.peers);
     else if ('begin' in command) this.#workers.begin();
+    else if ('writeShards' in command) this.#workers.save({ type: 'write-shards', ...command.writeShards });
+    else if ('saveEnded' in command) this.#workers.save({ type: 'save-ended', ...command.saveEnded });
     else if ('stop' in command) this.#plane?.requestStop();
     else if ('examine' in command) void this.#examine(command.examine.rank, command.examine.reason);
     else if ('abort' in command) void this.#leave(command.abort.reason);

@@ -3,7 +3,7 @@ import { TrainerError } from '../errors.js';
 import { OomKills } from '../os/oom-kills.js';
 import { processInfo } from '../os/process-info.js';
 import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/messages.js';
-import type { WorkerAssignment, WorkerEvent } from '../worker/messages.js';
+import type { SaveCommand, WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { HeartbeatAge } from './heartbeat-age.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
 import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
@@ -12,7 +12,7 @@ import { StackProbe, type WorkerStack } from './worker-stack.js';
 export interface NodeWorkersListener {
   /** A line of a worker's output. */
   line(rank: number, line: string, stream: WorkerStream): void;
-  /** A worker's report of a step, a validation or a checkpoint. */
+  /** A worker's report of a step, a validation or its part of a checkpoint. */
   report(event: AgentEvent): void;
   /** May come more than once for a worker. */
   failed(fault: WorkerFault): void;
@@ -96,6 +96,11 @@ export class NodeWorkers {
     this.#pool.kill(rank);
   }
 
+  /** Passes on what the coordinator says of a save. */
+  save(command: SaveCommand): void {
+    this.#pool.send(command);
+  }
+
   /** See WorkerPool. */
   end(graceMs: number): Promise<number[]> {
     return this.#pool.end(graceMs);
@@ -149,8 +154,11 @@ export class NodeWorkers {
       case 'validation':
         this.#listener.report({ validation: event.report });
         return;
-      case 'checkpoint':
-        this.#listener.report({ checkpoint: event.report });
+      case 'saving':
+        this.#listener.report({ saving: event.report });
+        return;
+      case 'shards':
+        this.#listener.report({ shards: event.report });
         return;
       case 'failed': {
         const error = new TrainerError(event.code, event.message, event.context);

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { TrainerError } from '../errors.js';
-import { syncFolder, writeDurably } from './durable.js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { asStorageError, syncFolder, writeDurably } from './durable.js';
 
 // A process of an earlier generation may still be alive: frozen with its machine, or stuck in a call to a
 // file server. When it resumes it must not touch what a later generation has saved. So every generation but
@@ -28,6 +28,29 @@ export function markGeneration(root: string, generation: number): void {
 export function assertNotSuperseded(root: string, generation: number): void {
   const newest = Math.max(0, ...markedGenerations(root));
   if (newest > generation) throw superseded(generation, newest);
+}
+
+/**
+ * The operation that errors name if a save refuses to write something, such as a tensor that is not finite.
+ */
+export const SAVE_OPERATION = 'checkpoint write';
+
+/**
+ * Does a part of a save. Any failure after a later generation has taken over is due to that, e.g. a folder that it
+ * has moved.
+ *
+ * @throws TrainerError `SUPERSEDED` then; else what `work` throws, with step and operation
+ */
+export function fenced<T>(
+  { root, step, generation }: { readonly root: string; readonly step: number; readonly generation: number },
+  work: () => T,
+): T {
+  try {
+    return work();
+  } catch (error) {
+    assertNotSuperseded(root, generation);
+    throw asTrainerError(asStorageError(error), { step, operation: SAVE_OPERATION });
+  }
 }
 
 export function superseded(generation: number, newest: number): TrainerError {

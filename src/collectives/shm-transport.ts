@@ -277,6 +277,11 @@ export class ShmTransport implements Transport {
     this.#control.setProgress(step, phase);
   }
 
+  keepWaiting(): void {
+    this.#control.beat();
+    this.#checkAbort();
+  }
+
   takeStats(): TransportStats {
     const taken = this.#stats;
     this.#stats = emptyStats();

@@ -24,6 +24,7 @@ export function soloTransport(): Transport {
     },
     stopRequested: false,
     setProgress() {},
+    keepWaiting() {},
     takeStats() {
       const taken = stats;
       stats = emptyStats();

@@ -135,6 +135,13 @@ export interface Transport {
   /** Publishes the worker's progress for errors, heartbeats and `status`. */
   setProgress(step: number, phase: Phase): void;
 
+  /**
+   * Shows that the worker lives while it waits for something else than a transfer; call it at intervals.
+   *
+   * @throws TrainerError `ABORTED` if another rank's failure ended the run
+   */
+  keepWaiting(): void;
+
   /** True once the run is to end after the current step. */
   readonly stopRequested: boolean;
 

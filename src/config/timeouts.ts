@@ -13,6 +13,7 @@ export interface Timeouts {
   readonly sessionMs: number;
   readonly connectMs: number;
   readonly startMs: number;
+  readonly saveMs: number;
 }
 
 /**
@@ -32,6 +33,7 @@ export interface Timeouts {
  * | `sessionMs`       | C, >= 10 s        | 10 s     | from a node's join to its session                          |
  * | `connectMs`       | 3 C, >= 30 s      | 30 s     | for all data streams between nodes to open                 |
  * | `startMs`         | 12 C, >= 120 s    | 120 s    | for workers to load; without progress it is also a hang    |
+ * | `saveMs`          | 12 C, >= 120 s    | 120 s    | for a checkpoint, where the next save or the end waits     |
  *
  * The order of the first seven is what makes a failure explain itself: a stopped or stuck worker is named before
  * those that wait for it give up, and a node is not lost for less than it takes to suspect it (`timeoutProblem`).
@@ -51,6 +53,7 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
     sessionMs: share(1, 10_000),
     connectMs: share(3, 30_000),
     startMs: share(12, 120_000),
+    saveMs: share(12, 120_000),
   };
 }
 

@@ -1,6 +1,5 @@
-import path from 'node:path';
 import { z } from 'zod';
-import { stepFolder } from '../checkpoint/folders.js';
+import { shardFiles } from '../checkpoint/shards.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
@@ -60,7 +59,8 @@ const MAY_COME_IN = {
   failure: ['starting', 'running', 'stopping'],
   step: ['running', 'stopping'],
   validation: ['running', 'stopping'],
-  checkpoint: ['running', 'stopping'],
+  saving: ['running', 'stopping'],
+  shards: ['running', 'stopping'],
   finished: ['running', 'stopping'],
 } as const satisfies Record<string, readonly StateKind[]>;
 
@@ -68,9 +68,9 @@ const MAY_COME_IN = {
 export class AgentEventRules {
   readonly #schemas: readonly Readonly<Record<EventKind, z.ZodType>>[];
 
-  constructor(config: RunConfig, runDir: string) {
+  constructor(config: RunConfig, generation: number) {
     this.#schemas = Array.from({ length: config.cluster.nodes }, (_, node) =>
-      schemasOf(config, path.join(runDir, 'checkpoints'), node),
+      schemasOf(config, generation, node),
     );
   }
 
@@ -87,7 +87,7 @@ export class AgentEventRules {
   }
 }
 
-function schemasOf(config: RunConfig, checkpoints: string, node: number): Record<EventKind, z.ZodType> {
+function schemasOf(config: RunConfig, generation: number, node: number): Record<EventKind, z.ZodType> {
   const { cluster, model, moe, data } = config;
   const { workersPerNode } = cluster;
   const rank = z
@@ -104,9 +104,8 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
     capacity: z.array(amount).length(moe.numExperts),
     cosineSum: z.number(),
   });
-  // These speak for the run, and come from its first rank.
-  const ofRun = node === 0 ? step : z.never();
-  // Before the first step too: weights of another run (RunIdentity.initFrom).
+  const ofSave = { rank, step, generation: z.literal(generation) };
+  // It speaks for the run, and comes from its first rank. Before the first step too: weights of another run (RunIdentity.initFrom).
   const validated = node === 0 ? count.max(numSteps) : z.never();
   return {
     ready: z.object({}),
@@ -141,17 +140,45 @@ function schemasOf(config: RunConfig, checkpoints: string, node: number): Record
         .array(z.object({ domain: z.enum(data.domains), loss: z.number(), tokens: count }))
         .max(data.domains.length),
     }),
-    checkpoint: z
-      .object({ step: ofRun, directory: z.string() })
+    saving: z.object({
+      ...{ ...ofSave, bytes: count, isLast: z.boolean(), keepStep: orNone },
+      metrics: z.record(z.string(), z.number()),
+    }),
+    shards: z
+      .object({
+        ...{ ...ofSave, noRoom: z.string() },
+        files: z.array(
+          z.object({
+            ...{ file: z.string(), bytes: count, tensors: z.array(z.string()) },
+            sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256'),
+          }),
+        ),
+      })
       .refine(
-        (report) => report.directory === stepFolder(checkpoints, report.step),
-        'is no checkpoint of this run',
+        (report) => areShardsOf(report.rank, config, report.files),
+        'there are files that this rank does not write',
       ),
     failure: z.object({
       ...{ rank, pid: count, code: z.enum(ERROR_CODES), message: z.string(), timeMs: amount },
       ...{ step: orNone, layer: orNone, operation: z.string(), exitCode: orNone, signal: z.string() },
     }),
   };
+}
+
+/** Each at most once. */
+function areShardsOf(
+  rank: number,
+  { cluster }: RunConfig,
+  files: readonly { readonly file: string }[],
+): boolean {
+  const { shared, optimizerShared, state, ...experts } = shardFiles(
+    rank,
+    cluster.nodes * cluster.workersPerNode,
+  );
+  const allowed = new Set(
+    Object.values(rank === 0 ? { shared, optimizerShared, state, ...experts } : experts),
+  );
+  return files.every(({ file }) => allowed.delete(file));
 }
 
 function assertFits(schema: z.ZodType, message: unknown, what: string): void {

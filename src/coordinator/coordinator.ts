@@ -1,5 +1,7 @@
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogStore } from '@locmoe/logs';
+import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
 import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { timeoutsOf } from '../config/timeouts.js';
@@ -11,6 +13,7 @@ import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import type { RankView, RunListener, RunSnapshot } from '../run/run-listener.js';
 import { type RunEvent, type RunState, transition } from '../run/run-state.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
+import { CheckpointCommitter } from './checkpoint-committer.js';
 import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
 import type { Member, SessionLink } from './member.js';
@@ -77,6 +80,7 @@ export class Coordinator {
   readonly #ranks: RankTable;
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
+  readonly #committer: CheckpointCommitter;
   readonly #watch: DeadlineWatch;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
@@ -95,7 +99,7 @@ export class Coordinator {
     const { cluster, moe } = config;
     const timeouts = timeoutsOf(cluster);
     this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts);
-    this.#rules = new AgentEventRules(options.identity.config, options.identity.runDir);
+    this.#rules = new AgentEventRules(config, options.identity.generation);
     this.#ranks = new RankTable(cluster.workersPerNode);
     this.#steps = new StepAggregator(
       cluster.nodes * cluster.workersPerNode,
@@ -110,6 +114,7 @@ export class Coordinator {
       numStepsOf(config),
       3600 * (config.train.maxHours ?? Infinity) - (options.trainedSeconds ?? 0),
     );
+    this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
       ranks: this.#ranks,
@@ -262,8 +267,10 @@ export class Coordinator {
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
       this.#notify((each) => each.validation?.(event.validation));
-    } else if ('checkpoint' in event) {
-      this.#notify((each) => each.checkpoint?.(event.checkpoint));
+    } else if ('saving' in event) {
+      this.#committer.announce(event.saving);
+    } else if ('shards' in event) {
+      this.#committer.receive(event.shards);
     } else if ('failure' in event) {
       const { failure } = event;
       this.options.logger.error({ rank: failure.rank, failure }, failure.message);
@@ -376,6 +383,27 @@ export class Coordinator {
     while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
   }
 
+  #createCommitter(): CheckpointCommitter {
+    const { identity, logger } = this.options;
+    const { runId, generation, config, runDir, datasetDir } = identity;
+    const { cluster, train } = config;
+    return new CheckpointCommitter({
+      run: {
+        ...{ runId, generation, config, root: path.join(runDir, 'checkpoints') },
+        keep: train.keepCheckpoints,
+        world: { nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
+        tokenizerFile: path.join(datasetDir, TOKENIZER_FILE),
+      },
+      tell: (command) => this.#members.broadcast(command),
+      onCommit: (report) => {
+        logger.info({ directory: report.directory }, 'checkpoint saved');
+        this.#notify((each) => each.checkpoint?.(report));
+      },
+      onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
+      onFailure: (error) => this.abort(error),
+    });
+  }
+
   #takeStep(step: GlobalStep): void {
     this.#lastStep = step;
     this.#throughput.add(step.step, step.tokens);
@@ -410,6 +438,7 @@ export class Coordinator {
       this.#members.broadcast(
         this.#members.allAre('finished') ? { farewell: {} } : { abort: { reason: error.line } },
       );
+      this.#committer.abandon();
       this.#settle(this.#state);
     } else if (this.#state.kind === 'finished') {
       this.#members.broadcast({ farewell: {} });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
-import { SAVE_OPERATION } from '../checkpoint/checkpointer.js';
+import { SAVE_OPERATION } from '../checkpoint/fence.js';
 import { stepOf } from '../checkpoint/folders.js';
 import { generationOf, MANIFEST_FILE } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
+import { startThread } from '../os/start-thread.js';
 import { makeShards, type PartShards, type ShardWork } from './make-shards.js';
 import type { Part } from './parts.js';
 import { loadTokenizer } from './tokenizer.js';
@@ -50,7 +51,9 @@ export async function makeAllShards(
     for (const { part, work } of jobs) made.push(await makeShards(part, work, tokenizer, onBytes));
     return made;
   }
-  const threads = Array.from({ length: numThreads }, () => startThread(data));
+  const threads = Array.from({ length: numThreads }, () =>
+    startThread(new URL('./shard-thread.js', import.meta.url), data),
+  );
   try {
     return await share(jobs, threads, onBytes);
   } finally {
@@ -94,13 +97,4 @@ function share(
       giveNext(thread);
     }
   });
-}
-
-/** Runs the built program; from sources tsx has to be registered inside the thread. */
-function startThread(workerData: ShardThreadData): Worker {
-  if (!import.meta.url.endsWith('.ts'))
-    return new Worker(new URL('./shard-thread.js', import.meta.url), { workerData });
-  const program = new URL('./shard-thread.ts', import.meta.url).href;
-  const script = `import('tsx/esm/api').then(({ register }) => { register(); return import('${program}'); })`;
-  return new Worker(script, { eval: true, workerData, execArgv: ['--conditions=source'] });
 }

@@ -97,6 +97,39 @@ export interface CheckpointReport {
   readonly directory: string;
 }
 
+/** A rank has copied its part of a checkpoint and waits for the word to write it. */
+export interface SaveIntent {
+  readonly rank: number;
+  readonly step: number;
+  readonly generation: number;
+  /** Of this rank's tensors. */
+  readonly bytes: number;
+  /** No step follows: it must be saved. */
+  readonly isLast: boolean;
+  /** Step of a further checkpoint to keep; -1 for none. */
+  readonly keepStep: number;
+  /** For the manifest; those of the first rank count. */
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** What a rank has written of a checkpoint. */
+export interface ShardReport {
+  readonly rank: number;
+  readonly step: number;
+  readonly generation: number;
+  readonly files: readonly ShardFile[];
+  /** Why the disk could not take them; empty if it could. */
+  readonly noRoom: string;
+}
+
+/** A file of a checkpoint: its size, SHA-256 in hex, and the names of its tensors. */
+export interface ShardFile {
+  readonly file: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly tensors: readonly string[];
+}
+
 export interface WorkerFailure {
   readonly rank: number;
   readonly pid: number;
@@ -132,7 +165,8 @@ export type AgentEvent =
   | { readonly heartbeat: Heartbeat }
   | { readonly step: StepReport }
   | { readonly validation: ValidationReport }
-  | { readonly checkpoint: CheckpointReport }
+  | { readonly saving: SaveIntent }
+  | { readonly shards: ShardReport }
   | { readonly failure: WorkerFailure }
   | { readonly logs: LogBatch }
   | { readonly finished: { readonly stoppedEarly: boolean } }
@@ -143,6 +177,8 @@ export type AgentEvent =
 export type CoordinatorCommand =
   | { readonly start: { readonly peers: readonly Peer[] } }
   | { readonly begin: Record<string, never> }
+  | { readonly writeShards: { readonly step: number } }
+  | { readonly saveEnded: { readonly step: number; readonly committed: boolean } }
   | { readonly abort: { readonly reason: string } }
   | { readonly stop: { readonly reason: string } }
   | { readonly farewell: Record<string, never> }

@@ -66,7 +66,10 @@ process.on('message', (command: WorkerCommand) => {
   try {
     if (command.type === 'start') start(command.assignment);
     else if (command.type === 'begin') begin().catch(fail);
-    else armFailpoint(command.specification);
+    else if (command.type === 'failpoint') {
+      armFailpoint(command.specification);
+      trainer?.armFailpoint(command.specification);
+    } else trainer!.onSave(command);
   } catch (error) {
     fail(error);
   }

@@ -1,7 +1,7 @@
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode, ErrorContext } from '../errors.js';
-import type { CheckpointReport, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { SaveIntent, ShardReport, StepReport, ValidationReport } from '../rpc/messages.js';
 
 /** Everything that a worker needs to take part in a run. */
 export interface WorkerAssignment {
@@ -24,7 +24,13 @@ export type WorkerCommand =
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
   /** For fault injection (failpoint.ts). */
-  | { readonly type: 'failpoint'; readonly specification: string };
+  | { readonly type: 'failpoint'; readonly specification: string }
+  | SaveCommand;
+
+/** The coordinator's part in a save. */
+export type SaveCommand =
+  | { readonly type: 'write-shards'; readonly step: number }
+  | { readonly type: 'save-ended'; readonly step: number; readonly committed: boolean };
 
 /** Worker to node agent. */
 export type WorkerEvent =
@@ -32,7 +38,8 @@ export type WorkerEvent =
   | { readonly type: 'ready' }
   | { readonly type: 'step'; readonly report: StepReport }
   | { readonly type: 'validation'; readonly report: ValidationReport }
-  | { readonly type: 'checkpoint'; readonly report: CheckpointReport }
+  | { readonly type: 'saving'; readonly report: SaveIntent }
+  | { readonly type: 'shards'; readonly report: ShardReport }
   | {
       readonly type: 'failed';
       readonly code: ErrorCode;

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/checkpointer.js';
+import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';

@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
-import { saveCheckpoint } from '../checkpoint/checkpointer.js';
 import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
@@ -16,8 +15,9 @@ import type { ValidationReport } from '../rpc/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
+import { CheckpointSaver } from './checkpoint-saver.js';
 import { homeRanksOfDomain } from './home-ranks.js';
-import type { WorkerAssignment, WorkerEvent } from './messages.js';
+import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { SkippedSteps } from './skipped-steps.js';
@@ -53,6 +53,7 @@ export class Trainer {
   readonly #state: TrainState;
   readonly #dataset: Dataset;
   readonly #skipped: SkippedSteps;
+  readonly #saver: CheckpointSaver;
   /** Training time of earlier generations. */
   readonly #secondsBefore: number;
   #begunMs = performance.now();
@@ -69,6 +70,7 @@ export class Trainer {
     this.#state = state;
     this.#dataset = dataset;
     this.#skipped = new SkippedSteps(state, options.logger);
+    this.#saver = new CheckpointSaver(options);
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
@@ -79,6 +81,16 @@ export class Trainer {
   /** The current step, or the last one done. */
   get step(): number {
     return this.#step;
+  }
+
+  /** What the coordinator says of a checkpoint that is being saved. */
+  onSave(command: SaveCommand): void {
+    this.#saver.onCommand(command);
+  }
+
+  /** Arms a failpoint in the thread that writes checkpoints. */
+  armFailpoint(specification: string): void {
+    this.#saver.armFailpoint(specification);
   }
 
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
@@ -124,6 +136,7 @@ export class Trainer {
       while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
+        this.#saver.check();
         this.#step++;
         failpoint('step.begun');
         if (trial !== null) this.#state.model.useOverlap(trial.degree);
@@ -142,7 +155,7 @@ export class Trainer {
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
         const isLast = this.#step === numSteps || outcome.endAsked;
-        if (this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
+        if (await this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
         if (stopAsked) return true;
       }
       transport.setProgress(this.#step, 'done');
@@ -166,7 +179,7 @@ export class Trainer {
    *
    * @returns whether the run is done
    */
-  #record(loss: number, { isLast, stopAsked, validation }: StepEnd): boolean {
+  async #record(loss: number, { isLast, stopAsked, validation }: StepEnd): Promise<boolean> {
     const { validateEvery, checkpointEvery, earlyStop } = this.#options.assignment.config.train;
     const bestBefore = this.#best;
     // A stop is urgent: no validation before its checkpoint.
@@ -177,7 +190,7 @@ export class Trainer {
     const isDone = isLast || (earlyStop !== null && (this.#best?.since ?? 0) >= earlyStop.patience);
     const isBest = this.#best?.step === this.#step;
     if (isDone || stopAsked || isBest || this.#skipped.isCheckpointDue(this.#step, checkpointEvery)) {
-      const isSaved = this.#checkpoint(loss, isDone || stopAsked);
+      const isSaved = await this.#save(loss, { isLast: isDone || stopAsked, isBest });
       // The best is what can be gone back to.
       if (isBest && !isSaved) this.#best = bestBefore;
     }
@@ -239,43 +252,18 @@ export class Trainer {
   }
 
   /**
-   * A full disk fails the run only at its last save; before that, the next save tries again.
+   * Saves this step behind the next ones; waits for it if it is the last, or the best, which must be known.
    *
-   * @returns whether it is saved
+   * @returns false if the disk had no room for it
    */
-  #checkpoint(loss: number, isFinal: boolean): boolean {
-    const { assignment, transport, logger } = this.#options;
+  async #save(loss: number, { isLast, isBest }: { isLast: boolean; isBest: boolean }): Promise<boolean> {
+    const { transport } = this.#options;
     transport.setProgress(this.#step, 'checkpoint');
-    try {
-      this.#save(loss);
-      return true;
-    } catch (error) {
-      const { code, line } = asTrainerError(error);
-      if (isFinal || code !== 'DISK_FULL') throw error;
-      const next = `in ${assignment.config.train.checkpointEvery} steps`;
-      if (assignment.topology.rank === 0)
-        logger.warn(`no checkpoint of step ${this.#step}: ${line}; the run goes on, the next try is ${next}`);
-      return false;
-    }
-  }
-
-  #save(loss: number): void {
-    const { assignment, transport, logger, emit } = this.#options;
-    const directory = saveCheckpoint(transport, {
-      root: assignment.checkpointDir,
-      step: this.#step,
-      generation: assignment.generation,
-      keep: assignment.config.train.keepCheckpoints,
-      keepStep: this.#best?.step ?? null,
-      runId: assignment.runId,
-      config: assignment.config,
-      tokenizerFile: this.#dataset.tokenizerFile,
-      data: { nextStep: this.#step },
-      metrics: { loss, ...metricsOfProgress({ trainingSeconds: this.#trainingSeconds, best: this.#best }) },
-      tensors: tensorsToSave(this.#state),
-    });
-    if (assignment.topology.rank !== 0) return;
-    emit({ type: 'checkpoint', report: { step: this.#step, directory } });
-    logger.info({ directory }, 'checkpoint saved');
+    await this.#saver.settle();
+    const progress = { trainingSeconds: this.#trainingSeconds, best: this.#best };
+    const metrics = { loss, ...metricsOfProgress(progress) };
+    const about = { step: this.#step, isLast, keepStep: this.#best?.step ?? -1, metrics };
+    this.#saver.begin(about, tensorsToSave(this.#state));
+    return isLast || isBest ? this.#saver.settle() : true;
   }
 }

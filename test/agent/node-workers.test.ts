@@ -78,15 +78,17 @@ describe('the workers of a node', () => {
     scriptWorkers([
       { emit: { type: 'step', report: { step: 1 } } },
       { emit: { type: 'validation', report: { step: 2 } } },
-      { emit: { type: 'checkpoint', report: { step: 3 } } },
+      { emit: { type: 'saving', report: { step: 3 } } },
+      { emit: { type: 'shards', report: { step: 4 } } },
       'hang',
     ]);
     void workers.start([{ topology: { rank: 0, localRank: 0 } } as WorkerAssignment]);
-    await until(() => reports.length === 3);
+    await until(() => reports.length === 4);
     expect(reports).toEqual([
       { step: { step: 1 } },
       { validation: { step: 2 } },
-      { checkpoint: { step: 3 } },
+      { saving: { step: 3 } },
+      { shards: { step: 4 } },
     ]);
   });
 });

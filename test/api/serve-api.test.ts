@@ -30,9 +30,9 @@ beforeAll(() => {
   for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
     for (const { name, shape, begin, end } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
-  const saved = saveCheckpoint(soloTransport(), {
+  const saved = saveCheckpoint({
     ...{ root: path.join(folder, 'checkpoints'), step: 1, generation: 1, keep: 1, runId: 'run', config },
-    ...{ tokenizerFile, data: { nextStep: 1 }, metrics: {}, tensors: tensorsToSave(state) },
+    ...{ tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
   });
   inference = openInference(openCheckpoint(saved));
 });

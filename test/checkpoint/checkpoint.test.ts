@@ -16,7 +16,6 @@ import { assertFits, openCheckpoint, resolveCheckpoint } from '../../src/checkpo
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { readManifest, writeManifest } from '../../src/checkpoint/manifest.js';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { TrainerError } from '../../src/errors.js';
 import { config, saveOptions, tensorsOf } from './fixture.js';
 
@@ -27,7 +26,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }));
 
 function save(step: number): string {
-  return saveCheckpoint(soloTransport(), saveOptions(root, step, tensorsOf(0, 1, step)));
+  return saveCheckpoint(saveOptions(root, step, tensorsOf(0, 1, step)));
 }
 
 function messageOf(run: () => unknown): string {

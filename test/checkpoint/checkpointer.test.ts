@@ -19,7 +19,6 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { EXIT } from '../../src/errors.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';
 
@@ -35,7 +34,7 @@ const noWarning = (message: string) => expect.unreachable(message);
 
 function save(step: number, from = step, generation = 1): string {
   const options = saveOptions(root, step, tensorsOf(0, 1, from));
-  return saveCheckpoint(soloTransport(), { ...options, generation });
+  return saveCheckpoint({ ...options, generation });
 }
 
 function cutShortSave(step: number, failpoint: string): string[] {
@@ -126,7 +125,7 @@ test('a tensor that is not finite is not saved, and nothing else changes', () =>
   const tensors = tensorsOf(0, 1, 2);
   tensors.optimizerExperts[3].data[17] = Number.NaN;
   const name = tensors.optimizerExperts[3].name;
-  expect(() => saveCheckpoint(soloTransport(), saveOptions(root, 2, tensors))).toThrow(
+  expect(() => saveCheckpoint(saveOptions(root, 2, tensors))).toThrow(
     expect.objectContaining({
       code: 'NOT_FINITE',
       message: expect.stringContaining(`${name} holds NaN at element 17`),
@@ -140,14 +139,10 @@ test('a tensor that is not finite is not saved, and nothing else changes', () =>
 
 test('a tensor from two shards, a metric that is NaN or a missing tokenizer stop the save', () => {
   const twice = { ...tensorsOf(0, 1, 1), state: tensorsOf(0, 1, 1).shared };
-  expect(() => saveCheckpoint(soloTransport(), saveOptions(root, 1, twice))).toThrow(
-    /embedding.token was written to/,
-  );
+  expect(() => saveCheckpoint(saveOptions(root, 1, twice))).toThrow(/embedding.token was written to/);
   const options = saveOptions(root, 1, tensorsOf(0, 1, 1));
-  expect(() => saveCheckpoint(soloTransport(), { ...options, metrics: { loss: Number.NaN } })).toThrow(
-    /metrics.loss/,
-  );
-  expect(() => saveCheckpoint(soloTransport(), { ...options, tokenizerFile: join(run, 'none') })).toThrow(
+  expect(() => saveCheckpoint({ ...options, metrics: { loss: Number.NaN } })).toThrow(/metrics.loss/);
+  expect(() => saveCheckpoint({ ...options, tokenizerFile: join(run, 'none') })).toThrow(
     expect.objectContaining({ code: 'NO_RESOURCE', message: expect.stringContaining('ENOENT') }),
   );
   expect(readdirSync(root)).toEqual([]);
@@ -156,9 +151,7 @@ test('a tensor from two shards, a metric that is NaN or a missing tokenizer stop
 test('a root that cannot be made is a clear error', () => {
   writeFileSync(join(run, 'file'), '');
   const options = saveOptions(root, 1, tensorsOf(0, 1, 1));
-  expect(() =>
-    saveCheckpoint(soloTransport(), { ...options, root: join(run, 'file', 'checkpoints') }),
-  ).toThrow(
+  expect(() => saveCheckpoint({ ...options, root: join(run, 'file', 'checkpoints') })).toThrow(
     expect.objectContaining({ code: 'NO_RESOURCE', message: expect.stringMatching(/ENOTDIR.*file/) }),
   );
 });
@@ -289,15 +282,14 @@ test('a disk that fills up in the middle leaves the earlier checkpoint and no pa
   save(1);
   // A limit on file size stands for the full disk: the tokenizer fits, a shard of 128 floats a tensor does not.
   const script = `
-    import { soloTransport } from ${JSON.stringify(new URL('../../src/collectives/solo-transport.ts', import.meta.url).href)};
     import { saveCheckpoint } from ${JSON.stringify(new URL('../../src/checkpoint/checkpointer.ts', import.meta.url).href)};
     import { saveOptions, tensorsOf } from ${JSON.stringify(new URL('fixture.ts', import.meta.url).href)};
-    try { saveCheckpoint(soloTransport(), saveOptions(${JSON.stringify(root)}, 2, tensorsOf(0, 1, 2))); }
+    try { saveCheckpoint(saveOptions(${JSON.stringify(root)}, 2, tensorsOf(0, 1, 2))); }
     catch (error) { console.log(error.code, error.line); }`;
   const shell = `trap '' XFSZ; ulimit -f 1; exec "$0" --conditions=source --import tsx --input-type=module -e "$1"`;
   const child = spawnSync('sh', ['-c', shell, process.execPath, script], { encoding: 'utf8' });
   expect(child.stdout, child.stderr).toMatch(
-    /^DISK_FULL rank 0, checkpoint write: cannot write .*step-000002.*EFBIG.*free some space/,
+    /^DISK_FULL step 2, checkpoint write: cannot write .*step-000002.*EFBIG.*free some space/,
   );
   expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001']);
   expectValuesOf(resolveCheckpoint(run, noWarning), 1);
@@ -308,10 +300,10 @@ test('what the disk has no room for is refused before anything is written', () =
   const tensors = tensorsOf(0, 1, 2);
   const huge = { name: 'huge', shape: [1], data: { byteLength: 2 ** 60 } as Float32Array };
   const options = saveOptions(root, 2, { ...tensors, state: [huge] });
-  expect(() => saveCheckpoint(soloTransport(), options)).toThrow(
+  expect(() => saveCheckpoint(options)).toThrow(
     expect.objectContaining({
       code: 'DISK_FULL',
-      message: expect.stringMatching(/^a checkpoint takes 11529215\d+ MB in .*, and \d+ MB are free$/),
+      message: expect.stringMatching(/^a checkpoint needs 13835058\d+ MB in .*, and \d+ MB are free$/),
     }),
   );
   expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001']);

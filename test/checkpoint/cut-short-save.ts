@@ -3,14 +3,13 @@
 
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints } from '../../src/checkpoint/folders.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { asTrainerError, EXIT } from '../../src/errors.js';
 import { armFailpoint } from '../../src/failpoint.js';
 import { saveOptions, tensorsOf } from './fixture.js';
 
 const [root, numSteps, failpoint] = process.argv.slice(2);
 const save = (generation: number, step: number, from: number) =>
-  saveCheckpoint(soloTransport(), { ...saveOptions(root, step, tensorsOf(0, 1, from)), generation });
+  saveCheckpoint({ ...saveOptions(root, step, tensorsOf(0, 1, from)), generation });
 
 try {
   for (const step of [1, 2]) save(1, step, step);

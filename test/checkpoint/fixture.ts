@@ -1,11 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import {
-  momentName,
-  type NamedTensor,
-  type RankTensors,
-  type SaveOptions,
-} from '../../src/checkpoint/checkpointer.js';
+import type { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { momentName, type NamedTensor, type RankTensors } from '../../src/checkpoint/rank-tensors.js';
 import { runSchema } from '../../src/config/schema.js';
 
 export const NUM_EXPERTS = 4;
@@ -58,7 +54,11 @@ export function tensorsOf(rank: number, worldSize: number, step: number): RankTe
   };
 }
 
-export function saveOptions(root: string, step: number, tensors: RankTensors): SaveOptions {
+export function saveOptions(
+  root: string,
+  step: number,
+  tensors: RankTensors,
+): Parameters<typeof saveCheckpoint>[0] {
   const tokenizerFile = join(dirname(root), 'tokenizer.json');
   if (!existsSync(tokenizerFile)) {
     mkdirSync(dirname(root), { recursive: true });
@@ -72,7 +72,6 @@ export function saveOptions(root: string, step: number, tensors: RankTensors): S
     runId: 'run-1',
     config,
     tokenizerFile,
-    data: { nextStep: step },
     metrics: { trainLoss: 5.5 },
     tensors,
   };

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { inheritedValues } from '../../src/checkpoint/inherit.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { expertSpecs } from '../../src/model/experts.js';
 import { denseBlockSpecs } from '../../src/model/transformer-block.js';
 import { saveOptions } from './fixture.js';
@@ -28,9 +27,7 @@ beforeAll(() => {
     })),
   );
   const none = { optimizerShared: [], state: [], experts: [], optimizerExperts: [] };
-  dense = openCheckpoint(
-    saveCheckpoint(soloTransport(), saveOptions(join(root, 'c'), 1, { shared, ...none })),
-  );
+  dense = openCheckpoint(saveCheckpoint(saveOptions(join(root, 'c'), 1, { shared, ...none })));
 });
 afterAll(() => rmSync(root, { recursive: true }));
 

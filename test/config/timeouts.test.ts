@@ -18,6 +18,7 @@ describe('the deadlines of a run', () => {
         sessionMs: 10_000,
         connectMs: 30_000,
         startMs: 120_000,
+        saveMs: 120_000,
       },
     });
   });

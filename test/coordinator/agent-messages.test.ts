@@ -8,7 +8,7 @@ import type { RunState } from '../../src/run/run-state.js';
 
 // Node 1 has ranks 2 and 3.
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });
-const rules = new AgentEventRules(config, '/runs/r');
+const rules = new AgentEventRules(config, 3);
 const { numExperts } = config.moe;
 
 const byExpert = Array.from({ length: numExperts }, () => 1);
@@ -34,7 +34,19 @@ const failure = {
 };
 const [domain] = config.data.domains;
 const validation = { step: 1, domains: [{ domain, loss: 1, tokens: 1 }] };
-const checkpoint = { step: 7, directory: '/runs/r/checkpoints/step-000007' };
+const saving = {
+  rank: 2,
+  step: 7,
+  generation: 3,
+  bytes: 9,
+  isLast: false,
+  keepStep: -1,
+  metrics: { loss: 1 },
+};
+const file = { file: 'experts-2-of-4.safetensors', bytes: 9, sha256: 'a'.repeat(64), tensors: ['x'] };
+const shards = { rank: 2, step: 7, generation: 3, files: [file], noRoom: '' };
+
+const withFile = (change: object) => ({ shards: { ...shards, files: [{ ...file, ...change }] } });
 
 const check = (event: object, node = 1, state: RunState['kind'] = 'running') =>
   rules.assertAllowed(event as AgentEvent, node, state);
@@ -45,7 +57,10 @@ describe('what a node agent sends', () => {
     check({ heartbeat: { workers: [{ ...worker, rank: 2 }, worker], logQueueLines: 0 } });
     for (const code of ERROR_CODES) check({ failure: { ...failure, code } });
     check({ validation }, 0);
-    check({ checkpoint }, 0);
+    check({ saving });
+    check({ shards });
+    const shared = { ...file, file: 'shared.safetensors' };
+    check({ shards: { ...shards, rank: 0, files: [shared] } }, 0);
     check({ logs: { lines: ['x'], dropped: 0 } }, 1, 'waiting');
     check({ stop: { reason: 'x' } });
     check({ ready: {} }, 1, 'starting');
@@ -84,6 +99,14 @@ describe('refused is', () => {
       { failure: { ...failure, rank: 77 } },
       /^it sent `failure` that it must not: rank: /,
     ],
+    ['part of a save of another generation', { saving: { ...saving, generation: 2 } }, /: generation: /],
+    ['shards of another generation', { shards: { ...shards, generation: 4 } }, /: generation: /],
+    ['shards of another node', { shards: { ...shards, rank: 1 } }, /: rank: /],
+    ['a file of another rank', withFile({ file: 'experts-1-of-4.safetensors' }), /this rank does not write/],
+    ['the shared tensors of another', withFile({ file: 'shared.safetensors' }), /this rank does not write/],
+    ['a file of no checkpoint', withFile({ file: '../etc/passwd' }), /this rank does not write/],
+    ['a file twice', { shards: { ...shards, files: [file, file] } }, /this rank does not write/],
+    ['a digest that is none', withFile({ sha256: 'abc' }), /sha256: is no SHA-256/],
     ['a failure for no known reason', { failure: { ...failure, code: 'BORED' } }, /: code: /],
   ])('%s', (_what, event, message) => {
     expect(() => check(event)).toThrow(message);
@@ -103,10 +126,6 @@ describe('refused is', () => {
   it('what is not of this run', () => {
     const foreign = { ...validation, domains: [{ domain: 'zz', loss: 1, tokens: 1 }] };
     expect(() => check({ validation: foreign }, 0)).toThrow(/domains\.0\.domain/);
-    for (const directory of ['/etc', '/runs/r/checkpoints/step-000008'])
-      expect(() => check({ checkpoint: { ...checkpoint, directory } }, 0)).toThrow(
-        /no checkpoint of this run/,
-      );
   });
 
   it.each([

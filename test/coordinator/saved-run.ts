@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunOptions } from '../../src/coordinator/run-options.js';
 import { appendRecord } from '../../src/run/metrics-writer.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
@@ -43,5 +42,5 @@ export function savedRun(steps: readonly number[], generation = 1): RunFolder {
 /** Saves one more checkpoint of a run. */
 export function saveStep(folder: RunFolder, step: number, generation: number): string {
   const options = saveOptions(folder.checkpoints, step, tensorsOf(0, 1, step));
-  return saveCheckpoint(soloTransport(), { ...options, generation, keep: 9, runId: folder.runId });
+  return saveCheckpoint({ ...options, generation, keep: 9, runId: folder.runId });
 }

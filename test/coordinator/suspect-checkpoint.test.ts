@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { SAVE_OPERATION, saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { SAVE_OPERATION } from '../../src/checkpoint/fence.js';
 import { checkpointToResume } from '../../src/coordinator/suspect-checkpoint.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { VALIDATION_OPERATION } from '../../src/run/not-finite.js';
@@ -13,8 +13,7 @@ import { config, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 let folder: RunFolder;
 beforeEach(() => {
   folder = new RunFolder(mkdtempSync(path.join(tmpdir(), 'locmoe-suspect-')));
-  for (const step of [20, 30])
-    saveCheckpoint(soloTransport(), saveOptions(folder.checkpoints, step, tensorsOf(0, 1, step)));
+  for (const step of [20, 30]) saveCheckpoint(saveOptions(folder.checkpoints, step, tensorsOf(0, 1, step)));
 });
 afterEach(() => rmSync(folder.directory, { recursive: true }));
 
@@ -63,7 +62,7 @@ it('it is remembered whatever comes after, until a later generation saves that s
   fail(2, 'WORKER_DIED', 25);
   expect(resume().step).toBe(20);
   const again = saveOptions(folder.checkpoints, 30, tensorsOf(0, 1, 30));
-  saveCheckpoint(soloTransport(), { ...again, generation: 3 });
+  saveCheckpoint({ ...again, generation: 3 });
   expect(resume()).toEqual({ step: 30, warnings: [] });
 });
 

@@ -34,7 +34,7 @@ function bits({ model }: TrainState): Uint32Array[] {
 function save(state: TrainState, root: string, step = 4): Checkpoint {
   const tokenizerFile = path.join(folder, 'tokenizer.json');
   writeFileSync(tokenizerFile, '{}');
-  const saved = saveCheckpoint(state.transport, {
+  const saved = saveCheckpoint({
     root: path.join(folder, root),
     step,
     generation: 1,
@@ -42,7 +42,6 @@ function save(state: TrainState, root: string, step = 4): Checkpoint {
     runId: 'r',
     config: state.config,
     tokenizerFile,
-    data: { nextStep: step },
     metrics: {},
     tensors: tensorsToSave(state),
   });

@@ -63,9 +63,9 @@ export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
   const ids = Object.values(TEXTS).map((text) => encode(text));
   const state = createTrainState(config, soloTransport(), null);
   for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
-  const saved = saveCheckpoint(state.transport, {
+  const saved = saveCheckpoint({
     ...{ root: path.join(folder, 'checkpoints'), step: STEPS, generation: 1, keep: 1, runId: 'export' },
-    ...{ config, tokenizerFile, data: { nextStep: STEPS }, metrics: {}, tensors: tensorsToSave(state) },
+    ...{ config, tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
   });
   state.model.dispose();
   return openCheckpoint(saved);

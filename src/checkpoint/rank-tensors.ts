@@ -1,0 +1,30 @@
+/** A parameter, moment or other state under its global name. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Name of Adam's first (`m`) or second (`v`) moment of a parameter. */
+export function momentName(moment: 'm' | 'v', parameter: string): string {
+  return `adam.${moment}.${parameter}`;
+}
+
+/** One rank's part of a checkpoint; exactly one rank of the world contributes each tensor. */
+export interface RankTensors {
+  /** Shared parameters and their moments on rank 0; empty on all others. */
+  readonly shared: readonly NamedTensor[];
+  readonly optimizerShared: readonly NamedTensor[];
+  /** Other state that is equal on all ranks, such as the routers', on rank 0; empty on all others. */
+  readonly state: readonly NamedTensor[];
+  /** Expert parameters and their moments; of a replicated expert on its lowest owner only. */
+  readonly experts: readonly NamedTensor[];
+  readonly optimizerExperts: readonly NamedTensor[];
+}
+
+/** Bytes that the tensors take in memory, and in files but for the headers of these. */
+export function bytesOfTensors(tensors: RankTensors): number {
+  return Object.values(tensors)
+    .flat()
+    .reduce((sum, { data }) => sum + data.byteLength, 0);
+}

@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { TrainerError } from '../errors.js';
+import { failpoint } from '../failpoint.js';
+import type { FileDigest } from './durable.js';
+import { firstNotFinite } from './finite.js';
+import type { NamedTensor, RankTensors } from './rank-tensors.js';
+import { writeSafetensors } from './safetensors.js';
+
+/** A file of a checkpoint, with the names of the tensors in it. */
+export interface WrittenFile extends FileDigest {
+  readonly file: string;
+  readonly tensors: readonly string[];
+}
+
+/** The files of a rank, by the part of its tensors that they hold. */
+export function shardFiles(rank: number, worldSize: number): Readonly<Record<keyof RankTensors, string>> {
+  const place = `${rank}-of-${worldSize}`;
+  return {
+    shared: 'shared.safetensors',
+    optimizerShared: 'optimizer-shared.safetensors',
+    state: 'state.safetensors',
+    experts: `experts-${place}.safetensors`,
+    optimizerExperts: `optimizer-experts-${place}.safetensors`,
+  };
+}
+
+/**
+ * Writes and syncs one rank's files of a checkpoint into a folder that the coordinator has made.
+ *
+ * @throws TrainerError `DISK_FULL`; `NO_RESOURCE` if the disk fails otherwise or is not the coordinator's;
+ *   `NOT_FINITE` if a tensor holds NaN or infinity
+ */
+export function writeShards(
+  folder: string,
+  { rank, worldSize }: { readonly rank: number; readonly worldSize: number },
+  tensors: RankTensors,
+): WrittenFile[] {
+  if (!existsSync(folder))
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `the coordinator made ${folder} but this rank does not see it: mount the checkpoint folder on all nodes`,
+    );
+  const written: WrittenFile[] = [];
+  for (const [part, file] of Object.entries(shardFiles(rank, worldSize))) {
+    const ofPart = tensors[part as keyof RankTensors];
+    if (ofPart.length === 0) continue;
+    for (const tensor of ofPart) assertFinite(tensor);
+    const digest = writeSafetensors(join(folder, file), ofPart);
+    written.push({ file, ...digest, tensors: ofPart.map(({ name }) => name) });
+    failpoint('checkpoint.shard');
+  }
+  return written;
+}
+
+function assertFinite({ name, data }: NamedTensor): void {
+  const at = firstNotFinite(data);
+  if (at < 0) return;
+  throw new TrainerError(
+    'NOT_FINITE',
+    `tensor ${name} holds ${data[at]} at element ${at}: such a checkpoint is not saved`,
+  );
+}

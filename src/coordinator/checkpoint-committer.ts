@@ -1,0 +1,132 @@
+import {
+  beginCheckpoint,
+  commitCheckpoint,
+  discardCheckpoint,
+  type SaveOptions,
+} from '../checkpoint/checkpointer.js';
+import { SAVE_OPERATION } from '../checkpoint/fence.js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import type {
+  CheckpointReport,
+  CoordinatorCommand,
+  SaveIntent,
+  ShardFile,
+  ShardReport,
+} from '../rpc/messages.js';
+
+export interface CommitterOptions {
+  readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
+  /** Tells all nodes. */
+  readonly tell: (command: CoordinatorCommand) => void;
+  readonly onCommit: (report: CheckpointReport) => void;
+  /** The disk has no room for a checkpoint, and the run can do without. */
+  readonly onSkip: (line: string) => void;
+  /** The run cannot go on. */
+  readonly onFailure: (error: TrainerError) => void;
+}
+
+/** A save between the first rank's intent and its end. */
+interface OpenSave {
+  readonly about: SaveIntent;
+  readonly bytes: Map<number, number>;
+  isBegun: boolean;
+  readonly files: Map<number, readonly ShardFile[]>;
+  /** Why the disk could not take the files of a rank. */
+  noRoom: TrainerError | null;
+}
+
+/**
+ * The coordinator's part in saving checkpoints, of which it alone makes, commits and removes the folders. When every
+ * rank of the generation has announced a step, it makes the temporary folder and has them write; when every rank has
+ * written, it commits. The ranks begin a save only after the end of the one before.
+ */
+export class CheckpointCommitter {
+  #save: OpenSave | null = null;
+
+  constructor(readonly options: CommitterOptions) {}
+
+  /** @throws TrainerError `BAD_MESSAGE` if it does not belong to the open save */
+  announce(intent: SaveIntent): void {
+    const { step, rank, bytes } = intent;
+    this.#save ??= { about: intent, bytes: new Map(), isBegun: false, files: new Map(), noRoom: null };
+    const save = this.#save;
+    if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
+    save.bytes.set(rank, bytes);
+    if (save.bytes.size < this.#numRanks) return;
+    save.isBegun = true;
+    const total = [...save.bytes.values()].reduce((sum, each) => sum + each);
+    if (this.#attempt(save, () => beginCheckpoint(this.#placeOf(save), total)))
+      this.options.tell({ writeShards: { step } });
+  }
+
+  /** @throws TrainerError `BAD_MESSAGE` if no rank has to write, or not that step, or it has already */
+  receive(report: ShardReport): void {
+    const { step, rank, files, noRoom } = report;
+    const save = this.#save;
+    if (save?.about.step !== step || !save.isBegun || save.files.has(rank))
+      throw this.#unexpected('shards', report);
+    save.files.set(rank, files);
+    if (noRoom !== '')
+      save.noRoom ??= new TrainerError('DISK_FULL', noRoom, { rank, step, operation: SAVE_OPERATION });
+    if (save.files.size < this.#numRanks) return;
+    const { noRoom: error } = save;
+    this.#attempt(save, () => {
+      if (error !== null) throw error;
+      this.#commit(save);
+    });
+  }
+
+  /** Gives up a save that has not ended, because its generation has. */
+  abandon(): void {
+    if (this.#save !== null) this.#discard(this.#save);
+  }
+
+  get #numRanks(): number {
+    const { nodes, workersPerNode } = this.options.run.world;
+    return nodes * workersPerNode;
+  }
+
+  #placeOf({ about }: OpenSave): Pick<SaveOptions, 'root' | 'generation' | 'step'> {
+    return { ...this.options.run, step: about.step };
+  }
+
+  #commit(save: OpenSave): void {
+    const { step, keepStep, metrics } = save.about;
+    const options = { ...this.options.run, step, metrics, keepStep: keepStep < 0 ? null : keepStep };
+    const directory = commitCheckpoint(options, [...save.files.values()].flat());
+    this.#save = null;
+    this.options.onCommit({ step, directory });
+    this.options.tell({ saveEnded: { step, committed: true } });
+  }
+
+  /** @returns whether `work` succeeded; else the save has ended */
+  #attempt(save: OpenSave, work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (thrown) {
+      const error = asTrainerError(thrown);
+      const { step, isLast } = save.about;
+      this.#discard(save);
+      if (error.code !== 'DISK_FULL' || isLast) this.options.onFailure(error);
+      else {
+        this.options.onSkip(`no checkpoint of step ${step}: ${error.line}; the run goes on`);
+        this.options.tell({ saveEnded: { step, committed: false } });
+      }
+      return false;
+    }
+  }
+
+  #discard(save: OpenSave): void {
+    this.#save = null;
+    if (save.isBegun) discardCheckpoint(this.#placeOf(save));
+  }
+
+  #unexpected(kind: string, { rank, step }: SaveIntent | ShardReport): TrainerError {
+    const open = this.#save === null ? 'none is being saved' : `step ${this.#save.about.step} is being saved`;
+    return new TrainerError(
+      'BAD_MESSAGE',
+      `it sent \`${kind}\` of rank ${rank} and step ${step}, but ${open}`,
+    );
+  }
+}

@@ -1,0 +1,88 @@
+import type { Worker } from 'node:worker_threads';
+import { bytesOfTensors, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
+import type { WrittenFile } from '../checkpoint/shards.js';
+import { type ErrorCode, type ErrorContext, TrainerError } from '../errors.js';
+import { startThread } from '../os/start-thread.js';
+
+/** What the thread of a ShardWriter is asked to write. */
+export interface ShardJob {
+  /** Temporary folder of the save. */
+  readonly folder: string;
+  readonly root: string;
+  readonly step: number;
+  readonly generation: number;
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly tensors: RankTensors;
+}
+
+export type ShardRequest = ShardJob | { readonly failpoint: string };
+
+export type ShardAnswer =
+  | { readonly files: readonly WrittenFile[] }
+  | {
+      readonly failure: {
+        readonly code: ErrorCode;
+        readonly message: string;
+        readonly context: ErrorContext;
+      };
+    };
+
+/**
+ * Writes a rank's files of checkpoints in a thread of this process, from memory of its own, so that training goes on
+ * and changes its tensors meanwhile. One job at a time.
+ */
+export class ShardWriter {
+  readonly #thread: Worker = startThread(new URL('./shard-writer-thread.js', import.meta.url));
+  #memory = new SharedArrayBuffer(0);
+  #onAnswer: (answer: ShardAnswer) => void = () => undefined;
+
+  constructor() {
+    this.#thread.unref();
+    this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
+    const fail = (message: string) => this.#onAnswer({ failure: { code: 'INTERNAL', message, context: {} } });
+    this.#thread.on('error', (error) => fail(error.stack ?? error.message));
+    this.#thread.on('exit', () => fail('the thread that writes checkpoints has ended'));
+  }
+
+  /** A copy in the memory that the thread shares; it replaces the copy before, which must have been written. */
+  copy(tensors: RankTensors): RankTensors {
+    const bytes = bytesOfTensors(tensors);
+    if (this.#memory.byteLength < bytes) this.#memory = new SharedArrayBuffer(bytes);
+    let begin = 0;
+    const copyAll = (list: readonly NamedTensor[]) =>
+      list.map(({ name, shape, data }) => {
+        const copied = new Float32Array(this.#memory, begin, data.length);
+        copied.set(data);
+        begin += data.byteLength;
+        return { name, shape, data: copied };
+      });
+    return {
+      shared: copyAll(tensors.shared),
+      optimizerShared: copyAll(tensors.optimizerShared),
+      state: copyAll(tensors.state),
+      experts: copyAll(tensors.experts),
+      optimizerExperts: copyAll(tensors.optimizerExperts),
+    };
+  }
+
+  /** Arms a failpoint in the thread, which counts its own calls. */
+  armFailpoint(specification: string): void {
+    this.#thread.postMessage({ failpoint: specification } satisfies ShardRequest);
+  }
+
+  /**
+   * Writes and syncs files from a copy.
+   *
+   * @throws TrainerError as `writeShards`; `SUPERSEDED` if a later generation of the run was started
+   */
+  write(job: ShardJob): Promise<readonly WrittenFile[]> {
+    return new Promise((resolve, reject) => {
+      this.#onAnswer = (answer) => {
+        if ('files' in answer) resolve(answer.files);
+        else reject(new TrainerError(answer.failure.code, answer.failure.message, answer.failure.context));
+      };
+      this.#thread.postMessage(job satisfies ShardRequest);
+    });
+  }
+}
