@@ -26,7 +26,7 @@ interface Call {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-function strangersCall(random: Random, runDir: string): Call {
+function strangersCall(random: Random): Call {
   const method = random.pick(['Join', 'GetStatus', 'StreamLogs', 'Stop', 'InjectFault', 'Session']);
   const node = random.below(2);
   const messages: Record<string, object> = {
@@ -42,7 +42,7 @@ function strangersCall(random: Random, runDir: string): Call {
     },
     Stop: { reason: 'a test' },
     InjectFault: { node: 0 },
-    Session: random.pick(eventsOf(node, runDir)),
+    Session: random.pick(eventsOf(node)),
   };
   const metadata = memberMetadata(
     random.below(3),
@@ -86,7 +86,7 @@ export async function fuzzCoordinator(
   try {
     const sessions = await target.begin();
     const calls = Array.from({ length: NUM_STRANGERS }, async () => {
-      const { method, message, metadata } = strangersCall(random, runDir);
+      const { method, message, metadata } = strangersCall(random);
       const { name, bytes } = mutateMessage(METHODS[method].requestSerialize(message), random);
       const call = raw.open(METHODS[method].path, metadata);
       // A follower of the log stays until it leaves.
@@ -106,9 +106,7 @@ export async function fuzzCoordinator(
       problems.push(`${reply.runId} answered after ${ms.toFixed(1)} ms`);
     for (const [node, session] of sessions.entries()) {
       target.speaker = node;
-      const events = eventsOf(node, runDir).filter(
-        (each) => node === 0 || !('validation' in each || 'checkpoint' in each),
-      );
+      const events = eventsOf(node).filter((each) => node === 0 || !('validation' in each));
       const mutated = mutateMessage(METHODS.Session.requestSerialize(random.pick(events)), random);
       session.write(framed(METHODS.Session.requestSerialize(events[0])));
       const { status } = await session.end(framed(mutated.bytes));
