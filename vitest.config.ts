@@ -17,6 +17,8 @@ const WITH_PROCESSES = files(
   'checkpoint/{checkpointer,safetensors,save-ranks}',
   'collectives/{collectives,endurance,failures,hostile-peer,shm-segment}',
   'collectives/overlap',
+  // Replaces a module, which in a shared process may be loaded already.
+  'coordinator/lead-run',
   'data/{own-text,prepare}',
   'model/dispatch/dispatchers',
   'ops/compiled',

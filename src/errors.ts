@@ -13,7 +13,7 @@ export interface ErrorContext {
  * Every way a run can fail.
  *
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
- * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 2)
+ * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 4)
  * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, an unusable file or folder (exit code 2)
  * - `BAD_MESSAGE`: another process sent what the protocol does not allow
  * - `DISK_FULL`: no room for a checkpoint (exit code 2)
@@ -98,20 +98,28 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
 }
 
 /** Process exit codes of the `locmoe` command. */
-export const EXIT = { done: 0, unhealthy: 1, badConfig: 2, failedRun: 3, interrupted: 130 } as const;
+export const EXIT = {
+  done: 0,
+  unhealthy: 1,
+  badConfig: 2,
+  failedRun: 3,
+  noCheckpoint: 4,
+  interrupted: 130,
+} as const;
 
 /** The exit code that a failure of this kind ends the command with. */
 export function exitCodeOf(error: TrainerError): number {
   switch (error.code) {
     case 'BAD_CONFIG':
     case 'BAD_INPUT':
-    case 'BAD_CHECKPOINT':
     case 'NO_RESOURCE':
     case 'DISK_FULL':
     case 'UNAVAILABLE':
     case 'UNAUTHENTICATED':
     case 'RUN_FULL':
       return EXIT.badConfig;
+    case 'BAD_CHECKPOINT':
+      return EXIT.noCheckpoint;
     case 'INTERRUPTED':
       return EXIT.interrupted;
     default:

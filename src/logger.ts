@@ -6,7 +6,7 @@ export type { Logger } from 'pino';
 /** Who writes a line; absent fields do not apply. */
 export interface LogOrigin {
   readonly run: string;
-  readonly generation: number;
+  readonly generation?: number;
   readonly node?: number;
   readonly rank?: number;
 }

@@ -19,6 +19,8 @@ export interface PlaceOptions {
   readonly security: Security;
   /** How long to wait for a coordinator to answer; Infinity is no limit. */
   readonly timeoutMs: number;
+  /** The node that this process was in the generation before. */
+  readonly formerNode?: number | undefined;
   /** Also wait while the run is full, without limit. */
   readonly patient: boolean;
   /** Called with the reason for waiting, each time it changes. */
@@ -60,7 +62,8 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
   }
 }
 
-async function tryToJoin({ coordinator, bound, advertise, security }: PlaceOptions): Promise<Place> {
+async function tryToJoin(options: PlaceOptions): Promise<Place> {
+  const { coordinator, bound, advertise, security, formerNode } = options;
   const address = await advertisedAddress(bound, advertise, () =>
     localAddressTowards(coordinator, ROUTE_TIMEOUT_MS),
   );
@@ -68,7 +71,10 @@ async function tryToJoin({ coordinator, bound, advertise, security }: PlaceOptio
   // A new client for each try resolves the name again: the coordinator may come back at another address.
   const client = new CoordinatorClient(formatAddress(coordinator), security);
   try {
-    const join = await client.join({ host: hostname(), pid: process.pid, dataAddress, version: VERSION });
+    const join = await client.join({
+      ...{ host: hostname(), pid: process.pid, dataAddress, version: VERSION },
+      ...(formerNode === undefined ? {} : { formerNode }),
+    });
     return { join, dataAddress, client };
   } catch (error) {
     client.close();

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankProgress } from '../collectives/control-block.js';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
@@ -35,11 +36,15 @@ export interface NodeAgentOptions {
   readonly abortGraceMs?: number;
 }
 
+/** How a node's part in a generation ended: it is to join the next one, or to end with an exit code. */
+export type NodeEnd = 'rejoin' | number;
+
 /**
  * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
  * (DataPlane). Lifecycle: joined; `start` creates the segment, starts the workers and connects to the peers;
- * `begin`; then either all workers finish and the coordinator says farewell, or anything fails anywhere and
- * all is torn down. It never blocks: the workers' progress is read from the segment.
+ * `begin`; then either all workers finish and the coordinator says farewell, or anything fails anywhere, all is torn
+ * down, and the coordinator says farewell or that the run goes on. It never blocks: the workers' progress is read
+ * from the segment.
  */
 export class NodeAgent {
   readonly #options: NodeAgentOptions;
@@ -59,10 +64,15 @@ export class NodeAgent {
   #plane: DataPlane | null = null;
   #started = false;
   #leaving: Promise<void> | null = null;
-  #resolveEnded!: (code: number) => void;
+  #resolveEnded!: (end: NodeEnd) => void;
+  #decide!: (decision: 'rejoin' | 'end') => void;
+  /** What the coordinator decides after a failure, or its end. */
+  readonly #decision = new Promise<'rejoin' | 'end'>((resolve) => {
+    this.#decide = resolve;
+  });
 
-  /** Resolves with the exit code once everything of this node is gone. */
-  readonly ended = new Promise<number>((resolve) => {
+  /** Resolves once everything of this node is gone. */
+  readonly ended = new Promise<NodeEnd>((resolve) => {
     this.#resolveEnded = resolve;
   });
 
@@ -117,7 +127,10 @@ export class NodeAgent {
   requestStop(reason: string): void {
     if (this.#started)
       this.#session.send({ stop: { reason: `${reason} on node ${this.#options.join.node}` } });
-    else void this.#leave(null);
+    else {
+      this.#decide('end');
+      void this.#leave(null);
+    }
   }
 
   /** False while the run waits for its other nodes. */
@@ -133,8 +146,13 @@ export class NodeAgent {
     else if ('stop' in command) this.#plane?.requestStop();
     else if ('examine' in command) void this.#examine(command.examine.rank, command.examine.reason);
     else if ('abort' in command) void this.#leave(command.abort.reason);
-    else if ('farewell' in command) void this.#leave(null);
-    else if ('fault' in command) this.#inflict(command.fault);
+    else if ('rejoin' in command) {
+      this.#decide('rejoin');
+      void this.#leave('the run goes on with another generation');
+    } else if ('farewell' in command) {
+      this.#decide('end');
+      void this.#leave(null);
+    } else if ('fault' in command) this.#inflict(command.fault);
   }
 
   #inflict({ link, failpoint }: Fault): void {
@@ -267,6 +285,7 @@ export class NodeAgent {
   /** Leaves without a coordinator to report to; standard error is all that is left. */
   #leaveAlone(reason: string): void {
     if (!this.#options.logToStdout) process.stderr.write(`${reason}\n`);
+    this.#decide('end');
     void this.#leave(reason);
   }
 
@@ -287,10 +306,23 @@ export class NodeAgent {
     await this.#plane?.close();
     await this.#flight.settle();
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
-    this.#shipper.close();
+    this.#shipper.flush();
     this.#session.send({ leaving: {} });
+    const decision = reason === null ? 'end' : await this.#decisionInTime();
+    this.#shipper.close();
     await this.#session.close();
-    this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
+    if (decision === 'rejoin') this.#resolveEnded('rejoin');
+    else this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
+  }
+
+  async #decisionInTime(): Promise<'rejoin' | 'end'> {
+    const timeout = new AbortController();
+    const late = sleep(GRACE.decisionMs, 'end' as const, { signal: timeout.signal }).catch(
+      () => 'end' as const,
+    );
+    const decision = await Promise.race([this.#decision, late]);
+    timeout.abort();
+    return decision;
   }
 }
 

@@ -53,6 +53,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   const idleCode = options.forever ? EXIT.done : EXIT.interrupted;
   let agent: NodeAgent | null = null;
   let isAsked = false;
+  let formerNode: number | undefined;
   const onSignal = (signal: NodeJS.Signals) => {
     isAsked = true;
     if (agent === null) process.exit(idleCode);
@@ -67,19 +68,22 @@ export async function runNode(options: NodeOptions): Promise<number> {
         bound,
         advertise: options.advertise,
         security: options.security,
-        timeoutMs: run === 0 ? options.joinTimeoutS * 1000 : Number.POSITIVE_INFINITY,
+        formerNode,
+        timeoutMs: run === 0 || !options.forever ? options.joinTimeoutS * 1000 : Number.POSITIVE_INFINITY,
         patient: options.forever,
         onWait: (why) => logger.info(`waiting: ${why}`),
       });
       // From here on the session shows the coordinator's end.
       options.forgetParent();
       agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout, link });
-      const code = await agent.ended;
+      const end = await agent.ended;
       const { hasStarted } = agent;
       agent = null;
       place.client.close();
-      if (isAsked && !hasStarted) return idleCode;
-      if (!options.forever || isAsked) return code;
+      if (isAsked && (!hasStarted || end === 'rejoin')) return idleCode;
+      formerNode = end === 'rejoin' ? place.join.node : undefined;
+      if (end === 'rejoin') continue;
+      if (!options.forever || isAsked) return end;
       await sleep(PAUSE_MS);
     }
   } finally {

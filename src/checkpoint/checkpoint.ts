@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { routerPolicy } from '../routing/index.js';
@@ -81,7 +81,7 @@ export function openCheckpoint(folder: string): Checkpoint {
  * folder of checkpoints or of a run folder with `checkpoints/`. Calls `warn` for each newer one that is
  * damaged or that `refuse` gives a reason against.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if there is no valid one
+ * @throws TrainerError `BAD_INPUT` if there is none, `BAD_CHECKPOINT` if none is valid
  */
 export function resolveCheckpoint(
   path: string,
@@ -93,7 +93,19 @@ export function resolveCheckpoint(
   // Those with an unreadable manifest come first, so that `warn` hears of them.
   const folders = committedFolders(root, Number.POSITIVE_INFINITY);
   if (folders.length === 0)
-    throw bad(`there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`);
+    throw new TrainerError(
+      'BAD_INPUT',
+      `there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`,
+    );
+  return newestValid(folders, warn, refuse);
+}
+
+/** As `resolveCheckpoint`, of step folders that are given newest first; there must be one. */
+export function newestValid(
+  folders: readonly string[],
+  warn: (message: string) => void,
+  refuse: (folder: string) => string | null,
+): Checkpoint {
   const problems: string[] = [];
   for (const folder of folders)
     try {
@@ -105,7 +117,9 @@ export function resolveCheckpoint(
       problems.push(error.message);
       warn(`${error.message}; trying the checkpoint before it`);
     }
-  throw bad(`none of the ${folders.length} checkpoints in ${root} can be loaded: ${problems.join('; ')}`);
+  throw bad(
+    `none of the ${folders.length} checkpoints in ${dirname(folders[0])} can be loaded: ${problems.join('; ')}`,
+  );
 }
 
 /** The configuration of a checkpoint; where the file of its tokenizer is gone, with the copy in the checkpoint. */

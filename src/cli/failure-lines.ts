@@ -6,12 +6,13 @@ import { formatRanks } from './format-ranks.js';
 /** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
 const MAX_GROUPS = 5;
 
-/** The report for a person: at most 10 lines. */
+/** The report for a person: at most 11 lines. */
 export function failureLines(report: FailureReport): string[] {
-  const { message, logsCommand } = report;
+  const { message, logsCommand, notRestarted } = report;
   return [
     // Names and messages come from members of the run.
     ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
+    ...(notRestarted === null ? [] : [`  not restarted: ${notRestarted}`]),
     `  logs: ${logsCommand}`,
     `  resume: ${resumeAdvice(report)}`,
   ];

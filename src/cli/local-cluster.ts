@@ -7,50 +7,63 @@ import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
+export interface LocalClusterOptions {
+  readonly nodes: number;
+  /** Of the coordinator that the agents join. */
+  readonly address: string;
+  readonly logsDir: string;
+  /** Told of each agent that ends badly, with its pid and how it ended. */
+  readonly onFailure: (pid: number, end: ProcessEnd) => void;
+  /** Further options of `locmoe node`. */
+  readonly more: readonly string[];
+}
+
 /** The node agents of a run on this machine, as child processes. */
 export class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
-  /**
-   * Starts `nodes` agents that join the coordinator at `address`. `onFailure` is told of each agent that ends
-   * badly, with its pid and how it ended.
-   *
-   * @param options further ones of `locmoe node`
-   */
-  start(
-    nodes: number,
-    address: string,
-    logsDir: string,
-    onFailure: (pid: number, end: ProcessEnd) => void,
-    options: readonly string[] = [],
-  ): void {
-    for (let index = 0; index < nodes; index++) {
-      const errors = path.join(logsDir, `agent-${index}.stderr`);
-      const fd = openSync(errors, 'a');
-      const { size } = fstatSync(fd);
-      const own = ['--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
-      const args = ['node', ...own, ...options];
-      const child = spawn(process.execPath, [CLI, ...args], {
-        stdio: ['ignore', 'ignore', fd],
-        // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
-        detached: true,
-        // All of it stays on loopback in plain text, whatever the environment says for other runs.
-        env: { ...process.env, LOCMOE_TLS_DIR: '', LOCMOE_TOKEN_FILE: '' },
-      });
-      closeSync(fd);
-      child.on('error', (error) =>
-        onFailure(child.pid ?? 0, endUnknown(`could not be started: ${error.message}`)),
-      );
-      child.on('exit', (code, signal) => {
-        if (code !== 0)
-          onFailure(child.pid ?? 0, {
-            how: describeExit(code, signal, firstLine(errors, size)),
-            exitCode: code,
-            signal,
-          });
-      });
-      this.#children.push(child);
+  constructor(readonly options: LocalClusterOptions) {
+    for (let index = 0; index < options.nodes; index++) this.#children.push(this.#spawn(index));
+  }
+
+  /** Replaces the agents that have ended, and those that are `lost`, by their pids, which it kills. */
+  restart(lost: readonly number[]): void {
+    for (const [index, child] of this.#children.entries()) {
+      if (isAlive(child) && !lost.includes(child.pid ?? 0)) continue;
+      child.removeAllListeners('exit');
+      child.kill('SIGKILL');
+      this.#children[index] = this.#spawn(index);
     }
+    removeStaleSegments();
+  }
+
+  #spawn(index: number): ChildProcess {
+    const { address, logsDir, onFailure, more } = this.options;
+    const errors = path.join(logsDir, `agent-${index}.stderr`);
+    const fd = openSync(errors, 'a');
+    const { size } = fstatSync(fd);
+    const own = ['--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
+    const args = ['node', ...own, ...more];
+    const child = spawn(process.execPath, [CLI, ...args], {
+      stdio: ['ignore', 'ignore', fd],
+      // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
+      detached: true,
+      // All of it stays on loopback in plain text, whatever the environment says for other runs.
+      env: { ...process.env, LOCMOE_TLS_DIR: '', LOCMOE_TOKEN_FILE: '' },
+    });
+    closeSync(fd);
+    child.on('error', (error) =>
+      onFailure(child.pid ?? 0, endUnknown(`could not be started: ${error.message}`)),
+    );
+    child.on('exit', (code, signal) => {
+      if (code !== 0)
+        onFailure(child.pid ?? 0, {
+          how: describeExit(code, signal, firstLine(errors, size)),
+          exitCode: code,
+          signal,
+        });
+    });
+    return child;
   }
 
   /** Waits up to `graceMs` for the agents to leave, then kills those that remain. */
@@ -59,18 +72,16 @@ export class LocalCluster {
       for (const child of this.#children) child.kill('SIGKILL');
     }, graceMs);
     await Promise.all(
-      this.#children.map(
-        (child) =>
-          child.pid === undefined ||
-          child.exitCode !== null ||
-          child.signalCode !== null ||
-          new Promise((resolve) => child.once('exit', resolve)),
-      ),
+      this.#children.map((child) => !isAlive(child) || new Promise((resolve) => child.once('exit', resolve))),
     );
     clearTimeout(timer);
     // An agent killed before its workers had attached could not remove its segment.
     removeStaleSegments();
   }
+}
+
+function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
 }
 
 function describeExit(code: number | null, signal: NodeJS.Signals | null, words: string): string {

@@ -37,7 +37,7 @@ export async function train(options: TrainOptions): Promise<number> {
   const rpc = createRpcServer();
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
-  const cluster = new LocalCluster();
+  let cluster: LocalCluster | null = null;
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
@@ -62,15 +62,15 @@ export async function train(options: TrainOptions): Promise<number> {
       nodes: {
         areReplaceable: false,
         joinTimeoutMs: JOIN_TIMEOUT_MS,
-        start: (coordinator, { logs }) =>
-          cluster.start(
-            plan.config.cluster.nodes,
-            address,
-            logs,
-            (pid, end) => coordinator.agentEnded(pid, end),
-            options.allowFaults ? ['--allow-faults'] : [],
-          ),
-        end: (_, graceMs) => cluster.end(graceMs),
+        start(leader, { logs }) {
+          cluster = new LocalCluster({
+            ...{ nodes: plan.config.cluster.nodes, address, logsDir: logs },
+            onFailure: (pid, end) => leader.current.agentEnded(pid, end),
+            more: options.allowFaults ? ['--allow-faults'] : [],
+          });
+        },
+        restart: (lost) => cluster?.restart(lost),
+        end: async (_, graceMs) => cluster?.end(graceMs),
       },
     });
     return exitCode;

@@ -1,9 +1,19 @@
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
+import type { RecoveryAccount } from '../run/journal-events.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
-import { checkpointLine, openingLines, progressLine, type ViewOptions, validationLine } from './run-lines.js';
+import {
+  checkpointLine,
+  openingLines,
+  progressLine,
+  recoveredLine,
+  restartLine,
+  type ViewOptions,
+  validationLine,
+} from './run-lines.js';
 import { summarize } from './run-summary.js';
 
 const INTERVAL_MS = 2_000;
@@ -47,6 +57,14 @@ export class LogView implements RunView {
 
   checkpoint(report: CheckpointReport): void {
     this.print(checkpointLine(report));
+  }
+
+  restarts(report: FailureReport, restartsLeft: number): void {
+    this.print(restartLine(report, restartsLeft));
+  }
+
+  recovered(account: RecoveryAccount): void {
+    this.print(recoveredLine(account));
   }
 
   print(line: string): void {

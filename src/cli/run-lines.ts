@@ -1,8 +1,10 @@
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
-import { formatCount, formatDuration, formatNumberOf, formatShare } from '../format.js';
+import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { FailureReport } from '../run/failure-report.js';
 import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
+import type { RecoveryAccount } from '../run/journal-events.js';
 import type { RunRecord } from '../run/run-folder.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { meanLoss } from '../run/validation-loss.js';
@@ -46,6 +48,19 @@ export function checkpointLine({ step, directory }: CheckpointReport): string {
 export function validationLine({ step, domains }: ValidationReport): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
   return `validation at step ${step}: loss ${meanLoss({ domains }).toFixed(3)}  (${byDomain})`;
+}
+
+/** A failure after which the run goes on. */
+export function restartLine({ generation, message }: FailureReport, restartsLeft: number): string {
+  return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
+}
+
+export function recoveredLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
+  const again =
+    lostSteps === 0
+      ? 'no step is done again'
+      : `${formatNumberOf(lostSteps, 'step')} (${lostS.toFixed(1)} s) ${lostSteps === 1 ? 'is' : 'are'} done again`;
+  return `recovered: detected in ${detectedS.toFixed(1)} s, restarted in ${restartedS.toFixed(1)} s, ${again}`;
 }
 
 /** Between the fields of the progress line. */

@@ -107,8 +107,10 @@ async function serveWith(
       nodes: {
         areReplaceable: true,
         joinTimeoutMs: options.joinTimeoutS * 1000,
+        // Whoever started them starts them again; those that still run come by themselves.
         start: () => undefined,
-        end: (coordinator, graceMs) => coordinator.nodesGone(graceMs),
+        restart: () => undefined,
+        end: ({ current }, graceMs) => current.nodesGone(graceMs),
       },
     });
     return exitCode;

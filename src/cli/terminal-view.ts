@@ -4,11 +4,20 @@ import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable } from '../format.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
+import type { RecoveryAccount } from '../run/journal-events.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import { ProgressView } from './progress-view.js';
-import { checkpointLine, openingLines, type ViewOptions, validationLine } from './run-lines.js';
+import {
+  checkpointLine,
+  openingLines,
+  recoveredLine,
+  restartLine,
+  type ViewOptions,
+  validationLine,
+} from './run-lines.js';
 import { summarize } from './run-summary.js';
 
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
@@ -54,6 +63,14 @@ export class TerminalView implements RunView {
 
   membership(text: string): void {
     this.print(text);
+  }
+
+  restarts(report: FailureReport, restartsLeft: number): void {
+    this.print(restartLine(report, restartsLeft));
+  }
+
+  recovered(account: RecoveryAccount): void {
+    this.print(recoveredLine(account));
   }
 
   print(line: string): void {

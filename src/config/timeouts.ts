@@ -65,6 +65,8 @@ export const GRACE = {
   lostExitMs: 500,
   /** For workers to report and exit after an abort, before they are killed. */
   abortMs: 1_500,
+  /** For the coordinator to decide after an abort whether the run goes on; it waits for other nodes to end. */
+  decisionMs: 20_000,
   /** For workers' exit handlers after a good run. */
   exitMs: 5_000,
   /** For a killed process to end; longer only if it hangs in the kernel (a dead disk, a driver). */

@@ -16,6 +16,7 @@ const joinSchema = z.object({
   host: z.string().regex(/^[^\p{C}\s]{1,255}$/u, 'is no name of a machine'),
   pid: z.int().positive(),
   dataAddress: z.string().refine(isDialable, 'is no address HOST:PORT'),
+  formerNode: count.optional(),
 });
 
 /** @throws TrainerError `BAD_MESSAGE` if the request is not what a node agent sends */

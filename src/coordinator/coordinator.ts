@@ -10,8 +10,9 @@ import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
-import type { RankView, RunListener, RunSnapshot } from '../run/run-listener.js';
-import { type RunEvent, type RunState, transition } from '../run/run-state.js';
+import type { RankView } from '../run/rank-view.js';
+import type { RunListener, RunSnapshot } from '../run/run-listener.js';
+import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import { DeadlineWatch } from './deadline-watch.js';
@@ -23,7 +24,7 @@ import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './roo
 import { slowLink } from './slow-link.js';
 import { Throughput } from './throughput.js';
 
-/** What is fixed for the whole of a run. */
+/** What is fixed for the whole of a generation. */
 export interface RunIdentity {
   readonly runId: string;
   readonly generation: number;
@@ -32,6 +33,8 @@ export interface RunIdentity {
   readonly datasetDir: string;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
+  /** Updates done there; 0 for a new run. */
+  readonly resumedStep: number;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
   readonly initFrom: string | null;
 }
@@ -60,6 +63,13 @@ export interface CoordinatorOptions {
   readonly allowsFaults?: boolean;
   /** Time that earlier generations have trained; 0 if left out. */
   readonly trainedSeconds?: number;
+  /**
+   * Whether the run goes on with another generation after a failure of this one, in the state in which it happened;
+   * never if left out.
+   */
+  readonly mayRestart?: (failure: RunFailure, state: RunState) => boolean;
+  /** Whether the run goes on with so few nodes when others did not come in time; never if left out. */
+  readonly maySuffice?: (numNodes: number) => boolean;
   /** How long the failure judge waits for the reports of other ranks; its default if left out. */
   readonly evidenceWindowMs?: number;
 }
@@ -70,8 +80,8 @@ const REFERENCE_CAPACITY_FACTOR = 1.1;
 const GONE_POLL_MS = 20;
 
 /**
- * A run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or terminals
- * (its listeners).
+ * A generation of a run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or
+ * terminals (its listeners).
  */
 export class Coordinator {
   readonly #members: Membership;
@@ -84,12 +94,13 @@ export class Coordinator {
   readonly #watch: DeadlineWatch;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
+  #hasMissedNodes = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
   #failure: RunFailure | null = null;
   #settle!: (state: RunState) => void;
 
-  /** Resolves when the run is `finished` or `failed`. */
+  /** Resolves when the generation is over: `finished`, `failed` or `restarting`. */
   readonly settled = new Promise<RunState>((resolve) => {
     this.#settle = resolve;
   });
@@ -128,7 +139,15 @@ export class Coordinator {
         lose: (member, end) => this.#lose(member, end),
         examine: ({ node, rank, reason }) =>
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
-        abort: (error) => this.abort(error),
+        fail: (error) => this.#fail({ error, culprit: null }),
+        missNodes: (error) => {
+          this.#hasMissedNodes = true;
+          this.#apply({
+            type: 'failure',
+            error,
+            restarts: this.options.maySuffice?.(this.numConnected) ?? false,
+          });
+        },
       },
     });
     this.#judge = new FailureJudge({
@@ -140,7 +159,7 @@ export class Coordinator {
       lastStep: () => this.#lastStep?.step,
       missedMs: () => this.#watch.missedMs,
       evidenceWindowMs: options.evidenceWindowMs,
-      onVerdict: ({ error, culprit }) => this.abort(error, culprit),
+      onVerdict: (cause) => this.#fail(cause),
     });
   }
 
@@ -148,9 +167,19 @@ export class Coordinator {
     return this.#state;
   }
 
-  /** Null unless the run has failed. */
+  /** Null unless the generation has failed. */
   get failure(): RunFailure | null {
     return this.#failure;
+  }
+
+  /** True if it is over because not all nodes came in time. */
+  get hasMissedNodes(): boolean {
+    return this.#hasMissedNodes;
+  }
+
+  /** Nodes that are here. */
+  get numConnected(): number {
+    return this.#members.numConnected;
   }
 
   /** The name of a node's machine or container; null if it is not a member. */
@@ -189,11 +218,17 @@ export class Coordinator {
       each.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`),
     );
     if (!this.#members.allAre('connected')) return;
+    const members = this.#members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
+      ...{ node, host, pid, dataAddress },
+    }));
+    this.#notify((each) => each.members?.(members));
     this.#apply({ type: 'nodes-complete' });
     this.#members.broadcast({ start: { peers: this.#members.peers } });
   }
 
   #assertWaiting(host: string): void {
+    if (this.#state.kind === 'restarting')
+      throw new TrainerError('UNAVAILABLE', `run ${this.options.identity.runId} is about to restart`);
     if (this.#state.kind !== 'waiting')
       throw new TrainerError(
         'RUN_FULL',
@@ -231,7 +266,10 @@ export class Coordinator {
     if (member?.status === 'lost') this.#judge.restate(member, end);
     else if (member !== undefined && !member.isDone) this.#lose(member, end);
     else if (this.#state.kind === 'waiting')
-      this.abort(new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`));
+      this.#fail({
+        error: new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`),
+        culprit: null,
+      });
   }
 
   /**
@@ -257,6 +295,8 @@ export class Coordinator {
       const { lines, dropped } = event.logs;
       if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
       this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
+    } else if (isOver(this.#state) && !('failure' in event || 'leaving' in event)) {
+      // It was on its way when the generation ended.
     } else if ('heartbeat' in event) {
       this.#ranks.update(event.heartbeat.workers);
       const snapshot = this.#snapshot();
@@ -315,9 +355,20 @@ export class Coordinator {
     if (this.#state.kind !== 'stopping' || this.#state.cause !== error) this.abort(error);
   }
 
-  /** Ends the run at once. */
-  abort(error: TrainerError, culprit: Culprit | null = null): void {
-    this.#apply({ type: 'failure', error }, culprit);
+  /** Ends the run at once, for good. */
+  abort(error: TrainerError): void {
+    this.#apply({ type: 'failure', error, restarts: false });
+  }
+
+  /** Ends the generation, and with it the run unless it may restart. */
+  #fail({ error, culprit }: RootCause): void {
+    if (isOver(this.#state)) return;
+    const restarts = this.options.mayRestart?.(this.#failureOf(error, culprit), this.#state) ?? false;
+    this.#apply({ type: 'failure', error, restarts }, culprit);
+  }
+
+  #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
+    return { timeMs: Date.now(), error, culprit, ranks: this.#ranks.views };
   }
 
   #stop(reason: string, cause: TrainerError | null): void {
@@ -349,7 +400,7 @@ export class Coordinator {
       generation: identity.generation,
       state: this.#state.kind,
       runDir: identity.runDir,
-      step: last?.step ?? 0,
+      step: last?.step ?? identity.resumedStep,
       steps: this.#throughput.totalSteps,
       loss: last === null ? 0 : (last.loss ?? Number.NaN),
       tokensPerS: this.#throughput.tokensPerS,
@@ -383,6 +434,22 @@ export class Coordinator {
     while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
   }
 
+  /**
+   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
+   * generation.
+   *
+   * @returns pids of the agents that did not answer: they are no longer of the run
+   */
+  async sendOn(graceMs: number): Promise<number[]> {
+    const deadline = performance.now() + graceMs;
+    while (this.#members.answering.some(({ isDone }) => !isDone) && performance.now() < deadline)
+      await sleep(GONE_POLL_MS);
+    for (const { isDone, session } of this.#members.all)
+      if (isDone) session?.send({ rejoin: {} });
+      else session?.close();
+    return this.#members.all.filter(({ isDone }) => !isDone).map(({ request }) => request.pid);
+  }
+
   #createCommitter(): CheckpointCommitter {
     const { identity, logger } = this.options;
     const { runId, generation, config, runDir, datasetDir } = identity;
@@ -414,7 +481,7 @@ export class Coordinator {
   #lose(member: Member, end: ProcessEnd): void {
     // After a standstill, events may be handled before the watch's timer.
     this.#watch.forgiveStandstill();
-    if (this.#state.kind !== 'finished' && this.#state.kind !== 'failed') this.#judge.lose(member, end);
+    if (!isOver(this.#state)) this.#judge.lose(member, end);
   }
 
   /**
@@ -427,17 +494,13 @@ export class Coordinator {
     if (this.#state === before) return false;
     this.#watch.beginPhase();
     this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
-    if (this.#state.kind === 'failed') {
-      const { error } = this.#state;
+    if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
+      const { kind, error } = this.#state;
       const isCause = event.type === 'failure' && event.error === error;
-      this.#failure = {
-        ...{ timeMs: Date.now(), error, culprit: isCause ? culprit : null },
-        ranks: this.#ranks.views,
-      };
+      this.#failure = this.#failureOf(error, isCause ? culprit : null);
       // After a last checkpoint there is nothing to abort.
-      this.#members.broadcast(
-        this.#members.allAre('finished') ? { farewell: {} } : { abort: { reason: error.line } },
-      );
+      if (!this.#members.allAre('finished')) this.#members.broadcast({ abort: { reason: error.line } });
+      if (kind === 'failed') this.#members.broadcast({ farewell: {} });
       this.#committer.abandon();
       this.#settle(this.#state);
     } else if (this.#state.kind === 'finished') {

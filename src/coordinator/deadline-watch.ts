@@ -1,7 +1,7 @@
 import { GRACE, type Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import type { RunState } from '../run/run-state.js';
+import { isOver, type RunState } from '../run/run-state.js';
 import { findHangs, type Hang } from './hang-rule.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
@@ -18,7 +18,9 @@ export interface WatchedRun {
   readonly lose: (member: Member, end: ProcessEnd) => void;
   /** Has the node of a stuck rank find out where it is, and report it. */
   readonly examine: (hang: Hang) => void;
-  readonly abort: (error: TrainerError) => void;
+  readonly fail: (error: TrainerError) => void;
+  /** Not all nodes came in time. */
+  readonly missNodes: (error: TrainerError) => void;
 }
 
 export interface DeadlineWatchOptions {
@@ -64,8 +66,7 @@ export class DeadlineWatch {
     this.#phaseStartedMs += lateMs;
     members.forgive(lateMs);
     // After its end the summary may block this process.
-    const { kind } = run.state();
-    if (kind !== 'finished' && kind !== 'failed')
+    if (!isOver(run.state()))
       logger.warn(
         `the coordinator stood still for ${(lateMs / 1000).toFixed(1)} s: stopped, suspended with its machine, or without a processor`,
       );
@@ -103,17 +104,21 @@ export class DeadlineWatch {
   #checkPhase(state: RunState, inPhaseMs: number): void {
     const { members, logger, joinTimeoutMs, run } = this.options;
     const { startMs } = this.options.timeouts;
-    const abortStart = (message: string) => run.abort(new TrainerError('NODE_LOST', message));
     if (state.kind === 'waiting' && inPhaseMs > joinTimeoutMs)
-      abortStart(`after ${joinTimeoutMs / 1000} s ${members.describe()}`);
+      run.missNodes(new TrainerError('NODE_LOST', `after ${joinTimeoutMs / 1000} s ${members.describe()}`));
     if (state.kind === 'starting' && inPhaseMs > GRACE.slowStartMs && !this.#slowStartTold) {
       this.#slowStartTold = true;
       logger.warn(`workers are not ready after ${GRACE.slowStartMs / 1000} s: ${this.#describeLate()}`);
     }
     if (state.kind === 'starting' && inPhaseMs > startMs)
-      abortStart(`workers were not ready within ${startMs / 1000} s: ${this.#describeLate()}`);
+      run.fail(
+        new TrainerError(
+          'NODE_LOST',
+          `workers were not ready within ${startMs / 1000} s: ${this.#describeLate()}`,
+        ),
+      );
     if (state.kind === 'stopping' && state.cause !== null && inPhaseMs > GRACE.lastCheckpointMs)
-      run.abort(state.cause);
+      run.fail(state.cause);
   }
 
   /** Workers of the nodes that are not ready, and those among them that are stopped. */

@@ -14,6 +14,7 @@ export interface FailureReportOptions {
   readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
   readonly suspectCheckpoint: string | null;
   readonly logsCommand: string;
+  readonly notRestarted: string | null;
 }
 
 /** The step that the culprit was in; null if it was in none. */
@@ -42,6 +43,7 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     checkpoint: goOn?.checkpoint ?? null,
     suspectCheckpoint: options.suspectCheckpoint,
     resumeCommand: goOn?.command ?? null,
+    notRestarted: options.notRestarted,
     logsCommand: options.logsCommand,
     silentMs: culprit === null || culprit.rank === context.rank ? null : silenceOf(culprit.rank, ranks),
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
@@ -66,20 +68,21 @@ export function explainFailure(
   {
     plan,
     host,
+    notRestarted,
     ...failed
-  }: Omit<FailedGeneration, 'startedFrom' | 'config' | 'failure'> & {
+  }: Omit<FailedGeneration, 'config' | 'failure'> & {
     readonly plan: RunPlan;
     readonly host: string | null;
+    readonly notRestarted: string | null;
   },
 ): FailureReport {
-  const { folder, generation } = failed;
-  const startedFrom = plan.checkpoint?.folder ?? null;
+  const { folder, generation, startedFrom } = failed;
   const { code, context } = failure.error;
   const operation = failure.culprit?.operation ?? context.operation ?? null;
   const known = { code, step: failedStep(failure), operation };
   return failureReport({
-    ...{ failure, generation, host },
-    goOn: howToGoOn({ ...failed, startedFrom, config: plan.config, failure: known }),
+    ...{ failure, generation, host, notRestarted },
+    goOn: howToGoOn({ ...failed, config: plan.config, failure: known }),
     suspectCheckpoint:
       [startedFrom, ...committedFolders(folder.checkpoints)].find(
         (one) => one !== null && leadsToFailure(one, known),

@@ -1,5 +1,5 @@
 import type { Timeouts } from '../config/timeouts.js';
-import type { RankView } from '../run/run-listener.js';
+import type { RankView } from '../run/rank-view.js';
 
 /** A rank that will not go on by itself. */
 export interface Hang {

@@ -1,9 +1,11 @@
 import { LogStore } from '@locmoe/logs';
+import { readManifest } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
+import type { FailureReport } from '../run/failure-report.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
@@ -11,9 +13,14 @@ import { progressOfMetrics } from '../run/run-progress.js';
 import { RunRecorder } from '../run/run-recorder.js';
 import type { RunState } from '../run/run-state.js';
 import { RunTotals } from '../run/run-totals.js';
-import { Coordinator, type RunFailure } from './coordinator.js';
+import { Coordinator, type RunFailure, type RunIdentity } from './coordinator.js';
 import { explainFailure } from './failure-report.js';
+import { checkpointAfterFailure, nodesThatSuffice, withNodes } from './generation-start.js';
+import { RecoveryAccounts } from './recovery-account.js';
+import { RestartPolicy } from './restart-policy.js';
 import { truncateHistory } from './run-history.js';
+import { RunJournal } from './run-journal.js';
+import { RunLeader } from './run-leader.js';
 import type { RunOptions, RunPlan } from './run-options.js';
 import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
@@ -31,10 +38,13 @@ const END_MS = 4_800;
 export interface Nodes {
   /** One that dies before the start may be replaced. */
   readonly areReplaceable: boolean;
+  /** For the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
-  start(coordinator: Coordinator, folder: RunFolder): void;
+  start(leader: RunLeader, folder: RunFolder): void;
+  /** Sees to it that all nodes come again, if it can; those agents whose pids are `lost` are no longer of the run. */
+  restart(lost: readonly number[]): void;
   /** Waits up to `graceMs` for all to leave, then ends those that it can. */
-  end(coordinator: Coordinator, graceMs: number): Promise<void>;
+  end(leader: RunLeader, graceMs: number): Promise<void>;
 }
 
 export interface Lead {
@@ -56,10 +66,11 @@ export interface Lead {
 /** Leads a planned run, from its folder to its end; nothing of it is left running when it returns. */
 export async function leadRun(lead: Lead): Promise<RunOutcome> {
   const { plan } = lead;
+  const now = { generation: plan.resumed?.generation ?? 1 };
   let abort = (error: TrainerError): void => {
     throw error;
   };
-  const run = openRun(lead, (error) => abort(error));
+  const run = openRun(lead, now, (error) => abort(error));
   const { folder, logs, logger, disk, identity } = run;
   const listeners: RunListener[] = [];
   try {
@@ -77,17 +88,20 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     const { forkedFrom, initFrom } = plan;
     const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
     const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
-    const coordinator = new Coordinator({
-      ...{ identity, logs, logger },
-      // The totals before what writes and may throw: the exit code depends on whether a step was done.
-      listeners: [truncateHistory(folder, plan), totals, recorder, ...listeners],
-      joinTimeoutMs: lead.nodes.joinTimeoutMs,
-      nodesAreReplaceable: lead.nodes.areReplaceable,
-      allowsFaults: lead.options.allowFaults,
-      trainedSeconds: progressOfMetrics(plan.checkpoint?.manifest.metrics ?? {}).trainingSeconds,
+    const journal = new RunJournal(folder, disk);
+    const accounts = new RecoveryAccounts((account) => {
+      for (const listener of listeners) listener.recovered?.(account);
     });
-    abort = (error) => coordinator.abort(error);
-    return await carryOut(lead, run, { coordinator, view, totals });
+    // The totals before what writes and may throw: the exit code depends on whether a step was done.
+    const first = [truncateHistory(folder, plan), totals, recorder];
+    listeners.unshift(...first, journal, accounts);
+    const led: Led = {
+      ...{ lead, run, now, listeners, view, totals, journal },
+      policy: new RestartPolicy(plan.config.cluster),
+    };
+    const leader = new RunLeader(begin(led, identity));
+    abort = (error) => leader.abort(error);
+    return await carryOut(led, leader);
   } finally {
     for (const listener of listeners) listener.close?.();
     logs.close();
@@ -95,23 +109,49 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
 }
 
 interface Led {
-  readonly coordinator: Coordinator;
+  readonly lead: Lead;
+  readonly run: OpenRun;
+  readonly now: { generation: number };
+  readonly listeners: readonly RunListener[];
   readonly view: RunView;
   readonly totals: RunTotals;
+  readonly journal: RunJournal;
+  readonly policy: RestartPolicy;
 }
 
-/** Starts the nodes, waits until the run has settled, and ends the nodes. */
-async function carryOut(lead: Lead, run: OpenRun, { coordinator, view, totals }: Led): Promise<RunOutcome> {
+/** A generation that waits for its nodes. */
+function begin({ lead, run, now, listeners, journal, policy }: Led, identity: RunIdentity): Coordinator {
+  const { plan, nodes } = lead;
+  const isFirst = identity === run.identity;
+  now.generation = identity.generation;
+  journal.begin(identity);
+  return new Coordinator({
+    ...{ identity, logs: run.logs, logger: run.logger, listeners },
+    joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
+    nodesAreReplaceable: nodes.areReplaceable,
+    allowsFaults: lead.options.allowFaults,
+    mayRestart: (failure, { kind }) => policy.decide(failure, kind),
+    maySuffice: (numNodes) => !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
+    trainedSeconds: trainedSecondsAt(identity.resumeFrom),
+  });
+}
+
+function trainedSecondsAt(checkpoint: string | null): number {
+  return checkpoint === null ? 0 : progressOfMetrics(readManifest(checkpoint).metrics).trainingSeconds;
+}
+
+/** Starts the nodes, leads generation after generation until the run is over, and ends the nodes. */
+async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
+  const { lead, run, view, totals } = led;
   const { plan, rpc, nodes } = lead;
   const { folder, logger } = run;
-  const service = addCoordinatorService(rpc.server, coordinator);
+  const service = addCoordinatorService(rpc.server, leader);
   rpc.onRefused = (line) => logger.warn(line);
-  const forgetSignals = stopOnSignals(coordinator, (line) => view.print(line));
-  const explain = (failure: RunFailure) => failedRun(failure, lead, coordinator, run, totals);
+  const forgetSignals = stopOnSignals(leader, (line) => view.print(line));
   const leaveUncaught = catchUncaught({
-    ...{ coordinator, logger, view },
+    ...{ leader, logger, view },
     lastWords(error) {
-      const failed = explain(coordinator.failure ?? { timeMs: Date.now(), error, culprit: null, ranks: [] });
+      const failed = failedRun(led, leader.current, { timeMs: Date.now(), error, culprit: null, ranks: [] });
       view.failed(failed);
       process.exit(failed.exitCode);
     },
@@ -119,48 +159,98 @@ async function carryOut(lead: Lead, run: OpenRun, { coordinator, view, totals }:
   let endsByMs = Number.POSITIVE_INFINITY;
   try {
     // Nodes first: until a child has its own process group, Ctrl-C would end it too.
-    nodes.start(coordinator, folder);
+    nodes.start(leader, folder);
     view.begun();
     warnOfFewExperts(plan.config, logger);
-    const state = await coordinator.settled;
+    let state = await leader.current.settled;
+    for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + END_MS;
-    const failed = coordinator.failure && explain(coordinator.failure);
-    await nodes.end(coordinator, LEAVE_GRACE_MS);
+    else forgetSignals();
+    const { failure } = leader.current;
+    const failed = failure && failedRun(led, leader.current, failure);
+    await nodes.end(leader, LEAVE_GRACE_MS);
     if (failed !== null) {
       view.failed(failed);
       return failed;
     }
     const finished = finishedRun(state, totals);
+    led.journal.end(finished.stoppedEarly ? 'stopped' : 'finished', finished.exitCode);
     await view.finished(finished);
     return finished;
   } finally {
-    await nodes.end(coordinator, 0);
+    await nodes.end(leader, 0);
     forgetSignals();
     await service.endLogs(Math.min(LAST_LINES_MS, endsByMs - performance.now()));
     leaveUncaught();
-    coordinator.close();
+    leader.current.close();
+  }
+}
+
+/** After a failure: reports it, ends what is left of the generation, and begins the next one. */
+async function restart(led: Led, leader: RunLeader): Promise<void> {
+  const { lead, run, listeners, policy, journal } = led;
+  const failed = leader.current;
+  const report = reportOf(led, failed, failed.failure!, null);
+  journal.failure(report);
+  for (const listener of listeners) listener.restarts?.(report, policy.left);
+  const lost = await failed.sendOn(LEAVE_GRACE_MS);
+  failed.close();
+  const generation = led.now.generation + 1;
+  const { identity, error } = nextIdentity(lead, run, generation, failed);
+  for (const listener of listeners)
+    listener.generation?.({
+      generation,
+      resumedFrom: identity.resumeFrom === null ? null : identity.resumedStep,
+      nodes: identity.config.cluster.nodes,
+    });
+  leader.lead(begin(led, identity));
+  if (error !== null) leader.abort(error);
+  else lead.nodes.restart(lost);
+}
+
+/** @returns with an error if there is no checkpoint that the generation could start from */
+function nextIdentity(
+  { plan }: Lead,
+  { identity, folder, logger }: OpenRun,
+  generation: number,
+  failed: Coordinator,
+): { readonly identity: RunIdentity; readonly error: TrainerError | null } {
+  const nodes = failed.hasMissedNodes ? nodesThatSuffice(plan.config, failed.numConnected) : 0;
+  const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
+  const next = { ...identity, generation, config };
+  try {
+    const checkpoint = checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
+    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: checkpoint?.manifest.step ?? 0 };
+    return { identity: { ...next, ...place }, error: null };
+  } catch (error) {
+    return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
   }
 }
 
 /** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
-function openRun({ options, plan }: Lead, onLogLost: (error: TrainerError) => void): OpenRun {
+function openRun(
+  { options, plan }: Lead,
+  now: { readonly generation: number },
+  onLogLost: (error: TrainerError) => void,
+): OpenRun {
   const { config, dataset, checkpoint, init, resumed, forkedFrom, initFrom } = plan;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
   const { runId, directory } = folder;
-  const generation = resumed?.generation ?? 1;
   const disk = new DiskTolerance((line) => logger.warn(line));
   const logs = new LogStore(folder.logs, (error, file) => {
     if (!disk.forgives(error, file)) onLogLost(asTrainerError(error));
   });
   const logger = createLogger({
     level: config.logLevel,
-    origin: { run: runId, generation },
+    origin: { run: runId },
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
+    mixin: () => now,
   });
   return {
     identity: {
-      ...{ runId, generation, config, runDir: directory, datasetDir: dataset.dir },
+      ...{ runId, generation: now.generation, config, runDir: directory, datasetDir: dataset.dir },
       resumeFrom: checkpoint?.folder ?? null,
+      resumedStep: checkpoint?.manifest.step ?? 0,
       initFrom: init?.folder ?? null,
     },
     ...{ folder, logs, logger, disk },
@@ -179,25 +269,33 @@ function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
   );
 }
 
-/** Explains the failure and writes the report to the run's folder. */
-function failedRun(
-  failure: RunFailure,
-  lead: Lead,
+/** Explains a failure and writes the report to the run's folder. */
+function reportOf(
+  { lead, run: { folder } }: Led,
   coordinator: Coordinator,
-  { folder }: OpenRun,
-  { lastStep }: RunTotals,
-): FailedRun {
+  failure: RunFailure,
+  notRestarted: string | null,
+): FailureReport {
   const node = failure.culprit?.node;
   const host = node === undefined ? null : coordinator.hostOf(node);
-  const { generation } = coordinator.options.identity;
-  const report = explainFailure(failure, { ...lead, folder, generation, host });
+  const { generation, resumeFrom: startedFrom } = coordinator.options.identity;
+  const report = explainFailure(failure, { ...lead, folder, generation, startedFrom, host, notRestarted });
   try {
     folder.writeFailure(report);
   } catch {
     // The run may have failed because its folder cannot be written; the report is shown all the same.
   }
+  return report;
+}
+
+function failedRun(led: Led, coordinator: Coordinator, failure: RunFailure): FailedRun {
+  const { totals, policy, journal } = led;
+  const report = reportOf(led, coordinator, failure, policy.whyNot);
   // Before its first step a run was given something wrong; after it, it has failed, whatever the error.
-  const exitCode = lastStep > 0 ? EXIT.failedRun : exitCodeOf(failure.error);
+  const hasFailed = totals.lastStep > 0 && failure.error.code !== 'BAD_CHECKPOINT';
+  const exitCode = hasFailed ? EXIT.failedRun : exitCodeOf(failure.error);
+  journal.failure(report);
+  journal.end('failed', exitCode);
   return { kind: 'failed', exitCode, report };
 }
 

@@ -23,13 +23,14 @@ export class Membership {
   }
 
   /**
-   * Gives a node the first free place; the same process gets the same one again.
+   * Gives a node the place that it had in the generation before, if that is free, else the first free one; the same
+   * process gets the same one again.
    *
    * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address
    *   does not fit, `BAD_MESSAGE` if the request is not what a node agent sends
    */
   join(request: JoinRequest): Member {
-    const { host, pid, dataAddress, version } = request;
+    const { host, pid, dataAddress, version, formerNode } = request;
     if (version !== VERSION)
       throw new TrainerError(
         'BAD_INPUT',
@@ -43,7 +44,9 @@ export class Membership {
         'BAD_INPUT',
         `node ${known.node} on ${known.request.host} (pid ${known.request.pid}) serves at ${dataAddress} already; the node agent on ${host} (pid ${pid}) needs an address of its own (--listen, --advertise)`,
       );
-    const node = this.#places.indexOf(undefined);
+    const isFree =
+      formerNode !== undefined && formerNode < this.numNodes && this.#places[formerNode] === undefined;
+    const node = isFree ? formerNode : this.#places.indexOf(undefined);
     if (node < 0)
       throw new TrainerError(
         'RUN_FULL',

@@ -1,6 +1,6 @@
 import { nodeOf } from '../collectives/topology.js';
 import type { WorkerProgress } from '../rpc/messages.js';
-import type { RankView } from '../run/run-listener.js';
+import type { RankView } from '../run/rank-view.js';
 
 /** The newest heartbeat of each rank, and when it came. */
 export class RankTable {

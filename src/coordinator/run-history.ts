@@ -78,14 +78,18 @@ function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | nul
 }
 
 /**
- * Replaces a run's history from its checkpoint on, once all workers have loaded it: a start that fails
- * changes nothing but the generation's number.
+ * Replaces a run's history from the state on that a generation starts from, once all workers have loaded it: a start
+ * that fails changes nothing but the generation's number.
  */
 export function truncateHistory(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
+  let from = checkpoint?.manifest.step ?? null;
   return {
+    generation({ resumedFrom }) {
+      from = resumedFrom ?? 0;
+    },
     state({ kind }) {
       if (kind !== 'running') return;
-      if (checkpoint !== null) dropRecordsAfter(folder.metrics, checkpoint.manifest.step);
+      if (from !== null) dropRecordsAfter(folder.metrics, from);
       folder.archiveFailure();
       folder.writeConfig(config);
     },

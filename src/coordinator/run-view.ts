@@ -9,8 +9,10 @@ import type { RunIdentity } from './coordinator.js';
 
 /** A run that has its folder and its log, but has not begun. */
 export interface OpenRun {
+  /** Of its first generation under this process. */
   readonly identity: RunIdentity;
   readonly folder: RunFolder;
+  /** Also of the generations that follow: lines tell which one they are of. */
   readonly logs: LogStore;
   readonly logger: Logger;
   readonly disk: DiskTolerance;

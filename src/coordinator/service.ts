@@ -17,29 +17,30 @@ import type {
 import { toServiceError } from '../rpc/status.js';
 import { logFolder } from '../run/run-logs.js';
 import type { Coordinator } from './coordinator.js';
+import type { RunLeader } from './run-leader.js';
 
 export interface CoordinatorService {
   /** Gives followers of the log up to `graceMs` to read the rest, then ends their calls. */
   endLogs(graceMs: number): Promise<void>;
 }
 
-/** Adds proto/coordinator.proto to the server: every call lands in the Coordinator. */
-export function addCoordinatorService(server: grpc.Server, coordinator: Coordinator): CoordinatorService {
-  const { identity, logs } = coordinator.options;
+/** Adds proto/coordinator.proto to the server: every call lands in the generation that is led now. */
+export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
+  const { identity, logs } = leader.current.options;
   const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
   server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
-    Join: unary((request: JoinRequest): JoinReply => coordinator.join(request)),
-    GetStatus: unary((): StatusReply => coordinator.status()),
+    Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
+    GetStatus: unary((): StatusReply => leader.current.status()),
     Stop: unary((request: { reason: string }) => {
-      coordinator.requestStop(request.reason);
+      leader.requestStop(request.reason);
       return {};
     }),
     InjectFault: unary((fault: Fault) => {
-      coordinator.injectFault(fault);
+      leader.current.injectFault(fault);
       return {};
     }),
     Session: (call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>) =>
-      openSession(coordinator, call),
+      openSession(leader.current, call),
     StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogsReply>) => streams.serve(call),
   });
   return { endLogs: (graceMs) => streams.end(graceMs) };

@@ -53,14 +53,17 @@ export function checkpointToResume(
 ): Checkpoint {
   if (existsSync(path.join(place, MANIFEST_FILE))) return resolveCheckpoint(place, warn);
   const failures = folder.failures();
-  const checkpoint = resolveCheckpoint(place, warn, (candidate) => {
-    const failure = failureAfter(candidate, failures);
-    return failure === undefined
-      ? null
-      : `checkpoint ${candidate}: from its weights step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
-  });
+  const checkpoint = resolveCheckpoint(place, warn, (candidate) => whySuspect(candidate, failures));
   assertMayEndOtherwise(folder, failures, checkpoint, configFrom);
   return checkpoint;
+}
+
+/** Why a checkpoint is passed over because of what came after it; null if it is not. */
+export function whySuspect(checkpoint: string, failures: readonly PastFailure[]): string | null {
+  const failure = failureAfter(checkpoint, failures);
+  return failure === undefined
+    ? null
+    : `checkpoint ${checkpoint}: from its weights step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
 }
 
 /** Runs are deterministic: after two failures at the same step only other settings can help. */

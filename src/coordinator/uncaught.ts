@@ -1,10 +1,10 @@
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import type { Coordinator } from './coordinator.js';
+import type { RunLeader } from './run-leader.js';
 import type { RunView } from './run-view.js';
 
 export interface UncaughtOptions {
-  readonly coordinator: Pick<Coordinator, 'crash'>;
+  readonly leader: Pick<RunLeader, 'crash'>;
   readonly logger: Pick<Logger, 'error'>;
   readonly view: Pick<RunView, 'print'>;
   /** Ends the process: even ending the run failed. */
@@ -17,13 +17,13 @@ export interface UncaughtOptions {
  *
  * @returns how to undo that
  */
-export function catchUncaught({ coordinator, logger, view, lastWords }: UncaughtOptions): () => void {
+export function catchUncaught({ leader, logger, view, lastWords }: UncaughtOptions): () => void {
   process.setUncaughtExceptionCaptureCallback((thrown: unknown) => {
     const error = unforeseen(thrown);
     try {
       view.print(error.message);
       logger.error({ stack: thrown instanceof Error ? thrown.stack : undefined }, error.message);
-      coordinator.crash(error);
+      leader.crash(error);
     } catch {
       lastWords(error);
     }

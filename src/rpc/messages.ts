@@ -5,6 +5,7 @@ export interface JoinRequest {
   readonly pid: number;
   readonly dataAddress: string;
   readonly version: string;
+  readonly formerNode?: number;
 }
 
 export interface JoinReply {
@@ -183,6 +184,7 @@ export type CoordinatorCommand =
   | { readonly stop: { readonly reason: string } }
   | { readonly farewell: Record<string, never> }
   | { readonly examine: { readonly rank: number; readonly reason: string } }
+  | { readonly rejoin: Record<string, never> }
   | { readonly fault: Fault };
 
 /** A fault that a node inflicts on itself; one of the two is set. */

@@ -1,4 +1,4 @@
-import type { RankView } from './run-listener.js';
+import type { RankView } from './rank-view.js';
 
 /** A rank when the run failed; `lastHeardMs` counts from its last sign of life to the failure. */
 export type RankAtFailure = Pick<
@@ -32,6 +32,8 @@ export interface FailureReport {
   /** Folder of a checkpoint that is passed over because it would lead to this failure again. */
   readonly suspectCheckpoint: string | null;
   readonly resumeCommand: string | null;
+  /** Why the run was not restarted, if restarts were allowed. */
+  readonly notRestarted: string | null;
   readonly logsCommand: string;
   /** ms of silence of a rank that others blame; null if it reported the failure itself. */
   readonly silentMs: number | null;

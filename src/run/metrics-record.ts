@@ -2,7 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } fr
 import { TrainerError } from '../errors.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from './global-step.js';
-import type { RankView } from './run-listener.js';
+import type { RankView } from './rank-view.js';
 
 /** What a rank was doing at a heartbeat. */
 export type RankBeat = Pick<

@@ -37,8 +37,8 @@ export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
 
 /**
- * A run's folder: `run.json`, `run.lock` (run-lock.ts), `config.json`, `metrics.ndjson`, `summary.json`,
- * `logs/`, `checkpoints/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `journal.ndjson` (journal.ts), `config.json`,
+ * `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure `flight/`, `failure.json` if the last generation failed, and
  * `failure-<generation>.json` of earlier ones.
  */
 export class RunFolder {

@@ -1,19 +1,9 @@
-import type {
-  CheckpointReport,
-  Heartbeat,
-  StepReport,
-  ValidationReport,
-  WorkerProgress,
-} from '../rpc/messages.js';
+import type { CheckpointReport, Heartbeat, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { FailureReport } from './failure-report.js';
 import type { GlobalStep } from './global-step.js';
+import type { JournalMember, RecoveryAccount } from './journal-events.js';
+import type { RankView } from './rank-view.js';
 import type { RunState } from './run-state.js';
-
-/** A rank at its last heartbeat. */
-export interface RankView extends WorkerProgress {
-  readonly node: number;
-  /** ms since the worker itself last gave a sign of life. */
-  readonly lastHeardMs: number;
-}
 
 /** A run at one moment. */
 export interface RunSnapshot {
@@ -26,10 +16,27 @@ export interface RunSnapshot {
   readonly secondsLeft: number;
 }
 
+/** What a generation of a run begins with. */
+export interface GenerationView {
+  readonly generation: number;
+  /** Step of the state that it starts from; null from nothing. */
+  readonly resumedFrom: number | null;
+  /** Its nodes; fewer than configured if others did not come back. */
+  readonly nodes: number;
+}
+
 /** Notified of everything that happens in a run. */
 export interface RunListener {
+  /** A generation after the first one that this process leads begins. */
+  generation?(generation: GenerationView): void;
+  /** A generation failed, and the run restarts; how many restarts are left now. */
+  restarts?(failure: FailureReport, restartsLeft: number): void;
+  /** The run trains again after a failure. */
+  recovered?(account: RecoveryAccount): void;
   /** A node joined or left before the start, in words. */
   membership?(text: string): void;
+  /** All nodes of the generation are there. */
+  members?(members: readonly JournalMember[]): void;
   state?(state: RunState): void;
   /** One rank's report of a step. */
   rankStep?(report: StepReport): void;

@@ -6,7 +6,7 @@ import type { GlobalStep } from './global-step.js';
 import type { MetricsRecord } from './metrics-record.js';
 import { appendRecord } from './metrics-writer.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
-import type { RunListener, RunSnapshot } from './run-listener.js';
+import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
 import type { RunState } from './run-state.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks per this time is enough. */
@@ -44,8 +44,17 @@ export class RunRecorder implements RunListener {
     this.#append({ type: 'generation', generation: origin.generation, resumedFrom });
   }
 
+  generation({ generation, resumedFrom }: GenerationView): void {
+    this.#write({ generation, state: 'waiting' });
+    this.#append({ type: 'generation', generation, resumedFrom });
+  }
+
   state({ kind }: RunState): void {
-    const record = { ...this.#record, state: kind };
+    this.#write({ state: kind });
+  }
+
+  #write(changes: Partial<RunRecord>): void {
+    const record = { ...this.#record, ...changes };
     this.#record = record;
     this.disk.write(path.join(this.folder.directory, 'run.json'), () => this.folder.writeRecord(record));
   }

@@ -8,9 +8,11 @@ import type { TrainerError } from '../errors.js';
  *                                                                       running --> stopping --> finished
  * waiting --(a stop, where nodes come from elsewhere)--> finished
  * any but finished --> failed
+ * any but stopping and finished --> restarting
  * ```
- * `stopping`: a final checkpoint was asked for; with a `cause`, the run fails once it is saved. `finished` and
- * `failed` are final.
+ * `stopping`: a final checkpoint was asked for; with a `cause`, the run fails once it is saved. `restarting`: this
+ * generation has failed, and the next one begins with `waiting`. `finished` and `failed` are final for the run,
+ * `restarting` for its generation.
  */
 export type RunState =
   | { readonly kind: 'waiting' }
@@ -18,6 +20,7 @@ export type RunState =
   | { readonly kind: 'running' }
   | { readonly kind: 'stopping'; readonly reason: string; readonly cause: TrainerError | null }
   | { readonly kind: 'finished'; readonly stoppedEarly: boolean }
+  | { readonly kind: 'restarting'; readonly error: TrainerError }
   | { readonly kind: 'failed'; readonly error: TrainerError };
 
 export type RunEvent =
@@ -26,11 +29,17 @@ export type RunEvent =
   | { readonly type: 'stop'; readonly reason: string; readonly cause: TrainerError | null }
   | { readonly type: 'stopped-waiting' }
   | { readonly type: 'all-finished'; readonly stoppedEarly: boolean }
-  | { readonly type: 'failure'; readonly error: TrainerError };
+  /** `restarts`: the run is to go on with another generation. */
+  | { readonly type: 'failure'; readonly error: TrainerError; readonly restarts: boolean };
+
+/** Whether nothing more happens to a generation that is in this state. */
+export function isOver({ kind }: RunState): boolean {
+  return kind === 'finished' || kind === 'failed' || kind === 'restarting';
+}
 
 /** The state after an event; an event that does not apply leaves the state as it is. */
 export function transition(state: RunState, event: RunEvent): RunState {
-  if (state.kind === 'finished' || state.kind === 'failed') return state;
+  if (isOver(state)) return state;
   // Whatever fails while the last checkpoint is saved, the first error is reported.
   const cause = state.kind === 'stopping' ? state.cause : null;
   switch (event.type) {
@@ -49,6 +58,8 @@ export function transition(state: RunState, event: RunEvent): RunState {
         ? { kind: 'finished', stoppedEarly: event.stoppedEarly }
         : { kind: 'failed', error: cause };
     case 'failure':
-      return { kind: 'failed', error: cause ?? event.error };
+      return event.restarts
+        ? { kind: 'restarting', error: event.error }
+        : { kind: 'failed', error: cause ?? event.error };
   }
 }

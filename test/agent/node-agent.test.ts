@@ -179,6 +179,7 @@ describe('commands', () => {
   it('that come after an abort start nothing, and it stays an abort', async () => {
     await joinRun(1, 1);
     coordinator.command({ abort: { reason: 'another node failed' } });
+    coordinator.command({ farewell: {} });
     coordinator.command({ start: { peers: [] } });
     coordinator.command({ farewell: {} });
     expect(await agent.ended).toBe(3);
@@ -220,6 +221,7 @@ describe('a failure', () => {
     expect(second).toMatchObject({ rank: 1, code: 'ABORTED', operation: 'barrier step (operation 1)' });
     expect(second.message).toContain('SIGSEGV');
     coordinator.command({ abort: { reason: 'rank 0 died' } });
+    coordinator.command({ farewell: {} });
     expect(await agent.ended).toBe(3);
     const flight = JSON.parse(readFileSync(`${runDir}/flight/generation-2-node-0.json`, 'utf8'));
     expect(flight.reason).toMatch(/^rank 0: worker \(pid \d+\) was killed by SIGSEGV/);
@@ -238,6 +240,7 @@ describe('a failure', () => {
     coordinator.command({ begin: {} });
     await until(() => coordinator.all('failure').length > 0);
     coordinator.command({ abort: { reason: 'rank 0 failed' } });
+    coordinator.command({ farewell: {} });
     await agent.ended;
     expect(coordinator.all('failure')).toMatchObject([{ rank: 0, code: 'NOT_FINITE', step: 4 }]);
     const kinds = coordinator.events.map((event) => Object.keys(event).find((key) => key !== 'event'));
@@ -309,6 +312,7 @@ describe('the end', () => {
     const [{ pid }] = workersSeen();
     const started = performance.now();
     coordinator.command({ abort: { reason: 'another node failed' } });
+    coordinator.command({ farewell: {} });
     expect(await agent.ended).toBe(3);
     expect(performance.now() - started).toBeGreaterThanOrEqual(GRACE_MS);
     expect(isRunning(pid)).toBe(false);

@@ -72,7 +72,22 @@ describe('a node', () => {
     const ended = node(address);
     await until(() => coordinator.sessions.length === 1);
     coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    coordinator.command({ farewell: {} });
     expect(await ended).toBe(3);
+  });
+
+  it('joins the next generation of a run that goes on, in its former place', async () => {
+    captureLog();
+    const { coordinator, address } = await coordinatorWithPlace();
+    const ended = node(address);
+    await until(() => coordinator.sessions.length === 1);
+    coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    await until(() => coordinator.all('leaving').length === 1);
+    coordinator.command({ rejoin: {} });
+    await until(() => coordinator.sessions.length === 2);
+    expect(coordinator.joins.map(({ formerNode }) => formerNode)).toEqual([undefined, REPLY.node]);
+    coordinator.command({ farewell: {} });
+    expect(await ended).toBe(0);
   });
 
   it('that stays for ever joins the next run after a failed one, until a signal', async () => {
@@ -81,6 +96,7 @@ describe('a node', () => {
     const ended = node(address, { forever: true });
     await until(() => coordinator.sessions.length === 1);
     coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    coordinator.command({ farewell: {} });
     await until(() => coordinator.sessions.length === 2);
     expect(coordinator.joins[1].dataAddress).toBe(coordinator.joins[0].dataAddress);
     process.emit('SIGTERM', 'SIGTERM');

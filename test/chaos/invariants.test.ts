@@ -5,7 +5,7 @@ import { type Circumstances, readEvidence } from '../../src/chaos/invariants/evi
 import { checkInvariants, INVARIANTS } from '../../src/chaos/invariants/invariants.js';
 import { leftoversOf } from '../../src/chaos/invariants/leftovers.js';
 import { processIdentity } from '../../src/os/process-info.js';
-import type { JournalEntry } from '../../src/run/journal.js';
+import type { JournalEntry } from '../../src/run/journal-events.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
 import { forgedRun, KILL, type Story, soundStory, stepRecord } from './forged-run.js';
 

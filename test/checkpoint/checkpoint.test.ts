@@ -131,7 +131,7 @@ test('a number that is not finite is refused, with its tensor and file', () => {
 
 test('no checkpoint at all is a clear error', () => {
   expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
-    /^BAD_CHECKPOINT there is no checkpoint in .*give a/,
+    /^BAD_INPUT there is no checkpoint in .*give a/,
   );
   expect(messageOf(() => resolveCheckpoint(join(root, 'nowhere'), () => {}))).toMatch(
     /there is no checkpoint in/,

@@ -5,7 +5,7 @@ import { failureReport } from '../../src/coordinator/failure-report.js';
 import { commandLine } from '../../src/coordinator/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
-import type { RankView } from '../../src/run/run-listener.js';
+import type { RankView } from '../../src/run/rank-view.js';
 
 const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
   rank: number,
@@ -45,6 +45,7 @@ const report = (
     host: culprit && 'h1',
     goOn: checkpoint === null ? null : { checkpoint, command: 'locmoe train --resume runs/r' },
     suspectCheckpoint: null,
+    notRestarted: null,
     logsCommand: 'locmoe logs --run runs/r --level warn',
   });
 
@@ -81,6 +82,7 @@ describe('failureLines', () => {
           ...options,
           goOn: checkpoint === null ? null : { checkpoint, command: 'RESUME' },
           suspectCheckpoint,
+          notRestarted: null,
         }),
       ).at(-1);
     expect(resumeLine('c/step-000020', 'c/step-000030')).toBe(

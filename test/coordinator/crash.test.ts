@@ -24,7 +24,15 @@ beforeEach(() => {
   commands = [];
   coordinator = new Coordinator({
     identity: {
-      ...{ runId: 'r', generation: 1, runDir: folder, datasetDir: folder, resumeFrom: null, initFrom: null },
+      ...{
+        runId: 'r',
+        generation: 1,
+        runDir: folder,
+        datasetDir: folder,
+        resumeFrom: null,
+        resumedStep: 0,
+        initFrom: null,
+      },
       config: loadConfig('tiny', { nodes: 1, workersPerNode: 1 }),
     },
     logs: new LogStore(path.join(folder, 'logs'), () => undefined),
@@ -78,7 +86,7 @@ describe('an unforeseen error of the coordinator', () => {
     coordinator.crash(error);
     coordinator.crash(later);
     expect(coordinator.failure).toMatchObject({ error, culprit: null });
-    expect(lastCommand()).toBe('abort');
+    expect(commands.slice(-2)).toEqual([{ abort: { reason: expect.any(String) } }, { farewell: {} }]);
   });
 
   it('does not wait for the last checkpoint for ever', () => {
@@ -98,7 +106,7 @@ it('what nobody caught is told with its place, and has last words where the run 
   const said: string[] = [];
   const told = new Promise<TrainerError>((resolve) => {
     const undo = catchUncaught({
-      coordinator: {
+      leader: {
         crash: () => {
           throw new Error('the next one');
         },

@@ -46,6 +46,7 @@ function newCoordinator(): Coordinator {
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,
+      resumedStep: 0,
       initFrom: null,
     },
     logs,

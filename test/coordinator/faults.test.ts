@@ -19,7 +19,7 @@ function runWithNode(allowsFaults: boolean) {
   const coordinator = new Coordinator({
     identity: {
       ...{ runId: 'r1', generation: 1, config, runDir: folder, datasetDir: folder },
-      ...{ resumeFrom: null, initFrom: null },
+      ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
     },
     logs,
     logger: createLogger({

@@ -65,7 +65,12 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
   return {
     ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place },
     plan: { config, dataset, checkpoint: null, init: null, resumed: null, forkedFrom: null, initFrom: null },
-    nodes: { areReplaceable: false, joinTimeoutMs: 10_000, start, end: async () => undefined },
+    nodes: {
+      ...{ areReplaceable: false, joinTimeoutMs: 10_000 },
+      start: (leader, folder) => start(leader.current, folder),
+      restart: () => undefined,
+      end: async () => undefined,
+    },
     view: (run) =>
       new TerminalView(run, { place, dataset, samples: false, hasPage: false, announcement: 'starting' }),
     listeners: () => [],

@@ -9,6 +9,7 @@ import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
+import { RunLeader } from '../../src/coordinator/run-leader.js';
 import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
 import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
@@ -54,6 +55,7 @@ beforeEach(async () => {
     runDir: folder,
     datasetDir: folder,
     resumeFrom: null,
+    resumedStep: 0,
     initFrom: null,
   };
   const logger = createLogger({
@@ -71,7 +73,7 @@ beforeEach(async () => {
     evidenceWindowMs: 100,
   });
   rpc = createRpcServer();
-  service = addCoordinatorService(rpc.server, coordinator);
+  service = addCoordinatorService(rpc.server, new RunLeader(coordinator));
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
   client = new CoordinatorClient(address, NO_SECURITY);
 });

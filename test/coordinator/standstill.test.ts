@@ -38,6 +38,7 @@ function coordinate(nodesAreReplaceable: boolean): Coordinator {
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,
+      resumedStep: 0,
       initFrom: null,
     },
     logs,

@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Journal, type JournalEvent, readJournal } from '../../src/run/journal.js';
+import { Journal, readJournal } from '../../src/run/journal.js';
+import type { JournalEvent } from '../../src/run/journal-events.js';
 
 const EVENTS: readonly JournalEvent[] = [
   { type: 'lead', term: 1, pid: 12, host: 'here' },

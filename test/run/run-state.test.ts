@@ -8,7 +8,8 @@ const EVENTS: readonly RunEvent[] = [
   { type: 'workers-ready' },
   { type: 'stop', reason: 'SIGINT', cause: null },
   { type: 'all-finished', stoppedEarly: false },
-  { type: 'failure', error },
+  { type: 'failure', error, restarts: false },
+  { type: 'failure', error, restarts: true },
 ];
 const STATES: readonly RunState[] = [
   { kind: 'waiting' },
@@ -17,6 +18,7 @@ const STATES: readonly RunState[] = [
   { kind: 'stopping', reason: 'SIGINT', cause: null },
   { kind: 'finished', stoppedEarly: false },
   { kind: 'failed', error },
+  { kind: 'restarting', error },
 ];
 
 describe('transition', () => {
@@ -26,13 +28,14 @@ describe('transition', () => {
       ...EVENTS.map((event) => transition(state, event).kind),
     ]);
     expect(table).toEqual([
-      // state, nodes-complete, workers-ready, stop, all-finished, failure
-      ['waiting', 'starting', 'waiting', 'waiting', 'finished', 'failed'],
-      ['starting', 'starting', 'running', 'starting', 'finished', 'failed'],
-      ['running', 'running', 'running', 'stopping', 'finished', 'failed'],
-      ['stopping', 'stopping', 'stopping', 'stopping', 'finished', 'failed'],
-      ['finished', 'finished', 'finished', 'finished', 'finished', 'finished'],
-      ['failed', 'failed', 'failed', 'failed', 'failed', 'failed'],
+      // state, nodes-complete, workers-ready, stop, all-finished, failure, failure with a restart
+      ['waiting', 'starting', 'waiting', 'waiting', 'finished', 'failed', 'restarting'],
+      ['starting', 'starting', 'running', 'starting', 'finished', 'failed', 'restarting'],
+      ['running', 'running', 'running', 'stopping', 'finished', 'failed', 'restarting'],
+      ['stopping', 'stopping', 'stopping', 'stopping', 'finished', 'failed', 'restarting'],
+      ['finished', 'finished', 'finished', 'finished', 'finished', 'finished', 'finished'],
+      ['failed', 'failed', 'failed', 'failed', 'failed', 'failed', 'failed'],
+      ['restarting', 'restarting', 'restarting', 'restarting', 'restarting', 'restarting', 'restarting'],
     ]);
   });
 
@@ -43,7 +46,7 @@ describe('transition', () => {
       const stopping = transition(state, stop);
       expect(stopping).toEqual({ kind: 'stopping', reason: 'crash', cause });
       expect(transition(stopping, { ...stop, cause: error })).toBe(stopping);
-      for (const last of EVENTS.slice(3))
+      for (const last of EVENTS.slice(3, 5))
         expect(transition(stopping, last)).toEqual({ kind: 'failed', error: cause });
     }
   });

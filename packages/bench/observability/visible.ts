@@ -6,6 +6,7 @@ import { LogStore } from '@locmoe/logs';
 import { lokiFeature, startHttpServer } from '@locmoe/logs/http';
 import { loadConfig } from 'locmoe/config/resolve';
 import { Coordinator } from 'locmoe/coordinator/coordinator';
+import { RunLeader } from 'locmoe/coordinator/run-leader';
 import { addCoordinatorService } from 'locmoe/coordinator/service';
 import { createLogger } from 'locmoe/logger';
 import { formatAddress } from 'locmoe/rpc/address';
@@ -44,6 +45,7 @@ export const benchVisible: Bench = () =>
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,
+      resumedStep: 0,
       initFrom: null,
     };
     const coordinator = new Coordinator({
@@ -59,7 +61,7 @@ export const benchVisible: Bench = () =>
       nodesAreReplaceable: false,
     });
     const rpc = createRpcServer();
-    addCoordinatorService(rpc.server, coordinator);
+    addCoordinatorService(rpc.server, new RunLeader(coordinator));
     const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     const http = await startHttpServer({
       name: 'bench',

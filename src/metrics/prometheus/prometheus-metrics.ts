@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
-import type { RunListener } from '../../run/run-listener.js';
+import type { GenerationView, RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';
 import { collectProcessMetrics } from './process-metrics.js';
@@ -14,6 +14,7 @@ const STATES: readonly RunState['kind'][] = [
   'starting',
   'running',
   'stopping',
+  'restarting',
   'finished',
   'failed',
 ];
@@ -92,6 +93,7 @@ export interface RunShape {
 class LifeMetrics implements RunListener {
   readonly #state;
   readonly #failures;
+  readonly #generation;
 
   constructor(registry: Registry, { earlierFailures, ...shape }: RunMetricsOptions & RunShape) {
     this.#state = gauge(
@@ -119,19 +121,26 @@ class LifeMetrics implements RunListener {
       workers_per_node: shape.workersPerNode,
       version: VERSION,
     });
-    gauge(
+    this.#generation = gauge(
       registry,
       'locmoe_generation',
-      'Generation of the run: 1, and one more for each time it was resumed',
-    ).set(shape.generation);
+      'Generation of the run: 1, and one more for each time it was restarted or resumed',
+    );
+    this.#generation.set(shape.generation);
     gauge(registry, 'locmoe_planned_steps', 'Step at which the run ends').set(shape.steps);
     this.state({ kind: 'waiting' });
     for (const code of FAILURE_CODES) this.#failures.add(0, { code });
     for (const code of earlierFailures) this.#failures.add(1, { code });
   }
 
+  generation({ generation }: GenerationView): void {
+    this.#generation.set(generation);
+    this.state({ kind: 'waiting' });
+  }
+
   state(state: RunState): void {
     for (const kind of STATES) this.#state.set(kind === state.kind ? 1 : 0, { state: kind });
-    if (state.kind === 'failed') this.#failures.add(1, { code: state.error.code });
+    if (state.kind === 'failed' || state.kind === 'restarting')
+      this.#failures.add(1, { code: state.error.code });
   }
 }

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Heartbeat } from '../../rpc/messages.js';
-import type { RankView, RunListener, RunSnapshot } from '../../run/run-listener.js';
+import type { RankView } from '../../run/rank-view.js';
+import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
 const RANK = ['node', 'rank'];

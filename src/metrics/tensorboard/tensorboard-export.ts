@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Logger } from '../../logger.js';
 import { STEP_PARTS, type ValidationReport } from '../../rpc/messages.js';
 import { droppedShare, type GlobalStep, locality } from '../../run/global-step.js';
-import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
+import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { meanLoss } from '../../run/validation-loss.js';
 import { EventFile } from './event-file.js';
@@ -22,17 +22,22 @@ export interface TensorboardOptions {
  */
 export class TensorboardExport implements RunListener {
   #file: EventFile | null;
+  #resumedFrom: number | null;
 
   /** @throws the file system's error if the first file cannot be made */
   constructor(readonly options: TensorboardOptions) {
     this.#file = EventFile.create(path.join(options.directory, options.runId));
+    this.#resumedFrom = options.resumedFrom;
+  }
+
+  generation({ resumedFrom }: GenerationView): void {
+    this.#resumedFrom = resumedFrom ?? 0;
   }
 
   /** Once a resumed run trains, the steps that it repeats are discarded. */
   state({ kind }: RunState): void {
-    const { resumedFrom } = this.options;
-    if (kind === 'running' && resumedFrom !== null)
-      this.#append({ kind: 'start', timeMs: Date.now(), step: resumedFrom + 1 });
+    if (kind === 'running' && this.#resumedFrom !== null)
+      this.#append({ kind: 'start', timeMs: Date.now(), step: this.#resumedFrom + 1 });
   }
 
   step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {

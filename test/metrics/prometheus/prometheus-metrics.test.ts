@@ -5,7 +5,8 @@ import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
 import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
-import type { RankView, RunListener } from '../../../src/run/run-listener.js';
+import type { RankView } from '../../../src/run/rank-view.js';
+import type { RunListener } from '../../../src/run/run-listener.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 

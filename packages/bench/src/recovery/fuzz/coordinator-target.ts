@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { LogStore } from '@locmoe/logs';
 import { loadConfig } from 'locmoe/config/resolve';
 import { Coordinator } from 'locmoe/coordinator/coordinator';
+import { RunLeader } from 'locmoe/coordinator/run-leader';
 import { addCoordinatorService } from 'locmoe/coordinator/service';
 import { createLogger } from 'locmoe/logger';
 import { formatAddress } from 'locmoe/rpc/address';
@@ -117,7 +118,7 @@ export class CoordinatorTarget {
     const coordinator = new Coordinator({
       identity: {
         ...{ runId: RUN_ID, generation: GENERATION, config, runDir, datasetDir: runDir },
-        ...{ resumeFrom: null, initFrom: null },
+        ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
       },
       ...{ logs, listeners, joinTimeoutMs: 60_000, nodesAreReplaceable: true },
       logger: createLogger({
@@ -125,7 +126,7 @@ export class CoordinatorTarget {
         destination: { write: () => undefined },
       }),
     });
-    addCoordinatorService(rpc.server, coordinator);
+    addCoordinatorService(rpc.server, new RunLeader(coordinator));
     const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     const target = new CoordinatorTarget(rpc, coordinator, address);
     listeners.push(target.#observer());

@@ -1,0 +1,77 @@
+import type { RunConfig } from '../config/schema.js';
+import type { ErrorCode } from '../errors.js';
+import { formatNumberOf } from '../format.js';
+import type { RunState } from '../run/run-state.js';
+import type { RunFailure } from './coordinator.js';
+
+/** What may go well the next time; everything else was wrong from the start, or was asked for. */
+const RECOVERABLE: readonly ErrorCode[] = [
+  'WORKER_DIED',
+  'NODE_LOST',
+  'COLLECTIVE_TIMEOUT',
+  'COLLECTIVE_MISMATCH',
+  'BAD_MESSAGE',
+  'NOT_FINITE',
+  'INTERNAL',
+];
+
+/** Decides whether a run goes on after a failure: within its budget, and not if the same comes again and again. */
+export class RestartPolicy {
+  readonly #maxRestarts: number;
+  readonly #windowMs: number;
+  /** When the run was restarted. */
+  #restartsMs: number[] = [];
+  #last: string | null = null;
+  #whyNot: string | null = null;
+
+  constructor(
+    { maxRestarts, restartWindow }: Pick<RunConfig['cluster'], 'maxRestarts' | 'restartWindow'>,
+    readonly nowMs: () => number = () => performance.now(),
+  ) {
+    this.#maxRestarts = maxRestarts;
+    this.#windowMs = restartWindow * 1000;
+  }
+
+  /** Restarts that are left now. */
+  get left(): number {
+    const since = this.nowMs() - this.#windowMs;
+    this.#restartsMs = this.#restartsMs.filter((each) => each > since);
+    return this.#maxRestarts - this.#restartsMs.length;
+  }
+
+  /** Why the last failure that a restart might have helped did not lead to one; null if there is none. */
+  get whyNot(): string | null {
+    return this.#whyNot;
+  }
+
+  /**
+   * Counts a restart that it allows.
+   *
+   * @param state in which the failure happened; a run that is to stop is not restarted
+   */
+  decide(failure: RunFailure, state: RunState['kind']): boolean {
+    if (this.#maxRestarts === 0 || state === 'stopping' || !RECOVERABLE.includes(failure.error.code))
+      return false;
+    const before = this.#last;
+    this.#last = signatureOf(failure);
+    if (this.#last !== null && this.#last === before)
+      this.#whyNot = 'the same failure came twice in a row, and so it would again';
+    else if (this.left <= 0)
+      this.#whyNot = `${formatNumberOf(this.#maxRestarts, 'restart')} within ${this.#windowMs / 1000} s are used up (cluster.maxRestarts, cluster.restartWindow)`;
+    else this.#restartsMs.push(this.nowMs());
+    return this.#whyNot === null;
+  }
+}
+
+/**
+ * Equal for failures of the same rank at the same step with the same error; null for one that came from outside, as a
+ * signal or a broken connection does.
+ */
+function signatureOf({ error, culprit }: RunFailure): string | null {
+  const isKilled = /killed by SIG(?!.*out of memory)/.test(error.message);
+  if (isKilled || (error.code === 'NODE_LOST' && !error.message.includes('ended with code'))) return null;
+  const rank = culprit?.rank ?? error.context.rank ?? null;
+  const step = culprit?.step ?? error.context.step ?? null;
+  // Pids and times differ from one to the next.
+  return JSON.stringify([rank, step, error.code, error.message.replace(/\d+/g, '#')]);
+}

@@ -1,0 +1,64 @@
+import { hostname } from 'node:os';
+import type { DiskTolerance } from '../run/disk-tolerance.js';
+import type { FailureReport } from '../run/failure-report.js';
+import { Journal, readJournal } from '../run/journal.js';
+import type { JournalEvent, JournalMember, RecoveryAccount } from '../run/journal-events.js';
+import type { RunFolder } from '../run/run-folder.js';
+import type { RunListener } from '../run/run-listener.js';
+import type { RunState } from '../run/run-state.js';
+import type { RunIdentity } from './coordinator.js';
+
+/** Writes the life of a run into its journal. */
+export class RunJournal implements RunListener {
+  readonly #journal: Journal;
+  #generation = 0;
+
+  constructor(
+    folder: RunFolder,
+    readonly disk: DiskTolerance,
+  ) {
+    const terms = readJournal(folder.journal).filter(({ type }) => type === 'lead').length;
+    this.#journal = new Journal(folder.journal);
+    this.#append({ type: 'lead', term: terms + 1, pid: process.pid, host: hostname() });
+  }
+
+  /** A generation begins. */
+  begin({ generation, resumeFrom, resumedStep, config: { cluster } }: RunIdentity): void {
+    this.#generation = generation;
+    const from = { kind: resumeFrom === null ? 'nothing' : 'checkpoint', step: resumedStep } as const;
+    const { nodes, workersPerNode } = cluster;
+    this.#append({ type: 'generation', generation, from, nodes, workersPerNode });
+  }
+
+  members(members: readonly JournalMember[]): void {
+    this.#append({ type: 'members', generation: this.#generation, members });
+  }
+
+  state({ kind }: RunState): void {
+    if (kind === 'running') this.#append({ type: 'running', generation: this.#generation });
+  }
+
+  checkpoint({ step }: { readonly step: number }): void {
+    this.#append({ type: 'committed', generation: this.#generation, step });
+  }
+
+  failure({ generation, code, message, rank, node, step }: FailureReport): void {
+    this.#append({ type: 'failure', generation, code, message, rank, node, step });
+  }
+
+  recovered(account: RecoveryAccount): void {
+    this.#append({ type: 'recovered', generation: this.#generation, ...account });
+  }
+
+  end(state: 'finished' | 'stopped' | 'failed', exitCode: number): void {
+    this.#append({ type: 'end', state, exitCode });
+  }
+
+  close(): void {
+    this.#journal.close();
+  }
+
+  #append(event: JournalEvent): void {
+    this.disk.write(this.#journal.file, () => this.#journal.append(event));
+  }
+}

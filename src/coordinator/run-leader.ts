@@ -1,0 +1,48 @@
+import type { TrainerError } from '../errors.js';
+import type { Coordinator } from './coordinator.js';
+
+/** The generation that is led now. What is asked of the run holds also for those that follow. */
+export class RunLeader {
+  #coordinator: Coordinator;
+  #stopReason: string | null = null;
+  /** Ends the run, whatever happens. */
+  #end: TrainerError | null = null;
+
+  constructor(first: Coordinator) {
+    this.#coordinator = first;
+  }
+
+  get current(): Coordinator {
+    return this.#coordinator;
+  }
+
+  /** The next generation, which hears at once of what was asked meanwhile. */
+  lead(next: Coordinator): void {
+    this.#coordinator = next;
+    if (this.#end !== null) next.abort(this.#end);
+    else if (this.#stopReason !== null) next.requestStop(this.#stopReason);
+  }
+
+  /** See Coordinator. */
+  requestStop(reason: string): void {
+    this.#stopReason = reason;
+    this.#coordinator.requestStop(reason);
+  }
+
+  /** See Coordinator. */
+  abort(error: TrainerError): void {
+    this.#end = error;
+    this.#coordinator.abort(error);
+  }
+
+  /** See Coordinator. */
+  crash(error: TrainerError): void {
+    this.#end = error;
+    this.#coordinator.crash(error);
+  }
+
+  /** True once the run has failed: its report comes within seconds. */
+  get hasFailed(): boolean {
+    return this.#coordinator.state.kind === 'failed';
+  }
+}

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { RecoveryAccounts } from '../../src/coordinator/recovery-account.js';
+import { TrainerError } from '../../src/errors.js';
+import type { FailureReport } from '../../src/run/failure-report.js';
+import type { RecoveryAccount } from '../../src/run/journal-events.js';
+import { globalStep } from '../run/global-step.js';
+
+const REPORT = {
+  rank: 1,
+  node: 0,
+  ranks: [{ rank: 1, node: 0, lastHeardMs: 400 }],
+} as unknown as FailureReport;
+const FAILED = { kind: 'restarting', error: new TrainerError('INTERNAL', 'x') } as const;
+
+it('an outage lasts from its first failure until the run trains again', () => {
+  let now = 0;
+  const accounts: RecoveryAccount[] = [];
+  const account = new RecoveryAccounts(
+    (each) => accounts.push(each),
+    () => now,
+  );
+  account.state({ kind: 'running' });
+  for (let step = 1; step <= 7; step++) account.step({ ...globalStep(step), stepMs: 100 });
+  account.checkpoint({ step: 4 });
+  account.state(FAILED);
+  account.restarts(REPORT);
+  now = 1_000;
+  account.generation({ generation: 2, resumedFrom: 4, nodes: 1 });
+  // It fails once more before it trains.
+  account.restarts({ ...REPORT, ranks: [] });
+  now = 2_500;
+  account.generation({ generation: 3, resumedFrom: 4, nodes: 1 });
+  account.state({ kind: 'running' });
+  expect(accounts).toEqual([{ detectedS: 0.4, restartedS: 2.5, lostSteps: 3, lostS: expect.closeTo(0.3) }]);
+});
