@@ -7,6 +7,7 @@ import type { RunFailure } from './coordinator.js';
 /** What may go well the next time; everything else was wrong from the start, or was asked for. */
 const RECOVERABLE: readonly ErrorCode[] = [
   'WORKER_DIED',
+  'WORKER_HUNG',
   'NODE_LOST',
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',

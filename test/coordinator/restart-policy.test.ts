@@ -40,6 +40,10 @@ describe('a run is restarted', () => {
     expect([budget.decide(cause, state), budget.whyNot, budget.left]).toEqual([false, null, 3]);
   });
 
+  it('after a worker hung', () => {
+    expect(policy(1).decide(failure('WORKER_HUNG', 'stuck', { rank: 1 }), 'running')).toBe(true);
+  });
+
   it('but not when it may not be', () => {
     expect(policy(0).decide(KILLED, 'running')).toBe(false);
   });
