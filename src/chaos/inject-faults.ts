@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { appendChaosRecord, type ChaosRecord } from './chaos-record.js';
-import { pick } from './faults/fault.js';
+import { type FaultContext, type PlannedFault, pick } from './faults/fault.js';
 import { FAULTS } from './faults/faults.js';
 import type { LiveRun } from './live-run.js';
-import { coordinatorProcess, isServed, type RunProcesses } from './run-process.js';
+import { coordinatorProcess, isServed } from './run-process.js';
 
 /** Longest time that a run may take to train again. */
 const RECOVERY_MS = 180_000;
@@ -38,41 +38,46 @@ export async function injectFaults(run: LiveRun, options: ChaosOptions): Promise
   const endMs = performance.now() + 1000 * forS;
   const injected: ChaosRecord[] = [];
   for (let index = 0; ; index++) {
-    const draw = (name: string) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
+    const draw = drawsOf(seed, index);
     const dueMs = performance.now() + 1000 * everyS * (0.5 + draw('pause'));
     await sleep(Math.min(dueMs, endMs) - performance.now(), undefined, { signal }).catch(() => undefined);
     if (performance.now() >= endMs) return injected;
     const training = await run.untilTraining(RECOVERY_MS, signal, comesBack);
     if (training === null) return injected;
     const fault = pick(faults, draw('fault')) ?? '';
-    const record = await injectFault(run, training.processes, { fault, seed, index, signal, say });
-    if (record !== null) injected.push(record);
+    const planned = FAULTS[fault].plan({ run, processes: training.processes, draw });
+    if (typeof planned === 'string') {
+      say(`${fault}: left out: ${planned}`);
+      continue;
+    }
+    const begun = await beginFault(run, planned, { fault, seed, index, signal, say });
+    if (begun === null) continue;
+    injected.push(begun.record);
+    await begun.over;
   }
 }
 
+/** The draws of one injection: a number in (0, 1) for each name. */
+export function drawsOf(seed: number, index: number): FaultContext['draw'] {
+  return (name) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
+}
+
 interface Injection extends Pick<ChaosOptions, 'seed' | 'signal' | 'say'> {
-  /** A name in FAULTS. */
+  /** Its name. */
   readonly fault: string;
   readonly index: number;
 }
 
 /**
- * Injects one fault and waits until it is over; `signal` ends it early.
+ * Begins a fault and records it.
  *
- * @returns null if it could not be injected now, which is said
+ * @returns with when it is over, which `signal` may hasten; null if it cannot strike any more, which is said
  */
-async function injectFault(
+export async function beginFault(
   run: LiveRun,
-  processes: RunProcesses,
+  { begin, end, ...victim }: PlannedFault,
   { fault, seed, index, signal, say }: Injection,
-): Promise<ChaosRecord | null> {
-  const draw = (name: string) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
-  const planned = FAULTS[fault].plan({ run, processes, draw });
-  if (typeof planned === 'string') {
-    say(`${fault}: left out: ${planned}`);
-    return null;
-  }
-  const { begin, end, ...victim } = planned;
+): Promise<{ readonly record: ChaosRecord; readonly over: Promise<void> } | null> {
   const record = { time: Date.now(), seed, index, fault, ...victim };
   try {
     await begin();
@@ -83,10 +88,12 @@ async function injectFault(
     return null;
   }
   appendChaosRecord(run.folder.directory, record);
-  say(`${fault}: ${planned.detail}`);
-  await sleep(1000 * planned.durationS, undefined, { signal }).catch(() => undefined);
-  end?.();
-  return record;
+  say(`${fault}: ${victim.detail}`);
+  const last = async () => {
+    await sleep(1000 * victim.durationS, undefined, { signal }).catch(() => undefined);
+    end?.();
+  };
+  return { record, over: last() };
 }
 
 async function assertTakes(run: LiveRun, faults: readonly string[]): Promise<void> {

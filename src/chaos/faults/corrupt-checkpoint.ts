@@ -26,7 +26,8 @@ export const corruptCheckpoint: PlanFault = ({ run, processes, draw }) => {
   const worker = pick(processes.workers, draw('victim'));
   const [newest, ...others] = committedFolders(run.folder.checkpoints);
   if (worker === undefined) return 'no worker is there';
-  if (newest === undefined || !others.some(loads)) return 'there is no second checkpoint to fall back to';
+  if (newest === undefined || !loads(newest)) return 'there is no sound checkpoint to damage';
+  if (!others.some(loads)) return 'there is no second checkpoint to fall back to';
   const file = path.join(newest, pick(readdirSync(newest).sort(), draw('file')) ?? '');
   const [how, damage] = pick(Object.entries(DAMAGES), draw('damage'))!;
   const { rank, node, pid } = worker;

@@ -3,6 +3,7 @@ import { coordinatorKill } from './coordinator-kill.js';
 import { corruptCheckpoint } from './corrupt-checkpoint.js';
 import { diskFull } from './disk-full.js';
 import type { FaultKind } from './fault.js';
+import { nan } from './nan.js';
 import { partition } from './partition.js';
 import { slowLink } from './slow-link.js';
 import { stop } from './stop.js';
@@ -18,4 +19,5 @@ export const FAULTS: Readonly<Record<string, FaultKind>> = {
   'slow-link': { plan: slowLink, needsConsent: true },
   'disk-full': { plan: diskFull, needsConsent: true },
   'corrupt-checkpoint': { plan: corruptCheckpoint },
+  nan: { plan: nan, needsConsent: true },
 };

@@ -4,6 +4,7 @@ import { BENCH_COMMANDS } from 'locmoe/cli/packages';
 import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
+import type { BenchRecoveryOptions } from '../recovery/bench.js';
 import { addBenchStep } from './bench-step.js';
 
 interface RoutersOptions {
@@ -80,6 +81,7 @@ export function addBenchCommand(program: Command): void {
   addBenchStep(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
+  addBenchRecovery(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -202,6 +204,37 @@ function addBenchDoors(bench: Command): void {
       process.exitCode = await benchDoors(
         { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
         PARTS,
+      );
+    });
+}
+
+type RecoveryOptions = Omit<BenchRecoveryOptions, 'out'> & { readonly out?: string };
+
+function addBenchRecovery(bench: Command): void {
+  bench
+    .command('recovery')
+    .description(
+      'measure what faults cost a run: how soon each is known, the first new step after it, steps done again; a soak under random faults',
+    )
+    .option(
+      '--only <words>',
+      'faults and parts (soak, fuzz, cost) to measure, separated by commas; the others keep their figures',
+      collectWords,
+      [],
+    )
+    .option('--runs <n>', 'how often each fault is injected (20; 100 for killed workers)', wholeNumber(1))
+    .option('--quick', 'each fault twice, a soak of 3 minutes; the report goes to <work-dir>', false)
+    .option('--seed <n>', 'faults, victims and times follow from it', wholeNumber(0), 1)
+    .option('--work-dir <dir>', 'for the runs', 'runs/recovery')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ out, ...options }: RecoveryOptions) => {
+      // Lazy: the trainer's modules take a while to load.
+      const { benchRecovery } = await import('../recovery/bench.js');
+      const { PARTS: parts } = await import('../recovery/parts.js');
+      process.exitCode = await benchRecovery(
+        { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
+        parts,
       );
     });
 }

@@ -1,0 +1,45 @@
+import path from 'node:path';
+import { stepsOf } from 'locmoe/chaos/invariants/evidence';
+import { TrainerError } from 'locmoe/errors';
+import { readRecords } from 'locmoe/run/metrics-record';
+import { median } from '../statistics.js';
+import { runTraining } from '../training.js';
+import type { Part, PartContext } from './part.js';
+
+const CONFIG = 'small';
+const STEPS = 60;
+/** TensorFlow and the trials of forms are slow at first. */
+const WARM_UP_STEPS = 20;
+const PAIRS = 7;
+const OFF = ['cluster.maxRestarts=0', 'train.snapshotEvery=0'];
+
+/** How much longer a step takes with all that survives faults than without, with no fault: pairs of runs, in turns. */
+export const costPart: Part = async (context) => {
+  const pairs = context.quick ? 1 : (context.runs ?? PAIRS);
+  const costs: number[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    // Alternately first: a machine gets warm.
+    const order = pair % 2 === 0 ? [[], OFF] : [OFF, []];
+    const [first, second] = [await stepMs(context, order[0]), await stepMs(context, order[1])];
+    const [on, off] = pair % 2 === 0 ? [first, second] : [second, first];
+    costs.push(on / off - 1);
+    context.log(`pair ${pair + 1}/${pairs}: a step of ${on.toFixed(1)} ms, ${off.toFixed(1)} ms without`);
+  }
+  return {
+    costOfFaultFree: median(costs),
+    notes: `Median of ${pairs} pairs of runs of \`${CONFIG}\`, ${STEPS} steps each, with the defaults and with \`${OFF.join(' ')}\`.`,
+  };
+};
+
+/** Median time of a step. */
+async function stepMs({ workDir, dataDir, signal }: PartContext, sets: readonly string[]): Promise<number> {
+  const lengths = [`train.steps=${STEPS}`, 'train.validateEvery=1000', 'train.checkpointEvery=1000'];
+  const folder = path.join(workDir, 'run');
+  const run = await runTraining({ config: CONFIG, sets: [...lengths, ...sets], folder, dataDir });
+  if (run === null || signal.aborted) throw new TrainerError('INTERRUPTED', 'ended during a training');
+  return median(
+    stepsOf(readRecords(run.metrics))
+      .slice(WARM_UP_STEPS)
+      .map((step) => step.stepMs),
+  );
+}

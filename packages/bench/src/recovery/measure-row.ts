@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { evidenceOf } from 'locmoe/chaos/evidence-of-run';
+import { beginFault, drawsOf } from 'locmoe/chaos/inject-faults';
+import { checkInvariants } from 'locmoe/chaos/invariants/invariants';
+import { LiveRun } from 'locmoe/chaos/live-run';
+import { TrainerError } from 'locmoe/errors';
+import { NO_SECURITY } from 'locmoe/rpc/security';
+import { readJournal } from 'locmoe/run/journal';
+import type { JournalEntry } from 'locmoe/run/journal-events';
+import type { Outage, Part, PartContext } from './part.js';
+import type { Row } from './rows.js';
+import { TrainingProcess } from './training-process.js';
+
+const CONFIG = 'tiny';
+/** Also by what is lost if there is no newer snapshot in memory. */
+const CHECKPOINT_EVERY = 20;
+const SETS = [
+  ...['train.steps=1000000', 'train.validateEvery=1000000', `train.checkpointEvery=${CHECKPOINT_EVERY}`],
+  ...['train.keepCheckpoints=3', 'cluster.maxRestarts=1000000'],
+];
+/** Longest outage that is waited for. */
+const OUTAGE_MS = 120_000;
+/** A run may not train again for longer. */
+const TRAINING_MS = 180_000;
+/** Between an outage and the next fault, drawn from 0 to this: faults strike anywhere in a step and between saves. */
+const PAUSE_MS = 3_000;
+const RETRY_MS = 1_000;
+
+/** Injects a fault many times into one run that goes on, and measures each outage. */
+export function rowPart(name: string, row: Row): () => Promise<Part> {
+  return async () => async (context) => {
+    const training = await TrainingProcess.start({
+      ...{ config: CONFIG, sets: SETS, folder: context.workDir, dataDir: context.dataDir },
+      more: ['--allow-faults'],
+    });
+    try {
+      return await measure(name, row, training, context);
+    } finally {
+      await training.stop();
+    }
+  };
+}
+
+async function measure(name: string, row: Row, training: TrainingProcess, context: PartContext) {
+  const run = await LiveRun.open(training.folder, NO_SECURITY);
+  const numRuns = context.runs ?? (context.quick ? 2 : row.runs);
+  const outages: Outage[] = [];
+  try {
+    for (let index = 0; index < numRuns; index++) {
+      const outage = await disturb({ name, row, training, run, index, context });
+      outages.push(outage);
+      context.log(`${index + 1}/${numRuns}: ${JSON.stringify(outage)}`);
+    }
+    const exitCode = await training.stop();
+    const { violations } = checkInvariants(await evidenceOf(run, { twin: null, exitCode }));
+    for (const violation of violations) context.log(violation);
+    return {
+      fault: { outages, violations },
+      notes: `${row.what}, ${numRuns} times in one run of the recipe \`${CONFIG}\`, 2 x 2, a checkpoint every ${CHECKPOINT_EVERY} steps.`,
+    };
+  } finally {
+    run.close();
+  }
+}
+
+interface Disturbance {
+  readonly name: string;
+  readonly row: Row;
+  readonly training: TrainingProcess;
+  readonly run: LiveRun;
+  readonly index: number;
+  readonly context: PartContext;
+}
+
+async function disturb(disturbance: Disturbance): Promise<Outage> {
+  const { name, row, training, run, index, context } = disturbance;
+  const { seed, signal, log } = context;
+  const draw = drawsOf(seed, index);
+  await sleep(draw('pause') * PAUSE_MS, undefined, { signal });
+  const found = await run.untilTraining(TRAINING_MS, signal, false);
+  if (found === null) throw new TrainerError('INTERRUPTED', 'ended during a run');
+  await training.look();
+  const planned = row.plan({ run, processes: found.processes, draw });
+  // Such as the second checkpoint, which comes.
+  const begun =
+    typeof planned === 'string'
+      ? null
+      : await beginFault(run, planned, { fault: name, seed, index, signal, say: log });
+  if (begun === null) {
+    await sleep(RETRY_MS, undefined, { signal });
+    return disturb(disturbance);
+  }
+  // A long fault is measured while it lasts.
+  const outage = await outageOf(disturbance, begun.record.time);
+  await begun.over;
+  return outage;
+}
+
+async function outageOf({ row, training }: Disturbance, faultMs: number): Promise<Outage> {
+  const find = <T>(what: string, look: () => T | undefined) => training.until(what, OUTAGE_MS, look);
+  const since = <Type extends JournalEntry['type']>(type: Type, timeMs: number) =>
+    readJournal(training.folder.journal).find(
+      (entry): entry is Extract<JournalEntry, { type: Type }> => entry.type === type && entry.time >= timeMs,
+    );
+  const newStepAfter = (timeMs: number) => {
+    const before = Math.max(
+      0,
+      ...training.steps.filter(({ time }) => time <= timeMs).map(({ step }) => step),
+    );
+    return training.steps.find(({ step, time }) => time > timeMs && step > before);
+  };
+  if (row.outcome === 'restart') {
+    const failure = await find('a failure', () => since('failure', faultMs));
+    const account = await find('a recovery', () => since('recovered', failure.time));
+    const step = await find('a new step', () => newStepAfter(failure.time));
+    return {
+      detectedS: (failure.time - faultMs) / 1000,
+      recoveredS: (step.time - faultMs) / 1000,
+      lostSteps: account.lostSteps,
+    };
+  }
+  const sign =
+    row.outcome === 'saved'
+      ? await find('a checkpoint', () => since('committed', faultMs))
+      : await find('a new step', () => newStepAfter(faultMs));
+  return { detectedS: null, recoveredS: (sign.time - faultMs) / 1000, lostSteps: 0 };
+}

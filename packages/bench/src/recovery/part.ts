@@ -1,0 +1,58 @@
+/** From a fault to the first new step after it. */
+export interface Outage {
+  /** Until the run knew; null for a fault that it goes through. */
+  readonly detectedS: number | null;
+  /** Until the first step that had not been done before. */
+  readonly recoveredS: number;
+  /** Steps that were done again. */
+  readonly lostSteps: number;
+}
+
+/** What many injections of one fault came to. */
+export interface FaultFigures {
+  readonly outages: readonly Outage[];
+  readonly violations: readonly string[];
+}
+
+export interface SoakFigures {
+  readonly minutes: number;
+  readonly faults: number;
+  readonly violations: readonly string[];
+  /** Of the final loss and that of a run without faults. */
+  readonly lossDifference: number;
+  /** Of the time: what the committed steps take without faults. */
+  readonly effectiveShare: number;
+}
+
+export interface FuzzFigures {
+  readonly messages: number;
+  readonly files: number;
+  readonly failures: readonly string[];
+}
+
+export interface PartContext {
+  /** Injections of a fault; each has a number of its own otherwise. */
+  readonly runs: number | undefined;
+  readonly quick: boolean;
+  readonly seed: number;
+  /** Folder of this part alone, emptied before it starts; kept afterwards. */
+  readonly workDir: string;
+  /** Folder for prepared datasets. */
+  readonly dataDir: string;
+  readonly log: (line: string) => void;
+  /** Aborted by SIGINT or SIGTERM: the part then ends its processes and throws. */
+  readonly signal: AbortSignal;
+}
+
+export interface PartResult {
+  readonly fault?: FaultFigures;
+  readonly soak?: SoakFigures;
+  readonly fuzz?: FuzzFigures;
+  /** Share by which a step takes longer. */
+  readonly costOfFaultFree?: number;
+  /** Settings that the figures depend on, in one or two sentences of Markdown. */
+  readonly notes: string;
+}
+
+/** Measures some of the figures. @throws if it cannot: its figures then stay as they were */
+export type Part = (context: PartContext) => Promise<PartResult>;

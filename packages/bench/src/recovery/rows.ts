@@ -1,0 +1,100 @@
+import { agentKill } from 'locmoe/chaos/faults/agent-kill';
+import { corruptCheckpoint } from 'locmoe/chaos/faults/corrupt-checkpoint';
+import { failpointFault } from 'locmoe/chaos/faults/failpoint';
+import { type PlanFault, pick } from 'locmoe/chaos/faults/fault';
+import { linkFault } from 'locmoe/chaos/faults/link';
+import { workerKill } from 'locmoe/chaos/faults/worker-kill';
+import { send } from 'locmoe/chaos/run-process';
+
+/**
+ * How a fault is over: the run has restarted, has gone on without one, or has saved a checkpoint.
+ */
+export type Outcome = 'restart' | 'none' | 'saved';
+
+/** A row of the fault matrix. */
+export interface Row {
+  readonly plan: PlanFault;
+  readonly runs: number;
+  readonly outcome: Outcome;
+  /** In words, for the report. */
+  readonly what: string;
+}
+
+const stopWorker: PlanFault = ({ processes, draw }) => {
+  const worker = pick(processes.workers, draw('victim'));
+  if (worker === undefined) return 'no worker is there';
+  const { rank, node, pid } = worker;
+  return {
+    ...{ rank, node, pid, durationS: 0, detail: `SIGSTOP of rank ${rank} (pid ${pid})` },
+    begin: () => send(worker, 'SIGSTOP'),
+  };
+};
+
+/** Longer than it takes to give up on it. */
+const FROZEN_S = 12;
+
+const freezeAgent: PlanFault = ({ processes, draw }) => {
+  const agent = pick(processes.agents, draw('victim'));
+  if (agent === undefined) return 'no node agent is there';
+  const { node, pid } = agent;
+  return {
+    ...{ rank: null, node, pid, durationS: FROZEN_S },
+    detail: `SIGSTOP of the agent of node ${node} (pid ${pid}) for ${FROZEN_S} s`,
+    begin: () => send(agent, 'SIGSTOP'),
+    end() {
+      try {
+        send(agent, 'SIGCONT');
+      } catch {
+        // It was killed and replaced.
+      }
+    },
+  };
+};
+
+/** The faults by name, in the order of measurement. */
+export const ROWS: Readonly<Record<string, Row>> = {
+  'worker-kill': { plan: workerKill, runs: 100, outcome: 'restart', what: 'SIGKILL of a worker' },
+  'agent-kill': { plan: agentKill, runs: 20, outcome: 'restart', what: 'SIGKILL of a node agent' },
+  'worker-stop': { plan: stopWorker, runs: 20, outcome: 'restart', what: 'SIGSTOP of a worker' },
+  'worker-stuck': {
+    plan: (context) => failpointFault(context, 'step.begun:sleep=120000', 'an endless step'),
+    ...{ runs: 20, outcome: 'restart', what: 'a worker that is alive and stuck' },
+  },
+  'agent-stop': {
+    ...{ plan: freezeAgent, runs: 20, outcome: 'restart' },
+    what: `SIGSTOP of a node agent, SIGCONT ${FROZEN_S} s later`,
+  },
+  partition: {
+    ...{ plan: (context) => linkFault(context, 20, 0), runs: 20, outcome: 'restart' },
+    what: 'a node is cut off for 20 s',
+  },
+  'slow-link': {
+    ...{ plan: (context) => linkFault(context, 10, 125_000), runs: 20, outcome: 'none' },
+    what: "a node's links are limited to 1 Mbit/s for 10 s",
+  },
+  'disk-full': {
+    plan: (context) => failpointFault(context, 'checkpoint.shard:full', 'the disk is full at its next save'),
+    ...{ runs: 20, outcome: 'saved', what: 'the disk is full at a save' },
+  },
+  'save-kill': {
+    plan: (context) =>
+      failpointFault(
+        context,
+        `checkpoint.shard:${1 + Math.floor(2 * context.draw('file'))}`,
+        'SIGKILL in its next save',
+      ),
+    ...{ runs: 20, outcome: 'restart', what: 'SIGKILL of a worker that saves' },
+  },
+  'corrupt-checkpoint': {
+    ...{ plan: corruptCheckpoint, runs: 20, outcome: 'restart' },
+    what: 'the newest checkpoint is damaged, then SIGKILL of a worker',
+  },
+  nan: {
+    plan: (context) => failpointFault(context, 'step.gradients:nan', 'a NaN in its next gradient'),
+    ...{ runs: 20, outcome: 'none', what: 'one gradient with a NaN' },
+  },
+  'nan-lasting': {
+    plan: (context) => failpointFault(context, 'step.gradients:1-3:nan', 'a NaN in its next three gradients'),
+    ...{ runs: 20, outcome: 'restart', what: 'three gradients in a row with a NaN' },
+  },
+};
