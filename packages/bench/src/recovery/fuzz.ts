@@ -1,5 +1,6 @@
 import { fuzzCheckpointFiles } from './fuzz/checkpoints.js';
 import { fuzzBothPlanes } from './fuzz/messages.js';
+import { replayToBothPlanes } from './fuzz/stale.js';
 
 /** What came of a number of random cases. */
 export interface FuzzResult {
@@ -24,4 +25,9 @@ const ANSWER_MS = 50;
  */
 export async function fuzzMessages(count: number, seed: number, answerMs = ANSWER_MS): Promise<FuzzResult> {
   return { count, failures: await fuzzBothPlanes(count, seed, answerMs) };
+}
+
+/** Replays `count` messages of earlier generations and other runs on both planes: none is taken. */
+export async function replayStale(count: number, seed: number): Promise<FuzzResult> {
+  return { count, failures: await replayToBothPlanes(count, seed) };
 }

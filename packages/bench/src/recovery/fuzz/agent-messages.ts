@@ -1,6 +1,5 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Frame } from 'locmoe/rpc/frame-codec';
-import { AgentTarget, encodeFrame, OPEN, Pull } from './agent-target.js';
+import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import { mutateMessage } from './mutate-message.js';
 import type { Random } from './random.js';
 import { framed, HANGS } from './raw-grpc.js';
@@ -8,7 +7,6 @@ import { framed, HANGS } from './raw-grpc.js';
 const NUM_STRANGERS = 6;
 /** Messages of a round. */
 export const AGENT_MESSAGES = NUM_STRANGERS + 2;
-const SETTLE_MS = 2_000;
 /** Bytes of a message from rank 0 to rank 1: more than its header. */
 const SENT_BYTES = 200;
 
@@ -24,16 +22,6 @@ function decoded<T>(decode: (bytes: Buffer) => object, bytes: Buffer): T | null 
   } catch {
     return null;
   }
-}
-
-/** Waits until something is so; false if it is not in time. */
-async function until(isSo: () => boolean): Promise<boolean> {
-  const deadline = performance.now() + SETTLE_MS;
-  while (!isSo()) {
-    if (performance.now() > deadline) return false;
-    await turn();
-  }
-  return true;
 }
 
 /**

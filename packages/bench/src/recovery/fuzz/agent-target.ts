@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { DataPlane } from 'locmoe/agent/data-plane';
 import { ShmSegment } from 'locmoe/collectives/shm-segment';
@@ -13,6 +14,8 @@ export const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collec
 /** What a peer of the agent says first. */
 export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ringBytes: 4096 };
 
+const SETTLE_MS = 2_000;
+
 type PeerCall = ServerDuplexStream<object, Buffer>;
 
 /** The bytes of a frame. */
@@ -20,6 +23,16 @@ export function encodeFrame({ generation, operation, sections, payload }: Frame)
   const open = openFrame(generation, operation, sections, payload.length);
   open.payload.set(payload);
   return open.encoded;
+}
+
+/** Waits until something is so; false if it is not in time. */
+export async function until(isSo: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + SETTLE_MS;
+  while (!isSo()) {
+    if (performance.now() > deadline) return false;
+    await turn();
+  }
+  return true;
 }
 
 async function listen(server: Server): Promise<string> {

@@ -133,14 +133,18 @@ export class CoordinatorTarget {
     return target;
   }
 
+  /** Both nodes join, or ask again for the places that they have. */
+  async join(): Promise<void> {
+    for (const node of [0, 1])
+      await this.client.join({
+        ...{ host: `host-${node}`, pid: node + 1, dataAddress: dataAddress(node), version: VERSION },
+      });
+  }
+
   /** Both nodes have joined, and their sessions are open. */
   async begin(): Promise<RawCall[]> {
-    const sessions: RawCall[] = [];
-    for (const node of [0, 1]) {
-      const host = `host-${node}`;
-      await this.client.join({ host, pid: node + 1, dataAddress: dataAddress(node), version: VERSION });
-      sessions.push(this.raw.open(METHODS.Session.path, memberMetadata(node)));
-    }
+    await this.join();
+    const sessions = [0, 1].map((node) => this.raw.open(METHODS.Session.path, memberMetadata(node)));
     await this.#until('starting');
     for (const session of sessions) session.write(framed(METHODS.Session.requestSerialize({ ready: {} })));
     await this.#until('running');
