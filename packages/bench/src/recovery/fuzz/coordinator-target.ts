@@ -10,7 +10,7 @@ import { CoordinatorClient } from 'locmoe/rpc/coordinator-client';
 import { loadService } from 'locmoe/rpc/load-proto';
 import type { AgentEvent, LayerReport, StepReport } from 'locmoe/rpc/messages';
 import { NO_SECURITY } from 'locmoe/rpc/security';
-import { createRpcServer, listen, type RpcServer } from 'locmoe/rpc/server';
+import { createRpcServer, listen } from 'locmoe/rpc/server';
 import { VERSION } from 'locmoe/rpc/version';
 import type { RunListener } from 'locmoe/run/run-listener';
 import { framed, type RawCall, RawClient } from './raw-grpc.js';
@@ -94,43 +94,74 @@ export function eventsOf(node: number): AgentEvent[] {
   ];
 }
 
+/** For the reports of other ranks after a failure: there are none. */
+const EVIDENCE_MS = 1;
+
 /** A live coordinator of two nodes, with its service, whose listeners look at everything that it has taken. */
 export class CoordinatorTarget {
   /** What was taken and should not have been. */
   readonly problems: string[] = [];
   /** The node that speaks now. */
   speaker = 0;
-  readonly #rpc: RpcServer;
-  readonly client: CoordinatorClient;
-  readonly raw: RawClient;
-  readonly coordinator: Coordinator;
+  readonly #rpc = createRpcServer();
+  readonly #leader: RunLeader;
+  readonly #runDir: string;
+  readonly #logs: LogStore;
+  client!: CoordinatorClient;
+  raw!: RawClient;
 
-  private constructor(rpc: RpcServer, coordinator: Coordinator, address: string) {
-    this.#rpc = rpc;
-    this.coordinator = coordinator;
+  private constructor(runDir: string, logs: LogStore, generation: number) {
+    this.#runDir = runDir;
+    this.#logs = logs;
+    this.#leader = new RunLeader(this.#coordinatorOf(generation));
+  }
+
+  /** A run that waits for its nodes. */
+  static async start(runDir: string, logs: LogStore, generation = GENERATION): Promise<CoordinatorTarget> {
+    const target = new CoordinatorTarget(runDir, logs, generation);
+    await target.#listen();
+    return target;
+  }
+
+  async #listen(): Promise<void> {
+    addCoordinatorService(this.#rpc.server, this.#leader);
+    const address = formatAddress(await listen(this.#rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     this.client = new CoordinatorClient(address, NO_SECURITY);
     this.raw = new RawClient(address);
   }
 
-  static async start(runDir: string, logs: LogStore): Promise<CoordinatorTarget> {
-    const rpc = createRpcServer();
-    const listeners: RunListener[] = [];
-    const coordinator = new Coordinator({
+  #coordinatorOf(generation: number): Coordinator {
+    return new Coordinator({
       identity: {
-        ...{ runId: RUN_ID, generation: GENERATION, config, runDir, datasetDir: runDir },
+        ...{ runId: RUN_ID, generation, config, runDir: this.#runDir, datasetDir: this.#runDir },
         ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
       },
-      ...{ logs, listeners, joinTimeoutMs: 60_000, nodesAreReplaceable: true },
+      ...{
+        logs: this.#logs,
+        listeners: [this.#observer()],
+        joinTimeoutMs: 60_000,
+        nodesAreReplaceable: true,
+      },
+      ...{ mayRestart: () => true, evidenceWindowMs: EVIDENCE_MS },
       logger: createLogger({
-        ...{ level: 'fatal', origin: { run: RUN_ID, generation: GENERATION } },
+        ...{ level: 'fatal', origin: { run: RUN_ID, generation } },
         destination: { write: () => undefined },
       }),
     });
-    addCoordinatorService(rpc.server, new RunLeader(coordinator));
-    const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
-    const target = new CoordinatorTarget(rpc, coordinator, address);
-    listeners.push(target.#observer());
-    return target;
+  }
+
+  /** Of the generation that is led now. */
+  get coordinator(): Coordinator {
+    return this.#leader.current;
+  }
+
+  /** The generation fails by what a member of it says, and the next one waits for its nodes. */
+  async restart(session: RawCall): Promise<void> {
+    const failure = eventsOf(0).find((event) => 'failure' in event)!;
+    session.write(framed(METHODS.Session.requestSerialize(failure)));
+    await this.#until('restarting');
+    this.coordinator.close();
+    this.#leader.lead(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
   }
 
   /** Both nodes join, or ask again for the places that they have. */
@@ -144,7 +175,10 @@ export class CoordinatorTarget {
   /** Both nodes have joined, and their sessions are open. */
   async begin(): Promise<RawCall[]> {
     await this.join();
-    const sessions = [0, 1].map((node) => this.raw.open(METHODS.Session.path, memberMetadata(node)));
+    const { generation } = this.coordinator.options.identity;
+    const sessions = [0, 1].map((node) =>
+      this.raw.open(METHODS.Session.path, memberMetadata(node, generation)),
+    );
     await this.#until('starting');
     for (const session of sessions) session.write(framed(METHODS.Session.requestSerialize({ ready: {} })));
     await this.#until('running');

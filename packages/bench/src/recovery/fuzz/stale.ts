@@ -28,7 +28,11 @@ export async function replayToBothPlanes(count: number, seed: number): Promise<s
   try {
     for (let numCase = 0, done = 0; done < count; numCase++) {
       const random = new Random(seed, numCase);
-      const rounds = [await replayEvents(random, runDir, logs), await replayStreams(random)];
+      const rounds = [
+        await replayEvents(random, runDir, logs),
+        await replayOnOldSessions(runDir, logs),
+        await replayStreams(random),
+      ];
       for (const { replayed, problems } of rounds) {
         done += replayed;
         failures.push(...problems.map((problem) => `case ${numCase} of seed ${seed}: ${problem}`));
@@ -45,6 +49,12 @@ interface Round {
   readonly replayed: number;
   readonly problems: readonly string[];
 }
+
+/** What rank 0 says of a checkpoint. */
+const savesOf = (generation: number): AgentEvent[] => [
+  { saving: { rank: 0, step: 1, generation, bytes: 64, isLast: false, keepStep: -1, metrics: {} } },
+  { shards: { rank: 0, step: 1, generation, files: [], noRoom: '' } },
+];
 
 /** A run and generation that is over, or not this run. */
 const elsewhere = (random: Random) =>
@@ -70,10 +80,44 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     // Before the members of this generation have their sessions, and while they train.
     await target.join();
     const early = await replayAll(random.below(2));
-    await target.begin();
+    const [session] = await target.begin();
     const late = await replayAll(random.below(2));
     if (coordinator.state.kind !== 'running') problems.push(`the run is ${coordinator.state.kind}`);
-    return { replayed: early.length + late.length, problems };
+    const end = await session.end(
+      framed(METHODS.Session.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
+    );
+    if (end.status !== status.INVALID_ARGUMENT)
+      problems.push(`a save of an earlier generation: ${end.status}`);
+    return { replayed: early.length + late.length + 1, problems };
+  } finally {
+    target.close();
+  }
+}
+
+/** The members of a generation that has failed go on to speak while the next one waits for its nodes, and while it trains. */
+async function replayOnOldSessions(runDir: string, logs: LogStore): Promise<Round> {
+  const target = await CoordinatorTarget.start(runDir, logs, GENERATION - 1);
+  const { problems } = target;
+  // Last lines of a log are kept, whatever their generation.
+  const replays = [0, 1].map((node) =>
+    eventsOf(node).filter((event) => !('logs' in event) && (node === 0 || !('validation' in event))),
+  );
+  try {
+    const sessions = await target.begin();
+    await target.restart(sessions[0]);
+    target.speaker = NO_NODE;
+    const next = target.coordinator;
+    const replay = (node: number) => {
+      for (const event of replays[node])
+        sessions[node].write(framed(METHODS.Session.requestSerialize(event)));
+      return sessions[node].end();
+    };
+    await replay(0);
+    if (next.state.kind !== 'waiting') problems.push(`before it began, the run is ${next.state.kind}`);
+    await target.begin();
+    await replay(1);
+    if (next.state.kind !== 'running') problems.push(`while it trains, the run is ${next.state.kind}`);
+    return { replayed: replays.flat().length, problems };
   } finally {
     target.close();
   }
