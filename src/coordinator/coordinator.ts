@@ -52,6 +52,11 @@ export interface CoordinatorOptions {
   readonly logger: Logger;
   /** Notified in this order. */
   readonly listeners: readonly RunListener[];
+  /**
+   * The configuration that checkpoints keep; that of the identity if left out, which has fewer nodes where others did
+   * not come back.
+   */
+  readonly configured?: RunConfig;
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
   /**
@@ -451,12 +456,12 @@ export class Coordinator {
   }
 
   #createCommitter(): CheckpointCommitter {
-    const { identity, logger } = this.options;
-    const { runId, generation, config, runDir, datasetDir } = identity;
-    const { cluster, train } = config;
+    const { identity, logger, configured = identity.config } = this.options;
+    const { runId, generation, runDir, datasetDir } = identity;
+    const { cluster, train } = identity.config;
     return new CheckpointCommitter({
       run: {
-        ...{ runId, generation, config, root: path.join(runDir, 'checkpoints') },
+        ...{ runId, generation, config: configured, root: path.join(runDir, 'checkpoints') },
         keep: train.keepCheckpoints,
         world: { nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
         tokenizerFile: path.join(datasetDir, TOKENIZER_FILE),

@@ -126,7 +126,7 @@ function begin({ lead, run, now, listeners, journal, policy }: Led, identity: Ru
   now.generation = identity.generation;
   journal.begin(identity);
   return new Coordinator({
-    ...{ identity, logs: run.logs, logger: run.logger, listeners },
+    ...{ identity, logs: run.logs, logger: run.logger, listeners, configured: plan.config },
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: lead.options.allowFaults,

@@ -89,6 +89,7 @@ describe('a worker that', () => {
       operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint)/),
       checkpoint: expect.stringMatching(/checkpoints\/step-\d+$/),
       suspectCheckpoint: null,
+      notRestarted: null,
       silentMs: null,
       resumeCommand: expect.stringMatching(
         /^locmoe train --resume \S+ --runs-dir \S+ --data-dir \S+ --no-samples$/,

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readManifest } from '../../src/checkpoint/manifest.js';
 import { makeCertificates } from '../../src/rpc/certificates.js';
+import { readJournal } from '../../src/run/journal.js';
 import { freePort, node, serve } from './nodes.js';
 import { locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 
@@ -106,6 +108,39 @@ describe('nodes that are started by hand', () => {
     for (const each of [run, next, survivor, replacement, other]) await each.expectNothingLeft();
   }, 60_000);
 });
+
+it('a run goes on with another node in the place of a lost one, or with fewer if none comes', async () => {
+  const folder = temporaryFolder();
+  const port = await freePort();
+  const sets = ['maxRestarts=3', 'minNodes=1', 'rejoinTimeoutS=4'].map((set) => `cluster.${set}`);
+  const run = serve(folder, port, [...sets, 'train.steps=80', 'train.checkpointEvery=10']);
+  const survivor = node(port);
+  const first = node(port);
+  await run.until(/checkpoint at step 10:/);
+  first.child.kill('SIGKILL');
+  await run.until(/was lost.*; restarting \(2 restarts left\)/);
+  const second = node(port);
+  await run.until(/recovered: .*\n[\s\S]*checkpoint at step 20:/);
+  second.child.kill('SIGKILL');
+  await run.until(/after 4 s 1 of 2 nodes are here .*, 1 is missing; restarting \(1 restart left\)/);
+  for (const each of [run, survivor]) {
+    const { code, stdout, stderr } = await each.finished;
+    expect(code, stdout + stderr).toBe(0);
+    await each.expectNothingLeft();
+  }
+  const runFolder = newestRun(folder);
+  const generations = readJournal(path.join(runFolder, 'journal.ndjson')).flatMap((entry) =>
+    entry.type === 'generation' ? [entry.nodes] : [],
+  );
+  expect(generations).toEqual([2, 2, 2, 1]);
+  const manifest = readManifest(path.join(runFolder, 'checkpoints', 'step-000080'));
+  expect([manifest.config.cluster.nodes, manifest.world.nodes]).toEqual([2, 1]);
+
+  const expected = lossCurve(
+    await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets: ['train.steps=80'] }),
+  );
+  for (const [step, loss] of lossCurve(runFolder)) expect(loss).toBeCloseTo(expected.get(step)!, 4);
+}, 120_000);
 
 describe('a coordinator that waits', () => {
   it('says who is there when its time is over', async () => {
