@@ -190,7 +190,8 @@ export class ShmTransport implements Transport {
       else if (now - idleSince >= SPIN_MS) {
         this.#sleep(transfer, now - idleSince);
         const sleptMs = performance.now() - now;
-        this.#stats[kind].waitMs += sleptMs;
+        // Much longer than asked: the process was stopped meanwhile, or got no processor; others wait for it then.
+        this.#stats[kind].waitMs += sleptMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : sleptMs;
         // Far longer than asked: this process was suspended, and its peers may have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.#checkAbort();

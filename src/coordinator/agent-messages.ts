@@ -129,7 +129,13 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
       ...{ step, rank, tokens: count },
       ...{ loss: z.number(), auxiliaryLoss: z.number(), gradientNorm: amount, learningRate: amount },
       // Some are differences, which rounding may take below 0.
-      ...{ stepMs: z.number(), allToAllMs: z.number(), allToAllWaitMs: z.number() },
+      ...{
+        stepMs: z.number(),
+        allToAllMs: z.number(),
+        allToAllWaitMs: z.number(),
+        cpuMs: amount,
+        queuedMs: amount,
+      },
       ...{ bytesSameNode: amount, bytesOtherNode: amount },
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),

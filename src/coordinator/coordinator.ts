@@ -10,6 +10,7 @@ import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
+import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RankView } from '../run/rank-view.js';
 import type { RunListener, RunSnapshot } from '../run/run-listener.js';
 import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
@@ -22,6 +23,7 @@ import { Membership } from './membership.js';
 import { RankTable } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
 import { slowLink } from './slow-link.js';
+import { StragglerWatch } from './straggler-watch.js';
 import { Throughput } from './throughput.js';
 
 /** What is fixed for the whole of a generation. */
@@ -96,6 +98,8 @@ export class Coordinator {
   readonly #steps: StepAggregator;
   readonly #throughput: Throughput;
   readonly #committer: CheckpointCommitter;
+  readonly #speeds: RankSpeeds;
+  readonly #stragglers: StragglerWatch;
   readonly #watch: DeadlineWatch;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
@@ -126,6 +130,11 @@ export class Coordinator {
         moe.numExperts,
       ),
     );
+    this.#speeds = new RankSpeeds(cluster.nodes * cluster.workersPerNode);
+    this.#stragglers = new StragglerWatch({
+      ...{ speeds: this.#speeds, workersPerNode: cluster.workersPerNode, logger: options.logger },
+      hostOf: (node) => this.hostOf(node),
+    });
     this.#throughput = new Throughput(
       numStepsOf(config),
       3600 * (config.train.maxHours ?? Infinity) - (options.trainedSeconds ?? 0),
@@ -308,6 +317,7 @@ export class Coordinator {
       this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
     } else if ('step' in event) {
       const step = this.#steps.add(event.step);
+      this.#speeds.add(event.step);
       this.#notify((each) => each.rankStep?.(event.step));
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
@@ -411,6 +421,7 @@ export class Coordinator {
       tokensPerS: this.#throughput.tokensPerS,
       secondsLeft: this.#throughput.secondsLeft,
       workers: this.#ranks.workers,
+      speeds: this.#speeds.speeds,
       nodes: this.#members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
       allowsFaults: this.options.allowsFaults === true,
     };
@@ -418,7 +429,13 @@ export class Coordinator {
 
   #snapshot(): RunSnapshot {
     const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
-    return { ranks: this.#ranks.views, steps: totalSteps, tokensPerS, secondsLeft };
+    const speeds = this.#speeds;
+    return {
+      ...{ ranks: this.#ranks.views, steps: totalSteps, tokensPerS, secondsLeft },
+      get speeds() {
+        return speeds.speeds;
+      },
+    };
   }
 
   #notify(tell: (listener: RunListener) => void): void {
@@ -479,6 +496,7 @@ export class Coordinator {
   #takeStep(step: GlobalStep): void {
     this.#lastStep = step;
     this.#throughput.add(step.step, step.tokens);
+    this.#stragglers.check(step.step);
     const snapshot = this.#snapshot();
     this.#notify((each) => each.step?.(step, snapshot));
   }

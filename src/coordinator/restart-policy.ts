@@ -69,7 +69,7 @@ export class RestartPolicy {
  * signal or a broken connection does.
  */
 function signatureOf({ error, culprit }: RunFailure): string | null {
-  const isKilled = /killed by SIG(?!.*out of memory)/.test(error.message);
+  const isKilled = /killed by SIG(?!.*out of memory)|stopped \(SIGSTOP\)/.test(error.message);
   if (isKilled || (error.code === 'NODE_LOST' && !error.message.includes('ended with code'))) return null;
   const rank = culprit?.rank ?? error.context.rank ?? null;
   const step = culprit?.step ?? error.context.step ?? null;

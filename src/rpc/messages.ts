@@ -75,6 +75,10 @@ export interface StepReport {
   /** Time inside all-to-alls, waiting included; part of `exchange` and `waiting`. */
   readonly allToAllMs: number;
   readonly allToAllWaitMs: number;
+  /** CPU time of the process in the step, of all its threads. */
+  readonly cpuMs: number;
+  /** Time in which its main thread could run but had no processor. */
+  readonly queuedMs: number;
   /**
    * Not applied, as loss or gradient was not finite; equal on all ranks. The two losses and the norm are then 0, as
    * JSON has no NaN, and there are no layers.
@@ -212,6 +216,15 @@ export interface NodeProcess {
   readonly pid: number;
 }
 
+/** A rank's own part of the last 200 steps: without waiting for others, nor for a processor. */
+export interface RankSpeed {
+  readonly rank: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Share of the steps' time that would be saved if the rank were as fast as the next slowest in each. */
+  readonly lostShare: number;
+}
+
 export interface StatusReply {
   readonly runId: string;
   readonly generation: number;
@@ -223,6 +236,8 @@ export interface StatusReply {
   readonly tokensPerS: number;
   readonly secondsLeft: number;
   readonly workers: readonly WorkerProgress[];
+  /** By rank; none before the first step. */
+  readonly speeds: readonly RankSpeed[];
   readonly nodes: readonly NodeProcess[];
   readonly allowsFaults: boolean;
 }

@@ -1,4 +1,10 @@
-import type { CheckpointReport, Heartbeat, StepReport, ValidationReport } from '../rpc/messages.js';
+import type {
+  CheckpointReport,
+  Heartbeat,
+  RankSpeed,
+  StepReport,
+  ValidationReport,
+} from '../rpc/messages.js';
 import type { FailureReport } from './failure-report.js';
 import type { GlobalStep } from './global-step.js';
 import type { JournalMember, RecoveryAccount } from './journal-events.js';
@@ -14,6 +20,8 @@ export interface RunSnapshot {
   /** Over the last 50 steps by wall clock; 0 (unknown) before the second step, as is `secondsLeft`. */
   readonly tokensPerS: number;
   readonly secondsLeft: number;
+  /** By rank, as of when it is read; none before the first step. */
+  readonly speeds: readonly RankSpeed[];
 }
 
 /** What a generation of a run begins with. */

@@ -13,6 +13,7 @@ import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
+import { RunQueue } from '../os/run-queue.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import { type SyncedGradients, syncGradients } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
@@ -20,6 +21,8 @@ import { adamW } from './optimizer.js';
 
 /** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
 const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
+
+const runQueue = new RunQueue();
 
 /** A rank's model with the optimizer's moments, and its transport. */
 export interface TrainState {
@@ -60,6 +63,8 @@ export function trainStep(
   const { train } = config;
   transport.takeStats();
   const started = performance.now();
+  const cpu = process.cpuUsage();
+  const queuedMs = runQueue.waitedMs;
 
   const sharedSum = gradualAllReduce(transport, {
     data: model.parameters.shared.gradients,
@@ -125,6 +130,8 @@ export function trainStep(
       bytesOtherNode: exchange.bytesOtherNode,
       allToAllMs: allToAll.ms,
       allToAllWaitMs: allToAll.waitMs,
+      cpuMs: cpuMsSince(cpu),
+      queuedMs: runQueue.waitedMs - queuedMs,
     },
   };
 }
@@ -223,6 +230,11 @@ function forwardBackward(
     backwardMs: backwardMs - addStats([backwardStats]).ms,
     stats: [stats, backwardStats],
   };
+}
+
+function cpuMsSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
 }
 
 function busyMs({ ms, waitMs }: OperationStats): number {

@@ -36,7 +36,7 @@ const step = (number: number): GlobalStep => ({
   allToAllWaitMs: 0,
 });
 
-const run: RunSnapshot = { ranks: [], steps: 100, tokensPerS: 12345.6, secondsLeft: 75 };
+const run: RunSnapshot = { ranks: [], steps: 100, tokensPerS: 12345.6, secondsLeft: 75, speeds: [] };
 
 function view(isTTY: boolean, columns = 200) {
   const screen = {

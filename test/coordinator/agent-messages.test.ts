@@ -19,7 +19,15 @@ const layer = {
 };
 const step = {
   ...{ step: 1, rank: 2, tokens: 8, loss: 1, auxiliaryLoss: 0, gradientNorm: 1, learningRate: 0.1 },
-  ...{ stepMs: 5, allToAllMs: 1, allToAllWaitMs: 1, bytesSameNode: 0, bytesOtherNode: 0 },
+  ...{
+    stepMs: 5,
+    allToAllMs: 1,
+    allToAllWaitMs: 1,
+    bytesSameNode: 0,
+    bytesOtherNode: 0,
+    cpuMs: 5,
+    queuedMs: 0,
+  },
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [layer],
   skipped: false,

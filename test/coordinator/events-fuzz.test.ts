@@ -120,7 +120,8 @@ const events = {
   step: fc.record({
     ...{ step, rank, loss: amount, auxiliaryLoss: amount, gradientNorm: amount, learningRate: amount },
     ...{ tokens: count, stepMs: amount, bytesSameNode: amount, bytesOtherNode: amount },
-    ...{ allToAllMs: amount, allToAllWaitMs: amount, layers: fc.array(layer, { maxLength: 2 }) },
+    ...{ allToAllMs: amount, allToAllWaitMs: amount, cpuMs: amount, queuedMs: amount },
+    ...{ layers: fc.array(layer, { maxLength: 2 }) },
     skipped: fc.boolean(),
     partsMs: fc.dictionary(mostly(fc.constantFrom(...STEP_PARTS), text), amount, { maxKeys: 6 }),
   }),

@@ -29,6 +29,7 @@ const STEP: StepReport = {
   },
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
   ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, skipped: false },
+  ...{ cpuMs: 5, queuedMs: 0 },
 };
 
 let runsDir: string;

@@ -32,6 +32,7 @@ const report = (step: number, rank: number): StepReport => ({
   bytesOtherNode: rank,
   allToAllMs: 2 * rank,
   allToAllWaitMs: rank,
+  ...{ cpuMs: 5, queuedMs: 0 },
   skipped: false,
 });
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatCount, formatDuration, formatTable } from '../../format.js';
-import type { StatusReply } from '../../rpc/messages.js';
+import type { RankSpeed, StatusReply } from '../../rpc/messages.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */
@@ -42,13 +42,27 @@ function describe(status: StatusReply): string {
     worker.processState,
     String(worker.step),
     `${formatCount(worker.residentBytes / 1e6)} MB`,
+    ...speedOf(status.speeds.find(({ rank }) => rank === worker.rank)),
     worker.phase,
     worker.operation || '-',
   ]);
   return [
     ...head,
-    formatTable([['', 'pid', 'state', 'step', 'memory', 'phase', 'operation'], ...rows], {
-      textColumns: [5, 6],
-    }),
+    formatTable(
+      [['', 'pid', 'state', 'step', 'memory', 'own p50', 'p99', 'lost', 'phase', 'operation'], ...rows],
+      {
+        textColumns: [8, 9],
+      },
+    ),
   ].join('\n');
+}
+
+/** Its own time in a step, and the share of the steps' time that it costs to be slower than the next. */
+function speedOf(speed: RankSpeed | undefined): string[] {
+  if (speed === undefined) return ['-', '-', '-'];
+  return [
+    `${speed.p50Ms.toFixed(1)} ms`,
+    `${speed.p99Ms.toFixed(1)} ms`,
+    `${(100 * speed.lostShare).toFixed(0)} %`,
+  ];
 }

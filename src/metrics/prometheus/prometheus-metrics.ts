@@ -27,6 +27,7 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
   'WORKER_DIED',
+  'WORKER_HUNG',
   'NODE_LOST',
   'BAD_MESSAGE',
   'NOT_FINITE',
@@ -72,7 +73,7 @@ export class PrometheusMetrics {
     registry.setDefaultLabels({ run: runId });
     const training = new TrainingMetrics(registry, options.workersPerNode);
     if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
-    const ranks = new RankMetrics(registry);
+    const ranks = new RankMetrics(registry, options.workersPerNode);
     const life = new LifeMetrics(registry, options);
     this.#run = { registry, ranks };
     return [training, new RoutingMetrics(registry), ranks, life];

@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
+import { nodeOf } from '../../collectives/topology.js';
 import type { Heartbeat } from '../../rpc/messages.js';
-import type { RankView } from '../../run/rank-view.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 
@@ -11,14 +11,18 @@ export class RankMetrics implements RunListener {
   readonly #step;
   readonly #resident;
   readonly #silence;
+  readonly #p50;
+  readonly #p99;
+  readonly #lost;
   readonly #logQueue;
   readonly #logLines;
   readonly #logDropped;
-  #ranks: readonly RankView[] = [];
+  #run: Pick<RunSnapshot, 'ranks' | 'speeds'> = { ranks: [], speeds: [] };
   #heardAtMs = 0;
 
   constructor(
     registry: Registry,
+    readonly workersPerNode: number,
     readonly nowMs: () => number = () => performance.now(),
   ) {
     this.#step = gauge(registry, 'locmoe_rank_step', 'Step that a rank was in when last heard of', RANK);
@@ -32,6 +36,21 @@ export class RankMetrics implements RunListener {
       registry,
       'locmoe_rank_silence_seconds',
       'Time since a rank itself last gave a sign of life, in seconds',
+      RANK,
+    );
+    const ownTime = (quantile: string, what: string) =>
+      gauge(
+        registry,
+        `locmoe_rank_step_${quantile}_seconds`,
+        `${what} of a rank's own part of a step over the last 200, without waiting for others or for a processor, in seconds`,
+        RANK,
+      );
+    this.#p50 = ownTime('p50', 'Median');
+    this.#p99 = ownTime('p99', '99th percentile');
+    this.#lost = gauge(
+      registry,
+      'locmoe_rank_lost_ratio',
+      "Share of the last 200 steps' time that would be saved if the rank were as fast as the next slowest",
       RANK,
     );
     this.#logQueue = gauge(
@@ -51,8 +70,8 @@ export class RankMetrics implements RunListener {
     );
   }
 
-  heartbeat(node: number, { logQueueLines }: Heartbeat, { ranks }: RunSnapshot): void {
-    this.#ranks = ranks;
+  heartbeat(node: number, { logQueueLines }: Heartbeat, run: RunSnapshot): void {
+    this.#run = run;
     this.#heardAtMs = this.nowMs();
     this.#logQueue.set(logQueueLines, { node });
   }
@@ -65,10 +84,16 @@ export class RankMetrics implements RunListener {
   /** Sets the series of ranks as of now: silence grows between heartbeats. */
   refresh(): void {
     const sinceMs = this.nowMs() - this.#heardAtMs;
-    for (const { node, rank, step, residentBytes, lastHeardMs } of this.#ranks) {
+    for (const { node, rank, step, residentBytes, lastHeardMs } of this.#run.ranks) {
       this.#step.set(step, { node, rank });
       this.#resident.set(residentBytes, { node, rank });
       this.#silence.set((lastHeardMs + sinceMs) / 1000, { node, rank });
+    }
+    for (const { rank, p50Ms, p99Ms, lostShare } of this.#run.speeds) {
+      const place = { node: nodeOf(this, rank), rank };
+      this.#p50.set(p50Ms / 1000, place);
+      this.#p99.set(p99Ms / 1000, place);
+      this.#lost.set(lostShare, place);
     }
   }
 }

@@ -21,7 +21,8 @@ const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
   ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
 }));
 
-const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9 };
+const SPEEDS = [0, 1, 2, 3].map((rank) => ({ rank, p50Ms: 40, p99Ms: 90, lostShare: 0.2 }));
+const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9, speeds: SPEEDS };
 
 function startedMetrics() {
   const metrics = new PrometheusMetrics();
@@ -98,6 +99,9 @@ describe('the metrics of a run', () => {
       'locmoe_validation_loss{domain="zh"}': 4,
       locmoe_checkpoint_step: 2,
       'locmoe_rank_resident_memory_bytes{node="1",rank="2"}': 1e8 + 2,
+      'locmoe_rank_step_p50_seconds{node="1",rank="3"}': 0.04,
+      'locmoe_rank_step_p99_seconds{node="1",rank="3"}': 0.09,
+      'locmoe_rank_lost_ratio{node="1",rank="3"}': 0.2,
       'locmoe_log_queue_lines{node="1"}': 7,
       'locmoe_log_lines_dropped_total{node="1"}': 1,
       'locmoe_run_state{state="running"}': 1,
@@ -113,7 +117,7 @@ describe('the metrics of a run', () => {
   it('count the silence of a rank on between heartbeats', () => {
     let now = 0;
     const registry = new Registry();
-    const ranks = new RankMetrics(registry, () => now);
+    const ranks = new RankMetrics(registry, 2, () => now);
     ranks.heartbeat(0, { workers: [], logQueueLines: 0 }, RUN);
     now = 1250;
     ranks.refresh();
@@ -125,7 +129,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(53 + layers * (experts + 12) + 11 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(55 + layers * (experts + 12) + 14 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {

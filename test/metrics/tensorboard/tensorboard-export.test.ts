@@ -16,7 +16,7 @@ it('has no loss at a step that was skipped, but its time', () => {
     destination: { write: () => undefined },
   });
   const board = new TensorboardExport({ directory, runId: 'r', resumedFrom: null, logger });
-  const run = { ranks: [], steps: 9, tokensPerS: 0, secondsLeft: 0 };
+  const run = { ranks: [], steps: 9, tokensPerS: 0, secondsLeft: 0, speeds: [] };
   board.step(globalStep(1), run);
   board.step(skippedStep(2), run);
   board.close();

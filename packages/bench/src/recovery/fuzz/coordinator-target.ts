@@ -52,6 +52,8 @@ const stepReport = (rank: number): StepReport => ({
     bytesOtherNode: 64,
     allToAllMs: 1,
     allToAllWaitMs: 1,
+    cpuMs: 1,
+    queuedMs: 0,
     layers: [layer],
   },
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },

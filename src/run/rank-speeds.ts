@@ -1,0 +1,85 @@
+import type { RankSpeed, StepReport } from '../rpc/messages.js';
+
+/** Steps over which a rank's speed is told. */
+const WINDOW_STEPS = 200;
+
+/**
+ * What a rank spent on a step itself, in ms: without waiting for others, nor for a processor that others of its machine
+ * had. And the CPU time of its process.
+ */
+export interface OwnTime {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+/**
+ * How long each rank takes for its part of a step. The step itself takes all ranks equally long, as each waits for the
+ * slowest.
+ */
+export class RankSpeeds {
+  /** Reports of steps that not all ranks have reported; each rank's come in order. */
+  readonly #pending: StepReport[][];
+  /** The newest last, by rank. */
+  readonly #own: OwnTime[][];
+  /** Of the same steps on the slowest rank. */
+  readonly #stepMs: number[] = [];
+
+  constructor(worldSize: number) {
+    this.#pending = Array.from({ length: worldSize }, () => []);
+    this.#own = Array.from({ length: worldSize }, () => []);
+  }
+
+  add(report: StepReport): void {
+    this.#pending[report.rank].push(report);
+    if (this.#pending.some((reports) => reports.length === 0)) return;
+    const reports = this.#pending.map((each) => each.shift()!);
+    for (const report of reports)
+      push(this.#own[report.rank], { wallMs: ownMs(report), cpuMs: report.cpuMs });
+    push(this.#stepMs, Math.max(...reports.map(({ stepMs }) => stepMs)));
+  }
+
+  /** Own times in the last `numSteps` steps by rank, or fewer at the beginning. */
+  last(numSteps: number): OwnTime[][] {
+    return this.#own.map((times) => times.slice(-numSteps));
+  }
+
+  /** By rank; none before the first step. */
+  get speeds(): RankSpeed[] {
+    if (this.#stepMs.length === 0) return [];
+    const lostMs = this.#lostMs();
+    const totalMs = this.#stepMs.reduce((sum, ms) => sum + ms, 0);
+    return this.#own.map((times, rank) => {
+      const sorted = times.map(({ wallMs }) => wallMs).sort((a, b) => a - b);
+      const quantile = (share: number) =>
+        sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+      return {
+        rank,
+        p50Ms: quantile(0.5),
+        p99Ms: quantile(0.99),
+        lostShare: Math.min(1, lostMs[rank] / totalMs),
+      };
+    });
+  }
+
+  /** By rank: by how much it was slower than the next slowest, over the steps in which it was the slowest. */
+  #lostMs(): number[] {
+    const lostMs = this.#own.map(() => 0);
+    for (const step of this.#stepMs.keys()) {
+      const wallMs = this.#own.map((times) => times[step].wallMs);
+      const most = Math.max(...wallMs);
+      const slowest = wallMs.indexOf(most);
+      lostMs[slowest] += most - Math.max(0, ...wallMs.filter((_, rank) => rank !== slowest));
+    }
+    return this.#own.length === 1 ? [0] : lostMs;
+  }
+}
+
+/** A wake-up that comes late for want of a processor is in both of what is taken away, so CPU time is the least. */
+function ownMs({ stepMs, partsMs, cpuMs, queuedMs }: StepReport): number {
+  return Math.max(cpuMs, stepMs - (partsMs.waiting ?? 0) - queuedMs);
+}
+
+function push<T>(window: T[], value: T): void {
+  window.push(value);
+  if (window.length > WINDOW_STEPS) window.shift();
+}
