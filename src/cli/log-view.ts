@@ -3,13 +3,14 @@ import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RecoveryAccount } from '../run/journal-events.js';
-import type { RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import {
+  accountLine,
   checkpointLine,
+  generationLine,
   openingLines,
   progressLine,
-  recoveredLine,
   restartLine,
   type ViewOptions,
   validationLine,
@@ -47,7 +48,7 @@ export class LogView implements RunView {
     const { steps, tokensPerS, secondsLeft } = run;
     this.run.logger.info(
       { step: step.step, steps, loss, tokensPerS, secondsLeft },
-      progressLine(step, run).trim(),
+      progressLine(step, run, this.run.totals).trim(),
     );
   }
 
@@ -60,11 +61,15 @@ export class LogView implements RunView {
   }
 
   restarts(report: FailureReport, restartsLeft: number): void {
-    this.print(restartLine(report, restartsLeft));
+    this.run.logger.warn({ restartsLeft, failure: report }, restartLine(report, restartsLeft));
+  }
+
+  generation(generation: GenerationView): void {
+    this.print(generationLine(generation));
   }
 
   recovered(account: RecoveryAccount): void {
-    this.print(recoveredLine(account));
+    this.run.logger.info({ recovery: account }, `recovered: ${accountLine(account)}`);
   }
 
   print(line: string): void {
@@ -76,15 +81,23 @@ export class LogView implements RunView {
     this.run.logger.fatal({ exitCode, checkpoint, failure: report }, failureLines(report)[0]);
   }
 
-  async finished({ exitCode, stoppedEarly, totals }: FinishedRun): Promise<void> {
+  async finished({ exitCode, stoppedEarly }: FinishedRun): Promise<void> {
     const { dataset, samples } = this.options;
-    await summarize(this.run, totals, dataset, {
+    await summarize(this.run, dataset, {
       samples: samples && !stoppedEarly,
       show: () => undefined,
     });
-    const { lastStep, lastValidation, lastCheckpoint, seconds } = totals;
+    const { lastStep, lastValidation, lastCheckpoint, seconds, numRestarts, lostS } = this.run.totals;
     this.run.logger.info(
-      { exitCode, lastStep, validation: lastValidation, checkpoint: lastCheckpoint, seconds },
+      {
+        exitCode,
+        lastStep,
+        validation: lastValidation,
+        checkpoint: lastCheckpoint,
+        seconds,
+        numRestarts,
+        lostS,
+      },
       stoppedEarly ? 'run stopped after a final checkpoint' : 'run done',
     );
   }

@@ -1,6 +1,6 @@
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
-import { progressLine, SEPARATOR } from './run-lines.js';
+import { progressLine, type RestartView, SEPARATOR } from './run-lines.js';
 
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
@@ -23,6 +23,7 @@ export class ProgressView {
 
   constructor(
     readonly screen: Screen,
+    readonly restarts: RestartView,
     readonly nowMs: () => number = () => performance.now(),
   ) {}
 
@@ -32,9 +33,14 @@ export class ProgressView {
     const intervalMs = this.screen.isTTY ? LIVE_INTERVAL_MS : PLAIN_INTERVAL_MS;
     if (!isLast && now - this.#shownAtMs < intervalMs) return;
     this.#shownAtMs = now;
-    const line = progressLine(step, run);
+    const line = progressLine(step, run, this.restarts);
     if (this.screen.isTTY) this.#draw(line);
     else this.screen.write(`${line}\n`);
+  }
+
+  /** Replaces the live line until the next step: there is none meanwhile. */
+  pause(line: string): void {
+    if (this.screen.isTTY && this.#live !== '') this.#draw(line);
   }
 
   /** Prints a line above the live line. */

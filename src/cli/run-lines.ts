@@ -6,7 +6,8 @@ import type { FailureReport } from '../run/failure-report.js';
 import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
 import type { RecoveryAccount } from '../run/journal-events.js';
 import type { RunRecord } from '../run/run-folder.js';
-import type { RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
+import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { pageUrl } from './run-http.js';
 
@@ -55,18 +56,34 @@ export function restartLine({ generation, message }: FailureReport, restartsLeft
   return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
 }
 
-export function recoveredLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
+/** The account of a recovery. */
+export function accountLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
   const again =
-    lostSteps === 0
-      ? 'no step is done again'
-      : `${formatNumberOf(lostSteps, 'step')} (${lostS.toFixed(1)} s) ${lostSteps === 1 ? 'is' : 'are'} done again`;
-  return `recovered: detected in ${detectedS.toFixed(1)} s, restarted in ${restartedS.toFixed(1)} s, ${again}`;
+    lostSteps === 0 ? 'no step' : `${formatNumberOf(lostSteps, 'step')} (${formatSeconds(lostS)})`;
+  return `detected in ${formatSeconds(detectedS)}, restarted in ${formatSeconds(restartedS)}, ${again} done again`;
+}
+
+function formatSeconds(seconds: number): string {
+  return `${seconds.toFixed(1)} s`;
+}
+
+/** What the next generation starts from. */
+export function generationLine({ generation, resumedFrom, nodes }: GenerationView): string {
+  const from = resumedFrom === null ? 'the beginning' : `step ${resumedFrom}`;
+  return `generation ${generation} starts from ${from} on ${formatNumberOf(nodes, 'node')}`;
 }
 
 /** Between the fields of the progress line. */
 export const SEPARATOR = '  ';
 
-export function progressLine(step: GlobalStep, run: RunSnapshot): string {
+/** What of a run's restarts the progress line tells. */
+export type RestartView = Pick<RunTotals, 'currentGeneration' | 'numRestarts' | 'lostS' | 'budget'>;
+
+export function progressLine(
+  step: GlobalStep,
+  run: RunSnapshot,
+  { currentGeneration, numRestarts, lostS, budget }: RestartView,
+): string {
   const shares = locality(step.layers);
   const dropped = droppedShare(step.layers);
   const width = String(run.steps).length;
@@ -75,6 +92,9 @@ export function progressLine(step: GlobalStep, run: RunSnapshot): string {
     step.loss === null ? 'skipped: not finite' : `loss ${step.loss.toFixed(3)}`,
     run.tokensPerS > 0 && `left ${formatDuration(run.secondsLeft)}`,
     run.tokensPerS > 0 && `${formatCount(run.tokensPerS)} tokens/s`,
+    currentGeneration > 1 && `gen ${currentGeneration}`,
+    numRestarts > 0 && `${formatNumberOf(budget.left, 'restart')} left`,
+    numRestarts > 0 && `lost ${formatDuration(lostS)}`,
     shares &&
       `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
     dropped > 0 && `dropped ${formatShare(dropped)}`,

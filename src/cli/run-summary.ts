@@ -5,12 +5,18 @@ import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
-import { formatCount, formatDuration, formatShare, formatTable, printable } from '../format.js';
+import {
+  formatCount,
+  formatDuration,
+  formatNumberOf,
+  formatShare,
+  formatTable,
+  printable,
+} from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { endOf, type RunEnd } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
-import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
 
 const PROMPT_TOKENS = 12;
@@ -18,17 +24,20 @@ const SAMPLE_TOKENS = 48;
 
 /** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
-  { identity: { config }, folder, disk }: Pick<OpenRun, 'identity' | 'folder' | 'disk'>,
-  totals: RunTotals,
+  { identity: { config }, folder, disk, totals }: Pick<OpenRun, 'identity' | 'folder' | 'disk' | 'totals'>,
   dataset: Dataset,
   { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
 ): Promise<void> {
-  const { lastValidation, lastCheckpoint, routing } = totals;
+  const { lastValidation, lastCheckpoint, routing, numRestarts, lostSteps, lostS } = totals;
   const checkpoint = lastCheckpoint?.directory;
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
   const end = manifest && endOf(config, manifest);
   const best = manifest && bestCheckpoint(folder.checkpoints, manifest);
   show(`\ndone in ${formatDuration(totals.seconds)}${end === null ? '' : `: the run ${end.reason}`}`);
+  if (numRestarts > 0)
+    show(
+      `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (locmoe status lists the generations)`,
+    );
   if (lastValidation !== null) {
     show(
       `\nvalidation at step ${lastValidation.step} (nats per token; unigram is the best a model without context can do)`,
@@ -52,6 +61,7 @@ export async function summarize(
     routing: layers,
     samples: texts,
     seconds: totals.seconds,
+    ...{ restarts: numRestarts, lostSteps, lostSeconds: lostS },
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);

@@ -7,13 +7,14 @@ import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RecoveryAccount } from '../run/journal-events.js';
-import type { RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import { ProgressView } from './progress-view.js';
 import {
+  accountLine,
   checkpointLine,
+  generationLine,
   openingLines,
-  recoveredLine,
   restartLine,
   type ViewOptions,
   validationLine,
@@ -30,11 +31,14 @@ export class TerminalView implements RunView {
     readonly options: ViewOptions,
   ) {
     const { stdout } = process;
-    this.#progress = new ProgressView({
-      isTTY: stdout.isTTY === true,
-      columns: () => stdout.columns ?? 80,
-      write: (text) => stdout.write(text),
-    });
+    this.#progress = new ProgressView(
+      {
+        isTTY: stdout.isTTY === true,
+        columns: () => stdout.columns ?? 80,
+        write: (text) => stdout.write(text),
+      },
+      run.totals,
+    );
     const shown = new Set<string>();
     // Each warning once; the error that ends a run is shown at its end.
     this.#removeListener = run.logs.onAppend((line) => {
@@ -67,10 +71,15 @@ export class TerminalView implements RunView {
 
   restarts(report: FailureReport, restartsLeft: number): void {
     this.print(restartLine(report, restartsLeft));
+    this.#progress.pause('restarting');
+  }
+
+  generation(generation: GenerationView): void {
+    this.print(generationLine(generation));
   }
 
   recovered(account: RecoveryAccount): void {
-    this.print(recoveredLine(account));
+    this.print(`recovered: ${accountLine(account)}`);
   }
 
   print(line: string): void {
@@ -86,10 +95,10 @@ export class TerminalView implements RunView {
     console.error([`locmoe: ${failureLines(report).join('\n')}`, ...lagging].join('\n'));
   }
 
-  async finished({ stoppedEarly, totals }: FinishedRun): Promise<void> {
+  async finished({ stoppedEarly }: FinishedRun): Promise<void> {
     this.#progress.close();
     const { dataset, samples } = this.options;
-    await summarize(this.run, totals, dataset, {
+    await summarize(this.run, dataset, {
       samples: samples && !stoppedEarly,
       show: (text) => process.stdout.write(`${text}\n`),
     });

@@ -6,6 +6,7 @@ import { createLogger, type Logger } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
 import type { FailureReport } from '../run/failure-report.js';
+import { RestartBudget } from '../run/restart-budget.js';
 import { RunFolder, type RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
@@ -71,7 +72,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     throw error;
   };
   const run = openRun(lead, now, (error) => abort(error));
-  const { folder, logs, logger, disk, identity } = run;
+  const { folder, logs, logger, disk, totals, identity } = run;
   const listeners: RunListener[] = [];
   try {
     // First: it shows what the log warns of from here on.
@@ -83,7 +84,6 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     }
     // Before the record: where one of them cannot begin, there is no run to find.
     listeners.push(...lead.listeners(run));
-    const totals = new RunTotals();
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
     const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
@@ -96,8 +96,8 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     const first = [truncateHistory(folder, plan), totals, recorder];
     listeners.unshift(...first, journal, accounts);
     const led: Led = {
-      ...{ lead, run, now, listeners, view, totals, journal },
-      policy: new RestartPolicy(plan.config.cluster),
+      ...{ lead, run, now, listeners, view, journal },
+      policy: new RestartPolicy(totals.budget),
     };
     const leader = new RunLeader(begin(led, identity));
     abort = (error) => leader.abort(error);
@@ -114,7 +114,6 @@ interface Led {
   readonly now: { generation: number };
   readonly listeners: readonly RunListener[];
   readonly view: RunView;
-  readonly totals: RunTotals;
   readonly journal: RunJournal;
   readonly policy: RestartPolicy;
 }
@@ -142,7 +141,7 @@ function trainedSecondsAt(checkpoint: string | null): number {
 
 /** Starts the nodes, leads generation after generation until the run is over, and ends the nodes. */
 async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
-  const { lead, run, view, totals } = led;
+  const { lead, run, view } = led;
   const { plan, rpc, nodes } = lead;
   const { folder, logger } = run;
   const service = addCoordinatorService(rpc.server, leader);
@@ -173,7 +172,7 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
       view.failed(failed);
       return failed;
     }
-    const finished = finishedRun(state, totals);
+    const finished = finishedRun(state);
     led.journal.end(finished.stoppedEarly ? 'stopped' : 'finished', finished.exitCode);
     await view.finished(finished);
     return finished;
@@ -192,7 +191,7 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   const failed = leader.current;
   const report = reportOf(led, failed, failed.failure!, null);
   journal.failure(report);
-  for (const listener of listeners) listener.restarts?.(report, policy.left);
+  for (const listener of listeners) listener.restarts?.(report, policy.budget.left);
   const lost = await failed.sendOn(LEAVE_GRACE_MS);
   failed.close();
   const generation = led.now.generation + 1;
@@ -254,6 +253,7 @@ function openRun(
       initFrom: init?.folder ?? null,
     },
     ...{ folder, logs, logger, disk },
+    totals: new RunTotals(now.generation, new RestartBudget(config.cluster)),
     resumedFrom: checkpoint?.manifest.step ?? null,
     forkedFrom: resumed === null ? forkedFrom : null,
     initFrom: resumed === null ? initFrom : null,
@@ -289,17 +289,17 @@ function reportOf(
 }
 
 function failedRun(led: Led, coordinator: Coordinator, failure: RunFailure): FailedRun {
-  const { totals, policy, journal } = led;
+  const { run, policy, journal } = led;
   const report = reportOf(led, coordinator, failure, policy.whyNot);
   // Before its first step a run was given something wrong; after it, it has failed, whatever the error.
-  const hasFailed = totals.lastStep > 0 && failure.error.code !== 'BAD_CHECKPOINT';
+  const hasFailed = run.totals.lastStep > 0 && failure.error.code !== 'BAD_CHECKPOINT';
   const exitCode = hasFailed ? EXIT.failedRun : exitCodeOf(failure.error);
   journal.failure(report);
   journal.end('failed', exitCode);
   return { kind: 'failed', exitCode, report };
 }
 
-function finishedRun(state: RunState, totals: RunTotals): FinishedRun {
+function finishedRun(state: RunState): FinishedRun {
   const stoppedEarly = state.kind === 'finished' && state.stoppedEarly;
-  return { kind: 'finished', exitCode: stoppedEarly ? EXIT.interrupted : EXIT.done, stoppedEarly, totals };
+  return { kind: 'finished', exitCode: stoppedEarly ? EXIT.interrupted : EXIT.done, stoppedEarly };
 }

@@ -1,6 +1,6 @@
-import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode } from '../errors.js';
 import { formatNumberOf } from '../format.js';
+import type { RestartBudget } from '../run/restart-budget.js';
 import type { RunState } from '../run/run-state.js';
 import type { RunFailure } from './coordinator.js';
 
@@ -18,27 +18,10 @@ const RECOVERABLE: readonly ErrorCode[] = [
 
 /** Decides whether a run goes on after a failure: within its budget, and not if the same comes again and again. */
 export class RestartPolicy {
-  readonly #maxRestarts: number;
-  readonly #windowMs: number;
-  /** When the run was restarted. */
-  #restartsMs: number[] = [];
   #last: string | null = null;
   #whyNot: string | null = null;
 
-  constructor(
-    { maxRestarts, restartWindow }: Pick<RunConfig['cluster'], 'maxRestarts' | 'restartWindow'>,
-    readonly nowMs: () => number = () => performance.now(),
-  ) {
-    this.#maxRestarts = maxRestarts;
-    this.#windowMs = restartWindow * 1000;
-  }
-
-  /** Restarts that are left now. */
-  get left(): number {
-    const since = this.nowMs() - this.#windowMs;
-    this.#restartsMs = this.#restartsMs.filter((each) => each > since);
-    return this.#maxRestarts - this.#restartsMs.length;
-  }
+  constructor(readonly budget: RestartBudget) {}
 
   /** Why the last failure that a restart might have helped did not lead to one; null if there is none. */
   get whyNot(): string | null {
@@ -46,20 +29,20 @@ export class RestartPolicy {
   }
 
   /**
-   * Counts a restart that it allows.
+   * Spends a restart if it allows one.
    *
    * @param state in which the failure happened; a run that is to stop is not restarted
    */
   decide(failure: RunFailure, state: RunState['kind']): boolean {
-    if (this.#maxRestarts === 0 || state === 'stopping' || !RECOVERABLE.includes(failure.error.code))
-      return false;
+    const { max, windowS } = this.budget;
+    if (max === 0 || state === 'stopping' || !RECOVERABLE.includes(failure.error.code)) return false;
     const before = this.#last;
     this.#last = signatureOf(failure);
     if (this.#last !== null && this.#last === before)
       this.#whyNot = 'the same failure came twice in a row, and so it would again';
-    else if (this.left <= 0)
-      this.#whyNot = `${formatNumberOf(this.#maxRestarts, 'restart')} within ${this.#windowMs / 1000} s are used up (cluster.maxRestarts, cluster.restartWindow)`;
-    else this.#restartsMs.push(this.nowMs());
+    else if (this.budget.left <= 0)
+      this.#whyNot = `${formatNumberOf(max, 'restart')} within ${windowS} s are used up (cluster.maxRestarts, cluster.restartWindow)`;
+    else this.budget.spend();
     return this.#whyNot === null;
   }
 }

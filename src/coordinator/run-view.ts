@@ -16,6 +16,7 @@ export interface OpenRun {
   readonly logs: LogStore;
   readonly logger: Logger;
   readonly disk: DiskTolerance;
+  readonly totals: RunTotals;
   /** Step of the checkpoint that it starts from; null for a new run. */
   readonly resumedFrom: number | null;
   /**
@@ -36,7 +37,6 @@ export interface FinishedRun {
   readonly kind: 'finished';
   readonly exitCode: number;
   readonly stoppedEarly: boolean;
-  readonly totals: RunTotals;
 }
 
 /** How a run ended. */

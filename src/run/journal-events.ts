@@ -25,6 +25,11 @@ export interface RecoveryAccount {
   readonly lostS: number;
 }
 
+/** Time that a failure cost: without it the run would be as far as it is by so many seconds earlier. */
+export function lostSecondsOf({ detectedS, restartedS, lostS }: RecoveryAccount): number {
+  return detectedS + restartedS + lostS;
+}
+
 /** An event in the life of a run that a coordinator must know to take the run over. */
 export type JournalEvent =
   /** A coordinator process leads the run from here on; `term` counts such processes. */

@@ -1,16 +1,29 @@
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from './global-step.js';
+import { lostSecondsOf, type RecoveryAccount } from './journal-events.js';
+import type { RestartBudget } from './restart-budget.js';
 import { RoutingTotals } from './routing-totals.js';
-import type { RunListener } from './run-listener.js';
+import type { GenerationView, RunListener } from './run-listener.js';
 
-/** Results of a generation: its last step, validation and checkpoint, and its routing summed up. */
+/** Results of a run under one coordinator: its last step, validation and checkpoint, its routing, its restarts. */
 export class RunTotals implements RunListener {
   /** 0 before the first. */
   lastStep = 0;
   lastValidation: ValidationReport | null = null;
   lastCheckpoint: CheckpointReport | null = null;
+  /** A step that was done again counts once. */
   readonly routing = new RoutingTotals();
+  #routedUpTo = 0;
+  numRestarts = 0;
+  /** Steps that were done again, and the time lost with them and with waiting for a generation to train. */
+  lostSteps = 0;
+  lostS = 0;
   readonly #startedMs = performance.now();
+
+  constructor(
+    public currentGeneration: number,
+    readonly budget: RestartBudget,
+  ) {}
 
   get seconds(): number {
     return (performance.now() - this.#startedMs) / 1000;
@@ -18,6 +31,8 @@ export class RunTotals implements RunListener {
 
   step({ step, layers }: GlobalStep): void {
     this.lastStep = step;
+    if (step <= this.#routedUpTo) return;
+    this.#routedUpTo = step;
     this.routing.add(layers);
   }
 
@@ -27,5 +42,18 @@ export class RunTotals implements RunListener {
 
   checkpoint(report: CheckpointReport): void {
     this.lastCheckpoint = report;
+  }
+
+  generation({ generation }: GenerationView): void {
+    this.currentGeneration = generation;
+  }
+
+  restarts(): void {
+    this.numRestarts++;
+  }
+
+  recovered(account: RecoveryAccount): void {
+    this.lostSteps += account.lostSteps;
+    this.lostS += lostSecondsOf(account);
   }
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { ProgressView } from '../../src/cli/progress-view.js';
 import type { GlobalStep } from '../../src/run/global-step.js';
+import { RestartBudget } from '../../src/run/restart-budget.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
+import { RunTotals } from '../../src/run/run-totals.js';
 import { skippedStep } from '../run/global-step.js';
 
 const step = (number: number): GlobalStep => ({
@@ -38,7 +40,7 @@ const step = (number: number): GlobalStep => ({
 
 const run: RunSnapshot = { ranks: [], steps: 100, tokensPerS: 12345.6, secondsLeft: 75, speeds: [] };
 
-function view(isTTY: boolean, columns = 200) {
+function view(isTTY: boolean, columns = 200, restarts = totals()) {
   const screen = {
     isTTY,
     columns: () => columns,
@@ -48,8 +50,10 @@ function view(isTTY: boolean, columns = 200) {
     },
   };
   const clock = { nowMs: 0 };
-  return { screen, clock, view: new ProgressView(screen, () => clock.nowMs) };
+  return { screen, clock, view: new ProgressView(screen, restarts, () => clock.nowMs) };
 }
+
+const totals = () => new RunTotals(1, new RestartBudget({ maxRestarts: 3, restartWindow: 60 }));
 
 const LINE =
   'step   1/100  loss 4.568  left 1m15s  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %';
@@ -75,6 +79,29 @@ describe('ProgressView', () => {
     const { screen, view: plain } = view(false);
     plain.step(skippedStep(7), run);
     expect(screen.text).toBe('step   7/100  skipped: not finite  left 1m15s  12,346 tokens/s\n');
+  });
+
+  it('tells of restarts: the generation, how many are left, the time lost in all', () => {
+    const restarts = totals();
+    const { screen, view: plain } = view(false, 200, restarts);
+    restarts.budget.spend();
+    restarts.restarts();
+    restarts.generation({ generation: 2, resumedFrom: 0, nodes: 1 });
+    restarts.recovered({ detectedS: 0.3, restartedS: 4.1, lostSteps: 7, lostS: 2.2 });
+    plain.step(step(7), run);
+    expect(screen.text).toContain('12,346 tokens/s  gen 2  2 restarts left  lost 7s  stayed on worker');
+  });
+
+  it('shows in a terminal that there are no steps for a while', () => {
+    const { screen, clock, view: live } = view(true);
+    live.step(step(1), run);
+    live.print('generation 1 failed');
+    live.pause('restarting');
+    expect(screen.text).toMatch(/generation 1 failed\n.*restarting$/s);
+    clock.nowMs = 100;
+    live.step(step(1), run);
+    live.close();
+    expect(screen.text.endsWith(`\r\x1b[2K${LINE}\n`)).toBe(true);
   });
 
   it('always shows the last step', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { RunFailure } from '../../src/coordinator/coordinator.js';
 import { RestartPolicy } from '../../src/coordinator/restart-policy.js';
 import { type ErrorCode, type ErrorContext, TrainerError } from '../../src/errors.js';
+import { RestartBudget } from '../../src/run/restart-budget.js';
 
 function failure(code: ErrorCode, message: string, context: ErrorContext = {}): RunFailure {
   return { timeMs: 0, error: new TrainerError(code, message, context), culprit: null, ranks: [] };
@@ -13,21 +14,21 @@ const thrown = (step: number, pid = 1) =>
 
 let now = 0;
 const policy = (maxRestarts: number, restartWindow = 100) =>
-  new RestartPolicy({ maxRestarts, restartWindow }, () => now);
+  new RestartPolicy(new RestartBudget({ maxRestarts, restartWindow }, () => now));
 
 describe('a run is restarted', () => {
   it('as often as its budget allows, of which what is long ago no longer counts', () => {
     now = 0;
-    const budget = policy(2);
-    expect([1, 2, 3].map(() => budget.decide(KILLED, 'running'))).toEqual([true, true, false]);
-    expect(budget.whyNot).toMatch(/^2 restarts within 100 s are used up \(cluster\.maxRestarts/);
+    const strict = policy(2);
+    expect([1, 2, 3].map(() => strict.decide(KILLED, 'running'))).toEqual([true, true, false]);
+    expect(strict.whyNot).toMatch(/^2 restarts within 100 s are used up \(cluster\.maxRestarts/);
 
     const later = policy(2);
     expect(later.decide(KILLED, 'running')).toBe(true);
     now = 60_000;
-    expect([later.decide(KILLED, 'running'), later.left]).toEqual([true, 0]);
+    expect([later.decide(KILLED, 'running'), later.budget.left]).toEqual([true, 0]);
     now = 101_000;
-    expect([later.left, later.decide(KILLED, 'running'), later.whyNot]).toEqual([1, true, null]);
+    expect([later.budget.left, later.decide(KILLED, 'running'), later.whyNot]).toEqual([1, true, null]);
   });
 
   it.each([
@@ -36,8 +37,8 @@ describe('a run is restarted', () => {
     ['its checkpoint is damaged', failure('BAD_CHECKPOINT', 'flipped'), 'starting'],
     ['it was ended', failure('ABORTED', 'SIGINT twice'), 'running'],
   ] as const)('but not when %s', (_what, cause, state) => {
-    const budget = policy(3);
-    expect([budget.decide(cause, state), budget.whyNot, budget.left]).toEqual([false, null, 3]);
+    const strict = policy(3);
+    expect([strict.decide(cause, state), strict.whyNot, strict.budget.left]).toEqual([false, null, 3]);
   });
 
   it('after a worker hung', () => {
@@ -51,23 +52,23 @@ describe('a run is restarted', () => {
 
 describe('the same failure twice in a row', () => {
   it('ends the run: the same rank, step and error, whatever the pid', () => {
-    const budget = policy(9);
-    expect(budget.decide(thrown(3, 10), 'running')).toBe(true);
-    expect(budget.decide(thrown(3, 11), 'running')).toBe(false);
-    expect(budget.whyNot).toMatch(/same failure came twice in a row/);
+    const strict = policy(9);
+    expect(strict.decide(thrown(3, 10), 'running')).toBe(true);
+    expect(strict.decide(thrown(3, 11), 'running')).toBe(false);
+    expect(strict.whyNot).toMatch(/same failure came twice in a row/);
   });
 
   it('is not what came at another step, or from outside, or with another in between', () => {
-    const budget = policy(9);
+    const strict = policy(9);
     for (const each of [thrown(3), thrown(4), KILLED, KILLED, thrown(4)])
-      expect(budget.decide(each, 'running')).toBe(true);
+      expect(strict.decide(each, 'running')).toBe(true);
   });
 
   it('is also a worker that runs out of memory at the same step', () => {
-    const budget = policy(9);
+    const strict = policy(9);
     const killed = failure('WORKER_DIED', 'worker (pid 7) was killed by SIGKILL, probably out of memory', {
       step: 2,
     });
-    expect([budget.decide(killed, 'running'), budget.decide(killed, 'running')]).toEqual([true, false]);
+    expect([strict.decide(killed, 'running'), strict.decide(killed, 'running')]).toEqual([true, false]);
   });
 });

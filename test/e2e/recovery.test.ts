@@ -50,7 +50,9 @@ describe('a run goes on by itself, to the same loss at every step, after', () =>
       await run.until(/checkpoint at step 20:/);
       process.kill(run.pidsOf(kind)[1], signal);
       await run.until(why);
-      await run.until(/recovered: detected in \d+\.\d s, restarted in \d+\.\d s, (no|\d+) step/);
+      await run.until(
+        /recovered: detected in \d+\.\d s, restarted in \d+\.\d s, (no|\d+) steps? .*done again/,
+      );
       const { code, stdout } = await run.finished;
       expect(code, stdout).toBe(0);
       expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
