@@ -9,7 +9,8 @@ import { whySuspect } from './suspect-checkpoint.js';
 
 /**
  * The checkpoint from which a run goes on after a failure: the newest valid one that it has written since this process
- * leads it, or what it was started from; null to begin anew. Takes the checkpoints over for the generation.
+ * leads it, or what it was started from; null to begin anew. One whose weights led to the failure is passed over. Takes
+ * the checkpoints over for the generation.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if there are some, and none can be loaded
  */
@@ -27,6 +28,11 @@ export function checkpointAfterFailure(
   );
   if (own.length === 0) return plan.checkpoint === null ? null : openCheckpoint(plan.checkpoint.folder);
   const failures = folder.failures();
+  const suspicions = own.flatMap((each) => whySuspect(each, failures) ?? []);
+  if (plan.checkpoint === null && suspicions.length === own.length) {
+    warn(`${suspicions.join('; ')}; the run begins anew`);
+    return null;
+  }
   return newestValid(own, warn, (each) => whySuspect(each, failures));
 }
 

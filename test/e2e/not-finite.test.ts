@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
 
@@ -49,3 +49,35 @@ it('a validation that is not finite fails the generation before its weights are 
   expect(stdout).not.toContain('validation at step');
   expect(existsSync(path.join(newestRun(folder), 'checkpoints'))).toBe(false);
 }, 60_000);
+
+describe('with restarts', () => {
+  const start = (sets: readonly string[], fail = '') => {
+    const folder = temporaryFolder();
+    const layout = { nodes: 1, workersPerNode: 2, sets: ['cluster.maxRestarts=3', ...sets] };
+    return { folder, run: new Locmoe(trainArguments({ folder, ...layout }), { LOCMOE_FAIL: fail }) };
+  };
+
+  it('a run goes back to the last good checkpoint, to the same losses as without the failure', async () => {
+    const sets = ['train.checkpointEvery=5', 'train.steps=20'];
+    const [{ run, folder }, sound] = [
+      start(sets, 'step.gradients:11-13:nan:rank=1:generation=1'),
+      start(sets),
+    ];
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/generation 1 failed: rank 1, .* steps 11 to 13 were not finite; .*; restarting/);
+    expect(stdout).toMatch(/step-000010: from its weights step 13 was not finite/);
+    expect(stdout).toMatch(/recovered: .*, 8 steps .* are done again/);
+    expect((await sound.run.finished).code).toBe(0);
+    expect(lossCurve(newestRun(folder))).toEqual(lossCurve(newestRun(sound.folder)));
+  }, 60_000);
+
+  it('a run that fails of its weights once more ends with 3 and says so', async () => {
+    const { run } = start(['train.learningRate=1e30']);
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stderr).toBe(3);
+    expect(stdout).toMatch(/generation 1 failed: .*; restarting/);
+    expect(stderr).toMatch(/step 4, .* steps 2 to 4 were not finite/);
+    expect(stderr).toContain('the same failure came twice in a row');
+  }, 60_000);
+});
