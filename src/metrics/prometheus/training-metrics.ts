@@ -134,9 +134,9 @@ export class TrainingMetrics implements RunListener {
   }
 
   step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
-    this.#loss.set(step.loss ?? Number.NaN);
-    this.#auxiliaryLoss.set(step.auxiliaryLoss ?? Number.NaN);
-    this.#gradientNorm.set(step.gradientNorm ?? Number.NaN);
+    this.#loss.set(step.loss);
+    this.#auxiliaryLoss.set(step.auxiliaryLoss);
+    this.#gradientNorm.set(step.gradientNorm);
     if (step.loss === null) this.#skipped.add(1);
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
