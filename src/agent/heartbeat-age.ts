@@ -1,5 +1,4 @@
-/** Between two looks; what is above it is time in which this process itself did not run. */
-const MAX_GAP_MS = 2_000;
+import { GRACE } from '../config/timeouts.js';
 
 /** Age of each worker's last heartbeat, from the counter in its control block. */
 export class HeartbeatAge {
@@ -19,7 +18,8 @@ export class HeartbeatAge {
       this.#seen.set(rank, { count, ageMs: 0, lookedMs: now });
       return 0;
     }
-    seen.ageMs += Math.min(now - seen.lookedMs, MAX_GAP_MS);
+    // In a longer gap this process itself did not run.
+    seen.ageMs += Math.min(now - seen.lookedMs, GRACE.standstillMs);
     seen.lookedMs = now;
     return seen.ageMs;
   }

@@ -5,6 +5,7 @@ import { processInfo } from '../os/process-info.js';
 import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/messages.js';
 import type { SaveCommand, WorkerAssignment, WorkerEvent } from '../worker/messages.js';
 import { HeartbeatAge } from './heartbeat-age.js';
+import { ResidentHistory } from './resident-history.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
 import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
 import { StackProbe, type WorkerStack } from './worker-stack.js';
@@ -31,7 +32,7 @@ export class NodeWorkers {
   readonly #heartbeatAge = new HeartbeatAge();
   readonly #stopAge = new HeartbeatAge();
   readonly #probes = new Map<number, StackProbe>();
-  readonly #residentBytes = new Map<number, number>();
+  readonly #memory = new Map<number, ResidentHistory>();
   readonly #killed = new Set<number>();
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
@@ -118,7 +119,7 @@ export class NodeWorkers {
       if (pid === 0 || this.#killed.has(rank)) return [];
       const progress = progressOf(rank);
       const { state, residentBytes } = processInfo(pid);
-      if (residentBytes > 0) this.#residentBytes.set(rank, residentBytes);
+      if (residentBytes > 0) this.#memoryOf(rank).add(residentBytes);
       const isStopped = state === 'T';
       // One that is stopped now and then makes progress in between.
       const stopAgeMs = this.#stopAge.idleMs(rank, isStopped ? progress.heartbeat : -1);
@@ -140,6 +141,12 @@ export class NodeWorkers {
         },
       ];
     });
+  }
+
+  #memoryOf(rank: number): ResidentHistory {
+    const memory = this.#memory.get(rank) ?? new ResidentHistory();
+    this.#memory.set(rank, memory);
+    return memory;
   }
 
   #onEvent(rank: number, event: WorkerEvent): void {
@@ -179,7 +186,7 @@ export class NodeWorkers {
     }
     if (killedByUs) return;
     // Before the end nothing of the run sends SIGKILL; the kernel does when memory runs out.
-    const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#residentBytes.get(rank) ?? 0) : '';
+    const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#memoryOf(rank).describe()) : '';
     const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
     const what =
       spawnError === undefined

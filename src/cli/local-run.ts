@@ -1,4 +1,5 @@
 import type { HttpServer } from '@locmoe/logs/http';
+import { GRACE } from '../config/timeouts.js';
 import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/resume-command.js';
 import type { RunOptions } from '../coordinator/run-options.js';
@@ -18,8 +19,6 @@ import { TerminalView } from './terminal-view.js';
 export interface TrainOptions extends RunOptions {
   readonly port: number;
 }
-
-const JOIN_TIMEOUT_MS = 60_000;
 
 /**
  * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on
@@ -61,7 +60,7 @@ export async function train(options: TrainOptions): Promise<number> {
       listeners: (run) => metricsListeners(run, options, metrics),
       nodes: {
         areReplaceable: false,
-        joinTimeoutMs: JOIN_TIMEOUT_MS,
+        joinTimeoutMs: GRACE.ownAgentsMs,
         start(leader, { logs }) {
           cluster = new LocalCluster({
             ...{ nodes: plan.config.cluster.nodes, address, logsDir: logs },

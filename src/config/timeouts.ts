@@ -79,6 +79,18 @@ export const GRACE = {
   flightMs: 200,
   /** For the last checkpoint of a run that fails for an error in the coordinator. */
   lastCheckpointMs: 60_000,
+  /** For agents to leave once a generation is over. */
+  leaveMs: 4_000,
+  /** For followers to read the rest of the log once it is complete. */
+  lastLinesMs: 2_000,
+  /** From a failure to the end of the coordinator's process, whatever agents and followers do. */
+  endMs: 4_800,
+  /** For the agents that `train` starts itself to join. */
+  ownAgentsMs: 60_000,
+  /** A check that is later than this was delayed by more than other work: its process stood still. */
+  standstillMs: 2_000,
+  /** For what nodes say that took this process for gone while it stood still. */
+  afterStandstillMs: 10_000,
   /** A start that takes longer is warned of. */
   slowStartMs: 10_000,
 } as const;

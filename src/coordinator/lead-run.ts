@@ -1,6 +1,7 @@
 import { LogStore } from '@locmoe/logs';
 import { readManifest } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
+import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
@@ -27,13 +28,6 @@ import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run
 import { addCoordinatorService } from './service.js';
 import { stopOnSignals } from './stop-signals.js';
 import { catchUncaught } from './uncaught.js';
-
-/** Time for agents to leave once the run has settled. */
-const LEAVE_GRACE_MS = 4_000;
-/** For followers to read the rest of the log once it is complete. */
-const LAST_LINES_MS = 2_000;
-/** From a failure to the end of this process, whatever agents and followers do; more than agents get. */
-const END_MS = 4_800;
 
 /** The node agents of a run, wherever they come from. */
 export interface Nodes {
@@ -163,11 +157,11 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
     warnOfFewExperts(plan.config, logger);
     let state = await leader.current.settled;
     for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
-    if (state.kind === 'failed') endsByMs = performance.now() + END_MS;
+    if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
     else forgetSignals();
     const { failure } = leader.current;
     const failed = failure && failedRun(led, leader.current, failure);
-    await nodes.end(leader, LEAVE_GRACE_MS);
+    await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
       view.failed(failed);
       return failed;
@@ -179,7 +173,7 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
   } finally {
     await nodes.end(leader, 0);
     forgetSignals();
-    await service.endLogs(Math.min(LAST_LINES_MS, endsByMs - performance.now()));
+    await service.endLogs(Math.min(GRACE.lastLinesMs, endsByMs - performance.now()));
     leaveUncaught();
     leader.current.close();
   }
@@ -192,7 +186,7 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   const report = reportOf(led, failed, failed.failure!, null);
   journal.failure(report);
   for (const listener of listeners) listener.restarts?.(report, policy.budget.left);
-  const lost = await failed.sendOn(LEAVE_GRACE_MS);
+  const lost = await failed.sendOn(GRACE.leaveMs);
   failed.close();
   const generation = led.now.generation + 1;
   const { identity, error } = nextIdentity(lead, run, generation, failed);

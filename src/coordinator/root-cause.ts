@@ -62,13 +62,12 @@ function priority(code: string): number {
 }
 
 /**
- * The one error that explains a failed run: the first in time that no other explains. If there are only
+ * The one error that explains a failed run: the first heard of that no other explains. If there are only
  * time-outs, the rank that reported nothing is the one that hangs.
  */
 export function rootCause(evidence: FailureEvidence): RootCause {
-  const [first] = [...evidence.failures].sort(
-    (a, b) => priority(a.code) - priority(b.code) || a.timeMs - b.timeMs,
-  );
+  // Of two of a kind the first that was heard of: clocks of machines differ, and may jump.
+  const [first] = [...evidence.failures].sort((a, b) => priority(a.code) - priority(b.code));
   if (evidence.lostNode !== null && (first === undefined || priority(first.code) > 1))
     return evidence.lostNode;
   if (first === undefined)

@@ -1,9 +1,5 @@
+import { GRACE } from '../config/timeouts.js';
 import { KEEPALIVE_MS } from '../rpc/coordinator-client.js';
-
-/** A check this late was delayed by more than other work. */
-const SUSPENDED_MS = 2_000;
-/** Within this time after a standstill, nodes that gave up on this process are heard of. */
-const HEARD_WITHIN_MS = 10_000;
 
 /** Detects that this process stood still: stopped by a signal, suspended with its machine, or starved. */
 export class StandstillWatch {
@@ -19,7 +15,7 @@ export class StandstillWatch {
     const now = performance.now();
     const lateMs = now - this.#checkedMs - this.intervalMs;
     this.#checkedMs = now;
-    if (lateMs < SUSPENDED_MS) return 0;
+    if (lateMs < GRACE.standstillMs) return 0;
     this.#endedMs = now;
     this.#lastedMs = lateMs;
     return lateMs;
@@ -27,7 +23,7 @@ export class StandstillWatch {
 
   /** ms of the last standstill, if recent and long enough for nodes to give up on this process; else 0. */
   get missedMs(): number {
-    const isNow = performance.now() - this.#endedMs < HEARD_WITHIN_MS;
+    const isNow = performance.now() - this.#endedMs < GRACE.afterStandstillMs;
     return isNow && this.#lastedMs > KEEPALIVE_MS ? this.#lastedMs : 0;
   }
 }

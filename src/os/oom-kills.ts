@@ -50,11 +50,11 @@ export class OomKills {
     return this.#count() > this.#before;
   }
 
-  /** The end of the message on a killed process that held `heldBytes`; empty if there was no OOM kill. */
-  explain(heldBytes: number): string {
+  /** The end of the message on a killed process that held so much, in words; empty if there was no OOM kill. */
+  explain(held: string): string {
     if (!this.haveRisen) return '';
     return (
-      `, probably out of memory: it held ${inMiB(heldBytes)} when last looked at, and the processes ` +
+      `, probably out of memory: it held ${held}, and the processes ` +
       `of this node may hold ${inMiB(this.limitBytes)} together (raise the limit, or use fewer workers ` +
       'here or a smaller train.globalBatch)'
     );

@@ -36,6 +36,9 @@ describe('the deadlines of a run', () => {
     // The last words of a failed generation fit into what its coordinator waits for other ranks.
     expect(GRACE.lostExitMs).toBeLessThan(GRACE.abortMs);
     expect(GRACE.abortMs + GRACE.flightMs).toBeLessThan(GRACE.evidenceMs);
+    expect(GRACE.abortMs + GRACE.killMs + GRACE.closeMs).toBeLessThan(GRACE.leaveMs);
+    expect(GRACE.leaveMs).toBeLessThan(GRACE.endMs);
+    expect(GRACE.leaveMs).toBeLessThan(GRACE.decisionMs);
   });
 
   it('are refused where others would give up before a stuck worker is reported', () => {

@@ -62,8 +62,8 @@ describe('rootCause', () => {
     });
   });
 
-  it('takes the first by time of two of a kind', () => {
-    expect(judge([failure(3, 'INTERNAL', 5), failure(1, 'NOT_FINITE', 4)]).culprit?.rank).toBe(1);
+  it('takes the first that it heard of two of a kind, whatever the clocks of their nodes say', () => {
+    expect(judge([failure(3, 'INTERNAL', 3_600_005), failure(1, 'NOT_FINITE', 4)]).culprit?.rank).toBe(3);
   });
 
   it('names the rank that reported nothing when all others timed out', () => {
@@ -78,7 +78,7 @@ describe('rootCause', () => {
     expect(error.message).toContain(
       'rank 2 (node 1, pid 102) is stopped (SIGSTOP), last seen in step 6, backward, after all-reduce',
     );
-    expect(error.context.rank).toBe(3);
+    expect(error.context.rank).toBe(0);
     expect(culprit).toEqual({
       ...{ rank: 2, node: 1, pid: 102, exitCode: null, signal: null },
       ...{ step: 6, layer: 2, operation: 'backward, after all-reduce' },

@@ -51,7 +51,7 @@ describe('a worker that the kernel kills for lack of memory', () => {
     const { code, stderr } = await run.finished;
     expect(code).toBe(3);
     expect(stderr).toMatch(
-      /run failed: rank 0, .*worker \(pid \d+\) was killed by SIGKILL, probably out of memory: it held \d{2,} MiB when last looked at, and the processes of this node may hold 700 MiB together/,
+      /run failed: rank 0, .*worker \(pid \d+\) was killed by SIGKILL, probably out of memory: it held \d{2,} MiB when last looked at( \(\d+ MiB \d+ s before.*\))?, and the processes of this node may hold 700 MiB together/,
     );
     await run.expectNothingLeft();
   }, 60_000);

@@ -68,17 +68,17 @@ describe('kills for lack of memory', () => {
   it('explain a death within two looks of them, and none long after', () => {
     write('proc/vmstat', 'oom_kill 4');
     const kills = watch();
-    expect(kills.explain(50 * MiB)).toBe('');
+    expect(kills.explain('50 MiB when last looked at')).toBe('');
     write('proc/vmstat', 'oom_kill 5');
     kills.look();
-    expect(kills.explain(50 * MiB)).toMatch(
+    expect(kills.explain('50 MiB when last looked at')).toMatch(
       /^, probably out of memory: it held 50 MiB .* may hold \d+ MiB together/,
     );
     kills.look();
-    expect(kills.explain(50 * MiB)).toBe('');
+    expect(kills.explain('50 MiB when last looked at')).toBe('');
   });
 
   it('are none where the kernel shows nothing', () => {
-    expect([watch().explain(1), watch().limitBytes]).toEqual(['', totalmem()]);
+    expect([watch().explain(''), watch().limitBytes]).toEqual(['', totalmem()]);
   });
 });
