@@ -3,6 +3,8 @@ import type { RunOptions } from '../coordinator/run-options.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
+import { readJournal } from '../run/journal.js';
+import { generationsOf, restartCostsOf } from '../run/run-generations.js';
 import type { RunListener } from '../run/run-listener.js';
 
 /**
@@ -12,7 +14,7 @@ import type { RunListener } from '../run/run-listener.js';
  * @throws the file system's error if no file for TensorBoard can be made
  */
 export function metricsListeners(
-  { identity, folder, logger, resumedFrom }: OpenRun,
+  { identity, folder, logger, totals, resumedFrom }: OpenRun,
   { tensorboard: directory }: Pick<RunOptions, 'tensorboard'>,
   prometheus: PrometheusMetrics | null,
 ): RunListener[] {
@@ -23,6 +25,8 @@ export function metricsListeners(
       ...{ generation, recipe: name, router: moe.router, steps: numStepsOf(config) },
       ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode, resumedFrom },
       earlierFailures: folder.failures().map(({ code }) => code),
+      earlierCosts: restartCostsOf(generationsOf(readJournal(folder.journal))),
+      budget: totals.budget,
     }) ?? []),
     ...(directory === undefined ? [] : [new TensorboardExport({ directory, runId, resumedFrom, logger })]),
   ];

@@ -13,6 +13,7 @@ import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import { type AgentEvent, STEP_PARTS } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { RestartBudget } from '../../src/run/restart-budget.js';
 
 const SEED = 20_260_101;
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
@@ -58,6 +59,8 @@ function newCoordinator(): Coordinator {
     listeners: new PrometheusMetrics().begin('r', {
       ...{ generation: 1, recipe: 'tiny', router: 'switch', steps: config.train.steps },
       ...{ nodes, workersPerNode, resumedFrom: null, earlierFailures: [] },
+      earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
+      budget: new RestartBudget(config.cluster),
     }),
     joinTimeoutMs: 60_000,
     nodesAreReplaceable: true,

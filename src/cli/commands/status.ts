@@ -1,6 +1,11 @@
 import type { Command } from 'commander';
 import { formatCount, formatDuration, formatTable } from '../../format.js';
 import type { RankSpeed, StatusReply } from '../../rpc/messages.js';
+import { readJournal } from '../../run/journal.js';
+import { lastRecords } from '../../run/metrics-record.js';
+import { RunFolder } from '../../run/run-folder.js';
+import { generationsOf, type RunGeneration, restartCostsOf } from '../../run/run-generations.js';
+import { generationLines } from '../generation-lines.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */
@@ -16,26 +21,42 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
       record.state === 'finished' || record.state === 'failed'
         ? record.state
         : 'dead (its coordinator is gone)';
-    if (options.json) console.log(JSON.stringify({ ...record, state }));
-    else
-      console.log(`${record.runId}: ${state}\n  started ${record.startedAt}\n  folder  ${folder.directory}`);
+    const generations = generationsOf(readJournal(folder.journal));
+    if (options.json) {
+      console.log(JSON.stringify({ ...record, state, ...restartCostsOf(generations), generations }));
+      return;
+    }
+    const lastStep = lastRecords(folder.metrics).findLast((record) => record.type === 'step')?.step ?? 0;
+    const head = [
+      `${record.runId}: ${state}`,
+      `  started ${record.startedAt}`,
+      `  folder  ${folder.directory}`,
+    ];
+    console.log([...head, ...generationLines(generations, lastStep)].join('\n'));
     return;
   }
   try {
     const status = await run.client.status();
-    console.log(options.json ? JSON.stringify(status) : describe(status));
+    // None where the run's folder is on another machine.
+    const generations = generationsOf(readJournal(new RunFolder(status.runDir).journal));
+    console.log(
+      options.json
+        ? JSON.stringify({ ...status, ...restartCostsOf(generations), generations })
+        : describe(status, generations),
+    );
   } finally {
     run.client.close();
   }
 }
 
-function describe(status: StatusReply): string {
+function describe(status: StatusReply, generations: readonly RunGeneration[]): string {
   const head = [
     `${status.runId}: ${status.state}, generation ${status.generation}`,
     `  step ${status.step}/${status.steps}  loss ${status.loss.toFixed(3)}  ${formatCount(status.tokensPerS)} tokens/s  left ${formatDuration(status.secondsLeft)}`,
     `  folder ${status.runDir}`,
   ];
-  if (status.workers.length === 0) return head.join('\n');
+  const past = generationLines(generations, status.step);
+  if (status.workers.length === 0) return [...head, ...past].join('\n');
   const rows = status.workers.map((worker) => [
     `rank ${worker.rank}`,
     String(worker.pid),
@@ -54,6 +75,7 @@ function describe(status: StatusReply): string {
         textColumns: [8, 9],
       },
     ),
+    ...past,
   ].join('\n');
 }
 

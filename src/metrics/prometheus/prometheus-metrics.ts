@@ -1,11 +1,14 @@
 import { Registry } from 'prom-client';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
+import type { RestartBudget } from '../../run/restart-budget.js';
+import type { RestartCosts } from '../../run/run-generations.js';
 import type { GenerationView, RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';
 import { collectProcessMetrics } from './process-metrics.js';
 import { RankMetrics } from './rank-metrics.js';
+import { RecoveryMetrics } from './recovery-metrics.js';
 import { RoutingMetrics } from './routing-metrics.js';
 import { TrainingMetrics } from './training-metrics.js';
 
@@ -44,6 +47,9 @@ export interface RunMetricsOptions {
   readonly resumedFrom: number | null;
   /** Codes of the earlier generations that failed. */
   readonly earlierFailures: readonly string[];
+  /** What they cost. */
+  readonly earlierCosts: RestartCosts;
+  readonly budget: RestartBudget;
 }
 
 /**
@@ -52,7 +58,7 @@ export interface RunMetricsOptions {
  */
 export class PrometheusMetrics {
   readonly #process = new Registry();
-  #run: { readonly registry: Registry; readonly ranks: RankMetrics } | null = null;
+  #run: { readonly registry: Registry; readonly refreshed: readonly { refresh(): void }[] } | null = null;
 
   constructor() {
     collectProcessMetrics(this.#process);
@@ -62,7 +68,7 @@ export class PrometheusMetrics {
 
   /** All series in Prometheus' text format. */
   async render(): Promise<string> {
-    this.#run?.ranks.refresh();
+    for (const each of this.#run?.refreshed ?? []) each.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
     return (await Promise.all(texts)).join('\n');
   }
@@ -75,8 +81,9 @@ export class PrometheusMetrics {
     if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
     const ranks = new RankMetrics(registry, options.workersPerNode);
     const life = new LifeMetrics(registry, options);
-    this.#run = { registry, ranks };
-    return [training, new RoutingMetrics(registry), ranks, life];
+    const recovery = new RecoveryMetrics(registry, options.budget, options.earlierCosts);
+    this.#run = { registry, refreshed: [ranks, recovery] };
+    return [training, new RoutingMetrics(registry), ranks, life, recovery];
   }
 }
 
@@ -106,7 +113,7 @@ class LifeMetrics implements RunListener {
     this.#failures = counter(
       registry,
       'locmoe_failures_total',
-      'Generations of the run that failed, by error code; earlier generations count',
+      'Generations of the run that failed, by error code, over its whole life; after most of them it goes on by itself',
       ['code'],
     );
     gauge(registry, 'locmoe_run_info', 'What is trained on what; always 1', [

@@ -74,14 +74,18 @@ export class TrainingMetrics implements RunListener {
       'locmoe_tokens_per_second',
       'Tokens trained on in a second of wall clock over the last 50 steps, validations and checkpoints included',
     );
-    this.#steps = counter(registry, 'locmoe_steps_total', 'Steps done by this generation');
+    this.#steps = counter(
+      registry,
+      'locmoe_steps_total',
+      'Steps done under this coordinator; one that is done again counts again',
+    );
     this.#skipped = counter(
       registry,
       'locmoe_skipped_steps_total',
-      'Steps of this generation that were not applied because a loss or the gradient was not finite',
+      'Steps under this coordinator that were not applied because a loss or the gradient was not finite',
     );
     this.#skipped.add(0);
-    this.#tokens = counter(registry, 'locmoe_tokens_total', 'Tokens trained on by this generation');
+    this.#tokens = counter(registry, 'locmoe_tokens_total', 'Tokens trained on under this coordinator');
     this.#duration = new Histogram({
       name: 'locmoe_step_duration_seconds',
       help: 'Time of a step on its slowest rank, in seconds',
@@ -116,7 +120,7 @@ export class TrainingMetrics implements RunListener {
     this.#checkpointAt = gauge(
       registry,
       'locmoe_checkpoint_timestamp_seconds',
-      'When the newest checkpoint of this generation was saved, in seconds since 1970; its age is the time since',
+      'When the newest checkpoint under this coordinator was saved, in seconds since 1970; its age is the time since',
     );
   }
 

@@ -5,7 +5,9 @@ import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
 import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
+import type { FailureReport } from '../../../src/run/failure-report.js';
 import type { RankView } from '../../../src/run/rank-view.js';
+import { RestartBudget } from '../../../src/run/restart-budget.js';
 import type { RunListener } from '../../../src/run/run-listener.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
@@ -13,6 +15,7 @@ import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 const SHAPE = {
   ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },
   ...{ resumedFrom: 40, earlierFailures: ['WORKER_DIED', 'WORKER_DIED'] },
+  earlierCosts: { restarts: 1, lostSteps: 9, lostSeconds: 5 },
 };
 
 const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
@@ -26,13 +29,14 @@ const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9, spee
 
 function startedMetrics() {
   const metrics = new PrometheusMetrics();
-  const listeners = metrics.begin('tiny-1', SHAPE);
-  return { metrics, notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell) };
+  const budget = new RestartBudget({ maxRestarts: 3, restartWindow: 60 });
+  const listeners = metrics.begin('tiny-1', { ...SHAPE, budget });
+  return { metrics, budget, notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell) };
 }
 
 /** A run in which everything happened that makes a series. */
 function fullMetrics() {
-  const { metrics, notify } = startedMetrics();
+  const { metrics, budget, notify } = startedMetrics();
   notify((each) => each.state?.({ kind: 'running' }));
   for (const rank of [0, 1, 2, 3])
     notify((each) =>
@@ -50,7 +54,7 @@ function fullMetrics() {
     notify((each) => each.heartbeat?.(node, { workers: [], logQueueLines: 7 * node }, RUN));
     notify((each) => each.logLines?.(node, { kept: 10, dropped: node }));
   }
-  return { metrics, notify };
+  return { metrics, budget, notify };
 }
 
 /** Values by name and labels, without the label of the run. */
@@ -129,7 +133,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(55 + layers * (experts + 12) + 14 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(72 + layers * (experts + 12) + 14 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
@@ -167,6 +171,33 @@ describe('the metrics of a run', () => {
     expect(series.get('locmoe_skipped_steps_total')).toBe('1');
     expect(series.get('locmoe_steps_total')).toBe('3');
     expect(series.has('locmoe_loss')).toBe(false);
+  });
+
+  it('count restarts and what they cost, those of earlier processes too, and tell how many are left', async () => {
+    const { metrics, budget, notify } = fullMetrics();
+    const recoveries = async () =>
+      [...(await seriesOf(metrics))].filter(([name]) =>
+        /restarts|lost_s|recovery_seconds_(sum|count)/.test(name),
+      );
+    expect(Object.fromEntries(await recoveries())).toEqual({
+      locmoe_restarts_total: '1',
+      locmoe_restarts_left: '3',
+      locmoe_lost_steps_total: '9',
+      locmoe_lost_seconds_total: '5',
+      locmoe_recovery_seconds_sum: '0',
+      locmoe_recovery_seconds_count: '0',
+    });
+    budget.spend();
+    notify((each) => each.restarts?.({} as FailureReport, 2));
+    notify((each) => each.recovered?.({ detectedS: 0.5, restartedS: 4, lostSteps: 7, lostS: 2 }));
+    expect(Object.fromEntries(await recoveries())).toEqual({
+      locmoe_restarts_total: '2',
+      locmoe_restarts_left: '2',
+      locmoe_lost_steps_total: '16',
+      locmoe_lost_seconds_total: '11.5',
+      locmoe_recovery_seconds_sum: '4.5',
+      locmoe_recovery_seconds_count: '1',
+    });
   });
 
   it('count the failure that ends the run', async () => {

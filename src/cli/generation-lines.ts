@@ -1,0 +1,36 @@
+import { formatDuration, formatNumberOf, printable } from '../format.js';
+import { type RunGeneration, restartCostsOf } from '../run/run-generations.js';
+import { accountLine } from './run-lines.js';
+
+/**
+ * The generations of a run, for a person; none if it has had only one and that did not fail.
+ *
+ * @param lastStep of the last generation; 0 before it
+ */
+export function generationLines(generations: readonly RunGeneration[], lastStep: number): string[] {
+  if (generations.length < 2 && generations.every(({ failure }) => failure === null)) return [];
+  const { restarts, lostSeconds } = restartCostsOf(generations);
+  const cost = `${formatNumberOf(restarts, 'restart')}, ${formatDuration(lostSeconds)} lost in all`;
+  return [
+    `generations (${cost})`,
+    ...generations.flatMap((each, index) =>
+      linesOf(each, index === generations.length - 1 ? lastStep : each.lastStep),
+    ),
+  ];
+}
+
+function linesOf(
+  { generation, from, nodes, workersPerNode, end, failure, recovery }: RunGeneration,
+  lastStep: number | null,
+): string[] {
+  const start = from.kind === 'nothing' ? 'from the beginning' : `from the ${from.kind} of step ${from.step}`;
+  const steps =
+    lastStep === null ? null : lastStep <= from.step ? 'no step' : `steps ${from.step + 1} to ${lastStep}`;
+  // Messages come from members of the run.
+  const how = end === 'open' ? failure && 'failed' : end;
+  const ended = failure === null ? how : `${how}: ${printable(failure.message)}`;
+  return [
+    `  ${[`${generation}: ${nodes} x ${workersPerNode} ${start}`, steps, ended].filter(Boolean).join(', ')}`,
+    ...(recovery === null ? [] : [`     ${accountLine(recovery)}`]),
+  ];
+}

@@ -1,0 +1,87 @@
+import {
+  type JournalEntry,
+  type JournalStart,
+  lostSecondsOf,
+  type RecoveryAccount,
+} from './journal-events.js';
+
+/** A generation of a run, as its journal tells it. */
+export interface RunGeneration {
+  readonly generation: number;
+  readonly from: JournalStart;
+  readonly nodes: number;
+  readonly workersPerNode: number;
+  /** Wall clock, ms since 1970; null if it has not trained. */
+  readonly trainedAtMs: number | null;
+  /** Its last step that all ranks had done, where a later generation went on behind it; else null. */
+  readonly lastStep: number | null;
+  /** `open`: it goes on, or its coordinator left without a word. */
+  readonly end: 'open' | 'restarted' | 'failed' | 'finished' | 'stopped';
+  /** Why it failed. */
+  readonly failure: Pick<
+    JournalEntry & { type: 'failure' },
+    'time' | 'code' | 'message' | 'rank' | 'node'
+  > | null;
+  /** How the run came back with it, after earlier ones had failed; null if it did not. */
+  readonly recovery: RecoveryAccount | null;
+}
+
+type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
+
+/** The generations of a run, oldest first. */
+export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[] {
+  const generations: Mutable<RunGeneration>[] = [];
+  /** The last one that trained. */
+  let trained: Mutable<RunGeneration> | null = null;
+  for (const entry of journal) {
+    const last = generations.at(-1);
+    switch (entry.type) {
+      case 'generation': {
+        if (last?.generation === entry.generation) break;
+        if (last !== undefined && last.failure !== null && last.end === 'open') last.end = 'restarted';
+        const { generation, from, nodes, workersPerNode } = entry;
+        generations.push({
+          ...{ generation, from, nodes, workersPerNode },
+          ...{ trainedAtMs: null, lastStep: null, end: 'open', failure: null, recovery: null },
+        });
+        break;
+      }
+      case 'running':
+        if (last !== undefined) last.trainedAtMs ??= entry.time;
+        break;
+      case 'recovered': {
+        if (last === undefined) break;
+        const { detectedS, restartedS, lostSteps, lostS } = entry;
+        last.recovery = { detectedS, restartedS, lostSteps, lostS };
+        if (trained !== null) trained.lastStep = last.from.step + lostSteps;
+        break;
+      }
+      case 'failure': {
+        if (last === undefined) break;
+        const { time, code, message, rank, node } = entry;
+        last.failure = { time, code, message, rank, node };
+        break;
+      }
+      case 'end':
+        if (last !== undefined) last.end = entry.state;
+    }
+    if (last !== undefined && last.trainedAtMs !== null && entry.type === 'failure') trained = last;
+  }
+  return generations;
+}
+
+/** What the restarts of a run have cost. */
+export interface RestartCosts {
+  readonly restarts: number;
+  readonly lostSteps: number;
+  readonly lostSeconds: number;
+}
+
+export function restartCostsOf(generations: readonly RunGeneration[]): RestartCosts {
+  const accounts = generations.flatMap(({ recovery }) => recovery ?? []);
+  return {
+    restarts: generations.filter(({ end }) => end === 'restarted').length,
+    lostSteps: accounts.reduce((sum, { lostSteps }) => sum + lostSteps, 0),
+    lostSeconds: accounts.reduce((sum, account) => sum + lostSecondsOf(account), 0),
+  };
+}
