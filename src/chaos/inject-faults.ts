@@ -14,7 +14,7 @@ export interface ChaosOptions {
   readonly seed: number;
   /** Names in FAULTS. */
   readonly faults: readonly string[];
-  /** From one fault to the next, on average. */
+  /** From the end of one fault to the next, on average. */
   readonly everyS: number;
   /** Infinity: until the run is over. */
   readonly forS: number;

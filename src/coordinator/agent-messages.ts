@@ -148,7 +148,7 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
         .max(data.domains.length),
     }),
     saving: z.object({
-      ...{ ...ofSave, bytes: count, isLast: z.boolean(), keepStep: orNone },
+      ...{ ...ofSave, bytes: count, isLast: z.boolean(), keepStep: orNone, sharedCrc32: count },
       metrics: z.record(z.string(), z.number()),
     }),
     shards: z

@@ -51,6 +51,10 @@ export class CheckpointCommitter {
     this.#save ??= { about: intent, bytes: new Map(), isBegun: false, files: new Map(), noRoom: null };
     const save = this.#save;
     if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
+    if (intent.sharedCrc32 !== save.about.sharedCrc32) {
+      this.#fail(save, apart(save.about, intent));
+      return;
+    }
     save.bytes.set(rank, bytes);
     if (save.bytes.size < this.#numRanks) return;
     save.isBegun = true;
@@ -107,14 +111,19 @@ export class CheckpointCommitter {
     } catch (thrown) {
       const error = asTrainerError(thrown);
       const { step, isLast } = save.about;
-      this.#discard(save);
-      if (error.code !== 'DISK_FULL' || isLast) this.options.onFailure(error);
+      if (error.code !== 'DISK_FULL' || isLast) this.#fail(save, error);
       else {
+        this.#discard(save);
         this.options.onSkip(`no checkpoint of step ${step}: ${error.line}; the run goes on`);
         this.options.tell({ saveEnded: { step, committed: false } });
       }
       return false;
     }
+  }
+
+  #fail(save: OpenSave, error: TrainerError): void {
+    this.#discard(save);
+    this.options.onFailure(error);
   }
 
   #discard(save: OpenSave): void {
@@ -129,4 +138,13 @@ export class CheckpointCommitter {
       `it sent \`${kind}\` of rank ${rank} and step ${step}, but ${open}`,
     );
   }
+}
+
+/** Two ranks whose shared parameters differ: nothing of what they computed since can be relied on. */
+function apart(first: SaveIntent, { rank, step }: SaveIntent): TrainerError {
+  return new TrainerError(
+    'COLLECTIVE_MISMATCH',
+    `the parameters that all ranks share are not those of rank ${first.rank}: such a checkpoint is not saved`,
+    { rank, step, operation: SAVE_OPERATION },
+  );
 }

@@ -115,6 +115,8 @@ export interface SaveIntent {
   readonly keepStep: number;
   /** For the manifest; those of the first rank count. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** CRC-32 of the parameters that all ranks share, which must be equal on all. */
+  readonly sharedCrc32: number;
 }
 
 /** What a rank has written of a checkpoint. */

@@ -42,7 +42,7 @@ export class CheckpointSaver {
   }
 
   /** Begins to save; `settle` must have returned since the save before. */
-  begin(about: Pick<SaveIntent, 'step' | 'isLast' | 'keepStep' | 'metrics'>, tensors: RankTensors): void {
+  begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
     this.#save = { step, tensors: this.#writer.copy(tensors), isWritten: false, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };

@@ -1,3 +1,4 @@
+import { crc32 } from '@node-rs/crc32';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
 import type { Transport } from '../collectives/transport.js';
@@ -106,4 +107,10 @@ function moments(group: ParameterGroup): NamedTensor[] {
     ...named(group, group.m, (name) => momentName('m', name)),
     ...named(group, group.v, (name) => momentName('v', name)),
   ];
+}
+
+/** Checksum of the parameters that every rank holds, and that must be equal on all. */
+export function crc32OfShared({ model }: TrainState): number {
+  const { values } = model.parameters.shared;
+  return crc32(Buffer.from(values.buffer, values.byteOffset, values.byteLength));
 }

@@ -21,7 +21,7 @@ import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { SkippedSteps } from './skipped-steps.js';
-import { createTrainState, loadModel, tensorsToSave } from './state.js';
+import { crc32OfShared, createTrainState, loadModel, tensorsToSave } from './state.js';
 import { type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
@@ -262,7 +262,8 @@ export class Trainer {
     await this.#saver.settle();
     const progress = { trainingSeconds: this.#trainingSeconds, best: this.#best };
     const metrics = { loss, ...metricsOfProgress(progress) };
-    const about = { step: this.#step, isLast, keepStep: this.#best?.step ?? -1, metrics };
+    const sharedCrc32 = crc32OfShared(this.#state);
+    const about = { step: this.#step, isLast, keepStep: this.#best?.step ?? -1, metrics, sharedCrc32 };
     this.#saver.begin(about, tensorsToSave(this.#state));
     return isLast || isBest ? this.#saver.settle() : true;
   }

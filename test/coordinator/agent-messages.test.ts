@@ -48,6 +48,7 @@ const saving = {
   generation: 3,
   bytes: 9,
   isLast: false,
+  sharedCrc32: 7,
   keepStep: -1,
   metrics: { loss: 1 },
 };

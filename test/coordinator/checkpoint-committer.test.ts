@@ -34,6 +34,7 @@ const intent = (rank: number, step: number, change: Partial<SaveIntent> = {}): S
     isLast: false,
     keepStep: -1,
     metrics: { loss: rank },
+    sharedCrc32: 77,
     ...change,
   },
 });
@@ -121,4 +122,12 @@ it('a save of which the generation ends leaves nothing', () => {
   written(0, 5);
   committer.abandon();
   expect(readdirSync(root)).toEqual([]);
+});
+
+it('ranks whose shared parameters differ save nothing: the run fails', () => {
+  committer.announce(intent(0, 5));
+  committer.announce(intent(1, 5, { sharedCrc32: 78 }));
+  expect(said).toEqual([
+    'COLLECTIVE_MISMATCH rank 1, step 5, checkpoint write: the parameters that all ranks share are not those of rank 0: such a checkpoint is not saved',
+  ]);
 });

@@ -141,6 +141,7 @@ const events = {
   }),
   saving: fc.record({
     ...{ rank, step, generation, bytes: count, isLast: fc.boolean(), keepStep: where },
+    sharedCrc32: count,
     metrics: fc.dictionary(text, amount, { maxKeys: 2 }),
   }),
   shards: fc.record({

@@ -36,7 +36,10 @@ process.once('message', async ({ root, rank, worldSize, nanAt, isUnshared }: Sav
       const tensors = tensorsOf(rank, worldSize, step);
       if (step === nanAt) tensors.experts[0].data[5] = Number.NaN;
       await saver.settle();
-      saver.begin({ step, isLast: step === 4, keepStep: -1, metrics: { loss: step } }, tensors);
+      saver.begin(
+        { step, isLast: step === 4, keepStep: -1, metrics: { loss: step }, sharedCrc32: step },
+        tensors,
+      );
       // As the next step would.
       for (const { data } of Object.values(tensors).flat()) data.fill(-1);
     }

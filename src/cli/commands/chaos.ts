@@ -32,7 +32,7 @@ export function chaosCommand(command: Command): void {
     .option('--faults <words>', `separated by commas: ${Object.keys(FAULTS).join(', ')}`, faultNames, [
       'worker-kill',
     ])
-    .option('--every <time>', 'from one fault to the next, on average, e.g. 20s', durationS, 20)
+    .option('--every <time>', 'between two faults, on average, e.g. 20s', durationS, 20)
     .option(
       '--for <time>',
       'how long, e.g. 30m (default: until the run is over)',

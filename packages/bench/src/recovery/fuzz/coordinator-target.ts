@@ -80,7 +80,15 @@ export function eventsOf(node: number): AgentEvent[] {
     { validation: { step: 1, domains: [{ domain: config.data.domains[0], loss: 2, tokens: 64 }] } },
     {
       saving: {
-        ...{ rank: node, step: 1, generation: GENERATION, bytes: 64, isLast: false, keepStep: -1 },
+        ...{
+          rank: node,
+          step: 1,
+          generation: GENERATION,
+          bytes: 64,
+          isLast: false,
+          keepStep: -1,
+          sharedCrc32: 7,
+        },
         metrics: { loss: 2 },
       },
     },

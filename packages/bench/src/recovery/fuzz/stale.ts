@@ -52,7 +52,18 @@ interface Round {
 
 /** What rank 0 says of a checkpoint. */
 const savesOf = (generation: number): AgentEvent[] => [
-  { saving: { rank: 0, step: 1, generation, bytes: 64, isLast: false, keepStep: -1, metrics: {} } },
+  {
+    saving: {
+      rank: 0,
+      step: 1,
+      generation,
+      bytes: 64,
+      isLast: false,
+      keepStep: -1,
+      sharedCrc32: 7,
+      metrics: {},
+    },
+  },
   { shards: { rank: 0, step: 1, generation, files: [], noRoom: '' } },
 ];
 
