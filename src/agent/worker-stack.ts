@@ -40,7 +40,7 @@ export class StackProbe {
    */
   async read(timeoutMs: number): Promise<WorkerStack> {
     const deadline = performance.now() + timeoutMs;
-    if (processInfo(this.pid).state === 'T') return { where: 'stopped by a signal (SIGSTOP)', frames: [] };
+    if (processInfo(this.pid).state === 'T') return { where: 'still stopped', frames: [] };
     try {
       process.kill(this.pid, 'SIGUSR1');
       while (this.#url === null && performance.now() < deadline) await sleep(POLL_MS);

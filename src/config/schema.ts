@@ -151,7 +151,9 @@ export const clusterSchema = z.strictObject({
     .number()
     .positive()
     .default(10)
-    .describe('a collective in which nothing moves for this long fails'),
+    .describe(
+      'a collective in which nothing moves for this long fails; other deadlines of a run follow from it',
+    ),
   maxRestarts: z
     .number()
     .int()

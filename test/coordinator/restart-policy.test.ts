@@ -60,7 +60,11 @@ describe('the same failure twice in a row', () => {
 
   it('is not what came at another step, or from outside, or with another in between', () => {
     const strict = policy(9);
-    for (const each of [thrown(3), thrown(4), KILLED, KILLED, thrown(4)])
+    const stopped = failure('WORKER_HUNG', 'worker (pid 7) has been stopped (SIGSTOP) for 5.1 s', {
+      rank: 1,
+      step: 3,
+    });
+    for (const each of [thrown(3), thrown(4), KILLED, KILLED, thrown(4), stopped, stopped])
       expect(strict.decide(each, 'running')).toBe(true);
   });
 
