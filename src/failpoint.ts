@@ -89,6 +89,11 @@ export function armFailpoint(specifications: string): void {
   armed = [...(armed ?? []), ...specifications.split(',').map(parse)];
 }
 
+/** @throws TrainerError `BAD_INPUT` if `specifications` are not of the form that `failpoint` describes */
+export function assertFailpoints(specifications: string): void {
+  specifications.split(',').forEach(parse);
+}
+
 /** Says which rank and generation this process works for, once it knows. */
 export function placeFailpoints(place: Place): void {
   here = place;

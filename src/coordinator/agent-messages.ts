@@ -3,6 +3,7 @@ import { shardFiles } from '../checkpoint/shards.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
+import { assertFailpoints } from '../failpoint.js';
 import { parseAddress } from '../rpc/address.js';
 import { type AgentEvent, type Fault, type JoinRequest, STEP_PARTS } from '../rpc/messages.js';
 import type { RunState } from '../run/run-state.js';
@@ -36,6 +37,8 @@ export function assertFault(fault: Fault, workersPerNode: number): void {
   const isElsewhere = failpoint != null && Math.floor(failpoint.rank / workersPerNode) !== node;
   if (isElsewhere || !faultSchema.safeParse(fault).success)
     throw new TrainerError('BAD_INPUT', `no fault for node ${node}: ${JSON.stringify(fault)}`);
+  // Here, because in a worker it would be an error that ends it.
+  if (failpoint != null) assertFailpoints(failpoint.specification);
 }
 
 function isDialable(address: string): boolean {

@@ -74,5 +74,7 @@ it('passes a fault on to its node, and refuses one that no node could inflict', 
   ];
   for (const fault of refused)
     expect(() => coordinator.injectFault(fault), JSON.stringify(fault)).toThrow(/node/);
+  const misspelt = { ...nan, failpoint: { rank: 2, specification: 'checkpoint.shrad' } };
+  expect(() => coordinator.injectFault(misspelt)).toThrow(/no failpoint "checkpoint.shrad"; there are/);
   expect(commands).toHaveLength(2);
 });
