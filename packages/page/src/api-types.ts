@@ -1,4 +1,5 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
+import type { RestartCosts, RunGeneration } from 'locmoe/run/run-generations';
 
 /** JSON of the routes under `/api`. Times are in ms since 1970. */
 
@@ -20,12 +21,16 @@ export interface RunList {
   readonly runs: readonly RunListItem[];
 }
 
-export interface RunDetail extends RunListItem {
+export interface RunDetail extends RunListItem, RestartCosts {
   readonly directory: string;
   readonly endedAt: number | null;
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: StoredFailure | null;
+  /** Restarts that a live run has left now; null for one that is over. */
+  readonly restartsLeft: number | null;
+  /** Oldest first; none of a run of an earlier version. */
+  readonly generations: readonly RunGeneration[];
 }
 
 /** Columns of equal length by name; null where a row has no value. */

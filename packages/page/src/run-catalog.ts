@@ -4,8 +4,10 @@ import { numStepsOf } from 'locmoe/config/run-length';
 import type { RunConfig } from 'locmoe/config/schema';
 import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
 import type { StoredFailure } from 'locmoe/run/failure-report';
+import { readJournal } from 'locmoe/run/journal';
 import { lastRecords } from 'locmoe/run/metrics-record';
 import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder';
+import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/run/run-generations';
 import type { RunDetail, RunListItem } from './api-types.js';
 import { MetricsTable } from './metrics-table.js';
 
@@ -34,8 +36,12 @@ export class RunCatalog {
     const { folder } = run;
     const item = describe(run);
     const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
+    const generations = generationsOf(readJournal(folder.journal));
     return {
       ...item,
+      ...restartCostsOf(generations),
+      restartsLeft: item.isLive ? restartsLeft(folder, generations) : null,
+      generations,
       directory: folder.directory,
       endedAt: item.isLive ? null : endOf(folder, failure),
       config: readJson(folder, 'config.json'),
@@ -99,6 +105,17 @@ function stepsOf(folder: RunFolder): number | null {
   if (model === undefined || train === undefined) return null;
   // Runs of earlier versions have no train.maxTokens.
   return numStepsOf({ model, train: { ...train, maxTokens: train.maxTokens ?? null } });
+}
+
+/** By the wall clock, as a reader sees it; the coordinator's own count decides. */
+function restartsLeft(folder: RunFolder, generations: readonly RunGeneration[]): number | null {
+  const { cluster } = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
+  if (cluster?.maxRestarts === undefined) return null;
+  const since = Date.now() - 1000 * cluster.restartWindow;
+  const recent = generations.filter(
+    ({ end, failure }) => end === 'restarted' && failure !== null && failure.time > since,
+  );
+  return cluster.maxRestarts - recent.length;
 }
 
 /** A run's processes end within this time after its last record. */

@@ -1,5 +1,6 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { Journal } from 'locmoe/run/journal';
 import { describe, expect, it } from 'vitest';
 import type { ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../src/api-types.js';
 import { pageFeature } from '../src/page-feature.js';
@@ -42,6 +43,39 @@ describe('runs', () => {
     // As in a copy: file times are newer than the records.
     addMetrics(folder, stepRecord(1, { time: STARTED_AT + 5_000 }));
     expect((await json<RunDetail>('/api/runs/failed')).endedAt).toBe(STARTED_AT + 15_000);
+  });
+
+  it('tells the generations of a run, what restarts cost, and that one which restarts has not failed', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'restarted', { state: 'restarting', machine: 'another', generation: 2 });
+    writeFileSync(
+      path.join(folder, 'config.json'),
+      JSON.stringify({ cluster: { maxRestarts: 3, restartWindow: 3600 } }),
+    );
+    writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', generation: 1 }));
+    const journal = new Journal(path.join(folder, 'journal.ndjson'));
+    const begins = (generation: number, step: number) =>
+      journal.append({
+        ...{ type: 'generation', generation, nodes: 2, workersPerNode: 1 },
+        from: { kind: step === 0 ? 'nothing' : 'checkpoint', step },
+      });
+    begins(1, 0);
+    journal.append({ type: 'running', generation: 1 });
+    const where = { rank: 1, node: 1, step: 48 };
+    journal.append({ type: 'failure', generation: 1, code: 'WORKER_DIED', message: 'killed', ...where });
+    begins(2, 40);
+    journal.append({ type: 'running', generation: 2 });
+    const account = { detectedS: 0.5, restartedS: 4, lostSteps: 7, lostS: 2.5 };
+    journal.append({ type: 'recovered', generation: 2, ...account });
+    journal.close();
+    expect(await pageOver(runs).json<RunDetail>('/api/runs/restarted')).toMatchObject({
+      ...{ state: 'restarting', isLive: true, failure: null },
+      ...{ restarts: 1, restartsLeft: 2, lostSteps: 7, lostSeconds: 7 },
+      generations: [
+        { generation: 1, lastStep: 47, end: 'restarted', failure: { message: 'killed' } },
+        { generation: 2, end: 'open', recovery: account },
+      ],
+    });
   });
 
   it.each(['..', '%2e%2e', '..%2f..%2fetc', 'run%2f..', '.', 'nothing', '%00'])(

@@ -64,6 +64,10 @@ export class Header {
       number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
       number('loss', formatLoss(detail.loss)),
       number('tokens/s', formatCount(tokensPerS)),
+      detail.restarts > 0 ? number('lost', formatDurationMs(1e3 * detail.lostSeconds)) : null,
+      detail.restartsLeft !== null && detail.restarts > 0
+        ? number('restarts left', String(detail.restartsLeft))
+        : null,
       detail.isLive
         ? number('left', detail.step === 0 ? DASH : formatDurationMs(left))
         : number('took', formatDurationMs(detail.endedAt === null ? null : detail.endedAt - run.startedAt)),

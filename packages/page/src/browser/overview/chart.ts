@@ -3,7 +3,7 @@ import { DASH } from '../format.js';
 import { onTheme } from '../theme.js';
 import uPlot from '../vendor/uplot.js';
 import { alignedData, type ChartSeries, lastKnown } from './chart-data.js';
-import { type PlotStyle, plotOptions } from './plot-options.js';
+import { type Bands, type PlotStyle, plotOptions } from './plot-options.js';
 import { STEP_AXIS, type XAxis } from './x-axis.js';
 
 export interface ChartOptions extends PlotStyle {
@@ -33,6 +33,7 @@ export class Chart {
   #shape = '';
   #range: readonly [number, number] | null = null;
   #axis = STEP_AXIS;
+  #bands: Bands = [];
   #clickTimer: ReturnType<typeof setTimeout> | undefined;
   /** True while the cursor is set by another chart. */
   #isFollowing = false;
@@ -60,8 +61,14 @@ export class Chart {
     this.#plotArea.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** Replaces the series. @param emptyText shown if none has a value */
-  set(series: readonly ChartSeries[], axis: XAxis, emptyText: string): void {
+  /**
+   * Replaces the series.
+   *
+   * @param emptyText shown if none has a value
+   * @param bands ranges of x that are shaded
+   */
+  set(series: readonly ChartSeries[], axis: XAxis, emptyText: string, bands: Bands = []): void {
+    this.#bands = bands;
     const isOtherAxis = axis !== this.#axis;
     this.#axis = axis;
     this.#series = series;
@@ -101,6 +108,7 @@ export class Chart {
     if (this.#series.length === 0 || width === 0) return;
     const options = plotOptions(this.#series, this.#axis, this.options, {
       xRange: () => this.#range,
+      bands: () => this.#bands,
       onCursor: (plot) => this.#onCursor(plot),
       onSelect: (plot) => this.#onSelect(plot),
       onDoubleClick: () => {

@@ -7,7 +7,8 @@ import { runSelector } from '../loki.js';
 import { onTheme } from '../theme.js';
 import { Banner } from './banner.js';
 import { Bus } from './bus.js';
-import { axisOf, makeCharts } from './charts.js';
+import { axisOf, generationBands, makeCharts } from './charts.js';
+import { Generations } from './generations.js';
 import { HeatMap } from './heat-map.js';
 import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
@@ -47,6 +48,7 @@ export class Overview {
     this.#layerPicker,
   );
   readonly #heatMap = new HeatMap(this.#bus);
+  readonly #generations = new Generations((time) => this.#openMoment(time, null));
   readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
   #runs: readonly RunData[] = [];
   #logs: LogActivity | null = null;
@@ -75,8 +77,10 @@ export class Overview {
       this.#zoomReset,
       this.#axisPicker,
     );
-    this.element = h('main', { class: 'overview' }, this.#banner.element, this.#banner.pins, tools, grid);
+    const top = [this.#banner.element, this.#generations.element, this.#banner.pins];
+    this.element = h('main', { class: 'overview' }, ...top, tools, grid);
     this.#banner.set(null);
+    this.#generations.set(null);
     this.#banner.setFirstErrors([]);
     this.#zoomReset.addEventListener('click', () => this.#zoom(null));
     this.#layerPicker.addEventListener('change', () => setState({ layer: this.#layerPicker.value }));
@@ -106,10 +110,12 @@ export class Overview {
     this.#axisPicker.value = axis;
     this.#zoomReset.hidden = range === null;
     this.#banner.set(run.detail);
+    this.#generations.set(run.detail);
+    const bands = generationBands(run, axis);
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
     for (const { chart, seriesOf, emptyText } of this.#charts) {
       chart.setRange(xs);
-      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText);
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, bands);
     }
     this.#heatMap.set(run.experts, range);
     this.#lanes.set(run, this.#logs, range);

@@ -14,9 +14,13 @@ export interface PlotStyle {
   readonly startsAtZero?: boolean;
 }
 
+/** Ranges of x; the last one may have no end. */
+export type Bands = readonly (readonly [number, number])[];
+
 export interface PlotHandlers {
   /** The zoom; null for all. */
   readonly xRange: () => readonly [number, number] | null;
+  readonly bands: () => Bands;
   readonly onCursor: (plot: uPlot) => void;
   readonly onSelect: (plot: uPlot) => void;
   readonly onDoubleClick: () => void;
@@ -27,7 +31,7 @@ export function plotOptions(
   series: readonly ChartSeries[],
   xAxis: XAxis,
   style: PlotStyle,
-  { xRange, onCursor, onSelect, onDoubleClick }: PlotHandlers,
+  { xRange, bands, onCursor, onSelect, onDoubleClick }: PlotHandlers,
 ): Omit<uPlot.Options, 'width' | 'height'> {
   const hasRight = series.some(({ isRight }) => isRight);
   const yRange: uPlot.Range.Function = (_, min, max) => paddedRange(min, max, style.startsAtZero === true);
@@ -63,8 +67,24 @@ export function plotOptions(
       ...(hasRight ? [yAxis('right', axisNumbers)] : []),
     ],
     series: [{}, ...series.map((each) => seriesOptions(each, style.isStacked === true))],
-    hooks: { setCursor: [onCursor], setSelect: [onSelect] },
+    hooks: {
+      drawClear: [(plot) => shade(plot, bands())],
+      setCursor: [onCursor],
+      setSelect: [onSelect],
+    },
   };
+}
+
+/** Shades ranges of x behind the series. */
+function shade({ ctx, bbox, valToPos }: uPlot, bands: Bands): void {
+  ctx.fillStyle = cssColor('--band');
+  const right = bbox.left + bbox.width;
+  const clip = (x: number) => Math.max(bbox.left, Math.min(right, x));
+  for (const [from, to] of bands) {
+    const start = clip(valToPos(from, 'x', true));
+    const end = Number.isFinite(to) ? clip(valToPos(to, 'x', true)) : right;
+    ctx.fillRect(start, bbox.top, Math.max(0, end - start), bbox.height);
+  }
 }
 
 function axisStyle(): uPlot.Axis {
