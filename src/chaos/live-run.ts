@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isLive, reachableAddress } from '../coordinator/run-liveness.js';
 import { asTrainerError, TrainerError } from '../errors.js';
+import { processIdentity } from '../os/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { Fault, StatusReply } from '../rpc/messages.js';
 import type { Security } from '../rpc/security.js';
@@ -95,7 +96,10 @@ export class LiveRun {
 
   /** Null if they are not all there: the run has just failed, or its first heartbeats are on their way. */
   #look(status: StatusReply): RunProcesses | null {
-    const processes = processesOf(this.record, status);
+    const { record } = this;
+    // A coordinator that takes a run over answers before it has written its record.
+    if (processIdentity(record.pid) !== record.process) return null;
+    const processes = processesOf(record, status);
     const { coordinator, agents, workers } = processes;
     if (workers.length < status.workers.length || workers.length === 0) return null;
     for (const each of [coordinator, ...agents, ...workers])

@@ -12,6 +12,7 @@ import type { Row } from './rows.js';
 import { TrainingProcess } from './training-process.js';
 
 const CONFIG = 'tiny';
+const NUM_NODES = 2;
 /** Also by what is lost if there is no newer snapshot in memory. */
 const CHECKPOINT_EVERY = 20;
 const SETS = [
@@ -22,17 +23,23 @@ const SETS = [
 const OUTAGE_MS = 120_000;
 /** A run may not train again for longer. */
 const TRAINING_MS = 180_000;
-/** Between an outage and the next fault, drawn from 0 to this: faults strike anywhere in a step and between saves. */
-const PAUSE_MS = 3_000;
+/** Up to so many new steps between an outage and the next fault: faults strike anywhere between two checkpoints. */
+const PAUSE_STEPS = CHECKPOINT_EVERY;
+/** And up to so long: they strike anywhere in a step. */
+const PAUSE_MS = 300;
 const RETRY_MS = 1_000;
 
 /** Injects a fault many times into one run that goes on, and measures each outage. */
 export function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
-    const training = await TrainingProcess.start({
+    const settings = {
       ...{ config: CONFIG, sets: SETS, folder: context.workDir, dataDir: context.dataDir },
       more: ['--allow-faults'],
-    });
+    };
+    const training =
+      row.outcome === 'takeover'
+        ? await TrainingProcess.startSupervised(settings, NUM_NODES)
+        : await TrainingProcess.start(settings);
     try {
       return await measure(name, row, training, context);
     } finally {
@@ -76,8 +83,12 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   const { name, row, training, run, index, context } = disturbance;
   const { seed, signal, log } = context;
   const draw = drawsOf(seed, index);
+  const numBefore = training.steps.length;
+  await training.until('more steps', OUTAGE_MS, () =>
+    training.steps.length - numBefore >= draw('steps') * PAUSE_STEPS ? true : undefined,
+  );
   await sleep(draw('pause') * PAUSE_MS, undefined, { signal });
-  const found = await run.untilTraining(TRAINING_MS, signal, false);
+  const found = await run.untilTraining(TRAINING_MS, signal, row.outcome === 'takeover');
   if (found === null) throw new TrainerError('INTERRUPTED', 'ended during a run');
   await training.look();
   const planned = row.plan({ run, processes: found.processes, draw });
@@ -117,6 +128,16 @@ async function outageOf({ row, training }: Disturbance, faultMs: number): Promis
       detectedS: (failure.time - faultMs) / 1000,
       recoveredS: (step.time - faultMs) / 1000,
       lostSteps: account.lostSteps,
+    };
+  }
+  if (row.outcome === 'takeover') {
+    const { time } = await find('another coordinator', () => since('lead', faultMs));
+    const step = await find('a new step', () => newStepAfter(time));
+    // Steps that were done again would be of another generation.
+    const account = since('recovered', faultMs);
+    return {
+      ...{ detectedS: null, recoveredS: (step.time - faultMs) / 1000 },
+      lostSteps: account?.lostSteps ?? 0,
     };
   }
   const sign =

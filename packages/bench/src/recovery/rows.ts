@@ -1,4 +1,5 @@
 import { agentKill } from 'locmoe/chaos/faults/agent-kill';
+import { coordinatorKill } from 'locmoe/chaos/faults/coordinator-kill';
 import { corruptCheckpoint } from 'locmoe/chaos/faults/corrupt-checkpoint';
 import { failpointFault } from 'locmoe/chaos/faults/failpoint';
 import { type PlanFault, pick } from 'locmoe/chaos/faults/fault';
@@ -6,10 +7,8 @@ import { linkFault } from 'locmoe/chaos/faults/link';
 import { workerKill } from 'locmoe/chaos/faults/worker-kill';
 import { send } from 'locmoe/chaos/run-process';
 
-/**
- * How a fault is over: the run has restarted, has gone on without one, or has saved a checkpoint.
- */
-export type Outcome = 'restart' | 'none' | 'saved';
+/** How a fault is over: the run has restarted, was taken over, has gone on as if nothing was, or has saved a checkpoint. */
+export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';
 
 /** A row of the fault matrix. */
 export interface Row {
@@ -55,6 +54,10 @@ const freezeAgent: PlanFault = ({ processes, draw }) => {
 export const ROWS: Readonly<Record<string, Row>> = {
   'worker-kill': { plan: workerKill, runs: 100, outcome: 'restart', what: 'SIGKILL of a worker' },
   'agent-kill': { plan: agentKill, runs: 20, outcome: 'restart', what: 'SIGKILL of a node agent' },
+  'coordinator-kill': {
+    ...{ plan: coordinatorKill, runs: 20, outcome: 'takeover' },
+    what: 'SIGKILL of a coordinator, which is started again at once',
+  },
   'worker-stop': { plan: stopWorker, runs: 20, outcome: 'restart', what: 'SIGSTOP of a worker' },
   'worker-stuck': {
     plan: (context) => failpointFault(context, 'step.begun:sleep=120000', 'an endless step'),

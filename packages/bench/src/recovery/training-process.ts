@@ -1,13 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/errors';
 import { MetricsReader } from 'locmoe/run/metrics-reader';
 import type { MetricsRecord } from 'locmoe/run/metrics-record';
 import { listRuns, type RunFolder } from 'locmoe/run/run-folder';
+import { type Leader, LocmoeProcess } from './locmoe-process.js';
+import { SupervisedCluster } from './supervised-cluster.js';
 
 /** A step that was done, whether or not a failure made it undone. */
 export interface SeenStep {
@@ -31,67 +30,45 @@ const START_MS = 120_000;
 const END_MS = 60_000;
 const POLL_MS = 20;
 
-/** A `locmoe train` in a child process, followed by its folder while it goes on. */
+/** A training in processes of its own, followed by its folder while it goes on. */
 export class TrainingProcess {
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<number | null>;
+  readonly #leader: Leader;
   readonly #reader: MetricsReader;
   /** In order of time. */
   readonly steps: SeenStep[] = [];
 
-  /** Resolves once it trains. @throws TrainerError `INTERNAL` with its last line if it ends before, or does not begin */
-  static async start({
-    config,
-    sets,
-    folder,
-    dataDir,
-    more = [],
-    env = {},
-  }: TrainingArguments): Promise<TrainingProcess> {
-    mkdirSync(folder, { recursive: true });
-    const output = path.join(folder, 'output.txt');
-    const fd = openSync(output, 'w');
-    const args = [
-      ...[
-        'train',
-        '--config',
-        config,
-        '--runs-dir',
-        folder,
-        '--data-dir',
-        dataDir,
-        '--no-samples',
-        '--no-http',
-      ],
-      ...sets.flatMap((set) => ['--set', set]),
-      ...more,
-    ];
-    // The built command, also when the bench runs from sources.
-    const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
-    const child = spawn(process.execPath, [command, ...args], {
-      stdio: ['ignore', fd, fd],
-      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
-      detached: true,
-      env: { ...process.env, ...env },
-    });
-    closeSync(fd);
+  /**
+   * Starts `locmoe train`. Resolves once it trains.
+   *
+   * @throws TrainerError `INTERNAL` if it ends before, or does not begin
+   */
+  static start(training: TrainingArguments): Promise<TrainingProcess> {
+    const leader = new LocmoeProcess(['train', ...optionsOf(training)], outputOf(training), training.env);
+    return TrainingProcess.#follow(leader, training);
+  }
+
+  /** Starts `locmoe serve` under a supervisor, with its nodes; as `start` otherwise. */
+  static async startSupervised(training: TrainingArguments, numNodes: number): Promise<TrainingProcess> {
+    const leader = await SupervisedCluster.start(optionsOf(training), numNodes, outputOf(training));
+    return TrainingProcess.#follow(leader, training);
+  }
+
+  static async #follow(leader: Leader, training: TrainingArguments): Promise<TrainingProcess> {
     const deadline = performance.now() + START_MS;
-    while (child.exitCode === null && performance.now() < deadline) {
-      const [found] = listRuns(folder);
-      if (found?.record.state === 'running') return new TrainingProcess(child, found.folder);
+    while (leader.isAlive && performance.now() < deadline) {
+      const [found] = listRuns(training.folder);
+      if (found?.record.state === 'running') return new TrainingProcess(leader, found.folder);
       await sleep(POLL_MS);
     }
-    child.kill('SIGKILL');
-    const lastLine = readFileSync(output, 'utf8').trimEnd().split('\n').at(-1);
-    throw new TrainerError('INTERNAL', `locmoe ${args.join(' ')} does not train: ${lastLine}`);
+    leader.kill('SIGKILL');
+    throw new TrainerError('INTERNAL', `a training does not begin: see ${outputOf(training)}`);
   }
 
   private constructor(
-    child: ChildProcess,
+    leader: Leader,
     readonly folder: RunFolder,
   ) {
-    this.#child = child;
-    this.#exited = once(child, 'exit').then(([code]) => code);
+    this.#leader = leader;
     this.#reader = new MetricsReader(folder.metrics, {
       // What was read before is told again, with the same times.
       restart: () => undefined,
@@ -101,10 +78,6 @@ export class TrainingProcess {
 
   #add(record: MetricsRecord): void {
     if (record.type === 'step' && record.time > (this.steps.at(-1)?.time ?? 0)) this.steps.push(record);
-  }
-
-  get isAlive(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /** Reads what is new in its metrics. */
@@ -123,27 +96,36 @@ export class TrainingProcess {
       await this.look();
       const found = find();
       if (found !== undefined) return found;
-      if (!this.isAlive || performance.now() > deadline)
+      if (!this.#leader.isAlive || performance.now() > deadline)
         throw new TrainerError(
           'INTERNAL',
-          `run ${this.folder.directory} ${this.isAlive ? 'goes on' : 'ended'} without ${what}`,
+          `run ${this.folder.directory} ${this.#leader.isAlive ? 'goes on' : 'ended'} without ${what}`,
         );
       await sleep(POLL_MS);
     }
   }
 
-  /** Asks for a final checkpoint and the end, and forces the end where it does not come. */
+  /**
+   * Asks for a final checkpoint and the end, and forces the end where it does not come.
+   *
+   * @returns its exit code; null if it had to be killed
+   */
   async stop(): Promise<number | null> {
-    if (this.isAlive) this.#child.kill('SIGINT');
-    return this.end(END_MS);
-  }
-
-  /** Its exit code, once it has ended by itself; null if it had to be killed. */
-  async end(withinMs: number): Promise<number | null> {
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), withinMs);
-    const code = await this.#exited;
+    if (this.#leader.isAlive) this.#leader.kill('SIGINT');
+    const timer = setTimeout(() => this.#leader.kill('SIGKILL'), END_MS);
+    const code = await this.#leader.exited;
     clearTimeout(timer);
     await this.look();
     return code;
   }
+}
+
+function outputOf({ folder }: TrainingArguments): string {
+  mkdirSync(folder, { recursive: true });
+  return path.join(folder, 'output.txt');
+}
+
+function optionsOf({ config, sets, folder, dataDir, more = [] }: TrainingArguments): string[] {
+  const places = ['--config', config, '--runs-dir', folder, '--data-dir', dataDir];
+  return [...places, '--no-samples', '--no-http', ...sets.flatMap((set) => ['--set', set]), ...more];
 }

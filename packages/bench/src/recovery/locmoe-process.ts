@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+/** What leads a run: a process, or a supervisor that starts it anew. */
+export interface Leader {
+  readonly isAlive: boolean;
+  /** Exit code; null if it was killed. */
+  readonly exited: Promise<number | null>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** A `locmoe` command as a child process, whose output goes to a file. */
+export class LocmoeProcess implements Leader {
+  readonly #child: ChildProcess;
+  readonly exited: Promise<number | null>;
+
+  constructor(
+    args: readonly string[],
+    readonly output: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    const fd = openSync(output, 'a');
+    // The built command, also when the bench runs from sources.
+    const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
+    this.#child = spawn(process.execPath, [command, ...args], {
+      stdio: ['ignore', fd, fd],
+      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    closeSync(fd);
+    this.exited = once(this.#child, 'exit').then(([code]) => code);
+  }
+
+  get isAlive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  get lastLine(): string {
+    return readFileSync(this.output, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+  }
+}
