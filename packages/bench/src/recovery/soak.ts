@@ -35,7 +35,7 @@ seed: 7
 model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedForward: 64, vocabSize: 512, seqLen: 32 }
 moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
 data: { domains: [en, code], maxBytesPerDomain: 100000 }
-train: { steps: 1000000, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000000, checkpointEvery: 50, keepCheckpoints: 3 }
+train: { steps: 1000000, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000000, checkpointEvery: 20, keepCheckpoints: 3 }
 cluster: { nodes: 2, workersPerNode: 2, maxRestarts: 1000000 }
 `;
 /** Steps of a run that computes little take their time, which the run without faults, on a fast link, does not need. */
