@@ -37,6 +37,9 @@ export class StackProbe {
   /**
    * The worker's stack from Node's inspector, which interrupts JavaScript but no native code. It stays paused, and its
    * inspector open: kill it.
+   *
+   * @param timeoutMs for the inspector to open, which it does not in native code; on a busy machine the stack may take
+   *   twice as long again
    */
   async read(timeoutMs: number): Promise<WorkerStack> {
     const deadline = performance.now() + timeoutMs;
@@ -44,7 +47,7 @@ export class StackProbe {
     try {
       process.kill(this.pid, 'SIGUSR1');
       while (this.#url === null && performance.now() < deadline) await sleep(POLL_MS);
-      const frames = this.#url === null ? null : await pausedFrames(this.#url, deadline - performance.now());
+      const frames = this.#url === null ? null : await pausedFrames(this.#url, 2 * timeoutMs);
       if (frames === null)
         return { where: `not in JavaScript, or too slow to say: ${kernelView(this.pid)}`, frames: [] };
       if (frames.length === 0) return { where: 'idle in its event loop, where no JavaScript runs', frames };
@@ -67,7 +70,7 @@ function pausedFrames(url: string, timeoutMs: number): Promise<string[] | null> 
       socket.terminate();
       resolve(frames);
     };
-    const timer = setTimeout(() => end(null), Math.max(0, timeoutMs));
+    const timer = setTimeout(() => end(null), timeoutMs);
     const files = new Map<string, string>();
     socket.on('error', (error) => {
       clearTimeout(timer);

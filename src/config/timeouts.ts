@@ -23,20 +23,21 @@ export interface Timeouts {
  * | deadline          | follows           | C = 10 s | what it is for                                             |
  * |-------------------|-------------------|----------|------------------------------------------------------------|
  * | `heartbeatMs`     | C / 20, 0.05..0.5 | 0.5 s    | between two heartbeats of a node, and two looks at them    |
- * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to show where it is                     |
+ * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to open its inspector                   |
  * | `silentMs`        | 0.3 C, >= 3 s     | 3 s      | silence that makes a node the suspect of another's failure |
  * | `stoppedMs`       | 0.5 C             | 5 s      | a process stopped by SIGSTOP for this long counts as hung  |
  * | `hangMs`          | 0.75 C            | 7.5 s    | a worker without progress, for which others wait, is stuck |
  * | `lostMs`          | 0.8 C, >= 8 s     | 8 s      | a node without a heartbeat for this long is lost           |
  * | `collectiveMs`    | C                 | 10 s     | a collective in which nothing moves fails                  |
- * | `peerKeepaliveMs` | 0.5 C, >= 5 s     | 5 s      | half of it: a data stream breaks after once to twice this  |
+ * | `peerKeepaliveMs` | 0.5 C, >= 5 s     | 5 s      | a silent data stream breaks after once to twice this       |
  * | `sessionMs`       | C, >= 10 s        | 10 s     | from a node's join to its session                          |
  * | `connectMs`       | 3 C, >= 30 s      | 30 s     | for all data streams between nodes to open                 |
  * | `startMs`         | 12 C, >= 120 s    | 120 s    | for workers to load; without progress it is also a hang    |
  * | `saveMs`          | 12 C, >= 120 s    | 120 s    | for a checkpoint, where the next save or the end waits     |
  *
- * The order of the first seven is what makes a failure explain itself: a stopped or stuck worker is named before
- * those that wait for it give up, and a node is not lost for less than it takes to suspect it (`timeoutProblem`).
+ * Their order makes a failure explain itself: a stopped or stuck worker is named before those that wait for it give up,
+ * and a node is suspected before it is lost; `timeoutProblem` checks it. An agent connects to the coordinator before it
+ * knows C, so the keepalive of that connection is fixed (coordinator-client.ts).
  */
 export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collectiveTimeoutS'>): Timeouts {
   const collectiveMs = 1000 * collectiveTimeoutS;

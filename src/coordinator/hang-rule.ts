@@ -9,8 +9,8 @@ export interface Hang {
   readonly reason: string;
 }
 
-/** Phases without progress that others can see: before the first step, while a disk takes what it can, and after. */
-const QUIET_PHASES = ['starting', 'checkpoint', 'done'];
+/** Phases that may be long and show no progress where there are no other ranks. */
+const QUIET_PHASES = ['starting', 'validate', 'checkpoint', 'done'];
 
 /**
  * Ranks that are stopped, or that make no progress while others wait for them in a collective. A rank that no other

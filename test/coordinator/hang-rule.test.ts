@@ -55,6 +55,7 @@ describe('no rank hangs', () => {
     ['for a stop of 3 s', [waiting(0, 1, 3_000), behind(1, 3_000, { stoppedMs: 3_000, processState: 'T' })]],
     ['that has ended', [waiting(0, 1, 9_000), behind(1, 9_000, { processState: 'X' })]],
     ['that writes a checkpoint alone', [rank(0, { idleMs: 200_000, phase: 'checkpoint' })]],
+    ['that validates alone, on much text', [rank(0, { idleMs: 200_000, phase: 'validate' })]],
     ['before the start', [rank(0, { idleMs: 200_000, phase: 'starting', sequence: 0 })]],
   ])('%s', (_what, ranks) => expect(hangs(...ranks)).toEqual([]));
 });
