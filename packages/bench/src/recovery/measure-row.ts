@@ -4,6 +4,7 @@ import { beginFault, drawsOf } from 'locmoe/chaos/inject-faults';
 import { checkInvariants } from 'locmoe/chaos/invariants/invariants';
 import { LiveRun } from 'locmoe/chaos/live-run';
 import { TrainerError } from 'locmoe/errors';
+import { isRunning } from 'locmoe/os/process-info';
 import { NO_SECURITY } from 'locmoe/rpc/security';
 import { readJournal } from 'locmoe/run/journal';
 import type { JournalEntry } from 'locmoe/run/journal-events';
@@ -102,12 +103,20 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
     return disturb(disturbance);
   }
   // A long fault is measured while it lasts.
-  const outage = await outageOf(disturbance, begun.record.time);
+  const { time, pid } = begun.record;
+  const struckMs = row.endsVictimLater ? await endOf(pid ?? 0, training) : time;
+  const outage = await outageOf(disturbance, time, struckMs);
   await begun.over;
   return outage;
 }
 
-async function outageOf({ row, training }: Disturbance, faultMs: number): Promise<Outage> {
+/** When a process had ended; wall clock in ms. */
+function endOf(pid: number, training: TrainingProcess): Promise<number> {
+  return training.until('an end of its worker', OUTAGE_MS, () => (isRunning(pid) ? undefined : Date.now()));
+}
+
+/** @param struckMs when it struck, which is looked for since `faultMs`, when it was injected */
+async function outageOf({ row, training }: Disturbance, faultMs: number, struckMs: number): Promise<Outage> {
   const find = <T>(what: string, look: () => T | undefined) => training.until(what, OUTAGE_MS, look);
   const since = <Type extends JournalEntry['type']>(type: Type, timeMs: number) =>
     readJournal(training.folder.journal).find(
@@ -125,8 +134,8 @@ async function outageOf({ row, training }: Disturbance, faultMs: number): Promis
     const account = await find('a recovery', () => since('recovered', failure.time));
     const step = await find('a new step', () => newStepAfter(failure.time));
     return {
-      detectedS: (failure.time - faultMs) / 1000,
-      recoveredS: (step.time - faultMs) / 1000,
+      detectedS: Math.max(0, failure.time - struckMs) / 1000,
+      recoveredS: (step.time - struckMs) / 1000,
       lostSteps: account.lostSteps,
     };
   }

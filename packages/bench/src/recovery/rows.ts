@@ -15,6 +15,8 @@ export interface Row {
   readonly plan: PlanFault;
   readonly runs: number;
   readonly outcome: Outcome;
+  /** It strikes later than it is injected, and ends its victim: the outage begins with that end. */
+  readonly endsVictimLater?: true;
   /** In words, for the report. */
   readonly what: string;
 }
@@ -86,7 +88,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
         `checkpoint.shard:${1 + Math.floor(2 * context.draw('file'))}`,
         'SIGKILL in its next save',
       ),
-    ...{ runs: 20, outcome: 'restart', what: 'SIGKILL of a worker that saves' },
+    ...{ runs: 20, outcome: 'restart', endsVictimLater: true, what: 'SIGKILL of a worker that saves' },
   },
   'corrupt-checkpoint': {
     ...{ plan: corruptCheckpoint, runs: 20, outcome: 'restart' },
