@@ -5,14 +5,25 @@ const PARENT_WATCH_MS = 500;
 /**
  * Exits this process once its parent has ended; at once if it already has. The parent passes its own pid,
  * because an orphan can no longer ask for it.
- *
- * @returns stops the watch
  */
-export function exitWithParent(parent: number): () => void {
-  const check = () => {
-    if (process.ppid !== parent) process.exit(EXIT.failedRun);
-  };
-  check();
-  const timer = setInterval(check, PARENT_WATCH_MS);
-  return () => clearInterval(timer);
+export class ParentWatch {
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(readonly parent: number) {
+    this.resume();
+  }
+
+  pause(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  resume(): void {
+    this.#check();
+    this.#timer ??= setInterval(() => this.#check(), PARENT_WATCH_MS);
+  }
+
+  #check(): void {
+    if (process.ppid !== this.parent) process.exit(EXIT.failedRun);
+  }
 }

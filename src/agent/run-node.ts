@@ -8,6 +8,7 @@ import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
 import { findPlace } from './find-place.js';
 import { NodeAgent } from './node-agent.js';
+import type { ParentWatch } from './parent-watch.js';
 
 export interface NodeOptions {
   readonly coordinator: string;
@@ -22,8 +23,8 @@ export interface NodeOptions {
   readonly logToStdout: boolean;
   /** Inflict faults on this node when the coordinator says so. */
   readonly allowFaults: boolean;
-  /** Stops the watch over the parent process, which the first session replaces. */
-  readonly forgetParent: () => void;
+  /** The watch over the parent process, which a session replaces while it is open; null if there is none. */
+  readonly parent: ParentWatch | null;
 }
 
 /** Between two runs, so that one that fails at once is not joined in a tight loop. */
@@ -74,7 +75,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         onWait: (why) => logger.info(`waiting: ${why}`),
       });
       // From here on the session shows the coordinator's end.
-      options.forgetParent();
+      options.parent?.pause();
       agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout, link });
       const end = await agent.ended;
       const { hasStarted } = agent;
@@ -82,13 +83,17 @@ export async function runNode(options: NodeOptions): Promise<number> {
       place.client.close();
       if (isAsked && (!hasStarted || end === 'rejoin')) return idleCode;
       formerNode = end === 'rejoin' ? place.join.node : undefined;
-      if (end === 'rejoin') continue;
+      if (end === 'rejoin') {
+        // Until the next session.
+        options.parent?.resume();
+        continue;
+      }
       if (!options.forever || isAsked) return end;
       await sleep(PAUSE_MS);
     }
   } finally {
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
-    options.forgetParent();
+    options.parent?.pause();
     link?.close();
     rpc.server.forceShutdown();
   }

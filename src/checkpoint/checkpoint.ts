@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { routerPolicy } from '../routing/index.js';
-import { asStorageError, digestFile } from './durable.js';
+import { asStorageError, digestFile, digestFileAside } from './durable.js';
 import { firstNotFinite } from './finite.js';
 import { committedFolders } from './folders.js';
 import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
@@ -97,29 +97,63 @@ export function resolveCheckpoint(
       'BAD_INPUT',
       `there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`,
     );
-  return newestValid(folders, warn, refuse);
+  const passedOver = new PassedOver(folders, warn);
+  for (const folder of folders)
+    try {
+      assertNotRefused(folder, refuse);
+      return verifiedCheckpoint(folder);
+    } catch (error) {
+      passedOver.add(error);
+    }
+  throw passedOver.all;
 }
 
-/** As `resolveCheckpoint`, of step folders that are given newest first; there must be one. */
-export function newestValid(
+/**
+ * As `resolveCheckpoint`, of step folders that are given newest first, one at least; files are hashed without blocking
+ * the event loop.
+ */
+export async function newestValid(
   folders: readonly string[],
   warn: (message: string) => void,
   refuse: (folder: string) => string | null,
-): Checkpoint {
-  const problems: string[] = [];
+): Promise<Checkpoint> {
+  const passedOver = new PassedOver(folders, warn);
   for (const folder of folders)
     try {
-      const refusal = refuse(folder);
-      if (refusal !== null) throw bad(refusal);
-      return verifiedCheckpoint(folder);
+      assertNotRefused(folder, refuse);
+      return await verifiedAside(folder);
     } catch (error) {
-      if (!(error instanceof TrainerError)) throw error;
-      problems.push(error.message);
-      warn(`${error.message}; trying the checkpoint before it`);
+      passedOver.add(error);
     }
-  throw bad(
-    `none of the ${folders.length} checkpoints in ${dirname(folders[0])} can be loaded: ${problems.join('; ')}`,
-  );
+  throw passedOver.all;
+}
+
+function assertNotRefused(folder: string, refuse: (folder: string) => string | null): void {
+  const refusal = refuse(folder);
+  if (refusal !== null) throw bad(refusal);
+}
+
+/** Why checkpoints were passed over. */
+class PassedOver {
+  readonly #problems: string[] = [];
+
+  constructor(
+    readonly folders: readonly string[],
+    readonly warn: (message: string) => void,
+  ) {}
+
+  add(error: unknown): void {
+    if (!(error instanceof TrainerError)) throw error;
+    this.#problems.push(error.message);
+    this.warn(`${error.message}; trying the checkpoint before it`);
+  }
+
+  get all(): TrainerError {
+    const { length } = this.folders;
+    return bad(
+      `none of the ${length} checkpoints in ${dirname(this.folders[0])} can be loaded: ${this.#problems.join('; ')}`,
+    );
+  }
 }
 
 /** The configuration of a checkpoint; where the file of its tokenizer is gone, with the copy in the checkpoint. */
@@ -183,8 +217,27 @@ function verifiedCheckpoint(folder: string): Checkpoint {
   }
 }
 
+async function verifiedAside(folder: string): Promise<Checkpoint> {
+  try {
+    const checkpoint = openCheckpoint(folder);
+    const { manifest } = checkpoint;
+    for (const file of Object.keys(manifest.files)) {
+      const path = join(folder, file);
+      assertHash(path, manifest.files[file].sha256, (await digestFileAside(path)).sha256);
+      if (file.endsWith('.safetensors')) checkedHeader(folder, manifest, file);
+    }
+    return checkpoint;
+  } catch (error) {
+    throw asStorageError(error, `checkpoint ${folder} cannot be read`);
+  }
+}
+
 function verifiedHeader(folder: string, manifest: Manifest, file: string): SafetensorsHeader {
   verifyHash(folder, manifest, file);
+  return checkedHeader(folder, manifest, file);
+}
+
+function checkedHeader(folder: string, manifest: Manifest, file: string): SafetensorsHeader {
   const header = readSafetensorsHeader(join(folder, file));
   for (const [name, holder] of Object.entries(manifest.tensors))
     if (holder === file && !header.tensors.has(name))
@@ -194,8 +247,10 @@ function verifiedHeader(folder: string, manifest: Manifest, file: string): Safet
 
 function verifyHash(folder: string, manifest: Manifest, file: string): void {
   const path = join(folder, file);
-  const expected = manifest.files[file].sha256;
-  const actual = digestFile(path).sha256;
+  assertHash(path, manifest.files[file].sha256, digestFile(path).sha256);
+}
+
+function assertHash(path: string, expected: string, actual: string): void {
   if (actual !== expected)
     throw bad(`${path} is damaged: expected SHA-256 ${expected}, its content gives ${actual}`);
 }

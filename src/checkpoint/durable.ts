@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import { TrainerError } from '../errors.js';
@@ -69,6 +78,17 @@ export function digestFile(path: string): FileDigest {
     }
   } finally {
     closeSync(file);
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** As `digestFile`, without blocking the event loop for longer than a piece takes. */
+export async function digestFileAside(path: string): Promise<FileDigest> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
+    hash.update(chunk);
+    bytes += chunk.length;
   }
   return { bytes, sha256: hash.digest('hex') };
 }

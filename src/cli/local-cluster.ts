@@ -26,10 +26,10 @@ export class LocalCluster {
     for (let index = 0; index < options.nodes; index++) this.#children.push(this.#spawn(index));
   }
 
-  /** Replaces the agents that have ended, and those that are `lost`, by their pids, which it kills. */
-  restart(lost: readonly number[]): void {
+  /** Replaces all agents but those that are `present`, by their pids; kills one that does not answer. */
+  restart(present: readonly number[]): void {
     for (const [index, child] of this.#children.entries()) {
-      if (isAlive(child) && !lost.includes(child.pid ?? 0)) continue;
+      if (isAlive(child) && present.includes(child.pid ?? 0)) continue;
       child.removeAllListeners('exit');
       child.kill('SIGKILL');
       this.#children[index] = this.#spawn(index);

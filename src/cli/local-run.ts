@@ -68,7 +68,7 @@ export async function train(options: TrainOptions): Promise<number> {
             more: options.allowFaults ? ['--allow-faults'] : [],
           });
         },
-        restart: (lost) => cluster?.restart(lost),
+        restart: (present) => cluster?.restart(present),
         end: async (_, graceMs) => cluster?.end(graceMs),
       },
     });

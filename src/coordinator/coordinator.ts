@@ -155,12 +155,11 @@ export class Coordinator {
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
         fail: (error) => this.#fail({ error, culprit: null }),
         missNodes: (error) => {
-          this.#hasMissedNodes = true;
-          this.#apply({
-            type: 'failure',
-            error,
-            restarts: this.options.maySuffice?.(this.numConnected) ?? false,
-          });
+          this.#hasMissedNodes = this.options.maySuffice?.(this.numConnected) ?? false;
+          if (this.#hasMissedNodes) this.#apply({ type: 'failure', error, restarts: true });
+          else if (options.nodesAreReplaceable) this.abort(error);
+          // Those that this process started it can start again.
+          else this.#fail({ error, culprit: null });
         },
       },
     });
@@ -186,7 +185,7 @@ export class Coordinator {
     return this.#failure;
   }
 
-  /** True if it is over because not all nodes came in time. */
+  /** True if it is over because not all nodes came in time, and those that did are enough. */
   get hasMissedNodes(): boolean {
     return this.#hasMissedNodes;
   }
@@ -460,7 +459,7 @@ export class Coordinator {
    * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
    * generation.
    *
-   * @returns pids of the agents that did not answer: they are no longer of the run
+   * @returns pids of the agents that come; the others are no longer of the run
    */
   async sendOn(graceMs: number): Promise<number[]> {
     const deadline = performance.now() + graceMs;
@@ -469,7 +468,7 @@ export class Coordinator {
     for (const { isDone, session } of this.#members.all)
       if (isDone) session?.send({ rejoin: {} });
       else session?.close();
-    return this.#members.all.filter(({ isDone }) => !isDone).map(({ request }) => request.pid);
+    return this.#members.all.filter(({ isDone }) => isDone).map(({ request }) => request.pid);
   }
 
   #createCommitter(): CheckpointCommitter {
@@ -489,7 +488,7 @@ export class Coordinator {
         this.#notify((each) => each.checkpoint?.(report));
       },
       onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
-      onFailure: (error) => this.abort(error),
+      onFailure: (error) => this.#fail({ error, culprit: null }),
     });
   }
 

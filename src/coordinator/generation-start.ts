@@ -1,5 +1,5 @@
-import { type Checkpoint, newestValid, openCheckpoint } from '../checkpoint/checkpoint.js';
-import { claimCheckpoints, committedFolders } from '../checkpoint/folders.js';
+import { type Checkpoint, newestValid } from '../checkpoint/checkpoint.js';
+import { claimCheckpoints, committedFolders, stepOf } from '../checkpoint/folders.js';
 import { generationOf } from '../checkpoint/manifest.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
@@ -8,32 +8,42 @@ import type { RunPlan } from './run-options.js';
 import { whySuspect } from './suspect-checkpoint.js';
 
 /**
- * The checkpoint from which a run goes on after a failure: the newest valid one that it has written since this process
- * leads it, or what it was started from; null to begin anew. One whose weights led to the failure is passed over. Takes
- * the checkpoints over for the generation.
+ * The checkpoint from which a run goes on after a failure: the newest valid one of those that it has written since it
+ * began, or since the checkpoint that this process resumed it from; null to begin anew. One whose weights led to the
+ * failure is passed over. Takes the checkpoints over for the generation.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if there are some, and none can be loaded
  */
-export function checkpointAfterFailure(
+export async function checkpointAfterFailure(
   plan: Pick<RunPlan, 'checkpoint' | 'resumed'>,
   folder: RunFolder,
   generation: number,
   warn: (message: string) => void,
-): Checkpoint | null {
+): Promise<Checkpoint | null> {
   claimCheckpoints(folder.checkpoints, generation);
-  const first = plan.resumed?.generation ?? 1;
-  // Those of earlier generations that the run has gone back behind are no longer part of it.
-  const own = committedFolders(folder.checkpoints, Number.POSITIVE_INFINITY).filter(
-    (each) => each === plan.checkpoint?.folder || (generationOf(each) ?? first) >= first,
-  );
-  if (own.length === 0) return plan.checkpoint === null ? null : openCheckpoint(plan.checkpoint.folder);
+  const candidates = lineageOf(plan, folder);
+  if (candidates.length === 0) return null;
   const failures = folder.failures();
-  const suspicions = own.flatMap((each) => whySuspect(each, failures) ?? []);
-  if (plan.checkpoint === null && suspicions.length === own.length) {
+  const suspicions = candidates.flatMap((each) => whySuspect(each, failures) ?? []);
+  if (plan.checkpoint === null && suspicions.length === candidates.length) {
     warn(`${suspicions.join('; ')}; the run begins anew`);
     return null;
   }
-  return newestValid(own, warn, (each) => whySuspect(each, failures));
+  return newestValid(candidates, warn, (each) => whySuspect(each, failures));
+}
+
+/** Checkpoints that the run has come from, newest first; not those of a time that it has gone back behind. */
+function lineageOf(
+  { checkpoint, resumed }: Pick<RunPlan, 'checkpoint' | 'resumed'>,
+  folder: RunFolder,
+): string[] {
+  const first = resumed?.generation ?? 1;
+  const startStep = checkpoint?.manifest.step ?? 0;
+  const own = committedFolders(folder.checkpoints, Number.POSITIVE_INFINITY).filter(
+    (each) => (generationOf(each) ?? first) >= first || stepOf(each) <= startStep,
+  );
+  // A new run that was started from a checkpoint of another.
+  return checkpoint === null || resumed !== null ? own : [...own, checkpoint.folder];
 }
 
 /**

@@ -36,8 +36,8 @@ export interface Nodes {
   /** For the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
-  /** Sees to it that all nodes come again, if it can; those agents whose pids are `lost` are no longer of the run. */
-  restart(lost: readonly number[]): void;
+  /** Sees to it that all nodes come again, if it can; the agents whose pids are `present` do so by themselves. */
+  restart(present: readonly number[]): void;
   /** Waits up to `graceMs` for all to leave, then ends those that it can. */
   end(leader: RunLeader, graceMs: number): Promise<void>;
 }
@@ -124,7 +124,7 @@ function begin({ lead, run, now, listeners, journal, policy }: Led, identity: Ru
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: lead.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind),
-    maySuffice: (numNodes) => !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
+    maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
     trainedSeconds: trainedSecondsAt(identity.resumeFrom),
   });
 }
@@ -186,10 +186,10 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   const report = reportOf(led, failed, failed.failure!, null);
   journal.failure(report);
   for (const listener of listeners) listener.restarts?.(report, policy.budget.left);
-  const lost = await failed.sendOn(GRACE.leaveMs);
+  const present = await failed.sendOn(GRACE.leaveMs);
   failed.close();
   const generation = led.now.generation + 1;
-  const { identity, error } = nextIdentity(lead, run, generation, failed);
+  const { identity, error } = await nextIdentity(lead, run, generation, failed);
   for (const listener of listeners)
     listener.generation?.({
       generation,
@@ -198,23 +198,25 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
     });
   leader.lead(begin(led, identity));
   if (error !== null) leader.abort(error);
-  else lead.nodes.restart(lost);
+  else lead.nodes.restart(present);
 }
 
 /** @returns with an error if there is no checkpoint that the generation could start from */
-function nextIdentity(
+async function nextIdentity(
   { plan }: Lead,
   { identity, folder, logger }: OpenRun,
   generation: number,
   failed: Coordinator,
-): { readonly identity: RunIdentity; readonly error: TrainerError | null } {
+): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
   const nodes = failed.hasMissedNodes ? nodesThatSuffice(plan.config, failed.numConnected) : 0;
   const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
   const next = { ...identity, generation, config };
   try {
-    const checkpoint = checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
-    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: checkpoint?.manifest.step ?? 0 };
-    return { identity: { ...next, ...place }, error: null };
+    const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
+    if (checkpoint === null) return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: null };
+    const place = { resumeFrom: checkpoint.folder, resumedStep: checkpoint.manifest.step };
+    // The checkpoint goes on from what the run was initialised with.
+    return { identity: { ...next, ...place, initFrom: null }, error: null };
   } catch (error) {
     return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
   }

@@ -4,6 +4,9 @@ import type { RecoveryAccount } from '../run/journal-events.js';
 import type { GenerationView, RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 
+/** Steps whose time is kept. */
+const MAX_STEPS = 100_000;
+
 interface Outage {
   readonly detectedS: number;
   readonly sinceMs: number;
@@ -31,6 +34,8 @@ export class RecoveryAccounts implements RunListener {
     this.#lastStep = step;
     this.#stepAtMs = this.nowMs();
     this.#stepMs.set(step, stepMs);
+    // Where nothing can be saved.
+    if (this.#stepMs.size > MAX_STEPS) this.#stepMs.delete(this.#stepMs.keys().next().value!);
   }
 
   /** Nothing before a checkpoint is repeated, but if it turns out to be damaged. */

@@ -15,11 +15,16 @@ const RECOVERABLE: readonly ErrorCode[] = [
   'NOT_FINITE',
   'INTERNAL',
 ];
+/** What may pass while a run trains, as a file server that is away for a moment. */
+const RECOVERABLE_IN_TRAINING: readonly ErrorCode[] = [...RECOVERABLE, 'NO_RESOURCE'];
 
 /** Decides whether a run goes on after a failure: within its budget, and not if the same comes again and again. */
 export class RestartPolicy {
   #last: string | null = null;
   #whyNot: string | null = null;
+  /** The furthest step that a rank had come to at a failure, and the failures since then without coming further. */
+  #furthestStep = 0;
+  #numInVain = 0;
 
   constructor(readonly budget: RestartBudget) {}
 
@@ -35,11 +40,17 @@ export class RestartPolicy {
    */
   decide(failure: RunFailure, state: RunState['kind']): boolean {
     const { max, windowS } = this.budget;
-    if (max === 0 || state === 'stopping' || !RECOVERABLE.includes(failure.error.code)) return false;
+    const codes = state === 'running' ? RECOVERABLE_IN_TRAINING : RECOVERABLE;
+    if (max === 0 || state === 'stopping' || !codes.includes(failure.error.code)) return false;
+    const step = Math.max(0, ...failure.ranks.map((rank) => rank.step));
+    this.#numInVain = step > this.#furthestStep ? 1 : this.#numInVain + 1;
+    this.#furthestStep = Math.max(this.#furthestStep, step);
     const before = this.#last;
     this.#last = signatureOf(failure);
     if (this.#last !== null && this.#last === before)
       this.#whyNot = 'the same failure came twice in a row, and so it would again';
+    else if (this.#numInVain > max + 1)
+      this.#whyNot = `it came no further than step ${this.#furthestStep} in ${this.#numInVain} generations (cluster.maxRestarts)`;
     else if (this.budget.left <= 0)
       this.#whyNot = `${formatNumberOf(max, 'restart')} within ${windowS} s are used up (cluster.maxRestarts, cluster.restartWindow)`;
     else this.budget.spend();
@@ -52,10 +63,13 @@ export class RestartPolicy {
  * signal or a broken connection does.
  */
 function signatureOf({ error, culprit }: RunFailure): string | null {
-  const isKilled = /killed by SIG(?!.*out of memory)|stopped \(SIGSTOP\)/.test(error.message);
+  const isKilled = /killed by SIG(KILL|TERM|INT|HUP|STOP)(?!.*out of memory)|stopped \(SIGSTOP\)/.test(
+    error.message,
+  );
   if (isKilled || (error.code === 'NODE_LOST' && !error.message.includes('ended with code'))) return null;
   const rank = culprit?.rank ?? error.context.rank ?? null;
   const step = culprit?.step ?? error.context.step ?? null;
+  if (rank === null && step === null) return null;
   // Pids and times differ from one to the next.
   return JSON.stringify([rank, step, error.code, error.message.replace(/\d+/g, '#')]);
 }

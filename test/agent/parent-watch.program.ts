@@ -1,6 +1,6 @@
 // Watches the process of the pid it is given, and says when it does.
-import { exitWithParent } from '../../src/agent/parent-watch.js';
+import { ParentWatch } from '../../src/agent/parent-watch.js';
 
-exitWithParent(Number(process.argv[2]));
+new ParentWatch(Number(process.argv[2]));
 console.log(process.pid);
 setInterval(() => undefined, 1_000);

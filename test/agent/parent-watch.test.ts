@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
-import { exitWithParent } from '../../src/agent/parent-watch.js';
+import { ParentWatch } from '../../src/agent/parent-watch.js';
 import { isRunning } from '../../src/os/process-info.js';
 import { until } from './support.js';
 
@@ -40,16 +40,18 @@ it('a process whose parent is gone already ends at once, as a failed run', async
   expect(await once(orphan, 'exit')).toEqual([3, null]);
 });
 
-it('the watch can be given up', () => {
+it('the watch can be paused', () => {
   vi.useFakeTimers();
   const exit = vi.spyOn(process, 'exit').mockReturnValue(undefined as never);
-  const stop = exitWithParent(process.ppid);
+  const watch = new ParentWatch(process.ppid);
   const ppid = vi.spyOn(process, 'ppid', 'get').mockReturnValue(1);
-  stop();
+  watch.pause();
   vi.advanceTimersByTime(10_000);
   expect(exit).not.toHaveBeenCalled();
-  exitWithParent(process.ppid);
+  ppid.mockReturnValue(watch.parent);
+  watch.resume();
   ppid.mockReturnValue(2);
   vi.advanceTimersByTime(500);
   expect(exit).toHaveBeenCalledWith(3);
+  watch.pause();
 });

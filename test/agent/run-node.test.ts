@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ParentWatch } from '../../src/agent/parent-watch.js';
 import { type NodeOptions, runNode } from '../../src/agent/run-node.js';
 import type { JoinReply } from '../../src/rpc/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
@@ -25,12 +26,19 @@ afterEach(() => {
 });
 const numListeners = SIGNALS.map((signal) => process.listenerCount(signal));
 
-const forgetParent = vi.fn();
+const parent = { pause: vi.fn(), resume: vi.fn() };
 
 function node(address: string, changes: Partial<NodeOptions> = {}): Promise<number> {
   return runNode({
     ...{ coordinator: address, listen: '127.0.0.1:0', security: NO_SECURITY, insecure: false },
-    ...{ joinTimeoutS: 5, forever: false, logToStdout: true, allowFaults: false, forgetParent, ...changes },
+    ...{
+      joinTimeoutS: 5,
+      forever: false,
+      logToStdout: true,
+      allowFaults: false,
+      parent: parent as unknown as ParentWatch,
+      ...changes,
+    },
   });
 }
 
@@ -57,7 +65,8 @@ describe('a node', () => {
     const { coordinator, address } = await coordinatorWithPlace();
     const ended = node(address);
     await until(() => coordinator.sessions.length === 1);
-    expect(forgetParent).toHaveBeenCalled();
+    expect(parent.pause).toHaveBeenCalled();
+    expect(parent.resume).not.toHaveBeenCalled();
     coordinator.command({ farewell: {} });
     expect(await ended).toBe(0);
     expect(log.map((line) => JSON.parse(line).msg)).toEqual([
@@ -85,6 +94,7 @@ describe('a node', () => {
     await until(() => coordinator.all('leaving').length === 1);
     coordinator.command({ rejoin: {} });
     await until(() => coordinator.sessions.length === 2);
+    expect(parent.resume).toHaveBeenCalled();
     expect(coordinator.joins.map(({ formerNode }) => formerNode)).toEqual([undefined, REPLY.node]);
     coordinator.command({ farewell: {} });
     expect(await ended).toBe(0);

@@ -1,4 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { stepFolder } from '../../src/checkpoint/folders.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import {
   checkpointAfterFailure,
@@ -32,24 +36,41 @@ describe('a restart with fewer nodes', () => {
   });
 });
 
+describe('a run that was resumed at a step and has saved nothing since', () => {
+  const restart = async (damaged: readonly number[]) => {
+    const folder = savedRun([10, 20, 30]);
+    for (const step of damaged)
+      writeFileSync(path.join(stepFolder(folder.checkpoints, step), 'manifest.json'), '{}');
+    const checkpoint = openCheckpoint(path.relative('.', stepFolder(savedRun([20]).checkpoints, 20)));
+    const plan = { checkpoint, resumed: { folder, generation: 2 } };
+    return (await checkpointAfterFailure(plan, folder, 3, () => undefined))?.manifest.step;
+  };
+
+  it('goes back there, or to a step before if that is damaged, never to one that it had given up', async () => {
+    expect(await restart([])).toBe(20);
+    expect(await restart([20])).toBe(10);
+    await expect(restart([10, 20])).rejects.toMatchObject({ code: 'BAD_CHECKPOINT' });
+  });
+});
+
 describe('after three steps that were not finite', () => {
-  const restart = (steps: readonly number[], failedStep: number) => {
+  const restart = async (steps: readonly number[], failedStep: number) => {
     const folder = savedRun(steps);
     folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: failedStep } as FailureReport);
     const warnings: string[] = [];
-    const checkpoint = checkpointAfterFailure({ checkpoint: null, resumed: null }, folder, 2, (line) =>
+    const checkpoint = await checkpointAfterFailure({ checkpoint: null, resumed: null }, folder, 2, (line) =>
       warnings.push(line),
     );
     return { step: checkpoint?.manifest.step ?? 0, warnings };
   };
 
-  it('a run goes back behind the checkpoint that has their weights, if need be to its beginning', () => {
-    expect(restart([5, 10], 14)).toEqual({ step: 10, warnings: [] });
-    expect(restart([5, 10], 13)).toEqual({
+  it('a run goes back behind the checkpoint that has their weights, if need be to its beginning', async () => {
+    expect(await restart([5, 10], 14)).toEqual({ step: 10, warnings: [] });
+    expect(await restart([5, 10], 13)).toEqual({
       step: 5,
       warnings: [expect.stringMatching(/step-000010: .* trying the checkpoint before it$/)],
     });
-    expect(restart([10], 13)).toEqual({
+    expect(await restart([10], 13)).toEqual({
       step: 0,
       warnings: [expect.stringMatching(/step-000010: .*; the run begins anew$/)],
     });

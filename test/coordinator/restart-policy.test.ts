@@ -50,6 +50,17 @@ describe('a run is restarted', () => {
   });
 });
 
+it('a run that comes no further in more generations than it may restart ends, however slowly it fails', () => {
+  now = 0;
+  const strict = policy(2);
+  const decisions = [5, 9, 9, 4, 9].map((step) => {
+    now += 200_000;
+    return strict.decide({ ...KILLED, ranks: [{ step }] as unknown as RunFailure['ranks'] }, 'running');
+  });
+  expect(decisions).toEqual([true, true, true, true, false]);
+  expect(strict.whyNot).toMatch(/^it came no further than step 9 in 4 generations/);
+});
+
 describe('the same failure twice in a row', () => {
   it('ends the run: the same rank, step and error, whatever the pid', () => {
     const strict = policy(9);
@@ -66,6 +77,12 @@ describe('the same failure twice in a row', () => {
     });
     for (const each of [thrown(3), thrown(4), KILLED, KILLED, thrown(4), stopped, stopped])
       expect(strict.decide(each, 'running')).toBe(true);
+  });
+
+  it('is also a crash in native code', () => {
+    const strict = policy(9);
+    const crashed = failure('WORKER_DIED', 'worker (pid 7) was killed by SIGSEGV', { rank: 1, step: 2 });
+    expect([strict.decide(crashed, 'running'), strict.decide(crashed, 'running')]).toEqual([true, false]);
   });
 
   it('is also a worker that runs out of memory at the same step', () => {

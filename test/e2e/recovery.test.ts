@@ -3,12 +3,13 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readJournal } from '../../src/run/journal.js';
 import {
-  type Locmoe,
+  Locmoe,
   lossCurve,
   newestRun,
   startTraining,
   type TrainArguments,
   temporaryFolder,
+  trainArguments,
   trainToTheEnd,
 } from './support.js';
 
@@ -63,7 +64,7 @@ describe('a run goes on by itself, to the same loss at every step, after', () =>
       expect(journalOf(folder, 'end')).toMatchObject([{ state: 'finished', exitCode: 0 }]);
       await run.expectNothingLeft();
     },
-    60_000,
+    120_000,
   );
 
   it('a worker was killed before the first checkpoint, from the beginning', async () => {
@@ -75,6 +76,21 @@ describe('a run goes on by itself, to the same loss at every step, after', () =>
     expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
   }, 120_000);
 });
+
+it('a run that began with the weights of another does not go back to them', async () => {
+  const one = { nodes: 1, workersPerNode: 1, folder: temporaryFolder() };
+  const init = await trainToTheEnd({ ...one, sets: ['train.steps=5'] });
+  const curves = [];
+  for (const fail of ['', 'step.begun:8:kill:generation=1']) {
+    const folder = temporaryFolder();
+    const sets = ['train.steps=12', 'train.checkpointEvery=4', 'cluster.maxRestarts=1'];
+    const args = trainArguments({ ...one, folder, sets, more: ['--init', init] });
+    const { code, stdout } = await new Locmoe(args, { LOCMOE_FAIL: fail }).finished;
+    expect([code, stdout.includes('recovered')], stdout).toEqual([0, fail !== '']);
+    curves.push(lossCurve(newestRun(folder)));
+  }
+  expect(curves[1]).toEqual(curves[0]);
+}, 120_000);
 
 describe('a run ends', () => {
   it('with 3 when its restarts are used up, and says so', async () => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { exitWithParent } from '../../agent/parent-watch.js';
+import { ParentWatch } from '../../agent/parent-watch.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
@@ -44,8 +44,7 @@ export function nodeCommand(command: Command): void {
     .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
       const security = securityOf(flags);
       // Before the slow imports, so that an orphan ends without them.
-      const forgetParent =
-        flags.exitWithParent === undefined ? () => undefined : exitWithParent(flags.exitWithParent);
+      const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
       const { runNode } = await import('../../agent/run-node.js');
       process.exitCode = await runNode({
         ...flags,
@@ -55,7 +54,7 @@ export function nodeCommand(command: Command): void {
         forever: flags.forever === true,
         logToStdout: flags.quiet !== true,
         allowFaults: flags.allowFaults === true,
-        forgetParent,
+        parent,
       });
     });
 }
