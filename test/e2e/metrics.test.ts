@@ -18,7 +18,10 @@ const SETS = [
 /** Of `rate` in the dashboards' queries, as the test puts it in. */
 const RATE_WINDOW_S = 10;
 /** Panels that are empty when all is well. */
-const EMPTY = ['ALERTS{alertname=~"Locmoe.+", alertstate="firing"}'];
+const EMPTY = [
+  'ALERTS{alertname=~"Locmoe.+", alertstate="firing"}',
+  'locmoe_recovery_seconds_sum{run=~".+"} / (locmoe_recovery_seconds_count{run=~".+"} > 0)',
+];
 
 const addressOf = (run: Locmoe) => run.until(/page: http:\/\/([^\s/]+)\//).then(([, address]) => address);
 
