@@ -8,6 +8,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { installLocked } from '../../scripts/install-locked.mjs';
 import { segmentBytes } from '../../src/collectives/shm-layout.js';
 import { loadConfig } from '../../src/config/resolve.js';
+import { EXIT } from '../../src/errors.js';
 import { debianTool, findPromtool, NO_PROMTOOL, skipLoudly } from '../debian-tool.js';
 import { ROOT } from './support.js';
 
@@ -25,7 +26,16 @@ interface JobManifest extends Manifest {
   readonly spec: {
     readonly completions: number;
     readonly parallelism: number;
-    readonly template: { readonly spec: { readonly volumes: readonly Volume[] } };
+    readonly backoffLimit: number;
+    readonly podFailurePolicy: {
+      readonly rules: readonly {
+        readonly action: string;
+        readonly onExitCodes?: { readonly values: readonly number[] };
+      }[];
+    };
+    readonly template: {
+      readonly spec: { readonly restartPolicy: string; readonly volumes: readonly Volume[] };
+    };
   };
 }
 interface Volume {
@@ -82,6 +92,17 @@ describe('deploy/kubernetes', () => {
     const [object] = manifests();
     const wrong = { ...object, spec: { ...(object as JobManifest).spec, unknownField: 1 } } as Manifest;
     expect(typeErrors([wrong])).toMatch(/unknownField.* does not exist/);
+  });
+
+  it('starts a coordinator again after a failure that may go well, and not after one that comes again', () => {
+    const job = manifests().find(({ metadata }) => metadata.name === 'locmoe-coordinator') as JobManifest;
+    const { backoffLimit, podFailurePolicy, template } = job.spec;
+    expect(backoffLimit).toBeGreaterThan(0);
+    expect(template.spec.restartPolicy).toBe('Never');
+    const codes = podFailurePolicy.rules.flatMap(({ action, onExitCodes }) =>
+      action === 'FailJob' ? (onExitCodes?.values ?? []) : [],
+    );
+    expect(codes).toEqual([EXIT.badConfig, EXIT.noCheckpoint, EXIT.interrupted]);
   });
 
   it('has as many pods and as much shared memory as its recipe asks for', () => {

@@ -74,7 +74,7 @@ export class Project {
 
   /** Waits for a line of the coordinator. */
   line(what: string, matches: (line: Line) => boolean): Promise<Line> {
-    return until(what, async () => (await this.lines('coordinator')).findLast(matches) ?? null);
+    return until(what, async () => (await this.lines('coordinator')).findLast(matches) ?? null, 90_000);
   }
 
   async containers(service: string): Promise<string[]> {
