@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readJournal } from '../../src/run/journal.js';
 import {
   Locmoe,
+  locmoe,
   lossCurve,
   newestRun,
   startTraining,
@@ -102,6 +103,13 @@ describe('a run ends', () => {
     const { code, stderr } = await run.finished;
     expect(code).toBe(3);
     expect(stderr).toMatch(/not restarted: 1 restart within 3600 s are used up \(cluster\.maxRestarts/);
+    const status = await locmoe('status', '--run', newestRun(folder));
+    expect(status.stdout).toMatch(
+      /^generations \(1 restart, \d+s lost in all\)\n {2}1: 2 x 1 from the beginning, /m,
+    );
+    expect(status.stdout).toMatch(
+      /restarted: rank 0, .*SIGKILL\n {2}2: .*failed: rank 0, .*\n {5}detected in/,
+    );
     expect(readdirSync(newestRun(folder))).toEqual(
       expect.arrayContaining(['failure.json', 'failure-1.json']),
     );
