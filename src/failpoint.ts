@@ -3,6 +3,9 @@ import { EXIT, TrainerError } from './errors.js';
 /** Every point at which a failure can be injected, and the moment that it stands for. */
 export const FAILPOINTS = {
   'step.begun': 'a rank has begun a step and no collective of it',
+  'journal.append': 'an event is about to be written to the journal of the run',
+  'journal.written': 'the event is in the journal and not yet synced',
+  'journal.synced': 'the event is synced, nothing has followed from it yet',
   'checkpoint.marked': 'a generation has marked the folder of checkpoints as its own and not yet tidied it',
   'checkpoint.allowed': 'a save has found no later generation and not yet tidied the folder',
   'checkpoint.tidied': 'what interrupted saves left is gone, the temporary folder is not there yet',

@@ -14,9 +14,9 @@ import type { WorkerAssignment } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
 import type { FaultyLink } from './faulty-link.js';
 import { FlightRecorder } from './flight-recorder.js';
+import { LastingSession } from './lasting-session.js';
 import { LogShipper } from './log-shipper.js';
 import { NodeWorkers } from './node-workers.js';
-import { Session } from './session.js';
 import { type WorkerFault, workerFailure } from './worker-failure.js';
 import type { WorkerStream } from './worker-pool.js';
 
@@ -28,6 +28,8 @@ export interface NodeAgentOptions {
   readonly rpc: RpcServer;
   readonly client: CoordinatorClient;
   readonly logToStdout: boolean;
+  /** Goes on without a coordinator for `cluster.coordinatorTimeoutS`; false if left out. */
+  readonly outlivesCoordinator?: boolean;
   /** For injected faults; null or left out where they are not allowed. */
   readonly link?: FaultyLink | null;
   /** What each worker process runs; the trainer's own program by default. */
@@ -36,8 +38,12 @@ export interface NodeAgentOptions {
   readonly abortGraceMs?: number;
 }
 
-/** How a node's part in a generation ended: it is to join the next one, or to end with an exit code. */
-export type NodeEnd = 'rejoin' | number;
+/**
+ * How a node's part in a generation ended: it is to join the next one; or to look whether there is a next one, for
+ * `cluster.coordinatorTimeoutS`; or to end with an exit code.
+ */
+export type NodeEnd = 'rejoin' | 'look' | number;
+type Decision = 'rejoin' | 'look' | 'end';
 
 /**
  * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
@@ -52,7 +58,7 @@ export class NodeAgent {
   readonly #timeouts: Timeouts;
   readonly #logger: Logger;
   readonly #shipper = new LogShipper();
-  readonly #session: Session;
+  readonly #session: LastingSession;
   readonly #workers: NodeWorkers;
   readonly #flight: FlightRecorder;
   readonly #heartbeat: NodeJS.Timeout;
@@ -65,9 +71,9 @@ export class NodeAgent {
   #started = false;
   #leaving: Promise<void> | null = null;
   #resolveEnded!: (end: NodeEnd) => void;
-  #decide!: (decision: 'rejoin' | 'end') => void;
+  #decide!: (decision: Decision) => void;
   /** What the coordinator decides after a failure, or its end. */
-  readonly #decision = new Promise<'rejoin' | 'end'>((resolve) => {
+  readonly #decision = new Promise<Decision>((resolve) => {
     this.#decide = resolve;
   });
 
@@ -79,7 +85,7 @@ export class NodeAgent {
   constructor(options: NodeAgentOptions) {
     this.#options = options;
     const { client, rpc, dataAddress, workerProgram } = options;
-    const { runId, generation, node, runDir, configJson } = options.join;
+    const { runId, generation, node, runDir, configJson, term } = options.join;
     this.#config = JSON.parse(configJson);
     this.#timeouts = timeoutsOf(this.#config.cluster);
     const { nodes: numNodes, workersPerNode } = this.#config.cluster;
@@ -104,14 +110,19 @@ export class NodeAgent {
       workerProgram,
     );
     rpc.onRefused = (line) => this.#logger.warn(line);
-    this.#session = new Session(
-      client.session({ runId, generation, node, dataAddress }),
-      {
+    this.#session = new LastingSession({
+      client,
+      member: { runId, generation, node, dataAddress, term },
+      waitMs: options.outlivesCoordinator === true ? 1000 * this.#config.cluster.coordinatorTimeoutS : 0,
+      link: options.link,
+      listener: {
         command: (command) => this.#onCommand(command),
+        lost: (reason) => this.#onLost(reason),
+        returned: () => this.#logger.warn('a coordinator is there again'),
+        refused: (reason) => this.#lookElsewhere(reason),
         ended: (reason) => this.#leaveAlone(`the coordinator is gone: ${reason}`),
       },
-      options.link,
-    );
+    });
     this.#shipper.connect({
       isReady: () => this.#session.isReady,
       send: (lines, dropped) => this.#session.send({ logs: { lines, dropped } }),
@@ -282,6 +293,20 @@ export class NodeAgent {
     this.#plane.abort(reason);
   }
 
+  /** @returns whether to wait for another coordinator */
+  #onLost(reason: string): boolean {
+    if (this.#leaving === null) this.#logger.warn(`the coordinator is gone, the workers go on: ${reason}`);
+    // It fell silent between the abort and its decision.
+    else this.#decide('look');
+    return this.#leaving === null;
+  }
+
+  /** Ends what is left of a generation that the coordinator has given up. */
+  #lookElsewhere(reason: string): void {
+    this.#decide('look');
+    void this.#leave(reason);
+  }
+
   /** Leaves without a coordinator to report to; standard error is all that is left. */
   #leaveAlone(reason: string): void {
     if (!this.#options.logToStdout) process.stderr.write(`${reason}\n`);
@@ -311,11 +336,11 @@ export class NodeAgent {
     const decision = reason === null ? 'end' : await this.#decisionInTime();
     this.#shipper.close();
     await this.#session.close();
-    if (decision === 'rejoin') this.#resolveEnded('rejoin');
+    if (decision !== 'end') this.#resolveEnded(decision);
     else this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
   }
 
-  async #decisionInTime(): Promise<'rejoin' | 'end'> {
+  async #decisionInTime(): Promise<Decision> {
     const timeout = new AbortController();
     const late = sleep(GRACE.decisionMs, 'end' as const, { signal: timeout.signal }).catch(
       () => 'end' as const,

@@ -39,6 +39,7 @@ export class NodeWorkers {
   readonly #endedWell = new Set<number>();
   #ranks: readonly number[] = [];
   #stoppedEarly = false;
+  #hasBegun = false;
   #onReady: () => void = () => undefined;
 
   /** @param program what each worker process runs; the trainer's by default */
@@ -69,8 +70,10 @@ export class NodeWorkers {
     });
   }
 
-  /** Lets the workers train. */
+  /** Lets the workers train, if there are any; a coordinator that takes the run over says it again. */
   begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = this.#ranks.length > 0;
     this.#pool.send({ type: 'begin' });
   }
 

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { removeStaleSegments } from '../collectives/segment-files.js';
-import { EXIT } from '../errors.js';
+import type { RunConfig } from '../config/schema.js';
+import { asTrainerError, EXIT } from '../errors.js';
 import { createLogger } from '../logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
+import type { JoinReply } from '../rpc/messages.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
-import { findPlace } from './find-place.js';
+import { findPlace, type Place } from './find-place.js';
 import { NodeAgent } from './node-agent.js';
 import type { ParentWatch } from './parent-watch.js';
 
@@ -23,7 +25,10 @@ export interface NodeOptions {
   readonly logToStdout: boolean;
   /** Inflict faults on this node when the coordinator says so. */
   readonly allowFaults: boolean;
-  /** The watch over the parent process, which a session replaces while it is open; null if there is none. */
+  /**
+   * The watch over the parent process, which a session replaces while it is open; null if there is none. Such a parent
+   * leads the run: nobody starts it again.
+   */
   readonly parent: ParentWatch | null;
 }
 
@@ -55,6 +60,8 @@ export async function runNode(options: NodeOptions): Promise<number> {
   let agent: NodeAgent | null = null;
   let isAsked = false;
   let formerNode: number | undefined;
+  /** How long to look for a run that may go on elsewhere; null where it is known. */
+  let lookMs: number | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
     isAsked = true;
     if (agent === null) process.exit(idleCode);
@@ -64,26 +71,38 @@ export async function runNode(options: NodeOptions): Promise<number> {
   logger.info(`node listens at ${formatAddress(bound)}`);
   try {
     for (let run = 0; ; run++) {
-      const place = await findPlace({
+      const place: Place | null = await findPlace({
         coordinator,
         bound,
         advertise: options.advertise,
         security: options.security,
         formerNode,
-        timeoutMs: run === 0 || !options.forever ? options.joinTimeoutS * 1000 : Number.POSITIVE_INFINITY,
+        timeoutMs:
+          run === 0 || !options.forever ? (lookMs ?? options.joinTimeoutS * 1000) : Number.POSITIVE_INFINITY,
         patient: options.forever,
         onWait: (why) => logger.info(`waiting: ${why}`),
+      }).catch((error: unknown) => {
+        if (lookMs === null) throw error;
+        // Nothing was wrong with what it was asked to do: its run has failed.
+        logger.error(asTrainerError(error).message);
+        return null;
       });
+      if (place === null) return EXIT.failedRun;
       // From here on the session shows the coordinator's end.
       options.parent?.pause();
-      agent = new NodeAgent({ ...place, rpc, logToStdout: options.logToStdout, link });
+      agent = new NodeAgent({
+        ...{ ...place, rpc, logToStdout: options.logToStdout, link },
+        outlivesCoordinator: options.parent === null,
+      });
       const end = await agent.ended;
       const { hasStarted } = agent;
       agent = null;
       place.client.close();
-      if (isAsked && (!hasStarted || end === 'rejoin')) return idleCode;
-      formerNode = end === 'rejoin' ? place.join.node : undefined;
-      if (end === 'rejoin') {
+      const goesOn = typeof end === 'string';
+      if (isAsked && (!hasStarted || goesOn)) return idleCode;
+      formerNode = goesOn ? place.join.node : undefined;
+      lookMs = end === 'look' ? 1000 * coordinatorTimeoutOf(place.join) : null;
+      if (goesOn) {
         // Until the next session.
         options.parent?.resume();
         continue;
@@ -97,4 +116,10 @@ export async function runNode(options: NodeOptions): Promise<number> {
     link?.close();
     rpc.server.forceShutdown();
   }
+}
+
+/** In s. */
+function coordinatorTimeoutOf({ configJson }: JoinReply): number {
+  const config: RunConfig = JSON.parse(configJson);
+  return config.cluster.coordinatorTimeoutS;
 }

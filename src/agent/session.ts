@@ -1,4 +1,4 @@
-import type * as grpc from '@grpc/grpc-js';
+import * as grpc from '@grpc/grpc-js';
 import { GRACE } from '../config/timeouts.js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 import type { FaultyLink } from './faulty-link.js';
@@ -6,13 +6,23 @@ import type { FaultyLink } from './faulty-link.js';
 /** What a message of the session takes of a slow link, about. */
 const MESSAGE_BYTES = 300;
 
+/** What a coordinator says that lives; any other status comes of a connection. */
+const REFUSALS: readonly grpc.status[] = [
+  grpc.status.FAILED_PRECONDITION,
+  grpc.status.INVALID_ARGUMENT,
+  grpc.status.RESOURCE_EXHAUSTED,
+  grpc.status.UNAUTHENTICATED,
+];
+
 type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
 
 /** What a session tells its owner. */
 export interface SessionListener {
   command(command: CoordinatorCommand): void;
-  /** The coordinator is gone or ended the session; called at most once. */
-  ended(reason: string): void;
+  /** The coordinator has taken the session, in this term. */
+  accepted?(term: number): void;
+  /** The coordinator is gone, or ended or refused the session; called at most once. */
+  ended(reason: string, isRefusal: boolean): void;
 }
 
 /** The agent's side of its session with the coordinator. */
@@ -25,14 +35,15 @@ export class Session {
   constructor(stream: SessionStream, listener: SessionListener, link: FaultyLink | null = null) {
     this.#stream = stream;
     this.#link = link;
-    const end = (reason: string) => {
+    const end = (reason: string, isRefusal: boolean) => {
       if (!this.#open) return;
       this.#open = false;
-      listener.ended(reason);
+      listener.ended(reason, isRefusal);
     };
+    stream.on('metadata', (metadata) => listener.accepted?.(Number(metadata.get('term')[0] ?? 0)));
     stream.on('data', (command: CoordinatorCommand) => this.#pass(() => listener.command(command)));
-    stream.on('error', (error) => end(error.message));
-    stream.on('end', () => end('the coordinator ended the session'));
+    stream.on('error', (error: grpc.ServiceError) => end(error.message, REFUSALS.includes(error.code)));
+    stream.on('end', () => end('the coordinator ended the session', true));
   }
 
   /** False while the coordinator has not read what was sent before. */
@@ -48,6 +59,12 @@ export class Session {
     const sayIfOpen = () => this.#open && say();
     if (this.#link === null) sayIfOpen();
     else this.#link.pass(MESSAGE_BYTES, sayIfOpen);
+  }
+
+  /** Ends the session at once, without a call to `ended`. */
+  cancel(): void {
+    this.#open = false;
+    this.#stream.cancel();
   }
 
   /**

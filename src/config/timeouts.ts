@@ -60,6 +60,8 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
 
 /** Deadlines of what takes a moment whatever the model or the network: how a generation of a run ends. All in ms. */
 export const GRACE = {
+  /** Between two looks of a coordinator whether another process has taken its run over. */
+  fenceMs: 500,
   /** For the reports of other ranks after a first failure. */
   evidenceMs: 2_500,
   /** For the exit of a lost node's process, once all ranks are accounted for. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import {
   beginCheckpoint,
   commitCheckpoint,
@@ -5,6 +6,7 @@ import {
   type SaveOptions,
 } from '../checkpoint/checkpointer.js';
 import { SAVE_OPERATION } from '../checkpoint/fence.js';
+import { temporaryFolder } from '../checkpoint/folders.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type {
   CheckpointReport,
@@ -23,6 +25,10 @@ export interface CommitterOptions {
   readonly onSkip: (line: string) => void;
   /** The run cannot go on. */
   readonly onFailure: (error: TrainerError) => void;
+  /** The newest step that another coordinator of this generation has committed; null or left out for none. */
+  readonly committedBefore?: number | null;
+  /** Called before a commit; ends this process if another one leads the run. */
+  readonly assertLeads?: (() => void) | undefined;
 }
 
 /** A save between the first rank's intent and its end. */
@@ -42,12 +48,21 @@ interface OpenSave {
  */
 export class CheckpointCommitter {
   #save: OpenSave | null = null;
+  /** The last step whose save has ended. */
+  #ended: { readonly step: number; readonly committed: boolean } | null = null;
 
-  constructor(readonly options: CommitterOptions) {}
+  constructor(readonly options: CommitterOptions) {
+    const { committedBefore: step = null } = options;
+    if (step !== null) this.#ended = { step, committed: true };
+  }
 
-  /** @throws TrainerError `BAD_MESSAGE` if it does not belong to the open save */
-  announce(intent: SaveIntent): void {
+  /**
+   * @param mayRepeat it may have been heard before, by this coordinator or another
+   * @throws TrainerError `BAD_MESSAGE` if it does not belong to the open save
+   */
+  announce(intent: SaveIntent, mayRepeat = false): void {
     const { step, rank, bytes } = intent;
+    if (mayRepeat && this.#tellIfEnded(step)) return;
     this.#save ??= { about: intent, bytes: new Map(), isBegun: false, files: new Map(), noRoom: null };
     const save = this.#save;
     if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
@@ -59,20 +74,38 @@ export class CheckpointCommitter {
     if (save.bytes.size < this.#numRanks) return;
     save.isBegun = true;
     const total = [...save.bytes.values()].reduce((sum, each) => sum + each);
-    if (this.#attempt(save, () => beginCheckpoint(this.#placeOf(save), total)))
-      this.options.tell({ writeShards: { step } });
+    // A coordinator before this one had made the folder, and ranks may have written to it.
+    const isThere = mayRepeat && existsSync(temporaryFolder(this.#placeOf(save)));
+    if (!isThere && !this.#attempt(save, () => beginCheckpoint(this.#placeOf(save), total))) return;
+    this.options.tell({ writeShards: { step } });
+    this.#endIfWritten(save);
   }
 
-  /** @throws TrainerError `BAD_MESSAGE` if no rank has to write, or not that step, or it has already */
-  receive(report: ShardReport): void {
+  /**
+   * @param mayRepeat as of `announce`
+   * @throws TrainerError `BAD_MESSAGE` if no rank has to write, or not that step, or it has already
+   */
+  receive(report: ShardReport, mayRepeat = false): void {
     const { step, rank, files, noRoom } = report;
+    if (mayRepeat && this.#tellIfEnded(step)) return;
     const save = this.#save;
-    if (save?.about.step !== step || !save.isBegun || save.files.has(rank))
-      throw this.#unexpected('shards', report);
+    const isExpected = save?.about.step === step && (save.isBegun || mayRepeat);
+    if (!isExpected || save.files.has(rank)) throw this.#unexpected('shards', report);
     save.files.set(rank, files);
     if (noRoom !== '')
       save.noRoom ??= new TrainerError('DISK_FULL', noRoom, { rank, step, operation: SAVE_OPERATION });
-    if (save.files.size < this.#numRanks) return;
+    this.#endIfWritten(save);
+  }
+
+  #tellIfEnded(step: number): boolean {
+    const ended = this.#ended;
+    if (ended === null || step > ended.step) return false;
+    this.options.tell({ saveEnded: step === ended.step ? ended : { step, committed: true } });
+    return true;
+  }
+
+  #endIfWritten(save: OpenSave): void {
+    if (!save.isBegun || save.files.size < this.#numRanks) return;
     const { noRoom: error } = save;
     this.#attempt(save, () => {
       if (error !== null) throw error;
@@ -95,10 +128,12 @@ export class CheckpointCommitter {
   }
 
   #commit(save: OpenSave): void {
+    this.options.assertLeads?.();
     const { step, keepStep, metrics } = save.about;
     const options = { ...this.options.run, step, metrics, keepStep: keepStep < 0 ? null : keepStep };
     const directory = commitCheckpoint(options, [...save.files.values()].flat());
     this.#save = null;
+    this.#ended = { step, committed: true };
     this.options.onCommit({ step, directory });
     this.options.tell({ saveEnded: { step, committed: true } });
   }
@@ -114,6 +149,7 @@ export class CheckpointCommitter {
       if (error.code !== 'DISK_FULL' || isLast) this.#fail(save, error);
       else {
         this.#discard(save);
+        this.#ended = { step, committed: false };
         this.options.onSkip(`no checkpoint of step ${step}: ${error.line}; the run goes on`);
         this.options.tell({ saveEnded: { step, committed: false } });
       }

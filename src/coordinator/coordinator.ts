@@ -14,6 +14,7 @@ import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RankView } from '../run/rank-view.js';
 import type { RunListener, RunSnapshot } from '../run/run-listener.js';
 import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
+import type { Adoption } from './adoption.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import { DeadlineWatch } from './deadline-watch.js';
@@ -61,6 +62,12 @@ export interface CoordinatorOptions {
   readonly configured?: RunConfig;
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
+  /** Goes on with what another process led; begins a generation if left out or null. */
+  readonly adopts?: Adoption | null;
+  /** Counts the processes that have led the run; 1 if left out. */
+  readonly term?: number;
+  /** Ends this process if another one leads the run. */
+  readonly assertLeads?: () => void;
   /**
    * Nodes are started elsewhere: one that dies before the start frees its place for another. Nobody would
    * replace those that this process started, so there the run ends.
@@ -85,6 +92,8 @@ export interface CoordinatorOptions {
 const REFERENCE_CAPACITY_FACTOR = 1.1;
 
 const GONE_POLL_MS = 20;
+/** Between two commands `recorded`. */
+const RECORDED_MS = 200;
 
 /**
  * A generation of a run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or
@@ -106,6 +115,8 @@ export class Coordinator {
   #hasMissedNodes = false;
   #stopAsked: string | null = null;
   #lastStep: GlobalStep | null = null;
+  #recordedMs = Number.NEGATIVE_INFINITY;
+  #validatedStep = -1;
   #failure: RunFailure | null = null;
   #settle!: (state: RunState) => void;
 
@@ -118,7 +129,7 @@ export class Coordinator {
     const { config } = options.identity;
     const { cluster, moe } = config;
     const timeouts = timeoutsOf(cluster);
-    this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts);
+    this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts, options.assertLeads);
     this.#rules = new AgentEventRules(config, options.identity.generation);
     this.#ranks = new RankTable(cluster.workersPerNode);
     this.#steps = new StepAggregator(
@@ -129,6 +140,7 @@ export class Coordinator {
         1,
         moe.numExperts,
       ),
+      options.adopts?.step,
     );
     this.#speeds = new RankSpeeds(cluster.nodes * cluster.workersPerNode);
     this.#stragglers = new StragglerWatch({
@@ -151,6 +163,7 @@ export class Coordinator {
         canReplace: () => this.#canReplace,
         free: (member, reason) => this.#free(member, reason),
         lose: (member, end) => this.#lose(member, end),
+        miss: (member) => this.#miss(member, 'did not come back in time'),
         examine: ({ node, rank, reason }) =>
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
         fail: (error) => this.#fail({ error, culprit: null }),
@@ -174,6 +187,23 @@ export class Coordinator {
       evidenceWindowMs: options.evidenceWindowMs,
       onVerdict: (cause) => this.#fail(cause),
     });
+    if (options.adopts) {
+      this.#state = { kind: 'running' };
+      this.#members.adopt(options.adopts.members);
+      this.#validatedStep = options.adopts.validatedStep;
+    }
+  }
+
+  /** Tells what the coordinator before this one has come to, if this one goes on with its generation. */
+  announceAdoption(): void {
+    const { adopts, logger } = this.options;
+    if (!adopts) return;
+    const text = `generation ${adopts.generation} goes on after step ${adopts.step}; waiting for its nodes to come back`;
+    logger.info(text);
+    this.#notify((each) => each.membership?.(text));
+    this.#notify((each) => each.state?.(this.#state));
+    const { committed } = adopts;
+    if (committed !== null && !committed.isRecorded) this.#notify((each) => each.checkpoint?.(committed));
   }
 
   get state(): RunState {
@@ -206,6 +236,10 @@ export class Coordinator {
    */
   join(request: JoinRequest): JoinReply {
     const { identity, logger } = this.options;
+    const former = this.#members.awaited.find(
+      ({ request: { host, pid } }) => host === request.host && pid === request.pid,
+    );
+    if (former !== undefined) this.#miss(former, 'has ended its workers');
     this.#assertWaiting(request.host);
     const { node } = this.#members.join(request);
     logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
@@ -218,12 +252,23 @@ export class Coordinator {
       datasetDir: identity.datasetDir,
       resumeFrom: identity.resumeFrom ?? '',
       initFrom: identity.initFrom ?? '',
+      term: this.term,
     };
+  }
+
+  /** See CoordinatorOptions. */
+  get term(): number {
+    return this.options.term ?? 1;
   }
 
   /** Opens a member's session; when every node has one, all are told to start. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
-    const { host } = this.#members.get(node).request;
+    const member = this.#members.get(node);
+    const { host } = member.request;
+    if (member.isAwaited) {
+      this.#reconnect(node, dataAddress, session);
+      return;
+    }
     this.#assertWaiting(host);
     this.#members.connect(node, dataAddress, session);
     const { numConnected, numNodes } = this.#members;
@@ -239,8 +284,25 @@ export class Coordinator {
     this.#members.broadcast({ start: { peers: this.#members.peers } });
   }
 
+  /** Opens the session of a member that trains. */
+  #reconnect(node: number, dataAddress: string, session: SessionLink): void {
+    this.#members.reconnect(node, dataAddress, session);
+    // The coordinator before this one may have fallen between its word and theirs.
+    session.send({ begin: {} });
+    const { numConnected, numNodes } = this.#members;
+    this.#notify((each) => each.membership?.(`node ${node} is back (${numConnected} of ${numNodes})`));
+  }
+
+  /** A member that trained, and was to open a session again, cannot: the generation has to begin anew. */
+  #miss({ node, request }: Member, what: string): void {
+    const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
+    this.#apply({ type: 'failure', error: new TrainerError('NODE_LOST', message, { node }), restarts: true });
+  }
+
   #assertWaiting(host: string): void {
-    if (this.#state.kind === 'restarting')
+    const isIncomplete =
+      this.#isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
+    if (this.#state.kind === 'restarting' || isIncomplete)
       throw new TrainerError('UNAVAILABLE', `run ${this.options.identity.runId} is about to restart`);
     if (this.#state.kind !== 'waiting')
       throw new TrainerError(
@@ -315,16 +377,20 @@ export class Coordinator {
       const snapshot = this.#snapshot();
       this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
     } else if ('step' in event) {
+      if (member.hasReturned && this.#steps.has(event.step)) return;
       const step = this.#steps.add(event.step);
       this.#speeds.add(event.step);
       this.#notify((each) => each.rankStep?.(event.step));
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
+      const { step } = event.validation;
+      if (member.hasReturned && step <= this.#validatedStep) return;
+      this.#validatedStep = step;
       this.#notify((each) => each.validation?.(event.validation));
     } else if ('saving' in event) {
-      this.#committer.announce(event.saving);
+      this.#committer.announce(event.saving, member.hasReturned);
     } else if ('shards' in event) {
-      this.#committer.receive(event.shards);
+      this.#committer.receive(event.shards, member.hasReturned);
     } else if ('failure' in event) {
       const { failure } = event;
       this.options.logger.error({ rank: failure.rank, failure }, failure.message);
@@ -343,6 +409,7 @@ export class Coordinator {
       // A node that leaves before it is told to is lost once its session ends.
       if (!member.isDone && (this.#judge.hasBegun || !this.#isUnderWay)) member.become('left');
     } else if ('finished' in event) {
+      if (member.hasReturned && member.isDone) return;
       member.become('finished');
       this.#stoppedEarly ||= event.finished.stoppedEarly;
       if (this.#members.allAre('finished'))
@@ -489,6 +556,8 @@ export class Coordinator {
       },
       onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
       onFailure: (error) => this.#fail({ error, culprit: null }),
+      committedBefore: this.options.adopts?.committed?.step ?? null,
+      assertLeads: this.options.assertLeads,
     });
   }
 
@@ -498,6 +567,10 @@ export class Coordinator {
     this.#stragglers.check(step.step);
     const snapshot = this.#snapshot();
     this.#notify((each) => each.step?.(step, snapshot));
+    const now = performance.now();
+    if (now - this.#recordedMs < RECORDED_MS) return;
+    this.#recordedMs = now;
+    this.#members.broadcast({ recorded: { step: step.step } });
   }
 
   #lose(member: Member, end: ProcessEnd): void {

@@ -19,6 +19,8 @@ export interface WatchedRun {
   /** Has the node of a stuck rank find out where it is, and report it. */
   readonly examine: (hang: Hang) => void;
   readonly fail: (error: TrainerError) => void;
+  /** It did not open a session again. */
+  readonly miss: (member: Member) => void;
   /** Not all nodes came in time. */
   readonly missNodes: (error: TrainerError) => void;
 }
@@ -93,6 +95,8 @@ export class DeadlineWatch {
     }
     for (const member of members.silentFor(lostMs))
       run.lose(member, endUnknown(`no heartbeat for ${lostMs / 1000} s`));
+    const now = performance.now();
+    for (const member of members.awaited) if (now - member.heardOfMs > lostMs) run.miss(member);
     for (const hang of findHangs(this.options.ranks.views, timeouts)) {
       if (this.#examined.has(hang.rank)) continue;
       this.#examined.add(hang.rank);

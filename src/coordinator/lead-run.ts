@@ -81,8 +81,13 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
     const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
-    const recorder = new RunRecorder(folder, disk, origin, run.resumedFrom);
-    const journal = new RunJournal(folder, disk);
+    const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
+    const recorder = new RunRecorder(folder, disk, origin, begun);
+    const journal = new RunJournal(folder, generation, disk, (line) => {
+      // At once: all that is left to say or write is another's.
+      console.error(`locmoe: ${line}`);
+      process.exit(EXIT.failedRun);
+    });
     const accounts = new RecoveryAccounts((account) => {
       for (const listener of listeners) listener.recovered?.(account);
     });
@@ -117,9 +122,11 @@ function begin({ lead, run, now, listeners, journal, policy }: Led, identity: Ru
   const { plan, nodes } = lead;
   const isFirst = identity === run.identity;
   now.generation = identity.generation;
-  journal.begin(identity);
+  const adopts = isFirst ? plan.adopts : null;
+  if (adopts === null) journal.begin(identity);
   return new Coordinator({
     ...{ identity, logs: run.logs, logger: run.logger, listeners, configured: plan.config },
+    ...{ adopts, term: journal.term, assertLeads: () => journal.assertLeads() },
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: lead.options.allowFaults,
@@ -150,11 +157,13 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
     },
   });
   let endsByMs = Number.POSITIVE_INFINITY;
+  const fence = setInterval(() => led.journal.assertLeads(), GRACE.fenceMs);
   try {
     // Nodes first: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(leader, folder);
     view.begun();
     warnOfFewExperts(plan.config, logger);
+    leader.current.announceAdoption();
     let state = await leader.current.settled;
     for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
@@ -171,6 +180,7 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
     await view.finished(finished);
     return finished;
   } finally {
+    clearInterval(fence);
     await nodes.end(leader, 0);
     forgetSignals();
     await service.endLogs(Math.min(GRACE.lastLinesMs, endsByMs - performance.now()));
@@ -228,7 +238,8 @@ function openRun(
   now: { readonly generation: number },
   onLogLost: (error: TrainerError) => void,
 ): OpenRun {
-  const { config, dataset, checkpoint, init, resumed, forkedFrom, initFrom } = plan;
+  const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
+  const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
   const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
@@ -241,16 +252,20 @@ function openRun(
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
     mixin: () => now,
   });
+  const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
+  // It has trained, whatever happens before its next step.
+  totals.lastStep = adopts?.step ?? 0;
   return {
     identity: {
-      ...{ runId, generation: now.generation, config, runDir: directory, datasetDir: dataset.dir },
+      ...{ runId, generation: now.generation, config, runDir: directory },
+      datasetDir: adopts?.datasetDir ?? dataset.dir,
       resumeFrom: checkpoint?.folder ?? null,
-      resumedStep: checkpoint?.manifest.step ?? 0,
+      resumedStep: resumedFrom ?? 0,
       initFrom: init?.folder ?? null,
     },
     ...{ folder, logs, logger, disk },
-    totals: new RunTotals(now.generation, new RestartBudget(config.cluster)),
-    resumedFrom: checkpoint?.manifest.step ?? null,
+    totals,
+    resumedFrom,
     forkedFrom: resumed === null ? forkedFrom : null,
     initFrom: resumed === null ? initFrom : null,
   };

@@ -34,6 +34,8 @@ export class Member {
   session: SessionLink | null = null;
   /** By `performance.now()`. */
   heardOfMs = performance.now();
+  /** Its session is not its first: it may say again what was heard before. */
+  hasReturned = false;
   #status: MemberStatus = 'joined';
 
   constructor(
@@ -48,6 +50,11 @@ export class Member {
   /** Nothing more is expected of it. */
   get isDone(): boolean {
     return this.#status === 'finished' || this.#status === 'left';
+  }
+
+  /** It trains without a session, and is to open another. */
+  get isAwaited(): boolean {
+    return this.#status === 'ready' && this.session === null;
   }
 
   /** True if a signal stopped its process; false on another machine, which cannot be seen. */

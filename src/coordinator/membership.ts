@@ -2,6 +2,7 @@ import type { Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
+import type { JournalMember } from '../run/journal-events.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
 
@@ -14,6 +15,8 @@ export class Membership {
     readonly runId: string,
     readonly numNodes: number,
     readonly timeouts: Timeouts,
+    /** Called before anything is said to all. */
+    readonly assertLeads: () => void = () => undefined,
   ) {
     this.#places = Array.from({ length: numNodes });
   }
@@ -74,6 +77,37 @@ export class Membership {
     member.heardOfMs = performance.now();
   }
 
+  /** Members of a coordinator before this one, whose workers train; each is to open a session again. */
+  adopt(members: readonly JournalMember[]): void {
+    for (const { node, ...process } of members) {
+      const member = new Member(node, { ...process, version: VERSION });
+      member.become('connected');
+      member.become('ready');
+      this.#places[node] = member;
+    }
+  }
+
+  /**
+   * A member whose session broke opens another.
+   *
+   * @throws TrainerError `BAD_INPUT` if it is another one, or is lost, or has a session
+   */
+  reconnect(node: number, dataAddress: string, session: SessionLink): void {
+    const member = this.get(node);
+    if (member.request.dataAddress !== dataAddress)
+      throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
+    if (!member.isAwaited)
+      throw new TrainerError('BAD_INPUT', `node ${node} is lost to the run, or has a session; join again`);
+    member.session = session;
+    member.hasReturned = true;
+    member.heardOfMs = performance.now();
+  }
+
+  /** Members that train and have no session. */
+  get awaited(): Member[] {
+    return this.all.filter(({ isAwaited }) => isAwaited);
+  }
+
   /** @throws TrainerError `BAD_INPUT` if the node has not joined */
   get(node: number): Member {
     const member = this.#places[node];
@@ -103,6 +137,7 @@ export class Membership {
   }
 
   broadcast(command: CoordinatorCommand): void {
+    this.assertLeads();
     for (const { session } of this.all) session?.send(command);
   }
 

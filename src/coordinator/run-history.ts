@@ -81,8 +81,8 @@ function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | nul
  * Replaces a run's history from the state on that a generation starts from, once all workers have loaded it: a start
  * that fails changes nothing but the generation's number.
  */
-export function truncateHistory(folder: RunFolder, { config, checkpoint }: RunPlan): RunListener {
-  let from = checkpoint?.manifest.step ?? null;
+export function truncateHistory(folder: RunFolder, { config, checkpoint, adopts }: RunPlan): RunListener {
+  let from = adopts === null ? (checkpoint?.manifest.step ?? null) : adopts.step;
   return {
     generation({ resumedFrom }) {
       from = resumedFrom ?? 0;

@@ -10,16 +10,41 @@ import type { RunIdentity } from './coordinator.js';
 
 /** Writes the life of a run into its journal. */
 export class RunJournal implements RunListener {
+  /** Counts the processes that have led the run, this one included. */
+  readonly term: number;
   readonly #journal: Journal;
-  #generation = 0;
+  #generation: number;
 
+  /**
+   * @param generation that this process leads first
+   * @param onSuperseded ends this process: another one leads the run
+   */
   constructor(
-    folder: RunFolder,
+    readonly folder: RunFolder,
+    generation: number,
     readonly disk: DiskTolerance,
+    readonly onSuperseded: (line: string) => never,
   ) {
-    const terms = readJournal(folder.journal).filter(({ type }) => type === 'lead').length;
+    this.#generation = generation;
+    this.term = readJournal(folder.journal).filter(({ type }) => type === 'lead').length + 1;
     this.#journal = new Journal(folder.journal);
-    this.#append({ type: 'lead', term: terms + 1, pid: process.pid, host: hostname() });
+    this.#append({ type: 'lead', term: this.term, pid: process.pid, host: hostname() });
+  }
+
+  /**
+   * Ends this process if another one has taken the run over, which this one, had it been running, would have prevented
+   * by its lock, where the file system has locks.
+   */
+  assertLeads(): void {
+    if (this.#journal.isOurs) return;
+    const next = readJournal(this.folder.journal).findLast((entry) => entry.type === 'lead');
+    const who =
+      next === undefined || next.term <= this.term
+        ? 'another process'
+        : `process ${next.pid} on ${next.host}, which leads it in term ${next.term}`;
+    this.onSuperseded(
+      `run ${this.folder.runId} was taken over by ${who} while this one (pid ${process.pid}, term ${this.term}) stood still: it ends`,
+    );
   }
 
   /** A generation begins. */
@@ -59,6 +84,7 @@ export class RunJournal implements RunListener {
   }
 
   #append(event: JournalEvent): void {
+    this.assertLeads();
     this.disk.write(this.#journal.file, () => this.#journal.append(event));
   }
 }

@@ -5,6 +5,7 @@ import type { Dataset } from '../data/dataset.js';
 import type { PrepareProgress } from '../data/progress-meter.js';
 import type { Security } from '../rpc/security.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
+import type { Adoption } from './adoption.js';
 
 /** What `locmoe train` and `locmoe serve` are asked to train. */
 export interface RunOptions {
@@ -56,6 +57,8 @@ export interface RunPlan {
   readonly init: Checkpoint | null;
   /** The run to resume; null for a new one. */
   readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
+  /** The generation of the run to resume that may still train, to go on with; null if there is none. */
+  readonly adopts: Adoption | null;
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   readonly forkedFrom: RunRecord['forkedFrom'];
   /** Run and step of the checkpoint whose weights the run began with; null without one. */

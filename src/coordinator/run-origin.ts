@@ -1,26 +1,33 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
-import { claimCheckpoints, newestGeneration } from '../checkpoint/folders.js';
+import { claimCheckpoints, committedFolders, newestGeneration } from '../checkpoint/folders.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
 import { findRun, RunFolder, type RunRecord } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
+import type { Adoption } from './adoption.js';
 import { isLive } from './run-liveness.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { checkpointToResume } from './suspect-checkpoint.js';
 
 /** What a run starts from. */
-export type RunOrigin = Pick<RunPlan, 'checkpoint' | 'init' | 'resumed' | 'forkedFrom' | 'initFrom'>;
+export type RunOrigin = Pick<
+  RunPlan,
+  'checkpoint' | 'init' | 'resumed' | 'adopts' | 'forkedFrom' | 'initFrom'
+>;
 
-const NOTHING: RunOrigin = { checkpoint: null, init: null, resumed: null, forkedFrom: null, initFrom: null };
+const NOTHING: RunOrigin = {
+  ...{ checkpoint: null, init: null, resumed: null, adopts: null, forkedFrom: null, initFrom: null },
+};
 
 /**
  * Finds the checkpoint to start from. A checkpoint in a run's folder resumes that run as its next generation,
  * which this process then holds; with `fork`, or outside any run, it starts a new run.
  *
  * @param configFrom the configuration that is asked for, were a checkpoint the one
+ * @param adopt finds the generation of the run that may still train; none by default
  * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read,
  *   `BAD_CHECKPOINT`
  */
@@ -28,6 +35,7 @@ export async function findOrigin(
   { resume, fork, init, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'init' | 'runsDir'>,
   { security, say, warn }: Pick<PlanSettings, 'security' | 'say' | 'warn'>,
   configFrom: (checkpoint: Checkpoint) => RunConfig,
+  adopt: (folder: RunFolder) => Adoption | null = () => null,
 ): Promise<RunOrigin> {
   if (init !== undefined && resume !== undefined)
     throw new TrainerError(
@@ -50,6 +58,15 @@ export async function findOrigin(
   const giveUp = await claimRun(folder, warn);
   try {
     const record = await recordOfStopped(folder, security);
+    const { forkedFrom, initFrom } = record;
+    const adopts = isRunItself(folder, place) ? adopt(folder) : null;
+    if (adopts !== null) {
+      const hasCheckpoint = committedFolders(folder.checkpoints).length > 0;
+      // For the next generation, should the nodes of this one be gone.
+      const checkpoint = hasCheckpoint ? checkpointToResume(folder, place, warn, configFrom) : null;
+      const resumed = { folder, generation: adopts.generation };
+      return { ...NOTHING, checkpoint, resumed, adopts, forkedFrom, initFrom };
+    }
     // The record may be older than the checkpoints (a backup): the new generation is above both.
     const generation = Math.max(record.generation, newestGeneration(folder.checkpoints)) + 1;
     claimCheckpoints(folder.checkpoints, generation);
@@ -57,8 +74,8 @@ export async function findOrigin(
       ...NOTHING,
       checkpoint: checkpointToResume(folder, place, warn, configFrom),
       resumed: { folder, generation },
-      forkedFrom: record.forkedFrom,
-      initFrom: record.initFrom,
+      forkedFrom,
+      initFrom,
     };
   } catch (error) {
     giveUp();
@@ -70,6 +87,11 @@ export async function findOrigin(
 function placeOf(named: string | true, runsDir: string): string {
   if (named !== true && existsSync(named)) return named;
   return findRun(runsDir, named === true ? undefined : named).folder.directory;
+}
+
+/** Not one of its checkpoints, to which the run would go back. */
+function isRunItself(folder: RunFolder, place: string): boolean {
+  return path.resolve(place) === folder.directory;
 }
 
 async function recordOfStopped(folder: RunFolder, security: Security): Promise<RunRecord> {

@@ -11,8 +11,9 @@ import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { makeFolder } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
-import { listRuns } from '../run/run-folder.js';
+import { listRuns, type RunFolder } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
+import { type Adoption, adoptionOf } from './adoption.js';
 import { describeRecipe } from './describe-recipe.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
@@ -30,11 +31,15 @@ export async function planRun(
   { nodesAreHere, security, say, progress, warn }: PlanSettings,
 ): Promise<RunPlan> {
   const recipe = recipeOf(options);
-  const origin = await findOrigin(options, { security, say, warn }, (checkpoint) =>
-    startingConfig(options, checkpoint, recipe),
+  const origin = await findOrigin(
+    options,
+    { security, say, warn },
+    (checkpoint) => startingConfig(options, checkpoint, recipe),
+    // The nodes of a coordinator on their machine have ended with it.
+    nodesAreHere ? () => null : (folder) => adoptable(options, folder),
   );
-  const { checkpoint, init } = origin;
-  const config = withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
+  const { checkpoint, init, adopts } = origin;
+  const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
   else assertAnyMachineCanHold(config);
@@ -51,6 +56,7 @@ export async function planRun(
     ...{ log: say, progress },
   });
   assertDataSuffices(config, dataset);
+  if (adopts !== null) return { config, dataset, ...origin };
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
   if (init !== null) assertFits(init, config, dataset.tokenizerSha256, 'weights');
   const plan = { config, dataset, ...origin };
@@ -58,8 +64,23 @@ export async function planRun(
   return plan;
 }
 
+/** The generation of a run that may still train with the configuration that is asked for. */
+function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
+  const { config: file, text } = options;
+  const overrides = overridesOf(options);
+  return adoptionOf(folder, (saved) => {
+    if (file !== undefined) return loadConfig(file, overrides);
+    const same = resolveConfig(JSON.stringify(saved), folder.directory, overrides);
+    // Text may have grown since, and its recipe with it.
+    return text === undefined
+      ? same
+      : { ...same, name: startingConfig(options, null, recipeOf(options)).name };
+  });
+}
+
 /**
- * The newest run of `runsDir` if a restart should go on with it: it has a checkpoint, and steps left to do.
+ * The newest run of `runsDir` if a restart should go on with it: its nodes may still train, or it has a checkpoint, and
+ * steps left to do.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if it is held
  *   meanwhile
@@ -68,6 +89,7 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
   const [newest] = listRuns(options.runsDir);
   if (newest === undefined) return null;
   const { directory, checkpoints } = newest.folder;
+  if (adoptable(options, newest.folder) !== null) return directory;
   if (committedFolders(checkpoints).length === 0) return null;
   let checkpoint: Checkpoint;
   try {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type * as grpc from '@grpc/grpc-js';
+import * as grpc from '@grpc/grpc-js';
 import { type LogListener, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
 import { loadService } from '../rpc/load-proto.js';
@@ -70,6 +70,8 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
       'BAD_INPUT',
       `generation ${field('generation')} is over; the run is at ${generation}`,
     );
+  // Nodes have heard of another coordinator.
+  if (Number(field('term') || 0) > coordinator.term) coordinator.options.assertLeads?.();
   const node = Number(field('node') || Number.NaN);
   if (!Number.isInteger(node))
     throw new TrainerError('BAD_INPUT', `metadata node: ${field('node')} is no node id`);
@@ -89,6 +91,9 @@ function openSession(
   try {
     const member = admit(coordinator, call.metadata);
     node = member.node;
+    const metadata = new grpc.Metadata();
+    metadata.set('term', String(coordinator.term));
+    call.sendMetadata(metadata);
     coordinator.connect(node, member.dataAddress, { send: (command) => call.write(command), close });
   } catch (error) {
     call.emit('error', toServiceError(error));

@@ -22,6 +22,8 @@ export interface MemberIdentity {
   readonly node: number;
   /** Where it serves its peers; distinguishes it from a later node with the same id. */
   readonly dataAddress: string;
+  /** The highest that it has heard of; none if left out. */
+  readonly term?: number;
 }
 
 const UNARY_DEADLINE_MS = 5_000;
@@ -90,6 +92,7 @@ export class CoordinatorClient {
     metadata.set('generation', String(member.generation));
     metadata.set('node', String(member.node));
     metadata.set('data-address', member.dataAddress);
+    metadata.set('term', String(member.term ?? 0));
     const { path, requestSerialize, responseDeserialize } = this.#methods.Session;
     return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
   }
@@ -98,6 +101,11 @@ export class CoordinatorClient {
   logs(request: LogsRequest): grpc.ClientReadableStream<LogsReply> {
     const { path, requestSerialize, responseDeserialize } = this.#methods.StreamLogs;
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
+  }
+
+  /** Another client of the same address, whose name it resolves anew. */
+  renewed(): CoordinatorClient {
+    return new CoordinatorClient(this.address, this.#security);
   }
 
   close(): void {

@@ -17,6 +17,8 @@ export interface JoinReply {
   readonly datasetDir: string;
   readonly resumeFrom: string;
   readonly initFrom: string;
+  /** Counts the coordinator processes that have led the run. */
+  readonly term: number;
 }
 
 export interface WorkerProgress {
@@ -188,6 +190,7 @@ export type CoordinatorCommand =
   | { readonly saveEnded: { readonly step: number; readonly committed: boolean } }
   | { readonly abort: { readonly reason: string } }
   | { readonly stop: { readonly reason: string } }
+  | { readonly recorded: { readonly step: number } }
   | { readonly farewell: Record<string, never> }
   | { readonly examine: { readonly rank: number; readonly reason: string } }
   | { readonly rejoin: Record<string, never> }

@@ -58,11 +58,18 @@ export class StepAggregator {
 
   /**
    * @param classicCapacity choices that an expert would take from the global batch under the classic rule
+   * @param after the step that was completed last, elsewhere; null if the first to come is not known
    */
   constructor(
     readonly worldSize: number,
     readonly classicCapacity: number,
+    readonly after: number | null = null,
   ) {}
+
+  /** Whether this rank has reported this step before. */
+  has({ rank, step }: StepReport): boolean {
+    return step <= (this.#lastStepOf.get(rank) ?? this.after ?? 0);
+  }
 
   /**
    * The step, once `report` completes it; null before.
@@ -71,7 +78,7 @@ export class StepAggregator {
    */
   add(report: StepReport): GlobalStep | null {
     const { rank, step } = report;
-    const last = this.#lastStepOf.get(rank);
+    const last = this.#lastStepOf.get(rank) ?? this.after ?? undefined;
     if ((last !== undefined && step !== last + 1) || this.#pending.size >= MAX_STEPS_AHEAD)
       throw new TrainerError('BAD_MESSAGE', `it sent step ${step} of rank ${rank} after step ${last ?? 0}`);
     this.#lastStepOf.set(rank, step);

@@ -1,5 +1,15 @@
-import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
 import { crc32 } from '@node-rs/crc32';
+import { failpoint } from '../failpoint.js';
 import type { JournalEntry, JournalEvent } from './journal-events.js';
 
 /**
@@ -20,8 +30,10 @@ export class Journal {
   /** @throws the file system's error; the journal is then as it was before */
   append(event: JournalEvent): void {
     const line = Buffer.from(lineOf({ time: Date.now(), ...event }));
+    failpoint('journal.append');
     try {
       for (let at = 0; at < line.length; ) at += writeSync(this.#fd, line, at);
+      failpoint('journal.written');
       fsyncSync(this.#fd);
     } catch (error) {
       // What a full disk took of the line would end the journal for its readers.
@@ -29,6 +41,12 @@ export class Journal {
       throw error;
     }
     this.#bytes += line.length;
+    failpoint('journal.synced');
+  }
+
+  /** False once another process has written to it: that one leads the run. */
+  get isOurs(): boolean {
+    return fstatSync(this.#fd).size === this.#bytes;
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import { machineIdentity, processIdentity } from '../os/process-info.js';
 import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
 import type { DiskTolerance } from './disk-tolerance.js';
 import type { GlobalStep } from './global-step.js';
-import type { MetricsRecord } from './metrics-record.js';
+import type { GenerationStart, MetricsRecord } from './metrics-record.js';
 import { appendRecord } from './metrics-writer.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
 import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
@@ -24,13 +24,13 @@ export class RunRecorder implements RunListener {
    * Writes `run.json`, by which `status` and `logs` find the run.
    *
    * @param origin what `run.json` says beside the process and the state
-   * @param resumedFrom step of the checkpoint that this generation starts from; null for a new run
+   * @param generation that begins now; null if one that another process has led goes on
    */
   constructor(
     readonly folder: RunFolder,
     readonly disk: DiskTolerance,
     origin: Omit<RunRecord, 'machine' | 'pid' | 'process' | 'state' | 'startedAt'>,
-    resumedFrom: number | null,
+    generation: GenerationStart | null,
   ) {
     this.#record = {
       ...origin,
@@ -41,7 +41,7 @@ export class RunRecorder implements RunListener {
       startedAt: new Date().toISOString(),
     };
     folder.writeRecord(this.#record);
-    this.#append({ type: 'generation', generation: origin.generation, resumedFrom });
+    if (generation !== null) this.#append({ type: 'generation', ...generation });
   }
 
   generation({ generation, resumedFrom }: GenerationView): void {

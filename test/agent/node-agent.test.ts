@@ -66,7 +66,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
   };
   agent = new NodeAgent({
     join: {
-      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '', initFrom: '' },
+      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '', initFrom: '', term: 1 },
       configJson: JSON.stringify({ logLevel: 'info', cluster }),
       ...reply,
     },

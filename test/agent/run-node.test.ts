@@ -15,6 +15,7 @@ const REPLY: JoinReply = {
     datasetDir: '/',
     resumeFrom: '',
     initFrom: '',
+    term: 1,
   },
   configJson: JSON.stringify({ logLevel: 'info', cluster: { nodes: 1, workersPerNode: 1 } }),
 };

@@ -65,7 +65,16 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
   const place = { address: '127.0.0.1:1', isSecured: false };
   return {
     ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place },
-    plan: { config, dataset, checkpoint: null, init: null, resumed: null, forkedFrom: null, initFrom: null },
+    plan: {
+      config,
+      dataset,
+      checkpoint: null,
+      init: null,
+      resumed: null,
+      adopts: null,
+      forkedFrom: null,
+      initFrom: null,
+    },
     nodes: {
       ...{ areReplaceable: false, joinTimeoutMs: 10_000 },
       start: (leader, folder) => start(leader.current, folder),

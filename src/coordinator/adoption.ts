@@ -1,0 +1,81 @@
+import { statSync } from 'node:fs';
+import { committedFolders, stepOf } from '../checkpoint/folders.js';
+import { generationOf } from '../checkpoint/manifest.js';
+import type { RunConfig } from '../config/schema.js';
+import type { CheckpointReport } from '../rpc/messages.js';
+import { readJournal } from '../run/journal.js';
+import type { JournalMember } from '../run/journal-events.js';
+import { readRecords } from '../run/metrics-record.js';
+import type { RunFolder } from '../run/run-folder.js';
+import { changedFields } from './changed-fields.js';
+
+/** A generation whose coordinator is gone and whose nodes may still train, as far as it is on disk. */
+export interface Adoption {
+  readonly generation: number;
+  readonly config: RunConfig;
+  readonly datasetDir: string;
+  readonly members: readonly JournalMember[];
+  /** The last step that is recorded. */
+  readonly step: number;
+  /** Step of the last validation that is recorded; -1 for none. */
+  readonly validatedStep: number;
+  /** The newest checkpoint of this generation; null if it has none. */
+  readonly committed: (CheckpointReport & { readonly isRecorded: boolean }) | null;
+}
+
+/**
+ * The generation of a run that another coordinator can go on with in place. Null if there is none: the run does not
+ * train, or its nodes have given up by now, or another configuration is asked for, or the generation could not begin
+ * again from what is on disk, should its nodes be gone.
+ *
+ * @param askedFrom the configuration that is asked for, if the run has this one
+ */
+export function adoptionOf(
+  folder: RunFolder,
+  askedFrom: (config: RunConfig) => RunConfig,
+  nowMs = Date.now(),
+): Adoption | null {
+  const entries = readJournal(folder.journal);
+  const start = entries.findLast((entry) => entry.type === 'generation');
+  const config = folder.readConfig();
+  const record = folder.readRecord();
+  if (start === undefined || config === null || record === null) return null;
+  const since = entries.slice(entries.indexOf(start));
+  const members = since.findLast((entry) => entry.type === 'members')?.members;
+  const trains =
+    since.some(({ type }) => type === 'running') &&
+    !since.some(({ type }) => type === 'failure' || type === 'end');
+  if (members === undefined || !trains || !isRecent(folder, config, nowMs)) return null;
+  if (start.nodes !== config.cluster.nodes || changedFields(config, askedFrom(config)).length > 0)
+    return null;
+  const hasCheckpoint = committedFolders(folder.checkpoints).length > 0;
+  if (!hasCheckpoint && (record.initFrom !== null || record.forkedFrom !== null)) return null;
+  const { generation } = start;
+  const { datasetDir } = record;
+  return { generation, config, datasetDir, members, ...progressOf(folder, generation, start.from.step) };
+}
+
+/** Nodes wait for so long; heartbeats are recorded every two seconds. */
+function isRecent({ metrics }: RunFolder, { cluster }: RunConfig, nowMs: number): boolean {
+  const writtenMs = statSync(metrics, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return nowMs - writtenMs < 1000 * cluster.coordinatorTimeoutS;
+}
+
+function progressOf(
+  folder: RunFolder,
+  generation: number,
+  from: number,
+): Pick<Adoption, 'step' | 'validatedStep' | 'committed'> {
+  const records = readRecords(folder.metrics);
+  const last = (kind: 'step' | 'validation') => records.findLast(({ type }) => type === kind);
+  const steps = [last('step'), last('validation')].map((record) =>
+    record !== undefined && 'step' in record ? record.step : undefined,
+  );
+  const directory = committedFolders(folder.checkpoints).find((each) => generationOf(each) === generation);
+  const isRecorded = records.some((record) => record.type === 'checkpoint' && record.directory === directory);
+  return {
+    step: Math.max(from, steps[0] ?? 0),
+    validatedStep: steps[1] ?? -1,
+    committed: directory === undefined ? null : { step: stepOf(directory), directory, isRecorded },
+  };
+}

@@ -1,0 +1,194 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readJournal } from '../../src/run/journal.js';
+import { freePort, node, serve } from './nodes.js';
+import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
+
+const STEPS = 100;
+const SETS = [`train.steps=${STEPS}`, 'train.checkpointEvery=10', 'train.validateEvery=25'];
+const FLAGS = ['--resume-or-start'];
+
+let faultFree: Promise<Map<number, number>> | undefined;
+/** The losses of the run without a failure. */
+function expectedCurve(): Promise<Map<number, number>> {
+  faultFree ??= trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets: SETS }).then(
+    lossCurve,
+  );
+  return faultFree;
+}
+
+function records(folder: string): Record<string, unknown>[] {
+  return readFileSync(path.join(newestRun(folder), 'metrics.ndjson'), 'utf8')
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return [JSON.parse(line)];
+      } catch {
+        // What the killed one was writing.
+        return [];
+      }
+    });
+}
+
+/** Each step, validation and checkpoint once. */
+function expectNothingLostOrRepeated(folder: string): void {
+  for (const [kind, every] of [
+    ['step', 1],
+    ['validation', 25],
+    ['checkpoint', 10],
+  ] as const) {
+    const steps = records(folder)
+      .filter(({ type }) => type === kind)
+      .map(({ step }) => step);
+    const expected = Array.from({ length: STEPS / every }, (_, i) => (i + 1) * every);
+    expect(steps, kind).toEqual(expected);
+  }
+}
+
+function journalOf(folder: string, type: string) {
+  return readJournal(path.join(newestRun(folder), 'journal.ndjson')).filter((entry) => entry.type === type);
+}
+
+function workersOf(nodes: readonly Locmoe[]): number[] {
+  return nodes.flatMap((each) => each.pidsOf('worker'));
+}
+
+describe('a coordinator that is killed and started again', () => {
+  it('leads the same generation on, and no step is lost, three times', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    let run = serve(folder, port, SETS, ...FLAGS);
+    const nodes = [node(port), node(port)];
+    const coordinators = [run];
+    await run.until(/checkpoint at step 10:/);
+    const workers = workersOf(nodes);
+    for (let time = 0; time < 3; time++) {
+      run.child.kill('SIGKILL');
+      await run.finished;
+      run = serve(folder, port, SETS, ...FLAGS);
+      coordinators.push(run);
+      await run.until(/is back \(2 of 2\)/);
+      await run.until(/step +\d+\/100/);
+      if (time < 2) expect(workersOf(nodes)).toEqual(workers);
+    }
+    for (const each of [run, ...nodes]) {
+      const { code, stdout, stderr } = await each.finished;
+      expect(code, stdout + stderr).toBe(0);
+    }
+    expectNothingLostOrRepeated(folder);
+    expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
+    expect(journalOf(folder, 'generation')).toHaveLength(1);
+    expect(journalOf(folder, 'lead')).toMatchObject([{ term: 1 }, { term: 2 }, { term: 3 }, { term: 4 }]);
+    expect(journalOf(folder, 'end')).toMatchObject([{ state: 'finished' }]);
+    for (const each of [...coordinators, ...nodes]) await each.expectNothingLeft();
+  }, 240_000);
+
+  // The fourth event is `running`, the fifth that a checkpoint is committed.
+  it.each(['journal.written:4', 'journal.append:5', 'journal.synced:5'])(
+    'loses nothing if it fell at %s',
+    async (place) => {
+      const folder = temporaryFolder();
+      const port = await freePort();
+      const [, ...training] = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets: SETS });
+      const args = ['serve', ...training, '--listen', `127.0.0.1:${port}`, ...FLAGS];
+      const run = new Locmoe(args, { LOCMOE_FAIL: place });
+      const nodes = [node(port), node(port)];
+      expect((await run.finished).code).toBeNull();
+      const next = serve(folder, port, SETS, ...FLAGS);
+      for (const each of [next, ...nodes]) {
+        const { code, stdout, stderr } = await each.finished;
+        expect(code, stdout + stderr).toBe(0);
+      }
+      expectNothingLostOrRepeated(folder);
+      expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
+      expect(journalOf(folder, 'generation')).toHaveLength(1);
+    },
+    240_000,
+  );
+
+  it('begins the next generation when the nodes have gone too', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const run = serve(folder, port, SETS, ...FLAGS);
+    const nodes = [node(port), node(port)];
+    await run.until(/checkpoint at step 10:/);
+    for (const each of [run, ...nodes]) each.child.kill('SIGKILL');
+    await Promise.all([run, ...nodes].map(({ finished }) => finished));
+    const next = serve(folder, port, SETS, ...FLAGS);
+    const others = [node(port), node(port)];
+    await next.until(/did not come back in time after the coordinator was replaced; restarting/);
+    for (const each of [next, ...others]) {
+      const { code, stdout, stderr } = await each.finished;
+      expect(code, stdout + stderr).toBe(0);
+    }
+    expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
+    expect(journalOf(folder, 'generation')).toHaveLength(2);
+  }, 240_000);
+});
+
+describe('a coordinator that is killed', () => {
+  it('and not started again takes its nodes along, which end with 3', async () => {
+    const port = await freePort();
+    const run = serve(temporaryFolder(), port, [...SETS, 'cluster.coordinatorTimeoutS=2']);
+    const nodes = [node(port), node(port)];
+    await run.until(/step +\d+\/100/);
+    run.child.kill('SIGKILL');
+    for (const each of nodes) {
+      const { code, stdout } = await each.finished;
+      expect(code, stdout).toBe(3);
+      expect(stdout).toMatch(/node leaves: the coordinator is gone: .*none came within 2 s/);
+    }
+    for (const each of [run, ...nodes]) await each.expectNothingLeft();
+  }, 120_000);
+});
+
+describe('of two coordinators of a run', () => {
+  it('the second is refused while the first is only frozen', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const run = serve(folder, port, SETS);
+    const nodes = [node(port), node(port)];
+    await run.until(/step +\d+\/100/);
+    run.child.kill('SIGSTOP');
+    const second = await serve(folder, await freePort(), SETS, '--resume', newestRun(folder)).finished;
+    run.child.kill('SIGCONT');
+    expect(second.code).toBe(2);
+    expect(second.stderr).toMatch(new RegExp(`^locmoe: run \\S+ is held by process ${run.child.pid} on `));
+    for (const each of [run, ...nodes]) expect((await each.finished).code, each.output).toBe(0);
+    expectNothingLostOrRepeated(folder);
+  }, 240_000);
+
+  it('a frozen one that was replaced, where the lock could not tell, ends when it wakes', async () => {
+    const folder = temporaryFolder();
+    const port = await freePort();
+    const sets = [...SETS, 'train.steps=100000'];
+    const run = serve(folder, port, sets);
+    const nodes = [node(port), node(port)];
+    await run.until(/checkpoint at step 10:/);
+    run.child.kill('SIGSTOP');
+    const resume = newestRun(folder);
+    // As on a file system without locks, and from another machine, which cannot see the process.
+    rmSync(path.join(resume, 'run.lock'));
+    const record = path.join(resume, 'run.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replace(/"machine": "/, '$&another-'));
+    const next = serve(folder, await freePort(), sets, '--resume', resume);
+    await next.until(/^run micro/m);
+    run.child.kill('SIGCONT');
+    const woke = performance.now();
+    const { code, stderr } = await run.finished;
+    expect(performance.now() - woke).toBeLessThan(2_000);
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringMatching(
+        new RegExp(`^locmoe: run \\S+ was taken over by process ${next.child.pid} on .*\n$`),
+      ),
+    ]);
+    expect(journalOf(folder, 'lead').map((entry) => 'pid' in entry && entry.pid)).toEqual([
+      run.child.pid,
+      next.child.pid,
+    ]);
+    for (const each of [next, ...nodes]) each.child.kill('SIGKILL');
+  }, 240_000);
+});
