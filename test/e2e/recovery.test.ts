@@ -108,7 +108,7 @@ describe('a run ends', () => {
       /^generations \(1 restart, \d+s lost in all\)\n {2}1: 2 x 1 from the beginning, /m,
     );
     expect(status.stdout).toMatch(
-      /restarted: rank 0, .*SIGKILL\n {2}2: .*failed: rank 0, .*\n {5}detected in/,
+      /restarted: rank \d, .*SIGKILL\n {2}2: .*failed: rank \d, .*\n {5}detected in/,
     );
     expect(readdirSync(newestRun(folder))).toEqual(
       expect.arrayContaining(['failure.json', 'failure-1.json']),
