@@ -51,10 +51,15 @@ export function beginCheckpoint(place: Place, bytes: number): void {
 /**
  * Commits a checkpoint of which all files are written and synced.
  *
+ * @param warn told what failed once it was committed
  * @returns its folder
  * @throws as `beginCheckpoint`; earlier checkpoints are untouched then
  */
-export function commitCheckpoint(options: SaveOptions, shards: readonly WrittenFile[]): string {
+export function commitCheckpoint(
+  options: SaveOptions,
+  shards: readonly WrittenFile[],
+  warn: (line: string) => void,
+): string {
   return fenced(options, () => {
     const temporary = temporaryFolder(options);
     failpoint('checkpoint.written');
@@ -62,7 +67,7 @@ export function commitCheckpoint(options: SaveOptions, shards: readonly WrittenF
     writeManifestOf(options, temporary, [...shards, copyTokenizer(options.tokenizerFile, temporary)]);
     syncFolder(temporary);
     failpoint('checkpoint.manifest');
-    commitFolder(options, options.keep, options.keepStep);
+    commitFolder(options, options.keep, options.keepStep ?? null, warn);
     return stepFolder(options.root, options.step);
   });
 }
@@ -91,7 +96,9 @@ export function saveCheckpoint({
     const shards = fenced(options, () =>
       writeShards(temporaryFolder(options), { rank: 0, worldSize: 1 }, tensors),
     );
-    return commitCheckpoint({ ...options, world: { nodes: 1, workersPerNode: 1 } }, shards);
+    return commitCheckpoint({ ...options, world: { nodes: 1, workersPerNode: 1 } }, shards, (line) => {
+      throw new TrainerError('NO_RESOURCE', line);
+    });
   } catch (error) {
     discardCheckpoint(options);
     throw error;

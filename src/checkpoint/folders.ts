@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
-import { renameDurably, writeDurably } from './durable.js';
+import { asStorageError, renameDurably, writeDurably } from './durable.js';
 import { assertNotSuperseded, markedGenerations, markGeneration, superseded } from './fence.js';
 import { generationOf } from './manifest.js';
 
@@ -89,9 +90,15 @@ export function prepareFolder(place: Place): void {
  * checkpoints and that of step `keepStep`. Those of later steps are deleted too: the run was resumed from an
  * earlier one, so they are no longer part of it.
  *
+ * @param warn told what failed after the rename: the checkpoint is committed, and the next one tidies up
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
-export function commitFolder(place: Place, keep: number, keepStep: number | null = null): void {
+export function commitFolder(
+  place: Place,
+  keep: number,
+  keepStep: number | null,
+  warn: (line: string) => void,
+): void {
   const { root, step, generation } = place;
   const final = stepFolder(root, step);
   assertNotSuperseded(root, generation);
@@ -104,10 +111,16 @@ export function commitFolder(place: Place, keep: number, keepStep: number | null
     if (replaced !== null) moveIfFree(replaced, final);
     throw error;
   }
-  failpoint('checkpoint.renamed');
-  writeLatest(place);
-  failpoint('checkpoint.latest');
-  removeAllButNewest(place, keep, keepStep);
+  try {
+    failpoint('checkpoint.renamed');
+    writeLatest(place);
+    failpoint('checkpoint.latest');
+    removeAllButNewest(place, keep, keepStep);
+  } catch (error) {
+    const { code, message } = asTrainerError(asStorageError(error));
+    if (code === 'SUPERSEDED') throw error;
+    warn(`${final} is saved, but not all that it replaces could be removed: ${message}`);
+  }
 }
 
 function removeAllButNewest(place: Place, keep: number, keepStep: number | null): void {

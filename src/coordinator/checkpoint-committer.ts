@@ -23,6 +23,8 @@ export interface CommitterOptions {
   readonly onCommit: (report: CheckpointReport) => void;
   /** The disk has no room for a checkpoint, and the run can do without. */
   readonly onSkip: (line: string) => void;
+  /** A checkpoint is committed, and something of those before is left. */
+  readonly onLeftover: (line: string) => void;
   /** The run cannot go on. */
   readonly onFailure: (error: TrainerError) => void;
   /** The newest step that another coordinator of this generation has committed; null or left out for none. */
@@ -33,7 +35,8 @@ export interface CommitterOptions {
 
 /** A save between the first rank's intent and its end. */
 interface OpenSave {
-  readonly about: SaveIntent;
+  /** By the first rank, once it is heard of: loss and time differ between ranks. */
+  about: SaveIntent;
   readonly bytes: Map<number, number>;
   isBegun: boolean;
   readonly files: Map<number, readonly ShardFile[]>;
@@ -71,6 +74,7 @@ export class CheckpointCommitter {
       return;
     }
     save.bytes.set(rank, bytes);
+    if (rank === 0) save.about = intent;
     if (save.bytes.size < this.#numRanks) return;
     save.isBegun = true;
     const total = [...save.bytes.values()].reduce((sum, each) => sum + each);
@@ -131,7 +135,8 @@ export class CheckpointCommitter {
     this.options.assertLeads?.();
     const { step, keepStep, metrics } = save.about;
     const options = { ...this.options.run, step, metrics, keepStep: keepStep < 0 ? null : keepStep };
-    const directory = commitCheckpoint(options, [...save.files.values()].flat());
+    const files = [...save.files.values()].flat();
+    const directory = commitCheckpoint(options, files, this.options.onLeftover);
     this.#save = null;
     this.#ended = { step, committed: true };
     this.options.onCommit({ step, directory });

@@ -554,6 +554,7 @@ export class Coordinator {
         logger.info({ directory: report.directory }, 'checkpoint saved');
         this.#notify((each) => each.checkpoint?.(report));
       },
+      onLeftover: (line) => logger.warn(line),
       onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
       onFailure: (error) => this.#fail({ error, culprit: null }),
       committedBefore: this.options.adopts?.committed?.step ?? null,

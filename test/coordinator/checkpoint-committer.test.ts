@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { claimCheckpoints, temporaryFolder } from '../../src/checkpoint/folders.js';
+import { readManifest } from '../../src/checkpoint/manifest.js';
 import { writeShards } from '../../src/checkpoint/shards.js';
 import { CheckpointCommitter } from '../../src/coordinator/checkpoint-committer.js';
+import { armFailpoint } from '../../src/failpoint.js';
 import type { SaveIntent, ShardReport } from '../../src/rpc/messages.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
@@ -20,6 +22,7 @@ beforeEach(() => {
     tell: (command) => said.push(command),
     onCommit: (report) => said.push(report),
     onSkip: (line) => said.push(line),
+    onLeftover: (line) => said.push(line),
     onFailure: ({ code, line }) => said.push(`${code} ${line}`),
   });
 });
@@ -92,6 +95,23 @@ it('what the disk has no room for is not begun, and fails the run only at its la
   announceAll(6, { bytes: 2 ** 52, isLast: true });
   expect(said.slice(2)).toEqual([expect.stringMatching(/^DISK_FULL step 6, checkpoint write: a checkpoint/)]);
   expect(readdirSync(root)).toEqual([]);
+});
+
+it('the metrics are those of the first rank, whoever announces first', () => {
+  announceAll(5);
+  for (const rank of [0, 1]) committer.receive(written(rank, 5));
+  expect(readManifest(join(root, 'step-000005')).metrics).toEqual({ loss: 0 });
+});
+
+it('what fails once a checkpoint is committed is only warned of', () => {
+  announceAll(5);
+  armFailpoint('checkpoint.renamed:full');
+  for (const rank of [0, 1]) committer.receive(written(rank, 5));
+  expect(said.slice(1)).toEqual([
+    expect.stringMatching(/step-000005 is saved, but not all .* could be removed: .*ENOSPC/),
+    { step: 5, directory: join(root, 'step-000005') },
+    { saveEnded: { step: 5, committed: true } },
+  ]);
 });
 
 it('a file that is not there as a rank says fails the run', () => {

@@ -48,6 +48,7 @@ async function saveInRanks(options: readonly RankOptions[]) {
     },
     onCommit: ({ step }) => said.push(`committed ${step}`),
     onSkip: (line) => said.push(line),
+    onLeftover: (line) => said.push(line),
     onFailure: ({ code, line }) => {
       said.push(`${code} ${line}`);
       endAll();
