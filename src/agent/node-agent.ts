@@ -8,7 +8,7 @@ import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { CoordinatorCommand, Fault, JoinReply, Peer } from '../rpc/messages.js';
+import type { CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { WorkerAssignment } from '../worker/messages.js';
 import { DataPlane } from './data-plane.js';
@@ -16,6 +16,7 @@ import type { FaultyLink } from './faulty-link.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { LastingSession } from './lasting-session.js';
 import { LogShipper } from './log-shipper.js';
+import type { NodeSnapshots } from './node-snapshots.js';
 import { NodeWorkers } from './node-workers.js';
 import { type WorkerFault, workerFailure } from './worker-failure.js';
 import type { WorkerStream } from './worker-pool.js';
@@ -27,6 +28,8 @@ export interface NodeAgentOptions {
   /** Serves the peers. */
   readonly rpc: RpcServer;
   readonly client: CoordinatorClient;
+  /** Of this node over all generations; none without. */
+  readonly snapshots?: NodeSnapshots | null;
   readonly logToStdout: boolean;
   /** Goes on without a coordinator for `cluster.coordinatorTimeoutS`; false if left out. */
   readonly outlivesCoordinator?: boolean;
@@ -67,6 +70,7 @@ export class NodeAgent {
   /** Of stuck workers, by rank. */
   readonly #stacks = new Map<number, readonly string[]>();
   readonly #firstRank: number;
+  readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
   #started = false;
   #leaving: Promise<void> | null = null;
@@ -104,11 +108,13 @@ export class NodeAgent {
       {
         line: (rank, line, stream) => this.#onWorkerLine(rank, line, stream),
         report: (event) => this.#session.send(event),
+        snapshot: (report) => this.#options.snapshots?.add(report),
         failed: (fault) => this.#fail(fault),
         finished: (stoppedEarly) => this.#session.send({ finished: { stoppedEarly } }),
       },
       workerProgram,
     );
+    this.#snapshotDir = this.#beginSnapshots();
     rpc.onRefused = (line) => this.#logger.warn(line);
     this.#session = new LastingSession({
       client,
@@ -150,7 +156,7 @@ export class NodeAgent {
   }
 
   #onCommand(command: CoordinatorCommand): void {
-    if ('start' in command) void this.#start(command.start.peers);
+    if ('start' in command) void this.#start(command.start.peers, command.start.snapshot ?? null);
     else if ('begin' in command) this.#workers.begin();
     else if ('writeShards' in command) this.#workers.save({ type: 'write-shards', ...command.writeShards });
     else if ('saveEnded' in command) this.#workers.save({ type: 'save-ended', ...command.saveEnded });
@@ -173,14 +179,16 @@ export class NodeAgent {
     else if (link != null) ours.inflict(link);
   }
 
-  async #start(peers: readonly Peer[]): Promise<void> {
+  async #start(peers: readonly Peer[], snapshot: SnapshotRef | null): Promise<void> {
     if (this.#started || this.#leaving !== null) return;
     this.#started = true;
     const { node } = this.#options.join;
     try {
       assertSharedFolders(this.#options.join);
       this.#plane = this.#createDataPlane();
-      const ready = this.#workers.start(this.#assignments(this.#plane.segmentPath));
+      const resumeFrom = await this.#restore(peers, snapshot);
+      if (this.#isLeaving) return;
+      const ready = this.#workers.start(this.#assignments(this.#plane.segmentPath, resumeFrom));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),
         this.#timeouts.connectMs,
@@ -213,9 +221,39 @@ export class NodeAgent {
     });
   }
 
-  #assignments(segmentPath: string): WorkerAssignment[] {
+  /** The state to start from: a snapshot in memory, the checkpoint, or null for none. */
+  async #restore(peers: readonly Peer[], snapshot: SnapshotRef | null): Promise<string | null> {
+    const { snapshots, join } = this.#options;
+    if (snapshots != null) snapshots.peers = peers;
+    const folder = (await snapshots?.restore(snapshot)) ?? null;
+    return folder ?? (join.resumeFrom || null);
+  }
+
+  /** Asked for anew after each wait. */
+  get #isLeaving(): boolean {
+    return this.#leaving !== null;
+  }
+
+  /** Begins to keep snapshots; returns where the ranks write them, null for none. */
+  #beginSnapshots(): string | null {
+    const { snapshots, join } = this.#options;
+    if (snapshots == null) return null;
+    const { runId, generation, node, datasetDir } = join;
+    return snapshots.begin(
+      { runId, generation, node, datasetDir, config: this.#config },
+      {
+        kept: (snapshot, ms) => {
+          this.#session.send({ snapshot });
+          this.#workers.save({ type: 'snapshot-kept', step: snapshot.step, ms });
+        },
+        failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
+      },
+    );
+  }
+
+  #assignments(segmentPath: string, resumeFrom: string | null): WorkerAssignment[] {
     const { nodes, workersPerNode } = this.#config.cluster;
-    const { runId, generation, runDir, datasetDir, resumeFrom, initFrom } = this.#options.join;
+    const { runId, generation, runDir, datasetDir, initFrom } = this.#options.join;
     return Array.from({ length: workersPerNode }, (_, localRank) => ({
       runId,
       generation,
@@ -224,7 +262,8 @@ export class NodeAgent {
       segmentPath,
       datasetDir,
       checkpointDir: `${runDir}/checkpoints`,
-      resumeFrom: resumeFrom || null,
+      snapshotDir: this.#snapshotDir,
+      resumeFrom,
       initFrom: initFrom || null,
     }));
   }
@@ -328,6 +367,7 @@ export class NodeAgent {
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
+    this.#options.snapshots?.end();
     await this.#plane?.close();
     await this.#flight.settle();
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);

@@ -3,7 +3,13 @@ import { TrainerError } from '../errors.js';
 import { OomKills } from '../os/oom-kills.js';
 import { processInfo } from '../os/process-info.js';
 import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/messages.js';
-import type { SaveCommand, WorkerAssignment, WorkerEvent } from '../worker/messages.js';
+import type {
+  SaveCommand,
+  SnapshotKept,
+  SnapshotReport,
+  WorkerAssignment,
+  WorkerEvent,
+} from '../worker/messages.js';
 import { HeartbeatAge } from './heartbeat-age.js';
 import { ResidentHistory } from './resident-history.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
@@ -15,6 +21,8 @@ export interface NodeWorkersListener {
   line(rank: number, line: string, stream: WorkerStream): void;
   /** A worker's report of a step, a validation or its part of a checkpoint. */
   report(event: AgentEvent): void;
+  /** A worker has written its part of a snapshot. */
+  snapshot(report: SnapshotReport): void;
   /** May come more than once for a worker. */
   failed(fault: WorkerFault): void;
   /** Every worker has finished and its process has ended with code 0; called once. */
@@ -100,8 +108,8 @@ export class NodeWorkers {
     this.#pool.kill(rank);
   }
 
-  /** Passes on what the coordinator says of a save. */
-  save(command: SaveCommand): void {
+  /** Passes on what the coordinator says of a save, or that the node holds a snapshot. */
+  save(command: SaveCommand | SnapshotKept): void {
     this.#pool.send(command);
   }
 
@@ -166,6 +174,9 @@ export class NodeWorkers {
         return;
       case 'saving':
         this.#listener.report({ saving: event.report });
+        return;
+      case 'snapshot':
+        this.#listener.snapshot(event.report);
         return;
       case 'shards':
         this.#listener.report({ shards: event.report });

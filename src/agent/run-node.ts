@@ -10,6 +10,7 @@ import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
 import { findPlace, type Place } from './find-place.js';
 import { NodeAgent } from './node-agent.js';
+import { NodeSnapshots } from './node-snapshots.js';
 import type { ParentWatch } from './parent-watch.js';
 
 export interface NodeOptions {
@@ -57,6 +58,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   });
   const link = options.allowFaults ? new FaultyLink() : null;
   const idleCode = options.forever ? EXIT.done : EXIT.interrupted;
+  const snapshots = new NodeSnapshots(rpc);
   let agent: NodeAgent | null = null;
   let isAsked = false;
   let formerNode: number | undefined;
@@ -91,7 +93,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
       // From here on the session shows the coordinator's end.
       options.parent?.pause();
       agent = new NodeAgent({
-        ...{ ...place, rpc, logToStdout: options.logToStdout, link },
+        ...{ ...place, rpc, snapshots, logToStdout: options.logToStdout, link },
         outlivesCoordinator: options.parent === null,
       });
       const end = await agent.ended;
@@ -100,6 +102,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
       place.client.close();
       const goesOn = typeof end === 'string';
       if (isAsked && (!hasStarted || goesOn)) return idleCode;
+      if (!goesOn) snapshots.clear();
       formerNode = goesOn ? place.join.node : undefined;
       lookMs = end === 'look' ? 1000 * coordinatorTimeoutOf(place.join) : null;
       if (goesOn) {
@@ -114,6 +117,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
     options.parent?.pause();
     link?.close();
+    snapshots.clear();
     rpc.server.forceShutdown();
   }
 }

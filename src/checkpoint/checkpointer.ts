@@ -1,14 +1,14 @@
-import { readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
-import { type FileDigest, syncFolder, writeDurably } from './durable.js';
+import { assertRoom, type FileDigest, syncFolder, writeDurably } from './durable.js';
 import { fenced } from './fence.js';
 import { commitFolder, type Place, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
 import { TOKENIZER_FILE, writeManifest } from './manifest.js';
 import { bytesOfTensors, type RankTensors } from './rank-tensors.js';
-import { type WrittenFile, writeShards } from './shards.js';
+import { atShard, type WrittenFile, writeShards } from './shards.js';
 
 // A save has two phases. One process, the coordinator of the run, makes a temporary folder; the ranks write
 // and sync their files there (shards.ts); when it has the digests of all of them it writes the manifest and
@@ -43,7 +43,7 @@ export function beginCheckpoint(place: Place, bytes: number): void {
   fenced(place, () => {
     prepareFolder(place);
     // Checked before writing: a disk that fills up would fail other programs too.
-    assertRoom(place.root, bytes);
+    assertRoom(place.root, ROOM * bytes, 'a checkpoint');
     failpoint('checkpoint.prepared');
   });
 }
@@ -94,7 +94,7 @@ export function saveCheckpoint({
   try {
     beginCheckpoint(options, bytesOfTensors(tensors));
     const shards = fenced(options, () =>
-      writeShards(temporaryFolder(options), { rank: 0, worldSize: 1 }, tensors),
+      writeShards(temporaryFolder(options), { rank: 0, worldSize: 1 }, tensors, atShard),
     );
     return commitCheckpoint({ ...options, world: { nodes: 1, workersPerNode: 1 } }, shards, (line) => {
       throw new TrainerError('NO_RESOURCE', line);
@@ -103,13 +103,6 @@ export function saveCheckpoint({
     discardCheckpoint(options);
     throw error;
   }
-}
-
-function assertRoom(root: string, bytes: number): void {
-  const { bavail, bsize } = statfsSync(root);
-  if (bavail * bsize >= ROOM * bytes) return;
-  const [needed, free] = [ROOM * bytes, bavail * bsize].map((each) => `${Math.ceil(each / 1e6)} MB`);
-  throw new TrainerError('DISK_FULL', `a checkpoint needs ${needed} in ${root}, and ${free} are free`);
 }
 
 /** A rank on a machine without the shared disk may have written elsewhere. */
@@ -128,8 +121,16 @@ function copyTokenizer(source: string, folder: string): WrittenFile {
   return { file: TOKENIZER_FILE, ...digest, tensors: [] };
 }
 
-function writeManifestOf(
-  { runId, step, generation, config, world, metrics }: SaveOptions,
+/** Writes the manifest of a folder that holds the files of all or some ranks, and a tokenizer. */
+export function writeManifestOf(
+  {
+    runId,
+    step,
+    generation,
+    config,
+    world,
+    metrics,
+  }: Pick<SaveOptions, 'runId' | 'step' | 'generation' | 'config' | 'world' | 'metrics'>,
   folder: string,
   written: readonly WrittenFile[],
 ): void {

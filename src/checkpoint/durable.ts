@@ -7,6 +7,7 @@ import {
   openSync,
   readSync,
   renameSync,
+  statfsSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -48,6 +49,17 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
     throw asStorageError(error, `cannot write ${path} (stopped after ${bytes} bytes)`);
   }
   return { bytes, sha256: hash.digest('hex') };
+}
+
+/**
+ * @param bytes that must be free in the file system of a folder
+ * @throws TrainerError `DISK_FULL`
+ */
+export function assertRoom(folder: string, bytes: number, what: string): void {
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize >= bytes) return;
+  const [needed, free] = [bytes, bavail * bsize].map((each) => `${Math.ceil(each / 1e6)} MB`);
+  throw new TrainerError('DISK_FULL', `${what} needs ${needed} in ${folder}, and ${free} are free`);
 }
 
 /** Renames, and syncs the new parent folder, so that the rename survives a power cut. */

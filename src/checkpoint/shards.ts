@@ -25,9 +25,15 @@ export function shardFiles(rank: number, worldSize: number): Readonly<Record<key
   };
 }
 
+/** What a save does after each file. */
+export function atShard(): void {
+  failpoint('checkpoint.shard');
+}
+
 /**
  * Writes and syncs one rank's files of a checkpoint into a folder that the coordinator has made.
  *
+ * @param onFile called after each
  * @throws TrainerError `DISK_FULL`; `NO_RESOURCE` if the disk fails otherwise or is not the coordinator's;
  *   `NOT_FINITE` if a tensor holds NaN or infinity
  */
@@ -35,6 +41,7 @@ export function writeShards(
   folder: string,
   { rank, worldSize }: { readonly rank: number; readonly worldSize: number },
   tensors: RankTensors,
+  onFile: () => void = () => undefined,
 ): WrittenFile[] {
   if (!existsSync(folder))
     throw new TrainerError(
@@ -48,7 +55,7 @@ export function writeShards(
     for (const tensor of ofPart) assertFinite(tensor);
     const digest = writeSafetensors(join(folder, file), ofPart);
     written.push({ file, ...digest, tensors: ofPart.map(({ name }) => name) });
-    failpoint('checkpoint.shard');
+    onFile();
   }
   return written;
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync, unlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { isRunning } from '../os/process-info.js';
 
 export const SHM_DIR = '/dev/shm';
@@ -11,14 +11,19 @@ export function segmentPath(runId: string, generation: number, node: number): st
   return `${SHM_DIR}/locmoe-${runId}-g${generation}-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
-/** Removes the segments of dead agents of this pid namespace; returns their paths. */
+/** Path of the folder of the calling agent's snapshots, which ends in the same. */
+export function snapshotFolder(runId: string, node: number): string {
+  return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${process.pid}-${PID_NAMESPACE}`;
+}
+
+/** Removes the segments and snapshots of dead agents of this pid namespace; returns their paths. */
 export function removeStaleSegments(): string[] {
   const removed: string[] = [];
   for (const name of readdirSync(SHM_DIR)) {
     const [, pid, namespace] = /^locmoe-.*-n\d+-(\d+)-(\d+)$/.exec(name) ?? [];
     if (pid === undefined || namespace !== PID_NAMESPACE || isRunning(Number(pid))) continue;
     try {
-      unlinkSync(`${SHM_DIR}/${name}`);
+      rmSync(`${SHM_DIR}/${name}`, { recursive: true });
       removed.push(`${SHM_DIR}/${name}`);
     } catch {
       // Another agent has just removed it, or it belongs to another user.

@@ -65,6 +65,7 @@ const MAY_COME_IN = {
   validation: ['running', 'stopping'],
   saving: ['running', 'stopping'],
   shards: ['running', 'stopping'],
+  snapshot: ['running', 'stopping'],
   finished: ['running', 'stopping'],
 } as const satisfies Record<string, readonly StateKind[]>;
 
@@ -150,6 +151,7 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
         .array(z.object({ domain: z.enum(data.domains), loss: z.number(), tokens: count }))
         .max(data.domains.length),
     }),
+    snapshot: z.object({ step, generation: z.literal(generation) }),
     saving: z.object({
       ...{ ...ofSave, bytes: count, isLast: z.boolean(), keepStep: orNone, sharedCrc32: count },
       metrics: z.record(z.string(), z.number()),

@@ -8,7 +8,7 @@ import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
-import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
+import type { AgentEvent, Fault, JoinReply, JoinRequest, SnapshotRef, StatusReply } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RankView } from '../run/rank-view.js';
@@ -24,6 +24,7 @@ import { Membership } from './membership.js';
 import { RankTable } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
 import { slowLink } from './slow-link.js';
+import type { SnapshotTable } from './snapshot-table.js';
 import { StragglerWatch } from './straggler-watch.js';
 import { Throughput } from './throughput.js';
 
@@ -40,6 +41,8 @@ export interface RunIdentity {
   readonly resumedStep: number;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
   readonly initFrom: string | null;
+  /** To start from instead of the checkpoint; null or left out for none. */
+  readonly snapshot?: SnapshotRef | null;
 }
 
 /** Why a run failed, and what every rank was doing when that was decided. */
@@ -75,6 +78,8 @@ export interface CoordinatorOptions {
   readonly nodesAreReplaceable: boolean;
   /** Its nodes may be told to inflict faults on themselves; false if left out. */
   readonly allowsFaults?: boolean;
+  /** Learns of what the nodes hold in memory; nothing does if left out. */
+  readonly snapshots?: SnapshotTable;
   /** Time that earlier generations have trained; 0 if left out. */
   readonly trainedSeconds?: number;
   /**
@@ -220,6 +225,11 @@ export class Coordinator {
     return this.#hasMissedNodes;
   }
 
+  /** Ids of the nodes that have left in order, and join the next generation. */
+  get nodesThatGoOn(): number[] {
+    return this.#members.all.filter(({ isDone }) => isDone).map(({ node }) => node);
+  }
+
   /** Nodes that are here. */
   get numConnected(): number {
     return this.#members.numConnected;
@@ -281,7 +291,8 @@ export class Coordinator {
     }));
     this.#notify((each) => each.members?.(members));
     this.#apply({ type: 'nodes-complete' });
-    this.#members.broadcast({ start: { peers: this.#members.peers } });
+    const { snapshot = null } = this.options.identity;
+    this.#members.broadcast({ start: { peers: this.#members.peers, snapshot } });
   }
 
   /** Opens the session of a member that trains. */
@@ -389,6 +400,8 @@ export class Coordinator {
       this.#notify((each) => each.validation?.(event.validation));
     } else if ('saving' in event) {
       this.#committer.announce(event.saving, member.hasReturned);
+    } else if ('snapshot' in event) {
+      this.options.snapshots?.add(node, event.snapshot);
     } else if ('shards' in event) {
       this.#committer.receive(event.shards, member.hasReturned);
     } else if ('failure' in event) {
@@ -564,6 +577,7 @@ export class Coordinator {
 
   #takeStep(step: GlobalStep): void {
     this.#lastStep = step;
+    this.options.snapshots?.stepped();
     this.#throughput.add(step.step, step.tokens);
     this.#stragglers.check(step.step);
     const snapshot = this.#snapshot();

@@ -4,6 +4,7 @@ import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
+import type { SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
 import type { FailureReport } from '../run/failure-report.js';
@@ -21,11 +22,12 @@ import { checkpointAfterFailure, nodesThatSuffice, withNodes } from './generatio
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
 import { truncateHistory } from './run-history.js';
-import { RunJournal } from './run-journal.js';
+import { RunJournal, startsFrom } from './run-journal.js';
 import { RunLeader } from './run-leader.js';
 import type { RunOptions, RunPlan } from './run-options.js';
 import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
+import { SnapshotTable } from './snapshot-table.js';
 import { stopOnSignals } from './stop-signals.js';
 import { catchUncaught } from './uncaught.js';
 
@@ -97,6 +99,7 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     const led: Led = {
       ...{ lead, run, now, listeners, view, journal },
       policy: new RestartPolicy(totals.budget),
+      snapshots: new SnapshotTable(),
     };
     const leader = new RunLeader(begin(led, identity));
     abort = (error) => leader.abort(error);
@@ -115,10 +118,14 @@ interface Led {
   readonly view: RunView;
   readonly journal: RunJournal;
   readonly policy: RestartPolicy;
+  readonly snapshots: SnapshotTable;
 }
 
 /** A generation that waits for its nodes. */
-function begin({ lead, run, now, listeners, journal, policy }: Led, identity: RunIdentity): Coordinator {
+function begin(
+  { lead, run, now, listeners, journal, policy, snapshots }: Led,
+  identity: RunIdentity,
+): Coordinator {
   const { plan, nodes } = lead;
   const isFirst = identity === run.identity;
   now.generation = identity.generation;
@@ -131,6 +138,7 @@ function begin({ lead, run, now, listeners, journal, policy }: Led, identity: Ru
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: lead.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind),
+    snapshots,
     maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
     trainedSeconds: trainedSecondsAt(identity.resumeFrom),
   });
@@ -191,7 +199,7 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
 
 /** After a failure: reports it, ends what is left of the generation, and begins the next one. */
 async function restart(led: Led, leader: RunLeader): Promise<void> {
-  const { lead, run, listeners, policy, journal } = led;
+  const { lead, listeners, policy, journal } = led;
   const failed = leader.current;
   const report = reportOf(led, failed, failed.failure!, null);
   journal.failure(report);
@@ -199,11 +207,11 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   const present = await failed.sendOn(GRACE.leaveMs);
   failed.close();
   const generation = led.now.generation + 1;
-  const { identity, error } = await nextIdentity(lead, run, generation, failed);
+  const { identity, error } = await nextIdentity(led, generation, failed);
   for (const listener of listeners)
     listener.generation?.({
       generation,
-      resumedFrom: identity.resumeFrom === null ? null : identity.resumedStep,
+      resumedFrom: startsFrom(identity) === 'nothing' ? null : identity.resumedStep,
       nodes: identity.config.cluster.nodes,
     });
   leader.lead(begin(led, identity));
@@ -213,8 +221,7 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
 
 /** @returns with an error if there is no checkpoint that the generation could start from */
 async function nextIdentity(
-  { plan }: Lead,
-  { identity, folder, logger }: OpenRun,
+  { lead: { plan }, run: { identity, folder, logger }, snapshots }: Led,
   generation: number,
   failed: Coordinator,
 ): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
@@ -223,13 +230,30 @@ async function nextIdentity(
   const next = { ...identity, generation, config };
   try {
     const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
-    if (checkpoint === null) return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: null };
-    const place = { resumeFrom: checkpoint.folder, resumedStep: checkpoint.manifest.step };
-    // The checkpoint goes on from what the run was initialised with.
-    return { identity: { ...next, ...place, initFrom: null }, error: null };
+    const savedStep = checkpoint?.manifest.step ?? 0;
+    const snapshot = snapshotAfterFailure(snapshots, config, failed, savedStep);
+    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
+    // A state goes on from what the run was initialised with.
+    const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
+    return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
   } catch (error) {
     return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
   }
+}
+
+/** The snapshot to start from; null for the checkpoint, which also other layouts can load. */
+function snapshotAfterFailure(
+  snapshots: SnapshotTable,
+  { cluster }: RunConfig,
+  failed: Coordinator,
+  checkpointStep: number,
+): SnapshotRef | null {
+  // State from which a step was not finite may be what is wrong.
+  const isSame = failed.options.identity.config.cluster.nodes === cluster.nodes;
+  if (isSame && failed.failure?.error.code !== 'NOT_FINITE')
+    return snapshots.choose(failed.nodesThatGoOn, cluster.nodes, checkpointStep);
+  snapshots.forget();
+  return null;
 }
 
 /** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */

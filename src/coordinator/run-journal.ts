@@ -2,11 +2,17 @@ import { hostname } from 'node:os';
 import type { DiskTolerance } from '../run/disk-tolerance.js';
 import type { FailureReport } from '../run/failure-report.js';
 import { Journal, readJournal } from '../run/journal.js';
-import type { JournalEvent, JournalMember, RecoveryAccount } from '../run/journal-events.js';
+import type { JournalEvent, JournalMember, JournalStart, RecoveryAccount } from '../run/journal-events.js';
 import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 import type { RunIdentity } from './coordinator.js';
+
+/** What a generation starts from. */
+export function startsFrom({ snapshot, resumeFrom }: RunIdentity): JournalStart['kind'] {
+  if (snapshot != null) return 'snapshot';
+  return resumeFrom === null ? 'nothing' : 'checkpoint';
+}
 
 /** Writes the life of a run into its journal. */
 export class RunJournal implements RunListener {
@@ -48,10 +54,11 @@ export class RunJournal implements RunListener {
   }
 
   /** A generation begins. */
-  begin({ generation, resumeFrom, resumedStep, config: { cluster } }: RunIdentity): void {
+  begin(identity: RunIdentity): void {
+    const { generation, resumedStep, config } = identity;
     this.#generation = generation;
-    const from = { kind: resumeFrom === null ? 'nothing' : 'checkpoint', step: resumedStep } as const;
-    const { nodes, workersPerNode } = cluster;
+    const from = { kind: startsFrom(identity), step: resumedStep };
+    const { nodes, workersPerNode } = config.cluster;
     this.#append({ type: 'generation', generation, from, nodes, workersPerNode });
   }
 

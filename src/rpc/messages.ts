@@ -131,6 +131,13 @@ export interface ShardReport {
   readonly noRoom: string;
 }
 
+/** A copy of the ranks' state in the memory of the nodes. */
+export interface SnapshotRef {
+  /** That took it. */
+  readonly generation: number;
+  readonly step: number;
+}
+
 /** A file of a checkpoint: its size, SHA-256 in hex, and the names of its tensors. */
 export interface ShardFile {
   readonly file: string;
@@ -176,6 +183,7 @@ export type AgentEvent =
   | { readonly validation: ValidationReport }
   | { readonly saving: SaveIntent }
   | { readonly shards: ShardReport }
+  | { readonly snapshot: SnapshotRef }
   | { readonly failure: WorkerFailure }
   | { readonly logs: LogBatch }
   | { readonly finished: { readonly stoppedEarly: boolean } }
@@ -184,7 +192,7 @@ export type AgentEvent =
 
 /** The coordinator's side of the session; exactly one field is set. */
 export type CoordinatorCommand =
-  | { readonly start: { readonly peers: readonly Peer[] } }
+  | { readonly start: { readonly peers: readonly Peer[]; readonly snapshot?: SnapshotRef | null } }
   | { readonly begin: Record<string, never> }
   | { readonly writeShards: { readonly step: number } }
   | { readonly saveEnded: { readonly step: number; readonly committed: boolean } }

@@ -6,7 +6,7 @@ import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { SaveIntent } from '../rpc/messages.js';
 import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
-import { ShardWriter } from './shard-writer.js';
+import type { ShardWriter } from './shard-writer.js';
 
 /** Between two looks whether a save has ended. */
 const POLL_MS = 5;
@@ -15,7 +15,6 @@ interface OpenSave {
   readonly step: number;
   /** The copy to write. */
   readonly tensors: RankTensors;
-  isWritten: boolean;
   /** Null until the coordinator has said so. */
   committed: boolean | null;
 }
@@ -23,6 +22,7 @@ interface OpenSave {
 export interface CheckpointSaverOptions {
   readonly assignment: WorkerAssignment;
   readonly transport: Transport;
+  readonly writer: ShardWriter;
   readonly emit: (event: WorkerEvent) => void;
 }
 
@@ -33,7 +33,6 @@ export interface CheckpointSaverOptions {
  */
 export class CheckpointSaver {
   readonly #options: CheckpointSaverOptions;
-  readonly #writer = new ShardWriter();
   #save: OpenSave | null = null;
   #failure: TrainerError | null = null;
 
@@ -44,7 +43,7 @@ export class CheckpointSaver {
   /** Begins to save; `settle` must have returned since the save before. */
   begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
-    this.#save = { step, tensors: this.#writer.copy(tensors), isWritten: false, committed: null };
+    this.#save = { step, tensors: this.#options.writer.copy(tensors), committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
     this.#options.emit({ type: 'saving', report });
   }
@@ -52,16 +51,13 @@ export class CheckpointSaver {
   onCommand(command: SaveCommand): void {
     const save = this.#save;
     if (save?.step !== command.step) return;
-    if (command.type === 'save-ended') save.committed = command.committed;
-    else
+    if (command.type === 'save-ended') {
+      save.committed = command.committed;
+      this.#options.writer.release();
+    } else
       this.#write(save).catch((error: unknown) => {
         this.#failure = asTrainerError(error);
       });
-  }
-
-  /** Arms a failpoint in the thread that writes. */
-  armFailpoint(specification: string): void {
-    this.#writer.armFailpoint(specification);
   }
 
   /** @throws TrainerError what has stopped this rank from writing since the last call, but for a full disk */
@@ -70,24 +66,23 @@ export class CheckpointSaver {
   }
 
   /**
-   * Waits until the last save that was begun has ended.
+   * Waits until the last save that was begun has ended, and a snapshot that is written.
    *
    * @returns whether it is committed; true if there was none
    * @throws TrainerError as `check`; `ABORTED` if the run ends; `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts
    */
   async settle(): Promise<boolean> {
     const save = this.#save;
-    if (save === null) return true;
-    const { transport, assignment } = this.#options;
+    const { transport, assignment, writer } = this.#options;
     const { saveMs } = timeoutsOf(assignment.config.cluster);
     const deadline = performance.now() + saveMs;
-    while (save.committed === null) {
+    while (save?.committed === null || writer.isBusy) {
       this.check();
       transport.keepWaiting();
-      if (performance.now() > deadline) throw this.#tooLate(save, saveMs);
+      if (performance.now() > deadline) throw this.#tooLate(saveMs);
       await sleep(POLL_MS);
     }
-    return save.committed;
+    return save?.committed ?? true;
   }
 
   get #place(): { readonly rank: number; readonly generation: number } {
@@ -96,28 +91,30 @@ export class CheckpointSaver {
   }
 
   async #write({ step, tensors }: OpenSave): Promise<void> {
-    const { assignment, emit } = this.#options;
+    const { assignment, emit, writer } = this.#options;
     const { topology, checkpointDir: root } = assignment;
     const place = { root, step, ...this.#place };
     const report = { ...this.#place, step };
     try {
       const job = { ...place, folder: temporaryFolder(place), worldSize: topology.worldSize, tensors };
-      emit({ type: 'shards', report: { ...report, files: await this.#writer.write(job), noRoom: '' } });
+      emit({ type: 'shards', report: { ...report, files: await writer.write(job), noRoom: '' } });
     } catch (error) {
       const { code, message } = asTrainerError(error);
       // The run can go on without this checkpoint: that is the coordinator's to decide.
       if (code !== 'DISK_FULL') throw error;
       emit({ type: 'shards', report: { ...report, files: [], noRoom: message } });
     }
-    if (this.#save?.step === step) this.#save.isWritten = true;
   }
 
-  #tooLate({ step, isWritten }: OpenSave, limitMs: number): TrainerError {
-    const whose = isWritten ? 'another rank or the coordinator' : 'this rank';
+  #tooLate(limitMs: number): TrainerError {
+    const { rank } = this.#place;
+    const { writer } = this.#options;
+    const step = this.#save?.step;
+    const whose = !writer.isBusy ? 'another rank or the coordinator' : 'this rank';
     return new TrainerError(
       'COLLECTIVE_TIMEOUT',
-      `the checkpoint of step ${step} was not saved within ${limitMs / 1000} s: ${whose} still has to write`,
-      { rank: this.#place.rank, step, operation: 'checkpoint' },
+      `the checkpoint or snapshot before was not saved within ${limitMs / 1000} s: ${whose} still has to write`,
+      { rank, step, operation: 'checkpoint' },
     );
   }
 }

@@ -13,6 +13,16 @@ export interface SyncedGradients {
   readonly stopAsked: boolean;
   /** True if any rank wants this step to be the last. */
   readonly endAsked: boolean;
+  /** Of all ranks. */
+  readonly snapshot: SnapshotVote;
+}
+
+/** What is agreed on about snapshots in each step. */
+export interface SnapshotVote {
+  /** Ranks that can take none after this step. */
+  readonly refusals: number;
+  /** Cost of a snapshot, in steps; summed over ranks. */
+  readonly cost: number;
 }
 
 export interface GradientSyncOptions {
@@ -26,6 +36,7 @@ export interface GradientSyncOptions {
   readonly loss: number;
   /** This rank wants this step to be the last. */
   readonly wantsEnd: boolean;
+  readonly snapshot: SnapshotVote;
 }
 
 /**
@@ -33,7 +44,7 @@ export interface GradientSyncOptions {
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  */
 export function syncGradients(options: GradientSyncOptions): SyncedGradients {
-  const { transport, replicas, sharedSum, loss, wantsEnd } = options;
+  const { transport, replicas, sharedSum, loss, wantsEnd, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
   if (replicas.length > 1)
@@ -44,6 +55,8 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     transport.stopRequested ? 1 : 0,
     wantsEnd ? 1 : 0,
     Number.isFinite(loss) ? 0 : 1,
+    snapshot.refusals,
+    snapshot.cost,
   );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return {
@@ -51,5 +64,6 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     stopAsked: totals[1] > 0,
     endAsked: totals[2] > 0,
     numBadLosses: totals[3],
+    snapshot: { refusals: totals[4], cost: totals[5] },
   };
 }

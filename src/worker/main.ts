@@ -1,5 +1,6 @@
 // A worker process: gets its assignment from the node agent, trains, reports. Started by
 // agent/worker-pool.ts.
+import { rmSync } from 'node:fs';
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, EXIT } from '../errors.js';
@@ -46,8 +47,17 @@ function start(assignment: WorkerAssignment): void {
     topology,
     timeoutMs: timeoutsOf(config.cluster).collectiveMs,
   });
+  removeWithAgent(assignment.snapshotDir);
   trainer = Trainer.create({ assignment, transport, logger, emit });
   emit({ type: 'ready' });
+}
+
+/** An agent that was killed could not remove its node's snapshots. */
+function removeWithAgent(snapshotDir: string | null): void {
+  const agent = process.ppid;
+  process.on('exit', () => {
+    if (snapshotDir !== null && process.ppid !== agent) rmSync(snapshotDir, { recursive: true, force: true });
+  });
 }
 
 async function begin(): Promise<void> {
@@ -69,7 +79,8 @@ process.on('message', (command: WorkerCommand) => {
     else if (command.type === 'failpoint') {
       armFailpoint(command.specification);
       trainer?.armFailpoint(command.specification);
-    } else trainer!.onSave(command);
+    } else if (command.type === 'snapshot-kept') trainer!.onKept(command);
+    else trainer!.onSave(command);
   } catch (error) {
     fail(error);
   }

@@ -1,7 +1,7 @@
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode, ErrorContext } from '../errors.js';
-import type { SaveIntent, ShardReport, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { SaveIntent, ShardFile, ShardReport, StepReport, ValidationReport } from '../rpc/messages.js';
 
 /** Everything that a worker needs to take part in a run. */
 export interface WorkerAssignment {
@@ -13,6 +13,8 @@ export interface WorkerAssignment {
   readonly segmentPath: string;
   readonly datasetDir: string;
   readonly checkpointDir: string;
+  /** The node's folder of snapshots; null for none. */
+  readonly snapshotDir: string | null;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
@@ -25,12 +27,28 @@ export type WorkerCommand =
   | { readonly type: 'begin' }
   /** For fault injection (failpoint.ts). */
   | { readonly type: 'failpoint'; readonly specification: string }
-  | SaveCommand;
+  | SaveCommand
+  | SnapshotKept;
+
+/** The node holds its ranks' last snapshot and a copy of its neighbour's, which took it `ms`. */
+export interface SnapshotKept {
+  readonly type: 'snapshot-kept';
+  readonly step: number;
+  readonly ms: number;
+}
 
 /** The coordinator's part in a save. */
 export type SaveCommand =
   | { readonly type: 'write-shards'; readonly step: number }
   | { readonly type: 'save-ended'; readonly step: number; readonly committed: boolean };
+
+/** What a rank has written of a snapshot. */
+export interface SnapshotReport {
+  readonly rank: number;
+  readonly step: number;
+  readonly files: readonly ShardFile[];
+  readonly metrics: Readonly<Record<string, number>>;
+}
 
 /** Worker to node agent. */
 export type WorkerEvent =
@@ -40,6 +58,7 @@ export type WorkerEvent =
   | { readonly type: 'validation'; readonly report: ValidationReport }
   | { readonly type: 'saving'; readonly report: SaveIntent }
   | { readonly type: 'shards'; readonly report: ShardReport }
+  | { readonly type: 'snapshot'; readonly report: SnapshotReport }
   | {
       readonly type: 'failed';
       readonly code: ErrorCode;

@@ -1,28 +1,43 @@
+import { mkdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
+import { assertRoom } from '../checkpoint/durable.js';
 import { fenced } from '../checkpoint/fence.js';
-import { writeShards } from '../checkpoint/shards.js';
+import { bytesOfTensors } from '../checkpoint/rank-tensors.js';
+import { atShard, type WrittenFile, writeShards } from '../checkpoint/shards.js';
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
-import type { ShardAnswer, ShardJob, ShardRequest } from './shard-writer.js';
+import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
 
 // The thread of a ShardWriter.
 
 /** Linux: of this thread alone. Where cores are few, the step comes first. */
 const NICE = 5;
 setPriority(NICE);
+/** Room that must be free for a snapshot, relative to its size: for the neighbour's copy and for those of others too. */
+const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {
   if ('failpoint' in request) armFailpoint(request.failpoint);
   else parentPort!.postMessage(carryOut(request));
 });
 
-function carryOut({ folder, tensors, ...job }: ShardJob): ShardAnswer {
-  placeFailpoints(job);
+function carryOut(job: ShardJob | SnapshotJob): ShardAnswer {
   try {
-    return { files: fenced(job, () => writeShards(folder, job, tensors)) };
+    return { files: 'snapshotIn' in job ? keep(job) : save(job) };
   } catch (error) {
     const { code, message, context, stack } = asTrainerError(error, { rank: job.rank });
     return { failure: { code, message: code === 'INTERNAL' ? (stack ?? message) : message, context } };
   }
+}
+
+function save({ folder, tensors, ...job }: ShardJob): WrittenFile[] {
+  placeFailpoints(job);
+  return fenced(job, () => writeShards(folder, job, tensors, atShard));
+}
+
+function keep({ snapshotIn, tensors, ...job }: SnapshotJob): WrittenFile[] {
+  mkdirSync(snapshotIn, { recursive: true, mode: 0o700 });
+  assertRoom(snapshotIn, SNAPSHOT_ROOM * bytesOfTensors(tensors), 'a snapshot');
+  return writeShards(snapshotIn, job, tensors);
 }

@@ -16,7 +16,15 @@ export interface ShardJob {
   readonly tensors: RankTensors;
 }
 
-export type ShardRequest = ShardJob | { readonly failpoint: string };
+/** A snapshot to write, into a folder that it makes. */
+export interface SnapshotJob {
+  readonly snapshotIn: string;
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly tensors: RankTensors;
+}
+
+export type ShardRequest = ShardJob | SnapshotJob | { readonly failpoint: string };
 
 export type ShardAnswer =
   | { readonly files: readonly WrittenFile[] }
@@ -35,6 +43,7 @@ export type ShardAnswer =
 export class ShardWriter {
   readonly #thread: Worker = startThread(new URL('./shard-writer-thread.js', import.meta.url));
   #memory = new SharedArrayBuffer(0);
+  #isBusy = false;
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
 
   constructor() {
@@ -49,6 +58,7 @@ export class ShardWriter {
   copy(tensors: RankTensors): RankTensors {
     const bytes = bytesOfTensors(tensors);
     if (this.#memory.byteLength < bytes) this.#memory = new SharedArrayBuffer(bytes);
+    this.#isBusy = true;
     let begin = 0;
     const copyAll = (list: readonly NamedTensor[]) =>
       list.map(({ name, shape, data }) => {
@@ -66,6 +76,16 @@ export class ShardWriter {
     };
   }
 
+  /** True while the copy is needed. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  /** The copy is not needed after all. */
+  release(): void {
+    this.#isBusy = false;
+  }
+
   /** Arms a failpoint in the thread, which counts its own calls. */
   armFailpoint(specification: string): void {
     this.#thread.postMessage({ failpoint: specification } satisfies ShardRequest);
@@ -76,9 +96,10 @@ export class ShardWriter {
    *
    * @throws TrainerError as `writeShards`; `SUPERSEDED` if a later generation of the run was started
    */
-  write(job: ShardJob): Promise<readonly WrittenFile[]> {
+  write(job: ShardJob | SnapshotJob): Promise<readonly WrittenFile[]> {
     return new Promise((resolve, reject) => {
       this.#onAnswer = (answer) => {
+        this.#isBusy = false;
         if ('files' in answer) resolve(answer.files);
         else reject(new TrainerError(answer.failure.code, answer.failure.message, answer.failure.context));
       };

@@ -74,9 +74,22 @@ function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {
 /** This rank's part of a checkpoint: rank 0 writes the shared parameters, the first replica its experts. */
 export function tensorsToSave(state: TrainState): RankTensors {
   const { rank } = state.transport.topology;
+  return partOf(state, { writesShared: rank === 0, writesExperts: rank === state.replicas[0] });
+}
+
+/** This rank's part of its node's snapshot: every node has what all share, from its first rank, and its own experts. */
+export function tensorsToKeep(state: TrainState): RankTensors {
+  return partOf(state, {
+    writesShared: state.transport.topology.localRank === 0,
+    writesExperts: true,
+  });
+}
+
+function partOf(
+  state: TrainState,
+  { writesShared, writesExperts }: { readonly writesShared: boolean; readonly writesExperts: boolean },
+): RankTensors {
   const { shared, expert } = state.model.parameters;
-  const writesShared = rank === 0;
-  const writesExperts = rank === state.replicas[0];
   return {
     shared: writesShared ? named(shared, shared.values) : [],
     optimizerShared: writesShared ? moments(shared) : [],

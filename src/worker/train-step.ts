@@ -15,7 +15,12 @@ import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.j
 import { tf } from '../ops/tensorflow.js';
 import { RunQueue } from '../os/run-queue.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
-import { type SyncedGradients, syncGradients } from './gradient-sync.js';
+import {
+  type GradientSyncOptions,
+  type SnapshotVote,
+  type SyncedGradients,
+  syncGradients,
+} from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
 
@@ -41,7 +46,12 @@ export interface StepOutcome {
   readonly stopAsked: boolean;
   /** True if any rank wants this step to be the last. */
   readonly endAsked: boolean;
+  /** Of all ranks. */
+  readonly snapshot: SnapshotVote;
 }
+
+type Wishes = Pick<GradientSyncOptions, 'wantsEnd' | 'snapshot'>;
+const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } };
 
 /**
  * One step: an update of all parameters. Every rank calls it with its own share of the global batch, split into equal
@@ -49,7 +59,7 @@ export interface StepOutcome {
  * reduced over the ranks once, while the backward pass of the last goes on.
  *
  * @param step number of this update, counted from 1
- * @param wantsEnd this rank wants this step to be the last
+ * @param wishes of this rank, which all ranks learn of
  * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
  * stay as they were.
  */
@@ -57,7 +67,7 @@ export function trainStep(
   state: TrainState,
   step: number,
   microBatches: readonly Batch[],
-  wantsEnd = false,
+  wishes: Wishes = NO_WISHES,
 ): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
@@ -88,7 +98,7 @@ export function trainStep(
   transport.setProgress(step, 'reduce');
   const { norm, numBadLosses, ...asked } = syncGradients({
     ...{ transport, parameters: model.parameters, replicas: state.replicas },
-    ...{ sharedSum, loss: loss + auxiliaryLoss, wantsEnd },
+    ...{ sharedSum, loss: loss + auxiliaryLoss, ...wishes },
   });
   const reduced = performance.now();
   const reduceStats = transport.takeStats();

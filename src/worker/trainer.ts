@@ -17,12 +17,14 @@ import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
 import { homeRanksOfDomain } from './home-ranks.js';
-import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
+import type { SaveCommand, SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
 import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
+import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
-import { crc32OfShared, createTrainState, loadModel, tensorsToSave } from './state.js';
-import { type TrainState, trainStep } from './train-step.js';
+import { Snapshots } from './snapshots.js';
+import { crc32OfShared, createTrainState, loadModel, tensorsToKeep, tensorsToSave } from './state.js';
+import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
 /**
@@ -53,11 +55,15 @@ export class Trainer {
   readonly #state: TrainState;
   readonly #dataset: Dataset;
   readonly #skipped: SkippedSteps;
+  readonly #writer: ShardWriter;
   readonly #saver: CheckpointSaver;
+  readonly #snapshots: Snapshots;
   /** Training time of earlier generations. */
   readonly #secondsBefore: number;
   #begunMs = performance.now();
   #best: BestValidation | null = null;
+  /** Step of the last checkpoint that this generation began to save. */
+  #lastSaved = 0;
 
   private constructor(
     options: TrainerOptions,
@@ -70,8 +76,10 @@ export class Trainer {
     this.#state = state;
     this.#dataset = dataset;
     this.#skipped = new SkippedSteps(state, options.logger);
-    this.#saver = new CheckpointSaver(options);
+    this.#writer = new ShardWriter();
+    this.#saver = new CheckpointSaver({ ...options, writer: this.#writer });
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
+    this.#snapshots = new Snapshots({ ...options, writer: this.#writer, step: this.#step });
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
     // The best checkpoint of another run is not in this one's folder.
@@ -88,9 +96,14 @@ export class Trainer {
     this.#saver.onCommand(command);
   }
 
+  /** The node holds the last snapshot. */
+  onKept(kept: SnapshotKept): void {
+    this.#snapshots.onKept(kept);
+  }
+
   /** Arms a failpoint in the thread that writes checkpoints. */
   armFailpoint(specification: string): void {
-    this.#saver.armFailpoint(specification);
+    this.#writer.armFailpoint(specification);
   }
 
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
@@ -145,7 +158,8 @@ export class Trainer {
         const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
         const wantsEnd = topology.rank === 0 && this.#isTimeUp();
-        const outcome = trainStep(this.#state, this.#step, batches, wantsEnd);
+        const wishes = { wantsEnd, snapshot: this.#snapshots.vote(this.#step) };
+        const outcome = trainStep(this.#state, this.#step, batches, wishes);
         const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });
@@ -157,12 +171,25 @@ export class Trainer {
         const isLast = this.#step === numSteps || outcome.endAsked;
         if (await this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
         if (stopAsked) return true;
+        this.#takeSnapshot(outcome);
       }
       transport.setProgress(this.#step, 'done');
       return false;
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
     }
+  }
+
+  /** If all ranks can, and no checkpoint of this step is being written. */
+  #takeSnapshot({ snapshot, report }: StepOutcome): void {
+    if (!this.#snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
+    const metrics = this.#metrics(this.#skipped.loss);
+    this.#snapshots.take(this.#step, tensorsToKeep(this.#state), metrics, report.stepMs);
+  }
+
+  #metrics(loss: number): Record<string, number> {
+    const progress = { trainingSeconds: this.#trainingSeconds, best: this.#best };
+    return { loss, ...metricsOfProgress(progress) };
   }
 
   get #trainingSeconds(): number {
@@ -260,10 +287,10 @@ export class Trainer {
     const { transport } = this.#options;
     transport.setProgress(this.#step, 'checkpoint');
     await this.#saver.settle();
-    const progress = { trainingSeconds: this.#trainingSeconds, best: this.#best };
-    const metrics = { loss, ...metricsOfProgress(progress) };
+    this.#lastSaved = this.#step;
+    const keepStep = this.#best?.step ?? -1;
     const sharedCrc32 = crc32OfShared(this.#state);
-    const about = { step: this.#step, isLast, keepStep: this.#best?.step ?? -1, metrics, sharedCrc32 };
+    const about = { step: this.#step, isLast, keepStep, metrics: this.#metrics(loss), sharedCrc32 };
     this.#saver.begin(about, tensorsToSave(this.#state));
     return isLast || isBest ? this.#saver.settle() : true;
   }

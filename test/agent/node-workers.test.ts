@@ -3,20 +3,22 @@ import { NodeWorkers } from '../../src/agent/node-workers.js';
 import type { WorkerFault } from '../../src/agent/worker-failure.js';
 import type { RankProgress } from '../../src/collectives/control-block.js';
 import type { AgentEvent } from '../../src/rpc/messages.js';
-import type { WorkerAssignment } from '../../src/worker/messages.js';
+import type { SnapshotReport, WorkerAssignment } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
 
 let workers: NodeWorkers;
 let reports: AgentEvent[];
+let snapshots: SnapshotReport[];
 let faults: WorkerFault[];
 let lines: string[];
 let finished: boolean[];
 
 beforeEach(() => {
-  [reports, faults, lines, finished] = [[], [], [], []];
+  [reports, snapshots, faults, lines, finished] = [[], [], [], [], []];
   workers = new NodeWorkers(
     {
       line: (_rank, line) => lines.push(line),
+      snapshot: (report) => snapshots.push(report),
       report: (event) => reports.push(event),
       failed: (fault) => faults.push(fault),
       finished: (stoppedEarly) => finished.push(stoppedEarly),
@@ -80,10 +82,12 @@ describe('the workers of a node', () => {
       { emit: { type: 'validation', report: { step: 2 } } },
       { emit: { type: 'saving', report: { step: 3 } } },
       { emit: { type: 'shards', report: { step: 4 } } },
+      { emit: { type: 'snapshot', report: { step: 5 } } },
       'hang',
     ]);
     void workers.start([{ topology: { rank: 0, localRank: 0 } } as WorkerAssignment]);
-    await until(() => reports.length === 4);
+    await until(() => snapshots.length === 1);
+    expect(snapshots).toEqual([{ step: 5 }]);
     expect(reports).toEqual([
       { step: { step: 1 } },
       { validation: { step: 2 } },

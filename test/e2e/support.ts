@@ -12,7 +12,7 @@ export const DATA_DIR = path.join(ROOT, 'data');
 
 /**
  * A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. The first
- * failure ends a run, so that it can be looked at.
+ * failure ends a run, so that it can be looked at, and checkpoints are what is gone on from.
  */
 export const MICRO = `
 name: micro
@@ -20,7 +20,7 @@ seed: 7
 model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedForward: 64, vocabSize: 512, seqLen: 32 }
 moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
 data: { domains: [en, code], maxBytesPerDomain: 100000 }
-train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9 }
+train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9, snapshotEvery: 0 }
 cluster: { maxRestarts: 0 }
 `;
 

@@ -5,6 +5,7 @@ import { topologyOf } from '../../src/collectives/topology.js';
 import { asTrainerError } from '../../src/errors.js';
 import { CheckpointSaver } from '../../src/worker/checkpoint-saver.js';
 import type { SaveCommand, WorkerAssignment } from '../../src/worker/messages.js';
+import { ShardWriter } from '../../src/worker/shard-writer.js';
 import { config, tensorsOf } from '../checkpoint/fixture.js';
 
 export interface SaveArgs {
@@ -28,6 +29,7 @@ process.once('message', async ({ root, rank, worldSize, nanAt, isUnshared }: Sav
   const saver = new CheckpointSaver({
     assignment: assignment as Partial<WorkerAssignment> as WorkerAssignment,
     transport: soloTransport(),
+    writer: new ShardWriter(),
     emit: (event) => process.send!(event),
   });
   process.on('message', (command: SaveCommand) => saver.onCommand(command));

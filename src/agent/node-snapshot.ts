@@ -1,0 +1,121 @@
+import { existsSync, rmSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { writeManifestOf } from '../checkpoint/checkpointer.js';
+import { digestFile } from '../checkpoint/durable.js';
+import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
+import { shardFiles } from '../checkpoint/shards.js';
+import type { RunConfig } from '../config/schema.js';
+import type { ShardFile, SnapshotRef } from '../rpc/messages.js';
+
+/** What a node's snapshots have in common during a generation. */
+export interface SnapshotWorld {
+  readonly runId: string;
+  readonly generation: number;
+  readonly node: number;
+  readonly config: RunConfig;
+  readonly datasetDir: string;
+}
+
+const { shared, optimizerShared, state } = shardFiles(0, 1);
+const SHARED: readonly string[] = [shared, optimizerShared, state];
+
+/** The files that a node's ranks write of a snapshot. */
+export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
+  const { nodes, workersPerNode } = cluster;
+  return Array.from({ length: workersPerNode }, (_, local) =>
+    Object.values(shardFiles(node * workersPerNode + local, nodes * workersPerNode)),
+  ).flat();
+}
+
+/**
+ * A snapshot of the run's state as one node holds it: a checkpoint with the files of its own ranks, and in a folder
+ * within a copy of its neighbour's experts.
+ */
+export class NodeSnapshot {
+  readonly folder: string;
+  readonly #own = new Map<number, readonly ShardFile[]>();
+  #copied: readonly ShardFile[] = [];
+  #isOwnWhole = false;
+  metrics: Readonly<Record<string, number>> = {};
+
+  constructor(
+    directory: string,
+    readonly ref: SnapshotRef,
+    readonly world: SnapshotWorld,
+  ) {
+    this.folder = path.join(directory, `generation-${ref.generation}-step-${ref.step}`);
+  }
+
+  /** True once its own ranks' files are complete. */
+  get isOwnWhole(): boolean {
+    return this.#isOwnWhole;
+  }
+
+  is({ generation, step }: SnapshotRef): boolean {
+    return this.ref.generation === generation && this.ref.step === step;
+  }
+
+  /** The node of which this one keeps a copy, and its place. */
+  get neighbour(): { readonly node: number; readonly folder: string } {
+    const node = (this.world.node + 1) % this.world.config.cluster.nodes;
+    return { node, folder: path.join(this.folder, `of-node-${node}`) };
+  }
+
+  /** @returns whether all ranks of the node have written */
+  add(rank: number, files: readonly ShardFile[]): boolean {
+    this.#own.set(rank, files);
+    return this.#own.size === this.world.config.cluster.workersPerNode;
+  }
+
+  /** All files of its own ranks are there, which a worker can start from now. */
+  complete(files: readonly ShardFile[] = [...this.#own.values()].flat()): void {
+    const { runId, config, datasetDir } = this.world;
+    const { nodes, workersPerNode } = config.cluster;
+    this.#own.clear();
+    this.#own.set(0, files);
+    const tokenizer = path.join(datasetDir, TOKENIZER_FILE);
+    const link = path.join(this.folder, TOKENIZER_FILE);
+    if (!existsSync(link)) symlinkSync(tokenizer, link);
+    const options = {
+      ...{ runId, config, metrics: this.metrics, ...this.ref, world: { nodes, workersPerNode } },
+    };
+    const written = [...withoutTwins(files), { file: TOKENIZER_FILE, ...digestFile(tokenizer), tensors: [] }];
+    writeManifestOf(options, this.folder, written);
+    this.#isOwnWhole = true;
+  }
+
+  /** The copy of the neighbour's files is there. */
+  keep(files: readonly ShardFile[]): void {
+    this.#copied = files;
+  }
+
+  /** Where the files of a node's ranks are: its own, or the copied ones; null if it holds none of them. */
+  filesOf(
+    node: number,
+    withShared: boolean,
+  ): readonly { readonly path: string; readonly about: ShardFile }[] | null {
+    const { neighbour, folder, world } = this;
+    const own = [...this.#own.values()]
+      .flat()
+      .map((about) => ({ path: path.join(folder, about.file), about }));
+    const common = withShared ? own.filter(({ about }) => SHARED.includes(about.file)) : [];
+    if (node === world.node) return [...common, ...own.filter(({ about }) => !SHARED.includes(about.file))];
+    if (node !== neighbour.node || this.#copied.length === 0) return null;
+    const copied = this.#copied.map((about) => ({ path: path.join(neighbour.folder, about.file), about }));
+    return [...common, ...copied];
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Ranks of one node that hold the same experts write the same tensors; the first file counts. */
+function withoutTwins(files: readonly ShardFile[]): ShardFile[] {
+  const seen = new Set<string>();
+  return files.map((file) => {
+    const tensors = file.tensors.filter((name) => !seen.has(name));
+    for (const name of tensors) seen.add(name);
+    return { ...file, tensors };
+  });
+}

@@ -1,0 +1,176 @@
+import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { snapshotFolder } from '../collectives/segment-files.js';
+import { timeoutsOf } from '../config/timeouts.js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import type { Peer, SnapshotRef } from '../rpc/messages.js';
+import type { RpcServer } from '../rpc/server.js';
+import type { SnapshotReport } from '../worker/messages.js';
+import { filesOfNode, NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
+import { type FetchRequest, fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
+
+/** Between two looks whether a snapshot that another node asks for is there. */
+const POLL_MS = 20;
+
+export interface SnapshotListener {
+  /** This node holds a snapshot of its ranks, and of its neighbour's; that took it `ms` after its ranks. */
+  kept(snapshot: SnapshotRef, ms: number): void;
+  /** There will be no further snapshot in this generation. */
+  failed(line: string): void;
+}
+
+interface Generation extends SnapshotWorld {
+  readonly listener: SnapshotListener;
+  readonly over: AbortController;
+}
+
+/**
+ * The snapshots of the run's state in the memory of this node, over all generations of a run: what its ranks write,
+ * and a copy of what those of the next node have written, so that a dead node is replaced from its neighbour.
+ */
+export class NodeSnapshots {
+  readonly #rpc: RpcServer;
+  #directory: string | null = null;
+  #held: NodeSnapshot[] = [];
+  #now: Generation | null = null;
+  #peers: readonly Peer[] = [];
+
+  /** Adds its service to the server. */
+  constructor(rpc: RpcServer) {
+    this.#rpc = rpc;
+    serveSnapshots(rpc.server, (request) => this.#find(request));
+  }
+
+  /**
+   * A generation begins.
+   *
+   * @returns the folder in which ranks write snapshots
+   */
+  begin(world: SnapshotWorld, listener: SnapshotListener): string {
+    // A node that looks for its run may find another one.
+    if (this.#held.some((each) => each.world.runId !== world.runId)) this.clear();
+    this.#now = { ...world, listener, over: new AbortController() };
+    this.#directory ??= snapshotFolder(world.runId, world.node);
+    return this.#directory;
+  }
+
+  /** All nodes are known. */
+  set peers(peers: readonly Peer[]) {
+    this.#peers = peers;
+  }
+
+  /** A rank has written its part. */
+  add({ rank, step, files, metrics }: SnapshotReport): void {
+    const now = this.#now;
+    if (now === null) return;
+    const ref = { generation: now.generation, step };
+    let snapshot = this.#held.find((each) => each.is(ref));
+    if (snapshot === undefined) {
+      // All nodes hold the newest, or the ranks would not have taken another.
+      const newest = this.#held.at(-1);
+      this.#keepOnly((each) => each === newest);
+      snapshot = new NodeSnapshot(this.#directory!, ref, now);
+      this.#held.push(snapshot);
+    }
+    snapshot.metrics = metrics;
+    if (!snapshot.add(rank, files)) return;
+    this.#complete(snapshot, now).catch((error: unknown) => {
+      if (!now.over.signal.aborted) now.listener.failed(asTrainerError(error).line);
+    });
+  }
+
+  /**
+   * The folder of a snapshot with the files of this node's ranks, as a checkpoint; those that are lost are fetched from
+   * the node that keeps a copy. All other snapshots are discarded: those of later steps are not of the run any more.
+   *
+   * @param chosen null for none
+   * @throws TrainerError as `fetchSnapshot`
+   */
+  async restore(chosen: SnapshotRef | null): Promise<string | null> {
+    const now = this.#now;
+    this.#keepOnly((each) => chosen !== null && each.is(chosen) && each.world.node === now?.node);
+    if (chosen === null || now === null) return null;
+    const [held] = this.#held;
+    if (held?.isOwnWhole) return held.folder;
+    const snapshot = new NodeSnapshot(this.#directory!, chosen, now);
+    const { node, config } = now;
+    const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
+    const { files, metrics } = await this.#fetch(now, chosen, { holder, node, folder: snapshot.folder });
+    snapshot.metrics = metrics;
+    snapshot.complete(files);
+    this.#held.push(snapshot);
+    return snapshot.folder;
+  }
+
+  /** The generation is over, its workers have ended: what they have not finished goes. */
+  end(): void {
+    this.#now?.over.abort();
+    this.#now = null;
+    this.#keepOnly((each) => each.isOwnWhole);
+  }
+
+  /** The run is over. */
+  clear(): void {
+    this.end();
+    this.#held = [];
+    if (this.#directory !== null) rmSync(this.#directory, { recursive: true, force: true });
+    this.#directory = null;
+  }
+
+  async #complete(snapshot: NodeSnapshot, now: Generation): Promise<void> {
+    const began = performance.now();
+    snapshot.complete();
+    if (now.config.cluster.nodes > 1) {
+      const { node, folder } = snapshot.neighbour;
+      snapshot.keep((await this.#fetch(now, snapshot.ref, { holder: node, node, folder })).files);
+    }
+    now.listener.kept(snapshot.ref, performance.now() - began);
+  }
+
+  #fetch(
+    { runId, generation, config, node: own, over }: Generation,
+    { step, generation: snapshotGeneration }: SnapshotRef,
+    { holder, node, folder }: { readonly holder: number; readonly node: number; readonly folder: string },
+  ): ReturnType<typeof fetchSnapshot> {
+    const peer = this.#peers.find((each) => each.node === holder);
+    if (peer === undefined) throw new TrainerError('NODE_LOST', `there is no node ${holder}`);
+    const withShared = node === own;
+    const request: FetchRequest = { runId, generation, snapshotGeneration, step, node, withShared };
+    return fetchSnapshot({
+      ...{ address: peer.address, security: this.#rpc.security, request, folder },
+      allowed: filesOfNode(config, node),
+      timeoutMs: timeoutsOf(config.cluster).saveMs,
+      signal: over.signal,
+    });
+  }
+
+  /** What another node asks for; waits until it is there. */
+  async #find({
+    runId,
+    generation,
+    snapshotGeneration,
+    step,
+    node,
+    withShared,
+  }: FetchRequest): Promise<SentFiles> {
+    const now = this.#now;
+    if (now?.runId !== runId || now.generation !== generation)
+      throw new TrainerError('BAD_INPUT', `this node is not in generation ${generation} of run ${runId}`);
+    const ref = { generation: snapshotGeneration, step };
+    const deadline = performance.now() + timeoutsOf(now.config.cluster).saveMs;
+    while (performance.now() < deadline && !now.over.signal.aborted) {
+      const snapshot = this.#held.find((each) => each.is(ref));
+      const files = snapshot?.isOwnWhole ? snapshot.filesOf(node, withShared) : null;
+      if (files != null) return { files, metrics: snapshot!.metrics };
+      // A copy that is not there yet never comes: it was made in the generation of the snapshot.
+      if (snapshotGeneration !== now.generation) break;
+      await sleep(POLL_MS);
+    }
+    throw new TrainerError('BAD_INPUT', `this node does not hold node ${node}'s state of step ${step}`);
+  }
+
+  #keepOnly(stays: (snapshot: NodeSnapshot) => boolean): void {
+    for (const each of this.#held) if (!stays(each)) each.remove();
+    this.#held = this.#held.filter(stays);
+  }
+}

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { Client, type Server, type ServerWritableStream } from '@grpc/grpc-js';
+import { assertRoom } from '../checkpoint/durable.js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { loadService } from '../rpc/load-proto.js';
+import type { ShardFile } from '../rpc/messages.js';
+import type { Security } from '../rpc/security.js';
+import { toServiceError } from '../rpc/status.js';
+
+const CHUNK_BYTES = 1 << 20;
+const service = loadService('collectives', 'locmoe.collectives.v1.Snapshots');
+
+export interface FetchRequest {
+  readonly runId: string;
+  /** The caller's. */
+  readonly generation: number;
+  readonly snapshotGeneration: number;
+  readonly step: number;
+  /** Whose experts. */
+  readonly node: number;
+  /** With what all ranks share. */
+  readonly withShared: boolean;
+}
+
+type FetchChunk =
+  | { readonly file: ShardFile & { readonly metrics: Readonly<Record<string, number>> } }
+  | { readonly data: Buffer };
+
+/** What is sent. */
+export interface SentFiles {
+  readonly files: readonly { readonly path: string; readonly about: ShardFile }[];
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** What has come. */
+export interface FetchedFiles {
+  readonly files: readonly ShardFile[];
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** Serves the files of snapshots. @param find what is asked for; it may wait */
+export function serveSnapshots(server: Server, find: (request: FetchRequest) => Promise<SentFiles>): void {
+  server.addService(service, {
+    Fetch: (call: ServerWritableStream<FetchRequest, FetchChunk>) => {
+      send(call, find).catch((error: unknown) => call.emit('error', toServiceError(error)));
+    },
+  });
+}
+
+async function send(
+  call: ServerWritableStream<FetchRequest, FetchChunk>,
+  find: (request: FetchRequest) => Promise<SentFiles>,
+): Promise<void> {
+  const gone = new AbortController();
+  call.once('cancelled', () => gone.abort());
+  const write = async (chunk: FetchChunk) => {
+    if (!call.write(chunk)) await once(call, 'drain', { signal: gone.signal });
+  };
+  const { files, metrics } = await find(call.request);
+  try {
+    for (const { path: from, about } of files) {
+      await write({ file: { ...about, metrics } });
+      for await (const data of createReadStream(from, { highWaterMark: CHUNK_BYTES, signal: gone.signal }))
+        await write({ data });
+    }
+    call.end();
+  } catch (error) {
+    if (!gone.signal.aborted) throw error;
+  }
+}
+
+export interface FetchOptions {
+  /** host:port of the agent that has the files. */
+  readonly address: string;
+  readonly security: Security;
+  readonly request: FetchRequest;
+  /** Where the files go. */
+  readonly folder: string;
+  /** Names that may come. */
+  readonly allowed: readonly string[];
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Fetches files of a snapshot from another node.
+ *
+ * @throws TrainerError `NODE_LOST` if that node does not send them in time; `BAD_MESSAGE` if it sends others, or they
+ *   are damaged; `DISK_FULL`
+ */
+export async function fetchSnapshot(options: FetchOptions): Promise<FetchedFiles> {
+  const { address, security, request, timeoutMs, signal } = options;
+  const client = new Client(address, security.channelCredentials, security.clientOptions);
+  const { path: method, requestSerialize, responseDeserialize } = service.Fetch;
+  const call = client.makeServerStreamRequest<FetchRequest, FetchChunk>(
+    method,
+    requestSerialize,
+    responseDeserialize as (bytes: Buffer) => FetchChunk,
+    request,
+    { deadline: Date.now() + timeoutMs },
+  );
+  const cancel = () => call.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  const into = new Incoming(options);
+  try {
+    for await (const chunk of call) into.add(chunk as FetchChunk);
+    return into.end();
+  } catch (error) {
+    if (error instanceof TrainerError) throw error;
+    throw new TrainerError(
+      'NODE_LOST',
+      `the snapshot of step ${request.step} cannot be fetched from ${address}: ${asTrainerError(error).message}`,
+    );
+  } finally {
+    into.close();
+    signal.removeEventListener('abort', cancel);
+    client.close();
+  }
+}
+
+/** Writes files as they come, and checks each. */
+class Incoming {
+  readonly #folder: string;
+  readonly #allowed: Set<string>;
+  readonly #files: ShardFile[] = [];
+  #metrics: Readonly<Record<string, number>> = {};
+  #open: { readonly about: ShardFile; readonly fd: number; bytes: number } | null = null;
+  #hash = createHash('sha256');
+
+  constructor({ folder, allowed }: Pick<FetchOptions, 'folder' | 'allowed'>) {
+    this.#folder = folder;
+    this.#allowed = new Set(allowed);
+    mkdirSync(folder, { recursive: true });
+  }
+
+  add(chunk: FetchChunk): void {
+    if ('file' in chunk) {
+      this.#finishFile();
+      this.#begin(chunk.file);
+    } else this.#write(chunk.data);
+  }
+
+  end(): FetchedFiles {
+    this.#finishFile();
+    return { files: this.#files, metrics: this.#metrics };
+  }
+
+  close(): void {
+    if (this.#open !== null) closeSync(this.#open.fd);
+    this.#open = null;
+  }
+
+  #begin({ metrics, ...about }: Extract<FetchChunk, { file: object }>['file']): void {
+    // Each once.
+    if (!this.#allowed.delete(about.file)) throw bad(`file ${about.file}, which is not of that node`);
+    assertRoom(this.#folder, about.bytes, 'a snapshot');
+    this.#metrics = metrics;
+    this.#hash = createHash('sha256');
+    this.#open = { about, fd: openSync(path.join(this.#folder, about.file), 'w'), bytes: 0 };
+  }
+
+  #write(data: Buffer): void {
+    const open = this.#open;
+    if (open === null) throw bad('bytes of no file');
+    if (open.bytes + data.length > open.about.bytes) throw bad(`too many bytes of ${open.about.file}`);
+    for (let at = 0; at < data.length; ) at += writeSync(open.fd, data, at);
+    this.#hash.update(data);
+    open.bytes += data.length;
+  }
+
+  #finishFile(): void {
+    const open = this.#open;
+    if (open === null) return;
+    this.close();
+    const { file, bytes, sha256 } = open.about;
+    if (open.bytes !== bytes || this.#hash.digest('hex') !== sha256) throw bad(`a damaged ${file}`);
+    this.#files.push(open.about);
+  }
+}
+
+function bad(what: string): TrainerError {
+  return new TrainerError('BAD_MESSAGE', `another node sent ${what} of a snapshot`);
+}

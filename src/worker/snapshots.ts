@@ -1,0 +1,108 @@
+import type { RankTensors } from '../checkpoint/rank-tensors.js';
+import { asTrainerError, type TrainerError } from '../errors.js';
+import type { Logger } from '../logger.js';
+import type { SnapshotVote } from './gradient-sync.js';
+import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
+import type { ShardWriter } from './shard-writer.js';
+
+/** Share of the time that snapshots may take with `train.snapshotEvery: auto`. */
+const SHARE = 0.01;
+/** Steps before the first, whose cost is measured; the steps before it are slower than those of a long run. */
+const FIRST_AFTER = 5;
+
+export interface SnapshotsOptions {
+  readonly assignment: WorkerAssignment;
+  readonly writer: ShardWriter;
+  readonly emit: (event: WorkerEvent) => void;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
+  /** Updates done when the generation begins. */
+  readonly step: number;
+}
+
+/**
+ * One rank's part in snapshots of the run's state in the memory of its nodes. All ranks take one after the same step:
+ * when one is due, and each node holds the one before with the copy of its neighbour's, so that one whole snapshot is
+ * always there while the next is written.
+ */
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  /** Step of the last one, or before the first of the generation. */
+  #last: number;
+  /** Infinity for none. */
+  #every: number;
+  /** Taken, and not yet kept by the node; stays once one has failed. */
+  #open: number | null = null;
+  #beganMs = 0;
+  /** Of the last one: its cost to this rank in ms, the step's, and the cost in steps. */
+  #writtenMs = 0;
+  #stepMs = 1;
+  #cost = 0;
+  #failure: TrainerError | null = null;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+    this.#last = options.step;
+    const { train, cluster } = options.assignment.config;
+    const every = train.snapshotEvery === 'auto' ? FIRST_AFTER : train.snapshotEvery;
+    // Nothing would start from them in a run that never restarts.
+    this.#every = every > 0 && cluster.maxRestarts > 0 ? every : Number.POSITIVE_INFINITY;
+  }
+
+  /** What this rank says in step `step`. @throws TrainerError what has stopped this rank from writing the last one */
+  vote(step: number): SnapshotVote {
+    if (this.#failure !== null) throw this.#failure;
+    const isDue = step - this.#last >= this.#every;
+    const isReady = this.#open === null && !this.#options.writer.isBusy;
+    return { refusals: isDue && isReady ? 0 : 1, cost: this.#cost };
+  }
+
+  /**
+   * Takes note of what all ranks said.
+   *
+   * @returns whether all take one after this step
+   */
+  agree({ refusals, cost }: SnapshotVote): boolean {
+    const { topology, config } = this.#options.assignment;
+    if (config.train.snapshotEvery === 'auto' && cost > 0 && Number.isFinite(this.#every))
+      this.#every = Math.ceil(cost / topology.worldSize / SHARE);
+    return refusals === 0;
+  }
+
+  /** @param stepMs what a step takes */
+  take(step: number, tensors: RankTensors, metrics: Readonly<Record<string, number>>, stepMs: number): void {
+    const { assignment, writer, emit } = this.#options;
+    const { topology, generation, snapshotDir } = assignment;
+    const { rank, worldSize } = topology;
+    this.#beganMs = performance.now();
+    this.#last = step;
+    this.#open = step;
+    this.#stepMs = stepMs;
+    const snapshotIn = `${snapshotDir}/generation-${generation}-step-${step}`;
+    writer.write({ snapshotIn, rank, worldSize, tensors: writer.copy(tensors) }).then(
+      (files) => {
+        this.#writtenMs = performance.now() - this.#beganMs;
+        emit({ type: 'snapshot', report: { rank, step, files, metrics } });
+      },
+      (error: unknown) => this.#fail(asTrainerError(error)),
+    );
+  }
+
+  onKept({ step, ms }: SnapshotKept): void {
+    if (this.#open !== step) return;
+    const { workersPerNode } = this.#options.assignment.topology;
+    this.#cost = (this.#writtenMs + ms / workersPerNode) / this.#stepMs;
+    this.#open = null;
+  }
+
+  /** Without room there are no further ones; a checkpoint is left to go on from. */
+  #fail(error: TrainerError): void {
+    if (error.code !== 'DISK_FULL' && error.code !== 'NO_RESOURCE') {
+      this.#failure = error;
+      return;
+    }
+    const { assignment, logger } = this.#options;
+    // The first rank of a node writes most.
+    const level = assignment.topology.localRank === 0 ? 'warn' : 'info';
+    logger[level](`no snapshots of the run's state in memory: ${error.message}`);
+  }
+}

@@ -1,0 +1,166 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Server } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { filesOfNode } from '../../src/agent/node-snapshot.js';
+import { NodeSnapshots } from '../../src/agent/node-snapshots.js';
+import { fetchSnapshot } from '../../src/agent/snapshot-fetch.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { writeShards } from '../../src/checkpoint/shards.js';
+import type { RunConfig } from '../../src/config/schema.js';
+import type { Peer, SnapshotRef } from '../../src/rpc/messages.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import type { RpcServer } from '../../src/rpc/server.js';
+import { config as base, expectedValue, expertNames, sharedNames, tensorsOf } from '../checkpoint/fixture.js';
+import { listenOnLoopback, temporaryFolder, until } from './support.js';
+
+const config: RunConfig = { ...base, cluster: { ...base.cluster, nodes: 2, workersPerNode: 2 } };
+
+let numRuns = 0;
+let runId: string;
+let datasetDir: string;
+let nodes: Node[];
+
+interface Node {
+  readonly snapshots: NodeSnapshots;
+  readonly server: Server;
+  readonly kept: number[];
+  readonly failed: string[];
+  directory: string;
+}
+
+beforeEach(async () => {
+  runId = `snapshot-test-${process.pid}-${numRuns++}`;
+  datasetDir = temporaryFolder();
+  writeFileSync(path.join(datasetDir, 'tokenizer.json'), '{}');
+  nodes = [];
+  const peers: Peer[] = [];
+  for (const node of [0, 1]) {
+    const started = newNode();
+    nodes.push(started);
+    peers.push({ node, address: await listenOnLoopback(started.server), host: 'here' });
+    begin(node, 1);
+  }
+  for (const { snapshots } of nodes) snapshots.peers = peers;
+});
+
+afterEach(() => {
+  for (const { snapshots, server, directory } of nodes) {
+    snapshots.clear();
+    server.forceShutdown();
+    expect(existsSync(directory)).toBe(false);
+  }
+});
+
+function newNode(): Node {
+  const server = new Server();
+  const snapshots = new NodeSnapshots({ server, security: NO_SECURITY } as RpcServer);
+  return { server, snapshots, kept: [], failed: [], directory: '' };
+}
+
+function begin(node: number, generation: number): void {
+  const { snapshots, kept, failed } = nodes[node];
+  nodes[node].directory = snapshots.begin(
+    { runId, generation, node, config, datasetDir },
+    { kept: ({ step }) => kept.push(step), failed: (line) => failed.push(line) },
+  );
+}
+
+/** Both ranks of a node write their state of a step, as workers do. */
+function write(node: number, step: number): void {
+  const folder = path.join(nodes[node].directory, `generation-1-step-${step}`);
+  for (const rank of [2 * node, 2 * node + 1]) {
+    const { experts, optimizerExperts } = tensorsOf(rank, 4, step);
+    const { shared, optimizerShared, state } = tensorsOf(0, 4, step);
+    const none = { shared: [], optimizerShared: [], state: [] };
+    const common = rank === 2 * node ? { shared, optimizerShared, state } : none;
+    // The folder is made by the ranks' threads.
+    mkdirSync(folder, { recursive: true });
+    const files = writeShards(folder, { rank, worldSize: 4 }, { ...common, experts, optimizerExperts });
+    nodes[node].snapshots.add({ rank, step, files, metrics: { loss: step } });
+  }
+}
+
+async function writeAll(step: number): Promise<void> {
+  for (const node of [0, 1]) write(node, step);
+  await until(() => nodes.every(({ kept }) => kept.at(-1) === step), `step ${step} kept`);
+}
+
+/** Checks that a node's ranks can start from a folder. */
+function expectState(folder: string | null, node: number, { step, generation }: SnapshotRef): void {
+  const checkpoint = openCheckpoint(folder!);
+  checkpoint.verify();
+  expect(checkpoint.manifest).toMatchObject({ runId, step, generation, metrics: { loss: step } });
+  for (const name of [...sharedNames, expertNames[2 * node], expertNames[2 * node + 1]])
+    expect(checkpoint.read(name)).toEqual(new Float32Array(128).fill(expectedValue(name, step)));
+}
+
+function restartAll(): void {
+  for (const node of [0, 1]) {
+    nodes[node].snapshots.end();
+    begin(node, 2);
+  }
+}
+
+it('a node starts from what its ranks wrote; what is later than that goes', async () => {
+  await writeAll(4);
+  await writeAll(8);
+  write(0, 12);
+  restartAll();
+  const chosen = { generation: 1, step: 8 };
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
+  expect(existsSync(path.join(nodes[0].directory, 'generation-1-step-12'))).toBe(false);
+  expect(existsSync(path.join(nodes[0].directory, 'generation-1-step-4'))).toBe(false);
+});
+
+it('a node that has lost its memory gets it back from its neighbour', async () => {
+  await writeAll(4);
+  nodes[1].snapshots.clear();
+  restartAll();
+  const chosen = { generation: 1, step: 4 };
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
+});
+
+it('the one before stays until all nodes have the next', async () => {
+  await writeAll(4);
+  write(0, 8);
+  restartAll();
+  const chosen = { generation: 1, step: 4 };
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
+});
+
+it('no snapshot is left where the run goes on from a checkpoint', async () => {
+  await writeAll(4);
+  restartAll();
+  expect(await nodes[0].snapshots.restore(null)).toBeNull();
+  expect(existsSync(path.join(nodes[0].directory, 'generation-1-step-4'))).toBe(false);
+  await expect(nodes[0].snapshots.restore({ generation: 1, step: 4 })).resolves.toMatch(/step-4$/);
+  nodes[1].snapshots.clear();
+  begin(1, 2);
+  await nodes[0].snapshots.restore(null);
+  await expect(nodes[0].snapshots.restore({ generation: 1, step: 4 })).rejects.toMatchObject({
+    code: 'NODE_LOST',
+    message: expect.stringMatching(/step 4 cannot be fetched .*does not hold node 0's state of step 4/),
+  });
+});
+
+it('another generation, another run and other files than asked for are refused', async () => {
+  await writeAll(4);
+  const address = await listenOnLoopback(nodes[0].server);
+  const folder = path.join(temporaryFolder(), 'fetched');
+  const fetch = (change: object, allowed = filesOfNode(config, 0)) =>
+    fetchSnapshot({
+      ...{ address, security: NO_SECURITY, folder, allowed, timeoutMs: 5_000 },
+      request: { runId, generation: 1, snapshotGeneration: 1, step: 4, node: 0, withShared: true, ...change },
+      signal: new AbortController().signal,
+    });
+  await expect(fetch({ generation: 2 })).rejects.toThrow(/not in generation 2/);
+  await expect(fetch({ runId: 'other' })).rejects.toThrow(/of run other/);
+  await expect(fetch({}, ['shared.safetensors'])).rejects.toThrow(/optimizer-shared.*not of that node/);
+  const { files } = await fetch({});
+  expect(files).toHaveLength(7);
+  const own = path.join(nodes[0].directory, 'generation-1-step-4', files[0].file);
+  expect(readFileSync(path.join(folder, files[0].file))).toEqual(readFileSync(own));
+  writeFileSync(own, Buffer.alloc(files[0].bytes));
+  await expect(fetch({})).rejects.toThrow(/a damaged shared\.safetensors/);
+});

@@ -1,0 +1,45 @@
+import { beforeEach, expect, it } from 'vitest';
+import { SnapshotTable } from '../../src/coordinator/snapshot-table.js';
+
+let table: SnapshotTable;
+beforeEach(() => {
+  table = new SnapshotTable();
+});
+
+/** The nodes that hold step `step` of generation 1. */
+function holds(step: number, ...nodes: number[]): void {
+  for (const node of nodes) table.add(node, { generation: 1, step });
+}
+
+it('chooses the newest snapshot of which the nodes that are left hold all', () => {
+  holds(10, 0, 1, 2);
+  holds(20, 0, 1, 2);
+  expect(table.choose([0, 1, 2], 3, 0)).toEqual({ generation: 1, step: 20 });
+});
+
+it('does without a node whose neighbour holds its state, not without two neighbours', () => {
+  holds(10, 0, 1, 2);
+  expect(table.choose([0, 2], 3, 0)).toEqual({ generation: 1, step: 10 });
+  table.stepped();
+  // Only 1 and 2 held what was node 2's.
+  expect(table.choose([0], 3, 0)).toBeNull();
+});
+
+it('goes back to the one before, while not all nodes hold the newest', () => {
+  holds(10, 0, 1, 2);
+  holds(20, 0);
+  expect(table.choose([0, 1, 2], 3, 0)).toEqual({ generation: 1, step: 10 });
+});
+
+it('chooses none that is not newer than the checkpoint', () => {
+  holds(10, 0);
+  expect(table.choose([0], 1, 10)).toBeNull();
+  // The nodes have discarded it too.
+  expect(table.choose([0], 1, 5)).toBeNull();
+});
+
+it('does not choose the same twice, if no step was done from it', () => {
+  holds(10, 0);
+  expect(table.choose([0], 1, 0)).toEqual({ generation: 1, step: 10 });
+  expect(table.choose([0], 1, 0)).toBeNull();
+});
