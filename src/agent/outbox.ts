@@ -24,6 +24,8 @@ export class Outbox {
   /** Keeps an event, unless nothing is lost with it. */
   add(event: AgentEvent): void {
     if (NOT_KEPT.some((kind) => kind in event) || this.isFull) return;
+    // Only the newest is started from.
+    if ('snapshot' in event) this.#keep((each) => !('snapshot' in each));
     this.#events.push(event);
   }
 

@@ -5,6 +5,9 @@ interface Entry extends SnapshotRef {
   readonly nodes: Set<number>;
 }
 
+/** Nodes keep two, and may be one apart. */
+const MAX_ENTRIES = 4;
+
 /** What the nodes of a run hold in memory, over its generations, on the way that led to its present state. */
 export class SnapshotTable {
   #entries: Entry[] = [];
@@ -14,8 +17,9 @@ export class SnapshotTable {
   /** A node holds its part of a snapshot. */
   add(node: number, { generation, step }: SnapshotRef): void {
     const known = this.#entries.find((each) => each.generation === generation && each.step === step);
-    if (known === undefined) this.#entries.push({ generation, step, nodes: new Set([node]) });
-    else known.nodes.add(node);
+    if (known !== undefined) known.nodes.add(node);
+    else
+      this.#entries = [...this.#entries.slice(1 - MAX_ENTRIES), { generation, step, nodes: new Set([node]) }];
   }
 
   /** A step is done. */

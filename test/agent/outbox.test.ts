@@ -29,6 +29,17 @@ describe('what a coordinator may not have on disk', () => {
     expect(named(outbox)).toEqual(['failure 0', 'finished 0', 'stop 0']);
   });
 
+  it('is of snapshots the newest', () => {
+    const outbox = new Outbox();
+    for (const [kind, step] of [
+      ['snapshot', 5],
+      ['step', 6],
+      ['snapshot', 10],
+    ] as const)
+      outbox.add(event(kind, step));
+    expect(named(outbox)).toEqual(['step 6', 'snapshot 10']);
+  });
+
   it('is bounded', () => {
     const outbox = new Outbox();
     for (let step = 1; step <= 10_001; step++) outbox.add(event('step', step));
