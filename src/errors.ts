@@ -13,7 +13,7 @@ export interface ErrorContext {
  * Every way a run can fail.
  *
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
- * - `BAD_CHECKPOINT`: a checkpoint that is damaged or does not fit the configuration (exit code 4)
+ * - `BAD_CHECKPOINT`: a checkpoint that is damaged, or has not the tensors of the model (exit code 4)
  * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, an unusable file or folder (exit code 2)
  * - `BAD_MESSAGE`: another process sent what the protocol does not allow
  * - `DISK_FULL`: no room for a checkpoint (exit code 2)

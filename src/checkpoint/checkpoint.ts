@@ -169,7 +169,7 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
  * @param use `resume` also asks for the same domains; weights alone may go on with other text
- * @throws TrainerError `BAD_CHECKPOINT` naming each field that differs, with both values
+ * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
 export function assertFits(
   checkpoint: Checkpoint,
@@ -186,7 +186,10 @@ export function assertFits(
     .filter((field) => use === 'resume' || field !== 'data.domains')
     .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
   if (differences.length > 0)
-    throw bad(`checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`);
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`,
+    );
 }
 
 function fieldsOfTheModel(

@@ -159,7 +159,7 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
   assertFits(checkpoint, { ...config, train: { ...config.train, learningRate: 1 } }, sha);
   const other = { ...config, model: { ...config.model, dModel: 16 }, moe: { ...config.moe, numExperts: 2 } };
   expect(messageOf(() => assertFits(checkpoint, other, sha))).toMatch(
-    /^BAD_CHECKPOINT .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
+    /^BAD_CONFIG .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
   );
   const meaning = {
     ...config,

@@ -30,6 +30,13 @@ async function refused(args: readonly string[], ...patterns: readonly RegExp[]):
   expectRefusal(await locmoe(...args), ...patterns);
 }
 
+/** As `refused`, for a checkpoint that is damaged: code 4. */
+async function cannotLoad(args: readonly string[], ...patterns: readonly RegExp[]): Promise<void> {
+  const finished = await locmoe(...args);
+  expect(finished.code, finished.stderr).toBe(4);
+  expectRefusal({ ...finished, code: 2 }, ...patterns);
+}
+
 function expectRefusal({ code, stderr, stdout, seconds }: Finished, ...patterns: readonly RegExp[]): void {
   expect(code, stdout + stderr).toBe(2);
   for (const pattern of patterns) expect(stderr).toMatch(pattern);
@@ -208,7 +215,7 @@ describe('a checkpoint is refused', () => {
   it('when a shard is cut short', async () => {
     const folder = copy();
     truncateSync(path.join(folder, 'shared.safetensors'), 1000);
-    await refused(generate(folder), /shared\.safetensors is damaged: expected \d+ bytes, found 1000/);
+    await cannotLoad(generate(folder), /shared\.safetensors is damaged: expected \d+ bytes, found 1000/);
   });
 
   it('when a bit is wrong', async () => {
@@ -217,7 +224,7 @@ describe('a checkpoint is refused', () => {
     const bytes = readFileSync(file);
     bytes[bytes.length - 5] ^= 1;
     writeFileSync(file, bytes);
-    await refused(generate(folder), /experts-.* is damaged: expected SHA-256/);
+    await cannotLoad(generate(folder), /experts-.* is damaged: expected SHA-256/);
   });
 
   it('when there is none', () => refused(generate('/nowhere'), /there is no checkpoint in \/nowhere/));

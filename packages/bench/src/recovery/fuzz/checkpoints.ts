@@ -154,7 +154,9 @@ function problemOf(
     else if (!isSame(loaded.content, trustingly(files)))
       return 'other values were loaded than are in its files';
   } catch (error) {
-    if (!(error instanceof TrainerError) || error.code !== 'BAD_CHECKPOINT') return `foreign error: ${error}`;
+    // Another configuration than the run's, in a manifest that is otherwise sound.
+    const isRefused = error instanceof TrainerError && ['BAD_CHECKPOINT', 'BAD_CONFIG'].includes(error.code);
+    if (!isRefused) return `foreign error: ${error}`;
     if (!error.message.includes(newest)) return `the error does not name it: ${error.message}`;
     if (isIntact) return `an intact checkpoint was refused: ${error.message}`;
   }
