@@ -130,7 +130,8 @@ describe.skipIf(reason !== null)('the exported page', () => {
   });
 
   it('pales the tokens of other experts', async () => {
-    const expert = page.locator('.strip button').first();
+    // One that some tokens went to: which do depends on the processor's rounding.
+    const expert = page.locator('.strip button:not([aria-label*=": 0 tokens"])').first();
     await expert.press('Enter');
     const bright = page.locator('.token:not(.dim)');
     const taken = Number(/: (\d+) tokens/.exec((await expert.getAttribute('aria-label'))!)![1]);

@@ -137,6 +137,8 @@ function trialConfig(config: RunConfig, steps: number): RunConfig {
     ...config,
     moe: looksAtNodes ? { ...config.moe, localityLossWeight: 0 } : config.moe,
     data: { ...config.data, placement: 'mixed' },
+    // A failure is what it is to find.
+    cluster: { ...config.cluster, maxRestarts: 0 },
     train: {
       ...config.train,
       ...{ steps, maxTokens: null, maxHours: null, earlyStop: null },
