@@ -1,100 +1,22 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogStore } from '@locmoe/logs';
 import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
-import { numStepsOf, tokensPerStep } from '../config/run-length.js';
-import type { RunConfig } from '../config/schema.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { Logger } from '../logger.js';
-import { classicCapacity } from '../routing/capacity.js';
-import type { AgentEvent, Fault, JoinReply, JoinRequest, SnapshotRef, StatusReply } from '../rpc/messages.js';
-import { type GlobalStep, StepAggregator } from '../run/global-step.js';
-import { RankSpeeds } from '../run/rank-speeds.js';
-import type { RankView } from '../run/rank-view.js';
-import type { RunListener, RunSnapshot } from '../run/run-listener.js';
+import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
+import type { GlobalStep } from '../run/global-step.js';
+import type { RunListener } from '../run/run-listener.js';
 import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
-import type { Adoption } from './adoption.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
+import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
-import { RankTable } from './rank-table.js';
 import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
 import { slowLink } from './slow-link.js';
-import type { SnapshotTable } from './snapshot-table.js';
-import { StragglerWatch } from './straggler-watch.js';
-import { Throughput } from './throughput.js';
-
-/** What is fixed for the whole of a generation. */
-export interface RunIdentity {
-  readonly runId: string;
-  readonly generation: number;
-  readonly config: RunConfig;
-  readonly runDir: string;
-  readonly datasetDir: string;
-  /** Folder of the checkpoint to start from; null for a new run. */
-  readonly resumeFrom: string | null;
-  /** Updates done there; 0 for a new run. */
-  readonly resumedStep: number;
-  /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
-  readonly initFrom: string | null;
-  /** To start from instead of the checkpoint; null or left out for none. */
-  readonly snapshot?: SnapshotRef | null;
-}
-
-/** Why a run failed, and what every rank was doing when that was decided. */
-export interface RunFailure extends RootCause {
-  /** Wall clock, ms since 1970. */
-  readonly timeMs: number;
-  readonly ranks: readonly RankView[];
-}
-
-export interface CoordinatorOptions {
-  readonly identity: RunIdentity;
-  readonly logs: LogStore;
-  readonly logger: Logger;
-  /** Notified in this order. */
-  readonly listeners: readonly RunListener[];
-  /**
-   * The configuration that checkpoints keep; that of the identity if left out, which has fewer nodes where others did
-   * not come back.
-   */
-  readonly configured?: RunConfig;
-  /** How long to wait for all nodes. */
-  readonly joinTimeoutMs: number;
-  /** Goes on with what another process led; begins a generation if left out or null. */
-  readonly adopts?: Adoption | null;
-  /** Counts the processes that have led the run; 1 if left out. */
-  readonly term?: number;
-  /** Ends this process if another one leads the run. */
-  readonly assertLeads?: () => void;
-  /**
-   * Nodes are started elsewhere: one that dies before the start frees its place for another. Nobody would
-   * replace those that this process started, so there the run ends.
-   */
-  readonly nodesAreReplaceable: boolean;
-  /** Its nodes may be told to inflict faults on themselves; false if left out. */
-  readonly allowsFaults?: boolean;
-  /** Learns of what the nodes hold in memory; nothing does if left out. */
-  readonly snapshots?: SnapshotTable;
-  /** Time that earlier generations have trained; 0 if left out. */
-  readonly trainedSeconds?: number;
-  /**
-   * Whether the run goes on with another generation after a failure of this one, in the state in which it happened;
-   * never if left out.
-   */
-  readonly mayRestart?: (failure: RunFailure, state: RunState) => boolean;
-  /** Whether the run goes on with so few nodes when others did not come in time; never if left out. */
-  readonly maySuffice?: (numNodes: number) => boolean;
-  /** How long the failure judge waits for the reports of other ranks; its default if left out. */
-  readonly evidenceWindowMs?: number;
-}
-
-/** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
-const REFERENCE_CAPACITY_FACTOR = 1.1;
+import { TrainingProgress } from './training-progress.js';
 
 const GONE_POLL_MS = 20;
 /** Between two commands `recorded`. */
@@ -108,20 +30,14 @@ export class Coordinator {
   readonly #members: Membership;
   readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
-  readonly #ranks: RankTable;
-  readonly #steps: StepAggregator;
-  readonly #throughput: Throughput;
+  readonly #progress: TrainingProgress;
   readonly #committer: CheckpointCommitter;
-  readonly #speeds: RankSpeeds;
-  readonly #stragglers: StragglerWatch;
   readonly #watch: DeadlineWatch;
   #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
   #hasMissedNodes = false;
   #stopAsked: string | null = null;
-  #lastStep: GlobalStep | null = null;
   #recordedMs = Number.NEGATIVE_INFINITY;
-  #validatedStep = -1;
   #failure: RunFailure | null = null;
   #settle!: (state: RunState) => void;
 
@@ -132,34 +48,20 @@ export class Coordinator {
 
   constructor(readonly options: CoordinatorOptions) {
     const { config } = options.identity;
-    const { cluster, moe } = config;
+    const { cluster } = config;
     const timeouts = timeoutsOf(cluster);
     this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts, options.assertLeads);
     this.#rules = new AgentEventRules(config, options.identity.generation);
-    this.#ranks = new RankTable(cluster.workersPerNode);
-    this.#steps = new StepAggregator(
-      cluster.nodes * cluster.workersPerNode,
-      classicCapacity(
-        moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR,
-        tokensPerStep(config),
-        1,
-        moe.numExperts,
-      ),
-      options.adopts?.step,
-    );
-    this.#speeds = new RankSpeeds(cluster.nodes * cluster.workersPerNode);
-    this.#stragglers = new StragglerWatch({
-      ...{ speeds: this.#speeds, workersPerNode: cluster.workersPerNode, logger: options.logger },
+    this.#progress = new TrainingProgress({
+      ...{ config, logger: options.logger, resumedStep: options.identity.resumedStep },
       hostOf: (node) => this.hostOf(node),
+      trainedSeconds: options.trainedSeconds ?? 0,
+      adopts: options.adopts ?? null,
     });
-    this.#throughput = new Throughput(
-      numStepsOf(config),
-      3600 * (config.train.maxHours ?? Infinity) - (options.trainedSeconds ?? 0),
-    );
     this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
-      ranks: this.#ranks,
+      ranks: this.#progress.ranks,
       logger: options.logger,
       timeouts,
       joinTimeoutMs: options.joinTimeoutMs,
@@ -185,9 +87,9 @@ export class Coordinator {
       members: this.#members,
       numNodes: cluster.nodes,
       workersPerNode: cluster.workersPerNode,
-      progress: this.#ranks,
+      progress: this.#progress.ranks,
       slowLink: slowLink(cluster),
-      lastStep: () => this.#lastStep?.step,
+      lastStep: () => this.#progress.lastStep?.step,
       missedMs: () => this.#watch.missedMs,
       evidenceWindowMs: options.evidenceWindowMs,
       onVerdict: (cause) => this.#fail(cause),
@@ -195,7 +97,6 @@ export class Coordinator {
     if (options.adopts) {
       this.#state = { kind: 'running' };
       this.#members.adopt(options.adopts.members);
-      this.#validatedStep = options.adopts.validatedStep;
     }
   }
 
@@ -369,7 +270,7 @@ export class Coordinator {
       this.#receive(node, event);
     } catch (error) {
       if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') throw error;
-      this.abort(asTrainerError(error, { step: this.#lastStep?.step }));
+      this.abort(asTrainerError(error, { step: this.#progress.lastStep?.step }));
     }
   }
 
@@ -384,19 +285,17 @@ export class Coordinator {
     } else if (isOver(this.#state) && !('failure' in event || 'leaving' in event)) {
       // It was on its way when the generation ended.
     } else if ('heartbeat' in event) {
-      this.#ranks.update(event.heartbeat.workers);
-      const snapshot = this.#snapshot();
+      this.#progress.ranks.update(event.heartbeat.workers);
+      const { snapshot } = this.#progress;
       this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
     } else if ('step' in event) {
-      if (member.hasReturned && this.#steps.has(event.step)) return;
-      const step = this.#steps.add(event.step);
-      this.#speeds.add(event.step);
+      if (member.hasReturned && this.#progress.has(event.step)) return;
+      const step = this.#progress.add(event.step);
       this.#notify((each) => each.rankStep?.(event.step));
       if (step !== null) this.#takeStep(step);
     } else if ('validation' in event) {
-      const { step } = event.validation;
-      if (member.hasReturned && step <= this.#validatedStep) return;
-      this.#validatedStep = step;
+      const isNew = this.#progress.validate(event.validation.step);
+      if (member.hasReturned && !isNew) return;
       this.#notify((each) => each.validation?.(event.validation));
     } else if ('saving' in event) {
       this.#committer.announce(event.saving, member.hasReturned);
@@ -462,7 +361,7 @@ export class Coordinator {
   }
 
   #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
-    return { timeMs: Date.now(), error, culprit, ranks: this.#ranks.views };
+    return { timeMs: Date.now(), error, culprit, ranks: this.#progress.ranks.views };
   }
 
   #stop(reason: string, cause: TrainerError | null): void {
@@ -488,32 +387,14 @@ export class Coordinator {
 
   status(): StatusReply {
     const { identity } = this.options;
-    const last = this.#lastStep;
     return {
       runId: identity.runId,
       generation: identity.generation,
       state: this.#state.kind,
       runDir: identity.runDir,
-      step: last?.step ?? identity.resumedStep,
-      steps: this.#throughput.totalSteps,
-      loss: last === null ? 0 : (last.loss ?? Number.NaN),
-      tokensPerS: this.#throughput.tokensPerS,
-      secondsLeft: this.#throughput.secondsLeft,
-      workers: this.#ranks.workers,
-      speeds: this.#speeds.speeds,
+      ...this.#progress.status,
       nodes: this.#members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
       allowsFaults: this.options.allowsFaults === true,
-    };
-  }
-
-  #snapshot(): RunSnapshot {
-    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
-    const speeds = this.#speeds;
-    return {
-      ...{ ranks: this.#ranks.views, steps: totalSteps, tokensPerS, secondsLeft },
-      get speeds() {
-        return speeds.speeds;
-      },
     };
   }
 
@@ -576,11 +457,9 @@ export class Coordinator {
   }
 
   #takeStep(step: GlobalStep): void {
-    this.#lastStep = step;
     this.options.snapshots?.stepped();
-    this.#throughput.add(step.step, step.tokens);
-    this.#stragglers.check(step.step);
-    const snapshot = this.#snapshot();
+    this.#progress.complete(step);
+    const { snapshot } = this.#progress;
     this.#notify((each) => each.step?.(step, snapshot));
     const now = performance.now();
     if (now - this.#recordedMs < RECORDED_MS) return;

@@ -1,6 +1,6 @@
 import { committedFolders } from '../checkpoint/folders.js';
 import type { FailureReport } from '../run/failure-report.js';
-import type { RunFailure } from './coordinator.js';
+import type { RunFailure } from './coordinator-options.js';
 import { commandLine, type FailedGeneration, fromHere, howToGoOn } from './resume-command.js';
 import type { RunPlan } from './run-options.js';
 import { leadsToFailure } from './suspect-checkpoint.js';

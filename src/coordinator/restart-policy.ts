@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import type { RestartBudget } from '../run/restart-budget.js';
 import type { RunState } from '../run/run-state.js';
-import type { RunFailure } from './coordinator.js';
+import type { RunFailure } from './coordinator-options.js';
 
 /** What may go well the next time; everything else was wrong from the start, or was asked for. */
 const RECOVERABLE: readonly ErrorCode[] = [

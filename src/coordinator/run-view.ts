@@ -5,7 +5,7 @@ import type { FailureReport } from '../run/failure-report.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
-import type { RunIdentity } from './coordinator.js';
+import type { RunIdentity } from './coordinator-options.js';
 
 /** A run that has its folder and its log, but has not begun. */
 export interface OpenRun {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RunFailure } from '../../src/coordinator/coordinator.js';
+import type { RunFailure } from '../../src/coordinator/coordinator-options.js';
 import { RestartPolicy } from '../../src/coordinator/restart-policy.js';
 import { type ErrorCode, type ErrorContext, TrainerError } from '../../src/errors.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';

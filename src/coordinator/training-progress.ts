@@ -1,0 +1,115 @@
+import { numStepsOf, tokensPerStep } from '../config/run-length.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Logger } from '../logger.js';
+import { classicCapacity } from '../routing/capacity.js';
+import type { StatusReply, StepReport } from '../rpc/messages.js';
+import { type GlobalStep, StepAggregator } from '../run/global-step.js';
+import { RankSpeeds } from '../run/rank-speeds.js';
+import type { RunSnapshot } from '../run/run-listener.js';
+import type { Adoption } from './adoption.js';
+import { RankTable } from './rank-table.js';
+import { StragglerWatch } from './straggler-watch.js';
+import { Throughput } from './throughput.js';
+
+/** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
+const REFERENCE_CAPACITY_FACTOR = 1.1;
+
+export interface TrainingProgressOptions {
+  readonly config: RunConfig;
+  readonly logger: Logger;
+  /** The name of a node's machine; null if it is not a member. */
+  readonly hostOf: (node: number) => string | null;
+  /** Updates done before the first step. */
+  readonly resumedStep: number;
+  /** Time that earlier generations have trained. */
+  readonly trainedSeconds: number;
+  readonly adopts: Pick<Adoption, 'step' | 'validatedStep'> | null;
+}
+
+/** How far a generation has come, and how fast, from what its ranks report. */
+export class TrainingProgress {
+  readonly ranks: RankTable;
+  readonly #steps: StepAggregator;
+  readonly #speeds: RankSpeeds;
+  readonly #stragglers: StragglerWatch;
+  readonly #throughput: Throughput;
+  readonly #resumedStep: number;
+  #last: GlobalStep | null = null;
+  #validatedStep: number;
+
+  constructor({ config, logger, hostOf, resumedStep, trainedSeconds, adopts }: TrainingProgressOptions) {
+    const { moe, train, cluster } = config;
+    const { workersPerNode } = cluster;
+    const worldSize = cluster.nodes * workersPerNode;
+    const capacityFactor = moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR;
+    const capacity = classicCapacity(capacityFactor, tokensPerStep(config), 1, moe.numExperts);
+    this.ranks = new RankTable(workersPerNode);
+    this.#steps = new StepAggregator(worldSize, capacity, adopts?.step);
+    this.#speeds = new RankSpeeds(worldSize);
+    this.#stragglers = new StragglerWatch({ speeds: this.#speeds, workersPerNode, logger, hostOf });
+    this.#throughput = new Throughput(
+      numStepsOf(config),
+      3600 * (train.maxHours ?? Infinity) - trainedSeconds,
+    );
+    this.#resumedStep = resumedStep;
+    this.#validatedStep = adopts?.validatedStep ?? -1;
+  }
+
+  /** The last step that all ranks have done; null before the first of this coordinator. */
+  get lastStep(): GlobalStep | null {
+    return this.#last;
+  }
+
+  /** Whether a rank's report was taken before, by this coordinator or the one that it replaced. */
+  has(report: StepReport): boolean {
+    return this.#steps.has(report);
+  }
+
+  /**
+   * @returns the step, once all ranks have reported it; null before
+   * @throws TrainerError `BAD_MESSAGE` if it is not the next one of its rank
+   */
+  add(report: StepReport): GlobalStep | null {
+    const step = this.#steps.add(report);
+    this.#speeds.add(report);
+    return step;
+  }
+
+  /** A step that `add` returned is done, and its ranks are told of. */
+  complete(step: GlobalStep): void {
+    this.#last = step;
+    this.#throughput.add(step.step, step.tokens);
+    this.#stragglers.check(step.step);
+  }
+
+  /** @returns whether the validation of this step is new */
+  validate(step: number): boolean {
+    if (step <= this.#validatedStep) return false;
+    this.#validatedStep = step;
+    return true;
+  }
+
+  get snapshot(): RunSnapshot {
+    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
+    const speeds = this.#speeds;
+    return {
+      ...{ ranks: this.ranks.views, steps: totalSteps, tokensPerS, secondsLeft },
+      get speeds() {
+        return speeds.speeds;
+      },
+    };
+  }
+
+  get status(): Pick<
+    StatusReply,
+    'step' | 'steps' | 'loss' | 'tokensPerS' | 'secondsLeft' | 'workers' | 'speeds'
+  > {
+    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
+    return {
+      step: this.#last?.step ?? this.#resumedStep,
+      steps: totalSteps,
+      loss: this.#last === null ? 0 : (this.#last.loss ?? Number.NaN),
+      ...{ tokensPerS, secondsLeft, workers: this.ranks.workers, speeds: this.#speeds.speeds },
+    };
+  }
+}
