@@ -121,7 +121,7 @@ export const trainSchema = z.strictObject({
     .describe('steps between two checkpoints; there is one at the end too'),
   keepCheckpoints: positive.default(2).describe('checkpoints that stay: the newest'),
   snapshotEvery: z
-    .union([z.number().int().min(0), z.literal('auto')])
+    .union([z.number().int().min(0), z.literal('auto')], 'must be auto or a whole number of at least 0')
     .default('auto')
     .describe(
       'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
