@@ -38,7 +38,8 @@ export async function runTraining({
   const output = path.join(folder, 'output.txt');
   const args = [
     ...['train', '--config', config, '--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
-    ...sets.flatMap((set) => ['--set', set]),
+    // What a restart repeats would count as time of the run.
+    ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
   ];
   const code = await exitCode(args, output, env, onStart);
   if (code === EXIT.interrupted || code === 'signal') return null;
