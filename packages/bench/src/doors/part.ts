@@ -1,3 +1,5 @@
+import type { MeasuredPart } from '../measure-parts.js';
+
 /** What text costs on its way in, and a model on its way out. */
 export interface DoorFigures {
   /** Text prepared a second: read, deduplicated, split, encoded. MB of 10^6 bytes of UTF-8. */
@@ -20,15 +22,10 @@ export interface DoorFigures {
 
 export type DoorFigure = keyof DoorFigures;
 
-export interface PartContext {
+export interface PartContext extends MeasuredPart {
   readonly quick: boolean;
-  /** Folder of this part alone, emptied before it starts; kept afterwards. */
-  readonly workDir: string;
   /** Folder for prepared datasets. */
   readonly dataDir: string;
-  readonly log: (line: string) => void;
-  /** Aborted by SIGINT or SIGTERM: the part then ends its processes and throws. */
-  readonly signal: AbortSignal;
 }
 
 export interface PartResult {

@@ -1,3 +1,5 @@
+import type { MeasuredPart } from '../measure-parts.js';
+
 /** From a fault to the first new step after it. */
 export interface Outage {
   /** Until the run knew; null for a fault that it goes through. */
@@ -30,18 +32,13 @@ export interface FuzzFigures {
   readonly failures: readonly string[];
 }
 
-export interface PartContext {
+export interface PartContext extends MeasuredPart {
   /** Injections of a fault; each has a number of its own otherwise. */
   readonly runs: number | undefined;
   readonly quick: boolean;
   readonly seed: number;
-  /** Folder of this part alone, emptied before it starts; kept afterwards. */
-  readonly workDir: string;
   /** Folder for prepared datasets. */
   readonly dataDir: string;
-  readonly log: (line: string) => void;
-  /** Aborted by SIGINT or SIGTERM: the part then ends its processes and throws. */
-  readonly signal: AbortSignal;
 }
 
 export interface PartResult {
