@@ -1,16 +1,4 @@
-import { createServer } from 'node:net';
 import { Locmoe, trainArguments } from './support.js';
-
-/** A port that was free a moment ago: nodes are told where the coordinator will be before it is there. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** `locmoe serve` of the micro model, for two nodes of a worker each. */
 export function serve(folder: string, port: number, sets: readonly string[], ...flags: string[]): Locmoe {

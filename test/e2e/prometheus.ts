@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '@locmoe/test-kit';
 import { onTestFinished } from 'vitest';
 
 const ALERTS = fileURLToPath(new URL('../../deploy/observability/alerts.yml', import.meta.url));
@@ -112,15 +112,4 @@ export class Prometheus {
     };
     return data.alerts.map(({ labels }) => labels.alertname);
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { FaultProxy } from '@locmoe/test-kit';
+import { FaultProxy, freePort } from '@locmoe/test-kit';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { freePort, node, serve } from './nodes.js';
+import { node, serve } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 
 const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { FaultProxy } from '@locmoe/test-kit';
+import { FaultProxy, freePort } from '@locmoe/test-kit';
 import { expect, it, onTestFinished } from 'vitest';
-import { freePort, node, serve } from './nodes.js';
+import { node, serve } from './nodes.js';
 import { temporaryFolder } from './support.js';
 
 /** 1 Mbit/s. */

@@ -1,8 +1,9 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { freePort } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
 import { readJournal } from '../../src/run/journal.js';
-import { freePort, node, serve } from './nodes.js';
+import { node, serve } from './nodes.js';
 import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
 
 const STEPS = 100;

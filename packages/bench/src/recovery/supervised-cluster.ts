@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { freePort } from '@locmoe/test-kit';
 import { type Leader, LocmoeProcess } from './locmoe-process.js';
 
 /** For the nodes to leave after their coordinator has. */
@@ -56,16 +56,4 @@ export class SupervisedCluster implements Leader {
     this.#isEnding = true;
     this.#coordinator.kill(signal);
   }
-}
-
-/** A port that was free a moment ago: nodes are told where the coordinator will be before it is there. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
