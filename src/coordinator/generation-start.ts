@@ -3,9 +3,67 @@ import { claimCheckpoints, committedFolders, stepOf } from '../checkpoint/folder
 import { generationOf } from '../checkpoint/manifest.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
+import { asTrainerError, type TrainerError } from '../errors.js';
+import type { SnapshotRef } from '../rpc/messages.js';
 import type { RunFolder } from '../run/run-folder.js';
+import type { Coordinator } from './coordinator.js';
+import type { RunIdentity } from './coordinator-options.js';
 import type { RunPlan } from './run-options.js';
+import type { OpenRun } from './run-view.js';
+import type { SnapshotTable } from './snapshot-table.js';
 import { whySuspect } from './suspect-checkpoint.js';
+
+export interface NextGeneration {
+  readonly plan: RunPlan;
+  readonly run: Pick<OpenRun, 'identity' | 'folder' | 'logger'>;
+  readonly snapshots: SnapshotTable;
+  readonly generation: number;
+  /** The generation before. */
+  readonly failed: Coordinator;
+}
+
+/**
+ * What the generation after a failure starts from, and with how many nodes.
+ *
+ * @returns with an error if there is no checkpoint that it could start from
+ */
+export async function nextIdentity({
+  plan,
+  run: { identity, folder, logger },
+  snapshots,
+  generation,
+  failed,
+}: NextGeneration): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
+  const nodes = failed.hasMissedNodes ? nodesThatSuffice(plan.config, failed.numConnected) : 0;
+  const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
+  const next = { ...identity, generation, config };
+  try {
+    const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
+    const savedStep = checkpoint?.manifest.step ?? 0;
+    const snapshot = snapshotAfterFailure(snapshots, config, failed, savedStep);
+    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
+    // A state goes on from what the run was initialised with.
+    const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
+    return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
+  } catch (error) {
+    return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
+  }
+}
+
+/** The snapshot to start from; null for the checkpoint, which also other layouts can load. */
+function snapshotAfterFailure(
+  snapshots: SnapshotTable,
+  { cluster }: RunConfig,
+  failed: Coordinator,
+  checkpointStep: number,
+): SnapshotRef | null {
+  // State from which a step was not finite may be what is wrong.
+  const isSame = failed.options.identity.config.cluster.nodes === cluster.nodes;
+  if (isSame && failed.failure?.error.code !== 'NOT_FINITE')
+    return snapshots.choose(failed.nodesThatGoOn, cluster.nodes, checkpointStep);
+  snapshots.forget();
+  return null;
+}
 
 /**
  * The checkpoint from which a run goes on after a failure: the newest valid one of those that it has written since it

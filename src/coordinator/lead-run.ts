@@ -4,7 +4,6 @@ import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
-import type { SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
 import type { FailureReport } from '../run/failure-report.js';
@@ -19,7 +18,7 @@ import { RunTotals } from '../run/run-totals.js';
 import { Coordinator } from './coordinator.js';
 import type { RunFailure, RunIdentity } from './coordinator-options.js';
 import { explainFailure } from './failure-report.js';
-import { checkpointAfterFailure, nodesThatSuffice, withNodes } from './generation-start.js';
+import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
 import { truncateHistory } from './run-history.js';
@@ -208,7 +207,7 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   const present = await failed.sendOn(GRACE.leaveMs);
   failed.close();
   const generation = led.now.generation + 1;
-  const { identity, error } = await nextIdentity(led, generation, failed);
+  const { identity, error } = await nextIdentity({ ...led, plan: lead.plan, generation, failed });
   for (const listener of listeners)
     listener.generation?.({
       generation,
@@ -218,43 +217,6 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   leader.lead(begin(led, identity));
   if (error !== null) leader.abort(error);
   else lead.nodes.restart(present);
-}
-
-/** @returns with an error if there is no checkpoint that the generation could start from */
-async function nextIdentity(
-  { lead: { plan }, run: { identity, folder, logger }, snapshots }: Led,
-  generation: number,
-  failed: Coordinator,
-): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
-  const nodes = failed.hasMissedNodes ? nodesThatSuffice(plan.config, failed.numConnected) : 0;
-  const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
-  const next = { ...identity, generation, config };
-  try {
-    const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
-    const savedStep = checkpoint?.manifest.step ?? 0;
-    const snapshot = snapshotAfterFailure(snapshots, config, failed, savedStep);
-    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
-    // A state goes on from what the run was initialised with.
-    const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
-    return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
-  } catch (error) {
-    return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
-  }
-}
-
-/** The snapshot to start from; null for the checkpoint, which also other layouts can load. */
-function snapshotAfterFailure(
-  snapshots: SnapshotTable,
-  { cluster }: RunConfig,
-  failed: Coordinator,
-  checkpointStep: number,
-): SnapshotRef | null {
-  // State from which a step was not finite may be what is wrong.
-  const isSame = failed.options.identity.config.cluster.nodes === cluster.nodes;
-  if (isSame && failed.failure?.error.code !== 'NOT_FINITE')
-    return snapshots.choose(failed.nodesThatGoOn, cluster.nodes, checkpointStep);
-  snapshots.forget();
-  return null;
 }
 
 /** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
