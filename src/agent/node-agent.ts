@@ -1,8 +1,4 @@
-import { existsSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankProgress } from '../collectives/control-block.js';
-import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
@@ -10,8 +6,9 @@ import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
-import type { WorkerAssignment } from '../worker/messages.js';
+import { assertSharedFolders, assignmentsOf } from './assignments.js';
 import { DataPlane } from './data-plane.js';
+import { type Decision, PendingDecision } from './decision.js';
 import type { FaultyLink } from './faulty-link.js';
 import { FlightRecorder } from './flight-recorder.js';
 import { LastingSession } from './lasting-session.js';
@@ -45,8 +42,7 @@ export interface NodeAgentOptions {
  * How a node's part in a generation ended: it is to join the next one; or to look whether there is a next one, for
  * `cluster.coordinatorTimeoutS`; or to end with an exit code.
  */
-export type NodeEnd = 'rejoin' | 'look' | number;
-type Decision = 'rejoin' | 'look' | 'end';
+export type NodeEnd = Exclude<Decision, 'end'> | number;
 
 /**
  * One node of a run: carries out the coordinator's commands with its workers (NodeWorkers) and its data plane
@@ -75,11 +71,7 @@ export class NodeAgent {
   #started = false;
   #leaving: Promise<void> | null = null;
   #resolveEnded!: (end: NodeEnd) => void;
-  #decide!: (decision: Decision) => void;
-  /** What the coordinator decides after a failure, or its end. */
-  readonly #decision = new Promise<Decision>((resolve) => {
-    this.#decide = resolve;
-  });
+  readonly #decision = new PendingDecision();
 
   /** Resolves once everything of this node is gone. */
   readonly ended = new Promise<NodeEnd>((resolve) => {
@@ -145,7 +137,7 @@ export class NodeAgent {
     if (this.#started)
       this.#session.send({ stop: { reason: `${reason} on node ${this.#options.join.node}` } });
     else {
-      this.#decide('end');
+      this.#decision.make('end');
       void this.#leave(null);
     }
   }
@@ -164,10 +156,10 @@ export class NodeAgent {
     else if ('examine' in command) void this.#examine(command.examine.rank, command.examine.reason);
     else if ('abort' in command) void this.#leave(command.abort.reason);
     else if ('rejoin' in command) {
-      this.#decide('rejoin');
+      this.#decision.make('rejoin');
       void this.#leave('the run goes on with another generation');
     } else if ('farewell' in command) {
-      this.#decide('end');
+      this.#decision.make('end');
       void this.#leave(null);
     } else if ('fault' in command) this.#inflict(command.fault);
   }
@@ -188,7 +180,9 @@ export class NodeAgent {
       this.#plane = this.#createDataPlane();
       const resumeFrom = await this.#restore(peers, snapshot);
       if (this.#isLeaving) return;
-      const ready = this.#workers.start(this.#assignments(this.#plane.segmentPath, resumeFrom));
+      const { segmentPath } = this.#plane;
+      const own = { segmentPath, snapshotDir: this.#snapshotDir, resumeFrom };
+      const ready = this.#workers.start(assignmentsOf(this.#options.join, this.#config, own));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),
         this.#timeouts.connectMs,
@@ -249,23 +243,6 @@ export class NodeAgent {
         failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
       },
     );
-  }
-
-  #assignments(segmentPath: string, resumeFrom: string | null): WorkerAssignment[] {
-    const { nodes, workersPerNode } = this.#config.cluster;
-    const { runId, generation, runDir, datasetDir, initFrom } = this.#options.join;
-    return Array.from({ length: workersPerNode }, (_, localRank) => ({
-      runId,
-      generation,
-      config: this.#config,
-      topology: topologyOf(this.#firstRank + localRank, nodes, workersPerNode),
-      segmentPath,
-      datasetDir,
-      checkpointDir: `${runDir}/checkpoints`,
-      snapshotDir: this.#snapshotDir,
-      resumeFrom,
-      initFrom: initFrom || null,
-    }));
   }
 
   /** Passes a worker's JSON lines on; anything else was cut, or comes from a native library or a crash. */
@@ -336,20 +313,20 @@ export class NodeAgent {
   #onLost(reason: string): boolean {
     if (this.#leaving === null) this.#logger.warn(`the coordinator is gone, the workers go on: ${reason}`);
     // It fell silent between the abort and its decision.
-    else this.#decide('look');
+    else this.#decision.make('look');
     return this.#leaving === null;
   }
 
   /** Ends what is left of a generation that the coordinator has given up. */
   #lookElsewhere(reason: string): void {
-    this.#decide('look');
+    this.#decision.make('look');
     void this.#leave(reason);
   }
 
   /** Leaves without a coordinator to report to; standard error is all that is left. */
   #leaveAlone(reason: string): void {
     if (!this.#options.logToStdout) process.stderr.write(`${reason}\n`);
-    this.#decide('end');
+    this.#decision.make('end');
     void this.#leave(reason);
   }
 
@@ -373,31 +350,10 @@ export class NodeAgent {
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
     this.#shipper.flush();
     this.#session.send({ leaving: {} });
-    const decision = reason === null ? 'end' : await this.#decisionInTime();
+    const decision = reason === null ? 'end' : await this.#decision.within(GRACE.decisionMs);
     this.#shipper.close();
     await this.#session.close();
     if (decision !== 'end') this.#resolveEnded(decision);
     else this.#resolveEnded(reason === null ? EXIT.done : EXIT.failedRun);
   }
-
-  async #decisionInTime(): Promise<Decision> {
-    const timeout = new AbortController();
-    const late = sleep(GRACE.decisionMs, 'end' as const, { signal: timeout.signal }).catch(
-      () => 'end' as const,
-    );
-    const decision = await Promise.race([this.#decision, late]);
-    timeout.abort();
-    return decision;
-  }
-}
-
-/** All nodes read the data and write checkpoints under the coordinator's paths. */
-function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
-  const missing = [runDir, datasetDir].find((folder) => !existsSync(folder));
-  if (missing !== undefined)
-    throw new TrainerError(
-      'NO_RESOURCE',
-      `${missing} does not exist on ${hostname()}: every node needs the folders of the runs and of the ` +
-        "data under the coordinator's paths (a shared volume)",
-    );
 }
