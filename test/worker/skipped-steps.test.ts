@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { armFailpoint } from '../../src/failpoint.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
+import { explainNotFinite } from '../../src/worker/not-finite.js';
 import { SkippedSteps } from '../../src/worker/skipped-steps.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
@@ -112,6 +113,19 @@ describe('three in a row end the generation and name', () => {
     armFailpoint('step.gradients:1-3:nan');
     expect(failureOf(newState())).toMatchObject({
       message: expect.stringContaining('the gradient of layers.1.experts.0.w_in (layer 1, expert 0)'),
+    });
+  });
+
+  it('of several gradients the one nearest the loss, from which the backward pass took it along', () => {
+    const state = newState({ model: { numSparseLayers: 2 } });
+    const gradients = new Map(
+      [...state.model.parameters.entries()].map((each) => [each.name, each.gradients]),
+    );
+    for (const name of ['layers.0.ln_attn.gain', 'layers.2.ln_ffn.gain', 'layers.1.ln_ffn.gain'])
+      gradients.get(name)![0] = Number.NaN;
+    expect(explainNotFinite(state, batchesOf(1, 2), 5)).toMatchObject({
+      text: expect.stringContaining('the gradient of layers.2.ln_ffn.gain (layer 2)'),
+      layer: 2,
     });
   });
 });
