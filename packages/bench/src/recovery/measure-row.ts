@@ -10,7 +10,7 @@ import { readJournal } from 'locmoe/run/journal';
 import type { JournalEntry } from 'locmoe/run/journal-events';
 import type { Outage, Part, PartContext } from './part.js';
 import type { Row } from './rows.js';
-import { TrainingProcess } from './training-process.js';
+import { type SeenStep, TrainingProcess } from './training-process.js';
 
 const CONFIG = 'tiny';
 const NUM_NODES = 2;
@@ -142,11 +142,10 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
   if (row.outcome === 'takeover') {
     const { time } = await find('another coordinator', () => since('lead', faultMs));
     const step = await find('a new step', () => newStepAfter(time));
-    // Steps that were done again would be of another generation.
     const account = since('recovered', faultMs);
     return {
       ...{ detectedS: null, recoveredS: (step.time - faultMs) / 1000 },
-      lostSteps: account?.lostSteps ?? 0,
+      lostSteps: account?.lostSteps ?? numStepsAgain(training.steps, faultMs, step.time),
     };
   }
   const sign =
@@ -154,4 +153,10 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
       ? await find('a checkpoint', () => since('committed', faultMs))
       : await find('a new step', () => newStepAfter(faultMs));
   return { detectedS: null, recoveredS: (sign.time - faultMs) / 1000, lostSteps: 0 };
+}
+
+/** How many steps of a span of time had been done before it. */
+function numStepsAgain(steps: readonly SeenStep[], fromMs: number, toMs: number): number {
+  const before = new Set(steps.filter(({ time }) => time <= fromMs).map(({ step }) => step));
+  return steps.filter(({ step, time }) => time > fromMs && time <= toMs && before.has(step)).length;
 }
