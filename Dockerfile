@@ -13,10 +13,10 @@ COPY packages/page/package.json packages/page/
 COPY packages/test-kit/package.json packages/test-kit/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
-COPY scripts/setup.mjs scripts/install-locked.mjs scripts/tensorflow.mjs scripts/
+COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
-    node scripts/setup.mjs
+    mkdir onednn && node scripts/setup.mjs
 
 FROM packages AS build
 COPY tsconfig.json tsconfig.build.json ./
@@ -44,6 +44,7 @@ RUN apt-get update && \
 WORKDIR /app
 COPY --from=production /app/node_modules node_modules
 COPY --from=production /app/tensorflow tensorflow
+COPY --from=production /app/onednn onednn
 COPY --from=production /app/corpus corpus
 COPY --from=production /app/scripts scripts
 COPY package.json ./

@@ -40,7 +40,12 @@ export default defineConfig({
     retry: process.env.CI ? 1 : 0,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    env: { TF_CPP_MIN_LOG_LEVEL: '2', TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: '1' },
+    env: {
+      TF_CPP_MIN_LOG_LEVEL: '2',
+      TF_NUM_INTRAOP_THREADS: '1',
+      TF_NUM_INTEROP_THREADS: '1',
+      OMP_NUM_THREADS: '1',
+    },
     sequence: { sequencer: LongestFirst },
     projects: [
       {

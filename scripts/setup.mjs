@@ -19,6 +19,7 @@ export async function setup() {
     throw new Error(`Node ${process.versions.node} is not supported: TensorFlow's addon needs Node 20 or 22`);
   await phase('packages', (log) => installLocked(ROOT, 'the dependencies', log));
   await phase('tensorflow', async (log) => (await import('./tensorflow.mjs')).setupTensorFlow(log));
+  await phase('onednn', async (log) => (await import('./onednn.mjs')).setupOneDnn(log));
   await phase('corpus', (log) =>
     installLocked(path.join(ROOT, 'corpus'), 'the text sources (about 100 MB)', log),
   );

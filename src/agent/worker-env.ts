@@ -14,6 +14,8 @@ export const ALLOCATOR_ENV = {
 export const WORKER_ENV = {
   // One TensorFlow thread a worker; more would compete for the cores.
   TF_NUM_INTRAOP_THREADS: '1',
+  // And one of oneDNN's.
+  OMP_NUM_THREADS: '1',
   // Compiled parts run in the calling thread, which saves a hand-over to another one and back.
   TF_NUM_INTEROP_THREADS: '-1',
   // Else XLA splits loops for all cores and waits for threads that compete with other workers.

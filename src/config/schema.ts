@@ -113,6 +113,13 @@ export const trainSchema = z.strictObject({
     .default(1e-20)
     .describe('epsilon for experts: their gradients are small and rare (PanGu-Sigma)'),
   weightDecay: z.number().min(0).default(0.1).describe('AdamW: of matrices alone'),
+  precision: z
+    .enum(['float32', 'bfloat16', 'auto'])
+    .default('float32')
+    .describe(
+      'of the operands of products and of kept activations; weights, moments and sums are float32. bfloat16 needs oneDNN; ' +
+        'auto: bfloat16 where the processor multiplies it',
+    ),
   clipNorm: z.number().positive().default(1).describe('greatest norm of the gradient over all parameters'),
   validateEvery: positive.default(100).describe('steps between two validations'),
   validationSequences: positive.default(16).describe('sequences of each domain in a validation'),

@@ -1,8 +1,8 @@
 import { TrainerError } from '../errors.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import { cachedAttention, type KeyValueCache } from '../ops/cached-attention.js';
-import { layerNormOnHost } from '../ops/layer-norm.js';
-import { hostRowsProduct, transposedMatrix } from '../ops/mat-mul.js';
+import { hostRowsProduct } from '../ops/host-rows-product.js';
+import { layerNormOnHost } from '../ops/layer-norm-on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import { type Norm, normOf, type RowLayer, rowLayers } from './row-layers.js';
@@ -69,7 +69,7 @@ export class Decoder {
     this.#positionsSD = model.parameters.values('embed.positions');
     this.#tokensVD = model.parameters.values('embed.tokens');
     this.#finalNorm = normOf(model, 'ln_final');
-    this.#tokensDV = tf.tidy(() => transposedMatrix(matrix(model.parameters, 'embed.tokens')));
+    this.#tokensDV = tf.tidy(() => tf.transpose(matrix(model.parameters, 'embed.tokens')));
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { MoeLayer } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
-import { geluOnHost } from '../ops/gelu.js';
-import { hostRowsProduct } from '../ops/mat-mul.js';
+import { geluOnHost } from '../ops/gelu-on-host.js';
+import { hostRowsProduct } from '../ops/host-rows-product.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 

@@ -1,5 +1,4 @@
-import type * as tf from '@tensorflow/tfjs-node';
-import { feedForward as feedForwardOp } from '../ops/feed-forward.js';
+import type { FeedForwardWeights } from '../ops/kernels/kernels.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 
@@ -20,17 +19,7 @@ export function feedForwardSpecs(
   ];
 }
 
-/**
- * W_out GELU(W_in x) with the matrices named `prefix`: [T, d] -> [T, d].
- *
- * @param rowsVary whether T differs from step to step
- */
-export function feedForward(
-  parameters: ParameterSource,
-  prefix: string,
-  xTD: tf.Tensor2D,
-  rowsVary: boolean,
-): tf.Tensor2D {
-  const [wInDF, wOutFD] = [matrix(parameters, `${prefix}.w_in`), matrix(parameters, `${prefix}.w_out`)];
-  return feedForwardOp(xTD, wInDF, wOutFD, rowsVary);
+/** The matrices named `prefix`. */
+export function feedForwardWeights(parameters: ParameterSource, prefix: string): FeedForwardWeights {
+  return { wInDF: matrix(parameters, `${prefix}.w_in`), wOutFD: matrix(parameters, `${prefix}.w_out`) };
 }

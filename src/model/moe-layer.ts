@@ -8,8 +8,8 @@ import type { Router, RouterInput, RoutingDecision } from '../routing/router.js'
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
-import { expertSpecs, experts, expertWeights } from './experts.js';
-import type { FeedForwardSize } from './feed-forward.js';
+import { expertSpecs, experts } from './experts.js';
+import { type FeedForwardSize, feedForwardWeights } from './feed-forward.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -128,7 +128,7 @@ export class MoeLayer {
         const outputs = experts(parameters, prefix, rows, this.#localExperts, numRows);
         return onBackward ? onGradient(outputs, onBackward) : outputs;
       },
-      weights: () => this.#localExperts.map((id) => expertWeights(parameters, prefix, id)),
+      weights: () => this.#localExperts.map((id) => feedForwardWeights(parameters, `${prefix}.${id}`)),
     };
   }
 

@@ -1,9 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { AttentionShape } from '../ops/causal-attention.js';
+import { feedForward } from '../ops/feed-forward.js';
 import { residual } from '../ops/residual.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type AttentionInspector, attention, attentionSpecs } from './attention.js';
-import { type FeedForwardSize, feedForward, feedForwardSpecs } from './feed-forward.js';
+import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 
 /** Parameter specs that dense and sparse layers share: both layer norms and the attention. */
@@ -34,5 +35,5 @@ export function attentionHalf(
 /** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */
 export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
   const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
-  return residual(xTD, feedForward(parameters, `${prefix}.ffn`, normalTD, false));
+  return residual(xTD, feedForward(normalTD, feedForwardWeights(parameters, `${prefix}.ffn`)));
 }

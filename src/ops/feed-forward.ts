@@ -1,41 +1,85 @@
-import type * as tf from '@tensorflow/tfjs-node';
-import { fusedOp, uncompiled } from './fused-op.js';
-import { gelu, geluBackward } from './gelu.js';
-import { narrowingGradient, product, rowsProduct } from './mat-mul.js';
+import { fusedOp } from './fused-op.js';
+import { kernels } from './kernels/choose-kernels.js';
+import type { FeedForwardRows, FeedForwardWeights } from './kernels/kernels.js';
+import { tf } from './tensorflow.js';
 
-// Shapes: T rows, d hidden size, F hidden size of the feed-forward network.
+// Shapes: T rows, d hidden size.
 
 /**
  * W_out GELU(W_in x); no biases, so that a dense network can be copied into experts.
  *
- * @param xTD [T, d]
- * @param wInDF [d, F]
- * @param wOutFD [F, d]
- * @param rowsVary whether T differs from step to step
+ * @param xTD [T, d], as many rows at every step
  * @returns [T, d]
  */
-export function feedForward(
+export function feedForward(xTD: tf.Tensor2D, weights: FeedForwardWeights): tf.Tensor2D {
+  return feedForwards(xTD, [weights], [xTD.shape[0]], 'fixed');
+}
+
+/**
+ * `feedForward` of one network after another, each on its own consecutive rows, which vary from step to step.
+ *
+ * @param xTD [T, d]
+ * @param weights of each network
+ * @param numRows of each, at least one; they add up to T
+ * @returns [T, d]
+ */
+export function feedForwards(
   xTD: tf.Tensor2D,
-  wInDF: tf.Tensor2D,
-  wOutFD: tf.Tensor2D,
-  rowsVary: boolean,
+  weights: readonly FeedForwardWeights[],
+  numRows: readonly number[],
+  rows: FeedForwardRows = 'varying',
 ): tf.Tensor2D {
-  return fusedOp([xTD, wInDF, wOutFD], (runFixed) => {
-    const run = rowsVary ? uncompiled : runFixed;
-    const beforeTF = rowsProduct(xTD, wInDF);
-    const [hiddenTF] = run('GELU', [beforeTF], geluForward);
+  const matrices = weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD]);
+  return fusedOp([xTD, ...matrices], () => {
+    const { sliceRows, concatRows, network } = kernels();
+    const networks = weights.map(() => network(rows));
+    const partsOf = (all: tf.Tensor2D) => {
+      let begin = 0;
+      return numRows.map((count) => {
+        begin += count;
+        return numRows.length === 1 ? all : sliceRows(all, begin - count, count);
+      });
+    };
+    const join = (parts: readonly tf.Tensor2D[]) => (parts.length === 1 ? parts[0] : concatRows(parts));
+    const done = partsOf(xTD).map((part, i) => networks[i].forward(part, weights[i]));
     return {
-      value: rowsProduct(hiddenTF, wOutFD),
-      saved: [xTD, wInDF, wOutFD, beforeTF],
-      backward: (dyTD, [x, wIn, wOut, before]) => {
-        const dHiddenTF = rowsProduct(dyTD, wOut, true);
-        const [dBefore, hidden] = run('gradient of GELU', [dHiddenTF, before], geluBackward);
-        return [rowsProduct(dBefore, wIn, true), product(x, dBefore, true), narrowingGradient(hidden, dyTD)];
+      value: join(done.map(({ y }) => y)),
+      saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
+      backward: (dyTD, allSaved) => {
+        const kept = weightsOf(allSaved.slice(0, matrices.length));
+        const savedOf = splitAs(done, allSaved.slice(matrices.length));
+        const gradients = partsOf(dyTD as tf.Tensor2D).map((dy, i) =>
+          tf.tidy(() => {
+            const saved = savedOf[i];
+            const { dx, kept: forGradients } = networks[i].backward(dy, kept[i], saved);
+            return [dx, ...networks[i].gradients([{ dyTD: dy, saved, kept: forGradients }])];
+          }),
+        );
+        return [
+          join(gradients.map(([dx]) => dx as tf.Tensor2D)),
+          ...gradients.flatMap(([, ...both]) => both),
+        ];
       },
     };
   });
 }
 
-function geluForward(before: tf.Tensor): tf.Tensor[] {
-  return [gelu(before)];
+/** Pairs of matrices, as saved one after the other. */
+export function weightsOf(matrices: readonly tf.Tensor[]): FeedForwardWeights[] {
+  return Array.from({ length: matrices.length / 2 }, (_, i) => ({
+    wInDF: matrices[2 * i] as tf.Tensor2D,
+    wOutFD: matrices[2 * i + 1] as tf.Tensor2D,
+  }));
+}
+
+/** What was saved of each of several forwards, from all of it. */
+export function splitAs(
+  forwards: readonly { readonly saved: readonly tf.Tensor[] }[],
+  allSaved: readonly tf.Tensor[],
+): (readonly tf.Tensor[])[] {
+  let begin = 0;
+  return forwards.map(({ saved }) => {
+    begin += saved.length;
+    return allSaved.slice(begin - saved.length, begin);
+  });
 }

@@ -1,4 +1,5 @@
 import { fusedOp } from './fused-op.js';
+import { kernels } from './kernels/choose-kernels.js';
 import { tf } from './tensorflow.js';
 
 // Shapes: T tokens, N chosen rows, d hidden size.
@@ -12,18 +13,9 @@ import { tf } from './tensorflow.js';
  */
 export function gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): tf.Tensor2D {
   const [numRows, width] = xTD.shape;
-  return fusedOp([xTD], () => {
-    if (indicesN.length === 0)
-      return {
-        value: tf.zeros([0, width]),
-        saved: [],
-        backward: () => [tf.zeros([numRows, width])],
-      };
-    const indices = tf.tensor1d(indicesN, 'int32');
-    return {
-      value: tf.gather(xTD, indices),
-      saved: [indices],
-      backward: (dyND, [kept]) => [tf.unsortedSegmentSum(dyND, kept as tf.Tensor1D, numRows)],
-    };
-  });
+  return fusedOp([xTD], () =>
+    indicesN.length > 0
+      ? kernels().gatherRows(xTD, indicesN)
+      : { value: tf.zeros([0, width]), saved: [], backward: () => [tf.zeros([numRows, width])] },
+  );
 }

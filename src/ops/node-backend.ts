@@ -43,6 +43,8 @@ export interface NodeBinding {
 /** The undeclared part of @tensorflow/tfjs-node's backend that is used here. */
 export interface NodeBackend {
   binding: NodeBinding;
+  /** @returns whether its memory is free now: nothing else refers to it */
+  disposeData(dataId: object, force?: boolean): boolean;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;
   executeSingleOutput(

@@ -13,6 +13,7 @@ const futexC = libc.func(
     'void *address2, uint32_t value3)',
 );
 const schedYieldC = libc.func('int sched_yield()');
+const madviseC = libc.func('int madvise(void *address, size_t length, int advice)');
 const flockC = libc.func('int flock(int fd, int operation)');
 
 const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;
@@ -20,6 +21,9 @@ const FUTEX_WAIT = 0;
 const FUTEX_WAKE = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 32;
+const MADV_HUGEPAGE = 14;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const ALL_WAITERS = 0x7fff_ffff;
 const LOCK_EXCLUSIVE = 2;
@@ -104,4 +108,18 @@ export function futexWaitAsync(address: bigint, expected: number, timeoutMs: num
       resolve();
     });
   });
+}
+
+/**
+ * Memory of this process alone, of zeros, in huge pages where the kernel has them; it stays until the process ends.
+ *
+ * @throws TrainerError `NO_RESOURCE` if the kernel refuses
+ */
+export function mapPrivate(bytes: number): ArrayBuffer {
+  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) as bigint;
+  const errno = koffi.errno();
+  if (address === MAP_FAILED)
+    throw new TrainerError('NO_RESOURCE', `cannot map ${bytes} bytes of memory (errno ${errno})`);
+  madviseC(address, bytes, MADV_HUGEPAGE);
+  return koffi.view(address, bytes);
 }

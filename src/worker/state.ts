@@ -5,6 +5,7 @@ import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
+import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import type { ParameterGroup } from '../parameters/parameters.js';
 import { replicasOfRank } from '../routing/expert-placement.js';
 import type { TrainState } from './train-step.js';
@@ -17,6 +18,7 @@ export function createTrainState(
   transport: Transport,
   checkpoint: Checkpoint | null,
 ): TrainState {
+  usePrecision(config.train.precision);
   const { rank, worldSize } = transport.topology;
   const model = new PanguSigma(config, transport);
   const state: TrainState = {

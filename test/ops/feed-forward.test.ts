@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { feedForward } from '../../src/ops/feed-forward.js';
+import { feedForwards } from '../../src/ops/feed-forward.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const shapes = [
@@ -18,7 +18,12 @@ describe.each(cases)(
     const wIn = { shape: [d, f], values: randomValues('in', d * f) };
     const wOut = { shape: [f, d], values: randomValues('out', f * d) };
     const op = (...args: tf.Tensor[]) =>
-      feedForward(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, args[2] as tf.Tensor2D, rowsVary);
+      feedForwards(
+        args[0] as tf.Tensor2D,
+        [{ wInDF: args[1] as tf.Tensor2D, wOutFD: args[2] as tf.Tensor2D }],
+        [rows],
+        rowsVary ? 'varying' : 'fixed',
+      );
 
     it('equals the loop', () => {
       const expected = new Float64Array(rows * d);

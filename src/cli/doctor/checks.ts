@@ -4,11 +4,14 @@ import { connect, createServer } from 'node:net';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
 import { probeTensorFlow } from '../../../scripts/tensorflow.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
 import { formatCount } from '../../format.js';
+import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
+import { processorFlags } from '../../os/processor.js';
 import { isPackageInstalled } from '../packages.js';
 import { isSupportedNode } from '../set-up.js';
 
@@ -42,6 +45,7 @@ const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
       ? ok(process.versions.node)
       : bad(process.versions.node, "use Node 20 or 22: TensorFlow's package needs functions that 23 removed"),
   tensorflow: tensorFlow,
+  onednn: oneDnn,
   processor,
   cores,
   memory,
@@ -91,8 +95,18 @@ function tensorFlow(): Found {
     : note(found, 'not the library that the tests run on; `locmoe setup` installs that');
 }
 
+function oneDnn(): Found {
+  const path = findOneDnn();
+  if (path === null)
+    return note(
+      'not installed: TensorFlow computes',
+      'run `locmoe setup`: a step takes a half to a quarter of the time',
+    );
+  return ok(`${loadOneDnn(path, findThreads()).version}, ${path}`);
+}
+
 function processor(): Found {
-  const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '));
+  const flags = processorFlags();
   const features = { avx2: 'avx2', avx512: 'avx512f', bf16: 'avx512_bf16', amx: 'amx_bf16' };
   const has = Object.entries(features).map(([name, flag]) => `${name} ${flags.has(flag) ? 'yes' : 'no'}`);
   const found = [cpus()[0]?.model ?? process.arch, ...has].join(', ');

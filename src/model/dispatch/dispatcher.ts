@@ -1,15 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import type { FeedForwardWeights } from '../../ops/kernels/kernels.js';
 import type { RoutingDecision } from '../../routing/router.js';
 
 // Shapes: T tokens of this rank, R rows received, d hidden size, F hidden size of an expert.
-
-/** The matrices of an expert of this rank. */
-export interface ExpertWeights {
-  /** [d, F] */
-  readonly wInDF: tf.Tensor2D;
-  /** [F, d] */
-  readonly wOutFD: tf.Tensor2D;
-}
 
 /** The experts of this rank in one sparse layer, in the order of `expertsOfRank`. */
 export interface LocalExperts {
@@ -19,7 +12,7 @@ export interface LocalExperts {
    * @param numRows rows of each expert, maybe 0; their sum is R
    */
   run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
-  weights(): readonly ExpertWeights[];
+  weights(): readonly FeedForwardWeights[];
 }
 
 /**

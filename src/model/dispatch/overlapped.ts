@@ -1,14 +1,15 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
+import { splitAs, weightsOf } from '../../ops/feed-forward.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
-import { gelu, geluBackward } from '../../ops/gelu.js';
-import { narrowingGradient, product, rowsProduct, transposedMatrix } from '../../ops/mat-mul.js';
+import { kernels } from '../../ops/kernels/choose-kernels.js';
+import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { tf } from '../../ops/tensorflow.js';
 import { type LayerContext, piecesOf, type RowLayout } from './all-to-all-rows.js';
 import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
 import { dispatchLayout } from './dispatch-layout.js';
-import type { Dispatcher, ExpertWeights } from './dispatcher.js';
+import type { Dispatcher } from './dispatcher.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden
 // size of an expert.
@@ -34,7 +35,7 @@ export interface OverlappedExpertsOptions extends LayerContext {
   readonly sent: RowLayout;
   readonly received: RowLayout;
   /** In the order of the schedule's experts. */
-  readonly weights: readonly ExpertWeights[];
+  readonly weights: readonly FeedForwardWeights[];
   readonly countsHash: number;
 }
 
@@ -49,87 +50,58 @@ export interface OverlappedExpertsOptions extends LayerContext {
  */
 export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpertsOptions): tf.Tensor2D {
   const { weights } = options;
-  const inputs = [rowsND, ...weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD])];
-  return fusedOp(inputs, () => {
+  const matrices = weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD]);
+  return fusedOp([rowsND, ...matrices], () => {
+    const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
     const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
-      const { wInDF, wOutFD } = weights[rows.expert];
-      const before = rowsProduct(xRD, wInDF);
-      done.push({ ...rows, before });
-      return rowsProduct(gelu(before), wOutFD);
+      const { y, saved } = networks[rows.expert].forward(xRD, weights[rows.expert]);
+      done.push({ ...rows, saved });
+      return y;
     });
-    const width = rowsND.shape[1];
-    const xRD = tf.tensor2d(trip.received, [options.received.numRows, width]);
     return {
       value: trip.home(),
-      saved: [xRD, ...done.map(({ before }) => before)],
-      backward: (dyND, [savedX, ...befores]) =>
-        backward(
-          dyND,
-          savedX,
-          done.map((rows, i) => ({ ...rows, before: befores[i] })),
-          options,
-        ),
+      saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
+      backward: (dyND, allSaved) => {
+        const kept = weightsOf(allSaved.slice(0, matrices.length));
+        const savedOf = splitAs(done, allSaved.slice(matrices.length));
+        const forward = done.map((rows, i) => ({ ...rows, saved: savedOf[i] }));
+        return backward(dyND, forward, networks, { ...options, weights: kept });
+      },
     };
   });
 }
 
 interface Done extends ExpertRows {
-  /** Input of GELU, [r, F]. */
-  readonly before: tf.Tensor;
+  /** What the backward of these rows needs. */
+  readonly saved: readonly tf.Tensor[];
 }
 
 function backward(
   dyND: tf.Tensor,
-  xRD: tf.Tensor,
   forward: readonly Done[],
+  networks: readonly FeedForwardNetwork[],
   options: OverlappedExpertsOptions,
 ): tf.Tensor[] {
-  const { weights, received } = options;
-  const geluGradients = new Map<number, { readonly dBefore: tf.Tensor; readonly hidden: tf.Tensor }>();
+  const pieces = new Map<number, FeedForwardPiece>();
   const purposes = ['combine gradient', 'dispatch gradient'] as const;
-  // Transposed once: TensorFlow would repack a transposed operand for each product, which takes longer than
-  // the product with its few rows. Same bits.
-  const transposes = new Map<number, readonly [wOutDF: tf.Tensor, wInFD: tf.Tensor]>();
-  const transposesOf = (expert: number) => {
-    const { wInDF, wOutFD } = weights[expert];
-    const both = transposes.get(expert) ?? ([transposedMatrix(wOutFD), transposedMatrix(wInDF)] as const);
-    transposes.set(expert, both);
-    return both;
-  };
-  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyRD) => {
-    const [wOutDF, wInFD] = transposesOf(expert);
-    const { before } = forward.find((rows) => rows.begin === begin)!;
-    const [dBefore, hidden] = geluBackward(rowsProduct(dyRD, wOutDF), before);
-    geluGradients.set(begin, { dBefore, hidden });
-    return rowsProduct(dBefore, wInFD);
+  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyTD) => {
+    const { saved } = forward.find((rows) => rows.begin === begin)!;
+    const { dx, kept } = networks[expert].backward(dyTD, options.weights[expert], saved);
+    pieces.set(begin, { dyTD, saved, kept });
+    return dx;
   });
   // The weights' gradients are computed while the last rows travel.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
-  const dyRD = tf.tensor2d(trip.received, [received.numRows, dyND.shape[1]!]);
-  const gradients = weights.flatMap(({ wInDF, wOutFD }, expert) => {
+  const gradients = options.weights.flatMap(({ wInDF, wOutFD }, expert) => {
     const own = inOrder.filter((rows) => rows.expert === expert);
     if (own.length === 0) return [tf.zerosLike(wInDF), tf.zerosLike(wOutFD)];
-    const begin = own[0].begin;
-    const count = own.reduce((sum, rows) => sum + rows.count, 0);
-    const ofOwn = own.map((rows) => geluGradients.get(rows.begin)!);
-    const dBefore = join(ofOwn.map((gradient) => gradient.dBefore));
-    const hidden = join(ofOwn.map((gradient) => gradient.hidden));
-    return [
-      product(tf.slice(xRD as tf.Tensor2D, begin, count), dBefore, true),
-      narrowingGradient(hidden, tf.slice(dyRD, begin, count)),
-    ];
+    return networks[expert].gradients(own.map(({ begin }) => pieces.get(begin)!));
   });
   return [trip.home(), ...gradients];
 }
 
-function join(parts: readonly tf.Tensor[]): tf.Tensor {
-  return parts.length === 1 ? parts[0] : tf.concat([...parts], 0);
-}
-
 interface RoundTrip {
-  /** [R, d], complete when `roundTrip` returns. */
-  readonly received: Float32Array;
   /** Waits for the last results, [N, d]. */
   readonly home: () => tf.Tensor2D;
 }
@@ -182,7 +154,6 @@ function roundTrip(
   workOn(schedule.last);
   const local = sendBack(schedule.local, homeward, 'node');
   return {
-    received: arrived,
     home: () => {
       for (const transfer of [local, ...leaving]) transfer.finish();
       return tf.tensor2d(home, [sent.numRows, width]);

@@ -8,7 +8,7 @@ import type { Transport } from 'locmoe/collectives/transport';
 import { scheduleChunks } from 'locmoe/model/dispatch/chunk-schedule';
 import { combine, dispatch, dispatchLayout } from 'locmoe/model/dispatch/dispatch-layout';
 import { overlappedExperts } from 'locmoe/model/dispatch/overlapped';
-import { feedForward } from 'locmoe/ops/feed-forward';
+import { feedForwards } from 'locmoe/ops/feed-forward';
 import { tf } from 'locmoe/ops/tensorflow';
 import { timeOf } from '../time-of.js';
 
@@ -50,7 +50,11 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   ];
   type Op = (...tensors: tf.Tensor[]) => tf.Tensor;
   const expert: Op = (x, wIn, wOut) =>
-    feedForward(x as tf.Tensor2D, wIn as tf.Tensor2D, wOut as tf.Tensor2D, true);
+    feedForwards(
+      x as tf.Tensor2D,
+      [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
+      [x.shape[0]!],
+    );
   const inTurn: Op = (x, wIn, wOut) =>
     combine(expert(dispatch(x as tf.Tensor2D, layout, context), wIn, wOut) as tf.Tensor2D, layout, context);
   const overlapped =

@@ -1,5 +1,5 @@
 import type { RunConfig } from 'locmoe/config/schema';
-import { numScores } from 'locmoe/ops/attention-blocks';
+import { numScores } from 'locmoe/ops/kernels/tensorflow/attention-blocks';
 import type { Work } from 'locmoe/routing/index';
 import { routerPrice } from './routing-model.js';
 

@@ -1,6 +1,6 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
-import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm';
+import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm-on-host';
 import { Graph, INT64, type Value } from './graph.js';
 import { ROUTINGS, type Routing } from './routing.js';
 

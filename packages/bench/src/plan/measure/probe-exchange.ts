@@ -1,6 +1,6 @@
 import { otherRanks } from 'locmoe/collectives/topology';
 import type { Transport } from 'locmoe/collectives/transport';
-import { gelu } from 'locmoe/ops/gelu';
+import { gelu } from 'locmoe/ops/kernels/tensorflow/gelu';
 import { tf } from 'locmoe/ops/tensorflow';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';

@@ -3,21 +3,32 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
-import { TrainerError } from '../errors.js';
-import { loadProto } from '../rpc/load-proto.js';
+import { TrainerError } from '../../../errors.js';
+import { loadProto } from '../../../rpc/load-proto.js';
 import {
   type NativeTensor,
   type NodeBinding,
   nodeBackend,
   type OpAttribute,
   withBinding,
-} from './node-backend.js';
-import { tf } from './tensorflow.js';
+} from '../../node-backend.js';
+import { tf } from '../../tensorflow.js';
 
 /** A pure function of tensors. */
 export type Compute = (...inputs: tf.Tensor[]) => readonly tf.Tensor[];
 
 type Run = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
+
+/** Runs a part of an operation. `name` is for errors. */
+export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
+
+/** For parts whose shapes depend on the data. */
+export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs)];
+
+/** Compiled if a gradient is recorded: training has the same shapes at every step, inference new ones with every token. */
+export function fixedShapes(): RunPart {
+  return tf.engine().state.gradientDepth > 0 ? compiled : uncompiled;
+}
 
 /** Compiled runs of each function, by types and shapes of the inputs. */
 const runsOf = new WeakMap<Compute, Map<string, Run>>();

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { nodeBackend } from './node-backend.js';
+import { nodeBackend } from '../../node-backend.js';
 
 /**
  * Runs a TensorFlow operation that the JavaScript library does not expose, on float32 tensors, with no

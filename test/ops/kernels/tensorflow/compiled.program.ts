@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { compiled } from '../../src/ops/compiled.js';
+import { compiled } from '../../../../src/ops/kernels/tensorflow/compiled.js';
 
 // Compiles one function; TensorFlow says on stderr that it did.
 tf.tidy(() => {

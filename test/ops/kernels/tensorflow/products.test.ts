@@ -1,6 +1,10 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { product, transposedMatrix, transposedProduct } from '../../src/ops/mat-mul.js';
+import {
+  product,
+  transposedMatrix,
+  transposedProduct,
+} from '../../../../src/ops/kernels/tensorflow/products.js';
 
 // Of a million elements and more a matrix is transposed in two steps, and before 512 rows and more ahead of the product.
 const matrices = [

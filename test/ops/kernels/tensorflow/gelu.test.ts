@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { fusedOp } from '../../src/ops/fused-op.js';
-import { gelu as forward, geluBackward, geluOnHost } from '../../src/ops/gelu.js';
-import { checkGradients, expectClose, randomValues } from '../model/support.js';
+import { fusedOp } from '../../../../src/ops/fused-op.js';
+import { geluOnHost } from '../../../../src/ops/gelu-on-host.js';
+import { fixedShapes } from '../../../../src/ops/kernels/tensorflow/compiled.js';
+import { gelu as forward, geluBackward } from '../../../../src/ops/kernels/tensorflow/gelu.js';
+import { checkGradients, expectClose, randomValues } from '../../../model/support.js';
 
 function slowGelu(x: number): number {
   return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
@@ -10,11 +12,14 @@ function slowGelu(x: number): number {
 
 /** As an operation of its own, compiled where a gradient is recorded. */
 function gelu<T extends tf.Tensor>(x: T): T {
-  return fusedOp<T>([x], (run) => ({
-    value: run('GELU', [x], (input) => [forward(input)])[0],
-    saved: [x],
-    backward: (dy, saved) => [run('gradient of GELU', [dy, ...saved], geluBackward)[0]],
-  }));
+  return fusedOp<T>([x], () => {
+    const run = fixedShapes();
+    return {
+      value: run('GELU', [x], (input) => [forward(input)])[0],
+      saved: [x],
+      backward: (dy, saved) => [run('gradient of GELU', [dy, ...saved], geluBackward)[0]],
+    };
+  });
 }
 
 describe('gelu', () => {

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { compiled } from '../../src/ops/compiled.js';
-import { fusedOp } from '../../src/ops/fused-op.js';
-import { nodeBackend, withBinding } from '../../src/ops/node-backend.js';
-import { expectClose, randomValues } from '../model/support.js';
+import { fusedOp } from '../../../../src/ops/fused-op.js';
+import { compiled, fixedShapes } from '../../../../src/ops/kernels/tensorflow/compiled.js';
+import { nodeBackend, withBinding } from '../../../../src/ops/node-backend.js';
+import { expectClose, randomValues } from '../../../model/support.js';
 
 /** x softmax-like weights by table rows, and the greatest index: reductions, products, constants, whole numbers. */
 function compute(x: tf.Tensor, table: tf.Tensor, ids: tf.Tensor): tf.Tensor[] {
@@ -143,8 +143,8 @@ describe('compiled', () => {
       return [tf.square(y)];
     };
     const square = (x: tf.Tensor) =>
-      fusedOp<tf.Tensor>([x], (run) => ({
-        value: run('test: square', [x], compute)[0],
+      fusedOp<tf.Tensor>([x], () => ({
+        value: fixedShapes()('test: square', [x], compute)[0],
         saved: [x],
         backward: (dy, [y]) => [tf.mul(dy, tf.mul(y, 2))],
       }));

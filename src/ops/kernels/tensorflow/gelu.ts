@@ -1,9 +1,9 @@
+import { tf } from '../../tensorflow.js';
 import { rawOp } from './raw-op.js';
-import { tf } from './tensorflow.js';
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), and 2 u = x (SLOPE + CUBIC x^2).
-const SLOPE = 2 * Math.sqrt(2 / Math.PI);
-const CUBIC = SLOPE * 0.044715;
+export const SLOPE = 2 * Math.sqrt(2 / Math.PI);
+export const CUBIC = SLOPE * 0.044715;
 
 /**
  * The tanh approximation of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2), as in GPT-2 and PanGu.
@@ -24,14 +24,6 @@ export function geluBackward(dy: tf.Tensor, x: tf.Tensor): [dx: tf.Tensor, y: tf
   const gate = gateOf(x);
   const slope = tf.mul(x, tf.add(tf.mul(tf.square(x), 3 * CUBIC), SLOPE));
   return [tf.mul(dy, tf.add(gate, rawOp('SigmoidGrad', [gate, slope]))), tf.mul(x, gate)];
-}
-
-/** `gelu` of numbers on the host, in place: for a few rows, where calls of TensorFlow would take longer. */
-export function geluOnHost(values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i];
-    values[i] = x / (1 + Math.exp(-x * (SLOPE + CUBIC * x * x)));
-  }
 }
 
 function gateOf(x: tf.Tensor): tf.Tensor {

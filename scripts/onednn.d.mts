@@ -1,0 +1,6 @@
+/** Path of oneDNN's library: LOCMOE_ONEDNN, that of `setupOneDnn`, or the system's. */
+export function findOneDnn(): string | null;
+/** The library of threads beside the one that was set up, to be loaded first. */
+export function findThreads(): string | null;
+/** Fetches the library if there is none. Says why where it cannot; never throws. */
+export function setupOneDnn(log: (line: string) => void): void;

@@ -1,0 +1,54 @@
+import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
+import { TrainerError } from '../../errors.js';
+import { multipliesBfloat16 } from '../../os/processor.js';
+import type { Kernels } from './kernels.js';
+import { loadOneDnn } from './onednn/library.js';
+import { oneDnnKernels } from './onednn/onednn-kernels.js';
+import type { ElementType } from './onednn/tensor-memory.js';
+import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
+
+/** As `train.precision`. */
+type Precision = ElementType | 'auto';
+
+const CHOICES = ['auto', 'onednn', 'tensorflow'];
+
+let precision: Precision = 'float32';
+let chosen: Kernels | undefined;
+
+/**
+ * What computes in this process: oneDNN where it is found, else TensorFlow, or what LOCMOE_KERNELS says. Chosen at the
+ * first call, for the life of the process.
+ *
+ * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS is no such choice; `NO_RESOURCE` if what it asks for, or the precision,
+ *   cannot be had
+ */
+export function kernels(): Kernels {
+  chosen ??= choose();
+  return chosen;
+}
+
+/** Sets the precision of training; it is float32 otherwise. Call it before `kernels`. */
+export function usePrecision(wanted: Precision): void {
+  if (chosen !== undefined && precision !== wanted)
+    throw new TrainerError('INTERNAL', `the kernels compute in ${precision} already`);
+  precision = wanted;
+}
+
+function choose(): Kernels {
+  const choice = process.env.LOCMOE_KERNELS || 'auto';
+  if (!CHOICES.includes(choice))
+    throw new TrainerError('BAD_INPUT', `LOCMOE_KERNELS is ${choice}: it must be ${CHOICES.join(', ')}`);
+  const path = choice === 'tensorflow' ? null : findOneDnn();
+  if (path === null && choice === 'onednn')
+    throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
+  if (path === null && precision === 'bfloat16')
+    throw new TrainerError(
+      'NO_RESOURCE',
+      choice === 'tensorflow'
+        ? 'train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow'
+        : 'train.precision bfloat16 needs oneDNN, which is not installed: run `locmoe setup`',
+    );
+  if (path === null) return tensorflowKernels;
+  const type = precision === 'auto' ? (multipliesBfloat16() ? 'bfloat16' : 'float32') : precision;
+  return oneDnnKernels(loadOneDnn(path, findThreads()), type);
+}

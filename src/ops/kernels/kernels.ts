@@ -1,0 +1,101 @@
+import type { tf } from '../tensorflow.js';
+
+// Shapes: T rows or tokens, N chosen rows, a and b widths, d hidden size, F hidden size of a feed-forward network,
+// V vocabulary, P longest sequence.
+
+export interface FusedForward {
+  readonly value: tf.Tensor;
+  /** Kept for `backward` if a gradient is recorded, else freed. */
+  readonly saved: readonly tf.Tensor[];
+  /**
+   * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
+   * tensors, one of which may be `dy` itself.
+   */
+  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
+}
+
+export interface AttentionShape {
+  readonly numSequences: number;
+  readonly seqLen: number;
+  readonly numHeads: number;
+}
+
+export interface RowScatter {
+  readonly numTokens: number;
+  /** The token that each row goes to, length N. */
+  readonly tokensN: Int32Array;
+  /** The element of the flattened [T, K] weights that scales each row, length N. */
+  readonly choicesN: Int32Array;
+}
+
+/** The matrices of a feed-forward network. */
+export interface FeedForwardWeights {
+  /** [d, F] */
+  readonly wInDF: tf.Tensor2D;
+  /** [F, d] */
+  readonly wOutFD: tf.Tensor2D;
+}
+
+/** How the rows of a network come: as many at every step, more or fewer, or so and in pieces. */
+export type FeedForwardRows = 'fixed' | 'varying' | 'in pieces';
+
+/**
+ * W_out GELU(W_in x), on rows that may come in pieces: forward and backward of each piece, then the gradients of the
+ * matrices from all of them. A row's bits do not depend on its piece.
+ */
+export interface FeedForwardNetwork {
+  /** @returns y [T, d], and what the backward needs */
+  forward(
+    xTD: tf.Tensor2D,
+    weights: FeedForwardWeights,
+  ): { readonly y: tf.Tensor2D; readonly saved: readonly tf.Tensor[] };
+  /** @returns dx [T, d], and what the gradients need */
+  backward(
+    dyTD: tf.Tensor2D,
+    weights: FeedForwardWeights,
+    saved: readonly tf.Tensor[],
+  ): { readonly dx: tf.Tensor2D; readonly kept: readonly tf.Tensor[] };
+  /** Gradients of W_in and W_out. @param pieces at least one, in the order of their rows */
+  gradients(pieces: readonly FeedForwardPiece[]): [dwIn: tf.Tensor, dwOut: tf.Tensor];
+}
+
+export interface FeedForwardPiece {
+  readonly dyTD: tf.Tensor2D;
+  readonly saved: readonly tf.Tensor[];
+  readonly kept: readonly tf.Tensor[];
+}
+
+/**
+ * The operations of a step that take time. Those of ops/ are these made differentiable, and say what each computes;
+ * what is kept for a backward is for the same kernels alone.
+ */
+export interface Kernels {
+  readonly name: 'onednn' | 'tensorflow';
+  matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): FusedForward;
+  network(rows: FeedForwardRows): FeedForwardNetwork;
+  layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;
+  causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
+  tiedCrossEntropy(xTD: tf.Tensor2D, embeddingVD: tf.Tensor2D, targetsT: Int32Array): FusedForward;
+  embedding(
+    tokensVD: tf.Tensor2D,
+    positionsPD: tf.Tensor2D,
+    tokenIdsT: Int32Array,
+    seqLen: number,
+  ): FusedForward;
+  /** Sum of two tensors of a shape. */
+  add(x: tf.Tensor, y: tf.Tensor): tf.Tensor;
+  /** At least one row. */
+  gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): FusedForward;
+  /** At least one row. */
+  scatterRows(rowsND: tf.Tensor2D, weightsTK: tf.Tensor2D | null, scatter: RowScatter): FusedForward;
+  /** Consecutive rows of a matrix. */
+  sliceRows(xTD: tf.Tensor2D, begin: number, count: number): tf.Tensor2D;
+  /** One matrix below another; at least one. */
+  concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D;
+  /**
+   * x W on the host, row-major: [T, a] x [a, b] -> [T, b]. A row's bits are those of `matMul`.
+   *
+   * @param numRows T
+   */
+  hostRowsProduct(xTA: Float32Array, numRows: number, wAB: tf.Tensor): Float32Array;
+}

@@ -1,0 +1,185 @@
+import type { AttentionShape } from '../kernels.js';
+import type { Context } from './context.js';
+import type { Operand, Primitives } from './primitives.js';
+
+// Shapes: B sequences, S positions, H heads, h = d / H size of a head, Q queries of a block, K keys that they see.
+
+/** Queries of a block; fewer would make products too small. */
+const BLOCK = 64;
+
+interface Block {
+  /** Positions of the queries; the keys are those before `end`. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+function blocksOf(seqLen: number): Block[] {
+  return Array.from({ length: Math.ceil(seqLen / BLOCK) }, (_, i) => ({
+    begin: i * BLOCK,
+    end: Math.min(seqLen, (i + 1) * BLOCK),
+  }));
+}
+
+/** -1e9 where a query would see a later key: [1, Q, K] by block. */
+const masks = new Map<string, Operand>();
+
+function maskOf({ begin, end }: Block): Operand {
+  const key = `${begin} ${end}`;
+  let mask = masks.get(key);
+  if (mask === undefined) {
+    const values = new Float32Array((end - begin) * end);
+    for (let query = begin; query < end; query++)
+      values.fill(-1e9, (query - begin) * end + query + 1, (query - begin + 1) * end);
+    mask = { values, dims: [1, end - begin, end] };
+    masks.set(key, mask);
+  }
+  return mask;
+}
+
+/** The matrices of one sequence's heads in an array [T, width], whose head columns begin at `column`. */
+class Heads {
+  readonly #h: number;
+
+  constructor(
+    readonly array: Operand,
+    readonly shape: AttentionShape,
+    readonly d: number,
+    /** Of a row. */
+    readonly width: number,
+    readonly column: number,
+  ) {
+    this.#h = d / shape.numHeads;
+  }
+
+  /** [H, end - begin, h], or [H, h, end - begin]. */
+  of(sequence: number, begin: number, end: number, transposed = false): Operand {
+    const { numHeads, seqLen } = this.shape;
+    const h = this.#h;
+    const values = this.array.values.subarray((sequence * seqLen + begin) * this.width + this.column);
+    return transposed
+      ? { values, dims: [numHeads, h, end - begin], strides: [h, 1, this.width] }
+      : { values, dims: [numHeads, end - begin, h], strides: [h, this.width, 1] };
+  }
+}
+
+function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
+  return { values, dims: [groups!, columns!, rows!], strides: [rows! * columns!, 1, columns!] };
+}
+
+/**
+ * softmax(q k^T / sqrt(h) + causal mask) v for every head, a sequence and a block of queries at a time: scores stay in
+ * the caches.
+ *
+ * @param qkv [T, 3 d], of the type of operands
+ * @param y [T, d]
+ */
+export function attentionForward(context: Context, qkv: Operand, y: Operand, shape: AttentionShape): void {
+  const { primitives } = context;
+  const d = y.dims[1];
+  const [q, k, v] = thirds(qkv, shape, d);
+  const results = new Heads(y, shape, d, d, 0);
+  for (const block of blocksOf(shape.seqLen))
+    withScores(context, block, shape, (scores, narrow) => {
+      for (let sequence = 0; sequence < shape.numSequences; sequence++) {
+        probabilities(primitives, scores, q, k, sequence, block);
+        primitives.product(
+          narrow(scores),
+          v.of(sequence, 0, block.end),
+          results.of(sequence, block.begin, block.end),
+        );
+      }
+    });
+}
+
+/**
+ * The gradient, with the probabilities computed again: dS = P (dP - rowsum(dP P)).
+ *
+ * @param dy [T, d], of the type of operands
+ * @param qkv as in the forward
+ * @param dQkv [T, 3 d]
+ */
+export function attentionBackward(
+  context: Context,
+  dy: Operand,
+  qkv: Operand,
+  dQkv: Operand,
+  shape: AttentionShape,
+): void {
+  const { primitives } = context;
+  const d = dy.dims[1];
+  const scale = scaleOf(shape, d);
+  const [q, k, v] = thirds(qkv, shape, d);
+  const [dq, dk, dv] = thirds(dQkv, shape, d);
+  const dResults = new Heads(dy, shape, d, d, 0);
+  // From the last block on, whose keys are all keys: the others add to them.
+  for (const block of blocksOf(shape.seqLen).reverse()) {
+    const { begin, end } = block;
+    const accumulate = end < shape.seqLen;
+    withScores(context, block, shape, (scores, narrow) =>
+      withScores(context, block, shape, (dScores, narrowGradient) => {
+        for (let sequence = 0; sequence < shape.numSequences; sequence++) {
+          probabilities(primitives, scores, q, k, sequence, block);
+          const dResult = dResults.of(sequence, begin, end);
+          primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, 0, end), { accumulate });
+          primitives.product(dResult, v.of(sequence, 0, end, true), dScores);
+          primitives.softmaxBackward(scores, dScores, dScores);
+          const operand = narrowGradient(dScores);
+          primitives.product(operand, k.of(sequence, 0, end), dq.of(sequence, begin, end), { scale });
+          primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, 0, end), {
+            scale,
+            accumulate,
+          });
+        }
+      }),
+    );
+  }
+}
+
+/** Queries, keys and values. */
+function thirds(array: Operand, shape: AttentionShape, d: number): [Heads, Heads, Heads] {
+  const third = (index: number) => new Heads(array, shape, d, 3 * d, index * d);
+  return [third(0), third(1), third(2)];
+}
+
+/** Of a sequence's heads: [H, Q, K]. */
+function probabilities(
+  primitives: Primitives,
+  into: Operand,
+  q: Heads,
+  k: Heads,
+  sequence: number,
+  block: Block,
+): void {
+  const options = { scale: scaleOf(q.shape, q.d), addend: maskOf(block) };
+  primitives.product(
+    q.of(sequence, block.begin, block.end),
+    k.of(sequence, 0, block.end, true),
+    into,
+    options,
+  );
+  primitives.softmax(into, into);
+}
+
+/** Scratch for [H, Q, K], and a function that makes an operand of products of it. */
+function withScores(
+  { primitives, memory, type }: Context,
+  { begin, end }: Block,
+  { numHeads }: AttentionShape,
+  use: (scores: Operand, narrow: (scores: Operand) => Operand) => void,
+): void {
+  const dims = [numHeads, end - begin, end];
+  memory.borrow(dims, 'float32', (scores) => {
+    if (type === 'float32') return use(scores, (same) => same);
+    memory.borrow(dims, type, (narrow) =>
+      use(scores, (wide) => {
+        primitives.copy(wide, narrow);
+        return narrow;
+      }),
+    );
+  });
+}
+
+/** 1 / sqrt(h). */
+function scaleOf({ numHeads }: AttentionShape, d: number): number {
+  return 1 / Math.sqrt(d / numHeads);
+}

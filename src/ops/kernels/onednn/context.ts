@@ -1,0 +1,37 @@
+import type { tf } from '../../tensorflow.js';
+import type { OneDnn } from './library.js';
+import { type Operand, Primitives } from './primitives.js';
+import { type ElementType, TensorMemory } from './tensor-memory.js';
+
+/** What the operations of this folder work with. */
+export class Context {
+  readonly primitives: Primitives;
+  readonly memory = new TensorMemory();
+
+  /** @param type of the operands of products, and of activations that are kept for the backward */
+  constructor(
+    library: OneDnn,
+    readonly type: ElementType,
+  ) {
+    this.primitives = new Primitives(library);
+  }
+
+  /** A tensor as an operand of products, to be kept for the backward. */
+  keep(tensor: tf.Tensor): { readonly tensor: tf.Tensor; readonly operand: Operand } {
+    const given = this.memory.operandOf(tensor);
+    if (this.type === 'float32') return { tensor, operand: given };
+    const kept = this.memory.create(tensor.shape, this.type);
+    this.primitives.copy(given, kept);
+    return { tensor: kept.tensor, operand: kept };
+  }
+
+  /** A tensor as an operand of products, for the time of a call. */
+  with<T>(tensor: tf.Tensor, use: (operand: Operand) => T): T {
+    const given = this.memory.operandOf(tensor);
+    if (this.type === 'float32') return use(given);
+    return this.memory.borrow(tensor.shape, this.type, (narrow) => {
+      this.primitives.copy(given, narrow);
+      return use(narrow);
+    });
+  }
+}

@@ -1,0 +1,107 @@
+import type { tf } from '../../tensorflow.js';
+import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
+import type { Context } from './context.js';
+import { rowsOf, transposed } from './matrices.js';
+import type { Operand } from './primitives.js';
+import type { OwnTensor } from './tensor-memory.js';
+
+// Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
+
+/** Numbers of rows are rounded up to this: they vary, and each is compiled for. */
+const ROWS_ROUNDED_TO = 16;
+
+/** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */
+export class OneDnnNetwork implements FeedForwardNetwork {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
+    const { primitives, memory, type } = this.#context;
+    const numRows = xTD.shape[0];
+    const x = this.#padded(xTD);
+    const dims = [x.dims[0], wInDF.shape[1]];
+    const before = memory.create(dims, type);
+    this.#context.with(wInDF, (w) => primitives.product(x, w, before));
+    const y = memory.borrow(dims, type, (hidden) => {
+      primitives.gelu(before, hidden);
+      return this.#firstRows(numRows, xTD.shape[1], (into) =>
+        this.#context.with(wOutFD, (w) => primitives.product(hidden, w, into)),
+      );
+    });
+    return { y, saved: [x.tensor, before.tensor] };
+  }
+
+  backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, saved: readonly tf.Tensor[]) {
+    const { primitives, memory, type } = this.#context;
+    const before = memory.operandOf(saved[1]);
+    const dy = this.#padded(dyTD);
+    const hidden = memory.create(before.dims, type);
+    const dBefore = memory.create(before.dims, type);
+    this.#context.with(wOutFD, (w) => primitives.product(dy, transposed(w), dBefore));
+    primitives.gelu(before, hidden);
+    primitives.geluBackward(before, dBefore, dBefore);
+    const dx = this.#firstRows(...dyTD.shape, (into) =>
+      this.#context.with(wInDF, (w) => primitives.product(dBefore, transposed(w), into)),
+    );
+    return { dx, kept: [dBefore.tensor, hidden.tensor, dy.tensor] };
+  }
+
+  gradients(pieces: readonly FeedForwardPiece[]): [tf.Tensor, tf.Tensor] {
+    const { primitives, memory } = this.#context;
+    const counts = pieces.map(({ dyTD }) => dyTD.shape[0]);
+    const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => this.#join(pieces.map(of), counts);
+    const x = all(({ saved }) => saved[0]);
+    const [dBefore, hidden, dy] = [0, 1, 2].map((i) => all(({ kept }) => kept[i]));
+    const dwIn = memory.create([x.dims[1], dBefore.dims[1]]);
+    const dwOut = memory.create([hidden.dims[1], dy.dims[1]]);
+    primitives.product(transposed(x), dBefore, dwIn);
+    primitives.product(transposed(hidden), dy, dwOut);
+    return [dwIn.tensor, dwOut.tensor];
+  }
+
+  /** [R, d] -> [P, d], as operands of products. */
+  #padded(rowsRD: tf.Tensor2D): OwnTensor {
+    const { primitives, memory, type } = this.#context;
+    const [numRows, width] = rowsRD.shape;
+    const padded = memory.create([roundUp(numRows), width], type);
+    primitives.copy(memory.operandOf(rowsRD), rowsOf(padded, { begin: 0, count: numRows }));
+    padded.values.fill(0, numRows * width);
+    return padded;
+  }
+
+  /** Computes [P, d], of which [R, d] stay. */
+  #firstRows(numRows: number, d: number, compute: (into: Operand) => void): tf.Tensor2D {
+    const { memory } = this.#context;
+    const y = memory.create([numRows, d]);
+    if (numRows === roundUp(numRows)) compute(y);
+    else
+      memory.borrow([roundUp(numRows), d], 'float32', (padded) => {
+        compute(padded);
+        y.values.set(padded.values.subarray(0, numRows * d));
+      });
+    return y.tensor as tf.Tensor2D;
+  }
+
+  /** The rows of all pieces as of one: the sum over them has the same bits. */
+  #join(pieces: readonly tf.Tensor[], counts: readonly number[]): Operand {
+    const { memory, type } = this.#context;
+    if (pieces.length === 1) return memory.operandOf(pieces[0]);
+    const numRows = counts.reduce((sum, count) => sum + count, 0);
+    const width = pieces[0].shape[1]!;
+    const joined = memory.create([roundUp(numRows), width], type);
+    let at = 0;
+    pieces.forEach((piece, i) => {
+      joined.values.set(memory.operandOf(piece).values.subarray(0, counts[i] * width), at);
+      at += counts[i] * width;
+    });
+    joined.values.fill(0, at);
+    return joined;
+  }
+}
+
+function roundUp(numRows: number): number {
+  return Math.ceil(numRows / ROWS_ROUNDED_TO) * ROWS_ROUNDED_TO;
+}

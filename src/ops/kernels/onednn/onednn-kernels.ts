@@ -1,0 +1,122 @@
+import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
+import type { tf } from '../../tensorflow.js';
+import type { FusedForward, Kernels } from '../kernels.js';
+import { attentionBackward, attentionForward } from './attention.js';
+import { Context } from './context.js';
+import { tiedCrossEntropy } from './cross-entropy.js';
+import { OneDnnNetwork } from './feed-forward.js';
+import type { OneDnn } from './library.js';
+import { transposed } from './matrices.js';
+import { embedding, gatherRows, scatterRows } from './rows.js';
+import type { ElementType } from './tensor-memory.js';
+
+/** @param type of the operands of products, and of activations that are kept for the backward */
+export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
+  const context = new Context(library, type);
+  const { primitives, memory } = context;
+  return {
+    name: 'onednn',
+    matMul: (xTA, wAB) => matMul(context, xTA, wAB),
+    network: () => new OneDnnNetwork(context),
+    layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),
+    causalAttention(qkvTC, shape) {
+      const [numTokens, width] = qkvTC.shape;
+      const y = memory.create([numTokens, width / 3]);
+      const qkv = context.keep(qkvTC);
+      attentionForward(context, qkv.operand, y, shape);
+      return {
+        value: y.tensor,
+        saved: [qkv.tensor],
+        backward: (dyTD, [kept]) => {
+          const dQkv = memory.create(qkvTC.shape);
+          context.with(dyTD, (dy) => attentionBackward(context, dy, memory.operandOf(kept), dQkv, shape));
+          return [dQkv.tensor];
+        },
+      };
+    },
+    tiedCrossEntropy: (xTD, embeddingVD, targetsT) => tiedCrossEntropy(context, xTD, embeddingVD, targetsT),
+    embedding: (...inputs) => embedding(context, ...inputs),
+    add(x, y) {
+      const sum = memory.create(x.shape);
+      primitives.combine('add', memory.operandOf(x), memory.operandOf(y), sum);
+      return sum.tensor;
+    },
+    gatherRows: (xTD, indicesN) => gatherRows(context, xTD, indicesN),
+    scatterRows: (...inputs) => scatterRows(context, ...inputs),
+    sliceRows(xTD, begin, count) {
+      const width = xTD.shape[1];
+      const rows = memory.create([count, width]);
+      rows.values.set(memory.operandOf(xTD).values.subarray(begin * width, (begin + count) * width));
+      return rows.tensor as tf.Tensor2D;
+    },
+    concatRows(parts) {
+      const numRows = parts.reduce((sum, part) => sum + part.shape[0], 0);
+      const all = memory.create([numRows, parts[0].shape[1]]);
+      let at = 0;
+      for (const part of parts) {
+        all.values.set(memory.operandOf(part).values, at);
+        at += part.size;
+      }
+      return all.tensor as tf.Tensor2D;
+    },
+    hostRowsProduct(xTA, numRows, wAB) {
+      const [a, b] = wAB.shape as [number, number];
+      const rows = Math.max(numRows, FEWEST_ROWS);
+      return memory.borrow([rows, a], 'float32', (x) =>
+        memory.borrow([rows, b], 'float32', (y) => {
+          x.values.set(xTA);
+          x.values.fill(0, xTA.length);
+          primitives.product(x, memory.operandOf(wAB), y);
+          return (y.values as Float32Array).slice(0, numRows * b);
+        }),
+      );
+    },
+  };
+}
+
+/** A single row is computed otherwise, with other bits. */
+const FEWEST_ROWS = 2;
+
+function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D): FusedForward {
+  const { primitives, memory } = context;
+  const y = memory.create([xTA.shape[0], wAB.shape[1]]);
+  const x = context.keep(xTA);
+  context.with(wAB, (w) => primitives.product(x.operand, w, y));
+  return {
+    value: y.tensor,
+    saved: [x.tensor, wAB],
+    backward: (dyTB, [keptX, keptW]) => {
+      const dx = memory.create(xTA.shape);
+      const dw = memory.create(wAB.shape);
+      context.with(dyTB, (dy) => {
+        context.with(keptW, (w) => primitives.product(dy, transposed(w), dx));
+        primitives.product(transposed(memory.operandOf(keptX)), dy, dw);
+      });
+      return [dx.tensor, dw.tensor];
+    },
+  };
+}
+
+function layerNorm(
+  { primitives, memory }: Context,
+  xTD: tf.Tensor,
+  gainD: tf.Tensor,
+  biasD: tf.Tensor,
+): FusedForward {
+  const numRows = xTD.shape[0];
+  const y = memory.create(xTD.shape);
+  const [mean, variance] = [memory.create([numRows]), memory.create([numRows])];
+  const [x, gain, bias] = [xTD, gainD, biasD].map((each) => memory.operandOf(each));
+  primitives.layerNorm(x, gain, bias, y, [mean, variance], LAYER_NORM_EPSILON);
+  return {
+    value: y.tensor,
+    saved: [xTD, gainD, mean.tensor, variance.tensor],
+    backward: (dyTD, saved) => {
+      const results = [xTD.shape, gainD.shape, gainD.shape].map((shape) => memory.create(shape));
+      const [keptX, keptGain, ...statistics] = saved.map((each) => memory.operandOf(each));
+      const dy = memory.operandOf(dyTD);
+      primitives.layerNormBackward(keptX, keptGain, statistics, dy, results, LAYER_NORM_EPSILON);
+      return results.map(({ tensor }) => tensor);
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import { nodeBackend } from '../../node-backend.js';
+import { tf } from '../../tensorflow.js';
+import { Arena, type Block } from './arena.js';
+import type { Operand, Values } from './primitives.js';
+
+/** A tensor of TensorFlow's engine whose elements lie in the arena, until an operation of TensorFlow's own reads it. */
+export interface OwnTensor extends Operand {
+  readonly tensor: tf.Tensor;
+}
+
+export type ElementType = 'float32' | 'bfloat16';
+
+const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, bfloat16: 2 };
+
+/** Arena memory behind tensors; it is given back when they are disposed of. */
+export class TensorMemory {
+  readonly #arena = new Arena();
+  /** By the tensor's data id. */
+  readonly #held = new Map<object, { readonly block: Block; readonly values: Values }>();
+
+  constructor() {
+    const backend = nodeBackend();
+    const dispose = backend.disposeData.bind(backend);
+    backend.disposeData = (dataId, force) => {
+      const isGone = dispose(dataId, force);
+      const held = isGone ? this.#held.get(dataId) : undefined;
+      if (held !== undefined) {
+        this.#held.delete(dataId);
+        this.#arena.give(held.block);
+      }
+      return isGone;
+    };
+  }
+
+  /** Bytes of all tensors and scratch that live now. */
+  get usedBytes(): number {
+    return this.#arena.usedBytes;
+  }
+
+  /** With arbitrary elements; a tensor of bfloat16 is for the functions of this folder alone. */
+  create(dims: readonly number[], type: ElementType = 'float32'): OwnTensor {
+    const { block, values } = this.#take(dims, type);
+    const tensor = tf
+      .engine()
+      .makeTensor(values as Float32Array, [...dims], type === 'float32' ? 'float32' : 'int32');
+    this.#held.set(tensor.dataId, { block, values });
+    return { tensor, values, dims };
+  }
+
+  /** Of a tensor of `create` or of TensorFlow. */
+  operandOf(tensor: tf.Tensor): Operand {
+    const values = this.#held.get(tensor.dataId)?.values ?? tensor.dataSync<'float32'>();
+    return { values, dims: tensor.shape };
+  }
+
+  /** Scratch memory with arbitrary elements for the time of a call. */
+  borrow<T>(dims: readonly number[], type: ElementType, use: (scratch: Operand) => T): T {
+    const { block, values } = this.#take(dims, type);
+    try {
+      return use({ values, dims });
+    } finally {
+      this.#arena.give(block);
+    }
+  }
+
+  #take(dims: readonly number[], type: ElementType): { block: Block; values: Values } {
+    const length = dims.reduce((product, dim) => product * dim, 1);
+    const block = this.#arena.take(length * BYTES[type]);
+    const { buffer, begin } = block;
+    const values =
+      type === 'float32' ? new Float32Array(buffer, begin, length) : new Uint16Array(buffer, begin, length);
+    return { block, values };
+  }
+}

@@ -1,0 +1,161 @@
+import { tf } from '../../tensorflow.js';
+import type { AttentionShape } from '../kernels.js';
+import { type Block, halves } from './attention-blocks.js';
+import type { Compute } from './compiled.js';
+
+// Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H
+// head-sequences, Q queries of a block or those that see its keys, K keys of a block or those that its
+// queries see.
+
+/** The forward and the backward of `Kernels.causalAttention`: y and the log-sum-exp of each row of scores. */
+interface AttentionParts {
+  readonly forward: Compute;
+  readonly backward: Compute;
+}
+
+/** One function object per shape: `compiled` identifies functions by identity. */
+const partsOfShape = new Map<string, AttentionParts>();
+
+export function attentionParts(shape: AttentionShape): AttentionParts {
+  const key = `${shape.numSequences} ${shape.seqLen} ${shape.numHeads}`;
+  let parts = partsOfShape.get(key);
+  if (!parts) {
+    parts = {
+      forward: (qkvTC) => forward(qkvTC, shape),
+      backward: (...tensors) => [backward(tensors, shape)],
+    };
+    partsOfShape.set(key, parts);
+  }
+  return parts;
+}
+
+function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
+  const [q, k, v] = thirds(qkvTC).map((x) => heads(x, shape));
+  const kSwapped = swap(k);
+  const ys: tf.Tensor[] = [];
+  const logSums: tf.Tensor[] = [];
+  for (const queries of halves(shape.seqLen)) {
+    const keys = { begin: 0, end: queries.end };
+    const productsGQK = tf.matMul(rows(q, queries), columns(kSwapped, keys));
+    const scoresGQK = scores(productsGQK, q, mask(queries, keys));
+    const maxGQ1 = tf.max(scoresGQK, -1, true);
+    const expGQK = tf.exp(tf.sub(scoresGQK, maxGQ1));
+    const sumGQ1 = tf.sum(expGQK, -1, true);
+    ys.push(tf.div(tf.matMul(expGQK, rows(v, keys)), sumGQ1));
+    logSums.push(tf.add(maxGQ1, tf.log(sumGQ1)));
+  }
+  return [joinHeads([concat(ys, 1)], shape), concat(logSums, 1)];
+}
+
+/**
+ * By blocks of keys, with scores transposed (a row for each key): the gradients of keys and values come out
+ * in their layout, and no product transposes an operand, which is slow in TensorFlow.
+ */
+function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor {
+  const { seqLen } = shape;
+  const [q, k, v, y, dy] = [...thirds(qkvTC), yTD, dyTD].map((x) => heads(x, shape));
+  const [qSwapped, kSwapped, dySwapped] = [q, k, dy].map(swap);
+  const sumGS1 = tf.sum(tf.mul(dy, y), -1, true);
+  const [logSumG1S, alongG1S] = [logSumGS1, sumGS1].map((x) => tf.reshape(x, [-1, 1, seqLen]));
+  let dqSwapped: tf.Tensor | undefined;
+  const dks: tf.Tensor[] = [];
+  const dvs: tf.Tensor[] = [];
+  for (const keys of halves(seqLen)) {
+    const queries = { begin: keys.begin, end: seqLen };
+    const productsGKQ = tf.matMul(rows(k, keys), columns(qSwapped, queries));
+    const scoresGKQ = scores(productsGKQ, q, tf.transpose(mask(queries, keys)));
+    const probabilitiesGKQ = tf.exp(tf.sub(scoresGKQ, columns(logSumG1S, queries)));
+    const dProbabilities = tf.matMul(rows(v, keys), columns(dySwapped, queries));
+    const dScores = tf.mul(
+      tf.mul(probabilitiesGKQ, tf.sub(dProbabilities, columns(alongG1S, queries))),
+      scaleOf(q),
+    );
+    dqSwapped = plusLastColumns(dqSwapped, tf.matMul(columns(kSwapped, keys), dScores));
+    dks.push(tf.matMul(dScores, rows(q, queries)));
+    dvs.push(tf.matMul(probabilitiesGKQ, rows(dy, queries)));
+  }
+  return joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape);
+}
+
+/** Products / sqrt(h), minus 1e9 where the mask hides a key. */
+function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
+  return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
+}
+
+/** [Q, K]: -1e9 for keys after the query. */
+function mask(queries: Block, keys: Block): tf.Tensor {
+  const numKeys = keys.end - keys.begin;
+  const values = new Float32Array((queries.end - queries.begin) * numKeys);
+  for (let query = queries.begin; query < queries.end; query++) {
+    const row = (query - queries.begin) * numKeys;
+    values.fill(-1e9, row + Math.min(numKeys, query + 1 - keys.begin), row + numKeys);
+  }
+  return tf.tensor2d(values, [queries.end - queries.begin, numKeys]);
+}
+
+/** 1 / sqrt(h). */
+function scaleOf(q: tf.Tensor): number {
+  return 1 / Math.sqrt(q.shape[2]!);
+}
+
+/** [G, a, b] -> [G, end - begin, b]. */
+function rows(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
+  const [groups, length, width] = x.shape;
+  return end - begin === length ? x : tf.slice(x, [0, begin, 0], [groups, end - begin, width]);
+}
+
+/** [G, a, b] -> [G, a, end - begin]. */
+function columns(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
+  const [groups, length, width] = x.shape;
+  return end - begin === width ? x : tf.slice(x, [0, 0, begin], [groups, length, end - begin]);
+}
+
+function concat(parts: tf.Tensor[], axis: number): tf.Tensor {
+  return parts.length === 1 ? parts[0] : tf.concat(parts, axis);
+}
+
+/** Adds [G, h, Q] to the last Q columns of [G, h, S]. */
+function plusLastColumns(sum: tf.Tensor | undefined, x: tf.Tensor): tf.Tensor {
+  if (sum === undefined) return x;
+  const missing = sum.shape[2]! - x.shape[2]!;
+  return tf.add(
+    sum,
+    tf.pad(x as tf.Tensor3D, [
+      [0, 0],
+      [0, 0],
+      [missing, 0],
+    ]),
+  );
+}
+
+/** [G, a, b] -> [G, b, a]. */
+function swap(x: tf.Tensor): tf.Tensor {
+  return tf.transpose(x, [0, 2, 1]);
+}
+
+/** [T, 3 d] -> three tensors [T, d]. */
+function thirds(xTC: tf.Tensor): tf.Tensor[] {
+  const [numTokens, width] = xTC.shape as [number, number];
+  const d = width / 3;
+  return [0, 1, 2].map((i) => tf.slice(xTC, [0, i * d], [numTokens, d]));
+}
+
+/** [T, d] -> [G, S, h]. */
+function heads(xTD: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShape): tf.Tensor {
+  const byHead = tf.reshape(xTD, [numSequences, seqLen, numHeads, -1]);
+  return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [-1, seqLen, byHead.shape[3]!]);
+}
+
+/** Concatenates n tensors [G, S, h] -> [T, n d]. */
+function joinHeads(
+  parts: readonly tf.Tensor[],
+  { numSequences, seqLen, numHeads }: AttentionShape,
+): tf.Tensor {
+  const numTokens = numSequences * seqLen;
+  // Concatenated along an axis outside of the heads, else XLA tests for each element which part it is of.
+  const byToken = parts.map((x) => {
+    const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
+    return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);
+  });
+  return tf.reshape(concat(byToken, 1), [numTokens, -1]);
+}

@@ -1,0 +1,184 @@
+import { tf } from '../../tensorflow.js';
+import type {
+  AttentionShape,
+  FeedForwardNetwork,
+  FeedForwardPiece,
+  FeedForwardRows,
+  FeedForwardWeights,
+  FusedForward,
+  Kernels,
+  RowScatter,
+} from '../kernels.js';
+import { attentionParts } from './attention.js';
+import { fixedShapes, uncompiled } from './compiled.js';
+import { crossEntropyBackward, crossEntropyForward } from './cross-entropy.js';
+import { gelu, geluBackward } from './gelu.js';
+import { layerNormBackward, layerNormForward } from './layer-norm.js';
+import {
+  hostRowsProduct,
+  narrowingGradient,
+  product,
+  rowsProduct,
+  transposedMatrix,
+  transposedProduct,
+} from './products.js';
+
+/** Products of TensorFlow; what lies between them is compiled by its XLA where shapes recur. */
+export const tensorflowKernels: Kernels = {
+  name: 'tensorflow',
+  matMul: (xTA, wAB) => ({
+    value: product(xTA, wAB),
+    saved: [xTA, wAB],
+    backward: (dyTB, [x, w]) => [transposedProduct(dyTB, w!), product(x!, dyTB, true)],
+  }),
+  network: (rows) => new TensorflowNetwork(rows),
+  layerNorm(xTD, gainD, biasD) {
+    const run = fixedShapes();
+    const [yTD, meanT1, inverseStdT1] = run('layer norm', [xTD, gainD, biasD], layerNormForward);
+    return {
+      value: yTD!,
+      // Not the normalised input: it is as large as x, which is kept anyway.
+      saved: [xTD, meanT1!, inverseStdT1!, gainD],
+      backward: (dyTD, saved) => run('gradient of layer norm', [dyTD, ...saved], layerNormBackward),
+    };
+  },
+  causalAttention(qkvTC, shape: AttentionShape): FusedForward {
+    const run = fixedShapes();
+    const parts = attentionParts(shape);
+    const [yTD, logSumGS1] = run('attention', [qkvTC], parts.forward);
+    return {
+      value: yTD!,
+      saved: [qkvTC, yTD!, logSumGS1!],
+      backward: (dyTD, saved) => run('gradient of attention', [dyTD, ...saved], parts.backward),
+    };
+  },
+  tiedCrossEntropy(xTD, embeddingVD, targetsT) {
+    const logitsTV = transposedProduct(xTD, embeddingVD);
+    const targets = tf.tensor1d(targetsT, 'int32');
+    const ofTargetsTD = tf.gather(embeddingVD, targets);
+    const [lossT, expTV, sumT1] = fixedShapes()(
+      'cross-entropy',
+      [logitsTV, xTD, ofTargetsTD],
+      crossEntropyForward,
+    );
+    return {
+      value: lossT!,
+      saved: [xTD, embeddingVD, expTV!, sumT1!, targets],
+      backward: crossEntropyBackward,
+    };
+  },
+  embedding(tokensVD, positionsPD, tokenIdsT, seqLen) {
+    const [vocabSize, dModel] = tokensVD.shape;
+    const ids = tf.tensor1d(tokenIdsT, 'int32');
+    const rowsBC = tf.reshape(tf.gather(tokensVD, ids), [-1, seqLen * dModel]);
+    const positionsC = tf.reshape(tf.slice(positionsPD, 0, seqLen), [-1]);
+    return {
+      value: tf.reshape(tf.add(rowsBC, positionsC), [-1, dModel]),
+      saved: [ids],
+      backward: (dyTD, [savedIds]) => [
+        tf.unsortedSegmentSum(dyTD, savedIds as tf.Tensor1D, vocabSize),
+        positionGradient(dyTD, seqLen, positionsPD.shape),
+      ],
+    };
+  },
+  add: (x, y) => tf.add(x, y),
+  gatherRows(xTD, indicesN) {
+    const indices = tf.tensor1d(indicesN, 'int32');
+    return {
+      value: tf.gather(xTD, indices),
+      saved: [indices],
+      backward: (dyND, [kept]) => [tf.unsortedSegmentSum(dyND, kept as tf.Tensor1D, xTD.shape[0])],
+    };
+  },
+  scatterRows(rowsND, weightsTK, { numTokens, tokensN, choicesN }: RowScatter): FusedForward {
+    const tokens = tf.tensor1d(tokensN, 'int32');
+    if (weightsTK === null)
+      return {
+        value: tf.unsortedSegmentSum(rowsND, tokens, numTokens),
+        saved: [tokens],
+        backward: (dyTD, [kept]) => [tf.gather(dyTD, kept as tf.Tensor1D)],
+      };
+    const choices = tf.tensor1d(choicesN, 'int32');
+    const weightsN1 = tf.reshape(tf.gather(tf.reshape(weightsTK, [-1]), choices), [-1, 1]);
+    return {
+      value: tf.unsortedSegmentSum(tf.mul(rowsND, weightsN1), tokens, numTokens),
+      saved: [rowsND, weightsN1, tokens, choices],
+      backward: (dyTD, saved) => weightedBackward(dyTD, saved, weightsTK.shape),
+    };
+  },
+  sliceRows: (xTD, begin, count) => tf.slice(xTD, begin, count),
+  concatRows: (parts) => join(parts),
+  hostRowsProduct,
+};
+
+class TensorflowNetwork implements FeedForwardNetwork {
+  readonly #rows: FeedForwardRows;
+  /** Of matrices that several pieces are multiplied with. */
+  readonly #transposes = new Map<tf.Tensor, tf.Tensor>();
+
+  constructor(rows: FeedForwardRows) {
+    this.#rows = rows;
+  }
+
+  get #run() {
+    return this.#rows === 'fixed' ? fixedShapes() : uncompiled;
+  }
+
+  forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
+    const beforeTF = rowsProduct(xTD, wInDF);
+    const [hiddenTF] = this.#run('GELU', [beforeTF], geluForward);
+    return { y: rowsProduct(hiddenTF!, wOutFD), saved: [xTD, beforeTF] };
+  }
+
+  backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, [, before]: readonly tf.Tensor[]) {
+    const dHiddenTF = this.#timesTransposed(dyTD, wOutFD);
+    const [dBefore, hidden] = this.#run('gradient of GELU', [dHiddenTF, before!], geluBackward);
+    return { dx: this.#timesTransposed(dBefore!, wInDF), kept: [dBefore!, hidden!] };
+  }
+
+  gradients(pieces: readonly FeedForwardPiece[]): [tf.Tensor, tf.Tensor] {
+    const x = join(pieces.map(({ saved }) => saved[0]!));
+    const dBefore = join(pieces.map(({ kept }) => kept[0]!));
+    const hidden = join(pieces.map(({ kept }) => kept[1]!));
+    return [product(x, dBefore, true), narrowingGradient(hidden, join(pieces.map(({ dyTD }) => dyTD)))];
+  }
+
+  /**
+   * TensorFlow would repack a transposed operand for each piece, which takes longer than the product with its few rows.
+   * Same bits.
+   */
+  #timesTransposed(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
+    if (this.#rows !== 'in pieces') return rowsProduct(xTA, wBA, true);
+    const wAB = this.#transposes.get(wBA) ?? transposedMatrix(wBA);
+    this.#transposes.set(wBA, wAB);
+    return rowsProduct(xTA, wAB);
+  }
+}
+
+function geluForward(before: tf.Tensor): tf.Tensor[] {
+  return [gelu(before)];
+}
+
+function join<T extends tf.Tensor>(parts: readonly T[]): T {
+  return parts.length === 1 ? parts[0]! : (tf.concat([...parts], 0) as T);
+}
+
+function positionGradient(dyTD: tf.Tensor, seqLen: number, [longest, dModel]: [number, number]): tf.Tensor {
+  const sumC = tf.sum(tf.reshape(dyTD, [-1, seqLen * dModel]), 0);
+  return tf.pad(tf.reshape(sumC, [seqLen, dModel]), [
+    [0, longest - seqLen],
+    [0, 0],
+  ]);
+}
+
+function weightedBackward(
+  dyTD: tf.Tensor,
+  saved: readonly tf.Tensor[],
+  [numTokens, numChoices]: [number, number],
+): tf.Tensor[] {
+  const [rowsND, weightsN1, tokens, choices] = saved as [tf.Tensor, tf.Tensor, tf.Tensor1D, tf.Tensor1D];
+  const dyND = tf.gather(dyTD, tokens);
+  const dWeightsN = tf.sum(tf.mul(dyND, rowsND), 1);
+  const dWeights = tf.unsortedSegmentSum(dWeightsN, choices, numTokens * numChoices);
+  return [tf.mul(dyND, weightsN1), tf.reshape(dWeights, [numTokens, numChoices])];
+}

@@ -1,0 +1,194 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { findOneDnn, findThreads } from '../../../../scripts/onednn.mjs';
+import { fusedOp } from '../../../../src/ops/fused-op.js';
+import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
+import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';
+import { oneDnnKernels } from '../../../../src/ops/kernels/onednn/onednn-kernels.js';
+import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
+import { randomValues } from '../../../model/support.js';
+
+const path = findOneDnn();
+const SIZES = { numSequences: 3, seqLen: 150, numHeads: 4, d: 32, F: 96, V: 300 };
+const { numSequences, seqLen, d, F, V } = SIZES;
+const T = numSequences * seqLen;
+
+type Op = (kernels: Kernels, ...inputs: tf.Tensor[]) => tf.Tensor;
+type Shape = readonly number[];
+
+const fused =
+  (forward: (kernels: Kernels, ...inputs: tf.Tensor[]) => ReturnType<Kernels['matMul']>): Op =>
+  (kernels, ...inputs) =>
+    fusedOp(inputs, () => forward(kernels, ...inputs));
+const two = (tensor: tf.Tensor) => tensor as tf.Tensor2D;
+const numbers = (length: number, below: number) => Int32Array.from({ length }, (_, i) => (i * 7919) % below);
+
+/** Each operation with the shapes of its inputs. */
+const OPERATIONS: Readonly<Record<string, { op: Op; shapes: readonly Shape[] }>> = {
+  matMul: {
+    op: fused((k, x, w) => k.matMul(two(x), two(w))),
+    shapes: [
+      [T, d],
+      [d, F],
+    ],
+  },
+  layerNorm: { op: fused((k, x, gain, bias) => k.layerNorm(x, gain, bias)), shapes: [[T, d], [d], [d]] },
+  causalAttention: { op: fused((k, x) => k.causalAttention(two(x), SIZES)), shapes: [[T, 3 * d]] },
+  tiedCrossEntropy: {
+    op: fused((k, x, e) => k.tiedCrossEntropy(two(x), two(e), numbers(T, V))),
+    shapes: [
+      [T, d],
+      [V, d],
+    ],
+  },
+  embedding: {
+    op: fused((k, tokens, positions) => k.embedding(two(tokens), two(positions), numbers(T, V), seqLen)),
+    shapes: [
+      [V, d],
+      [seqLen + 3, d],
+    ],
+  },
+  gatherRows: { op: fused((k, x) => k.gatherRows(two(x), numbers(70, T))), shapes: [[T, d]] },
+  scatterRows: {
+    op: fused((k, rows, weights) =>
+      k.scatterRows(two(rows), two(weights), {
+        numTokens: 40,
+        tokensN: numbers(70, 40),
+        choicesN: numbers(70, 80),
+      }),
+    ),
+    shapes: [
+      [70, d],
+      [40, 2],
+    ],
+  },
+  'scatterRows without weights': {
+    op: fused((k, rows) =>
+      k.scatterRows(two(rows), null, { numTokens: 40, tokensN: numbers(70, 40), choicesN: numbers(70, 80) }),
+    ),
+    shapes: [[70, d]],
+  },
+};
+
+/** Value and gradients of the inputs, for an incoming gradient that is the same each time. */
+function resultsOf(kernels: Kernels, { op, shapes }: { op: Op; shapes: readonly Shape[] }): Float32Array[] {
+  return tf.tidy(() => {
+    const inputs = shapes.map((shape, i) => tf.tensor(randomValues(`input ${i}`, size(shape)), [...shape]));
+    const value = op(kernels, ...inputs);
+    const dy = tf.tensor(randomValues('dy', value.size), value.shape);
+    const { grads } = tf.valueAndGrads((...x: tf.Tensor[]) => op(kernels, ...x))(inputs, dy);
+    return [value, ...grads].map((each) => each.dataSync<'float32'>().slice());
+  });
+}
+
+/** Greatest difference over the root mean square of what is expected. */
+function difference(actual: Float32Array, expected: Float32Array): number {
+  const square = expected.reduce((sum, x) => sum + x * x, 0) / expected.length;
+  return actual.reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i])), 0) / Math.sqrt(square);
+}
+
+const size = (shape: Shape) => shape.reduce((product, length) => product * length, 1);
+
+describe.skipIf(path === null)('oneDNN', () => {
+  const library = path === null ? null : loadOneDnn(path, findThreads());
+  const of = (type: 'float32' | 'bfloat16') => oneDnnKernels(library!, type);
+
+  describe.each(Object.entries(OPERATIONS))('%s', (_, operation) => {
+    it.each([
+      ['float32', 1e-4],
+      // Eight bits of significand, in operands alone.
+      ['bfloat16', 0.15],
+    ] as const)('in %s agrees with TensorFlow', (type, tolerance) => {
+      const [actual, expected] = [of(type), tensorflowKernels].map((kernels) =>
+        resultsOf(kernels, operation),
+      );
+      actual.forEach((values, i) => {
+        expect(difference(values, expected[i]), `result ${i}`).toBeLessThan(tolerance);
+      });
+    });
+
+    it.each(['float32', 'bfloat16'] as const)('in %s gives the same bits again', (type) => {
+      const kernels = of(type);
+      expect(resultsOf(kernels, operation)).toEqual(resultsOf(kernels, operation));
+    });
+
+    it('leaves no tensor behind', () => {
+      const kernels = of('bfloat16');
+      resultsOf(kernels, operation);
+      const before = tf.memory().numTensors;
+      resultsOf(kernels, operation);
+      expect(tf.memory().numTensors).toBe(before);
+    });
+  });
+
+  describe.each(['float32', 'bfloat16'] as const)('a feed-forward network in %s', (type) => {
+    const kernels = of(type);
+    const matrix = (name: string, shape: [number, number]) =>
+      tf.tensor2d(randomValues(name, size(shape)), shape);
+    const weights = { wInDF: matrix('in', [d, F]), wOutFD: matrix('out', [F, d]) };
+    const [x, dy] = [matrix('x', [200, d]), matrix('dy', [200, d])];
+
+    it('gives rows the same bits in any pieces, and the matrices the same gradients', () => {
+      const run = (counts: readonly number[]) =>
+        tf.tidy(() => {
+          const network = kernels.network('in pieces');
+          let begin = 0;
+          const pieces = counts.map((count) => {
+            const [part, dyTD] = [x, dy].map((all) => kernels.sliceRows(all, begin, count));
+            begin += count;
+            const { y, saved } = network.forward(part, weights);
+            const { dx, kept } = network.backward(dyTD, weights, saved);
+            return { y, dx, dyTD, saved, kept };
+          });
+          const rows = [
+            kernels.concatRows(pieces.map(({ y }) => y)),
+            kernels.concatRows(pieces.map(({ dx }) => dx)),
+          ];
+          return [...rows, ...network.gradients(pieces)].map((each) => each.dataSync<'float32'>().slice());
+        });
+      const whole = run([200]);
+      for (const counts of [
+        [100, 100],
+        [1, 2, 3, 194],
+        [17, 33, 150],
+      ])
+        expect(run(counts)).toEqual(whole);
+    });
+  });
+
+  it('gives a row on the host the bits of a product, however many rows there are', () => {
+    const kernels = of('float32');
+    for (const [a, b] of [
+      [256, 1024],
+      [2048, 64],
+    ] as const)
+      tf.tidy(() => {
+        const w = tf.tensor2d(randomValues('w', a * b), [a, b]);
+        const x = Float32Array.from(randomValues('x', 40 * a));
+        const all = kernels
+          .matMul(tf.tensor2d(x, [40, a]), w)
+          .value.dataSync<'float32'>()
+          .slice();
+        for (const numRows of [1, 2, 3, 40])
+          expect(kernels.hostRowsProduct(x.subarray(0, numRows * a), numRows, w)).toEqual(
+            all.slice(0, numRows * b),
+          );
+      });
+  });
+
+  it('gives an unlikely token its loss, whose probability is none in float32', () => {
+    const kernels = of('float32');
+    const [loss, [dx]] = tf.tidy(() => {
+      const embedding = tf.tensor2d([100, 0, -100, 0], [2, 2]);
+      const op = (x: tf.Tensor) =>
+        fusedOp([x, embedding], () => kernels.tiedCrossEntropy(two(x), embedding, Int32Array.of(1)));
+      const { value, grads } = tf.valueAndGrads((x: tf.Tensor) => op(x))(
+        [tf.tensor2d([1, 0], [1, 2])],
+        tf.tensor1d([1]),
+      );
+      return [value.dataSync()[0], grads.map((each) => [...each.dataSync()])] as const;
+    });
+    expect(loss).toBeCloseTo(200, 3);
+    expect(dx).toEqual([200, 0]);
+  });
+});
