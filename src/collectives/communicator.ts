@@ -8,6 +8,9 @@ const FORMS = { hierarchical: startHierarchicalAllToAll, flat: startAllToAll } a
 
 export type AllToAllForm = keyof typeof FORMS;
 
+/** Of the numbers of rows that ranks exchange. */
+export type WirePrecision = 'float32' | 'bfloat16';
+
 /** A rank's transport, and the form of its all-to-alls. */
 export class Communicator {
   /** May change between two steps, on all ranks alike. */
@@ -16,6 +19,7 @@ export class Communicator {
   constructor(
     readonly transport: Transport,
     form: AllToAllForm,
+    readonly wirePrecision: WirePrecision = 'float32',
   ) {
     this.form = form;
   }

@@ -150,6 +150,12 @@ export const clusterSchema = z.strictObject({
       'chunks of the tokens between nodes, each sent while experts work on others; 1: no overlap; auto ' +
         'tries 1 and 2 in the first 12 steps',
     ),
+  wirePrecision: z
+    .enum(['float32', 'bfloat16', 'auto'])
+    .default('auto')
+    .describe(
+      'of the rows of tokens that ranks exchange; auto: bfloat16 if train.precision is bfloat16, half the bytes',
+    ),
   deduplicate: z
     .boolean()
     .default(false)

@@ -98,7 +98,7 @@ export class MoeLayer {
         ...localityOf(keptE, communicator.topology),
         ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
         layer,
-        rowBytes: size.dModel * Float32Array.BYTES_PER_ELEMENT,
+        rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
       },
     };
   }

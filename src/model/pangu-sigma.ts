@@ -2,6 +2,7 @@ import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
+import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { embedding } from '../ops/embedding.js';
@@ -80,6 +81,7 @@ export class PanguSigma {
     this.communicator = new Communicator(
       transport,
       config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical',
+      wirePrecisionOf(config),
     );
     this.sparseLayers = sparseLayers(config, this.communicator);
     this.parameters = new ParameterStore(modelSpecs(config, this.sparseLayers), seed);

@@ -3,6 +3,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
+import { rowBytesOf } from '../config/wire-precision.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -232,7 +233,7 @@ export class Trainer {
     if (numNodes === 1) return;
     const tokens = (train.globalBatch * model.seqLen) / (worldSize * train.microBatches);
     const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
-    const bytes = rows * model.dModel * Float32Array.BYTES_PER_ELEMENT;
+    const bytes = rows * rowBytesOf(assignment.config);
     const { form, ms } = pickForm(transport, bytes);
     this.#state.model.communicator.form = form;
     if (rank !== 0) return;

@@ -1,5 +1,6 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
-import type { Communicator } from '../../collectives/communicator.js';
+import type { Communicator, WirePrecision } from '../../collectives/communicator.js';
+import { narrow, widen } from '../../ops/bfloat16.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { tf } from '../../ops/tensorflow.js';
 
@@ -56,22 +57,40 @@ function move(
   purpose: string,
   { communicator, layer, countsHash, reach }: AllToAllRowsOptions,
 ): tf.Tensor2D {
+  const { wirePrecision } = communicator;
   const width = rows.shape[1]!;
-  const received = new Float32Array(to.numRows * width);
-  // Not a copy but TensorFlow's memory, which is read before this function returns.
+  const received = arriving(to.numRows * width, wirePrecision);
+  // Not a copy but the tensor's memory, which is read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
-  const sends = piecesOf(sent, from, width);
   communicator.allToAll({
-    sends,
+    sends: piecesOf(leaving(sent, wirePrecision), from, width),
     receives: piecesOf(received, to, width),
     ...{ purpose, layer, countsHash, reach },
   });
-  return tf.tensor2d(received, [to.numRows, width]);
+  return tf.tensor2d(arrived(received), [to.numRows, width]);
+}
+
+/** Numbers of rows as they travel. */
+export type Travelling = Float32Array | Uint16Array;
+
+/** As they are sent; also those that stay on this rank, so that the result does not depend on the layout. */
+export function leaving(values: Float32Array, precision: WirePrecision): Travelling {
+  return precision === 'float32' ? values : narrow(values);
+}
+
+/** Room for numbers that are received. */
+export function arriving(length: number, precision: WirePrecision): Travelling {
+  return precision === 'float32' ? new Float32Array(length) : new Uint16Array(length);
+}
+
+/** What was received. */
+export function arrived(values: Travelling): Float32Array {
+  return values instanceof Float32Array ? values : widen(values);
 }
 
 /** Views of each rank's ranges, as bytes. */
-export function piecesOf(rows: Float32Array, layout: RowLayout, width: number): Uint8Array[][] {
-  const rowBytes = width * Float32Array.BYTES_PER_ELEMENT;
+export function piecesOf(rows: Travelling, layout: RowLayout, width: number): Uint8Array[][] {
+  const rowBytes = width * rows.BYTES_PER_ELEMENT;
   return layout.rangesOfRank.map((ranges) =>
     ranges
       .filter(({ count }) => count > 0)

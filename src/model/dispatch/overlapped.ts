@@ -6,7 +6,14 @@ import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { tf } from '../../ops/tensorflow.js';
-import { type LayerContext, piecesOf, type RowLayout } from './all-to-all-rows.js';
+import {
+  arrived,
+  arriving,
+  type LayerContext,
+  leaving,
+  piecesOf,
+  type RowLayout,
+} from './all-to-all-rows.js';
 import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
 import { dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';
@@ -119,14 +126,16 @@ function roundTrip(
 ): RoundTrip {
   const { schedule, sent, received, communicator, layer, countsHash } = options;
   const width = rowsND.shape[1]!;
-  const outgoing = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
-  const arrived = new Float32Array(received.numRows * width);
-  const results = new Float32Array(received.numRows * width);
-  const home = new Float32Array(sent.numRows * width);
+  const { wirePrecision } = communicator;
+  const rows = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
+  const outgoing = leaving(rows, wirePrecision);
+  const incoming = arriving(received.numRows * width, wirePrecision);
+  const results = arriving(received.numRows * width, wirePrecision);
+  const home = arriving(sent.numRows * width, wirePrecision);
   const send = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(outgoing, chunk.sent, width),
-      receives: piecesOf(arrived, chunk.received, width),
+      receives: piecesOf(incoming, chunk.received, width),
       ...{ purpose, layer, countsHash, reach },
     });
   const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
@@ -138,15 +147,18 @@ function roundTrip(
   const workOn = (pieces: readonly ExpertRows[]) => {
     for (const rows of pieces) {
       const { begin, count } = rows;
-      const xRD = tf.tensor2d(arrived.subarray(begin * width, (begin + count) * width), [count, width]);
-      results.set(work(rows, xRD).dataSync<'float32'>(), begin * width);
+      const xRD = tf.tensor2d(arrived(incoming.subarray(begin * width, (begin + count) * width)), [
+        count,
+        width,
+      ]);
+      results.set(leaving(work(rows, xRD).dataSync<'float32'>(), wirePrecision), begin * width);
     }
   };
 
   const coming = schedule.remote.map((chunk) => send(chunk, outward, 'other nodes'));
   send(schedule.local, outward, 'node').finish();
   workOn(schedule.first);
-  const leaving = schedule.remote.map((chunk, i) => {
+  const onTheWay = schedule.remote.map((chunk, i) => {
     coming[i].finish();
     workOn(chunk.work);
     return sendBack(chunk, homeward, 'other nodes');
@@ -155,8 +167,8 @@ function roundTrip(
   const local = sendBack(schedule.local, homeward, 'node');
   return {
     home: () => {
-      for (const transfer of [local, ...leaving]) transfer.finish();
-      return tf.tensor2d(home, [sent.numRows, width]);
+      for (const transfer of [local, ...onTheWay]) transfer.finish();
+      return tf.tensor2d(arrived(home), [sent.numRows, width]);
     },
   };
 }

@@ -18,7 +18,7 @@ rankProgram((transport, cases: readonly OverlapCase[]) =>
 
 function runDispatchers(
   transport: Transport,
-  { moe: change, numTokens, degrees }: OverlapCase,
+  { moe: change, numTokens, degrees, wire }: OverlapCase,
 ): DispatchResults {
   const { topology } = transport;
   const { moe } = tinyConfig({ moe: change });
@@ -30,7 +30,7 @@ function runDispatchers(
     });
     const layer = new MoeLayer({
       ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
-      ...{ router, communicator: new Communicator(transport, form), overlapDegree, deduplicate },
+      ...{ router, communicator: new Communicator(transport, form, wire), overlapDegree, deduplicate },
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);
     for (const { name, begin, end } of store.expert.ranges)

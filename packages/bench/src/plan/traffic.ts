@@ -1,6 +1,7 @@
 import { type Topology, topologyOf } from 'locmoe/collectives/topology';
 import type { OperationKind } from 'locmoe/collectives/transport';
 import type { RunConfig } from 'locmoe/config/schema';
+import { rowBytesOf } from 'locmoe/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/model/parameter-counts';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
@@ -57,7 +58,7 @@ export function exchangesOf(
     { ...rows, ...layers, purpose: 'dispatch gradient', phase: 'backward' },
     ...allReduce('gradients', FLOAT_BYTES * parameters.shared, topology),
     ...replicaReduce(config, FLOAT_BYTES * parameters.expertsOfRank, topology),
-    ...allReduce('gradient norm', 3 * FLOAT_BYTES, topology),
+    ...allReduce('gradient norm', 6 * FLOAT_BYTES, topology),
   ];
 }
 
@@ -69,7 +70,7 @@ function everyone({ worldSize, workersPerNode }: Topology) {
 }
 
 function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rowsPerRank: number): Transfer {
-  const bytes = rowsPerRank * config.model.dModel * FLOAT_BYTES;
+  const bytes = rowsPerRank * rowBytesOf(config);
   return {
     kind: 'all-to-all',
     purpose: 'rows',
@@ -186,7 +187,7 @@ export function trafficOf(
   const ofLayers = exchanges.filter(({ phase }) => phase !== 'reduce');
   const sum = (of: (exchange: Exchange) => number) =>
     ofLayers.reduce((total, exchange) => total + exchange.count * of(exchange), 0);
-  const rowBytes = model.dModel * FLOAT_BYTES;
+  const rowBytes = rowBytesOf(config);
   return {
     sameWorkerBytes: 4 * model.numSparseLayers * worldSize * rowsPerRank * tiers.sameWorker * rowBytes,
     sameNodeBytes: worldSize * sum(({ localBytes }) => localBytes),

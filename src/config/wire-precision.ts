@@ -1,0 +1,20 @@
+import type { WirePrecision } from '../collectives/communicator.js';
+import type { RunConfig } from './schema.js';
+
+type Precisions = {
+  readonly train: Pick<RunConfig['train'], 'precision'>;
+  readonly cluster: Pick<RunConfig['cluster'], 'wirePrecision'>;
+};
+
+/** Of the rows that ranks exchange; equal on all ranks, whatever their processors can do. */
+export function wirePrecisionOf({ train, cluster }: Precisions): WirePrecision {
+  if (cluster.wirePrecision !== 'auto') return cluster.wirePrecision;
+  return train.precision === 'bfloat16' ? 'bfloat16' : 'float32';
+}
+
+/** Bytes of a token's row that ranks exchange. */
+export function rowBytesOf(
+  config: Precisions & { readonly model: Pick<RunConfig['model'], 'dModel'> },
+): number {
+  return config.model.dModel * (wirePrecisionOf(config) === 'float32' ? 4 : 2);
+}
