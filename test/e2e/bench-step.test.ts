@@ -59,6 +59,7 @@ describe('bench step', () => {
     expect(figures.small.tokensPerS).toBeGreaterThan(0);
     expect(figures.small.peakMemoryVsPeer).toBeGreaterThan(0.1);
     expect(figures.small.communicationShare).toBeLessThan(1);
+    expect(figures.small.bfloat16.tokensPerS).toBeGreaterThan(0);
     expect(figures.medium).toBeNull();
     // Neither weights nor what the ranks wrote.
     expect(readdirSync(work).sort()).toEqual([
@@ -68,7 +69,9 @@ describe('bench step', () => {
       'step.json',
       'step.md',
     ]);
-    expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(['small-1x1-own', 'small-2x2-own']);
+    expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(
+      ['1x1', '2x2'].flatMap((layout) => [`small-${layout}-own`, `small-${layout}-own-bfloat16`]),
+    );
   }, 240_000);
 
   for (const { program, steps } of [
@@ -91,7 +94,7 @@ describe('bench step', () => {
       expect(stdout).toContain('stopped; there is no report');
       await bench.expectNothingLeft();
       expect(readdirSync(path.join(folder, 'work'))).toEqual(['runs']);
-      expect(readdirSync(runs)).toEqual(program === 'own' ? [] : ['small-1x1-own']);
+      expect(readdirSync(runs)).toEqual(program === 'own' ? [] : ['small-1x1-own', 'small-1x1-own-bfloat16']);
     }, 120_000);
 
   it('prints where the steps of a recipe go', async () => {

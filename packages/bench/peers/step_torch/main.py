@@ -43,17 +43,19 @@ def own_parameters(weights, experts_per_rank, rank):
     return shared, expert
 
 
-def train(config, weights, batches, rank, world_size):
+def train(config, weights, batches, rank, world_size, mode):
     """Trains; returns a record per step."""
     clock = Stopwatch()
     shared, expert = own_parameters(weights, config["moe"]["numExperts"] // world_size, rank)
     model = Model(config, {**shared, **expert}, rank, world_size, clock)
+    if mode == "compiled":
+        model.compile()
     updater = Updater(shared, expert, config["train"], world_size, clock)
     tokens, targets = (batches.read(f"{rank}.{kind}").long() for kind in ("tokens", "targets"))
     for step in range(1, config["train"]["steps"] + 1):
         clock.take()
         started = time.perf_counter()
-        with clock.measure("forward"):
+        with clock.measure("forward"), torch.autocast("cpu", torch.bfloat16, enabled=mode == "bfloat16"):
             cross_entropy, auxiliary = model.loss(tokens[step - 1], targets[step - 1])
             loss = float(cross_entropy)
         with clock.measure("backward"):
@@ -72,6 +74,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("config", "weights", "batches", "store", "out"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--mode", choices=("float32", "bfloat16", "compiled"), default="float32")
     for name in ("parent", "rank", "world-size"):
         parser.add_argument(f"--{name}", type=int, required=True)
     args = parser.parse_args()
@@ -85,7 +88,7 @@ def main():
         )
     config = json.loads(Path(args.config).read_text())
     files = TensorFile(args.weights), TensorFile(args.batches)
-    records = list(train(config, *files, args.rank, args.world_size))
+    records = list(train(config, *files, args.rank, args.world_size, args.mode))
     Path(args.out).write_text(json.dumps({"steps": records}))
     if args.world_size > 1:
         dist.barrier()

@@ -21,6 +21,13 @@ class Model:
             for prefix in self.prefixes[dense:]
         }
 
+    def compile(self):
+        """Compiles what has the same shapes at every step: all but the sparse layers' experts and exchanges."""
+        self._attention = torch.compile(self._attention, dynamic=False)
+        self._norm = torch.compile(self._norm, dynamic=False)
+        self._dense = torch.compile(self._dense, dynamic=False)
+        self._cross_entropy = torch.compile(self._cross_entropy, dynamic=False)
+
     def loss(self, tokens_BS, targets_BS):
         """Mean cross-entropy over this rank's tokens in nats, and the sum of the balance losses."""
         p = self.parameters
@@ -33,11 +40,16 @@ class Model:
                 y_TD, balance = self.sparse[prefix].forward(normal_TD)
                 auxiliary = auxiliary + balance
             else:
-                hidden = F.gelu(normal_TD @ p[f"{prefix}.ffn.w_in"], approximate="tanh")
-                y_TD = hidden @ p[f"{prefix}.ffn.w_out"]
+                y_TD = self._dense(prefix, normal_TD)
             x_TD = x_TD + y_TD
-        logits_TV = self._norm("ln_final", x_TD) @ p["embed.tokens"].T
-        return F.cross_entropy(logits_TV, targets_BS.flatten()), auxiliary
+        return self._cross_entropy(self._norm("ln_final", x_TD), targets_BS.flatten()), auxiliary
+
+    def _dense(self, prefix, x_TD):
+        hidden = F.gelu(x_TD @ self.parameters[f"{prefix}.ffn.w_in"], approximate="tanh")
+        return hidden @ self.parameters[f"{prefix}.ffn.w_out"]
+
+    def _cross_entropy(self, x_TD, targets_T):
+        return F.cross_entropy(x_TD @ self.parameters["embed.tokens"].T, targets_T)
 
     def _norm(self, prefix, x_TD):
         gain, bias = self.parameters[f"{prefix}.gain"], self.parameters[f"{prefix}.bias"]

@@ -6,18 +6,20 @@ import type { Dataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
+import { findOneDnn } from 'locmoe/ops/kernels/choose-kernels';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
 import { type Cell, cellId, configOf, numRanks, settingsOf } from './models.js';
 import { runOwn } from './own-run.js';
+import { PROGRAM_LABELS } from './program-labels.js';
 import { writeReport } from './report.js';
 import { Results, type TurnResult } from './results.js';
 import { measureSgemm } from './sgemm.js';
-import type { Program, StepRun } from './step-run.js';
+import { isPeer, type Program, type StepRun } from './step-run.js';
 import { findTorch, runTorch, type TorchPeer } from './torch-peer.js';
 import { planTurns, scopeOf, type Turn } from './turns.js';
-import { assertSameLosses, NotTheSame } from './verify.js';
+import { assertSameLosses, NotTheSame, TOLERANCE } from './verify.js';
 
 export interface BenchStepOptions {
   /** Recipe or config file of the small model. */
@@ -41,7 +43,7 @@ export interface BenchStepOptions {
 
 /**
  * `locmoe bench step --peer torch`: our trainer and the same training in PyTorch with Gloo, in alternating
- * turns. Every turn compares their losses; each model starts with a longer verification turn before anything
+ * turns, in float32 and in bfloat16. Every turn compares their losses; each model starts with a longer verification turn before anything
  * is timed.
  *
  * @returns the exit code of the command; that of a failed run if the losses differ
@@ -76,7 +78,11 @@ class StepBench {
 
   async run(): Promise<number> {
     const { options, peer } = this;
-    const turns = planTurns(scopeOf(options.only), { ...options, steps: options.steps });
+    const lengths = { ...options, steps: options.steps };
+    const turns = planTurns(scopeOf(options.only), lengths, {
+      ownBfloat16: findOneDnn() !== null,
+      peerCompiles: peer.compiles,
+    });
     for (const { cell, steps, programs } of turns)
       for (const program of programs) assertPeerCan(cell, this.#config(cell, program, steps));
     console.log(`PyTorch ${peer.version} of ${peer.python}; ${turns.length} turns`);
@@ -126,18 +132,33 @@ class StepBench {
       runs[program] = run;
     }
     const name = `${isVerification ? 'verification of ' : ''}${cellId(cell)}`;
-    const greatestDifference = assertSameLosses(name, runs.own!.losses, runs.peer!.losses);
-    return { cell, steps, runs, greatestDifference };
+    const differenceOf = (program: Program, precision: keyof typeof TOLERANCE) =>
+      runs[program] === undefined
+        ? 0
+        : assertSameLosses(
+            `${name} (${PROGRAM_LABELS[program]})`,
+            runs[program].losses,
+            runs.peer!.losses,
+            TOLERANCE[precision],
+          );
+    return {
+      ...{ cell, steps, runs },
+      greatestDifference: Math.max(differenceOf('own', 'float32'), differenceOf('peer-compiled', 'float32')),
+      greatestDifferenceBfloat16: Math.max(
+        differenceOf('own-bfloat16', 'bfloat16'),
+        differenceOf('peer-bfloat16', 'bfloat16'),
+      ),
+    };
   }
 
   async #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun | null> {
     const { config, set, workDir, dataDir } = this.options;
     const name = `${cellId(cell)}-${program}`;
     const folder = path.resolve(workDir, 'runs', name);
-    if (program !== 'peer')
+    if (!isPeer(program))
       return runOwn({
         ...{ config, folder, dataDir },
-        sets: settingsOf(cell, routerOf(program), steps, config, set),
+        sets: [...settingsOf(cell, routerOf(program), steps, config, set), ...precisionOf(program)],
       });
     const resolved = this.#config(cell, program, steps);
     const dataset = await this.#dataset(resolved);
@@ -145,6 +166,7 @@ class StepBench {
     dataset.close();
     return runTorch({
       peer: this.peer,
+      program,
       inputs,
       worldSize: numRanks(cell.layout),
       tokensPerStep: resolved.train.globalBatch * resolved.model.seqLen,
@@ -170,6 +192,10 @@ class StepBench {
 
 function routerOf(program: Program): 'switch' | 'locmoe-plus' {
   return program === 'locmoe-plus' ? 'locmoe-plus' : 'switch';
+}
+
+function precisionOf(program: Program): string[] {
+  return program === 'own-bfloat16' ? ['train.precision=bfloat16'] : [];
 }
 
 function assertPeerCan(cell: Cell, { moe }: RunConfig): void {

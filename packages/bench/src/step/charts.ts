@@ -1,7 +1,6 @@
 import { type Chart, type ChartBody, picture } from '../picture.js';
 import { median } from '../statistics.js';
 import { stepMsOf } from './figures.js';
-import { PROGRAM_LABELS } from './markdown.js';
 import {
   type Cell,
   type CellSizes,
@@ -11,6 +10,7 @@ import {
   SWEEPS,
   type Sweep,
 } from './models.js';
+import { PROGRAM_LABELS } from './program-labels.js';
 import type { Results } from './results.js';
 import { type PartMs, PROGRAMS, type Program } from './step-run.js';
 import { isHeadline } from './turns.js';
@@ -18,7 +18,10 @@ import { isHeadline } from './turns.js';
 /** Colour-blind safe palette (Okabe and Ito). */
 const COLOURS: Readonly<Record<Program, string>> = {
   own: '#0072b2',
+  'own-bfloat16': '#56b4e9',
   peer: '#e69f00',
+  'peer-bfloat16': '#f0e442',
+  'peer-compiled': '#cc79a7',
   'locmoe-plus': '#d55e00',
 };
 const PART_COLOURS: Readonly<Record<keyof PartMs, string>> = {

@@ -1,7 +1,9 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { communicationShare, optimizerShare, shareOfLimit } from './figures.js';
 import { type Cell, HEADLINE_LAYOUT, type ModelName } from './models.js';
+import { PROGRAM_LABELS } from './program-labels.js';
 import type { FigureOf, Results } from './results.js';
+import type { Program } from './step-run.js';
 
 /** Medians over turns, on two nodes of two workers. Shares are fractions of a step or of the limit. */
 export interface ModelFigures {
@@ -16,10 +18,19 @@ export interface ModelFigures {
   readonly peakMemoryVsPeer: number;
 }
 
+/** `ModelFigures` in float32, those of each precision, and the peer that they are held against. */
+interface FiguresOfModel extends ModelFigures {
+  readonly float32: ModelFigures;
+  /** Null if it was not timed. */
+  readonly bfloat16: ModelFigures | null;
+  /** The fastest way to run PyTorch. */
+  readonly peer: { readonly name: string; readonly precision: 'float32' | 'bfloat16' };
+}
+
 /** The file `step.json`; a model that was not timed is null. */
 export interface Headline {
-  readonly small: ModelFigures | null;
-  readonly medium: ModelFigures | null;
+  readonly small: FiguresOfModel | null;
+  readonly medium: FiguresOfModel | null;
   readonly machine: string;
   readonly command: string;
 }
@@ -46,19 +57,30 @@ export function headlineOf(options: HeadlineOptions): Headline {
 function figuresOf(
   model: ModelName,
   { results, configOf, sgemmFlopsPerS }: HeadlineOptions,
-): ModelFigures | null {
+): FiguresOfModel | null {
   const cell: Cell = { model, layout: HEADLINE_LAYOUT, sweep: null };
   if (results.turnsOf(cell).length === 0) return null;
   const config = configOf(cell);
-  const own = (of: FigureOf) => rounded(results.spread(cell, 'own', of)!.median);
-  const versusPeer = (of: FigureOf) => rounded(results.ratio(cell, 'own', 'peer', of)!.median);
+  const peer = results.fastestPeer(cell);
+  const figuresIn = (program: Program): ModelFigures | null => {
+    if (results.spread(cell, program, ({ tokensPerS }) => tokensPerS) === null) return null;
+    const own = (of: FigureOf) => rounded(results.spread(cell, program, of)!.median);
+    const versusPeer = (of: FigureOf) => rounded(results.ratio(cell, program, peer, of)!.median);
+    return {
+      tokensPerS: own(({ tokensPerS }) => tokensPerS),
+      tokensPerSVsPeer: versusPeer(({ tokensPerS }) => tokensPerS),
+      shareOfLimit: own((run) => shareOfLimit(run, config, sgemmFlopsPerS)),
+      optimizerShare: own(optimizerShare),
+      communicationShare: own(communicationShare),
+      peakMemoryVsPeer: versusPeer(({ peakBytes }) => peakBytes),
+    };
+  };
+  const float32 = figuresIn('own')!;
   return {
-    tokensPerS: own(({ tokensPerS }) => tokensPerS),
-    tokensPerSVsPeer: versusPeer(({ tokensPerS }) => tokensPerS),
-    shareOfLimit: own((run) => shareOfLimit(run, config, sgemmFlopsPerS)),
-    optimizerShare: own(optimizerShare),
-    communicationShare: own(communicationShare),
-    peakMemoryVsPeer: versusPeer(({ peakBytes }) => peakBytes),
+    ...float32,
+    float32,
+    bfloat16: figuresIn('own-bfloat16'),
+    peer: { name: PROGRAM_LABELS[peer], precision: peer === 'peer-bfloat16' ? 'bfloat16' : 'float32' },
   };
 }
 

@@ -5,8 +5,9 @@ import type { Chart } from '../picture.js';
 import type { Spread } from '../statistics.js';
 import { communicationShare, optimizerShare, shareOfLimit, stepMsOf } from './figures.js';
 import { type Cell, type CellSizes, cellId, HEADLINE_LAYOUT, MODELS, numRanks, SWEEPS } from './models.js';
+import { PROGRAM_LABELS } from './program-labels.js';
 import type { FigureOf, Results } from './results.js';
-import { type PartMs, PROGRAMS, type Program, type StepRun } from './step-run.js';
+import { isPeer, type PartMs, PROGRAMS, type Program, type StepRun } from './step-run.js';
 import { TORCH_SETTINGS, type TorchPeer } from './torch-peer.js';
 import { isHeadline } from './turns.js';
 import { TOLERANCE } from './verify.js';
@@ -24,12 +25,6 @@ export interface Report {
   readonly machine: string;
   readonly command: string;
 }
-
-export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
-  own: 'locmoe',
-  peer: 'PyTorch + Gloo',
-  'locmoe-plus': 'locmoe (locmoe-plus)',
-};
 
 /** The report as Markdown. `previous` is the text of the report to replace; empty for none. */
 export function reportMarkdown(report: Report, previous: string): string {
@@ -61,16 +56,17 @@ function introduction({ peer, sgemmFlopsPerS }: Report): string {
   return [
     `The same training twice: by our trainer, and by a program of PyTorch ${peer.version} with Gloo ([bench/peers/step_torch](../../packages/bench/peers/step_torch)),`,
     'a pre-LN GPT with dense and Switch layers, top-1 with capacity, tied softmax, AdamW and clipping. They run in turns in one call;',
-    'numbers are medians over turns, in brackets the least and the greatest. Matrix products alone reach',
+    'numbers are medians over turns, in brackets the least and the greatest, and held against the fastest of the ways to run PyTorch.',
+    'Matrix products alone reach in float32',
     `**${(sgemmFlopsPerS / 1e9).toFixed(0)} GFLOP/s** on all cores of this machine; that is the limit a step is held against.`,
   ].join('\n');
 }
 
 function agreement({ results }: Report): string {
   return [
-    `From the same starting weights on the same batches, the losses of both agree to ${TOLERANCE} nats at every step of every turn; otherwise there is no report.`,
+    `From the same starting weights on the same batches, the losses of both agree to ${TOLERANCE.float32} nats at every step of every turn, and in bfloat16 with PyTorch's in float32 to ${TOLERANCE.bfloat16}; otherwise there is no report.`,
     table([
-      ['cell', 'turns', 'steps compared', 'greatest difference (nats)'],
+      ['cell', 'turns', 'steps compared', 'greatest difference (nats)', 'in bfloat16'],
       ...results.cells.map((cell) => {
         const turns = results.turnsOf(cell);
         return [
@@ -78,6 +74,9 @@ function agreement({ results }: Report): string {
           String(turns.length),
           String(turns.reduce((sum, { steps }) => sum + steps, 0)),
           Math.max(...turns.map((turn) => turn.greatestDifference)).toExponential(1),
+          cell.sweep === null
+            ? Math.max(...turns.map((turn) => turn.greatestDifferenceBfloat16)).toExponential(1)
+            : '',
         ];
       }),
     ]),
@@ -122,7 +121,7 @@ function speedTable(report: Report, cells: readonly Cell[]): string {
         const figure = (of: FigureOf, format: (value: number) => string) =>
           cellText(results.spread(cell, program, of), format);
         const versus = (of: FigureOf) =>
-          program === 'peer' ? '' : cellText(results.ratio(cell, program, 'peer', of), times);
+          isPeer(program) ? '' : cellText(results.ratio(cell, program, results.fastestPeer(cell), of), times);
         return [
           cell.layout,
           PROGRAM_LABELS[program],
@@ -141,7 +140,7 @@ function speedTable(report: Report, cells: readonly Cell[]): string {
 
 /** Experts per token kept by a sparse layer, as the program reports; the peer's equal ours. */
 function keptText(results: Results, cell: Cell, program: Program): string {
-  const kept = results.spread(cell, program === 'peer' ? 'own' : program, (run) => run.keptPerToken ?? 1);
+  const kept = results.spread(cell, isPeer(program) ? 'own' : program, (run) => run.keptPerToken ?? 1);
   return cellText(kept, (choices) => choices.toFixed(2));
 }
 
@@ -181,11 +180,9 @@ function partsTable(report: Report, cell: Cell): string {
       return [
         PROGRAM_LABELS[program],
         ...parts.map((part) =>
-          program === 'peer' && part === 'waiting'
-            ? ''
-            : figure(({ partsMs }) => partsMs[part], milliseconds),
+          isPeer(program) && part === 'waiting' ? '' : figure(({ partsMs }) => partsMs[part], milliseconds),
         ),
-        program === 'peer'
+        isPeer(program)
           ? ''
           : figure(
               ({ gcMs }) => gcMs ?? 0,

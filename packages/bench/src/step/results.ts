@@ -1,6 +1,6 @@
 import { type Spread, spreadOf } from '../statistics.js';
 import { type Cell, cellId } from './models.js';
-import type { Program, StepRun } from './step-run.js';
+import { isPeer, type PeerProgram, PROGRAMS, type Program, type StepRun } from './step-run.js';
 
 /** Results of the programs in one turn of a cell. */
 export interface TurnResult {
@@ -9,6 +9,8 @@ export interface TurnResult {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
   /** Maximum difference between our losses and those of the peer, in nats. */
   readonly greatestDifference: number;
+  /** The same for programs in bfloat16, against the peer in float32; 0 if none ran. */
+  readonly greatestDifferenceBfloat16: number;
 }
 
 export type FigureOf = (run: StepRun) => number;
@@ -30,6 +32,13 @@ export class Results {
   spread(cell: Cell, program: Program, of: FigureOf): Spread | null {
     const values = this.turnsOf(cell).flatMap(({ runs }) => (runs[program] ? [of(runs[program])] : []));
     return values.length === 0 ? null : spreadOf(values);
+  }
+
+  /** The way to run PyTorch with the most tokens a second, by its median. */
+  fastestPeer(cell: Cell): PeerProgram {
+    const speed = (program: Program) =>
+      this.spread(cell, program, ({ tokensPerS }) => tokensPerS)?.median ?? 0;
+    return PROGRAMS.filter(isPeer).reduce((best, each) => (speed(each) > speed(best) ? each : best));
   }
 
   /** Ratio of a figure between two programs, over turns that have both; null if none has. */

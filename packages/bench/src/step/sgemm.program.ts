@@ -1,5 +1,6 @@
 // Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal,
 // multiplies.
+import { kernels } from 'locmoe/ops/kernels/choose-kernels';
 import { tf } from 'locmoe/ops/tensorflow';
 
 /** Rows, columns and inner size: large enough that overhead is negligible. */
@@ -12,7 +13,7 @@ const b = tf.randomNormal([SIZE, SIZE]) as tf.Tensor2D;
 
 function product(): void {
   tf.tidy(() => {
-    tf.matMul(a, b).dataSync();
+    kernels().matMul(a, b).value.dataSync();
   });
 }
 

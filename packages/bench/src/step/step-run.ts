@@ -6,9 +6,18 @@ const WARM_UP_STEPS = 3;
 /** Fewer steps would leave none to time. */
 export const LEAST_STEPS = 4;
 
-/** The programs compared, and ours with another router. */
-export const PROGRAMS = ['own', 'peer', 'locmoe-plus'] as const;
+/** Ours and PyTorch in their ways to run, and ours with another router. */
+export const PROGRAMS = [
+  ...(['own', 'own-bfloat16'] as const),
+  ...(['peer', 'peer-bfloat16', 'peer-compiled'] as const),
+  'locmoe-plus',
+] as const;
 export type Program = (typeof PROGRAMS)[number];
+export type PeerProgram = Extract<Program, `peer${string}`>;
+
+export function isPeer(program: Program): program is PeerProgram {
+  return program.startsWith('peer');
+}
 
 export type PartMs = Readonly<Record<StepPart | 'other', number>>;
 

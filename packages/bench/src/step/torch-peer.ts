@@ -7,7 +7,7 @@ import { TrainerError } from 'locmoe/errors';
 import { mean } from '../statistics.js';
 import type { PeerInputs } from './inputs.js';
 import { withPeakMemory } from './peak-memory.js';
-import { type StepRun, summarize, type TimedStep } from './step-run.js';
+import { type PeerProgram, type StepRun, summarize, type TimedStep } from './step-run.js';
 
 const PROGRAM = fileURLToPath(new URL('../../peers/step_torch/main.py', import.meta.url));
 /** The first with PyTorch is used; the one on PATH may not be Debian's. */
@@ -31,6 +31,8 @@ export interface TorchPeer {
   readonly python: string;
   /** Version of PyTorch. */
   readonly version: string;
+  /** Whether `torch.compile` works here: it needs a C++ compiler. */
+  readonly compiles: boolean;
 }
 
 /** Record of one rank for each step. */
@@ -62,7 +64,7 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
         'NO_RESOURCE',
         `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with packages/bench/peers/install.sh (Debian package libopenblas0)`,
       );
-    return { python, version: stdout.split('\n')[0] };
+    return { python, version: stdout.split('\n')[0], compiles: canCompile(python) };
   }
   throw new TrainerError(
     'NO_RESOURCE',
@@ -70,8 +72,18 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
   );
 }
 
+/** Compiles a function as small as can be. */
+const COMPILE = 'import torch; print(torch.compile(lambda x: torch.tanh(x) + 1)(torch.ones(64)).sum())';
+const COMPILE_MS = 120_000;
+
+function canCompile(python: string): boolean {
+  const env = { ...process.env, ...TORCH_SETTINGS };
+  return spawnSync(python, ['-c', COMPILE], { env, timeout: COMPILE_MS, stdio: 'ignore' }).status === 0;
+}
+
 export interface PeerRunOptions {
   readonly peer: TorchPeer;
+  readonly program: PeerProgram;
   readonly inputs: PeerInputs;
   readonly worldSize: number;
   readonly tokensPerStep: number;
@@ -134,12 +146,13 @@ async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): 
   return failed;
 }
 
-function startRank({ peer, inputs, worldSize, folder }: PeerRunOptions, rank: number): ChildProcess {
+function startRank({ peer, program, inputs, worldSize, folder }: PeerRunOptions, rank: number): ChildProcess {
   const output = openSync(outputOf(folder, rank), 'w');
   const args = {
     ...{ config: inputs.configFile, weights: inputs.weightsFile, batches: inputs.batchesFile },
     ...{ store: path.join(folder, 'store'), out: resultOf(folder, rank) },
     ...{ parent: process.pid, rank, 'world-size': worldSize },
+    mode: program === 'peer' ? 'float32' : program.slice('peer-'.length),
   };
   const child = spawn(
     peer.python,

@@ -13,7 +13,7 @@ const SWEEP_FACTORS: Readonly<Record<Sweep, readonly number[]>> = {
 /** Steps of a turn: about ten seconds on two cores for either model. */
 const STEPS = { small: 12, medium: 8, sweep: 6 } as const;
 
-/** Both programs run a cell one after the other, and ours also with locmoe-plus if selected. */
+/** The programs run a cell one after the other: ours and PyTorch, in bfloat16 too if no size is swept. */
 export interface Turn {
   readonly cell: Cell;
   readonly steps: number;
@@ -76,12 +76,29 @@ export function scopeOf(only: readonly string[]): Scope {
   return { cells, withLocmoePlus };
 }
 
+/** What this machine can run. */
+interface Abilities {
+  /** `train.precision=bfloat16`. */
+  readonly ownBfloat16: boolean;
+  /** `torch.compile`. */
+  readonly peerCompiles: boolean;
+}
+
 /** The turns in execution order: all verifications, then round by round every cell with turns left. */
-export function planTurns({ cells, withLocmoePlus }: Scope, lengths: Lengths): Turn[] {
+export function planTurns({ cells, withLocmoePlus }: Scope, lengths: Lengths, can: Abilities): Turn[] {
   const verified = firstOfModels(cells);
   const programsOf = (cell: Cell, round: number): readonly Program[] => {
     const joins = withLocmoePlus && isHeadline(cell) && (round > 0 || lengths.turns === 1);
-    const programs: readonly Program[] = joins ? ['own', 'peer', 'locmoe-plus'] : ['own', 'peer'];
+    const programs: readonly Program[] =
+      cell.sweep !== null
+        ? ['own', 'peer']
+        : [
+            'own' as const,
+            ...(can.ownBfloat16 ? (['own-bfloat16'] as const) : []),
+            ...(['peer', 'peer-bfloat16'] as const),
+            ...(can.peerCompiles ? (['peer-compiled'] as const) : []),
+            ...(joins ? (['locmoe-plus'] as const) : []),
+          ];
     return round % 2 === 0 ? programs : [...programs].reverse();
   };
   const rounds = Array.from({ length: lengths.turns }, (_, round) =>

@@ -1,5 +1,8 @@
-/** Tolerance of losses in nats; another order of float32 sums causes about 1e-6. */
-export const TOLERANCE = 1e-3;
+/**
+ * Tolerance of losses in nats, by precision: another order of float32 sums causes about 1e-6, bfloat16 rounds operands to
+ * eight bits.
+ */
+export const TOLERANCE = { float32: 1e-3, bfloat16: 3e-2 } as const;
 
 /** Two programs differ that should do the same training; the message says where. */
 export class NotTheSame extends Error {
@@ -9,16 +12,21 @@ export class NotTheSame extends Error {
 /**
  * Maximum difference between the losses of two programs, step by step.
  *
- * @throws NotTheSame naming the first step at which they differ by more than `TOLERANCE`
+ * @throws NotTheSame naming the first step at which they differ by more than `tolerance`
  */
-export function assertSameLosses(name: string, own: readonly number[], peer: readonly number[]): number {
+export function assertSameLosses(
+  name: string,
+  own: readonly number[],
+  peer: readonly number[],
+  tolerance: number,
+): number {
   if (own.length !== peer.length)
     throw new NotTheSame(`${name}: ours did ${own.length} steps, the peer ${peer.length}; nothing is timed`);
   const differences = own.map((loss, i) => Math.abs(loss - peer[i]));
-  const first = differences.findIndex((difference) => !(difference <= TOLERANCE));
+  const first = differences.findIndex((difference) => !(difference <= tolerance));
   if (first >= 0)
     throw new NotTheSame(
-      `${name}: the losses differ at step ${first + 1}, ours ${own[first].toFixed(5)}, the peer's ${peer[first].toFixed(5)} (${TOLERANCE} is allowed): the programs do not do the same work, so nothing is timed`,
+      `${name}: the losses differ at step ${first + 1}, ours ${own[first].toFixed(5)}, the peer's ${peer[first].toFixed(5)} (${tolerance} is allowed): the programs do not do the same work, so nothing is timed`,
     );
   return Math.max(...differences);
 }

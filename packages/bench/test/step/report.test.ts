@@ -16,7 +16,7 @@ const report = {
     ),
   ),
   sgemmFlopsPerS: 2e11,
-  peer: { python: '/usr/bin/python3', version: '2.6.0' },
+  peer: { python: '/usr/bin/python3', version: '2.6.0', compiles: false },
   ...{ recipe: 'small', sets: [], machine: 'two cores', command: 'locmoe bench step --peer torch' },
 };
 
@@ -26,13 +26,25 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   await writeReport({ ...report, out });
   const figures = JSON.parse(readFileSync(path.join(out, 'step.json'), 'utf8'));
   expect(Object.keys(figures)).toEqual(['small', 'medium', 'machine', 'command']);
-  expect(figures.medium).toEqual({
+  const float32 = {
     tokensPerS: 9091,
     tokensPerSVsPeer: 1.5,
     shareOfLimit: expect.any(Number),
     optimizerShare: 0.01818,
     communicationShare: 0.1818,
     peakMemoryVsPeer: 0.5,
+  };
+  expect(figures.medium).toEqual({
+    ...float32,
+    float32,
+    bfloat16: {
+      ...float32,
+      tokensPerS: 18180,
+      tokensPerSVsPeer: 3,
+      optimizerShare: 0.03636,
+      communicationShare: 0.3636,
+    },
+    peer: { name: 'PyTorch + Gloo', precision: 'float32' },
   });
   expect(figures.small.shareOfLimit).toBeLessThan(figures.medium.shareOfLimit);
 
@@ -40,7 +52,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   const markdown = readFileSync(file, 'utf8');
   expect(markdown).toContain('| 2x2 | locmoe | 9,091 (7,692 to 10,000) | 1.50x | 110 (100 to 130) | 0.75 |');
   expect(markdown).toContain('| 2x2 | locmoe (locmoe-plus) |');
-  expect(markdown).toContain('| small-2x2 | 3 | 30 | 2.0e-6 |');
+  expect(markdown).toContain('| small-2x2 | 3 | 30 | 2.0e-6 | 4.0e-3 |');
   expect(markdown).toContain('| sequence | 256 | 110 (100 to 130) | 165 (150 to 195) | 1.50x |');
   expect(markdown).toContain('PyTorch 2.6.0 with Gloo');
 

@@ -29,8 +29,11 @@ export function turnResult(
     runs: {
       own: stepRun(ownMs),
       peer: stepRun(peerMs, { peakBytes: 2e9, gcMs: null, keptPerToken: null }),
+      'own-bfloat16': stepRun(ownMs / 2),
+      'peer-bfloat16': stepRun(1.2 * peerMs),
       ...(plusMs !== undefined && { 'locmoe-plus': stepRun(plusMs) }),
     },
     greatestDifference: 2e-6,
+    greatestDifferenceBfloat16: 4e-3,
   };
 }

@@ -23,7 +23,11 @@ const REFERENCE = '/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.12.1';
 describe('findTorch', () => {
   it('takes the first interpreter that has PyTorch', () => {
     const python = interpreter('2.6.0+debian', OPENBLAS);
-    expect(findTorch(['/no/python3', '/bin/false', python])).toEqual({ python, version: '2.6.0+debian' });
+    expect(findTorch(['/no/python3', '/bin/false', python])).toEqual({
+      python,
+      version: '2.6.0+debian',
+      compiles: true,
+    });
   });
 
   it('says how to get it', () => {

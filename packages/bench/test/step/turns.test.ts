@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cellId } from '../../src/step/models.js';
 import { planTurns, scopeOf } from '../../src/step/turns.js';
 
+const CAN = { ownBfloat16: true, peerCompiles: false };
 const LENGTHS = { turns: 3, steps: undefined, verifySteps: 20 };
 
 describe('scopeOf', () => {
@@ -35,7 +36,7 @@ describe('scopeOf', () => {
 
 describe('planTurns', () => {
   it('verifies every model before anything else, and takes turns in turns', () => {
-    const turns = planTurns(scopeOf(['2x2', '1x1']), LENGTHS);
+    const turns = planTurns(scopeOf(['2x2', '1x1']), LENGTHS, CAN);
     expect(turns.map(({ cell, steps, isVerification }) => [cellId(cell), steps, isVerification])).toEqual([
       ['small-2x2', 20, true],
       ['medium-2x2', 20, true],
@@ -48,19 +49,30 @@ describe('planTurns', () => {
       ['small-2x2', 12, false],
       ['medium-2x2', 8, false],
     ]);
-    expect(turns[0].programs).toEqual(['own', 'peer']);
-    expect(turns[4].programs).toEqual(['peer', 'own']);
-    expect(turns[8].programs).toEqual(['own', 'peer']);
+    const programs = ['own', 'own-bfloat16', 'peer', 'peer-bfloat16'];
+    expect(turns[0].programs).toEqual(programs);
+    expect(turns[4].programs).toEqual([...programs].reverse());
+    expect(turns[8].programs).toEqual(programs);
   });
 
   it('lets locmoe-plus join where the figures come from, after the verification', () => {
-    const turns = planTurns(scopeOf(['small', '2x2', '1x1', 'locmoe-plus']), LENGTHS);
+    const turns = planTurns(scopeOf(['small', '2x2', '1x1', 'locmoe-plus']), LENGTHS, CAN);
     const joined = turns.filter(({ programs }) => programs.includes('locmoe-plus'));
     expect(joined.map(({ cell, isVerification }) => [cellId(cell), isVerification])).toEqual([
       ['small-2x2', false],
       ['small-2x2', false],
     ]);
-    const [only] = planTurns(scopeOf(['small', 'locmoe-plus']), { ...LENGTHS, turns: 1, steps: 4 });
-    expect(only.programs).toEqual(['own', 'peer', 'locmoe-plus']);
+    const [only] = planTurns(scopeOf(['small', 'locmoe-plus']), { ...LENGTHS, turns: 1, steps: 4 }, CAN);
+    expect(only.programs).toEqual(['own', 'own-bfloat16', 'peer', 'peer-bfloat16', 'locmoe-plus']);
+  });
+
+  it('compiles PyTorch where that works, and sweeps sizes in float32 alone', () => {
+    const turns = planTurns(scopeOf(['small', '1x1', 'batch']), LENGTHS, {
+      ownBfloat16: false,
+      peerCompiles: true,
+    });
+    expect(turns[0].programs).toEqual(['own', 'peer', 'peer-bfloat16', 'peer-compiled']);
+    for (const { programs } of turns.filter(({ cell }) => cell.sweep !== null))
+      expect([...programs].sort()).toEqual(['own', 'peer']);
   });
 });
