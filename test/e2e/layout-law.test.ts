@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { findOneDnn } from '../../src/ops/kernels/choose-kernels.js';
 import { ROUTER_NAMES, type RouterName } from '../../src/routing/index.js';
 import { lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
 
@@ -93,3 +94,29 @@ it('overlapDegree auto tries both, says which it took and why, and changes no bi
     /exchanges between nodes are (not )?overlapped with experts: a step took [\d.]+ ms without, [\d.]+ ms with it/,
   );
 }, 60_000);
+
+describe.skipIf(findOneDnn() === null)('in bfloat16', () => {
+  const BFLOAT16 = ['moe.router=locmoe', 'moe.localityLossWeight=0', 'train.precision=bfloat16'];
+  const curve = async (nodes: number, workersPerNode: number, ...more: readonly string[]) =>
+    lossCurve(
+      await trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets: [...BFLOAT16, ...more] }),
+    );
+
+  it('the same layout gives the same bits, overlapped or not; another the same curve to 1 %', async () => {
+    const spread = await curve(2, 2, ...OVERLAPPED);
+    expect([...(await curve(2, 2, ...OVERLAPPED))]).toEqual([...spread]);
+    expect([...(await curve(2, 2, ...IN_TURN))]).toEqual([...spread]);
+    expect(difference(await curve(1, 1), spread)).toBeLessThan(0.01);
+    // Operands are rounded, and what comes of it is not far from float32.
+    const float32 = await curveOf('locmoe', 2, 2);
+    expect([...spread]).not.toEqual([...float32]);
+    expect(difference(spread, float32)).toBeLessThan(0.01);
+  }, 180_000);
+});
+
+it('TensorFlow gives the curve of oneDNN', async () => {
+  const sets = ['moe.router=switch', ...OVERLAPPED];
+  const env = { LOCMOE_KERNELS: 'tensorflow' };
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets, env });
+  expect(difference(lossCurve(run), await curveOf('switch', 2, 2))).toBeLessThan(TOLERANCE);
+}, 120_000);

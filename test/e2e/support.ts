@@ -175,6 +175,7 @@ export interface TrainArguments {
   readonly dataDir?: string;
   /** Further arguments. */
   readonly more?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The arguments of `locmoe train` for the micro model, with its runs in `folder`. */
@@ -202,7 +203,7 @@ export function trainArguments({
 
 /** Starts a training of the micro model. */
 export function startTraining(options: TrainArguments): Locmoe {
-  return new Locmoe(trainArguments(options));
+  return new Locmoe(trainArguments(options), options.env);
 }
 
 /** Trains the micro model to its end, which must be a good one; returns the run's folder. */
