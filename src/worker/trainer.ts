@@ -12,6 +12,7 @@ import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
@@ -140,7 +141,11 @@ export class Trainer {
     });
     const validation = loader.validationBatches(train.validationSequences);
     const numSteps = numStepsOf(config);
-    logger.info({ parameters: this.#numParameters() }, `training from step ${this.#step + 1} to ${numSteps}`);
+    const { description } = kernels();
+    logger.info(
+      { parameters: this.#numParameters(), kernels: description },
+      `training from step ${this.#step + 1} to ${numSteps} with ${description}`,
+    );
     this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') this.#pickForm();

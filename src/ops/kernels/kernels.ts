@@ -71,6 +71,8 @@ export interface FeedForwardPiece {
  */
 export interface Kernels {
   readonly name: 'onednn' | 'tensorflow';
+  /** With version and precision, for people. */
+  readonly description: string;
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;
   layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;

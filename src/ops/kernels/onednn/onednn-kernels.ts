@@ -16,6 +16,7 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   const { primitives, memory } = context;
   return {
     name: 'onednn',
+    description: `oneDNN ${library.version}, ${type}`,
     matMul: (xTA, wAB) => matMul(context, xTA, wAB),
     network: () => new OneDnnNetwork(context),
     layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),

@@ -26,6 +26,7 @@ import {
 /** Products of TensorFlow; what lies between them is compiled by its XLA where shapes recur. */
 export const tensorflowKernels: Kernels = {
   name: 'tensorflow',
+  description: 'TensorFlow, float32',
   matMul: (xTA, wAB) => ({
     value: product(xTA, wAB),
     saved: [xTA, wAB],
