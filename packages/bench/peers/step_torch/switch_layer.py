@@ -36,6 +36,10 @@ def exchange(rows, sent, received, clock):
     return result
 
 
+def wire_type(tensor):
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else tensor.dtype
+
+
 class SwitchLayer:
     def __init__(self, parameters, prefix, moe, rank, world_size, clock):
         self.weight_DE = parameters[f"{prefix}.router.weight"]
@@ -61,11 +65,13 @@ class SwitchLayer:
         sent = kept_WWL[self.rank].sum(dim=1).tolist()
         from_WL = kept_WWL[:, self.rank]
         received = from_WL.sum(dim=1).tolist()
+        # Half the bytes under autocast, whose products round their operands anyway.
+        x_TD = x_TD.to(wire_type(x_TD))
         rows_RD = AllToAll.apply(x_TD.index_select(0, rows_N), sent, received, self.clock)
         outputs_ND = AllToAll.apply(self._experts(rows_RD, from_WL), received, sent, self.clock)
 
         weighted_ND = outputs_ND * weight_T.index_select(0, rows_N)[:, None]
-        y_TD = torch.zeros_like(x_TD).index_copy(0, rows_N, weighted_ND)
+        y_TD = weighted_ND.new_zeros(x_TD.shape).index_copy(0, rows_N, weighted_ND)
         share_E = routed_WE.sum(dim=0) / routed_WE.sum()
         balance = self.loss_weight * self.num_experts * torch.sum(share_E * probs_TE.mean(dim=0))
         return y_TD, balance
@@ -102,7 +108,7 @@ class SwitchLayer:
             of_sources = pieces[i :: self.local]
             sizes = [len(piece) for piece in of_sources]
             if sum(sizes) == 0:
-                outputs[i :: self.local] = of_sources
+                outputs[i :: self.local] = [piece.to(wire_type(piece)) for piece in of_sources]
                 continue
             rows = of_sources[0] if len(of_sources) == 1 else torch.cat(of_sources)
             result = F.gelu(rows @ w_in, approximate="tanh") @ w_out
