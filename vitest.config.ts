@@ -21,13 +21,17 @@ const WITH_PROCESSES = files(
   'coordinator/lead-run',
   'data/{own-text,prepare}',
   'model/dispatch/dispatchers',
-  'ops/compiled',
+  'ops/kernels/tensorflow/compiled',
   'plan/command',
   'routing/global-selection',
   'run/run-lock',
   'web',
   'worker/long-run',
 );
+
+/** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */
+const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');
+const ON_TENSORFLOW_ALONE = files('plan/work');
 
 export default defineConfig({
   resolve: { conditions },
@@ -53,8 +57,19 @@ export default defineConfig({
         test: {
           name: 'units',
           include: [`${TESTS}/**/*.test.ts`],
-          exclude: [...ALONE, ...WITH_PROCESSES],
+          exclude: [...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
           // Two processes for all files, so that TensorFlow is loaded twice instead of a hundred times.
+          isolate: false,
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'units on TensorFlow',
+          include: ON_TENSORFLOW,
+          exclude: WITH_PROCESSES,
+          env: { LOCMOE_KERNELS: 'tensorflow' },
           isolate: false,
           maxWorkers: 2,
         },

@@ -1,12 +1,13 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import type { RunConfig } from '../config/schema.js';
+import { usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
 
 /** Bytes that one rank keeps in memory. */
 export interface RankMemory {
-  /** Values, and TensorFlow's copy of them. */
+  /** Values, and TensorFlow's copy of them if it computes. */
   readonly parameters: number;
   /** Flat; TensorFlow's are freed one by one. */
   readonly gradients: number;
@@ -32,7 +33,7 @@ export function rankMemory(
   const held = FLOAT_BYTES * (parameters.shared + parameters.expertsOfRank);
   const { nodes, workersPerNode, ringBytes } = config.cluster;
   const parts = {
-    parameters: 2 * held,
+    parameters: usesOneDnn() ? held : 2 * held,
     gradients: held,
     moments: 2 * held,
     activations: FLOAT_BYTES * activations(config, rows),
@@ -58,6 +59,12 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
   return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
 }
 
+/** What the kernels keep of the logits, in float32 numbers each: TensorFlow's keep their exponentials too. */
+function logitsKept(precision: RunConfig['train']['precision']): number {
+  if (!usesOneDnn()) return 2;
+  return precision === 'float32' ? 1 : 0.5;
+}
+
 /** Numbers that autograd holds at the end of the forward pass: what operations give and what they save. */
 function activations({ model, train, cluster }: RunConfig, rows: number): number {
   const { dModel, dFeedForward, seqLen, vocabSize } = model;
@@ -73,7 +80,6 @@ function activations({ model, train, cluster }: RunConfig, rows: number): number
   // Rows are gathered, received, joined, brought home and weighted.
   const sparse = attention + norm + feedForward(rows) + 5 * rows * dModel + residual;
   const query = model.queryLayer ? dense + 4 * n : 0;
-  // Logits, and their exponentials.
-  const softmax = 2 * T * vocabSize + norm;
+  const softmax = logitsKept(train.precision) * T * vocabSize + norm;
   return residual + model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
 }

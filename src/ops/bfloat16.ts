@@ -2,7 +2,10 @@ const NOT_FINITE = 0x7f800000;
 const QUIET_NAN = 0x40;
 
 /** Rounds to the nearest bfloat16, ties to even: the upper 16 bits of a float32. */
-export function narrow(values: Float32Array, into = new Uint16Array(values.length)): Uint16Array {
+export function narrow(
+  values: Float32Array,
+  into: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) {
     const x = bits[i];
@@ -13,9 +16,11 @@ export function narrow(values: Float32Array, into = new Uint16Array(values.lengt
 }
 
 /** The float32 of each bfloat16. */
-export function widen(values: Uint16Array): Float32Array {
-  const wide = new Float32Array(values.length);
-  const bits = new Uint32Array(wide.buffer);
+export function widen(
+  values: Uint16Array,
+  into: Float32Array = new Float32Array(values.length),
+): Float32Array {
+  const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
   for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
-  return wide;
+  return into;
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { exactMatMul } from '../ops/mat-mul.js';
 import { tf } from '../ops/tensorflow.js';
+import { unitRows } from '../ops/unit-rows.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { MoeRule, MoeWith } from './policy.js';
@@ -59,11 +61,16 @@ export function groupProjection(
   numExperts: number,
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
-  const [numTokens, dModel] = xTD.shape;
+  return exactMatMul(xTD, gates(xTD.shape[1], numExperts, blocksD));
+}
+
+/** The gates w_i / |w_i|, or those of GrAP times the learned factors: [d, E]. */
+function gates(dModel: number, numExperts: number, blocksD: tf.Tensor1D | null): tf.Tensor2D {
   const width = dModel / numExperts;
-  const weighted: tf.Tensor = blocksD === null ? xTD : tf.mul(xTD, blocksD);
-  const meansTE: tf.Tensor2D = tf.mean(tf.reshape(weighted, [numTokens, numExperts, width]), 2);
-  return tf.mul(meansTE, Math.sqrt(width));
+  const values = new Float32Array(dModel * numExperts);
+  for (let i = 0; i < dModel; i++) values[i * numExperts + Math.floor(i / width)] = 1 / Math.sqrt(width);
+  const grapDE = tf.tensor2d(values, [dModel, numExperts]);
+  return blocksD === null ? grapDE : tf.mul(grapDE, tf.reshape(blocksD, [dModel, 1]));
 }
 
 /** Affinity delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
@@ -72,8 +79,7 @@ export function cosineAffinity(
   numExperts: number,
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
-  const normsT1 = tf.sqrt(tf.add(tf.sum(tf.square(xTD), 1, true), LEAST_SQUARED_NORM));
-  const cosinesTE: tf.Tensor2D = tf.div(groupProjection(xTD, numExperts, blocksD), normsT1);
+  const cosinesTE = groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD);
   if (blocksD === null) return cosinesTE;
   const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [numExperts, -1])), 1);
   return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));

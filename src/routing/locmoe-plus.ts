@@ -84,8 +84,8 @@ export const locmoePlusRouter = defineRouter({
     const E = moe.numExperts;
     const choices = choicesPerToken(moe);
     return {
-      forward: { flops: 0, touched: 7 * T * d + 30 * T * E + 3 * T * choices, operations: 75 },
-      backward: { flops: 0, touched: 10 * T * d + 35 * T * E, operations: 78 },
+      forward: { flops: 2 * T * d * E, touched: 30 * T * E + 3 * T * choices, operations: 55 },
+      backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 60 },
       hostNs: 7000,
       gathered: { purpose: 'scores', bytes: scoreBytes(T * choices, numSharedForLosses(moe)) },
       choicesPerToken: choices,

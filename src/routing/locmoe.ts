@@ -44,8 +44,8 @@ export const locmoeRouter = defineRouter({
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
     return {
-      forward: { flops: 0, touched: 7 * T * d + 40 * T * E, operations: 85 },
-      backward: { flops: 0, touched: 7 * T * d + 35 * T * E, operations: 57 },
+      forward: { flops: 4 * T * d * E, touched: 40 * T * E, operations: 63 },
+      backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 45 },
       hostNs: 0,
       // Without the scores of the first `capacityBatches` steps.
       gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },

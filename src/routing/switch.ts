@@ -1,3 +1,4 @@
+import { exactMatMul } from '../ops/mat-mul.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { initStd } from '../parameters/matrix.js';
@@ -28,7 +29,7 @@ export const switchRouter = defineRouter({
     },
   ],
   price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
-    forward: { flops: 2 * T * d * E, touched: 3 * T * d + 30 * T * E, operations: 60 },
+    forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },
     backward: { flops: 4 * T * d * E, touched: 3 * T * d + 25 * T * E, operations: 28 },
     hostNs: 0,
     gathered: { purpose: 'counts', bytes: countBytes(E) },
@@ -36,14 +37,14 @@ export const switchRouter = defineRouter({
     candidatesPerToken: 0,
     weighted: true,
   }),
-  gateCosines: (_, input) => cosinesOf(input, tf.matMul(input.xTD, weightOf(input))),
+  gateCosines: (_, input) => cosinesOf(input, exactMatMul(input.xTD, weightOf(input))),
   create(context) {
     const { moe, expertsOfDomain, topology } = context;
     const { numExperts, auxiliaryLossWeight } = moe;
     return {
       route(input) {
         const { xTD, domainsT, training } = input;
-        const logitsTE: tf.Tensor2D = tf.matMul(xTD, weightOf(input));
+        const logitsTE = exactMatMul(xTD, weightOf(input));
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
         const chosenT = argmaxOfRows(probsTE);
         const factor = training ? moe.capacityFactor : null;
@@ -76,11 +77,15 @@ function weightOf({ parameters }: GateInput): tf.Tensor2D {
 }
 
 function cosinesOf(input: GateInput, logitsTE: tf.Tensor2D): tf.Tensor2D {
-  const normsTE = tf.mul(normsAlong(input.xTD, 1), normsAlong(weightOf(input), 0));
-  return tf.div(logitsTE, tf.maximum(normsTE, 1e-12));
-}
-
-/** `tf.norm` uses a general power, which is ten times slower than a square. */
-function normsAlong(x: tf.Tensor2D, axis: number): tf.Tensor {
-  return tf.sqrt(tf.sum(tf.square(x), axis, true));
+  const weightDE = weightOf(input);
+  const [numTokens, dModel] = input.xTD.shape;
+  const x = input.xTD.dataSync<'float32'>();
+  // On the host: TensorFlow would first copy what other kernels computed.
+  const normsT1 = Float32Array.from({ length: numTokens }, (_, row) => {
+    let square = 0;
+    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i] * x[i];
+    return Math.sqrt(square);
+  });
+  const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
+  return tf.div(logitsTE, tf.maximum(tf.mul(tf.tensor2d(normsT1, [numTokens, 1]), normsE), 1e-12));
 }

@@ -2,7 +2,8 @@ import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import type { Communicator, WirePrecision } from '../../collectives/communicator.js';
 import { narrow, widen } from '../../ops/bfloat16.js';
 import { fusedOp } from '../../ops/fused-op.js';
-import { tf } from '../../ops/tensorflow.js';
+import { kernels } from '../../ops/kernels/choose-kernels.js';
+import type { tf } from '../../ops/tensorflow.js';
 
 // Shapes: N rows sent, R rows received, d hidden size.
 
@@ -59,7 +60,7 @@ function move(
 ): tf.Tensor2D {
   const { wirePrecision } = communicator;
   const width = rows.shape[1]!;
-  const received = arriving(to.numRows * width, wirePrecision);
+  const { tensor, received, finish } = arriving([to.numRows, width], wirePrecision);
   // Not a copy but the tensor's memory, which is read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   communicator.allToAll({
@@ -67,7 +68,8 @@ function move(
     receives: piecesOf(received, to, width),
     ...{ purpose, layer, countsHash, reach },
   });
-  return tf.tensor2d(arrived(received), [to.numRows, width]);
+  finish();
+  return tensor;
 }
 
 /** Numbers of rows as they travel. */
@@ -78,14 +80,26 @@ export function leaving(values: Float32Array, precision: WirePrecision): Travell
   return precision === 'float32' ? values : narrow(values);
 }
 
-/** Room for numbers that are received. */
-export function arriving(length: number, precision: WirePrecision): Travelling {
+/** Of so many numbers. */
+export function roomFor(length: number, precision: WirePrecision): Travelling {
   return precision === 'float32' ? new Float32Array(length) : new Uint16Array(length);
 }
 
-/** What was received. */
-export function arrived(values: Travelling): Float32Array {
-  return values instanceof Float32Array ? values : widen(values);
+interface Arriving {
+  readonly tensor: tf.Tensor2D;
+  /** Gets the bytes. */
+  readonly received: Travelling;
+  /** To be called when all have arrived, before the tensor is used. */
+  readonly finish: () => void;
+}
+
+/** A tensor whose rows are received. */
+export function arriving(shape: readonly [number, number], precision: WirePrecision): Arriving {
+  const { tensor, values } = kernels().create(shape);
+  const tensor2d = tensor as tf.Tensor2D;
+  if (precision === 'float32') return { tensor: tensor2d, received: values, finish() {} };
+  const received = new Uint16Array(values.length);
+  return { tensor: tensor2d, received, finish: () => void widen(received, values) };
 }
 
 /** Views of each rank's ranges, as bytes. */

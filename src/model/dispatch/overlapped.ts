@@ -1,4 +1,5 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
+import { widen } from '../../ops/bfloat16.js';
 import { splitAs, weightsOf } from '../../ops/feed-forward.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
@@ -7,12 +8,12 @@ import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '.
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { tf } from '../../ops/tensorflow.js';
 import {
-  arrived,
   arriving,
   type LayerContext,
   leaving,
   piecesOf,
   type RowLayout,
+  roomFor,
 } from './all-to-all-rows.js';
 import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
 import { dispatchLayout } from './dispatch-layout.js';
@@ -129,9 +130,9 @@ function roundTrip(
   const { wirePrecision } = communicator;
   const rows = sent.numRows === 0 ? new Float32Array(0) : rowsND.dataSync<'float32'>();
   const outgoing = leaving(rows, wirePrecision);
-  const incoming = arriving(received.numRows * width, wirePrecision);
-  const results = arriving(received.numRows * width, wirePrecision);
-  const home = arriving(sent.numRows * width, wirePrecision);
+  const incoming = roomFor(received.numRows * width, wirePrecision);
+  const results = roomFor(received.numRows * width, wirePrecision);
+  const home = arriving([sent.numRows, width], wirePrecision);
   const send = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(outgoing, chunk.sent, width),
@@ -141,17 +142,18 @@ function roundTrip(
   const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(results, chunk.received, width),
-      receives: piecesOf(home, chunk.sent, width),
+      receives: piecesOf(home.received, chunk.sent, width),
       ...{ purpose, layer, countsHash, reach },
     });
   const workOn = (pieces: readonly ExpertRows[]) => {
     for (const rows of pieces) {
       const { begin, count } = rows;
-      const xRD = tf.tensor2d(arrived(incoming.subarray(begin * width, (begin + count) * width)), [
-        count,
-        width,
-      ]);
-      results.set(leaving(work(rows, xRD).dataSync<'float32'>(), wirePrecision), begin * width);
+      const x = kernels().create([count, width]);
+      const part = incoming.subarray(begin * width, (begin + count) * width);
+      if (part instanceof Float32Array) x.values.set(part);
+      else widen(part, x.values);
+      const y = work(rows, x.tensor as tf.Tensor2D);
+      results.set(leaving(y.dataSync<'float32'>(), wirePrecision), begin * width);
     }
   };
 
@@ -168,7 +170,8 @@ function roundTrip(
   return {
     home: () => {
       for (const transfer of [local, ...onTheWay]) transfer.finish();
-      return tf.tensor2d(arrived(home), [sent.numRows, width]);
+      home.finish();
+      return home.tensor;
     },
   };
 }

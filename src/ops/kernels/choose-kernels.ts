@@ -7,8 +7,6 @@ import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
 
-export { findOneDnn };
-
 /** As `train.precision`. */
 type Precision = ElementType | 'auto';
 
@@ -27,6 +25,11 @@ let chosen: Kernels | undefined;
 export function kernels(): Kernels {
   chosen ??= choose();
   return chosen;
+}
+
+/** Whether oneDNN computes here. */
+export function usesOneDnn(): boolean {
+  return process.env.LOCMOE_KERNELS !== 'tensorflow' && findOneDnn() !== null;
 }
 
 /** Sets the precision of training; it is float32 otherwise. Call it before `kernels`. */

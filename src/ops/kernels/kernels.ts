@@ -73,7 +73,10 @@ export interface Kernels {
   readonly name: 'onednn' | 'tensorflow';
   /** With version and precision, for people. */
   readonly description: string;
-  matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): FusedForward;
+  /** A tensor in memory that is quick to get; write its elements, which are arbitrary, before it is used. */
+  create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
+  /** @param exact whether operands stay float32 whatever the precision */
+  matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;
   layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;

@@ -6,7 +6,7 @@ import type { Dataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
-import { findOneDnn } from 'locmoe/ops/kernels/choose-kernels';
+import { usesOneDnn } from 'locmoe/ops/kernels/choose-kernels';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
@@ -80,7 +80,7 @@ class StepBench {
     const { options, peer } = this;
     const lengths = { ...options, steps: options.steps };
     const turns = planTurns(scopeOf(options.only), lengths, {
-      ownBfloat16: findOneDnn() !== null,
+      ownBfloat16: usesOneDnn(),
       peerCompiles: peer.compiles,
     });
     for (const { cell, steps, programs } of turns)

@@ -13,7 +13,7 @@ const b = tf.randomNormal([SIZE, SIZE]) as tf.Tensor2D;
 
 function product(): void {
   tf.tidy(() => {
-    kernels().matMul(a, b).value.dataSync();
+    kernels().matMul(a, b, true).value.dataSync();
   });
 }
 

@@ -17,19 +17,19 @@ export class Context {
   }
 
   /** A tensor as an operand of products, to be kept for the backward. */
-  keep(tensor: tf.Tensor): { readonly tensor: tf.Tensor; readonly operand: Operand } {
+  keep(tensor: tf.Tensor, type = this.type): { readonly tensor: tf.Tensor; readonly operand: Operand } {
     const given = this.memory.operandOf(tensor);
-    if (this.type === 'float32') return { tensor, operand: given };
-    const kept = this.memory.create(tensor.shape, this.type);
+    if (type === 'float32') return { tensor, operand: given };
+    const kept = this.memory.create(tensor.shape, type);
     this.primitives.copy(given, kept);
     return { tensor: kept.tensor, operand: kept };
   }
 
   /** A tensor as an operand of products, for the time of a call. */
-  with<T>(tensor: tf.Tensor, use: (operand: Operand) => T): T {
+  with<T>(tensor: tf.Tensor, use: (operand: Operand) => T, type = this.type): T {
     const given = this.memory.operandOf(tensor);
-    if (this.type === 'float32') return use(given);
-    return this.memory.borrow(tensor.shape, this.type, (narrow) => {
+    if (type === 'float32') return use(given);
+    return this.memory.borrow(tensor.shape, type, (narrow) => {
       this.primitives.copy(given, narrow);
       return use(narrow);
     });

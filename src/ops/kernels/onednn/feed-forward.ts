@@ -66,6 +66,8 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   #padded(rowsRD: tf.Tensor2D): OwnTensor {
     const { primitives, memory, type } = this.#context;
     const [numRows, width] = rowsRD.shape;
+    if (type === 'float32' && numRows === roundUp(numRows))
+      return { tensor: rowsRD, ...memory.operandOf(rowsRD) };
     const padded = memory.create([roundUp(numRows), width], type);
     primitives.copy(memory.operandOf(rowsRD), rowsOf(padded, { begin: 0, count: numRows }));
     padded.values.fill(0, numRows * width);

@@ -2,22 +2,29 @@ import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, Kernels } from '../kernels.js';
 import { attentionBackward, attentionForward } from './attention.js';
+import { addWith } from './autograd-add.js';
 import { Context } from './context.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
 import { OneDnnNetwork } from './feed-forward.js';
 import type { OneDnn } from './library.js';
 import { transposed } from './matrices.js';
+import type { Operand } from './primitives.js';
 import { embedding, gatherRows, scatterRows } from './rows.js';
 import type { ElementType } from './tensor-memory.js';
 
 /** @param type of the operands of products, and of activations that are kept for the backward */
 export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   const context = new Context(library, type);
+  addWith(context);
   const { primitives, memory } = context;
   return {
     name: 'onednn',
     description: `oneDNN ${library.version}, ${type}`,
-    matMul: (xTA, wAB) => matMul(context, xTA, wAB),
+    create(shape) {
+      const { tensor, values } = memory.create(shape);
+      return { tensor, values: values as Float32Array };
+    },
+    matMul: (xTA, wAB, exact) => matMul(context, xTA, wAB, exact ? 'float32' : type),
     network: () => new OneDnnNetwork(context),
     layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),
     causalAttention(qkvTC, shape) {
@@ -78,21 +85,22 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
 /** A single row is computed otherwise, with other bits. */
 const FEWEST_ROWS = 2;
 
-function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D): FusedForward {
+function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D, type: ElementType): FusedForward {
   const { primitives, memory } = context;
   const y = memory.create([xTA.shape[0], wAB.shape[1]]);
-  const x = context.keep(xTA);
-  context.with(wAB, (w) => primitives.product(x.operand, w, y));
+  const x = context.keep(xTA, type);
+  context.with(wAB, (w) => primitives.product(x.operand, w, y), type);
   return {
     value: y.tensor,
     saved: [x.tensor, wAB],
     backward: (dyTB, [keptX, keptW]) => {
       const dx = memory.create(xTA.shape);
       const dw = memory.create(wAB.shape);
-      context.with(dyTB, (dy) => {
-        context.with(keptW, (w) => primitives.product(dy, transposed(w), dx));
+      const products = (dy: Operand) => {
+        context.with(keptW, (w) => primitives.product(dy, transposed(w), dx), type);
         primitives.product(transposed(memory.operandOf(keptX)), dy, dw);
-      });
+      };
+      context.with(dyTB, products, type);
       return [dx.tensor, dw.tensor];
     },
   };

@@ -10,7 +10,7 @@ import type {
   RowScatter,
 } from '../kernels.js';
 import { attentionParts } from './attention.js';
-import { fixedShapes, uncompiled } from './compiled.js';
+import { fixedShapes, type RunPart, uncompiled } from './compiled.js';
 import { crossEntropyBackward, crossEntropyForward } from './cross-entropy.js';
 import { gelu, geluBackward } from './gelu.js';
 import { layerNormBackward, layerNormForward } from './layer-norm.js';
@@ -27,6 +27,10 @@ import {
 export const tensorflowKernels: Kernels = {
   name: 'tensorflow',
   description: 'TensorFlow, float32',
+  create(shape) {
+    const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
+    return { tensor: tf.tensor(values, [...shape]), values };
+  },
   matMul: (xTA, wAB) => ({
     value: product(xTA, wAB),
     saved: [xTA, wAB],
@@ -114,15 +118,13 @@ export const tensorflowKernels: Kernels = {
 
 class TensorflowNetwork implements FeedForwardNetwork {
   readonly #rows: FeedForwardRows;
+  readonly #run: RunPart;
   /** Of matrices that several pieces are multiplied with. */
   readonly #transposes = new Map<tf.Tensor, tf.Tensor>();
 
   constructor(rows: FeedForwardRows) {
     this.#rows = rows;
-  }
-
-  get #run() {
-    return this.#rows === 'fixed' ? fixedShapes() : uncompiled;
+    this.#run = rows === 'fixed' ? fixedShapes() : uncompiled;
   }
 
   forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {

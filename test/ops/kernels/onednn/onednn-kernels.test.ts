@@ -26,10 +26,17 @@ const numbers = (length: number, below: number) => Int32Array.from({ length }, (
 /** Each operation with the shapes of its inputs. */
 const OPERATIONS: Readonly<Record<string, { op: Op; shapes: readonly Shape[] }>> = {
   matMul: {
-    op: fused((k, x, w) => k.matMul(two(x), two(w))),
+    op: fused((k, x, w) => k.matMul(two(x), two(w), false)),
     shapes: [
       [T, d],
       [d, F],
+    ],
+  },
+  'matMul of a gate': {
+    op: fused((k, x, w) => k.matMul(two(x), two(w), true)),
+    shapes: [
+      [T, d],
+      [d, 8],
     ],
   },
   layerNorm: { op: fused((k, x, gain, bias) => k.layerNorm(x, gain, bias)), shapes: [[T, d], [d], [d]] },
@@ -88,6 +95,8 @@ function difference(actual: Float32Array, expected: Float32Array): number {
 }
 
 const size = (shape: Shape) => shape.reduce((product, length) => product * length, 1);
+
+const addition: Op = (_, x, y) => tf.add(x, y);
 
 describe.skipIf(path === null)('oneDNN', () => {
   const library = path === null ? null : loadOneDnn(path, findThreads());
@@ -166,7 +175,7 @@ describe.skipIf(path === null)('oneDNN', () => {
         const w = tf.tensor2d(randomValues('w', a * b), [a, b]);
         const x = Float32Array.from(randomValues('x', 40 * a));
         const all = kernels
-          .matMul(tf.tensor2d(x, [40, a]), w)
+          .matMul(tf.tensor2d(x, [40, a]), w, false)
           .value.dataSync<'float32'>()
           .slice();
         for (const numRows of [1, 2, 3, 40])
@@ -174,6 +183,20 @@ describe.skipIf(path === null)('oneDNN', () => {
             all.slice(0, numRows * b),
           );
       });
+  });
+
+  it('adds where gradients are added, as TensorFlow does', () => {
+    of('float32');
+    const sumsOf = (...shapes: Shape[]) => resultsOf(tensorflowKernels, { op: addition, shapes });
+    const [sum, ...gradients] = sumsOf([T, d], [T, d]);
+    const [x, y] = [0, 1].map((i) => randomValues(`input ${i}`, T * d));
+    expect(sum).toEqual(x.map((value, i) => value + y[i]));
+    expect(gradients).toEqual([randomValues('dy', T * d), randomValues('dy', T * d)]);
+    // Broadcast, and of few elements: TensorFlow's own.
+    expect(sumsOf([T, d], [d])[0]).toEqual(x.map((value, i) => value + randomValues('input 1', d)[i % d]));
+    expect(sumsOf([3], [3])[0]).toEqual(
+      randomValues('input 0', 3).map((v, i) => v + randomValues('input 1', 3)[i]),
+    );
   });
 
   it('gives an unlikely token its loss, whose probability is none in float32', () => {
