@@ -7,6 +7,8 @@ import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
 
+export { findOneDnn, findThreads };
+
 /** As `train.precision`. */
 type Precision = ElementType | 'auto';
 

@@ -3,6 +3,7 @@ import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'lo
 import { BENCH_COMMANDS } from 'locmoe/cli/packages';
 import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
+import type { BenchKernelsOptions } from '../kernels/bench.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
 import { addBenchStep } from './bench-step.js';
@@ -79,6 +80,7 @@ export function addBenchCommand(program: Command): void {
     });
   addBenchPlan(bench);
   addBenchStep(bench);
+  addBenchKernels(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);
@@ -113,6 +115,23 @@ function addBenchPlan(bench: Command): void {
         out: out ?? (options.quick ? workDir : 'docs/results'),
         command: typedCommand(),
       });
+    });
+}
+
+function addBenchKernels(bench: Command): void {
+  bench
+    .command('kernels')
+    .description(
+      'time the operations of a step one by one, with the kernels of TensorFlow and of oneDNN in float32 and bfloat16, on one thread',
+    )
+    .option('--width <d>', 'hidden size: a multiple of 16', wholeNumber(16), 256)
+    .option('--rounds <n>', 'timed calls of each', wholeNumber(1), 15)
+    .action(async (options: BenchKernelsOptions) => {
+      const { WORKER_ENV } = await import('locmoe/agent/worker-env');
+      // The libraries read them when they load.
+      Object.assign(process.env, WORKER_ENV);
+      const { benchKernels } = await import('../kernels/bench.js');
+      benchKernels(options);
     });
 }
 

@@ -1,0 +1,113 @@
+import { TrainerError } from 'locmoe/errors';
+import { findOneDnn, findThreads } from 'locmoe/ops/kernels/choose-kernels';
+import type { Kernels } from 'locmoe/ops/kernels/kernels';
+import { loadOneDnn } from 'locmoe/ops/kernels/onednn/library';
+import { oneDnnKernels } from 'locmoe/ops/kernels/onednn/onednn-kernels';
+import { tensorflowKernels } from 'locmoe/ops/kernels/tensorflow/tensorflow-kernels';
+import { tf } from 'locmoe/ops/tensorflow';
+import { machine } from '../machine.js';
+import { table } from '../markdown.js';
+import { median } from '../statistics.js';
+import { timeOf } from '../time-of.js';
+import { inputsOf, normal, type Operation, operationsOf } from './operations.js';
+
+export interface BenchKernelsOptions {
+  /** Hidden size. */
+  readonly width: number;
+  /** Timed calls of each operation. */
+  readonly rounds: number;
+}
+
+/** Greatest difference of a result from TensorFlow's, over the root mean square of that, by precision. */
+const TOLERANCE = { float32: 1e-3, bfloat16: 0.2 } as const;
+const WARM_UP = 3;
+
+interface Contender {
+  readonly name: string;
+  readonly kernels: Kernels;
+  readonly tolerance: number;
+}
+
+/**
+ * `locmoe bench kernels`: the operations of a step with each of the kernels, forward and backward, in turns. Results are
+ * held against TensorFlow's before anything is timed.
+ *
+ * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN
+ */
+export function benchKernels({ width, rounds }: BenchKernelsOptions): void {
+  const contenders = contendersOf();
+  const times = operationsOf(width).map((operation) => timesOf(operation, contenders, rounds));
+  console.log(
+    `d = ${width}, one thread, on ${machine()}; medians of ${rounds}, forward and backward, in ms (GFLOP/s)\n`,
+  );
+  console.log(
+    table([
+      ['operation', ...contenders.map(({ name }) => name)],
+      ...times.map(({ name, flops, ms }) => [
+        name,
+        ...ms.map((each) => `${each.toFixed(2)}${flops > 0 ? ` (${(flops / each / 1e6).toFixed(0)})` : ''}`),
+      ]),
+    ]),
+  );
+  console.log(JSON.stringify(times.map(({ name, ms }) => ({ name, ms }))));
+}
+
+function contendersOf(): Contender[] {
+  const path = findOneDnn();
+  if (path === null)
+    throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
+  const library = loadOneDnn(path, findThreads());
+  return [
+    { name: 'TensorFlow', kernels: tensorflowKernels, tolerance: 0 },
+    ...(['float32', 'bfloat16'] as const).map((type) => ({
+      name: `oneDNN, ${type}`,
+      kernels: oneDnnKernels(library, type),
+      tolerance: TOLERANCE[type],
+    })),
+  ];
+}
+
+function timesOf(operation: Operation, contenders: readonly Contender[], rounds: number) {
+  // Each its own: TensorFlow keeps what it reads in memory of its own.
+  const tensors = contenders.map(({ kernels }) => {
+    const inputs = inputsOf(operation);
+    const { shape } = tf.tidy(() => operation.run(kernels, inputs));
+    return { inputs, dy: normal('dy', shape, 1) };
+  });
+  /** Value and gradients of the inputs, which live in the caller's tidy. */
+  const call = (i: number): tf.Tensor[] => {
+    const { inputs, dy } = tensors[i];
+    const { kernels } = contenders[i];
+    const differentiate = tf.valueAndGrads((...each: tf.Tensor[]) => operation.run(kernels, each));
+    // A clone, because a backward disposes of the gradient that it gets.
+    const { value, grads } = differentiate(inputs, dy.clone());
+    return [value, ...grads];
+  };
+  const expected = tf.tidy(() => valuesOf(call(0)));
+  contenders.forEach(({ name, tolerance }, i) => {
+    const found = tf.tidy(() => valuesOf(call(i)));
+    const worst = Math.max(...found.map((values, result) => difference(values, expected[result])));
+    if (!(worst <= tolerance))
+      throw new TrainerError(
+        'INTERNAL',
+        `${operation.name}: ${name} differs from TensorFlow by ${worst.toExponential(1)} of its size; nothing is timed`,
+      );
+  });
+  const ms = contenders.map(() => [] as number[]);
+  for (let round = -WARM_UP; round < rounds; round++)
+    contenders.forEach((_, i) => {
+      const time = timeOf(() => tf.tidy(() => void call(i)));
+      if (round >= 0) ms[i].push(time);
+    });
+  for (const { inputs, dy } of tensors) for (const tensor of [...inputs, dy]) tensor.dispose();
+  return { name: operation.name, flops: operation.flops, ms: ms.map(median) };
+}
+
+function valuesOf(tensors: readonly tf.Tensor[]): Float32Array[] {
+  return tensors.map((tensor) => tensor.dataSync<'float32'>().slice());
+}
+
+function difference(actual: Float32Array, expected: Float32Array): number {
+  const square = expected.reduce((sum, x) => sum + x * x, 0) / expected.length;
+  return actual.reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i])), 0) / Math.sqrt(square);
+}
