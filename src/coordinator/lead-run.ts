@@ -183,7 +183,7 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
       view.failed(failed);
       return failed;
     }
-    const finished = finishedRun(state);
+    const finished = finishedRun(state, lead.command === 'serve' && leader.isStoppedByCommand);
     led.journal.end(finished.stoppedEarly ? 'stopped' : 'finished', finished.exitCode);
     await view.finished(finished);
     return finished;
@@ -297,7 +297,8 @@ function failedRun(led: Led, coordinator: Coordinator, failure: RunFailure): Fai
   return { kind: 'failed', exitCode, report };
 }
 
-function finishedRun(state: RunState): FinishedRun {
+/** @param isDone a stop leaves nothing to do: what supervises a coordinator starts one again that ends otherwise */
+function finishedRun(state: RunState, isDone: boolean): FinishedRun {
   const stoppedEarly = state.kind === 'finished' && state.stoppedEarly;
-  return { kind: 'finished', exitCode: stoppedEarly ? EXIT.interrupted : EXIT.done, stoppedEarly };
+  return { kind: 'finished', exitCode: stoppedEarly && !isDone ? EXIT.interrupted : EXIT.done, stoppedEarly };
 }

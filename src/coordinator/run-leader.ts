@@ -5,6 +5,7 @@ import type { Coordinator } from './coordinator.js';
 export class RunLeader {
   #coordinator: Coordinator;
   #stopReason: string | null = null;
+  #isStoppedByCommand = false;
   /** Ends the run, whatever happens. */
   #end: TrainerError | null = null;
 
@@ -21,6 +22,17 @@ export class RunLeader {
     this.#coordinator = next;
     if (this.#end !== null) next.abort(this.#end);
     else if (this.#stopReason !== null) next.requestStop(this.#stopReason);
+  }
+
+  /** `locmoe stop` was the first to ask for the end. */
+  get isStoppedByCommand(): boolean {
+    return this.#isStoppedByCommand;
+  }
+
+  /** As `requestStop`, for `locmoe stop`. */
+  stopByCommand(reason: string): void {
+    this.#isStoppedByCommand = this.#stopReason === null;
+    this.requestStop(reason);
   }
 
   /** See Coordinator. */

@@ -32,7 +32,7 @@ export function addCoordinatorService(server: grpc.Server, leader: RunLeader): C
     Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
     GetStatus: unary((): StatusReply => leader.current.status()),
     Stop: unary((request: { reason: string }) => {
-      leader.requestStop(request.reason);
+      leader.stopByCommand(request.reason);
       return {};
     }),
     InjectFault: unary((fault: Fault) => {

@@ -27,7 +27,7 @@ export function serveCommand(command: Command): void {
   addSecurityOptions(command, { listens: true })
     .addHelpText(
       'after',
-      '\nStop it with Ctrl-C, SIGTERM or `locmoe stop`: a final checkpoint, then exit code 130. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
+      '\nStop it with `locmoe stop`, Ctrl-C or SIGTERM: a final checkpoint, then exit code 0, or 130 for a signal. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
     )
     .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
       const security = securityOf(options);
