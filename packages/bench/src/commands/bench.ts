@@ -5,6 +5,7 @@ import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
+import type { BenchPrecisionOptions } from '../precision/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
 import { addBenchStep } from './bench-step.js';
 
@@ -81,6 +82,7 @@ export function addBenchCommand(program: Command): void {
   addBenchPlan(bench);
   addBenchStep(bench);
   addBenchKernels(bench);
+  addBenchPrecision(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);
@@ -115,6 +117,23 @@ function addBenchPlan(bench: Command): void {
         out: out ?? (options.quick ? workDir : 'docs/results'),
         command: typedCommand(),
       });
+    });
+}
+
+function addBenchPrecision(bench: Command): void {
+  bench
+    .command('precision')
+    .description('the same trainings in float32 and in bfloat16: how far their validation losses are apart')
+    .option('--config <file|recipe>', 'what to train', 'tiny')
+    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
+    .option('--seeds <n>', 'trainings in each precision', wholeNumber(1), 3)
+    .option('--steps <n>', 'steps of each', wholeNumber(1), 500)
+    .option('--work-dir <dir>', 'for the runs', 'runs/precision')
+    .option('--out <dir>', 'folder for the report', 'docs/results')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async (options: Omit<BenchPrecisionOptions, 'command'>) => {
+      const { benchPrecision } = await import('../precision/bench.js');
+      process.exitCode = await benchPrecision({ ...options, command: typedCommand() });
     });
 }
 

@@ -3,6 +3,7 @@ import { soloTransport } from 'locmoe/collectives/solo-transport';
 import type { Transport } from 'locmoe/collectives/transport';
 import type { RunConfig } from 'locmoe/config/schema';
 import type { Batch } from 'locmoe/data/batch';
+import { kernels } from 'locmoe/ops/kernels/choose-kernels';
 import { tf } from 'locmoe/ops/tensorflow';
 import { CounterRandom } from 'locmoe/parameters/counter-random';
 import { createTrainState } from 'locmoe/worker/state';
@@ -19,12 +20,11 @@ export function timeProduct(rows: number, inner: number, columns: number): Probe
   return tf.tidy(() => {
     const x = tf.randomNormal([rows, inner]) as tf.Tensor2D;
     const w = tf.randomNormal([inner, columns]) as tf.Tensor2D;
-    const dy = tf.onesLike(tf.matMul(x, w)) as tf.Tensor2D;
+    const dy = tf.ones([rows, columns]);
     const once = () =>
       tf.tidy(() => {
-        tf.matMul(x, w).dataSync();
-        tf.matMul(dy, w, false, true).dataSync();
-        tf.matMul(x, dy, true).dataSync();
+        const { value, saved, backward } = kernels().matMul(x, w, false);
+        for (const each of [value, ...backward(dy, saved)]) each.dataSync();
       });
     once();
     return { kind: 'product', ms: median(Array.from({ length: PRODUCTS }, () => timeOf(once))) };
