@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -32,6 +33,8 @@ export function evalCommand(command: Command): void {
 }
 
 async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
+  // Alone on its machine, with large batches.
+  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const { evaluate, openInference } = await import('../../inference/inference.js');
   const inference = openInference(
     resolveCheckpoint(options.checkpoint, (warning) => console.error(`locmoe: ${warning}`)),

@@ -48,11 +48,11 @@ export function tiedCrossEntropy(
       const dx = memory.create(xTD.shape);
       const dEmbedding = memory.create(embeddingVD.shape);
       const ofRows = { ...memory.operandOf(dyT), dims: [numTokens, 1] };
-      const dLogitsTV = memory.operandOf(keptDLogits!);
-      context.with(keptEmbedding!, (embedding) => primitives.product(dLogitsTV, embedding, dx));
+      const dLogitsTV = memory.operandOf(keptDLogits);
+      context.with(keptEmbedding, (embedding) => primitives.product(dLogitsTV, embedding, dx));
       primitives.combine('multiply', dx, ofRows, dx);
       memory.borrow(xTD.shape, type, (scaledX) => {
-        primitives.combine('multiply', memory.operandOf(keptX!), ofRows, scaledX);
+        primitives.combine('multiply', memory.operandOf(keptX), ofRows, scaledX);
         primitives.product(transposed(dLogitsTV), scaledX, dEmbedding);
       });
       return [dx.tensor, dEmbedding.tensor];

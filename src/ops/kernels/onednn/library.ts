@@ -91,6 +91,8 @@ export interface OneDnn {
  * @throws TrainerError `NO_RESOURCE` if it cannot be loaded or is older than 3.0
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
+  // It reads this when it loads. Threads would wait for work of a few rows by turning over.
+  process.env.OMP_NUM_THREADS ??= '1';
   try {
     if (threadsPath !== null) koffi.load(threadsPath);
     const library = koffi.load(path);
@@ -106,7 +108,7 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
   } catch (error) {
     throw new TrainerError(
       'NO_RESOURCE',
-      `cannot use oneDNN of ${path}: ${(error as Error).message}`,
+      `cannot use oneDNN of ${path}: ${(error as Error).message}; LOCMOE_KERNELS=tensorflow goes without`,
       {},
       { cause: error },
     );

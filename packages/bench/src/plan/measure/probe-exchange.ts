@@ -7,8 +7,8 @@ import { timeOf } from '../../time-of.js';
 import type { ProbeCase, ProbeResult } from './probe-case.js';
 
 const WARM_UP = 5;
-/** Passes through a small feed-forward network between two exchanges: about 10 ms. */
-const PASSES = 5;
+/** How long passes through a small feed-forward network take between two exchanges, about. */
+const STRETCH_MS = 10;
 
 /**
  * Times intervals of work, each followed by an exchange. In a loop of exchanges alone, caches stay warm and
@@ -37,11 +37,14 @@ function stretch(): () => void {
   const wIn = tf.randomNormal([128, 512]) as tf.Tensor2D;
   const wOut = tf.randomNormal([512, 128]) as tf.Tensor2D;
   const network = kernels().network('fixed');
+  const pass = () =>
+    tf.tidy(() => {
+      network.forward(x, { wInDF: wIn, wOutFD: wOut }).y.dataSync();
+    });
+  pass();
+  const passes = Math.max(1, Math.round(STRETCH_MS / timeOf(pass)));
   return () => {
-    for (let i = 0; i < PASSES; i++)
-      tf.tidy(() => {
-        network.forward(x, { wInDF: wIn, wOutFD: wOut }).y.dataSync();
-      });
+    for (let i = 0; i < passes; i++) pass();
   };
 }
 
