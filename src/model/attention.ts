@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { lastUse } from '../ops/last-use.js';
 import { matMul } from '../ops/mat-mul.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
@@ -27,5 +28,6 @@ export function attention(
 ): tf.Tensor2D {
   const qkvTC = matMul(xTD, matrix(parameters, `${prefix}.qkv`));
   inspect?.(prefix, qkvTC);
-  return matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.out`));
+  const attendedTD = lastUse(qkvTC, (qkv) => causalAttention(qkv, shape));
+  return lastUse(attendedTD, (attended) => matMul(attended, matrix(parameters, `${prefix}.out`)));
 }

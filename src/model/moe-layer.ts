@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
+import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
@@ -126,7 +127,7 @@ export class MoeLayer {
     return {
       run: (rows, numRows) => {
         const outputs = experts(parameters, prefix, rows, this.#localExperts, numRows);
-        return onBackward ? onGradient(outputs, onBackward) : outputs;
+        return onBackward ? lastUse(outputs, (each) => onGradient(each, onBackward)) : outputs;
       },
       weights: () => this.#localExperts.map((id) => feedForwardWeights(parameters, `${prefix}.${id}`)),
     };

@@ -6,6 +6,7 @@ import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { embedding } from '../ops/embedding.js';
+import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
@@ -113,7 +114,9 @@ export class PanguSigma {
 
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
-    const lossT = tiedCrossEntropy(hiddenTD, matrix(this.parameters, 'embed.tokens'), batch.targets);
+    const lossT = lastUse(hiddenTD, (hidden) =>
+      tiedCrossEntropy(hidden, matrix(this.parameters, 'embed.tokens'), batch.targets),
+    );
     return {
       crossEntropy: tf.mean(lossT),
       auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
@@ -160,7 +163,8 @@ export class PanguSigma {
       batch.tokenIds,
       batch.seqLen,
     );
-    const before = (x: tf.Tensor2D) => (options.onBackward ? onGradient(x, options.onBackward) : x);
+    const { onBackward } = options;
+    const before = (x: tf.Tensor2D) => (onBackward ? lastUse(x, (each) => onGradient(each, onBackward)) : x);
     for (let layer = 0; layer < model.numDenseLayers; layer++) {
       xTD = before(attentionHalf(parameters, `layers.${layer}`, xTD, shape, options.inspectAttention));
       xTD = before(feedForwardHalf(parameters, `layers.${layer}`, xTD));
@@ -169,8 +173,10 @@ export class PanguSigma {
     this.sparseLayers.forEach((moe, i) => {
       const prefix = `layers.${model.numDenseLayers + i}`;
       xTD = before(attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention));
-      const output = moe.forward(parameters, { ...tokens, xTD: norm(parameters, `${prefix}.ln_ffn`, xTD) });
-      xTD = residual(xTD, output.yTD);
+      const output = lastUse(norm(parameters, `${prefix}.ln_ffn`, xTD), (normalTD) =>
+        moe.forward(parameters, { ...tokens, xTD: normalTD }),
+      );
+      xTD = lastUse(xTD, (x) => lastUse(output.yTD, (y) => residual(x, y)));
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });
@@ -180,7 +186,8 @@ export class PanguSigma {
         'query',
         before(queryAttention(parameters, 'query', xTD, shape, options.inspectAttention)),
       );
-    return { hiddenTD: norm(parameters, 'ln_final', xTD), auxiliaryLosses, layers };
+    const hiddenTD = lastUse(xTD, (x) => norm(parameters, 'ln_final', x));
+    return { hiddenTD, auxiliaryLosses, layers };
   }
 }
 

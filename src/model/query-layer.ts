@@ -1,4 +1,5 @@
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { lastUse } from '../ops/last-use.js';
 import { matMul } from '../ops/mat-mul.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
@@ -32,7 +33,7 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
 /**
  * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer:
  * queries are a learned embedding of the next position; keys and values come from the layer-normed hidden
- * state. A feed-forward half follows. [T, d] -> [T, d].
+ * state. A feed-forward half follows. The last use of x. [T, d] -> [T, d].
  */
 export function queryAttention(
   parameters: ParameterSource,
@@ -41,14 +42,19 @@ export function queryAttention(
   shape: AttentionShape,
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
-  const keysValuesTC = matMul(
-    norm(parameters, `${prefix}.ln_attn`, xTD),
-    matrix(parameters, `${prefix}.attn.kv`),
+  const keysValuesTC = lastUse(norm(parameters, `${prefix}.ln_attn`, xTD), (normalTD) =>
+    matMul(normalTD, matrix(parameters, `${prefix}.attn.kv`)),
   );
-  const qkvTC: tf.Tensor2D = tf.concat([queries(parameters, prefix, shape), keysValuesTC], 1);
+  const qkvTC = lastUse(keysValuesTC, (keysValues) =>
+    lastUse(
+      queries(parameters, prefix, shape),
+      (queriesTD): tf.Tensor2D => tf.concat([queriesTD, keysValues], 1),
+    ),
+  );
   inspect?.(`${prefix}.attn`, qkvTC);
-  const attendedTD = matMul(causalAttention(qkvTC, shape), matrix(parameters, `${prefix}.attn.out`));
-  return residual(xTD, attendedTD);
+  const attendedTD = lastUse(qkvTC, (qkv) => causalAttention(qkv, shape));
+  const outTD = lastUse(attendedTD, (attended) => matMul(attended, matrix(parameters, `${prefix}.attn.out`)));
+  return lastUse(xTD, (x) => lastUse(outTD, (out) => residual(x, out)));
 }
 
 /**

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { AttentionShape } from '../ops/causal-attention.js';
 import { feedForward } from '../ops/feed-forward.js';
+import { lastUse } from '../ops/last-use.js';
 import { residual } from '../ops/residual.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type AttentionInspector, attention, attentionSpecs } from './attention.js';
@@ -20,7 +21,7 @@ export function denseBlockSpecs(prefix: string, size: FeedForwardSize): Paramete
   return [...attentionHalfSpecs(prefix, size), ...feedForwardSpecs(`${prefix}.ffn`, size)];
 }
 
-/** x + attention(layer norm(x)): [T, d] -> [T, d]. */
+/** x + attention(layer norm(x)), the last use of x: [T, d] -> [T, d]. */
 export function attentionHalf(
   parameters: ParameterSource,
   prefix: string,
@@ -28,12 +29,16 @@ export function attentionHalf(
   shape: AttentionShape,
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
-  const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
-  return residual(xTD, attention(parameters, `${prefix}.attn`, normalTD, shape, inspect));
+  const attendedTD = lastUse(norm(parameters, `${prefix}.ln_attn`, xTD), (normalTD) =>
+    attention(parameters, `${prefix}.attn`, normalTD, shape, inspect),
+  );
+  return lastUse(xTD, (x) => lastUse(attendedTD, (attended) => residual(x, attended)));
 }
 
-/** x + feed-forward(layer norm(x)): [T, d] -> [T, d]. */
+/** x + feed-forward(layer norm(x)), the last use of x: [T, d] -> [T, d]. */
 export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
-  const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
-  return residual(xTD, feedForward(normalTD, feedForwardWeights(parameters, `${prefix}.ffn`)));
+  const yTD = lastUse(norm(parameters, `${prefix}.ln_ffn`, xTD), (normalTD) =>
+    feedForward(normalTD, feedForwardWeights(parameters, `${prefix}.ffn`)),
+  );
+  return lastUse(xTD, (x) => lastUse(yTD, (y) => residual(x, y)));
 }

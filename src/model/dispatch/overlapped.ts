@@ -5,6 +5,7 @@ import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
+import { lastUse } from '../../ops/last-use.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import { tf } from '../../ops/tensorflow.js';
 import {
@@ -27,13 +28,15 @@ export function overlapped(context: LayerContext, degree: number): Dispatcher {
   const { topology } = context.communicator;
   return (xTD, decision, experts) => {
     const layout = dispatchLayout(decision, topology, decision.keptOfRank);
-    const outputsND = overlappedExperts(gatherRows(xTD, layout.scatter.tokensN), {
-      ...context,
-      ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
-      schedule: scheduleChunks(layout, topology, degree),
-      weights: experts.weights(),
-    });
-    return scatterRows(outputsND, decision.weightsTK, layout.scatter);
+    const outputsND = lastUse(gatherRows(xTD, layout.scatter.tokensN), (rowsND) =>
+      overlappedExperts(rowsND, {
+        ...context,
+        ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+        schedule: scheduleChunks(layout, topology, degree),
+        weights: experts.weights(),
+      }),
+    );
+    return lastUse(outputsND, (outputs) => scatterRows(outputs, decision.weightsTK, layout.scatter));
   };
 }
 
