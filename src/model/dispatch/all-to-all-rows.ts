@@ -1,6 +1,5 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import type { Communicator, WirePrecision } from '../../collectives/communicator.js';
-import { narrow, widen } from '../../ops/bfloat16.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { tf } from '../../ops/tensorflow.js';
@@ -77,7 +76,10 @@ export type Travelling = Float32Array | Uint16Array;
 
 /** As they are sent; also those that stay on this rank, so that the result does not depend on the layout. */
 export function leaving(values: Float32Array, precision: WirePrecision): Travelling {
-  return precision === 'float32' ? values : narrow(values);
+  if (precision === 'float32') return values;
+  const narrowed = new Uint16Array(values.length);
+  kernels().narrow(values, narrowed);
+  return narrowed;
 }
 
 /** Of so many numbers. */
@@ -99,7 +101,7 @@ export function arriving(shape: readonly [number, number], precision: WirePrecis
   const tensor2d = tensor as tf.Tensor2D;
   if (precision === 'float32') return { tensor: tensor2d, received: values, finish() {} };
   const received = new Uint16Array(values.length);
-  return { tensor: tensor2d, received, finish: () => void widen(received, values) };
+  return { tensor: tensor2d, received, finish: () => kernels().widen(received, values) };
 }
 
 /** Views of each rank's ranges, as bytes. */

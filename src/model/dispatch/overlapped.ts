@@ -1,5 +1,4 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
-import { widen } from '../../ops/bfloat16.js';
 import { splitAs, weightsOf } from '../../ops/feed-forward.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
@@ -154,7 +153,7 @@ function roundTrip(
       const x = kernels().create([count, width]);
       const part = incoming.subarray(begin * width, (begin + count) * width);
       if (part instanceof Float32Array) x.values.set(part);
-      else widen(part, x.values);
+      else kernels().widen(part, x.values);
       const y = work(rows, x.tensor as tf.Tensor2D);
       results.set(leaving(y.dataSync<'float32'>(), wirePrecision), begin * width);
     }

@@ -97,6 +97,10 @@ export interface Kernels {
   sliceRows(xTD: tf.Tensor2D, begin: number, count: number): tf.Tensor2D;
   /** One matrix below another; at least one. */
   concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D;
+  /** Rounds to bfloat16, as ops/bfloat16.ts. @param to as long as `from` */
+  narrow(from: Float32Array, to: Uint16Array): void;
+  /** The reverse. */
+  widen(from: Uint16Array, to: Float32Array): void;
   /**
    * x W on the host, row-major: [T, a] x [a, b] -> [T, b]. A row's bits are those of `matMul`.
    *

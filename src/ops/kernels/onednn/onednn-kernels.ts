@@ -1,3 +1,4 @@
+import { narrow, widen } from '../../bfloat16.js';
 import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, Kernels } from '../kernels.js';
@@ -8,7 +9,7 @@ import { tiedCrossEntropy } from './cross-entropy.js';
 import { OneDnnNetwork } from './feed-forward.js';
 import type { OneDnn } from './library.js';
 import { transposed } from './matrices.js';
-import type { Operand } from './primitives.js';
+import type { Operand, Values } from './primitives.js';
 import { embedding, gatherRows, scatterRows } from './rows.js';
 import type { ElementType } from './tensor-memory.js';
 
@@ -67,6 +68,8 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
       }
       return all.tensor as tf.Tensor2D;
     },
+    narrow: (from, to) => convert(context, from, to, narrow),
+    widen: (from, to) => convert(context, from, to, widen),
     hostRowsProduct(xTA, numRows, wAB) {
       const [a, b] = wAB.shape as [number, number];
       const rows = Math.max(numRows, FEWEST_ROWS);
@@ -80,6 +83,22 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
       );
     },
   };
+}
+
+/** Rows that are exchanged differ in number, and each number would be compiled for. */
+const CONVERTED_AT_A_TIME = 1 << 14;
+
+function convert<From extends Values, To extends Values>(
+  { primitives }: Context,
+  from: From,
+  to: To,
+  rest: (from: From, to: To) => unknown,
+): void {
+  const dims = [CONVERTED_AT_A_TIME];
+  let at = 0;
+  for (; at + CONVERTED_AT_A_TIME <= from.length; at += CONVERTED_AT_A_TIME)
+    primitives.copy({ values: from.subarray(at), dims }, { values: to.subarray(at), dims });
+  rest(from.subarray(at) as From, to.subarray(at) as To);
 }
 
 /** A single row is computed otherwise, with other bits. */

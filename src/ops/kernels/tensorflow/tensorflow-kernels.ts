@@ -1,3 +1,4 @@
+import { narrow, widen } from '../../bfloat16.js';
 import { tf } from '../../tensorflow.js';
 import type {
   AttentionShape,
@@ -113,6 +114,8 @@ export const tensorflowKernels: Kernels = {
   },
   sliceRows: (xTD, begin, count) => tf.slice(xTD, begin, count),
   concatRows: (parts) => join(parts),
+  narrow: (from, to) => void narrow(from, to),
+  widen: (from, to) => void widen(from, to),
   hostRowsProduct,
 };
 

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { findOneDnn, findThreads } from '../../../../scripts/onednn.mjs';
+import { narrow, widen } from '../../../../src/ops/bfloat16.js';
 import { fusedOp } from '../../../../src/ops/fused-op.js';
 import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';
@@ -183,6 +184,16 @@ describe.skipIf(path === null)('oneDNN', () => {
             all.slice(0, numRows * b),
           );
       });
+  });
+
+  it('rounds to bfloat16 and back as the host does', () => {
+    const kernels = of('float32');
+    const values = randomValues('values', 40_000);
+    const [narrowed, widened] = [new Uint16Array(values.length), new Float32Array(values.length)];
+    kernels.narrow(values, narrowed);
+    kernels.widen(narrowed, widened);
+    expect(narrowed).toEqual(narrow(values));
+    expect(widened).toEqual(widen(narrowed));
   });
 
   it('adds where gradients are added, as TensorFlow does', () => {
