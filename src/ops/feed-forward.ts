@@ -52,7 +52,7 @@ export function feedForwards(
           tf.tidy(() => {
             const saved = savedOf[i];
             const { dx, kept: forGradients } = networks[i].backward(dy, kept[i], saved);
-            return [dx, ...networks[i].gradients([{ dyTD: dy, saved, kept: forGradients }])];
+            return [dx, ...networks[i].gradients([{ dyTD: dy, saved, kept: forGradients }], kept[i])];
           }),
         );
         return [

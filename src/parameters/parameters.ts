@@ -1,4 +1,5 @@
 import { TrainerError } from '../errors.js';
+import { setGradientTarget } from '../ops/gradient-target.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { tf } from '../ops/tensorflow.js';
 import { FlatArrays } from '../simd/index.js';
@@ -96,12 +97,18 @@ export class ParameterStore implements ParameterSource {
     if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
     if (!this.#recorded) return variable;
     const known = this.#recorded.get(name);
-    if (known) return known;
+    if (known) {
+      setGradientTarget(variable, null);
+      return known;
+    }
     const { group, range } = this.#find(name);
+    const target = group.gradients.subarray(range.begin, range.end);
+    setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
       const values = gradient.dataSync<'float32'>();
-      if (this.#accumulates) addTo(group.gradients, range.begin, values);
-      else group.gradients.set(values, range.begin);
+      const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
+      if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
+      else if (!isThere) target.set(values);
       this.#unfinished.delete(range);
       // No longer needed; autograd would keep all of them until the end of the step.
       gradient.dispose();
@@ -155,6 +162,7 @@ export class ParameterStore implements ParameterSource {
     try {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);
     } finally {
+      for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;
       if (!accumulates)
         for (const [{ begin, end }, group] of this.#unfinished) group.gradients.fill(0, begin, end);

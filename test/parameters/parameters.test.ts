@@ -56,6 +56,38 @@ it('adds to the gradients of the micro-batch before', () => {
   store.dispose();
 });
 
+it.each([
+  ['used once', 1],
+  ['used twice', 2],
+])('has the gradients of a product with a matrix that is %s, also of several micro-batches', (_, uses) => {
+  const store = new ParameterStore([spec('w', [3, 3], 'shared'), spec('other', [3, 3], 'expert')], 1);
+  const xs = [1, 2].map((seed) => tf.randomNormal<tf.Rank.R2>([4, 3], 0, 1, 'float32', seed));
+  const lossOf = (x: tf.Tensor2D) => () => {
+    let y = matMul(x, store.get('other') as tf.Tensor2D);
+    for (let use = 0; use < uses; use++) y = matMul(y, store.get('w') as tf.Tensor2D);
+    return tf.sum(tf.square(y)) as tf.Scalar;
+  };
+  const gradientsOf = (batches: readonly tf.Tensor2D[]) => {
+    batches.forEach((x, i) => void store.computeGradients(lossOf(x), i > 0));
+    return [store.shared, store.expert].map(({ gradients }) => Float64Array.from(gradients));
+  };
+  const each = xs.map((x) => gradientsOf([x]));
+  const both = gradientsOf(xs);
+  both.forEach((gradients, group) => {
+    gradients.forEach((gradient, i) => {
+      expect(gradient).toBeCloseTo(each[0][group][i] + each[1][group][i], 3);
+    });
+  });
+  // Of the batch as a whole, which only one product of each matrix sees.
+  const whole = gradientsOf([tf.concat(xs, 0)]);
+  whole.forEach((gradients, group) => {
+    gradients.forEach((gradient, i) => {
+      expect(gradient / both[group][i]).toBeCloseTo(1, 3);
+    });
+  });
+  store.dispose();
+});
+
 it('pushes changed values into the tensors', () => {
   const store = new ParameterStore(specs, 1);
   store.shared.values.fill(3);

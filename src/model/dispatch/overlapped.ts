@@ -103,10 +103,13 @@ function backward(
   });
   // The weights' gradients are computed while the last rows travel.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
-  const gradients = options.weights.flatMap(({ wInDF, wOutFD }, expert) => {
+  const gradients = options.weights.flatMap((weights, expert) => {
     const own = inOrder.filter((rows) => rows.expert === expert);
-    if (own.length === 0) return [tf.zerosLike(wInDF), tf.zerosLike(wOutFD)];
-    return networks[expert].gradients(own.map(({ begin }) => pieces.get(begin)!));
+    if (own.length === 0) return [tf.zerosLike(weights.wInDF), tf.zerosLike(weights.wOutFD)];
+    return networks[expert].gradients(
+      own.map(({ begin }) => pieces.get(begin)!),
+      weights,
+    );
   });
   return [trip.home(), ...gradients];
 }

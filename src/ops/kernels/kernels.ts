@@ -56,7 +56,10 @@ export interface FeedForwardNetwork {
     saved: readonly tf.Tensor[],
   ): { readonly dx: tf.Tensor2D; readonly kept: readonly tf.Tensor[] };
   /** Gradients of W_in and W_out. @param pieces at least one, in the order of their rows */
-  gradients(pieces: readonly FeedForwardPiece[]): [dwIn: tf.Tensor, dwOut: tf.Tensor];
+  gradients(
+    pieces: readonly FeedForwardPiece[],
+    weights: FeedForwardWeights,
+  ): [dwIn: tf.Tensor, dwOut: tf.Tensor];
 }
 
 export interface FeedForwardPiece {

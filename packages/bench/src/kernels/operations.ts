@@ -121,7 +121,7 @@ function network(
         const dyTD = dy as tf.Tensor2D;
         const of = { wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D };
         const { dx, kept: forGradients } = net.backward(dyTD, of, kept);
-        return [dx, ...net.gradients([{ dyTD, saved: kept, kept: forGradients }])];
+        return [dx, ...net.gradients([{ dyTD, saved: kept, kept: forGradients }], of)];
       },
     };
   });

@@ -2,7 +2,7 @@ import { tf } from '../../tensorflow.js';
 import type { Context } from './context.js';
 
 /** TensorFlow's own addition takes less time for fewer elements. */
-const LEAST_ELEMENTS = 1 << 12;
+const LEAST_ELEMENTS = 1 << 14;
 
 /**
  * Makes autograd add gradients where they are. It adds those of a tensor that was used several times, and offers no other

@@ -1,3 +1,4 @@
+import { gradientTargetOf } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { OneDnn } from './library.js';
 import { type Operand, Primitives } from './primitives.js';
@@ -23,6 +24,16 @@ export class Context {
     const kept = this.memory.create(tensor.shape, type);
     this.primitives.copy(given, kept);
     return { tensor: kept.tensor, operand: kept };
+  }
+
+  /** The gradient a b of a matrix, written to where it is wanted. */
+  gradient(matrix: tf.Tensor, a: Operand, b: Operand): tf.Tensor {
+    const target = gradientTargetOf(matrix);
+    const gradient = target
+      ? this.memory.over(target.values, matrix.shape)
+      : this.memory.create(matrix.shape);
+    this.primitives.product(a, b, gradient, { accumulate: target?.accumulates ?? false });
+    return gradient.tensor;
   }
 
   /** A tensor as an operand of products, for the time of a call. */

@@ -49,17 +49,18 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     return { dx, kept: [dBefore.tensor, hidden.tensor, dy.tensor] };
   }
 
-  gradients(pieces: readonly FeedForwardPiece[]): [tf.Tensor, tf.Tensor] {
-    const { primitives, memory } = this.#context;
+  gradients(
+    pieces: readonly FeedForwardPiece[],
+    { wInDF, wOutFD }: FeedForwardWeights,
+  ): [tf.Tensor, tf.Tensor] {
     const counts = pieces.map(({ dyTD }) => dyTD.shape[0]);
     const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => this.#join(pieces.map(of), counts);
     const x = all(({ saved }) => saved[0]);
     const [dBefore, hidden, dy] = [0, 1, 2].map((i) => all(({ kept }) => kept[i]));
-    const dwIn = memory.create([x.dims[1], dBefore.dims[1]]);
-    const dwOut = memory.create([hidden.dims[1], dy.dims[1]]);
-    primitives.product(transposed(x), dBefore, dwIn);
-    primitives.product(transposed(hidden), dy, dwOut);
-    return [dwIn.tensor, dwOut.tensor];
+    return [
+      this.#context.gradient(wInDF, transposed(x), dBefore),
+      this.#context.gradient(wOutFD, transposed(hidden), dy),
+    ];
   }
 
   /** [R, d] -> [P, d], as operands of products. */

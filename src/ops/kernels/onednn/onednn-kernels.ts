@@ -114,13 +114,11 @@ function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D, type: Elem
     saved: [x.tensor, wAB],
     backward: (dyTB, [keptX, keptW]) => {
       const dx = memory.create(xTA.shape);
-      const dw = memory.create(wAB.shape);
       const products = (dy: Operand) => {
         context.with(keptW, (w) => primitives.product(dy, transposed(w), dx), type);
-        primitives.product(transposed(memory.operandOf(keptX)), dy, dw);
+        return context.gradient(keptW, transposed(memory.operandOf(keptX)), dy);
       };
-      context.with(dyTB, products, type);
-      return [dx.tensor, dw.tensor];
+      return [dx.tensor, context.with(dyTB, products, type)];
     },
   };
 }

@@ -47,6 +47,11 @@ export class TensorMemory {
     return { tensor, values, dims };
   }
 
+  /** A tensor of memory that is not the arena's, and outlives it. */
+  over(values: Float32Array, dims: readonly number[]): OwnTensor {
+    return { tensor: tf.engine().makeTensor(values, [...dims], 'float32'), values, dims };
+  }
+
   /** Of a tensor of `create` or of TensorFlow. */
   operandOf(tensor: tf.Tensor): Operand {
     const values = this.#held.get(tensor.dataId)?.values ?? tensor.dataSync<'float32'>();

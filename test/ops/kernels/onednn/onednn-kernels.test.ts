@@ -154,7 +154,9 @@ describe.skipIf(path === null)('oneDNN', () => {
             kernels.concatRows(pieces.map(({ y }) => y)),
             kernels.concatRows(pieces.map(({ dx }) => dx)),
           ];
-          return [...rows, ...network.gradients(pieces)].map((each) => each.dataSync<'float32'>().slice());
+          return [...rows, ...network.gradients(pieces, weights)].map((each) =>
+            each.dataSync<'float32'>().slice(),
+          );
         });
       const whole = run([200]);
       for (const counts of [

@@ -1,0 +1,23 @@
+import type * as tf from '@tensorflow/tfjs-node';
+
+/** Where the gradient of a matrix is wanted, so that kernels need not make a tensor that is then copied. */
+export interface GradientTarget {
+  /** As many elements as the matrix. */
+  readonly values: Float32Array;
+  /** Add to what is there. */
+  readonly accumulates: boolean;
+}
+
+/** By the data id, which the clones that autograd saves share. */
+const targets = new WeakMap<object, GradientTarget>();
+
+/** @param target null where a matrix is used several times: autograd then adds its gradients */
+export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | null): void {
+  if (target === null) targets.delete(matrix.dataId);
+  else targets.set(matrix.dataId, target);
+}
+
+/** Kernels may write a gradient there, once, and give a tensor of that memory for it. */
+export function gradientTargetOf(matrix: tf.Tensor): GradientTarget | undefined {
+  return targets.get(matrix.dataId);
+}
