@@ -1,14 +1,16 @@
 import type { tf } from '../../tensorflow.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
 import type { Context } from './context.js';
-import { rowsOf, transposed } from './matrices.js';
+import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand } from './primitives.js';
 import type { OwnTensor } from './tensor-memory.js';
 
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
 
-/** Numbers of rows are rounded up to this: they vary, and each is compiled for. */
-const ROWS_ROUNDED_TO = 16;
+/** Numbers of rows vary, and each is compiled for, which takes 1 MB and 2 ms: they are rounded up to this. */
+const ROWS_ROUNDED_TO = 32;
+/** What lies between two products stays in the caches, and products of rows are compiled for few numbers of them. */
+const ROWS_AT_A_TIME = 64;
 
 /** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */
 export class OneDnnNetwork implements FeedForwardNetwork {
@@ -20,31 +22,46 @@ export class OneDnnNetwork implements FeedForwardNetwork {
 
   forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
     const { primitives, memory, type } = this.#context;
-    const numRows = xTD.shape[0];
+    const [numRows, d] = xTD.shape;
+    const F = wInDF.shape[1];
     const x = this.#padded(xTD);
-    const dims = [x.dims[0], wInDF.shape[1]];
-    const before = memory.create(dims, type);
-    this.#context.with(wInDF, (w) => primitives.product(x, w, before));
-    const y = memory.borrow(dims, type, (hidden) => {
-      primitives.gelu(before, hidden);
-      return this.#firstRows(numRows, xTD.shape[1], (into) =>
-        this.#context.with(wOutFD, (w) => primitives.product(hidden, w, into)),
-      );
-    });
+    const before = memory.create([x.dims[0], F], type);
+    const y = this.#firstRows(numRows, d, (into) =>
+      this.#context.with(wInDF, (wIn) =>
+        this.#context.with(wOutFD, (wOut) =>
+          memory.borrow([ROWS_AT_A_TIME, F], type, (scratch) => {
+            for (const place of chunksOf(x.dims[0], ROWS_AT_A_TIME)) {
+              const hidden = rowsOf(scratch, { begin: 0, count: place.count });
+              primitives.product(rowsOf(x, place), wIn, rowsOf(before, place));
+              primitives.gelu(rowsOf(before, place), hidden);
+              primitives.product(hidden, wOut, rowsOf(into, place));
+            }
+          }),
+        ),
+      ),
+    );
     return { y, saved: [x.tensor, before.tensor] };
   }
 
   backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, saved: readonly tf.Tensor[]) {
     const { primitives, memory, type } = this.#context;
+    const [numRows, d] = dyTD.shape;
     const before = memory.operandOf(saved[1]);
     const dy = this.#padded(dyTD);
     const hidden = memory.create(before.dims, type);
     const dBefore = memory.create(before.dims, type);
-    this.#context.with(wOutFD, (w) => primitives.product(dy, transposed(w), dBefore));
-    primitives.gelu(before, hidden);
-    primitives.geluBackward(before, dBefore, dBefore);
-    const dx = this.#firstRows(...dyTD.shape, (into) =>
-      this.#context.with(wInDF, (w) => primitives.product(dBefore, transposed(w), into)),
+    const dx = this.#firstRows(numRows, d, (into) =>
+      this.#context.with(wInDF, (wIn) =>
+        this.#context.with(wOutFD, (wOut) => {
+          for (const place of chunksOf(before.dims[0], ROWS_AT_A_TIME)) {
+            const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
+            primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
+            primitives.gelu(ofBefore, rowsOf(hidden, place));
+            primitives.geluBackward(ofBefore, gradient, gradient);
+            primitives.product(gradient, transposed(wIn), rowsOf(into, place));
+          }
+        }),
+      ),
     );
     return { dx, kept: [dBefore.tensor, hidden.tensor, dy.tensor] };
   }
