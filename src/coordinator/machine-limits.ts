@@ -70,7 +70,7 @@ function describeRank(config: RunConfig): string {
   const sequences = train.globalBatch / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const fields =
     activations > total / 2
-      ? 'train.globalBatch, train.microBatches, model.seqLen, model.vocabSize'
+      ? 'train.globalBatch, train.microBatches, model.seqLen, model.vocabSize, model.numDenseLayers'
       : expertsOfRank > shared
         ? 'moe.numExperts, model.dModel, model.dFeedForward, model.numSparseLayers'
         : 'model.dModel, model.dFeedForward, model.numDenseLayers, model.vocabSize';

@@ -59,27 +59,22 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
   return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
 }
 
-/** What the kernels keep of the logits, in float32 numbers each: TensorFlow's keep their exponentials too. */
-function logitsKept(precision: RunConfig['train']['precision']): number {
-  if (!usesOneDnn()) return 2;
-  return precision === 'float32' ? 1 : 0.5;
-}
-
-/** Numbers that autograd holds at the end of the forward pass: what operations give and what they save. */
+/**
+ * What the backward needs of the forward pass, in float32 numbers. Kernels keep operands of products in their precision,
+ * and TensorFlow's keep the logits and their exponentials.
+ */
 function activations({ model, train, cluster }: RunConfig, rows: number): number {
   const { dModel, dFeedForward, seqLen, vocabSize } = model;
+  const operand = usesOneDnn() && train.precision !== 'float32' ? 0.5 : 1;
+  const logits = usesOneDnn() ? operand : 2;
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;
-  // Its input is kept too, the residual of the half before.
-  const norm = n;
-  // Queries, keys and values, the weighted sums, the projection and the residual.
-  const attention = norm + 3 * n + n + n + n;
-  const feedForward = (numRows: number) => numRows * (dFeedForward + dModel);
-  const residual = n;
-  const dense = attention + norm + feedForward(T) + residual;
-  // Rows are gathered, received, joined, brought home and weighted.
-  const sparse = attention + norm + feedForward(rows) + 5 * rows * dModel + residual;
-  const query = model.queryLayer ? dense + 4 * n : 0;
-  const softmax = logitsKept(train.precision) * T * vocabSize + norm;
-  return residual + model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
+  // The input of the layer norm, and what products are of: its result, queries, keys and values, their weighted sums.
+  const attention = n + operand * 5 * n;
+  const dense = attention + n + operand * (n + T * dFeedForward);
+  // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
+  const sparse = attention + 2 * n + rows * (operand * (dModel + dFeedForward) + dModel);
+  const query = model.queryLayer ? dense : 0;
+  const softmax = n + operand * n + logits * T * vocabSize;
+  return model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
 }
