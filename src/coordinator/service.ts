@@ -24,6 +24,8 @@ export interface CoordinatorService {
   endLogs(graceMs: number): Promise<void>;
 }
 
+const REPLY_MS = 20;
+
 /** Adds proto/coordinator.proto to the server: every call lands in the generation that is led now. */
 export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
   const { identity, logs } = leader.current.options;
@@ -32,7 +34,8 @@ export function addCoordinatorService(server: grpc.Server, leader: RunLeader): C
     Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
     GetStatus: unary((): StatusReply => leader.current.status()),
     Stop: unary((request: { reason: string }) => {
-      leader.stopByCommand(request.reason);
+      // After the reply has left: a run that waits for nodes ends at once.
+      setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
       return {};
     }),
     InjectFault: unary((fault: Fault) => {

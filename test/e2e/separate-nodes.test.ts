@@ -105,7 +105,8 @@ describe('nodes that are started by hand', () => {
     const other = serve(folder, port, [...sets, 'name=other'], ...flags);
     await other.until(/"run":"other-\d[^"]*","generation":1/);
     // Nothing is left to do, so that what supervises a coordinator does not start it again.
-    expect((await locmoe('stop', '--runs-dir', path.join(folder, 'runs'))).code).toBe(0);
+    const stop = await locmoe('stop', '--coordinator', `127.0.0.1:${port}`);
+    expect(stop.code, stop.stderr).toBe(0);
     expect((await other.finished).code).toBe(0);
     for (const each of [run, next, survivor, replacement, other]) await each.expectNothingLeft();
   }, 120_000);
