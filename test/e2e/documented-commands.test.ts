@@ -133,6 +133,8 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'installs Debian packages; CI runs it where there are containers',
   ],
   [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
+  [/^npx locmoe bench (kernels|precision)$/, 'bench-kernels.test.ts runs them with less to do'],
+  [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
   [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],

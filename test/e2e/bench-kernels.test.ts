@@ -1,0 +1,72 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { usesOneDnn } from '../../src/ops/kernels/choose-kernels.js';
+import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
+
+describe.skipIf(!usesOneDnn())('with oneDNN', () => {
+  it('bench kernels times what it has compared', async () => {
+    const { code, stdout, stderr } = await locmoe('bench', 'kernels', '--width', '64', '--rounds', '1');
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^\| operation \| TensorFlow \| oneDNN, float32 \| oneDNN, bfloat16 \|$/m);
+    const times: { name: string; ms: number[] }[] = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
+    expect(times.length).toBeGreaterThan(5);
+    for (const { ms } of times) expect(Math.min(...ms)).toBeGreaterThan(0);
+  }, 120_000);
+
+  it('bench precision trains in both and reports', async () => {
+    const folder = temporaryFolder();
+    const config = path.join(folder, 'micro.yaml');
+    writeFileSync(config, MICRO);
+    const out = path.join(folder, 'out');
+    const places = ['--work-dir', path.join(folder, 'work'), '--out', out, '--data-dir', DATA_DIR];
+    const run = new Locmoe([
+      'bench',
+      'precision',
+      '--config',
+      config,
+      '--seeds',
+      '1',
+      '--steps',
+      '6',
+      ...places,
+    ]);
+    const { code, stderr } = await run.finished;
+    expect(code, stderr).toBe(0);
+    const { runs, worst } = JSON.parse(readFileSync(path.join(out, 'precision.json'), 'utf8'));
+    expect(runs).toHaveLength(1);
+    expect(runs[0].bfloat16).not.toBe(runs[0].float32);
+    expect(worst).toBeCloseTo(Math.abs(runs[0].difference), 12);
+    expect(readFileSync(path.join(out, 'precision.md'), 'utf8')).toContain('| seed | float32 | bfloat16 |');
+    await run.expectNothingLeft();
+  }, 120_000);
+});
+
+it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async () => {
+  const ask = async (kernels: string, ...args: string[]) => {
+    const { code, stderr } = await new Locmoe(args, { LOCMOE_KERNELS: kernels }).finished;
+    return [code, stderr.trim()];
+  };
+  expect(await ask('tensorflow', 'bench', 'precision')).toEqual([
+    2,
+    'locmoe: bfloat16 needs oneDNN: run `locmoe setup`, which says how to get it',
+  ]);
+  const folder = temporaryFolder();
+  const config = path.join(folder, 'micro.yaml');
+  writeFileSync(config, MICRO);
+  const train = [
+    'train',
+    '--config',
+    config,
+    '--runs-dir',
+    path.join(folder, 'runs'),
+    '--data-dir',
+    DATA_DIR,
+  ];
+  const [code, stderr] = await ask('tensorflow', ...train, '--set', 'train.precision=bfloat16');
+  expect(code).toBe(2);
+  expect(stderr).toContain('train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow');
+  const [badCode, badStderr] = await ask('onedn', ...train);
+  expect(badCode).toBe(2);
+  expect(badStderr).toContain('LOCMOE_KERNELS is onedn: it must be auto, onednn, tensorflow');
+}, 60_000);
