@@ -98,7 +98,7 @@ describe('a run ends', () => {
     const { run, folder } = start({ sets: ['train.steps=100000', 'cluster.maxRestarts=1'] });
     await run.until(/step +1\//);
     process.kill(run.pidsOf('worker')[0], 'SIGKILL');
-    await run.until(/recovered: .*\n[\s\S]*step +1\//);
+    await run.until(/recovered: .*\n[\s\S]*step +\d+\//);
     process.kill(run.pidsOf('worker')[0], 'SIGKILL');
     const { code, stderr } = await run.finished;
     expect(code).toBe(3);
