@@ -15,7 +15,14 @@ async function killInTurn(
   const run = startTraining({ folder, ...layout, sets: [...SETS, `train.snapshotEvery=${EVERY}`] });
   await run.until(/step +1\//);
   for (const [i, kind] of kinds.entries()) {
-    const hasDone = () => lossCurve(newestRun(folder)).size >= 12 * (i + 1);
+    const hasDone = () => {
+      try {
+        return lossCurve(newestRun(folder)).size >= 12 * (i + 1);
+      } catch {
+        // The last line is being written.
+        return false;
+      }
+    };
     await vi.waitUntil(hasDone, { timeout: 60_000, interval: 20 });
     process.kill(run.pidsOf(kind).at(-1)!, 'SIGKILL');
     await run.until(new RegExp(`(?:recovered: [\\s\\S]*){${i + 1}}`));
