@@ -9,6 +9,7 @@ import type { Dataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
+import { oneDnnPath } from '../ops/kernels/choose-kernels.js';
 import { makeFolder } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns, type RunFolder } from '../run/run-folder.js';
@@ -41,8 +42,10 @@ export async function planRun(
   const { checkpoint, init, adopts } = origin;
   const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
-  if (nodesAreHere) assertMachineCanHold(config, thisMachine(), warn);
-  else assertAnyMachineCanHold(config);
+  if (nodesAreHere) {
+    oneDnnPath(config.train.precision);
+    assertMachineCanHold(config, thisMachine(), warn);
+  } else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);
   if (slow !== null) warn(slow);
   if (options.tensorboard !== undefined) makeFolder(options.tensorboard, '--tensorboard');

@@ -63,10 +63,21 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
     '--data-dir',
     DATA_DIR,
   ];
-  const [code, stderr] = await ask('tensorflow', ...train, '--set', 'train.precision=bfloat16');
-  expect(code).toBe(2);
-  expect(stderr).toContain('train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow');
-  const [badCode, badStderr] = await ask('onedn', ...train);
-  expect(badCode).toBe(2);
-  expect(badStderr).toContain('LOCMOE_KERNELS is onedn: it must be auto, onednn, tensorflow');
+  expect(await ask('tensorflow', ...train, '--set', 'train.precision=bfloat16')).toEqual([
+    2,
+    'locmoe: train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow',
+  ]);
+  expect(await ask('onedn', ...train)).toEqual([
+    2,
+    'locmoe: LOCMOE_KERNELS is onedn: it must be one of auto, onednn, tensorflow',
+  ]);
+  expect(await ask('auto', 'bench', 'kernels', '--width', '20')).toEqual([
+    2,
+    'locmoe: --width 20: it must be a multiple of 8, the attention heads',
+  ]);
+  const missing = await new Locmoe(train, { LOCMOE_ONEDNN: '/no/libdnnl.so' }).finished;
+  expect([missing.code, missing.stderr.trim()]).toEqual([
+    2,
+    'locmoe: LOCMOE_ONEDNN is /no/libdnnl.so: there is no such file',
+  ]);
 }, 60_000);

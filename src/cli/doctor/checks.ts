@@ -4,11 +4,12 @@ import { connect, createServer } from 'node:net';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
+import { findThreads } from '../../../scripts/onednn.mjs';
 import { probeTensorFlow } from '../../../scripts/tensorflow.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
 import { formatCount } from '../../format.js';
+import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
 import { processorFlags } from '../../os/processor.js';
@@ -96,12 +97,15 @@ function tensorFlow(): Found {
 }
 
 function oneDnn(): Found {
-  const path = findOneDnn();
+  let path: string | null;
+  try {
+    path = oneDnnPath();
+  } catch (error) {
+    return bad((error as Error).message, 'unset LOCMOE_KERNELS and LOCMOE_ONEDNN, or correct them');
+  }
+  if (process.env.LOCMOE_KERNELS === 'tensorflow') return ok('not used: LOCMOE_KERNELS says tensorflow');
   if (path === null)
-    return note(
-      'not installed: TensorFlow computes',
-      'run `locmoe setup`: a step takes a half to a quarter of the time',
-    );
+    return note('not installed: TensorFlow computes', 'run `locmoe setup`: steps are faster with it');
   return ok(`${loadOneDnn(path, findThreads()).version}, ${path}`);
 }
 

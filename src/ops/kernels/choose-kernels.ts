@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
 import { TrainerError } from '../../errors.js';
 import { multipliesBfloat16 } from '../../os/processor.js';
@@ -7,7 +8,7 @@ import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
 
-export { findOneDnn, findThreads };
+export { findThreads };
 
 /** As `train.precision`. */
 type Precision = ElementType | 'auto';
@@ -21,17 +22,47 @@ let chosen: Kernels | undefined;
  * What computes in this process: oneDNN where it is found, else TensorFlow, or what LOCMOE_KERNELS says. Chosen at the
  * first call, for the life of the process.
  *
- * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS is no such choice; `NO_RESOURCE` if what it asks for, or the precision,
- *   cannot be had
+ * @throws TrainerError as `oneDnnPath` and `loadOneDnn`
  */
 export function kernels(): Kernels {
   chosen ??= choose();
   return chosen;
 }
 
-/** Whether oneDNN computes here. */
+/**
+ * The library that computes here; null if TensorFlow does.
+ *
+ * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN is none that can be had; `BAD_CONFIG` if the precision
+ *   cannot be had without oneDNN
+ */
+export function oneDnnPath(wanted: Precision = 'float32'): string | null {
+  const choice = process.env.LOCMOE_KERNELS || 'auto';
+  if (!CHOICES.includes(choice))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `LOCMOE_KERNELS is ${choice}: it must be one of ${CHOICES.join(', ')}`,
+    );
+  const path = choice === 'tensorflow' ? null : findOneDnn();
+  if (path !== null && !existsSync(path))
+    throw new TrainerError('BAD_INPUT', `LOCMOE_ONEDNN is ${path}: there is no such file`);
+  if (path === null && choice === 'onednn')
+    throw new TrainerError(
+      'BAD_INPUT',
+      'LOCMOE_KERNELS is onednn, which is not installed: run `locmoe setup`, which says how',
+    );
+  if (path === null && wanted === 'bfloat16')
+    throw new TrainerError(
+      'BAD_CONFIG',
+      choice === 'tensorflow'
+        ? 'train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow'
+        : 'train.precision bfloat16 needs oneDNN, which is not installed: run `locmoe setup`',
+    );
+  return path;
+}
+
+/** Whether oneDNN computes here. @throws as `oneDnnPath` */
 export function usesOneDnn(): boolean {
-  return process.env.LOCMOE_KERNELS !== 'tensorflow' && findOneDnn() !== null;
+  return oneDnnPath() !== null;
 }
 
 /** Sets the precision of training; it is float32 otherwise. Call it before `kernels`. */
@@ -42,19 +73,7 @@ export function usePrecision(wanted: Precision): void {
 }
 
 function choose(): Kernels {
-  const choice = process.env.LOCMOE_KERNELS || 'auto';
-  if (!CHOICES.includes(choice))
-    throw new TrainerError('BAD_INPUT', `LOCMOE_KERNELS is ${choice}: it must be ${CHOICES.join(', ')}`);
-  const path = choice === 'tensorflow' ? null : findOneDnn();
-  if (path === null && choice === 'onednn')
-    throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
-  if (path === null && precision === 'bfloat16')
-    throw new TrainerError(
-      'NO_RESOURCE',
-      choice === 'tensorflow'
-        ? 'train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow'
-        : 'train.precision bfloat16 needs oneDNN, which is not installed: run `locmoe setup`',
-    );
+  const path = oneDnnPath(precision);
   if (path === null) return tensorflowKernels;
   const type = precision === 'auto' ? (multipliesBfloat16() ? 'bfloat16' : 'float32') : precision;
   return oneDnnKernels(loadOneDnn(path, findThreads()), type);

@@ -143,7 +143,7 @@ function addBenchKernels(bench: Command): void {
     .description(
       'time the operations of a step one by one, with the kernels of TensorFlow and of oneDNN in float32 and bfloat16, on one thread',
     )
-    .option('--width <d>', 'hidden size: a multiple of 16', wholeNumber(16), 256)
+    .option('--width <d>', 'hidden size: a multiple of 8, the heads', wholeNumber(8), 256)
     .option('--rounds <n>', 'timed calls of each', wholeNumber(1), 15)
     .action(async (options: BenchKernelsOptions) => {
       const { WORKER_ENV } = await import('locmoe/agent/worker-env');

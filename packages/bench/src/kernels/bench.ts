@@ -1,5 +1,5 @@
 import { TrainerError } from 'locmoe/errors';
-import { findOneDnn, findThreads } from 'locmoe/ops/kernels/choose-kernels';
+import { findThreads, oneDnnPath } from 'locmoe/ops/kernels/choose-kernels';
 import type { Kernels } from 'locmoe/ops/kernels/kernels';
 import { loadOneDnn } from 'locmoe/ops/kernels/onednn/library';
 import { oneDnnKernels } from 'locmoe/ops/kernels/onednn/onednn-kernels';
@@ -9,7 +9,7 @@ import { machine } from '../machine.js';
 import { table } from '../markdown.js';
 import { median } from '../statistics.js';
 import { timeOf } from '../time-of.js';
-import { inputsOf, normal, type Operation, operationsOf } from './operations.js';
+import { HEADS, inputsOf, normal, type Operation, operationsOf } from './operations.js';
 
 export interface BenchKernelsOptions {
   /** Hidden size. */
@@ -32,9 +32,15 @@ interface Contender {
  * `locmoe bench kernels`: the operations of a step with each of the kernels, forward and backward, in turns. Results are
  * held against TensorFlow's before anything is timed.
  *
- * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN
+ * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for a width that the
+ *   heads do not divide
  */
 export function benchKernels({ width, rounds }: BenchKernelsOptions): void {
+  if (width % HEADS !== 0)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--width ${width}: it must be a multiple of ${HEADS}, the attention heads`,
+    );
   const contenders = contendersOf();
   const times = operationsOf(width).map((operation) => timesOf(operation, contenders, rounds));
   console.log(
@@ -53,7 +59,7 @@ export function benchKernels({ width, rounds }: BenchKernelsOptions): void {
 }
 
 function contendersOf(): Contender[] {
-  const path = findOneDnn();
+  const path = oneDnnPath();
   if (path === null)
     throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
   const library = loadOneDnn(path, findThreads());

@@ -6,7 +6,7 @@ import { CounterRandom } from 'locmoe/parameters/counter-random';
 /** Tokens of a rank and of a sequence, heads, rows of an expert, and words, as in the recipe `small`. */
 const TOKENS = 1024;
 const SEQUENCE = 128;
-const HEADS = 8;
+export const HEADS = 8;
 const EXPERT_ROWS = [150, 171] as const;
 const VOCABULARY = 4096;
 

@@ -88,7 +88,7 @@ export interface OneDnn {
 /**
  * @param path of libdnnl.so
  * @param threadsPath of libgomp.so, where the system may have none
- * @throws TrainerError `NO_RESOURCE` if it cannot be loaded or is older than 3.0
+ * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0: another try would not help
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
   // It reads this when it loads. Threads would wait for work of a few rows by turning over.
@@ -107,7 +107,7 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
     return { version, calls, engine, stream: create(calls, 'streamCreate', engine, DEFAULT_STREAM) };
   } catch (error) {
     throw new TrainerError(
-      'NO_RESOURCE',
+      'BAD_INPUT',
       `cannot use oneDNN of ${path}: ${(error as Error).message}; LOCMOE_KERNELS=tensorflow goes without`,
       {},
       { cause: error },
