@@ -1,4 +1,4 @@
-// oneDNN, with which the heavy operations of a training are two to four times as fast as with TensorFlow alone. It is
+// oneDNN, with which the heavy operations of a training are faster than with TensorFlow alone (`bench kernels`). It is
 // found where the system has it; on Debian and Ubuntu its package is fetched and unpacked into onednn/ of this package,
 // without root. It can be missing.
 import { spawnSync } from 'node:child_process';
@@ -25,7 +25,6 @@ const SYSTEM_FOLDERS = [`/usr/lib/${MULTIARCH}`, '/usr/lib64', '/usr/lib', '/usr
 const LIBRARY = /^libdnnl\.so\.3(\.\d+)*$/;
 const THREADS = 'libgomp.so.1';
 const TIMEOUT_MS = 300_000;
-const WHAT_IT_BRINGS = 'a training step takes two to four times as long without it';
 
 /**
  * Path of the library: LOCMOE_ONEDNN, that of `setupOneDnn`, or the system's.
@@ -59,7 +58,7 @@ export function setupOneDnn(log) {
     fetchInto(folder, log);
     log(`installed: ${findOneDnn()}`);
   } catch (error) {
-    log(`not installed: ${error.message}; TensorFlow computes instead (${WHAT_IT_BRINGS})`);
+    log(`not installed: ${error.message}; TensorFlow computes instead, which is slower`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

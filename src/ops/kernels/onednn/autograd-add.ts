@@ -6,7 +6,7 @@ const LEAST_ELEMENTS = 1 << 14;
 
 /**
  * Makes autograd add gradients where they are. It adds those of a tensor that was used several times, and offers no other
- * place to do it; TensorFlow would copy both to its memory first, which takes ten times as long.
+ * place to do it; TensorFlow would copy both to its memory first.
  */
 export function addWith({ primitives, memory }: Context): void {
   const kernel = tf.getKernel('Add', 'tensorflow');

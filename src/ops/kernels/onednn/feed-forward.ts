@@ -7,7 +7,7 @@ import type { OwnTensor } from './tensor-memory.js';
 
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
 
-/** Numbers of rows vary, and each is compiled for, which takes 1 MB and 2 ms: they are rounded up to this. */
+/** Numbers of rows vary, and each is compiled for, which takes time and memory: they are rounded up to this. */
 const ROWS_ROUNDED_TO = 32;
 /** What lies between two products stays in the caches, and products of rows are compiled for few numbers of them. */
 const ROWS_AT_A_TIME = 64;

@@ -44,10 +44,10 @@ interface Primitive {
 }
 
 const EXEC_ARG_BYTES = 16;
-/** More would hold too much compiled code: 0.3 MB each. */
+/** More would hold too much compiled code. */
 const MAX_PRIMITIVES = 512;
 
-/** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call, about 1 ms. */
+/** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call. */
 export class Primitives {
   /** In the order of their first use. */
   readonly #primitives = new Map<string, Primitive>();
