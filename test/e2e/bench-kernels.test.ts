@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { usesOneDnn } from '../../src/ops/kernels/choose-kernels.js';
+import { expect, it } from 'vitest';
+import { withOneDnn } from '../with-onednn.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
-describe.skipIf(!usesOneDnn())('with oneDNN', () => {
+withOneDnn('with oneDNN', () => {
   it('bench kernels times what it has compared', async () => {
     const { code, stdout, stderr } = await locmoe('bench', 'kernels', '--width', '64', '--rounds', '1');
     expect(code, stderr).toBe(0);

@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { findOneDnn, findThreads } from '../../../../scripts/onednn.mjs';
 import { narrow, widen } from '../../../../src/ops/bfloat16.js';
 import { fusedOp } from '../../../../src/ops/fused-op.js';
+import { findThreads, oneDnnPath } from '../../../../src/ops/kernels/choose-kernels.js';
 import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';
 import { oneDnnKernels } from '../../../../src/ops/kernels/onednn/onednn-kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
 import { randomValues } from '../../../model/support.js';
+import { withOneDnn } from '../../../with-onednn.js';
 
-const path = findOneDnn();
 const SIZES = { numSequences: 3, seqLen: 150, numHeads: 4, d: 32, F: 96, V: 300 };
 const { numSequences, seqLen, d, F, V } = SIZES;
 const T = numSequences * seqLen;
@@ -99,9 +99,9 @@ const size = (shape: Shape) => shape.reduce((product, length) => product * lengt
 
 const addition: Op = (_, x, y) => tf.add(x, y);
 
-describe.skipIf(path === null)('oneDNN', () => {
-  const library = path === null ? null : loadOneDnn(path, findThreads());
-  const of = (type: 'float32' | 'bfloat16') => oneDnnKernels(library!, type);
+withOneDnn('oneDNN', () => {
+  const library = loadOneDnn(oneDnnPath()!, findThreads());
+  const of = (type: 'float32' | 'bfloat16') => oneDnnKernels(library, type);
 
   describe.each(Object.entries(OPERATIONS))('%s', (_, operation) => {
     it.each([
