@@ -4,3 +4,5 @@ export function findOneDnn(): string | null;
 export function findThreads(): string | null;
 /** Fetches the library if there is none. Says why where it cannot; never throws. */
 export function setupOneDnn(log: (line: string) => void): void;
+/** Fetches the library into onednn/, whether or not the system has one. @throws with one line */
+export function fetchOneDnn(log: (line: string) => void): void;

@@ -52,13 +52,24 @@ export function findThreads() {
 export function setupOneDnn(log) {
   const found = findOneDnn();
   if (found !== null) return log(`found: ${found}`);
+  try {
+    fetchOneDnn(log);
+    log(`installed: ${findOneDnn()}`);
+  } catch (error) {
+    log(`not installed: ${error.message}; TensorFlow computes instead, which is slower`);
+  }
+}
+
+/**
+ * Fetches the library into onednn/, whether or not the system has one.
+ * @param {(line: string) => void} log
+ * @throws {Error} with one line
+ */
+export function fetchOneDnn(log) {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-onednn-'));
   try {
     accessSync(ROOT, constants.W_OK);
     fetchInto(folder, log);
-    log(`installed: ${findOneDnn()}`);
-  } catch (error) {
-    log(`not installed: ${error.message}; TensorFlow computes instead, which is slower`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
