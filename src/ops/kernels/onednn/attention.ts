@@ -1,6 +1,7 @@
 import type { AttentionShape } from '../kernels.js';
 import type { Context } from './context.js';
-import type { Operand, Primitives } from './primitives.js';
+import type { Operand } from './operand.js';
+import type { Primitives } from './primitives.js';
 
 // Shapes: B sequences, S positions, H heads, h = d / H size of a head, Q queries of a block, K keys that they see.
 

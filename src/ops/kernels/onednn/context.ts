@@ -1,7 +1,8 @@
 import { gradientTargetOf } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { OneDnn } from './library.js';
-import { type Operand, Primitives } from './primitives.js';
+import type { Operand } from './operand.js';
+import { Primitives } from './primitives.js';
 import { type ElementType, TensorMemory } from './tensor-memory.js';
 
 /** What the operations of this folder work with. */

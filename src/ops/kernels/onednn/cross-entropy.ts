@@ -2,7 +2,7 @@ import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import type { Context } from './context.js';
 import { chunksOf, rowsOf, transposed } from './matrices.js';
-import type { Operand, Values } from './primitives.js';
+import type { Operand, Values } from './operand.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 

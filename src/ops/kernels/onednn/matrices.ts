@@ -1,4 +1,4 @@
-import type { Operand } from './primitives.js';
+import type { Operand } from './operand.js';
 
 /** Consecutive rows. */
 export interface Place {

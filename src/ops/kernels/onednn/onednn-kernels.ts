@@ -9,7 +9,7 @@ import { tiedCrossEntropy } from './cross-entropy.js';
 import { OneDnnNetwork } from './feed-forward.js';
 import type { OneDnn } from './library.js';
 import { transposed } from './matrices.js';
-import type { Operand, Values } from './primitives.js';
+import type { Operand, Values } from './operand.js';
 import { embedding, gatherRows, scatterRows } from './rows.js';
 import type { ElementType } from './tensor-memory.js';
 

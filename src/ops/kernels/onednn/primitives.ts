@@ -9,22 +9,9 @@ import {
   postOpSource,
   SCALE_AND_SHIFT,
   TRAINING,
-  TYPE,
 } from './library.js';
-
-/** Numbers in memory that stays where it is: of the arena, of TensorFlow, or of a WebAssembly memory. */
-export type Values = Float32Array | Uint16Array;
-
-/** Places of an array's elements, in elements; row-major without strides. */
-export interface Layout {
-  readonly dims: readonly number[];
-  readonly strides?: readonly number[];
-}
-
-/** An array: bfloat16 if its values are 16 bits wide, else float32. */
-export interface Operand extends Layout {
-  readonly values: Values;
-}
+import { keyOf, type Operand } from './operand.js';
+import { PrimitiveCache } from './primitive-cache.js';
 
 /** What a product does with its result. */
 export interface ProductOptions {
@@ -36,23 +23,13 @@ export interface ProductOptions {
   readonly addend?: Operand;
 }
 
-interface Primitive {
-  readonly handle: Handle;
-  readonly memories: readonly Handle[];
-  /** `dnnl_exec_arg_t[]` */
-  readonly arguments: Buffer;
-}
-
-const EXEC_ARG_BYTES = 16;
-/** More would hold too much compiled code. */
-const MAX_PRIMITIVES = 512;
-
 /** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call. */
 export class Primitives {
-  /** In the order of their first use. */
-  readonly #primitives = new Map<string, Primitive>();
+  readonly #cache: PrimitiveCache;
 
-  constructor(readonly library: OneDnn) {}
+  constructor(readonly library: OneDnn) {
+    this.#cache = new PrimitiveCache(library);
+  }
 
   /** result = a b, with leading dimensions for batches. */
   product(a: Operand, b: Operand, result: Operand, options: ProductOptions = {}): void {
@@ -61,7 +38,7 @@ export class Primitives {
     const operands = addend ? [a, b, result, addend] : [a, b, result];
     const names = [ARGUMENT.source, ARGUMENT.weights, ARGUMENT.result];
     if (addend) names.push(postOpSource((scale === 1 ? 0 : 1) + (accumulate ? 1 : 0)));
-    this.#run(key, names, operands, ([source, weights, target, extra]) =>
+    this.#cache.run(key, names, operands, ([source, weights, target, extra]) =>
       this.#withPostOps({ accumulate, scale, addend: extra ?? null }, (attr) =>
         this.#create('matmul', this.library.engine, source, weights, null, target, attr),
       ),
@@ -71,7 +48,7 @@ export class Primitives {
   /** Copies between types and layouts. */
   copy(from: Operand, to: Operand): void {
     const { engine } = this.library;
-    this.#run(
+    this.#cache.run(
       `copy ${keyOf(from)} ${keyOf(to)}`,
       [ARGUMENT.source, ARGUMENT.result],
       [from, to],
@@ -81,7 +58,7 @@ export class Primitives {
 
   /** result = a + b or a b, element by element; b is 1 long in dimensions along which it is repeated. */
   combine(operation: 'add' | 'multiply', a: Operand, b: Operand, result: Operand): void {
-    this.#run(
+    this.#cache.run(
       `${operation} ${keyOf(a)} ${keyOf(b)} ${keyOf(result)}`,
       [ARGUMENT.source, ARGUMENT.source1, ARGUMENT.result],
       [a, b, result],
@@ -92,14 +69,14 @@ export class Primitives {
 
   /** GELU in its tanh form. */
   gelu(x: Operand, y: Operand): void {
-    this.#run(`gelu ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
+    this.#cache.run(`gelu ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
       this.#gelu(descs),
     );
   }
 
   /** dx = dy GELU'(x); `dx` may be `dy`. */
   geluBackward(x: Operand, dy: Operand, dx: Operand): void {
-    this.#run(
+    this.#cache.run(
       `gelu backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)}`,
       [ARGUMENT.source, ARGUMENT.dResult, ARGUMENT.dSource],
       [x, dy, dx],
@@ -137,7 +114,7 @@ export class Primitives {
 
   /** Along the last dimension; `y` may be `x`. */
   softmax(x: Operand, y: Operand): void {
-    this.#run(`softmax ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
+    this.#cache.run(`softmax ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
       this.#softmax(descs, x.dims.length - 1),
     );
   }
@@ -145,7 +122,7 @@ export class Primitives {
   /** From the result of `softmax`; `dx` may be `dy`. */
   softmaxBackward(y: Operand, dy: Operand, dx: Operand): void {
     const axis = y.dims.length - 1;
-    this.#run(
+    this.#cache.run(
       `softmax backward ${keyOf(y)} ${keyOf(dy)} ${keyOf(dx)}`,
       [ARGUMENT.result, ARGUMENT.dResult, ARGUMENT.dSource],
       [y, dy, dx],
@@ -188,7 +165,7 @@ export class Primitives {
     [mean, variance]: readonly Operand[],
     epsilon: number,
   ): void {
-    this.#run(
+    this.#cache.run(
       `layer norm ${keyOf(x)} ${keyOf(y)} ${epsilon}`,
       [ARGUMENT.source, ARGUMENT.scale, ARGUMENT.shift, ARGUMENT.result, ARGUMENT.mean, ARGUMENT.variance],
       [x, gain, bias, y, mean!, variance!],
@@ -205,7 +182,7 @@ export class Primitives {
     [dx, dGain, dBias]: readonly Operand[],
     epsilon: number,
   ): void {
-    this.#run(
+    this.#cache.run(
       `layer norm backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx!)} ${epsilon}`,
       [
         ...[ARGUMENT.source, ARGUMENT.scale, ARGUMENT.shift, ARGUMENT.mean, ARGUMENT.variance],
@@ -244,49 +221,6 @@ export class Primitives {
     );
   }
 
-  /** @param describe makes the descriptor of the operation from those of its operands */
-  #run(
-    key: string,
-    names: readonly number[],
-    operands: readonly Operand[],
-    describe: (descs: readonly Handle[]) => Handle,
-  ): void {
-    const known = this.#primitives.get(key);
-    const primitive = known ?? this.#compile(names, operands, describe);
-    if (known === undefined) {
-      this.#primitives.set(key, primitive);
-      if (this.#primitives.size > MAX_PRIMITIVES) this.#forgetOldest();
-    }
-    const { setHandle, execute } = this.library.calls;
-    for (let i = 0; i < operands.length; i++) setHandle(primitive.memories[i], operands[i].values);
-    check('execute', execute(primitive.handle, this.library.stream, operands.length, primitive.arguments));
-  }
-
-  #compile(
-    names: readonly number[],
-    operands: readonly Operand[],
-    describe: (descs: readonly Handle[]) => Handle,
-  ): Primitive {
-    const { calls, engine } = this.library;
-    const descs = operands.map((operand) => this.#descOf(operand));
-    const desc = describe(descs);
-    const handle = this.#create('primitiveCreate', desc);
-    const memories = descs.map((each) => this.#create('memoryCreate', each, engine, null));
-    calls.primitiveDescDestroy(desc);
-    for (const each of descs) calls.descDestroy(each);
-    const args = Buffer.alloc(EXEC_ARG_BYTES * operands.length);
-    names.forEach((name, i) => {
-      args.writeInt32LE(name, EXEC_ARG_BYTES * i);
-      args.writeBigUInt64LE(memories[i] as bigint, EXEC_ARG_BYTES * i + 8);
-    });
-    return { handle, memories, arguments: args };
-  }
-
-  #descOf({ dims, strides, values }: Operand): Handle {
-    const type = values instanceof Float32Array ? TYPE.float32 : TYPE.bfloat16;
-    return this.#create('descCreate', dims.length, int64(dims), type, int64(strides ?? rowMajor(dims)));
-  }
-
   #withPostOps(
     { accumulate, scale, addend }: { accumulate: boolean; scale: number; addend: Handle },
     use: (attr: Handle) => Handle,
@@ -319,25 +253,4 @@ export class Primitives {
   #create(name: Parameters<typeof create>[1], ...args: readonly unknown[]): Handle {
     return create(this.library.calls, name, ...args);
   }
-
-  #forgetOldest(): void {
-    const [key, { handle, memories }] = this.#primitives.entries().next().value!;
-    this.#primitives.delete(key);
-    for (const memory of memories) this.library.calls.memoryDestroy(memory);
-    this.library.calls.primitiveDestroy(handle);
-  }
-}
-
-function keyOf({ dims, strides, values }: Operand): string {
-  return `${values.BYTES_PER_ELEMENT}:${dims}${strides === undefined ? '' : `/${strides}`}`;
-}
-
-function rowMajor(dims: readonly number[]): number[] {
-  const strides = dims.map(() => 1);
-  for (let i = dims.length - 2; i >= 0; i--) strides[i] = strides[i + 1] * dims[i + 1];
-  return strides;
-}
-
-function int64(values: readonly number[]): BigInt64Array {
-  return BigInt64Array.from(values, BigInt);
 }

@@ -1,7 +1,7 @@
 import { nodeBackend } from '../../node-backend.js';
 import { tf } from '../../tensorflow.js';
 import { Arena, type Block } from './arena.js';
-import type { Operand, Values } from './primitives.js';
+import type { Operand, Values } from './operand.js';
 
 /** A tensor of TensorFlow's engine whose elements lie in the arena, until an operation of TensorFlow's own reads it. */
 export interface OwnTensor extends Operand {
