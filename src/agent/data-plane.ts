@@ -8,7 +8,7 @@ import { ShmSegment } from '../collectives/shm-segment.js';
 import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
-import type { FaultyLink } from './faulty-link.js';
+import type { FaultyConnection, FaultyLink } from './faulty-link.js';
 import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams, type PeerStreamsOptions } from './peer-streams.js';
 import { type RelayStats, RingRelay } from './ring-relay.js';
@@ -220,17 +220,25 @@ function behind(
   streams: PeerListener,
   onError: (error: TrainerError) => void,
 ): PeerListener {
-  const pass = (bytes: number, deliver: () => void) =>
-    link.pass(bytes, () => {
+  const connections = new Map<string, FaultyConnection>();
+  const pass = (name: string, bytes: number, deliver: () => void) => {
+    let connection = connections.get(name);
+    if (connection === undefined) {
+      connection = link.connection();
+      connections.set(name, connection);
+    }
+    connection.pass(bytes, () => {
       try {
         deliver();
       } catch (error) {
         onError(asTrainerError(error));
       }
     });
+  };
   return {
-    onPull: (node, write) => streams.onPull(node, (encoded) => pass(encoded.length, () => write(encoded))),
-    onFrame: (node, frame) => pass(frame.payload.length, () => streams.onFrame(node, frame)),
-    onCredit: (node, consumed) => pass(CREDIT_BYTES, () => streams.onCredit(node, consumed)),
+    onPull: (node, write) =>
+      streams.onPull(node, (encoded) => pass(`to ${node}`, encoded.length, () => write(encoded))),
+    onFrame: (node, frame) => pass(`from ${node}`, frame.payload.length, () => streams.onFrame(node, frame)),
+    onCredit: (node, consumed) => pass(`from ${node}`, CREDIT_BYTES, () => streams.onCredit(node, consumed)),
   };
 }

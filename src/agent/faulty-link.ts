@@ -1,59 +1,82 @@
 import type { LinkFault } from '../rpc/messages.js';
 
 interface Held {
-  readonly bytes: number;
+  /** Still to pass. */
+  bytes: number;
   readonly deliver: () => void;
+}
+
+/** One connection of a node, whose messages stay in order. */
+export interface FaultyConnection {
+  pass(bytes: number, deliver: () => void): void;
 }
 
 /**
  * What a node exchanges with its peers and the coordinator, where faults may be injected (`--allow-faults`): passed on
- * at once, or while a fault lasts held back or slowed down, in order, as a cut or slow cable would under TCP.
+ * at once, or while a fault lasts held back or slowed down. As on a cut or slow cable under TCP each connection keeps
+ * its order, and those that have something to send share what the cable carries: a heartbeat does not wait for all that
+ * is exchanged.
  */
 export class FaultyLink {
-  readonly #held: Held[] = [];
+  /** What is held back, of each connection that has something. */
+  readonly #busy = new Set<Held[]>();
   #bytesPerMs = 0;
   #untilMs = Number.NEGATIVE_INFINITY;
-  /** When the bytes before have passed. */
-  #freeAtMs = 0;
+  /** Until when what the link carries is taken off what is held. */
+  #servedMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  pass(bytes: number, deliver: () => void): void {
-    if (this.#held.length === 0 && performance.now() >= this.#untilMs) {
-      deliver();
-      return;
-    }
-    this.#held.push({ bytes, deliver });
-    if (this.#held.length > 1) return;
-    this.#freeAtMs = Math.max(this.#freeAtMs, performance.now());
-    this.#drain();
+  connection(): FaultyConnection {
+    const held: Held[] = [];
+    return {
+      pass: (bytes, deliver) => {
+        this.#serve();
+        if (held.length === 0 && performance.now() >= this.#untilMs) {
+          deliver();
+          return;
+        }
+        if (this.#busy.size === 0) this.#servedMs = performance.now();
+        held.push({ bytes, deliver });
+        this.#busy.add(held);
+        this.#serve();
+      },
+    };
   }
 
   /** Begins a fault, in place of one that still lasts. */
   inflict({ seconds, bytesPerS }: LinkFault): void {
+    this.#serve();
     this.#bytesPerMs = bytesPerS / 1000;
     this.#untilMs = performance.now() + 1000 * seconds;
-    this.#freeAtMs = performance.now();
-    this.#drain();
+    this.#serve();
   }
 
   /** Forgets what it holds back. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#held.length = 0;
+    for (const held of this.#busy) held.length = 0;
+    this.#busy.clear();
   }
 
-  #drain(): void {
+  /** Delivers what has passed by now, and comes again when more has. */
+  #serve(): void {
     clearTimeout(this.#timer);
-    while (this.#held.length > 0) {
-      const [{ bytes, deliver }] = this.#held;
-      const dueMs = Math.min(this.#freeAtMs + bytes / this.#bytesPerMs, this.#untilMs);
-      const waitMs = dueMs - performance.now();
-      if (waitMs > 0) {
-        this.#timer = setTimeout(() => this.#drain(), waitMs);
+    while (this.#busy.size > 0) {
+      const share = this.#bytesPerMs / this.#busy.size;
+      const next = [...this.#busy].reduce((a, b) => (b[0].bytes < a[0].bytes ? b : a));
+      const passedMs = share === 0 ? Number.POSITIVE_INFINITY : this.#servedMs + next[0].bytes / share;
+      const dueMs = Math.min(passedMs, this.#untilMs);
+      const now = performance.now();
+      const toMs = Math.min(dueMs, now);
+      for (const [first] of this.#busy) first.bytes -= (toMs - this.#servedMs) * share;
+      this.#servedMs = toMs;
+      if (dueMs > now) {
+        this.#timer = setTimeout(() => this.#serve(), dueMs - now);
         return;
       }
-      this.#held.shift();
-      this.#freeAtMs = dueMs;
+      // One at a time: what it is delivered to may pass on more.
+      const [{ deliver }] = next.splice(0, 1);
+      if (next.length === 0) this.#busy.delete(next);
       deliver();
     }
   }

@@ -1,7 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { GRACE } from '../config/timeouts.js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
-import type { FaultyLink } from './faulty-link.js';
+import type { FaultyConnection, FaultyLink } from './faulty-link.js';
 
 /** What a message of the session takes of a slow link, about. */
 const MESSAGE_BYTES = 300;
@@ -28,13 +28,13 @@ export interface SessionListener {
 /** The agent's side of its session with the coordinator. */
 export class Session {
   readonly #stream: SessionStream;
-  readonly #link: FaultyLink | null;
+  readonly #link: FaultyConnection | null;
   #open = true;
 
   /** @param link what all that is said passes; null for none */
   constructor(stream: SessionStream, listener: SessionListener, link: FaultyLink | null = null) {
     this.#stream = stream;
-    this.#link = link;
+    this.#link = link?.connection() ?? null;
     const end = (reason: string, isRefusal: boolean) => {
       if (!this.#open) return;
       this.#open = false;

@@ -1,15 +1,21 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { FaultyLink } from '../../src/agent/faulty-link.js';
+import { type FaultyConnection, FaultyLink } from '../../src/agent/faulty-link.js';
 
 let link: FaultyLink;
 let passed: string[];
-const pass = (name: string, bytes = 100) => link.pass(bytes, () => passed.push(name));
+let pass: (name: string, bytes?: number) => void;
 
 beforeEach(() => {
   vi.useFakeTimers();
   link = new FaultyLink();
   passed = [];
+  pass = passOn(link.connection());
 });
+
+function passOn(connection: FaultyConnection): typeof pass {
+  return (name, bytes = 100) => connection.pass(bytes, () => passed.push(name));
+}
+
 afterEach(() => {
   link.close();
   vi.useRealTimers();
@@ -53,4 +59,33 @@ it('is whole again when a slow time ends, whatever is on the way', () => {
   pass('a', 1_000_000);
   vi.advanceTimersByTime(1_000);
   expect(passed).toEqual(['a']);
+});
+
+it('shares what it carries between connections, each in its own order', () => {
+  const heartbeats = passOn(link.connection());
+  link.inflict({ seconds: 100, bytesPerS: 1000 });
+  pass('frame', 4000);
+  pass('next frame', 1000);
+  vi.advanceTimersByTime(1_000);
+  heartbeats('heartbeat');
+  // Half of the link is its own: 0.2 s for 100 bytes.
+  vi.advanceTimersByTime(199);
+  expect(passed).toEqual([]);
+  vi.advanceTimersByTime(1);
+  expect(passed).toEqual(['heartbeat']);
+  // 1000 bytes of the frame had passed before, 100 beside the heartbeat.
+  vi.advanceTimersByTime(2_899);
+  expect(passed).toEqual(['heartbeat']);
+  vi.advanceTimersByTime(1);
+  expect(passed).toEqual(['heartbeat', 'frame']);
+  vi.advanceTimersByTime(1_000);
+  expect(passed).toEqual(['heartbeat', 'frame', 'next frame']);
+});
+
+it('takes no time to pass what comes while something is delivered', () => {
+  const connection = link.connection();
+  link.inflict({ seconds: 1, bytesPerS: 0 });
+  connection.pass(100, () => connection.pass(100, () => passed.push('b')));
+  vi.advanceTimersByTime(1_000);
+  expect(passed).toEqual(['b']);
 });
