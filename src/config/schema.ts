@@ -148,7 +148,7 @@ export const clusterSchema = z.strictObject({
     .default('auto')
     .describe(
       'chunks of the tokens between nodes, each sent while experts work on others; 1: no overlap; auto ' +
-        'tries 1 and 2 in the first 12 steps',
+        'tries 1 and 2 between the 30th and the 50th step',
     ),
   wirePrecision: z
     .enum(['float32', 'bfloat16', 'auto'])

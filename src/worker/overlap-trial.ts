@@ -2,10 +2,12 @@ import { slowestOfRanks } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 
-/** Not timed: the first steps of a process compile. */
-const WARM_UPS = 2;
-/** Steps of each degree. */
-const REPETITIONS = 5;
+/** Steps before, in turn: in a process that still compiles, overlap looks faster than it stays. */
+const WARM_UPS = 30;
+/** The first of each degree is not timed, as what it takes is compiled then. */
+const FIRST = 2;
+/** Timed steps of each degree. */
+const REPETITIONS = 9;
 const OVERLAPPED = 2;
 /** Overlap must be faster by this factor: at equal speed fewer, larger products leave cores to others. */
 const FASTER = 0.97;
@@ -23,9 +25,9 @@ export interface OverlapChoice {
 
 /**
  * Chooses whether to overlap all-to-alls between nodes with experts. It depends on links and cores: overlap
- * splits the experts' work into more and smaller products, and fast links leave little to hide. The first
- * steps alternate between both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of a
- * step are the same either way.
+ * splits the experts' work into more and smaller products, and fast links leave little to hide. Once the process
+ * is warm, steps alternate between both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of
+ * a step are the same either way.
  */
 export class OverlapTrial {
   readonly #transport: Transport;
@@ -43,7 +45,7 @@ export class OverlapTrial {
 
   /** Overlap degree of the next step. */
   get degree(): number {
-    return this.#ms.length % 2 === 1 ? OVERLAPPED : 1;
+    return (this.#ms.length - WARM_UPS) % 2 === 1 ? OVERLAPPED : 1;
   }
 
   /**
@@ -54,9 +56,10 @@ export class OverlapTrial {
    */
   record(stepMs: number): OverlapChoice | null {
     this.#ms.push(stepMs);
-    if (this.#ms.length < WARM_UPS + 2 * REPETITIONS) return null;
+    if (this.#ms.length < WARM_UPS + FIRST + 2 * REPETITIONS) return null;
+    const timed = this.#ms.slice(WARM_UPS + FIRST);
     const medianOf = (odd: 0 | 1) =>
-      this.#ms.filter((_, i) => i >= WARM_UPS && i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1];
+      timed.filter((_, i) => i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1];
     const [inTurn, overlapped] = slowestOfRanks(this.#transport, [medianOf(0), medianOf(1)], 'pick overlap');
     const ms = { inTurn, overlapped };
     return { degree: ms.overlapped < FASTER * ms.inTurn ? OVERLAPPED : 1, ms };
