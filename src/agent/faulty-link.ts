@@ -25,6 +25,7 @@ export class FaultyLink {
   /** Until when what the link carries is taken off what is held. */
   #servedMs = 0;
   #timer: NodeJS.Timeout | undefined;
+  #isServing = false;
 
   connection(): FaultyConnection {
     const held: Held[] = [];
@@ -60,6 +61,17 @@ export class FaultyLink {
 
   /** Delivers what has passed by now, and comes again when more has. */
   #serve(): void {
+    // What is being delivered passes on more; the next of its connection waits until it is done.
+    if (this.#isServing) return;
+    this.#isServing = true;
+    try {
+      this.#deliverDue();
+    } finally {
+      this.#isServing = false;
+    }
+  }
+
+  #deliverDue(): void {
     clearTimeout(this.#timer);
     while (this.#busy.size > 0) {
       const share = this.#bytesPerMs / this.#busy.size;
@@ -74,7 +86,6 @@ export class FaultyLink {
         this.#timer = setTimeout(() => this.#serve(), dueMs - now);
         return;
       }
-      // One at a time: what it is delivered to may pass on more.
       const [{ deliver }] = next.splice(0, 1);
       if (next.length === 0) this.#busy.delete(next);
       deliver();

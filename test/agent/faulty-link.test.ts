@@ -82,6 +82,20 @@ it('shares what it carries between connections, each in its own order', () => {
   expect(passed).toEqual(['heartbeat', 'frame', 'next frame']);
 });
 
+it('delivers nothing within a delivery, which it would overtake', () => {
+  const connection = link.connection();
+  const other = passOn(link.connection());
+  link.inflict({ seconds: 1, bytesPerS: 0 });
+  connection.pass(100, () => {
+    other('answer');
+    passed.push('a');
+  });
+  connection.pass(100, () => passed.push('b'));
+  other('before');
+  vi.advanceTimersByTime(1_000);
+  expect(passed).toEqual(['a', 'b', 'before', 'answer']);
+});
+
 it('takes no time to pass what comes while something is delivered', () => {
   const connection = link.connection();
   link.inflict({ seconds: 1, bytesPerS: 0 });
