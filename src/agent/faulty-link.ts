@@ -25,31 +25,29 @@ export class FaultyLink {
   /** Until when what the link carries is taken off what is held. */
   #servedMs = 0;
   #timer: NodeJS.Timeout | undefined;
-  #isServing = false;
 
   connection(): FaultyConnection {
     const held: Held[] = [];
     return {
       pass: (bytes, deliver) => {
-        this.#serve();
         if (held.length === 0 && performance.now() >= this.#untilMs) {
           deliver();
           return;
         }
-        if (this.#busy.size === 0) this.#servedMs = performance.now();
+        this.#carry(performance.now());
         held.push({ bytes, deliver });
         this.#busy.add(held);
-        this.#serve();
+        this.#schedule();
       },
     };
   }
 
   /** Begins a fault, in place of one that still lasts. */
   inflict({ seconds, bytesPerS }: LinkFault): void {
-    this.#serve();
+    this.#carry(performance.now());
     this.#bytesPerMs = bytesPerS / 1000;
     this.#untilMs = performance.now() + 1000 * seconds;
-    this.#serve();
+    this.#schedule();
   }
 
   /** Forgets what it holds back. */
@@ -59,36 +57,42 @@ export class FaultyLink {
     this.#busy.clear();
   }
 
-  /** Delivers what has passed by now, and comes again when more has. */
-  #serve(): void {
-    // What is being delivered passes on more; the next of its connection waits until it is done.
-    if (this.#isServing) return;
-    this.#isServing = true;
-    try {
-      this.#deliverDue();
-    } finally {
-      this.#isServing = false;
-    }
+  get #share(): number {
+    return this.#bytesPerMs / this.#busy.size;
+  }
+
+  /** Takes off what the link has carried up to a time. */
+  #carry(toMs: number): void {
+    for (const [first] of this.#busy)
+      first.bytes = Math.max(0, first.bytes - (toMs - this.#servedMs) * this.#share);
+    this.#servedMs = toMs;
+  }
+
+  /** What arrives next, and when; null if nothing is held. */
+  #next(): { readonly held: Held[]; readonly dueMs: number } | null {
+    if (this.#busy.size === 0) return null;
+    const held = [...this.#busy].reduce((a, b) => (b[0].bytes < a[0].bytes ? b : a));
+    const carriedMs =
+      this.#share === 0 ? Number.POSITIVE_INFINITY : this.#servedMs + held[0].bytes / this.#share;
+    return { held, dueMs: Math.min(carriedMs, this.#untilMs) };
+  }
+
+  /** Nothing is delivered within `pass`: who sends is not ready to hear an answer. */
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    const next = this.#next();
+    if (next === null) return;
+    this.#timer = setTimeout(() => this.#deliverDue(), Math.max(0, next.dueMs - performance.now()));
   }
 
   #deliverDue(): void {
-    clearTimeout(this.#timer);
-    while (this.#busy.size > 0) {
-      const share = this.#bytesPerMs / this.#busy.size;
-      const next = [...this.#busy].reduce((a, b) => (b[0].bytes < a[0].bytes ? b : a));
-      const passedMs = share === 0 ? Number.POSITIVE_INFINITY : this.#servedMs + next[0].bytes / share;
-      const dueMs = Math.min(passedMs, this.#untilMs);
-      const now = performance.now();
-      const toMs = Math.min(dueMs, now);
-      for (const [first] of this.#busy) first.bytes -= (toMs - this.#servedMs) * share;
-      this.#servedMs = toMs;
-      if (dueMs > now) {
-        this.#timer = setTimeout(() => this.#serve(), dueMs - now);
-        return;
-      }
-      const [{ deliver }] = next.splice(0, 1);
-      if (next.length === 0) this.#busy.delete(next);
+    for (let next = this.#next(); next !== null && next.dueMs <= performance.now(); next = this.#next()) {
+      const { held, dueMs } = next;
+      this.#carry(dueMs);
+      const [{ deliver }] = held.splice(0, 1);
+      if (held.length === 0) this.#busy.delete(held);
       deliver();
     }
+    this.#schedule();
   }
 }
