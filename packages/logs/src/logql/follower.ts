@@ -4,9 +4,8 @@ import { BlockReader } from '../store/log-reader.js';
 import { Pacer } from '../store/pacer.js';
 import type { LogQuery } from './ast.js';
 import type { LogEngine } from './log-engine.js';
-import { compareEntries, type LogEntry } from './log-entries.js';
+import { compareEntries, type LogEntry, toEntry, toPipelineLine } from './log-entries.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
-import { PipelineLine } from './pipeline-line.js';
 
 const POLL_MS = 100;
 /** Read from a file in one poll, at most. */
@@ -95,10 +94,9 @@ export class Follower {
     const { test, run } = this.#pipeline;
     const visit = (line: ScannedLine) => {
       if (line.offset < position || !test.passes(line.from, line.to)) return;
-      const pipelined = new PipelineLine(line.bytes.toString('utf8', line.from, line.to), line.stream.labels);
+      const pipelined = toPipelineLine(line);
       if (run !== null && !run(pipelined)) return;
-      const { timeMs, nanos, offset } = line;
-      entries.push({ timeMs, nanos, labels: pipelined.labels, text: pipelined.text, file, offset });
+      entries.push(toEntry(pipelined, line, file));
     };
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;

@@ -5,6 +5,8 @@ import type { Grouping } from './ast.js';
 /** The points at which a metric query is evaluated, in ms since 1970. */
 export interface TimeGrid {
   readonly startMs: number;
+  /** Sub-millisecond part of the start, in ns; 0 if not given. */
+  readonly startNanos?: number;
   readonly stepMs: number;
   readonly numPoints: number;
 }
@@ -59,6 +61,17 @@ export class ByLabels<T> {
   get all(): T[] {
     return [...this.#byKey.values()];
   }
+}
+
+/** Whether a grouping keeps a label. */
+export function keeps({ without, labels }: Grouping, name: string): boolean {
+  return labels.includes(name) !== without;
+}
+
+/** `{a="x", b="y"}`, sorted by name. */
+export function labelsText(labels: Labels): string {
+  const pairs = [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${pairs.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(', ')}}`;
 }
 
 /** The labels that a grouping keeps; null keeps all. */

@@ -59,8 +59,9 @@ async function detect(
   const numLines = parameters.wholeNumber('line_limit', DEFAULT_LINES, MAX_LINES);
   const entries = await take(engine.lines(query, parameters.range, 'backward', { signal }), numLines);
   const fields = new Map<string, Field>();
-  for (const { text } of entries) {
-    const line = new PipelineLine(text, NO_LABELS);
+  for (const entry of entries) {
+    const { text } = entry;
+    const line = new PipelineLine(text, NO_LABELS, entry);
     const parser = text.startsWith('{') ? 'json' : 'logfmt';
     if (parser === 'json') extractJson(line);
     else extractLogfmt(line);

@@ -1,10 +1,11 @@
 import type { Hono } from 'hono';
 import type { LogEngine } from '../logql/log-engine.js';
 import { take } from '../logql/log-entries.js';
+import { sampleText } from '../logql/number-text.js';
 import { parseQuery } from '../logql/parse.js';
 import type { RequestGate } from './gate.js';
 import { invalid } from './parameters.js';
-import { formatValue, queryAnswer, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
+import { queryAnswer, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
 
 /** `query_range`, `query` and `format_query`. */
 export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
@@ -37,7 +38,7 @@ export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
       const grid = { startMs: at.timeMs + at.nanos / 1e6, stepMs: 1, numPoints: 1 };
       const value = await engine.evaluate(query, grid, { signal });
       return typeof value === 'number'
-        ? queryAnswer('scalar', [secondsOf(at), formatValue(value)], started)
+        ? queryAnswer('scalar', [secondsOf(at), sampleText(value)], started)
         : queryAnswer('vector', toVector(value, at), started);
     }),
   );

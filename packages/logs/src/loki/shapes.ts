@@ -1,4 +1,5 @@
 import type { LogEntry } from '../logql/log-entries.js';
+import { sampleText } from '../logql/number-text.js';
 import type { Series, TimeGrid, Value } from '../logql/series.js';
 import { type Instant, nsText } from '../store/instant.js';
 import { type Labels, labelsKey } from '../store/streams.js';
@@ -35,11 +36,11 @@ export interface MatrixJson {
 export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   const seconds = Array.from({ length: grid.numPoints }, (_, point) => secondsAt(grid, point));
   if (typeof value === 'number')
-    return [{ metric: {}, values: seconds.map((at) => [at, formatValue(value)]) }];
+    return [{ metric: {}, values: seconds.map((at) => [at, sampleText(value)]) }];
   return value.map(({ labels, values, present }) => ({
     metric: Object.fromEntries(labels),
     values: seconds.flatMap((at, point): [number, string][] =>
-      present[point] === 1 ? [[at, formatValue(values[point])]] : [],
+      present[point] === 1 ? [[at, sampleText(values[point])]] : [],
     ),
   }));
 }
@@ -50,18 +51,12 @@ export function toVector(series: readonly Series[], at: Instant): object[] {
     .filter(({ present }) => present[0] === 1)
     .map(({ labels, values }) => ({
       metric: Object.fromEntries(labels),
-      value: [secondsOf(at), formatValue(values[0])],
+      value: [secondsOf(at), sampleText(values[0])],
     }));
 }
 
 export function secondsOf({ timeMs, nanos }: Instant): number {
   return timeMs / 1000 + nanos / 1e9;
-}
-
-/** As Go formats floats. */
-export function formatValue(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return '+Inf';
-  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value);
 }
 
 function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
