@@ -82,14 +82,13 @@ export async function countLines(
       return counter;
     };
     const { isPushed } = view.file;
-    const isIndexed = pipeline.readsNothing && !(isBytes && isPushed);
+    const isIndexed = pipeline.readsNothing && !(isPushed && (isBytes || needsLevel));
     for (const block of unreadBlocks(view, points)) {
-      const streams = [...block.counts.keys()].map((id) => view.file.streams.all[id]).filter(view.isSelected);
-      if (isIndexed && isWhole(view, block) && points.areSame(block, isPushed) && streams.every(isAlike)) {
+      if (isIndexed && isWhole(view, block) && points.areSame(block, isPushed)) {
         if (points.first > points.last) continue;
-        for (const stream of streams) {
-          const { lines, bytes } = block.counts.get(stream.id)!;
-          counterOfStream(stream).add(points, lines, bytes);
+        for (const [id, { lines, bytes }] of block.counts) {
+          const stream = view.file.streams.all[id];
+          if (view.isSelected(stream)) counterOfStream(stream).add(points, lines, bytes);
         }
         continue;
       }

@@ -44,15 +44,17 @@ function valueAt(text: string, keys: readonly (string | number)[]): string | nul
   const json = new JsonScanner(text);
   let found: string | null = null;
   const find = (depth: number) => {
-    if (found !== null) return void json.value();
     const { next } = json;
     if (depth === keys.length) {
       const value = json.value();
       found = next === 'n' ? '' : value;
       return;
     }
-    const visit = (key: string | number) =>
-      key === keys[depth] && found === null ? find(depth + 1) : void json.value();
+    const visit = (key: string | number) => {
+      if (key === keys[depth]) find(depth + 1);
+      else json.value();
+      return found === null;
+    };
     if (next === '{' && typeof keys[depth] === 'string') json.object(visit);
     else if (next === '[' && typeof keys[depth] === 'number') json.array(visit);
     else json.value();

@@ -20,24 +20,28 @@ export class JsonScanner {
     return this.text[this.#at] ?? '';
   }
 
-  /** Reads an object; `visit` must read the value of each key. @throws JsonError */
-  object(visit: (key: string) => void): void {
+  /**
+   * Reads an object; `visit` must read the value of each key, and may return false to stop there.
+   *
+   * @throws JsonError
+   */
+  object(visit: (key: string) => unknown): void {
     this.#expect('{');
     if (this.#accept('}')) return;
     do {
       const key = this.string();
       this.#expect(':');
-      visit(key);
+      if (visit(key) === false) return;
     } while (this.#accept(','));
     this.#expect('}');
   }
 
-  /** Reads an array; `visit` must read each value. @throws JsonError */
-  array(visit: (index: number) => void): void {
+  /** As `object`, for the values of an array. @throws JsonError */
+  array(visit: (index: number) => unknown): void {
     this.#expect('[');
     if (this.#accept(']')) return;
     let index = 0;
-    do visit(index++);
+    do if (visit(index++) === false) return;
     while (this.#accept(','));
     this.#expect(']');
   }

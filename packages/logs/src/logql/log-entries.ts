@@ -81,8 +81,7 @@ export interface SplitLabels {
 export function splitLabels({ labels, parsed }: Pick<LogEntry, 'labels' | 'parsed'>): SplitLabels {
   const split = { stream: new Map(), structuredMetadata: new Map(), parsed: new Map() };
   for (const [name, value] of labels) {
-    const isParsed = parsed.has(name) || name.startsWith('__error');
-    const kind = isParsed ? 'parsed' : name === DETECTED_LEVEL ? 'structuredMetadata' : 'stream';
+    const kind = parsed.has(name) ? 'parsed' : name === DETECTED_LEVEL ? 'structuredMetadata' : 'stream';
     split[kind].set(name, value);
   }
   return split;

@@ -1,7 +1,7 @@
 import type { BlockReader, FileView } from '../store/log-reader.js';
 import { labelsKey } from '../store/streams.js';
 import { aggregate } from './aggregate.js';
-import type { Grouping, Matcher, MetricQuery, RangeQuery } from './ast.js';
+import type { Grouping, Matcher, MetricQuery, RangeQuery, Stage } from './ast.js';
 import { combine } from './binary.js';
 import { evaluateRange } from './range-query.js';
 import { Regex, RegexGroup } from './regex.js';
@@ -86,7 +86,27 @@ async function evaluateRangeOf(
   sumBy: Grouping | null,
 ): Promise<readonly Series[]> {
   const views = await source.open(query.log.matchers, grid.startMs - query.offsetMs - query.rangeMs);
-  return evaluateRange(query, { views, reader: source.reader, grid, sumBy });
+  const needed =
+    sumBy !== null && !sumBy.without && sumBy.labels.length === 0 ? withoutParsers(query) : query;
+  return evaluateRange(needed, { views, reader: source.reader, grid, sumBy });
+}
+
+/** Stages that change nothing but labels. */
+const LABEL_STAGES: readonly string[] = ['json', 'logfmt', 'regexp', 'pattern', 'drop', 'keep'];
+
+/**
+ * Leaves out parsers whose labels nothing reads, in a sum of all lines. As in Loki their errors do not matter
+ * then.
+ */
+function withoutParsers(query: RangeQuery): RangeQuery {
+  const { stages } = query.log;
+  const isUnread = ({ kind }: Stage) =>
+    kind === 'line-filter' || kind === 'decolorize' || LABEL_STAGES.includes(kind);
+  if (query.unwrap !== null || !stages.every(isUnread)) return query;
+  return {
+    ...query,
+    log: { ...query.log, stages: stages.filter(({ kind }) => !LABEL_STAGES.includes(kind)) },
+  };
 }
 
 /** Sets a label where another one matches; an empty value removes it. */

@@ -10,7 +10,6 @@ const NO_NAMES: ReadonlySet<string> = new Set();
 export class PipelineLine {
   labels: Labels;
   #own: Map<string, string> | null = null;
-  #parsed: Set<string> | null = null;
 
   /** @param base labels before any stage */
   constructor(
@@ -23,7 +22,9 @@ export class PipelineLine {
 
   /** Names of the labels that stages extracted or formatted. */
   get parsed(): ReadonlySet<string> {
-    return this.#parsed ?? NO_NAMES;
+    if (this.#own === null) return NO_NAMES;
+    const added = [...this.#own].filter(([name, value]) => this.base.get(name) !== value);
+    return new Set(added.map(([name]) => name));
   }
 
   /** A mutable copy of the labels. */
@@ -35,13 +36,10 @@ export class PipelineLine {
 
   set(name: string, value: string): void {
     this.#edit().set(name, value);
-    this.#parsed ??= new Set();
-    this.#parsed.add(name);
   }
 
   delete(name: string): void {
     this.#edit().delete(name);
-    this.#parsed?.delete(name);
   }
 
   /**
@@ -50,7 +48,7 @@ export class PipelineLine {
    */
   extract(name: string, value: string): void {
     const key = this.base.has(name) ? `${name}_extracted` : name;
-    if (!this.parsed.has(key)) this.set(key, value);
+    if (!this.labels.has(key)) this.set(key, value);
   }
 
   /** Adds an empty label for a named field that the line does not have. */

@@ -155,6 +155,8 @@ describe('a metric query', () => {
       { '__error__=LogfmtParserErr': [4, 3, 2] },
     ],
     [`sum(count_over_time(${R} | json | msg > 1 and loss > 100 [2s]))`, {}],
+    // Nothing reads what the parser extracts.
+    [`sum(count_over_time(${R} | logfmt --strict [2s]))`, { '': [4, 3, 2] }],
     [`sum(bytes_over_time(${R} | line_format "" [2s]))`, { '': [0, 0, 0] }],
     ['1 / 0', Number.NaN],
     ['-1 % 0', Number.NaN],
@@ -219,6 +221,8 @@ describe('a metric query', () => {
     ],
     [`sum(sum_over_time(${R} | json | unwrap msg [2s]))`, "pipeline error: 'SampleExtractionErr'"],
     [`count_over_time(${R} | logfmt --strict [2s])`, "pipeline error: 'LogfmtParserErr'"],
+    [`sum by (rank) (count_over_time(${R} | logfmt --strict [2s]))`, "pipeline error: 'LogfmtParserErr'"],
+    [`sum(count_over_time(${R} | logfmt --strict | a != "b" [2s]))`, "pipeline error: 'LogfmtParserErr'"],
   ])('refuses %s: %s', async (query, message) => {
     await expect(evaluate(engineOfTen(), query, gridOf(2, 2, 3))).rejects.toThrow(message);
   });

@@ -60,7 +60,7 @@ describe('a template', () => {
       '[a] 5 api/v1/orders /api/v1/or',
     ],
     ['{{ hasSuffix "orders" .path }} {{ contains "v2" .path }}', 'true false'],
-    ['{{ regexReplaceAll "(\\\\w)pi/(v)" .path "${2}-$1" }}'.replaceAll('\\\\', '\\\\'), '/v-a1/orders'],
+    [`{{ regexReplaceAll "(\\\\w)pi/(v)" .path "\${2}-$1" }}`, '/v-a1/orders'],
     ['{{ regexReplaceAllLiteral "api" .path "$1" }}', '/$1/v1/orders'],
     ['{{ count "/" .path }} {{ "abab" | count "a|b" }}', '3 4'],
     ['{{ repeat 3 "ab" }} {{ indent 2 "a\\nb" }}|{{ nindent 1 "a" }}', 'ababab   a\n  b|\n a'],

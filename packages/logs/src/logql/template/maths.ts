@@ -9,8 +9,8 @@ export const MATHS: Readonly<Record<string, TemplateFunction>> = {
   mul: atLeast(1, (args) => int(args.ints().reduce((a, b) => a * b))),
   div: exactly(2, (args) => toInt(args.all[0]) / divisor(args)),
   mod: exactly(2, (args) => toInt(args.all[0]) % divisor(args)),
-  max: atLeast(1, (args) => args.ints().reduce((a, b) => (b > a ? b : a))),
-  min: atLeast(1, (args) => args.ints().reduce((a, b) => (b < a ? b : a))),
+  max: atLeast(1, (args) => ascending(args).at(-1)!),
+  min: atLeast(1, (args) => ascending(args)[0]),
   addf: atLeast(1, (args) => args.floats().reduce((a, b) => a + b)),
   subf: atLeast(1, (args) => args.floats().reduce((a, b) => a - b)),
   mulf: atLeast(1, (args) => args.floats().reduce((a, b) => a * b)),
@@ -26,6 +26,10 @@ export const MATHS: Readonly<Record<string, TemplateFunction>> = {
   ),
   float64: exactly(1, (args) => toFloat(args.all[0])),
 };
+
+function ascending(args: Arguments): bigint[] {
+  return args.ints().sort((a, b) => (a < b ? -1 : 1));
+}
 
 function divisor(args: Arguments): bigint {
   const value = toInt(args.all[1]);

@@ -23,7 +23,7 @@ export const STRINGS: Readonly<Record<string, TemplateFunction>> = {
   __line__: exactly(0, (_, { data }) => data.text),
   lower: ofText((text) => text.toLowerCase()),
   upper: ofText((text) => text.toUpperCase()),
-  title: ofText((text) => text.replace(/(?<![\p{L}\p{N}_'])\p{L}/gu, (letter) => letter.toUpperCase())),
+  title: ofText((text) => text.replace(/(?<![\p{L}\p{N}_])\p{L}/gu, (letter) => letter.toUpperCase())),
   trim: ofText((text) => text.trim()),
   trimAll: withText((characters, text) => trimStart(characters, trimEnd(characters, text))),
   trimPrefix: withText((prefix, text) => (text.startsWith(prefix) ? text.slice(prefix.length) : text)),
@@ -33,9 +33,7 @@ export const STRINGS: Readonly<Record<string, TemplateFunction>> = {
   hasPrefix: withText((prefix, text) => text.startsWith(prefix)),
   hasSuffix: withText((suffix, text) => text.endsWith(suffix)),
   contains: withText((part, text) => text.includes(part)),
-  replace: exactly(3, (args, context) =>
-    replaced(args, context, args.string(0), args.string(1), args.string(2)),
-  ),
+  replace: exactly(3, replaced),
   trunc: withCount(truncated),
   substr: exactly(3, (args) => {
     const [start, end] = [args.int(0), args.int(1)];
@@ -48,8 +46,8 @@ export const STRINGS: Readonly<Record<string, TemplateFunction>> = {
     if (count * text.length > MAX_CHARACTERS) throw args.fail('the result is too long');
     return text.repeat(count);
   }),
-  indent: withCount(indented),
-  nindent: withCount((spaces, text) => `\n${indented(spaces, text)}`),
+  indent: exactly(2, indented),
+  nindent: exactly(2, (args) => `\n${indented(args)}`),
   alignLeft: withCount((width, text) => aligned(width, text, true)),
   alignRight: withCount((width, text) => aligned(width, text, false)),
   default: exactly(2, ({ all: [byDefault, value] }) => (isTrue(value) ? value : byDefault)),
@@ -110,9 +108,11 @@ function trimEnd(characters: string, text: string): string {
   return text.slice(0, to);
 }
 
-function indented(spaces: number, text: string): string {
-  const padding = ' '.repeat(Math.max(0, spaces));
-  return padding + text.replaceAll('\n', `\n${padding}`);
+function indented(args: Arguments): string {
+  const [spaces, lines] = [Math.max(0, args.int(0)), args.string(1).split('\n')];
+  if (spaces * lines.length > MAX_CHARACTERS) throw args.fail('the result is too long');
+  const padding = ' '.repeat(spaces);
+  return lines.map((line) => padding + line).join('\n');
 }
 
 function aligned(width: number, text: string, isLeft: boolean): string {
@@ -123,7 +123,8 @@ function aligned(width: number, text: string, isLeft: boolean): string {
   return (isLeft ? letters.slice(0, width) : letters.slice(-missing)).join('');
 }
 
-function replaced(args: Arguments, context: CallContext, from: string, to: string, text: string): string {
+function replaced(args: Arguments): string {
+  const [from, to, text] = [args.string(0), args.string(1), args.string(2)];
   const parts = text.split(from);
   if (text.length + parts.length * to.length > MAX_CHARACTERS) throw args.fail('the result is too long');
   return parts.join(to);
