@@ -36,18 +36,38 @@ interface Dropped {
   readonly timestamp: string;
 }
 
+interface TailListener {
+  ended(): void;
+  dropped(count: number): void;
+}
+
 /** `/loki/api/v1/tail`: sends past lines up to the limit, then new lines as they are written. */
 export class Tails {
   readonly #open = new Set<Tail>();
+  #numDropped = 0;
 
   constructor(readonly engine: LogEngine) {}
+
+  get numOpen(): number {
+    return this.#open.size;
+  }
+
+  /** Lines that slow clients did not get. */
+  get numDropped(): number {
+    return this.#numDropped;
+  }
 
   readonly handle: SocketHandler = (socket, request) => {
     if (this.#open.size >= MAX_TAILS) {
       socket.close(TRY_AGAIN_LATER, `max concurrent tail requests limit exceeded (${MAX_TAILS})`);
       return;
     }
-    const tail = new Tail(this.engine, socket, () => this.#open.delete(tail));
+    const tail = new Tail(this.engine, socket, {
+      ended: () => this.#open.delete(tail),
+      dropped: (count) => {
+        this.#numDropped += count;
+      },
+    });
     this.#open.add(tail);
     void tail.start(request);
   };
@@ -69,7 +89,7 @@ class Tail {
   constructor(
     readonly engine: LogEngine,
     readonly socket: WebSocket,
-    readonly onEnd: () => void,
+    readonly listener: TailListener,
   ) {
     socket.on('pong', () => {
       this.#pongMs = performance.now();
@@ -114,7 +134,7 @@ class Tail {
     clearInterval(this.#ping);
     this.#cancelled.abort();
     this.#follower?.close();
-    this.onEnd();
+    this.listener.ended();
   }
 
   #refuse(error: unknown): void {
@@ -161,6 +181,7 @@ class Tail {
 
   #drop(batch: readonly LogEntry[]): void {
     this.#laggingSinceMs ??= performance.now();
+    this.listener.dropped(batch.length);
     for (const { labels, ...at } of batch.slice(0, MAX_DROPPED_ENTRIES - this.#dropped.length))
       this.#dropped.push({ labels: Object.fromEntries(labels), timestamp: nsText(at) });
   }
