@@ -461,11 +461,6 @@ export class Coordinator {
     });
   }
 
-  #logState(): void {
-    const { kind } = this.#state;
-    this.options.logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
-  }
-
   /** Why the generation is over, where queries of a rank or a step find it. */
   #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
     const what = kind === 'failed' ? 'the run' : `generation ${this.options.identity.generation}`;
@@ -474,6 +469,7 @@ export class Coordinator {
       { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },
       `${what} failed: ${error.line}`,
     );
+    this.options.logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
   }
 
   #takeStep(step: GlobalStep): void {
@@ -502,7 +498,6 @@ export class Coordinator {
     this.#state = transition(before, event);
     if (this.#state === before) return false;
     this.#watch.beginPhase();
-    this.#logState();
     if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
       const { kind, error } = this.#state;
       const isCause = event.type === 'failure' && event.error === error;
@@ -513,9 +508,12 @@ export class Coordinator {
       if (kind === 'failed') this.#members.broadcast({ farewell: {} });
       this.#committer.abandon();
       this.#settle(this.#state);
-    } else if (this.#state.kind === 'finished') {
-      this.#members.broadcast({ farewell: {} });
-      this.#settle(this.#state);
+    } else {
+      this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
+      if (this.#state.kind === 'finished') {
+        this.#members.broadcast({ farewell: {} });
+        this.#settle(this.#state);
+      }
     }
     // Last: a listener that throws must not keep a run from ending.
     try {

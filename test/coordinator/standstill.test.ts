@@ -81,8 +81,8 @@ describe('a coordinator that stood still', () => {
     );
     expect(warnings).toEqual([
       expect.stringMatching(/^the coordinator stood still for 16\.\d s: stopped/),
-      'run is failed',
       expect.stringMatching(/^the run failed: the coordinator stood still for 16\.\d s, and its nodes/),
+      'run is failed',
     ]);
   });
 

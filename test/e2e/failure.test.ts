@@ -121,9 +121,9 @@ describe('a worker that', () => {
     const ofStep = `{source="coordinator", rank="${report.rank}"} | json | step = ${report.step}`;
     const found = await locmoe('logs', ofStep, '--level', 'error', '--json', ...place);
     expect(found.stdout).toContain(`"msg":"the run failed: ${report.message}`);
-    const around = await locmoe('logs', '|= "the run failed: "', '-B', '1', ...place);
+    const around = await locmoe('logs', '|= "the run failed: "', '-A', '1', ...place);
     expect(around.stdout).toMatch(
-      /ERROR: coordinator .*run is failed.*\n> .*ERROR: coordinator .*the run failed: /,
+      /^> .*ERROR: coordinator .*the run failed: .*\n {2}\[.*ERROR: coordinator .*run is failed/m,
     );
 
     const words = [...report.resumeCommand!.split(' ').slice(1), '--set', 'train.steps=100000'];
