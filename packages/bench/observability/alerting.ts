@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@locmoe/test-kit';
 import { parse } from 'yaml';
-import { debianTool } from '../../../test/debian-tool.js';
 
 const OBSERVABILITY = fileURLToPath(new URL('../../../deploy/observability', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
@@ -47,7 +46,7 @@ export class Alerting {
 
   /**
    * @param targets host:port of the coordinators
-   * @throws Error if Prometheus or Alertmanager cannot be had, or do not start
+   * @throws Error if Prometheus or Alertmanager are not installed, or do not start
    */
   async start(folder: string, targets: readonly string[], scrapeIntervalS: number): Promise<void> {
     this.#receiver.listen(0, '127.0.0.1');
@@ -59,7 +58,7 @@ export class Alerting {
     ];
     const sendsTo = `127.0.0.1:${await freePort()}`;
     await this.#run(
-      ['prometheus-alertmanager', 'prometheus-alertmanager'],
+      'prometheus-alertmanager',
       [
         `--config.file=${written(folder, 'alertmanager.yml', alertmanager)}`,
         `--storage.path=${path.join(folder, 'alertmanager')}`,
@@ -77,7 +76,7 @@ export class Alerting {
       scrape_configs: [{ job_name: 'locmoe', static_configs: [{ targets }] }],
     };
     await this.#run(
-      ['prometheus', 'prometheus'],
+      'prometheus',
       [
         `--config.file=${written(folder, 'prometheus.yml', prometheus)}`,
         `--storage.tsdb.path=${path.join(folder, 'prometheus')}`,
@@ -101,23 +100,19 @@ export class Alerting {
     }
   }
 
-  /** @param command with the Debian package that has it */
-  async #run(
-    [command, debianPackage]: readonly [string, string],
-    args: readonly string[],
-    address: string,
-  ): Promise<void> {
-    const binary = debianTool(command, [debianPackage]);
-    if (binary === null)
-      throw new Error(`there is no ${command}, and no Debian package of it: install ${debianPackage}`);
-    const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** @param command also the Debian package that has it */
+  async #run(command: string, args: readonly string[], address: string): Promise<void> {
+    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#children.push(child);
     let said = '';
+    child.on('error', ({ message }) => {
+      said = `${message}; on Debian: apt-get install ${command}`;
+    });
     child.stderr.on('data', (text) => {
       said = (said + text).slice(-2_000);
     });
     const deadline = performance.now() + START_TIMEOUT_MS;
-    while (performance.now() < deadline && child.exitCode === null) {
+    while (performance.now() < deadline && child.exitCode === null && child.pid !== undefined) {
       const isReady = await fetch(`http://${address}/-/ready`).then(
         ({ ok }) => ok,
         () => false,
