@@ -7,8 +7,8 @@ import { CAUSES, FailingRun } from './failing-run.js';
 import { assertEqual, type Bench, inFolder } from './support.js';
 
 const NUM_RUNS = 20;
-/** At once; each computes on two workers. */
-const NUM_PARALLEL = 2;
+/** At once; each has two workers. */
+const NUM_PARALLEL = 5;
 const SCRAPE_INTERVAL_S = 15;
 /** Of a run that Prometheus has to have seen: what is killed between two scrapes leaves no trace. */
 const SEEN_MS = 1_000 * (SCRAPE_INTERVAL_S + 2);
