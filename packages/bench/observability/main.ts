@@ -57,10 +57,10 @@ const args = process.argv
   .replaceAll(/ ?--only[ =]\w+/g, '');
 const command = `npm run bench:observability -- ${args.trim()}`.replace(/ -- $/, '');
 const file = options.out === undefined ? null : path.join(options.out, 'observability.json');
-const before =
-  options.only.length > 0 && file !== null && existsSync(file) ? readFileSync(file, 'utf8') : '{}';
+const before: object =
+  options.only.length > 0 && file !== null && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const figures = {
-  ...JSON.parse(before),
+  ...Object.fromEntries(Object.entries(before).filter(([, value]) => typeof value === 'number')),
   ...Object.fromEntries(measurements.map(({ name, value }) => [name, Number(formatFigure(value))])),
   machine,
   command,
