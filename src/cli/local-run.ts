@@ -78,7 +78,7 @@ export async function train(options: TrainOptions): Promise<number> {
     if (http !== null) await linger(http, lingerS, say);
     return exitCode;
   } finally {
-    http?.close();
+    await http?.close();
     rpc.server.forceShutdown();
     plan.dataset.close();
   }

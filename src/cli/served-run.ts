@@ -119,7 +119,7 @@ async function serveWith(
     if (http !== null) await linger(http, lingerS, voice.say);
     return exitCode;
   } finally {
-    http?.close();
+    await http?.close();
     rpc.server.forceShutdown();
     plan.dataset.close();
   }

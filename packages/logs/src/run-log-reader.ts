@@ -233,8 +233,8 @@ function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntr
     const bytes = Buffer.from(entry.text);
     test.begin(bytes);
     if (!test.passes(0, bytes.length)) return null;
-    const line = new PipelineLine(entry.text, entry.labels);
+    const line = new PipelineLine(entry.text, entry.labels, entry);
     if (run !== null && !run(line)) return null;
-    return { ...entry, text: line.text, labels: line.labels };
+    return { ...entry, text: line.text, labels: line.labels, parsed: line.parsed };
   };
 }

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { LogEngine } from '../src/logql/log-engine.js';
+import { LogEngine } from '../src/logql/log-engine.js';
 import { type Direction, take } from '../src/logql/log-entries.js';
 import { parseLogQuery, parseQuery } from '../src/logql/parse.js';
 import type { TimeGrid } from '../src/logql/series.js';
@@ -85,6 +85,22 @@ export async function messages(
   options: SelectOptions = {},
 ): Promise<string[]> {
   return (await select(engine, query, options)).map((text) => JSON.parse(text).msg);
+}
+
+const OWN_LABELS = ['run', 'source', 'level', 'generation', 'service_name', 'node', 'rank', 'detected_level'];
+
+/** The labels that a pipeline adds to one line, and the text that it makes of it; null if it drops it. */
+export async function transform(
+  line: string,
+  pipeline: string,
+): Promise<[Record<string, string>, string] | null> {
+  const runs = new TestRuns();
+  runs.write('extra', [line]);
+  const engine = new LogEngine(runs.catalog);
+  const query = parseLogQuery(`{run="r1"} ${pipeline}`);
+  const [entry] = await take(engine.lines(query, rangeOf(-1e15, 1e15), 'forward'), 1);
+  if (entry === undefined) return null;
+  return [Object.fromEntries([...entry.labels].filter(([name]) => !OWN_LABELS.includes(name))), entry.text];
 }
 
 /** Points in seconds since T0. */

@@ -1,7 +1,12 @@
 import type { AggregationOp, Grouping } from './ast.js';
 import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from './series.js';
+import { variance } from './variance.js';
 
 const NO_LABELS: Grouping = { without: false, labels: [] };
+
+type Order = (a: number, b: number) => number;
+const ASCENDING: Order = (a, b) => Number(a > b) - Number(a < b);
+const DESCENDING: Order = (a, b) => ASCENDING(b, a);
 
 /** Vector aggregation at every point of the grid; without a grouping over all series. */
 export function aggregate(
@@ -11,12 +16,14 @@ export function aggregate(
   series: readonly Series[],
   grid: TimeGrid,
 ): Series[] {
+  if (op === 'sort') return sort(series, ASCENDING);
+  if (op === 'sort_desc') return sort(series, DESCENDING);
   const project = projection(grouping ?? NO_LABELS);
   const groups = new ByLabels((labels) => ({ labels, members: [] as Series[] }), grid);
   for (const each of series) groups.get(project(each.labels)).members.push(each);
   return groups.all.flatMap(({ labels, members }) => {
-    if (op === 'topk') return pickK(members, parameter, grid, (a, b) => b - a);
-    if (op === 'bottomk') return pickK(members, parameter, grid, (a, b) => a - b);
+    if (op === 'topk') return pickK(members, parameter, grid, DESCENDING);
+    if (op === 'bottomk') return pickK(members, parameter, grid, ASCENDING);
     const result = emptySeries(labels, grid);
     for (let point = 0; point < grid.numPoints; point++) {
       const values = members.filter(({ present }) => present[point] === 1).map(({ values }) => values[point]);
@@ -28,7 +35,10 @@ export function aggregate(
   });
 }
 
-function reduce(op: Exclude<AggregationOp, 'topk' | 'bottomk'>, values: readonly number[]): number {
+function reduce(
+  op: Exclude<AggregationOp, 'topk' | 'bottomk' | 'sort' | 'sort_desc'>,
+  values: readonly number[],
+): number {
   switch (op) {
     case 'sum':
       return values.reduce((sum, value) => sum + value, 0);
@@ -40,28 +50,35 @@ function reduce(op: Exclude<AggregationOp, 'topk' | 'bottomk'>, values: readonly
       return values.reduce((most, value) => (value > most || Number.isNaN(most) ? value : most));
     case 'count':
       return values.length;
+    case 'stdvar':
+      return variance(values);
+    case 'stddev':
+      return Math.sqrt(variance(values));
   }
 }
 
-/** At each point keeps the values of the first k members in order; NaN sorts last. */
-function pickK(
-  members: readonly Series[],
-  k: number,
-  grid: TimeGrid,
-  order: (a: number, b: number) => number,
-): Series[] {
-  const picked = members.map(({ labels }) => emptySeries(labels, grid));
+/** By the value at the first point, which is the only one of an instant query; NaN last. */
+function sort(series: readonly Series[], order: Order): Series[] {
+  return byValue(series, 0, order);
+}
+
+function byValue(series: readonly Series[], point: number, order: Order): Series[] {
+  const value = ({ values }: Series) => values[point];
+  const isNaNAt = (each: Series) => Number(Number.isNaN(value(each)));
+  return [...series].sort((a, b) => isNaNAt(a) - isNaNAt(b) || order(value(a), value(b)));
+}
+
+/** At each point keeps the values of the first k members in order; the result is in that of the first point. */
+function pickK(members: readonly Series[], k: number, grid: TimeGrid, order: Order): Series[] {
+  const picked = new Map<Series, Series>();
   for (let point = 0; point < grid.numPoints; point++) {
-    const value = (member: number) => members[member].values[point];
-    const isNaNAt = (member: number) => Number(Number.isNaN(value(member)));
-    const first = members
-      .flatMap(({ present }, member) => (present[point] === 1 ? [member] : []))
-      .sort((a, b) => isNaNAt(a) - isNaNAt(b) || order(value(a), value(b)) || a - b)
-      .slice(0, Math.max(0, Math.floor(k)));
-    for (const member of first) {
-      picked[member].values[point] = value(member);
-      picked[member].present[point] = 1;
+    const present = members.filter(({ present }) => present[point] === 1);
+    for (const member of byValue(present, point, order).slice(0, k)) {
+      const result = picked.get(member) ?? emptySeries(member.labels, grid);
+      picked.set(member, result);
+      result.values[point] = member.values[point];
+      result.present[point] = 1;
     }
   }
-  return picked.filter(({ present }) => present.includes(1));
+  return [...picked.values()];
 }

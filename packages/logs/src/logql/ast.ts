@@ -1,3 +1,5 @@
+import type { Template } from './template/ast.js';
+
 /** `name="value"` in a stream selector. Regular expressions are anchored to the whole value. */
 export interface Matcher {
   readonly name: string;
@@ -5,11 +7,12 @@ export interface Matcher {
   readonly value: string;
 }
 
-/** `|= "a" or "b"`: a line passes if it contains one of the texts or, negated, none of them. */
+/** `|= "a" or ip("10.0.0.0/8")`: a line passes if it has one of the texts or addresses; negated, none of them. */
 export interface LineFilter {
   readonly kind: 'line-filter';
-  readonly op: '|=' | '!=' | '|~' | '!~';
+  readonly op: '|=' | '!=' | '|~' | '!~' | '|>' | '!>';
   readonly texts: readonly string[];
+  readonly ips: readonly string[];
 }
 
 export type Comparison = '=' | '!=' | '>' | '>=' | '<' | '<=';
@@ -23,6 +26,7 @@ export type LabelCondition =
       readonly op: Comparison;
       readonly value: number;
     }
+  | { readonly kind: 'ip'; readonly name: string; readonly negated: boolean; readonly range: string }
   | { readonly kind: 'and' | 'or'; readonly left: LabelCondition; readonly right: LabelCondition };
 
 /** `name="path"` of the json and logfmt stages. */
@@ -36,6 +40,11 @@ export type LabelPick =
   | { readonly name: string; readonly matcher: null }
   | { readonly name: string; readonly matcher: Matcher };
 
+/** `name=source` renames a label; `name="template"` sets one. */
+export type LabelFormat =
+  | { readonly name: string; readonly source: string; readonly template: null }
+  | { readonly name: string; readonly source: null; readonly template: Template };
+
 export type Stage =
   | LineFilter
   | { readonly kind: 'json'; readonly extractions: readonly Extraction[] }
@@ -47,8 +56,10 @@ export type Stage =
     }
   | { readonly kind: 'label-filter'; readonly condition: LabelCondition }
   | { readonly kind: 'drop' | 'keep'; readonly picks: readonly LabelPick[] }
-  /** Literal texts and label names alternate, with a text first and last. */
-  | { readonly kind: 'line-format'; readonly parts: readonly string[] };
+  | { readonly kind: 'regexp' | 'pattern'; readonly pattern: string }
+  | { readonly kind: 'unpack' | 'decolorize' }
+  | { readonly kind: 'line-format'; readonly template: Template }
+  | { readonly kind: 'label-format'; readonly formats: readonly LabelFormat[] };
 
 export interface LogQuery {
   readonly kind: 'log';
@@ -67,16 +78,45 @@ export interface Unwrap {
   readonly filters: readonly LabelCondition[];
 }
 
-export const LINE_RANGE_OPS = ['count_over_time', 'rate', 'bytes_over_time', 'bytes_rate'] as const;
-export const UNWRAP_RANGE_OPS = [
+/** Of lines. */
+export const LINE_RANGE_OPS = [
+  'count_over_time',
   'rate',
-  'sum_over_time',
+  'bytes_over_time',
+  'bytes_rate',
+  'absent_over_time',
+] as const;
+/** Of unwrapped values, by series or by a grouping of one's own. */
+export const GROUPED_RANGE_OPS = [
   'avg_over_time',
   'min_over_time',
   'max_over_time',
+  'first_over_time',
+  'last_over_time',
+  'stddev_over_time',
+  'stdvar_over_time',
   'quantile_over_time',
 ] as const;
-export const AGGREGATIONS = ['sum', 'avg', 'min', 'max', 'count', 'topk', 'bottomk'] as const;
+export const UNWRAP_RANGE_OPS = [
+  ...GROUPED_RANGE_OPS,
+  'rate',
+  'rate_counter',
+  'sum_over_time',
+  'absent_over_time',
+] as const;
+export const AGGREGATIONS = [
+  'sum',
+  'avg',
+  'min',
+  'max',
+  'count',
+  'stddev',
+  'stdvar',
+  'topk',
+  'bottomk',
+  'sort',
+  'sort_desc',
+] as const;
 
 export type RangeOp = (typeof LINE_RANGE_OPS)[number] | (typeof UNWRAP_RANGE_OPS)[number];
 export type AggregationOp = (typeof AGGREGATIONS)[number];
@@ -99,6 +139,16 @@ export const COMPARISONS = ['==', '!=', '>', '>=', '<', '<='] as const;
 export const SET_OPS = ['and', 'or', 'unless'] as const;
 export type BinaryOp = (typeof ARITHMETIC)[number] | (typeof COMPARISONS)[number] | (typeof SET_OPS)[number];
 
+/** Which series of two vectors belong together: those equal on these labels, or ignoring them. */
+export interface Matching {
+  readonly on: boolean;
+  readonly labels: readonly string[];
+  /** The side of which several series may match one of the other: its labels are kept. */
+  readonly many: 'left' | 'right' | null;
+  /** Labels that the result takes from the other side. */
+  readonly include: readonly string[];
+}
+
 export type MetricQuery =
   | RangeQuery
   | {
@@ -114,10 +164,18 @@ export type MetricQuery =
       readonly op: BinaryOp;
       /** A comparison returns 0 or 1 instead of filtering. */
       readonly bool: boolean;
-      /** Vector matching: on these labels, or ignoring them. */
-      readonly matching: { readonly on: boolean; readonly labels: readonly string[] };
+      readonly matching: Matching;
       readonly left: MetricQuery;
       readonly right: MetricQuery;
+    }
+  | {
+      readonly kind: 'label-replace';
+      readonly inner: MetricQuery;
+      readonly target: string;
+      /** With `$1` for groups. */
+      readonly replacement: string;
+      readonly source: string;
+      readonly pattern: string;
     }
   | { readonly kind: 'vector'; readonly value: number }
   | { readonly kind: 'number'; readonly value: number };

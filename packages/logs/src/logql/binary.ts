@@ -1,20 +1,18 @@
-import { LogsError } from '../errors.js';
-import { type Labels, labelsKey } from '../store/streams.js';
-import type { BinaryOp, MetricQuery } from './ast.js';
+import { ARITHMETIC, type BinaryOp, type MetricQuery, SET_OPS } from './ast.js';
+import { type Combine, hasValues, put } from './combine.js';
 import { emptySeries, type Series, type TimeGrid, type Value } from './series.js';
+import { combineSets } from './set-operations.js';
+import { matchVectors } from './vector-matching.js';
 
 type Binary = Extract<MetricQuery, { kind: 'binary' }>;
 
-/** Null where a comparison filters the value out. */
-type Combine = (a: number, b: number) => number | null;
-
 /**
- * Applies a binary operator to scalars and vectors; vectors are matched one-to-one.
+ * Applies a binary operator to scalars and vectors.
  *
- * @throws LogsError `BAD_INPUT` if several series of a side match
+ * @throws LogsError `BAD_INPUT` if more series match than the query says
  */
 export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid): Value {
-  const { op, bool } = query;
+  const { op, bool, matching } = query;
   if (typeof left === 'number' && typeof right === 'number') return calculate(op, left, right);
   const apply = combiner(op, bool);
   if (typeof right === 'number') return map(left as readonly Series[], grid, (value) => apply(value, right));
@@ -26,9 +24,9 @@ export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid
       return result === null || !keep ? result : value;
     });
   }
-  return op === 'and' || op === 'or' || op === 'unless'
-    ? combineSets(query, left, right, grid)
-    : combineVectors(query, apply, left, right, grid);
+  return (SET_OPS as readonly string[]).includes(op)
+    ? combineSets(op, matching, left, right, grid)
+    : matchVectors(matching, apply, left, right, grid);
 }
 
 function map(series: readonly Series[], grid: TimeGrid, apply: (value: number) => number | null): Series[] {
@@ -42,115 +40,8 @@ function map(series: readonly Series[], grid: TimeGrid, apply: (value: number) =
     .filter(hasValues);
 }
 
-function put(series: Series, point: number, value: number | null): void {
-  if (value === null) return;
-  series.values[point] = value;
-  series.present[point] = 1;
-}
-
-function hasValues({ present }: Series): boolean {
-  return present.includes(1);
-}
-
-function combineVectors(
-  query: Binary,
-  apply: Combine,
-  left: readonly Series[],
-  right: readonly Series[],
-  grid: TimeGrid,
-): Series[] {
-  const project = matchingLabels(query);
-  const partners = uniqueBy(right, project, 'right');
-  uniqueBy(left, project, 'left');
-  return left
-    .flatMap((a) => {
-      const labels = project(a.labels);
-      const b = partners.get(labelsKey(labels));
-      if (b === undefined) return [];
-      const result = emptySeries(labels, grid);
-      for (let point = 0; point < grid.numPoints; point++)
-        if (a.present[point] === 1 && b.present[point] === 1)
-          put(result, point, apply(a.values[point], b.values[point]));
-      return [result];
-    })
-    .filter(hasValues);
-}
-
-function combineSets(
-  query: Binary,
-  left: readonly Series[],
-  right: readonly Series[],
-  grid: TimeGrid,
-): Series[] {
-  const project = matchingLabels(query);
-  const keyOf = ({ labels }: Series) => labelsKey(project(labels));
-  /** For each set of matching labels, the points at which some series has a value. */
-  const presence = (side: readonly Series[]) => {
-    const points = new Map<string, Uint8Array>();
-    for (const series of side) {
-      const at = points.get(keyOf(series)) ?? new Uint8Array(grid.numPoints);
-      for (let point = 0; point < grid.numPoints; point++) at[point] |= series.present[point];
-      points.set(keyOf(series), at);
-    }
-    return points;
-  };
-  const filter = (side: readonly Series[], other: ReadonlyMap<string, Uint8Array>, wanted: 0 | 1) =>
-    side
-      .map((series) => {
-        const at = other.get(keyOf(series));
-        const present = series.present.map((is, point) =>
-          is === 1 && (at?.[point] ?? 0) === wanted ? 1 : 0,
-        );
-        return { ...series, present };
-      })
-      .filter(hasValues);
-  if (query.op === 'and') return filter(left, presence(right), 1);
-  if (query.op === 'unless') return filter(left, presence(right), 0);
-  return mergeEqual([...left, ...filter(right, presence(left), 0)]);
-}
-
-/** Merges series with the same labels; no two have a value at the same point. */
-function mergeEqual(series: readonly Series[]): Series[] {
-  const merged = new Map<string, Series>();
-  for (const each of series) {
-    const key = labelsKey(each.labels);
-    const other = merged.get(key);
-    if (other === undefined) merged.set(key, each);
-    else
-      merged.set(key, {
-        labels: each.labels,
-        values: each.values.map((value, point) => (each.present[point] === 1 ? value : other.values[point])),
-        present: each.present.map((is, point) => is | other.present[point]),
-      });
-  }
-  return [...merged.values()];
-}
-
-function matchingLabels({ matching: { on, labels } }: Binary): (labels: Labels) => Labels {
-  const named = new Set(labels);
-  return (all) => new Map([...all].filter(([name]) => named.has(name) === on));
-}
-
-function uniqueBy(
-  series: readonly Series[],
-  project: (labels: Labels) => Labels,
-  side: string,
-): Map<string, Series> {
-  const byKey = new Map<string, Series>();
-  for (const each of series) {
-    const key = labelsKey(project(each.labels));
-    if (byKey.has(key))
-      throw new LogsError(
-        'BAD_INPUT',
-        `multiple matches for labels: several series of the ${side} side match ${key}; aggregate that side first`,
-      );
-    byKey.set(key, each);
-  }
-  return byKey;
-}
-
 function isArithmetic(op: BinaryOp): boolean {
-  return ['+', '-', '*', '/', '%', '^'].includes(op);
+  return (ARITHMETIC as readonly string[]).includes(op);
 }
 
 /** A comparison returns the left value or, with `bool`, 0 or 1. */
@@ -168,11 +59,12 @@ function calculate(op: BinaryOp, a: number, b: number): number {
     case '*':
       return a * b;
     case '/':
-      return a / b;
+      // As in Loki; Prometheus has infinities.
+      return b === 0 ? Number.NaN : a / b;
     case '%':
       return a % b;
     case '^':
-      return a ** b;
+      return power(a, b);
     case '==':
       return Number(a === b);
     case '!=':
@@ -188,4 +80,9 @@ function calculate(op: BinaryOp, a: number, b: number): number {
     default:
       throw new Error(`${op} does not calculate`);
   }
+}
+
+/** IEEE's, as in Go: 1 to the power of anything is 1, also of NaN; so is -1 to the power of an infinity. */
+function power(a: number, b: number): number {
+  return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
 }

@@ -4,9 +4,8 @@ import { BlockReader } from '../store/log-reader.js';
 import { Pacer } from '../store/pacer.js';
 import type { LogQuery } from './ast.js';
 import type { LogEngine } from './log-engine.js';
-import { compareEntries, type LogEntry } from './log-entries.js';
+import { compareEntries, type LogEntry, toEntry, toPipelineLine } from './log-entries.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
-import { PipelineLine } from './pipeline-line.js';
 
 const POLL_MS = 100;
 /** Read from a file in one poll, at most. */
@@ -30,6 +29,8 @@ export class Follower {
   #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** The last read stopped at its limit, before the end of a file. */
+  #hasMore = false;
 
   /** @param seen snapshots whose lines the caller has read already */
   constructor(
@@ -52,8 +53,10 @@ export class Follower {
   async finish(): Promise<void> {
     this.close();
     await this.#polling;
-    for (let entries = await this.readNew(); entries.length > 0; entries = await this.readNew())
-      await this.listener.lines(entries);
+    do {
+      const entries = await this.readNew();
+      if (entries.length > 0) await this.listener.lines(entries);
+    } while (this.#hasMore);
   }
 
   #schedule(): void {
@@ -77,6 +80,7 @@ export class Follower {
   async readNew(): Promise<LogEntry[]> {
     const reader = new BlockReader(new Pacer());
     const entries: LogEntry[] = [];
+    this.#hasMore = false;
     try {
       for (const view of await this.engine.open(this.query.matchers, Number.NEGATIVE_INFINITY))
         await this.#readFile(view, reader, entries);
@@ -95,14 +99,16 @@ export class Follower {
     const { test, run } = this.#pipeline;
     const visit = (line: ScannedLine) => {
       if (line.offset < position || !test.passes(line.from, line.to)) return;
-      const pipelined = new PipelineLine(line.bytes.toString('utf8', line.from, line.to), line.stream.labels);
+      const pipelined = toPipelineLine(line);
       if (run !== null && !run(pipelined)) return;
-      const { timeMs, nanos, offset } = line;
-      entries.push({ timeMs, nanos, labels: pipelined.labels, text: pipelined.text, file, offset });
+      entries.push(toEntry(pipelined, line, file));
     };
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;
-      if (block.offset >= endOfPoll) break;
+      if (block.offset >= endOfPoll) {
+        this.#hasMore = true;
+        break;
+      }
       await reader.read(view, block, test, visit);
       this.#positions.set(file, Math.min(block.end, view.end));
     }

@@ -1,67 +1,105 @@
 import type { Extraction } from './ast.js';
+import { parseJsonPath } from './json-path.js';
+import { JsonError, JsonScanner } from './json-scanner.js';
 import type { PipelineLine } from './pipeline-line.js';
 
 const MAX_DEPTH = 32;
 
 /** The stage `json`: extracts all fields, `{"a":{"b":1}}` as `a_b`, without arrays and nulls. */
 export function extractJson(line: PipelineLine): void {
-  const value = parse(line);
-  if (isObject(value)) flatten(line, '', value, 0);
+  scan(line, (json) => flatten(line, json, '', 0));
 }
 
-/** The stage `json name="path"`. */
-export function compileJsonPaths(extractions: readonly Extraction[]): (line: PipelineLine) => void {
-  const paths = extractions.map(({ name, path }) => ({ name, keys: parsePath(path) }));
-  return (line) => {
-    const root = parse(line);
-    if (root === undefined) return;
-    for (const { name, keys } of paths) {
-      let value: unknown = root;
-      for (const key of keys)
-        value =
-          typeof value === 'object' && value !== null && Object.hasOwn(value, key)
-            ? (value as Record<string, unknown>)[key]
-            : undefined;
-      if (value !== undefined && value !== null)
-        line.extract(name, typeof value === 'object' ? JSON.stringify(value) : String(value));
+function flatten(line: PipelineLine, json: JsonScanner, prefix: string, depth: number): void {
+  json.object((key) => {
+    const name = prefix + labelName(key);
+    const { next } = json;
+    if (next === '{' && depth < MAX_DEPTH) flatten(line, json, `${name}_`, depth + 1);
+    else {
+      const value = json.value();
+      if (next !== '{' && next !== '[' && next !== 'n') line.extract(name, value);
     }
+  });
+}
+
+/** The stage `json name="path"`: as in Loki, a path that the line does not have gives an empty label. */
+export function compileJsonPaths(extractions: readonly Extraction[]): (line: PipelineLine) => void {
+  const paths = extractions.map(({ name, path }) => ({ name, keys: parseJsonPath(path)! }));
+  return (line) => {
+    if (line.text === '') return;
+    if (!/^["{[]/.test(line.text)) {
+      line.fail('JSONParserErr', 'the line is not JSON');
+      return;
+    }
+    for (const { name, keys } of paths) {
+      const value = valueAt(line.text, keys);
+      if (value !== null) line.extract(name, value);
+    }
+    for (const { name } of paths) line.extractNothing(name);
   };
 }
 
-/** Splits `a.b[0]["c d"]` into keys. */
-function parsePath(path: string): string[] {
-  return [...path.matchAll(/\[\s*"((?:[^"\\]|\\.)*)"\s*\]|\[\s*(\d+)\s*\]|([^.[\]]+)/g)].map(
-    ([, quoted, index, name]) => quoted?.replace(/\\(.)/g, '$1') ?? index ?? name.trim(),
-  );
-}
-
-function parse(line: PipelineLine): unknown {
+/** Null if there is no such value. A line is read as far as needed, whatever comes after it. */
+function valueAt(text: string, keys: readonly (string | number)[]): string | null {
+  const json = new JsonScanner(text);
+  let found: string | null = null;
+  const find = (depth: number) => {
+    const { next } = json;
+    if (depth === keys.length) {
+      const value = json.value();
+      found = next === 'n' ? '' : value;
+      return;
+    }
+    const visit = (key: string | number) => {
+      if (key === keys[depth]) find(depth + 1);
+      else json.value();
+      return found === null;
+    };
+    if (next === '{' && typeof keys[depth] === 'string') json.object(visit);
+    else if (next === '[' && typeof keys[depth] === 'number') json.array(visit);
+    else json.value();
+  };
   try {
-    const value: unknown = JSON.parse(line.text);
-    if (isObject(value)) return value;
-    line.fail('JSONParserErr', 'the line is JSON but no object');
+    find(0);
   } catch (error) {
-    line.fail('JSONParserErr', (error as Error).message.slice(0, 200));
+    if (!(error instanceof JsonError)) throw error;
   }
-  return undefined;
+  return found;
 }
 
-function flatten(line: PipelineLine, prefix: string, object: Record<string, unknown>, depth: number): void {
-  for (const key of Object.keys(object)) {
-    const value = object[key];
-    const name = prefix + labelName(key);
-    if (isObject(value)) {
-      if (depth < MAX_DEPTH) flatten(line, `${name}_`, value, depth + 1);
-    } else if (value !== null && typeof value !== 'object') line.extract(name, String(value));
+/** The stage `unpack`: the string fields of a line that was packed, which had the text `_entry`. */
+export function unpack(line: PipelineLine): void {
+  if (line.text === '') return;
+  let entry: string | null = null;
+  const fields: [string, string][] = [];
+  const isObject = scan(line, (json) =>
+    json.object((key) => {
+      const isString = json.next === '"';
+      const value = json.value();
+      if (isString && key === '_entry') entry = value;
+      else if (isString) fields.push([labelName(key), value]);
+    }),
+  );
+  if (!isObject || entry === null) return;
+  for (const [name, value] of fields) line.extract(name, value);
+  line.text = entry;
+}
+
+/** Sets an error if the line is not an object of JSON, and returns whether it is one. */
+function scan(line: PipelineLine, read: (json: JsonScanner) => void): boolean {
+  try {
+    read(new JsonScanner(line.text));
+    return true;
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    line.fail('JSONParserErr', error.message);
+    return false;
   }
 }
 
 /** Replaces characters that a label name cannot contain. */
 export function labelName(key: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return key;
   const name = key.replace(/[^A-Za-z0-9_]/g, '_');
   return /^[0-9]/.test(name) ? `_${name}` : name;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,8 +1,9 @@
 import type { Labels } from '../store/streams.js';
 import type { Comparison, LabelCondition, Matcher } from './ast.js';
+import { AddressSet } from './ip.js';
 import { ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
 import { Regex, RegexGroup } from './regex.js';
-import { parseBytes, parseDurationS, parseNumber } from './units.js';
+import { parseBytes, parseLineDurationS, parseNumber } from './units.js';
 
 /**
  * An absent label is an empty one.
@@ -28,7 +29,7 @@ export function compileMatchers(matchers: readonly Matcher[]): (labels: Labels) 
 
 const PARSERS: Readonly<Record<'number' | 'duration' | 'bytes', (text: string) => number | null>> = {
   number: parseNumber,
-  duration: (text) => nanToNull(parseDurationS(text)),
+  duration: (text) => nanToNull(parseLineDurationS(text)),
   bytes: (text) => nanToNull(parseBytes(text)),
 };
 
@@ -38,8 +39,8 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
 }
 
 /**
- * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed
- * sets an error and passes, as does a line with an earlier error.
+ * A label filter. As in Loki, a comparison of numbers fails without the label, and a value that cannot be
+ * parsed sets an error and passes.
  */
 export function compileCondition(
   condition: LabelCondition,
@@ -56,18 +57,34 @@ export function compileCondition(
     const test = compileMatcher(condition.matcher, regexes);
     return (line) => test(line.labels);
   }
+  if (condition.kind === 'ip') return compileAddressTest(condition);
   const { name, op, value, kind } = condition;
   const parse = labelParser(kind);
   return (line) => {
-    if (line.labels.has(ERROR_LABEL)) return true;
+    // Not a label in Loki.
+    if (name === ERROR_LABEL) return false;
     const text = line.labels.get(name);
     if (text === undefined) return false;
     const actual = parse(text);
     if (actual === null) {
-      line.fail('LabelFilterErr', `${name}: ${text.slice(0, 100)} is not a ${kind}`);
+      line.fail('LabelFilterErr', `${name}: ${JSON.stringify(text.slice(0, 100))} is not a ${kind}`);
       return true;
     }
     return compare(actual, op, value);
+  };
+}
+
+/** As in Loki, a line with an error passes. */
+function compileAddressTest({
+  name,
+  negated,
+  range,
+}: Extract<LabelCondition, { kind: 'ip' }>): (line: PipelineLine) => boolean {
+  const addresses = AddressSet.parse(range)!;
+  return ({ labels }) => {
+    if (labels.has(ERROR_LABEL)) return true;
+    const text = labels.get(name);
+    return text !== undefined && addresses.isIn(text) !== negated;
   };
 }
 

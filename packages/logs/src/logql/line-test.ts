@@ -1,12 +1,8 @@
-import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
+import { AddressSet } from './ip.js';
+import { LinePatternTest } from './line-pattern.js';
 import { Regex, RegexGroup } from './regex.js';
-
-/** Line filters on bytes. */
-export interface LineTest extends LineSieve {
-  /** Whether the line passes. Lines must be tested in buffer order. */
-  passes(from: number, to: number): boolean;
-}
+import { type LineTest, TextTest } from './text-test.js';
 
 /** The conjunction of consecutive line filters. */
 export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGroup): LineTest {
@@ -27,14 +23,16 @@ export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGr
   };
 }
 
-function compileFilter({ op, texts }: LineFilter, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
+function compileFilter({ op, texts, ips }: LineFilter, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
   const isNegated = op.startsWith('!');
-  // An empty text is in every line, so it cannot be searched for.
-  const parts = texts.map((text) =>
-    op.endsWith('~') ? new RegexTest(text, ofLine, ofBuffer) : new TextTest(text),
-  );
+  const parts = texts.map((text): LineTest => {
+    if (op.endsWith('~')) return new RegexTest(text, ofLine, ofBuffer);
+    return op.endsWith('>') ? new LinePatternTest(text) : new TextTest(text);
+  });
+  parts.push(...ips.map((range) => new AddressTest(range)));
   const [only] = parts;
   return {
+    // An empty text is in every line, so it cannot be searched for.
     needle: isNegated || parts.length > 1 || only.needle?.length === 0 ? null : only.needle,
     begin(bytes) {
       for (const part of parts) part.begin(bytes);
@@ -42,34 +40,6 @@ function compileFilter({ op, texts }: LineFilter, ofLine: RegexGroup, ofBuffer: 
     mayPass: () => isNegated || parts.some((part) => part.mayPass()),
     passes: (from, to) => parts.some((part) => part.passes(from, to)) !== isNegated,
   };
-}
-
-/** Keeps the next occurrence, so that a buffer is searched once for all its lines. */
-class TextTest implements LineTest {
-  readonly needle: Buffer;
-  #bytes: Buffer = Buffer.alloc(0);
-  #next = 0;
-
-  constructor(text: string) {
-    this.needle = Buffer.from(text);
-  }
-
-  begin(bytes: Buffer): void {
-    this.#bytes = bytes;
-    this.#next = -1;
-  }
-
-  mayPass(): boolean {
-    return this.passes(0, this.#bytes.length);
-  }
-
-  passes(from: number, to: number): boolean {
-    if (this.#next < from) {
-      const next = this.#bytes.indexOf(this.needle, from);
-      this.#next = next < 0 ? Number.POSITIVE_INFINITY : next;
-    }
-    return this.#next + this.needle.length <= to;
-  }
 }
 
 class RegexTest implements LineTest {
@@ -100,5 +70,27 @@ class RegexTest implements LineTest {
 
   passes(from: number, to: number): boolean {
     return this.#line.test(this.#bytes.toString('utf8', from, to));
+  }
+}
+
+class AddressTest implements LineTest {
+  readonly needle = null;
+  readonly #addresses: AddressSet;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  constructor(range: string) {
+    this.#addresses = AddressSet.parse(range)!;
+  }
+
+  begin(bytes: Buffer): void {
+    this.#bytes = bytes;
+  }
+
+  mayPass(): boolean {
+    return true;
+  }
+
+  passes(from: number, to: number): boolean {
+    return this.#addresses.isIn(this.#bytes.toString('latin1', from, to));
   }
 }

@@ -1,8 +1,9 @@
 import type { Block } from '../store/block.js';
 import { compareInstants, type Instant, isInRange, type TimeRange } from '../store/instant.js';
-import type { LogFile } from '../store/log-file.js';
+import type { LogFile, ScannedLine } from '../store/log-file.js';
 import { type BlockReader, type FileView, hasSelected } from '../store/log-reader.js';
 import type { Labels } from '../store/streams.js';
+import { DETECTED_LEVEL, entryLabels } from './detected-level.js';
 import type { Pipeline } from './pipeline.js';
 import { PipelineLine } from './pipeline-line.js';
 
@@ -10,7 +11,10 @@ export type Direction = 'forward' | 'backward';
 
 /** A line after the pipeline. */
 export interface LogEntry extends Instant {
+  /** All of them; `splitLabels` tells where each comes from. */
   readonly labels: Labels;
+  /** Names of the labels that the pipeline extracted or formatted. */
+  readonly parsed: ReadonlySet<string>;
   readonly text: string;
   readonly file: LogFile;
   readonly offset: number;
@@ -37,11 +41,9 @@ export async function* readEntries(
   for (const [i, { view, block }] of work.entries()) {
     await reader.read(view, block, pipeline.test, (line) => {
       if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
-      const { bytes, from, to, timeMs, nanos, stream, offset } = line;
-      const pipelined = new PipelineLine(bytes.toString('utf8', from, to), stream.labels);
+      const pipelined = toPipelineLine(line);
       if (pipeline.run !== null && !pipeline.run(pipelined)) return;
-      const { labels, text } = pipelined;
-      waiting.push({ timeMs, nanos, labels, text, file: view.file, offset });
+      waiting.push(toEntry(pipelined, line, view.file));
     });
     if (waiting.length === 0) continue;
     const bound = i + 1 < work.length ? work[i + 1].edgeMs : sign * Number.POSITIVE_INFINITY;
@@ -52,6 +54,37 @@ export async function* readEntries(
     yield safe.sort(order);
   }
   if (waiting.length > 0) yield waiting.sort(order);
+}
+
+export function toPipelineLine(line: ScannedLine): PipelineLine {
+  const text = line.bytes.toString('utf8', line.from, line.to);
+  return new PipelineLine(text, entryLabels(line.stream, text), line);
+}
+
+export function toEntry(
+  { labels, parsed, text }: PipelineLine,
+  { timeMs, nanos, offset }: ScannedLine,
+  file: LogFile,
+): LogEntry {
+  return { timeMs, nanos, labels, parsed, text, file, offset };
+}
+
+export interface SplitLabels {
+  /** Of the stream. */
+  readonly stream: Labels;
+  readonly structuredMetadata: Labels;
+  /** Extracted or formatted by the pipeline. */
+  readonly parsed: Labels;
+}
+
+/** Sorts the labels of an entry by where they come from, as Loki categorizes them. */
+export function splitLabels({ labels, parsed }: Pick<LogEntry, 'labels' | 'parsed'>): SplitLabels {
+  const split = { stream: new Map(), structuredMetadata: new Map(), parsed: new Map() };
+  for (const [name, value] of labels) {
+    const kind = parsed.has(name) ? 'parsed' : name === DETECTED_LEVEL ? 'structuredMetadata' : 'stream';
+    split[kind].set(name, value);
+  }
+  return split;
 }
 
 /** The first `limit` entries. */

@@ -12,7 +12,10 @@ export interface LogfmtOptions {
 
 const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?(?=\s|$)|(\S+))/gy;
 
-/** The stage `logfmt`: extracts pairs like `key=value key="some text"`. */
+/**
+ * The stage `logfmt`: extracts pairs like `key=value key="some text"`. As in Loki, a named key that the line
+ * does not have gives an empty label.
+ */
 export function compileLogfmt({
   extractions,
   strict,
@@ -24,13 +27,14 @@ export function compileLogfmt({
       if (malformed !== undefined) {
         if (!strict) continue;
         line.fail('LogfmtParserErr', `unexpected ${malformed.slice(0, 100)}`);
-        return;
+        break;
       }
       if (key === undefined) continue;
       const value = quoted === undefined ? (bare ?? '') : unquoted(quoted);
       const name = extractions.length === 0 ? labelName(key) : wanted.get(key);
       if (name !== undefined && (value !== '' || keepEmpty)) line.extract(name, value);
     }
+    for (const { name } of extractions) line.extractNothing(name);
   };
 }
 

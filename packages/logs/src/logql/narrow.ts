@@ -13,6 +13,7 @@ function narrowMetric(query: MetricQuery, matchers: readonly Matcher[]): MetricQ
     case 'range':
       return { ...query, log: narrow(query.log, matchers) };
     case 'aggregate':
+    case 'label-replace':
       return { ...query, inner: narrowMetric(query.inner, matchers) };
     case 'binary':
       return {

@@ -3,142 +3,16 @@ import {
   type AggregationOp,
   type BinaryOp,
   COMPARISONS,
-  type Grouping,
-  LINE_RANGE_OPS,
+  type Matching,
   type MetricQuery,
-  type RangeOp,
-  type RangeQuery,
   SET_OPS,
-  UNWRAP_RANGE_OPS,
-  type Unwrap,
 } from './ast.js';
-import type { Cursor } from './cursor.js';
-import { readCondition, readNumber, readPipeline, readSelector } from './parse-log.js';
-import { notSupported, syntaxError } from './syntax-error.js';
-import { parseDurationS } from './units.js';
+import { readNumber } from './parse-filter.js';
+import { RANGE_OPS, readGrouping, readRange } from './parse-range.js';
+import { Regex } from './regex.js';
+import type { Tokens } from './tokens.js';
 
-/** Reads a MetricExpr. */
-export function readMetric(expression: Cursor): MetricQuery {
-  const inner = expression.children.find(({ name }) => name.endsWith('Expr'));
-  switch (inner?.name) {
-    case 'MetricExpr':
-    case 'Expr':
-      return readMetric(inner);
-    case 'RangeAggregationExpr':
-      return readRange(inner);
-    case 'VectorAggregationExpr':
-      return readAggregation(inner);
-    case 'BinOpExpr':
-      return readBinary(inner);
-    case 'VectorExpr':
-      return { kind: 'vector', value: readNumber(inner.get('Number', 'LiteralExpr')) };
-    case 'LiteralExpr':
-      return { kind: 'number', value: readNumber(inner) };
-    default:
-      throw notSupported(
-        expression.query,
-        (inner ?? expression).at,
-        (inner ?? expression).text.split(/[\s(]/)[0],
-      );
-  }
-}
-
-function readRange(node: Cursor): RangeQuery {
-  const { query } = node;
-  const op = node.get('RangeOp').text as RangeOp;
-  const source = node.get('LogRangeExpr');
-  const unwrapNode = source.all('UnwrapExpr')[0];
-  const unwrap = unwrapNode === undefined ? null : readUnwrap(unwrapNode);
-  const known: readonly string[] = unwrap === null ? LINE_RANGE_OPS : UNWRAP_RANGE_OPS;
-  if (!known.includes(op)) {
-    const isElsewhere = [...LINE_RANGE_OPS, ...UNWRAP_RANGE_OPS].includes(op);
-    if (!isElsewhere) throw notSupported(query, node.at, op);
-    throw syntaxError(
-      query,
-      node.at,
-      unwrap === null ? `invalid aggregation ${op} without unwrap` : `invalid aggregation ${op} with unwrap`,
-    );
-  }
-  const grouping = node.find('Grouping');
-  if (grouping !== undefined && unwrap === null)
-    throw syntaxError(query, grouping.at, `grouping not allowed for ${op} aggregation`);
-  const parameter = node.find('Number');
-  if ((op === 'quantile_over_time') !== (parameter !== undefined))
-    throw syntaxError(
-      query,
-      node.at,
-      parameter === undefined ? `${op} needs a number first` : `${op} takes no number`,
-    );
-  const range = source.get('Range');
-  const rangeMs = parseDurationS(range.text.slice(1, -1).trim()) * 1000;
-  if (!(rangeMs > 0)) throw syntaxError(query, range.at, `${range.text} is not a duration`);
-  const offset = source.all('OffsetExpr')[0]?.text.replace(/^offset\s*/, '');
-  const offsetMs = offset === undefined ? 0 : parseDurationS(offset) * 1000;
-  if (Number.isNaN(offsetMs)) throw syntaxError(query, source.at, `offset ${offset} is not a duration`);
-  return {
-    kind: 'range',
-    op,
-    parameter: parameter === undefined ? 0 : readNumber(parameter),
-    log: {
-      kind: 'log',
-      matchers: readSelector(source.all('Selector')[0]),
-      stages: source.all('PipelineExpr').flatMap(readPipeline),
-    },
-    unwrap,
-    rangeMs,
-    offsetMs,
-    grouping: grouping === undefined ? null : readGrouping(grouping),
-  };
-}
-
-const CONVERSIONS: Readonly<Record<string, Unwrap['conversion']>> = {
-  bytes: 'bytes',
-  duration: 'duration',
-  duration_seconds: 'duration',
-};
-
-/** The grammar nests label filters after unwrap to the left. */
-function readUnwrap(node: Cursor): Unwrap {
-  const inner = node.find('UnwrapExpr');
-  if (inner !== undefined) {
-    const unwrap = readUnwrap(inner);
-    return { ...unwrap, filters: [...unwrap.filters, readCondition(node.get('LabelFilter'))] };
-  }
-  const conversion = node.find('ConvOp')?.text;
-  return {
-    label: node.get('Identifier').text,
-    conversion: conversion === undefined ? 'number' : CONVERSIONS[conversion],
-    filters: [],
-  };
-}
-
-function readGrouping(node: Cursor): Grouping {
-  return {
-    without: node.find('Without') !== undefined,
-    labels: node.all('Identifier').map(({ text }) => text),
-  };
-}
-
-function readAggregation(node: Cursor): MetricQuery {
-  const op = node.get('VectorOp').text as AggregationOp;
-  if (!AGGREGATIONS.includes(op)) throw notSupported(node.query, node.at, op);
-  const grouping = node.find('Grouping');
-  const parameter = node.find('Number');
-  const needsNumber = op === 'topk' || op === 'bottomk';
-  if (needsNumber !== (parameter !== undefined))
-    throw syntaxError(
-      node.query,
-      node.at,
-      `${op} ${needsNumber ? 'needs a number first' : 'takes no number'}`,
-    );
-  return {
-    kind: 'aggregate',
-    op,
-    parameter: parameter === undefined ? 0 : readNumber(parameter),
-    grouping: grouping === undefined ? null : readGrouping(grouping),
-    inner: readMetric(node.get('MetricExpr')),
-  };
-}
+export const OPERAND_HINT = 'an operand must be a number or a metric, not a selection of lines';
 
 /** Binary operators are left-associative, except `^`. */
 const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
@@ -158,87 +32,110 @@ const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
   '%': 5,
   '^': 6,
 };
+const OPERATORS = Object.keys(PRECEDENCE);
 
-interface Operator {
-  readonly node: Cursor;
-  readonly op: BinaryOp;
-  readonly modifier: Cursor | undefined;
+/** Reads a metric query, by precedence climbing. */
+export function readMetric(tokens: Tokens, least = 0): MetricQuery {
+  let left = readOperand(tokens);
+  for (;;) {
+    if (!tokens.is(...OPERATORS)) return left;
+    const op = tokens.next.text as BinaryOp;
+    if (PRECEDENCE[op] < least) return left;
+    left = tokens.nested(() => readBinary(tokens, op, left));
+  }
 }
 
-/** Precedence climbing over the flattened expression: the grammar ignores precedence. */
-function readBinary(node: Cursor): MetricQuery {
-  const operands: Cursor[] = [];
-  const operators: Operator[] = [];
-  const flatten = (binary: Cursor) => {
-    const { children } = binary;
-    const [left, right] = children.filter(({ name }) => name === 'Expr' || name === 'MetricExpr');
-    addOperand(left);
-    operators.push({
-      node: binary,
-      op: children[1].text as BinaryOp,
-      modifier: binary.find('BinOpModifier'),
-    });
-    addOperand(right);
-  };
-  const addOperand = (operand: Cursor) => {
-    const inner = bareBinary(operand);
-    if (inner === null) operands.push(operand);
-    else flatten(inner);
-  };
-  flatten(node);
-
-  let next = 0;
-  const climb = (least: number): MetricQuery => {
-    let left = readOperand(operands[next]);
-    for (;;) {
-      const operator = operators[next];
-      if (operator === undefined || PRECEDENCE[operator.op] < least) return left;
-      next++;
-      const right = climb(PRECEDENCE[operator.op] + (operator.op === '^' ? 0 : 1));
-      left = join(operator, left, right);
-    }
-  };
-  return climb(0);
+function readBinary(tokens: Tokens, op: BinaryOp, left: MetricQuery): MetricQuery {
+  const token = tokens.take();
+  const bool = tokens.is('bool');
+  if (bool && !(COMPARISONS as readonly string[]).includes(op)) throw tokens.unexpected();
+  tokens.accept('bool');
+  const matching = readMatching(tokens, op);
+  const right = readMetric(tokens, PRECEDENCE[op] + (op === '^' ? 0 : 1));
+  if (isSetOp(op) && (left.kind === 'number' || right.kind === 'number'))
+    throw tokens.errorAt(token, `\`${op}\` needs vectors on both sides`);
+  return { kind: 'binary', op, bool, matching, left, right };
 }
 
-/** The BinOpExpr of an operand without parentheses; else null. */
-function bareBinary(operand: Cursor): Cursor | null {
-  if (operand.name === 'BinOpExpr') return operand;
-  const inner = operand.find('MetricExpr', 'Expr', 'BinOpExpr');
-  const fills = inner?.at === operand.at && inner.node.to === operand.node.to;
-  return inner !== undefined && fills ? bareBinary(inner) : null;
-}
-
-function join({ node, op, modifier }: Operator, left: MetricQuery, right: MetricQuery): MetricQuery {
-  const { query } = node;
-  const grouped = modifier?.find('GroupLeft', 'GroupRight');
-  if (grouped !== undefined) throw notSupported(query, grouped.at, grouped.text.split(/[\s(]/)[0]);
-  const matching = modifier?.find('OnOrIgnoringModifier');
-  const bool = modifier?.find('Bool') !== undefined;
-  if (bool && !(COMPARISONS as readonly string[]).includes(op))
-    throw syntaxError(query, modifier!.at, '`bool` goes with a comparison');
-  if ((SET_OPS as readonly string[]).includes(op) && (left.kind === 'number' || right.kind === 'number'))
-    throw syntaxError(query, node.at, `\`${op}\` needs vectors on both sides`);
+function readMatching(tokens: Tokens, op: BinaryOp): Matching {
+  const word = tokens.accept('on', 'ignoring');
+  const labels = word === null ? [] : tokens.names();
+  const group = word === null ? null : tokens.accept('group_left', 'group_right');
+  if (group === null) return { on: word?.text === 'on', labels, many: null, include: [] };
+  if (isSetOp(op)) throw tokens.errorAt(group, `\`${group.text}\` does not go with \`${op}\``);
   return {
-    kind: 'binary',
-    op,
-    bool,
-    matching: {
-      on: matching?.find('On') !== undefined,
-      labels: matching?.all('GroupingLabel').map(({ text }) => text) ?? [],
-    },
-    left,
-    right,
+    on: word!.text === 'on',
+    labels,
+    many: group.text === 'group_left' ? 'left' : 'right',
+    include: tokens.isNames() ? tokens.names() : [],
   };
 }
 
-function readOperand(node: Cursor): MetricQuery {
-  const log = node.find('LogExpr');
-  if (log !== undefined)
-    throw syntaxError(
-      node.query,
-      log.at,
-      'an operand must be a number or a metric, not a selection of lines',
-    );
-  return readMetric(node);
+function isSetOp(op: BinaryOp): boolean {
+  return (SET_OPS as readonly string[]).includes(op);
+}
+
+function readOperand(tokens: Tokens): MetricQuery {
+  if (tokens.accept('(') !== null) {
+    const inner = tokens.nested(() => readMetric(tokens));
+    tokens.expect(')');
+    return inner;
+  }
+  if (tokens.isKind('number') || tokens.is('+', '-')) return { kind: 'number', value: readNumber(tokens) };
+  if (tokens.is('{')) throw tokens.errorAt(tokens.next, OPERAND_HINT);
+  if (tokens.is(...RANGE_OPS)) return readRange(tokens);
+  if (tokens.is(...AGGREGATIONS)) return tokens.nested(() => readAggregation(tokens));
+  if (tokens.is('label_replace')) return tokens.nested(() => readLabelReplace(tokens));
+  if (tokens.accept('vector') !== null) {
+    tokens.expect('(');
+    const value = readNumber(tokens);
+    tokens.expect(')');
+    return { kind: 'vector', value };
+  }
+  if (tokens.is('approx_topk', 'variants')) throw tokens.notSupported(tokens.next);
+  throw tokens.unexpected();
+}
+
+function readAggregation(tokens: Tokens): MetricQuery {
+  const token = tokens.take();
+  const op = token.text as AggregationOp;
+  const before = readGrouping(tokens);
+  tokens.expect('(');
+  const parameter = readParameter(tokens, op);
+  const inner = readMetric(tokens);
+  tokens.expect(')');
+  const grouping = before ?? readGrouping(tokens);
+  if (grouping !== null && op.startsWith('sort')) throw tokens.errorAt(token, `${op} takes no grouping`);
+  return { kind: 'aggregate', op, parameter, grouping, inner };
+}
+
+/** k of topk and bottomk. */
+function readParameter(tokens: Tokens, op: AggregationOp): number {
+  const isTop = op === 'topk' || op === 'bottomk';
+  const token = tokens.next;
+  if (!isTop) return 0;
+  if (!tokens.isKind('number')) throw tokens.errorAt(token, `${op} needs a number first`);
+  const k = readNumber(tokens);
+  if (!Number.isInteger(k) || k < 1)
+    throw tokens.errorAt(token, `invalid parameter ${token.text}: ${op} needs a whole number above 0`);
+  tokens.expect(',');
+  return k;
+}
+
+/** Reads `label_replace(metric, "target", "replacement", "source", "regular expression")`. */
+function readLabelReplace(tokens: Tokens): MetricQuery {
+  tokens.take();
+  tokens.expect('(');
+  const inner = readMetric(tokens);
+  const argument = () => {
+    tokens.expect(',');
+    return tokens.string();
+  };
+  const target = argument();
+  const replacement = argument();
+  const source = argument();
+  const pattern = argument();
+  tokens.expect(')');
+  new Regex(pattern, tokens.regexes);
+  return { kind: 'label-replace', inner, target, replacement, source, pattern };
 }

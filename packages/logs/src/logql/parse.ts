@@ -1,13 +1,11 @@
-import { parser } from '@grafana/lezer-logql';
 import { LogsError } from '../errors.js';
 import type { LogQuery, Query } from './ast.js';
-import { Cursor } from './cursor.js';
 import { readLog } from './parse-log.js';
-import { readMetric } from './parse-metric.js';
+import { OPERAND_HINT, readMetric } from './parse-metric.js';
 import { syntaxError } from './syntax-error.js';
+import { Tokens } from './tokens.js';
 
 const MAX_QUERY_CHARACTERS = 5_000;
-const MAX_DEPTH = 200;
 
 /**
  * Parses a LogQL query.
@@ -21,10 +19,12 @@ export function parseQuery(query: string): Query {
       `the query has ${query.length} characters, more than the ${MAX_QUERY_CHARACTERS} that are taken`,
     );
   if (query.trim() === '') throw syntaxError(query, 0, 'syntax error: the query is empty');
-  const root = parser.parse(query).topNode;
-  assertWellFormed(query, root.cursor());
-  const expression = new Cursor(query, root).get('Expr').get('LogExpr', 'MetricExpr');
-  return expression.name === 'LogExpr' ? readLog(expression) : readMetric(expression);
+  const tokens = new Tokens(query);
+  const parsed = /^[\s(]*\{/.test(query) ? readLog(tokens) : readMetric(tokens);
+  if (parsed.kind === 'log' && tokens.is('+', '-', '*', '/', '%', '^', 'and', 'or', 'unless'))
+    throw tokens.errorAt(tokens.next, OPERAND_HINT);
+  if (!tokens.isKind('end')) throw tokens.unexpected();
+  return parsed;
 }
 
 /**
@@ -37,29 +37,4 @@ export function parseLogQuery(query: string): LogQuery {
   if (parsed.kind !== 'log')
     throw new LogsError('BAD_INPUT', `${query} computes numbers; a query that selects lines is needed`);
   return parsed;
-}
-
-/** The parser recovers from errors and leaves error nodes in the tree. */
-function assertWellFormed(query: string, cursor: ReturnType<Cursor['node']['cursor']>): void {
-  let depth = 0;
-  let deepest = 0;
-  cursor.iterate(
-    (node) => {
-      depth++;
-      deepest = Math.max(deepest, depth);
-      if (!node.type.isError) return;
-      const rest = query.slice(node.from).trimStart();
-      const at = query.length - rest.length;
-      const word = /^(\w+|\S)/.exec(rest)?.[0];
-      throw syntaxError(
-        query,
-        word === undefined ? query.length : at,
-        `syntax error: unexpected ${word ?? 'end of the query'}`,
-      );
-    },
-    () => {
-      depth--;
-    },
-  );
-  if (deepest > MAX_DEPTH) throw new LogsError('BAD_INPUT', 'the query is nested too deeply');
 }

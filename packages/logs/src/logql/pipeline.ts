@@ -1,10 +1,15 @@
+import { stripVTControlCharacters } from 'node:util';
+import { LogsError } from '../errors.js';
 import type { LabelPick, LineFilter, Stage } from './ast.js';
-import { compileJsonPaths, extractJson } from './json-fields.js';
+import { compileLabelFormat, compileLineFormat } from './format.js';
+import { compileJsonPaths, extractJson, unpack } from './json-fields.js';
 import { compileCondition, compileMatcher } from './label-test.js';
-import { compileLineTest, type LineTest } from './line-test.js';
+import { compileLineTest } from './line-test.js';
 import { compileLogfmt } from './logfmt-fields.js';
+import { extractPattern, parsePattern } from './pattern.js';
 import { ERROR_DETAILS_LABEL, ERROR_LABEL, type PipelineLine } from './pipeline-line.js';
-import { RegexGroup } from './regex.js';
+import { Regex, RegexGroup } from './regex.js';
+import type { LineTest } from './text-test.js';
 
 /** A compiled pipeline. */
 export interface Pipeline {
@@ -51,8 +56,27 @@ function compileStage(stage: Stage, regexes: RegexGroup): (line: PipelineLine) =
       return always(compileDrop(stage.picks, regexes));
     case 'keep':
       return always(compileKeep(stage.picks, regexes));
+    case 'regexp': {
+      const regex = new Regex(stage.pattern, regexes);
+      return always((line) => {
+        const groups = regex.namedGroups(line.text) ?? {};
+        for (const name of regex.groupNames) if (name in groups) line.extract(name, groups[name]);
+      });
+    }
+    case 'pattern': {
+      const parts = parsePattern(stage.pattern, (message) => new LogsError('BAD_INPUT', message));
+      return always((line) => extractPattern(line, parts));
+    }
+    case 'unpack':
+      return always(unpack);
+    case 'decolorize':
+      return always((line) => {
+        line.text = stripVTControlCharacters(line.text);
+      });
     case 'line-format':
-      return always((line) => format(line, stage.parts));
+      return always(compileLineFormat(stage.template, regexes));
+    case 'label-format':
+      return always(compileLabelFormat(stage.formats, regexes));
   }
 }
 
@@ -61,18 +85,6 @@ function always(step: (line: PipelineLine) => void): (line: PipelineLine) => boo
     step(line);
     return true;
   };
-}
-
-/** Bounds formats that repeat the line, which grows exponentially with each stage. */
-const MAX_FORMATTED = 1 << 20;
-
-function format(line: PipelineLine, parts: readonly string[]): void {
-  let text = '';
-  for (const [i, part] of parts.entries()) {
-    const value = i % 2 === 0 ? part : part === '__line__' ? line.text : (line.labels.get(part) ?? '');
-    text += value.slice(0, MAX_FORMATTED - text.length);
-  }
-  line.text = text;
 }
 
 function compilePicks(
@@ -92,11 +104,8 @@ function compilePicks(
 function compileDrop(picks: readonly LabelPick[], regexes: RegexGroup): (line: PipelineLine) => void {
   const isPicked = compilePicks(picks, regexes);
   return (line) => {
-    const dropped = [...line.labels.keys()].filter((name) => isPicked(line, name));
-    if (dropped.length === 0) return;
-    const labels = line.edit();
-    for (const name of dropped) labels.delete(name);
-    if (dropped.includes(ERROR_LABEL)) labels.delete(ERROR_DETAILS_LABEL);
+    const names = [...line.labels.keys()].filter((name) => isPicked(line, name));
+    for (const name of names) line.delete(name);
   };
 }
 
@@ -107,8 +116,6 @@ function compileKeep(picks: readonly LabelPick[], regexes: RegexGroup): (line: P
     const names = [...line.labels.keys()].filter(
       (name) => name !== ERROR_LABEL && name !== ERROR_DETAILS_LABEL && !isPicked(line, name),
     );
-    if (names.length === 0) return;
-    const labels = line.edit();
-    for (const name of names) labels.delete(name);
+    for (const name of names) line.delete(name);
   };
 }

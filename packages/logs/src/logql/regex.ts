@@ -9,6 +9,10 @@ const MAX_EXPANDED_CHARACTERS = 100_000;
 const MAX_REPEAT = 1_000;
 /** Of a group on one line, which no turn of the event loop interrupts: 20 ns each at worst. */
 const MAX_STEPS = 10_000_000;
+/** Steps of a match that finds its groups, in those of one that does not. */
+const GROUPS_COST = 5;
+/** Of the processor, for all matches on one line. */
+const MAX_MATCHES_MS = 200;
 /** DFA states of a group. With more, hostile patterns are slower: building a state costs more than it saves. */
 const MAX_CACHE_BYTES = 2 << 20;
 
@@ -79,12 +83,85 @@ export class Regex {
     return this.#regex.testExact(text);
   }
 
-  #prepare({ length }: string): void {
-    if (!this.#group.isQuick(length))
-      throw new LogsError(
-        'BAD_INPUT',
-        `regular expressions are too expensive on a line of ${length} characters: simplify them`,
-      );
+  /** What finding all matches in a text may take. */
+  stepsOn({ length }: string): number {
+    return this.#regex.programSize() * length * GROUPS_COST;
+  }
+
+  /** Names of its groups. */
+  get groupNames(): string[] {
+    return Object.keys(this.#regex.re2Input.namedGroups);
+  }
+
+  /**
+   * The named groups of the first match, an empty text for one that takes no part; null if nothing matches.
+   *
+   * @throws LogsError as `test`
+   */
+  namedGroups(text: string): Record<string, string> | null {
+    this.#prepare(text, GROUPS_COST);
+    const matcher = this.#regex.matcher(text);
+    if (!matcher.find()) return null;
+    return Object.fromEntries(this.groupNames.map((name) => [name, matcher.group(name) ?? '']));
+  }
+
+  /**
+   * A match of the whole text written into a template, in which `$1`, `${1}` and `${name}` stand for groups;
+   * null if it does not match.
+   *
+   * @throws LogsError as `test`
+   */
+  expandWhole(text: string, template: string): string | null {
+    this.#prepare(text, GROUPS_COST);
+    const matcher = this.#regex.matcher(text);
+    if (!matcher.matches()) return null;
+    const groups = Array.from({ length: matcher.groupCount() + 1 }, (_, i) => matcher.group(i));
+    return this.#expand(template, groups);
+  }
+
+  /**
+   * Replaces all matches: by a template as of `expandWhole` or, if `isLiteral`, by the text itself.
+   *
+   * @throws LogsError as `test`
+   */
+  replaceAll(text: string, template: string, isLiteral: boolean): string {
+    const within = this.#limitMatches(text);
+    return this.#regex.matcher(text).replaceAll((...match: (string | null | undefined)[]) => {
+      within();
+      return isLiteral ? template : this.#expand(template, match);
+    });
+  }
+
+  /** The number of matches. @throws LogsError as `test` */
+  count(text: string): number {
+    const within = this.#limitMatches(text);
+    const matcher = this.#regex.matcher(text);
+    let count = 0;
+    for (; matcher.find(); count++) within();
+    return count;
+  }
+
+  #expand(template: string, groups: readonly (string | null | undefined)[]): string {
+    const { namedGroups } = this.#regex.re2Input;
+    return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {
+      if (all === '$$') return '$';
+      const name = bare ?? braced ?? '';
+      const index = /^\d+$/.test(name) ? Number(name) : namedGroups[name];
+      return groups[index] ?? '';
+    });
+  }
+
+  /** Returns a function to call at each match. */
+  #limitMatches(text: string): () => void {
+    this.#prepare(text, GROUPS_COST);
+    const endMs = performance.now() + MAX_MATCHES_MS;
+    return () => {
+      if (performance.now() > endMs) throw tooExpensive(text);
+    };
+  }
+
+  #prepare(text: string, cost = 1): void {
+    if (!this.#group.isQuick(text.length * cost)) throw tooExpensive(text);
     if (this.#isTested) return;
     this.#isTested = true;
     // RE2JS has no option for this; its default is 8 MiB for each expression.
@@ -104,6 +181,13 @@ function expandedCharacters(pattern: string): number {
     else ofAtom = Math.max(ofAtom, count);
   }
   return pattern.length * Math.min(MAX_REPEAT, ofAtom * ofGroups);
+}
+
+function tooExpensive({ length }: string): LogsError {
+  return new LogsError(
+    'BAD_INPUT',
+    `regular expressions are too expensive on a line of ${length} characters: simplify them`,
+  );
 }
 
 function tooLarge(): LogsError {

@@ -5,6 +5,8 @@ import type { Grouping } from './ast.js';
 /** The points at which a metric query is evaluated, in ms since 1970. */
 export interface TimeGrid {
   readonly startMs: number;
+  /** Sub-millisecond part of the start, in ns; 0 if not given. */
+  readonly startNanos?: number;
   readonly stepMs: number;
   readonly numPoints: number;
 }
@@ -20,7 +22,7 @@ export interface Series {
 /** The result of a metric query: a scalar or a vector of series. */
 export type Value = number | readonly Series[];
 
-const MAX_SERIES = 2_000;
+export const MAX_SERIES = 2_000;
 /** Of all series together: bounds the JSON answer. */
 const MAX_VALUES = 1_000_000;
 
@@ -59,6 +61,17 @@ export class ByLabels<T> {
   get all(): T[] {
     return [...this.#byKey.values()];
   }
+}
+
+/** Whether a grouping keeps a label. */
+export function keeps({ without, labels }: Grouping, name: string): boolean {
+  return labels.includes(name) !== without;
+}
+
+/** `{a="x", b="y"}`, sorted by name. */
+export function labelsText(labels: Labels): string {
+  const pairs = [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${pairs.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(', ')}}`;
 }
 
 /** The labels that a grouping keeps; null keeps all. */

@@ -2,6 +2,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   ns: 1e-9,
   us: 1e-6,
   µs: 1e-6,
+  μs: 1e-6,
   ms: 1e-3,
   s: 1,
   m: 60,
@@ -10,36 +11,55 @@ const SECONDS: Readonly<Record<string, number>> = {
   w: 7 * 86_400,
   y: 365 * 86_400,
 };
+const MAX_CHARACTERS = 100;
 
-/** Parses `1h30m`, `1.5s`, `200ms` or 0 to seconds; NaN for anything else, also for a bare number. */
+/**
+ * Parses a duration in a query, such as `1h30m`, `1.5s`, `2d` or 0, to seconds; NaN for anything else, also for
+ * a bare number.
+ */
 export function parseDurationS(text: string): number {
-  const sign = text.startsWith('-') ? -1 : 1;
+  return parseUnits(text, /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhdwy])/g);
+}
+
+/** Parses a duration in a line to seconds. As in Go there are no days, weeks and years. */
+export function parseLineDurationS(text: string): number {
+  return parseUnits(text, /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smh])/g);
+}
+
+function parseUnits(text: string, part: RegExp): number {
   const unsigned = text.replace(/^[+-]/, '');
   if (unsigned === '0') return 0;
-  if (unsigned.length > 100 || !/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|[smhdwy]))+$/.test(unsigned))
+  if (unsigned === '' || unsigned.length > MAX_CHARACTERS || unsigned.replace(part, '') !== '')
     return Number.NaN;
   let seconds = 0;
-  for (const [, amount, unit] of unsigned.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|[smhdwy])/g))
-    seconds += Number(amount) * SECONDS[unit];
-  return sign * seconds;
+  for (const [, amount, unit] of unsigned.matchAll(part)) seconds += Number(amount) * SECONDS[unit];
+  return text.startsWith('-') ? -seconds : seconds;
 }
 
 const PREFIXES = ['', 'k', 'm', 'g', 't', 'p', 'e'];
 
-/** Parses `2KB` (1000), `2KiB` (1024), `512B` or a bare number to bytes; NaN for anything else. */
+/** Parses `2KB` (1000), `2KiB` (1024), `512B` or `2,048` to whole bytes; NaN for anything else. */
 export function parseBytes(text: string): number {
-  const parts = /^(\d+(?:\.\d*)?) ?([kmgtpe]?)(i?)b?$/i.exec(text.slice(0, 100));
+  const parts = /^([\d.,]+)\s*([kmgtpe]?)(i?)b?$/i.exec(text.slice(0, MAX_CHARACTERS).trim());
   if (parts === null) return Number.NaN;
   const [, amount, prefix, binary] = parts;
-  return Number(amount) * (binary === '' ? 1000 : 1024) ** PREFIXES.indexOf(prefix.toLowerCase());
+  const bytes =
+    Number(amount.replaceAll(',', '') || 'none') *
+    (binary === '' ? 1000 : 1024) ** PREFIXES.indexOf(prefix.toLowerCase());
+  return Math.floor(bytes);
 }
 
-/** Parses Go's float syntax, including `+Inf` and `NaN`; null for anything else. */
+const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const HEXADECIMAL = /^([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)p([+-]?\d+)$/i;
+
+/** Parses Go's float syntax, including `+Inf`, `NaN` and `0x1p-2`; null for anything else. */
 export function parseNumber(text: string): number | null {
-  const trimmed = text.trim();
-  if (/^[+-]?inf(inity)?$/i.test(trimmed))
-    return trimmed.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
-  if (/^nan$/i.test(trimmed)) return Number.NaN;
-  const value = trimmed === '' ? Number.NaN : Number(trimmed);
-  return Number.isNaN(value) ? null : value;
+  if (DECIMAL.test(text)) return Number(text);
+  if (/^[+-]?inf(inity)?$/i.test(text))
+    return text.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  if (/^nan$/i.test(text)) return Number.NaN;
+  const [, sign, whole, fraction, exponent] = HEXADECIMAL.exec(text) ?? [];
+  if (!whole && !fraction) return null;
+  const digits = Number.parseInt(whole + fraction, 16);
+  return (sign === '-' ? -1 : 1) * digits * 2 ** (Number(exponent) - 4 * fraction.length);
 }

@@ -20,7 +20,7 @@ export function compileUnwrap({ label, conversion, filters }: Unwrap): (line: Pi
     if (value === null)
       line.fail('SampleExtractionErr', `${label}: ${text.slice(0, 100)} is not a ${conversion}`);
     if (!conditions.every((condition) => condition(line))) return null;
-    line.edit().delete(label);
+    line.delete(label);
     return value ?? 0;
   };
 }

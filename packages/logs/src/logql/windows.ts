@@ -1,22 +1,26 @@
 import type { Pacer } from '../store/pacer.js';
 import type { Labels } from '../store/streams.js';
 import type { RangeQuery } from './ast.js';
+import { rateOfCounter } from './rate-counter.js';
 import { emptySeries, type Series, type TimeGrid } from './series.js';
+import { variance } from './variance.js';
 
 /** Samples of one series, in any order. */
 export interface Samples {
   readonly labels: Labels;
+  /** From the start of the grid. */
   readonly timesMs: number[];
   readonly values: number[];
 }
 
 /** Evaluates an `_over_time` function at every point t, over the samples in (t - range, t]. */
 export async function evaluateWindows(
-  { op, parameter, rangeMs, offsetMs }: RangeQuery,
+  query: RangeQuery,
   { labels, timesMs, values }: Samples,
   grid: TimeGrid,
   pacer: Pacer,
 ): Promise<Series> {
+  const { rangeMs, offsetMs } = query;
   const order = timesMs.map((_, i) => i).sort((a, b) => timesMs[a] - timesMs[b]);
   const times = Float64Array.from(order, (i) => timesMs[i]);
   const sorted = Float64Array.from(order, (i) => values[i]);
@@ -25,17 +29,22 @@ export async function evaluateWindows(
   let to = 0;
   for (let point = 0; point < grid.numPoints; point++) {
     if (pacer.isDue) await pacer.rest();
-    const atMs = grid.startMs + point * grid.stepMs - offsetMs;
+    const atMs = point * grid.stepMs - offsetMs;
     while (to < times.length && times[to] <= atMs) to++;
     while (from < to && times[from] <= atMs - rangeMs) from++;
     if (from === to) continue;
-    series.values[point] = reduce(op, parameter, sorted.subarray(from, to));
+    series.values[point] = reduce(query, times.subarray(from, to), sorted.subarray(from, to), atMs - rangeMs);
     series.present[point] = 1;
   }
   return series;
 }
 
-function reduce(op: RangeQuery['op'], parameter: number, window: Float64Array): number {
+function reduce(
+  { op, parameter, rangeMs }: RangeQuery,
+  times: Float64Array,
+  window: Float64Array,
+  startMs: number,
+): number {
   switch (op) {
     case 'avg_over_time':
       return sum(window) / window.length;
@@ -43,8 +52,18 @@ function reduce(op: RangeQuery['op'], parameter: number, window: Float64Array): 
       return extreme(window, (a, b) => a < b);
     case 'max_over_time':
       return extreme(window, (a, b) => a > b);
+    case 'first_over_time':
+      return window[0];
+    case 'last_over_time':
+      return window[window.length - 1];
+    case 'stdvar_over_time':
+      return variance(window);
+    case 'stddev_over_time':
+      return Math.sqrt(variance(window));
     case 'quantile_over_time':
       return quantile(parameter, window);
+    case 'rate_counter':
+      return rateOfCounter(times, window, startMs, rangeMs);
     default:
       return sum(window);
   }
@@ -63,11 +82,12 @@ function extreme(window: Float64Array, isBetter: (a: number, b: number) => boole
   return best;
 }
 
-/** Linear interpolation between the nearest ranks, as in Prometheus. */
+/** Linear interpolation between the nearest ranks, as in Prometheus: NaN is below all numbers. */
 function quantile(share: number, values: Float64Array): number {
-  if (share < 0) return Number.NEGATIVE_INFINITY;
   if (share > 1) return Number.POSITIVE_INFINITY;
-  const sorted = values.slice().sort();
+  const numbers = values.filter((value) => !Number.isNaN(value)).sort();
+  const sorted = new Float64Array(values.length).fill(Number.NaN);
+  sorted.set(numbers, values.length - numbers.length);
   const rank = share * (sorted.length - 1);
   const below = Math.floor(rank);
   const above = Math.min(sorted.length - 1, below + 1);

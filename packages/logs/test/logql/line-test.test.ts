@@ -40,7 +40,7 @@ it.each(PATTERNS)('a buffer that may not pass has no line that matches %s', (pat
   const random = randomNumbers(7);
   const regex = new Regex(pattern, new RegexGroup());
   for (const op of ['|~', '!~'] as const) {
-    const filter: LineFilter = { kind: 'line-filter', op, texts: [pattern] };
+    const filter: LineFilter = { kind: 'line-filter', op, texts: [pattern], ips: [] };
     const test = compileLineTest([filter], new RegexGroup());
     for (let i = 0; i < 200; i++) {
       const lines = Array.from({ length: 1 + Math.floor(random() * 4) }, () =>
@@ -57,8 +57,8 @@ it.each(PATTERNS)('a buffer that may not pass has no line that matches %s', (pat
 
 it('a buffer without the text of any filter may not pass', () => {
   const filters: LineFilter[] = [
-    { kind: 'line-filter', op: '|=', texts: ['one', 'two'] },
-    { kind: 'line-filter', op: '|~', texts: ['th.ee', '^four'] },
+    { kind: 'line-filter', op: '|=', texts: ['one', 'two'], ips: [] },
+    { kind: 'line-filter', op: '|~', texts: ['th.ee', '^four'], ips: [] },
   ];
   const mayPass = (text: string) => {
     const test = compileLineTest(filters, new RegexGroup());

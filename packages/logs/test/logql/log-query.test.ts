@@ -1,20 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LogEngine } from '../../src/logql/log-engine.js';
-import { take } from '../../src/logql/log-entries.js';
-import { parseLogQuery } from '../../src/logql/parse.js';
-import { logLine, messages, randomNumbers, rangeOf, select, TestRuns } from '../support.js';
-
-/** The text and the extracted labels of one line after a pipeline. */
-async function transform(line: string, pipeline: string): Promise<[Record<string, string>, string] | null> {
-  const runs = new TestRuns();
-  runs.write('extra', [line]);
-  const engine = new LogEngine(runs.catalog);
-  const query = parseLogQuery(`{run="r1"} ${pipeline}`);
-  const [entry] = await take(engine.lines(query, rangeOf(-1e15, 1e15), 'forward'), 1);
-  if (entry === undefined) return null;
-  const own = ['run', 'source', 'level', 'generation', 'service_name', 'node', 'rank'];
-  return [Object.fromEntries([...entry.labels].filter(([name]) => !own.includes(name))), entry.text];
-}
+import { logLine, messages, randomNumbers, select, TestRuns, transform } from '../support.js';
 
 describe('a pipeline', () => {
   const line = logLine({
@@ -29,13 +15,16 @@ describe('a pipeline', () => {
   it.each<[string, Record<string, string>]>([
     [
       '| json',
-      { step: '12', loss: '2.5', deep_er_x: 'true', took: '1.5s', msg: 'step', time: '1700000000000' },
+      {
+        ...{ step: '12', loss: '2.5', deep_er_x: 'true', took: '1.5s', msg: 'step', time: '1700000000000' },
+        ...{ level_extracted: 'warn', run_extracted: 'r1', generation_extracted: '1' },
+      },
     ],
     [
       '| json s="step", x="deep.er.x", d="deep", first="list[0]"',
       { s: '12', x: 'true', d: '{"er":{"x":true}}', first: '1' },
     ],
-    ['| json step, nothing', { step: '12' }],
+    ['| json step, nothing', { step: '12', nothing: '' }],
     ['| json step | drop step', {}],
     ['| json step, loss | keep loss', { loss: '2.5' }],
     ['| json step, loss | drop step="13", loss="2.5"', { step: '12' }],
@@ -80,7 +69,7 @@ describe('a pipeline', () => {
     ['a=1 "oops', '| logfmt --strict | drop __error_details__', { a: '1', __error__: 'LogfmtParserErr' }, ''],
     ['size=3KiB', '| logfmt | size > 3KB', { size: '3KiB' }, ''],
     ['no json', '| json | drop __error_details__', { __error__: 'JSONParserErr' }, ''],
-    ['no json', '| json | drop __error__', {}, ''],
+    ['no json', '| json | drop __error__, __error_details__', {}, ''],
     ['a=x', '| logfmt | a > 1 | drop __error_details__', { a: 'x', __error__: 'LabelFilterErr' }, ''],
     [
       'a=1 b=2',
@@ -95,32 +84,6 @@ describe('a pipeline', () => {
   it('keeps formats that multiply lines small', async () => {
     const pipeline = `| line_format "${'{{__line__}}'.repeat(15)}"`.repeat(20);
     expect((await transform('x'.repeat(1000), pipeline))?.[1].length).toBeLessThanOrEqual(1 << 20);
-  });
-});
-
-describe('a query that cannot be', () => {
-  it.each([
-    ['{a="b"', 'parse error at line 1, col 7: syntax error: unexpected end of the query'],
-    ['{a="b"}\n| |', 'line 2'],
-    ['', 'the query is empty'],
-    ['{}', 'syntax error: unexpected }'],
-    ['{a=~".*"}', 'at least one regexp or equality matcher'],
-    ['{a!="b"}', 'at least one regexp or equality matcher'],
-    ['{a="b"} | pattern "<x>"', 'parse error at line 1, col 11: `pattern` is not supported'],
-    ['{a="b"} |> "x"', '`|>` is not supported'],
-    ['{a="b"} | unpack', '`unpack` is not supported'],
-    ['{a="b"} | regexp "x"', '`regexp` is not supported'],
-    ['{a="b"} | label_format x=y', '`label_format` is not supported'],
-    ['{a="b"} | decolorize', '`decolorize` is not supported'],
-    ['{a="b"} |= ip("1.2.3.4")', '`ip` is not supported'],
-    ['{a="b"} | x = ip("1.2.3.4")', '`ip` is not supported'],
-    ['{a="b"} | line_format "{{ upper .x }}"', '`{{ upper .x }}` is not supported'],
-    ['{a=~"("}', 'missing closing ): `(`'],
-    ['{a="b"} |~ "(a"', 'missing closing ): `(a`'],
-    [`{a="b"} |= "${'x'.repeat(10_000)}"`, 'has 10013 characters, more than the 5000'],
-    ['sum(rate({a="b"}[1m]))', 'a query that selects lines is needed'],
-  ])('%s', (query, message) => {
-    expect(() => parseLogQuery(query)).toThrow(message);
   });
 });
 

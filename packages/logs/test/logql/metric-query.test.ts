@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LogEngine } from '../../src/logql/log-engine.js';
+import { formatPushedLine } from '../../src/store/pushed-line.js';
 import {
   evaluate,
   gridOf,
@@ -86,7 +87,7 @@ describe('a metric query', () => {
     [`max(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 2] }],
     [`count(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 1] }],
     [
-      `sum without (run, source, node, level, generation, service_name) (count_over_time(${R}[2s]))`,
+      `sum without (run, source, node, level, detected_level, generation, service_name) (count_over_time(${R}[2s]))`,
       {
         'rank=0': [2, 2, 2],
         'rank=1': [2, 1, null],
@@ -100,6 +101,68 @@ describe('a metric query', () => {
       },
     ],
     [`bottomk(1, sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { 'rank=0': [3, 7, 11] }],
+    [
+      `first_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
+      { 'rank=0': [1, 1, 3], 'rank=1': [10, 10, 30] },
+    ],
+    [
+      `last_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
+      { 'rank=0': [2, 4, 6], 'rank=1': [20, 30, 30] },
+    ],
+    [
+      `stddev_over_time(${R} | json | unwrap loss [2s]) by (rank)`,
+      { 'rank=0': [0.5, 0.5, 0.5], 'rank=1': [5, 0, null] },
+    ],
+    [
+      `stdvar_over_time(${R} | json | unwrap loss [2s]) by (rank)`,
+      { 'rank=0': [0.25, 0.25, 0.25], 'rank=1': [25, 0, null] },
+    ],
+    // Extrapolated by half a second to the left, then by a second on both sides.
+    [`rate_counter({rank="1"} | json loss | unwrap loss [4s])`, { 'X,rank=1': [3.75, 10, 0] }],
+    [`absent_over_time({run="r1", rank="1"}[2s])`, { 'rank=1,run=r1': [null, null, 1] }],
+    [`absent_over_time({run="r1", rank=~"1"} | json | unwrap none [2s])`, { 'run=r1': [1, 1, 1] }],
+    [`absent_over_time(${R}[2s])`, {}],
+    [`sum_over_time({rank="1"} | json loss | unwrap loss [2s] offset 2s)`, { 'X,rank=1': [null, 30, 30] }],
+    [`sum by (rank) (rate(({rank="1"} | json | unwrap loss)[2s]))`, { 'rank=1': [15, 15, null] }],
+    [`stddev(sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { '': [13.5, 11.5, 0] }],
+    [`stdvar(sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { '': [182.25, 132.25, 0] }],
+    [
+      `label_replace(sum by (rank) (count_over_time(${R}[2s])), "r", "<$1>", "rank", "([1-9])")`,
+      { 'rank=0': [2, 2, 2], 'r=<1>,rank=1': [2, 1, null] },
+    ],
+    [
+      `label_replace(sum by (rank) (count_over_time({rank="1"}[2s])), "rank", "", "rank", ".*")`,
+      { '': [2, 1, null] },
+    ],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) / on () group_left sum(count_over_time(${R}[2s]))`,
+      { 'rank=0': [0.5, 2 / 3, 1], 'rank=1': [0.5, 1 / 3, null] },
+    ],
+    [
+      `sum(count_over_time(${R}[2s])) / ignoring (rank) group_right () sum by (rank) (count_over_time(${R}[2s]))`,
+      { 'rank=0': [2, 1.5, 1], 'rank=1': [2, 3, null] },
+    ],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) * on () group_left (app) label_replace(vector(10), "app", "x", "", "")`,
+      { 'app=x,rank=0': [20, 20, 20], 'app=x,rank=1': [20, 10, null] },
+    ],
+    [
+      `sum by (rank) (count_over_time(${R}[2s])) > on () group_left sum(count_over_time({rank="1"}[2s]))`,
+      { 'rank=0': [null, 2, null] },
+    ],
+    [
+      `sum by (__error__) (count_over_time(${R} | logfmt --strict [2s]))`,
+      { '__error__=LogfmtParserErr': [4, 3, 2] },
+    ],
+    [`sum(count_over_time(${R} | json | msg > 1 and loss > 100 [2s]))`, {}],
+    // Nothing reads what the parser extracts.
+    [`sum(count_over_time(${R} | logfmt --strict [2s]))`, { '': [4, 3, 2] }],
+    [`sum(bytes_over_time(${R} | line_format "" [2s]))`, { '': [0, 0, 0] }],
+    ['1 / 0', Number.NaN],
+    ['-1 % 0', Number.NaN],
+    ['vector(1) / 0', { '': [Number.NaN, Number.NaN, Number.NaN] }],
+    ['1 ^ (vector(1) / vector(0))', { '': [1, 1, 1] }],
+    ['0x1.8p3 - -2^2', 8],
     ['vector(1)+vector(1)', { '': [2, 2, 2] }],
     ['2 * 3 ^ 2', 18],
     ['(2 * 3) ^ 2', 36],
@@ -147,24 +210,19 @@ describe('a metric query', () => {
   });
 
   it.each([
-    [`count_over_time(${R} | json | unwrap loss [1s])`, 'invalid aggregation count_over_time with unwrap'],
-    [`sum_over_time(${R}[1s])`, 'invalid aggregation sum_over_time without unwrap'],
-    [`absent_over_time(${R}[1s])`, '`absent_over_time` is not supported'],
-    [`stddev(count_over_time(${R}[1s]))`, '`stddev` is not supported'],
-    [`count_over_time(${R}[1s]) by (x)`, 'grouping not allowed'],
-    [`topk(sum(count_over_time(${R}[1s])))`, 'topk needs a number first'],
-    [`label_replace(count_over_time(${R}[1s]), "a", "b", "c", "d")`, '`label_replace` is not supported'],
-    [
-      `sum(count_over_time(${R}[1s])) / on (a) group_left sum(count_over_time(${R}[1s]))`,
-      '`group_left` is not supported',
-    ],
-    [`${R} + 1`, 'an operand must be a number or a metric'],
     [
       `sum by (rank) (count_over_time(${R}[2s])) / on () sum by (rank) (count_over_time(${R}[2s]))`,
-      'multiple matches',
+      'found duplicate series on the right hand-side',
+    ],
+    [`sum by (rank) (count_over_time(${R}[2s])) / on () vector(1)`, 'many-to-one matching must be explicit'],
+    [
+      `vector(1) / on () group_right (rank) sum by (rank) (count_over_time(${R}[2s]))`,
+      'grouping labels must ensure unique matches',
     ],
     [`sum(sum_over_time(${R} | json | unwrap msg [2s]))`, "pipeline error: 'SampleExtractionErr'"],
     [`count_over_time(${R} | logfmt --strict [2s])`, "pipeline error: 'LogfmtParserErr'"],
+    [`sum by (rank) (count_over_time(${R} | logfmt --strict [2s]))`, "pipeline error: 'LogfmtParserErr'"],
+    [`sum(count_over_time(${R} | logfmt --strict | a != "b" [2s]))`, "pipeline error: 'LogfmtParserErr'"],
   ])('refuses %s: %s', async (query, message) => {
     await expect(evaluate(engineOfTen(), query, gridOf(2, 2, 3))).rejects.toThrow(message);
   });
@@ -174,16 +232,50 @@ describe('a metric query', () => {
     expect(await evaluate(engineOfTen(), query, gridOf(2, 2, 3))).toEqual({});
   });
 
-  it('limits points and series', async () => {
+  it('orders the series of an instant query by value where it says so, else by label', async () => {
+    const runs = new TestRuns();
+    const ranks = [2, 0, 1, 1, 1, 2];
+    runs.write(
+      'node-0',
+      ranks.map((rank) => logLine({ rank })),
+    );
+    const engine = new LogEngine(runs.catalog);
+    const order = async (query: string) =>
+      Object.keys(
+        await evaluate(
+          engine,
+          query.replace('COUNTS', `sum by (rank) (count_over_time(${R}[1m]))`),
+          gridOf(1, 1, 1),
+        ),
+      );
+    expect(await order('COUNTS')).toEqual(['rank=0', 'rank=1', 'rank=2']);
+    expect(await order('sort(COUNTS)')).toEqual(['rank=0', 'rank=2', 'rank=1']);
+    expect(await order('sort_desc(COUNTS) + 1')).toEqual(['rank=1', 'rank=2', 'rank=0']);
+    expect(await order('topk(2, COUNTS)')).toEqual(['rank=1', 'rank=2']);
+    expect(await order('bottomk(2, COUNTS)')).toEqual(['rank=0', 'rank=2']);
+  });
+
+  it('counts pushed lines to the ns, and sorts NaN below all numbers', async () => {
+    const runs = new TestRuns();
+    const push = (nanos: bigint, line: string) =>
+      formatPushedLine({ ns: String(BigInt(T0) * 1_000_000n + nanos), labels: { run: 'r1' }, line });
+    runs.write('pushed', [push(0n, 'v=1'), push(1n, 'v=NaN'), push(5n, 'v=2'), push(1_000_000_000n, 'v=3')]);
+    const engine = new LogEngine(runs.catalog);
+    const at1s = (query: string) => evaluate(engine, query, gridOf(1, 1, 1));
+    expect(await at1s(`sum(count_over_time(${R}[1s]))`)).toEqual({ '': [3] });
+    const quantile = (q: number) => `quantile_over_time(${q}, ${R} | logfmt | unwrap v [1s]) by ()`;
+    expect(await at1s(quantile(0.5))).toEqual({ '': [2] });
+    expect(await at1s(quantile(0.75))).toEqual({ '': [2.5] });
+    expect(await at1s(quantile(0))).toEqual({ '': [Number.NaN] });
+  });
+
+  it('limits series', async () => {
     const runs = new TestRuns();
     runs.write(
       'node-0',
       Array.from({ length: 2_500 }, (_, i) => logLine({ node: 0, i })),
     );
     const engine = new LogEngine(runs.catalog);
-    await expect(evaluate(engine, `count_over_time(${R}[1s])`, gridOf(0, 1, 11_001))).rejects.toThrow(
-      'exceeded maximum resolution of 11000 points',
-    );
     await expect(evaluate(engine, `count_over_time(${R} | json [1s])`, gridOf(0, 1, 2))).rejects.toThrow(
       'maximum of series (2000) reached',
     );
@@ -206,6 +298,7 @@ function withStream(labels: string): string {
     run: 'r1',
     service_name: 'locmoe',
     source: 'worker',
+    detected_level: own.level ?? 'info',
     ...own,
   };
   return Object.entries(all)
@@ -261,7 +354,8 @@ describe('counting with the index', () => {
           const lines = await select(engine, `{run="r1", level="${level}"}`, { range });
           counts.push(lines.length || null);
         }
-        if (counts.some((count) => count !== null)) expected[`level=${level}`] = counts;
+        if (counts.some((count) => count !== null))
+          expected[`detected_level=${level},level=${level}`] = counts;
       }
       expect(indexed).toEqual(expected);
       // The same without the index.

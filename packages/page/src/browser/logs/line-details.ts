@@ -70,7 +70,9 @@ function fieldTable(
   if (shown.length === 0) return [];
   const rows = shown.map(([name, value]) => {
     const isColumn = actions.columns.includes(name);
-    const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isLabel);
+    // Not a label of streams, so that a selector cannot have it.
+    const isSelectable = isLabel && name !== 'detected_level';
+    const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isSelectable);
     return h(
       'tr',
       {},

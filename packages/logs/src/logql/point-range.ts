@@ -1,0 +1,53 @@
+import type { Block } from '../store/block.js';
+import type { Instant } from '../store/instant.js';
+import type { RangeQuery } from './ast.js';
+import type { TimeGrid } from './series.js';
+
+const NS_PER_MS = 1e6;
+
+/** ms from the start of a grid, to the ns: a double cannot hold ns since 1970. */
+export function sinceStart({ timeMs, nanos }: Pick<Instant, 'timeMs' | 'nanos'>, grid: TimeGrid): number {
+  return timeMs - grid.startMs + (nanos - (grid.startNanos ?? 0)) / NS_PER_MS;
+}
+
+/** The points of a grid whose windows (point - range, point] contain a time. */
+export class PointRange {
+  first = 0;
+  last = 0;
+  readonly #grid: TimeGrid;
+  readonly #rangeMs: number;
+  readonly #offsetMs: number;
+
+  constructor({ rangeMs, offsetMs }: RangeQuery, grid: TimeGrid) {
+    this.#grid = grid;
+    this.#rangeMs = rangeMs;
+    this.#offsetMs = offsetMs;
+  }
+
+  /** Sets `first` and `last`; `first > last` if there are none. */
+  set(at: Pick<Instant, 'timeMs' | 'nanos'>): void {
+    const { stepMs, numPoints } = this.#grid;
+    const sinceMs = sinceStart(at, this.#grid) + this.#offsetMs;
+    this.first = Math.max(0, Math.ceil(sinceMs / stepMs));
+    this.last = Math.min(numPoints, Math.ceil((sinceMs + this.#rangeMs) / stepMs)) - 1;
+  }
+
+  /**
+   * Whether all times of a block have the same points; sets `first` and `last`.
+   *
+   * @param hasNanos whether they may lie between ms
+   */
+  areSame({ minMs, maxMs }: Block, hasNanos: boolean): boolean {
+    this.set({ timeMs: maxMs, nanos: hasNanos ? NS_PER_MS - 1 : 0 });
+    const { first, last } = this;
+    this.set({ timeMs: minMs, nanos: 0 });
+    return first === this.first && last === this.last;
+  }
+
+  /** Whether a window overlaps the block. */
+  touches({ minMs, maxMs }: Block): boolean {
+    const { startMs, stepMs, numPoints } = this.#grid;
+    const originMs = startMs - this.#offsetMs;
+    return maxMs + 1 > originMs - this.#rangeMs && minMs <= originMs + (numPoints - 1) * stepMs;
+  }
+}

@@ -1,0 +1,62 @@
+import { parseNumber } from '../units.js';
+import { TemplateError, typeName, type Value } from './values.js';
+
+/** Arguments of a function, checked as Go checks their types. */
+export class Arguments {
+  constructor(
+    readonly name: string,
+    readonly all: readonly Value[],
+  ) {}
+
+  get length(): number {
+    return this.all.length;
+  }
+
+  string(index: number): string {
+    const value = this.all[index];
+    if (typeof value !== 'string') throw this.#wrongType(value, 'string');
+    return value;
+  }
+
+  int(index: number): number {
+    const value = this.all[index];
+    if (typeof value !== 'bigint') throw this.#wrongType(value, 'int');
+    return Number(value);
+  }
+
+  ints(): bigint[] {
+    return this.all.map(toInt);
+  }
+
+  floats(): number[] {
+    return this.all.map(toFloat);
+  }
+
+  fail(why: string): TemplateError {
+    return new TemplateError(`error calling ${this.name}: ${why}`);
+  }
+
+  #wrongType(value: Value, expected: string): TemplateError {
+    return this.fail(`wrong type for value; expected ${expected}; got ${typeName(value)}`);
+  }
+}
+
+/** A text that is no whole number is 0. */
+export function toInt(value: Value): bigint {
+  if (typeof value === 'bigint') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n;
+  if (typeof value === 'boolean') return value ? 1n : 0n;
+  if (typeof value !== 'string') return 0n;
+  const [, sign, digits] = /^([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9]\d*)$/.exec(value) ?? [];
+  if (digits === undefined) return 0n;
+  const magnitude = BigInt(digits.replace(/^0(?=[0-7])/, '0o'));
+  return BigInt.asIntN(64, sign === '-' ? -magnitude : magnitude);
+}
+
+/** A text that is no number is 0. */
+export function toFloat(value: Value): number {
+  if (typeof value === 'string') return parseNumber(value) ?? 0;
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
+    ? Number(value)
+    : 0;
+}

@@ -1,0 +1,35 @@
+import type { Value } from './values.js';
+
+/** A template of Go's text/template. */
+export type Template = readonly TemplateNode[];
+
+export type TemplateNode =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'action'; readonly pipe: Pipe }
+  | {
+      readonly kind: 'if' | 'with' | 'range';
+      readonly pipe: Pipe;
+      readonly then: Template;
+      readonly else: Template;
+    }
+  | { readonly kind: 'break' | 'continue' };
+
+/** Commands, each of which gets the value of the one before as its last argument. */
+export interface Pipe {
+  /** `$x := ...`; a range may set two, index and element. */
+  readonly variables: readonly string[];
+  /** `$x = ...`: sets a variable that is declared already. */
+  readonly isAssignment: boolean;
+  readonly commands: readonly Command[];
+}
+
+/** A value, or a function and its arguments. */
+export type Command = readonly Operand[];
+
+export type Operand =
+  | { readonly kind: 'literal'; readonly value: Value }
+  | { readonly kind: 'function'; readonly name: string }
+  /** `.a.b`, also `.` alone. */
+  | { readonly kind: 'field'; readonly path: readonly string[] }
+  | { readonly kind: 'variable'; readonly name: string; readonly path: readonly string[] }
+  | { readonly kind: 'pipe'; readonly pipe: Pipe; readonly path: readonly string[] };

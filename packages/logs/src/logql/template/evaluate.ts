@@ -1,0 +1,192 @@
+import { Regex, type RegexGroup } from '../regex.js';
+import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
+import type { CallContext, TemplateData } from './call-context.js';
+import { callFunction } from './functions.js';
+import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js';
+
+/** Bounds formats that repeat the line, which grows exponentially with each stage. */
+const MAX_CHARACTERS = 1 << 20;
+/** Of one line: nodes and calls, characters that functions take and make, and regular expressions. */
+const MAX_STEPS = 1 << 22;
+const MAX_PATTERNS = 100;
+
+type Jump = 'break' | 'continue' | null;
+
+/** Applies a template to lines. */
+export class TemplateRunner implements CallContext {
+  data: TemplateData = { labels: new Map(), text: '', at: { timeMs: 0, nanos: 0 } };
+  #output = '';
+  #steps = 0;
+  #variables: { readonly name: string; value: Value }[] = [];
+  readonly #regexes = new Map<string, Regex>();
+
+  constructor(
+    readonly template: Template,
+    readonly group: RegexGroup,
+  ) {}
+
+  /** @throws TemplateError if it fails on this line */
+  run(data: TemplateData): string {
+    this.data = data;
+    this.#output = '';
+    this.#steps = 0;
+    this.#variables = [{ name: '$', value: data.labels }];
+    this.#nodes(this.template, data.labels);
+    return this.#output;
+  }
+
+  regex(pattern: string): Regex {
+    let regex = this.#regexes.get(pattern);
+    if (regex === undefined) {
+      if (this.#regexes.size >= MAX_PATTERNS) throw new TemplateError('too many regular expressions');
+      try {
+        regex = new Regex(pattern, this.group);
+      } catch (error) {
+        throw new TemplateError((error as Error).message);
+      }
+      this.#regexes.set(pattern, regex);
+    }
+    return regex;
+  }
+
+  spend(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > MAX_STEPS) throw new TemplateError('the template does too much on one line');
+  }
+
+  #spendText(value: Value): void {
+    if (typeof value === 'string') this.spend(value.length);
+  }
+
+  #nodes(nodes: Template, dot: Value): Jump {
+    for (const node of nodes) {
+      const jump = this.#node(node, dot);
+      if (jump !== null) return jump;
+    }
+    return null;
+  }
+
+  #node(node: TemplateNode, dot: Value): Jump {
+    this.spend(1);
+    switch (node.kind) {
+      case 'text':
+        this.#write(node.text);
+        return null;
+      case 'action': {
+        const value = this.#pipe(node.pipe, dot);
+        if (node.pipe.variables.length === 0) this.#write(textOf(value));
+        return null;
+      }
+      case 'if':
+      case 'with':
+        return this.#branch(node, dot);
+      case 'range':
+        return this.#range(node, dot);
+      default:
+        return node.kind;
+    }
+  }
+
+  #write(text: string): void {
+    this.#output += text.slice(0, MAX_CHARACTERS - this.#output.length);
+  }
+
+  #branch(node: Extract<TemplateNode, { pipe: Pipe; then: Template }>, dot: Value): Jump {
+    const numVariables = this.#variables.length;
+    const value = this.#pipe(node.pipe, dot);
+    const jump = isTrue(value)
+      ? this.#nodes(node.then, node.kind === 'with' ? value : dot)
+      : this.#nodes(node.else, dot);
+    this.#variables.length = numVariables;
+    return jump;
+  }
+
+  #range(node: Extract<TemplateNode, { pipe: Pipe; then: Template }>, dot: Value): Jump {
+    const numVariables = this.#variables.length;
+    const { variables, commands } = node.pipe;
+    const items = itemsOf(this.#commands(commands, dot));
+    if (items.length === 0) return this.#nodes(node.else, dot);
+    for (const [key, item] of items) {
+      this.spend(1);
+      if (variables.length === 2) this.#variables.push({ name: variables[0], value: key });
+      if (variables.length > 0) this.#variables.push({ name: variables.at(-1)!, value: item });
+      const jump = this.#nodes(node.then, item);
+      this.#variables.length = numVariables;
+      if (jump === 'break') break;
+    }
+    return null;
+  }
+
+  #pipe({ variables, isAssignment, commands }: Pipe, dot: Value): Value {
+    const value = this.#commands(commands, dot);
+    for (const name of variables)
+      if (isAssignment) this.#variables.findLast((variable) => variable.name === name)!.value = value;
+      else this.#variables.push({ name, value });
+    return value;
+  }
+
+  #commands(commands: readonly Command[], dot: Value): Value {
+    let value: Value | undefined;
+    for (const command of commands) value = this.#command(command, dot, value);
+    return value!;
+  }
+
+  #command([first, ...operands]: Command, dot: Value, piped: Value | undefined): Value {
+    if (first.kind === 'function') return this.#call(first.name, operands, dot, piped);
+    if (piped !== undefined) throw new TemplateError('a value cannot be piped into a value');
+    return this.#operand(first, dot);
+  }
+
+  #call(name: string, operands: readonly Operand[], dot: Value, piped: Value | undefined): Value {
+    const args: Value[] = [];
+    for (const operand of operands) {
+      args.push(this.#operand(operand, dot));
+      // `and` and `or` stop where their value is known.
+      if ((name === 'and' || name === 'or') && isTrue(args.at(-1)!) === (name === 'or')) return args.at(-1)!;
+    }
+    if (piped !== undefined) args.push(piped);
+    this.spend(1);
+    for (const arg of args) this.#spendText(arg);
+    const value = callFunction(name, args, this);
+    this.#spendText(value);
+    return value;
+  }
+
+  #operand(operand: Operand, dot: Value): Value {
+    switch (operand.kind) {
+      case 'literal':
+        return operand.value;
+      case 'function':
+        return this.#call(operand.name, [], dot, undefined);
+      case 'field':
+        return this.#follow(dot, operand.path);
+      case 'variable': {
+        const { value } = this.#variables.findLast(({ name }) => name === operand.name)!;
+        return this.#follow(value, operand.path);
+      }
+      case 'pipe': {
+        const numVariables = this.#variables.length;
+        const value = this.#pipe(operand.pipe, dot);
+        this.#variables.length = numVariables;
+        return this.#follow(value, operand.path);
+      }
+    }
+  }
+
+  #follow(value: Value, path: readonly string[]): Value {
+    let at = value;
+    for (const name of path) {
+      if (!(at instanceof Map)) throw new TemplateError(`no field ${name} in ${typeName(at)}`);
+      // A label that is not there is empty.
+      at = at.get(name) ?? (at === this.data.labels ? '' : null);
+    }
+    return at;
+  }
+}
+
+function itemsOf(value: Value): (readonly [Value, Value])[] {
+  if (value === null) return [];
+  if (Array.isArray(value)) return value.map((item, i) => [BigInt(i), item]);
+  if (value instanceof Map) return [...value].sort(([a], [b]) => (a < b ? -1 : 1));
+  throw new TemplateError(`range cannot iterate over ${textOf(value).slice(0, 100)}`);
+}

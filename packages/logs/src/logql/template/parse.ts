@@ -1,0 +1,163 @@
+import { unquote } from '../lexer.js';
+import { parseNumber } from '../units.js';
+import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
+import { isFunction } from './functions.js';
+import { type Section, splitTemplate } from './lexer.js';
+import type { Value } from './values.js';
+
+type Fail = (message: string) => Error;
+
+const BRANCHES: readonly string[] = ['if', 'with', 'range'];
+const MAX_DEPTH = 50;
+
+/** Parses a template. @param fail makes the error of a mistake */
+export function parseTemplate(text: string, fail: Fail): Template {
+  return new TemplateParser(splitTemplate(text, fail), fail).parse();
+}
+
+class TemplateParser {
+  #next = 0;
+  #depth = 0;
+  #loops = 0;
+  readonly #variables = ['$'];
+
+  constructor(
+    readonly sections: readonly Section[],
+    readonly fail: Fail,
+  ) {}
+
+  parse(): Template {
+    const nodes = this.#nodes();
+    if (this.#next < this.sections.length) throw this.fail('template: unexpected {{end}} or {{else}}');
+    return nodes;
+  }
+
+  /** Up to the end or an action `end` or `else`, which it leaves. */
+  #nodes(): TemplateNode[] {
+    const nodes: TemplateNode[] = [];
+    for (; this.#next < this.sections.length; ) {
+      const section = this.sections[this.#next];
+      if ('text' in section) nodes.push({ kind: 'text', text: section.text });
+      else {
+        const [word, ...tokens] = section.tokens;
+        if (word === 'end' || word === 'else') return nodes;
+        nodes.push(this.#action(word, tokens, section.tokens));
+      }
+      this.#next++;
+    }
+    return nodes;
+  }
+
+  #action(word: string, after: readonly string[], all: readonly string[]): TemplateNode {
+    if (BRANCHES.includes(word)) return this.#branch(word as 'if' | 'with' | 'range', after);
+    if (word === 'break' || word === 'continue') {
+      if (this.#loops === 0) throw this.fail(`template: {{${word}}} outside {{range}}`);
+      return { kind: word };
+    }
+    if (['define', 'template', 'block'].includes(word))
+      throw this.fail(`template: \`{{${word}}}\` is not supported`);
+    return { kind: 'action', pipe: this.#wholePipe(all) };
+  }
+
+  /** Leaves the action `end`. */
+  #branch(kind: 'if' | 'with' | 'range', tokens: readonly string[]): TemplateNode {
+    if (++this.#depth > MAX_DEPTH) throw this.fail('template: nested too deeply');
+    const numVariables = this.#variables.length;
+    const pipe = this.#wholePipe(tokens);
+    if (kind === 'range') this.#loops++;
+    this.#next++;
+    const then = this.#nodes();
+    if (kind === 'range') this.#loops--;
+    const otherwise = this.#otherwise();
+    this.#variables.length = numVariables;
+    this.#depth--;
+    return { kind, pipe, then, else: otherwise };
+  }
+
+  /** Reads from an action `else` or `end` to the `end`. */
+  #otherwise(): TemplateNode[] {
+    const section = this.sections[this.#next];
+    if (section === undefined || 'text' in section) throw this.fail('template: missing {{end}}');
+    const [word, branch, ...tokens] = section.tokens;
+    if (word === 'end') return [];
+    if (branch === 'if' || branch === 'with') return [this.#branch(branch, tokens)];
+    if (branch !== undefined) throw this.fail(`template: unexpected ${branch} after else`);
+    this.#next++;
+    const nodes = this.#nodes();
+    const end = this.sections[this.#next];
+    if (end === undefined || 'text' in end || end.tokens[0] !== 'end')
+      throw this.fail('template: missing {{end}}');
+    return nodes;
+  }
+
+  #wholePipe(tokens: readonly string[]): Pipe {
+    const rest = [...tokens];
+    const pipe = this.#pipe(rest);
+    if (rest.length > 0) throw this.fail(`template: unexpected ${rest[0]}`);
+    return pipe;
+  }
+
+  /** Takes a pipeline from the front of the tokens. */
+  #pipe(tokens: string[]): Pipe {
+    const { variables, isAssignment } = this.#declarations(tokens);
+    const commands: Command[] = [];
+    do commands.push(this.#command(tokens));
+    while (tokens[0] === '|' && tokens.shift() !== undefined);
+    return { variables, isAssignment, commands };
+  }
+
+  #declarations(tokens: string[]): Pick<Pipe, 'variables' | 'isAssignment'> {
+    const count = tokens[1] === ',' ? 2 : 1;
+    const operator = tokens[2 * count - 1];
+    if (!tokens[0]?.startsWith('$') || (operator !== ':=' && operator !== '='))
+      return { variables: [], isAssignment: false };
+    const variables = tokens.splice(0, 2 * count).filter((token) => token.startsWith('$'));
+    if (operator === ':=') this.#variables.push(...variables);
+    return { variables, isAssignment: operator === '=' };
+  }
+
+  #command(tokens: string[]): Command {
+    const operands: Operand[] = [];
+    while (tokens.length > 0 && tokens[0] !== '|' && !tokens[0].startsWith(')'))
+      operands.push(this.#operand(tokens));
+    if (operands.length === 0) throw this.fail('template: missing value for command');
+    if (operands.length > 1 && operands[0].kind !== 'function')
+      throw this.fail('template: only functions take arguments');
+    return operands;
+  }
+
+  #operand(tokens: string[]): Operand {
+    const token = tokens.shift()!;
+    if (token === '(') {
+      if (++this.#depth > MAX_DEPTH) throw this.fail('template: nested too deeply');
+      const pipe = this.#pipe(tokens);
+      this.#depth--;
+      const close = tokens.shift();
+      if (!close?.startsWith(')')) throw this.fail('template: missing )');
+      return { kind: 'pipe', pipe, path: pathOf(close.slice(1)) };
+    }
+    if (token.startsWith('$')) {
+      const name = token.split('.')[0];
+      if (!this.#variables.includes(name)) throw this.fail(`template: undefined variable "${name}"`);
+      return { kind: 'variable', name, path: pathOf(token.slice(name.length)) };
+    }
+    if (token === '.' || /^\.[A-Za-z_]/.test(token)) return { kind: 'field', path: pathOf(token) };
+    const value = literal(token);
+    if (value !== undefined) return { kind: 'literal', value };
+    if (!isFunction(token)) throw this.fail(`template: function "${token}" not defined`);
+    return { kind: 'function', name: token };
+  }
+}
+
+function pathOf(text: string): string[] {
+  return text.split('.').filter((name) => name !== '');
+}
+
+/** Undefined for what is none. */
+function literal(token: string): Value | undefined {
+  if (token === 'true' || token === 'false') return token === 'true';
+  if (token === 'nil') return null;
+  if (/^["`]/.test(token)) return unquote(token) ?? undefined;
+  if (/^[+-]?\d+$/.test(token)) return BigInt(token.replace('+', ''));
+  return /^[+-]?[\d.]/.test(token) ? (parseNumber(token) ?? undefined) : undefined;
+}

@@ -1,0 +1,131 @@
+import { LogsError } from '../errors.js';
+import { type Token, type TokenKind, tokenize, unquote } from './lexer.js';
+import { RegexGroup } from './regex.js';
+import { notSupported, syntaxError } from './syntax-error.js';
+
+const MAX_DEPTH = 200;
+
+/** The tokens of a query, as its parser consumes them. */
+export class Tokens {
+  /** Regular expressions of the whole query. */
+  readonly regexes = new RegexGroup();
+  readonly #tokens: readonly Token[];
+  #next = 0;
+  #depth = 0;
+
+  constructor(readonly query: string) {
+    this.#tokens = tokenize(query);
+  }
+
+  get next(): Token {
+    return this.#tokens[this.#next];
+  }
+
+  /** Whether the next token is one of these symbols or words. */
+  is(...texts: readonly string[]): boolean {
+    const { kind, text } = this.next;
+    return (kind === 'symbol' || kind === 'word') && texts.includes(text);
+  }
+
+  /** Whether the token after the next one is of a kind. */
+  isBefore(kind: TokenKind): boolean {
+    return this.#after(1)?.kind === kind;
+  }
+
+  /** Whether the token after the next one is a word. */
+  isBeforeWord(word: string): boolean {
+    return this.isBefore('word') && this.#after(1)?.text === word;
+  }
+
+  /** Whether a list of names in parentheses follows, rather than an expression in parentheses. */
+  isNames(): boolean {
+    if (!this.is('(')) return false;
+    return (
+      this.#after(1)?.text === ')' || (this.isBefore('word') && /^[,)]$/.test(this.#after(2)?.text ?? ''))
+    );
+  }
+
+  #after(distance: number): Token | undefined {
+    return this.#tokens[this.#next + distance];
+  }
+
+  isKind(...kinds: readonly TokenKind[]): boolean {
+    return kinds.includes(this.next.kind);
+  }
+
+  take(): Token {
+    const token = this.next;
+    if (token.kind !== 'end') this.#next++;
+    return token;
+  }
+
+  /** Takes the next token if it is one of these. */
+  accept(...texts: readonly string[]): Token | null {
+    return this.is(...texts) ? this.take() : null;
+  }
+
+  /** @throws LogsError `BAD_INPUT` */
+  expect(...texts: readonly string[]): Token {
+    const token = this.accept(...texts);
+    if (token === null) throw this.unexpected(texts.join(' or '));
+    return token;
+  }
+
+  /** @throws LogsError `BAD_INPUT` */
+  expectKind(kind: TokenKind, what: string): Token {
+    if (!this.isKind(kind)) throw this.unexpected(what);
+    return this.take();
+  }
+
+  name(): string {
+    return this.expectKind('word', 'a name').text;
+  }
+
+  /** The value of a string literal. */
+  string(): string {
+    const token = this.expectKind('string', 'a string');
+    const value = unquote(token.text);
+    if (value === null) throw this.errorAt(token, `invalid escape in ${token.text}`);
+    return value;
+  }
+
+  /** A list in parentheses, which may be empty. */
+  names(): string[] {
+    this.expect('(');
+    if (this.accept(')') !== null) return [];
+    const names = this.list(() => this.name());
+    this.expect(')');
+    return names;
+  }
+
+  /** One or more, with commas between them. */
+  list<T>(read: () => T): T[] {
+    const items = [read()];
+    while (this.accept(',') !== null) items.push(read());
+    return items;
+  }
+
+  /** Reads something that may nest. @throws LogsError `BAD_INPUT` if it nests too deeply */
+  nested<T>(read: () => T): T {
+    if (++this.#depth > MAX_DEPTH) throw new LogsError('BAD_INPUT', 'the query is nested too deeply');
+    const result = read();
+    this.#depth--;
+    return result;
+  }
+
+  /** For a token that cannot stand where it does. */
+  unexpected(expecting?: string): LogsError {
+    const { kind, text } = this.next;
+    const found = kind === 'end' ? 'end of the query' : text;
+    const hint = expecting === undefined ? '' : `, expecting ${expecting}`;
+    return this.errorAt(this.next, `syntax error: unexpected ${found}${hint}`);
+  }
+
+  errorAt({ at }: Token, message: string): LogsError {
+    return syntaxError(this.query, at, message);
+  }
+
+  notSupported({ at, text }: Token): LogsError {
+    return notSupported(this.query, at, text);
+  }
+}
