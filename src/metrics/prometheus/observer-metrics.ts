@@ -20,6 +20,7 @@ export class ObserverMetrics {
   readonly #queries;
   readonly #tails;
   readonly #tailDropped;
+  readonly #waiting;
   #loki: (() => LokiActivity) | null = null;
   #countedDrops = 0;
 
@@ -42,6 +43,12 @@ export class ObserverMetrics {
       'locmoe_log_tail_lines_dropped_total',
       'Log lines that tails did not get because their clients were slow',
     );
+    this.#waiting = gauge(
+      registry,
+      'locmoe_log_requests_waiting',
+      'Requests about the log that wait for others to be answered',
+    );
+    this.#waiting.set(0);
     this.#tails.set(0);
     this.#tailDropped.add(0);
   }
@@ -59,7 +66,8 @@ export class ObserverMetrics {
 
   refresh(): void {
     if (this.#loki === null) return;
-    const { tails, droppedLines } = this.#loki();
+    const { tails, droppedLines, waitingRequests } = this.#loki();
+    this.#waiting.set(waitingRequests);
     this.#tails.set(tails);
     this.#tailDropped.add(droppedLines - this.#countedDrops);
     this.#countedDrops = droppedLines;

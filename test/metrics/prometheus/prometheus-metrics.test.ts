@@ -139,7 +139,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(89 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(90 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
@@ -215,9 +215,9 @@ describe('the metrics of a run', () => {
     observers.answered({ path: '/api/runs', status: 200, ms: 1 });
     observers.answered({ path: '/page/main.js', status: 200, ms: 1 });
     observers.answered({ path: '/ready', status: 200, ms: 1 });
-    observers.watch(() => ({ tails: 2, droppedLines: 7 }));
+    observers.watch(() => ({ tails: 2, droppedLines: 7, waitingRequests: 3 }));
     const seen = [...(await seriesOf(metrics))].filter(([name]) =>
-      /http_requests|tail|query_seconds_(sum|count)/.test(name),
+      /requests|tail|query_seconds_(sum|count)/.test(name),
     );
     expect(Object.fromEntries(seen)).toEqual({
       'locmoe_http_requests_total{route="metrics",code="200"}': '1',
@@ -229,6 +229,7 @@ describe('the metrics of a run', () => {
       locmoe_log_query_seconds_sum: '0.03',
       locmoe_log_query_seconds_count: '1',
       locmoe_log_tails: '2',
+      locmoe_log_requests_waiting: '3',
       locmoe_log_tail_lines_dropped_total: '7',
     });
     expect((await seriesOf(metrics)).get('locmoe_log_tail_lines_dropped_total')).toBe('7');

@@ -16,6 +16,8 @@ export interface LokiActivity {
   readonly tails: number;
   /** Lines that slow tails did not get. */
   readonly droppedLines: number;
+  /** Requests that wait for others to be answered. */
+  readonly waitingRequests: number;
 }
 
 export interface LokiFeature extends HttpFeature {
@@ -48,6 +50,9 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
     routes,
     sockets: new Map([['/loki/api/v1/tail', tails.handle]]),
     close: () => tails.close(),
-    activity: () => ({ tails: tails.numOpen, droppedLines: tails.numDropped }),
+    activity: () => ({
+      ...{ tails: tails.numOpen, droppedLines: tails.numDropped },
+      waitingRequests: gate.numWaiting,
+    }),
   };
 }
