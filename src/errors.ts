@@ -101,6 +101,7 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
 export const EXIT = {
   done: 0,
   unhealthy: 1,
+  noMatch: 1,
   badConfig: 2,
   failedRun: 3,
   noCheckpoint: 4,

@@ -33,7 +33,7 @@ const program = new Command('locmoe')
   })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done, 2 bad configuration or input, 3 failed run (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
+    '\nExit codes: 0 done, 1 no line matches (logs) or not usable (health, doctor), 2 bad configuration or input, 3 failed run, also one that status tells of (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
   );
 
 try {

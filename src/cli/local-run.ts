@@ -8,6 +8,7 @@ import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
+import { linger, lingerSeconds } from './linger.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { preparationViewOn } from './preparation-view.js';
@@ -43,7 +44,7 @@ export async function train(options: TrainOptions): Promise<number> {
     const page = await pageOf(options, warn);
     http = await startRunHttp({ ...options, page }, NO_SECURITY, metrics);
     const place = { address, ...httpPlace(http), isSecured: false };
-    const { exitCode } = await leadRun({
+    const { exitCode, lingerS } = await leadRun({
       command: 'train',
       options,
       resumeOptions: [
@@ -58,6 +59,7 @@ export async function train(options: TrainOptions): Promise<number> {
           hasPage: page !== null,
         }),
       listeners: (run) => metricsListeners(run, options, metrics),
+      lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
       nodes: {
         areReplaceable: false,
         joinTimeoutMs: GRACE.ownAgentsMs,
@@ -72,6 +74,8 @@ export async function train(options: TrainOptions): Promise<number> {
         end: async (_, graceMs) => cluster?.end(graceMs),
       },
     });
+    rpc.server.forceShutdown();
+    if (http !== null) await linger(http, lingerS, say);
     return exitCode;
   } finally {
     await http?.close();

@@ -7,6 +7,8 @@ export interface LogPrinterOptions {
   /** Print the lines as they are. */
   readonly json: boolean;
   readonly colors: boolean;
+  /** Days before or after this one, in ms since 1970, are named. */
+  readonly nowMs: number;
   /** Mark matches: lines around them are shown too. */
   readonly marksMatches: boolean;
 }
@@ -23,8 +25,10 @@ const BARS = '▁▂▃▄▅▆▇█';
 export class LogPrinter {
   readonly #pretty: (record: object) => string;
   #group = 0;
+  #day: string;
 
   constructor(readonly options: LogPrinterOptions) {
+    this.#day = dayOf(options.nowMs);
     this.#pretty = prettyFactory({
       colorize: options.colors,
       translateTime: 'SYS:HH:MM:ss.l',
@@ -35,12 +39,22 @@ export class LogPrinter {
     });
   }
 
-  /** With newlines; a separator stands before a line that does not follow the last one in its source. */
+  /**
+   * With newlines; the day stands before the first line of another day, a separator before a line that does not
+   * follow the last one in its source.
+   */
   format(line: ResultLine): string {
     if (this.options.json) return `${line.text}\n`;
     const isApart = line.group !== 0 && this.#group !== 0 && line.group !== this.#group;
     this.#group = line.group;
-    return (isApart ? '--\n' : '') + this.#line(line);
+    return (isApart ? '--\n' : '') + this.#newDay(line) + this.#line(line);
+  }
+
+  #newDay({ timeMs }: ResultLine): string {
+    const day = dayOf(timeMs);
+    if (day === this.#day) return '';
+    this.#day = day;
+    return this.options.colors ? `${DIM}${day}${RESET}\n` : `${day}\n`;
   }
 
   #line(line: ResultLine): string {
@@ -87,6 +101,14 @@ function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   if (record !== null) return record;
   const level = LOG_LEVELS.find((known) => known === labels.level) ?? ('info' satisfies LogLevel);
   return { time: timeMs, level, msg: text };
+}
+
+/** `2026-01-31 UTC+01:00`, by this machine's clock. */
+function dayOf(timeMs: number): string {
+  const minutes = -new Date(timeMs).getTimezoneOffset();
+  const local = new Date(timeMs + 60_000 * minutes).toISOString().slice(0, 10);
+  const offset = new Date(60_000 * Math.abs(minutes)).toISOString().slice(11, 16);
+  return `${local} UTC${minutes < 0 ? '-' : '+'}${offset}`;
 }
 
 function nameOf(metric: Readonly<Record<string, string>>): string {

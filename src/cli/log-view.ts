@@ -61,7 +61,10 @@ export class LogView implements RunView {
   }
 
   restarts(report: FailureReport, restartsLeft: number): void {
-    this.run.logger.warn({ restartsLeft, failure: report }, restartLine(report, restartsLeft));
+    this.run.logger.warn(
+      { ...placeOf(report), restartsLeft, failure: report },
+      restartLine(report, restartsLeft),
+    );
   }
 
   generation(generation: GenerationView): void {
@@ -78,7 +81,10 @@ export class LogView implements RunView {
 
   failed({ exitCode, report }: FailedRun): void {
     const { checkpoint } = report;
-    this.run.logger.fatal({ exitCode, checkpoint, failure: report }, failureLines(report)[0]);
+    this.run.logger.fatal(
+      { ...placeOf(report), exitCode, checkpoint, failure: report },
+      failureLines(report)[0],
+    );
   }
 
   async finished({ exitCode, stoppedEarly }: FinishedRun): Promise<void> {
@@ -105,4 +111,9 @@ export class LogView implements RunView {
   close(): void {
     this.#removeListener();
   }
+}
+
+/** The fields by which queries find a rank, or a step. */
+function placeOf({ node, rank, step }: FailureReport): object {
+  return { node: node ?? undefined, rank: rank ?? undefined, step: step ?? undefined };
 }

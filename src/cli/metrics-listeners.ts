@@ -24,6 +24,7 @@ export function metricsListeners(
     ...(prometheus?.begin(runId, {
       ...{ generation, recipe: name, router: moe.router, steps: numStepsOf(config) },
       ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode, resumedFrom },
+      collectiveTimeoutS: cluster.collectiveTimeoutS,
       earlierFailures: folder.failures().map(({ code }) => code),
       earlierCosts: restartCostsOf(generationsOf(readJournal(folder.journal))),
       budget: totals.budget,

@@ -1,6 +1,12 @@
-import { type HttpFeature, type HttpServer, lokiFeature, startHttpServer } from '@locmoe/logs/http';
+import {
+  type Answer,
+  type HttpFeature,
+  type HttpServer,
+  lokiFeature,
+  startHttpServer,
+} from '@locmoe/logs/http';
 import type { RunOptions } from '../coordinator/run-options.js';
-import { TrainerError } from '../errors.js';
+import { asTrainerError, TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress, isLoopback, isWildcard, parseAddress } from '../rpc/address.js';
@@ -8,6 +14,7 @@ import type { Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
+import { endLingering } from './linger.js';
 import { loadPage } from './packages.js';
 
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
@@ -36,7 +43,7 @@ export async function pageOf(
 }
 
 /**
- * Serves logs, metrics and the page of runs over HTTP.
+ * Serves logs, metrics and the page of runs over HTTP. A process that only lingers at the port gives way.
  *
  * @returns null if that is not wanted
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
@@ -53,13 +60,25 @@ export async function startRunHttp(
       'BAD_INPUT',
       `--http ${http} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
     );
+  const loki = lokiFeature(logCatalog(runsDir), VERSION);
+  metrics?.observers.watch(loki.activity);
   const features: HttpFeature[] = [
-    lokiFeature(logCatalog(runsDir), VERSION),
+    loki,
     ...(page === null ? [] : [page]),
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
   const tokenName = 'the join token of the cluster';
-  return startHttpServer({ name: 'locmoe', address, option: '--http', token, tokenName, features });
+  const options = {
+    ...{ name: 'locmoe', address, option: '--http', token, tokenName, features },
+    onAnswer: (answer: Answer) => metrics?.observers.answered(answer),
+  };
+  try {
+    return await startHttpServer(options);
+  } catch (error) {
+    const isTaken = asTrainerError(error).code === 'NO_RESOURCE';
+    if (!isTaken || !(await endLingering(runsDir, address.port))) throw error;
+    return startHttpServer(options);
+  }
 }
 
 /** What a run's record says of its HTTP server. */

@@ -48,7 +48,8 @@ export function checkpointLine({ step, directory }: CheckpointReport): string {
 
 export function validationLine({ step, domains }: ValidationReport): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
-  return `validation at step ${step}: loss ${meanLoss({ domains }).toFixed(3)}  (${byDomain})`;
+  const loss = meanLoss({ domains });
+  return `validation at step ${step}: loss ${loss.toFixed(3)}  perplexity ${Math.exp(loss).toFixed(1)}  (${byDomain})`;
 }
 
 /** A failure after which the run goes on. */

@@ -21,6 +21,8 @@ import { meanLoss } from '../run/validation-loss.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
+/** Of a table within 80 columns. */
+const MAX_EXPERT_COLUMNS = 8;
 
 /** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
@@ -47,7 +49,9 @@ export async function summarize(
   const { layers } = routing;
   if (layers.length > 0) {
     show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
-    show(`\nrouting (all steps; capacity and cosine of the last one)\n${routingTable(layers)}`);
+    show(
+      `\nrouting (all steps; share of the classic capacity, and cosine, of the last one)\n${routingTable(layers)}`,
+    );
   }
   const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
@@ -66,7 +70,7 @@ export async function summarize(
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
   if (best !== null)
-    show(`  best        ${fromHere(best.checkpoint)} (validation loss ${best.loss.toFixed(3)})`);
+    show(`  best        ${fromHere(best.checkpoint)}\n              validation loss ${best.loss.toFixed(3)}`);
   show(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
   );
@@ -88,11 +92,14 @@ function nextCommands(
   end: RunEnd | null,
   { domains }: Dataset,
 ): string[][] {
-  const logs = ['logs', '--run', run, '--level', 'info'];
-  if (checkpoint === undefined) return [logs];
+  const looks = [
+    ['inspect', '--run', run],
+    ['logs', '--run', run, '--level', 'info'],
+  ];
+  if (checkpoint === undefined) return looks;
   const from = ['--checkpoint', fromHere(checkpoint)];
   return [
-    logs,
+    ...looks,
     ['generate', ...from, '--domain', domains[0].name, '--prompt', 'The '],
     ['eval', ...from],
     ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
@@ -118,24 +125,38 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
   ]);
 }
 
+/** A column for each expert; of more than fit a terminal, the ends of the range. */
 function loadTable(layers: readonly LayerTotals[]): string {
-  const rows = layers.map(({ layer, kept }) => {
-    const total = kept.reduce((sum, count) => sum + count, 0);
-    return [`layer ${layer}`, ...kept.map((count) => `${((100 * count) / total).toFixed(1)} %`)];
-  });
-  return formatTable([['', ...rows[0].slice(1).map((_, expert) => `e${expert}`)], ...rows]);
+  const shareOf = (count: number, kept: readonly number[]) =>
+    `${((100 * count) / kept.reduce((sum, each) => sum + each, 0)).toFixed(1)} %`;
+  const experts = layers[0].kept.map((_, expert) => `e${expert}`);
+  if (experts.length <= MAX_EXPERT_COLUMNS)
+    return formatTable([
+      ['', ...experts],
+      ...layers.map(({ layer, kept }) => [`layer ${layer}`, ...kept.map((count) => shareOf(count, kept))]),
+    ]);
+  return formatTable([
+    ['', 'even share', 'least', '', 'most', ''],
+    ...layers.map(({ layer, kept }) => {
+      const [least, most] = [Math.min(...kept), Math.max(...kept)];
+      const even = `${(100 / kept.length).toFixed(1)} %`;
+      const end = (count: number) => [shareOf(count, kept), experts[kept.indexOf(count)]];
+      return [`layer ${layer}`, even, ...end(least), ...end(most)];
+    }),
+  ]);
 }
 
 function routingTable(layers: readonly LayerTotals[]): string {
   const known = (value: number | null) => (value === null ? '-' : value.toFixed(2));
-  const header = ['', 'routed', 'kept', 'over capacity', 'not chosen'];
   return formatTable([
-    [...header, 'same worker', 'same node', 'other node', 'capacity/classic', 'gate cosine'],
+    // Two lines, to fit a terminal of 80 columns.
+    ['', '', '', 'over', 'not', 'same', 'same', 'other', 'of', 'gate'],
+    ['', 'routed', 'kept', 'cap.', 'chosen', 'worker', 'node', 'node', 'classic', 'cosine'],
     ...layers.map((layer) => {
       const kept = layer.kept.reduce((sum, count) => sum + count, 0);
       return [
         `layer ${layer.layer}`,
-        formatCount(layer.routed),
+        layer.routed < 1e7 ? formatCount(layer.routed) : `${formatCount(layer.routed / 1e6)} M`,
         ...[kept, layer.overCapacity, layer.notChosen].map((count) => formatShare(count / layer.routed)),
         ...[layer.sameWorker, layer.sameNode, layer.otherNode].map((count) => formatShare(count / kept)),
         known(layer.capacityRatio),

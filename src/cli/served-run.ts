@@ -11,6 +11,7 @@ import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 import { assertMayListen, type Security } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
+import { linger, lingerSeconds } from './linger.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { PreparationView, preparationViewOn } from './preparation-view.js';
@@ -97,13 +98,14 @@ async function serveWith(
       announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
       hasPage: page !== null,
     };
-    const { exitCode } = await leadRun({
+    const { exitCode, lingerS } = await leadRun({
       command: 'serve',
       options,
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       ...{ plan, rpc, place },
       view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
       listeners: (run) => metricsListeners(run, options, metrics),
+      lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
       nodes: {
         areReplaceable: true,
         joinTimeoutMs: options.joinTimeoutS * 1000,
@@ -113,6 +115,8 @@ async function serveWith(
         end: ({ current }, graceMs) => current.nodesGone(graceMs),
       },
     });
+    rpc.server.forceShutdown();
+    if (http !== null) await linger(http, lingerS, voice.say);
     return exitCode;
   } finally {
     await http?.close();

@@ -89,10 +89,10 @@ export class TerminalView implements RunView {
   failed({ report }: FailedRun): void {
     this.#progress.close();
     const { directory, flight } = this.run.folder;
-    const lagging = existsSync(flight)
-      ? [`  who lagged: ${commandLine(['locmoe', 'flight', fromHere(directory)])}`]
-      : [];
-    console.error([`locmoe: ${failureLines(report).join('\n')}`, ...lagging].join('\n'));
+    const place = fromHere(directory);
+    const lagging = existsSync(flight) ? [`  who lagged: ${commandLine(['locmoe', 'flight', place])}`] : [];
+    const look = `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`;
+    console.error([`locmoe: ${failureLines(report).join('\n')}`, ...lagging, look].join('\n'));
   }
 
   async finished({ stoppedEarly }: FinishedRun): Promise<void> {

@@ -37,6 +37,7 @@ export interface CommitterOptions {
 interface OpenSave {
   /** By the first rank, once it is heard of: loss and time differ between ranks. */
   about: SaveIntent;
+  readonly begunMs: number;
   readonly bytes: Map<number, number>;
   isBegun: boolean;
   readonly files: Map<number, readonly ShardFile[]>;
@@ -66,7 +67,10 @@ export class CheckpointCommitter {
   announce(intent: SaveIntent, mayRepeat = false): void {
     const { step, rank, bytes } = intent;
     if (mayRepeat && this.#tellIfEnded(step)) return;
-    this.#save ??= { about: intent, bytes: new Map(), isBegun: false, files: new Map(), noRoom: null };
+    this.#save ??= {
+      ...{ about: intent, begunMs: performance.now(), bytes: new Map(), isBegun: false },
+      ...{ files: new Map(), noRoom: null },
+    };
     const save = this.#save;
     if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
     if (intent.sharedCrc32 !== save.about.sharedCrc32) {
@@ -139,7 +143,11 @@ export class CheckpointCommitter {
     const directory = commitCheckpoint(options, files, this.options.onLeftover);
     this.#save = null;
     this.#ended = { step, committed: true };
-    this.options.onCommit({ step, directory });
+    this.options.onCommit({
+      ...{ step, directory },
+      bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+      seconds: (performance.now() - save.begunMs) / 1000,
+    });
     this.options.tell({ saveEnded: { step, committed: true } });
   }
 

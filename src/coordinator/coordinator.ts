@@ -12,6 +12,7 @@ import { CheckpointCommitter } from './checkpoint-committer.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
+import { blamed } from './failure-report.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
 import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
@@ -305,7 +306,11 @@ export class Coordinator {
       this.#committer.receive(event.shards, member.hasReturned);
     } else if ('failure' in event) {
       const { failure } = event;
-      this.options.logger.error({ rank: failure.rank, failure }, failure.message);
+      const { rank, step } = failure;
+      this.options.logger.error(
+        { node, rank, step: step < 0 ? undefined : step, failure },
+        `rank ${rank} failed: ${failure.message}`,
+      );
       this.#judge.fail(failure);
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);
@@ -456,6 +461,17 @@ export class Coordinator {
     });
   }
 
+  /** Why the generation is over, where queries of a rank or a step find it. */
+  #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
+    const what = kind === 'failed' ? 'the run' : `generation ${this.options.identity.generation}`;
+    const { exitCode = null, signal = null, pid = null } = culprit ?? {};
+    this.options.logger.error(
+      { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },
+      `${what} failed: ${error.line}`,
+    );
+    this.options.logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
+  }
+
   #takeStep(step: GlobalStep): void {
     this.options.snapshots?.stepped();
     this.#progress.complete(step);
@@ -482,19 +498,22 @@ export class Coordinator {
     this.#state = transition(before, event);
     if (this.#state === before) return false;
     this.#watch.beginPhase();
-    this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
     if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
       const { kind, error } = this.#state;
       const isCause = event.type === 'failure' && event.error === error;
       this.#failure = this.#failureOf(error, isCause ? culprit : null);
+      this.#logVerdict(this.#failure, kind);
       // After a last checkpoint there is nothing to abort.
       if (!this.#members.allAre('finished')) this.#members.broadcast({ abort: { reason: error.line } });
       if (kind === 'failed') this.#members.broadcast({ farewell: {} });
       this.#committer.abandon();
       this.#settle(this.#state);
-    } else if (this.#state.kind === 'finished') {
-      this.#members.broadcast({ farewell: {} });
-      this.#settle(this.#state);
+    } else {
+      this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
+      if (this.#state.kind === 'finished') {
+        this.#members.broadcast({ farewell: {} });
+        this.#settle(this.#state);
+      }
     }
     // Last: a listener that throws must not keep a run from ending.
     try {

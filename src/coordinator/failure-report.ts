@@ -17,8 +17,23 @@ export interface FailureReportOptions {
   readonly notRestarted: string | null;
 }
 
+/** Who is to blame, and its step, as far as they are known: the fields of log lines about a failure. */
+export function blamed(failure: Pick<RunFailure, 'culprit' | 'error'>): {
+  readonly node: number | undefined;
+  readonly rank: number | undefined;
+  readonly step: number | undefined;
+} {
+  const { culprit, error } = failure;
+  return {
+    node: culprit?.node ?? error.context.node,
+    // An agent that is to blame has no rank.
+    rank: culprit === null ? error.context.rank : (culprit.rank ?? undefined),
+    step: failedStep(failure) ?? undefined,
+  };
+}
+
 /** The step that the culprit was in; null if it was in none. */
-function failedStep({ culprit, error }: RunFailure): number | null {
+function failedStep({ culprit, error }: Pick<RunFailure, 'culprit' | 'error'>): number | null {
   return culprit?.step ?? error.context.step ?? null;
 }
 

@@ -58,10 +58,15 @@ export interface Lead {
   readonly view: (run: OpenRun) => RunView;
   /** Who is notified beside the run's folder and its view. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
+  /** For how many seconds this process goes on to serve how the run ended; not asked if a signal wants its end. */
+  readonly lingerS: (outcome: RunOutcome) => number;
 }
 
-/** Leads a planned run, from its folder to its end; nothing of it is left running when it returns. */
-export async function leadRun(lead: Lead): Promise<RunOutcome> {
+/**
+ * Leads a planned run, from its folder to its end; nothing of it is left running when it returns, and another process
+ * may go on with it.
+ */
+export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly lingerS: number }> {
   const { plan } = lead;
   const now = { generation: plan.resumed?.generation ?? 1 };
   let abort = (error: TrainerError): void => {
@@ -69,13 +74,14 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
   };
   const run = openRun(lead, now, (error) => abort(error));
   const { folder, logs, logger, disk, totals, identity } = run;
+  let giveUp = plan.resumed?.giveUp;
   const listeners: RunListener[] = [];
   try {
     // First: it shows what the log warns of from here on.
     const view = lead.view(run);
     listeners.push(view);
     if (plan.resumed === null) {
-      await claimRun(folder, (line) => logger.warn(line));
+      giveUp = await claimRun(folder, (line) => logger.warn(line));
       folder.writeConfig(plan.config);
     }
     // Before the record: where one of them cannot begin, there is no run to find.
@@ -103,10 +109,14 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     };
     const leader = new RunLeader(begin(led, identity));
     abort = (error) => leader.abort(error);
-    return await carryOut(led, leader);
+    const { outcome, isSignalled } = await carryOut(led, leader);
+    const lingerS = isSignalled ? 0 : lead.lingerS(outcome);
+    if (lingerS > 0) recorder.lingers();
+    return { ...outcome, lingerS };
   } finally {
     for (const listener of listeners) listener.close?.();
     logs.close();
+    giveUp?.();
   }
 }
 
@@ -149,13 +159,16 @@ function trainedSecondsAt(checkpoint: string | null): number {
 }
 
 /** Starts the nodes, leads generation after generation until the run is over, and ends the nodes. */
-async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
+async function carryOut(
+  led: Led,
+  leader: RunLeader,
+): Promise<{ readonly outcome: RunOutcome; readonly isSignalled: boolean }> {
   const { lead, run, view } = led;
   const { plan, rpc, nodes } = lead;
   const { folder, logger } = run;
   const service = addCoordinatorService(rpc.server, leader);
   rpc.onRefused = (line) => logger.warn(line);
-  const forgetSignals = stopOnSignals(leader, (line) => view.print(line));
+  const signals = stopOnSignals(leader, (line) => view.print(line));
   const leaveUncaught = catchUncaught({
     ...{ leader, logger, view },
     lastWords(error) {
@@ -175,22 +188,22 @@ async function carryOut(led: Led, leader: RunLeader): Promise<RunOutcome> {
     let state = await leader.current.settled;
     for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
-    else forgetSignals();
+    else signals.forget();
     const { failure } = leader.current;
     const failed = failure && failedRun(led, leader.current, failure);
     await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
       view.failed(failed);
-      return failed;
+      return { outcome: failed, isSignalled: signals.any };
     }
     const finished = finishedRun(state, lead.command === 'serve' && leader.isStoppedByCommand);
     led.journal.end(finished.stoppedEarly ? 'stopped' : 'finished', finished.exitCode);
     await view.finished(finished);
-    return finished;
+    return { outcome: finished, isSignalled: signals.any };
   } finally {
     clearInterval(fence);
     await nodes.end(leader, 0);
-    forgetSignals();
+    signals.forget();
     await service.endLogs(Math.min(GRACE.lastLinesMs, endsByMs - performance.now()));
     leaveUncaught();
     leader.current.close();
@@ -237,7 +250,8 @@ function openRun(
     level: config.logLevel,
     origin: { run: runId },
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
-    mixin: () => now,
+    // A copy: pino adds the fields of the line to it.
+    mixin: () => ({ ...now }),
   });
   const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
   // It has trained, whatever happens before its next step.

@@ -17,12 +17,20 @@ function quote(word: string): string {
 }
 
 /** Options that a resumed run must be given again; its configuration comes from the checkpoint. */
-export function lastingOptions({ runsDir, dataDir, samples, http, tensorboard }: RunOptions): string[] {
+export function lastingOptions({
+  runsDir,
+  dataDir,
+  samples,
+  http,
+  linger,
+  tensorboard,
+}: RunOptions): string[] {
   return [
     ...(runsDir === 'runs' ? [] : ['--runs-dir', runsDir]),
     ...(dataDir === 'data' ? [] : ['--data-dir', dataDir]),
     ...(samples ? [] : ['--no-samples']),
     ...(http === false ? ['--no-http'] : http === '127.0.0.1:0' ? [] : ['--http', http]),
+    ...(linger === undefined ? [] : linger === true ? ['--linger'] : ['--linger', String(linger)]),
     ...(tensorboard === undefined ? [] : ['--tensorboard', tensorboard]),
   ];
 }

@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly allowFaults: boolean;
   /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
   readonly http: string | false;
+  /** For how many seconds it still can be once it is over; true until a signal comes. */
+  readonly linger?: number | true;
   /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */
   readonly tensorboard?: string;
 }
@@ -55,8 +57,12 @@ export interface RunPlan {
   readonly checkpoint: Checkpoint | null;
   /** The checkpoint that gives a new run its weights alone; null for none. */
   readonly init: Checkpoint | null;
-  /** The run to resume; null for a new one. */
-  readonly resumed: { readonly folder: RunFolder; readonly generation: number } | null;
+  /** The run to resume, which this process holds until it gives it up; null for a new one. */
+  readonly resumed: {
+    readonly folder: RunFolder;
+    readonly generation: number;
+    readonly giveUp: () => void;
+  } | null;
   /** The generation of the run to resume that may still train, to go on with; null if there is none. */
   readonly adopts: Adoption | null;
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */

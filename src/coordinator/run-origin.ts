@@ -64,7 +64,7 @@ export async function findOrigin(
       const hasCheckpoint = committedFolders(folder.checkpoints).length > 0;
       // For the next generation, should the nodes of this one be gone.
       const checkpoint = hasCheckpoint ? checkpointToResume(folder, place, warn, configFrom) : null;
-      const resumed = { folder, generation: adopts.generation };
+      const resumed = { folder, generation: adopts.generation, giveUp };
       return { ...NOTHING, checkpoint, resumed, adopts, forkedFrom, initFrom };
     }
     // The record may be older than the checkpoints (a backup): the new generation is above both.
@@ -73,7 +73,7 @@ export async function findOrigin(
     return {
       ...NOTHING,
       checkpoint: checkpointToResume(folder, place, warn, configFrom),
-      resumed: { folder, generation },
+      resumed: { folder, generation, giveUp },
       forkedFrom,
       initFrom,
     };

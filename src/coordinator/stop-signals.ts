@@ -4,20 +4,29 @@ import type { RunLeader } from './run-leader.js';
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** The signals that a run has heard. */
+export interface HeardSignals {
+  /** Somebody wants the process to end. */
+  readonly any: boolean;
+  /** Stops listening. */
+  forget(): void;
+}
+
 /**
  * First signal: a final checkpoint, then the end. Second: the end at once. After a failure that ends the run, whose
- * report comes within seconds, they are ignored.
+ * report comes within seconds, they change nothing.
  *
  * @param signals emits them: the process
- * @returns stops listening
  */
 export function stopOnSignals(
   leader: Pick<RunLeader, 'abort' | 'requestStop' | 'hasFailed'>,
   print: (line: string) => void,
   signals: EventEmitter = process,
-): () => void {
+): HeardSignals {
   let first: NodeJS.Signals | null = null;
+  let any = false;
   const onSignal = (signal: NodeJS.Signals) => {
+    any = true;
     if (leader.hasFailed) return;
     if (first !== null) {
       const both = signal === first ? `${signal} twice` : `${first}, then ${signal}`;
@@ -29,7 +38,12 @@ export function stopOnSignals(
     leader.requestStop(signal);
   };
   for (const signal of STOP_SIGNALS) signals.on(signal, onSignal);
-  return () => {
-    for (const signal of STOP_SIGNALS) signals.off(signal, onSignal);
+  return {
+    get any() {
+      return any;
+    },
+    forget() {
+      for (const signal of STOP_SIGNALS) signals.off(signal, onSignal);
+    },
   };
 }

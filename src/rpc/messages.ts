@@ -102,6 +102,10 @@ export interface ValidationReport {
 export interface CheckpointReport {
   readonly step: number;
   readonly directory: string;
+  /** Of the files of all ranks; left out where another process has saved it, as is `seconds`. */
+  readonly bytes?: number;
+  /** From the first rank that had its part ready until the checkpoint was there. */
+  readonly seconds?: number;
 }
 
 /** A rank has copied its part of a checkpoint and waits for the word to write it. */

@@ -24,6 +24,8 @@ const recordSchema = z.object({
   /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
   process: z.string(),
   state: z.string(),
+  /** It is over, and its process still serves it over HTTP. */
+  lingers: z.boolean().optional(),
   startedAt: z.string(),
   datasetDir: z.string(),
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */

@@ -53,6 +53,11 @@ export class RunRecorder implements RunListener {
     this.#write({ state: kind });
   }
 
+  /** The run is over, and this process goes on to serve it. */
+  lingers(): void {
+    this.#write({ lingers: true });
+  }
+
   #write(changes: Partial<RunRecord>): void {
     const record = { ...this.#record, ...changes };
     this.#record = record;

@@ -2,7 +2,7 @@ import type { ResultLine } from '@locmoe/logs';
 import { describe, expect, it } from 'vitest';
 import { LogPrinter } from '../../src/cli/log-printer.js';
 
-const PLAIN = { json: false, colors: false, marksMatches: false };
+const PLAIN = { json: false, colors: false, marksMatches: false, nowMs: 1_700_000_000_000 };
 const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ResultLine => ({
   text: typeof record === 'string' ? record : JSON.stringify(record),
   labels: { source: 'worker', ...labels },
@@ -32,6 +32,17 @@ describe('LogPrinter', () => {
       'INFO: node 0          hello\n',
       'INFO: node 1 rank 12  hello\n',
     ]);
+  });
+
+  it('names a day that is not today, with the zone of its times', () => {
+    const printer = new LogPrinter(PLAIN);
+    const at = (timeMs: number) => printer.format(shown({}, record('x', { time: timeMs }), { timeMs }));
+    const DAY_MS = 86_400_000;
+    const heading = /^\d{4}-\d\d-\d\d UTC[+-]\d\d:\d\d\n\[/;
+    expect(at(PLAIN.nowMs)).not.toMatch(heading);
+    expect(at(PLAIN.nowMs - DAY_MS)).toMatch(heading);
+    expect(at(PLAIN.nowMs - DAY_MS)).not.toMatch(heading);
+    expect(at(PLAIN.nowMs)).toMatch(heading);
   });
 
   it('shows what is no record as text, without what would steer a terminal', () => {

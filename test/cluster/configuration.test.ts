@@ -143,6 +143,16 @@ describe('tools that read the configuration', () => {
     }
   }, 260_000);
 
+  it('amtool accepts the configuration of Alertmanager, which Prometheus sends alerts to', ({ skip }) => {
+    const file = path.join(OBSERVABILITY, 'alertmanager.yml');
+    const { alerting } = parse(readFileSync(path.join(OBSERVABILITY, 'prometheus.yml'), 'utf8'));
+    expect(alerting.alertmanagers[0].static_configs).toEqual([{ targets: ['alertmanager:9093'] }]);
+    const amtool = debianTool('amtool', ['prometheus-alertmanager']);
+    if (amtool === null) return skipLoudly(skip, 'no amtool, and no Debian package of it');
+    const { status, stderr } = spawnSync(amtool, ['check-config', file], { encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  }, 260_000);
+
   it('every alert has a test in which it fires and one in which it does not', () => {
     const read = (file: string) => parse(readFileSync(path.join(OBSERVABILITY, file), 'utf8'));
     const alerts: string[] = read('alerts.yml').groups.flatMap(({ rules }: { rules: { alert: string }[] }) =>
@@ -190,14 +200,14 @@ describe('tools that read the configuration', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const { services } = JSON.parse(stdout);
     expect(Object.keys(services).sort()).toEqual(
-      ['alloy', 'certs', 'coordinator', 'grafana', 'loki', 'node', 'prometheus'].sort(),
+      ['alertmanager', 'alloy', 'certs', 'coordinator', 'grafana', 'loki', 'node', 'prometheus'].sort(),
     );
     expect(services.node.deploy.replicas).toBe(3);
     expect(services.coordinator.command).toContain('--workers-per-node=4');
     const published = Object.values(services as Record<string, { ports?: { host_ip: string }[] }>).flatMap(
       ({ ports = [] }) => ports.map(({ host_ip }) => host_ip),
     );
-    expect(published).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1']);
+    expect(published).toEqual(Array(4).fill('127.0.0.1'));
   });
 
   it('what reads metrics and logs can reach the coordinator, and finds its files where they are mounted', () => {

@@ -45,7 +45,7 @@ export class Project {
       this.name,
       ...files.flatMap((file) => ['--file', file]),
     ];
-    const ports = { PORT: '0', HTTP_PORT: '0' };
+    const ports = { PORT: '0', HTTP_PORT: '0', LINGER: '0' };
     const env = { LOCMOE_IMAGE: IMAGE, ...ports, NODES: '2', WORKERS: '2', CONFIG: `/test/${recipe}` };
     return run('docker', ['compose', ...options, ...args], { env, timeoutMs });
   }

@@ -65,6 +65,7 @@ export function swarmTests(): void {
           NODES: '2',
           WORKERS: '2',
           NODES_PER_MACHINE: '2',
+          LINGER: '0',
           VOLUME_DEVICE: work,
           TLS_DIR: tls,
         },

@@ -12,6 +12,8 @@ import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
 let root: string;
 let said: unknown[];
+/** Of a checkpoint that is committed. */
+const COST = { bytes: expect.any(Number), seconds: expect.any(Number) };
 let committer: CheckpointCommitter;
 beforeEach(() => {
   root = join(mkdtempSync(join(tmpdir(), 'locmoe-commit-')), 'checkpoints');
@@ -62,7 +64,10 @@ it('nothing is written before all ranks have announced, nothing committed before
   expect(readdirSync(root)).toEqual(['step-000005.tmp-1']);
   committer.receive(written(0, 5));
   const directory = join(root, 'step-000005');
-  expect(said.slice(1)).toEqual([{ step: 5, directory }, { saveEnded: { step: 5, committed: true } }]);
+  expect(said.slice(1)).toEqual([
+    { step: 5, directory, ...COST },
+    { saveEnded: { step: 5, committed: true } },
+  ]);
   announceAll(6);
   expect(said.at(-1)).toEqual({ writeShards: { step: 6 } });
 });
@@ -109,7 +114,7 @@ it('what fails once a checkpoint is committed is only warned of', () => {
   for (const rank of [0, 1]) committer.receive(written(rank, 5));
   expect(said.slice(1)).toEqual([
     expect.stringMatching(/step-000005 is saved, but not all .* could be removed: .*ENOSPC/),
-    { step: 5, directory: join(root, 'step-000005') },
+    { step: 5, directory: join(root, 'step-000005'), ...COST },
     { saveEnded: { step: 5, committed: true } },
   ]);
 });

@@ -58,7 +58,7 @@ function newCoordinator(): Coordinator {
     }),
     listeners: new PrometheusMetrics().begin('r', {
       ...{ generation: 1, recipe: 'tiny', router: 'switch', steps: config.train.steps },
-      ...{ nodes, workersPerNode, resumedFrom: null, earlierFailures: [] },
+      ...{ nodes, workersPerNode, resumedFrom: null, earlierFailures: [], collectiveTimeoutS: 10 },
       earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
       budget: new RestartBudget(config.cluster),
     }),

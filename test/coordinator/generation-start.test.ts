@@ -42,7 +42,7 @@ describe('a run that was resumed at a step and has saved nothing since', () => {
     for (const step of damaged)
       writeFileSync(path.join(stepFolder(folder.checkpoints, step), 'manifest.json'), '{}');
     const checkpoint = openCheckpoint(path.relative('.', stepFolder(savedRun([20]).checkpoints, 20)));
-    const plan = { checkpoint, resumed: { folder, generation: 2 } };
+    const plan = { checkpoint, resumed: { folder, generation: 2, giveUp: () => undefined } };
     return (await checkpointAfterFailure(plan, folder, 3, () => undefined))?.manifest.step;
   };
 

@@ -84,15 +84,16 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
     view: (run) =>
       new TerminalView(run, { place, dataset, samples: false, hasPage: false, announcement: 'starting' }),
     listeners: () => [],
+    lingerS: () => 0,
   };
 }
 
-/** Files of the runs that this process holds open, but for the lock, which it keeps to its end. */
+/** Files of the runs that this process holds open. */
 function openFiles(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       const file = readlinkSync(`/proc/self/fd/${fd}`);
-      return file.startsWith(runsDir) && path.basename(file) !== 'run.lock' ? [file] : [];
+      return file.startsWith(runsDir) ? [file] : [];
     } catch {
       // The descriptor of the listing itself.
       return [];

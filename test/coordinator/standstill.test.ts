@@ -79,7 +79,11 @@ describe('a coordinator that stood still', () => {
     expect(coordinator.failure?.error.message).toMatch(
       /^the coordinator stood still for 16\.\d s, and its nodes took it for gone \(node 0: node agent on .* its connection broke\)$/,
     );
-    expect(warnings).toEqual([expect.stringMatching(/^the coordinator stood still for 16\.\d s: stopped/)]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^the coordinator stood still for 16\.\d s: stopped/),
+      expect.stringMatching(/^the run failed: the coordinator stood still for 16\.\d s, and its nodes/),
+      'run is failed',
+    ]);
   });
 
   it('does not take the blame of a node that a signal ended', async () => {

@@ -10,26 +10,29 @@ function listen(hasFailed = false) {
     abort: (error: Error) => heard.push(error.message),
     requestStop: (signal: string) => heard.push(`stop for ${signal}`),
   };
-  const forget = stopOnSignals(leader, () => heard.push('print'), signals);
-  return { signals, heard, forget };
+  const stop = stopOnSignals(leader, () => heard.push('print'), signals);
+  return { signals, heard, stop };
 }
 
 it.each([
   ['SIGINT', 'SIGINT', 'SIGINT twice: ended without a final checkpoint'],
   ['SIGINT', 'SIGTERM', 'SIGINT, then SIGTERM: ended without a final checkpoint'],
 ])('%s and %s', (first, second, reason) => {
-  const { signals, heard, forget } = listen();
+  const { signals, heard, stop } = listen();
+  expect(stop.any).toBe(false);
   signals.emit(first, first);
   signals.emit(second, second);
   expect(heard).toEqual(['print', `stop for ${first}`, reason]);
-  forget();
+  stop.forget();
   signals.emit(first, first);
   expect(heard).toHaveLength(3);
   expect(signals.eventNames()).toEqual([]);
+  expect(stop.any).toBe(true);
 });
 
 it('a signal promises no checkpoint, if the run has failed', () => {
-  const { signals, heard } = listen(true);
+  const { signals, heard, stop } = listen(true);
   signals.emit('SIGTERM', 'SIGTERM');
   expect(heard).toEqual([]);
+  expect(stop.any).toBe(true);
 });

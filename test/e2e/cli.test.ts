@@ -69,7 +69,7 @@ describe('a live run', () => {
       ],
     });
     expect((await locmoe('status', ...runs)).stdout).toMatch(
-      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n.*\n {2}rank 0/,
+      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n.*\n {2}rank 0.*\n {2}rank 1.*\n {2}state: .*\b[RS] (runs|sleeps)/,
     );
 
     const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);
@@ -84,7 +84,12 @@ describe('a live run', () => {
     expect(new Set(records.map(({ rank }) => rank))).toEqual(new Set([1]));
 
     const over = await locmoe('status', '--json', ...runs);
-    expect(JSON.parse(over.stdout).state).toBe('finished');
+    expect(over.code).toBe(0);
+    expect(JSON.parse(over.stdout)).toMatchObject({
+      state: 'finished',
+      loss: expect.any(Number),
+      failure: null,
+    });
     expect(await locmoe('stop', ...runs)).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('is not going on'),

@@ -112,6 +112,20 @@ describe('a worker that', () => {
       expect(end.stderr).toContain(text);
     await run.expectNothingLeft();
 
+    const place = ['--run', newestRun(folder)];
+    const status = await locmoe('status', ...place);
+    expect(status.code).toBe(3);
+    expect(status.stdout).toMatch(/: failed \(WORKER_DIED\)\n {2}step \d+\/100000 {2}loss \d\.\d+\n/);
+    for (const text of [report.resumeCommand!, `pid ${victim}, killed by SIGKILL`])
+      expect(status.stdout).toContain(text);
+    const ofStep = `{source="coordinator", rank="${report.rank}"} | json | step = ${report.step}`;
+    const found = await locmoe('logs', ofStep, '--level', 'error', '--json', ...place);
+    expect(found.stdout).toContain(`"msg":"the run failed: ${report.message}`);
+    const around = await locmoe('logs', '|= "the run failed: "', '-A', '1', ...place);
+    expect(around.stdout).toMatch(
+      /^> .*ERROR: coordinator .*the run failed: .*\n {2}\[.*ERROR: coordinator .*run is failed/m,
+    );
+
     const words = [...report.resumeCommand!.split(' ').slice(1), '--set', 'train.steps=100000'];
     const resumed = new Locmoe(words);
     await resumed.until(/step +\d+\/100000/);

@@ -21,6 +21,7 @@ const RATE_WINDOW_S = 10;
 const EMPTY = [
   'ALERTS{alertname=~"Locmoe.+", alertstate="firing"}',
   'locmoe_recovery_seconds_sum{run=~".+"} / (locmoe_recovery_seconds_count{run=~".+"} > 0)',
+  'histogram_quantile(0.95, sum by (le) (rate(locmoe_log_query_seconds_bucket{run=~".+"}[20s]))) > 0',
 ];
 
 const addressOf = (run: Locmoe) => run.until(/page: http:\/\/([^\s/]+)\//).then(([, address]) => address);
@@ -87,18 +88,22 @@ describe('a training that Prometheus scrapes', () => {
     const silent = await prometheus.until('locmoe_rank_silence_seconds > 6');
     expect(silent).toHaveLength(1);
     expect(await prometheus.value('max(locmoe_rank_silence_seconds < 6)')).toBeLessThan(2);
-    expect((await run.finished).code).toBe(3);
-    await run.expectNothingLeft();
+    await run.until(/^the run is over/m);
+    await prometheus.until('locmoe_run_state{state="failed"} == 1');
+    await prometheus.until('ALERTS{alertname="LocmoeRunFailed", alertstate="firing"}');
 
     const resumed = new Locmoe([...args, '--resume', newestRun(folder)]);
     const metrics = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
-    expect(metrics).toMatch(/^process_resident_memory_bytes /m);
+    expect(metrics).toMatch(/^process_resident_memory_bytes\b/m);
     await resumed.until(/step +\d+\/100000/);
     const later = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
     expect(later).toMatch(/^locmoe_failures_total\{code="WORKER_HUNG",run="\S+"\} 1$/m);
     expect(later).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
     resumed.interrupt();
     expect((await resumed.finished).code).toBe(130);
+    run.child.kill('SIGTERM');
+    expect((await run.finished).code).toBe(3);
+    await run.expectNothingLeft();
 
     const records = recordsOf(folder);
     const generations = records.filter(({ type }) => type === 'generation');

@@ -1,11 +1,12 @@
 // Benches of observability and its cost: `npm run bench:observability`. Each module of this folder verifies
 // what it measures first. Prints a table and one line of JSON; `--out DIR` also writes
-// DIR/observability.json, `--only NAME` (repeatable) selects modules.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// DIR/observability.json, `--only NAME` (repeatable) selects modules and keeps the other figures of that file.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatTable } from 'locmoe/format';
+import { benchFailures } from './failures.js';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
 import { benchStepOverhead } from './step-overhead.js';
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   visible: benchVisible,
   page: measurePage,
   overhead: benchStepOverhead,
+  failures: benchFailures,
 };
 
 const { values: options } = parseArgs({
@@ -48,21 +50,30 @@ console.log(
     { textColumns: [3, 4] },
   ),
 );
-const command = `npm run bench:observability -- ${process.argv.slice(2).join(' ')}`.replace(/ -- $/, '');
+// Of all figures, whichever were measured now.
+const args = process.argv
+  .slice(2)
+  .join(' ')
+  .replaceAll(/ ?--only[ =]\w+/g, '');
+const command = `npm run bench:observability -- ${args.trim()}`.replace(/ -- $/, '');
+const file = options.out === undefined ? null : path.join(options.out, 'observability.json');
+const before: object =
+  options.only.length > 0 && file !== null && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const figures = {
+  ...Object.fromEntries(Object.entries(before).filter(([, value]) => typeof value === 'number')),
   ...Object.fromEntries(measurements.map(({ name, value }) => [name, Number(formatFigure(value))])),
   machine,
   command,
 };
 console.log(`\n${JSON.stringify(figures)}`);
-if (options.out !== undefined) {
-  mkdirSync(options.out, { recursive: true });
-  writeFileSync(path.join(options.out, 'observability.json'), `${JSON.stringify(figures, null, 2)}\n`);
+if (file !== null) {
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(figures, null, 2)}\n`);
 }
 // Measured servers and clients may still hold connections.
 process.exit();
 
 /** Ratios near 1 need more digits than milliseconds. */
 function formatFigure(value: number): string {
-  return value.toFixed(value < 10 ? 4 : 1);
+  return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 4 : 1);
 }

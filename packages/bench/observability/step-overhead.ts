@@ -129,7 +129,7 @@ function train(options: StepOverheadOptions, folder: string, isWatched: boolean)
     ...['train', '--config', recipe, '--runs-dir', path.join(folder, 'runs'), '--no-samples'],
     ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
     ...sets.flatMap((set) => ['--set', set]),
-    ...(isWatched ? ['--tensorboard', path.join(folder, 'events')] : ['--no-http']),
+    ...(isWatched ? ['--tensorboard', path.join(folder, 'events'), '--linger', '0'] : ['--no-http']),
   ];
   return locmoe(args, 'inherit');
 }

@@ -1,5 +1,6 @@
 // Loki's HTTP API, and a server for it and for other features of the program.
 export {
+  type Answer,
   type HttpAddress,
   type HttpFeature,
   type HttpServer,
@@ -8,4 +9,4 @@ export {
   startHttpServer,
 } from './http/http-server.js';
 export { isLoopback } from './http/loopback.js';
-export { lokiFeature } from './loki/loki-feature.js';
+export { type LokiActivity, lokiFeature } from './loki/loki-feature.js';

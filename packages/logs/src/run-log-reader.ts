@@ -1,6 +1,6 @@
 import { LogsError } from './errors.js';
 import { LOG_LEVELS, type LogLevel } from './levels.js';
-import type { LogQuery, Matcher, MetricQuery } from './logql/ast.js';
+import type { LogQuery, Matcher, MetricQuery, Query } from './logql/ast.js';
 import { ContextGrep } from './logql/context.js';
 import { Follower } from './logql/follower.js';
 import { compileMatchers } from './logql/label-test.js';
@@ -82,7 +82,7 @@ export class RunLogReader {
    */
   async read(request: LogRequest, listener: LogListener, end: LogEnd): Promise<void> {
     const matchers = this.#matchers(request);
-    const query = narrow(parseQuery(withSelector(request.query, this.folder.run)), matchers);
+    const query = narrow(parseRunQuery(request.query, this.folder.run), matchers);
     if (query.kind === 'log') await this.#readLines(query, request, listener, end);
     else await this.#readSeries(query, request, listener, end);
   }
@@ -207,11 +207,17 @@ function optionsOf({ signal }: LogEnd): { limitMs: number; signal: AbortSignal }
   return { limitMs: Number.POSITIVE_INFINITY, signal };
 }
 
-function withSelector(query: string, run: string): string {
-  const text = query.trim();
-  return text === '' || text.startsWith('|') || text.startsWith('!')
-    ? `{run=${JSON.stringify(run)}} ${text}`
-    : text;
+/** Parses a query that may lack a selector; errors give positions in it as it was written. */
+function parseRunQuery(query: string, run: string): Query {
+  if (!/^\s*($|[|!])/.test(query)) return parseQuery(query);
+  const selector = `{run=${JSON.stringify(run)}} `;
+  try {
+    return parseQuery(selector + query);
+  } catch (error) {
+    if (!(error instanceof LogsError)) throw error;
+    const column = (text: string) => String(Number(text) - selector.length);
+    throw new LogsError(error.code, error.message.replace(/(?<=^parse error at line 1, col )\d+/, column));
+  }
 }
 
 function toResultLine({ text, labels, timeMs }: LogEntry, isContext: boolean, group: number): ResultLine {

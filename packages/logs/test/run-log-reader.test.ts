@@ -51,6 +51,26 @@ function runsOfSix(): TestRuns {
   return runs;
 }
 
+it.each([
+  ['| json | loss >', 'line 1, col 16'],
+  ['|= "x"\n| json | loss >', 'line 2, col 16'],
+  ['{rank="0"} | json | loss >', 'line 1, col 27'],
+])('a mistake in %j has its place there', async (query, place) => {
+  const { show } = readerOf(runsOfSix());
+  await expect(show({ query })).rejects.toThrow(`parse error at ${place}: `);
+});
+
+it('lines of the coordinator are context of each other, whatever rank they are about', async () => {
+  const runs = runsOfSix();
+  runs.write('coordinator', [
+    logLine({ atMs: 7, msg: 'run is failed', level: 'error' }),
+    logLine({ atMs: 8, node: 0, rank: 0, msg: 'rank 0 left' }),
+  ]);
+  const { show, texts } = readerOf(runs);
+  await show({ query: '|= "is failed"', before: 1, after: 1 });
+  expect(texts()).toEqual(['~rank 1 died', 'run is failed', '~rank 0 left']);
+});
+
 describe('RunLogReader', () => {
   it.each<[Partial<LogRequest>, string[]]>([
     [{}, ['a0', 'b0', 'a1', 'b1 bad', 'a2', 'b2', 'rank 1 died']],

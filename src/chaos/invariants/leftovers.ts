@@ -19,7 +19,10 @@ export async function leftoversOf(
 ): Promise<string[]> {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    const left = [...processesLeft(processes), ...filesLeft(folder)];
+    const record = folder.readRecord();
+    // One that lingers only serves how the run ended.
+    const gone = processes.filter(({ pid }) => record?.lingers !== true || pid !== record.pid);
+    const left = [...processesLeft(gone), ...filesLeft(folder)];
     if (left.length === 0 || performance.now() > deadline) return left;
     await sleep(POLL_MS);
   }

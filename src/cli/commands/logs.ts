@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import type { ServiceError } from '@grpc/grpc-js';
-import { type LogRequest, RunLogReader, toMatrix } from '@locmoe/logs';
+import { type LogRequest, type MatrixJson, RunLogReader, toMatrix } from '@locmoe/logs';
 import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { type Command, Option } from 'commander';
-import { TrainerError } from '../../errors.js';
+import { EXIT, TrainerError } from '../../errors.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import type { LogsReply } from '../../rpc/messages.js';
 import { logFolder } from '../../run/run-logs.js';
@@ -50,6 +50,7 @@ export function logsCommand(command: Command): void {
     .option('-A, --after-context <lines>', 'lines to show after each match', wholeNumber(0, MAX_CONTEXT))
     .option('-f, --follow', 'keep showing new lines of a live run')
     .option('--json', 'print the JSON lines as they are')
+    .addHelpText('after', '\nExit code 1 if no line matches, as with grep.')
     .action(showLogs);
 }
 
@@ -66,6 +67,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
   };
   const printer = new LogPrinter({
     json,
+    nowMs: Date.now(),
     colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
     marksMatches: request.before > 0 || request.after > 0,
   });
@@ -81,7 +83,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
       async lines(lines) {
         for (const line of lines) await output.write(printer.format(line));
       },
-      series: ({ grid, series }) => void output.write(printer.formatMatrix(toMatrix(series, grid))),
+      series: ({ grid, series }) => void output.writeMatrix(printer, toMatrix(series, grid)),
     },
     { signal: new AbortController().signal, complete: Promise.resolve() },
   );
@@ -101,11 +103,9 @@ async function followLive(
   });
   try {
     for await (const line of stream as AsyncIterable<LogsReply>)
-      await output.write(
-        line.matrixJson === ''
-          ? printer.format({ ...line, text: line.json })
-          : printer.formatMatrix(JSON.parse(line.matrixJson)),
-      );
+      await (line.matrixJson === ''
+        ? output.write(printer.format({ ...line, text: line.json }))
+        : output.writeMatrix(printer, JSON.parse(line.matrixJson)));
   } catch (error) {
     const known = error as ServiceError;
     if (!isOpen) throw await client.explain('StreamLogs', known);
@@ -131,8 +131,15 @@ class PacedOutput {
     });
   }
 
+  async writeMatrix(printer: LogPrinter, matrix: readonly MatrixJson[]): Promise<void> {
+    await this.write(printer.formatMatrix(matrix));
+    if (matrix.length === 0) process.exitCode = EXIT.noMatch;
+  }
+
   /** Reports on standard error that nothing was found. */
   end(): void {
-    if (this.#isEmpty) console.error('no lines match');
+    if (!this.#isEmpty) return;
+    console.error('no lines match');
+    process.exitCode = EXIT.noMatch;
   }
 }

@@ -1,38 +1,28 @@
 import type { Command } from 'commander';
+import { EXIT } from '../../errors.js';
 import { formatCount, formatDuration, formatTable } from '../../format.js';
 import type { RankSpeed, StatusReply } from '../../rpc/messages.js';
 import { readJournal } from '../../run/journal.js';
-import { lastRecords } from '../../run/metrics-record.js';
 import { RunFolder } from '../../run/run-folder.js';
 import { generationsOf, type RunGeneration, restartCostsOf } from '../../run/run-generations.js';
 import { generationLines } from '../generation-lines.js';
+import { jsonOf, pastRun, pastRunLines } from '../past-run.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
 /** `locmoe status`: what a run and each of its ranks is doing. */
 export function statusCommand(command: Command): void {
-  addLocateOptions(command).option('--json', 'print JSON').action(showStatus);
+  addLocateOptions(command)
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExit code 3 if the run has failed, or its coordinator is gone.')
+    .action(showStatus);
 }
 
 async function showStatus(options: LocateOptions & { readonly json?: boolean }): Promise<void> {
   const run = await locateRun(options);
   if (run.kind === 'over') {
-    const { record, folder } = run;
-    const state =
-      record.state === 'finished' || record.state === 'failed'
-        ? record.state
-        : 'dead (its coordinator is gone)';
-    const generations = generationsOf(readJournal(folder.journal));
-    if (options.json) {
-      console.log(JSON.stringify({ ...record, state, ...restartCostsOf(generations), generations }));
-      return;
-    }
-    const lastStep = lastRecords(folder.metrics).findLast((record) => record.type === 'step')?.step ?? 0;
-    const head = [
-      `${record.runId}: ${state}`,
-      `  started ${record.startedAt}`,
-      `  folder  ${folder.directory}`,
-    ];
-    console.log([...head, ...generationLines(generations, lastStep)].join('\n'));
+    const past = pastRun(run);
+    console.log(options.json ? JSON.stringify(jsonOf(past)) : pastRunLines(past).join('\n'));
+    if (past.state !== 'finished') process.exitCode = EXIT.failedRun;
     return;
   }
   try {
@@ -44,6 +34,7 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
         ? JSON.stringify({ ...status, ...restartCostsOf(generations), generations })
         : describe(status, generations),
     );
+    if (status.state === 'failed') process.exitCode = EXIT.failedRun;
   } finally {
     run.client.close();
   }
@@ -75,8 +66,20 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
         textColumns: [8, 9],
       },
     ),
+    stateLegend(status.workers.map(({ processState }) => processState)),
     ...past,
   ].join('\n');
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  ...{ R: 'runs', S: 'sleeps', D: 'waits for a disk', T: 'stopped (SIGSTOP)', t: 'held by a debugger' },
+  ...{ Z: 'ended', X: 'gone' },
+};
+
+/** What the kernel's letters in the table mean. */
+function stateLegend(letters: readonly string[]): string {
+  const known = [...new Set(letters)].sort().map((letter) => `${letter} ${STATES[letter] ?? 'unknown'}`);
+  return `  state: ${known.join(', ')}`;
 }
 
 /** Its own time in a step, and the share of the steps' time that it costs to be slower than the next. */

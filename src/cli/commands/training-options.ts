@@ -2,6 +2,9 @@ import { type Command, Option } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
 import { collect, wholeNumber } from './options.js';
 
+/** What a timer of Node takes. */
+const MAX_LINGER_S = 2_000_000;
+
 /** Adds the options that say what to train and where to keep it (RunOptions). */
 export function addTrainingOptions(command: Command): Command {
   return command
@@ -42,6 +45,11 @@ export function addTrainingOptions(command: Command): Command {
       '127.0.0.1:0',
     )
     .option('--no-http', 'do not serve HTTP')
+    .option(
+      '--linger [seconds]',
+      'serve HTTP for so long after the run is over, without a value until Ctrl-C (default: 120 where /metrics was asked for, or could be: with a port of --http and no terminal; else 0)',
+      wholeNumber(0, MAX_LINGER_S),
+    )
     .option(
       '--tensorboard <dir>',
       'write event files for TensorBoard, in a folder of the run below this one',

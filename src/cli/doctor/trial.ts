@@ -208,7 +208,7 @@ function failureOf(code: number | null, said: string): TrainerError {
     [EXIT.badConfig]: 'BAD_INPUT',
     [EXIT.interrupted]: 'INTERRUPTED',
   };
-  const lines = said.replace(/^ +(?:logs|resume|who lagged): .*\n/gm, '').trim();
+  const lines = said.replace(/^ +(?:logs|resume|who lagged|look): .*\n/gm, '').trim();
   return new TrainerError(
     kinds[code ?? EXIT.failedRun] ?? 'WORKER_DIED',
     lines.replace(/^locmoe: /, '') || `the training ended with ${code ?? 'a signal'}`,

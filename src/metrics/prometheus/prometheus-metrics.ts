@@ -6,6 +6,7 @@ import type { RestartCosts } from '../../run/run-generations.js';
 import type { GenerationView, RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';
+import { ObserverMetrics } from './observer-metrics.js';
 import { collectProcessMetrics } from './process-metrics.js';
 import { RankMetrics } from './rank-metrics.js';
 import { RecoveryMetrics } from './recovery-metrics.js';
@@ -54,10 +55,13 @@ export interface RunMetricsOptions {
 
 /**
  * The metrics of the coordinator's process and of the run it leads, for Prometheus. Created before the run;
- * until then only process metrics are served. Every series of the run carries its name in the label `run`.
+ * until then only metrics of the process are served. Every series carries the run's name in the label `run`, once
+ * there is one.
  */
 export class PrometheusMetrics {
   readonly #process = new Registry();
+  readonly observers = new ObserverMetrics(this.#process);
+  #wasScraped = false;
   #run: { readonly registry: Registry; readonly refreshed: readonly { refresh(): void }[] } | null = null;
 
   constructor() {
@@ -66,9 +70,15 @@ export class PrometheusMetrics {
 
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
 
+  /** Somebody has asked for the metrics of the run. */
+  get wasScraped(): boolean {
+    return this.#wasScraped;
+  }
+
   /** All series in Prometheus' text format. */
   async render(): Promise<string> {
-    for (const each of this.#run?.refreshed ?? []) each.refresh();
+    this.#wasScraped ||= this.#run !== null;
+    for (const each of [this.observers, ...(this.#run?.refreshed ?? [])]) each.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
     return (await Promise.all(texts)).join('\n');
   }
@@ -76,7 +86,7 @@ export class PrometheusMetrics {
   /** Adds the run's series; the listeners returned keep them up to date. */
   begin(runId: string, options: RunMetricsOptions & RunShape): RunListener[] {
     const registry = new Registry();
-    registry.setDefaultLabels({ run: runId });
+    for (const each of [this.#process, registry]) each.setDefaultLabels({ run: runId });
     const training = new TrainingMetrics(registry, options.workersPerNode);
     if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
     const ranks = new RankMetrics(registry, options.workersPerNode);
@@ -95,6 +105,7 @@ export interface RunShape {
   readonly steps: number;
   readonly nodes: number;
   readonly workersPerNode: number;
+  readonly collectiveTimeoutS: number;
 }
 
 /** The life of the run: its state, its generations, its failures. */
@@ -136,6 +147,11 @@ class LifeMetrics implements RunListener {
     );
     this.#generation.set(shape.generation);
     gauge(registry, 'locmoe_planned_steps', 'Step at which the run ends').set(shape.steps);
+    gauge(
+      registry,
+      'locmoe_collective_timeout_seconds',
+      'Time after which a collective in which nothing moves ends the generation (cluster.collectiveTimeoutS), in seconds',
+    ).set(shape.collectiveTimeoutS);
     this.state({ kind: 'waiting' });
     for (const code of FAILURE_CODES) this.#failures.add(0, { code });
     for (const code of earlierFailures) this.#failures.add(1, { code });

@@ -11,6 +11,7 @@ export class RankMetrics implements RunListener {
   readonly #step;
   readonly #resident;
   readonly #silence;
+  readonly #stalled;
   readonly #p50;
   readonly #p99;
   readonly #lost;
@@ -36,6 +37,12 @@ export class RankMetrics implements RunListener {
       registry,
       'locmoe_rank_silence_seconds',
       'Time since a rank itself last gave a sign of life, in seconds',
+      RANK,
+    );
+    this.#stalled = gauge(
+      registry,
+      'locmoe_rank_stalled_seconds',
+      'For how long a rank has waited for others without a byte from them, in seconds; 0 if it does not wait',
       RANK,
     );
     const ownTime = (quantile: string, what: string) =>
@@ -84,10 +91,11 @@ export class RankMetrics implements RunListener {
   /** Sets the series of ranks as of now: silence grows between heartbeats. */
   refresh(): void {
     const sinceMs = this.nowMs() - this.#heardAtMs;
-    for (const { node, rank, step, residentBytes, lastHeardMs } of this.#run.ranks) {
+    for (const { node, rank, step, residentBytes, lastHeardMs, stalledMs } of this.#run.ranks) {
       this.#step.set(step, { node, rank });
       this.#resident.set(residentBytes, { node, rank });
       this.#silence.set((lastHeardMs + sinceMs) / 1000, { node, rank });
+      this.#stalled.set(stalledMs / 1000, { node, rank });
     }
     for (const { rank, p50Ms, p99Ms, lostShare } of this.#run.speeds) {
       const place = { node: nodeOf(this, rank), rank };

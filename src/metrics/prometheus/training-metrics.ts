@@ -42,6 +42,12 @@ export class TrainingMetrics implements RunListener {
   readonly #validationLoss;
   readonly #checkpointStep;
   readonly #checkpointAt;
+  readonly #checkpointSeconds;
+  readonly #checkpointBytes;
+  readonly #validationSeconds;
+  readonly #remaining;
+  /** The last one, and when it was done. */
+  #lastStep: { readonly step: number; readonly atMs: number } | null = null;
 
   constructor(
     registry: Registry,
@@ -122,6 +128,26 @@ export class TrainingMetrics implements RunListener {
       'locmoe_checkpoint_timestamp_seconds',
       'When the newest checkpoint under this coordinator was saved, in seconds since 1970; its age is the time since',
     );
+    this.#checkpointSeconds = gauge(
+      registry,
+      'locmoe_checkpoint_duration_seconds',
+      'Time that the newest checkpoint under this coordinator took to save, in seconds; ranks train on meanwhile',
+    );
+    this.#checkpointBytes = gauge(
+      registry,
+      'locmoe_checkpoint_size_bytes',
+      'Size of the newest checkpoint under this coordinator, in bytes',
+    );
+    this.#validationSeconds = gauge(
+      registry,
+      'locmoe_validation_duration_seconds',
+      'Time that the last validation took after its step, in seconds',
+    );
+    this.#remaining = gauge(
+      registry,
+      'locmoe_remaining_seconds',
+      'Time until the run ends at the speed of its last 50 steps, in seconds',
+    );
   }
 
   /** The step of the checkpoint that the run starts from. */
@@ -137,7 +163,7 @@ export class TrainingMetrics implements RunListener {
     this.#allToAll.add(allToAllWaitMs / 1000, { ...place, activity: 'waiting' });
   }
 
-  step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
+  step(step: GlobalStep, { tokensPerS, secondsLeft }: RunSnapshot): void {
     this.#loss.set(step.loss);
     this.#auxiliaryLoss.set(step.auxiliaryLoss);
     this.#gradientNorm.set(step.gradientNorm);
@@ -145,7 +171,9 @@ export class TrainingMetrics implements RunListener {
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
     this.#stepAt.set(Date.now() / 1000);
+    this.#lastStep = { step: step.step, atMs: performance.now() };
     this.#tokensPerS.set(tokensPerS === 0 ? null : tokensPerS);
+    this.#remaining.set(tokensPerS === 0 ? null : secondsLeft);
     this.#steps.add(1);
     this.#tokens.add(step.tokens);
     if (Number.isFinite(step.stepMs)) this.#duration.observe(step.stepMs / 1000);
@@ -153,12 +181,16 @@ export class TrainingMetrics implements RunListener {
     this.#bytes.add(step.bytesOtherNode, { tier: 'other_node' });
   }
 
-  validation({ domains }: ValidationReport): void {
+  validation({ step, domains }: ValidationReport): void {
+    if (this.#lastStep?.step === step)
+      this.#validationSeconds.set((performance.now() - this.#lastStep.atMs) / 1000);
     for (const { domain, loss } of domains) this.#validationLoss.set(loss, { domain });
   }
 
-  checkpoint({ step }: CheckpointReport): void {
+  checkpoint({ step, bytes, seconds }: CheckpointReport): void {
     this.#checkpointStep.set(step);
     this.#checkpointAt.set(Date.now() / 1000);
+    this.#checkpointSeconds.set(seconds ?? null);
+    this.#checkpointBytes.set(bytes ?? null);
   }
 }

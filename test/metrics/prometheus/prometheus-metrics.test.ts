@@ -14,6 +14,7 @@ import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 
 const SHAPE = {
   ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },
+  collectiveTimeoutS: 10,
   ...{ resumedFrom: 40, earlierFailures: ['WORKER_DIED', 'WORKER_DIED'] },
   earlierCosts: { restarts: 1, lostSteps: 9, lostSeconds: 5 },
 };
@@ -49,7 +50,7 @@ function fullMetrics() {
   notify((each) => each.step?.(globalStep(2, [globalLayer(1), globalLayer(2)]), RUN));
   const domains = ['en', 'zh'].map((domain) => ({ domain, loss: 4, tokens: 9 }));
   notify((each) => each.validation?.({ step: 2, domains }));
-  notify((each) => each.checkpoint?.({ step: 2, directory: '/x' }));
+  notify((each) => each.checkpoint?.({ step: 2, directory: '/x', bytes: 4e6, seconds: 0.5 }));
   for (const node of [0, 1]) {
     notify((each) => each.heartbeat?.(node, { workers: [], logQueueLines: 7 * node }, RUN));
     notify((each) => each.logLines?.(node, { kept: 10, dropped: node }));
@@ -102,6 +103,11 @@ describe('the metrics of a run', () => {
       'locmoe_gate_cosine{layer="1"}': 0.25,
       'locmoe_validation_loss{domain="zh"}': 4,
       locmoe_checkpoint_step: 2,
+      locmoe_checkpoint_duration_seconds: 0.5,
+      locmoe_checkpoint_size_bytes: 4e6,
+      locmoe_remaining_seconds: 9,
+      locmoe_collective_timeout_seconds: 10,
+      'locmoe_rank_stalled_seconds{node="1",rank="3"}': 0,
       'locmoe_rank_resident_memory_bytes{node="1",rank="2"}': 1e8 + 2,
       'locmoe_rank_step_p50_seconds{node="1",rank="3"}': 0.04,
       'locmoe_rank_step_p99_seconds{node="1",rank="3"}': 0.09,
@@ -133,7 +139,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(72 + layers * (experts + 12) + 14 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(90 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
@@ -200,6 +206,35 @@ describe('the metrics of a run', () => {
     });
   });
 
+  it('count who asks, and what tails miss', async () => {
+    const { metrics } = startedMetrics();
+    const { observers } = metrics;
+    observers.answered({ path: '/metrics', status: 200, ms: 3 });
+    observers.answered({ path: '/loki/api/v1/query_range', status: 400, ms: 30 });
+    observers.answered({ path: '/loki/api/v1/labels', status: 200, ms: 1 });
+    observers.answered({ path: '/api/runs', status: 200, ms: 1 });
+    observers.answered({ path: '/page/main.js', status: 200, ms: 1 });
+    observers.answered({ path: '/ready', status: 200, ms: 1 });
+    observers.watch(() => ({ tails: 2, droppedLines: 7, waitingRequests: 3 }));
+    const seen = [...(await seriesOf(metrics))].filter(([name]) =>
+      /requests|tail|query_seconds_(sum|count)/.test(name),
+    );
+    expect(Object.fromEntries(seen)).toEqual({
+      'locmoe_http_requests_total{route="metrics",code="200"}': '1',
+      'locmoe_http_requests_total{route="query",code="400"}': '1',
+      'locmoe_http_requests_total{route="logs",code="200"}': '1',
+      'locmoe_http_requests_total{route="data",code="200"}': '1',
+      'locmoe_http_requests_total{route="page",code="200"}': '1',
+      'locmoe_http_requests_total{route="other",code="200"}': '1',
+      locmoe_log_query_seconds_sum: '0.03',
+      locmoe_log_query_seconds_count: '1',
+      locmoe_log_tails: '2',
+      locmoe_log_requests_waiting: '3',
+      locmoe_log_tail_lines_dropped_total: '7',
+    });
+    expect((await seriesOf(metrics)).get('locmoe_log_tail_lines_dropped_total')).toBe('7');
+  });
+
   it('count the failure that ends the run', async () => {
     const { metrics, notify } = fullMetrics();
     const error = new TrainerError('WORKER_DIED', 'x');
@@ -217,7 +252,7 @@ describe('the metrics of a run', () => {
     const step = { ...globalStep(3), loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY };
     notify((each) => each.step?.(step, RUN));
     for (const text of [await new PrometheusMetrics().render(), await metrics.render()]) {
-      expect(text).toMatch(/^process_resident_memory_bytes \d+/m);
+      expect(text).toMatch(/^process_resident_memory_bytes(\{run="tiny-1"\})? \d+/m);
       const check = spawnSync(promtool, ['check', 'metrics'], { input: text, encoding: 'utf8' });
       expect([check.status, check.stdout, check.stderr]).toEqual([0, '', '']);
     }

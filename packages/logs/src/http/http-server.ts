@@ -33,6 +33,14 @@ export interface HttpAddress {
   readonly port: number;
 }
 
+/** A request that was answered, or refused. */
+export interface Answer {
+  readonly path: string;
+  readonly status: number;
+  /** Until the answer began. */
+  readonly ms: number;
+}
+
 export interface HttpServerOptions {
   /** Name of the program: the realm of basic authentication. */
   readonly name: string;
@@ -46,6 +54,8 @@ export interface HttpServerOptions {
   readonly features: readonly HttpFeature[];
   /** Answer to a request that is not allowed; the reason as text if not given. */
   readonly refuse?: (refusal: Refusal) => Response;
+  /** Told of every request but those for WebSockets. */
+  readonly onAnswer?: (answer: Answer) => void;
 }
 
 export interface HttpServer {
@@ -123,8 +133,16 @@ function unfinishedAnswers(server: Server): { none(): Promise<void> } {
 
 type NodeBindings = { readonly Bindings: { readonly incoming: IncomingMessage } };
 
-function appOf({ name, features, refuse }: HttpServerOptions, rule: AccessRule): Hono<NodeBindings> {
+function appOf(
+  { name, features, refuse, onAnswer }: HttpServerOptions,
+  rule: AccessRule,
+): Hono<NodeBindings> {
   const app = new Hono<NodeBindings>();
+  app.use(async (c, next) => {
+    const begunMs = performance.now();
+    await next();
+    onAnswer?.({ path: c.req.path, status: c.res.status, ms: performance.now() - begunMs });
+  });
   app.get('/ready', (c) => c.text('ready\n'));
   for (const { open } of features) if (open !== undefined) app.route('/', open);
   app.use(async (c, next) => {

@@ -83,7 +83,10 @@ export class ContextGrep {
   }
 
   #sourceOf({ file, labels }: LogEntry): Source {
-    const key = `${file.path}/${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
+    // In the coordinator's lines, node and rank tell what a line is about, not who wrote it.
+    const writer =
+      labels.get('source') === 'coordinator' ? '' : `${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
+    const key = `${file.path}/${writer}`;
     let source = this.#sources.get(key);
     if (source === undefined) {
       source = { held: [], afterLeft: 0, group: null, groupId: 0 };

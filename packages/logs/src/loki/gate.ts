@@ -36,6 +36,11 @@ export class RequestGate {
   /** In order of arrival; called when the turn has come. */
   readonly #waiting = new Set<() => void>();
 
+  /** Requests that wait for their turn. */
+  get numWaiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Wraps a handler that returns JSON. */
   json(answer: (request: LokiRequest) => Promise<object>): (c: Context) => Promise<Response> {
     return this.guard(async (c, queueMs) =>

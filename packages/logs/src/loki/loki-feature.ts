@@ -11,13 +11,26 @@ import { addPushRoute } from './push.js';
 import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
 
+/** What clients of the API do now, and have missed. */
+export interface LokiActivity {
+  readonly tails: number;
+  /** Lines that slow tails did not get. */
+  readonly droppedLines: number;
+  /** Requests that wait for others to be answered. */
+  readonly waitingRequests: number;
+}
+
+export interface LokiFeature extends HttpFeature {
+  activity(): LokiActivity;
+}
+
 /**
  * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the
  * endpoints.
  *
  * @param version of the program, for `status/buildinfo`
  */
-export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
+export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   const engine = new LogEngine(catalog);
   const gate = new RequestGate();
   const tails = new Tails(engine);
@@ -37,5 +50,9 @@ export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
     routes,
     sockets: new Map([['/loki/api/v1/tail', tails.handle]]),
     close: () => tails.close(),
+    activity: () => ({
+      ...{ tails: tails.numOpen, droppedLines: tails.numDropped },
+      waitingRequests: gate.numWaiting,
+    }),
   };
 }

@@ -38,6 +38,11 @@ interface Dropped {
   readonly timestamp: string;
 }
 
+interface TailListener {
+  ended(): void;
+  dropped(count: number): void;
+}
+
 interface TailRequest {
   readonly query: LogQuery;
   readonly start: Instant;
@@ -49,8 +54,18 @@ interface TailRequest {
 /** `/loki/api/v1/tail`: sends past lines up to the limit, then new lines as they are written. */
 export class Tails {
   readonly #open = new Set<Tail>();
+  #numDropped = 0;
 
   constructor(readonly engine: LogEngine) {}
+
+  get numOpen(): number {
+    return this.#open.size;
+  }
+
+  /** Lines that slow clients did not get. */
+  get numDropped(): number {
+    return this.#numDropped;
+  }
 
   readonly handle: SocketHandler = (request) => {
     const tailed = readRequest(request);
@@ -59,7 +74,12 @@ export class Tails {
         socket.close(TRY_AGAIN_LATER, `max concurrent tail requests limit exceeded (${MAX_TAILS})`);
         return;
       }
-      const tail = new Tail(this.engine, socket, tailed, () => this.#open.delete(tail));
+      const tail = new Tail(this.engine, socket, tailed, {
+        ended: () => this.#open.delete(tail),
+        dropped: (count) => {
+          this.#numDropped += count;
+        },
+      });
       this.#open.add(tail);
     };
   };
@@ -98,7 +118,7 @@ class Tail {
     readonly engine: LogEngine,
     readonly socket: WebSocket,
     readonly request: TailRequest,
-    readonly onEnd: () => void,
+    readonly listener: TailListener,
   ) {
     socket.on('pong', () => {
       this.#pongMs = performance.now();
@@ -143,7 +163,7 @@ class Tail {
     clearInterval(this.#ping);
     this.#cancelled.abort();
     this.#follower?.close();
-    this.onEnd();
+    this.listener.ended();
   }
 
   #fail(error: unknown): void {
@@ -192,6 +212,7 @@ class Tail {
 
   #drop(batch: readonly LogEntry[]): void {
     this.#laggingSinceMs ??= performance.now();
+    this.listener.dropped(batch.length);
     for (const { labels, ...at } of batch.slice(0, MAX_DROPPED_ENTRIES - this.#dropped.length))
       this.#dropped.push({ labels: Object.fromEntries(labels), timestamp: nsText(at) });
   }

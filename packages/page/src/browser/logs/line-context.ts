@@ -9,6 +9,8 @@ const LINES_AT_ONCE = 10;
 const SPAN_NS = 2n * 3600n * 1_000_000_000n;
 /** Labels that vary between lines of one process. */
 const VARYING = ['level', 'generation', 'detected_level'];
+/** In lines of the coordinator, what they are about. */
+const VARYING_OF_COORDINATOR = [...VARYING, 'node', 'rank'];
 
 /** The lines around a line from the same process, with buttons to load more on either side. */
 export class LineContext {
@@ -25,7 +27,8 @@ export class LineContext {
     this.#oldest = line;
     this.#newest = line;
     this.#keys = new Set([keyOf(line)]);
-    const matchers = Object.entries(line.labels).filter(([name]) => !VARYING.includes(name));
+    const varying = line.labels.source === 'coordinator' ? VARYING_OF_COORDINATOR : VARYING;
+    const matchers = Object.entries(line.labels).filter(([name]) => !varying.includes(name));
     this.#selector = `{${matchers.map(([name, value]) => `${name}=${quoted(value)}`).join(', ')}}`;
     this.element = h(
       'div',

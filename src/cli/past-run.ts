@@ -1,0 +1,63 @@
+import { numStepsOf } from '../config/run-length.js';
+import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import { type FailureReport, wholeReport } from '../run/failure-report.js';
+import { readJournal } from '../run/journal.js';
+import { lastRecords } from '../run/metrics-record.js';
+import type { RunFolder, RunRecord } from '../run/run-folder.js';
+import { generationsOf, type RunGeneration, restartCostsOf } from '../run/run-generations.js';
+import { failureLines } from './failure-lines.js';
+import { generationLines } from './generation-lines.js';
+
+/** What is known of a run that is over. */
+export interface PastRun {
+  readonly folder: RunFolder;
+  readonly record: RunRecord;
+  /** `dead`: its coordinator ended without a word. */
+  readonly state: 'finished' | 'failed' | 'dead';
+  /** The last step that is recorded; 0 for none. */
+  readonly step: number;
+  /** Step at which it would have ended; null if its configuration cannot be read. */
+  readonly steps: number | null;
+  /** Of that step; null if it has none. */
+  readonly loss: number | null;
+  /** Why it failed; null if it did not, or nobody could say. */
+  readonly failure: FailureReport | null;
+  readonly generations: readonly RunGeneration[];
+}
+
+export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>): PastRun {
+  const last = lastRecords(folder.metrics).findLast((each) => each.type === 'step');
+  const config = folder.readConfig();
+  const state = record.state === 'finished' || record.state === 'failed' ? record.state : 'dead';
+  const stored = state === 'failed' ? folder.readFailure() : null;
+  return {
+    ...{ folder, record, state, step: last?.step ?? 0, loss: last?.loss ?? null },
+    steps: config === null ? null : numStepsOf(config),
+    failure: stored === null ? null : wholeReport(stored),
+    generations: generationsOf(readJournal(folder.journal)),
+  };
+}
+
+/** For programs. */
+export function jsonOf({ folder, record, generations, ...rest }: PastRun): object {
+  return { ...record, runDir: folder.directory, ...rest, ...restartCostsOf(generations), generations };
+}
+
+/** For a person. */
+export function pastRunLines(run: PastRun): string[] {
+  const { folder, record, state, step, steps, loss, failure, generations } = run;
+  const place = fromHere(folder.directory);
+  const code = failure === null ? '' : ` (${failure.code})`;
+  return [
+    `${record.runId}: ${state}${state === 'dead' ? ' (its coordinator is gone)' : code}`,
+    `  step ${step}${steps === null ? '' : `/${steps}`}${loss === null ? '' : `  loss ${loss.toFixed(3)}`}`,
+    `  started ${record.startedAt}`,
+    `  folder  ${folder.directory}`,
+    ...(failure === null ? [] : failureLines(failure)),
+    ...(state === 'dead'
+      ? [`  resume: ${commandLine(['locmoe', 'train', '--resume', place])}, or as it was started`]
+      : []),
+    `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`,
+    ...generationLines(generations, step),
+  ];
+}

@@ -1,0 +1,40 @@
+import { freePort } from '@locmoe/test-kit';
+import { expect, it } from 'vitest';
+import { Locmoe, startTraining, temporaryFolder } from './support.js';
+
+async function metricsAt(address: string): Promise<string> {
+  return (await fetch(`http://${address}/metrics`)).text();
+}
+
+it('a failed run is served on, and gives way to the command that resumes it', async () => {
+  const folder = temporaryFolder();
+  const address = `127.0.0.1:${await freePort()}`;
+  const sets = ['train.steps=100000', 'train.checkpointEvery=10'];
+  const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets, more: ['--http', address] });
+  await run.until(/checkpoint at step/);
+  process.kill(run.pidsOf('worker')[0], 'SIGKILL');
+  await run.until(/^the run is over; how it ended is served at http:\/\/\S+ for 2m00s/m);
+  expect(await metricsAt(address)).toMatch(/^locmoe_run_state\{state="failed",run="\S+"\} 1$/m);
+  // Only the process that serves is left of the run.
+  expect(run.descendants()).toEqual([run.child.pid]);
+  expect(run.output).toMatch(/look: locmoe inspect --run \S+/);
+
+  const [, command] = /^ {2}resume: locmoe (.*) {2}# from step-\d+$/m.exec(run.output)!;
+  const resumed = new Locmoe(command.split(' '));
+  await resumed.until(/^step +\d+\//m);
+  expect((await run.finished).code).toBe(3);
+  expect(await metricsAt(address)).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
+  resumed.interrupt();
+  const { code, stdout } = await resumed.finished;
+  expect(code).toBe(130);
+  expect(stdout).not.toContain('the run is over');
+}, 60_000);
+
+it('a signal ends it with the exit code of the run', async () => {
+  const layout = { folder: temporaryFolder(), nodes: 1, workersPerNode: 1 };
+  const run = startTraining({ ...layout, sets: ['train.steps=2'], more: ['--linger'] });
+  await run.until(/^the run is over; .* until Ctrl-C/m);
+  run.child.kill('SIGTERM');
+  expect((await run.finished).code).toBe(0);
+  await run.expectNothingLeft();
+}, 60_000);
