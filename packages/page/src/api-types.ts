@@ -51,12 +51,12 @@ export interface GenerationPoint {
 
 /**
  * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of
- * its leading columns.
+ * its leading columns; those of `parts` and `places`, which are stacked, are means over buckets of steps.
  */
 export interface MetricsReply {
   /** Passed back as `after`, returns only later rows. */
   readonly cursor: string;
-  /** Whether the rows replace the caller's; else they are appended. */
+  /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
   readonly numRows: number;
   /** False if the run did not record times of steps: they are then sums of step times. */
@@ -66,21 +66,31 @@ export interface MetricsReply {
   readonly groups: Readonly<Record<MetricsGroup, Columns>>;
   readonly layers: readonly number[];
   readonly parts: readonly string[];
-  /** Complete in every reply. */
   readonly validations: readonly ValidationPoint[];
   readonly checkpoints: readonly { readonly step: number; readonly directory: string }[];
+  /** Complete in every reply. */
   readonly generations: readonly GenerationPoint[];
 }
 
-export type MetricsGroup = 'loss' | 'speed' | 'gradient' | 'routing' | 'memory';
+export type MetricsGroup = 'loss' | 'speed' | 'parts' | 'gradient' | 'routing' | 'places' | 'memory';
 
-/** Load of every expert over time. */
+/** Load of the experts over time, in buckets of steps of equal width. */
 export interface ExpertsReply {
+  /** Passed back as `after` with the same layers, returns only buckets that have changed. */
+  readonly cursor: string;
   readonly layers: readonly number[];
   readonly numExperts: number;
-  /** First step of each bucket, and the step after the last bucket. */
-  readonly edges: readonly number[];
-  /** Kept choices, shape [layers, buckets, experts]. */
+  /** Null before the first step. */
+  readonly firstStep: number | null;
+  readonly lastStep: number;
+  readonly stepsPerBucket: number;
+  /** Index of the first bucket of this reply; 0 replaces all. */
+  readonly firstBucket: number;
+  /** Load of the most loaded expert over a fair share, shape [layers, buckets]. */
+  readonly most: readonly (readonly number[])[];
+  /** The layers whose experts are told apart: those asked for or, if none was, all of a small model. */
+  readonly openLayers: readonly number[];
+  /** Kept choices, shape [open layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
 }
 
@@ -111,6 +121,10 @@ export interface RankSpan {
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 
 export interface RanksReply {
+  /** Passed back as `after`, returns only spans that are new or longer; each rank is in every reply. */
+  readonly cursor: string;
+  /** Whether the spans replace the caller's; else they replace those that begin no earlier than they do. */
+  readonly replaces: boolean;
   readonly ranks: readonly RankLane[];
   readonly generations: readonly GenerationPoint[];
 }

@@ -44,8 +44,21 @@ const ofRun = (runId: string, tail: string) => `/api/runs/${encodeURIComponent(r
 
 export const fetchRuns = () => get<RunList>('/api/runs');
 export const fetchRun = (runId: string) => get<RunDetail>(ofRun(runId, ''));
-export const fetchExperts = (runId: string) => get<ExpertsReply>(ofRun(runId, '/experts'));
-export const fetchRanks = (runId: string) => get<RanksReply>(ofRun(runId, '/ranks'));
+
+/** @param after cursor of an earlier reply of the same layers: brings only what has changed since */
+export function fetchExperts(
+  runId: string,
+  { after, layers }: { readonly after: string | null; readonly layers: readonly string[] | null },
+): Promise<ExpertsReply> {
+  const params = new URLSearchParams();
+  if (after !== null) params.set('after', after);
+  if (layers !== null) params.set('layers', layers.join(',') || 'none');
+  return get(ofRun(runId, `/experts?${params}`));
+}
+
+export function fetchRanks(runId: string, after: string | null): Promise<RanksReply> {
+  return get(ofRun(runId, `/ranks${after === null ? '' : `?after=${after}`}`));
+}
 
 export interface MetricsRequest {
   readonly after?: string | null;

@@ -44,13 +44,13 @@ async function poll(): Promise<void> {
   const isUnknown = wanted !== null && !list.some(({ runId }) => runId === wanted);
   if (numPolls++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
   const runs = selectedRuns();
-  const { layer, range } = pageState();
+  const { layer, range, openLayers } = pageState();
   header.setRuns(list, runs[0]?.runId ?? '');
   showViews(runs.length > 0);
   const [current] = runs;
   if (current === undefined) return;
   const changes = await Promise.all(
-    runs.map((run, index) => run.refresh({ layer, range, isPrimary: index === 0 })),
+    runs.map((run, index) => run.refresh({ layer, range, openLayers, isPrimary: index === 0 })),
   );
   // The selection changed meanwhile; the next poll shows it.
   if (selectedRuns()[0] !== current) return;
@@ -105,7 +105,7 @@ onState((state, before) => {
     overview.draw();
   }
   if (
-    ['run', 'overlays', 'range', 'layer', 'view'].some(
+    ['run', 'overlays', 'range', 'layer', 'openLayers', 'view'].some(
       (name) => Reflect.get(state, name) !== Reflect.get(before, name),
     )
   )

@@ -88,6 +88,7 @@ function contextLine(line: LogLine, isItself: boolean): HTMLElement {
     { class: `context-line level-${level}${isItself ? ' is-itself' : ''}` },
     h('span', { class: 'bar' }),
     h('time', {}, formatClock(timeMs)),
+    h('span', { class: 'level-name' }, level === 'unknown' ? '' : level),
     h('span', { class: 'step' }, fields.step ?? ''),
     h('span', { class: 'message' }, message, h('span', { class: 'extras' }, extrasOf(line))),
   );

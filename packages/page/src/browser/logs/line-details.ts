@@ -1,5 +1,5 @@
 import { button, fill, h, icon } from '../dom.js';
-import { formatDate, formatShare } from '../format.js';
+import { formatDate, formatShare, timeZone } from '../format.js';
 import type { LineContext } from './line-context.js';
 import { fieldOf, type LogLine } from './log-line.js';
 
@@ -31,7 +31,7 @@ export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement 
     h(
       'div',
       { class: 'details-actions' },
-      h('time', {}, formatDate(line.timeMs)),
+      h('time', {}, `${formatDate(line.timeMs)} ${timeZone(line.timeMs)}`),
       showContext,
       step !== undefined && button(`Step ${step} on all ranks`, () => actions.openStep(step)),
       copyButton('Copy line', line.text),

@@ -1,5 +1,5 @@
 import { button, fill, h, icon } from '../dom.js';
-import { formatClock, formatDate } from '../format.js';
+import { formatClock, formatDate, timeZone } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
 import { signatureOf } from './dedup.js';
@@ -187,8 +187,9 @@ export class LineList {
         tabindex: '-1',
         'aria-expanded': 'false',
       },
-      h('span', { class: 'bar', role: 'cell', title: line.level, 'aria-label': line.level }),
+      h('span', { class: 'bar', role: 'cell' }),
       h('time', { role: 'cell', title: formatDate(line.timeMs) }, formatClock(line.timeMs)),
+      h('span', { class: 'level-name', role: 'cell' }, line.level === 'unknown' ? '' : line.level),
       h('span', { class: 'lane', role: 'cell' }, dot),
       h('span', { class: 'origin', role: 'cell' }, originOf(line)),
       h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
@@ -214,7 +215,8 @@ export class LineList {
     fill(
       this.#head,
       cell(''),
-      cell('time'),
+      cell(`time (${timeZone()})`),
+      cell('level'),
       cell(''),
       cell('from'),
       cell('step'),

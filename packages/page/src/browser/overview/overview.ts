@@ -1,6 +1,6 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import type { RunDetail } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { button, fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
 import { runSelector } from '../loki.js';
@@ -19,6 +19,7 @@ const STEP_MARGIN_MS = 1_000;
 const LANE_MARGIN_MS = 5_000;
 const FAILURE_MARGIN_MS = 30_000;
 const LOGS_EVERY_MS = 6_000;
+const SMOOTHINGS = ['off', 'light', 'medium', 'strong'] as const;
 
 /** The first view: failure, charts, ranks over time, expert load. */
 export class Overview {
@@ -34,6 +35,15 @@ export class Overview {
     h('option', { value: 'step' }, 'by step'),
     h('option', { value: 'time' }, 'by time'),
   );
+  readonly #smoothPicker = h(
+    'select',
+    { 'aria-label': 'smoothing of lines' },
+    h('option', { value: 'off' }, 'not smoothed'),
+    ...SMOOTHINGS.slice(1).map((value) => h('option', { value }, `smoothed: ${value}`)),
+  );
+  readonly #outliers = button('Show outliers', () => setState({ outliers: !pageState().outliers }), {
+    title: 'lone values far beyond the others set the scale of a chart, instead of being marked at its edge',
+  });
   readonly #zoomReset = h('button', { type: 'button', class: 'zoom-reset' }, 'Show all steps');
   readonly #banner = new Banner(
     (failure, detail) => this.#openFailure(failure, detail),
@@ -50,13 +60,14 @@ export class Overview {
   readonly #heatMap = new HeatMap(this.#bus);
   readonly #generations = new Generations((time) => this.#openMoment(time, null));
   readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
+  readonly #grid: HTMLElement;
   #runs: readonly RunData[] = [];
   #logs: LogActivity | null = null;
   #logsOf = '';
   #logsAt = Number.NEGATIVE_INFINITY;
 
   constructor() {
-    const grid = h(
+    this.#grid = h(
       'div',
       { class: 'grid' },
       ...this.#charts.map(({ chart: { element }, isWide }) => {
@@ -75,10 +86,12 @@ export class Overview {
         'Drag to zoom, double-click to reset, click a point for the log lines of its step',
       ),
       this.#zoomReset,
+      this.#smoothPicker,
+      this.#outliers,
       this.#axisPicker,
     );
     const top = [this.#banner.element, this.#generations.element, this.#banner.pins];
-    this.element = h('main', { class: 'overview' }, ...top, tools, grid);
+    this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid);
     this.#banner.set(null);
     this.#generations.set(null);
     this.#banner.setFirstErrors([]);
@@ -87,6 +100,12 @@ export class Overview {
     this.#axisPicker.addEventListener('change', () =>
       setState({ axis: this.#axisPicker.value === 'time' ? 'time' : 'step' }),
     );
+    this.#smoothPicker.addEventListener('change', () =>
+      setState({ smooth: SMOOTHINGS.find((each) => each === this.#smoothPicker.value) ?? 'off' }),
+    );
+    this.#grid.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && pageState().chart !== null) setState({ chart: null });
+    });
     this.#bus.onCursor((step) => {
       const x = step === null ? null : this.#xOfStep(step);
       for (const { chart } of this.#charts) chart.setCursor(x);
@@ -103,22 +122,32 @@ export class Overview {
   }
 
   draw(): void {
-    const { axis, layer, range } = pageState();
+    const state = pageState();
+    const { axis, layer, range, chart: enlarged } = state;
     const [run] = this.#runs;
     if (this.element.hidden || run === undefined) return;
     this.#showLayers();
     this.#axisPicker.value = axis;
+    this.#smoothPicker.value = state.smooth;
+    this.#outliers.setAttribute('aria-pressed', String(state.outliers));
     this.#zoomReset.hidden = range === null;
     this.#banner.set(run.detail);
     this.#generations.set(run.detail);
     const bands = generationBands(run, axis);
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
-    for (const { chart, seriesOf, emptyText } of this.#charts) {
+    const isOverlaid = this.#runs.length > 1;
+    const isEnlarged = this.#charts.some(({ id }) => id === enlarged);
+    this.#grid.classList.toggle('has-enlarged', isEnlarged);
+    for (const { id, chart, seriesOf, emptyText, units, clips } of this.#charts) {
+      chart.element.classList.toggle('is-enlarged', id === enlarged);
+      const view = { smooth: state.smooth, clips: clips && !state.outliers, isLog: state.log.includes(id) };
+      chart.setUnit(units[isOverlaid ? 1 : 0]);
       chart.setRange(xs);
-      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, bands);
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, { bands, view });
     }
-    this.#heatMap.set(run.experts, range);
-    this.#lanes.set(run, this.#logs, range);
+    const of = isOverlaid ? `of ${run.runId}` : '';
+    this.#heatMap.set(run.experts, range, of);
+    this.#lanes.set(run, this.#logs, range, of);
   }
 
   async #refreshLogs(): Promise<void> {
@@ -130,7 +159,10 @@ export class Overview {
     this.#logsOf = run.runId;
     this.#logsAt = now;
     try {
-      const [activity, errors] = await Promise.all([fetchLogActivity(run), fetchFirstErrors(run)]);
+      const [activity, errors] = await Promise.all([
+        fetchLogActivity(run, isOther ? null : this.#logs),
+        fetchFirstErrors(run),
+      ]);
       if (this.#logsOf !== run.runId) return;
       this.#logs = activity;
       this.#banner.setFirstErrors(errors);
