@@ -11,7 +11,7 @@ import { createRpcServer, listen } from '../rpc/server.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { preparationViewOn } from './preparation-view.js';
-import { httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { httpPlace, lastLook, pageOf, startRunHttp } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
@@ -72,6 +72,7 @@ export async function train(options: TrainOptions): Promise<number> {
         end: async (_, graceMs) => cluster?.end(graceMs),
       },
     });
+    await lastLook(page);
     return exitCode;
   } finally {
     http?.close();

@@ -14,7 +14,7 @@ import { createRpcServer, listen } from '../rpc/server.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { PreparationView, preparationViewOn } from './preparation-view.js';
-import { httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { httpPlace, lastLook, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
@@ -113,6 +113,7 @@ async function serveWith(
         end: ({ current }, graceMs) => current.nodesGone(graceMs),
       },
     });
+    await lastLook(page);
     return exitCode;
   } finally {
     http?.close();

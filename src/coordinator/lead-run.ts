@@ -21,6 +21,7 @@ import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
+import { commandLine, fromHere } from './resume-command.js';
 import { truncateHistory } from './run-history.js';
 import { RunJournal, startsFrom } from './run-journal.js';
 import { RunLeader } from './run-leader.js';
@@ -60,6 +61,11 @@ export interface Lead {
   readonly listeners: (run: OpenRun) => readonly RunListener[];
 }
 
+/** How to go on from the last checkpoint, whatever ends this process. */
+function resumeCommandOf({ command, resumeOptions }: Lead, { directory }: RunFolder): string {
+  return commandLine(['locmoe', command, '--resume', fromHere(directory), ...resumeOptions]);
+}
+
 /** Leads a planned run, from its folder to its end; nothing of it is left running when it returns. */
 export async function leadRun(lead: Lead): Promise<RunOutcome> {
   const { plan } = lead;
@@ -82,7 +88,8 @@ export async function leadRun(lead: Lead): Promise<RunOutcome> {
     listeners.push(...lead.listeners(run));
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
-    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
+    const resumeCommand = resumeCommandOf(lead, folder);
+    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...lead.place };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, (line) => {

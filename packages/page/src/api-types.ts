@@ -8,22 +8,35 @@ export interface RunListItem {
   /** As in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
+  /** When its first generation began. */
   readonly startedAt: string;
+  /** Null while it is live. */
+  readonly endedAt: number | null;
   readonly generation: number;
   /** 0 before the first step. */
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;
+  /** Name of its configuration. */
+  readonly recipe: string | null;
+  readonly router: string | null;
+  /** Nodes x workers of each. */
+  readonly layout: string | null;
 }
 
 export interface RunList {
-  /** Newest first. */
+  /** The one that was started or resumed last first. */
   readonly runs: readonly RunListItem[];
 }
 
 export interface RunDetail extends RunListItem, RestartCosts {
   readonly directory: string;
-  readonly endedAt: number | null;
+  /** Of the coordinator's program and machine; null for a run of an earlier version. */
+  readonly version: string | null;
+  readonly host: string | null;
+  /** Whether the server of the page is the run's coordinator, and so ends with the run. */
+  readonly isServedByCoordinator: boolean;
+  readonly commands: RunCommands;
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: StoredFailure | null;
@@ -31,6 +44,14 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly restartsLeft: number | null;
   /** Oldest first; none of a run of an earlier version. */
   readonly generations: readonly RunGeneration[];
+}
+
+/** Command lines for a shell in the directory where the server was started. */
+export interface RunCommands {
+  readonly inspect: string;
+  /** Null if there is no checkpoint to go on from. */
+  readonly resume: string | null;
+  readonly flight: string;
 }
 
 /** Columns of equal length by name; null where a row has no value. */
@@ -47,6 +68,8 @@ export interface GenerationPoint {
   readonly time: number;
   readonly generation: number;
   readonly resumedFrom: number | null;
+  /** Of its last record. */
+  readonly lastTime: number;
 }
 
 /**
@@ -127,6 +150,93 @@ export interface RanksReply {
   readonly replaces: boolean;
   readonly ranks: readonly RankLane[];
   readonly generations: readonly GenerationPoint[];
+}
+
+export interface SpeedsReply {
+  /** As of the last heartbeat; none of a run that did not record them. */
+  readonly speeds: readonly RankSpeedPoint[];
+}
+
+/** How fast a rank is by itself. */
+export interface RankSpeedPoint {
+  readonly rank: number;
+  /** Median over the last steps, in ms, of its own part of a step: without waiting for others. */
+  readonly ownMs: number;
+  /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
+  readonly lostShare: number;
+}
+
+export interface CheckpointRow {
+  /** Of its folder. */
+  readonly name: string;
+  readonly directory: string;
+  readonly step: number;
+  /** When it was committed; null if it has no manifest. */
+  readonly time: number | null;
+  readonly bytes: number | null;
+  readonly generation: number | null;
+  /** Why it cannot be loaded, by its manifest and the sizes of its files; null if these are right. */
+  readonly problem: string | null;
+}
+
+export interface CheckpointsReply {
+  /** Newest first. */
+  readonly checkpoints: readonly CheckpointRow[];
+}
+
+/** What reading a checkpoint whole found. */
+export interface CheckpointCheck {
+  /** Null if all hashes are right. */
+  readonly problem: string | null;
+}
+
+/** The flight record: what each rank did when the run failed. */
+export interface FlightReply {
+  /** Why its files cannot be read; null also if there are none. */
+  readonly problem: string | null;
+  /** Null if there are no files. */
+  readonly generation: number | null;
+  readonly reason: string | null;
+  readonly summary: string | null;
+  /** Nodes without a file. */
+  readonly missingNodes: readonly number[];
+  /** Ranks that the others waited for. */
+  readonly oddRanks: readonly number[];
+  readonly ranks: readonly FlightRankRow[];
+  /** The last ones, oldest first. */
+  readonly operations: readonly FlightOperation[];
+}
+
+export interface FlightRankRow {
+  readonly rank: number;
+  readonly node: number;
+  readonly pid: number;
+  /** Letter of the kernel. */
+  readonly processState: string;
+  readonly step: number;
+  readonly phase: string;
+  /** Its last operation; null before the first. */
+  readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
+  /** Whether it had not left that operation. */
+  readonly isInside: boolean;
+  readonly waitingFor: number | null;
+  readonly timesLast: number;
+  readonly medianLateMs: number;
+  readonly stack: readonly string[];
+}
+
+export interface FlightOperation {
+  readonly sequence: number;
+  readonly kind: string;
+  readonly purpose: string;
+  readonly step: number;
+  readonly layer: number | null;
+  /** Numbers of ranks. */
+  readonly entered: number;
+  readonly left: number;
+  readonly missing: readonly number[];
+  readonly last: { readonly rank: number; readonly lateMs: number } | null;
+  readonly tookMs: number | null;
 }
 
 export interface ApiError {

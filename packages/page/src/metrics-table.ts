@@ -8,7 +8,9 @@ import type {
   GenerationPoint,
   MetricsGroup,
   MetricsReply,
+  RankSpeedPoint,
   RanksReply,
+  SpeedsReply,
   ValidationPoint,
 } from './api-types.js';
 import { bucketsOf, downsample, maximaOf, meansOf } from './downsample.js';
@@ -39,6 +41,8 @@ export interface MetricsQuery {
   readonly maxPoints: number;
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** Columns whose extremes survive downsampling. */
 const LEADING = {
   loss: ['loss'],
@@ -57,7 +61,8 @@ export class MetricsTable implements RecordSink {
   #layers: number[] = [];
   #validations: ValidationPoint[] = [];
   #checkpoints: { step: number; directory: string }[] = [];
-  #generations: GenerationPoint[] = [];
+  #generations: Mutable<GenerationPoint>[] = [];
+  #speeds: readonly RankSpeedPoint[] = [];
   #lastTime: number;
   #hasTimes = true;
 
@@ -118,6 +123,11 @@ export class MetricsTable implements RecordSink {
     return this.#lanes.reply(this.#epoch, after, this.#generations);
   }
 
+  async speeds(): Promise<SpeedsReply> {
+    await this.#file.update();
+    return { speeds: this.#speeds };
+  }
+
   restart(): void {
     this.#epoch++;
     this.#steps = new NumberTable();
@@ -133,6 +143,9 @@ export class MetricsTable implements RecordSink {
   }
 
   add(record: MetricsRecord): void {
+    const generation = this.#generations.at(-1);
+    if (generation !== undefined && record.type !== 'generation' && record.time > generation.lastTime)
+      generation.lastTime = record.time;
     switch (record.type) {
       case 'step':
         this.#addStep(record);
@@ -148,6 +161,7 @@ export class MetricsTable implements RecordSink {
           time: record.time,
           generation: record.generation,
           resumedFrom: record.resumedFrom ?? null,
+          lastTime: record.time,
         });
         break;
       case 'heartbeat':
@@ -158,6 +172,11 @@ export class MetricsTable implements RecordSink {
   #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
     this.#lanes.add(heartbeat);
     appendMemory(this.#memory, heartbeat);
+    const speeds = heartbeat.ranks.flatMap(({ rank, ownMs, lostShare }) =>
+      ownMs === undefined || lostShare === undefined ? [] : [{ rank, ownMs, lostShare }],
+    );
+    // A generation that has not trained yet has none.
+    if (speeds.length > 0) this.#speeds = speeds;
   }
 
   #addStep(step: MetricsRecordOf<'step'>): void {

@@ -1,8 +1,19 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Journal } from 'locmoe/run/journal';
 import { describe, expect, it } from 'vitest';
-import type { ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../src/api-types.js';
+import { savedRun } from '../../../test/coordinator/saved-run.js';
+import type {
+  CheckpointCheck,
+  CheckpointsReply,
+  ExpertsReply,
+  FlightReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+  SpeedsReply,
+} from '../src/api-types.js';
 import { pageFeature } from '../src/page-feature.js';
 import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
 
@@ -85,7 +96,7 @@ describe('runs', () => {
       writeRun(path.join(runs, 'inside'), 'run');
       writeRun(runs, 'outside');
       const { ask } = pageOver(path.join(runs, 'inside'));
-      for (const tail of ['', '/metrics', '/experts', '/ranks']) {
+      for (const tail of ['', '/metrics', '/experts', '/ranks', '/speeds', '/checkpoints', '/flight']) {
         const { status } = await ask(`/api/runs/${id}${tail}`);
         expect(status).toBe(404);
       }
@@ -321,6 +332,100 @@ describe('experts and ranks', () => {
       ['starting', 'training', 'stopped'],
     ]);
     expect(ranks[1].spans.at(-1)).toMatchObject({ from: STARTED_AT + 2_000, to: STARTED_AT + 6_000 });
+  });
+});
+
+describe('what a run is', () => {
+  it('is listed with its recipe and layout, and read again once its files have changed', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { state: 'running', machine: 'another/1' });
+    const cluster = { nodes: 2, workersPerNode: 4 };
+    writeFileSync(
+      path.join(folder, 'config.json'),
+      JSON.stringify({ name: 'tiny', moe: { router: 'hash' }, cluster }),
+    );
+    const { json } = pageOver(runs);
+    const listed = async () => (await json<RunList>('/api/runs')).runs[0];
+    expect(await listed()).toMatchObject({ recipe: 'tiny', router: 'hash', layout: '2 x 4', endedAt: null });
+    addMetrics(folder, stepRecord(7));
+    expect(await listed()).toMatchObject({ step: 7 });
+    writeRun(runs, 'run', { state: 'finished' });
+    expect((await listed()).endedAt).not.toBeNull();
+  });
+
+  it('begins with its first generation, also where an earlier version overwrote that', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { startedAt: '2999-01-01T00:00:00Z' });
+    const journal = new Journal(path.join(folder, 'journal.ndjson'));
+    journal.append({ type: 'lead', term: 1, pid: 1, host: 'a' });
+    journal.close();
+    const { startedAt } = await pageOver(runs).json<RunDetail>('/api/runs/run');
+    expect(Math.abs(Date.now() - Date.parse(startedAt))).toBeLessThan(60_000);
+  });
+
+  it('comes with commands: the resume that its record or failure names, and none without a checkpoint', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { state: 'running', resumeCommand: 'locmoe serve --resume run' });
+    const { json } = pageOver(runs);
+    const commands = async () => (await json<RunDetail>('/api/runs/run')).commands;
+    expect((await commands()).resume).toBeNull();
+    expect((await commands()).inspect).toMatch(/^locmoe inspect --run \S+\/run$/);
+    mkdirSync(path.join(folder, 'checkpoints/step-000010'), { recursive: true });
+    expect((await commands()).resume).toBe('locmoe serve --resume run');
+    writeFileSync(
+      path.join(folder, 'failure.json'),
+      JSON.stringify({ resumeCommand: 'locmoe train --resume x' }),
+    );
+    expect((await commands()).resume).toBe('locmoe train --resume x');
+  });
+
+  it('has checkpoints, of which it says what is wrong; one is read whole when that is asked', async () => {
+    const saved = savedRun([10, 20]);
+    const runsDir = path.dirname(saved.directory);
+    const { json, ask } = pageOver(runsDir);
+    const url = `/api/runs/${saved.runId}/checkpoints`;
+    const steps = async () => (await json<CheckpointsReply>(url)).checkpoints;
+    expect((await steps()).map(({ step, problem }) => [step, problem])).toEqual([
+      [20, null],
+      [10, null],
+    ]);
+    expect((await steps())[0].bytes).toBeGreaterThan(1_000);
+    const file = (name: string) => path.join(saved.checkpoints, 'step-000020', name);
+    const [tensors] = readdirSync(file('')).filter((name) => name.endsWith('.safetensors'));
+    expect(await json<CheckpointCheck>(`${url}/step-000020`)).toEqual({ problem: null });
+    // The size stays as it was.
+    const bytes = readFileSync(file(tensors));
+    bytes[bytes.length - 1] ^= 1;
+    writeFileSync(file(tensors), bytes);
+    expect((await steps())[0].problem).toBeNull();
+    expect((await json<CheckpointCheck>(`${url}/step-000020`)).problem).toContain(tensors);
+    writeFileSync(file(tensors), 'short');
+    expect((await steps())[0].problem).toContain('expected');
+    for (const name of ['step-000030', '..', '%2e%2e%2frun.json'])
+      expect((await ask(`${url}/${name}`)).status).toBe(404);
+  });
+
+  it('has a flight record if its files can be read, and tells which ranks are slow', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    const flight = () => json<FlightReply>('/api/runs/run/flight');
+    expect(await flight()).toMatchObject({ problem: null, generation: null, ranks: [] });
+    mkdirSync(path.join(folder, 'flight'));
+    writeFileSync(path.join(folder, 'flight/generation-1-node-0.json'), '{"format":');
+    expect((await flight()).problem).toContain('cut short or damaged');
+    const speed = { ownMs: 12.5, lostShare: 0.3 };
+    addMetrics(folder, { type: 'heartbeat', time: 5, ranks: [{ rank: 0, ...speed }, { rank: 1 }] });
+    expect((await json<SpeedsReply>('/api/runs/run/speeds')).speeds).toEqual([{ rank: 0, ...speed }]);
+  });
+
+  it('is watched while a page asks for it', async () => {
+    const runs = temporaryRuns();
+    writeRun(runs, 'run');
+    const page = pageFeature(runs);
+    expect(page.isWatched()).toBe(false);
+    await page.routes.request('http://localhost/api/runs/run');
+    expect(page.isWatched()).toBe(true);
   });
 });
 
