@@ -87,7 +87,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const plot = (await page.locator('.chart .u-over').first().boundingBox())!;
     await page.mouse.move(plot.x + plot.width / 3, plot.y + 60);
     await page.mouse.click(plot.x + plot.width / 3, plot.y + 60);
-    await eventually(query).toMatch(/^\{run="micro-.*"\} \| json \| step = \d+$/);
+    await eventually(query).toMatch(/^\{run="micro-.*"\} \| json \| step = (\d+) or failure_step = \1$/);
     const step = /step = (\d+)/.exec(await query())![1];
     await expect
       .poll(async () => new Set(await rows().locator('.origin').allTextContents()))

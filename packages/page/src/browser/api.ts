@@ -1,6 +1,21 @@
-import type { ApiError, ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../api-types.js';
+import type {
+  ApiError,
+  CheckpointCheck,
+  CheckpointsReply,
+  ExpertsReply,
+  FlightReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+  SpeedsReply,
+} from '../api-types.js';
+import { Contact } from './contact.js';
 
 const TIMEOUT_MS = 30_000;
+
+/** With the server of the page, by all requests. */
+export const contact = new Contact();
 
 /** The server refused a request, with its message. */
 export class RequestError extends Error {
@@ -17,10 +32,16 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   const signal = init.signal ? AbortSignal.any([init.signal, deadline]) : deadline;
   let response: Response;
+  contact.asked();
   try {
     response = await fetch(url, { ...init, signal });
+    contact.answered();
   } catch (error) {
-    if (init.signal?.aborted) throw error;
+    if (init.signal?.aborted) {
+      contact.dropped();
+      throw error;
+    }
+    contact.refused();
     throw new RequestError('the server of this page does not answer', 0);
   }
   if (response.ok) return response;
@@ -59,6 +80,11 @@ export function fetchExperts(
 export function fetchRanks(runId: string, after: string | null): Promise<RanksReply> {
   return get(ofRun(runId, `/ranks${after === null ? '' : `?after=${after}`}`));
 }
+export const fetchSpeeds = (runId: string) => get<SpeedsReply>(ofRun(runId, '/speeds'));
+export const fetchFlight = (runId: string) => get<FlightReply>(ofRun(runId, '/flight'));
+export const fetchCheckpoints = (runId: string) => get<CheckpointsReply>(ofRun(runId, '/checkpoints'));
+export const checkCheckpoint = (runId: string, name: string) =>
+  get<CheckpointCheck>(ofRun(runId, `/checkpoints/${encodeURIComponent(name)}`));
 
 export interface MetricsRequest {
   readonly after?: string | null;

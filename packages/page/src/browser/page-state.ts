@@ -1,6 +1,8 @@
+export const VIEWS = ['overview', 'logs', 'details'] as const;
+
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
-  readonly view: 'overview' | 'logs';
+  readonly view: (typeof VIEWS)[number];
   /** Null for the newest run. */
   readonly run: string | null;
   /** Runs compared with it in the charts. */
@@ -73,7 +75,7 @@ export function parseState(hash: string): PageState {
     params.has(name) ? list(name).filter((each) => each !== NONE) : null;
   const range = list('range').map(Number);
   return {
-    view: one('view', ['overview', 'logs'], DEFAULTS.view),
+    view: one('view', VIEWS, DEFAULTS.view),
     run: text('run'),
     overlays: list('with'),
     axis: one('axis', ['step', 'time'], DEFAULTS.axis),

@@ -3,7 +3,7 @@ import { formatClock, formatDate, timeZone } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
 import { signatureOf } from './dedup.js';
-import { abridged, extrasOf, fieldOf, keyOf, type LogLine, originOf } from './log-line.js';
+import { abridged, extrasOf, fieldOf, keyOf, type LogLine, originOf, stepOf } from './log-line.js';
 import { marked } from './query-edit.js';
 
 export interface ListStyle extends Pick<PageState, 'order' | 'wrap' | 'dedup' | 'columns'> {
@@ -192,7 +192,7 @@ export class LineList {
       h('span', { class: 'level-name', role: 'cell' }, line.level === 'unknown' ? '' : line.level),
       h('span', { class: 'lane', role: 'cell' }, dot),
       h('span', { class: 'origin', role: 'cell' }, originOf(line)),
-      h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
+      h('span', { class: 'step', role: 'cell' }, stepOf(line)),
       ...columns.map((name) =>
         h('span', { class: 'column', role: 'cell' }, abridged(fieldOf(line, name) ?? '')),
       ),

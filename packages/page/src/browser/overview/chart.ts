@@ -6,8 +6,9 @@ import uPlot from '../vendor/uplot.js';
 import { alignedData, type ChartSeries, lastKnown } from './chart-data.js';
 import { csvOf, type LegendEntry, pictureOf } from './chart-export.js';
 import { listenToPlot } from './chart-pointer.js';
+import { type GenerationMarks, NO_MARKS } from './generation-spans.js';
 import { typicalRange } from './outliers.js';
-import { type Bands, type PlotStyle, plotOptions } from './plot-options.js';
+import { type PlotStyle, plotOptions } from './plot-options.js';
 import { withSmoothing } from './smoothing.js';
 import { STEP_AXIS, type XAxis } from './x-axis.js';
 
@@ -53,7 +54,7 @@ export class Chart {
   #range: readonly [number, number] | null = null;
   #view = PLAIN;
   #axis = STEP_AXIS;
-  #bands: Bands = [];
+  #generations = NO_MARKS;
   #yRange: readonly [number, number] | null = null;
   #beyond: readonly number[] = [];
   /** True while the cursor is set by another chart. */
@@ -82,15 +83,18 @@ export class Chart {
    * Replaces the series.
    *
    * @param emptyText shown if none has a value
-   * @param bands ranges of x that are shaded
+   * @param generations marks behind the series
    */
   set(
     series: readonly ChartSeries[],
     axis: XAxis,
     emptyText: string,
-    { bands = [], view = PLAIN }: { readonly bands?: Bands; readonly view?: ChartView } = {},
+    {
+      generations = NO_MARKS,
+      view = PLAIN,
+    }: { readonly generations?: GenerationMarks; readonly view?: ChartView } = {},
   ): void {
-    this.#bands = bands;
+    this.#generations = generations;
     this.#recorded = series;
     this.#series = withSmoothing(series, view.smooth, this.#range);
     this.#data = alignedData(this.#series);
@@ -148,7 +152,7 @@ export class Chart {
       xRange: () => this.#range,
       yRange: () => this.#yRange,
       beyond: () => this.#beyond,
-      bands: () => this.#bands,
+      generations: () => this.#generations,
       onCursor: (plot) => this.#onCursor(plot),
       onSelect: (plot) => this.#onSelect(plot),
       onDoubleClick: () => options.onRange(null),

@@ -140,19 +140,3 @@ const TIME_AXIS: XAxis = {
 export function axisOf(axis: ChartsInput['axis']): XAxis {
   return axis === 'step' ? STEP_AXIS : TIME_AXIS;
 }
-
-/**
- * The x ranges of every second generation of a run, to tell it from its neighbours. By step a generation ends where
- * the next one went on: what it did beyond was done again.
- */
-export function generationBands(run: RunData, axis: ChartsInput['axis']): (readonly [number, number])[] {
-  const starts: number[] = [];
-  for (const { time, resumedFrom } of run.metrics?.generations ?? []) {
-    const start = axis === 'step' ? (resumedFrom ?? 0) : (time - run.startedAt) / 1e3;
-    while (starts.length > 0 && (starts.at(-1) ?? 0) >= start) starts.pop();
-    starts.push(start);
-  }
-  return starts
-    .map((start, index) => [start, starts[index + 1] ?? Number.POSITIVE_INFINITY] as const)
-    .filter((_, index) => index % 2 === 1);
-}

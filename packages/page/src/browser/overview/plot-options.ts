@@ -3,6 +3,8 @@ import { cssColor } from '../theme.js';
 import { logTicks, roundNumbers } from '../ticks.js';
 import type uPlot from '../vendor/uplot.js';
 import type { ChartSeries } from './chart-data.js';
+import { generationPlugin } from './generation-plugin.js';
+import type { GenerationMarks } from './generation-spans.js';
 import type { XAxis } from './x-axis.js';
 
 const AXIS_SIZE = 44;
@@ -23,9 +25,6 @@ export interface PlotStyle {
   readonly startsAtZero?: boolean;
 }
 
-/** Ranges of x; the last one may have no end. */
-export type Bands = readonly (readonly [number, number])[];
-
 export interface PlotHandlers {
   /** The zoom; null for all. */
   readonly xRange: () => readonly [number, number] | null;
@@ -33,7 +32,7 @@ export interface PlotHandlers {
   readonly yRange: () => readonly [number, number] | null;
   /** The x values of what lies beyond the left axis. */
   readonly beyond: () => readonly number[];
-  readonly bands: () => Bands;
+  readonly generations: () => GenerationMarks;
   readonly onCursor: (plot: uPlot) => void;
   readonly onSelect: (plot: uPlot) => void;
   readonly onDoubleClick: () => void;
@@ -45,7 +44,7 @@ export function plotOptions(
   xAxis: XAxis,
   style: PlotStyle,
   isLog: boolean,
-  { xRange, yRange, beyond, bands, onCursor, onSelect, onDoubleClick }: PlotHandlers,
+  { xRange, yRange, beyond, generations, onCursor, onSelect, onDoubleClick }: PlotHandlers,
 ): Omit<uPlot.Options, 'width' | 'height'> {
   const hasRight = series.some(({ isRight }) => isRight);
   const padded = isLog ? paddedLogRange : paddedRange;
@@ -84,25 +83,13 @@ export function plotOptions(
       ...(hasRight ? [rightAxis(style.rightName)] : []),
     ],
     series: [{}, ...series.map(seriesOptions)],
+    plugins: [generationPlugin(generations)],
     hooks: {
-      drawClear: [(plot) => shade(plot, bands())],
       draw: [(plot) => markBeyond(plot, beyond())],
       setCursor: [onCursor],
       setSelect: [onSelect],
     },
   };
-}
-
-/** Shades ranges of x behind the series. */
-function shade({ ctx, bbox, valToPos }: uPlot, bands: Bands): void {
-  ctx.fillStyle = cssColor('--band');
-  const right = bbox.left + bbox.width;
-  const clip = (x: number) => Math.max(bbox.left, Math.min(right, x));
-  for (const [from, to] of bands) {
-    const start = clip(valToPos(from, 'x', true));
-    const end = Number.isFinite(to) ? clip(valToPos(to, 'x', true)) : right;
-    ctx.fillRect(start, bbox.top, Math.max(0, end - start), bbox.height);
-  }
 }
 
 /** Small triangles at the upper edge, where values lie beyond it. */

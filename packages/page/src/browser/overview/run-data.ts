@@ -8,6 +8,12 @@ import type {
 } from '../../api-types.js';
 import { fetchExperts, fetchMetrics, fetchRanks, fetchRun } from '../api.js';
 import type { PageState } from '../page-state.js';
+import {
+  type GenerationMarks,
+  type GenerationSpan,
+  generationMarks,
+  generationSpans,
+} from './generation-spans.js';
 import { mergedExperts, mergedMetrics, mergedRanks } from './merge-replies.js';
 import { StepClock } from './step-clock.js';
 
@@ -43,6 +49,18 @@ export class RunData {
 
   get startedAt(): number {
     return Date.parse(this.detail?.startedAt ?? '') || 0;
+  }
+
+  get generationSpans(): GenerationSpan[] {
+    return generationSpans(this);
+  }
+
+  /** @param xOf the x value of a time, where the axis is one */
+  generationMarks(
+    axis: 'step' | 'time',
+    xOf = (time: number) => (time - this.startedAt) / 1e3,
+  ): GenerationMarks {
+    return generationMarks(this.generationSpans, axis, xOf);
   }
 
   group(name: MetricsGroup): Columns {
