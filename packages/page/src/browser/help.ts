@@ -1,7 +1,7 @@
 import { button, h } from './dom.js';
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
-  ['1, 2, 3', 'overview, logs, details'],
+  ['1, 2, 4', 'overview, logs, details'],
   ['r', 'choose runs'],
   ['t', 'light or dark'],
   ['/', 'write a query'],

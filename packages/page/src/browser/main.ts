@@ -145,7 +145,7 @@ const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
   '1': () => setState({ view: 'overview' }, { push: true }),
   '2': () => setState({ view: 'logs' }, { push: true }),
-  '3': () => setState({ view: 'details' }, { push: true }),
+  '4': () => setState({ view: 'details' }, { push: true }),
   '0': () => setState({ range: null }),
   t: toggleTheme,
   r: () => header.toggleRuns(),

@@ -21,7 +21,7 @@ const SORT_NAMES: Readonly<Record<Sort, string>> = {
 /** Menu that selects the run, and other runs to draw over it: searched, sorted, in pages. */
 export class RunPicker {
   readonly element: HTMLDetailsElement;
-  readonly #summary = h('summary', { 'aria-label': 'choose runs' });
+  readonly #summary = h('summary', { title: 'choose runs (r)' });
   readonly #search = h('input', {
     ...{ type: 'search', class: 'run-search', 'aria-label': 'search runs' },
     placeholder: 'search: recipe, router, 2 x 4, failed, 2026-01',

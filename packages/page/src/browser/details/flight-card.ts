@@ -1,7 +1,7 @@
 import type { FlightOperation, FlightRankRow, FlightReply } from '../../api-types.js';
 import { commandLine } from '../command-line.js';
 import { fill, h } from '../dom.js';
-import { DASH, formatDurationMs } from '../format.js';
+import { DASH } from '../format.js';
 
 const RANK_COLUMNS = ['', 'node', 'pid', 'state', 'step', 'doing', 'waits for', 'came last', 'late by'];
 const OPERATION_COLUMNS = [
@@ -84,7 +84,7 @@ function rankRow(row: FlightRankRow, oddRanks: readonly number[]): HTMLElement {
     ...[String(node), String(pid), STATES[processState] ?? processState, `${step} ${phase}`, doing].map(cell),
     cell(waitingFor === null ? '' : `rank ${waitingFor}`),
     cell(timesLast === 0 ? '' : `${timesLast} times`),
-    cell(timesLast === 0 ? '' : formatDurationMs(medianLateMs)),
+    cell(timesLast === 0 ? '' : `${medianLateMs.toFixed(1)} ms`),
   );
 }
 

@@ -16,7 +16,10 @@ export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
       for (const series of options.series.slice(1))
         series.gaps = (plot, _series, _from, _to, gaps) => withPauses(plot, gaps, marks().pauses);
     },
-    hooks: { drawClear: [(plot) => drawBehind(plot, marks())] },
+    hooks: {
+      drawClear: [(plot) => drawPauses(plot.ctx, marks(), frameOf(plot))],
+      draw: [(plot) => drawBeginnings(plot.ctx, marks(), frameOf(plot))],
+    },
   };
 }
 
@@ -31,13 +34,13 @@ function withPauses(plot: uPlot, gaps: uPlot.Series.Gaps, pauses: readonly XRang
   return added.length === 0 ? gaps : [...gaps, ...added].sort(([a], [b]) => a - b);
 }
 
-function drawBehind(plot: uPlot, marks: GenerationMarks): void {
+function frameOf(plot: uPlot): Frame {
   const { left, top, width, height } = plot.bbox;
-  drawGenerations(plot.ctx, marks, {
+  return {
     ...{ left, right: left + width, top, height, labelTop: top, hasBands: true },
     scale: window.devicePixelRatio || 1,
     pixelOf: (x) => plot.valToPos(x, 'x', true),
-  });
+  };
 }
 
 /** The place of a drawing on a canvas, in its pixels. */
@@ -54,31 +57,50 @@ export interface Frame {
   readonly pixelOf: (x: number) => number;
 }
 
-export function drawGenerations(
+function pixelsOf([from, to]: XRange, { left, right, pixelOf }: Frame): XRange {
+  const clip = (x: number) => (Number.isFinite(x) ? Math.max(left, Math.min(right, pixelOf(x))) : right);
+  return [clip(from), clip(to)];
+}
+
+/** What lies behind the data: shades and hatches. */
+export function drawPauses(
   ctx: CanvasRenderingContext2D,
   { generations, pauses }: GenerationMarks,
-  { left, right, top, height, labelTop, hasBands, scale, pixelOf }: Frame,
+  frame: Frame,
 ): void {
-  const pixelsOf = ([from, to]: XRange): XRange => {
-    const clip = (x: number) => (Number.isFinite(x) ? Math.max(left, Math.min(right, pixelOf(x))) : right);
-    return [clip(from), clip(to)];
-  };
+  const { top, height, hasBands, scale } = frame;
   ctx.save();
   ctx.fillStyle = cssColor('--band');
-  if (hasBands)
-    for (const { range } of generations.filter((_, index) => index % 2 === 1)) {
-      const [from, to] = pixelsOf(range);
-      ctx.fillRect(from, top, to - from, height);
-    }
-  for (const pause of pauses) hatch(ctx, pixelsOf(pause), [top, height], HATCH_PX * scale);
+  for (const { range } of hasBands ? generations.filter((_, index) => index % 2 === 1) : []) {
+    const [from, to] = pixelsOf(range, frame);
+    ctx.fillRect(from, top, to - from, height);
+  }
+  for (const pause of pauses) hatch(ctx, pixelsOf(pause, frame), [top, height], HATCH_PX * scale);
+  ctx.restore();
+}
+
+/** What lies over the data: where each generation begins, and its number. */
+export function drawBeginnings(
+  ctx: CanvasRenderingContext2D,
+  { generations }: GenerationMarks,
+  frame: Frame,
+): void {
+  const { left, right, top, height, labelTop, scale } = frame;
+  ctx.save();
   ctx.font = `${10 * scale}px ${cssColor('--font')}`;
   ctx.textBaseline = 'top';
   ctx.textAlign = 'left';
-  ctx.fillStyle = cssColor('--text-dim');
   for (const { generation, range } of generations) {
-    const [from, to] = pixelsOf(range);
+    const [from, to] = pixelsOf(range, frame);
     if (from > left && from < right) line(ctx, from, [labelTop, top + height], scale);
-    if (to - from >= LABEL_PX * scale) ctx.fillText(`gen ${generation}`, from + 3 * scale, labelTop + scale);
+    if (to - from < LABEL_PX * scale) continue;
+    const place = [`gen ${generation}`, from + 3 * scale, labelTop + scale] as const;
+    // Legible on any area.
+    ctx.lineWidth = 3 * scale;
+    ctx.strokeStyle = cssColor('--card');
+    ctx.strokeText(...place);
+    ctx.fillStyle = cssColor('--text-dim');
+    ctx.fillText(...place);
   }
   ctx.restore();
 }

@@ -33,22 +33,20 @@ export class Generations {
           'table',
           {},
           h('thead', {}, h('tr', {}, ...COLUMNS.map((name) => h('th', { scope: 'col' }, name)))),
-          h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, detail, spans))),
+          h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, run, spans))),
         ),
       ),
     );
   }
 
-  #row(
-    each: RunGeneration,
-    index: number,
-    { step, generations }: RunDetail,
-    spans: readonly GenerationSpan[],
-  ): HTMLElement {
+  #row(each: RunGeneration, index: number, run: RunData, spans: readonly GenerationSpan[]): HTMLElement {
+    const { step = 0, generations = [] } = run.detail ?? {};
     const { generation, beganAtMs, nodes, workersPerNode, from, recovery, failure } = each;
     const isLast = index === generations.length - 1;
     const span = spans.find((one) => one.generation === generation);
     const last = isLast ? step : lastStepOf(each);
+    // Where nothing recorded its end, at least what the next one went on from, or what a heartbeat saw.
+    const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
       recovery === null
         ? ''
@@ -65,7 +63,7 @@ export class Generations {
       formatDate(beganAtMs),
       `${nodes} x ${workersPerNode}`,
       from.kind === 'nothing' ? 'nothing' : `${from.kind} of step ${from.step}`,
-      last === null || last <= from.step ? DASH : `${from.step + 1} to ${last}`,
+      last === null ? stepsText(from.step, seen, ' or more') : stepsText(from.step, last),
       formatDurationMs(span === undefined ? null : (span.endedAt ?? Date.now()) - span.beganAt),
       account,
     ];
@@ -81,15 +79,30 @@ export class Generations {
 const ENDS: Readonly<Record<RunGeneration['end'], string>> = {
   open: '',
   lost: 'its coordinator was lost',
-  restarted: 'failed: ',
-  failed: 'failed: ',
+  // Its message says how.
+  restarted: '',
+  failed: '',
   finished: 'finished',
   stopped: 'stopped',
 };
 
+function stepsText(from: number, to: number, more = ''): string {
+  return to <= from ? DASH : `${from + 1} to ${to}${more}`;
+}
+
 /** Without a record of it, the one before the step that failed. */
 function lastStepOf({ lastStep, failure }: RunGeneration): number | null {
   return lastStep ?? (failure?.step == null ? null : failure.step - 1);
+}
+
+/** The last step that all ranks had left by their last heartbeat of a generation; null if there was none. */
+function lastBeatOf({ ranks }: RunData, span: GenerationSpan | undefined): number | null {
+  if (span?.endedAt == null) return null;
+  const { beganAt, endedAt } = span;
+  const steps = (ranks?.ranks ?? []).flatMap(
+    ({ spans }) => spans.findLast(({ from, to }) => from >= beganAt && to <= endedAt)?.step ?? [],
+  );
+  return steps.length === 0 ? null : Math.min(...steps) - 1;
 }
 
 function costsOf(detail: RunDetail, spans: readonly GenerationSpan[]): string {

@@ -6,6 +6,8 @@ import { cssColor } from '../theme.js';
 import { roundTicks } from '../ticks.js';
 import type { Bus } from './bus.js';
 import type { ChartRow } from './chart-row.js';
+import { drawBeginnings, drawPauses } from './generation-plugin.js';
+import { NO_MARKS } from './generation-spans.js';
 import { activitiesAt, type LaneRow, laneRows, lanesOf, spanAt } from './lane-rows.js';
 import type { LogActivity } from './log-activity.js';
 import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
@@ -170,22 +172,18 @@ export class Lanes {
     bottom: number,
   ): void {
     const failure = this.#run?.detail?.failure;
-    let free = 0;
-    for (const { time, generation, resumedFrom } of this.#run?.ranks?.generations ?? []) {
-      const px = clip(x(time));
-      if (generation > 1 && px !== x(time)) continue;
-      verticalLine(context, px, 4, bottom, '--text');
-      const text = `generation ${generation}${resumedFrom === null ? '' : ` from step ${resumedFrom}`}`;
-      if (px < free) continue;
-      context.fillStyle = cssColor('--text');
-      context.fillText(text, px + 4, 8);
-      free = px + context.measureText(text).width + 12;
-    }
+    const marks = this.#run?.generationMarks('time', (time) => time) ?? NO_MARKS;
+    const frame = {
+      ...{ left: clip(Number.NEGATIVE_INFINITY), right: clip(Number.POSITIVE_INFINITY), scale: 1 },
+      ...{ top: TOP, height: bottom - TOP, labelTop: 2, hasBands: false, pixelOf: x },
+    };
+    drawPauses(context, marks, frame);
+    drawBeginnings(context, marks, frame);
     if (failure?.time == null || clip(x(failure.time)) !== x(failure.time)) return;
     verticalLine(context, x(failure.time), 4, bottom, '--level-error');
     context.textAlign = 'right';
     context.fillStyle = cssColor('--level-error');
-    if (x(failure.time) - 40 > free) context.fillText('failed', x(failure.time) - 4, 8);
+    context.fillText('failed', x(failure.time) - 4, 8);
     context.textAlign = 'left';
   }
 
