@@ -1,26 +1,15 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seriousViolations } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { addMetrics, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
 import { Locmoe, newestRun, trainArguments } from './support.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const VIOLATIONS = `axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
-  .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-  .map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')))`;
-
-/** What axe finds serious on a page as it is. */
-async function seriousProblems(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return await page.evaluate<string[]>(VIOLATIONS);
-}
 
 const eventually = <T>(value: () => T, timeout = 30_000) => expect.poll(value, { timeout });
 
@@ -223,7 +212,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
       await page.waitForSelector(ready);
       for (const colorScheme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme });
-        expect(await seriousProblems(page), `view ${key}, ${colorScheme}`).toEqual([]);
+        expect(await seriousViolations(page), `view ${key}, ${colorScheme}`).toEqual([]);
       }
       await page.setViewportSize({ width: 390, height: 844 });
       expect(await page.evaluate('document.documentElement.scrollWidth'), `view ${key}`).toBe(390);
@@ -232,7 +221,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await page.emulateMedia({ colorScheme: 'light' });
     await page.keyboard.press('r');
     await page.waitForSelector('.run-table tbody tr');
-    expect(await seriousProblems(page), 'list of runs').toEqual([]);
+    expect(await seriousViolations(page), 'list of runs').toEqual([]);
     expect(browser.problems).toEqual([]);
   }, 120_000);
 });

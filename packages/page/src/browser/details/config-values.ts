@@ -1,5 +1,5 @@
 /** A setting of a configuration: its path, and its value as text. */
-export type Setting = readonly [path: string, value: string];
+type Setting = readonly [path: string, value: string];
 
 /** The settings of a configuration in its order, one for each leaf: `train.steps`, `data.domains`. */
 export function settingsOf(config: Readonly<Record<string, unknown>> | null, prefix = ''): Setting[] {

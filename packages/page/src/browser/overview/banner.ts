@@ -7,7 +7,7 @@ import { type LogLine, originOf } from '../logs/log-line.js';
 import type { RunStatus } from '../run-status.js';
 
 /** A run, and what is known of its server. */
-export interface BannerInput {
+interface BannerInput {
   readonly detail: RunDetail;
   readonly status: RunStatus;
   /** The server of the page does not answer. */

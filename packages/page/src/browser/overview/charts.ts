@@ -13,7 +13,6 @@ import {
   speedSeries,
 } from './chart-series.js';
 import { chartTools } from './chart-tools.js';
-import type { RunData } from './run-data.js';
 import { byteTicks, formatMs, msTicks, shareTicks } from './units.js';
 import { STEP_AXIS, type XAxis } from './x-axis.js';
 

@@ -44,7 +44,7 @@ function frameOf(plot: uPlot): Frame {
 }
 
 /** The place of a drawing on a canvas, in its pixels. */
-export interface Frame {
+interface Frame {
   readonly left: number;
   readonly right: number;
   readonly top: number;

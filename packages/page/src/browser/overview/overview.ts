@@ -94,7 +94,12 @@ export class Overview {
       this.#outliers,
       this.#axisPicker,
     );
-    const top = [this.#banner.element, this.#generations.element, this.#banner.pins, this.#differences.element];
+    const top = [
+      this.#banner.element,
+      this.#generations.element,
+      this.#banner.pins,
+      this.#differences.element,
+    ];
     this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid);
     this.#banner.set(null);
     this.#generations.set(null);
