@@ -17,8 +17,8 @@ const WATCHED_MS = 10_000;
 export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
-  // Columns of numbers shrink to a fifth, which counts through a tunnel.
-  routes.use('/api/runs/*', compress());
+  // Scripts and columns of numbers shrink to a fourth, which counts through a tunnel.
+  for (const path of ['/api/runs/*', '/page/*']) routes.use(path, compress());
   routes.get('/', async (c) => {
     c.header('Link', await preloads());
     return sendFile(c, 'index.html');

@@ -47,7 +47,7 @@ export function partSeries(input: ChartsInput): ChartSeries[] {
   );
   if (run === undefined || stack.length === 0 || !isAveraged) return stack;
   const longest = { x: stack[0].x, y: longestMs, width: 1, dash: [2, 2] };
-  return [...stack, { ...longest, label: 'longest step', color: cssColor('--text-dim') }];
+  return [...stack, { ...longest, label: 'longest', color: cssColor('--text-dim') }];
 }
 
 /** Where tokens went, stacked; of several runs, the share that left its node. */
@@ -69,7 +69,9 @@ export function capacitySeries(input: ChartsInput): ChartSeries[] {
   return [
     { ...over, color: seriesColor(3) },
     { ...not, color: seriesColor(5) },
-    ...(ratio.y.length > 0 ? [{ ...ratio, isRight: true, dash: [2, 2], color: cssColor('--text-dim') }] : []),
+    ...(ratio.y.length > 0
+      ? [{ ...ratio, isRight: true, width: 1, dash: [2, 2], color: cssColor('--text-dim') }]
+      : []),
   ];
 }
 

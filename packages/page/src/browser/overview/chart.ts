@@ -236,7 +236,8 @@ export class Chart {
     this.#beyond = [...new Set(far.filter(({ value }) => value > high).map(({ x }) => x))];
     const farthest = far.reduce((most, { value }) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
     const places = new Set(far.map(({ x }) => x)).size;
-    fill(this.#beyondNote, `${places} beyond, to ${this.options.format(farthest)}`);
+    const count = `${places} outlier${places === 1 ? '' : 's'}`;
+    fill(this.#beyondNote, `${count}, to ${this.options.format(farthest)}`);
   }
 
   /** @param index row of the cursor; null for the last values */

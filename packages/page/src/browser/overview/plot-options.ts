@@ -7,7 +7,7 @@ import { generationPlugin } from './generation-plugin.js';
 import type { GenerationMarks } from './generation-spans.js';
 import type { XAxis } from './x-axis.js';
 
-const AXIS_SIZE = 44;
+const AXIS_SIZE = 54;
 const NAME_SIZE = 15;
 /** Distance of y ticks, at least. */
 const Y_SPACE = 24;
@@ -131,7 +131,8 @@ function leftAxis({ yName, format, ticks = axisNumbers }: PlotStyle, isLog: bool
     splits,
     filter: (_, values) => values,
     grid: { stroke: cssColor('--grid'), width: 1 },
-    values: (_, values) => (isLog ? values.map(format) : ticks(values)),
+    values: (_, values) =>
+      isLog && (values.at(-1) ?? 1) / values[0] >= 10 ? values.map(format) : ticks(values),
   };
 }
 

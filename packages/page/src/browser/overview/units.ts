@@ -20,7 +20,7 @@ export function byteTicks(values: readonly number[]): string[] {
 export function msTicks(values: readonly number[]): string[] {
   const most = Math.max(...values);
   if (most >= 120_000) return values.map((value) => formatDurationMs(value));
-  const isLong = most >= 2_000;
+  const isLong = most >= 1_000;
   return axisNumbers(
     values.map((value) => (isLong ? value / 1e3 : value)),
     isLong ? ' s' : ' ms',
