@@ -60,7 +60,8 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   it.each(VIEWS)(
     'have nothing serious for axe in $view, $theme',
     async (shown) => {
-      for (const { runId } of [SMALL_RUN, LARGE_RUN]) {
+      // A page of lines is as long whatever the run.
+      for (const { runId } of shown.view === 'logs' ? [SMALL_RUN] : [SMALL_RUN, LARGE_RUN]) {
         await showView(page, origin, runId, shown);
         expect(await seriousViolations(page)).toEqual([]);
         await screenshot(page, `${runId}-${shown.view}-${shown.theme}`);
@@ -87,7 +88,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   it('let no first step set the scale, unless asked; and a link brings that back', async () => {
     await open('run=small');
     const note = () => card('Step time by part').locator('.beyond').textContent();
-    await eventually(note).toBe('1 beyond, to 4.0 s');
+    await eventually(note).toBe('1 outlier, to 4.0 s');
     await page.click('button:has-text("Show outliers")');
     await eventually(note).toBe('');
     expect(page.url()).toContain('outliers=1');
@@ -118,6 +119,13 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
     await eventually(() => card('Gradient norm').isVisible()).toBe(true);
+  }, 60_000);
+
+  it('draw every run that overlays, in each of them', async () => {
+    await open('run=small&with=large');
+    const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
+    await eventually(() => both.count()).toBe(7);
+    expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
   }, 60_000);
 
   it('show 64 ranks by node and 64 experts by layer, which open', async () => {

@@ -30,4 +30,7 @@ export async function showView(
   await page.goto(`${origin}/#run=${runId}&view=${view}`);
   await page.reload();
   await page.waitForSelector(view === 'logs' ? '.line-body .row' : '.heat:not([hidden]) canvas');
+  // What a click opens is looked at too.
+  if (view === 'logs') await page.locator('.line-body .row .message').first().click();
+  else await page.locator('.chart-menu summary').first().click();
 }

@@ -64,6 +64,7 @@ describe('smoothing', () => {
       ).at(-1)!;
     expect(at(sparse)).toBeCloseTo(at(dense), 1);
     expect(movingAverage([1, 2, 3], [5, null, 9], 0)).toEqual([5, null, 9]);
+    expect(movingAverage([1, 2, 3, 4], [99, 5, 99, 6], 0, new Set([0, 2]))).toEqual([null, 5, 5, 6]);
   });
 });
 

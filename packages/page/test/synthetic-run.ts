@@ -80,7 +80,7 @@ export function appendSteps(folder: string, run: SyntheticRun, first: number, la
     if (step % LOG_EVERY === 0) lines.push(...linesOf(run, step, time));
   }
   append(path.join(folder, 'metrics.ndjson'), records);
-  append(path.join(folder, 'logs', 'workers.ndjson'), lines);
+  append(path.join(folder, 'logs', 'node-0.ndjson'), lines);
 }
 
 function append(file: string, records: readonly object[]): void {
@@ -173,7 +173,6 @@ function linesOf({ runId, numRanks, ranksPerNode }: SyntheticRun, step: number, 
       time: Math.round(time) + (rank % 7),
       run: runId,
       generation: 1,
-      source: 'worker',
       node: Math.floor(rank / ranksPerNode),
       rank,
       step,
