@@ -25,7 +25,6 @@ export interface DrawnChart {
   readonly isWide: boolean;
   /** Lets no lone outlier set its scale, unless the user wants that. */
   readonly clips: boolean;
-  readonly canBeLog: boolean;
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
   /** What is drawn of one run, and of several. */
   readonly units: readonly [one: string, several: string];
@@ -34,7 +33,7 @@ export interface DrawnChart {
 
 type Description = Omit<ChartOptions, keyof Handlers> &
   Pick<DrawnChart, 'id' | 'seriesOf'> &
-  Partial<Omit<DrawnChart, 'chart'>>;
+  Partial<Omit<DrawnChart, 'chart'>> & { readonly canBeLog?: boolean };
 
 const DESCRIPTIONS: readonly Description[] = [
   {
@@ -123,7 +122,7 @@ export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnC
     const { id, seriesOf, units = ['', ''], emptyText = 'No step yet.' } = description;
     if (id === 'places') chart.tools.append(layerPicker);
     chart.tools.append(...chartTools(chart, { id, canBeLog }));
-    return { id, chart, isWide, clips, canBeLog, seriesOf, units, emptyText };
+    return { id, chart, isWide, clips, seriesOf, units, emptyText };
   });
 }
 
