@@ -220,7 +220,7 @@ function verifiedCheckpoint(folder: string): Checkpoint {
   }
 }
 
-async function verifiedAside(folder: string): Promise<Checkpoint> {
+export async function verifiedAside(folder: string): Promise<Checkpoint> {
   try {
     const checkpoint = openCheckpoint(folder);
     const { manifest } = checkpoint;

@@ -27,7 +27,7 @@ function linesOf(
   const steps =
     lastStep === null ? null : lastStep <= from.step ? 'no step' : `steps ${from.step + 1} to ${lastStep}`;
   // Messages come from members of the run.
-  const how = end === 'open' ? failure && 'failed' : end;
+  const how = end === 'open' ? failure && 'failed' : end === 'lost' ? 'its coordinator was lost' : end;
   const ended = failure === null ? how : `${how}: ${printable(failure.message)}`;
   return [
     `  ${[`${generation}: ${nodes} x ${workersPerNode} ${start}`, steps, ended].filter(Boolean).join(', ')}`,

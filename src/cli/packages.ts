@@ -4,10 +4,15 @@ import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
 
+/** The page that shows the runs in a folder. */
+export interface PageFeature extends HttpFeature {
+  /** Whether somebody looks at a run at this time. */
+  isWatched(): boolean;
+}
+
 /** What `@locmoe/page` offers. */
 export interface PagePackage {
-  /** The page that shows the runs in a folder. */
-  pageFeature(runsDir: string): HttpFeature;
+  pageFeature(runsDir: string): PageFeature;
 }
 
 /** What `@locmoe/bench` offers. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Answer,
   type HttpFeature,
@@ -15,7 +16,7 @@ import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
 import { endLingering } from './linger.js';
-import { loadPage } from './packages.js';
+import { loadPage, type PageFeature } from './packages.js';
 
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Served for people, beside logs and metrics; null for nothing. */
@@ -31,7 +32,7 @@ export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
 export async function pageOf(
   { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
   warn: (line: string) => void,
-): Promise<HttpFeature | null> {
+): Promise<PageFeature | null> {
   if (http === false) return null;
   try {
     return (await loadPage()).pageFeature(runsDir);
@@ -79,6 +80,14 @@ export async function startRunHttp(
     if (!isTaken || !(await endLingering(runsDir, address.port))) throw error;
     return startHttpServer(options);
   }
+}
+
+/** A page that is open asks twice in this time. */
+const LAST_LOOK_MS = 3_000;
+
+/** Waits, if the page is open somewhere, until it has learned how the run ended. */
+export async function lastLook(page: PageFeature | null): Promise<void> {
+  if (page?.isWatched()) await sleep(LAST_LOOK_MS);
 }
 
 /** What a run's record says of its HTTP server. */

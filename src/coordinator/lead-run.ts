@@ -21,6 +21,7 @@ import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
+import { commandLine, fromHere } from './resume-command.js';
 import { truncateHistory } from './run-history.js';
 import { RunJournal, startsFrom } from './run-journal.js';
 import { RunLeader } from './run-leader.js';
@@ -62,6 +63,11 @@ export interface Lead {
   readonly lingerS: (outcome: RunOutcome) => number;
 }
 
+/** How to go on from the last checkpoint, whatever ends this process. */
+function resumeCommandOf({ command, resumeOptions }: Lead, { directory }: RunFolder): string {
+  return commandLine(['locmoe', command, '--resume', fromHere(directory), ...resumeOptions]);
+}
+
 /**
  * Leads a planned run, from its folder to its end; nothing of it is left running when it returns, and another process
  * may go on with it.
@@ -88,7 +94,8 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
     listeners.push(...lead.listeners(run));
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
-    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, ...lead.place };
+    const resumeCommand = resumeCommandOf(lead, folder);
+    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...lead.place };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, (line) => {

@@ -8,7 +8,12 @@ import type { RankView } from './rank-view.js';
 export type RankBeat = Pick<
   RankView,
   'rank' | 'node' | 'step' | 'phase' | 'operation' | 'processState' | 'residentBytes'
->;
+> & {
+  /** Median of what it spent on a step itself, in ms (rank-speeds.ts); none before the first step. */
+  readonly ownMs?: number;
+  /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
+  readonly lostShare?: number;
+};
 
 export interface GenerationStart {
   readonly generation: number;

@@ -26,7 +26,14 @@ const recordSchema = z.object({
   state: z.string(),
   /** It is over, and its process still serves it over HTTP. */
   lingers: z.boolean().optional(),
+  /** When its first generation began. */
   startedAt: z.string(),
+  /** When the process that leads it, or led it last, began. */
+  ledSince: z.string().optional(),
+  /** Of that process. */
+  version: z.string().optional(),
+  /** The command that goes on from the last checkpoint if that process is lost. */
+  resumeCommand: z.string().optional(),
   datasetDir: z.string(),
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
@@ -175,7 +182,15 @@ function namesIn(runsDir: string): string[] {
   }
 }
 
-/** All runs under `runsDir`, newest first. */
+/** The run of that id, which must be the name of a folder in `runsDir`; null if there is none. */
+export function runOf(runsDir: string, runId: string): { folder: RunFolder; record: RunRecord } | null {
+  if (!existsSync(runsDir) || !namesIn(runsDir).includes(runId)) return null;
+  const folder = new RunFolder(path.resolve(runsDir, runId));
+  const record = folder.readRecord();
+  return record === null ? null : { folder, record };
+}
+
+/** All runs under `runsDir`, the one that was started or resumed last first. */
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
   return namesIn(runsDir)
@@ -184,7 +199,11 @@ export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecor
       const record = folder.readRecord();
       return record === null ? [] : [{ folder, record }];
     })
-    .sort((a, b) => b.record.startedAt.localeCompare(a.record.startedAt));
+    .sort((a, b) => lastStartOf(b.record).localeCompare(lastStartOf(a.record)));
+}
+
+function lastStartOf({ ledSince, startedAt }: RunRecord): string {
+  return ledSince ?? startedAt;
 }
 
 /**

@@ -11,16 +11,20 @@ export interface RunGeneration {
   readonly from: JournalStart;
   readonly nodes: number;
   readonly workersPerNode: number;
-  /** Wall clock, ms since 1970; null if it has not trained. */
+  /** Wall clock, ms since 1970. */
+  readonly beganAtMs: number;
+  /** null if it has not trained. */
   readonly trainedAtMs: number | null;
+  /** null while it goes on, or if its coordinator left without a word. */
+  readonly endedAtMs: number | null;
   /** Its last step that all ranks had done, where a later generation went on behind it; else null. */
   readonly lastStep: number | null;
-  /** `open`: it goes on, or its coordinator left without a word. */
-  readonly end: 'open' | 'restarted' | 'failed' | 'finished' | 'stopped';
+  /** `open`: it goes on, or its coordinator left without a word; `lost`: it did, and a later generation went on. */
+  readonly end: 'open' | 'lost' | 'restarted' | 'failed' | 'finished' | 'stopped';
   /** Why it failed. */
   readonly failure: Pick<
     JournalEntry & { type: 'failure' },
-    'time' | 'code' | 'message' | 'rank' | 'node'
+    'time' | 'code' | 'message' | 'rank' | 'node' | 'step'
   > | null;
   /** How the run came back with it, after earlier ones had failed; null if it did not. */
   readonly recovery: RecoveryAccount | null;
@@ -38,11 +42,11 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
     switch (entry.type) {
       case 'generation': {
         if (last?.generation === entry.generation) break;
-        if (last !== undefined && last.failure !== null && last.end === 'open') last.end = 'restarted';
-        const { generation, from, nodes, workersPerNode } = entry;
+        if (last?.end === 'open') last.end = last.failure === null ? 'lost' : 'restarted';
+        const { generation, from, nodes, workersPerNode, time } = entry;
         generations.push({
-          ...{ generation, from, nodes, workersPerNode },
-          ...{ trainedAtMs: null, lastStep: null, end: 'open', failure: null, recovery: null },
+          ...{ generation, from, nodes, workersPerNode, beganAtMs: time, trainedAtMs: null, endedAtMs: null },
+          ...{ lastStep: null, end: 'open', failure: null, recovery: null },
         });
         break;
       }
@@ -58,12 +62,15 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
       }
       case 'failure': {
         if (last === undefined) break;
-        const { time, code, message, rank, node } = entry;
-        last.failure = { time, code, message, rank, node };
+        const { time, code, message, rank, node, step } = entry;
+        last.failure = { time, code, message, rank, node, step };
+        last.endedAtMs = time;
         break;
       }
       case 'end':
-        if (last !== undefined) last.end = entry.state;
+        if (last === undefined) break;
+        last.end = entry.state;
+        last.endedAtMs ??= entry.time;
     }
     if (last !== undefined && last.trainedAtMs !== null && entry.type === 'failure') trained = last;
   }

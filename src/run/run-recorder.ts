@@ -1,9 +1,10 @@
 import path from 'node:path';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
-import type { CheckpointReport, Heartbeat, ValidationReport } from '../rpc/messages.js';
+import type { CheckpointReport, Heartbeat, RankSpeed, ValidationReport } from '../rpc/messages.js';
+import { VERSION } from '../rpc/version.js';
 import type { DiskTolerance } from './disk-tolerance.js';
 import type { GlobalStep } from './global-step.js';
-import type { GenerationStart, MetricsRecord } from './metrics-record.js';
+import type { GenerationStart, MetricsRecord, RankBeat } from './metrics-record.js';
 import { appendRecord } from './metrics-writer.js';
 import type { RunFolder, RunRecord } from './run-folder.js';
 import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
@@ -29,16 +30,20 @@ export class RunRecorder implements RunListener {
   constructor(
     readonly folder: RunFolder,
     readonly disk: DiskTolerance,
-    origin: Omit<RunRecord, 'machine' | 'pid' | 'process' | 'state' | 'startedAt'>,
+    origin: Omit<RunRecord, 'machine' | 'pid' | 'process' | 'state' | 'startedAt' | 'ledSince' | 'version'>,
     generation: GenerationStart | null,
   ) {
+    const ledSince = new Date().toISOString();
     this.#record = {
       ...origin,
+      version: VERSION,
       machine: machineIdentity(),
       pid: process.pid,
       process: processIdentity(process.pid),
       state: 'waiting',
-      startedAt: new Date().toISOString(),
+      // A run that is resumed keeps its beginning.
+      startedAt: folder.readRecord()?.startedAt ?? ledSince,
+      ledSince,
     };
     folder.writeRecord(this.#record);
     if (generation !== null) this.#append({ type: 'generation', ...generation });
@@ -76,14 +81,17 @@ export class RunRecorder implements RunListener {
     this.#append({ type: 'checkpoint', ...report });
   }
 
-  heartbeat(_node: number, _heartbeat: Heartbeat, { ranks }: RunSnapshot): void {
+  heartbeat(_node: number, _heartbeat: Heartbeat, run: RunSnapshot): void {
+    const { ranks } = run;
     const now = performance.now();
     if (ranks.length === 0 || now - this.#heartbeatRecordedMs < HEARTBEAT_RECORD_MS) return;
     this.#heartbeatRecordedMs = now;
+    const speeds = new Map(run.speeds.map((speed) => [speed.rank, speed]));
     this.#append({
       type: 'heartbeat',
       ranks: ranks.map(({ rank, node, step, phase, operation, processState, residentBytes }) => ({
         ...{ rank, node, step, phase, operation, processState, residentBytes },
+        ...speedOf(speeds.get(rank)),
       })),
     });
   }
@@ -92,4 +100,10 @@ export class RunRecorder implements RunListener {
     const { metrics } = this.folder;
     this.disk.write(metrics, () => appendRecord(metrics, { time: Date.now(), ...record }));
   }
+}
+
+/** Rounded: a record of 64 ranks is written each two seconds. */
+function speedOf(speed: RankSpeed | undefined): Pick<RankBeat, 'ownMs' | 'lostShare'> {
+  if (speed === undefined) return {};
+  return { ownMs: Math.round(10 * speed.p50Ms) / 10, lostShare: Math.round(1e3 * speed.lostShare) / 1e3 };
 }

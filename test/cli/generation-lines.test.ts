@@ -53,3 +53,15 @@ it('of a run that goes on, and of one without a journal', () => {
   expect(generationsOf([])).toEqual([]);
   expect(generationLines(generationsOf(JOURNAL.slice(0, 3)), 5)).toEqual([]);
 });
+
+it('of a run whose coordinator was killed and which was resumed', () => {
+  const events = [begins(1, null), trains(1), begins(2, 40), trains(2)];
+  const generations = generationsOf(events.map((event, index) => ({ ...event, time: 1000 * index })));
+  expect(generations).toMatchObject([
+    { beganAtMs: 0, trainedAtMs: 1000, endedAtMs: null, end: 'lost' },
+    { beganAtMs: 2000, trainedAtMs: 3000, endedAtMs: null, end: 'open' },
+  ]);
+  expect(generationLines(generations, 50)).toContain(
+    '  1: 2 x 1 from the beginning, its coordinator was lost',
+  );
+});

@@ -87,7 +87,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const plot = (await page.locator('.chart .u-over').first().boundingBox())!;
     await page.mouse.move(plot.x + plot.width / 3, plot.y + 60);
     await page.mouse.click(plot.x + plot.width / 3, plot.y + 60);
-    await eventually(query).toMatch(/^\{run="micro-.*"\} \| json \| step = \d+$/);
+    await eventually(query).toMatch(/^\{run="micro-.*"\} \| json \| step = (\d+) or failure_step = \1$/);
     const step = /step = (\d+)/.exec(await query())![1];
     await expect
       .poll(async () => new Set(await rows().locator('.origin').allTextContents()))
@@ -156,6 +156,10 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.keyboard.press('Enter');
     await eventually(() => page.textContent('.query-error')).toMatch(/parse error/);
     expect(await page.locator('.error-place mark').count()).toBe(1);
+    // Nothing is left of the query before.
+    expect(await page.locator('.lines, .histogram, .metric-result').filter({ visible: true }).count()).toBe(
+      0,
+    );
     // Both the lines and their histogram are refused, in any order.
     await eventually(() => browser.problems.length).toBe(2);
     expect(browser.problems.splice(0).every((problem) => problem.includes('400'))).toBe(true);

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { appendRecord, dropRecordsAfter } from '../../src/run/metrics-writer.js';
-import { RunFolder } from '../../src/run/run-folder.js';
+import { listRuns, RunFolder, runOf } from '../../src/run/run-folder.js';
+import { OVER } from '../coordinator/saved-run.js';
 import { globalStep } from './global-step.js';
 
 let folder: RunFolder;
@@ -64,4 +65,23 @@ describe('a failure', () => {
     ]);
     expect(folder.failures().map(({ code }) => code)).toEqual(['INTERNAL', 'NODE_LOST', 'WORKER_DIED']);
   });
+});
+
+it('the newest run is the one that was started or resumed last', () => {
+  const runs = path.join(folder.directory, 'runs');
+  const write = (runId: string, startedAt: string, ledSince?: string) => {
+    const made = RunFolder.create(runs, runId);
+    made.writeRecord({
+      ...OVER,
+      runId: made.runId,
+      startedAt,
+      ...(ledSince === undefined ? {} : { ledSince }),
+    });
+    return made.runId;
+  };
+  const resumed = write('resumed', '2026-01-01T00:00:00Z', '2026-03-01T00:00:00Z');
+  const newer = write('newer', '2026-02-01T00:00:00Z');
+  expect(listRuns(runs).map(({ record }) => record.runId)).toEqual([resumed, newer]);
+  expect(runOf(runs, newer)?.record.runId).toBe(newer);
+  for (const name of ['..', 'nothing', `../runs/${newer}`]) expect(runOf(runs, name)).toBeNull();
 });

@@ -1,7 +1,9 @@
 import { readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import type { Heartbeat } from '../../src/rpc/messages.js';
 import { DiskTolerance } from '../../src/run/disk-tolerance.js';
+import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { RunRecorder } from '../../src/run/run-recorder.js';
 import { OVER, savedRun } from '../coordinator/saved-run.js';
 import { globalStep } from './global-step.js';
@@ -39,4 +41,25 @@ it('records that cannot be written for another reason still end the run', () => 
   expect(() => recorder.step(globalStep(2))).toThrow(/ENOENT.*metrics\.ndjson/);
   expect(() => recorder.state({ kind: 'running' })).toThrow(/ENOENT.*run\.json/);
   expect(warnings).toEqual([]);
+});
+
+it('a run that is resumed keeps its beginning, and says since when it is led', () => {
+  const folder = savedRun([1]);
+  const beginning = '2026-01-02T03:04:05.000Z';
+  folder.writeRecord({ ...OVER, runId: folder.runId, startedAt: beginning });
+  new RunRecorder(folder, new DiskTolerance(() => {}), { ...OVER, runId: folder.runId }, null);
+  const { startedAt, ledSince = '' } = folder.readRecord()!;
+  expect(startedAt).toBe(beginning);
+  expect(Date.now() - Date.parse(ledSince)).toBeLessThan(60_000);
+});
+
+it('a heartbeat has what each rank spends on a step itself, once there was one', () => {
+  const { folder, recorder } = recorderOf([]);
+  const ranks = [{ rank: 0 }, { rank: 1 }] as unknown as RunSnapshot['ranks'];
+  const speeds = [{ rank: 1, p50Ms: 12.345, p99Ms: 20, lostShare: 0.12345 }];
+  recorder.heartbeat(0, {} as Heartbeat, { ...{ ranks, speeds }, steps: 5, tokensPerS: 1, secondsLeft: 1 });
+  expect(JSON.parse(readFileSync(folder.metrics, 'utf8').trimEnd().split('\n').at(-1)!).ranks).toEqual([
+    { rank: 0 },
+    { rank: 1, ownMs: 12.3, lostShare: 0.123 },
+  ]);
 });

@@ -7,8 +7,10 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatTable } from 'locmoe/format';
 import { benchFailures } from './failures.js';
+import { countViolations } from './accessibility.js';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
+import { measureTraffic } from './page-traffic.js';
 import { benchStepOverhead } from './step-overhead.js';
 import type { Bench, Measurement } from './support.js';
 import { benchVisible } from './visible.js';
@@ -17,6 +19,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   lines: benchMillionLines,
   visible: benchVisible,
   page: measurePage,
+  traffic: measureTraffic,
+  a11y: countViolations,
   overhead: benchStepOverhead,
   failures: benchFailures,
 };

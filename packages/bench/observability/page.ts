@@ -1,6 +1,5 @@
 // Frame rate of the page with a live tail while 8 ranks train, and the time until a long run is drawn.
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,11 +8,19 @@ import { startRunHttp } from 'locmoe/cli/run-http';
 import { formatAddress } from 'locmoe/rpc/address';
 import { NO_SECURITY } from 'locmoe/rpc/security';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
+import { type SyntheticRun, writeSyntheticRun } from '../../page/test/synthetic-run.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const LONG_STEPS = 10_000;
-const SPIKE_STEP = 6_543;
+const STEP_MS = 700;
+/** Like those of the recipe `tiny` on 8 ranks. */
+const LONG_RUN: SyntheticRun = {
+  ...{ runId: 'long-run', numRanks: 8, ranksPerNode: 2, numLayers: 2, numExperts: 8 },
+  stepMs: STEP_MS,
+  startedAt: Date.now() - LONG_STEPS * STEP_MS,
+  spikeStep: 6_543,
+};
 const START_TIMEOUT_MS = 180_000;
 const WATCH_MS = 15_000;
 const NUM_OPENINGS = 5;
@@ -32,7 +39,7 @@ export const measurePage: Bench = async () => {
 /** A new server each time, so that nothing is cached in memory. */
 async function measureOpening(folder: string): Promise<Measurement> {
   const runsDir = path.join(folder, 'long');
-  writeLongRun(runsDir);
+  writeSyntheticRun(runsDir, LONG_RUN, { steps: LONG_STEPS });
   const times: number[] = [];
   const browser = await TestBrowser.open();
   try {
@@ -158,74 +165,4 @@ function addressOnceTraining(stdout: NodeJS.ReadableStream): Promise<string> {
       resolve(url);
     });
   });
-}
-
-/**
- * Writes a run like those of the recipe `tiny` on 8 ranks, with heartbeats, validations and one spike in the
- * loss.
- */
-function writeLongRun(runsDir: string): void {
-  const startedAt = Date.now() - LONG_STEPS * 700;
-  const folder = path.join(runsDir, 'long-run');
-  mkdirSync(path.join(folder, 'logs'), { recursive: true });
-  const record = { runId: 'long-run', generation: 1, address: '127.0.0.1:1', pid: 1, process: 'none' };
-  const rest = { state: 'finished', startedAt: new Date(startedAt).toISOString(), datasetDir: 'data' };
-  writeFileSync(path.join(folder, 'run.json'), JSON.stringify({ ...record, ...rest }));
-  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ train: { steps: LONG_STEPS } }));
-  const metrics = path.join(folder, 'metrics.ndjson');
-  for (let step = 1; step <= LONG_STEPS; step++) {
-    const time = startedAt + 700 * step;
-    const records = [stepRecord(step, time)];
-    if (step % 3 === 0) records.push(heartbeat(step, time));
-    if (step % 100 === 0) records.push(validation(step));
-    appendFileSync(metrics, records.map((each) => `${JSON.stringify(each)}\n`).join(''));
-  }
-}
-
-function stepRecord(step: number, time: number): object {
-  const noise = Math.abs(Math.sin(step * 12.9898) * 43758.5453) % 1;
-  const layer = (number: number) => ({
-    layer: number,
-    routed: Array.from({ length: 8 }, (_, expert) => 400 + ((step * (expert + number)) % 100)),
-    kept: Array.from({ length: 8 }, (_, expert) => 60 + ((step * (expert + 3)) % 40)),
-    overCapacity: Array.from({ length: 8 }, (_, expert) => 150 + ((step + expert) % 30)),
-    notChosen: Array.from({ length: 8 }, (_, expert) => 200 + ((step * expert) % 50)),
-    ...{ sameWorker: 120 + (step % 20), sameNode: 150, otherNode: 280 - (step % 20) },
-    bytes: { sameWorker: 129_024, sameNode: 165_888, otherNode: 276_480 },
-    capacity: Array.from({ length: 8 }, () => 64 + (step % 9)),
-    ...{ capacityRatio: 0.3 + 0.1 * noise, gateCosine: 0.1 + 0.1 * noise },
-  });
-  return {
-    ...{
-      type: 'step',
-      step,
-      time,
-      loss: step === SPIKE_STEP ? 11 : 3 + 5 * Math.exp(-step / 2_000) + 0.2 * noise,
-    },
-    ...{ auxiliaryLoss: 0.02 * noise, gradientNorm: 0.5 + noise, learningRate: 0.003, tokens: 2_048 },
-    stepMs: 600 + 200 * noise,
-    partsMs: { forward: 200, backward: 250, exchange: 40, allReduce: 8, optimizer: 60, waiting: 200 * noise },
-    layers: [layer(2), layer(3)],
-    ...{
-      bytesSameNode: 680_704,
-      bytesOtherNode: 1_226_240,
-      allToAllMs: 180 * noise,
-      allToAllWaitMs: 140 * noise,
-    },
-  };
-}
-
-function heartbeat(step: number, time: number): object {
-  const ranks = Array.from({ length: 8 }, (_, rank) => ({
-    ...{ rank, node: rank >> 1, step, phase: 'forward', operation: '', processState: 'R' },
-    residentBytes: 4e8 + step * 1_000 + rank * 1e6,
-  }));
-  return { type: 'heartbeat', time, ranks };
-}
-
-function validation(step: number): object {
-  const domains = ['en', 'zh', 'code', 'telecom'].map((domain, index) => ({
-    ...{ domain, loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000), tokens: 1_024 },
-  }));
-  return { type: 'validation', step, domains };
 }

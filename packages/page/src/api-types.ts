@@ -8,22 +8,35 @@ export interface RunListItem {
   /** As in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
+  /** When its first generation began. */
   readonly startedAt: string;
+  /** Null while it is live. */
+  readonly endedAt: number | null;
   readonly generation: number;
   /** 0 before the first step. */
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;
+  /** Name of its configuration. */
+  readonly recipe: string | null;
+  readonly router: string | null;
+  /** Nodes x workers of each. */
+  readonly layout: string | null;
 }
 
 export interface RunList {
-  /** Newest first. */
+  /** The one that was started or resumed last first. */
   readonly runs: readonly RunListItem[];
 }
 
 export interface RunDetail extends RunListItem, RestartCosts {
   readonly directory: string;
-  readonly endedAt: number | null;
+  /** Of the coordinator's program and machine; null for a run of an earlier version. */
+  readonly version: string | null;
+  readonly host: string | null;
+  /** Whether the server of the page is the run's coordinator, and so ends with the run. */
+  readonly isServedByCoordinator: boolean;
+  readonly commands: RunCommands;
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: StoredFailure | null;
@@ -31,6 +44,14 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly restartsLeft: number | null;
   /** Oldest first; none of a run of an earlier version. */
   readonly generations: readonly RunGeneration[];
+}
+
+/** Command lines for a shell in the directory where the server was started. */
+export interface RunCommands {
+  readonly inspect: string;
+  /** Null if there is no checkpoint to go on from. */
+  readonly resume: string | null;
+  readonly flight: string;
 }
 
 /** Columns of equal length by name; null where a row has no value. */
@@ -47,16 +68,18 @@ export interface GenerationPoint {
   readonly time: number;
   readonly generation: number;
   readonly resumedFrom: number | null;
+  /** Of its last record. */
+  readonly lastTime: number;
 }
 
 /**
  * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of
- * its leading columns.
+ * its leading columns; those of `parts` and `places`, which are stacked, are means over buckets of steps.
  */
 export interface MetricsReply {
   /** Passed back as `after`, returns only later rows. */
   readonly cursor: string;
-  /** Whether the rows replace the caller's; else they are appended. */
+  /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
   readonly numRows: number;
   /** False if the run did not record times of steps: they are then sums of step times. */
@@ -66,21 +89,31 @@ export interface MetricsReply {
   readonly groups: Readonly<Record<MetricsGroup, Columns>>;
   readonly layers: readonly number[];
   readonly parts: readonly string[];
-  /** Complete in every reply. */
   readonly validations: readonly ValidationPoint[];
   readonly checkpoints: readonly { readonly step: number; readonly directory: string }[];
+  /** Complete in every reply. */
   readonly generations: readonly GenerationPoint[];
 }
 
-export type MetricsGroup = 'loss' | 'speed' | 'gradient' | 'routing' | 'memory';
+export type MetricsGroup = 'loss' | 'speed' | 'parts' | 'gradient' | 'routing' | 'places' | 'memory';
 
-/** Load of every expert over time. */
+/** Load of the experts over time, in buckets of steps of equal width. */
 export interface ExpertsReply {
+  /** Passed back as `after` with the same layers, returns only buckets that have changed. */
+  readonly cursor: string;
   readonly layers: readonly number[];
   readonly numExperts: number;
-  /** First step of each bucket, and the step after the last bucket. */
-  readonly edges: readonly number[];
-  /** Kept choices, shape [layers, buckets, experts]. */
+  /** Null before the first step. */
+  readonly firstStep: number | null;
+  readonly lastStep: number;
+  readonly stepsPerBucket: number;
+  /** Index of the first bucket of this reply; 0 replaces all. */
+  readonly firstBucket: number;
+  /** Load of the most loaded expert over a fair share, shape [layers, buckets]. */
+  readonly most: readonly (readonly number[])[];
+  /** The layers whose experts are told apart: those asked for or, if none was, all of a small model. */
+  readonly openLayers: readonly number[];
+  /** Kept choices, shape [open layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
 }
 
@@ -111,8 +144,99 @@ export interface RankSpan {
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 
 export interface RanksReply {
+  /** Passed back as `after`, returns only spans that are new or longer; each rank is in every reply. */
+  readonly cursor: string;
+  /** Whether the spans replace the caller's; else they replace those that begin no earlier than they do. */
+  readonly replaces: boolean;
   readonly ranks: readonly RankLane[];
   readonly generations: readonly GenerationPoint[];
+}
+
+export interface SpeedsReply {
+  /** As of the last heartbeat; none of a run that did not record them. */
+  readonly speeds: readonly RankSpeedPoint[];
+}
+
+/** How fast a rank is by itself. */
+export interface RankSpeedPoint {
+  readonly rank: number;
+  /** Median over the last steps, in ms, of its own part of a step: without waiting for others. */
+  readonly ownMs: number;
+  /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
+  readonly lostShare: number;
+}
+
+export interface CheckpointRow {
+  /** Of its folder. */
+  readonly name: string;
+  readonly directory: string;
+  readonly step: number;
+  /** When it was committed; null if it has no manifest. */
+  readonly time: number | null;
+  readonly bytes: number | null;
+  readonly generation: number | null;
+  /** Why it cannot be loaded, by its manifest and the sizes of its files; null if these are right. */
+  readonly problem: string | null;
+}
+
+export interface CheckpointsReply {
+  /** Newest first. */
+  readonly checkpoints: readonly CheckpointRow[];
+}
+
+/** What reading a checkpoint whole found. */
+export interface CheckpointCheck {
+  /** Null if all hashes are right. */
+  readonly problem: string | null;
+}
+
+/** The flight record: what each rank did when the run failed. */
+export interface FlightReply {
+  /** Why its files cannot be read; null also if there are none. */
+  readonly problem: string | null;
+  /** Null if there are no files. */
+  readonly generation: number | null;
+  readonly reason: string | null;
+  readonly summary: string | null;
+  /** Nodes without a file. */
+  readonly missingNodes: readonly number[];
+  /** Ranks that the others waited for. */
+  readonly oddRanks: readonly number[];
+  readonly ranks: readonly FlightRankRow[];
+  /** The last ones, oldest first. */
+  readonly operations: readonly FlightOperation[];
+}
+
+export interface FlightRankRow {
+  readonly rank: number;
+  readonly node: number;
+  readonly pid: number;
+  /** Letter of the kernel. */
+  readonly processState: string;
+  readonly step: number;
+  readonly phase: string;
+  /** Its last operation; null before the first. */
+  readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
+  /** Whether it had not left that operation. */
+  readonly isInside: boolean;
+  readonly waitingFor: number | null;
+  readonly timesLast: number;
+  readonly medianLateMs: number;
+  readonly stack: readonly string[];
+}
+
+export interface FlightOperation {
+  readonly sequence: number;
+  readonly kind: string;
+  readonly purpose: string;
+  readonly step: number;
+  readonly layer: number | null;
+  /** Numbers of ranks. */
+  readonly entered: number;
+  readonly left: number;
+  readonly missing: readonly number[];
+  readonly last: { readonly rank: number; readonly lateMs: number } | null;
+  readonly tookMs: number | null;
 }
 
 export interface ApiError {

@@ -14,14 +14,45 @@ export function downsample(
 ): number[] {
   const numRows = to - from;
   if (numRows <= maxRows) return Array.from({ length: Math.max(0, numRows) }, (_, index) => from + index);
-  const numBuckets = Math.max(1, Math.floor(maxRows / (2 * columns.length)));
   const rows = new Set([from, to - 1]);
-  for (let bucket = 0; bucket < numBuckets; bucket++) {
-    const start = from + Math.floor((bucket * numRows) / numBuckets);
-    const end = from + Math.floor(((bucket + 1) * numRows) / numBuckets);
+  for (const [start, end] of bucketsOf(from, to, maxRows / (2 * columns.length)))
     for (const column of columns) addExtremes(rows, column, start, end);
-  }
   return [...rows].sort((a, b) => a - b);
+}
+
+/** Splits the rows `from` to `to` (exclusive) into at most `maxBuckets` buckets of equal size. */
+export function bucketsOf(from: number, to: number, maxBuckets: number): (readonly [number, number])[] {
+  const numRows = Math.max(0, to - from);
+  const length = Math.min(numRows, Math.max(1, Math.floor(maxBuckets)));
+  const edge = (bucket: number) => from + Math.floor((bucket * numRows) / length);
+  return Array.from({ length }, (_, bucket) => [edge(bucket), edge(bucket + 1)] as const);
+}
+
+/** The mean of each bucket, without missing values; NaN if all are. */
+export function meansOf(
+  column: readonly number[],
+  buckets: readonly (readonly [number, number])[],
+): number[] {
+  return buckets.map(([start, end]) => {
+    let [sum, count] = [0, 0];
+    for (let row = start; row < end; row++) {
+      if (Number.isNaN(column[row])) continue;
+      sum += column[row];
+      count++;
+    }
+    return count === 0 ? Number.NaN : sum / count;
+  });
+}
+
+/** The maximum of each bucket; NaN if all values are missing. */
+export function maximaOf(
+  column: readonly number[],
+  buckets: readonly (readonly [number, number])[],
+): number[] {
+  return buckets.map(([start, end]) => {
+    const known = column.slice(start, end).filter((value) => !Number.isNaN(value));
+    return known.length === 0 ? Number.NaN : known.reduce((most, value) => Math.max(most, value));
+  });
 }
 
 function addExtremes(rows: Set<number>, column: readonly number[], start: number, end: number): void {

@@ -2,6 +2,15 @@ import type { GlobalLayer } from 'locmoe/run/global-step';
 import type { ExpertsReply } from './api-types.js';
 
 const MAX_BUCKETS = 256;
+/** The experts of all layers are told apart up to this many; of a larger model, those of its first layer. */
+const MAX_EXPERTS = 48;
+
+export interface ExpertsQuery {
+  /** Cursor of an earlier reply of the same layers: returns only buckets that have changed. */
+  readonly after?: string | undefined;
+  /** Layers whose experts are told apart; undefined for as many as can be drawn well. */
+  readonly layers?: readonly number[] | undefined;
+}
 
 /**
  * Load of every expert over time in bounded memory: kept choices, summed over buckets of steps. When there
@@ -35,16 +44,27 @@ export class ExpertLoad {
     }
   }
 
-  reply(): ExpertsReply {
-    const first = this.#firstStep;
+  /** @param epoch counts how often the run's metrics were rewritten */
+  reply(epoch: number, { after, layers }: ExpertsQuery): ExpertsReply {
     const numBuckets = this.#kept[0]?.length ?? 0;
-    const edges =
-      first === null ? [] : Array.from({ length: numBuckets }, (_, bucket) => first + bucket * this.#width);
+    const [knownEpoch, width, known] = (after ?? '').split('.').map(Number);
+    const isKnown = knownEpoch === epoch && width === this.#width && known <= numBuckets;
+    // The last known bucket may have grown.
+    const firstBucket = isKnown ? Math.max(0, known - 1) : 0;
+    const fewLayers =
+      this.#layers.length * this.#numExperts <= MAX_EXPERTS ? this.#layers : this.#layers.slice(0, 1);
+    const openLayers = this.#layers.filter((layer) => (layers ?? fewLayers).includes(layer));
     return {
+      cursor: `${epoch}.${this.#width}.${numBuckets}`,
       layers: this.#layers,
       numExperts: this.#numExperts,
-      edges: first === null ? [] : [...edges, this.#lastStep + 1],
-      kept: this.#kept,
+      firstStep: this.#firstStep,
+      lastStep: this.#lastStep,
+      stepsPerBucket: this.#width,
+      firstBucket,
+      most: this.#kept.map((buckets) => buckets.slice(firstBucket).map(mostOverFair)),
+      openLayers,
+      kept: openLayers.map((layer) => this.#kept[this.#layers.indexOf(layer)].slice(firstBucket)),
     };
   }
 
@@ -57,4 +77,10 @@ export class ExpertLoad {
       }),
     );
   }
+}
+
+/** With two decimals; 0 if no choice was kept. */
+function mostOverFair(kept: readonly number[]): number {
+  const total = kept.reduce((sum, count) => sum + count, 0);
+  return total === 0 ? 0 : Math.round((100 * Math.max(...kept) * kept.length) / total) / 100;
 }

@@ -37,10 +37,15 @@ export class NumberTable {
     return Object.fromEntries(
       names.map((name) => {
         const column = this.column(name);
-        return [name, rows.map((row) => jsonNumber(column[row]))];
+        return [name, jsonNumbers(rows.map((row) => column[row]))];
       }),
     );
   }
+}
+
+/** NaN and infinities become null, which JSON has instead. */
+export function jsonNumbers(values: readonly number[]): (number | null)[] {
+  return values.map(jsonNumber);
 }
 
 /** Six digits suffice for a chart; integers of 1e5 and more, such as times in ms, keep all. */
@@ -70,11 +75,12 @@ export function appendStep(table: NumberTable, step: GlobalStep, time: number): 
   table.endRow();
 }
 
+/** Shares that add up to one: where the tokens of a layer went. */
+export const PLACE_COLUMNS = ['sameWorker', 'sameNode', 'otherNode'] as const;
+
 /** Columns of the routing charts, for one layer or for all together. */
 export const ROUTING_COLUMNS = [
-  'sameWorker',
-  'sameNode',
-  'otherNode',
+  ...PLACE_COLUMNS,
   'dropped',
   'overCapacity',
   'notChosen',

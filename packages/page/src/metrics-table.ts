@@ -8,16 +8,28 @@ import type {
   GenerationPoint,
   MetricsGroup,
   MetricsReply,
+  RankSpeedPoint,
   RanksReply,
+  SpeedsReply,
   ValidationPoint,
 } from './api-types.js';
-import { downsample } from './downsample.js';
-import { ExpertLoad } from './expert-load.js';
-import { appendStep, NumberTable, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
+import { bucketsOf, downsample, maximaOf, meansOf } from './downsample.js';
+import { ExpertLoad, type ExpertsQuery } from './expert-load.js';
+import { appendMemory, leadingOf, memoryColumns } from './memory-columns.js';
+import {
+  appendStep,
+  jsonNumbers,
+  NumberTable,
+  PLACE_COLUMNS,
+  ROUTING_COLUMNS,
+  routingColumns,
+} from './metric-columns.js';
 import { RankLanes } from './rank-lanes.js';
 
 /** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
+/** An area of averages needs no more rows than a chart has pixels. */
+const POINTS_PER_AVERAGE = 3;
 
 export interface MetricsQuery {
   /** Cursor of an earlier reply: returns only later rows. */
@@ -28,6 +40,8 @@ export interface MetricsQuery {
   readonly layer: string;
   readonly maxPoints: number;
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Columns whose extremes survive downsampling. */
 const LEADING = {
@@ -47,7 +61,8 @@ export class MetricsTable implements RecordSink {
   #layers: number[] = [];
   #validations: ValidationPoint[] = [];
   #checkpoints: { step: number; directory: string }[] = [];
-  #generations: GenerationPoint[] = [];
+  #generations: Mutable<GenerationPoint>[] = [];
+  #speeds: readonly RankSpeedPoint[] = [];
   #lastTime: number;
   #hasTimes = true;
 
@@ -65,25 +80,24 @@ export class MetricsTable implements RecordSink {
     const { rows: after, replaces } = this.#position(query.after);
     const steps = this.#steps.column('step');
     const [from, to] = this.#range(query, after.steps);
-    const group = (table: NumberTable, leading: readonly string[], names: readonly string[], start = from) =>
-      this.#group(table, {
-        leading,
-        names,
-        from: start,
-        to: table === this.#steps ? to : table.numRows,
-        query,
-      });
+    const extremes = (leading: readonly string[], names: readonly string[]) =>
+      this.#extremes(this.#steps, leading, ['step', 'time', ...names], [from, to], query.maxPoints);
+    const averages = (names: readonly string[]) => this.#averages(names, [from, to], query.maxPoints);
     const names = routingColumns(query.layer);
     const routing = ROUTING_COLUMNS.map((name) => names[name]);
+    const memory = memoryColumns(this.#memory);
+    const beats = [after.memory, this.#memory.numRows] as const;
     const groups: Record<MetricsGroup, Columns> = {
-      loss: group(this.#steps, LEADING.loss, ['loss', 'auxiliaryLoss', 'learningRate']),
-      speed: group(this.#steps, LEADING.speed, ['stepMs', 'tokensPerS', ...STEP_PARTS]),
-      gradient: group(this.#steps, LEADING.gradient, ['gradientNorm']),
-      routing: unprefixed(group(this.#steps, [names.otherNode, names.dropped], routing)),
-      memory: group(this.#memory, this.#memory.names.slice(1, 9), this.#memory.names, after.memory),
+      loss: extremes(LEADING.loss, ['loss', 'auxiliaryLoss', 'learningRate']),
+      speed: extremes(LEADING.speed, ['stepMs', 'tokensPerS']),
+      parts: averages(STEP_PARTS),
+      gradient: extremes(LEADING.gradient, ['gradientNorm']),
+      routing: unprefixed(extremes([names.otherNode, names.dropped], routing)),
+      places: unprefixed(averages(PLACE_COLUMNS.map((name) => names[name]))),
+      memory: this.#extremes(this.#memory, leadingOf(memory), ['time', ...memory], beats, query.maxPoints),
     };
     return {
-      cursor: `${this.#epoch}.${this.#steps.numRows}.${this.#memory.numRows}`,
+      cursor: [this.#epoch, ...this.#lengths].join('.'),
       replaces,
       numRows: this.#steps.numRows,
       hasTimes: this.#hasTimes,
@@ -92,20 +106,26 @@ export class MetricsTable implements RecordSink {
       groups,
       layers: this.#layers,
       parts: STEP_PARTS,
-      validations: this.#validations,
-      checkpoints: this.#checkpoints,
+      validations: this.#validations.slice(after.validations),
+      checkpoints: this.#checkpoints.slice(after.checkpoints),
       generations: this.#generations,
     };
   }
 
-  async experts(): Promise<ExpertsReply> {
+  async experts(query: ExpertsQuery): Promise<ExpertsReply> {
     await this.#file.update();
-    return this.#experts.reply();
+    return this.#experts.reply(this.#epoch, query);
   }
 
-  async ranks(): Promise<RanksReply> {
+  /** @param after cursor of an earlier reply: returns only what is new */
+  async ranks(after: string | undefined): Promise<RanksReply> {
     await this.#file.update();
-    return this.#lanes.reply(this.#generations);
+    return this.#lanes.reply(this.#epoch, after, this.#generations);
+  }
+
+  async speeds(): Promise<SpeedsReply> {
+    await this.#file.update();
+    return { speeds: this.#speeds };
   }
 
   restart(): void {
@@ -123,6 +143,9 @@ export class MetricsTable implements RecordSink {
   }
 
   add(record: MetricsRecord): void {
+    const generation = this.#generations.at(-1);
+    if (generation !== undefined && record.type !== 'generation' && record.time > generation.lastTime)
+      generation.lastTime = record.time;
     switch (record.type) {
       case 'step':
         this.#addStep(record);
@@ -138,6 +161,7 @@ export class MetricsTable implements RecordSink {
           time: record.time,
           generation: record.generation,
           resumedFrom: record.resumedFrom ?? null,
+          lastTime: record.time,
         });
         break;
       case 'heartbeat':
@@ -147,11 +171,12 @@ export class MetricsTable implements RecordSink {
 
   #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
     this.#lanes.add(heartbeat);
-    this.#memory.put('time', heartbeat.time);
-    // 0 for a process that has ended.
-    for (const { rank, residentBytes } of heartbeat.ranks)
-      this.#memory.put(`rank.${rank}`, residentBytes || null);
-    this.#memory.endRow();
+    appendMemory(this.#memory, heartbeat);
+    const speeds = heartbeat.ranks.flatMap(({ rank, ownMs, lostShare }) =>
+      ownMs === undefined || lostShare === undefined ? [] : [{ rank, ownMs, lostShare }],
+    );
+    // A generation that has not trained yet has none.
+    if (speeds.length > 0) this.#speeds = speeds;
   }
 
   #addStep(step: MetricsRecordOf<'step'>): void {
@@ -164,16 +189,27 @@ export class MetricsTable implements RecordSink {
     this.#experts.add(step.step, layers);
   }
 
-  /** The rows up to a cursor; none if the file has been replaced since. */
-  #position(cursor: string | undefined): {
-    rows: { readonly steps: number; readonly memory: number };
-    replaces: boolean;
-  } {
-    const [epoch, steps, memory] = (cursor ?? '').split('.').map(Number);
-    const isKnown = epoch === this.#epoch && steps <= this.#steps.numRows && memory <= this.#memory.numRows;
-    return isKnown
-      ? { rows: { steps, memory }, replaces: false }
-      : { rows: { steps: 0, memory: 0 }, replaces: true };
+  /** What a cursor counts, in its order. */
+  get #lengths(): readonly number[] {
+    return [
+      this.#steps.numRows,
+      this.#memory.numRows,
+      this.#validations.length,
+      this.#checkpoints.length,
+      memoryColumns(this.#memory).length,
+    ];
+  }
+
+  /** What lies before a cursor; nothing if the file has been replaced since, or if memory has other columns. */
+  #position(cursor: string | undefined): { readonly rows: Position; readonly replaces: boolean } {
+    const [epoch, ...known] = (cursor ?? '').split('.').map(Number);
+    const lengths = this.#lengths;
+    const isKnown =
+      epoch === this.#epoch &&
+      lengths.every((length, index) => known[index] <= length) &&
+      known[4] === lengths[4];
+    const [steps, memory, validations, checkpoints] = isKnown ? known : [0, 0, 0, 0];
+    return { rows: { steps, memory, validations, checkpoints }, replaces: !isKnown };
   }
 
   #range({ fromStep, toStep }: MetricsQuery, after: number): [number, number] {
@@ -183,32 +219,38 @@ export class MetricsTable implements RecordSink {
     return [from, Math.max(from, to)];
   }
 
-  #group(
+  #extremes(
     table: NumberTable,
-    {
-      leading,
-      names,
-      from,
-      to,
-      query,
-    }: {
-      readonly leading: readonly string[];
-      readonly names: readonly string[];
-      readonly from: number;
-      readonly to: number;
-      readonly query: MetricsQuery;
-    },
+    leading: readonly string[],
+    names: readonly string[],
+    [from, to]: readonly [number, number],
+    maxRows: number,
   ): Columns {
-    const keys = leading.length === 0 ? ['time'] : leading;
-    const rows = downsample(
-      keys.map((name) => table.column(name)),
-      from,
-      to,
-      query.maxPoints,
-    );
-    const always = table === this.#steps ? ['step', 'time'] : ['time'];
-    return table.pick([...new Set([...always, ...names])], rows);
+    const columns = (leading.length === 0 ? ['time'] : leading).map((name) => table.column(name));
+    return table.pick(names, downsample(columns, from, to, maxRows));
   }
+
+  /** Means over buckets, with the step and time of the middle, and the longest step of each. */
+  #averages(names: readonly string[], [from, to]: readonly [number, number], maxPoints: number): Columns {
+    const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
+    const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
+    const means = names.map(
+      (name) => [name, jsonNumbers(meansOf(this.#steps.column(name), buckets))] as const,
+    );
+    return {
+      ...this.#steps.pick(['step', 'time'], middles),
+      ...Object.fromEntries(means),
+      longestMs: jsonNumbers(maximaOf(this.#steps.column('stepMs'), buckets)),
+    };
+  }
+}
+
+/** The lengths of what is sent in pieces. */
+interface Position {
+  readonly steps: number;
+  readonly memory: number;
+  readonly validations: number;
+  readonly checkpoints: number;
 }
 
 function unprefixed(columns: Columns): Columns {

@@ -1,9 +1,13 @@
 import { type Context, Hono } from 'hono';
+import { compress } from 'hono/compress';
 import type { PagePackage } from 'locmoe/cli/packages';
 import type { ApiError, RunList } from './api-types.js';
 import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
 import { RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
+
+/** An open page asks for its run every one and a half seconds, later if the machine is busy. */
+const WATCHED_MS = 10_000;
 
 /**
  * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
@@ -13,13 +17,17 @@ import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js
 export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
+  // Scripts and columns of numbers shrink to a fourth, which counts through a tunnel.
+  for (const path of ['/api/runs/*', '/page/*']) routes.use(path, compress());
   routes.get('/', async (c) => {
     c.header('Link', await preloads());
     return sendFile(c, 'index.html');
   });
   routes.get('/page/*', (c) => sendFile(c, c.req.path.slice('/page/'.length)));
   routes.get('/api/runs', (c) => send(c, { runs: catalog.list() } satisfies RunList));
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
   routes.get('/api/runs/:id', (c) => {
+    lookedAtMs = performance.now();
     const run = catalog.detail(c.req.param('id'));
     return run === null ? noSuchRun(c) : send(c, run);
   });
@@ -37,9 +45,25 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
       maxPoints: Math.min(10 * MAX_POINTS, Math.max(16, numberOf(c, 'points') ?? MAX_POINTS)),
     }),
   );
-  ofMetrics('experts', (metrics) => metrics.experts());
-  ofMetrics('ranks', (metrics) => metrics.ranks());
-  return { routes };
+  ofMetrics('experts', (metrics, c) =>
+    metrics.experts({ after: c.req.query('after'), layers: numbersOf(c, 'layers') }),
+  );
+  ofMetrics('ranks', (metrics, c) => metrics.ranks(c.req.query('after')));
+  ofMetrics('speeds', (metrics) => metrics.speeds());
+  routes.get('/api/runs/:id/checkpoints', (c) => {
+    const reply = catalog.checkpoints(c.req.param('id'));
+    return reply === null ? noSuchRun(c) : send(c, reply);
+  });
+  routes.get('/api/runs/:id/checkpoints/:name', async (c) => {
+    const { id, name } = c.req.param();
+    const check = await catalog.checkCheckpoint(id, name);
+    return check === null ? notFound(c, `run ${id} has no checkpoint ${name}`) : send(c, check);
+  });
+  routes.get('/api/runs/:id/flight', (c) => {
+    const reply = catalog.flight(c.req.param('id'));
+    return reply === null ? noSuchRun(c) : send(c, reply);
+  });
+  return { routes, isWatched: () => performance.now() - lookedAtMs < WATCHED_MS };
 };
 
 async function sendFile(c: Context, name: string): Promise<Response> {
@@ -56,8 +80,17 @@ function send(c: Context, value: object): Response {
 }
 
 function noSuchRun(c: Context): Response {
+  return notFound(c, `no run ${c.req.param('id')}`);
+}
+
+function notFound(c: Context, error: string): Response {
   c.header('Cache-Control', 'no-store');
-  return c.json({ error: `no run ${c.req.param('id')}` } satisfies ApiError, 404);
+  return c.json({ error } satisfies ApiError, 404);
+}
+
+/** Numbers with commas between; undefined without the parameter. */
+function numbersOf(c: Context, name: string): number[] | undefined {
+  return c.req.query(name)?.split(',').map(Number);
 }
 
 function numberOf(c: Context, name: string): number | undefined {

@@ -1,8 +1,8 @@
 import type { MetricsRecordOf, RankBeat } from 'locmoe/run/metrics-record';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
-/** Of each rank; beyond it, pairs of spans are merged. */
-const MAX_SPANS = 2_000;
+/** Of each rank, about what a lane has pixels; beyond it, pairs of spans are merged. */
+const MAX_SPANS = 600;
 /** A longer time between two heartbeats is left empty. */
 const MAX_GAP_MS = 10_000;
 
@@ -19,6 +19,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** The activity of each rank over time, from heartbeats, in bounded memory. */
 export class RankLanes {
   readonly #lanes = new Map<number, Lane>();
+  /** How often spans were merged: those that were sent before are then out of date. */
+  #numMerges = 0;
+  #lastTime = 0;
 
   add({ time, ranks }: Pick<MetricsRecordOf<'heartbeat'>, 'time' | 'ranks'>): void {
     for (const beat of ranks) {
@@ -31,20 +34,29 @@ export class RankLanes {
       }
       extend(lane, beat, activityOf(beat, hasAdvanced), time);
       lane.lastBeat = time;
+      if (lane.spans.length > MAX_SPANS) {
+        lane.spans = merged(lane.spans);
+        this.#numMerges++;
+      }
     }
+    this.#lastTime = time;
   }
 
-  reply(generations: readonly GenerationPoint[]): RanksReply {
+  /** @param epoch counts how often the run's metrics were rewritten */
+  reply(epoch: number, after: string | undefined, generations: readonly GenerationPoint[]): RanksReply {
+    const [knownEpoch, numMerges, knownTime] = (after ?? '').split('.').map(Number);
+    const isKnown = knownEpoch === epoch && numMerges === this.#numMerges;
     const ranks: RankLane[] = [...this.#lanes.values()]
       .sort((a, b) => a.rank - b.rank)
       .map(({ rank, node, spans, lastProgress, lastStep }) => ({
         rank,
         node,
-        spans,
+        spans: isKnown ? spans.filter(({ to }) => to > knownTime) : spans,
         lastProgress,
         lastStep,
       }));
-    return { ranks, generations };
+    const cursor = [epoch, this.#numMerges, this.#lastTime].join('.');
+    return { cursor, replaces: !isKnown, ranks, generations };
   }
 
   #laneOf(rank: number): Lane {
@@ -86,7 +98,6 @@ function extend(
   }
   const from = isGap ? time : lane.lastBeat;
   lane.spans.push({ from, to: time, activity, step, phase, operation });
-  if (lane.spans.length > MAX_SPANS) lane.spans = merged(lane.spans);
 }
 
 /** Merges pairs of spans: the activity of higher weight takes the time of both. */

@@ -1,50 +1,58 @@
-import { readFileSync, statSync } from 'node:fs';
-import path from 'node:path';
-import { numStepsOf } from 'locmoe/config/run-length';
 import type { RunConfig } from 'locmoe/config/schema';
-import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
+import { commandLine, fromHere } from 'locmoe/coordinator/resume-command';
+import { machineIdentity } from 'locmoe/os/process-info';
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import { readJournal } from 'locmoe/run/journal';
-import { lastRecords } from 'locmoe/run/metrics-record';
-import { listRuns, type RunFolder, type RunRecord } from 'locmoe/run/run-folder';
+import { listRuns, type RunFolder, runOf } from 'locmoe/run/run-folder';
 import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/run/run-generations';
-import type { RunDetail, RunListItem } from './api-types.js';
+import type {
+  CheckpointCheck,
+  CheckpointsReply,
+  FlightReply,
+  RunCommands,
+  RunDetail,
+  RunListItem,
+} from './api-types.js';
+import { Checkpoints } from './checkpoints.js';
+import { flightOf } from './flight-reply.js';
 import { MetricsTable } from './metrics-table.js';
+import { type ListedRun, RunItems, readJson } from './run-item.js';
 
 /** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;
 
-interface ListedRun {
-  readonly folder: RunFolder;
-  readonly record: RunRecord;
-}
-
 /** The runs of a folder. Ids are looked up in the listing, never joined to a path. */
 export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
+  readonly #items = new RunItems();
+  readonly #checkpoints = new Checkpoints();
 
   constructor(readonly runsDir: string) {}
 
   list(): RunListItem[] {
-    return listRuns(this.runsDir).map(describe);
+    return listRuns(this.runsDir).map((run) => this.#items.of(run));
   }
 
   /** Null if there is no such run. */
   detail(runId: string): RunDetail | null {
-    const run = this.#find(runId);
+    const run = runOf(this.runsDir, runId);
     if (run === null) return null;
-    const { folder } = run;
-    const item = describe(run);
+    const { folder, record } = run;
+    const item = this.#items.of(run);
     const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
     const generations = generationsOf(readJournal(folder.journal));
+    const config = readJson<Partial<RunConfig>>(folder, 'config.json');
     return {
       ...item,
       ...restartCostsOf(generations),
-      restartsLeft: item.isLive ? restartsLeft(folder, generations) : null,
+      restartsLeft: item.isLive ? restartsLeft(config, generations) : null,
       generations,
       directory: folder.directory,
-      endedAt: item.isLive ? null : endOf(folder, failure),
-      config: readJson(folder, 'config.json'),
+      version: record.version ?? null,
+      host: record.machine?.split('/')[0] ?? null,
+      isServedByCoordinator: record.pid === process.pid && record.machine === machineIdentity(),
+      commands: this.#commandsOf(run, failure),
+      config,
       summary: readJson(folder, 'summary.json'),
       failure,
     };
@@ -52,10 +60,11 @@ export class RunCatalog {
 
   /** Null if there is no such run. */
   metrics(runId: string): MetricsTable | null {
-    const run = this.#find(runId);
+    const run = runOf(this.runsDir, runId);
     if (run === null) return null;
     const open =
-      this.#metrics.get(runId) ?? new MetricsTable(run.folder.metrics, Date.parse(run.record.startedAt));
+      this.#metrics.get(runId) ??
+      new MetricsTable(run.folder.metrics, Date.parse(this.#items.of(run).startedAt));
     this.#metrics.delete(runId);
     this.#metrics.set(runId, open);
     for (const oldest of this.#metrics.keys()) {
@@ -65,79 +74,51 @@ export class RunCatalog {
     return open;
   }
 
-  #find(runId: string): ListedRun | null {
-    return listRuns(this.runsDir).find(({ folder }) => folder.runId === runId) ?? null;
+  /** Null if there is no such run. */
+  checkpoints(runId: string): CheckpointsReply | null {
+    const folder = this.#folderOf(runId);
+    return folder && this.#checkpoints.list(folder.checkpoints);
   }
-}
 
-function describe({ folder, record }: ListedRun): RunListItem {
-  const isLive = mayBeLive(record);
-  const last = lastStep(folder);
-  const isOver = record.state === 'finished' || record.state === 'failed';
-  return {
-    runId: folder.runId,
-    state: isLive || isOver ? record.state : 'dead',
-    isLive,
-    startedAt: record.startedAt,
-    generation: record.generation,
-    step: last?.step ?? 0,
-    steps: stepsOf(folder),
-    loss: last?.loss ?? null,
-  };
-}
-
-/** As `isLive`, but a run of another machine counts as live while its record says so. */
-function mayBeLive(record: RunRecord): boolean {
-  if (record.state === 'finished' || record.state === 'failed') return false;
-  return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
-}
-
-function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string): T | null {
-  try {
-    return JSON.parse(readFileSync(path.join(folder.directory, name), 'utf8'));
-  } catch {
-    return null;
+  /** Reads a checkpoint whole. Null if there is no such run or checkpoint. */
+  async checkCheckpoint(runId: string, name: string): Promise<CheckpointCheck | null> {
+    const folder = this.#folderOf(runId);
+    return folder && (await this.#checkpoints.check(folder.checkpoints, name));
   }
-}
 
-function stepsOf(folder: RunFolder): number | null {
-  const { model, train } = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
-  if (model === undefined || train === undefined) return null;
-  // Runs of earlier versions have no train.maxTokens.
-  return numStepsOf({ model, train: { ...train, maxTokens: train.maxTokens ?? null } });
+  /** Null if there is no such run. */
+  flight(runId: string): FlightReply | null {
+    const folder = this.#folderOf(runId);
+    return folder && flightOf(folder);
+  }
+
+  #folderOf(runId: string): RunFolder | null {
+    return runOf(this.runsDir, runId)?.folder ?? null;
+  }
+
+  #commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null): RunCommands {
+    const words = (...all: string[]) => commandLine(['locmoe', ...all]);
+    const place = fromHere(folder.directory);
+    const isSaved = this.#checkpoints.areIn(folder.checkpoints);
+    const resume = record.resumeCommand ?? words('train', '--resume', place);
+    return {
+      inspect: words('inspect', '--run', place),
+      resume: failure?.resumeCommand ?? (isSaved ? resume : null),
+      flight: words('flight', place),
+    };
+  }
 }
 
 /** By the wall clock, as a reader sees it; the coordinator's own count decides. */
-function restartsLeft(folder: RunFolder, generations: readonly RunGeneration[]): number | null {
-  const { cluster } = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
-  if (cluster?.maxRestarts === undefined) return null;
-  const since = Date.now() - 1000 * cluster.restartWindow;
+function restartsLeft(
+  config: Partial<RunConfig> | null,
+  generations: readonly RunGeneration[],
+): number | null {
+  if (config?.cluster?.maxRestarts === undefined) return null;
+  const { maxRestarts, restartWindow } = config.cluster;
+  const since = Date.now() - 1000 * restartWindow;
   const recent = generations.filter(
     ({ end, failure }) => end === 'restarted' && failure !== null && failure.time > since,
   );
-  return cluster.maxRestarts - recent.length;
-}
-
-/** A run's processes end within this time after its last record. */
-const SHUTDOWN_MS = 10_000;
-
-/** When a run ended: its last write, bounded by its last record because a copy has newer file times. */
-function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
-  const written = lastWriteMs(folder);
-  const times = lastRecords(folder.metrics).map(({ time }) => time);
-  const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
-  if (written === null || recorded === 0) return written;
-  return Math.min(written, recorded + SHUTDOWN_MS);
-}
-
-function lastWriteMs(folder: RunFolder): number | null {
-  const times = [folder.metrics, path.join(folder.directory, 'run.json')].flatMap((file) => {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    return stat === undefined ? [] : [stat.mtimeMs];
-  });
-  return times.length === 0 ? null : Math.max(...times);
-}
-
-function lastStep(folder: RunFolder): { readonly step: number; readonly loss: number | null } | null {
-  return lastRecords(folder.metrics).findLast((record) => record.type === 'step') ?? null;
+  return maxRestarts - recent.length;
 }

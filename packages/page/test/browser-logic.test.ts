@@ -15,7 +15,7 @@ import {
 } from '../src/browser/logs/query-edit.js';
 import { StepClock } from '../src/browser/overview/step-clock.js';
 import { DEFAULTS, formatState, type PageState, parseState } from '../src/browser/page-state.js';
-import { roundTicks } from '../src/browser/ticks.js';
+import { logTicks, roundNumbers, roundTicks } from '../src/browser/ticks.js';
 
 describe('the state of the page in its address', () => {
   it('comes back as it went', () => {
@@ -26,6 +26,12 @@ describe('the state of the page in its address', () => {
       axis: 'time',
       range: [10.5, 200],
       layer: '3',
+      smooth: 'medium',
+      outliers: true,
+      log: ['loss', 'speed'],
+      chart: 'loss',
+      openLayers: [],
+      openNodes: ['node2'],
       query: '{run="a", level=~"warn|error"} |= "50 % & more #1" | json',
       from: '5m',
       to: '1700000000000',
@@ -42,7 +48,9 @@ describe('the state of the page in its address', () => {
   });
 
   it('takes nothing that makes no sense', () => {
-    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes')).toEqual(DEFAULTS);
+    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&smooth=much&outliers=yes')).toEqual(
+      DEFAULTS,
+    );
   });
 });
 
@@ -171,5 +179,14 @@ describe('steps and times', () => {
     expect([999, 9_999, 20_500, 1_234_567].map(formatCount)).toEqual(['999', '9999', '20.5k', '1.23M']);
     expect(axisNumbers([0, 20_000, 40_000])).toEqual(['0', '20k', '40k']);
     expect(axisNumbers([0, 50, 100], ' %')).toEqual(['0 %', '50 %', '100 %']);
+  });
+
+  it('have round numbers on any axis, also on a logarithmic one', () => {
+    expect(roundNumbers(2.93, 3.31, 5)).toEqual([3, 3.1, 3.2, 3.3]);
+    expect(roundNumbers(0, 1, 10)).toEqual([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
+    expect(roundNumbers(5, 5, 4)).toEqual([5]);
+    expect(logTicks(0.09, 12, 8)).toEqual([0.1, 0.2, 0.5, 1, 2, 5, 10]);
+    expect(logTicks(1e-6, 1e6, 6)).toEqual([1e-6, 1e-4, 0.01, 1, 100, 1e4, 1e6]);
+    expect(logTicks(2.9, 8.1, 6)).toEqual([3, 4, 5, 6, 7, 8]);
   });
 });

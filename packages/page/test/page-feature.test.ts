@@ -1,8 +1,19 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Journal } from 'locmoe/run/journal';
 import { describe, expect, it } from 'vitest';
-import type { ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../src/api-types.js';
+import { savedRun } from '../../../test/coordinator/saved-run.js';
+import type {
+  CheckpointCheck,
+  CheckpointsReply,
+  ExpertsReply,
+  FlightReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+  SpeedsReply,
+} from '../src/api-types.js';
 import { pageFeature } from '../src/page-feature.js';
 import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
 
@@ -85,7 +96,7 @@ describe('runs', () => {
       writeRun(path.join(runs, 'inside'), 'run');
       writeRun(runs, 'outside');
       const { ask } = pageOver(path.join(runs, 'inside'));
-      for (const tail of ['', '/metrics', '/experts', '/ranks']) {
+      for (const tail of ['', '/metrics', '/experts', '/ranks', '/speeds', '/checkpoints', '/flight']) {
         const { status } = await ask(`/api/runs/${id}${tail}`);
         expect(status).toBe(404);
       }
@@ -111,6 +122,60 @@ describe('metrics', () => {
     expect(reply).toMatchObject({ numRows: 5_000, firstStep: 1, lastStep: 5_000, layers: [2, 3] });
     const zoomed = await json<MetricsReply>('/api/runs/long/metrics?points=200&from=3200&to=3220');
     expect(zoomed.groups.loss.step).toEqual(Array.from({ length: 21 }, (_, index) => 3_200 + index));
+  });
+
+  it('averages what is stacked, and keeps the longest step of each bucket', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'long');
+    const steps = Array.from({ length: 4_000 }, (_, index) => ({
+      ...stepRecord(index + 1),
+      stepMs: index === 1_234 ? 9_000 : 500,
+      partsMs: { forward: index % 2 === 0 ? 100 : 300, waiting: 50 },
+    }));
+    addMetrics(folder, ...steps);
+    const { groups } = await pageOver(runs).json<MetricsReply>('/api/runs/long/metrics?points=600');
+    const { step, forward, longestMs } = groups.parts;
+    expect(step.length).toBe(200);
+    expect(new Set(forward)).toEqual(new Set([200]));
+    expect(longestMs[Math.floor(1_234 / 20)]).toBe(9_000);
+    expect(longestMs.filter((ms) => ms === 500).length).toBe(199);
+    expect(new Set(groups.places.otherNode)).toEqual(new Set([0.25]));
+  });
+
+  it('brings the memory of each rank in order, and of many ranks the least, the median and the most', async () => {
+    const runs = temporaryRuns();
+    const memoryOf = async (numRanks: number) => {
+      const folder = writeRun(runs, `run-${numRanks}`);
+      addMetrics(folder, heartbeat(STARTED_AT, ...new Array<number>(numRanks).fill(1)));
+      return (await pageOver(runs).json<MetricsReply>(`/api/runs/run-${numRanks}/metrics`)).groups.memory;
+    };
+    expect(Object.keys(await memoryOf(12)).slice(1)).toEqual(
+      Array.from({ length: 12 }, (_, rank) => `rank.${rank}`),
+    );
+    expect(await memoryOf(17)).toEqual({
+      time: [STARTED_AT],
+      least: [1e8],
+      median: [1e8 + 8],
+      most: [1e8 + 16],
+      mostRank: [16],
+    });
+  });
+
+  it('brings validations once', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const validation = (step: number) => ({
+      type: 'validation',
+      step,
+      domains: [{ domain: 'en', loss: 4, tokens: 1 }],
+    });
+    addMetrics(folder, stepRecord(1), validation(1));
+    const { json } = pageOver(runs);
+    const { cursor, validations } = await json<MetricsReply>('/api/runs/run/metrics');
+    expect(validations.length).toBe(1);
+    addMetrics(folder, validation(2));
+    const more = await json<MetricsReply>(`/api/runs/run/metrics?after=${cursor}`);
+    expect(more.validations.map(({ step }) => step)).toEqual([2]);
   });
 
   it('brings only what is new after a cursor, without reading the file again', async () => {
@@ -165,7 +230,7 @@ describe('metrics', () => {
     expect(groups.routing.dropped).toEqual([0.3, 0.275]);
     expect(groups.routing.overCapacity).toEqual([0.1, 0.1]);
     expect(groups.speed.tokensPerS).toEqual([2_000, 2_000]);
-    expect(groups.speed.backward).toEqual([200, 200]);
+    expect(groups.parts.backward).toEqual([200, 200]);
     expect(groups.loss.time).toEqual([STARTED_AT + 500, STARTED_AT + 9_000]);
     expect(validations).toEqual([{ step: 5, loss: 3.5, domains }]);
   });
@@ -181,7 +246,7 @@ describe('metrics', () => {
     );
     addMetrics(folder, stepRecord(1));
     expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(1);
-    expect((await json<ExpertsReply>('/api/runs/run/experts')).edges).toEqual([1, 2]);
+    expect(await json<ExpertsReply>('/api/runs/run/experts')).toMatchObject({ firstStep: 1, lastStep: 1 });
   });
 });
 
@@ -191,11 +256,62 @@ describe('experts and ranks', () => {
     const folder = writeRun(runs, 'run');
     addMetrics(folder, ...Array.from({ length: 1_000 }, (_, index) => stepRecord(index + 1)));
     const { json } = pageOver(runs);
-    const { layers, edges, kept, numExperts } = await json<ExpertsReply>('/api/runs/run/experts');
-    expect([layers, numExperts]).toEqual([[2, 3], 4]);
-    expect(edges).toEqual([...Array.from({ length: 250 }, (_, bucket) => 1 + 4 * bucket), 1_001]);
+    const { kept, ...reply } = await json<ExpertsReply>('/api/runs/run/experts');
+    expect(reply).toMatchObject({ layers: [2, 3], openLayers: [2, 3], numExperts: 4, firstBucket: 0 });
+    expect(reply).toMatchObject({ firstStep: 1, lastStep: 1_000, stepsPerBucket: 4 });
+    expect(kept[1].length).toBe(250);
     expect(kept[1][0]).toEqual([40, 32, 24, 1 + 2 + 3 + 4]);
     expect(kept[0].flatMap((bucket) => bucket[3]).reduce((a, b) => a + b, 0)).toBe(500 * 1_001);
+  });
+
+  it('brings the buckets of experts that have changed, and the experts of the layers that are wanted', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    const experts = (query: string) => json<ExpertsReply>(`/api/runs/run/experts?${query}`);
+    addMetrics(folder, stepRecord(1), stepRecord(2));
+    const { cursor, most } = await experts('layers=3');
+    expect(most).toEqual([
+      [1.6, 1.54],
+      [1.6, 1.54],
+    ]);
+    addMetrics(folder, stepRecord(3));
+    const more = await experts(`layers=3&after=${cursor}`);
+    // The last known bucket may have grown, so it comes again.
+    expect(more).toMatchObject({
+      firstBucket: 1,
+      openLayers: [3],
+      kept: [
+        [
+          [10, 8, 6, 2],
+          [10, 8, 6, 3],
+        ],
+      ],
+    });
+    expect(more.most[0].length).toBe(2);
+    expect(await experts('layers=none')).toMatchObject({ firstBucket: 0, openLayers: [], kept: [] });
+    addMetrics(folder, ...Array.from({ length: 300 }, (_, index) => stepRecord(index + 4)));
+    // Buckets are wider now: all come again.
+    expect(await experts(`after=${more.cursor}`)).toMatchObject({ firstBucket: 0, stepsPerBucket: 2 });
+  });
+
+  it('brings of the ranks what is new after a cursor', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    const ranks = (query = '') => json<RanksReply>(`/api/runs/run/ranks${query}`);
+    const stopped = { step: 1, processState: 'T' };
+    addMetrics(folder, heartbeat(STARTED_AT, 0, 0), heartbeat(STARTED_AT + 2_000, 1, 1));
+    const first = await ranks();
+    expect(first.replaces).toBe(true);
+    addMetrics(folder, heartbeat(STARTED_AT + 4_000, 2, stopped));
+    const more = await ranks(`?after=${first.cursor}`);
+    expect(more.replaces).toBe(false);
+    expect(more.ranks.map(({ spans }) => spans.map(({ from, activity }) => [from, activity]))).toEqual([
+      [[STARTED_AT, 'training']],
+      [[STARTED_AT + 2_000, 'stopped']],
+    ]);
+    expect((await ranks(`?after=${more.cursor}`)).ranks.map(({ spans }) => spans)).toEqual([[], []]);
   });
 
   it('tells who made no progress since when', async () => {
@@ -216,6 +332,100 @@ describe('experts and ranks', () => {
       ['starting', 'training', 'stopped'],
     ]);
     expect(ranks[1].spans.at(-1)).toMatchObject({ from: STARTED_AT + 2_000, to: STARTED_AT + 6_000 });
+  });
+});
+
+describe('what a run is', () => {
+  it('is listed with its recipe and layout, and read again once its files have changed', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { state: 'running', machine: 'another/1' });
+    const cluster = { nodes: 2, workersPerNode: 4 };
+    writeFileSync(
+      path.join(folder, 'config.json'),
+      JSON.stringify({ name: 'tiny', moe: { router: 'hash' }, cluster }),
+    );
+    const { json } = pageOver(runs);
+    const listed = async () => (await json<RunList>('/api/runs')).runs[0];
+    expect(await listed()).toMatchObject({ recipe: 'tiny', router: 'hash', layout: '2 x 4', endedAt: null });
+    addMetrics(folder, stepRecord(7));
+    expect(await listed()).toMatchObject({ step: 7 });
+    writeRun(runs, 'run', { state: 'finished' });
+    expect((await listed()).endedAt).not.toBeNull();
+  });
+
+  it('begins with its first generation, also where an earlier version overwrote that', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { startedAt: '2999-01-01T00:00:00Z' });
+    const journal = new Journal(path.join(folder, 'journal.ndjson'));
+    journal.append({ type: 'lead', term: 1, pid: 1, host: 'a' });
+    journal.close();
+    const { startedAt } = await pageOver(runs).json<RunDetail>('/api/runs/run');
+    expect(Math.abs(Date.now() - Date.parse(startedAt))).toBeLessThan(60_000);
+  });
+
+  it('comes with commands: the resume that its record or failure names, and none without a checkpoint', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run', { state: 'running', resumeCommand: 'locmoe serve --resume run' });
+    const { json } = pageOver(runs);
+    const commands = async () => (await json<RunDetail>('/api/runs/run')).commands;
+    expect((await commands()).resume).toBeNull();
+    expect((await commands()).inspect).toMatch(/^locmoe inspect --run \S+\/run$/);
+    mkdirSync(path.join(folder, 'checkpoints/step-000010'), { recursive: true });
+    expect((await commands()).resume).toBe('locmoe serve --resume run');
+    writeFileSync(
+      path.join(folder, 'failure.json'),
+      JSON.stringify({ resumeCommand: 'locmoe train --resume x' }),
+    );
+    expect((await commands()).resume).toBe('locmoe train --resume x');
+  });
+
+  it('has checkpoints, of which it says what is wrong; one is read whole when that is asked', async () => {
+    const saved = savedRun([10, 20]);
+    const runsDir = path.dirname(saved.directory);
+    const { json, ask } = pageOver(runsDir);
+    const url = `/api/runs/${saved.runId}/checkpoints`;
+    const steps = async () => (await json<CheckpointsReply>(url)).checkpoints;
+    expect((await steps()).map(({ step, problem }) => [step, problem])).toEqual([
+      [20, null],
+      [10, null],
+    ]);
+    expect((await steps())[0].bytes).toBeGreaterThan(1_000);
+    const file = (name: string) => path.join(saved.checkpoints, 'step-000020', name);
+    const [tensors] = readdirSync(file('')).filter((name) => name.endsWith('.safetensors'));
+    expect(await json<CheckpointCheck>(`${url}/step-000020`)).toEqual({ problem: null });
+    // The size stays as it was.
+    const bytes = readFileSync(file(tensors));
+    bytes[bytes.length - 1] ^= 1;
+    writeFileSync(file(tensors), bytes);
+    expect((await steps())[0].problem).toBeNull();
+    expect((await json<CheckpointCheck>(`${url}/step-000020`)).problem).toContain(tensors);
+    writeFileSync(file(tensors), 'short');
+    expect((await steps())[0].problem).toContain('expected');
+    for (const name of ['step-000030', '..', '%2e%2e%2frun.json'])
+      expect((await ask(`${url}/${name}`)).status).toBe(404);
+  });
+
+  it('has a flight record if its files can be read, and tells which ranks are slow', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    const flight = () => json<FlightReply>('/api/runs/run/flight');
+    expect(await flight()).toMatchObject({ problem: null, generation: null, ranks: [] });
+    mkdirSync(path.join(folder, 'flight'));
+    writeFileSync(path.join(folder, 'flight/generation-1-node-0.json'), '{"format":');
+    expect((await flight()).problem).toContain('cut short or damaged');
+    const speed = { ownMs: 12.5, lostShare: 0.3 };
+    addMetrics(folder, { type: 'heartbeat', time: 5, ranks: [{ rank: 0, ...speed }, { rank: 1 }] });
+    expect((await json<SpeedsReply>('/api/runs/run/speeds')).speeds).toEqual([{ rank: 0, ...speed }]);
+  });
+
+  it('is watched while a page asks for it', async () => {
+    const runs = temporaryRuns();
+    writeRun(runs, 'run');
+    const page = pageFeature(runs);
+    expect(page.isWatched()).toBe(false);
+    await page.routes.request('http://localhost/api/runs/run');
+    expect(page.isWatched()).toBe(true);
   });
 });
 

@@ -1,6 +1,21 @@
-import type { ApiError, ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../api-types.js';
+import type {
+  ApiError,
+  CheckpointCheck,
+  CheckpointsReply,
+  ExpertsReply,
+  FlightReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+  SpeedsReply,
+} from '../api-types.js';
+import { Contact } from './contact.js';
 
 const TIMEOUT_MS = 30_000;
+
+/** With the server of the page, by all requests. */
+export const contact = new Contact();
 
 /** The server refused a request, with its message. */
 export class RequestError extends Error {
@@ -17,10 +32,16 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
   const deadline = AbortSignal.timeout(TIMEOUT_MS);
   const signal = init.signal ? AbortSignal.any([init.signal, deadline]) : deadline;
   let response: Response;
+  contact.asked();
   try {
     response = await fetch(url, { ...init, signal });
+    contact.answered();
   } catch (error) {
-    if (init.signal?.aborted) throw error;
+    if (init.signal?.aborted) {
+      contact.dropped();
+      throw error;
+    }
+    contact.refused();
     throw new RequestError('the server of this page does not answer', 0);
   }
   if (response.ok) return response;
@@ -44,8 +65,26 @@ const ofRun = (runId: string, tail: string) => `/api/runs/${encodeURIComponent(r
 
 export const fetchRuns = () => get<RunList>('/api/runs');
 export const fetchRun = (runId: string) => get<RunDetail>(ofRun(runId, ''));
-export const fetchExperts = (runId: string) => get<ExpertsReply>(ofRun(runId, '/experts'));
-export const fetchRanks = (runId: string) => get<RanksReply>(ofRun(runId, '/ranks'));
+
+/** @param after cursor of an earlier reply of the same layers: brings only what has changed since */
+export function fetchExperts(
+  runId: string,
+  { after, layers }: { readonly after: string | null; readonly layers: readonly string[] | null },
+): Promise<ExpertsReply> {
+  const params = new URLSearchParams();
+  if (after !== null) params.set('after', after);
+  if (layers !== null) params.set('layers', layers.join(',') || 'none');
+  return get(ofRun(runId, `/experts?${params}`));
+}
+
+export function fetchRanks(runId: string, after: string | null): Promise<RanksReply> {
+  return get(ofRun(runId, `/ranks${after === null ? '' : `?after=${after}`}`));
+}
+export const fetchSpeeds = (runId: string) => get<SpeedsReply>(ofRun(runId, '/speeds'));
+export const fetchFlight = (runId: string) => get<FlightReply>(ofRun(runId, '/flight'));
+export const fetchCheckpoints = (runId: string) => get<CheckpointsReply>(ofRun(runId, '/checkpoints'));
+export const checkCheckpoint = (runId: string, name: string) =>
+  get<CheckpointCheck>(ofRun(runId, `/checkpoints/${encodeURIComponent(name)}`));
 
 export interface MetricsRequest {
   readonly after?: string | null;

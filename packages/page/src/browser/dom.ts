@@ -53,11 +53,15 @@ const ICONS = {
   theme: 'M8 2.5a5.5 5.5 0 1 0 0 11Zm0 0a5.5 5.5 0 0 1 0 11',
   help: 'M5.8 6a2.2 2.2 0 1 1 3.3 1.9c-.8.5-1.1.9-1.1 1.7M8 12v.4',
   down: 'm4 6 4 4 4-4',
+  right: 'm6 4 4 4-4 4',
   link: 'M6.5 9.5 9.5 6.5M7 5l1.6-1.6a2.8 2.8 0 0 1 4 4L11 9M9 11l-1.6 1.6a2.8 2.8 0 0 1-4-4L5 7',
   play: 'M5 3.5v9l7-4.5Z',
   pause: 'M5.5 3.5v9M10.5 3.5v9',
   clear: 'm4 4 8 8m0-8-8 8',
   context: 'M2.5 4h11M2.5 12h11M5 8h6',
+  enlarge: 'M9.5 2.5h4v4M6.5 13.5h-4v-4M13.5 2.5 9 7M2.5 13.5 7 9',
+  shrink: 'M13.5 6.5h-4v-4M2.5 9.5h4v4M9.5 6.5 14 2M6.5 9.5 2 14',
+  dots: 'M3.5 8h.01M8 8h.01M12.5 8h.01',
   copy: 'M5.5 5.5h7v7h-7zM3.5 10.5v-7h7',
 } as const;
 export type IconName = keyof typeof ICONS;

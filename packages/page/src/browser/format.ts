@@ -83,6 +83,12 @@ export function formatClock(ms: number, withMs = true): string {
   return withMs ? `${clock}.${String(date.getMilliseconds()).padStart(3, '0')}` : clock;
 }
 
+/** The zone of all clock times of the page, as UTC or GMT+2. */
+export function timeZone(ms = Date.now()): string {
+  const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'short' }).formatToParts(ms);
+  return parts.find(({ type }) => type === 'timeZoneName')?.value ?? '';
+}
+
 /** Local date and time, to the second. */
 export function formatDate(ms: number): string {
   const date = new Date(ms);

@@ -1,10 +1,16 @@
 import type { RunDetail, RunListItem } from '../api-types.js';
+import { contact } from './api.js';
 import { button, fill, h, icon } from './dom.js';
-import { DASH, formatCount, formatDurationMs, formatLoss } from './format.js';
+import { DASH, formatClock, formatCount, formatDurationMs, formatLoss } from './format.js';
 import { pageState, setState } from './location.js';
+import { timesOf } from './overview/generation-spans.js';
 import type { RunData } from './overview/run-data.js';
+import { VIEWS } from './page-state.js';
 import { RunPicker } from './run-picker.js';
+import { statusOf } from './run-status.js';
 import { toggleTheme } from './theme.js';
+
+const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', details: 'Details' } as const;
 
 /** Steps over which speed is averaged. */
 const RECENT = 20;
@@ -13,11 +19,11 @@ const RECENT = 20;
 export class Header {
   readonly element: HTMLElement;
   readonly #picker = new RunPicker();
-  readonly #tabs = (['overview', 'logs'] as const).map((view) =>
+  readonly #tabs = VIEWS.map((view) =>
     h(
       'button',
       { type: 'button', 'data-view': view, on: { click: () => setState({ view }, { push: true }) } },
-      view === 'overview' ? 'Overview' : 'Logs',
+      VIEW_NAMES[view],
     ),
   );
   readonly #numbers = h('dl', { class: 'numbers', 'aria-live': 'off' });
@@ -41,6 +47,10 @@ export class Header {
     this.#picker.set(runs, current);
   }
 
+  toggleRuns(): void {
+    this.#picker.toggle();
+  }
+
   showView(): void {
     for (const tab of this.#tabs)
       tab.setAttribute('aria-current', tab.dataset.view === pageState().view ? 'page' : 'false');
@@ -54,29 +64,44 @@ export class Header {
   set(run: RunData): void {
     const { detail } = run;
     if (detail === null) return;
-    document.title = `${detail.runId} · locmoe`;
-    const { msPerStep, tokensPerS } = recentSpeed(run);
-    const left =
-      detail.steps === null || msPerStep === null ? null : (detail.steps - detail.step) * msPerStep;
+    const status = statusOf(detail, contact.state);
+    document.title = `${status.word} · ${detail.runId} · locmoe`;
     fill(
       this.#numbers,
-      h('div', {}, h('dd', {}, h('span', { class: `state state-${detail.state}` }, stateText(detail)))),
+      h('div', {}, h('dd', {}, h('span', { class: `state state-${status.kind}` }, status.word))),
       number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
       number('loss', formatLoss(detail.loss)),
-      number('tokens/s', formatCount(tokensPerS)),
-      detail.restarts > 0 ? number('lost', formatDurationMs(1e3 * detail.lostSeconds)) : null,
-      detail.restartsLeft !== null && detail.restarts > 0
-        ? number('restarts left', String(detail.restartsLeft))
+      ...(status.isLive ? liveNumbers(run, detail) : []),
+      status.ending === 'no-contact'
+        ? number('last heard of', formatClock(contact.lastHeardAt, false))
         : null,
-      detail.isLive
-        ? number('left', detail.step === 0 ? DASH : formatDurationMs(left))
-        : number('took', formatDurationMs(detail.endedAt === null ? null : detail.endedAt - run.startedAt)),
+      ...(detail.isLive ? [] : tookNumbers(run)),
     );
   }
 }
 
-function stateText({ state, generation }: RunDetail): string {
-  return generation > 1 ? `${state} · generation ${generation}` : state;
+function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
+  const { msPerStep, tokensPerS } = recentSpeed(run);
+  const left = detail.steps === null || msPerStep === null ? null : (detail.steps - detail.step) * msPerStep;
+  return [
+    number('tokens/s', formatCount(tokensPerS)),
+    detail.restarts > 0 ? number('lost', formatDurationMs(1e3 * detail.lostSeconds)) : null,
+    detail.restartsLeft !== null && detail.restarts > 0
+      ? number('restarts left', String(detail.restartsLeft))
+      : null,
+    number('left', detail.step === 0 ? DASH : formatDurationMs(left)),
+  ];
+}
+
+/** From the first start to the end and, of a run with pauses, without them. */
+function tookNumbers(run: RunData): HTMLElement[] {
+  const { totalMs, runningMs } = timesOf(run.generationSpans, Date.now());
+  const endedAt = run.detail?.endedAt ?? null;
+  const took = totalMs > 0 ? totalMs : endedAt === null ? null : endedAt - run.startedAt;
+  return [
+    number('took', formatDurationMs(took)),
+    ...(totalMs - runningMs >= 1_000 ? [number('without pauses', formatDurationMs(runningMs))] : []),
+  ];
 }
 
 function number(name: string, value: string): HTMLElement {

@@ -1,13 +1,13 @@
 import { button, h } from './dom.js';
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
-  ['1, 2', 'overview, logs'],
+  ['1, 2, 4', 'overview, logs, details'],
   ['r', 'choose runs'],
   ['t', 'light or dark'],
   ['/', 'write a query'],
   ['Enter', 'run the query; open a line; log lines of the step under the cursor of a chart'],
   ['j, k or ↓, ↑', 'next, previous line'],
-  ['← →', 'in a chart: move the cursor'],
+  ['← → ↑ ↓', 'in a chart, the ranks or the expert load: move the cursor'],
   ['l', 'live tail on or off'],
   ['p', 'pause or resume the tail'],
   ['0', 'all steps again'],

@@ -65,6 +65,14 @@ export function runSelector(runId: string): string {
   return `{run=${quoted(runId)}}`;
 }
 
+/**
+ * The lines of a step, of all ranks and of the coordinator, whose lines of earlier versions have the step of a failure
+ * within the failure alone.
+ */
+export function stepQuery(runId: string, step: number | string): string {
+  return `${runSelector(runId)} | json | step = ${step} or failure_step = ${step}`;
+}
+
 export function nsOfMs(ms: number): bigint {
   return BigInt(Math.round(ms)) * 1_000_000n;
 }

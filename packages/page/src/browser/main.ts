@@ -1,5 +1,6 @@
 import type { RunListItem } from '../api-types.js';
-import { fetchRuns } from './api.js';
+import { contact, fetchRuns } from './api.js';
+import { DetailsView } from './details/details-view.js';
 import { byId, fill, h } from './dom.js';
 import { Header } from './header.js';
 import { Help } from './help.js';
@@ -17,9 +18,10 @@ startTheme();
 const help = new Help();
 const header = new Header(() => help.toggle());
 const overview = new Overview();
+const details = new DetailsView();
 const logs = new LogsView();
 const empty = h('main', { class: 'no-run' });
-fill(byId('page'), header.element, empty, overview.element, logs.element, help.element);
+fill(byId('page'), header.element, empty, overview.element, logs.element, details.element, help.element);
 
 const known = new Map<string, RunData>();
 let list: readonly RunListItem[] = [];
@@ -44,13 +46,15 @@ async function poll(): Promise<void> {
   const isUnknown = wanted !== null && !list.some(({ runId }) => runId === wanted);
   if (numPolls++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
   const runs = selectedRuns();
-  const { layer, range } = pageState();
-  header.setRuns(list, runs[0]?.runId ?? '');
-  showViews(runs.length > 0);
+  const { layer, range, openLayers } = pageState();
   const [current] = runs;
+  // A link to this page shows this run also when there is a newer one.
+  if (current !== undefined && wanted === null) setState({ run: current.runId });
+  header.setRuns(list, current?.runId ?? '');
+  showViews(runs.length > 0);
   if (current === undefined) return;
   const changes = await Promise.all(
-    runs.map((run, index) => run.refresh({ layer, range, isPrimary: index === 0 })),
+    runs.map((run, index) => run.refresh({ layer, range, openLayers, isPrimary: index === 0 })),
   );
   // The selection changed meanwhile; the next poll shows it.
   if (selectedRuns()[0] !== current) return;
@@ -62,7 +66,10 @@ async function poll(): Promise<void> {
       end: detail.endedAt ?? Date.now(),
       isLive: detail.isLive,
     });
-  if (changes.includes(true) || shownIds !== idsOf(runs)) overview.show(runs);
+  if (changes.includes(true) || shownIds !== idsOf(runs)) {
+    overview.show(runs);
+    details.show(runs);
+  }
   shownIds = idsOf(runs);
 }
 
@@ -77,13 +84,32 @@ async function refresh(): Promise<void> {
   }
   polling = poll().then(
     () => header.setConnection(null),
-    (error) => header.setConnection(error instanceof Error ? error.message : String(error)),
+    (error) => {
+      const message = error instanceof Error ? error.message : String(error);
+      // That a server is gone is told with the run's state; of a run that is over nothing is missed.
+      const isNews = contact.state === 'ok' && selectedRuns()[0]?.detail?.isLive !== false;
+      header.setConnection(isNews ? message : null);
+    },
   );
   await polling;
   polling = null;
+  showContact();
   if (!isPollQueued) return;
   isPollQueued = false;
   await refresh();
+}
+
+let shownContact = contact.state;
+
+/** Says that the server does not answer, or answers again. */
+function showContact(): void {
+  if (contact.state === shownContact) return;
+  shownContact = contact.state;
+  header.setConnection(null);
+  const [current] = selectedRuns();
+  if (current === undefined) return;
+  header.set(current);
+  overview.showStatus();
 }
 
 function showViews(hasRun: boolean): void {
@@ -91,6 +117,7 @@ function showViews(hasRun: boolean): void {
   header.showView();
   overview.element.hidden = !hasRun || view !== 'overview';
   logs.element.hidden = !hasRun || view !== 'logs';
+  details.element.hidden = !hasRun || view !== 'details';
   empty.hidden = hasRun;
   if (hasRun) return;
   const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
@@ -103,9 +130,10 @@ onState((state, before) => {
   if (state.view !== before.view) {
     scrollTo({ top: 0 });
     overview.draw();
+    details.draw();
   }
   if (
-    ['run', 'overlays', 'range', 'layer', 'view'].some(
+    ['run', 'overlays', 'range', 'layer', 'openLayers', 'view'].some(
       (name) => Reflect.get(state, name) !== Reflect.get(before, name),
     )
   )
@@ -117,9 +145,10 @@ const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
   '1': () => setState({ view: 'overview' }, { push: true }),
   '2': () => setState({ view: 'logs' }, { push: true }),
+  '4': () => setState({ view: 'details' }, { push: true }),
   '0': () => setState({ range: null }),
   t: toggleTheme,
-  r: () => document.querySelector<HTMLElement>('.run-picker summary')?.click(),
+  r: () => header.toggleRuns(),
   '/': () => {
     setState({ view: 'logs' }, { push: true });
     logs.focusQuery();
@@ -148,4 +177,8 @@ fill(empty);
 void refresh();
 setInterval(() => {
   if (!document.hidden) void refresh();
+  showContact();
 }, POLL_MS);
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) void refresh();
+});

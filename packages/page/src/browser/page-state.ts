@@ -1,6 +1,8 @@
+export const VIEWS = ['overview', 'logs', 'details'] as const;
+
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
-  readonly view: 'overview' | 'logs';
+  readonly view: (typeof VIEWS)[number];
   /** Null for the newest run. */
   readonly run: string | null;
   /** Runs compared with it in the charts. */
@@ -10,6 +12,17 @@ export interface PageState {
   readonly range: readonly [number, number] | null;
   /** Layer of the routing charts: a number or `all`. */
   readonly layer: string;
+  /** Smoothing of lines. */
+  readonly smooth: 'off' | 'light' | 'medium' | 'strong';
+  /** Whether lone outliers set the scale of a chart. */
+  readonly outliers: boolean;
+  /** Charts with a logarithmic scale, by their ids. */
+  readonly log: readonly string[];
+  /** The enlarged chart; null for all. */
+  readonly chart: string | null;
+  /** Layers whose experts are shown, and nodes whose ranks; null for as many as are easily read. */
+  readonly openLayers: readonly string[] | null;
+  readonly openNodes: readonly string[] | null;
   /** LogQL; empty for all lines of the run. */
   readonly query: string;
   /** ms since 1970, or a duration before now such as `5m`; null for the whole run. */
@@ -31,6 +44,12 @@ export const DEFAULTS: PageState = {
   axis: 'step',
   range: null,
   layer: 'all',
+  smooth: 'off',
+  outliers: false,
+  log: [],
+  chart: null,
+  openLayers: null,
+  openNodes: null,
   query: '',
   from: null,
   to: null,
@@ -42,6 +61,8 @@ export const DEFAULTS: PageState = {
   line: null,
 };
 
+const NONE = 'none';
+
 /** Parses a fragment; absent and invalid fields have their defaults. */
 export function parseState(hash: string): PageState {
   const params = new URLSearchParams(hash.replace(/^#/, ''));
@@ -49,15 +70,24 @@ export function parseState(hash: string): PageState {
   const one = <T extends string>(name: string, values: readonly T[], otherwise: T): T =>
     values.find((value) => value === params.get(name)) ?? otherwise;
   const list = (name: string) => params.get(name)?.split(',').filter(Boolean) ?? [];
+  /** An empty list is not the default, so it has a name. */
+  const optionalList = (name: string) =>
+    params.has(name) ? list(name).filter((each) => each !== NONE) : null;
   const range = list('range').map(Number);
   return {
-    view: one('view', ['overview', 'logs'], DEFAULTS.view),
+    view: one('view', VIEWS, DEFAULTS.view),
     run: text('run'),
     overlays: list('with'),
     axis: one('axis', ['step', 'time'], DEFAULTS.axis),
     range:
       range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
     layer: text('layer') ?? DEFAULTS.layer,
+    smooth: one('smooth', ['off', 'light', 'medium', 'strong'], DEFAULTS.smooth),
+    outliers: params.get('outliers') === '1',
+    log: list('log'),
+    chart: text('chart'),
+    openLayers: optionalList('layers'),
+    openNodes: optionalList('nodes'),
     query: params.get('query') ?? '',
     from: text('from'),
     to: text('to'),
@@ -85,6 +115,12 @@ export function formatState(state: PageState): string {
     state.range === null ? null : state.range.map((step) => Number(step.toPrecision(7))).join(','),
   );
   put('layer', state.layer, state.layer === DEFAULTS.layer);
+  put('smooth', state.smooth, state.smooth === DEFAULTS.smooth);
+  put('outliers', '1', !state.outliers);
+  put('log', state.log.join(','), state.log.length === 0);
+  put('chart', state.chart);
+  put('layers', state.openLayers && (state.openLayers.join(',') || NONE));
+  put('nodes', state.openNodes && (state.openNodes.join(',') || NONE));
   put('query', state.query, state.query === '');
   put('from', state.from);
   put('to', state.to);

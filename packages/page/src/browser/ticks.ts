@@ -15,3 +15,28 @@ export function roundTicks(start: number, end: number, maxTicks: number, zero = 
     (_, tick) => first + tick * step,
   );
 }
+
+/** At most `maxTicks` round numbers from `low` to `high`. */
+export function roundNumbers(low: number, high: number, maxTicks: number): number[] {
+  const least = (high - low) / Math.max(1, maxTicks);
+  if (!(least > 0)) return [low];
+  const power = 10 ** Math.floor(Math.log10(least));
+  const step = power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
+  const first = Math.ceil(low / step - 1e-9);
+  const length = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
+  // Products, not sums: 3 * 0.1 has no error that adds up.
+  return Array.from({ length }, (_, tick) => Number(((first + tick) * step).toPrecision(12)));
+}
+
+/** Ticks of a logarithmic axis: 1, 2 and 5 of each power of ten, or round numbers within one. */
+export function logTicks(low: number, high: number, maxTicks: number): number[] {
+  const decades = Math.log10(high / low);
+  if (decades < 1) return roundNumbers(low, high, maxTicks).filter((tick) => tick > 0);
+  const digits = 3 * decades <= maxTicks ? [1, 2, 5] : [1];
+  const every = Math.ceil((digits.length * decades) / Math.max(1, maxTicks));
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const ticks: number[] = [];
+  for (let power = first; power <= last; power += every)
+    for (const digit of digits) ticks.push(Number((digit * 10 ** power).toPrecision(1)));
+  return ticks.filter((tick) => tick >= low && tick <= high);
+}

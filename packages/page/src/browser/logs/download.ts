@@ -1,4 +1,4 @@
-import { h } from '../dom.js';
+import { saveFile } from '../save-file.js';
 import { type LogLine, originOf } from './log-line.js';
 
 /** Downloads the lines as tab-separated text, or as JSON with labels and fields. */
@@ -16,10 +16,5 @@ export function downloadLines(lines: readonly LogLine[], kind: 'txt' | 'json', n
           null,
           2,
         );
-  const url = URL.createObjectURL(
-    new Blob([text], { type: kind === 'txt' ? 'text/plain' : 'application/json' }),
-  );
-  const link = h('a', { href: url, download: `${name}.${kind}` });
-  link.click();
-  URL.revokeObjectURL(url);
+  saveFile(`${name}.${kind}`, new Blob([text], { type: kind === 'txt' ? 'text/plain' : 'application/json' }));
 }

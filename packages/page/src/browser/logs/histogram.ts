@@ -1,5 +1,5 @@
 import { fill, h, paintable } from '../dom.js';
-import { formatClock, formatCount } from '../format.js';
+import { formatClock, formatCount, timeZone } from '../format.js';
 import { LEVELS, type Level, levelOf, levelVariable } from '../levels.js';
 import { cssColor, onTheme } from '../theme.js';
 import { roundTicks } from '../ticks.js';
@@ -134,8 +134,16 @@ export class Histogram {
     context.stroke();
     this.#drawAxis(context, width, height - AXIS / 2 + 1);
     if (this.#buckets.length === 0) return;
+    this.#drawScale(context, `tallest bar: ${most === 1 ? '1 line' : `${formatCount(most)} lines`}`);
+  }
+
+  /** Readable also where there is a bar. */
+  #drawScale(context: CanvasRenderingContext2D, text: string): void {
     context.textAlign = 'left';
-    context.fillText(most === 1 ? '1 line' : `${formatCount(most)} lines`, 2, 7);
+    context.fillStyle = cssColor('--card');
+    context.fillRect(0, 0, context.measureText(text).width + 6, 15);
+    context.fillStyle = cssColor('--text-dim');
+    context.fillText(text, 2, 7);
   }
 
   #drawAxis(context: CanvasRenderingContext2D, width: number, y: number): void {
@@ -185,7 +193,7 @@ export class Histogram {
     const counts = LEVELS.filter((level) => bucket.counts.has(level)).map((level) =>
       h('span', { class: `tip-${level}` }, `${level} ${formatCount(bucket.counts.get(level))}`),
     );
-    fill(this.#tip, h('b', {}, formatClock(bucket.start, false)), ...counts);
+    fill(this.#tip, h('b', {}, `${formatClock(bucket.start, false)} ${timeZone(bucket.start)}`), ...counts);
     this.#tip.style.left = `${Math.min(x + 12, box.width - 190)}px`;
   }
 }

@@ -1,7 +1,7 @@
 import { button, fill, h } from '../dom.js';
 import { formatClock } from '../format.js';
 import { quoted } from '../loki.js';
-import { extrasOf, keyOf, type LogLine } from './log-line.js';
+import { extrasOf, keyOf, type LogLine, stepOf } from './log-line.js';
 import { queryLines } from './log-lines.js';
 
 const LINES_AT_ONCE = 10;
@@ -85,13 +85,14 @@ export class LineContext {
 }
 
 function contextLine(line: LogLine, isItself: boolean): HTMLElement {
-  const { timeMs, level, message, fields } = line;
+  const { timeMs, level, message } = line;
   return h(
     'div',
     { class: `context-line level-${level}${isItself ? ' is-itself' : ''}` },
     h('span', { class: 'bar' }),
     h('time', {}, formatClock(timeMs)),
-    h('span', { class: 'step' }, fields.step ?? ''),
+    h('span', { class: 'level-name' }, level === 'unknown' ? '' : level),
+    h('span', { class: 'step' }, stepOf(line)),
     h('span', { class: 'message' }, message, h('span', { class: 'extras' }, extrasOf(line))),
   );
 }

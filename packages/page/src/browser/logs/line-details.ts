@@ -1,7 +1,7 @@
 import { button, fill, h, icon } from '../dom.js';
-import { formatDate, formatShare } from '../format.js';
+import { formatDate, formatShare, timeZone } from '../format.js';
 import type { LineContext } from './line-context.js';
-import { fieldOf, type LogLine } from './log-line.js';
+import { fieldOf, type LogLine, stepOf } from './log-line.js';
 
 export interface DetailActions {
   readonly columns: readonly string[];
@@ -24,16 +24,16 @@ export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement 
     fill(place, context.element);
     void context.load();
   });
-  const { step } = line.fields;
+  const step = stepOf(line);
   const element = h(
     'div',
     { class: 'details' },
     h(
       'div',
       { class: 'details-actions' },
-      h('time', {}, formatDate(line.timeMs)),
+      h('time', {}, `${formatDate(line.timeMs)} ${timeZone(line.timeMs)}`),
       showContext,
-      step !== undefined && button(`Step ${step} on all ranks`, () => actions.openStep(step)),
+      step !== '' && button(`Step ${step} on all ranks`, () => actions.openStep(step)),
       copyButton('Copy line', line.text),
       copyButton('Copy link', actions.link(line)),
     ),

@@ -1,9 +1,9 @@
 import { button, fill, h, icon } from '../dom.js';
-import { formatClock, formatDate } from '../format.js';
+import { formatClock, formatDate, timeZone } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
 import { signatureOf } from './dedup.js';
-import { abridged, extrasOf, fieldOf, keyOf, type LogLine, originOf } from './log-line.js';
+import { abridged, extrasOf, fieldOf, keyOf, type LogLine, originOf, stepOf } from './log-line.js';
 import { marked } from './query-edit.js';
 
 export interface ListStyle extends Pick<PageState, 'order' | 'wrap' | 'dedup' | 'columns'> {
@@ -21,7 +21,7 @@ const MAX_LANES = 16;
 
 /** The table of lines; a click on a row opens its details. */
 export class LineList {
-  readonly element = h('div', { class: 'lines', role: 'table', 'aria-label': 'log lines' });
+  readonly element = h('div', { class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
   readonly #head = h('div', { class: 'line-head', role: 'row' });
   readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
   /** In display order. */
@@ -104,7 +104,8 @@ export class LineList {
     this.#open?.row.element.setAttribute('aria-expanded', 'false');
     this.#open = null;
     if (isOpen) return;
-    const details = this.detailsOf(row.line);
+    const cell = h('div', { role: 'gridcell' }, this.detailsOf(row.line));
+    const details = h('div', { role: 'row' }, cell);
     row.element.after(details);
     row.element.setAttribute('aria-expanded', 'true');
     this.#open = { row, details };
@@ -187,11 +188,12 @@ export class LineList {
         tabindex: '-1',
         'aria-expanded': 'false',
       },
-      h('span', { class: 'bar', role: 'cell', title: line.level, 'aria-label': line.level }),
+      h('span', { class: 'bar', role: 'cell' }),
       h('time', { role: 'cell', title: formatDate(line.timeMs) }, formatClock(line.timeMs)),
+      h('span', { class: 'level-name', role: 'cell' }, line.level === 'unknown' ? '' : line.level),
       h('span', { class: 'lane', role: 'cell' }, dot),
       h('span', { class: 'origin', role: 'cell' }, originOf(line)),
-      h('span', { class: 'step', role: 'cell' }, line.fields.step ?? ''),
+      h('span', { class: 'step', role: 'cell' }, stepOf(line)),
       ...columns.map((name) =>
         h('span', { class: 'column', role: 'cell' }, abridged(fieldOf(line, name) ?? '')),
       ),
@@ -214,7 +216,8 @@ export class LineList {
     fill(
       this.#head,
       cell(''),
-      cell('time'),
+      cell(`time (${timeZone()})`),
+      cell('level'),
       cell(''),
       cell('from'),
       cell('step'),

@@ -67,6 +67,11 @@ export function fieldOf({ labels, fields }: LogLine, name: string): string | und
   return labels[name] ?? fields[name];
 }
 
+/** The step of a line, or of the failure that it tells of; empty if it has none. */
+export function stepOf({ fields }: Pick<LogLine, 'fields'>): string {
+  return fields.step ?? fields.failure_step ?? '';
+}
+
 /** The writer, abbreviated: r3, node 1, or the source's name. */
 export function originOf({ labels, fields }: Pick<LogLine, 'labels' | 'fields'>): string {
   const rank = labels.rank || fields.rank;

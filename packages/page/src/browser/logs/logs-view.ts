@@ -2,7 +2,7 @@ import { RequestError } from '../api.js';
 import { button, fill, h } from '../dom.js';
 import { formatBytes, formatCount } from '../format.js';
 import { linkTo, onState, pageState, setState } from '../location.js';
-import { runSelector } from '../loki.js';
+import { runSelector, stepQuery } from '../loki.js';
 import type { PageState } from '../page-state.js';
 import { downloadLines } from './download.js';
 import { Histogram } from './histogram.js';
@@ -268,6 +268,9 @@ export class LogsView {
     this.#list.element.setAttribute('aria-busy', 'false');
     this.#list.set([], this.#style);
     this.#list.element.hidden = true;
+    this.#metric.element.hidden = true;
+    // What was counted and drawn is of the query before.
+    this.#histogram.element.hidden = true;
     this.#more.hidden = true;
   }
 
@@ -290,7 +293,7 @@ export class LogsView {
       filter: (name, operator, value, isLabel) =>
         this.#setQuery((isLabel ? withLabel : withField)(this.#query, name, operator, value)),
       toggleColumn: (name) => this.#toggleColumn(name),
-      openStep: (step) => this.#setQuery(`${runSelector(this.#runId)} | json | step = ${step}`),
+      openStep: (step) => this.#setQuery(stepQuery(this.#runId, step)),
       link: ({ ns }) => {
         const [from, to] = this.#range;
         return linkTo({

@@ -1,5 +1,5 @@
 import { h } from '../dom.js';
-import { formatClock, formatCount } from '../format.js';
+import { formatClock, formatCount, timeZone } from '../format.js';
 import type { LokiSeries } from '../loki.js';
 import { Chart } from '../overview/chart.js';
 import type { XAxis } from '../overview/x-axis.js';
@@ -9,6 +9,8 @@ import { STEPS_MS } from '../ticks.js';
 const MAX_SERIES = 24;
 /** x values in seconds since 1970. */
 const CLOCK_AXIS: XAxis = {
+  name: `time (${timeZone()})`,
+  space: 72,
   steps: STEPS_MS.map((ms) => ms / 1e3),
   tick: (seconds) => formatClock(1e3 * seconds, false),
   place: (seconds) => formatClock(1e3 * seconds),
@@ -36,8 +38,8 @@ export class MetricResult {
     this.#range = [from / 1e3, to / 1e3];
     this.#chart.setRange(this.#range);
     this.#chart.set(
-      series.slice(0, MAX_SERIES).map(({ metric, values }, index) => ({
-        label: nameOf(metric),
+      inOrder(series).map(({ label, values }, index) => ({
+        label,
         color: seriesColor(index),
         x: values.map(([seconds]) => seconds),
         y: values.map(([, value]) => Number(value)),
@@ -47,6 +49,14 @@ export class MetricResult {
       'No values. Try a longer time range.',
     );
   }
+}
+
+/** By name, numbers in their order. */
+function inOrder(series: readonly LokiSeries[]): { label: string; values: LokiSeries['values'] }[] {
+  return series
+    .slice(0, MAX_SERIES)
+    .map(({ metric, values }) => ({ label: nameOf(metric), values }))
+    .toSorted((a, b) => a.label.localeCompare(b.label, 'en', { numeric: true }));
 }
 
 function nameOf(metric: Readonly<Record<string, string>>): string {

@@ -1,13 +1,26 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import type { RunDetail } from '../../api-types.js';
-import { button, fill, h, icon } from '../dom.js';
-import { formatClock, formatDurationMs } from '../format.js';
+import { commandLine } from '../command-line.js';
+import { button, fill, h } from '../dom.js';
+import { DASH, formatClock, formatDate, formatDurationMs, formatLoss } from '../format.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
+import type { RunStatus } from '../run-status.js';
 
-/** The failure of a run and how to resume it; below, the first error of each generation. */
+/** A run, and what is known of its server. */
+interface BannerInput {
+  readonly detail: RunDetail;
+  readonly status: RunStatus;
+  /** The server of the page does not answer. */
+  readonly isServerGone: boolean;
+  /** ms since 1970. */
+  readonly lastHeardAt: number;
+}
+
+/** How a run ended, why, and the commands to go on; below, the first error of each generation. */
 export class Banner {
-  readonly element = h('div', { class: 'banner', role: 'alert' });
+  readonly element = h('div', { class: 'banner' });
   readonly pins = h('div', { class: 'pins' });
+  #shown = '';
 
   /**
    * @param onFailure opens the log around a failure
@@ -18,36 +31,44 @@ export class Banner {
     readonly onLine: (line: LogLine) => void,
   ) {}
 
-  set(detail: RunDetail | null): void {
-    const hasFailed = detail !== null && (detail.state === 'failed' || detail.state === 'dead');
-    this.element.hidden = !hasFailed;
-    if (!hasFailed) {
+  /** Null, and a run that goes on, hide it. */
+  set(input: BannerInput | null): void {
+    const ending = input?.status.ending ?? null;
+    this.element.hidden = ending === null;
+    // Unchanged, it is kept: a command of it may be selected, and an alert is read once.
+    const shown = input === null || ending === null ? '' : keyOf(input);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    if (input === null || ending === null) {
       fill(this.element);
       return;
     }
+    const isGood = ending === 'finished' || ending === 'stopped';
+    this.element.className = isGood ? 'banner is-good' : 'banner';
+    this.element.setAttribute('role', isGood ? 'status' : 'alert');
+    const { detail } = input;
     const failure = detail.failure ?? {};
-    const title = detail.state === 'dead' ? 'The coordinator of this run is gone' : 'This run failed';
+    const text = textOf(input);
+    const isFailure = ending === 'failed' || ending === 'dead';
     fill(
       this.element,
       h(
         'div',
         { class: 'banner-text' },
-        h('strong', {}, failure.code == null ? title : `${title}: ${failure.code}`),
+        h('strong', {}, text.title),
+        text.cause !== null && h('p', { class: 'cause' }, text.cause),
+        isFailure && h('dl', {}, ...facts(failure)),
+        ...commandsOf(input),
+      ),
+      isFailure &&
         h(
-          'p',
-          { class: 'cause' },
-          causeOf(failure) ?? 'Its folder does not say why; the last lines of its log may.',
+          'div',
+          { class: 'banner-actions' },
+          button(
+            failure.step == null ? 'Last log lines' : `Log lines of step ${failure.step}, all ranks`,
+            () => this.onFailure(failure, detail),
+          ),
         ),
-        h('dl', {}, ...facts(failure)),
-        failure.resumeCommand != null && command(failure.resumeCommand),
-      ),
-      h(
-        'div',
-        { class: 'banner-actions' },
-        button(failure.step == null ? 'Last log lines' : `Log lines of step ${failure.step}, all ranks`, () =>
-          this.onFailure(failure, detail),
-        ),
-      ),
     );
   }
 
@@ -67,6 +88,62 @@ export class Banner {
       ),
     );
   }
+}
+
+function keyOf({ detail, status, isServerGone, lastHeardAt }: BannerInput): string {
+  const { failure, commands, endedAt, step, steps, summary } = detail;
+  const heard = status.ending === 'no-contact' ? lastHeardAt : 0;
+  return JSON.stringify([status, isServerGone, heard, failure, commands, endedAt, step, steps, summary?.end]);
+}
+
+function textOf(input: BannerInput): { readonly title: string; readonly cause: string | null } {
+  const { detail, status, lastHeardAt } = input;
+  const { failure, endedAt } = detail;
+  const at = `step ${detail.step}${detail.steps === null ? '' : ` of ${detail.steps}`}`;
+  switch (status.ending) {
+    case 'no-contact': {
+      const [who, what] = detail.isServedByCoordinator
+        ? ['The coordinator', 'It has ended or was killed, stands still, or its machine cannot be reached.']
+        : ['The server of this page', 'The run itself may go on.'];
+      return {
+        title: `${who} is gone: last heard of at ${formatDate(lastHeardAt)}`,
+        cause: `${what} The run was ${detail.state} then, at ${at}, loss ${formatLoss(detail.loss)}.`,
+      };
+    }
+    case 'dead':
+      return {
+        title: `The coordinator of this run is gone${failure?.code == null ? '' : `: ${failure.code}`}`,
+        cause:
+          (failure && causeOf(failure)) ??
+          `It left without a word (killed, or out of memory), at ${at}; its last record is of ${endedAt === null ? DASH : formatDate(endedAt)}.`,
+      };
+    case 'failed':
+      return {
+        title: failure?.code == null ? 'This run failed' : `This run failed: ${failure.code}`,
+        cause: (failure && causeOf(failure)) ?? 'Its folder does not say why; the last lines of its log may.',
+      };
+    default: {
+      const when = endedAt === null ? '' : ` at ${formatDate(endedAt)}`;
+      const why = typeof detail.summary?.end === 'string' ? `: it ${detail.summary.end}` : '';
+      return status.ending === 'stopped'
+        ? { title: `This run was stopped${when}, at ${at}`, cause: null }
+        : { title: `This run finished${when}, at ${at}${why}`, cause: null };
+    }
+  }
+}
+
+/** What to do next. A server that is not the coordinator was started by that very command. */
+function commandsOf({ detail, status, isServerGone }: BannerInput): (HTMLElement | null)[] {
+  const { inspect, resume } = detail.commands;
+  const goesOn = status.ending !== 'finished' && resume !== null;
+  const isLost = isServerGone || detail.isServedByCoordinator;
+  return [
+    goesOn ? commandLine('resume', resume) : null,
+    status.ending !== 'finished' && resume === null
+      ? h('p', { class: 'hint' }, 'No checkpoint was saved: it can only be started anew.')
+      : null,
+    isLost ? commandLine(isServerGone ? 'see what became of it' : 'see it again later', inspect) : null,
+  ];
 }
 
 /** The message without its prefix (`rank 3 ...:`), which the facts repeat. */
@@ -96,23 +173,16 @@ function facts(failure: StoredFailure): HTMLElement[] {
     ...fact('where', place),
     ...fact('process', process),
     ...fact('when', [
-      failure.time != null && formatClock(failure.time),
+      failure.time != null && formatDate(failure.time),
       failure.generation != null && `generation ${failure.generation}`,
     ]),
     ...fact('silent', silent),
     ...fact('checkpoint', [failure.checkpoint]),
+    ...fact('not restarted', [failure.notRestarted]),
   ];
 }
 
 function fact(name: string, parts: readonly (string | false | null | undefined)[]): HTMLElement[] {
   const text = parts.filter(Boolean).join(', ');
   return text === '' ? [] : [h('div', {}, h('dt', {}, name), h('dd', {}, text))];
-}
-
-function command(text: string): HTMLElement {
-  const copy = button(icon('copy'), () => void navigator.clipboard?.writeText(text), {
-    label: 'copy the command',
-    class: 'bare',
-  });
-  return h('p', { class: 'command' }, h('span', {}, 'resume'), h('code', {}, text), copy);
 }

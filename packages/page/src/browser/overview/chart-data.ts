@@ -9,18 +9,22 @@ export interface ChartSeries {
   readonly x: Values;
   readonly y: Values;
   readonly dash?: readonly number[];
-  /** Marks every value: for sparse series. */
+  /** Marks every value: for sparse series, which are never smoothed. */
   readonly hasPoints?: boolean;
   readonly width?: number;
+  /** Opacity, 0 to 1. */
+  readonly alpha?: number;
   /** Uses the right axis. */
   readonly isRight?: boolean;
+  /** A layer of the stack, on top of the layers after it. */
+  readonly isStacked?: boolean;
   /** Left out of the legend. */
   readonly isQuiet?: boolean;
 }
 
 /** uPlot's table: the x values of all series, then a column of y values for each. */
-export function alignedData(series: readonly ChartSeries[], isStacked: boolean): uPlot.AlignedData {
-  const drawn = isStacked ? stacked(series) : series;
+export function alignedData(series: readonly ChartSeries[]): uPlot.AlignedData {
+  const drawn = stacked(series);
   if (drawn.length === 0) return [[]];
   const isShared = drawn.every(({ x }) => x === drawn[0].x);
   if (isShared) return [drawn[0].x, ...drawn.map(({ y }) => y)] as uPlot.AlignedData;
@@ -28,18 +32,20 @@ export function alignedData(series: readonly ChartSeries[], isStacked: boolean):
 }
 
 /**
- * Cumulative sums from the last series to the first; drawn in series order, each area covers those below it.
+ * Cumulative sums from the last layer to the first; drawn in series order, each area covers those below it.
  */
 function stacked(series: readonly ChartSeries[]): ChartSeries[] {
-  const sums = new Array<number>(series[0]?.y.length ?? 0).fill(0);
+  const sums = new Array<number>(series.find(({ isStacked }) => isStacked)?.y.length ?? 0).fill(0);
   return series
     .toReversed()
     .map((each) => ({
       ...each,
-      y: each.y.map((value, row) => {
-        sums[row] += value ?? 0;
-        return value === null ? null : sums[row];
-      }),
+      y: each.isStacked
+        ? each.y.map((value, row) => {
+            sums[row] += value ?? 0;
+            return value === null ? null : sums[row];
+          })
+        : each.y,
     }))
     .toReversed();
 }

@@ -1,67 +1,124 @@
 import type { RunGeneration } from 'locmoe/run/run-generations';
 import type { RunDetail } from '../../api-types.js';
 import { fill, h } from '../dom.js';
-import { DASH, formatClock, formatDurationMs } from '../format.js';
+import { DASH, formatDate, formatDurationMs } from '../format.js';
+import { type GenerationSpan, timesOf } from './generation-spans.js';
+import type { RunData } from './run-data.js';
 
-/** The generations of a run that was restarted: what each began with, how it ended, what its recovery cost. */
+const COLUMNS = ['', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
+
+/** The generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
 export class Generations {
   readonly element = h('section', { class: 'card generations', 'aria-label': 'Generations' });
 
   /** @param onFailure opens the log around a failure */
   constructor(readonly onFailure: (timeMs: number) => void) {}
 
-  set(detail: RunDetail | null): void {
+  set(run: RunData | null): void {
+    const detail = run?.detail ?? null;
     const generations = detail?.generations ?? [];
     this.element.hidden = detail === null || generations.length < 2;
-    if (detail === null || this.element.hidden) {
+    if (run === null || detail === null || this.element.hidden) {
       fill(this.element);
       return;
     }
-    const { restarts, restartsLeft, lostSteps, lostSeconds } = detail;
-    const costs = [
-      `${restarts} restart${restarts === 1 ? '' : 's'}`,
-      restartsLeft !== null && `${restartsLeft} left`,
-      `${formatDurationMs(1e3 * lostSeconds)} lost`,
-      `${lostSteps} step${lostSteps === 1 ? '' : 's'} done again`,
-    ];
-    const names = ['', 'trains from', 'nodes', 'starts with', 'steps', 'recovered', 'ended'];
+    const spans = run.generationSpans;
     fill(
       this.element,
-      h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costs.filter(Boolean).join(', ')))),
+      h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(detail, spans)))),
       h(
-        'table',
-        {},
-        h('thead', {}, h('tr', {}, ...names.map((name) => h('th', {}, name)))),
-        h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, detail))),
+        'div',
+        { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': 'table of generations' },
+        h(
+          'table',
+          {},
+          h('thead', {}, h('tr', {}, ...COLUMNS.map((name) => h('th', { scope: 'col' }, name)))),
+          h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, run, spans))),
+        ),
       ),
     );
   }
 
-  #row(each: RunGeneration, index: number, { step, generations }: RunDetail): HTMLElement {
-    const { generation, trainedAtMs, nodes, workersPerNode, from, recovery, failure, end } = each;
-    const last = index === generations.length - 1 ? step : each.lastStep;
-    const steps = last === null || last <= from.step ? DASH : `${from.step + 1} to ${last}`;
+  #row(each: RunGeneration, index: number, run: RunData, spans: readonly GenerationSpan[]): HTMLElement {
+    const { step = 0, generations = [] } = run.detail ?? {};
+    const { generation, beganAtMs, nodes, workersPerNode, from, recovery, failure } = each;
+    const isLast = index === generations.length - 1;
+    const span = spans.find((one) => one.generation === generation);
+    const last = isLast ? step : lastStepOf(each);
+    // Where nothing recorded its end, at least what the next one went on from, or what a heartbeat saw.
+    const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
       recovery === null
         ? ''
         : `detected in ${recovery.detectedS.toFixed(1)} s, restarted in ${recovery.restartedS.toFixed(1)} s, ${recovery.lostSteps} steps (${recovery.lostS.toFixed(1)} s) done again`;
-    const ended =
-      failure === null
-        ? end === 'open'
-          ? ''
-          : end
-        : h(
-            'button',
-            { type: 'button', class: 'bare', on: { click: () => this.onFailure(failure.time) } },
-            failure.message,
-          );
+    const why =
+      failure &&
+      h(
+        'button',
+        { type: 'button', class: 'bare', on: { click: () => this.onFailure(failure.time) } },
+        failure.message,
+      );
     const cells = [
       String(generation),
-      trainedAtMs === null ? DASH : formatClock(trainedAtMs),
+      formatDate(beganAtMs),
       `${nodes} x ${workersPerNode}`,
       from.kind === 'nothing' ? 'nothing' : `${from.kind} of step ${from.step}`,
-      ...[steps, account, ended],
+      last === null ? stepsText(from.step, seen, ' or more') : stepsText(from.step, last),
+      formatDurationMs(span === undefined ? null : (span.endedAt ?? Date.now()) - span.beganAt),
+      account,
     ];
-    return h('tr', {}, ...cells.map((cell) => h('td', {}, cell)));
+    return h(
+      'tr',
+      {},
+      ...cells.map((cell) => h('td', {}, cell)),
+      h('td', {}, h('span', {}, ENDS[each.end]), why),
+    );
   }
+}
+
+const ENDS: Readonly<Record<RunGeneration['end'], string>> = {
+  open: '',
+  lost: 'its coordinator was lost',
+  // Its message says how.
+  restarted: '',
+  failed: '',
+  finished: 'finished',
+  stopped: 'stopped',
+};
+
+function stepsText(from: number, to: number, more = ''): string {
+  return to <= from ? DASH : `${from + 1} to ${to}${more}`;
+}
+
+/** Without a record of it, the one before the step that failed. */
+function lastStepOf({ lastStep, failure }: RunGeneration): number | null {
+  return lastStep ?? (failure?.step == null ? null : failure.step - 1);
+}
+
+/** The last step that all ranks had left by their last heartbeat of a generation; null if there was none. */
+function lastBeatOf({ ranks }: RunData, span: GenerationSpan | undefined): number | null {
+  if (span?.endedAt == null) return null;
+  const { beganAt, endedAt } = span;
+  const steps = (ranks?.ranks ?? []).flatMap(
+    ({ spans }) => spans.findLast(({ from, to }) => from >= beganAt && to <= endedAt)?.step ?? [],
+  );
+  return steps.length === 0 ? null : Math.min(...steps) - 1;
+}
+
+function costsOf(detail: RunDetail, spans: readonly GenerationSpan[]): string {
+  const { restarts, restartsLeft, lostSteps, lostSeconds, generations } = detail;
+  const { totalMs, runningMs } = timesOf(spans, Date.now());
+  const resumes = generations.length - 1 - restarts;
+  return [
+    `${formatDurationMs(totalMs)} in all, ${formatDurationMs(runningMs)} without pauses`,
+    restarts > 0 && `${restarts} restart${restarts === 1 ? '' : 's'}`,
+    resumes > 0 && `resumed ${resumes === 1 ? 'once' : `${resumes} times`}`,
+    restartsLeft !== null &&
+      restarts + restartsLeft > 0 &&
+      `${restartsLeft} restart${restartsLeft === 1 ? '' : 's'} left`,
+    restarts > 0 && `${formatDurationMs(1e3 * lostSeconds)} lost`,
+    restarts > 0 && `${lostSteps} step${lostSteps === 1 ? '' : 's'} done again`,
+  ]
+    .filter(Boolean)
+    .join(', ');
 }

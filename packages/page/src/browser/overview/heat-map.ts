@@ -1,206 +1,189 @@
 import type { ExpertsReply } from '../../api-types.js';
-import { fill, h, paintable } from '../dom.js';
+import { h } from '../dom.js';
 import { formatCount, formatShare } from '../format.js';
-import { cssColor, onTheme } from '../theme.js';
+import { pageState, setState } from '../location.js';
+import { onTheme } from '../theme.js';
+import { roundNumbers } from '../ticks.js';
 import type { Bus } from './bus.js';
+import type { ChartRow } from './chart-row.js';
+import { bucketOf, numBucketsOf, overFair, stepsOf } from './expert-load.js';
+import { ExpertTable } from './expert-table.js';
 import { loadColor } from './load-color.js';
+import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
 
-const GUTTER = 46;
-const LAYER_GAP = 4;
-const MAX_NUMBERED = 16;
+const TOP = 4;
+const LAYER_ROW = 20;
+/** Height of an expert's row, by the number of experts. */
+const EXPERT_ROWS: readonly (readonly [upTo: number, height: number])[] = [
+  [16, 13],
+  [64, 9],
+  [Number.POSITIVE_INFINITY, 5],
+];
+const LABEL_HEIGHT = 13;
 
-/** Load of every expert over time, and a table of layers by experts at the moment of a slider. */
+interface LoadRow extends ChartRow {
+  readonly layer: number;
+  /** Null for the most loaded expert of the layer. */
+  readonly expert: number | null;
+}
+
+/** Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment. */
 export class HeatMap {
   readonly element: HTMLElement;
-  readonly #overTime = h('canvas', {
-    class: 'heat-time',
-    role: 'img',
-    'aria-label': 'load of each expert over time',
-  });
-  readonly #moment = h('div', { class: 'heat-moment' });
+  readonly #of = h('small');
+  readonly #table = new ExpertTable();
   readonly #slider = h('input', { type: 'range', min: '0', max: '0', value: '0', 'aria-label': 'moment' });
   readonly #at = h('output', {});
-  readonly #hint = h('p', { class: 'empty' });
+  readonly #chart: RowChart;
   #data: ExpertsReply | null = null;
   #range: readonly [number, number] | null = null;
+  #rows: readonly LoadRow[] = [];
   /** False while the slider follows the newest bucket. */
   #isPinned = false;
-  #cursor: number | null = null;
 
   constructor(readonly bus: Bus) {
+    this.#chart = new RowChart({
+      label: 'Expert load',
+      top: TOP,
+      action: 'shows that moment in the table',
+      paint: (place) => this.#paint(place),
+      describe: (row, step) => this.#describe(row, step),
+      onCursor: (step) => bus.setCursor(step),
+      onPick: (_, step) => this.#pin(step),
+      onToggle: (key) => this.#toggle(key),
+    });
     this.element = h(
       'section',
       { class: 'card heat', 'aria-label': 'Expert load' },
-      h(
-        'header',
-        {},
-        h('h2', {}, 'Expert load', h('small', {}, ' share of kept tokens, over a fair share')),
-        scale(),
-      ),
-      h('div', { class: 'heat-body' }, this.#overTime, this.#moment),
+      h('header', {}, h('h2', {}, 'Expert load ', this.#of), scale()),
+      h('div', { class: 'heat-body' }, this.#chart.element, this.#table.element),
       h('label', { class: 'heat-slider' }, h('span', {}, 'Moment'), this.#slider, this.#at),
-      this.#hint,
     );
     this.#slider.addEventListener('input', () => {
       this.#isPinned = Number(this.#slider.value) < Number(this.#slider.max);
       this.#draw();
     });
-    this.#overTime.addEventListener('mousemove', (event) => this.#onMove(event));
-    this.#overTime.addEventListener('mouseleave', () => bus.setCursor(null));
-    this.#overTime.addEventListener('click', (event) => this.#onClick(event));
-    bus.onCursor((step) => {
-      this.#cursor = step;
-      this.#drawOverTime();
-    });
-    new ResizeObserver(() => this.#drawOverTime()).observe(this.#overTime);
+    bus.onCursor((step) => this.#chart.setCursor(step));
     onTheme(() => this.#draw());
   }
 
-  set(data: ExpertsReply | null, range: readonly [number, number] | null): void {
+  /** @param of said beside the title: which of several runs this is */
+  set(data: ExpertsReply | null, range: readonly [number, number] | null, of: string): void {
     this.#data = data;
     this.#range = range;
-    const numBuckets = Math.max(0, (data?.edges.length ?? 0) - 1);
+    this.#of.textContent = `share of kept tokens, over a fair share${of && `; ${of}`}`;
+    const numBuckets = data === null ? 0 : numBucketsOf(data);
     this.element.hidden = numBuckets === 0;
     this.#slider.max = String(Math.max(0, numBuckets - 1));
     if (!this.#isPinned) this.#slider.value = this.#slider.max;
-    if (data !== null) {
-      const rows = data.layers.length * data.numExperts;
-      this.#overTime.style.height = `${Math.min(420, Math.max(96, rows * 9 + LAYER_GAP * data.layers.length))}px`;
-    }
     this.#draw();
-  }
-
-  get #view(): readonly [number, number] {
-    const edges = this.#data?.edges ?? [0, 1];
-    return this.#range ?? [edges[0], edges.at(-1) ?? 1];
   }
 
   #draw(): void {
-    this.#drawOverTime();
-    this.#drawMoment();
-  }
-
-  #drawOverTime(): void {
-    const [paint, data] = [paintable(this.#overTime), this.#data];
-    if (paint === null || data === null || data.edges.length === 0) return;
-    const { context, width, height } = paint;
-    const [first, last] = this.#view;
-    const x = (step: number) => GUTTER + ((step - first) / (last - first)) * (width - GUTTER);
-    const layerHeight = height / data.layers.length;
-    const rowHeight = (layerHeight - LAYER_GAP) / data.numExperts;
-    context.font = `11px ${cssColor('--font')}`;
-    context.textBaseline = 'middle';
-    for (const [index, layer] of data.layers.entries()) {
-      const top = index * layerHeight;
-      context.fillStyle = cssColor('--text-dim');
-      context.fillText(`layer ${layer}`, 0, top + (layerHeight - LAYER_GAP) / 2);
-      for (const [bucket, kept] of data.kept[index].entries()) {
-        const [from, to] = [x(data.edges[bucket]), x(data.edges[bucket + 1])];
-        if (to < GUTTER || from > width) continue;
-        const left = Math.max(GUTTER, from);
-        for (const [expert, ratio] of ratios(kept).entries()) {
-          context.fillStyle = loadColor(ratio);
-          context.fillRect(
-            left,
-            top + expert * rowHeight,
-            Math.max(1, to - left + 0.5),
-            Math.ceil(rowHeight),
-          );
-        }
-      }
-    }
-    const bucket = Number(this.#slider.value);
-    this.#line(context, x((data.edges[bucket] + data.edges[bucket + 1]) / 2), height, '--text', []);
-    if (this.#cursor !== null) this.#line(context, x(this.#cursor), height, '--text-dim', [3, 3]);
-  }
-
-  #line(context: CanvasRenderingContext2D, x: number, height: number, color: string, dash: number[]): void {
-    if (x < GUTTER) return;
-    context.strokeStyle = cssColor(color);
-    context.setLineDash(dash);
-    context.beginPath();
-    context.moveTo(Math.round(x) + 0.5, 0);
-    context.lineTo(Math.round(x) + 0.5, height);
-    context.stroke();
-    context.setLineDash([]);
-  }
-
-  #drawMoment(): void {
     const data = this.#data;
+    if (data === null || numBucketsOf(data) === 0) return;
+    const [first, last] = this.#range ?? [data.firstStep ?? 0, data.lastStep + 1];
     const bucket = Number(this.#slider.value);
-    if (data === null || data.edges.length < 2) return;
-    const steps = stepsOf(data, bucket);
+    const steps = nameOf(stepsOf(data, bucket));
     this.#at.textContent = steps;
     this.#slider.setAttribute('aria-valuetext', steps);
-    const isNumbered = data.numExperts <= MAX_NUMBERED;
-    const experts = Array.from({ length: data.numExperts }, (_, expert) => expert);
-    const head = h(
-      'tr',
-      {},
-      h('th', {}),
-      ...experts.map((e) => h('th', { scope: 'col' }, isNumbered ? `e${e}` : '')),
-    );
-    const rows = data.layers.map((layer, index) => {
-      const cells = ratios(data.kept[index][bucket]).map((ratio, expert) => {
-        const share = ratio / data.numExperts;
-        const title = `layer ${layer}, expert ${expert}: ${formatShare(share)} of the tokens, ${ratio.toFixed(2)} x fair`;
-        const cell = h('td', { title }, isNumbered ? ratio.toFixed(1) : '');
-        cell.style.backgroundColor = loadColor(ratio);
-        cell.style.color =
-          Math.abs(Math.log2(ratio || 0.01)) > 1 ? cssColor('--heat-text') : cssColor('--text');
-        return cell;
-      });
-      return h('tr', {}, h('th', { scope: 'row' }, `layer ${layer}`), ...cells);
+    this.#rows = rowsOf(data, bucket);
+    this.#chart.set(this.#rows, {
+      name: 'step',
+      range: [first, last],
+      ticks: (maxTicks) => roundNumbers(first, last, maxTicks).filter(Number.isInteger),
+      tick: String,
+      next: (step, by) => middleOf(stepsOf(data, bucketOf(data, step) + by)),
     });
-    fill(this.#moment, h('table', {}, h('thead', {}, head), h('tbody', {}, ...rows)));
+    this.#table.set(data, bucket);
   }
 
-  #stepAt(event: MouseEvent): number {
-    const [first, last] = this.#view;
-    const box = this.#overTime.getBoundingClientRect();
-    return first + ((event.clientX - box.left - GUTTER) / (box.width - GUTTER)) * (last - first);
-  }
-
-  #onMove(event: MouseEvent): void {
+  #paint({ context, width, bottom, tops, x, clip }: RowPlace): void {
     const data = this.#data;
-    const step = this.#stepAt(event);
-    const isOutside = data === null || step < this.#view[0];
-    this.bus.setCursor(isOutside ? null : step);
-    if (isOutside) return;
-    const box = this.#overTime.getBoundingClientRect();
-    const y = event.clientY - box.top;
-    const index = Math.min(data.layers.length - 1, Math.floor(y / (box.height / data.layers.length)));
-    const inLayer = y - index * (box.height / data.layers.length);
-    const rowHeight = (box.height / data.layers.length - LAYER_GAP) / data.numExperts;
-    const expert = Math.min(data.numExperts - 1, Math.floor(inLayer / rowHeight));
-    const bucket = bucketOf(data, step);
-    const kept = data.kept[index][bucket];
-    if (kept === undefined) return;
-    const ratio = ratios(kept)[expert];
-    this.#overTime.title = `layer ${data.layers[index]}, expert ${expert}, ${stepsOf(data, bucket)}: ${formatShare(ratio / data.numExperts)} of the tokens (${formatCount(kept[expert])}), ${ratio.toFixed(2)} x fair`;
+    if (data === null) return;
+    const inView = Array.from({ length: numBucketsOf(data) }, (_, bucket) => bucket)
+      .map((bucket) => [bucket, ...stepsOf(data, bucket)] as const)
+      .map(([bucket, from, to]) => [bucket, x(from), x(to + 1)] as const)
+      .filter(([, left, right]) => right >= 0 && left <= width);
+    for (const [bucket, from, to] of inView) {
+      const [left, right] = [clip(from), clip(to)];
+      const loads = new Map(
+        data.openLayers.map((layer, index) => [layer, overFair(data.kept[index]?.[bucket])] as const),
+      );
+      for (const [index, { layer, expert, height }] of this.#rows.entries()) {
+        const load =
+          expert === null ? data.most[data.layers.indexOf(layer)][bucket] : (loads.get(layer)?.[expert] ?? 0);
+        context.fillStyle = loadColor(load);
+        const inset = expert === null ? 3 : 0;
+        context.fillRect(left, tops[index] + inset, Math.max(1, right - left + 0.5), height - 2 * inset);
+      }
+    }
+    const moment = x(middleOf(stepsOf(data, Number(this.#slider.value))));
+    if (moment === clip(moment)) verticalLine(context, moment, TOP, bottom, '--text');
   }
 
-  #onClick(event: MouseEvent): void {
+  #describe(row: ChartRow, step: number): readonly string[] {
+    const [data, at] = [this.#data, this.#rows.find(({ key }) => key === row.key)];
+    if (data === null || at === undefined) return [];
+    const { layer, expert } = at;
+    const bucket = bucketOf(data, step);
+    const place = `layer ${layer}${expert === null ? '' : `, expert ${expert}`}, ${nameOf(stepsOf(data, bucket))}`;
+    if (expert === null) {
+      const most = data.most[data.layers.indexOf(layer)][bucket];
+      return [place, `most loaded expert: ${most.toFixed(2)}x a fair share`];
+    }
+    const kept = data.kept[data.openLayers.indexOf(layer)]?.[bucket] ?? [];
+    const load = overFair(kept)[expert] ?? 0;
+    return [
+      place,
+      `${load.toFixed(2)}x a fair share`,
+      `${formatShare(load / data.numExperts)} of the tokens: ${formatCount(kept[expert])}`,
+    ];
+  }
+
+  #pin(step: number): void {
     if (this.#data === null) return;
-    this.#slider.value = String(bucketOf(this.#data, this.#stepAt(event)));
+    this.#slider.value = String(bucketOf(this.#data, step));
     this.#isPinned = true;
     this.#draw();
   }
+
+  #toggle(key: string): void {
+    const open = pageState().openLayers ?? this.#data?.openLayers.map(String) ?? [];
+    setState({ openLayers: open.includes(key) ? open.filter((each) => each !== key) : [...open, key] });
+  }
 }
 
-/** Each expert's load relative to a fair share; all 0 if no token was kept. */
-function ratios(kept: readonly number[] = []): number[] {
-  const total = kept.reduce((sum, count) => sum + count, 0);
-  return kept.map((count) => (total === 0 ? 0 : (count / total) * kept.length));
+/** A row for each layer, with its most loaded expert at a moment, and one for each expert of open layers. */
+function rowsOf(data: ExpertsReply, bucket: number): LoadRow[] {
+  const { layers, openLayers, numExperts, most } = data;
+  const height = EXPERT_ROWS.find(([upTo]) => numExperts <= upTo)?.[1] ?? LABEL_HEIGHT;
+  const every = 2 ** Math.ceil(Math.log2(LABEL_HEIGHT / height));
+  return layers.flatMap((layer, index): LoadRow[] => {
+    const isOpen = openLayers.includes(layer);
+    const note = `most ${most[index][bucket]?.toFixed(2)}x`;
+    const row = {
+      key: String(layer),
+      layer,
+      expert: null,
+      label: `layer ${layer}`,
+      height: LAYER_ROW,
+      isOpen,
+      note,
+    };
+    const experts = Array.from({ length: isOpen ? numExperts : 0 }, (_, expert) => ({
+      ...{ key: `${layer}.${expert}`, layer, expert, height },
+      label: expert % every === 0 ? `expert ${expert}` : '',
+    }));
+    return [row, ...experts];
+  });
 }
 
-function bucketOf({ edges }: ExpertsReply, step: number): number {
-  const after = edges.findIndex((edge) => edge > step);
-  return after === -1 ? edges.length - 2 : Math.max(0, after - 1);
+function middleOf([from, to]: readonly [number, number]): number {
+  return (from + to + 1) / 2;
 }
 
-function stepsOf({ edges }: ExpertsReply, bucket: number): string {
-  const [from, to] = [edges[bucket], edges[bucket + 1] - 1];
+function nameOf([from, to]: readonly [number, number]): string {
   return from === to ? `step ${from}` : `steps ${from} to ${to}`;
 }
 

@@ -1,267 +1,225 @@
-import type { RankActivity, RankLane } from '../../api-types.js';
-import { fill, h, paintable } from '../dom.js';
-import { formatClock, formatElapsed } from '../format.js';
+import { h } from '../dom.js';
+import { formatClock, formatElapsed, timeZone } from '../format.js';
 import { type Level, levelVariable } from '../levels.js';
-import { cssColor, onTheme } from '../theme.js';
+import { pageState, setState } from '../location.js';
+import { cssColor } from '../theme.js';
 import { roundTicks } from '../ticks.js';
 import type { Bus } from './bus.js';
+import type { ChartRow } from './chart-row.js';
+import { drawBeginnings, drawPauses } from './generation-plugin.js';
+import { NO_MARKS } from './generation-spans.js';
+import { activitiesAt, type LaneRow, laneRows, lanesOf, spanAt } from './lane-rows.js';
 import type { LogActivity } from './log-activity.js';
+import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
 import type { RunData } from './run-data.js';
 
-const GUTTER = 92;
-const RIGHT = 150;
-const ROW = 20;
 const TOP = 18;
-const AXIS = 18;
-const MAX_TICKS = 9;
-/** A rank stalled first if its last step is older than the others' by this. */
-const STALL_MARGIN_MS = 1_500;
+/** The keyboard's cursor moves by this share of what is in view. */
+const KEY_SHARE = 1 / 100;
+/** A line of the log belongs to a place within this share of what is in view. */
+const MARK_SHARE = 1 / 200;
 
-const ACTIVITIES: readonly (readonly [RankActivity, string])[] = [
-  ['training', 'training'],
-  ['working', 'busy, no new step'],
-  ['waiting', 'in a collective, no new step'],
-  ['starting', 'starting'],
-  ['stopped', 'suspended'],
-  ['gone', 'ended'],
-];
+const ACTIVITY_NAMES = {
+  training: 'training',
+  working: 'busy, no new step',
+  waiting: 'in a collective, no new step',
+  starting: 'starting',
+  stopped: 'suspended',
+  gone: 'ended',
+} as const;
+/** Ascending: in the row of a node, the worst of its ranks lies on top. */
+const WORST_LAST = ['training', 'working', 'waiting', 'starting', 'gone', 'stopped'] as const;
+const PROBLEMS: readonly Level[] = ['critical', 'error', 'warning'];
 
 /** A lane for each rank over time: its activity, its warnings and errors, and which rank stalled first. */
 export class Lanes {
   readonly element: HTMLElement;
-  readonly #canvas = h('canvas', { class: 'lanes-canvas', role: 'img', 'aria-label': 'ranks over time' });
+  readonly #of = h('small');
   readonly #note = h('p', { class: 'note' });
+  readonly #chart: RowChart;
   #run: RunData | null = null;
   #logs: LogActivity | null = null;
   #range: readonly [number, number] | null = null;
-  #cursor: number | null = null;
+  #rows: readonly LaneRow[] = [];
+  #marks: ReadonlyMap<number, LogActivity['marks']> = new Map();
 
   /** @param onTime opens the log of a rank around a time */
   constructor(
     readonly bus: Bus,
-    readonly onTime: (timeMs: number, rank: number | null) => void,
+    onTime: (timeMs: number, rank: number | null) => void,
   ) {
-    const legend = ACTIVITIES.map(([activity, text]) => {
-      const swatch = h('i', { class: 'block' });
-      swatch.style.setProperty('--color', `var(--activity-${activity})`);
-      return h('span', { class: 'entry' }, swatch, text);
+    this.#chart = new RowChart({
+      label: 'Ranks over time',
+      top: TOP,
+      action: 'log lines around that moment',
+      paint: (place) => this.#paint(place),
+      describe: (row, time) => this.#describe(row, time),
+      onCursor: (time) => bus.setCursor(time === null ? null : (this.#run?.clock.stepAt(time) ?? null)),
+      onPick: ({ key }, time) => onTime(time, this.#rowOf(key)?.rank ?? null),
+      onToggle: (key) => this.#toggle(key),
     });
+    const activities = Object.entries(ACTIVITY_NAMES).map(([activity, text]) =>
+      entry('block', `--activity-${activity}`, text),
+    );
+    const marks = (['error', 'warning'] as const).map((level) => entry('mark', levelVariable(level), level));
     this.element = h(
       'section',
       { class: 'card lanes', 'aria-label': 'Ranks over time' },
-      h('header', {}, h('h2', {}, 'Ranks over time'), h('div', { class: 'legend' }, ...legend)),
-      this.#canvas,
+      h(
+        'header',
+        {},
+        h('h2', {}, 'Ranks over time ', this.#of),
+        h('div', { class: 'legend' }, ...activities, ...marks),
+      ),
+      this.#chart.element,
       this.#note,
     );
-    this.#canvas.addEventListener('mousemove', (event) => this.#onMove(event));
-    this.#canvas.addEventListener('mouseleave', () => bus.setCursor(null));
-    this.#canvas.addEventListener('click', (event) =>
-      onTime(this.#timeAt(event), this.#laneAt(event)?.rank ?? null),
-    );
     bus.onCursor((step) => {
-      this.#cursor = step;
-      this.#draw();
+      this.#chart.setCursor(step === null ? null : (this.#run?.clock.timeOf(step) ?? null));
     });
-    new ResizeObserver(() => this.#draw()).observe(this.#canvas);
-    onTheme(() => this.#draw());
   }
 
-  set(run: RunData | null, logs: LogActivity | null, range: readonly [number, number] | null): void {
+  /** @param of said beside the title: which of several runs this is */
+  set(run: RunData, logs: LogActivity | null, range: readonly [number, number] | null, of: string): void {
     this.#run = run;
     this.#logs = logs;
+    this.#marks = marksOf(logs);
     this.#range = range;
-    const numLanes = this.#lanes.length;
-    this.element.hidden = numLanes === 0;
-    this.#canvas.style.height = `${TOP + numLanes * ROW + AXIS}px`;
-    fill(this.#note, ...this.#noteText());
-    this.#draw();
-  }
-
-  /** Ranks of the heartbeats or, without any, of the log. */
-  get #lanes(): readonly RankLane[] {
-    const recorded = this.#run?.ranks?.ranks ?? [];
-    if (recorded.length > 0) return recorded;
-    return (this.#logs?.ranks ?? []).map((rank) => ({
-      rank,
-      node: null,
-      spans: [],
-      lastProgress: null,
-      lastStep: null,
-    }));
+    this.#of.textContent = of;
+    this.#rows = laneRows(run, lanesOf(run, logs?.ranks ?? []), pageState().openNodes);
+    this.element.hidden = this.#rows.length === 0;
+    const hasBeats = (run.ranks?.ranks.length ?? 0) > 0;
+    this.#note.textContent = `${hasBeats ? '' : 'No heartbeats recorded: lanes show log lines only. '}Click a lane for its log lines around that moment. Clock times are ${timeZone(run.startedAt)}.`;
+    const [from, to] = this.#times;
+    this.#chart.set(this.#rows, {
+      name: 'time since the start',
+      range: [from, to],
+      ticks: (maxTicks) => roundTicks(from, to, maxTicks, run.startedAt),
+      tick: (time) => formatElapsed(time - run.startedAt),
+      next: (time, by) => time + by * KEY_SHARE * (to - from),
+    });
   }
 
   get #times(): readonly [number, number] {
     const run = this.#run;
     if (run === null) return [0, 1];
     if (this.#range !== null) return [run.clock.timeOf(this.#range[0]), run.clock.timeOf(this.#range[1])];
-    const ends = this.#lanes.flatMap(({ spans }) => spans.at(-1)?.to ?? []);
-    const lastStep = run.allOf('loss').time?.at(-1) ?? run.startedAt;
-    const end = Math.max(run.startedAt + 1_000, lastStep, ...ends, run.detail?.failure?.time ?? 0);
-    return [run.startedAt, end];
+    const spans = lanesOf(run, this.#logs?.ranks ?? []).map((lane) => lane.spans);
+    const starts = spans.flatMap((of) => of[0]?.from ?? []);
+    const ends = spans.flatMap((of) => of.at(-1)?.to ?? []);
+    const start = Math.min(run.startedAt, ...starts);
+    const lastStep = run.allOf('loss').time?.at(-1) ?? start;
+    return [start, Math.max(start + 1_000, lastStep, ...ends, run.detail?.failure?.time ?? 0)];
   }
 
-  #draw(): void {
-    const [paint, run] = [paintable(this.#canvas), this.#run];
-    if (paint === null || run === null) return;
-    const { context, width, height } = paint;
-    const [start, end] = this.#times;
-    const plotWidth = width - GUTTER - RIGHT;
-    const x = (time: number) => GUTTER + ((time - start) / (end - start)) * plotWidth;
-    const clip = (px: number) => Math.max(GUTTER, Math.min(GUTTER + plotWidth, px));
-    context.font = `11px ${cssColor('--font')}`;
-    context.textBaseline = 'middle';
-    for (const [index, lane] of this.#lanes.entries()) {
-      const y = TOP + index * ROW;
+  #rowOf(key: string): LaneRow | undefined {
+    return this.#rows.find((row) => row.key === key);
+  }
+
+  #toggle(key: string): void {
+    const open = this.#rows.filter(({ isOpen }) => isOpen).map((row) => row.key);
+    setState({ openNodes: open.includes(key) ? open.filter((each) => each !== key) : [...open, key] });
+  }
+
+  #paint({ context, width, bottom, tops, x, clip }: RowPlace): void {
+    for (const [index, { lanes, height }] of this.#rows.entries()) {
+      const [top, inner] = [tops[index] + 3, height - 6];
       context.fillStyle = cssColor('--lane');
-      context.fillRect(GUTTER, y + 3, plotWidth, ROW - 6);
-      for (const { from, to, activity } of lane.spans) {
-        const [left, right] = [clip(x(from)), clip(x(to))];
-        if (right <= left) continue;
+      context.fillRect(0, top, width, inner);
+      for (const activity of WORST_LAST) {
         context.fillStyle = cssColor(`--activity-${activity}`);
-        context.fillRect(left, y + 3, Math.max(1, right - left), ROW - 6);
+        for (const { spans } of lanes)
+          for (const span of spans) {
+            if (span.activity !== activity) continue;
+            const [left, right] = [clip(x(span.from)), clip(x(span.to))];
+            if (right > left) context.fillRect(left, top, Math.max(1, right - left), inner);
+          }
       }
-      this.#drawMarks(context, lane.rank, y, x, clip);
-      this.#drawLabels(context, lane, y, width);
+      this.#paintMarks(
+        context,
+        lanes.map((lane) => lane.rank),
+        tops[index],
+        height,
+        x,
+        clip,
+      );
     }
-    this.#drawBoundaries(context, x, clip, height);
-    drawAxis(context, start, end, x, height - AXIS / 2, run.startedAt);
-    if (this.#cursor !== null) {
-      const px = x(run.clock.timeOf(this.#cursor));
-      if (px >= GUTTER && px <= GUTTER + plotWidth)
-        verticalLine(context, px, TOP, height - AXIS, '--text-dim', [3, 3]);
-    }
+    this.#paintBoundaries(context, x, clip, bottom);
   }
 
   /** Warnings and errors are tall marks, other lines short ones. */
-  #drawMarks(
+  #paintMarks(
     context: CanvasRenderingContext2D,
-    rank: number,
-    y: number,
+    ranks: readonly number[],
+    top: number,
+    height: number,
     x: (time: number) => number,
     clip: (px: number) => number,
   ): void {
-    for (const mark of this.#logs?.marks ?? []) {
-      if (mark.rank !== rank) continue;
+    for (const mark of ranks.flatMap((rank) => this.#marks.get(rank) ?? [])) {
       const px = x(mark.time);
       if (px !== clip(px)) continue;
       const isProblem = PROBLEMS.includes(mark.level);
       context.fillStyle = cssColor(levelVariable(mark.level));
-      context.fillRect(px - 1, isProblem ? y : y + ROW - 5, isProblem ? 3 : 1, isProblem ? ROW : 2);
+      context.fillRect(px - 1, isProblem ? top : top + height - 5, isProblem ? 3 : 1, isProblem ? height : 2);
     }
   }
 
-  #drawLabels(context: CanvasRenderingContext2D, lane: RankLane, y: number, width: number): void {
-    const middle = y + ROW / 2;
-    const isRoot = this.#run?.detail?.failure?.rank === lane.rank;
-    context.fillStyle = cssColor(isRoot ? '--level-error' : '--text');
-    context.fillText(`rank ${lane.rank}`, 0, middle);
-    context.fillStyle = cssColor('--text-dim');
-    if (lane.node !== null) context.fillText(`node ${lane.node}`, 48, middle);
-    const isFirst = this.#firstStalled()?.rank === lane.rank;
-    const parts = [
-      lane.lastStep !== null && `step ${lane.lastStep}`,
-      isRoot && 'root cause',
-      isFirst && 'stalled first',
-      !isRoot && !isFirst && lane.spans.at(-1)?.phase,
-    ];
-    if (isRoot || isFirst) context.fillStyle = cssColor('--level-error');
-    context.fillText(parts.filter(Boolean).join(' · '), width - RIGHT + 8, middle);
-  }
-
-  #drawBoundaries(
+  #paintBoundaries(
     context: CanvasRenderingContext2D,
     x: (time: number) => number,
     clip: (px: number) => number,
-    height: number,
+    bottom: number,
   ): void {
-    const { generations = [] } = this.#run?.ranks ?? {};
     const failure = this.#run?.detail?.failure;
-    for (const { time, generation, resumedFrom } of generations) {
-      const px = clip(x(time));
-      if (generation > 1 && px !== x(time)) continue;
-      verticalLine(context, px, 4, height - AXIS, '--text', []);
-      context.fillStyle = cssColor('--text');
-      const text = resumedFrom === null ? '' : ` from step ${resumedFrom}`;
-      context.fillText(`generation ${generation}${text}`, px + 4, 8);
-    }
+    const marks = this.#run?.generationMarks('time', (time) => time) ?? NO_MARKS;
+    const frame = {
+      ...{ left: clip(Number.NEGATIVE_INFINITY), right: clip(Number.POSITIVE_INFINITY), scale: 1 },
+      ...{ top: TOP, height: bottom - TOP, labelTop: 2, hasBands: false, pixelOf: x },
+    };
+    drawPauses(context, marks, frame);
+    drawBeginnings(context, marks, frame);
     if (failure?.time == null || clip(x(failure.time)) !== x(failure.time)) return;
-    verticalLine(context, x(failure.time), 4, height - AXIS, '--level-error', []);
+    verticalLine(context, x(failure.time), 4, bottom, '--level-error');
     context.textAlign = 'right';
     context.fillStyle = cssColor('--level-error');
     context.fillText('failed', x(failure.time) - 4, 8);
     context.textAlign = 'left';
   }
 
-  /** Of a failed run, the rank whose last step is clearly older than the others'. */
-  #firstStalled(): RankLane | null {
-    if (this.#run?.detail?.state !== 'failed' && this.#run?.detail?.state !== 'dead') return null;
-    const known = this.#lanes.filter(({ lastProgress }) => lastProgress !== null);
-    const [first, second] = known.toSorted((a, b) => (a.lastProgress ?? 0) - (b.lastProgress ?? 0));
-    if (first?.lastProgress == null || second?.lastProgress == null) return null;
-    return second.lastProgress - first.lastProgress > STALL_MARGIN_MS ? first : null;
-  }
-
-  #noteText(): (string | null)[] {
-    const hasBeats = (this.#run?.ranks?.ranks.length ?? 0) > 0;
+  #describe(row: ChartRow, time: number): readonly string[] {
+    const { lanes = [], rank = null } = this.#rowOf(row.key) ?? {};
+    const [from, to] = this.#times;
+    const ranks = lanes.map((lane) => lane.rank);
+    const near = ranks
+      .flatMap((each) => this.#marks.get(each) ?? [])
+      .filter((mark) => Math.abs(mark.time - time) < MARK_SHARE * (to - from));
+    const levels = [...new Set(near.map(({ level }) => level))];
+    const span = rank === null || lanes[0] === undefined ? undefined : spanAt(lanes[0], time);
+    const what =
+      span === undefined
+        ? activitiesAt(lanes, time).map(
+            ([activity, of]) =>
+              `${ACTIVITY_NAMES[activity]}: ${of.length === 1 ? `rank ${of[0]}` : `${of.length} ranks`}`,
+          )
+        : [`${ACTIVITY_NAMES[span.activity]}, step ${span.step}`, `${span.phase} ${span.operation}`.trim()];
     return [
-      hasBeats ? null : 'No heartbeats recorded: lanes show log lines only. ',
-      'Click a lane for its log lines around that moment.',
+      `${row.label}, ${formatClock(time, false)} ${timeZone(time)}`,
+      ...what.filter(Boolean),
+      ...(levels.length === 0 ? [] : [`log lines: ${levels.join(', ')}`]),
+      ...(row.isBlamed && row.note ? [row.note] : []),
     ];
   }
-
-  #timeAt(event: MouseEvent): number {
-    const box = this.#canvas.getBoundingClientRect();
-    const [start, end] = this.#times;
-    return start + ((event.clientX - box.left - GUTTER) / (box.width - GUTTER - RIGHT)) * (end - start);
-  }
-
-  #laneAt(event: MouseEvent): RankLane | undefined {
-    return this.#lanes[Math.floor((event.clientY - this.#canvas.getBoundingClientRect().top - TOP) / ROW)];
-  }
-
-  #onMove(event: MouseEvent): void {
-    const run = this.#run;
-    if (run === null) return;
-    const [time, lane] = [this.#timeAt(event), this.#laneAt(event)];
-    const [start, end] = this.#times;
-    this.bus.setCursor(time < start || time > end ? null : run.clock.stepAt(time));
-    const span = lane?.spans.find(({ from, to }) => from <= time && time <= to);
-    const what =
-      span === undefined ? '' : `: ${span.activity}, step ${span.step}, ${span.phase} ${span.operation}`;
-    this.#canvas.title = lane === undefined ? '' : `rank ${lane.rank} at ${formatClock(time, false)}${what}`;
-  }
 }
 
-const PROBLEMS: readonly Level[] = ['critical', 'error', 'warning'];
-
-function verticalLine(
-  context: CanvasRenderingContext2D,
-  x: number,
-  top: number,
-  bottom: number,
-  color: string,
-  dash: number[],
-): void {
-  context.strokeStyle = cssColor(color);
-  context.setLineDash(dash);
-  context.beginPath();
-  context.moveTo(Math.round(x) + 0.5, top);
-  context.lineTo(Math.round(x) + 0.5, bottom);
-  context.stroke();
-  context.setLineDash([]);
+function marksOf(logs: LogActivity | null): Map<number, LogActivity['marks'][number][]> {
+  const marks = new Map((logs?.ranks ?? []).map((rank) => [rank, [] as LogActivity['marks'][number][]]));
+  for (const mark of logs?.marks ?? []) marks.get(mark.rank)?.push(mark);
+  return marks;
 }
 
-function drawAxis(
-  context: CanvasRenderingContext2D,
-  start: number,
-  end: number,
-  x: (time: number) => number,
-  y: number,
-  zero: number,
-): void {
-  context.fillStyle = cssColor('--text-dim');
-  context.textAlign = 'center';
-  for (const time of roundTicks(start, end, MAX_TICKS, zero))
-    context.fillText(formatElapsed(time - zero), x(time), y);
-  context.textAlign = 'left';
+function entry(kind: 'block' | 'mark', color: string, text: string): HTMLElement {
+  const swatch = h('i', { class: kind });
+  swatch.style.setProperty('--color', `var(${color})`);
+  return h('span', { class: 'entry' }, swatch, text);
 }

@@ -17,12 +17,23 @@ const SCALES: Readonly<Record<'light' | 'dark', readonly [Rgb, Rgb, Rgb]>> = {
 };
 /** The scale ends at 2^-2 and 2^2 of a fair share. */
 const FULL = 2;
+/** Above this luminance black has more contrast than white. */
+const MIDDLE_LUMINANCE = 0.18;
 
 /** The colour of a load relative to a fair share. */
 export function loadColor(ratio: number): string {
+  return `rgb(${mixed(ratio).join(' ')})`;
+}
+
+/** A colour of text that can be read on it. */
+export function textOnLoad(ratio: number): string {
+  const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue > MIDDLE_LUMINANCE ? '#000000' : '#ffffff';
+}
+
+function mixed(ratio: number): number[] {
   const [low, middle, high] = SCALES[currentTheme()];
   const power = Math.max(-FULL, Math.min(FULL, Math.log2(Math.max(ratio, 1e-3)))) / FULL;
   const end = power < 0 ? low : high;
-  const mixed = middle.map((value, index) => Math.round(value + Math.abs(power) * (end[index] - value)));
-  return `rgb(${mixed.join(' ')})`;
+  return middle.map((value, index) => Math.round(value + Math.abs(power) * (end[index] - value)));
 }

@@ -10,17 +10,29 @@ const NUM_BUCKETS = 240;
 export interface LogActivity {
   readonly ranks: readonly number[];
   readonly marks: readonly { readonly rank: number; readonly time: number; readonly level: Level }[];
+  /** Width of a step of the counts, and the end of the last one. */
+  readonly stepMs: number;
+  readonly until: number;
 }
 
-/** @throws RequestError */
-export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
-  const [start, end] = spanOf(run);
-  const stepMs = Math.max(1_000, Math.ceil((end - start) / NUM_BUCKETS / 1e3) * 1e3);
+/**
+ * Fetches what is new since an earlier answer: the last of its steps is counted again, as lines may come late.
+ *
+ * @param known an answer for the same run; null for none
+ * @throws RequestError
+ */
+export async function fetchLogActivity(run: RunData, known: LogActivity | null): Promise<LogActivity> {
+  const [runStart, end] = spanOf(run);
+  const stepMs = stepOf(end - runStart);
+  const isSameStep = known?.stepMs === stepMs;
+  const from = isSameStep ? known.until - stepMs : Math.floor(runStart / stepMs) * stepMs;
+  const until = Math.ceil(end / stepMs) * stepMs;
   const counts = (lines: string) =>
     querySeries({
       query: `sum by (rank, level) (count_over_time(${lines}[${stepMs}ms]))`,
-      start: nsOfMs(start),
-      end: nsOfMs(end + stepMs),
+      // A sample counts the step that ends there.
+      start: nsOfMs(from + stepMs),
+      end: nsOfMs(until + stepMs),
       stepMs,
     });
   const ofCoordinator = `{run=${quoted(run.runId)}, source="coordinator", level=~"warn|error|fatal"}`;
@@ -30,19 +42,29 @@ export async function fetchLogActivity(run: RunData): Promise<LogActivity> {
     ...(await counts(`${ofCoordinator} | json | rank != ""`)),
   ];
   const ofRanks = series.filter(({ metric }) => /^\d+$/.test(metric.rank ?? ''));
+  const marks = ofRanks.flatMap(({ metric, values }) =>
+    values
+      .filter(([, count]) => Number(count) > 0)
+      .map(([seconds]) => ({
+        rank: Number(metric.rank),
+        // In the middle of its step.
+        time: 1e3 * seconds - stepMs / 2,
+        level: levelOf(metric.level),
+      })),
+  );
+  const before = isSameStep ? known.marks.filter(({ time }) => time < from) : [];
+  const all = [...before, ...marks];
   return {
-    ranks: [...new Set(ofRanks.map(({ metric }) => Number(metric.rank)))].sort((a, b) => a - b),
-    marks: ofRanks.flatMap(({ metric, values }) =>
-      values
-        .filter(([, count]) => Number(count) > 0)
-        .map(([seconds]) => ({
-          rank: Number(metric.rank),
-          // A sample counts the step that ends there: the mark goes to its middle.
-          time: 1e3 * seconds - stepMs / 2,
-          level: levelOf(metric.level),
-        })),
-    ),
+    ranks: [...new Set(all.map(({ rank }) => rank))].sort((a, b) => a - b),
+    marks: all,
+    stepMs,
+    until,
   };
+}
+
+/** Doubles as the run grows, so that most answers continue the one before. */
+function stepOf(spanMs: number): number {
+  return 1_000 * 2 ** Math.max(0, Math.ceil(Math.log2(spanMs / NUM_BUCKETS / 1_000)));
 }
 
 /** The first error of each generation, oldest first. @throws RequestError */

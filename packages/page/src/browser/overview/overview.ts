@@ -1,13 +1,16 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import type { RunDetail } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { contact } from '../api.js';
+import { button, fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
-import { runSelector } from '../loki.js';
+import { runSelector, stepQuery } from '../loki.js';
+import { statusOf } from '../run-status.js';
 import { onTheme } from '../theme.js';
 import { Banner } from './banner.js';
 import { Bus } from './bus.js';
-import { axisOf, generationBands, makeCharts } from './charts.js';
+import { axisOf, makeCharts } from './charts.js';
+import { Differences } from './differences.js';
 import { Generations } from './generations.js';
 import { HeatMap } from './heat-map.js';
 import { Lanes } from './lanes.js';
@@ -19,6 +22,7 @@ const STEP_MARGIN_MS = 1_000;
 const LANE_MARGIN_MS = 5_000;
 const FAILURE_MARGIN_MS = 30_000;
 const LOGS_EVERY_MS = 6_000;
+const SMOOTHINGS = ['off', 'light', 'medium', 'strong'] as const;
 
 /** The first view: failure, charts, ranks over time, expert load. */
 export class Overview {
@@ -34,6 +38,15 @@ export class Overview {
     h('option', { value: 'step' }, 'by step'),
     h('option', { value: 'time' }, 'by time'),
   );
+  readonly #smoothPicker = h(
+    'select',
+    { 'aria-label': 'smoothing of lines' },
+    h('option', { value: 'off' }, 'not smoothed'),
+    ...SMOOTHINGS.slice(1).map((value) => h('option', { value }, `smoothed: ${value}`)),
+  );
+  readonly #outliers = button('Show outliers', () => setState({ outliers: !pageState().outliers }), {
+    title: 'lone values far beyond the others set the scale of a chart, instead of being marked at its edge',
+  });
   readonly #zoomReset = h('button', { type: 'button', class: 'zoom-reset' }, 'Show all steps');
   readonly #banner = new Banner(
     (failure, detail) => this.#openFailure(failure, detail),
@@ -49,14 +62,16 @@ export class Overview {
   );
   readonly #heatMap = new HeatMap(this.#bus);
   readonly #generations = new Generations((time) => this.#openMoment(time, null));
+  readonly #differences = new Differences();
   readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
+  readonly #grid: HTMLElement;
   #runs: readonly RunData[] = [];
   #logs: LogActivity | null = null;
   #logsOf = '';
   #logsAt = Number.NEGATIVE_INFINITY;
 
   constructor() {
-    const grid = h(
+    this.#grid = h(
       'div',
       { class: 'grid' },
       ...this.#charts.map(({ chart: { element }, isWide }) => {
@@ -75,18 +90,32 @@ export class Overview {
         'Drag to zoom, double-click to reset, click a point for the log lines of its step',
       ),
       this.#zoomReset,
+      this.#smoothPicker,
+      this.#outliers,
       this.#axisPicker,
     );
-    const top = [this.#banner.element, this.#generations.element, this.#banner.pins];
-    this.element = h('main', { class: 'overview' }, ...top, tools, grid);
+    const top = [
+      this.#banner.element,
+      this.#generations.element,
+      this.#banner.pins,
+      this.#differences.element,
+    ];
+    this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid);
     this.#banner.set(null);
     this.#generations.set(null);
+    this.#differences.set([]);
     this.#banner.setFirstErrors([]);
     this.#zoomReset.addEventListener('click', () => this.#zoom(null));
     this.#layerPicker.addEventListener('change', () => setState({ layer: this.#layerPicker.value }));
     this.#axisPicker.addEventListener('change', () =>
       setState({ axis: this.#axisPicker.value === 'time' ? 'time' : 'step' }),
     );
+    this.#smoothPicker.addEventListener('change', () =>
+      setState({ smooth: SMOOTHINGS.find((each) => each === this.#smoothPicker.value) ?? 'off' }),
+    );
+    this.#grid.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && pageState().chart !== null) setState({ chart: null });
+    });
     this.#bus.onCursor((step) => {
       const x = step === null ? null : this.#xOfStep(step);
       for (const { chart } of this.#charts) chart.setCursor(x);
@@ -103,35 +132,65 @@ export class Overview {
   }
 
   draw(): void {
-    const { axis, layer, range } = pageState();
+    const state = pageState();
+    const { axis, layer, range, chart: enlarged } = state;
     const [run] = this.#runs;
     if (this.element.hidden || run === undefined) return;
     this.#showLayers();
     this.#axisPicker.value = axis;
+    this.#smoothPicker.value = state.smooth;
+    this.#outliers.setAttribute('aria-pressed', String(state.outliers));
     this.#zoomReset.hidden = range === null;
-    this.#banner.set(run.detail);
-    this.#generations.set(run.detail);
-    const bands = generationBands(run, axis);
+    this.showStatus();
+    this.#generations.set(run);
+    this.#differences.set(this.#runs);
+    const generations = run.generationMarks(axis);
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
-    for (const { chart, seriesOf, emptyText } of this.#charts) {
+    const isOverlaid = this.#runs.length > 1;
+    const isEnlarged = this.#charts.some(({ id }) => id === enlarged);
+    this.#grid.classList.toggle('has-enlarged', isEnlarged);
+    for (const { id, chart, seriesOf, emptyText, units, clips } of this.#charts) {
+      chart.element.classList.toggle('is-enlarged', id === enlarged);
+      const view = { smooth: state.smooth, clips: clips && !state.outliers, isLog: state.log.includes(id) };
+      chart.setUnit(units[isOverlaid ? 1 : 0]);
       chart.setRange(xs);
-      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, bands);
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, { generations, view });
     }
-    this.#heatMap.set(run.experts, range);
-    this.#lanes.set(run, this.#logs, range);
+    const of = isOverlaid ? `of ${run.runId}` : '';
+    this.#heatMap.set(run.experts, range, of);
+    this.#lanes.set(run, this.#logs, range, of);
+  }
+
+  /** Shows how the run ended, or that nothing is heard of it any more. */
+  showStatus(): void {
+    const [run] = this.#runs;
+    const { state, lastHeardAt } = contact;
+    this.#banner.set(
+      run?.detail == null
+        ? null
+        : {
+            ...{ detail: run.detail, status: statusOf(run.detail, state) },
+            ...{ isServerGone: state !== 'ok', lastHeardAt },
+          },
+    );
   }
 
   async #refreshLogs(): Promise<void> {
     const [run] = this.#runs;
     const now = performance.now();
     if (run?.detail == null) return;
-    const isOther = this.#logsOf !== run.runId;
+    // Once more when it is over: its end is what is looked for.
+    const logsOf = `${run.runId} ${run.detail.state}`;
+    const isOther = this.#logsOf !== logsOf;
     if (!isOther && (now - this.#logsAt < LOGS_EVERY_MS || !run.detail.isLive)) return;
-    this.#logsOf = run.runId;
+    this.#logsOf = logsOf;
     this.#logsAt = now;
     try {
-      const [activity, errors] = await Promise.all([fetchLogActivity(run), fetchFirstErrors(run)]);
-      if (this.#logsOf !== run.runId) return;
+      const [activity, errors] = await Promise.all([
+        fetchLogActivity(run, isOther ? null : this.#logs),
+        fetchFirstErrors(run),
+      ]);
+      if (this.#logsOf !== logsOf) return;
       this.#logs = activity;
       this.#banner.setFirstErrors(errors);
     } catch {
@@ -177,8 +236,9 @@ export class Overview {
       this.#openLogs(query, null);
       return;
     }
-    const [from, to] = [run.clock.timeOf(step - 1), run.clock.timeOf(step)];
-    this.#openLogs(query, [from - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
+    const isDone = step <= (run.metrics?.lastStep ?? 0);
+    const to = isDone ? run.clock.timeOf(step) : (run.detail?.endedAt ?? Date.now());
+    this.#openLogs(query, [run.clock.timeOf(step - 1) - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
   }
 
   #openFailure(failure: StoredFailure, detail: RunDetail): void {
@@ -218,8 +278,4 @@ export class Overview {
     };
     setState({ view: 'logs', query, ...times, live: false, line: null }, { push: true });
   }
-}
-
-function stepQuery(runId: string, step: number): string {
-  return `${runSelector(runId)} | json | step = ${step}`;
 }

@@ -1,26 +1,38 @@
 import { axisNumbers } from '../format.js';
 import { cssColor } from '../theme.js';
+import { logTicks, roundNumbers } from '../ticks.js';
 import type uPlot from '../vendor/uplot.js';
 import type { ChartSeries } from './chart-data.js';
+import { generationPlugin } from './generation-plugin.js';
+import type { GenerationMarks } from './generation-spans.js';
 import type { XAxis } from './x-axis.js';
 
-const AXIS_SIZE = 46;
+const AXIS_SIZE = 54;
+const NAME_SIZE = 15;
+/** Distance of y ticks, at least. */
+const Y_SPACE = 24;
+/** Half a label of the last x tick. */
+const RIGHT_PADDING = 26;
+const MARK = 4;
 
 export interface PlotStyle {
+  /** What the values of the left axis are. */
+  readonly yName?: string;
+  readonly rightName?: string;
+  readonly format: (value: number) => string;
   /** Tick labels of the left axis; `axisNumbers` by default. */
   readonly ticks?: (values: readonly number[]) => string[];
-  /** Stacks series of the same x. */
-  readonly isStacked?: boolean;
   readonly startsAtZero?: boolean;
 }
-
-/** Ranges of x; the last one may have no end. */
-export type Bands = readonly (readonly [number, number])[];
 
 export interface PlotHandlers {
   /** The zoom; null for all. */
   readonly xRange: () => readonly [number, number] | null;
-  readonly bands: () => Bands;
+  /** The range of the left axis without outliers; null for all values. */
+  readonly yRange: () => readonly [number, number] | null;
+  /** The x values of what lies beyond the left axis. */
+  readonly beyond: () => readonly number[];
+  readonly generations: () => GenerationMarks;
   readonly onCursor: (plot: uPlot) => void;
   readonly onSelect: (plot: uPlot) => void;
   readonly onDoubleClick: () => void;
@@ -31,12 +43,13 @@ export function plotOptions(
   series: readonly ChartSeries[],
   xAxis: XAxis,
   style: PlotStyle,
-  { xRange, bands, onCursor, onSelect, onDoubleClick }: PlotHandlers,
+  isLog: boolean,
+  { xRange, yRange, beyond, generations, onCursor, onSelect, onDoubleClick }: PlotHandlers,
 ): Omit<uPlot.Options, 'width' | 'height'> {
   const hasRight = series.some(({ isRight }) => isRight);
-  const yRange: uPlot.Range.Function = (_, min, max) => paddedRange(min, max, style.startsAtZero === true);
+  const padded = isLog ? paddedLogRange : paddedRange;
   return {
-    padding: [8, hasRight ? 0 : 10, 0, 0],
+    padding: [8, hasRight ? 0 : RIGHT_PADDING, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -51,71 +64,97 @@ export function plotOptions(
     },
     scales: {
       x: { time: false, range: (_, min, max) => nonEmpty(xRange() ?? [min, max]) },
-      y: { range: yRange },
-      right: { range: yRange },
+      y: {
+        distr: isLog ? 3 : 1,
+        range: (_, min, max) => padded(...(yRange() ?? [min, max]), style.startsAtZero === true),
+      },
+      right: { range: (_, min, max) => paddedRange(min, max, style.startsAtZero === true) },
     },
     axes: [
       {
-        ...axisStyle(),
-        size: 22,
-        space: 60,
+        ...axisStyle(xAxis.name),
+        size: 20,
+        space: xAxis.space,
         grid: { show: false },
         incrs: [...xAxis.steps],
         values: (_, values) => values.map(xAxis.tick),
       },
-      yAxis('y', style.ticks ?? axisNumbers),
-      ...(hasRight ? [yAxis('right', axisNumbers)] : []),
+      leftAxis(style, isLog),
+      ...(hasRight ? [rightAxis(style.rightName)] : []),
     ],
-    series: [{}, ...series.map((each) => seriesOptions(each, style.isStacked === true))],
+    series: [{}, ...series.map(seriesOptions)],
+    plugins: [generationPlugin(generations)],
     hooks: {
-      drawClear: [(plot) => shade(plot, bands())],
+      draw: [(plot) => markBeyond(plot, beyond())],
       setCursor: [onCursor],
       setSelect: [onSelect],
     },
   };
 }
 
-/** Shades ranges of x behind the series. */
-function shade({ ctx, bbox, valToPos }: uPlot, bands: Bands): void {
-  ctx.fillStyle = cssColor('--band');
-  const right = bbox.left + bbox.width;
-  const clip = (x: number) => Math.max(bbox.left, Math.min(right, x));
-  for (const [from, to] of bands) {
-    const start = clip(valToPos(from, 'x', true));
-    const end = Number.isFinite(to) ? clip(valToPos(to, 'x', true)) : right;
-    ctx.fillRect(start, bbox.top, Math.max(0, end - start), bbox.height);
+/** Small triangles at the upper edge, where values lie beyond it. */
+function markBeyond({ ctx, bbox, valToPos }: uPlot, xs: readonly number[]): void {
+  const size = MARK * (window.devicePixelRatio || 1);
+  ctx.fillStyle = cssColor('--text-dim');
+  for (const value of xs) {
+    const x = valToPos(value, 'x', true);
+    if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top - size);
+    ctx.lineTo(x - size, bbox.top + size);
+    ctx.lineTo(x + size, bbox.top + size);
+    ctx.fill();
   }
 }
 
-function axisStyle(): uPlot.Axis {
+function axisStyle(name: string | undefined): uPlot.Axis {
+  const font = `11px ${cssColor('--font')}`;
   return {
     stroke: cssColor('--text-dim'),
-    font: `11px ${cssColor('--font')}`,
+    font,
     ticks: { show: false },
     gap: 4,
+    ...(name === undefined ? {} : { label: name, labelFont: font, labelSize: NAME_SIZE, labelGap: 0 }),
   };
 }
 
-function yAxis(scale: 'y' | 'right', ticks: (values: readonly number[]) => string[]): uPlot.Axis {
+function leftAxis({ yName, format, ticks = axisNumbers }: PlotStyle, isLog: boolean): uPlot.Axis {
+  const splits = (plot: uPlot, _: number, low: number, high: number) => {
+    const maxTicks = plot.bbox.height / (window.devicePixelRatio || 1) / Y_SPACE;
+    return isLog ? logTicks(low, high, maxTicks) : roundNumbers(low, high, maxTicks);
+  };
   return {
-    ...axisStyle(),
-    scale,
-    side: scale === 'right' ? 1 : 3,
+    ...axisStyle(yName),
+    scale: 'y',
+    side: 3,
     size: AXIS_SIZE,
-    space: 28,
-    grid: scale === 'right' ? { show: false } : { stroke: cssColor('--grid'), width: 1 },
-    values: (_, values) => ticks(values),
+    splits,
+    filter: (_, values) => values,
+    grid: { stroke: cssColor('--grid'), width: 1 },
+    values: (_, values) =>
+      isLog && (values.at(-1) ?? 1) / values[0] >= 10 ? values.map(format) : ticks(values),
   };
 }
 
-function seriesOptions(
-  { color, dash, hasPoints, width = 1.5, isRight }: ChartSeries,
-  isStacked: boolean,
-): uPlot.Series {
+function rightAxis(name: string | undefined): uPlot.Axis {
+  return {
+    ...axisStyle(name),
+    scale: 'right',
+    side: 1,
+    size: AXIS_SIZE,
+    space: Y_SPACE,
+    grid: { show: false },
+    values: (_, values) => axisNumbers(values),
+  };
+}
+
+function seriesOptions(series: ChartSeries): uPlot.Series {
+  const { color, dash, hasPoints, width = 1.5, alpha = 1, isRight, isStacked } = series;
   return {
     scale: isRight ? 'right' : 'y',
     stroke: isStacked ? cssColor('--card') : color,
     width: isStacked ? 0.5 : width,
+    alpha,
     ...(isStacked ? { fill: color } : {}),
     ...(dash === undefined ? {} : { dash: [...dash] }),
     points: { show: hasPoints === true, size: 5, fill: color, stroke: color },
@@ -133,4 +172,12 @@ function paddedRange(min: number | null, max: number | null, startsAtZero: boole
   const low = startsAtZero ? Math.min(0, min) : min;
   const span = max - low || Math.abs(max) || 1;
   return [startsAtZero && low === 0 ? 0 : low - 0.06 * span, max + 0.06 * span];
+}
+
+/** A logarithmic scale has no zero. */
+function paddedLogRange(min: number | null, max: number | null): [number, number] {
+  if (min === null || max === null || max <= 0) return [0.1, 1];
+  const low = min > 0 ? min : max / 1e4;
+  const factor = (max / low) ** 0.06 * 1.02;
+  return [low / factor, max * factor];
 }

@@ -7,16 +7,22 @@ import type {
   RunDetail,
 } from '../../api-types.js';
 import { fetchExperts, fetchMetrics, fetchRanks, fetchRun } from '../api.js';
+import type { PageState } from '../page-state.js';
+import {
+  type GenerationMarks,
+  type GenerationSpan,
+  generationMarks,
+  generationSpans,
+} from './generation-spans.js';
+import { mergedExperts, mergedMetrics, mergedRanks } from './merge-replies.js';
 import { StepClock } from './step-clock.js';
 
 /** Beyond it all rows are fetched again, downsampled by the server. */
 const MAX_ROWS = 4_000;
-/** Expert load and rank lanes have no cursor: each reply is complete, so they are fetched less often. */
-const COMPLETE_REPLY_MS = 5_000;
+/** Expert load and rank lanes change with heartbeats and buckets of steps, so they are fetched less often. */
+const SLOW_MS = 5_000;
 
-export interface DataRequest {
-  readonly layer: string;
-  readonly range: readonly [number, number] | null;
+export interface DataRequest extends Pick<PageState, 'layer' | 'range' | 'openLayers'> {
   /** Also fetches expert load and rank lanes. */
   readonly isPrimary: boolean;
 }
@@ -28,11 +34,15 @@ export class RunData {
   ranks: RanksReply | null = null;
   metrics: MetricsReply | null = null;
   clock = new StepClock([], [], 0);
-  #groups: Record<MetricsGroup, Columns> | null = null;
   /** Rows of the zoomed range at a higher resolution. */
-  #zoomed: Record<MetricsGroup, Columns> | null = null;
+  #zoomed: Readonly<Record<MetricsGroup, Columns>> | null = null;
+  /** What the zoomed rows were fetched for; empty if they may have grown since. */
+  #zoomedFor = '';
   #key = '';
-  #completeAt = Number.NEGATIVE_INFINITY;
+  /** Layer of the rows, and layers of the experts, that cursors continue. */
+  #layer = '';
+  #openLayers = '';
+  #slowAt = Number.NEGATIVE_INFINITY;
   #isComplete = false;
 
   constructor(readonly runId: string) {}
@@ -41,13 +51,25 @@ export class RunData {
     return Date.parse(this.detail?.startedAt ?? '') || 0;
   }
 
+  get generationSpans(): GenerationSpan[] {
+    return generationSpans(this);
+  }
+
+  /** @param xOf the x value of a time, where the axis is one */
+  generationMarks(
+    axis: 'step' | 'time',
+    xOf = (time: number) => (time - this.startedAt) / 1e3,
+  ): GenerationMarks {
+    return generationMarks(this.generationSpans, axis, xOf);
+  }
+
   group(name: MetricsGroup): Columns {
-    return (this.#zoomed ?? this.#groups)?.[name] ?? {};
+    return (this.#zoomed ?? this.metrics?.groups)?.[name] ?? {};
   }
 
   /** Rows of the whole run, whatever the zoom. */
   allOf(name: MetricsGroup): Columns {
-    return this.#groups?.[name] ?? {};
+    return this.metrics?.groups[name] ?? {};
   }
 
   /** Fetches what is new. @returns false if the run is over and nothing else changed */
@@ -57,7 +79,7 @@ export class RunData {
     const [detail] = await Promise.all([
       fetchRun(this.runId),
       this.#refreshMetrics(request),
-      request.isPrimary ? this.#refreshComplete() : undefined,
+      request.isPrimary ? this.#refreshSlow(request) : undefined,
     ]);
     // Complete only if this refresh began after the run was known to be over.
     this.#isComplete = this.detail?.isLive === false;
@@ -69,51 +91,43 @@ export class RunData {
   }
 
   async #refreshMetrics({ layer, range }: DataRequest): Promise<void> {
-    const isOtherLayer = this.#key !== '' && JSON.parse(this.#key).layer !== layer;
-    const isLong = (this.#groups?.loss.step?.length ?? 0) > MAX_ROWS;
-    const after = isOtherLayer || isLong ? null : (this.metrics?.cursor ?? null);
+    const isLong = (this.allOf('loss').step?.length ?? 0) > MAX_ROWS;
+    const after = layer !== this.#layer || isLong ? null : (this.metrics?.cursor ?? null);
+    this.#layer = layer;
     const reply = await fetchMetrics(this.runId, { after, layer });
-    this.#groups =
-      reply.replaces || this.#groups === null ? reply.groups : appended(this.#groups, reply.groups);
-    this.metrics = reply;
-    this.#zoomed =
-      range === null || reply.numRows <= (this.#groups.loss.step?.length ?? 0)
-        ? null
-        : (await fetchMetrics(this.runId, { range, layer })).groups;
+    this.metrics = mergedMetrics(this.metrics, reply);
+    await this.#refreshZoom(this.metrics, { layer, range });
   }
 
-  async #refreshComplete(): Promise<void> {
+  async #refreshZoom(
+    { numRows, lastStep, groups }: MetricsReply,
+    { layer, range }: Pick<DataRequest, 'layer' | 'range'>,
+  ): Promise<void> {
+    if (range === null || numRows <= (groups.loss.step?.length ?? 0)) {
+      this.#zoomed = null;
+      this.#zoomedFor = '';
+      return;
+    }
+    const wanted = JSON.stringify([range, layer]);
+    if (wanted === this.#zoomedFor) return;
+    this.#zoomed = (await fetchMetrics(this.runId, { range, layer })).groups;
+    this.#zoomedFor = range[1] < (lastStep ?? 0) ? wanted : '';
+  }
+
+  async #refreshSlow({ openLayers }: DataRequest): Promise<void> {
     const now = performance.now();
-    const isDue = now - this.#completeAt > COMPLETE_REPLY_MS || this.detail?.isLive === false;
+    const wanted = JSON.stringify(openLayers);
+    const isOther = wanted !== this.#openLayers;
+    const isDue = isOther || now - this.#slowAt > SLOW_MS || this.detail?.isLive === false;
     if (!isDue) return;
-    [this.experts, this.ranks] = await Promise.all([fetchExperts(this.runId), fetchRanks(this.runId)]);
-    this.#completeAt = now;
+    const known = isOther ? null : this.experts;
+    const [experts, ranks] = await Promise.all([
+      fetchExperts(this.runId, { after: known?.cursor ?? null, layers: openLayers }),
+      fetchRanks(this.runId, this.ranks?.cursor ?? null),
+    ]);
+    this.experts = mergedExperts(known, experts);
+    this.ranks = mergedRanks(this.ranks, ranks);
+    this.#openLayers = wanted;
+    this.#slowAt = now;
   }
-}
-
-function appended(
-  groups: Record<MetricsGroup, Columns>,
-  more: Readonly<Record<MetricsGroup, Columns>>,
-): Record<MetricsGroup, Columns> {
-  const joined = (name: MetricsGroup) => {
-    const before = groups[name];
-    const numBefore = Object.values(before)[0]?.length ?? 0;
-    const numMore = Object.values(more[name])[0]?.length ?? 0;
-    if (numMore === 0) return before;
-    const names = new Set([...Object.keys(before), ...Object.keys(more[name])]);
-    const blank = (length: number) => new Array<null>(length).fill(null);
-    return Object.fromEntries(
-      [...names].map((column) => [
-        column,
-        [...(before[column] ?? blank(numBefore)), ...(more[name][column] ?? blank(numMore))],
-      ]),
-    );
-  };
-  return {
-    loss: joined('loss'),
-    speed: joined('speed'),
-    gradient: joined('gradient'),
-    routing: joined('routing'),
-    memory: joined('memory'),
-  };
 }

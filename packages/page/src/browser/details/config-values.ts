@@ -1,0 +1,36 @@
+/** A setting of a configuration: its path, and its value as text. */
+type Setting = readonly [path: string, value: string];
+
+/** The settings of a configuration in its order, one for each leaf: `train.steps`, `data.domains`. */
+export function settingsOf(config: Readonly<Record<string, unknown>> | null, prefix = ''): Setting[] {
+  return Object.entries(config ?? {}).flatMap(([name, value]): Setting[] => {
+    const path = `${prefix}${name}`;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return settingsOf(value as Readonly<Record<string, unknown>>, `${path}.`);
+    return [[path, Array.isArray(value) ? value.map(textOf).join(', ') : textOf(value)]];
+  });
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
+}
+
+/** A setting of several runs. */
+export interface ComparedSetting {
+  readonly path: string;
+  /** By run; null where a run has no such setting. */
+  readonly values: readonly (string | null)[];
+  readonly differs: boolean;
+}
+
+/** The settings of runs side by side, in the order of the first run's. */
+export function compareSettings(
+  configs: readonly (Readonly<Record<string, unknown>> | null)[],
+): ComparedSetting[] {
+  const ofRuns = configs.map((config) => new Map(settingsOf(config)));
+  const paths = new Set(ofRuns.flatMap((settings) => [...settings.keys()]));
+  return [...paths].map((path) => {
+    const values = ofRuns.map((settings) => settings.get(path) ?? null);
+    return { path, values, differs: values.some((value) => value !== values[0]) };
+  });
+}

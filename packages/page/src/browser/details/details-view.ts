@@ -1,0 +1,93 @@
+import { fetchCheckpoints, fetchFlight, fetchSpeeds } from '../api.js';
+import { h } from '../dom.js';
+import type { RunData } from '../overview/run-data.js';
+import { CheckpointCard } from './checkpoint-card.js';
+import { ConfigCard } from './config-card.js';
+import { RunFacts, TrainingFacts } from './facts.js';
+import { FlightCard } from './flight-card.js';
+import { RankTimes } from './rank-times.js';
+import { SamplesCard } from './samples-card.js';
+import { fetchTrainingStart, type TrainingStart } from './training-start.js';
+
+const EVERY_MS = 6_000;
+
+/** The third view: what the run is, its ranks, checkpoints, samples, flight record and configuration. */
+export class DetailsView {
+  readonly element: HTMLElement;
+  readonly #run = new RunFacts();
+  readonly #training = new TrainingFacts();
+  readonly #ranks = new RankTimes();
+  readonly #checkpoints = new CheckpointCard();
+  readonly #samples = new SamplesCard();
+  readonly #flight = new FlightCard();
+  readonly #config = new ConfigCard();
+  #runs: readonly RunData[] = [];
+  #start: TrainingStart | null = null;
+  /** What was fetched last: for which run in which state, and when. */
+  #fetched = '';
+  #fetchedAt = Number.NEGATIVE_INFINITY;
+
+  constructor() {
+    const cards = [
+      this.#run,
+      this.#training,
+      this.#ranks,
+      this.#checkpoints,
+      this.#samples,
+      this.#flight,
+      this.#config,
+    ];
+    this.element = h(
+      'main',
+      { class: 'details-view' },
+      h('div', { class: 'grid' }, ...cards.map(({ element }) => element)),
+    );
+    this.#samples.element.hidden = true;
+    this.#flight.element.hidden = true;
+  }
+
+  /** The selected run first, then those that it is compared with. */
+  show(runs: readonly RunData[]): void {
+    this.#runs = runs;
+    this.draw();
+  }
+
+  draw(): void {
+    const [run] = this.#runs;
+    if (this.element.hidden || run?.detail == null) return;
+    this.#run.set(run, this.#fetched.startsWith(`${run.runId} `) ? this.#start : null);
+    this.#training.set(run);
+    this.#samples.set(run.detail.summary);
+    this.#config.set(this.#runs);
+    void this.#refresh(run);
+  }
+
+  /** Fetches what other views do not need; of a run that is over once. */
+  async #refresh(run: RunData): Promise<void> {
+    const { detail } = run;
+    if (detail === null) return;
+    const key = `${run.runId} ${detail.state} ${detail.generation}`;
+    const now = performance.now();
+    if (key === this.#fetched && (!detail.isLive || now - this.#fetchedAt < EVERY_MS)) return;
+    const isOther = key !== this.#fetched;
+    this.#fetched = key;
+    this.#fetchedAt = now;
+    try {
+      const [{ speeds }, { checkpoints }, flight, start] = await Promise.all([
+        fetchSpeeds(run.runId),
+        fetchCheckpoints(run.runId),
+        fetchFlight(run.runId),
+        isOther || this.#start === null ? fetchTrainingStart(run) : this.#start,
+      ]);
+      if (this.#fetched !== key) return;
+      this.#start = start;
+      this.#run.set(run, start);
+      this.#ranks.set(speeds);
+      this.#checkpoints.set(run.runId, checkpoints);
+      this.#flight.set(flight, detail.commands.flight);
+    } catch {
+      // The next poll tries again; that nothing answers is said in the header.
+      this.#fetched = '';
+    }
+  }
+}

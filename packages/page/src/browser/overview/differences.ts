@@ -1,0 +1,25 @@
+import { settingsTable } from '../details/config-card.js';
+import { compareSettings } from '../details/config-values.js';
+import { fill, h } from '../dom.js';
+import type { RunData } from './run-data.js';
+
+/** The settings in which the runs drawn differ; hidden if there is only one run. */
+export class Differences {
+  readonly element = h('section', { class: 'card differences', 'aria-label': 'Differences' });
+  #shown = '';
+
+  set(runs: readonly RunData[]): void {
+    this.element.hidden = runs.length < 2;
+    const compared = compareSettings(runs.map(({ detail }) => detail?.config ?? null));
+    const settings = runs.length < 2 ? [] : compared.filter(({ differs }) => differs);
+    const shown = JSON.stringify([runs.map(({ runId }) => runId), settings]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const count = settings.length === 0 ? 'none: the same configuration' : `of ${compared.length} settings`;
+    fill(
+      this.element,
+      h('header', {}, h('h2', {}, `${settings.length || 'No'} differences `, h('small', {}, count))),
+      settings.length > 0 && h('div', { class: 'scrolls' }, settingsTable(runs, settings)),
+    );
+  }
+}

@@ -1,0 +1,135 @@
+import { cssColor } from '../theme.js';
+import type uPlot from '../vendor/uplot.js';
+import type { GenerationMarks, XRange } from './generation-spans.js';
+
+/** A label needs so many CSS pixels of its generation. */
+const LABEL_PX = 44;
+const HATCH_PX = 6;
+
+/**
+ * Shows the generations of a run behind the series of a plot: every second one shaded, where each begins, and pauses
+ * hatched. Lines and areas end at a pause and begin again behind it.
+ */
+export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
+  return {
+    opts: (_, options) => {
+      for (const series of options.series.slice(1))
+        series.gaps = (plot, _series, _from, _to, gaps) => withPauses(plot, gaps, marks().pauses);
+    },
+    hooks: {
+      drawClear: [(plot) => drawPauses(plot.ctx, marks(), frameOf(plot))],
+      draw: [(plot) => drawBeginnings(plot.ctx, marks(), frameOf(plot))],
+    },
+  };
+}
+
+/** Adds the stretch between the last row before a pause and the first row behind it. */
+function withPauses(plot: uPlot, gaps: uPlot.Series.Gaps, pauses: readonly XRange[]): uPlot.Series.Gaps {
+  const xs = plot.data[0];
+  const added = pauses.flatMap(([from, to]): uPlot.Series.Gaps => {
+    const next = xs.findIndex((x) => x > (from + to) / 2);
+    if (next <= 0) return [];
+    return [[plot.valToPos(xs[next - 1], 'x', true), plot.valToPos(xs[next], 'x', true)]];
+  });
+  return added.length === 0 ? gaps : [...gaps, ...added].sort(([a], [b]) => a - b);
+}
+
+function frameOf(plot: uPlot): Frame {
+  const { left, top, width, height } = plot.bbox;
+  return {
+    ...{ left, right: left + width, top, height, labelTop: top, hasBands: true },
+    scale: window.devicePixelRatio || 1,
+    pixelOf: (x) => plot.valToPos(x, 'x', true),
+  };
+}
+
+/** The place of a drawing on a canvas, in its pixels. */
+interface Frame {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly height: number;
+  readonly labelTop: number;
+  /** Shades every second generation. */
+  readonly hasBands: boolean;
+  /** Canvas pixels of a CSS pixel. */
+  readonly scale: number;
+  readonly pixelOf: (x: number) => number;
+}
+
+function pixelsOf([from, to]: XRange, { left, right, pixelOf }: Frame): XRange {
+  const clip = (x: number) => (Number.isFinite(x) ? Math.max(left, Math.min(right, pixelOf(x))) : right);
+  return [clip(from), clip(to)];
+}
+
+/** What lies behind the data: shades and hatches. */
+export function drawPauses(
+  ctx: CanvasRenderingContext2D,
+  { generations, pauses }: GenerationMarks,
+  frame: Frame,
+): void {
+  const { top, height, hasBands, scale } = frame;
+  ctx.save();
+  ctx.fillStyle = cssColor('--band');
+  for (const { range } of hasBands ? generations.filter((_, index) => index % 2 === 1) : []) {
+    const [from, to] = pixelsOf(range, frame);
+    ctx.fillRect(from, top, to - from, height);
+  }
+  for (const pause of pauses) hatch(ctx, pixelsOf(pause, frame), [top, height], HATCH_PX * scale);
+  ctx.restore();
+}
+
+/** What lies over the data: where each generation begins, and its number. */
+export function drawBeginnings(
+  ctx: CanvasRenderingContext2D,
+  { generations }: GenerationMarks,
+  frame: Frame,
+): void {
+  const { left, right, top, height, labelTop, scale } = frame;
+  ctx.save();
+  ctx.font = `${10 * scale}px ${cssColor('--font')}`;
+  ctx.textBaseline = 'top';
+  ctx.textAlign = 'left';
+  for (const { generation, range } of generations) {
+    const [from, to] = pixelsOf(range, frame);
+    if (from > left && from < right) line(ctx, from, [labelTop, top + height], scale);
+    if (to - from < LABEL_PX * scale) continue;
+    const place = [`gen ${generation}`, from + 3 * scale, labelTop + scale] as const;
+    // Legible on any area.
+    ctx.lineWidth = 3 * scale;
+    ctx.strokeStyle = cssColor('--card');
+    ctx.strokeText(...place);
+    ctx.fillStyle = cssColor('--text-dim');
+    ctx.fillText(...place);
+  }
+  ctx.restore();
+}
+
+function line(ctx: CanvasRenderingContext2D, x: number, [from, to]: XRange, width: number): void {
+  ctx.strokeStyle = cssColor('--generation');
+  ctx.lineWidth = width;
+  ctx.setLineDash([]);
+  ctx.beginPath();
+  ctx.moveTo(x, from);
+  ctx.lineTo(x, to);
+  ctx.stroke();
+}
+
+/** Diagonal lines over a stretch. */
+function hatch(ctx: CanvasRenderingContext2D, [from, to]: XRange, [top, height]: XRange, gap: number): void {
+  if (to <= from) return;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(from, top, to - from, height);
+  ctx.clip();
+  ctx.strokeStyle = cssColor('--generation');
+  ctx.lineWidth = 1;
+  ctx.setLineDash([]);
+  ctx.beginPath();
+  for (let x = from - height; x < to; x += gap) {
+    ctx.moveTo(x, top + height);
+    ctx.lineTo(x + height, top);
+  }
+  ctx.stroke();
+  ctx.restore();
+}

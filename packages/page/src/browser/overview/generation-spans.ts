@@ -1,0 +1,105 @@
+import type { MetricsReply, RunDetail } from '../../api-types.js';
+
+/** A generation of a run on the wall clock, in ms since 1970. */
+export interface GenerationSpan {
+  readonly generation: number;
+  readonly beganAt: number;
+  /** When its first step began; null if it has not trained, or if nothing recorded it. */
+  readonly trainedAt: number | null;
+  /** Null while it goes on. */
+  readonly endedAt: number | null;
+  /** Updates done where it began. */
+  readonly fromStep: number;
+}
+
+/** What is known of a run. */
+interface Known {
+  readonly detail: Pick<RunDetail, 'isLive' | 'endedAt' | 'generations'> | null;
+  readonly metrics: Pick<MetricsReply, 'generations'> | null;
+}
+
+/** The generations of a run, oldest first, by its journal and, where that says nothing, by its metrics. */
+export function generationSpans({ detail, metrics }: Known): GenerationSpan[] {
+  const points = metrics?.generations ?? [];
+  const journal = detail?.generations ?? [];
+  const numbers = new Set([...points, ...journal].map(({ generation }) => generation));
+  const ordered = [...numbers].sort((a, b) => a - b);
+  return ordered.map((generation, index) => {
+    const told = journal.find((each) => each.generation === generation);
+    const point = points.find((each) => each.generation === generation);
+    const isLast = index === ordered.length - 1;
+    const end = isLast && detail?.isLive === false ? detail.endedAt : null;
+    return {
+      generation,
+      beganAt: told?.beganAtMs ?? point?.time ?? 0,
+      trainedAt: told?.trainedAtMs ?? null,
+      endedAt:
+        isLast && detail?.isLive !== false ? null : (told?.endedAtMs ?? end ?? point?.lastTime ?? null),
+      fromStep: told?.from.step ?? point?.resumedFrom ?? 0,
+    };
+  });
+}
+
+/** How long a run took in all, and how long one of its generations went on; in ms. */
+export function timesOf(
+  spans: readonly GenerationSpan[],
+  now: number,
+): { readonly totalMs: number; readonly runningMs: number } {
+  const end = (span: GenerationSpan) => span.endedAt ?? now;
+  const [first, last] = [spans[0], spans.at(-1)];
+  if (first === undefined || last === undefined) return { totalMs: 0, runningMs: 0 };
+  return {
+    totalMs: end(last) - first.beganAt,
+    runningMs: spans.reduce((sum, span) => sum + Math.max(0, end(span) - span.beganAt), 0),
+  };
+}
+
+/** A range on the x axis of the charts. */
+export type XRange = readonly [from: number, to: number];
+
+/** Where the generations of a run lie on the x axis. */
+export interface GenerationMarks {
+  /** The last one has no end while the run is live. */
+  readonly generations: readonly { readonly generation: number; readonly range: XRange }[];
+  /** Between the end of a generation and the first step of the next; no line is drawn across it. */
+  readonly pauses: readonly XRange[];
+}
+
+export const NO_MARKS: GenerationMarks = { generations: [], pauses: [] };
+
+/**
+ * By step a generation ends where the next one went on: what it did beyond was done again. A run of one generation has
+ * no marks.
+ *
+ * @param xOf the x value of a time
+ */
+export function generationMarks(
+  spans: readonly GenerationSpan[],
+  axis: 'step' | 'time',
+  xOf: (time: number) => number,
+): GenerationMarks {
+  if (spans.length < 2) return NO_MARKS;
+  if (axis === 'step') return { generations: byStep(spans), pauses: [] };
+  return {
+    generations: spans.map(({ generation, beganAt, endedAt }) => ({
+      generation,
+      range: [xOf(beganAt), endedAt === null ? Number.POSITIVE_INFINITY : xOf(endedAt)],
+    })),
+    pauses: spans.slice(1).map(({ beganAt, trainedAt }, index) => {
+      const { endedAt } = spans[index];
+      return [xOf(endedAt ?? beganAt), xOf(trainedAt ?? beganAt)] as const;
+    }),
+  };
+}
+
+function byStep(spans: readonly GenerationSpan[]): GenerationMarks['generations'] {
+  const kept: GenerationSpan[] = [];
+  for (const span of spans) {
+    while ((kept.at(-1)?.fromStep ?? -1) >= span.fromStep) kept.pop();
+    kept.push(span);
+  }
+  return kept.map(({ generation, fromStep }, index) => ({
+    generation,
+    range: [fromStep, kept[index + 1]?.fromStep ?? Number.POSITIVE_INFINITY],
+  }));
+}

@@ -1,0 +1,54 @@
+import type { Values } from './chart-data.js';
+
+/** Values of a running median. */
+const WINDOW = 9;
+/** Beyond this many times the typical distance from the running median (5.4 standard deviations of a normal one). */
+const FAR = 8;
+
+export interface TypicalRange {
+  readonly low: number;
+  readonly high: number;
+  /** Rows of the outliers. */
+  readonly beyond: readonly number[];
+}
+
+/**
+ * The range of values without lone outliers: those far from their neighbours, and so far outside of the running
+ * median that they would set the scale. A rise that lasts is no outlier, however steep. Null without values.
+ *
+ * @param startsAtZero whether the scale begins at 0
+ */
+export function typicalRange(values: Values, startsAtZero: boolean): TypicalRange | null {
+  const rows = values.flatMap((value, row) => (value != null && Number.isFinite(value) ? [row] : []));
+  if (rows.length === 0) return null;
+  const known = rows.map((row) => values[row] as number);
+  const medians = known.map((_, index) => medianAround(known, index));
+  const far = FAR * medianOf(known.map((value, index) => Math.abs(value - medians[index])));
+  const [least, most] = [minOf(medians), maxOf(medians)];
+  const span = most - (startsAtZero ? Math.min(0, least) : least);
+  const isOutlier = known.map(
+    (value, index) => Math.abs(value - medians[index]) > far && (value > most + span || value < least - span),
+  );
+  const typical = known.filter((_, index) => !isOutlier[index]);
+  return {
+    low: minOf(typical),
+    high: maxOf(typical),
+    beyond: rows.filter((_, index) => isOutlier[index]),
+  };
+}
+
+function medianAround(values: readonly number[], index: number): number {
+  return medianOf(values.slice(Math.max(0, index - (WINDOW >> 1)), index + (WINDOW >> 1) + 1));
+}
+
+function medianOf(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+function minOf(values: readonly number[]): number {
+  return values.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
+}
+
+function maxOf(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+}

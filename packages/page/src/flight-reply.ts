@@ -1,0 +1,51 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { lagOf, type MergedOperation, reportFlight } from 'locmoe/cli/flight-report';
+import { asTrainerError } from 'locmoe/errors';
+import { readFlight } from 'locmoe/run/read-flight';
+import type { RunFolder } from 'locmoe/run/run-folder';
+import type { FlightOperation, FlightReply } from './api-types.js';
+
+/** Operations of a reply, the newest. */
+const NUM_OPERATIONS = 12;
+
+const NOTHING: FlightReply = {
+  ...{ problem: null, generation: null, reason: null, summary: null },
+  ...{ missingNodes: [], oddRanks: [], ranks: [], operations: [] },
+};
+
+/** What each rank did last, by the files that node agents wrote when the run failed. */
+export function flightOf({ directory, flight }: RunFolder): FlightReply {
+  if (!existsSync(flight) || readdirSync(flight).length === 0) return NOTHING;
+  try {
+    const report = reportFlight(readFlight({ place: directory, runsDir: '', generation: undefined }));
+    const { generation, reason, missingNodes, summary, oddRanks } = report;
+    return {
+      ...{ problem: null, generation, reason, missingNodes, summary, oddRanks },
+      ranks: report.ranks.map(({ rank, node, pid, processState, step, phase, last, waitingFor, stack }) => ({
+        ...{ rank, node, pid, processState, step, phase, waitingFor, stack: stack ?? [] },
+        ...lagOf(report, rank),
+        isInside: last !== null && last.endMs === null,
+        operation: last && { kind: last.kind, sequence: last.sequence, purpose: last.purpose },
+      })),
+      operations: report.operations.slice(-NUM_OPERATIONS).map((each) => operationOf(each)),
+    };
+  } catch (error) {
+    return { ...NOTHING, problem: asTrainerError(error).message };
+  }
+}
+
+function operationOf({
+  sequence,
+  operation,
+  entered,
+  left,
+  missing,
+  last,
+  tookMs,
+}: MergedOperation): FlightOperation {
+  const { kind, purpose, step, layer } = operation;
+  return {
+    ...{ sequence, kind, purpose, step, layer: layer ?? null },
+    ...{ entered: entered.length, left: left.length, missing, last, tookMs },
+  };
+}

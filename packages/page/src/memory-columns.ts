@@ -1,0 +1,34 @@
+import type { MetricsRecordOf } from 'locmoe/run/metrics-record';
+import type { NumberTable } from './metric-columns.js';
+
+/** With more ranks their lines cannot be told apart: three lines tell of all. */
+const MAX_RANK_LINES = 16;
+/** Resident bytes of all ranks, and which rank has most. */
+const OF_ALL = ['least', 'median', 'most', 'mostRank'];
+
+/** Appends the memory of all ranks at a heartbeat. */
+export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordOf<'heartbeat'>): void {
+  table.put('time', time);
+  // 0 for a process that has ended.
+  const living = ranks.filter(({ residentBytes }) => residentBytes > 0);
+  for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
+  const sorted = living.toSorted((a, b) => a.residentBytes - b.residentBytes);
+  table.put('least', sorted[0]?.residentBytes);
+  table.put('median', sorted[sorted.length >> 1]?.residentBytes);
+  table.put('most', sorted.at(-1)?.residentBytes);
+  table.put('mostRank', sorted.at(-1)?.rank);
+  table.endRow();
+}
+
+/** The columns that are drawn: each rank in order or, of many, least, median and most. */
+export function memoryColumns(table: NumberTable): readonly string[] {
+  const ranks = table.names.filter((name) => name.startsWith('rank.'));
+  if (ranks.length > MAX_RANK_LINES) return OF_ALL;
+  const numberOf = (name: string) => Number(name.slice('rank.'.length));
+  return ranks.toSorted((a, b) => numberOf(a) - numberOf(b));
+}
+
+/** Of the drawn columns, those whose extremes survive downsampling. */
+export function leadingOf(columns: readonly string[]): readonly string[] {
+  return columns.filter((name) => name !== 'mostRank').slice(0, 8);
+}

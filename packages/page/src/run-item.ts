@@ -1,0 +1,115 @@
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { numStepsOf } from 'locmoe/config/run-length';
+import type { RunConfig } from 'locmoe/config/schema';
+import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
+import type { StoredFailure } from 'locmoe/run/failure-report';
+import { readJournal } from 'locmoe/run/journal';
+import { lastRecords } from 'locmoe/run/metrics-record';
+import type { RunFolder, RunRecord } from 'locmoe/run/run-folder';
+import type { RunListItem } from './api-types.js';
+
+export interface ListedRun {
+  readonly folder: RunFolder;
+  readonly record: RunRecord;
+}
+
+/** What the files of a run say of it, and the times of the files when it was read. */
+interface Known {
+  readonly version: string;
+  readonly item: RunListItem;
+}
+
+/** Rows of the list of runs. A run is read again once its files have changed. */
+export class RunItems {
+  readonly #known = new Map<string, Known>();
+
+  of({ folder, record }: ListedRun): RunListItem {
+    const isLive = mayBeLive(record);
+    const known = this.#known.get(folder.runId);
+    const version = JSON.stringify([isLive, ...FILES.map((name) => stampOf(folder, name))]);
+    if (known?.version === version) return known.item;
+    const item = describe({ folder, record }, isLive);
+    this.#known.set(folder.runId, { version, item });
+    return item;
+  }
+}
+
+const FILES = ['run.json', 'metrics.ndjson', 'config.json', 'journal.ndjson', 'failure.json'];
+
+function stampOf(folder: RunFolder, name: string): string {
+  const stat = statSync(path.join(folder.directory, name), { throwIfNoEntry: false });
+  return stat === undefined ? '' : `${stat.size} ${stat.mtimeMs}`;
+}
+
+function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
+  const last = lastStep(folder);
+  const isOver = record.state === 'finished' || record.state === 'failed';
+  const config = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
+  const [begun] = readJournal(folder.journal);
+  return {
+    runId: folder.runId,
+    state: isLive || isOver ? record.state : 'dead',
+    isLive,
+    startedAt: earlier(record.startedAt, begun?.time),
+    endedAt: isLive ? null : endOf(folder, isOver ? folder.readFailure() : null),
+    generation: record.generation,
+    step: last?.step ?? 0,
+    steps: stepsOf(config),
+    loss: last?.loss ?? null,
+    recipe: config.name ?? null,
+    router: config.moe?.router ?? null,
+    layout:
+      config.cluster === undefined ? null : `${config.cluster.nodes} x ${config.cluster.workersPerNode}`,
+  };
+}
+
+/** A resume by an earlier version overwrote when the run began. */
+function earlier(startedAt: string, begunMs: number | undefined): string {
+  if (begunMs === undefined || begunMs >= Date.parse(startedAt)) return startedAt;
+  return new Date(begunMs).toISOString();
+}
+
+/** As `isLive`, but a run of another machine counts as live while its record says so. */
+function mayBeLive(record: RunRecord): boolean {
+  if (record.state === 'finished' || record.state === 'failed') return false;
+  return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
+}
+
+export function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string): T | null {
+  try {
+    return JSON.parse(readFileSync(path.join(folder.directory, name), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function stepsOf({ model, train }: Partial<RunConfig>): number | null {
+  if (model === undefined || train === undefined) return null;
+  // Runs of earlier versions have no train.maxTokens.
+  return numStepsOf({ model, train: { ...train, maxTokens: train.maxTokens ?? null } });
+}
+
+/** A run's processes end within this time after its last record. */
+const SHUTDOWN_MS = 10_000;
+
+/** When a run ended: its last write, bounded by its last record because a copy has newer file times. */
+function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
+  const written = lastWriteMs(folder);
+  const times = lastRecords(folder.metrics).map(({ time }) => time);
+  const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
+  if (written === null || recorded === 0) return written;
+  return Math.min(written, recorded + SHUTDOWN_MS);
+}
+
+function lastWriteMs(folder: RunFolder): number | null {
+  const times = [folder.metrics, path.join(folder.directory, 'run.json')].flatMap((file) => {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    return stat === undefined ? [] : [stat.mtimeMs];
+  });
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+function lastStep(folder: RunFolder): { readonly step: number; readonly loss: number | null } | null {
+  return lastRecords(folder.metrics).findLast((record) => record.type === 'step') ?? null;
+}

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
+import type { Page } from 'playwright-core';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What axe calls serious or critical in a page as it is now, a line for each rule with the first place. */
+export async function seriousViolations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate<AxeResults>('axe.run()');
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0].html.slice(0, 160)}`);
+}
+
+/** The views of the page, in both themes: what is checked of a run. */
+export const VIEWS = (['overview', 'logs'] as const).flatMap((view) =>
+  (['light', 'dark'] as const).map((theme) => ({ view, theme })),
+);
+
+/** Opens a view of a run and waits until it shows its data. */
+export async function showView(
+  page: Page,
+  origin: string,
+  runId: string,
+  { view, theme }: (typeof VIEWS)[number],
+): Promise<void> {
+  await page.emulateMedia({ colorScheme: theme });
+  await page.goto(`${origin}/#run=${runId}&view=${view}`);
+  await page.reload();
+  await page.waitForSelector(view === 'logs' ? '.line-body .row' : '.heat:not([hidden]) canvas');
+  // What a click opens is looked at too.
+  if (view === 'logs') await page.locator('.line-body .row .message').first().click();
+  else await page.locator('.chart-menu summary').first().click();
+}

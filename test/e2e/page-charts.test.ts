@@ -1,0 +1,196 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { HttpServer } from '@locmoe/logs/http';
+import { pageFeature } from '@locmoe/page';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seriousViolations, showView, VIEWS } from '../../packages/page/test/accessibility.js';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
+import { startRunHttp } from '../../src/cli/run-http.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+
+const reason = whyNoBrowser();
+if (reason !== null) console.warn(`SKIPPED: the charts are not tested in a browser: ${reason}`);
+
+const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+
+/** Run in the browser, so written as text: the tests themselves know no document. */
+const TOPS_OF_CARDS = `[...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top)`;
+const WIDER_THAN_SCREEN = `[...document.querySelectorAll('main *')]
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.heat-moment, .menu-body'))
+  .map((each) => each.className)`;
+
+describe.skipIf(reason !== null)('charts of a run', () => {
+  let runsDir: string;
+  let server: HttpServer;
+  let browser: TestBrowser;
+  let page: Page;
+  let origin: string;
+  const open = async (hash: string) => {
+    await page.goto(`${origin}/#${hash}`);
+    await page.reload();
+    await page.waitForSelector('.chart .u-over');
+    await page.waitForSelector('.heat:not([hidden]) canvas');
+  };
+  const card = (title: string) => page.locator(`.card[aria-label="${title}"]`);
+
+  beforeAll(async () => {
+    runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-charts-'));
+    writeSyntheticRun(runsDir, SMALL_RUN, { steps: 2_500 });
+    writeSyntheticRun(runsDir, LARGE_RUN, { steps: 150 });
+    server = (await startRunHttp(
+      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
+      NO_SECURITY,
+      null,
+    ))!;
+    origin = `http://${formatAddress(server.address)}`;
+    browser = await TestBrowser.open();
+    page = await browser.page('about:blank');
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(runsDir, { recursive: true, force: true });
+  });
+
+  it.each(VIEWS)(
+    'have nothing serious for axe in $view, $theme',
+    async (shown) => {
+      // A page of lines is as long whatever the run.
+      for (const { runId } of shown.view === 'logs' ? [SMALL_RUN] : [SMALL_RUN, LARGE_RUN]) {
+        await showView(page, origin, runId, shown);
+        expect(await seriousViolations(page)).toEqual([]);
+        await screenshot(page, `${runId}-${shown.view}-${shown.theme}`);
+      }
+    },
+    60_000,
+  );
+
+  it('stay where they are as the cursor moves, at any width', async () => {
+    for (const width of [1280, 1440]) {
+      await page.setViewportSize({ width, height: 900 });
+      await open('run=small');
+      const before = await page.evaluate(TOPS_OF_CARDS);
+      const plot = (await card('Loss').locator('.u-over').boundingBox())!;
+      for (const share of [0.01, 0.3, 0.9]) {
+        await page.mouse.move(plot.x + share * plot.width, plot.y + 50);
+        await eventually(() => page.locator('.legend .at').count()).toBeGreaterThanOrEqual(6);
+        expect(await page.evaluate(TOPS_OF_CARDS)).toEqual(before);
+      }
+      await page.mouse.move(0, 0);
+    }
+  }, 60_000);
+
+  it('let no first step set the scale, unless asked; and a link brings that back', async () => {
+    await open('run=small');
+    const note = () => card('Step time by part').locator('.beyond').textContent();
+    await eventually(note).toBe('1 outlier, to 4.0 s');
+    await page.click('button:has-text("Show outliers")');
+    await eventually(note).toBe('');
+    expect(page.url()).toContain('outliers=1');
+    await page.selectOption('[aria-label="smoothing of lines"]', 'strong');
+    await open(page.url().split('#')[1]);
+    await eventually(note).toBe('');
+    expect(await page.inputValue('[aria-label="smoothing of lines"]')).toBe('strong');
+  }, 60_000);
+
+  it('are enlarged, drawn logarithmically, and saved as a picture and as CSV', async () => {
+    await open('run=small');
+    await card('Loss').getByRole('button', { name: 'enlarge Loss' }).click();
+    await eventually(() => card('Gradient norm').isVisible()).toBe(false);
+    const menu = card('Loss').locator('.chart-menu');
+    await menu.locator('summary').click();
+    await menu.getByLabel('logarithmic scale').check();
+    expect(page.url()).toMatch(/log=loss&chart=loss/);
+    const saved = async (name: string) => {
+      const download = page.waitForEvent('download');
+      await menu.getByRole('button', { name }).click();
+      return readFileSync(await (await download).path());
+    };
+    expect((await saved('picture')).subarray(1, 4).toString()).toBe('PNG');
+    const [head, first, ...rows] = (await saved('CSV')).toString().trim().split('\n');
+    expect(head).toBe('step,training,en,zh,code,telecom');
+    expect(first).toMatch(/^1,\d\.\d+,,,,$/);
+    expect(rows.at(-1)).toMatch(/^2500(,\d\.\d+){5}$/);
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('Escape');
+    await eventually(() => card('Gradient norm').isVisible()).toBe(true);
+  }, 60_000);
+
+  it('draw every run that overlays, in each of them', async () => {
+    await open('run=small&with=large');
+    const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
+    await eventually(() => both.count()).toBe(7);
+    expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
+  }, 60_000);
+
+  it('show 64 ranks by node and 64 experts by layer, which open', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await open('run=large');
+    const groups = (title: string) => card(title).locator('.row-labels button');
+    await eventually(() => groups('Ranks over time').count()).toBe(8);
+    expect(await card('Memory by rank').locator('.legend .entry').count()).toBe(3);
+    await groups('Ranks over time').nth(1).click();
+    await eventually(() => card('Ranks over time').locator('.row-labels > div').count()).toBe(16);
+    await eventually(() => groups('Expert load').count()).toBe(16);
+    expect(await card('Expert load').locator('.row-labels > div').count()).toBe(16 + 64);
+    expect(await card('Expert load').locator('thead th').allTextContents()).toEqual(['expert', 'layer 1']);
+    await groups('Expert load').nth(2).click();
+    await eventually(() => card('Expert load').locator('thead th').count()).toBe(3);
+    expect(await card('Expert load').locator('tbody tr').count()).toBe(64);
+    expect(page.url()).toMatch(/layers=1%2C5&nodes=node1/);
+    await screenshot(page, 'large-open');
+  }, 60_000);
+
+  it('tell by keyboard what lies where in lanes and expert load', async () => {
+    await open('run=small');
+    for (const [title, words] of [
+      ['Ranks over time', /^rank 1, \d\d:\d\d:\d\d \S+, training, step \d+/],
+      ['Expert load', /^layer 1, expert 0, steps \d+ to \d+, \d\.\d\dx a fair share/],
+    ] as const) {
+      await card(title).locator('.row-plot').focus();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('ArrowLeft');
+      expect(await card(title).locator('[role=status]').textContent()).toMatch(words);
+      expect(await card(title).locator('.tip').isVisible()).toBe(true);
+      await page.keyboard.press('Escape');
+      expect(await card(title).locator('.tip').isVisible()).toBe(false);
+    }
+  }, 60_000);
+
+  it('fit a phone, where a tap shows a place and a second one opens it', async () => {
+    const tab = await browser.page('about:blank');
+    await tab.setViewportSize({ width: 390, height: 844 });
+    for (const runId of ['large', 'small'])
+      for (const view of ['logs', 'overview'] as const) {
+        await showView(tab, origin, runId, { view, theme: 'light' });
+        expect(await tab.evaluate(WIDER_THAN_SCREEN)).toEqual([]);
+        await screenshot(tab, `${runId}-${view}-phone`);
+      }
+    const session = await browser.context.newCDPSession(tab);
+    await session.send('Emulation.setTouchEmulationEnabled', { enabled: true });
+    const lanes = tab.locator('.lanes .row-plot canvas');
+    await lanes.scrollIntoViewIfNeeded();
+    const box = (await lanes.boundingBox())!;
+    const tap = async () => {
+      const touchPoints = [{ x: box.x + box.width / 2, y: box.y + 30 }];
+      await session.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints });
+      await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    };
+    await tap();
+    await eventually(() => tab.locator('.lanes .tip').isVisible()).toBe(true);
+    expect(tab.url()).not.toContain('rank');
+    await tap();
+    await eventually(() => tab.url()).toMatch(/view=logs.*rank/);
+    await tab.close();
+  }, 60_000);
+
+  it('complained about nothing', () => {
+    expect(browser.problems).toEqual([]);
+  });
+});
