@@ -21,7 +21,7 @@ const MAX_LANES = 16;
 
 /** The table of lines; a click on a row opens its details. */
 export class LineList {
-  readonly element = h('div', { class: 'lines', role: 'table', 'aria-label': 'log lines' });
+  readonly element = h('div', { class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
   readonly #head = h('div', { class: 'line-head', role: 'row' });
   readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
   /** In display order. */
@@ -104,7 +104,8 @@ export class LineList {
     this.#open?.row.element.setAttribute('aria-expanded', 'false');
     this.#open = null;
     if (isOpen) return;
-    const details = this.detailsOf(row.line);
+    const cell = h('div', { role: 'gridcell' }, this.detailsOf(row.line));
+    const details = h('div', { role: 'row' }, cell);
     row.element.after(details);
     row.element.setAttribute('aria-expanded', 'true');
     this.#open = { row, details };

@@ -95,7 +95,7 @@ function stepsOf(lanes: readonly RankLane[]): string {
 }
 
 /** Of a failed run, the rank whose last step is clearly older than the others'. */
-export function stalledFirst(run: RunData | null, lanes: readonly RankLane[]): RankLane | null {
+function stalledFirst(run: RunData | null, lanes: readonly RankLane[]): RankLane | null {
   if (run?.detail?.state !== 'failed' && run?.detail?.state !== 'dead') return null;
   const known = lanes.filter(({ lastProgress }) => lastProgress !== null);
   const [first, second] = known.toSorted((a, b) => (a.lastProgress ?? 0) - (b.lastProgress ?? 0));
