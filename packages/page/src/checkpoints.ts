@@ -1,49 +1,72 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { openCheckpoint, verifiedAside } from 'locmoe/checkpoint/checkpoint';
-import { committedFolders, stepOf } from 'locmoe/checkpoint/folders';
+import { stepOf } from 'locmoe/checkpoint/folders';
 import { MANIFEST_FILE } from 'locmoe/checkpoint/manifest';
 import { asTrainerError } from 'locmoe/errors';
 import type { CheckpointCheck, CheckpointRow, CheckpointsReply } from './api-types.js';
 
+/** What was found of a checkpoint, as its files were. */
+interface Known {
+  readonly files: string;
+  readonly row: CheckpointRow;
+  /** Of all its hashes, once that was asked. */
+  check?: Promise<CheckpointCheck>;
+}
+
 /** The checkpoints of runs. What was found of one is kept until one of its files changes. */
 export class Checkpoints {
-  readonly #rows = new Map<string, CheckpointRow>();
-  readonly #checks = new Map<string, Promise<CheckpointCheck>>();
+  /** By folder. */
+  readonly #known = new Map<string, Known>();
 
   /** Newest first. Of each, the manifest is read and the sizes of its files are compared with it. */
   list(root: string): CheckpointsReply {
+    const folders = foldersIn(root);
+    for (const folder of this.#known.keys())
+      if (path.dirname(folder) === root && !folders.includes(folder)) this.#known.delete(folder);
+    // As they are tried when the run is resumed; those without a readable manifest come first.
+    const generation = (row: CheckpointRow) => row.generation ?? Number.MAX_SAFE_INTEGER;
     return {
-      checkpoints: committedFolders(root, Number.POSITIVE_INFINITY).map((folder) => {
-        const key = keyOf(folder);
-        const row = this.#rows.get(key) ?? rowOf(folder);
-        this.#rows.set(key, row);
-        return row;
-      }),
+      checkpoints: folders
+        .map((folder) => this.#of(folder).row)
+        .sort((a, b) => generation(b) - generation(a) || b.step - a.step),
     };
-  }
-
-  areIn(root: string): boolean {
-    return committedFolders(root).length > 0;
   }
 
   /** Compares the hashes of all files of a checkpoint, once. Null if `root` has none of that name. */
   check(root: string, name: string): Promise<CheckpointCheck> | null {
-    const folder = committedFolders(root).find((each) => path.basename(each) === name);
+    const folder = foldersIn(root).find((each) => path.basename(each) === name);
     if (folder === undefined) return null;
-    const key = keyOf(folder);
-    const check = this.#checks.get(key) ?? checkOf(folder);
-    this.#checks.set(key, check);
-    return check;
+    const known = this.#of(folder);
+    known.check ??= checkOf(folder);
+    return known.check;
+  }
+
+  #of(folder: string): Known {
+    const files = filesIn(folder);
+    const last = this.#known.get(folder);
+    const known = last?.files === files ? last : { files, row: rowOf(folder) };
+    this.#known.set(folder, known);
+    return known;
   }
 }
 
-function keyOf(folder: string): string {
+/** Committed checkpoints, in no order. */
+export function foldersIn(root: string): string[] {
+  if (!existsSync(root)) return [];
+  return readdirSync(root)
+    .filter((name) => Number.isFinite(stepOf(name)))
+    .map((name) => path.join(root, name));
+}
+
+/** Names, sizes and times of a folder's files; empty if it is gone meanwhile. */
+function filesIn(folder: string): string {
+  if (!existsSync(folder)) return '';
   const files = readdirSync(folder).map((name) => {
     const stat = statSync(path.join(folder, name), { throwIfNoEntry: false });
     return `${name} ${stat?.size} ${stat?.mtimeMs}`;
   });
-  return [folder, ...files].join('\n');
+  return files.join('\n');
 }
 
 function rowOf(folder: string): CheckpointRow {

@@ -13,7 +13,7 @@ import type {
   RunDetail,
   RunListItem,
 } from './api-types.js';
-import { Checkpoints } from './checkpoints.js';
+import { Checkpoints, foldersIn } from './checkpoints.js';
 import { flightOf } from './flight-reply.js';
 import { MetricsTable } from './metrics-table.js';
 import { type ListedRun, RunItems, readJson } from './run-item.js';
@@ -51,7 +51,7 @@ export class RunCatalog {
       version: record.version ?? null,
       host: record.machine?.split('/')[0] ?? null,
       isServedByCoordinator: record.pid === process.pid && record.machine === machineIdentity(),
-      commands: this.#commandsOf(run, failure),
+      commands: commandsOf(run, failure),
       config,
       summary: readJson(folder, 'summary.json'),
       failure,
@@ -95,18 +95,18 @@ export class RunCatalog {
   #folderOf(runId: string): RunFolder | null {
     return runOf(this.runsDir, runId)?.folder ?? null;
   }
+}
 
-  #commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null): RunCommands {
-    const words = (...all: string[]) => commandLine(['locmoe', ...all]);
-    const place = fromHere(folder.directory);
-    const isSaved = this.#checkpoints.areIn(folder.checkpoints);
-    const resume = record.resumeCommand ?? words('train', '--resume', place);
-    return {
-      inspect: words('inspect', '--run', place),
-      resume: failure?.resumeCommand ?? (isSaved ? resume : null),
-      flight: words('flight', place),
-    };
-  }
+function commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null): RunCommands {
+  const words = (...all: string[]) => commandLine(['locmoe', ...all]);
+  const place = fromHere(folder.directory);
+  const isSaved = foldersIn(folder.checkpoints).length > 0;
+  const resume = record.resumeCommand ?? words('train', '--resume', place);
+  return {
+    inspect: words('inspect', '--run', place),
+    resume: failure?.resumeCommand ?? (isSaved ? resume : null),
+    flight: words('flight', place),
+  };
 }
 
 /** By the wall clock, as a reader sees it; the coordinator's own count decides. */

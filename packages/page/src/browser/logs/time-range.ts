@@ -88,8 +88,9 @@ export function closeOnEscape(menu: HTMLDetailsElement): void {
     menu.querySelector('summary')?.focus();
     event.stopPropagation();
   });
-  document.addEventListener('click', ({ target }) => {
-    if (target instanceof Node && !menu.contains(target)) menu.open = false;
+  document.addEventListener('click', (event) => {
+    // As it was at the click: what was clicked may have been drawn anew since.
+    if (!event.composedPath().includes(menu)) menu.open = false;
   });
 }
 
