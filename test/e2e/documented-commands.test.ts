@@ -53,6 +53,7 @@ const AFTERWARDS: readonly (Printing | readonly [...Printing, codes: readonly nu
   [`npx locmoe logs '|~ "(?i)timeout"' --level warn --rank 0`, /^/, MATCH_OR_NOT],
   [`npx locmoe logs '| json | step="120"' --run runs/RUN`, /^/, MATCH_OR_NOT],
   [`npx locmoe logs 'sum by (rank) (rate({source="worker"}[1m]))'`, /\{rank="3"\}/],
+  ['npx locmoe trace', /^trace-tiny-.*\.json: [\d,]+ events; open it at /],
   ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
   [
     'npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en --temperature 0.7 --top-p 0.95',
@@ -130,6 +131,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'train-text.test.ts trains so, and goes on with what --print-config prints',
   ],
   [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
+  [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

@@ -11,6 +11,7 @@ import { countViolations } from './accessibility.js';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
 import { measureTraffic } from './page-traffic.js';
+import { benchSpans } from './spans.js';
 import { benchStepOverhead } from './step-overhead.js';
 import type { Bench, Measurement } from './support.js';
 import { benchVisible } from './visible.js';
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   page: measurePage,
   traffic: measureTraffic,
   a11y: countViolations,
+  spans: benchSpans,
   overhead: benchStepOverhead,
   failures: benchFailures,
 };

@@ -1,10 +1,12 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
 import type { PagePackage } from 'locmoe/cli/packages';
+import { TrainerError } from 'locmoe/errors';
 import type { ApiError, RunList } from './api-types.js';
 import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
 import { RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
+import { timelineReply } from './timeline-reply.js';
 
 /** An open page asks for its run every one and a half seconds, later if the machine is busy. */
 const WATCHED_MS = 10_000;
@@ -62,6 +64,17 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   routes.get('/api/runs/:id/flight', (c) => {
     const reply = catalog.flight(c.req.param('id'));
     return reply === null ? noSuchRun(c) : send(c, reply);
+  });
+  routes.get('/api/runs/:id/timeline', (c) => {
+    const directory = catalog.traces(c.req.param('id'));
+    if (directory === null) return noSuchRun(c);
+    try {
+      return send(c, timelineReply(directory, numberOf(c, 'step'), numberOf(c, 'generation')));
+    } catch (error) {
+      if (!(error instanceof TrainerError)) throw error;
+      c.header('Cache-Control', 'no-store');
+      return c.json({ error: error.message } satisfies ApiError, 404);
+    }
   });
   return { routes, isWatched: () => performance.now() - lookedAtMs < WATCHED_MS };
 };

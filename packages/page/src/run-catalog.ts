@@ -92,6 +92,11 @@ export class RunCatalog {
     return folder && flightOf(folder);
   }
 
+  /** The folder of its traces. Null if there is no such run. */
+  traces(runId: string): string | null {
+    return this.#folderOf(runId)?.trace ?? null;
+  }
+
   #folderOf(runId: string): RunFolder | null {
     return runOf(this.runsDir, runId)?.folder ?? null;
   }

@@ -9,6 +9,7 @@ import type {
   RunDetail,
   RunList,
   SpeedsReply,
+  TimelineReply,
 } from '../api-types.js';
 import { Contact } from './contact.js';
 
@@ -85,6 +86,15 @@ export const fetchFlight = (runId: string) => get<FlightReply>(ofRun(runId, '/fl
 export const fetchCheckpoints = (runId: string) => get<CheckpointsReply>(ofRun(runId, '/checkpoints'));
 export const checkCheckpoint = (runId: string, name: string) =>
   get<CheckpointCheck>(ofRun(runId, `/checkpoints/${encodeURIComponent(name)}`));
+
+export function fetchTimeline(
+  runId: string,
+  place: { readonly step: number | null; readonly generation: number | null },
+): Promise<TimelineReply> {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(place)) if (value !== null) params.set(name, String(value));
+  return get(ofRun(runId, `/timeline?${params}`));
+}
 
 export interface MetricsRequest {
   readonly after?: string | null;

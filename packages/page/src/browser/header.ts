@@ -10,7 +10,7 @@ import { RunPicker } from './run-picker.js';
 import { statusOf } from './run-status.js';
 import { toggleTheme } from './theme.js';
 
-const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', details: 'Details' } as const;
+const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', timeline: 'Timeline', details: 'Details' } as const;
 
 /** Steps over which speed is averaged. */
 const RECENT = 20;

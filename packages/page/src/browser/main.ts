@@ -9,6 +9,7 @@ import { LogsView } from './logs/logs-view.js';
 import { Overview } from './overview/overview.js';
 import { RunData } from './overview/run-data.js';
 import { startTheme, toggleTheme } from './theme.js';
+import { TimelineView } from './timeline/timeline-view.js';
 
 const POLL_MS = 1_500;
 /** The list of runs is fetched on every fourth poll. */
@@ -20,8 +21,18 @@ const header = new Header(() => help.toggle());
 const overview = new Overview();
 const details = new DetailsView();
 const logs = new LogsView();
+const timeline = new TimelineView();
 const empty = h('main', { class: 'no-run' });
-fill(byId('page'), header.element, empty, overview.element, logs.element, details.element, help.element);
+fill(
+  byId('page'),
+  header.element,
+  empty,
+  overview.element,
+  logs.element,
+  timeline.element,
+  details.element,
+  help.element,
+);
 
 const known = new Map<string, RunData>();
 let list: readonly RunListItem[] = [];
@@ -66,6 +77,7 @@ async function poll(): Promise<void> {
       end: detail.endedAt ?? Date.now(),
       isLive: detail.isLive,
     });
+  if (pageState().view === 'timeline') void timeline.show(current.runId);
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
     details.show(runs);
@@ -118,6 +130,7 @@ function showViews(hasRun: boolean): void {
   overview.element.hidden = !hasRun || view !== 'overview';
   logs.element.hidden = !hasRun || view !== 'logs';
   details.element.hidden = !hasRun || view !== 'details';
+  timeline.element.hidden = !hasRun || view !== 'timeline';
   empty.hidden = hasRun;
   if (hasRun) return;
   const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
@@ -131,9 +144,10 @@ onState((state, before) => {
     scrollTo({ top: 0 });
     overview.draw();
     details.draw();
+    if (state.view === 'timeline') timeline.focus();
   }
   if (
-    ['run', 'overlays', 'range', 'layer', 'openLayers', 'view'].some(
+    ['run', 'overlays', 'range', 'layer', 'openLayers', 'view', 'step', 'generation'].some(
       (name) => Reflect.get(state, name) !== Reflect.get(before, name),
     )
   )
@@ -145,6 +159,7 @@ const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
   '1': () => setState({ view: 'overview' }, { push: true }),
   '2': () => setState({ view: 'logs' }, { push: true }),
+  '3': () => setState({ view: 'timeline' }, { push: true }),
   '4': () => setState({ view: 'details' }, { push: true }),
   '0': () => setState({ range: null }),
   t: toggleTheme,

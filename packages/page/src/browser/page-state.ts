@@ -1,4 +1,4 @@
-export const VIEWS = ['overview', 'logs', 'details'] as const;
+export const VIEWS = ['overview', 'logs', 'timeline', 'details'] as const;
 
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
@@ -35,6 +35,10 @@ export interface PageState {
   readonly live: boolean;
   /** Time in ns of the open line. */
   readonly line: string | null;
+  /** Step of the timeline; null for the last that is kept. */
+  readonly step: number | null;
+  /** Whose step it is; null for the newest generation that has it. */
+  readonly generation: number | null;
 }
 
 export const DEFAULTS: PageState = {
@@ -59,6 +63,8 @@ export const DEFAULTS: PageState = {
   columns: [],
   live: false,
   line: null,
+  step: null,
+  generation: null,
 };
 
 const NONE = 'none';
@@ -73,6 +79,10 @@ export function parseState(hash: string): PageState {
   /** An empty list is not the default, so it has a name. */
   const optionalList = (name: string) =>
     params.has(name) ? list(name).filter((each) => each !== NONE) : null;
+  const count = (name: string) => {
+    const value = Number(params.get(name));
+    return Number.isInteger(value) && value > 0 ? value : null;
+  };
   const range = list('range').map(Number);
   return {
     view: one('view', VIEWS, DEFAULTS.view),
@@ -97,6 +107,8 @@ export function parseState(hash: string): PageState {
     columns: list('columns'),
     live: params.get('live') === '1',
     line: text('line'),
+    step: count('step'),
+    generation: count('generation'),
   };
 }
 
@@ -130,5 +142,7 @@ export function formatState(state: PageState): string {
   put('columns', state.columns.join(','), state.columns.length === 0);
   put('live', '1', !state.live);
   put('line', state.line);
+  put('step', state.step === null ? null : String(state.step));
+  put('generation', state.generation === null ? null : String(state.generation));
   return `#${params}`;
 }

@@ -116,10 +116,14 @@ const DESCRIPTIONS: readonly Description[] = [
 ];
 
 /** The overview's line charts, in page order. @param layerPicker chooses the layer of the routing charts */
-export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnChart[] {
+export function makeCharts(
+  { onStepTime, ...handlers }: Handlers & { readonly onStepTime: Handlers['onClick'] },
+  layerPicker: HTMLElement,
+): DrawnChart[] {
   return DESCRIPTIONS.map(({ isWide = false, clips = false, canBeLog = false, ...description }) => {
-    const chart = new Chart({ ...description, ...handlers });
     const { id, seriesOf, units = ['', ''], emptyText = 'No step yet.' } = description;
+    const onClick = id === 'parts' ? onStepTime : handlers.onClick;
+    const chart = new Chart({ ...description, ...handlers, onClick });
     if (id === 'places') chart.tools.append(layerPicker);
     chart.tools.append(...chartTools(chart, { id, canBeLog }));
     return { id, chart, isWide, clips, seriesOf, units, emptyText };
