@@ -35,7 +35,7 @@ export const countViolations: Bench = async () => {
         }
     } finally {
       await browser.close();
-      server.close();
+      await server.close();
     }
     for (const line of found) console.error(line);
     return [

@@ -60,7 +60,7 @@ export const measureTraffic: Bench = async () => {
     } finally {
       clearInterval(training);
       await browser.close();
-      server.close();
+      await server.close();
     }
   });
 };

@@ -151,7 +151,10 @@ export class TimelineCanvas {
   }
 
   #zoomTo(span: TimelineSpan | null): void {
-    if (span === null) return this.fit();
+    if (span === null) {
+      this.fit();
+      return;
+    }
     const margin = 0.1 * (span.endMs - span.startMs);
     this.#show({ from: span.startMs - margin, to: span.endMs + margin });
   }
@@ -285,7 +288,10 @@ export class TimelineCanvas {
   }
 
   #showTip(span: TimelineSpan | null, { x, y }: { readonly x: number; readonly y: number }): void {
-    if (span === null) return this.#hideTip();
+    if (span === null) {
+      this.#hideTip();
+      return;
+    }
     const { lane, spans } = laneOf(this.#layout, span)!;
     const { isInFlight } = spans.find((each) => each.span === span)!;
     fill(this.#tip, ...spanDetails(span, lane.rank, isInFlight));
