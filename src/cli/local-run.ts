@@ -74,7 +74,7 @@ export async function train(options: TrainOptions): Promise<number> {
     });
     return exitCode;
   } finally {
-    http?.close();
+    await http?.close();
     rpc.server.forceShutdown();
     plan.dataset.close();
   }

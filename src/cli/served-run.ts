@@ -115,7 +115,7 @@ async function serveWith(
     });
     return exitCode;
   } finally {
-    http?.close();
+    await http?.close();
     rpc.server.forceShutdown();
     plan.dataset.close();
   }

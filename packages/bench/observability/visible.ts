@@ -103,7 +103,7 @@ export const benchVisible: Bench = () =>
       for (const source of sources) source.kill();
       socket.terminate();
       client.close();
-      http.close();
+      await http.close();
       coordinator.close();
       rpc.server.forceShutdown();
       logs.close();

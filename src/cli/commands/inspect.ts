@@ -65,5 +65,5 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
   console.log(`page: ${url}`);
   console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
   await stopped;
-  server.close();
+  await server.close();
 }

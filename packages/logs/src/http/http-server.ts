@@ -9,8 +9,11 @@ import { LogsError } from '../errors.js';
 import { AccessRule, type Refusal } from './access.js';
 import { isLoopback } from './loopback.js';
 
-/** Handles a WebSocket opened on a path; an exception closes the socket. */
-export type SocketHandler = (socket: WebSocket, request: IncomingMessage) => void;
+/**
+ * Checks the request for a WebSocket, and returns what takes the open socket. A LogsError refuses the handshake
+ * with status 400 and its message.
+ */
+export type SocketHandler = (request: IncomingMessage) => (socket: WebSocket) => void;
 
 /** Routes and WebSockets of one concern. */
 export interface HttpFeature {
@@ -20,7 +23,8 @@ export interface HttpFeature {
   readonly open?: Hono;
   /** WebSocket handlers by path. */
   readonly sockets?: ReadonlyMap<string, SocketHandler>;
-  close?(): void;
+  /** Sends what open sockets have still to get, and closes them. */
+  close?(): Promise<void>;
 }
 
 /** Port 0 binds a free one. */
@@ -47,13 +51,14 @@ export interface HttpServerOptions {
 export interface HttpServer {
   /** With the actual port. */
   readonly address: HttpAddress;
-  /** Ends all connections. */
-  close(): void;
+  /** Stops listening, gives the features two seconds to close, then ends all connections. */
+  close(): Promise<void>;
   /** Closes as soon as no answer is on its way, or after `withinMs`. */
   drain(withinMs: number): Promise<void>;
 }
 
 const MAX_SOCKET_MESSAGE_BYTES = 1 << 16;
+const CLOSE_MS = 2_000;
 
 /**
  * Serves the features, and `GET /ready` without access control.
@@ -72,23 +77,28 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const answers = unfinishedAnswers(server);
   const sockets = serveSockets(server, features, rule);
   const port = await bind(server, options);
-  const close = () => {
-    for (const feature of features) feature.close?.();
-    for (const socket of sockets.clients) socket.terminate();
+  const close = async () => {
     server.close();
+    await within(CLOSE_MS, Promise.all(features.map((feature) => feature.close?.())));
+    for (const socket of sockets.clients) socket.terminate();
     server.closeAllConnections();
   };
   return {
     address: { ...address, port },
     close,
     async drain(withinMs) {
-      const over = new AbortController();
-      const limit = sleep(withinMs, undefined, { signal: over.signal }).catch(() => undefined);
-      await Promise.race([answers.none(), limit]);
-      over.abort();
-      close();
+      await within(withinMs, answers.none());
+      await close();
     },
   };
+}
+
+/** Waits for a promise, but no longer than `ms`. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  const limit = sleep(ms, undefined, { signal: over.signal }).catch(() => undefined);
+  await Promise.race([promise, limit]);
+  over.abort();
 }
 
 /**
@@ -150,15 +160,17 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
       if (path === null) return refuse(socket, 400);
       const handler = handlers.get(path);
       if (handler === undefined) return refuse(socket, 404);
+      const take = handler(request);
       sockets.handleUpgrade(request, socket, head, (open) => {
         open.on('error', () => open.terminate());
         try {
-          handler(open, request);
+          take(open);
         } catch {
           open.close(1011);
         }
       });
-    } catch {
+    } catch (error) {
+      if (error instanceof LogsError) return refuse(socket, 400, error.message);
       // Uncaught, it would end the process.
       socket.destroy();
     }
@@ -173,10 +185,16 @@ function pathOf({ url = '' }: IncomingMessage): string | null {
 
 const BASE = 'http://localhost';
 
-function refuse(socket: Duplex, status: 400 | 401 | 403 | 404): void {
+function refuse(socket: Duplex, status: 400 | 401 | 403 | 404, reason = ''): void {
   // A client that keeps its side open must not keep the socket.
   socket.once('finish', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'Connection: close',
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(reason)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${reason}`);
 }
 
 function bind(server: Server, { address, option }: HttpServerOptions): Promise<number> {

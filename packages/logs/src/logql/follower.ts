@@ -29,6 +29,8 @@ export class Follower {
   #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** The last read stopped at its limit, before the end of a file. */
+  #hasMore = false;
 
   /** @param seen snapshots whose lines the caller has read already */
   constructor(
@@ -51,8 +53,10 @@ export class Follower {
   async finish(): Promise<void> {
     this.close();
     await this.#polling;
-    for (let entries = await this.readNew(); entries.length > 0; entries = await this.readNew())
-      await this.listener.lines(entries);
+    do {
+      const entries = await this.readNew();
+      if (entries.length > 0) await this.listener.lines(entries);
+    } while (this.#hasMore);
   }
 
   #schedule(): void {
@@ -76,6 +80,7 @@ export class Follower {
   async readNew(): Promise<LogEntry[]> {
     const reader = new BlockReader(new Pacer());
     const entries: LogEntry[] = [];
+    this.#hasMore = false;
     try {
       for (const view of await this.engine.open(this.query.matchers, Number.NEGATIVE_INFINITY))
         await this.#readFile(view, reader, entries);
@@ -100,7 +105,10 @@ export class Follower {
     };
     for (const block of view.blocks) {
       if (block.end <= position || block.offset >= view.end) continue;
-      if (block.offset >= endOfPoll) break;
+      if (block.offset >= endOfPoll) {
+        this.#hasMore = true;
+        break;
+      }
       await reader.read(view, block, test, visit);
       this.#positions.set(file, Math.min(block.end, view.end));
     }

@@ -8,8 +8,9 @@ import { Follower } from '../logql/follower.js';
 import type { LogEngine } from '../logql/log-engine.js';
 import { type LogEntry, take } from '../logql/log-entries.js';
 import { parseLogQuery } from '../logql/parse.js';
-import { instantOfMs, nsText } from '../store/instant.js';
-import { Parameters } from './parameters.js';
+import { type Instant, instantOfMs, nsText } from '../store/instant.js';
+import { CATEGORIZE_LABELS, ENCODING_FLAGS, isCategorized } from './encoding-flags.js';
+import { invalid, Parameters } from './parameters.js';
 import { toStreams } from './shapes.js';
 
 const PING_INTERVAL_MS = 1_000;
@@ -27,7 +28,8 @@ const MAX_ENTRIES_PER_MESSAGE = 500;
 const MAX_DROPPED_ENTRIES = 1_000;
 const MAX_TAILS = 32;
 const MAX_DELAY_S = 5;
-const CLOSED_BY_POLICY = 1008;
+const GOING_AWAY = 1001;
+const INTERNAL_ERROR = 1011;
 const TRY_AGAIN_LATER = 1013;
 const MAX_REASON_BYTES = 120;
 
@@ -36,25 +38,50 @@ interface Dropped {
   readonly timestamp: string;
 }
 
+interface TailRequest {
+  readonly query: LogQuery;
+  readonly start: Instant;
+  /** Most past lines. */
+  readonly limit: number;
+  readonly isCategorized: boolean;
+}
+
 /** `/loki/api/v1/tail`: sends past lines up to the limit, then new lines as they are written. */
 export class Tails {
   readonly #open = new Set<Tail>();
 
   constructor(readonly engine: LogEngine) {}
 
-  readonly handle: SocketHandler = (socket, request) => {
-    if (this.#open.size >= MAX_TAILS) {
-      socket.close(TRY_AGAIN_LATER, `max concurrent tail requests limit exceeded (${MAX_TAILS})`);
-      return;
-    }
-    const tail = new Tail(this.engine, socket, () => this.#open.delete(tail));
-    this.#open.add(tail);
-    void tail.start(request);
+  readonly handle: SocketHandler = (request) => {
+    const tailed = readRequest(request);
+    return (socket) => {
+      if (this.#open.size >= MAX_TAILS) {
+        socket.close(TRY_AGAIN_LATER, `max concurrent tail requests limit exceeded (${MAX_TAILS})`);
+        return;
+      }
+      const tail = new Tail(this.engine, socket, tailed, () => this.#open.delete(tail));
+      this.#open.add(tail);
+    };
   };
 
-  close(): void {
-    for (const tail of this.#open) tail.end();
+  /** Sends every client what was written until now, then closes its socket. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((tail) => tail.finish()));
   }
+}
+
+/** @throws LogsError `BAD_INPUT` */
+function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
+  const parameters = new Parameters(new URL(url, 'http://localhost').searchParams);
+  // Checked but unused: lines are sent in the order in which they arrive.
+  const delay = parameters.get('delay_for') ?? '0';
+  if (!/^\d+$/.test(delay)) throw invalid(`delay_for: ${delay.slice(0, 100)} is not a number of seconds`);
+  if (Number(delay) > MAX_DELAY_S) throw invalid(`delay_for can't be greater than ${MAX_DELAY_S}`);
+  const { limit, range } = parameters;
+  return {
+    ...{ query: parseLogQuery(parameters.query), start: range.start, limit },
+    isCategorized: isCategorized([headers[ENCODING_FLAGS]].flat().join()),
+  };
 }
 
 /** One client. The log is never held up for it: a slow client loses lines. */
@@ -65,64 +92,66 @@ class Tail {
   #pongMs = performance.now();
   readonly #cancelled = new AbortController();
   readonly #ping = setInterval(() => this.#checkClient(), PING_INTERVAL_MS);
+  readonly #begun: Promise<void>;
 
   constructor(
     readonly engine: LogEngine,
     readonly socket: WebSocket,
+    readonly request: TailRequest,
     readonly onEnd: () => void,
   ) {
     socket.on('pong', () => {
       this.#pongMs = performance.now();
     });
-    socket.on('close', () => this.end());
+    socket.on('close', () => this.#end());
+    this.#begun = this.#begin().catch((error) => this.#fail(error));
   }
 
-  async start(request: IncomingMessage): Promise<void> {
-    try {
-      const parameters = new Parameters(new URL(request.url ?? '/', 'http://localhost').searchParams);
-      const query = parseLogQuery(parameters.query);
-      // Validated but unused: lines are sent in the order in which they arrive.
-      parameters.wholeNumber('delay_for', 1, MAX_DELAY_S);
-      await this.#begin(query, parameters);
-    } catch (error) {
-      this.#refuse(error);
-    }
-  }
-
-  async #begin(query: LogQuery, parameters: Parameters): Promise<void> {
-    const { limit, range } = parameters;
+  async #begin(): Promise<void> {
+    const { query, start, limit } = this.request;
     const views = await this.engine.open(query.matchers, Number.NEGATIVE_INFINITY);
     const past = this.engine.linesOf(
       views,
       query,
       // Open-ended: another node's clock may be ahead.
-      { start: range.start, end: instantOfMs(Number.MAX_SAFE_INTEGER) },
+      { start, end: instantOfMs(Number.MAX_SAFE_INTEGER) },
       'backward',
       { signal: this.#cancelled.signal },
     );
     const entries = await take(past, limit);
-    if (this.#cancelled.signal.aborted) return;
     await this.#send(entries.reverse());
     if (this.#cancelled.signal.aborted) return;
     this.#follower = new Follower(this.engine, query, views, {
       lines: (lines) => this.#send(lines),
-      failed: (error) => this.#refuse(error),
+      failed: (error) => this.#fail(error),
     });
   }
 
-  end(): void {
+  /** Sends what was written until now, then closes the socket. Never rejects. */
+  async finish(): Promise<void> {
+    await this.#begun;
+    await this.#follower?.finish().catch((error) => this.#fail(error));
+    if (this.#dropped.length > 0 && !this.#isFull) this.#write([]);
+    const { socket } = this;
+    if (socket.readyState === socket.CLOSED) return;
+    const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    socket.close(GOING_AWAY, 'the server ends');
+    await closed;
+  }
+
+  #end(): void {
     clearInterval(this.#ping);
     this.#cancelled.abort();
     this.#follower?.close();
     this.onEnd();
   }
 
-  #refuse(error: unknown): void {
+  #fail(error: unknown): void {
     if (this.#cancelled.signal.aborted) return;
     const reason = Buffer.from(messageOf(error)).subarray(0, MAX_REASON_BYTES).toString();
     // A character cut in half decodes to U+FFFD, which is longer.
-    this.socket.close(CLOSED_BY_POLICY, reason.replace(/\ufffd+$/, ''));
-    this.end();
+    this.socket.close(INTERNAL_ERROR, reason.replace(/\ufffd+$/, ''));
+    this.#end();
   }
 
   async #send(entries: readonly LogEntry[]): Promise<void> {
@@ -149,12 +178,14 @@ class Tail {
   }
 
   #write(batch: readonly LogEntry[]): void {
+    const { isCategorized } = this.request;
     const dropped = this.#dropped;
     this.#dropped = [];
     this.socket.send(
       JSON.stringify({
-        streams: toStreams(batch),
+        streams: toStreams(batch, isCategorized),
         dropped_entries: dropped.length === 0 ? null : dropped,
+        ...(isCategorized ? { encodingFlags: [CATEGORIZE_LABELS] } : {}),
       }),
     );
   }
@@ -174,7 +205,7 @@ class Tail {
     const isLagging = this.#laggingSinceMs !== null && now - this.#laggingSinceMs > LAG_TIMEOUT_MS;
     if (now - this.#pongMs > PONG_TIMEOUT_MS || isLagging) {
       this.socket.terminate();
-      this.end();
+      this.#end();
     } else this.socket.ping();
   }
 }

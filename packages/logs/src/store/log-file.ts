@@ -36,7 +36,7 @@ export class LogFile {
   /** ms since 1970. */
   modifiedMs = 0;
   #inode = 0;
-  #refreshing: Promise<void> | null = null;
+  #refreshing: Promise<void> = Promise.resolve();
   readonly #head = new LineHead();
 
   /** @param labels of every line */
@@ -50,13 +50,12 @@ export class LogFile {
   }
 
   /**
-   * Indexes what any process has appended since the last call, but for a last line without its newline. A
+   * Indexes what any process has appended before this call, but for a last line without its newline. A
    * truncated or replaced file is indexed anew.
    */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#refresh().finally(() => {
-      this.#refreshing = null;
-    });
+    // One under way may have looked at the file too early.
+    this.#refreshing = this.#refreshing.catch(() => undefined).then(() => this.#refresh());
     return this.#refreshing;
   }
 

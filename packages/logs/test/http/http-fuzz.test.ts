@@ -23,15 +23,15 @@ beforeAll(async () => {
         features: [
           {
             routes: new Hono().get('/hello', (c) => c.text('hello')),
-            sockets: new Map([['/echo', (socket) => socket.on('message', (data) => socket.send(data))]]),
+            sockets: new Map([['/echo', () => (socket) => socket.on('message', (data) => socket.send(data))]]),
           },
         ],
       }),
     );
 });
 
-afterAll(() => {
-  for (const server of servers.values()) server.close();
+afterAll(async () => {
+  for (const server of servers.values()) await server.close();
 });
 
 /** Sends bytes, then closes or resets the connection, after an answer or a short time. */

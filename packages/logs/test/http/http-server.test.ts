@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { Hono } from 'hono';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { LogsError } from '../../src/errors.js';
 import { type HttpServer, startHttpServer } from '../../src/http/http-server.js';
 
 /** More than sockets hold. */
@@ -23,7 +24,15 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
           .get('/hello', (c) => c.text('hello'))
           .get('/large', (c) => c.body(new Uint8Array(LARGE_BYTES))),
         open: new Hono().get('/health', (c) => c.text('well')),
-        sockets: new Map([['/echo', (socket) => socket.on('message', (data) => socket.send(String(data)))]]),
+        sockets: new Map([
+          ['/echo', () => (socket) => socket.on('message', (data) => socket.send(String(data)))],
+          [
+            '/refused',
+            () => {
+              throw new LogsError('BAD_INPUT', 'not this one');
+            },
+          ],
+        ]),
       },
     ],
   });
@@ -94,6 +103,11 @@ describe('an upgrade whose target is no URL', () => {
       });
     expect((await fetch(`${url}/hello`)).status).toBe(200);
   });
+});
+
+it('tells in the handshake why a feature refuses a WebSocket', async () => {
+  await start(null);
+  expect(await rawAnswer(upgradeOf('/refused'))).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n.*\r\n\r\nnot this one$/s);
 });
 
 describe('a page of another origin', () => {
@@ -193,6 +207,20 @@ it('drains: an answer that has begun is read to its end, and then there is no se
   await expect(fetch(`${url}/hello`)).rejects.toThrow();
 });
 
+it('waits for its features when it closes, but not for ever', async () => {
+  const closing = async (close: () => Promise<void>) => {
+    const features = [{ routes: new Hono(), close }];
+    const options = { address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http', token: null };
+    const started = performance.now();
+    await (await startHttpServer({ ...options, features })).close();
+    return performance.now() - started;
+  };
+  expect(await closing(() => new Promise((resolve) => setTimeout(resolve, 300)))).toBeGreaterThan(290);
+  const took = await closing(() => new Promise(() => undefined));
+  expect(took).toBeGreaterThan(1_990);
+  expect(took).toBeLessThan(10_000);
+});
+
 it('drains no longer than it may', async () => {
   const url = await start(null);
   const large = await fetch(`${url}/large`);
@@ -204,7 +232,7 @@ it('answers without a token where a feature is open, and says a refusal as the p
   const url = await start(TOKEN);
   expect(await (await fetch(`${url}/health`)).text()).toBe('well');
   expect((await fetch(`${url}/hello`)).status).toBe(401);
-  server.close();
+  await server.close();
   server = await startHttpServer({
     ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http', token: TOKEN },
     features: [{ routes: new Hono().get('/hello', (c) => c.text('hello')) }],

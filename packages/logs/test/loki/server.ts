@@ -11,6 +11,8 @@ export class TestLoki {
   private constructor(
     readonly runs: TestRuns,
     readonly url: string,
+    /** Closes the server. */
+    readonly close: () => Promise<void>,
   ) {}
 
   static async start(): Promise<TestLoki> {
@@ -23,7 +25,7 @@ export class TestLoki {
       features: [lokiFeature(runs.catalog, '1.2.3')],
     });
     onTestFinished(() => server.close());
-    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`);
+    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`, server.close);
   }
 
   address(path: string, query: Query | URLSearchParams = {}): string {
@@ -50,13 +52,16 @@ export class TestLoki {
   }
 
   /** A tail that collects its messages; closed after the test. */
-  tail(query: Query): {
+  tail(
+    query: Query,
+    headers: Readonly<Record<string, string>> = {},
+  ): {
     socket: WebSocket;
     messages: TailMessage[];
     lines: () => string[];
     closed: Promise<string>;
   } {
-    const socket = new WebSocket(this.address('tail', query).replace('http', 'ws'));
+    const socket = new WebSocket(this.address('tail', query).replace('http', 'ws'), { headers });
     const messages: TailMessage[] = [];
     socket.on('message', (data) => messages.push(JSON.parse(String(data))));
     socket.on('error', () => undefined);
@@ -74,7 +79,7 @@ export class TestLoki {
 }
 
 export interface TailMessage {
-  readonly streams: { stream: Record<string, string>; values: [string, string][] }[];
+  readonly streams: { stream: Record<string, string>; values: [string, string, object?][] }[];
   readonly dropped_entries: { labels: Record<string, string>; timestamp: string }[] | null;
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { logLine, T0 } from '../support.js';
@@ -74,12 +75,56 @@ describe('tail', () => {
   });
 
   it.each([
-    ['{run="r1"', '1008 parse error at line 1'],
-    ['rate({run="r1"}[1m])', '1008 rate({run="r1"}[1m]) computes numbers'],
-    [`{run="${'x'.repeat(6_000)}"}`, '1008 the query has 6008 characters'],
-  ])('closes with the reason: %.20s', async (query, reason) => {
+    [{ query: '{run="r1"' }, 'parse error at line 1'],
+    [{ query: 'rate({run="r1"}[1m])' }, 'rate({run="r1"}[1m]) computes numbers'],
+    [{ query: `{run="${'x'.repeat(6_000)}"}` }, 'the query has 6008 characters'],
+    [{ query: QUERY, delay_for: 6 }, "delay_for can't be greater than 5"],
+  ])('refuses the handshake with the reason: %.40j', async (query, reason) => {
     const loki = await TestLoki.start();
-    expect(await loki.tail({ query }).closed).toContain(reason);
+    const { socket } = loki.tail(query);
+    const [, response] = await once(socket, 'unexpected-response');
+    expect(response.statusCode).toBe(400);
+    expect(await text(response)).toContain(reason);
+  });
+
+  it('delivers every line before the server closes it, and says that it goes', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep 0')]);
+    const tails = Array.from({ length: 4 }, () => loki.tail({ query: QUERY, start: START }));
+    await expect.poll(() => tails.every(({ messages }) => messages.length === 1)).toBe(true);
+    // More than a poll reads, most of which does not match.
+    const noise = Array.from({ length: 5_000 }, (_, i) => line(i + 1, `leave ${'x'.repeat(2_000)}`));
+    loki.runs.write('node-0', [...noise, line(6_000, 'keep 1')]);
+    loki.runs.write('node-1', [logLine({ atMs: 6_001, node: 1, rank: 1, msg: 'keep 2' })]);
+    await loki.close();
+    for (const { closed, lines } of tails) {
+      expect(await closed).toBe('1001 the server ends');
+      expect(lines().map((each) => JSON.parse(each).msg)).toEqual(['keep 0', 'keep 1', 'keep 2']);
+    }
+  });
+
+  it('delivers what was written before a tail had begun, too', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write(
+      'node-0',
+      Array.from({ length: 3_000 }, (_, i) => line(i, `keep ${i}`)),
+    );
+    const tail = loki.tail({ query: QUERY, start: START, limit: 5_000 });
+    await once(tail.socket, 'open');
+    await loki.close();
+    expect(await tail.closed).toMatch(/^1001 /);
+    expect(tail.lines()).toHaveLength(3_000);
+  });
+
+  it('does not wait for a client that reads nothing', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep')]);
+    const tail = loki.tail({ query: QUERY, start: START });
+    await expect.poll(() => tail.messages.length).toBe(1);
+    tail.socket.pause();
+    const started = performance.now();
+    await loki.close();
+    expect(performance.now() - started).toBeLessThan(5_000);
   });
 
   it('has no more than 32 clients at once', async () => {

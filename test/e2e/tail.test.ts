@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { type Locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
+
+interface Tail {
+  /** Resolves with the code of its close. */
+  readonly closed: Promise<number>;
+  readonly lines: string[];
+}
+
+/** A tail of all lines of a run, from the first one on. */
+async function tailOf(run: Locmoe): Promise<Tail> {
+  const [, address] = await run.until(/page: http:\/\/([^\s/]+)\//);
+  const query = new URLSearchParams({ query: '{run=~".+"}', limit: '5000', start: '0' });
+  const socket = new WebSocket(`ws://${address}/loki/api/v1/tail?${query}`);
+  const lines: string[] = [];
+  socket.on('message', (data) => {
+    for (const { values } of JSON.parse(String(data)).streams)
+      for (const [, line] of values) lines.push(line);
+  });
+  const closed = new Promise<number>((resolve, reject) => {
+    socket.on('close', resolve);
+    socket.on('error', reject);
+  });
+  return { closed, lines };
+}
+
+function logOf(run: string): string[] {
+  const folder = path.join(run, 'logs');
+  return readdirSync(folder).flatMap((file) =>
+    readFileSync(path.join(folder, file), 'utf8').split('\n').filter(Boolean),
+  );
+}
+
+describe('a tail is delivered every line of the log before it is closed, when a run', () => {
+  it.each<[string, number, (run: Locmoe) => void]>([
+    [
+      'fails, as its worker is killed',
+      3,
+      (run) => process.kill(run.pidsOf('worker')[1], 'SIGKILL'),
+    ],
+    ['is interrupted', 130, (run) => run.interrupt()],
+  ])('%s', async (_, code, end) => {
+    const folder = temporaryFolder();
+    const sets = ['train.steps=100000', 'logLevel=debug'];
+    const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets });
+    const tails = await Promise.all([tailOf(run), tailOf(run)]);
+    await run.until(/step +\d+\/100000/);
+    end(run);
+    expect((await run.finished).code).toBe(code);
+    const log = logOf(newestRun(folder)).sort();
+    for (const { closed, lines } of tails) {
+      expect(await closed).toBe(1001);
+      expect(lines.sort()).toEqual(log);
+    }
+  }, 60_000);
+});
