@@ -5,6 +5,8 @@ import type { LogCatalog } from '../store/log-catalog.js';
 import { addFieldRoutes } from './field-routes.js';
 import { RequestGate } from './gate.js';
 import { addIndexRoutes } from './index-routes.js';
+import { addLimitsRoute } from './limits-route.js';
+import { addPatternRoutes } from './pattern-routes.js';
 import { addPushRoute } from './push.js';
 import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
@@ -23,6 +25,8 @@ export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
   addQueryRoutes(routes, engine, gate);
   addIndexRoutes(routes, engine, gate);
   addFieldRoutes(routes, engine, gate);
+  addPatternRoutes(routes, engine, gate);
+  addLimitsRoute(routes, version);
   addPushRoute(routes, catalog, engine, gate);
   routes.get('/loki/api/v1/status/buildinfo', (c) =>
     c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),

@@ -1,0 +1,131 @@
+/** Stands for a word that varies; as in LogQL's pattern filters. */
+export const VARIABLE = '<_>';
+/** What lies between brackets, quotes, commas, `=` and white space. */
+const WORD = /[^\s"'`(),;=[\]{}|]+/g;
+/** Words with a digit are values. Those with `<` would read as a name in a pattern filter. */
+const VALUE = /[\d<]/;
+/** With more templates than this the texts of one shape differ in words that vary. */
+const MAX_VARIANTS = 15;
+/** Of the words that are not variable already; least for two texts to have one template. */
+const MIN_SIMILARITY = 0.5;
+const MAX_TEMPLATES = 1_000;
+const MAX_KNOWN_TEXTS = 5_000;
+const MAX_CHARACTERS = 1_000;
+
+/** What texts have in common: their words in order, `<_>` where they differ. */
+export class Template {
+  /** The template that this one became a part of. */
+  into: Template | null = null;
+
+  /** @param shape the text with `w` for each word */
+  constructor(
+    readonly shape: string,
+    readonly words: string[],
+  ) {}
+
+  get text(): string {
+    let next = 0;
+    return this.shape.replaceAll('w', () => this.words[next++]);
+  }
+
+  /** Share of the words that are equal, of those that are variable in neither. */
+  similarityTo(words: readonly string[]): number {
+    let numEqual = 0;
+    let numFixed = 0;
+    for (const [i, word] of this.words.entries()) {
+      if (word === VARIABLE && words[i] === VARIABLE) continue;
+      numFixed++;
+      if (word === words[i]) numEqual++;
+    }
+    return numFixed === 0 ? 1 : numEqual / numFixed;
+  }
+
+  generalizeTo(words: readonly string[]): void {
+    for (const [i, word] of words.entries()) if (this.words[i] !== word) this.words[i] = VARIABLE;
+  }
+}
+
+interface Group {
+  templates: Template[];
+  /** It had more than MAX_VARIANTS: similar ones are one from then on. */
+  isCrowded: boolean;
+}
+
+/**
+ * Finds the templates of log messages, in the manner of Drain (He et al., ICWS 2017): texts are grouped by their
+ * shape, the separators between their words, then by the similarity of the words. A word with a digit is variable
+ * at once; other words only where a shape has so many templates that they cannot all be messages of their own.
+ * Bounded in memory: what is beyond MAX_TEMPLATES has none.
+ */
+export class TemplateMiner {
+  readonly #groups = new Map<string, Group>();
+  /** By text with its values masked. */
+  readonly #known = new Map<string, Template>();
+  #numTemplates = 0;
+
+  /** The template of a text, which later texts may generalize; null for one that is too long or beyond the limit. */
+  add(text: string): Template | null {
+    if (text.length > MAX_CHARACTERS) return null;
+    const masked = text.replace(WORD, (word) => (VALUE.test(word) ? VARIABLE : word));
+    const known = this.#known.get(masked);
+    if (known !== undefined) return current(known);
+    const template = this.#place(masked.replace(WORD, 'w'), masked.match(WORD) ?? []);
+    if (template !== null && this.#known.size < MAX_KNOWN_TEXTS) this.#known.set(masked, template);
+    return template;
+  }
+
+  #place(shape: string, words: string[]): Template | null {
+    const group = this.#groups.get(shape) ?? { templates: [], isCrowded: false };
+    const similar = group.isCrowded ? mostSimilar(group.templates, words) : same(group.templates, words);
+    if (similar !== null) {
+      similar.generalizeTo(words);
+      return similar;
+    }
+    if (this.#numTemplates >= MAX_TEMPLATES) return null;
+    const template = new Template(shape, words);
+    group.templates.push(template);
+    this.#groups.set(shape, group);
+    this.#numTemplates++;
+    if (!group.isCrowded && group.templates.length > MAX_VARIANTS) this.#crowd(group);
+    return current(template);
+  }
+
+  /** Makes similar templates of a group one. */
+  #crowd(group: Group): void {
+    const merged: Template[] = [];
+    for (const template of group.templates) {
+      const similar = mostSimilar(merged, template.words);
+      if (similar === null) merged.push(template);
+      else {
+        similar.generalizeTo(template.words);
+        template.into = similar;
+      }
+    }
+    this.#numTemplates -= group.templates.length - merged.length;
+    group.templates = merged;
+    group.isCrowded = true;
+  }
+}
+
+/** The template that this one is, or has become a part of. */
+export function current(template: Template): Template {
+  let found = template;
+  while (found.into !== null) found = found.into;
+  return found;
+}
+
+function same(templates: readonly Template[], words: readonly string[]): Template | null {
+  return templates.find((template) => template.words.every((word, i) => word === words[i])) ?? null;
+}
+
+function mostSimilar(templates: readonly Template[], words: readonly string[]): Template | null {
+  let best: Template | null = null;
+  let most = MIN_SIMILARITY;
+  for (const template of templates) {
+    const similarity = template.similarityTo(words);
+    if (similarity < most || (similarity === most && best !== null)) continue;
+    best = template;
+    most = similarity;
+  }
+  return best;
+}
