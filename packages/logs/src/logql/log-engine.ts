@@ -1,9 +1,8 @@
-import { LogsError } from '../errors.js';
 import type { TimeRange } from '../store/instant.js';
 import type { LogCatalog } from '../store/log-catalog.js';
 import type { LogFile } from '../store/log-file.js';
-import { BlockReader, type FileView, viewOf } from '../store/log-reader.js';
-import { Pacer, type PacerOptions } from '../store/pacer.js';
+import { BlockReader, type FileView, type QueryOptions, viewOf } from '../store/log-reader.js';
+import { Pacer } from '../store/pacer.js';
 import { RunLogs } from '../store/run-logs.js';
 import type { LogStream } from '../store/streams.js';
 import type { LogQuery, Matcher, MetricQuery } from './ast.js';
@@ -13,9 +12,7 @@ import { evaluateMetric } from './metric-query.js';
 import { compilePipeline } from './pipeline.js';
 import type { TimeGrid, Value } from './series.js';
 
-const QUERY_LIMIT_MS = 30_000;
-/** Loki's limit. */
-const MAX_POINTS = 11_000;
+export const QUERY_LIMIT_MS = 30_000;
 /** Times in lines may differ by this much from file modification times: clocks of nodes differ. */
 const CLOCK_SLACK_MS = 3_600_000;
 /** How long the list of runs is cached. */
@@ -37,7 +34,7 @@ export class LogEngine {
     query: LogQuery,
     range: TimeRange,
     direction: Direction,
-    options: PacerOptions = {},
+    options: QueryOptions = {},
   ): AsyncGenerator<LogEntry[]> {
     const views = await this.open(query.matchers, range.start.timeMs);
     yield* this.linesOf(views, query, range, direction, options);
@@ -49,7 +46,7 @@ export class LogEngine {
     query: LogQuery,
     range: TimeRange,
     direction: Direction,
-    options: PacerOptions = {},
+    options: QueryOptions = {},
   ): AsyncGenerator<LogEntry[]> {
     const reader = newReader(options);
     try {
@@ -62,14 +59,9 @@ export class LogEngine {
   /**
    * Evaluates a metric query at every point of a grid.
    *
-   * @throws LogsError `BAD_INPUT` beyond a limit of points, series or time, or for a pipeline error
+   * @throws LogsError `BAD_INPUT` beyond a limit of series or time, or for a pipeline error
    */
-  async evaluate(query: MetricQuery, grid: TimeGrid, options: PacerOptions = {}): Promise<Value> {
-    if (grid.numPoints > MAX_POINTS)
-      throw new LogsError(
-        'BAD_INPUT',
-        `exceeded maximum resolution of ${MAX_POINTS} points per time series. Try increasing the value of the step parameter`,
-      );
+  async evaluate(query: MetricQuery, grid: TimeGrid, options: QueryOptions = {}): Promise<Value> {
     const reader = newReader(options);
     try {
       return await evaluateMetric(query, grid, {
@@ -129,6 +121,6 @@ export class LogEngine {
   }
 }
 
-function newReader({ limitMs = QUERY_LIMIT_MS, signal }: PacerOptions): BlockReader {
-  return new BlockReader(new Pacer({ limitMs, ...(signal === undefined ? {} : { signal }) }));
+function newReader({ limitMs = QUERY_LIMIT_MS, signal, totals }: QueryOptions): BlockReader {
+  return new BlockReader(new Pacer({ limitMs, ...(signal === undefined ? {} : { signal }) }), totals);
 }

@@ -22,7 +22,7 @@ export interface Series {
 /** The result of a metric query: a scalar or a vector of series. */
 export type Value = number | readonly Series[];
 
-const MAX_SERIES = 2_000;
+export const MAX_SERIES = 2_000;
 /** Of all series together: bounds the JSON answer. */
 const MAX_VALUES = 1_000_000;
 

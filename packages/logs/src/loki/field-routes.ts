@@ -1,23 +1,24 @@
 import type { Hono } from 'hono';
 import { extractJson } from '../logql/json-fields.js';
 import type { LogEngine } from '../logql/log-engine.js';
-import { take } from '../logql/log-entries.js';
+import { type LogEntry, splitLabels, take } from '../logql/log-entries.js';
 import { compileLogfmt } from '../logql/logfmt-fields.js';
 import { parseLogQuery } from '../logql/parse.js';
 import { PipelineLine } from '../logql/pipeline-line.js';
 import { parseBytes, parseDurationS } from '../logql/units.js';
-import type { RequestGate } from './gate.js';
-import type { Parameters } from './parameters.js';
+import type { LokiRequest, RequestGate } from './gate.js';
 
 const DEFAULT_LINES = 100;
 const MAX_LINES = 5_000;
 const MAX_FIELDS = 1_000;
-const NO_LABELS = new Map<string, string>();
 const extractLogfmt = compileLogfmt({ extractions: [], strict: false, keepEmpty: false });
+
+type Parser = 'json' | 'logfmt';
 
 interface Field {
   readonly values: Set<string>;
-  readonly parser: 'json' | 'logfmt';
+  /** Null for structured metadata. */
+  readonly parser: Parser | null;
 }
 
 /** `detected_fields` and `detected_field/NAME/values`, from the newest lines of a query. */
@@ -25,15 +26,15 @@ export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
   routes.on(
     ['GET', 'POST'],
     '/loki/api/v1/detected_fields',
-    gate.json(async (parameters, signal) => {
-      const limit = parameters.wholeNumber('limit', MAX_FIELDS, MAX_LINES);
-      const fields = [...(await detect(engine, parameters, signal))].slice(0, limit);
+    gate.json(async (request) => {
+      const limit = request.parameters.wholeNumber('limit', MAX_FIELDS, MAX_LINES);
+      const fields = [...(await detect(engine, request))].slice(0, limit);
       return {
         fields: fields.map(([label, { values, parser }]) => ({
           label,
           type: typeOf(values),
           cardinality: values.size,
-          parsers: [parser],
+          parsers: parser === null ? null : [parser],
         })),
         limit,
       };
@@ -42,9 +43,9 @@ export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
   routes.on(
     ['GET', 'POST'],
     '/loki/api/v1/detected_field/:name/values',
-    gate.json(async (parameters, signal, c) => {
-      const limit = parameters.wholeNumber('limit', MAX_FIELDS, MAX_LINES);
-      const field = (await detect(engine, parameters, signal)).get(c.req.param('name') ?? '');
+    gate.json(async (request) => {
+      const limit = request.parameters.wholeNumber('limit', MAX_FIELDS, MAX_LINES);
+      const field = (await detect(engine, request)).get(request.name);
       return { values: [...(field?.values ?? [])].slice(0, limit), limit };
     }),
   );
@@ -52,28 +53,32 @@ export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
 
 async function detect(
   engine: LogEngine,
-  parameters: Parameters,
-  signal: AbortSignal,
-): Promise<Map<string, Field>> {
+  { parameters, options }: LokiRequest,
+): Promise<ReadonlyMap<string, Field>> {
   const query = parseLogQuery(parameters.query);
   const numLines = parameters.wholeNumber('line_limit', DEFAULT_LINES, MAX_LINES);
-  const entries = await take(engine.lines(query, parameters.range, 'backward', { signal }), numLines);
   const fields = new Map<string, Field>();
-  for (const entry of entries) {
-    const { text } = entry;
-    const line = new PipelineLine(text, NO_LABELS, entry);
-    const parser = text.startsWith('{') ? 'json' : 'logfmt';
-    if (parser === 'json') extractJson(line);
-    else extractLogfmt(line);
-    for (const [name, value] of line.labels) {
-      if (name.startsWith('__')) continue;
-      const field = fields.get(name) ?? { values: new Set(), parser };
-      if (fields.size >= MAX_FIELDS && !fields.has(name)) continue;
-      field.values.add(value);
-      fields.set(name, field);
-    }
-  }
+  const add = (name: string, value: string, parser: Parser | null) => {
+    if (name.startsWith('__') || (fields.size >= MAX_FIELDS && !fields.has(name))) return;
+    const field = fields.get(name) ?? { values: new Set(), parser };
+    field.values.add(value);
+    fields.set(name, field);
+  };
+  for (const entry of await take(engine.lines(query, parameters.range, 'backward', options), numLines))
+    for (const [name, value, parser] of fieldsOf(entry)) add(name, value, parser);
   return fields;
+}
+
+/** Its structured metadata, what the query has extracted, and what `json` or `logfmt` would. */
+function* fieldsOf(entry: LogEntry): Generator<[string, string, Parser | null]> {
+  const { stream, structuredMetadata, parsed } = splitLabels(entry);
+  const parser = entry.text.startsWith('{') ? 'json' : 'logfmt';
+  const line = new PipelineLine(entry.text, stream, entry);
+  if (parser === 'json') extractJson(line);
+  else extractLogfmt(line);
+  for (const [name, value] of structuredMetadata) yield [name, value, null];
+  for (const [name, value] of parsed) yield [name, value, parser];
+  for (const [name, value] of line.labels) if (line.parsed.has(name)) yield [name, value, parser];
 }
 
 const TYPES: readonly (readonly [string, (text: string) => boolean])[] = [

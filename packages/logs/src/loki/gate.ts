@@ -1,33 +1,112 @@
 import type { Context } from 'hono';
 import { LogsError, messageOf } from '../errors.js';
+import type { QueryOptions } from '../store/log-reader.js';
+import { QueryTimeout } from '../store/pacer.js';
+import { ENCODING_FLAGS, isCategorized } from './encoding-flags.js';
 import { Parameters } from './parameters.js';
 
-const MAX_CONCURRENT = 16;
+const MAX_RUNNING = 16;
+/** A dashboard of many panels sends dozens of requests at once. */
+const MAX_WAITING = 2_048;
+const MAX_WAIT_MS = 30_000;
 
-/** Limits concurrent requests and turns errors into Loki's answers: a status and plain text. */
+/** A request that has its turn. */
+export interface LokiRequest {
+  readonly parameters: Parameters;
+  /** Of `:name` in the path; empty elsewhere. */
+  readonly name: string;
+  /** `X-Loki-Response-Encoding-Flags` asks for labels by category. */
+  readonly isCategorized: boolean;
+  /** For its queries: they end when the client has gone, and count what they read. */
+  readonly options: Required<Pick<QueryOptions, 'signal' | 'totals'>>;
+  /** How long it waited. */
+  readonly queueMs: number;
+  /** When its turn came. */
+  readonly startedMs: number;
+}
+
+interface Refusal {
+  readonly status: 429 | 504;
+  readonly reason: string;
+}
+
+/** Limits concurrent requests, lets others wait, and turns errors into Loki's answers: a status and plain text. */
 export class RequestGate {
   #numRunning = 0;
+  /** In order of arrival; called when the turn has come. */
+  readonly #waiting = new Set<() => void>();
 
   /** Wraps a handler that returns JSON. */
-  json(
-    answer: (parameters: Parameters, signal: AbortSignal, c: Context) => Promise<object>,
-  ): (c: Context) => Promise<Response> {
-    return this.guard(async (c) => c.json(await answer(await Parameters.of(c), c.req.raw.signal, c)));
+  json(answer: (request: LokiRequest) => Promise<object>): (c: Context) => Promise<Response> {
+    return this.guard(async (c, queueMs) =>
+      c.json(
+        await answer({
+          parameters: await Parameters.of(c),
+          name: c.req.param('name') ?? '',
+          isCategorized: isCategorized(c.req.header(ENCODING_FLAGS)),
+          options: { signal: c.req.raw.signal, totals: { lines: 0, bytes: 0 } },
+          queueMs,
+          startedMs: performance.now(),
+        }),
+      ),
+    );
   }
 
   /** Wraps a handler. */
-  guard(handle: (c: Context) => Promise<Response>): (c: Context) => Promise<Response> {
+  guard(handle: (c: Context, queueMs: number) => Promise<Response>): (c: Context) => Promise<Response> {
     return async (c) => {
-      if (this.#numRunning >= MAX_CONCURRENT) return c.text('too many outstanding requests\n', 429);
-      this.#numRunning++;
+      const receivedMs = performance.now();
+      const refusal = await this.#turn(c.req.raw.signal);
+      if (refusal !== null) return c.text(`${refusal.reason}\n`, refusal.status);
       try {
-        return await handle(c);
+        return await handle(c, performance.now() - receivedMs);
       } catch (error) {
-        // An aborted request never sees the answer.
-        return c.text(`${messageOf(error)}\n`, error instanceof LogsError ? 400 : 500);
+        return c.text(`${messageOf(error)}\n`, statusOf(error));
       } finally {
-        this.#numRunning--;
+        this.#next();
       }
     };
   }
+
+  /**
+   * Waits for a turn.
+   *
+   * @param gone aborted when the client has gone, which then never sees the answer
+   * @returns why there is none
+   */
+  async #turn(gone: AbortSignal): Promise<Refusal | null> {
+    if (this.#numRunning < MAX_RUNNING) {
+      this.#numRunning++;
+      return null;
+    }
+    if (this.#waiting.size >= MAX_WAITING) return { status: 429, reason: 'too many outstanding requests' };
+    return new Promise((resolve) => {
+      const settle = (refusal: Refusal | null) => {
+        clearTimeout(timer);
+        gone.removeEventListener('abort', leave);
+        this.#waiting.delete(begin);
+        resolve(refusal);
+      };
+      const begin = () => settle(null);
+      const leave = () =>
+        settle({
+          status: 504,
+          reason: `the request waited ${MAX_WAIT_MS / 1000} s for others: ask for less at once`,
+        });
+      const timer = setTimeout(leave, MAX_WAIT_MS);
+      gone.addEventListener('abort', leave);
+      this.#waiting.add(begin);
+    });
+  }
+
+  #next(): void {
+    const [begin] = this.#waiting;
+    if (begin === undefined) this.#numRunning--;
+    else begin();
+  }
+}
+
+function statusOf(error: unknown): 400 | 500 | 504 {
+  if (error instanceof QueryTimeout) return 504;
+  return error instanceof LogsError ? 400 : 500;
 }

@@ -1,33 +1,26 @@
 import type { Hono } from 'hono';
 import type { Matcher } from '../logql/ast.js';
 import type { LogEngine } from '../logql/log-engine.js';
-import { parseLogQuery } from '../logql/parse.js';
 import type { Series } from '../logql/series.js';
 import { instantOfMs, type TimeRange } from '../store/instant.js';
 import { hasSelected } from '../store/log-reader.js';
 import { type Labels, labelsKey } from '../store/streams.js';
-import type { RequestGate } from './gate.js';
-import { totalVolume, volumePerStep } from './index-volume.js';
-import type { Parameters } from './parameters.js';
-import { queryAnswer, toMatrix, toVector } from './shapes.js';
+import type { LokiRequest, RequestGate } from './gate.js';
+import { totalVolume, type VolumeQuery, volumePerStep } from './index-volume.js';
+import { selectorOf } from './selector.js';
+import { queryAnswer, toVector } from './shapes.js';
 
-interface IndexRequest {
+interface IndexRequest extends LokiRequest {
   readonly engine: LogEngine;
-  readonly parameters: Parameters;
-  readonly signal: AbortSignal;
-  /** Of `label/:name/values`; empty elsewhere. */
-  readonly name: string;
 }
 
 /** Routes answered from the index: labels, series, statistics and volumes. */
 export function addIndexRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
-  const add = (path: string, handler: (request: IndexRequest) => Promise<object>) =>
+  const add = (path: string, answer: (request: IndexRequest) => Promise<object>) =>
     routes.on(
       ['GET', 'POST'],
       `/loki/api/v1/${path}`,
-      gate.json((parameters, signal, c) =>
-        handler({ engine, parameters, signal, name: c.req.param('name') ?? '' }),
-      ),
+      gate.json((request) => answer({ ...request, engine })),
     );
   add('labels', labelNames);
   add('label', labelNames);
@@ -48,24 +41,26 @@ async function labelValues(request: IndexRequest): Promise<object> {
 }
 
 async function series({ engine, parameters }: IndexRequest): Promise<object> {
-  const selectors = parameters.all('match').map((text) => parseLogQuery(text).matchers);
+  const matches = parameters.all('match');
+  // As in Loki `{}` alone stands for all, though no other route takes it.
+  const isAll = matches.every((text) => /^\s*\{\s*\}\s*$/.test(text));
   const found = new Map<string, Labels>();
-  for (const matchers of selectors.length === 0 ? [[]] : selectors)
+  for (const matchers of isAll ? [[]] : matches.map(selectorOf))
     for (const labels of await streamsIn(engine, matchers, parameters.range))
       found.set(labelsKey(labels), labels);
   return { status: 'success', data: [...found.values()].map((labels) => Object.fromEntries(labels)) };
 }
 
 /** `chunks` counts blocks of the index. */
-async function stats({ engine, parameters, signal }: IndexRequest): Promise<object> {
+async function stats({ engine, parameters, options }: IndexRequest): Promise<object> {
   const { range } = parameters;
-  const { matchers } = parseLogQuery(parameters.query);
+  const matchers = selectorOf(parameters.query);
   const views = await engine.open(matchers, range.start.timeMs);
   const chunks = views.flatMap((view) =>
     view.blocks.filter((block) => overlaps(block, range) && hasSelected(view, block)),
   );
   const total = async (op: 'count_over_time' | 'bytes_over_time') => {
-    const [sum] = await totalVolume(engine, { matchers, op, labels: [] }, range, signal);
+    const [sum] = await totalVolume(engine, { matchers, op, labels: [] }, range, options);
     return sum?.values[0] ?? 0;
   };
   return {
@@ -77,30 +72,31 @@ async function stats({ engine, parameters, signal }: IndexRequest): Promise<obje
 }
 
 async function volume(request: IndexRequest): Promise<object> {
-  const started = performance.now();
   const { range, limit } = request.parameters;
   const volumes =
     request.parameters.get('aggregateBy') === 'labels'
       ? await volumeByLabel(request)
-      : await volumeBySeries(request);
+      : await totalVolume(request.engine, volumeQuery(request), range, request.options);
   volumes.sort((a, b) => b.values[0] - a.values[0]);
-  return queryAnswer('vector', toVector(volumes.slice(0, limit), instantOfMs(range.end.timeMs)), started);
+  return queryAnswer(request, 'vector', toVector(volumes.slice(0, limit), instantOfMs(range.end.timeMs)));
 }
 
-function volumeBySeries({ engine, parameters, signal }: IndexRequest): Promise<Series[]> {
-  const { matchers } = parseLogQuery(parameters.query);
-  const query = { matchers, op: 'bytes_over_time', labels: targetLabels(parameters, matchers) } as const;
-  return totalVolume(engine, query, parameters.range, signal);
+/** Bytes by the labels of the parameter `targetLabels`, or else by those that the selector names. */
+function volumeQuery({ parameters }: IndexRequest): VolumeQuery {
+  const matchers = selectorOf(parameters.query);
+  const names = parameters.get('targetLabels')?.split(',').filter(Boolean);
+  const labels = names ?? distinct(matchers.map(({ name }) => name));
+  return { matchers, op: 'bytes_over_time', labels };
 }
 
 /** For each label name the bytes of all streams that have it. */
-async function volumeByLabel({ engine, parameters, signal }: IndexRequest): Promise<Series[]> {
+async function volumeByLabel({ engine, parameters, options }: IndexRequest): Promise<Series[]> {
   const { range } = parameters;
-  const { matchers } = parseLogQuery(parameters.query);
+  const matchers = selectorOf(parameters.query);
   const volumes: Series[] = [];
   for (const name of namesOf(await streamsIn(engine, matchers, range))) {
     const query = { matchers, op: 'bytes_over_time', labels: [name] } as const;
-    const byValue = (await totalVolume(engine, query, range, signal)).filter(({ labels }) =>
+    const byValue = (await totalVolume(engine, query, range, options)).filter(({ labels }) =>
       labels.has(name),
     );
     const total = byValue.reduce((sum, each) => sum + each.values[0], 0);
@@ -113,15 +109,21 @@ async function volumeByLabel({ engine, parameters, signal }: IndexRequest): Prom
   return volumes;
 }
 
-async function volumeRange({ engine, parameters, signal }: IndexRequest): Promise<object> {
-  const started = performance.now();
-  const { grid, limit } = parameters;
-  const { matchers } = parseLogQuery(parameters.query);
-  const query = { matchers, op: 'bytes_over_time', labels: targetLabels(parameters, matchers) } as const;
-  const volumes = await volumePerStep(engine, query, grid, signal);
-  const total = ({ values }: Series) => values.reduce((sum, value) => sum + value, 0);
-  volumes.sort((a, b) => total(b) - total(a));
-  return queryAnswer('matrix', toMatrix(volumes.slice(0, limit), grid), started);
+async function volumeRange(request: IndexRequest): Promise<object> {
+  const { engine, parameters, options } = request;
+  const { range, stepMs, limit } = parameters;
+  const volumes = await volumePerStep(engine, volumeQuery(request), range, stepMs, options);
+  const total = ({ values }: (typeof volumes)[number]) =>
+    values.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  const result = volumes.sort((a, b) => total(b) - total(a)).slice(0, limit);
+  // Loki's type for series of one point each.
+  if (result.every(({ values }) => values.length === 1))
+    return queryAnswer(
+      request,
+      'vector',
+      result.map(({ metric, values: [value] }) => ({ metric, value })),
+    );
+  return queryAnswer(request, 'matrix', result);
 }
 
 async function detectedLabels(request: IndexRequest): Promise<object> {
@@ -137,7 +139,7 @@ async function detectedLabels(request: IndexRequest): Promise<object> {
 /** The streams of the parameter `query`; without one, all. */
 function queriedStreams({ engine, parameters }: IndexRequest): Promise<Labels[]> {
   const query = parameters.get('query');
-  return streamsIn(engine, query === undefined ? [] : parseLogQuery(query).matchers, parameters.range);
+  return streamsIn(engine, query === undefined ? [] : selectorOf(query), parameters.range);
 }
 
 /** Label sets with lines in the range, at the precision of blocks. */
@@ -160,12 +162,6 @@ async function streamsIn(
 
 function overlaps(block: { minMs: number; maxMs: number }, { start, end }: TimeRange): boolean {
   return block.maxMs >= start.timeMs && block.minMs <= end.timeMs;
-}
-
-/** Labels to sum by: the parameter `targetLabels`, or those that the selector names. */
-function targetLabels(parameters: Parameters, matchers: readonly Matcher[]): string[] {
-  const names = parameters.get('targetLabels')?.split(',').filter(Boolean);
-  return names ?? distinct(matchers.map(({ name }) => name));
 }
 
 function namesOf(streams: readonly Labels[]): string[] {

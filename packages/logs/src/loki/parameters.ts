@@ -4,11 +4,13 @@ import type { Direction } from '../logql/log-entries.js';
 import type { TimeGrid } from '../logql/series.js';
 import { parseDurationS } from '../logql/units.js';
 import { type Instant, instantOfNs, type TimeRange } from '../store/instant.js';
+import { readBody } from './body.js';
 
 const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 5_000;
+export const MAX_LIMIT = 5_000;
 const DEFAULT_SINCE_S = 3600;
 const MAX_FORM_BYTES = 1 << 16;
+const MAX_STEPS = 11_000;
 const NS_PER_S = 1e9;
 /** The largest int64, as which clients hold times. */
 const MAX_NS = 2n ** 63n - 1n;
@@ -20,9 +22,8 @@ export class Parameters {
   static async of(c: Context): Promise<Parameters> {
     const values = new URL(c.req.url).searchParams;
     if (c.req.method === 'POST') {
-      if (Number(c.req.header('content-length') ?? Number.POSITIVE_INFINITY) > MAX_FORM_BYTES)
-        throw invalid(`the form is larger than ${MAX_FORM_BYTES} bytes`);
-      for (const [name, value] of new URLSearchParams(await c.req.text())) values.append(name, value);
+      const form = await readBody(c, MAX_FORM_BYTES);
+      for (const [name, value] of new URLSearchParams(form.toString())) values.append(name, value);
     }
     return new Parameters(values);
   }
@@ -73,24 +74,38 @@ export class Parameters {
 
   /** `start` to `end`; by default the hour (or `since`) before now. */
   get range(): TimeRange {
-    const end = this.#ns('end') ?? nowNs();
+    const now = nowNs();
+    const end = this.#ns('end') ?? now;
     const sinceS = this.#durationS('since') ?? DEFAULT_SINCE_S;
-    const start = this.#ns('start') ?? end - BigInt(Math.round(sinceS * NS_PER_S));
+    const start = this.#ns('start') ?? (end < now ? end : now) - BigInt(Math.round(sinceS * NS_PER_S));
     if (end < start) throw invalid('end timestamp must not be before or equal to start time');
     return { start: instantOfNs(start < 0n ? 0n : start), end: instantOfNs(end) };
   }
 
-  /** The grid of a range query, both ends included. */
-  get grid(): TimeGrid {
+  /** Of a range query, whole; by default a 250th of the range, but a second at least. */
+  get stepMs(): number {
     const { start, end } = this.range;
-    const startMs = start.timeMs + start.nanos / 1e6;
-    const spanMs = end.timeMs + end.nanos / 1e6 - startMs;
-    const stepS = this.#durationS('step') ?? Math.max(Math.floor(spanMs / 1000 / 250), 1);
-    if (!(stepS > 0))
+    const spanMs = end.timeMs - start.timeMs;
+    // A product of decimals may be just below a whole number.
+    const stepMs = Math.floor(
+      1000 * (this.#durationS('step') ?? Math.max(Math.floor(spanMs / 250_000), 1)) + 1e-6,
+    );
+    if (!(stepMs > 0))
       throw invalid('zero or negative query resolution step widths are not accepted. Try a positive integer');
-    const stepMs = stepS * 1000;
-    // Rounding must not lose the last point.
-    return { startMs, stepMs, numPoints: Math.floor(spanMs / stepMs + 1e-9) + 1 };
+    if (spanMs / stepMs > MAX_STEPS)
+      throw invalid(
+        'exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter',
+      );
+    return stepMs;
+  }
+
+  /** The grid of a range query: as in Loki multiples of the step, from the last before `start` to the first after `end`. */
+  get grid(): TimeGrid {
+    const { range, stepMs } = this;
+    const { start, end } = range;
+    const first = Math.floor(start.timeMs / stepMs);
+    const last = Math.ceil((end.timeMs + Math.sign(end.nanos)) / stepMs);
+    return { startMs: first * stepMs, stepMs, numPoints: last - first + 1 };
   }
 
   /** As in Loki: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339. */
@@ -107,7 +122,9 @@ export class Parameters {
         ns = BigInt(wholeMs) * 1_000_000n + BigInt((date[2] ?? '').padEnd(9, '0'));
     }
     if (ns === null || ns > MAX_NS)
-      throw invalid(`${name}: ${text.slice(0, 100)} is not a time: use ns, seconds or RFC 3339`);
+      throw invalid(
+        `could not parse '${name}' parameter: ${text.slice(0, 100)} is not a time (ns, seconds or RFC 3339)`,
+      );
     return ns;
   }
 
@@ -116,7 +133,7 @@ export class Parameters {
     const text = this.get(name);
     if (text === undefined) return undefined;
     const seconds = /^[+-]?\d+(\.\d*)?$/.test(text) ? Number(text) : parseDurationS(text);
-    if (Number.isNaN(seconds)) throw invalid(`${name}: ${text.slice(0, 100)} is not a duration`);
+    if (Number.isNaN(seconds)) throw invalid(`cannot parse ${JSON.stringify(text.slice(0, 100))} to a valid duration (${name})`);
     return seconds;
   }
 }

@@ -1,29 +1,56 @@
-import type { LogEntry } from '../logql/log-entries.js';
+import { type LogEntry, type SplitLabels, splitLabels } from '../logql/log-entries.js';
 import { sampleText } from '../logql/number-text.js';
 import type { Series, TimeGrid, Value } from '../logql/series.js';
 import { type Instant, nsText } from '../store/instant.js';
 import { type Labels, labelsKey } from '../store/streams.js';
+import { CATEGORIZE_LABELS } from './encoding-flags.js';
+import type { LokiRequest } from './gate.js';
+
+/** Labels of an entry that are not of its stream. */
+interface Others {
+  readonly structuredMetadata?: Readonly<Record<string, string>>;
+  readonly parsed?: Readonly<Record<string, string>>;
+}
 
 export interface StreamJson {
   readonly stream: Readonly<Record<string, string>>;
-  readonly values: [string, string][];
+  /** Time in ns and line, with labels by category also the others. */
+  readonly values: (readonly [string, string] | readonly [string, string, Others])[];
 }
 
-/** Groups entries by label set; a stream keeps their order. */
-export function toStreams(entries: readonly LogEntry[]): StreamJson[] {
-  const byLabels = new Map<Labels, StreamJson>();
+/**
+ * Groups entries by label set; a stream keeps their order.
+ *
+ * @param isCategorized labels that are not of the stream go with each entry
+ */
+export function toStreams(entries: readonly LogEntry[], isCategorized: boolean): StreamJson[] {
   const byKey = new Map<string, StreamJson>();
-  for (const { labels, text, ...at } of entries) {
-    let stream = byLabels.get(labels);
-    if (stream === undefined) {
+  // Entries share the labels of their stream, unless a stage has changed them.
+  const byLabels = new Map<Labels, { readonly stream: StreamJson; readonly others: Others | null }>();
+  for (const entry of entries) {
+    let place = byLabels.get(entry.labels);
+    if (place === undefined) {
+      const split = isCategorized ? splitLabels(entry) : null;
+      const labels = split?.stream ?? entry.labels;
       const key = labelsKey(labels);
-      stream = byKey.get(key) ?? { stream: Object.fromEntries(labels), values: [] };
+      const stream = byKey.get(key) ?? { stream: Object.fromEntries(labels), values: [] };
       byKey.set(key, stream);
-      byLabels.set(labels, stream);
+      place = { stream, others: split && othersOf(split) };
+      byLabels.set(entry.labels, place);
     }
-    stream.values.push([nsText(at), text]);
+    const { stream, others } = place;
+    const at = nsText(entry);
+    stream.values.push(others === null ? [at, entry.text] : [at, entry.text, others]);
   }
   return [...byKey.values()];
+}
+
+/** As in Loki an empty category is left out. */
+function othersOf({ structuredMetadata, parsed }: SplitLabels): Others {
+  return {
+    ...(structuredMetadata.size === 0 ? {} : { structuredMetadata: Object.fromEntries(structuredMetadata) }),
+    ...(parsed.size === 0 ? {} : { parsed: Object.fromEntries(parsed) }),
+  };
 }
 
 export interface MatrixJson {
@@ -64,14 +91,30 @@ function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
 }
 
 /** The envelope of a query's result. */
-export function queryAnswer(resultType: string, result: unknown, startedMs: number, numEntries = 0): object {
+export function queryAnswer(
+  { options: { totals }, isCategorized, queueMs, startedMs }: LokiRequest,
+  resultType: string,
+  result: unknown,
+  numEntries = 0,
+): object {
   const execTime = (performance.now() - startedMs) / 1000;
   return {
     status: 'success',
     data: {
       resultType,
+      ...(isCategorized ? { encodingFlags: [CATEGORIZE_LABELS] } : {}),
       result,
-      stats: { summary: { execTime, queueTime: 0, totalEntriesReturned: numEntries } },
+      stats: {
+        summary: {
+          bytesProcessedPerSecond: Math.round(totals.bytes / execTime),
+          linesProcessedPerSecond: Math.round(totals.lines / execTime),
+          totalBytesProcessed: totals.bytes,
+          totalLinesProcessed: totals.lines,
+          execTime,
+          queueTime: queueMs / 1000,
+          totalEntriesReturned: numEntries,
+        },
+      },
     },
   };
 }

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type { Block } from './block.js';
 import { type LogFile, readFully, type ScannedLine } from './log-file.js';
-import type { Pacer } from './pacer.js';
+import type { Pacer, PacerOptions } from './pacer.js';
 import type { LogStream } from './streams.js';
 
 /** A snapshot of a file for one query: later appends are not in the answer. */
@@ -48,12 +48,25 @@ export interface LineSieve {
   mayPass(): boolean;
 }
 
+/** What queries have read. */
+export interface ReadTotals {
+  lines: number;
+  bytes: number;
+}
+
+export interface QueryOptions extends PacerOptions {
+  readonly totals?: ReadTotals;
+}
+
 /** Reads blocks for one query. Files stay open until `close`. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
   #buffer = Buffer.allocUnsafe(1 << 18);
 
-  constructor(readonly pacer: Pacer) {}
+  constructor(
+    readonly pacer: Pacer,
+    readonly totals: ReadTotals = { lines: 0, bytes: 0 },
+  ) {}
 
   /** Calls `visit` for the selected lines of a block, except lines that `sieve` rules out. */
   async read(
@@ -65,6 +78,8 @@ export class BlockReader {
     if (this.pacer.isDue) await this.pacer.rest();
     const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
     const { file, isSelected } = view;
+    this.totals.lines += block.numLines;
+    this.totals.bytes += bytes.length;
     sieve.begin(bytes);
     if (!file.isPushed && !sieve.mayPass()) return;
     // A single line may take a slice: the pacer is asked at each.

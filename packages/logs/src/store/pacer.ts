@@ -19,6 +19,16 @@ export interface PacerOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A query past its time limit. */
+export class QueryTimeout extends LogsError {
+  constructor(limitMs: number) {
+    super(
+      'BAD_INPUT',
+      `the query took longer than ${limitMs / 1000} s: narrow its time range or its selector`,
+    );
+  }
+}
+
 /** Cooperative scheduling: splits a query into slices, between which the event loop runs. */
 export class Pacer {
   /** The first slice waits for its turn as well: many queries may arrive at once. */
@@ -38,16 +48,12 @@ export class Pacer {
     return performance.now() > this.#sliceEndMs;
   }
 
-  /** Yields to the event loop. @throws LogsError `BAD_INPUT` past the deadline, `ABORTED` if cancelled */
+  /** Yields to the event loop. @throws QueryTimeout past the deadline, LogsError `ABORTED` if cancelled */
   async rest(): Promise<void> {
     await nextTurn();
     const now = performance.now();
     if (this.#signal?.aborted) throw new LogsError('ABORTED', 'the query was cancelled');
-    if (now > this.#deadlineMs)
-      throw new LogsError(
-        'BAD_INPUT',
-        `the query took longer than ${this.#limitMs / 1000} s: narrow its time range or its selector`,
-      );
+    if (now > this.#deadlineMs) throw new QueryTimeout(this.#limitMs);
     this.#sliceEndMs = now + SLICE_MS;
   }
 }

@@ -1,28 +1,9 @@
-import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { logLine, randomNumbers, T0 } from '../support.js';
+import { randomNumbers, T0 } from '../support.js';
+import { ALL, line, lokiOfFour, stream } from './four-lines.js';
 import { ns, TestLoki } from './server.js';
 
 const S = T0 / 1000;
-const line = (atMs: number, rank: number, level = 'info', more: object = {}) =>
-  logLine({ atMs, node: 0, rank, level, ...more });
-const stream = (rank: number, level = 'info') => ({
-  run: 'r1',
-  source: 'worker',
-  node: '0',
-  rank: String(rank),
-  level,
-  generation: '1',
-  service_name: 'locmoe',
-});
-
-/** Lines of rank 0 at 0, 1000 and 2000 ms, the last one an error, and of rank 1 at 1000 ms. */
-async function lokiOfFour(): Promise<TestLoki> {
-  const loki = await TestLoki.start();
-  loki.runs.write('node-0', [line(0, 0), line(1000, 0), line(1000, 1), line(2000, 0, 'error')]);
-  return loki;
-}
-const ALL = { start: ns(0), end: ns(10_000) };
 
 describe('query_range', () => {
   it('gives streams, newest first, start included and end not', async () => {
@@ -101,6 +82,19 @@ describe('query_range', () => {
     ]);
   });
 
+  it('has its points at multiples of the step, around the range', async () => {
+    const loki = await lokiOfFour();
+    const timesOf = async (start: number, end: number, step: string) => {
+      const range = { start: ns(start), end: ns(end), step };
+      const { data } = await loki.get('query_range', { query: 'vector(1)', ...range });
+      return data.result[0].values.map(([at]: [number]) => at - S);
+    };
+    expect(await timesOf(500, 2500, '1s')).toEqual([0, 1, 2, 3]);
+    expect(await timesOf(0, 2000, '1s')).toEqual([0, 1, 2]);
+    // T0 is no multiple of 7 s.
+    expect((await timesOf(0, 7000, '7s')).map((at: number) => (S + at) % 7)).toEqual([0, 0, 0]);
+  });
+
   it('takes a step of a 250th of the range, but a second at least', async () => {
     const loki = await lokiOfFour();
     const count = async (spanS: number) => {
@@ -129,6 +123,21 @@ describe('query_range', () => {
       },
       { metric: { level: 'error' }, values: [[S + 2, '1']] },
     ]);
+  });
+
+  it('says what it has read', async () => {
+    const loki = await TestLoki.start();
+    const lines = Array.from({ length: 1_500 }, (_, i) => line(i, 0));
+    loki.runs.write('node-0', lines);
+    const bytes = lines.reduce((sum, text) => sum + text.length + 1, 0);
+    for (const query of ['{run="r1"} |= "absent"', 'sum(rate({run="r1"} |~ "st[e]p" [5s]))']) {
+      const { data } = await loki.get('query_range', { query, ...ALL, step: '10s' });
+      const { summary } = data.stats;
+      expect(summary).toMatchObject({ totalLinesProcessed: 1_500, totalBytesProcessed: bytes });
+      expect(summary.execTime).toBeGreaterThan(0);
+      expect(summary.linesProcessedPerSecond * summary.execTime).toBeCloseTo(1_500, -1);
+      expect(summary.bytesProcessedPerSecond * summary.execTime).toBeCloseTo(bytes, -1);
+    }
   });
 
   it('is paged to the end as logcli does it, without a loop', async () => {
@@ -186,7 +195,7 @@ describe('query_range', () => {
     ['an unsupported stage', { query: '{a="b"} | pattern "x"' }, '`pattern` is not supported'],
     ['a wrong direction', { direction: 'up' }, "invalid direction 'up'"],
     ['a wrong limit', { limit: -1 }, 'limit must be a positive value'],
-    ['a wrong time', { start: 'yesterday' }, 'start: yesterday is not a time'],
+    ['a wrong time', { start: 'yesterday' }, "could not parse 'start' parameter: yesterday is not a time"],
     ['a time of 30 digits', { start: '9'.repeat(30) }, 'is not a time'],
     ['an end before the start', { start: ns(5), end: ns(1) }, 'end timestamp must not be before'],
     ['no step', { query: 'vector(1)', step: 0 }, 'zero or negative query resolution'],
@@ -260,6 +269,36 @@ describe('what the index knows', () => {
     });
   });
 
+  it('all series for {} alone, and names and values by POST, with a form or without', async () => {
+    const loki = await lokiOfFour();
+    for (const match of ['{}', '{ }']) {
+      expect((await loki.get('series', { match, ...ALL })).data).toHaveLength(3);
+      const body = new URLSearchParams({ 'match[]': match, ...ALL });
+      expect((await loki.get('series', {}, { method: 'POST', body })).data).toHaveLength(3);
+    }
+    const both = new URLSearchParams([...Object.entries(ALL), ['match', '{}'], ['match', '{rank="1"}']]);
+    await expect(loki.get('series', both)).rejects.toThrow('400 parse error');
+    for (const path of ['labels', 'label/rank/values', 'detected_labels']) {
+      const expected = await loki.get(path, ALL);
+      const body = new URLSearchParams(ALL);
+      expect(await loki.get(path, {}, { method: 'POST', body })).toEqual(expected);
+      expect(await loki.get(path, ALL, { method: 'POST' })).toEqual(expected);
+    }
+  });
+
+  it.each([
+    ['series', 'match'],
+    ['labels', 'query'],
+    ['index/stats', 'query'],
+    ['index/volume', 'query'],
+    ['patterns', 'query'],
+  ])('%s takes a selector and no stages', async (path, name) => {
+    const loki = await lokiOfFour();
+    await expect(loki.get(path, { [name]: '{run="r1"} |= "x"', ...ALL })).rejects.toThrow(
+      '400 only label matchers are supported',
+    );
+  });
+
   it('stats without a wrapper', async () => {
     const loki = await lokiOfFour();
     const bytes = [line(0, 0), line(1000, 0)].reduce((sum, text) => sum + text.length, 0);
@@ -290,22 +329,45 @@ describe('what the index knows', () => {
     expect(limited.data.result).toHaveLength(1);
     const byLabel = await loki.get('index/volume', { query: '{rank="1"}', ...ALL, aggregateBy: 'labels' });
     expect(byLabel.data.result).toContainEqual({ metric: { node: '' }, value: [S + 10, String(size)] });
-    const range = await loki.get('index/volume_range', {
-      query: '{rank="0",level="info"}',
-      ...ALL,
-      step: '5s',
-    });
-    expect(range.data).toMatchObject({
+  });
+
+  it('volumes between multiples of the step', async () => {
+    const loki = await lokiOfFour();
+    const size = String(line(0, 0).length);
+    const volumes = async (start: number, end: number, step: string) =>
+      (
+        await loki.get('index/volume_range', {
+          query: '{rank="0",level="info"}',
+          ...{ start: ns(start), end: ns(end), step },
+        })
+      ).data;
+    const metric = { level: 'info', rank: '0' };
+    expect(await volumes(0, 3000, '1s')).toMatchObject({
       resultType: 'matrix',
       result: [
         {
-          metric: { level: 'info', rank: '0' },
+          metric,
           values: [
-            [S, String(size)],
-            [S + 5, String(size)],
+            [S + 0.999, size],
+            [S + 1.999, size],
           ],
         },
       ],
+    });
+    // The first and the last step in part.
+    expect((await volumes(-300, 1001, '500ms')).result).toEqual([
+      {
+        metric,
+        values: [
+          [S + 0.499, size],
+          [S + 1.001, size],
+        ],
+      },
+    ]);
+    expect(await volumes(1, 1000, '1s')).toMatchObject({ resultType: 'vector', result: [] });
+    expect(await volumes(0, 1000, '1h')).toMatchObject({
+      resultType: 'vector',
+      result: [{ metric, value: [S + 1, size] }],
     });
   });
 
@@ -337,96 +399,9 @@ describe('what the index knows', () => {
     expect((await loki.get('status/buildinfo')).version).toMatch(/^\d+\.\d+\.\d+/);
     const query = ' {run="r1"} |= "x"';
     expect((await loki.get('format_query', { query })).data).toBe('{run="r1"} |= "x"');
-    await expect(loki.get('format_query', { query: '{' })).rejects.toThrow('400 parse error');
-    expect((await fetch(loki.address('patterns', { query: '{run="r1"}' }))).status).toBe(404);
-  });
-});
-
-describe('push', () => {
-  const body = (values: unknown[], labels: object = { run: 'r1', app: 'probe' }) => ({
-    streams: [{ stream: labels, values }],
-  });
-
-  it('keeps lines with their labels and ns, packed or not', async () => {
-    const loki = await lokiOfFour();
-    const at = BigInt(ns(5000));
-    const first = await loki.push(
-      body([
-        [String(at + 2n), 'two'],
-        [String(at + 1n), '<b>one</b>', { trace: 'x' }],
-      ]),
+    await expect(loki.get('format_query', { query: '{' })).rejects.toThrow(
+      '400 {"status":"invalid-query","error":"parse error',
     );
-    expect([first.status, await first.text()]).toEqual([204, '']);
-    const packed = gzipSync(JSON.stringify(body([[String(at + 3n), 'three']])));
-    expect((await loki.push(packed, { 'content-encoding': 'gzip' })).status).toBe(204);
-    const { data } = await loki.get('query_range', {
-      query: '{app="probe"} != "two"',
-      start: String(at + 1n),
-      end: String(at + 4n),
-      direction: 'forward',
-    });
-    expect(data.result).toEqual([
-      {
-        stream: { service_name: 'locmoe', run: 'r1', app: 'probe' },
-        values: [
-          [String(at + 1n), '<b>one</b>'],
-          [String(at + 3n), 'three'],
-        ],
-      },
-    ]);
-    const query = { query: '{app="probe"}', start: String(at + 1n), end: String(at + 2n) };
-    expect((await loki.get('query_range', query)).data.result[0].values).toEqual([
-      [String(at + 1n), '<b>one</b>'],
-    ]);
-    expect(await loki.get('index/stats', { query: '{app="probe"}', ...ALL })).toMatchObject({
-      entries: 3,
-      bytes: 18,
-    });
-    // The run's own lines are still found.
-    expect((await loki.get('query_range', { query: '{run="r1"}', ...ALL })).data.result).toHaveLength(4);
-  });
-
-  it.each<[string, string | object, Record<string, string>, string]>([
-    ['garbage', 'garbage', {}, 'the body cannot be read'],
-    ['another type', '{}', { 'content-type': 'text/plain' }, 'push JSON as application/json'],
-    ['another shape', { streams: 5 }, {}, 'push: streams'],
-    ['an unknown run', body([], { run: '../../etc' }), {}, 'must name a run'],
-    ['no run', body([], {}), {}, 'must name a run'],
-    ['a bad label', body([], { run: 'r1', 'a-b': 'x' }), {}, 'push: streams.0.stream'],
-    ['a bad time', body([['soon', 'x']]), {}, 'push: streams.0.values'],
-    ['a long line', body([[ns(0), 'x'.repeat(300_000)]]), {}, 'max entry size'],
-    ['a huge body', 'x'.repeat(5 << 20), {}, 'larger than 4194304 bytes'],
-    ['not gzip', 'x', { 'content-encoding': 'gzip' }, 'cannot be read'],
-    [
-      'many labels',
-      body([], { run: 'r1', ...Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`l${i}`, '1'])) }),
-      {},
-      '31 labels',
-    ],
-  ])('refuses %s', async (_, pushed, headers, message) => {
-    const loki = await lokiOfFour();
-    const response = await loki.push(pushed, headers);
-    expect(response.status).toBe(400);
-    expect(await response.text()).toContain(message);
-    expect(
-      (await loki.get('query_range', { query: '{run="r1"}', ...ALL })).data.stats.summary
-        .totalEntriesReturned,
-    ).toBe(4);
-  });
-
-  it('refuses a gzip bomb and more streams than a run may have', async () => {
-    const loki = await lokiOfFour();
-    const bomb = gzipSync(Buffer.alloc(64 << 20));
-    expect((await loki.push(bomb, { 'content-encoding': 'gzip' })).status).toBe(400);
-    const streams = Array.from({ length: 1_001 }, (_, i) => ({
-      stream: { run: 'r1', i: String(i) },
-      values: [[ns(i), 'x']],
-    }));
-    const response = await loki.push({ streams });
-    expect([response.status, await response.text()]).toEqual([
-      400,
-      expect.stringContaining('more than 1000 streams'),
-    ]);
   });
 });
 
