@@ -17,8 +17,8 @@ type Parser = 'json' | 'logfmt';
 
 interface Field {
   readonly values: Set<string>;
-  /** Null for structured metadata. */
-  readonly parser: Parser | null;
+  /** None for structured metadata. */
+  readonly parsers: Set<Parser>;
 }
 
 /** `detected_fields` and `detected_field/NAME/values`, from the newest lines of a query. */
@@ -30,11 +30,11 @@ export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
       const limit = request.parameters.wholeNumber('limit', MAX_FIELDS, MAX_LINES);
       const fields = [...(await detect(engine, request))].slice(0, limit);
       return {
-        fields: fields.map(([label, { values, parser }]) => ({
+        fields: fields.map(([label, { values, parsers }]) => ({
           label,
           type: typeOf(values),
           cardinality: values.size,
-          parsers: parser === null ? null : [parser],
+          parsers: parsers.size === 0 ? null : [...parsers],
         })),
         limit,
       };
@@ -60,8 +60,9 @@ async function detect(
   const fields = new Map<string, Field>();
   const add = (name: string, value: string, parser: Parser | null) => {
     if (name.startsWith('__') || (fields.size >= MAX_FIELDS && !fields.has(name))) return;
-    const field = fields.get(name) ?? { values: new Set(), parser };
+    const field = fields.get(name) ?? { values: new Set(), parsers: new Set() };
     field.values.add(value);
+    if (parser !== null) field.parsers.add(parser);
     fields.set(name, field);
   };
   for (const entry of await take(engine.lines(query, parameters.range, 'backward', options), numLines))

@@ -57,11 +57,11 @@ export class RequestGate {
     return async (c) => {
       const receivedMs = performance.now();
       const refusal = await this.#turn(c.req.raw.signal);
-      if (refusal !== null) return c.text(`${refusal.reason}\n`, refusal.status);
+      if (refusal !== null) return c.text(refusal.reason, refusal.status);
       try {
         return await handle(c, performance.now() - receivedMs);
       } catch (error) {
-        return c.text(`${messageOf(error)}\n`, statusOf(error));
+        return c.text(messageOf(error), statusOf(error));
       } finally {
         this.#next();
       }

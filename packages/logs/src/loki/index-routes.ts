@@ -81,12 +81,17 @@ async function volume(request: IndexRequest): Promise<object> {
   return queryAnswer(request, 'vector', toVector(volumes.slice(0, limit), instantOfMs(range.end.timeMs)));
 }
 
-/** Bytes by the labels of the parameter `targetLabels`, or else by those that the selector names. */
+/**
+ * Bytes by the labels of the parameter `targetLabels`, of streams that have them; by default by those that the
+ * selector names.
+ */
 function volumeQuery({ parameters }: IndexRequest): VolumeQuery {
   const matchers = selectorOf(parameters.query);
   const names = parameters.get('targetLabels')?.split(',').filter(Boolean);
-  const labels = names ?? distinct(matchers.map(({ name }) => name));
-  return { matchers, op: 'bytes_over_time', labels };
+  if (names === undefined)
+    return { matchers, op: 'bytes_over_time', labels: distinct(matchers.map(({ name }) => name)) };
+  const present = names.map((name): Matcher => ({ name, op: '=~', value: '.+' }));
+  return { matchers: [...matchers, ...present], op: 'bytes_over_time', labels: names };
 }
 
 /** For each label name the bytes of all streams that have it. */

@@ -31,6 +31,8 @@ export function lokiFeature(catalog: LogCatalog, version: string): HttpFeature {
   routes.get('/loki/api/v1/status/buildinfo', (c) =>
     c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
   );
+  // A WebSocket does not come here.
+  routes.get('/loki/api/v1/tail', (c) => c.text('Bad Request: a tail is a WebSocket', 400));
   return {
     routes,
     sockets: new Map([['/loki/api/v1/tail', tails.handle]]),

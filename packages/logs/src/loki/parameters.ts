@@ -40,8 +40,7 @@ export class Parameters {
   /** @throws LogsError `BAD_INPUT` if it is missing */
   get query(): string {
     const query = this.get('query');
-    if (query === undefined)
-      throw invalid('parse error : syntax error: unexpected $end: the query is missing');
+    if (query === undefined) throw invalid('parse error : syntax error: unexpected $end');
     return query;
   }
 
@@ -133,7 +132,8 @@ export class Parameters {
     const text = this.get(name);
     if (text === undefined) return undefined;
     const seconds = /^[+-]?\d+(\.\d*)?$/.test(text) ? Number(text) : parseDurationS(text);
-    if (Number.isNaN(seconds)) throw invalid(`cannot parse ${JSON.stringify(text.slice(0, 100))} to a valid duration (${name})`);
+    if (Number.isNaN(seconds))
+      throw invalid(`cannot parse ${JSON.stringify(text.slice(0, 100))} to a valid duration`);
     return seconds;
   }
 }

@@ -104,7 +104,7 @@ function linesOf({ stream, values }: PushedStream, { service }: LogFolder): Push
   for (const [ns, line] of values) {
     if (BigInt(ns) > latestNs)
       throw invalid(
-        `entry for stream '${selectorText(stream)}' has timestamp too new: ${new Date(Number(BigInt(ns) / 1_000_000n)).toISOString()}`,
+        `entry for stream '${selectorText(stream)}' has timestamp too new: ${timeText(ns)}`,
       );
     const size = Buffer.byteLength(line);
     if (size > MAX_LINE_BYTES)
@@ -114,6 +114,11 @@ function linesOf({ stream, values }: PushedStream, { service }: LogFolder): Push
   }
   const labels = { service_name: service, ...stream };
   return values.map(([ns, line]) => ({ ns: String(BigInt(ns)), labels, line }));
+}
+
+/** RFC 3339, in seconds. */
+function timeText(ns: string): string {
+  return new Date(Number(BigInt(ns) / 1_000_000n)).toISOString().replace(/\.\d+/, '');
 }
 
 function selectorText(labels: Readonly<Record<string, string>>): string {

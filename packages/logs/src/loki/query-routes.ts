@@ -34,7 +34,7 @@ export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGat
     const grid = { startMs: at.timeMs, startNanos: at.nanos, stepMs: 1, numPoints: 1 };
     const value = await engine.evaluate(query, grid, options);
     return typeof value === 'number'
-      ? queryAnswer(request, 'scalar', [secondsOf(at), sampleText(value)])
+      ? queryAnswer(request, 'scalar', [secondsOf(at), sampleText(value)], 1)
       : queryAnswer(request, 'vector', toVector(value, at));
   });
   routes.on(

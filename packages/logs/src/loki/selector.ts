@@ -1,10 +1,10 @@
 import type { Matcher } from '../logql/ast.js';
-import { parseLogQuery } from '../logql/parse.js';
+import { parseQuery } from '../logql/parse.js';
 import { invalid } from './parameters.js';
 
-/** Parses a stream selector. @throws LogsError `BAD_INPUT` also for one with stages after it */
-export function selectorOf(query: string): readonly Matcher[] {
-  const { matchers, stages } = parseLogQuery(query);
-  if (stages.length > 0) throw invalid(`only label matchers are supported: ${query.slice(0, 200)}`);
-  return matchers;
+/** Parses a stream selector. @throws LogsError `BAD_INPUT` for any other query */
+export function selectorOf(text: string): readonly Matcher[] {
+  const query = parseQuery(text);
+  if (query.kind !== 'log' || query.stages.length > 0) throw invalid('only label matchers are supported');
+  return query.matchers;
 }

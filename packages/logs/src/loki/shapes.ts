@@ -94,8 +94,8 @@ function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
 export function queryAnswer(
   { options: { totals }, isCategorized, queueMs, startedMs }: LokiRequest,
   resultType: string,
-  result: unknown,
-  numEntries = 0,
+  result: readonly unknown[],
+  numEntries = result.length,
 ): object {
   const execTime = (performance.now() - startedMs) / 1000;
   return {

@@ -48,7 +48,7 @@ export interface LineSieve {
   mayPass(): boolean;
 }
 
-/** What queries have read. */
+/** Lines and bytes of the selected streams in the blocks that queries have read. */
 export interface ReadTotals {
   lines: number;
   bytes: number;
@@ -78,8 +78,11 @@ export class BlockReader {
     if (this.pacer.isDue) await this.pacer.rest();
     const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
     const { file, isSelected } = view;
-    this.totals.lines += block.numLines;
-    this.totals.bytes += bytes.length;
+    for (const [id, { lines, bytes: size }] of block.counts) {
+      if (!isSelected(file.streams.all[id])) continue;
+      this.totals.lines += lines;
+      this.totals.bytes += size;
+    }
     sieve.begin(bytes);
     if (!file.isPushed && !sieve.mayPass()) return;
     // A single line may take a slice: the pacer is asked at each.
