@@ -168,7 +168,7 @@ describe('the metrics beyond loopback', () => {
       await prometheus.until('up{job="stranger"} == 0');
       expect(await prometheus.value('process_resident_memory_bytes')).toBeGreaterThan(1e6);
     } finally {
-      server.close();
+      await server.close();
     }
   }, 180_000);
 });

@@ -48,7 +48,7 @@ async function measureOpening(folder: string): Promise<Measurement> {
       await page.evaluate(ONCE_DRAWN);
       times.push(performance.now() - started);
       await page.close();
-      server.close();
+      await server.close();
     }
   } finally {
     await browser.close();

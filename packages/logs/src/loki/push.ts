@@ -3,6 +3,7 @@ import { gunzip } from 'node:zlib';
 import type { Context, Hono } from 'hono';
 import { z } from 'zod';
 import type { LogEngine } from '../logql/log-engine.js';
+import { labelsText } from '../logql/series.js';
 import type { LogCatalog, LogFolder } from '../store/log-catalog.js';
 import type { PushedLine } from '../store/pushed-line.js';
 import { readBody } from './body.js';
@@ -95,21 +96,18 @@ function folderOf({ stream }: PushedStream, runs: ReadonlyMap<string, LogFolder>
 
 /** @throws LogsError `BAD_INPUT` in the words of Loki */
 function linesOf({ stream, values }: PushedStream, { service }: LogFolder): PushedLine[] {
+  const selector = labelsText(new Map(Object.entries(stream)));
   const numLabels = Object.keys(stream).length;
   if (numLabels > MAX_LABELS)
-    throw invalid(
-      `entry for stream '${selectorText(stream)}' has ${numLabels} label names; limit ${MAX_LABELS}`,
-    );
+    throw invalid(`entry for stream '${selector}' has ${numLabels} label names; limit ${MAX_LABELS}`);
   const latestNs = BigInt(Date.now() + GRACE_MS) * 1_000_000n;
   for (const [ns, line] of values) {
     if (BigInt(ns) > latestNs)
-      throw invalid(
-        `entry for stream '${selectorText(stream)}' has timestamp too new: ${timeText(ns)}`,
-      );
+      throw invalid(`entry for stream '${selector}' has timestamp too new: ${timeText(ns)}`);
     const size = Buffer.byteLength(line);
     if (size > MAX_LINE_BYTES)
       throw invalid(
-        `Max entry size '${MAX_LINE_BYTES}' bytes exceeded for stream '${selectorText(stream)}' while adding an entry with length '${size}' bytes`,
+        `Max entry size '${MAX_LINE_BYTES}' bytes exceeded for stream '${selector}' while adding an entry with length '${size}' bytes`,
       );
   }
   const labels = { service_name: service, ...stream };
@@ -119,9 +117,4 @@ function linesOf({ stream, values }: PushedStream, { service }: LogFolder): Push
 /** RFC 3339, in seconds. */
 function timeText(ns: string): string {
   return new Date(Number(BigInt(ns) / 1_000_000n)).toISOString().replace(/\.\d+/, '');
-}
-
-function selectorText(labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-  return `{${pairs.sort().join(', ')}}`;
 }

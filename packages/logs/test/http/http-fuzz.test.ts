@@ -23,7 +23,9 @@ beforeAll(async () => {
         features: [
           {
             routes: new Hono().get('/hello', (c) => c.text('hello')),
-            sockets: new Map([['/echo', () => (socket) => socket.on('message', (data) => socket.send(data))]]),
+            sockets: new Map([
+              ['/echo', () => (socket) => socket.on('message', (data) => socket.send(data))],
+            ]),
           },
         ],
       }),

@@ -107,7 +107,9 @@ describe('an upgrade whose target is no URL', () => {
 
 it('tells in the handshake why a feature refuses a WebSocket', async () => {
   await start(null);
-  expect(await rawAnswer(upgradeOf('/refused'))).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n.*\r\n\r\nnot this one$/s);
+  expect(await rawAnswer(upgradeOf('/refused'))).toMatch(
+    /^HTTP\/1\.1 400 Bad Request\r\n.*\r\n\r\nnot this one$/s,
+  );
 });
 
 describe('a page of another origin', () => {

@@ -81,13 +81,14 @@ describe('the detected level', () => {
 
   it('is counted by, as Logs Drilldown does', async () => {
     const loki = await lokiOfFour();
-    const query = 'sum by (detected_level) (count_over_time({run="r1"} | detected_level=~"error|info" [10s]))';
+    const query =
+      'sum by (detected_level) (count_over_time({run="r1"} | detected_level=~"error|info" [10s]))';
     const { data } = await loki.get('query', { query, time: ns(5000) });
     expect(
       data.result.map(({ metric, value }: { metric: object; value: [number, string] }) => [metric, value[1]]),
     ).toEqual([
-      [{ detected_level: 'info' }, '3'],
       [{ detected_level: 'error' }, '1'],
+      [{ detected_level: 'info' }, '3'],
     ]);
   });
 });
@@ -97,14 +98,18 @@ it('detects fields of JSON and logfmt, those of the query, and not the labels', 
   loki.runs.write('node-0', [line(0, 0, 'info', { loss: 2 }), 'loss=3 peer=1', 'plain text']);
   const fieldsOf = async (query: string) => {
     const { fields } = await loki.get('detected_fields', { query, ...ALL });
-    return new Map(fields.map(({ label, parsers }: { label: string; parsers: string[] }) => [label, parsers]));
+    return new Map(
+      fields.map(({ label, parsers }: { label: string; parsers: string[] }) => [label, parsers]),
+    );
   };
   const fields = await fieldsOf('{run="r1"}');
   expect(fields.get('loss')).toEqual(expect.arrayContaining(['json', 'logfmt']));
   expect(fields.get('peer')).toEqual(['logfmt']);
   expect(fields.get('rank_extracted')).toEqual(['json']);
   expect(fields.has('rank')).toBe(false);
-  expect((await fieldsOf('{level="info"} | json | label_format twice="{{.loss}}{{.loss}}"')).has('twice')).toBe(true);
+  expect(
+    (await fieldsOf('{level="info"} | json | label_format twice="{{.loss}}{{.loss}}"')).has('twice'),
+  ).toBe(true);
 });
 
 it('evaluates an instant to the ns', async () => {

@@ -15,6 +15,9 @@ export const stream = (rank: number, level = 'info') => ({
   service_name: 'locmoe',
 });
 
+/** Labels of such a line in an answer. */
+export const labels = (rank: number, level = 'info') => ({ ...stream(rank, level), detected_level: level });
+
 /** Lines of rank 0 at 0, 1000 and 2000 ms, the last one an error, and of rank 1 at 1000 ms. */
 export async function lokiOfFour(): Promise<TestLoki> {
   const loki = await TestLoki.start();

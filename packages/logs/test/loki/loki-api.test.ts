@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { randomNumbers, T0 } from '../support.js';
-import { ALL, line, lokiOfFour, stream } from './four-lines.js';
+import { ALL, labels, line, lokiOfFour, stream } from './four-lines.js';
 import { ns, TestLoki } from './server.js';
 
 const S = T0 / 1000;
@@ -13,9 +13,9 @@ describe('query_range', () => {
     expect(status).toBe('success');
     expect(data.resultType).toBe('streams');
     expect(data.result).toEqual([
-      { stream: stream(1), values: [[ns(1000), line(1000, 1)]] },
+      { stream: labels(1), values: [[ns(1000), line(1000, 1)]] },
       {
-        stream: stream(0),
+        stream: labels(0),
         values: [
           [ns(1000), line(1000, 0)],
           [ns(0), line(0, 0)],
@@ -114,14 +114,14 @@ describe('query_range', () => {
     const query = 'sum by (level, detected_level) (count_over_time({run="r1"} | drop __error__[2s]))';
     const { data } = await loki.get('query_range', { query, start: ns(0), end: ns(2000), step: '2000ms' });
     expect(data.result).toEqual([
+      { metric: { level: 'error', detected_level: 'error' }, values: [[S + 2, '1']] },
       {
-        metric: { level: 'info' },
+        metric: { level: 'info', detected_level: 'info' },
         values: [
           [S, '1'],
           [S + 2, '2'],
         ],
       },
-      { metric: { level: 'error' }, values: [[S + 2, '1']] },
     ]);
   });
 
@@ -192,7 +192,7 @@ describe('query_range', () => {
   it.each<[string, Record<string, string | number>, string]>([
     ['no query', { query: '' }, 'parse error : syntax error: unexpected $end'],
     ['a broken query', { query: '{a="b"' }, 'parse error at line 1, col 7'],
-    ['an unsupported stage', { query: '{a="b"} | pattern "x"' }, '`pattern` is not supported'],
+    ['an unsupported function', { query: 'approx_topk(1, vector(1))' }, '`approx_topk` is not supported'],
     ['a wrong direction', { direction: 'up' }, "invalid direction 'up'"],
     ['a wrong limit', { limit: -1 }, 'limit must be a positive value'],
     ['a wrong time', { start: 'yesterday' }, "could not parse 'start' parameter: yesterday is not a time"],
@@ -233,11 +233,11 @@ describe('query', () => {
     const loki = await lokiOfFour();
     const query = 'sum by (level) (count_over_time({run="r1"}[5s]))';
     expect((await loki.get('query', { query, time: ns(3000) })).data.result).toEqual([
-      { metric: { level: 'info' }, value: [S + 3, '3'] },
       { metric: { level: 'error' }, value: [S + 3, '1'] },
+      { metric: { level: 'info' }, value: [S + 3, '3'] },
     ]);
-    const { data } = await loki.get('query', { query: '1 / 0', time: ns(0) });
-    expect(data).toMatchObject({ resultType: 'scalar', result: [S, '+Inf'] });
+    const { data } = await loki.get('query', { query: '1 / 4', time: ns(0) });
+    expect(data).toMatchObject({ resultType: 'scalar', result: [S, '0.25'] });
     await expect(loki.get('query', { query: '{run="r1"}' })).rejects.toThrow(
       '400 log queries are not supported',
     );

@@ -28,7 +28,7 @@ describe('push', () => {
     });
     expect(data.result).toEqual([
       {
-        stream: { service_name: 'locmoe', run: 'r1', app: 'probe' },
+        stream: { service_name: 'locmoe', run: 'r1', app: 'probe', detected_level: 'unknown' },
         values: [
           [String(at + 1n), '<b>one</b>'],
           [String(at + 3n), 'three'],
@@ -55,7 +55,12 @@ describe('push', () => {
     ['no run', body([], {}), {}, 'must name a run'],
     ['a bad label', body([], { run: 'r1', 'a-b': 'x' }), {}, 'push: streams.0.stream'],
     ['a bad time', body([['soon', 'x']]), {}, 'push: streams.0.values'],
-    ['a long line', body([[ns(0), 'x'.repeat(300_000)]]), {}, "Max entry size '262144' bytes exceeded for stream '{app="],
+    [
+      'a long line',
+      body([[ns(0), 'x'.repeat(300_000)]]),
+      {},
+      "Max entry size '262144' bytes exceeded for stream '{app=",
+    ],
     ['a huge body', 'x'.repeat(5 << 20), {}, 'larger than 4194304 bytes'],
     ['not gzip', 'x', { 'content-encoding': 'gzip' }, 'cannot be read'],
     [

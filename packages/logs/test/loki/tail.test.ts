@@ -51,6 +51,7 @@ describe('tail', () => {
             level: 'info',
             generation: '1',
             service_name: 'locmoe',
+            detected_level: 'info',
           },
           values: [
             [`${T0 + 2}000000`, line(2, 'keep 2')],

@@ -41,7 +41,10 @@ describe('templates', () => {
   });
 
   it('have <_> for words that differ in more than 15 texts of a shape, the first of them too', () => {
-    const names = Array.from({ length: 40 }, (_, i) => `user-${String.fromCharCode(97 + (i % 26))}${'x'.repeat(i)}`);
+    const names = Array.from(
+      { length: 40 },
+      (_, i) => `user-${String.fromCharCode(97 + (i % 26))}${'x'.repeat(i)}`,
+    );
     const logins = names.map((name) => `login of ${name} from console`);
     const others = ['all done', 'no name in this text here'];
     expect(mine([...others, ...logins])).toEqual({
@@ -56,9 +59,32 @@ describe('templates', () => {
 
   it('match the lines that they are for, whatever these are', () => {
     const random = randomNumbers(5);
-    const pieces = ['a', 'bc', 'x1', '7', '-2.5', ' ', '  ', '=', '"', '(', ')', ',', '<', '>', '<_>', '\\', 'é', '{', '|'];
+    const pieces = [
+      'a',
+      'bc',
+      'x1',
+      '7',
+      '-2.5',
+      ' ',
+      '  ',
+      '=',
+      '"',
+      '(',
+      ')',
+      ',',
+      '<',
+      '>',
+      '<_>',
+      '\\',
+      'é',
+      '{',
+      '|',
+    ];
     const texts = Array.from({ length: 3_000 }, () =>
-      Array.from({ length: 1 + Math.floor(random() * 8) }, () => pieces[Math.floor(random() * pieces.length)]).join(''),
+      Array.from(
+        { length: 1 + Math.floor(random() * 8) },
+        () => pieces[Math.floor(random() * pieces.length)],
+      ).join(''),
     );
     const { none = [], ...templates } = mine(texts);
     expect(none.length).toBeLessThan(texts.length / 2);
@@ -67,7 +93,9 @@ describe('templates', () => {
   });
 
   it('are bounded in number and length', () => {
-    const shapes = Array.from({ length: 1_200 }, (_, i) => i.toString(2).replaceAll('0', '(').replaceAll('1', ','));
+    const shapes = Array.from({ length: 1_200 }, (_, i) =>
+      i.toString(2).replaceAll('0', '(').replaceAll('1', ','),
+    );
     const found = mine(shapes);
     expect(found.none).toHaveLength(200);
     expect(Object.keys(found)).toHaveLength(1_001);
