@@ -79,7 +79,7 @@ function* fieldsOf(entry: LogEntry): Generator<[string, string, Parser | null]> 
   else extractLogfmt(line);
   for (const [name, value] of structuredMetadata) yield [name, value, null];
   for (const [name, value] of parsed) yield [name, value, parser];
-  for (const [name, value] of line.labels) if (line.parsed.has(name)) yield [name, value, parser];
+  for (const name of line.parsed) yield [name, line.labels.get(name) ?? '', parser];
 }
 
 const TYPES: readonly (readonly [string, (text: string) => boolean])[] = [
