@@ -76,7 +76,9 @@ export class Parameters {
     const now = nowNs();
     const end = this.#ns('end') ?? now;
     const sinceS = this.#durationS('since') ?? DEFAULT_SINCE_S;
-    const start = this.#ns('start') ?? (end < now ? end : now) - BigInt(Math.round(sinceS * NS_PER_S));
+    let before = now;
+    if (end < now) before = end;
+    const start = this.#ns('start') ?? before - BigInt(Math.round(sinceS * NS_PER_S));
     if (end < start) throw invalid('end timestamp must not be before or equal to start time');
     return { start: instantOfNs(start < 0n ? 0n : start), end: instantOfNs(end) };
   }

@@ -102,7 +102,7 @@ export function queryAnswer(
     status: 'success',
     data: {
       resultType,
-      ...(isCategorized ? { encodingFlags: [CATEGORIZE_LABELS] } : {}),
+      ...(isCategorized && resultType === 'streams' ? { encodingFlags: [CATEGORIZE_LABELS] } : {}),
       result,
       stats: {
         summary: {
