@@ -25,9 +25,11 @@ const random = randomNumbers(5);
 const letters = (length: number) =>
   Array.from({ length }, () => 'abcdefgh'[Math.floor(random() * 8)]).join('');
 
-/** Some 3,600 instructions; nearly every character leads to a new state of the automaton. */
-const branches = (first: number) =>
-  Array.from({ length: 100 }, (_, i) => `${'abcdefgh'[i % 8]}.{${first + (i % 7)}}[P-Z]`).join('|');
+/** Some 36 instructions each; nearly every character leads to a new state of the automaton. */
+const branches = (first: number, count = 100) =>
+  Array.from({ length: count }, (_, i) => `${'abcdefgh'[i % 8]}.{${first + (i % 7)}}[P-Z]`).join('|');
+
+const LOOP = `{{ range fromJson "[${'1,'.repeat(100)}1]" }}`;
 
 it.each([
   ['one filter, a block of short lines', `|~ "${branches(30)}"`, 300],
@@ -38,6 +40,14 @@ it.each([
     2_000,
   ],
   ['a label', `| json | msg !~ ".*(${branches(30)})"`, 2_400],
+  ['groups', `| regexp "(?P<x>${branches(30, 20)})" | x != ""`, 2_300],
+  [
+    'a template that replaces',
+    `| line_format \`{{ regexReplaceAll "(${branches(30, 20)})" __line__ "$1" }}\` != "a"`,
+    2_000,
+  ],
+  ['a template with loops', `| line_format \`${LOOP.repeat(3)}x${'{{ end }}'.repeat(3)}\` != "a"`, 2_000],
+  ['addresses', '|= ip("10.0.0.0/8") or ip("2001:db8::/32")', 2_400],
 ])('the event loop runs on during costly queries: %s', async (_, pipeline, length) => {
   const runs = new TestRuns();
   const lines = Math.ceil((1 << 18) / length);

@@ -2,12 +2,15 @@ import { Regex, type RegexGroup } from '../regex.js';
 import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
 import type { CallContext, TemplateData } from './call-context.js';
 import { callFunction } from './functions.js';
+import { GoTime } from './go-time.js';
 import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js';
 
 /** Bounds formats that repeat the line, which grows exponentially with each stage. */
 const MAX_CHARACTERS = 1 << 20;
 /** Of one line: nodes and calls, characters that functions take and make, and regular expressions. */
 const MAX_STEPS = 1 << 22;
+/** Parsing or formatting a time. */
+const TIME_STEPS = 1_000;
 const MAX_PATTERNS = 100;
 
 type Jump = 'break' | 'continue' | null;
@@ -54,8 +57,9 @@ export class TemplateRunner implements CallContext {
     if (this.#steps > MAX_STEPS) throw new TemplateError('the template does too much on one line');
   }
 
-  #spendText(value: Value): void {
+  #spendOn(value: Value): void {
     if (typeof value === 'string') this.spend(value.length);
+    else if (value instanceof GoTime) this.spend(TIME_STEPS);
   }
 
   #nodes(nodes: Template, dot: Value): Jump {
@@ -88,6 +92,7 @@ export class TemplateRunner implements CallContext {
   }
 
   #write(text: string): void {
+    this.spend(text.length);
     this.#output += text.slice(0, MAX_CHARACTERS - this.#output.length);
   }
 
@@ -105,9 +110,9 @@ export class TemplateRunner implements CallContext {
     const numVariables = this.#variables.length;
     const { variables, commands } = node.pipe;
     const items = itemsOf(this.#commands(commands, dot));
+    this.spend(items.length);
     if (items.length === 0) return this.#nodes(node.else, dot);
     for (const [key, item] of items) {
-      this.spend(1);
       if (variables.length === 2) this.#variables.push({ name: variables[0], value: key });
       if (variables.length > 0) this.#variables.push({ name: variables.at(-1)!, value: item });
       const jump = this.#nodes(node.then, item);
@@ -146,9 +151,9 @@ export class TemplateRunner implements CallContext {
     }
     if (piped !== undefined) args.push(piped);
     this.spend(1);
-    for (const arg of args) this.#spendText(arg);
+    for (const arg of args) this.#spendOn(arg);
     const value = callFunction(name, args, this);
-    this.#spendText(value);
+    this.#spendOn(value);
     return value;
   }
 

@@ -1,19 +1,26 @@
 const NS_PER_MS = 1_000_000n;
 const NS_PER_S = 1_000_000_000n;
 
+/** Formats of time zones: making one takes longer than using it. */
+const FORMATS = new Map<string, Intl.DateTimeFormat>();
+
+function partsOf(zone: string, ms: number): Intl.DateTimeFormatPart[] {
+  let format = FORMATS.get(zone);
+  if (format === undefined) {
+    const number = 'numeric';
+    format = new Intl.DateTimeFormat('en-US', {
+      ...{ timeZone: zone, timeZoneName: 'short', hourCycle: 'h23' },
+      ...{ year: number, month: number, day: number, hour: number, minute: number, second: number },
+    });
+    FORMATS.set(zone, format);
+  }
+  return format.formatToParts(ms);
+}
+
 /** The UTC offset of a time zone at some time, in s. @throws RangeError for an unknown zone */
 function offsetOf(zone: string, ms: number): number {
   if (zone === 'UTC') return 0;
-  const parts = new Intl.DateTimeFormat('en-US', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  }).formatToParts(ms);
+  const parts = partsOf(zone, ms);
   const part = (type: string) => Number(parts.find((each) => each.type === type)?.value);
   const local = Date.UTC(
     part('year'),
@@ -28,8 +35,7 @@ function offsetOf(zone: string, ms: number): number {
 
 function abbreviationOf(zone: string, ms: number): string {
   if (zone === 'UTC') return 'UTC';
-  const parts = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'short' }).formatToParts(ms);
-  return parts.find(({ type }) => type === 'timeZoneName')?.value ?? zone;
+  return partsOf(zone, ms).find(({ type }) => type === 'timeZoneName')?.value ?? zone;
 }
 
 export const LOCAL_ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
