@@ -204,7 +204,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     for (const [key, ready] of [
       ['1', '.chart .u-over'],
       ['2', '.line-body .row'],
-      ['4', '.settings'],
+      ['4', '.config .settings'],
     ]) {
       await page.setViewportSize({ width: 1366, height: 768 });
       await page.evaluate('document.activeElement.blur()');
