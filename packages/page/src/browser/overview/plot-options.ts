@@ -9,8 +9,9 @@ import type { XAxis } from './x-axis.js';
 
 const AXIS_SIZE = 54;
 const NAME_SIZE = 15;
-/** Distance of y ticks, at least. */
+/** Distance of y ticks, at least, and how many there are at most. */
 const Y_SPACE = 24;
+const MAX_Y_TICKS = 10;
 /** Half a label of the last x tick. */
 const RIGHT_PADDING = 26;
 const MARK = 4;
@@ -120,7 +121,8 @@ function axisStyle(name: string | undefined): uPlot.Axis {
 
 function leftAxis({ yName, format, ticks = axisNumbers }: PlotStyle, isLog: boolean): uPlot.Axis {
   const splits = (plot: uPlot, _: number, low: number, high: number) => {
-    const maxTicks = plot.bbox.height / (window.devicePixelRatio || 1) / Y_SPACE;
+    const height = plot.bbox.height / (window.devicePixelRatio || 1);
+    const maxTicks = Math.min(MAX_Y_TICKS, height / Y_SPACE);
     return isLog ? logTicks(low, high, maxTicks) : roundNumbers(low, high, maxTicks);
   };
   return {
