@@ -151,12 +151,9 @@ export class TimelineCanvas {
   }
 
   #zoomTo(span: TimelineSpan | null): void {
-    if (span === null) {
-      this.fit();
-      return;
-    }
-    const margin = 0.1 * (span.endMs - span.startMs);
-    this.#show({ from: span.startMs - margin, to: span.endMs + margin });
+    const margin = span === null ? 0 : 0.1 * (span.endMs - span.startMs);
+    if (span === null) this.fit();
+    else this.#show({ from: span.startMs - margin, to: span.endMs + margin });
   }
 
   /** The wheel scrolls the lanes; with Ctrl it zooms, with Shift or sideways it moves in time. */
