@@ -1,7 +1,7 @@
 import type { Server } from '@grpc/grpc-js';
 import type { RankProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
-import type { RecordedOperation } from '../collectives/flight-ring.js';
+import type { FlightRing } from '../collectives/flight-ring.js';
 import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { SegmentShape } from '../collectives/shm-layout.js';
 import { ShmSegment } from '../collectives/shm-segment.js';
@@ -113,9 +113,9 @@ export class DataPlane {
     return this.#segment.control(localRank).progress;
   }
 
-  /** The last operations of a worker, read from the segment. */
-  flightOf(localRank: number): RecordedOperation[] {
-    return this.#segment.flight(localRank).read();
+  /** What a worker did last; readable until `close`. */
+  flightOf(localRank: number): FlightRing {
+    return this.#segment.flight(localRank);
   }
 
   /** Ends every wait of this node's workers with `ABORTED`; the first reason stays. */

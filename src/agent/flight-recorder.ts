@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RankProgress } from '../collectives/control-block.js';
-import type { RecordedOperation } from '../collectives/flight-ring.js';
+import type { FlightRing } from '../collectives/flight-ring.js';
+import { operationsOf } from '../collectives/flight-span.js';
 import { GRACE } from '../config/timeouts.js';
 import type { ErrorCode } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
@@ -12,10 +13,13 @@ import {
   writeFlightFile,
 } from '../run/flight-file.js';
 
+/** Operations of a rank in the file. */
+const NUM_OPERATIONS = 256;
+
 /** What the recorder reads of the node's segment. */
 export interface FlightSource {
   progressOf(localRank: number): RankProgress;
-  flightOf(localRank: number): RecordedOperation[];
+  flightOf(localRank: number): Pick<FlightRing, 'read'>;
 }
 
 /** By rank: error codes of those that have failed, and stacks of those that are stuck. */
@@ -88,7 +92,7 @@ function flightOf(
     step,
     phase,
     waitingFor: operation?.active ? operation.waitingFor : null,
-    operations: source.flightOf(local),
+    operations: operationsOf(source.flightOf(local).read()).slice(-NUM_OPERATIONS),
     ...(stack === undefined ? {} : { stack }),
   };
 }

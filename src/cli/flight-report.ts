@@ -1,4 +1,4 @@
-import type { RecordedOperation } from '../collectives/flight-ring.js';
+import type { RecordedOperation } from '../collectives/flight-span.js';
 import { nodeOf } from '../collectives/topology.js';
 import type { ErrorCode } from '../errors.js';
 import type { FlightFile, RankFlight } from '../run/flight-file.js';

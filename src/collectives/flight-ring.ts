@@ -1,36 +1,22 @@
+import { TrainerError } from '../errors.js';
+import { PART_CODE, type RecordedOperation, type RecordedSpan, readSlot } from './flight-span.js';
 import { encodePurpose } from './purpose.js';
-import { FLIGHT, FLIGHT_SLOTS } from './shm-layout.js';
-import { KIND_OF_CODE, OPERATION_CODES, type Operation } from './transport.js';
-
-const NO_LAYER = -1;
-
-/**
- * A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the
- * node.
- */
-export interface RecordedOperation extends Operation {
-  /** Number of the operation; the same call has the same number on every rank. */
-  readonly sequence: number;
-  readonly step: number;
-  /** Messages and payload bytes to and from other ranks. */
-  readonly numSends: number;
-  readonly numReceives: number;
-  readonly bytesOut: number;
-  readonly bytesIn: number;
-  readonly startMs: number;
-  /** Arrival of the first byte of another rank; null before. */
-  readonly firstByteMs: number | null;
-  /** Null while it is under way. */
-  readonly endMs: number | null;
-}
+import { FLIGHT, FLIGHT_HEAD, FLIGHT_NAMES, FLIGHT_SLOTS } from './shm-layout.js';
+import { OPERATION_CODES, type Operation } from './transport.js';
 
 /** The fields known when an operation begins. */
 export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;
 
+/** Slots as they lie in the ring, one after the other, and the ticket of the last. */
+export interface TakenSlots {
+  readonly words: Int32Array;
+  readonly upTo: number;
+}
+
 /**
- * The last `FLIGHT_SLOTS` operations of one rank in shared memory: written by its worker, readable by all,
- * also after the worker's death. Lock-free: a slot's sequence is 0 while it is rewritten; readers check it
- * before and after.
+ * The last `FLIGHT_SLOTS` spans of one rank in shared memory, operations and the parts of steps between them: written
+ * by its worker, readable by all, also after the worker's death. Lock-free: a slot's ticket is 0 while it is
+ * rewritten; readers check it before and after. Tickets count the spans from 1.
  */
 export class FlightRing {
   readonly #bytes: Uint8Array;
@@ -38,82 +24,170 @@ export class FlightRing {
   readonly #floats: Float64Array;
   readonly #words: Int32Array;
   readonly #base: number;
+  readonly #slots: number;
+  /** Of this process, which may be the writer. */
+  readonly #codes = new Map<string, number>();
+  #newest: number;
 
   /** @param base word index of the ring; even */
   constructor(words: Int32Array, base: number) {
     this.#words = words;
     this.#base = base;
+    this.#slots = base + FLIGHT_HEAD.names + FLIGHT_NAMES * FLIGHT_HEAD.nameWords;
     this.#bytes = new Uint8Array(words.buffer);
     this.#floats = new Float64Array(words.buffer, 0, words.length >> 1);
+    this.#newest = Atomics.load(words, base + FLIGHT_HEAD.newest) >>> 0;
   }
 
-  #slotOf(sequence: number): number {
-    return this.#base + (sequence % FLIGHT_SLOTS) * FLIGHT.words;
+  #slotOf(ticket: number): number {
+    return this.#slots + (ticket % FLIGHT_SLOTS) * FLIGHT.words;
   }
 
-  begin(operation: Operation, start: OperationStart): void {
+  /** Ticket of the span that was begun last. */
+  get newest(): number {
+    return this.#newest;
+  }
+
+  /** @returns its ticket */
+  beginPart(name: string, layer: number, step: number, startMs: number): number {
+    const slot = this.#open(this.#codeOf(name), PART_CODE, layer, step, startMs);
+    return this.#publish(slot);
+  }
+
+  /** @returns its ticket */
+  begin(operation: Operation, start: OperationStart): number {
     const words = this.#words;
-    const floats = this.#floats;
-    const slot = this.#slotOf(start.sequence);
-    Atomics.store(words, slot + FLIGHT.sequence, 0);
-    words[slot + FLIGHT.kind] = OPERATION_CODES[operation.kind];
-    words[slot + FLIGHT.layer] = operation.layer ?? NO_LAYER;
-    words[slot + FLIGHT.step] = start.step;
+    const code = OPERATION_CODES[operation.kind];
+    const layer = operation.layer ?? -1;
+    const slot = this.#open(this.#codeOf(operation.purpose), code, layer, start.step, start.startMs);
+    words[slot + FLIGHT.sequence] = start.sequence;
     words[slot + FLIGHT.numSends] = start.numSends;
     words[slot + FLIGHT.numReceives] = start.numReceives;
     words[slot + FLIGHT.countsHash] = operation.countsHash ?? 0;
-    const purpose = encodePurpose(operation.purpose);
-    words[slot + FLIGHT.purposeBytes] = purpose.length;
-    this.#bytes.set(purpose, (slot + FLIGHT.purpose) * 4);
-    const at = slot >> 1;
-    floats[at + FLIGHT.bytesOut / 2] = start.bytesOut;
-    floats[at + FLIGHT.bytesIn / 2] = start.bytesIn;
-    floats[at + FLIGHT.startMs / 2] = start.startMs;
-    floats[at + FLIGHT.firstByteMs / 2] = 0;
-    floats[at + FLIGHT.endMs / 2] = 0;
-    Atomics.store(words, slot + FLIGHT.sequence, start.sequence | 0);
+    this.#floats[(slot + FLIGHT.bytesOut) >> 1] = start.bytesOut;
+    this.#floats[(slot + FLIGHT.bytesIn) >> 1] = start.bytesIn;
+    return this.#publish(slot);
+  }
+
+  #open(code: number, kind: number, layer: number, step: number, startMs: number): number {
+    this.#newest = (this.#newest + 1) >>> 0 || 1;
+    const slot = this.#slotOf(this.#newest);
+    const words = this.#words;
+    Atomics.store(words, slot + FLIGHT.ticket, 0);
+    for (let field = FLIGHT.sequence; field < FLIGHT.words; field++) words[slot + field] = 0;
+    words[slot + FLIGHT.name] = code;
+    words[slot + FLIGHT.kind] = kind;
+    words[slot + FLIGHT.layer] = layer;
+    words[slot + FLIGHT.step] = step;
+    this.#floats[(slot + FLIGHT.startMs) >> 1] = startMs;
+    return slot;
+  }
+
+  #publish(slot: number): number {
+    Atomics.store(this.#words, slot + FLIGHT.ticket, this.#newest | 0);
+    Atomics.store(this.#words, this.#base + FLIGHT_HEAD.newest, this.#newest | 0);
+    return this.#newest;
+  }
+
+  /** The ring may have gone round since a long span began. */
+  #set(ticket: number, field: number, value: number): void {
+    const slot = this.#slotOf(ticket);
+    if (this.#words[slot + FLIGHT.ticket] >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
   }
 
   /** Records the arrival of the first byte of another rank. */
-  firstByte(sequence: number, timeMs: number): void {
-    this.#floats[(this.#slotOf(sequence) + FLIGHT.firstByteMs) >> 1] = timeMs;
+  firstByte(ticket: number, timeMs: number): void {
+    this.#set(ticket, FLIGHT.firstByteMs, timeMs);
   }
 
-  end(sequence: number, timeMs: number): void {
-    this.#floats[(this.#slotOf(sequence) + FLIGHT.endMs) >> 1] = timeMs;
+  /** Records when the rank came to wait for the end of an operation. */
+  enter(ticket: number, timeMs: number): void {
+    this.#set(ticket, FLIGHT.enteredMs, timeMs);
+  }
+
+  /**
+   * Records a sleep in an operation.
+   *
+   * @param waitMs of all its sleeps
+   * @param waitedFor the rank that alone was still missing; -1 for several
+   */
+  wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
+    this.#words[this.#slotOf(ticket) + FLIGHT.waitedFor] = waitedFor + 1;
+    this.#set(ticket, FLIGHT.waitMs, waitMs);
+    this.#set(ticket, FLIGHT.waitEndMs, endMs);
+  }
+
+  end(ticket: number, timeMs: number): void {
+    this.#set(ticket, FLIGHT.endMs, timeMs);
+  }
+
+  #codeOf(name: string): number {
+    const known = this.#codes.get(name);
+    if (known !== undefined) return known;
+    const index = this.names.indexOf(name);
+    const code = index < 0 ? this.#addName(name) : index;
+    this.#codes.set(name, code);
+    return code;
+  }
+
+  #addName(name: string): number {
+    const count = this.#base + FLIGHT_HEAD.numNames;
+    const code = this.#words[count];
+    if (code === FLIGHT_NAMES)
+      throw new TrainerError('INTERNAL', `"${name}" is one name of operations more than ${FLIGHT_NAMES}`);
+    const text = encodePurpose(name);
+    const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
+    this.#words[at] = text.length;
+    this.#bytes.set(text, (at + 1) * 4);
+    Atomics.store(this.#words, count, code + 1);
+    return code;
+  }
+
+  /** Names of the spans so far, by code. */
+  get names(): string[] {
+    return Array.from({ length: Atomics.load(this.#words, this.#base + FLIGHT_HEAD.numNames) }, (_, code) => {
+      const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
+      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at])).toString('latin1');
+    });
+  }
+
+  /**
+   * Copies the slots after ticket `after`, in their order: up to the first span that is still under way, or all.
+   * Without those that the ring has lost meanwhile, or that are being rewritten.
+   */
+  take(after: number, { all }: { readonly all: boolean }): TakenSlots {
+    const words = this.#words;
+    const newest = Atomics.load(words, this.#base + FLIGHT_HEAD.newest) >>> 0;
+    const numNew = Math.min((newest - after) >>> 0, FLIGHT_SLOTS);
+    const taken = new Int32Array(numNew * FLIGHT.words);
+    let length = 0;
+    let upTo = (newest - numNew) >>> 0;
+    for (let i = 1; i <= numNew; i++) {
+      const ticket = (newest - numNew + i) >>> 0;
+      const slot = this.#slotOf(ticket);
+      const isWhole = () => Atomics.load(words, slot + FLIGHT.ticket) >>> 0 === ticket;
+      const isOver = this.#floats[(slot + FLIGHT.endMs) >> 1] !== 0;
+      if (isWhole() && !isOver && !all) break;
+      taken.set(words.subarray(slot, slot + FLIGHT.words), length);
+      if (ticket !== 0 && isWhole()) length += FLIGHT.words;
+      upTo = ticket;
+    }
+    return { words: taken.subarray(0, length), upTo };
   }
 
   /** A copy of the ring, oldest first, without a slot that is being rewritten. */
-  read(): RecordedOperation[] {
-    const found: RecordedOperation[] = [];
-    for (let i = 0; i < FLIGHT_SLOTS; i++) {
-      const slot = this.#base + i * FLIGHT.words;
-      const sequence = Atomics.load(this.#words, slot + FLIGHT.sequence);
-      if (sequence === 0) continue;
-      const operation = this.#readSlot(slot, sequence >>> 0);
-      if (Atomics.load(this.#words, slot + FLIGHT.sequence) === sequence) found.push(operation);
-    }
-    return found.sort((a, b) => a.startMs - b.startMs || a.sequence - b.sequence);
+  read(): RecordedSpan[] {
+    const { names } = this;
+    const { words } = this.take(this.#oldest, { all: true });
+    const floats = new Float64Array(words.buffer, words.byteOffset, words.length >> 1);
+    return Array.from({ length: words.length / FLIGHT.words }, (_, i) =>
+      readSlot(words, floats, i * FLIGHT.words, (code) => names[code]),
+    );
   }
 
-  #readSlot(slot: number, sequence: number): RecordedOperation {
-    const word = (field: number) => this.#words[slot + field];
-    const float = (field: number) => this.#floats[(slot + field) >> 1];
-    const purposeAt = (slot + FLIGHT.purpose) * 4;
-    return {
-      sequence,
-      kind: KIND_OF_CODE[word(FLIGHT.kind)],
-      purpose: Buffer.from(this.#bytes.subarray(purposeAt, purposeAt + word(FLIGHT.purposeBytes))).toString(),
-      layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
-      countsHash: word(FLIGHT.countsHash) >>> 0,
-      step: word(FLIGHT.step),
-      numSends: word(FLIGHT.numSends),
-      numReceives: word(FLIGHT.numReceives),
-      bytesOut: float(FLIGHT.bytesOut),
-      bytesIn: float(FLIGHT.bytesIn),
-      startMs: float(FLIGHT.startMs),
-      firstByteMs: float(FLIGHT.firstByteMs) || null,
-      endMs: float(FLIGHT.endMs) || null,
-    };
+  /** The ticket before the oldest that the ring can hold. */
+  get #oldest(): number {
+    const newest = Atomics.load(this.#words, this.#base + FLIGHT_HEAD.newest) >>> 0;
+    return newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0;
   }
 }

@@ -6,12 +6,18 @@ export class InFlight implements PendingTransfer {
   readonly outgoing: OutgoingMessage[] = [];
   readonly incoming: IncomingMessage[] = [];
   hasReceived = false;
+  /** Its place in the flight ring. */
+  ticket = 0;
+  /** Time asleep in it. */
+  waitMs = 0;
   readonly #drive: (transfer: InFlight) => void;
 
   constructor(
     readonly operation: Operation,
     readonly sequence: number,
     readonly step: number,
+    /** By `performance.now()`. */
+    readonly startedMs: number,
     drive: (transfer: InFlight) => void,
   ) {
     this.#drive = drive;
@@ -19,6 +25,12 @@ export class InFlight implements PendingTransfer {
 
   get done(): boolean {
     return this.outgoing.length + this.incoming.length === 0;
+  }
+
+  /** The rank that alone is still waited for; -1 for several. */
+  get lastPeer(): number {
+    const missing = this.incoming.length > 0 ? this.incoming : this.outgoing;
+    return missing.length === 1 ? missing[0].peer : -1;
   }
 
   finish(): void {

@@ -1,4 +1,5 @@
 import { RING_CONTROL_WORDS } from './byte-ring.js';
+import { MAX_PURPOSE_BYTES } from './purpose.js';
 
 /**
  * A node's segment holds, in this order: a header page, a control block for each worker and one for the
@@ -15,7 +16,7 @@ export interface SegmentShape {
 }
 
 export const SEGMENT_MAGIC = 0x6d6f_636c; // "lcom"
-export const SEGMENT_VERSION = 2;
+export const SEGMENT_VERSION = 3;
 
 const PAGE_BYTES = 4096;
 
@@ -28,6 +29,8 @@ export const HEADER = {
   numNodes: 4,
   workersPerNode: 5,
   ringBytes: 6,
+  /** A float64 in two words: ms since 1970 at which the machine's monotonic clock was 0. */
+  epoch: 8,
   /** 1 once the run has failed or was aborted: every wait ends with `ABORTED`. */
   abort: 16,
   abortReasonBytes: 17,
@@ -68,33 +71,56 @@ export function controlWord(block: number): number {
   return PAGE_BYTES / 4 + block * CONTROL_BLOCK_WORDS;
 }
 
-/** Operations that a worker's flight ring keeps. */
-export const FLIGHT_SLOTS = 256;
+/** Spans that a worker's flight ring keeps: enough for a step of a deep model in several micro-batches. */
+export const FLIGHT_SLOTS = 4096;
+/** Different names of spans that a worker may give. */
+export const FLIGHT_NAMES = 128;
+
+/** Word indices in the head of a flight ring. */
+export const FLIGHT_HEAD = {
+  /** Ticket of the newest span; 0 before the first. */
+  newest: 0,
+  numNames: 1,
+  /** For each name its length in bytes, then its text. */
+  names: 2,
+  nameWords: 1 + MAX_PURPOSE_BYTES / 4,
+} as const;
 
 /** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
 export const FLIGHT = {
   /** 0: empty, or being rewritten. */
-  sequence: 0,
-  kind: 1,
+  ticket: 0,
+  /** Index of its name. */
+  name: 1,
+  kind: 2,
   /** -1 outside a layer. */
-  layer: 2,
-  step: 3,
-  numSends: 4,
-  numReceives: 5,
-  countsHash: 6,
-  purposeBytes: 7,
-  bytesOut: 8,
-  bytesIn: 10,
-  startMs: 12,
-  firstByteMs: 14,
-  endMs: 16,
-  purpose: 18,
-  words: 32,
+  layer: 3,
+  step: 4,
+  /** What follows is 0 in a span that is no operation; start and end are not. */
+  sequence: 5,
+  numSends: 6,
+  numReceives: 7,
+  countsHash: 8,
+  /** The rank that was waited for alone at the last sleep, 1 added; 0 for several, or without a sleep. */
+  waitedFor: 9,
+  startMs: 10,
+  endMs: 12,
+  bytesOut: 14,
+  bytesIn: 16,
+  firstByteMs: 18,
+  enteredMs: 20,
+  waitMs: 22,
+  waitEndMs: 24,
+  words: 26,
 } as const;
+
+/** Words of one worker's flight ring. */
+export const FLIGHT_WORDS =
+  FLIGHT_HEAD.names + FLIGHT_NAMES * FLIGHT_HEAD.nameWords + FLIGHT_SLOTS * FLIGHT.words;
 
 /** Word index of the flight ring of a worker by its local rank. */
 export function flightWord({ workersPerNode }: SegmentShape, localRank: number): number {
-  return controlWord(workersPerNode + 1) + localRank * FLIGHT_SLOTS * FLIGHT.words;
+  return controlWord(workersPerNode + 1) + localRank * FLIGHT_WORDS;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { closeSync, ftruncateSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
 import { asTrainerError, TrainerError } from '../errors.js';
+import { monotonicMs } from '../os/monotonic.js';
 import { type Mapping, mapShared, reserve, unmap } from '../os/libc.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
@@ -68,6 +69,7 @@ export class ShmSegment {
     words[HEADER.numNodes] = shape.numNodes;
     words[HEADER.workersPerNode] = shape.workersPerNode;
     words[HEADER.ringBytes] = shape.ringBytes;
+    segment.#epoch[0] = performance.timeOrigin + performance.now() - monotonicMs();
     Atomics.store(words, HEADER.magic, SEGMENT_MAGIC);
     return segment;
   }
@@ -98,6 +100,18 @@ export class ShmSegment {
     return new ShmSegment(path, shape, mapFile(path, segmentBytes(shape)));
   }
 
+  get #epoch(): Float64Array {
+    return new Float64Array(this.#words.buffer, HEADER.epoch * 4, 1);
+  }
+
+  /**
+   * Added to `performance.now()` it gives ms since 1970 by the clock of the node: one for all its processes, whatever
+   * happens to the wall clock.
+   */
+  get epochMs(): number {
+    return this.#epoch[0] + monotonicMs() - performance.now();
+  }
+
   get generation(): number {
     return this.#words[HEADER.generation];
   }
@@ -125,7 +139,7 @@ export class ShmSegment {
     return new ControlBlock(this.#words, this.#bytes, controlWord(block));
   }
 
-  /** The last operations of a worker, by its local rank. */
+  /** The last spans of a worker, by its local rank. */
   flight(localRank: number): FlightRing {
     if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     return new FlightRing(this.#words, flightWord(this.shape, localRank));

@@ -8,6 +8,7 @@ import { InFlight, progressAll } from './in-flight.js';
 import type { MessageHeader } from './message.js';
 import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
+import { FlightSpans } from './span-recorder.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
   MAX_PENDING,
@@ -28,8 +29,6 @@ const WAIT_SLICE_MS = 100;
 const SUSPENDED_MS = 1000;
 /** How long a worker with nothing to move yields its core and polls before it sleeps. */
 const SPIN_MS = 0.05;
-/** Added to `performance.now()` it gives ms since 1970, comparable between processes. */
-const EPOCH_MS = performance.timeOrigin;
 const BEFORE_THE_FIRST: Operation = { kind: 'barrier', purpose: 'start' };
 
 export interface ShmTransportOptions {
@@ -43,10 +42,13 @@ export interface ShmTransportOptions {
 /** A worker's transport: rings in memory shared with its node agent and the other workers of the node. */
 export class ShmTransport implements Transport {
   readonly topology: Topology;
+  readonly spans: FlightSpans;
   readonly #segment: ShmSegment;
   readonly #bell: Doorbell;
   readonly #control: ControlBlock;
   readonly #flight: FlightRing;
+  /** Added to `performance.now()` it gives the times of the flight ring. */
+  readonly #epochMs: number;
   /** By peer; null for this rank itself. */
   readonly #links: (PeerLink | null)[] = [];
   /** In the order of their start. */
@@ -70,6 +72,8 @@ export class ShmTransport implements Transport {
     this.#bell = this.#segment.doorbell(localRank);
     this.#control = this.#segment.control(localRank);
     this.#flight = this.#segment.flight(localRank);
+    this.#epochMs = this.#segment.epochMs;
+    this.spans = new FlightSpans(this.#flight, this.#epochMs);
     const { worldSize } = this.topology;
     this.#busyOut = new Uint8Array(worldSize);
     this.#busyIn = new Uint8Array(worldSize);
@@ -91,7 +95,9 @@ export class ShmTransport implements Transport {
     options: TransferOptions = {},
   ): void {
     const started = performance.now();
-    this.#drive(this.#begin(operation, sends, receives, options, started), started);
+    const transfer = this.#begin(operation, sends, receives, options, started);
+    this.#flight.enter(transfer.ticket, this.#epochMs + started);
+    this.#drive(transfer, started);
   }
 
   start(
@@ -103,6 +109,7 @@ export class ShmTransport implements Transport {
     const started = performance.now();
     const transfer = this.#begin(operation, sends, receives, options, started);
     this.#progress();
+    if (transfer.done) this.#flight.enter(transfer.ticket, this.#epochMs + started);
     this.#control.endOperation();
     this.#stats[operation.kind].ms += performance.now() - started;
     return transfer;
@@ -117,7 +124,7 @@ export class ShmTransport implements Transport {
   ): InFlight {
     if (this.#closed) throw new TrainerError('INTERNAL', 'the transport is closed');
     this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    const transfer = new InFlight(operation, this.#sequence, this.#step, this.#finish);
+    const transfer = new InFlight(operation, this.#sequence, this.#step, started, this.#finish);
     this.#current = transfer;
     this.#control.startOperation(operation, transfer.sequence);
     this.#checkAbort();
@@ -145,14 +152,14 @@ export class ShmTransport implements Transport {
       bytesIn += message.begin(parts, check);
       transfer.incoming.push(message);
     }
-    this.#flight.begin(operation, {
+    transfer.ticket = this.#flight.begin(operation, {
       sequence: transfer.sequence,
       step: this.#step,
       numSends: sends.length,
       numReceives: receives.length,
       bytesOut,
       bytesIn,
-      startMs: EPOCH_MS + started,
+      startMs: this.#epochMs + started,
     });
     this.#pending.push(transfer);
     stats.operations++;
@@ -174,7 +181,11 @@ export class ShmTransport implements Transport {
     if (!this.#pending.includes(transfer)) return;
     this.#current = transfer;
     this.#control.startOperation(transfer.operation, transfer.sequence);
-    this.#drive(transfer, performance.now());
+    const now = performance.now();
+    // What the rank did since the start is not known, but that it began nothing else.
+    const isAlone = this.#flight.newest === transfer.ticket;
+    this.#flight.enter(transfer.ticket, this.#epochMs + (isAlone ? transfer.startedMs : now));
+    this.#drive(transfer, now);
   };
 
   #drive(transfer: InFlight, started: number): void {
@@ -191,7 +202,10 @@ export class ShmTransport implements Transport {
         this.#sleep(transfer, now - idleSince);
         const sleptMs = performance.now() - now;
         // Much longer than asked: the process was stopped meanwhile, or got no processor; others wait for it then.
-        this.#stats[kind].waitMs += sleptMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : sleptMs;
+        const waitedMs = sleptMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : sleptMs;
+        this.#stats[kind].waitMs += waitedMs;
+        transfer.waitMs += waitedMs;
+        this.#flight.wait(transfer.ticket, transfer.waitMs, this.#epochMs + now + sleptMs, transfer.lastPeer);
         // Far longer than asked: this process was suspended, and its peers may have been too.
         if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
         this.#checkAbort();
@@ -213,9 +227,9 @@ export class ShmTransport implements Transport {
       total += sent + received;
       if (received > 0 && !transfer.hasReceived) {
         transfer.hasReceived = true;
-        this.#flight.firstByte(transfer.sequence, EPOCH_MS + performance.now());
+        this.#flight.firstByte(transfer.ticket, this.#epochMs + performance.now());
       }
-      if (transfer.done) this.#flight.end(transfer.sequence, EPOCH_MS + performance.now());
+      if (transfer.done) this.#flight.end(transfer.ticket, this.#epochMs + performance.now());
       else this.#pending[kept++] = transfer;
     }
     this.#pending.length = kept;
@@ -275,6 +289,7 @@ export class ShmTransport implements Transport {
 
   setProgress(step: number, phase: Phase): void {
     this.#step = step;
+    this.spans.step = step;
     this.#control.setProgress(step, phase);
   }
 

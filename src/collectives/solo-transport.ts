@@ -1,4 +1,5 @@
 import { TrainerError } from '../errors.js';
+import { NO_SPANS } from './span-recorder.js';
 import { topologyOf } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 import { emptyStats } from './transport-stats.js';
@@ -10,6 +11,7 @@ export function soloTransport(): Transport {
   let stats = emptyStats();
   return {
     topology: topologyOf(0, 1, 1),
+    spans: NO_SPANS,
     transfer(operation, sends, receives) {
       this.start(operation, sends, receives);
     },

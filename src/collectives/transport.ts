@@ -1,3 +1,4 @@
+import type { SpanRecorder } from './span-recorder.js';
 import type { Topology } from './topology.js';
 
 /**
@@ -100,6 +101,8 @@ export interface PendingTransfer {
  */
 export interface Transport {
   readonly topology: Topology;
+  /** For the timeline of a step: its collectives are recorded by the transport itself. */
+  readonly spans: SpanRecorder;
 
   /**
    * Carries out all sends and receives concurrently and returns when all are complete: `start`, then

@@ -91,6 +91,7 @@ export class MoeLayer {
     const { communicator, layer, size } = this.#options;
     const decision = this.route(parameters, input);
     input.inspect?.(layer, input.xTD, decision);
+    communicator.transport.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     return {
       yTD: this.#dispatcher(input.xTD, decision, this.#expertsWith(parameters, input)),
@@ -122,12 +123,26 @@ export class MoeLayer {
     this.#dispatcher = selectDispatcher({ ...this.#options, overlapDegree }, this.#options);
   }
 
-  #expertsWith(parameters: ParameterSource, { onBackward }: MoeInput): LocalExperts {
+  #expertsWith(parameters: ParameterSource, { training, onBackward }: MoeInput): LocalExperts {
+    const { communicator, layer } = this.#options;
+    const { spans } = communicator.transport;
     const prefix = `${this.#prefix}.experts`;
+    /** When the gradient of x is final, the backward of what computed it begins. */
+    const whole = (x: tf.Tensor2D, part: string, before?: () => void) =>
+      training
+        ? onGradient(x, () => {
+            before?.();
+            spans.next(part, layer);
+          })
+        : x;
     return {
       run: (rows, numRows) => {
-        const outputs = experts(parameters, prefix, rows, this.#localExperts, numRows);
-        return onBackward ? lastUse(outputs, (each) => onGradient(each, onBackward)) : outputs;
+        spans.next('experts', layer);
+        const run = (xRD: tf.Tensor2D) => experts(parameters, prefix, xRD, this.#localExperts, numRows);
+        const outputs = training ? lastUse(whole(rows, 'gate'), run) : run(rows);
+        const yRD = lastUse(outputs, (each) => whole(each, 'experts', onBackward));
+        spans.next('combine', layer);
+        return yRD;
       },
       weights: () => this.#localExperts.map((id) => feedForwardWeights(parameters, `${prefix}.${id}`)),
     };

@@ -114,6 +114,7 @@ export class PanguSigma {
 
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
+    this.communicator.transport.spans.next('loss');
     const lossT = lastUse(hiddenTD, (hidden) =>
       tiedCrossEntropy(hidden, matrix(this.parameters, 'embed.tokens'), batch.targets),
     );
@@ -156,36 +157,56 @@ export class PanguSigma {
     const shape = { numSequences: batch.numSequences, seqLen: batch.seqLen, numHeads: model.numHeads };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
+    const { spans } = this.communicator.transport;
+    const { training, onBackward } = options;
+    /** What computed x, whose backward begins when its gradient is final; and what `onBackward` may do before. */
+    const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
+      training
+        ? lastUse(x, (each) =>
+            onGradient(each, () => {
+              before?.();
+              spans.next(part, layer);
+            }),
+          )
+        : x;
 
+    spans.next('embedding');
     let xTD = embedding(
       matrix(parameters, 'embed.tokens'),
       matrix(parameters, 'embed.positions'),
       batch.tokenIds,
       batch.seqLen,
     );
-    const { onBackward } = options;
-    const before = (x: tf.Tensor2D) => (onBackward ? lastUse(x, (each) => onGradient(each, onBackward)) : x);
     for (let layer = 0; layer < model.numDenseLayers; layer++) {
-      xTD = before(attentionHalf(parameters, `layers.${layer}`, xTD, shape, options.inspectAttention));
-      xTD = before(feedForwardHalf(parameters, `layers.${layer}`, xTD));
+      spans.next('attention', layer);
+      const attendedTD = attentionHalf(parameters, `layers.${layer}`, xTD, shape, options.inspectAttention);
+      xTD = whole(attendedTD, 'attention', layer, onBackward);
+      spans.next('feed-forward', layer);
+      xTD = whole(feedForwardHalf(parameters, `layers.${layer}`, xTD), 'feed-forward', layer, onBackward);
     }
     const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
     this.sparseLayers.forEach((moe, i) => {
-      const prefix = `layers.${model.numDenseLayers + i}`;
-      xTD = before(attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention));
+      const layer = model.numDenseLayers + i;
+      const prefix = `layers.${layer}`;
+      spans.next('attention', layer);
+      const attendedTD = attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention);
+      xTD = whole(attendedTD, 'attention', layer, onBackward);
+      spans.next('gate', layer);
       const output = lastUse(norm(parameters, `${prefix}.ln_ffn`, xTD), (normalTD) =>
         moe.forward(parameters, { ...tokens, xTD: normalTD }),
       );
       xTD = lastUse(xTD, (x) => lastUse(output.yTD, (y) => residual(x, y)));
+      xTD = whole(xTD, 'combine', layer);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });
-    if (model.queryLayer)
-      xTD = feedForwardHalf(
-        parameters,
-        'query',
-        before(queryAttention(parameters, 'query', xTD, shape, options.inspectAttention)),
-      );
+    if (model.queryLayer) {
+      spans.next('query attention');
+      const attendedTD = queryAttention(parameters, 'query', xTD, shape, options.inspectAttention);
+      xTD = whole(attendedTD, 'query attention', undefined, onBackward);
+      spans.next('query feed-forward');
+      xTD = whole(feedForwardHalf(parameters, 'query', xTD), 'query feed-forward');
+    }
     const hiddenTD = lastUse(xTD, (x) => norm(parameters, 'ln_final', x));
     return { hiddenTD, auxiliaryLosses, layers };
   }

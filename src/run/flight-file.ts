@@ -1,6 +1,6 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { RecordedOperation } from '../collectives/flight-ring.js';
+import type { RecordedOperation } from '../collectives/flight-span.js';
 import type { Phase } from '../collectives/transport.js';
 import type { ErrorCode } from '../errors.js';
 

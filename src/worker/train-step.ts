@@ -71,7 +71,10 @@ export function trainStep(
 ): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
+  const { spans } = transport;
   transport.takeStats();
+  transport.setProgress(step, 'forward');
+  spans.begin('step');
   const started = performance.now();
   const cpu = process.cpuUsage();
   const queuedMs = runQueue.waitedMs;
@@ -96,19 +99,24 @@ export function trainStep(
   if (failpoint('step.gradients') === 'nan') model.parameters.expert.gradients[0] = Number.NaN;
 
   transport.setProgress(step, 'reduce');
+  spans.begin('reduce');
   const { norm, numBadLosses, ...asked } = syncGradients({
     ...{ transport, parameters: model.parameters, replicas: state.replicas },
     ...{ sharedSum, loss: loss + auxiliaryLoss, ...wishes },
   });
+  spans.end();
   const reduced = performance.now();
   const reduceStats = transport.takeStats();
 
   transport.setProgress(step, 'optimizer');
+  spans.begin('optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
   const skipped = numBadLosses > 0 || !Number.isFinite(norm);
   if (skipped) model.skipStep();
   else update(state, step, learningRate, norm);
+  spans.end();
   const ended = performance.now();
+  spans.end();
 
   const stats = [...passes.flatMap((pass) => pass.stats), reduceStats];
   const reduction = addStats(stats, ['all-reduce']);
@@ -212,7 +220,9 @@ function forwardBackward(
   batch: Batch,
   { numMicroBatches, isFirst, onBackward }: PassOptions,
 ): Pass {
+  const { spans } = transport;
   transport.setProgress(step, 'forward');
+  spans.begin('forward');
   const started = performance.now();
   const numMeans = transport.topology.worldSize * numMicroBatches;
   let forward:
@@ -228,9 +238,14 @@ function forwardBackward(
       ms: performance.now() - started,
       stats: transport.takeStats(),
     };
+    spans.end();
     transport.setProgress(step, 'backward');
+    spans.begin('backward');
+    // It begins where the forward ended.
+    spans.next('loss');
     return objective;
   }, !isFirst);
+  spans.end();
   const { ms, stats, ...results } = forward!;
   const backwardMs = performance.now() - started - ms;
   const backwardStats = transport.takeStats();

@@ -190,7 +190,10 @@ export class Trainer {
   #takeSnapshot({ snapshot, report }: StepOutcome): void {
     if (!this.#snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
     const metrics = this.#metrics(this.#skipped.loss);
+    const { spans } = this.#options.transport;
+    spans.begin('snapshot');
     this.#snapshots.take(this.#step, tensorsToKeep(this.#state), metrics, report.stepMs);
+    spans.end();
   }
 
   #metrics(loss: number): Record<string, number> {
@@ -273,7 +276,9 @@ export class Trainer {
   #validate(batches: readonly ValidationBatch[]): ValidationReport {
     const { assignment, transport, logger, emit } = this.#options;
     transport.setProgress(this.#step, 'validate');
+    transport.spans.begin('validation');
     const domains = validate(this.#state.model, transport, batches, assignment.config.data.domains);
+    transport.spans.end();
     const bad = domains.find(({ loss }) => !Number.isFinite(loss));
     if (bad !== undefined) throw validationNotFinite(this.#state, batches, bad);
     const report = { step: this.#step, domains };
@@ -295,9 +300,11 @@ export class Trainer {
     await this.#saver.settle();
     this.#lastSaved = this.#step;
     const keepStep = this.#best?.step ?? -1;
+    transport.spans.begin('checkpoint');
     const sharedCrc32 = crc32OfShared(this.#state);
     const about = { step: this.#step, isLast, keepStep, metrics: this.#metrics(loss), sharedCrc32 };
     this.#saver.begin(about, tensorsToSave(this.#state));
+    transport.spans.end();
     return isLast || isBest ? this.#saver.settle() : true;
   }
 }

@@ -229,6 +229,6 @@ describe('the memory of a node', () => {
       phase: 'reduce',
       operation: { sequence: 8, active: true },
     });
-    expect(plane.flightOf(0)).toMatchObject([{ sequence: 8, purpose: 'gradients', step: 3 }]);
+    expect(plane.flightOf(0).read()).toMatchObject([{ sequence: 8, purpose: 'gradients', step: 3 }]);
   });
 });

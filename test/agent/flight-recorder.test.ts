@@ -36,7 +36,7 @@ const newRecorder = (folder: string) =>
 
 const source = () => ({
   progressOf: (local: number) => segment.control(local).progress,
-  flightOf: (local: number) => segment.flight(local).read(),
+  flightOf: (local: number) => segment.flight(local),
 });
 
 const fileOf = (folder: string) => `${folder}/generation-4-node-1.json`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { lagOf, reportFlight } from '../../src/cli/flight-report.js';
-import type { RecordedOperation } from '../../src/collectives/flight-ring.js';
+import type { RecordedOperation } from '../../src/collectives/flight-span.js';
 import type { FlightFile, RankFlight } from '../../src/run/flight-file.js';
 
 const T0 = 1_000_000;

@@ -64,7 +64,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
   return fusedOp([rowsND, ...matrices], () => {
     const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
-    const trip = roundTrip(rowsND, ['dispatch', 'combine'], options, (rows, xRD) => {
+    const trip = roundTrip(rowsND, FORWARD, options, (rows, xRD) => {
       const { y, saved } = networks[rows.expert].forward(xRD, weights[rows.expert]);
       done.push({ ...rows, saved });
       return y;
@@ -94,8 +94,7 @@ function backward(
   options: OverlappedExpertsOptions,
 ): tf.Tensor[] {
   const pieces = new Map<number, FeedForwardPiece>();
-  const purposes = ['combine gradient', 'dispatch gradient'] as const;
-  const trip = roundTrip(dyND, purposes, options, ({ expert, begin }, dyTD) => {
+  const trip = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
     const { saved } = forward.find((rows) => rows.begin === begin)!;
     const { dx, kept } = networks[expert].backward(dyTD, options.weights[expert], saved);
     pieces.set(begin, { dyTD, saved, kept });
@@ -114,6 +113,21 @@ function backward(
   return [trip.home(), ...gradients];
 }
 
+/** Of a way out and a way home: the purpose of its all-to-alls, and the part of the step that it belongs to. */
+type Ways = readonly [out: Way, home: Way];
+interface Way {
+  readonly purpose: string;
+  readonly part: string;
+}
+const FORWARD: Ways = [
+  { purpose: 'dispatch', part: 'dispatch' },
+  { purpose: 'combine', part: 'combine' },
+];
+const BACKWARD: Ways = [
+  { purpose: 'combine gradient', part: 'combine' },
+  { purpose: 'dispatch gradient', part: 'gate' },
+];
+
 interface RoundTrip {
   /** Waits for the last results, [N, d]. */
   readonly home: () => tf.Tensor2D;
@@ -126,7 +140,7 @@ interface RoundTrip {
  */
 function roundTrip(
   rowsND: tf.Tensor,
-  [outward, homeward]: readonly [string, string],
+  [out, home]: Ways,
   options: OverlappedExpertsOptions,
   work: (rows: ExpertRows, xRD: tf.Tensor2D) => tf.Tensor2D,
 ): RoundTrip {
@@ -137,7 +151,7 @@ function roundTrip(
   const outgoing = leaving(rows, wirePrecision);
   const incoming = roomFor(received.numRows * width, wirePrecision);
   const results = roomFor(received.numRows * width, wirePrecision);
-  const home = arriving([sent.numRows, width], wirePrecision);
+  const atHome = arriving([sent.numRows, width], wirePrecision);
   const send = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(outgoing, chunk.sent, width),
@@ -147,10 +161,12 @@ function roundTrip(
   const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(results, chunk.received, width),
-      receives: piecesOf(home.received, chunk.sent, width),
+      receives: piecesOf(atHome.received, chunk.sent, width),
       ...{ purpose, layer, countsHash, reach },
     });
+  const { spans } = communicator.transport;
   const workOn = (pieces: readonly ExpertRows[]) => {
+    spans.next('experts', layer);
     for (const rows of pieces) {
       const { begin, count } = rows;
       const x = kernels().create([count, width]);
@@ -162,21 +178,24 @@ function roundTrip(
     }
   };
 
-  const coming = schedule.remote.map((chunk) => send(chunk, outward, 'other nodes'));
-  send(schedule.local, outward, 'node').finish();
+  spans.next(out.part, layer);
+  const coming = schedule.remote.map((chunk) => send(chunk, out.purpose, 'other nodes'));
+  send(schedule.local, out.purpose, 'node').finish();
   workOn(schedule.first);
   const onTheWay = schedule.remote.map((chunk, i) => {
+    spans.next(out.part, layer);
     coming[i].finish();
     workOn(chunk.work);
-    return sendBack(chunk, homeward, 'other nodes');
+    return sendBack(chunk, home.purpose, 'other nodes');
   });
   workOn(schedule.last);
-  const local = sendBack(schedule.local, homeward, 'node');
+  const local = sendBack(schedule.local, home.purpose, 'node');
   return {
     home: () => {
+      spans.next(home.part, layer);
       for (const transfer of [local, ...onTheWay]) transfer.finish();
-      home.finish();
-      return home.tensor;
+      atHome.finish();
+      return atHome.tensor;
     },
   };
 }

@@ -1,0 +1,63 @@
+import type { FlightRing } from './flight-ring.js';
+
+/**
+ * Records the parts of a step for its timeline. Parts nest: `begin` opens one, which the parts that `next` names follow
+ * each other in, until `end`.
+ */
+export interface SpanRecorder {
+  /** Opens a part inside the one that is open. */
+  begin(name: string): void;
+  /** Ends the part that the last `next` began, if any, and begins another. */
+  next(name: string, layer?: number): void;
+  /** Ends the part of the last `begin`, with what is open in it. */
+  end(): void;
+}
+
+/** Records nothing. */
+export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {} };
+
+/** Parts are nested no deeper than this. */
+const MAX_DEPTH = 8;
+const NO_LAYER = -1;
+
+/** Records into a rank's flight ring, without allocations. */
+export class FlightSpans implements SpanRecorder {
+  /** Of the parts to come. */
+  step = 0;
+  readonly #ring: FlightRing;
+  readonly #epochMs: number;
+  /** Tickets of the open parts. */
+  readonly #open = new Uint32Array(MAX_DEPTH);
+  #depth = 0;
+  /** Ticket of what `next` began; 0 for none. */
+  #current = 0;
+
+  /** @param epochMs added to `performance.now()` it gives the times of the ring */
+  constructor(ring: FlightRing, epochMs: number) {
+    this.#ring = ring;
+    this.#epochMs = epochMs;
+  }
+
+  begin(name: string): void {
+    const now = this.#epochMs + performance.now();
+    this.#endCurrent(now);
+    this.#open[this.#depth++] = this.#ring.beginPart(name, NO_LAYER, this.step, now);
+  }
+
+  next(name: string, layer = NO_LAYER): void {
+    const now = this.#epochMs + performance.now();
+    this.#endCurrent(now);
+    this.#current = this.#ring.beginPart(name, layer, this.step, now);
+  }
+
+  end(): void {
+    const now = this.#epochMs + performance.now();
+    this.#endCurrent(now);
+    if (this.#depth > 0) this.#ring.end(this.#open[--this.#depth], now);
+  }
+
+  #endCurrent(now: number): void {
+    if (this.#current !== 0) this.#ring.end(this.#current, now);
+    this.#current = 0;
+  }
+}
