@@ -113,6 +113,11 @@ export class DataPlane {
     return this.#segment.control(localRank).progress;
   }
 
+  /** See ShmSegment. */
+  get monotonicEpochMs(): number {
+    return this.#segment.monotonicEpochMs;
+  }
+
   /** What a worker did last; readable until `close`. */
   flightOf(localRank: number): FlightRing {
     return this.#segment.flight(localRank);

@@ -4,7 +4,7 @@ import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
+import type { AgentEvent, CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { assertSharedFolders, assignmentsOf } from './assignments.js';
 import { DataPlane } from './data-plane.js';
@@ -15,6 +15,7 @@ import { LastingSession } from './lasting-session.js';
 import { LogShipper } from './log-shipper.js';
 import type { NodeSnapshots } from './node-snapshots.js';
 import { NodeWorkers } from './node-workers.js';
+import { TraceRecorder } from './trace-recorder.js';
 import { type WorkerFault, workerFailure } from './worker-failure.js';
 import type { WorkerStream } from './worker-pool.js';
 
@@ -60,6 +61,7 @@ export class NodeAgent {
   readonly #session: LastingSession;
   readonly #workers: NodeWorkers;
   readonly #flight: FlightRecorder;
+  readonly #trace: TraceRecorder;
   readonly #heartbeat: NodeJS.Timeout;
   /** By rank. */
   readonly #failed = new Map<number, ErrorCode>();
@@ -91,15 +93,22 @@ export class NodeAgent {
       origin: { run: runId, generation, node },
       destination: { write: (line) => this.#log(line.trimEnd()) },
     });
+    const place = { runId, generation, node, numNodes, workersPerNode };
+    this.#trace = new TraceRecorder({
+      directory: `${runDir}/trace`,
+      ...place,
+      onError: (error) =>
+        this.#logger.warn(`no further timelines of steps: ${asTrainerError(error).message}`),
+    });
     this.#flight = new FlightRecorder({
       directory: `${runDir}/flight`,
-      ...{ runId, generation, node, numNodes, workersPerNode },
+      ...place,
       onError: (error) => this.#logger.warn(`no flight file: ${asTrainerError(error).message}`),
     });
     this.#workers = new NodeWorkers(
       {
         line: (rank, line, stream) => this.#onWorkerLine(rank, line, stream),
-        report: (event) => this.#session.send(event),
+        report: (event) => this.#onReport(event),
         snapshot: (report) => this.#options.snapshots?.add(report),
         failed: (fault) => this.#fail(fault),
         finished: (stoppedEarly) => this.#session.send({ finished: { stoppedEarly } }),
@@ -178,6 +187,7 @@ export class NodeAgent {
     try {
       assertSharedFolders(this.#options.join);
       this.#plane = this.#createDataPlane();
+      this.#trace.begin(this.#plane);
       const resumeFrom = await this.#restore(peers, snapshot);
       if (this.#isLeaving) return;
       const { segmentPath } = this.#plane;
@@ -243,6 +253,11 @@ export class NodeAgent {
         failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
       },
     );
+  }
+
+  #onReport(event: AgentEvent): void {
+    this.#session.send(event);
+    if ('step' in event) this.#trace.afterStep();
   }
 
   /** Passes a worker's JSON lines on; anything else was cut, or comes from a native library or a crash. */
@@ -345,8 +360,13 @@ export class NodeAgent {
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
     this.#options.snapshots?.end();
+    // The segment is readable until the plane is closed.
+    this.#trace.end();
     await this.#plane?.close();
-    await this.#flight.settle();
+    await Promise.all([
+      this.#flight.settle(),
+      this.#trace.settle(reason === null ? GRACE.drainMs : GRACE.flightMs),
+    ]);
     this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
     this.#shipper.flush();
     this.#session.send({ leaving: {} });

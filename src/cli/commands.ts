@@ -59,6 +59,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       'show which rank the others waited for when a run failed, from the flight files of its nodes',
     load: async () => (await import('./commands/flight.js')).flightCommand,
   },
+  trace: {
+    description:
+      'write what every rank did in some steps, and whom it waited for, as a timeline that Perfetto and chrome://tracing open',
+    load: async () => (await import('./commands/trace.js')).traceCommand,
+  },
   stop: {
     description: 'ask a live run for a final checkpoint after its current step, and for its end',
     load: async () => (await import('./commands/stop.js')).stopCommand,

@@ -27,6 +27,7 @@ export class FlightRing {
   readonly #slots: number;
   /** Of this process, which may be the writer. */
   readonly #codes = new Map<string, number>();
+  /** The writer's own count. */
   #newest: number;
 
   /** @param base word index of the ring; even */
@@ -36,16 +37,16 @@ export class FlightRing {
     this.#slots = base + FLIGHT_HEAD.names + FLIGHT_NAMES * FLIGHT_HEAD.nameWords;
     this.#bytes = new Uint8Array(words.buffer);
     this.#floats = new Float64Array(words.buffer, 0, words.length >> 1);
-    this.#newest = Atomics.load(words, base + FLIGHT_HEAD.newest) >>> 0;
+    this.#newest = this.newest;
   }
 
   #slotOf(ticket: number): number {
     return this.#slots + (ticket % FLIGHT_SLOTS) * FLIGHT.words;
   }
 
-  /** Ticket of the span that was begun last. */
+  /** Ticket of the span that was begun last; 0 before the first. */
   get newest(): number {
-    return this.#newest;
+    return Atomics.load(this.#words, this.#base + FLIGHT_HEAD.newest) >>> 0;
   }
 
   /** @returns its ticket */
@@ -106,9 +107,9 @@ export class FlightRing {
   }
 
   /**
-   * Records a sleep in an operation.
+   * Records a wait in an operation.
    *
-   * @param waitMs of all its sleeps
+   * @param waitMs of all its waits
    * @param waitedFor the rank that alone was still missing; -1 for several
    */
   wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
@@ -147,7 +148,9 @@ export class FlightRing {
   get names(): string[] {
     return Array.from({ length: Atomics.load(this.#words, this.#base + FLIGHT_HEAD.numNames) }, (_, code) => {
       const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
-      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at])).toString('latin1');
+      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at])).toString(
+        'latin1',
+      );
     });
   }
 
@@ -157,7 +160,7 @@ export class FlightRing {
    */
   take(after: number, { all }: { readonly all: boolean }): TakenSlots {
     const words = this.#words;
-    const newest = Atomics.load(words, this.#base + FLIGHT_HEAD.newest) >>> 0;
+    const { newest } = this;
     const numNew = Math.min((newest - after) >>> 0, FLIGHT_SLOTS);
     const taken = new Int32Array(numNew * FLIGHT.words);
     let length = 0;
@@ -177,17 +180,11 @@ export class FlightRing {
 
   /** A copy of the ring, oldest first, without a slot that is being rewritten. */
   read(): RecordedSpan[] {
-    const { names } = this;
-    const { words } = this.take(this.#oldest, { all: true });
+    const { names, newest } = this;
+    const { words } = this.take(newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0, { all: true });
     const floats = new Float64Array(words.buffer, words.byteOffset, words.length >> 1);
     return Array.from({ length: words.length / FLIGHT.words }, (_, i) =>
       readSlot(words, floats, i * FLIGHT.words, (code) => names[code]),
     );
-  }
-
-  /** The ticket before the oldest that the ring can hold. */
-  get #oldest(): number {
-    const newest = Atomics.load(this.#words, this.#base + FLIGHT_HEAD.newest) >>> 0;
-    return newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0;
   }
 }

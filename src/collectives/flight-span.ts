@@ -44,11 +44,11 @@ export interface OperationSpan extends RecordedOperation {
    * null if the operation was over before.
    */
   readonly enteredMs: number | null;
-  /** Time asleep in it. */
+  /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
   readonly waitMs: number;
-  /** End of the last sleep; null if there was none. */
+  /** End of the last such time; null if there was none. */
   readonly waitEndMs: number | null;
-  /** The rank whose bytes came last; null if several came after the last sleep, or there was none. */
+  /** The rank whose bytes came last; null if several came after the last wait, or there was none. */
   readonly waitedFor: number | null;
 }
 

@@ -8,7 +8,7 @@ export class InFlight implements PendingTransfer {
   hasReceived = false;
   /** Its place in the flight ring. */
   ticket = 0;
-  /** Time asleep in it. */
+  /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
   waitMs = 0;
   readonly #drive: (transfer: InFlight) => void;
 

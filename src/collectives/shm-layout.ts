@@ -101,7 +101,7 @@ export const FLIGHT = {
   numSends: 6,
   numReceives: 7,
   countsHash: 8,
-  /** The rank that was waited for alone at the last sleep, 1 added; 0 for several, or without a sleep. */
+  /** The rank that was waited for alone in the last wait, 1 added; 0 for several, or without a wait. */
   waitedFor: 9,
   startMs: 10,
   endMs: 12,

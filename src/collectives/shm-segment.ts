@@ -105,9 +105,14 @@ export class ShmSegment {
   }
 
   /**
-   * Added to `performance.now()` it gives ms since 1970 by the clock of the node: one for all its processes, whatever
-   * happens to the wall clock.
+   * The clock of the node, one for all its processes whatever happens to the wall clock: this is added to the machine's
+   * monotonic clock, and gives ms since 1970.
    */
+  get monotonicEpochMs(): number {
+    return this.#epoch[0];
+  }
+
+  /** As `monotonicEpochMs`, but to be added to this process's `performance.now()`. */
   get epochMs(): number {
     return this.#epoch[0] + monotonicMs() - performance.now();
   }

@@ -198,18 +198,21 @@ export class ShmTransport implements Transport {
       if (transfer.done) break;
       if (moved > 0) idleSince = now;
       else if (now - idleSince >= this.#timeoutMs) this.#fail(transfer, now - idleSince);
-      else if (now - idleSince >= SPIN_MS) {
-        this.#sleep(transfer, now - idleSince);
-        const sleptMs = performance.now() - now;
+      else {
+        const isAsleep = now - idleSince >= SPIN_MS;
+        if (isAsleep) this.#sleep(transfer, now - idleSince);
+        else yieldCore();
+        const idleMs = performance.now() - now;
         // Much longer than asked: the process was stopped meanwhile, or got no processor; others wait for it then.
-        const waitedMs = sleptMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : sleptMs;
-        this.#stats[kind].waitMs += waitedMs;
+        const waitedMs = idleMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : idleMs;
         transfer.waitMs += waitedMs;
-        this.#flight.wait(transfer.ticket, transfer.waitMs, this.#epochMs + now + sleptMs, transfer.lastPeer);
+        this.#flight.wait(transfer.ticket, transfer.waitMs, this.#epochMs + now + idleMs, transfer.lastPeer);
+        if (!isAsleep) continue;
+        this.#stats[kind].waitMs += waitedMs;
         // Far longer than asked: this process was suspended, and its peers may have been too.
-        if (sleptMs > SUSPENDED_MS) idleSince += sleptMs - WAIT_SLICE_MS;
+        if (idleMs > SUSPENDED_MS) idleSince += idleMs - WAIT_SLICE_MS;
         this.#checkAbort();
-      } else yieldCore();
+      }
     }
     this.#control.endOperation();
     this.#stats[kind].ms += now - started;

@@ -7,7 +7,7 @@ import type { FlightRing } from './flight-ring.js';
 export interface SpanRecorder {
   /** Opens a part inside the one that is open. */
   begin(name: string): void;
-  /** Ends the part that the last `next` began, if any, and begins another. */
+  /** Ends the part that the last `next` began, if any, and begins another; the same part goes on. */
   next(name: string, layer?: number): void;
   /** Ends the part of the last `begin`, with what is open in it. */
   end(): void;
@@ -31,6 +31,8 @@ export class FlightSpans implements SpanRecorder {
   #depth = 0;
   /** Ticket of what `next` began; 0 for none. */
   #current = 0;
+  #name = '';
+  #layer = NO_LAYER;
 
   /** @param epochMs added to `performance.now()` it gives the times of the ring */
   constructor(ring: FlightRing, epochMs: number) {
@@ -45,6 +47,9 @@ export class FlightSpans implements SpanRecorder {
   }
 
   next(name: string, layer = NO_LAYER): void {
+    if (this.#current !== 0 && name === this.#name && layer === this.#layer) return;
+    this.#name = name;
+    this.#layer = layer;
     const now = this.#epochMs + performance.now();
     this.#endCurrent(now);
     this.#current = this.#ring.beginPart(name, layer, this.step, now);

@@ -21,11 +21,15 @@ export function isOfThisMachine({ machine }: { readonly machine?: string | undef
   return machine === undefined || machine === machineIdentity();
 }
 
+/** The machine since it was started, with all its containers. */
+export function bootIdentity(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
 /** Distinguishes a process from a later one with the same id: boot id and start time in clock ticks. */
 export function processIdentity(pid: number): string {
   try {
-    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    return `${bootId}/${fieldsOf(pid)[19]}`;
+    return `${bootIdentity()}/${fieldsOf(pid)[19]}`;
   } catch {
     return '';
   }

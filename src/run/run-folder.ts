@@ -38,7 +38,7 @@ export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | '
 
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `journal.ndjson` (journal.ts), `config.json`,
- * `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
  * `failure-<generation>.json` of earlier ones.
  */
 export class RunFolder {
@@ -46,6 +46,7 @@ export class RunFolder {
   readonly checkpoints: string;
   readonly metrics: string;
   readonly flight: string;
+  readonly trace: string;
   readonly lock: string;
   readonly journal: string;
 
@@ -54,6 +55,7 @@ export class RunFolder {
     this.checkpoints = path.join(directory, 'checkpoints');
     this.metrics = path.join(directory, 'metrics.ndjson');
     this.flight = path.join(directory, 'flight');
+    this.trace = path.join(directory, 'trace');
     this.lock = path.join(directory, 'run.lock');
     this.journal = path.join(directory, 'journal.ndjson');
   }
