@@ -119,10 +119,7 @@ export class TraceRecorder {
       file = { generation, node, step, bytes: 0 };
       this.#file = file;
       const target = path.join(directory, traceFileName(file));
-      await appendFile(
-        target,
-        encodeHead({ ...this.#options, machine: bootIdentity(), monotonicEpochMs }),
-      );
+      await appendFile(target, encodeHead({ ...this.#options, machine: bootIdentity(), monotonicEpochMs }));
       await this.#prune();
     }
     file.bytes += chunks.length;

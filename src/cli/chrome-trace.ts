@@ -1,4 +1,5 @@
-import type { Timeline, TimelineLane, TimelineSpan } from '../run/timeline.js';
+import type { Timeline } from '../run/timeline.js';
+import type { TimelineLane, TimelineSpan } from '../run/timeline-data.js';
 
 /**
  * Events of the Trace Event Format, which Perfetto and chrome://tracing read: a process for each node, a thread for each

@@ -4,11 +4,11 @@ import { abortedError, context, mismatchError, type Place, timeoutError } from '
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
+import { FlightSpans } from './flight-spans.js';
 import { InFlight, progressAll } from './in-flight.js';
 import type { MessageHeader } from './message.js';
 import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
-import { FlightSpans } from './span-recorder.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
   MAX_PENDING,

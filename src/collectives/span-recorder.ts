@@ -1,5 +1,3 @@
-import type { FlightRing } from './flight-ring.js';
-
 /**
  * Records the parts of a step for its timeline. Parts nest: `begin` opens one, which the parts that `next` names follow
  * each other in, until `end`.
@@ -15,54 +13,3 @@ export interface SpanRecorder {
 
 /** Records nothing. */
 export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {} };
-
-/** Parts are nested no deeper than this. */
-const MAX_DEPTH = 8;
-const NO_LAYER = -1;
-
-/** Records into a rank's flight ring, without allocations. */
-export class FlightSpans implements SpanRecorder {
-  /** Of the parts to come. */
-  step = 0;
-  readonly #ring: FlightRing;
-  readonly #epochMs: number;
-  /** Tickets of the open parts. */
-  readonly #open = new Uint32Array(MAX_DEPTH);
-  #depth = 0;
-  /** Ticket of what `next` began; 0 for none. */
-  #current = 0;
-  #name = '';
-  #layer = NO_LAYER;
-
-  /** @param epochMs added to `performance.now()` it gives the times of the ring */
-  constructor(ring: FlightRing, epochMs: number) {
-    this.#ring = ring;
-    this.#epochMs = epochMs;
-  }
-
-  begin(name: string): void {
-    const now = this.#epochMs + performance.now();
-    this.#endCurrent(now);
-    this.#open[this.#depth++] = this.#ring.beginPart(name, NO_LAYER, this.step, now);
-  }
-
-  next(name: string, layer = NO_LAYER): void {
-    if (this.#current !== 0 && name === this.#name && layer === this.#layer) return;
-    this.#name = name;
-    this.#layer = layer;
-    const now = this.#epochMs + performance.now();
-    this.#endCurrent(now);
-    this.#current = this.#ring.beginPart(name, layer, this.step, now);
-  }
-
-  end(): void {
-    const now = this.#epochMs + performance.now();
-    this.#endCurrent(now);
-    if (this.#depth > 0) this.#ring.end(this.#open[--this.#depth], now);
-  }
-
-  #endCurrent(now: number): void {
-    if (this.#current !== 0) this.#ring.end(this.#current, now);
-    this.#current = 0;
-  }
-}

@@ -1,19 +1,11 @@
 import type { OperationSpan, RecordedSpan } from '../collectives/flight-span.js';
+import type { ClockOffset } from './timeline-data.js';
 import type { TraceHead } from './trace-file.js';
 
 /** Spans of one rank, and the clock of its node. */
 export interface RankSpans extends Pick<TraceHead, 'node' | 'machine' | 'monotonicEpochMs'> {
   readonly rank: number;
   readonly spans: readonly RecordedSpan[];
-}
-
-/** The clock of a node, compared with that of the first. */
-export interface ClockOffset {
-  readonly node: number;
-  /** To be subtracted from its times. */
-  readonly offsetMs: number;
-  /** How far the offset may be off; null if nothing says. */
-  readonly uncertaintyMs: number | null;
 }
 
 /** What is known of an operation on one node: all its ranks had begun, and the first had ended. */

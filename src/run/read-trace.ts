@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { RecordedSpan } from '../collectives/flight-span.js';
 import { TrainerError } from '../errors.js';
 import type { RankSpans } from './clock-offsets.js';
+import type { TracedSteps } from './timeline-data.js';
 import {
   decodeTrace,
   parseTraceFileName,
@@ -11,13 +12,6 @@ import {
   type TraceHead,
   traceFileName,
 } from './trace-file.js';
-
-/** The steps of a generation that traces are kept of. */
-export interface TracedSteps {
-  readonly generation: number;
-  readonly first: number;
-  readonly last: number;
-}
 
 /** The spans of some steps. */
 export interface Trace extends Pick<TraceHead, 'runId' | 'generation' | 'numNodes' | 'workersPerNode'> {

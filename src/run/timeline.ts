@@ -1,47 +1,10 @@
 import type { OperationSpan, RecordedSpan } from '../collectives/flight-span.js';
-import { type ClockOffset, clockOffsets } from './clock-offsets.js';
+import { clockOffsets } from './clock-offsets.js';
 import type { Trace } from './read-trace.js';
+import type { ClockOffset, TimelineLane, TimelineSpan, TimelineWait } from './timeline-data.js';
 
 /** Shorter waits are not blamed on a rank that was not recorded. */
 const LEAST_WAIT_MS = 0.05;
-
-/** Time in which nothing moved in an operation of a rank. */
-export interface TimelineWait {
-  readonly startMs: number;
-  readonly endMs: number;
-  /** The rank whose bytes came last; null if that is not known. */
-  readonly rank: number | null;
-  /** When that rank began the operation; null if that is not known. */
-  readonly rankStartMs: number | null;
-}
-
-/** Times in ms since 1970 by the clock of the first node. */
-export interface TimelineSpan {
-  /** `part` of a step, or a kind of operation. */
-  readonly kind: RecordedSpan['kind'];
-  /** Of a part `forward`, `experts`; of an operation its purpose. */
-  readonly name: string;
-  readonly layer: number | undefined;
-  readonly step: number;
-  readonly startMs: number;
-  readonly endMs: number;
-  /** It was still under way when the trace ended. */
-  readonly isOpen: boolean;
-  /** Of operations. */
-  readonly operation:
-    | (Pick<OperationSpan, 'sequence' | 'bytesOut' | 'bytesIn'> & { readonly wait: TimelineWait | null })
-    | null;
-}
-
-/** What one rank did. */
-export interface TimelineLane {
-  readonly rank: number;
-  readonly node: number;
-  /** What its thread did, by start: spans nest, but do not overlap otherwise. Of an overlapped operation the wait. */
-  readonly spans: readonly TimelineSpan[];
-  /** Operations that travelled while the rank did other things, from their start to their end. */
-  readonly inFlight: readonly TimelineSpan[];
-}
 
 export interface Timeline extends Pick<Trace, 'runId' | 'generation' | 'numNodes' | 'workersPerNode'> {
   readonly lanes: readonly TimelineLane[];

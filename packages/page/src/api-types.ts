@@ -1,5 +1,6 @@
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import type { RestartCosts, RunGeneration } from 'locmoe/run/run-generations';
+import type { ClockOffset, TimelineLane, TracedSteps } from 'locmoe/run/timeline-data';
 
 /** JSON of the routes under `/api`. Times are in ms since 1970. */
 
@@ -113,6 +114,20 @@ export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'st
 export interface RanksReply {
   readonly ranks: readonly RankLane[];
   readonly generations: readonly GenerationPoint[];
+}
+
+/** What every rank did in one step. */
+export interface TimelineReply {
+  readonly step: number;
+  readonly generation: number;
+  /** Steps that there are timelines of, by generation. */
+  readonly kept: readonly TracedSteps[];
+  readonly clocks: readonly ClockOffset[];
+  /** When the first rank began the step. */
+  readonly startMs: number;
+  /** All times of the lanes, and `endMs`, when the last rank ended the step, are in ms since `startMs`. */
+  readonly endMs: number;
+  readonly lanes: readonly TimelineLane[];
 }
 
 export interface ApiError {

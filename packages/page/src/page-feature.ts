@@ -1,9 +1,11 @@
 import { type Context, Hono } from 'hono';
 import type { PagePackage } from 'locmoe/cli/packages';
+import { TrainerError } from 'locmoe/errors';
 import type { ApiError, RunList } from './api-types.js';
 import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
 import { RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
+import { timelineReply } from './timeline-reply.js';
 
 /**
  * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
@@ -39,6 +41,17 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   );
   ofMetrics('experts', (metrics) => metrics.experts());
   ofMetrics('ranks', (metrics) => metrics.ranks());
+  routes.get('/api/runs/:id/timeline', (c) => {
+    const directory = catalog.traces(c.req.param('id'));
+    if (directory === null) return noSuchRun(c);
+    try {
+      return send(c, timelineReply(directory, numberOf(c, 'step'), numberOf(c, 'generation')));
+    } catch (error) {
+      if (!(error instanceof TrainerError)) throw error;
+      c.header('Cache-Control', 'no-store');
+      return c.json({ error: error.message } satisfies ApiError, 404);
+    }
+  });
   return { routes };
 };
 

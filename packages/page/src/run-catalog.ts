@@ -65,6 +65,11 @@ export class RunCatalog {
     return open;
   }
 
+  /** The folder of its traces. Null if there is no such run. */
+  traces(runId: string): string | null {
+    return this.#find(runId)?.folder.trace ?? null;
+  }
+
   #find(runId: string): ListedRun | null {
     return listRuns(this.runsDir).find(({ folder }) => folder.runId === runId) ?? null;
   }

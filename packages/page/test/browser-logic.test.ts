@@ -35,6 +35,8 @@ describe('the state of the page in its address', () => {
       columns: ['step', 'loss'],
       live: true,
       line: '1700000000000000001',
+      step: 12,
+      generation: 2,
     };
     expect(parseState(formatState(state))).toEqual(state);
     expect(formatState(DEFAULTS)).toBe('#');
@@ -42,7 +44,7 @@ describe('the state of the page in its address', () => {
   });
 
   it('takes nothing that makes no sense', () => {
-    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes')).toEqual(DEFAULTS);
+    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&step=-1&generation=x')).toEqual(DEFAULTS);
   });
 });
 

@@ -1,4 +1,12 @@
-import type { ApiError, ExpertsReply, MetricsReply, RanksReply, RunDetail, RunList } from '../api-types.js';
+import type {
+  ApiError,
+  ExpertsReply,
+  MetricsReply,
+  RanksReply,
+  RunDetail,
+  RunList,
+  TimelineReply,
+} from '../api-types.js';
 
 const TIMEOUT_MS = 30_000;
 
@@ -46,6 +54,15 @@ export const fetchRuns = () => get<RunList>('/api/runs');
 export const fetchRun = (runId: string) => get<RunDetail>(ofRun(runId, ''));
 export const fetchExperts = (runId: string) => get<ExpertsReply>(ofRun(runId, '/experts'));
 export const fetchRanks = (runId: string) => get<RanksReply>(ofRun(runId, '/ranks'));
+
+export function fetchTimeline(
+  runId: string,
+  place: { readonly step: number | null; readonly generation: number | null },
+): Promise<TimelineReply> {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(place)) if (value !== null) params.set(name, String(value));
+  return get(ofRun(runId, `/timeline?${params}`));
+}
 
 export interface MetricsRequest {
   readonly after?: string | null;

@@ -13,11 +13,11 @@ const RECENT = 20;
 export class Header {
   readonly element: HTMLElement;
   readonly #picker = new RunPicker();
-  readonly #tabs = (['overview', 'logs'] as const).map((view) =>
+  readonly #tabs = (['overview', 'logs', 'timeline'] as const).map((view) =>
     h(
       'button',
       { type: 'button', 'data-view': view, on: { click: () => setState({ view }, { push: true }) } },
-      view === 'overview' ? 'Overview' : 'Logs',
+      `${view[0].toUpperCase()}${view.slice(1)}`,
     ),
   );
   readonly #numbers = h('dl', { class: 'numbers', 'aria-live': 'off' });

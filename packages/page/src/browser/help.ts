@@ -1,13 +1,17 @@
 import { button, h } from './dom.js';
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
-  ['1, 2', 'overview, logs'],
+  ['1, 2, 3', 'overview, logs, timeline'],
   ['r', 'choose runs'],
   ['t', 'light or dark'],
   ['/', 'write a query'],
   ['Enter', 'run the query; open a line; log lines of the step under the cursor of a chart'],
   ['j, k or ↓, ↑', 'next, previous line'],
   ['← →', 'in a chart: move the cursor'],
+  ['← →, ↑, ↓', 'in the timeline: next span, same span of the next rank'],
+  ['+, −, a, d, f', 'in the timeline: zoom, move in time, whole step'],
+  ['Enter, g', 'in the timeline: zoom to the span, go to the rank that it waited for'],
+  ['[, ], n, c', 'in the timeline: previous, next, newest step; one row a rank'],
   ['l', 'live tail on or off'],
   ['p', 'pause or resume the tail'],
   ['0', 'all steps again'],

@@ -8,6 +8,7 @@ import { LogsView } from './logs/logs-view.js';
 import { Overview } from './overview/overview.js';
 import { RunData } from './overview/run-data.js';
 import { startTheme, toggleTheme } from './theme.js';
+import { TimelineView } from './timeline/timeline-view.js';
 
 const POLL_MS = 1_500;
 /** The list of runs is fetched on every fourth poll. */
@@ -18,8 +19,9 @@ const help = new Help();
 const header = new Header(() => help.toggle());
 const overview = new Overview();
 const logs = new LogsView();
+const timeline = new TimelineView();
 const empty = h('main', { class: 'no-run' });
-fill(byId('page'), header.element, empty, overview.element, logs.element, help.element);
+fill(byId('page'), header.element, empty, overview.element, logs.element, timeline.element, help.element);
 
 const known = new Map<string, RunData>();
 let list: readonly RunListItem[] = [];
@@ -62,6 +64,7 @@ async function poll(): Promise<void> {
       end: detail.endedAt ?? Date.now(),
       isLive: detail.isLive,
     });
+  if (pageState().view === 'timeline') void timeline.show(current.runId);
   if (changes.includes(true) || shownIds !== idsOf(runs)) overview.show(runs);
   shownIds = idsOf(runs);
 }
@@ -91,6 +94,7 @@ function showViews(hasRun: boolean): void {
   header.showView();
   overview.element.hidden = !hasRun || view !== 'overview';
   logs.element.hidden = !hasRun || view !== 'logs';
+  timeline.element.hidden = !hasRun || view !== 'timeline';
   empty.hidden = hasRun;
   if (hasRun) return;
   const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
@@ -103,9 +107,10 @@ onState((state, before) => {
   if (state.view !== before.view) {
     scrollTo({ top: 0 });
     overview.draw();
+    if (state.view === 'timeline') timeline.focus();
   }
   if (
-    ['run', 'overlays', 'range', 'layer', 'view'].some(
+    ['run', 'overlays', 'range', 'layer', 'view', 'step', 'generation'].some(
       (name) => Reflect.get(state, name) !== Reflect.get(before, name),
     )
   )
@@ -117,6 +122,7 @@ const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
   '1': () => setState({ view: 'overview' }, { push: true }),
   '2': () => setState({ view: 'logs' }, { push: true }),
+  '3': () => setState({ view: 'timeline' }, { push: true }),
   '0': () => setState({ range: null }),
   t: toggleTheme,
   r: () => document.querySelector<HTMLElement>('.run-picker summary')?.click(),

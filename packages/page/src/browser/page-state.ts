@@ -1,6 +1,6 @@
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
-  readonly view: 'overview' | 'logs';
+  readonly view: 'overview' | 'logs' | 'timeline';
   /** Null for the newest run. */
   readonly run: string | null;
   /** Runs compared with it in the charts. */
@@ -22,6 +22,10 @@ export interface PageState {
   readonly live: boolean;
   /** Time in ns of the open line. */
   readonly line: string | null;
+  /** Step of the timeline; null for the last that is kept. */
+  readonly step: number | null;
+  /** Whose step it is; null for the newest generation that has it. */
+  readonly generation: number | null;
 }
 
 export const DEFAULTS: PageState = {
@@ -40,6 +44,8 @@ export const DEFAULTS: PageState = {
   columns: [],
   live: false,
   line: null,
+  step: null,
+  generation: null,
 };
 
 /** Parses a fragment; absent and invalid fields have their defaults. */
@@ -49,9 +55,13 @@ export function parseState(hash: string): PageState {
   const one = <T extends string>(name: string, values: readonly T[], otherwise: T): T =>
     values.find((value) => value === params.get(name)) ?? otherwise;
   const list = (name: string) => params.get(name)?.split(',').filter(Boolean) ?? [];
+  const count = (name: string) => {
+    const value = Number(params.get(name));
+    return Number.isInteger(value) && value > 0 ? value : null;
+  };
   const range = list('range').map(Number);
   return {
-    view: one('view', ['overview', 'logs'], DEFAULTS.view),
+    view: one('view', ['overview', 'logs', 'timeline'], DEFAULTS.view),
     run: text('run'),
     overlays: list('with'),
     axis: one('axis', ['step', 'time'], DEFAULTS.axis),
@@ -67,6 +77,8 @@ export function parseState(hash: string): PageState {
     columns: list('columns'),
     live: params.get('live') === '1',
     line: text('line'),
+    step: count('step'),
+    generation: count('generation'),
   };
 }
 
@@ -94,5 +106,7 @@ export function formatState(state: PageState): string {
   put('columns', state.columns.join(','), state.columns.length === 0);
   put('live', '1', !state.live);
   put('line', state.line);
+  put('step', state.step === null ? null : String(state.step));
+  put('generation', state.generation === null ? null : String(state.generation));
   return `#${params}`;
 }

@@ -53,12 +53,15 @@ const formatMs = (ms: number) =>
   ms >= 1_000 ? `${(ms / 1e3).toFixed(ms >= 1e4 ? 0 : 1)} s` : `${Math.round(ms)} ms`;
 
 /** The overview's line charts, in page order. */
-export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnChart[] {
+export function makeCharts(
+  handlers: Handlers & { readonly onStepTime: Handlers['onClick'] },
+  layerPicker: HTMLElement,
+): DrawnChart[] {
   const chart = (
-    options: Omit<ChartOptions, keyof Handlers>,
+    options: Omit<ChartOptions, keyof Handlers> & Partial<Handlers>,
     seriesOf: DrawnChart['seriesOf'],
     { isWide = false, emptyText = NO_STEPS, tools = null as HTMLElement | null } = {},
-  ): DrawnChart => ({ chart: new Chart({ ...options, ...handlers }, tools), isWide, seriesOf, emptyText });
+  ): DrawnChart => ({ chart: new Chart({ ...handlers, ...options }, tools), isWide, seriesOf, emptyText });
   return [
     chart(
       { title: 'Loss', unit: 'nats per token', format: (value) => value.toFixed(3) },
@@ -76,6 +79,7 @@ export function makeCharts(handlers: Handlers, layerPicker: HTMLElement): DrawnC
         ticks: msTicks,
         isStacked: true,
         startsAtZero: true,
+        onClick: handlers.onStepTime,
       },
       partSeries,
       { isWide: true },

@@ -44,6 +44,8 @@ export class Overview {
       onRange: (range) => this.#zoom(range && [this.#stepOfX(range[0]), this.#stepOfX(range[1])]),
       onCursor: (x) => this.#bus.setCursor(x === null ? null : this.#stepOfX(x)),
       onClick: (x) => this.#openStep(Math.round(this.#stepOfX(x))),
+      onStepTime: (x) =>
+        setState({ view: 'timeline', step: Math.round(this.#stepOfX(x)), generation: null }, { push: true }),
     },
     this.#layerPicker,
   );
@@ -72,7 +74,7 @@ export class Overview {
       h(
         'span',
         { class: 'hint' },
-        'Drag to zoom, double-click to reset, click a point for the log lines of its step',
+        'Drag to zoom, double-click to reset, click a point for the log lines of its step, or in step time for its timeline',
       ),
       this.#zoomReset,
       this.#axisPicker,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { FlightSpans } from '../../src/collectives/flight-spans.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
-import { FlightSpans } from '../../src/collectives/span-recorder.js';
 
 let segment: ShmSegment;
 

@@ -1,0 +1,112 @@
+import type { TimelineLane, TimelineSpan } from 'locmoe/run/timeline-data';
+
+/** Heights in pixels. */
+const NODE_ROW = 18;
+const GAP = 6;
+/** By depth: the step, its phases, the parts of these, operations. */
+const ROWS = [4, 13, 15, 15] as const;
+const IN_FLIGHT_ROW = 5;
+const COMPACT_ROW = 15;
+
+/** A span in its place; `top` is that of its lane's own. */
+export interface PlacedSpan {
+  readonly span: TimelineSpan;
+  readonly top: number;
+  readonly height: number;
+  /** It travelled while the rank did other things. */
+  readonly isInFlight: boolean;
+}
+
+export interface PlacedLane {
+  readonly lane: TimelineLane;
+  readonly top: number;
+  readonly height: number;
+  /** Outer spans before inner ones. */
+  readonly spans: readonly PlacedSpan[];
+  /** Time that the rank waited, in ms. */
+  readonly waitMs: number;
+}
+
+export interface Layout {
+  readonly lanes: readonly PlacedLane[];
+  readonly nodes: readonly { readonly node: number; readonly top: number; readonly height: number }[];
+  readonly height: number;
+}
+
+/**
+ * Places the lanes one below the other, by node.
+ *
+ * @param isCompact one row for a rank, in which inner spans cover outer ones
+ */
+export function layoutOf(lanes: readonly TimelineLane[], isCompact: boolean): Layout {
+  const placed: PlacedLane[] = [];
+  const nodes: Layout['nodes'][number][] = [];
+  let top = 0;
+  for (const [index, lane] of lanes.entries()) {
+    if (lane.node !== lanes[index - 1]?.node) {
+      nodes.push({ node: lane.node, top, height: NODE_ROW });
+      top += NODE_ROW;
+    }
+    const placedLane = isCompact ? compact(lane, top) : expanded(lane, top);
+    placed.push(placedLane);
+    top += placedLane.height + (isCompact ? 2 : GAP);
+  }
+  return { lanes: placed, nodes, height: top };
+}
+
+function compact(lane: TimelineLane, top: number): PlacedLane {
+  const spans = lane.spans
+    .filter(({ name, kind }) => kind !== 'part' || name !== 'step')
+    .map((span) => ({ span, top: 0, height: COMPACT_ROW, isInFlight: false }));
+  return { lane, top, height: COMPACT_ROW, spans, waitMs: waitOf(lane) };
+}
+
+function expanded(lane: TimelineLane, top: number): PlacedLane {
+  const tops = ROWS.map((_, depth) => ROWS.slice(0, depth).reduce((sum, row) => sum + row, 0));
+  const open: TimelineSpan[] = [];
+  const spans: PlacedSpan[] = lane.spans.map((span) => {
+    while (open.length > 0 && open[open.length - 1].endMs <= span.startMs) open.pop();
+    // Operations share the last row: one inside another covers it.
+    const depth = span.kind === 'part' ? Math.min(open.length, ROWS.length - 2) : ROWS.length - 1;
+    open.push(span);
+    return { span, top: tops[depth], height: ROWS[depth] - 1, isInFlight: false };
+  });
+  const rows: TimelineSpan[] = [];
+  const bottom = tops[ROWS.length - 1] + ROWS[ROWS.length - 1];
+  const inFlight = lane.inFlight.map((span) => {
+    const free = rows.findIndex(({ endMs }) => endMs <= span.startMs);
+    const row = free < 0 ? rows.length : free;
+    rows[row] = span;
+    return { span, top: bottom + row * IN_FLIGHT_ROW, height: IN_FLIGHT_ROW - 1, isInFlight: true };
+  });
+  const height = bottom + rows.length * IN_FLIGHT_ROW;
+  return { lane, top, height, spans: [...spans, ...inFlight], waitMs: waitOf(lane) };
+}
+
+function waitOf({ spans }: TimelineLane): number {
+  return spans.reduce((sum, { operation }) => {
+    const wait = operation?.wait;
+    return wait == null ? sum : sum + wait.endMs - wait.startMs;
+  }, 0);
+}
+
+/** The innermost span at a place, of those that are wide enough to be seen; null if there is none. */
+export function spanAt(layout: Layout, y: number, timeMs: number, slackMs: number): PlacedSpan | null {
+  const lane = layout.lanes.find(({ top, height }) => y >= top && y < top + height);
+  if (lane === undefined) return null;
+  const row = y - lane.top;
+  return (
+    lane.spans.findLast(
+      ({ span, top, height }) =>
+        row >= top &&
+        row <= top + height &&
+        span.startMs - slackMs <= timeMs &&
+        timeMs <= span.endMs + slackMs,
+    ) ?? null
+  );
+}
+
+/** The lane that holds a span. */
+export function laneOf(layout: Layout, span: TimelineSpan): PlacedLane | null {
+  return layout.lanes.find(({ spans }) => spans.some((each) => each.span === span)) ?? null;
+}

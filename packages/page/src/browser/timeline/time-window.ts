@@ -1,0 +1,57 @@
+/** The part of a timeline that is shown, in ms. */
+export interface TimeWindow {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Never less than this is shown. */
+const LEAST_MS = 0.02;
+
+/** Zooms about a time; a factor below 1 shows less. */
+export function zoomed(
+  { from, to }: TimeWindow,
+  aboutMs: number,
+  factor: number,
+  all: TimeWindow,
+): TimeWindow {
+  const width = Math.max(LEAST_MS, (to - from) * factor);
+  const share = (aboutMs - from) / (to - from);
+  return within({ from: aboutMs - share * width, to: aboutMs + (1 - share) * width }, all);
+}
+
+/** Moves the window, which stays inside `all`. */
+export function within({ from, to }: TimeWindow, all: TimeWindow): TimeWindow {
+  const width = Math.min(to - from, all.to - all.from);
+  const start = Math.min(Math.max(from, all.from), all.to - width);
+  return { from: start, to: start + width };
+}
+
+/** Moves the window so that a span can be seen, and not wider than need be. */
+export function showing(window: TimeWindow, startMs: number, endMs: number, all: TimeWindow): TimeWindow {
+  if (startMs >= window.from && endMs <= window.to) return window;
+  const width = Math.max(window.to - window.from, (endMs - startMs) * 1.2);
+  const middle = (startMs + endMs) / 2;
+  return within({ from: middle - width / 2, to: middle + width / 2 }, all);
+}
+
+/** Times at round distances, at most `maxTicks`. */
+export function ticksOf(
+  { from, to }: TimeWindow,
+  maxTicks: number,
+): { readonly at: number[]; readonly step: number } {
+  const raw = (to - from) / maxTicks;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((round) => round * power).find((each) => each >= raw)!;
+  const at: number[] = [];
+  for (let tick = Math.ceil(from / step); tick * step <= to; tick++) at.push(tick * step);
+  return { at, step };
+}
+
+/** "0", "2.5 ms", "1.2 s" with the decimals that `step` needs. */
+export function formatTick(ms: number, step: number): string {
+  if (ms === 0) return '0';
+  const inSeconds = step >= 100;
+  const unit = inSeconds ? 1_000 : 1;
+  const decimals = Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9));
+  return `${(ms / unit).toFixed(decimals)} ${inSeconds ? 's' : 'ms'}`;
+}

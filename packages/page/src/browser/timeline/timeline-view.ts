@@ -1,0 +1,168 @@
+import type { TimelineReply } from '../../api-types.js';
+import { fetchTimeline } from '../api.js';
+import { button, fill, h } from '../dom.js';
+import { formatClock, formatCount } from '../format.js';
+import { pageState, setState } from '../location.js';
+import { formatSpanMs, SPAN_CLASSES } from './span-style.js';
+import { TimelineCanvas } from './timeline-canvas.js';
+
+/** With more ranks each has one row at first. */
+const MAX_EXPANDED = 12;
+
+/** The third view: what every rank did in one step, and whom it waited for. */
+export class TimelineView {
+  readonly element: HTMLElement;
+  readonly #canvas = new TimelineCanvas();
+  readonly #step = h('input', { type: 'number', min: '1', 'aria-label': 'step' });
+  readonly #generation = h('select', { 'aria-label': 'generation' });
+  readonly #kept = h('span', { class: 'hint' });
+  readonly #about = h('p', { class: 'timeline-about' });
+  readonly #problem = h('p', { class: 'timeline-problem', role: 'alert' });
+  readonly #rows = button('', () => this.toggleRows(), { title: 'one row or several for a rank (c)' });
+  #reply: TimelineReply | null = null;
+  #runId = '';
+  /** Run, step and generation that were asked for last. */
+  #wanted = '';
+
+  constructor() {
+    const legend = SPAN_CLASSES.map(([name, variable]) => {
+      const swatch = h('i', { class: 'block' });
+      swatch.style.setProperty('--color', `var(${variable})`);
+      return h('span', { class: 'entry' }, swatch, name);
+    });
+    const tools = h(
+      'div',
+      { class: 'timeline-tools' },
+      button('‹', () => this.move(-1), { label: 'previous step ([)' }),
+      h('label', {}, 'step ', this.#step),
+      button('›', () => this.move(1), { label: 'next step (])' }),
+      this.#generation,
+      button('Newest', () => this.#open(null, null), { title: 'the last step that is kept (n)' }),
+      this.#kept,
+      button('Whole step', () => this.#canvas.fit(), { title: 'show the whole step (f)' }),
+      this.#rows,
+      h(
+        'div',
+        { class: 'legend' },
+        ...legend,
+        h('span', { class: 'entry' }, h('i', { class: 'block hatched' }), 'waiting'),
+      ),
+    );
+    this.#step.addEventListener('change', () => {
+      const step = Number(this.#step.value);
+      if (Number.isInteger(step) && step > 0) this.#open(step, pageState().generation);
+    });
+    this.#generation.addEventListener('change', () =>
+      this.#open(this.#reply?.step ?? null, Number(this.#generation.value)),
+    );
+    this.element = h('main', { class: 'timeline' }, tools, this.#about, this.#problem, this.#canvas.element);
+    // Single keys that the page does not use in this view.
+    this.element.addEventListener('keydown', ({ key, target }) => {
+      if (target === this.#step) return;
+      if (key === '[') this.move(-1);
+      else if (key === ']') this.move(1);
+      else if (key === 'n') this.#open(null, null);
+      else if (key === 'c') this.toggleRows();
+    });
+  }
+
+  /** Shows the step of the page's state; fetched once, as a step that is over does not change. */
+  async show(runId: string): Promise<void> {
+    this.#runId = runId;
+    const { step, generation } = pageState();
+    const wanted = JSON.stringify([runId, step, generation]);
+    if (wanted === this.#wanted) return;
+    this.#wanted = wanted;
+    try {
+      const reply = await fetchTimeline(runId, { step, generation });
+      if (wanted === this.#wanted) this.#set(reply);
+    } catch (error) {
+      if (wanted !== this.#wanted) return;
+      // A live run may write it yet.
+      this.#wanted = '';
+      this.#reply = null;
+      this.#canvas.element.hidden = true;
+      fill(this.#about);
+      this.#step.value = step === null ? '' : String(step);
+      fill(this.#problem, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** To the step before or after. */
+  move(by: number): void {
+    const step = (this.#reply?.step ?? Number(this.#step.value)) + by;
+    if (step > 0) this.#open(step, this.#reply?.generation ?? null);
+  }
+
+  toggleRows(): void {
+    this.#canvas.setCompact(!this.#canvas.isCompact);
+    this.#nameRows();
+  }
+
+  /** The view has come to the fore. */
+  focus(): void {
+    this.#canvas.draw();
+    this.#canvas.focus();
+  }
+
+  #open(step: number | null, generation: number | null): void {
+    // The newest step is another one by now.
+    if (step === null) this.#wanted = '';
+    setState({ step, generation });
+    void this.show(this.#runId);
+  }
+
+  #set(reply: TimelineReply): void {
+    const isFirst = this.#reply === null;
+    this.#reply = reply;
+    fill(this.#problem);
+    this.#canvas.element.hidden = false;
+    this.#step.value = String(reply.step);
+    const { kept, generation } = reply;
+    fill(
+      this.#generation,
+      ...kept.map((each) => h('option', { value: String(each.generation) }, `generation ${each.generation}`)),
+    );
+    this.#generation.value = String(generation);
+    this.#generation.hidden = kept.length === 1;
+    const range = kept.find((each) => each.generation === generation);
+    fill(
+      this.#kept,
+      range === undefined ? '' : `of ${formatCount(range.first)} to ${formatCount(range.last)} kept`,
+    );
+    fill(this.#about, aboutText(reply));
+    this.#canvas.set(reply, isFirst ? reply.lanes.length > MAX_EXPANDED : this.#canvas.isCompact);
+    this.#nameRows();
+    if (isFirst && !this.element.hidden) this.#canvas.focus();
+  }
+
+  #nameRows(): void {
+    fill(this.#rows, this.#canvas.isCompact ? 'Expand ranks' : 'One row a rank');
+  }
+}
+
+/** "206 ms from 07:22:52.373; ranks waited 12 to 64 ms, most often last for rank 1 (45 ms)" */
+function aboutText({ lanes, endMs, startMs, clocks }: TimelineReply): string {
+  const waits = lanes.flatMap(({ spans }) =>
+    spans.flatMap(({ operation }) => (operation?.wait == null ? [] : [operation.wait])),
+  );
+  const msFor = new Map<number, number>();
+  for (const { rank, startMs: from, endMs: to } of waits)
+    if (rank !== null) msFor.set(rank, (msFor.get(rank) ?? 0) + to - from);
+  const [most] = [...msFor].sort(([, a], [, b]) => b - a);
+  const unsure = clocks.filter(({ uncertaintyMs }) => uncertaintyMs !== 0);
+  const known = unsure.every(({ uncertaintyMs }) => uncertaintyMs !== null);
+  const worst = Math.max(...unsure.map(({ uncertaintyMs }) => uncertaintyMs ?? 0));
+  return [
+    `${formatSpanMs(endMs)} from ${formatClock(startMs)}`,
+    most === undefined
+      ? 'nobody waited'
+      : `most time was spent waiting for rank ${most[0]}: ${formatSpanMs(most[1])} in all`,
+    unsure.length > 0 &&
+      (known
+        ? `clocks of the nodes agree within ${formatSpanMs(worst)}`
+        : 'the clocks of the nodes could not be compared'),
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
