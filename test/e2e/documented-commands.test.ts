@@ -50,6 +50,7 @@ const AFTERWARDS: readonly Printing[] = [
   [`npx locmoe logs '|~ "(?i)timeout"' --level warn --rank 0`, /^/],
   [`npx locmoe logs '| json | step="120"' --run runs/RUN`, /^/],
   [`npx locmoe logs 'sum by (rank) (rate({source="worker"}[1m]))'`, /\{rank="3"\}/],
+  ['npx locmoe trace', /^trace-tiny-.*\.json: [\d,]+ events; open it at /],
   ['npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en', /^The /],
   [
     'npx locmoe generate --checkpoint runs/RUN --prompt "The " --domain en --temperature 0.7 --top-p 0.95',
@@ -127,6 +128,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'train-text.test.ts trains so, and goes on with what --print-config prints',
   ],
   [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
+  [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

@@ -44,7 +44,9 @@ describe('the state of the page in its address', () => {
   });
 
   it('takes nothing that makes no sense', () => {
-    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&step=-1&generation=x')).toEqual(DEFAULTS);
+    expect(parseState('#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&step=-1&generation=x')).toEqual(
+      DEFAULTS,
+    );
   });
 });
 

@@ -99,7 +99,7 @@ function drawAxis(
   const { at, step } = ticksOf(window, plotWidth(width) / 90);
   for (const ms of at) {
     const px = x(ms);
-    if (px >= GUTTER + 12 && px <= width - 22) context.fillText(formatTick(ms, step), px, AXIS / 2);
+    if (px >= GUTTER + 22 && px <= width - 22) context.fillText(formatTick(ms, step), px, AXIS / 2);
   }
   context.textAlign = 'left';
 }
@@ -113,7 +113,7 @@ function drawLane(
   // Of many spans in one pixel the first is drawn.
   const drawnTo = new Map<number, number>();
   for (const placed of lane.spans) {
-    const { span, top, height, isInFlight } = placed;
+    const { span, top, height, isInFlight, hasLabel } = placed;
     if (span.endMs < window.from || span.startMs > window.to) continue;
     const [left, right] = [x(span.startMs), x(span.endMs)];
     const isHidden = right - left < 1 && Math.round(right) <= (drawnTo.get(top) ?? -1);
@@ -131,7 +131,7 @@ function drawLane(
     context.fillRect(bar.left, bar.top, bar.width, bar.height);
     context.globalAlpha = 1;
     if (!isInFlight) drawWait(context, placed, lane.top, x);
-    if (!isInFlight && bar.width >= LEAST_LABEL_PX && height >= 10) drawText(context, span, bar, color);
+    if (hasLabel && bar.width >= LEAST_LABEL_PX) drawText(context, span, bar, color);
     if (span === chosen) outline(context, bar);
   }
 }

@@ -15,6 +15,8 @@ export interface PlacedSpan {
   readonly height: number;
   /** It travelled while the rank did other things. */
   readonly isInFlight: boolean;
+  /** False if other spans of the same row cover it. */
+  readonly hasLabel: boolean;
 }
 
 export interface PlacedLane {
@@ -55,9 +57,12 @@ export function layoutOf(lanes: readonly TimelineLane[], isCompact: boolean): La
 }
 
 function compact(lane: TimelineLane, top: number): PlacedLane {
-  const spans = lane.spans
-    .filter(({ name, kind }) => kind !== 'part' || name !== 'step')
-    .map((span) => ({ span, top: 0, height: COMPACT_ROW, isInFlight: false }));
+  const shown = lane.spans.filter(({ name, kind }) => kind !== 'part' || name !== 'step');
+  const spans = shown.map((span, index) => {
+    const next = shown[index + 1];
+    const hasLabel = next === undefined || next.startMs >= span.endMs;
+    return { span, top: 0, height: COMPACT_ROW, isInFlight: false, hasLabel };
+  });
   return { lane, top, height: COMPACT_ROW, spans, waitMs: waitOf(lane) };
 }
 
@@ -69,7 +74,7 @@ function expanded(lane: TimelineLane, top: number): PlacedLane {
     // Operations share the last row: one inside another covers it.
     const depth = span.kind === 'part' ? Math.min(open.length, ROWS.length - 2) : ROWS.length - 1;
     open.push(span);
-    return { span, top: tops[depth], height: ROWS[depth] - 1, isInFlight: false };
+    return { span, top: tops[depth], height: ROWS[depth] - 1, isInFlight: false, hasLabel: depth > 0 };
   });
   const rows: TimelineSpan[] = [];
   const bottom = tops[ROWS.length - 1] + ROWS[ROWS.length - 1];
@@ -77,7 +82,13 @@ function expanded(lane: TimelineLane, top: number): PlacedLane {
     const free = rows.findIndex(({ endMs }) => endMs <= span.startMs);
     const row = free < 0 ? rows.length : free;
     rows[row] = span;
-    return { span, top: bottom + row * IN_FLIGHT_ROW, height: IN_FLIGHT_ROW - 1, isInFlight: true };
+    return {
+      span,
+      top: bottom + row * IN_FLIGHT_ROW,
+      height: IN_FLIGHT_ROW - 1,
+      isInFlight: true,
+      hasLabel: false,
+    };
   });
   const height = bottom + rows.length * IN_FLIGHT_ROW;
   return { lane, top, height, spans: [...spans, ...inFlight], waitMs: waitOf(lane) };

@@ -78,6 +78,8 @@ export class TimelineCanvas {
   setCompact(isCompact: boolean): void {
     this.#isCompact = isCompact;
     this.#layout = layoutOf(this.#reply?.lanes ?? [], isCompact);
+    if (this.#chosen !== null && laneOf(this.#layout, this.#chosen) === null) this.#chosen = null;
+    this.#hideTip();
     this.draw();
   }
 

@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { filesToRemove, TraceRecorder } from '../../src/agent/trace-recorder.js';
+import { FlightRing } from '../../src/collectives/flight-ring.js';
+import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
+import { decodeTrace, type TraceFileName } from '../../src/run/trace-file.js';
+import { temporaryFolder } from './support.js';
+
+// Node 1 of two nodes of two workers: ranks 2 and 3.
+const PLACE = { runId: 'run-a', generation: 3, node: 1, numNodes: 2, workersPerNode: 2 };
+
+let rings: FlightRing[];
+let directory: string;
+let errors: unknown[];
+
+beforeEach(() => {
+  rings = [0, 1].map(() => new FlightRing(new Int32Array(FLIGHT_WORDS), 0));
+  directory = path.join(temporaryFolder(), 'trace');
+  errors = [];
+});
+
+function newRecorder(): TraceRecorder {
+  const recorder = new TraceRecorder({ ...PLACE, directory, onError: (error) => errors.push(error) });
+  recorder.begin({ monotonicEpochMs: 5, flightOf: (local) => rings[local] });
+  return recorder;
+}
+
+/** A whole step on all ranks, with so many parts. */
+function doStep(step: number, numParts = 3): void {
+  for (const ring of rings) {
+    const whole = ring.beginPart('step', -1, step, step);
+    for (let part = 1; part < numParts; part++)
+      ring.end(ring.beginPart('experts', part % 7, step, step), step + 1);
+    ring.end(whole, step + 1);
+  }
+}
+
+function contents() {
+  return readdirSync(directory)
+    .sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))
+    .map((name) => ({ name, ...decodeTrace(name, readFileSync(path.join(directory, name))) }));
+}
+
+describe('the traces of a node', () => {
+  it('have the spans of its ranks once each, also those under way at the end', async () => {
+    const recorder = newRecorder();
+    doStep(1);
+    recorder.afterStep();
+    doStep(2);
+    recorder.afterStep();
+    rings[1].beginPart('step', -1, 3, 3);
+    recorder.end();
+    await recorder.settle(5_000);
+    const [file, ...others] = contents();
+    expect(others).toEqual([]);
+    expect(file).toMatchObject({
+      name: 'generation-3-node-1-step-1.trace',
+      head: { ...PLACE, monotonicEpochMs: 5 },
+      lastStep: 3,
+    });
+    const stepsOf = (rank: number) =>
+      file.chunks
+        .filter((chunk) => chunk.rank === rank)
+        .flatMap(({ spans }) => spans.filter(({ purpose }) => purpose === 'step'))
+        .map(({ step, endMs }) => [step, endMs]);
+    expect(stepsOf(2)).toEqual([
+      [1, 2],
+      [2, 3],
+    ]);
+    expect(stepsOf(3)).toEqual([
+      [1, 2],
+      [2, 3],
+      [3, null],
+    ]);
+    expect(file.chunks.flatMap(({ spans }) => spans)).toHaveLength(2 * 2 * 3 + 1);
+    expect(errors).toEqual([]);
+  });
+
+  it('are bounded: a full ring is written at once, in further files, and the oldest go', async () => {
+    const recorder = newRecorder();
+    for (let step = 1; step <= 180; step++) {
+      doStep(step, 2_000);
+      recorder.afterStep();
+      await recorder.settle(5_000);
+    }
+    recorder.end();
+    await recorder.settle(5_000);
+    const files = contents();
+    expect(files).toHaveLength(32);
+    const steps = new Set(
+      files.flatMap(({ chunks }) => chunks.flatMap(({ spans }) => spans.map(({ step }) => step))),
+    );
+    expect(Math.max(...steps)).toBe(180);
+    // No gap between the first and the last that are kept.
+    expect(steps.size).toBe(180 - Math.min(...steps) + 1);
+    const bytes = readdirSync(directory).map((name) => readFileSync(path.join(directory, name)).length);
+    expect(Math.max(...bytes)).toBeLessThanOrEqual(1 << 20);
+  }, 30_000);
+
+  it('end with one warning where they cannot be written', async () => {
+    writeFileSync(directory, 'a file where the folder should be');
+    const recorder = newRecorder();
+    doStep(1);
+    recorder.afterStep();
+    await recorder.settle(5_000);
+    doStep(2);
+    recorder.end();
+    await recorder.settle(5_000);
+    expect(errors).toMatchObject([{ code: 'EEXIST' }]);
+  });
+});
+
+it('of several generations the last files stay longest', () => {
+  const files = (generation: number, count: number): TraceFileName[] =>
+    Array.from({ length: count }, (_, i) => ({ generation, node: 0, step: 10 * i + 1 }));
+  const names = (list: readonly TraceFileName[]) =>
+    list.map(({ generation, step }) => `${generation}:${step}`);
+  expect(filesToRemove(files(1, 32))).toEqual([]);
+  expect(names(filesToRemove(files(1, 34)))).toEqual(['1:1', '1:11']);
+  expect(names(filesToRemove([...files(1, 4), ...files(2, 30)]))).toEqual(['1:1', '1:11']);
+  expect(names(filesToRemove([...files(1, 4), ...files(2, 32)]))).toEqual(['1:1', '1:11', '2:1', '2:11']);
+  // Long past.
+  expect(names(filesToRemove([...files(1, 2), ...files(7, 31)]))).toEqual(['1:1']);
+});

@@ -1,0 +1,107 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { FlightRing } from '../../src/collectives/flight-ring.js';
+import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
+import { readTrace, tracedSteps } from '../../src/run/read-trace.js';
+import { encodeChunk, encodeHead, traceFileName } from '../../src/run/trace-file.js';
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'locmoe-trace-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+});
+
+/** A file of a node with one rank: a part in each of some steps. */
+function write(generation: number, node: number, steps: readonly number[]): string {
+  const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
+  for (const step of steps) ring.end(ring.beginPart('step', -1, step, step), step + 1);
+  const file = path.join(directory, traceFileName({ generation, node, step: steps[0] }));
+  const place = { runId: 'r', generation, node, numNodes: 2, workersPerNode: 1 };
+  writeFileSync(
+    file,
+    Buffer.concat([
+      encodeHead({ ...place, machine: 'a', monotonicEpochMs: 0 }),
+      encodeChunk(node, ring.names, ring.take(0, { all: true }).words),
+    ]),
+  );
+  return file;
+}
+
+const stepsOf = (from: number, to: number, generation?: number) =>
+  readTrace(directory, { from, to, generation }).ranks.map(({ rank, spans }) => [
+    rank,
+    ...spans.map(({ step }) => step),
+  ]);
+
+describe('the traces of a run', () => {
+  it('are read from as many files as the steps are in, of the newest generation that has them', () => {
+    for (const node of [0, 1]) {
+      write(1, node, [1, 2, 3]);
+      write(1, node, [4, 5]);
+      write(2, node, [4, 5, 6]);
+    }
+    expect(tracedSteps(directory)).toEqual([
+      { generation: 1, first: 1, last: 5 },
+      { generation: 2, first: 4, last: 6 },
+    ]);
+    expect(stepsOf(2, 4)).toEqual([
+      [0, 2, 3, 4],
+      [1, 2, 3, 4],
+    ]);
+    expect(readTrace(directory, { from: 5, to: 5 }).generation).toBe(2);
+    expect(readTrace(directory, { from: 5, to: 5, generation: 1 }).generation).toBe(1);
+    expect(stepsOf(6, 6)).toEqual([
+      [0, 6],
+      [1, 6],
+    ]);
+  });
+
+  it('say which steps there are if others are asked for', () => {
+    write(1, 0, [4, 5]);
+    write(1, 1, [3, 5]);
+    expect(() => readTrace(directory, { from: 2, to: 4 })).toThrow(
+      `${directory}: steps 2..4 are not kept: there are steps 4..5 of generation 1`,
+    );
+    expect(() => readTrace(directory, { from: 4, to: 4, generation: 2 })).toThrow(
+      /step 4 of generation 2 is not kept/,
+    );
+  });
+
+  it('are missing in a run without any', () => {
+    rmSync(directory, { recursive: true });
+    expect(tracedSteps(directory)).toEqual([]);
+    expect(() => readTrace(directory, { from: 1, to: 1 })).toThrow(/no traces here/);
+  });
+
+  it('end before a chunk that was cut short', () => {
+    const file = write(1, 0, [1, 2]);
+    const whole = readFileSync(file);
+    writeFileSync(file, Buffer.concat([whole, whole.subarray(whole.indexOf('\n') + 1)]));
+    truncateSync(file, 2 * whole.length - whole.indexOf('\n') - 2);
+    expect(stepsOf(1, 2)).toEqual([[0, 1, 2]]);
+  });
+
+  it.each<[string, (bytes: Buffer) => Buffer, RegExp]>([
+    ['another file', () => Buffer.from('{"a":1}\n'), /is no trace file of locmoe/],
+    ['text', () => Buffer.from('hello'), /is no trace file of locmoe/],
+    [
+      'another version',
+      (bytes) => replaced(bytes, '"version":1', '"version":9'),
+      /has version 9; this locmoe reads version 1/,
+    ],
+    ['a damaged chunk', (bytes) => replaced(bytes, 'chnk', 'chnx'), /is damaged at byte \d+/],
+  ])('are refused with one line: %s', (_, change, message) => {
+    const file = write(1, 0, [1, 2]);
+    const changed = change(readFileSync(file));
+    writeFileSync(file, changed);
+    expect(() => readTrace(directory, { from: 1, to: 1 })).toThrow(message);
+    expect(() => readTrace(directory, { from: 1, to: 1 })).toThrow(path.basename(file));
+  });
+});
+
+function replaced(bytes: Buffer, from: string, to: string): Buffer {
+  return Buffer.from(bytes.toString('latin1').replace(from, to), 'latin1');
+}
