@@ -97,6 +97,34 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.waitForSelector('.overview:not([hidden])');
   }, 30_000);
 
+  it('leads from the step time to the timeline of a step, which mouse and keyboard read', async () => {
+    const chart = page.locator('.chart', { hasText: 'Step time by part' }).locator('.u-over');
+    const plot = (await chart.boundingBox())!;
+    await page.mouse.move(plot.x + plot.width / 2, plot.y + 40);
+    await page.mouse.click(plot.x + plot.width / 2, plot.y + 40);
+    await eventually(() => page.url()).toMatch(/view=timeline.*step=\d+/);
+    await eventually(() => page.textContent('.timeline-about')).toMatch(/ms from \d\d:\d\d:\d\d\.\d{3}/);
+    const step = Number(/step=(\d+)/.exec(page.url())![1]);
+    expect(await page.inputValue('.timeline-tools input')).toBe(String(step));
+    const tip = page.locator('.timeline-tip');
+    await page.locator('.timeline-lanes').focus();
+    await page.keyboard.press('ArrowRight');
+    await eventually(() => tip.textContent()).toMatch(/rank0.*took\d/);
+    await page.keyboard.press('ArrowDown');
+    await eventually(() => tip.textContent()).toMatch(/rank1.*took\d/);
+    await page.keyboard.press('Escape');
+    await eventually(() => tip.isVisible()).toBe(false);
+    const canvas = (await page.locator('.timeline-canvas').boundingBox())!;
+    // The forward pass of the first rank, right of the names.
+    await page.mouse.move(canvas.x + canvas.width / 3, canvas.y + 52);
+    await eventually(() => tip.textContent()).toMatch(/(for|back)ward/);
+    await screenshot(page, 'timeline');
+    await page.keyboard.press(']');
+    await eventually(() => page.url()).toMatch(new RegExp(`step=${step + 1}`));
+    await page.keyboard.press('1');
+    await page.waitForSelector('.overview:not([hidden])');
+  }, 60_000);
+
   it('filters by a level of the histogram, and takes it back', async () => {
     await page.keyboard.press('2');
     await page.click('.level[data-level="info"]');

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { formatTable } from 'locmoe/format';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
+import { benchSpans } from './spans.js';
 import { benchStepOverhead } from './step-overhead.js';
 import type { Bench, Measurement } from './support.js';
 import { benchVisible } from './visible.js';
@@ -16,6 +17,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   lines: benchMillionLines,
   visible: benchVisible,
   page: measurePage,
+  spans: benchSpans,
   overhead: benchStepOverhead,
 };
 

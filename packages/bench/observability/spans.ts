@@ -1,0 +1,112 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { FlightRing } from 'locmoe/collectives/flight-ring';
+import { FlightSpans } from 'locmoe/collectives/flight-spans';
+import { FLIGHT_SLOTS, FLIGHT_WORDS } from 'locmoe/collectives/shm-layout';
+import { readTrace, tracedSteps } from 'locmoe/run/read-trace';
+import { findRun } from 'locmoe/run/run-folder';
+import { encodeChunk } from 'locmoe/run/trace-file';
+import { assertEqual, type Bench, inFolder, median } from './support.js';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const TRAIN_TIMEOUT_MS = 300_000;
+const STEPS = 40;
+const WARM_UP_STEPS = 10;
+const ROUNDS = 50;
+/** Target: share of a step in percent. */
+const MOST_PERCENT = 0.2;
+
+const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 3, countsHash: 1 } as const;
+const SIZES = { step: 1, numSends: 3, numReceives: 3, bytesOut: 1e6, bytesIn: 1e6 };
+
+/** What recording the spans of a step costs a rank and the agent of its node, as a share of a step of `tiny` on 2 x 2. */
+export const benchSpans: Bench = async () => {
+  const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
+  const spans = new FlightSpans(ring, performance.timeOrigin);
+  const partUs = usOf(FLIGHT_SLOTS, (i) => spans.next('experts', i & 7));
+  assertEqual('spans in the ring', ring.read().length, FLIGHT_SLOTS);
+  const operationUs = usOf(FLIGHT_SLOTS, (i) => {
+    const startMs = performance.now();
+    const ticket = ring.begin(OPERATION, { ...SIZES, sequence: i, startMs });
+    ring.firstByte(ticket, startMs);
+    ring.enter(ticket, startMs);
+    ring.wait(ticket, 1, startMs, 2);
+    ring.end(ticket, startMs);
+  });
+  const agentUs = usOf(1, () => encodeChunk(0, ring.names, ring.take(0, { all: true }).words)) / FLIGHT_SLOTS;
+  const { parts, operations, stepMs } = await inFolder(async (folder) => spansOfStep(folder));
+  const percentOf = (us: number) => us / 10 / stepMs;
+  const note = `${parts} parts of ${partUs.toFixed(2)} us, ${operations} operations of ${operationUs.toFixed(2)} us; ${stepMs.toFixed(0)} ms a step`;
+  const common = { unit: '%', target: MOST_PERCENT } as const;
+  return [
+    {
+      ...{ name: 'spansOfRankPercent', meaning: 'recording spans, of a step of a rank' },
+      ...{ ...common, value: percentOf(parts * partUs + operations * operationUs), note },
+    },
+    {
+      ...{ name: 'spansOfAgentPercent', meaning: "copying a rank's spans by the agent, of a step" },
+      ...{
+        ...common,
+        value: percentOf((parts + operations) * agentUs),
+        note: `${agentUs.toFixed(3)} us a span`,
+      },
+    },
+  ];
+};
+
+/** Median time of one of `count` calls, in microseconds. */
+function usOf(count: number, call: (i: number) => void): number {
+  const rounds = Array.from({ length: ROUNDS }, () => {
+    const started = performance.now();
+    for (let i = 0; i < count; i++) call(i);
+    return (1e3 * (performance.now() - started)) / count;
+  });
+  return median(rounds.slice(ROUNDS / 5));
+}
+
+/** Spans of a rank in a step, and how long it takes. */
+function spansOfStep(folder: string): { parts: number; operations: number; stepMs: number } {
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [
+      ...[
+        'dist/cli/cli.js',
+        'train',
+        '--config',
+        'tiny',
+        '--nodes',
+        '2',
+        '--workers-per-node',
+        '2',
+        '--no-samples',
+      ],
+      ...[
+        '--no-http',
+        '--runs-dir',
+        folder,
+        '--set',
+        `train.steps=${STEPS}`,
+        '--set',
+        `train.validateEvery=${STEPS}`,
+      ],
+    ],
+    { cwd: ROOT, encoding: 'utf8', timeout: TRAIN_TIMEOUT_MS },
+  );
+  if (status !== 0) throw new Error(`the training failed: ${stderr}`);
+  const { trace } = findRun(folder).folder;
+  assertEqual('steps with traces', tracedSteps(trace), [{ generation: 1, first: 1, last: STEPS }]);
+  // The last step has the validation.
+  const { ranks } = readTrace(trace, { from: WARM_UP_STEPS, to: STEPS - 1 });
+  const numSteps = STEPS - WARM_UP_STEPS;
+  const all = ranks.flatMap(({ spans }) => spans);
+  const parts = all.filter(({ kind }) => kind === 'part').length;
+  return {
+    parts: Math.round(parts / numSteps / ranks.length),
+    operations: Math.round((all.length - parts) / numSteps / ranks.length),
+    stepMs: median(
+      all.flatMap(({ purpose, startMs, endMs }) =>
+        purpose === 'step' && endMs !== null ? [endMs - startMs] : [],
+      ),
+    ),
+  };
+}
