@@ -63,7 +63,7 @@ export function readTrace(directory: string, { from, to, generation }: TraceQuer
     throw new TrainerError(
       'BAD_INPUT',
       `${directory}: ${describeSteps(from, to)}${generation === undefined ? '' : ` of generation ${generation}`} ` +
-        `${from === to ? 'is' : 'are'} not kept: there ${kept.length === 1 ? 'is' : 'are'} ${describeKept(kept)}`,
+        `${from === to ? 'is' : 'are'} not kept: there are ${describeKept(kept)}`,
     );
   const files = filesIn(directory).filter((file) => file.generation === chosen.generation);
   const contents = [...filesByNode(files).values()].flatMap((ofNode) =>
