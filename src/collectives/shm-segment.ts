@@ -1,7 +1,7 @@
 import { closeSync, ftruncateSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { monotonicMs } from '../os/monotonic.js';
 import { type Mapping, mapShared, reserve, unmap } from '../os/libc.js';
+import { monotonicMs } from '../os/monotonic.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';

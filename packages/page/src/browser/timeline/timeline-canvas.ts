@@ -151,9 +151,9 @@ export class TimelineCanvas {
   }
 
   #zoomTo(span: TimelineSpan | null): void {
-    if (span === null) return this.fit();
-    const margin = 0.1 * (span.endMs - span.startMs);
-    this.#show({ from: span.startMs - margin, to: span.endMs + margin });
+    const margin = span === null ? 0 : 0.1 * (span.endMs - span.startMs);
+    if (span === null) this.fit();
+    else this.#show({ from: span.startMs - margin, to: span.endMs + margin });
   }
 
   /** The wheel scrolls the lanes; with Ctrl it zooms, with Shift or sideways it moves in time. */
@@ -285,7 +285,10 @@ export class TimelineCanvas {
   }
 
   #showTip(span: TimelineSpan | null, { x, y }: { readonly x: number; readonly y: number }): void {
-    if (span === null) return this.#hideTip();
+    if (span === null) {
+      this.#hideTip();
+      return;
+    }
     const { lane, spans } = laneOf(this.#layout, span)!;
     const { isInFlight } = spans.find((each) => each.span === span)!;
     fill(this.#tip, ...spanDetails(span, lane.rank, isInFlight));
