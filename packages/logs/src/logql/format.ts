@@ -63,7 +63,9 @@ function run(runner: TemplateRunner, line: PipelineLine, labels: ReadonlyMap<str
     return runner.run({ labels, text: line.text, at: line.at });
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
-    line.fail('TemplateFormatErr', error.message);
+    // In place of an earlier error.
+    line.set(ERROR_LABEL, 'TemplateFormatErr');
+    line.set(ERROR_DETAILS_LABEL, error.message);
     return null;
   }
 }

@@ -70,6 +70,10 @@ function valueAt(text: string, keys: readonly (string | number)[]): string | nul
 /** The stage `unpack`: the string fields of a line that was packed, which had the text `_entry`. */
 export function unpack(line: PipelineLine): void {
   if (line.text === '') return;
+  if (!line.text.startsWith('{')) {
+    line.fail('JSONParserErr', 'the line is not an object of JSON');
+    return;
+  }
   let entry: string | null = null;
   const fields: [string, string][] = [];
   const isObject = scan(line, (json) =>

@@ -10,7 +10,7 @@ export interface LogfmtOptions {
   readonly keepEmpty: boolean;
 }
 
-const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*)))?(?=\s|$)|(\S+))/gy;
+const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"=]*)))?(?=\s|$)|(\S+))/gy;
 
 /**
  * The stage `logfmt`: extracts pairs like `key=value key="some text"`. As in Loki, a named key that the line

@@ -52,14 +52,15 @@ export function parseBytes(text: string): number {
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 const HEXADECIMAL = /^([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)p([+-]?\d+)$/i;
 
-/** Parses Go's float syntax, including `+Inf`, `NaN` and `0x1p-2`; null for anything else. */
+/** Parses Go's float syntax, including `1_000`, `+Inf`, `NaN` and `0x1p-2`; null for anything else. */
 export function parseNumber(text: string): number | null {
-  if (DECIMAL.test(text)) return Number(text);
+  const digits = text.replace(/(?<=\d)_(?=\d)/g, '');
+  if (DECIMAL.test(digits)) return Number(digits);
   if (/^[+-]?inf(inity)?$/i.test(text))
     return text.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   if (/^nan$/i.test(text)) return Number.NaN;
   const [, sign, whole, fraction, exponent] = HEXADECIMAL.exec(text) ?? [];
   if (!whole && !fraction) return null;
-  const digits = Number.parseInt(whole + fraction, 16);
-  return (sign === '-' ? -1 : 1) * digits * 2 ** (Number(exponent) - 4 * fraction.length);
+  const mantissa = Number.parseInt(whole + fraction, 16);
+  return (sign === '-' ? -1 : 1) * mantissa * 2 ** (Number(exponent) - 4 * fraction.length);
 }

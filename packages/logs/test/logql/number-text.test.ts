@@ -58,7 +58,8 @@ it.each<[string, number | null]>([
   ['0b1', null],
   [' 1', null],
   ['', null],
-  ['1_000', null],
+  ['1_000', 1000],
+  ['_1', null],
 ])('the number %j is %d', (text, value) => {
   expect(parseNumber(text)).toBe(value);
 });

@@ -41,7 +41,7 @@ describe('a template', () => {
     ['{{ range fromJson "[]" }}x{{ else }}none{{ end }}', 'none'],
     ['{{ (fromJson .json).user.name }} {{ (fromJson .json).none }}', 'Ada <no value>'],
     ['{{ index (fromJson .json).tags 1 }}{{ len .app }}', 'b4'],
-    ['{{ fromJson .app }}', ''],
+    ['{{ fromJson .app }}', '<no value>'],
     [
       '{{ lt .app "t" }} {{ le 1 1 }} {{ gt 1.5 1.0 }} {{ ge "a" "b" }} {{ ne "a" "b" }}',
       'true true true false true',
@@ -73,7 +73,7 @@ describe('a template', () => {
     ['{{ urlencode "a b&c/ü!" }} {{ urldecode "a+b%26c" }}', 'a+b%26c%2F%C3%BC%21 a b&c'],
     ['{{ bytes "2KB" }} {{ duration .took }} {{ duration_seconds "250ms" }}', '2000 90 0.25'],
     ['{{ ToUpper .app }}{{ TrimPrefix .path "/" }}', 'SHOPapi/v1/orders'],
-    ['{{ print 1 "a" true }}', '1atrue'],
+    ['{{ print 1 "a" true }} {{ print 1 2 "a" }}', '1atrue 1 2a'],
   ])('texts: %s', (template, text) => {
     expect(render(template)).toBe(text);
   });
@@ -87,9 +87,13 @@ describe('a template', () => {
       '{{ ceil 123.001 }} {{ floor 123.999 }} {{ round 123.555555 3 }} {{ round 123.88571428571 5 .2 }}',
       '124 123 123.556 123.88572',
     ],
-    ['{{ int "3" }} {{ float64 "3.5" }} {{ int 3.9 }} {{ int "x" }}', '3 3.5 3 0'],
-    ['{{ mulf 1000 1000 }} {{ divf 1 100000 }} {{ divf 1 0 }}', '1e+06 1e-05 +Inf'],
+    ['{{ int "3" }} {{ float64 "3.5" }} {{ int 3.9 }} {{ int "3.7" }}', '3 3.5 3 0'],
+    [
+      '{{ mulf 1000 1000 }} {{ divf 1 100000 }} {{ addf 0.1 0.2 }} {{ divf 1 3 }}',
+      '1e+06 1e-05 0.3 0.3333333333333333',
+    ],
     ['{{ printf "%d|%5d|%-5d|%05d|%+d|%x" 42 42 42 42 42 255 }}', '42|   42|42   |00042|+42|ff'],
+    ['{{ printf "%.1f" 1.25 }}', '1.2'],
     ['{{ printf "%.2f|%8.3f|%e|%g|%v" 3.14159 2.5 1500.0 0.5 2.0 }}', '3.14|   2.500|1.500000e+03|0.5|2'],
     [
       '{{ printf "%s|%10s|%-6s|%.2s|%q|%v%%" .app .app .app .app .app true }}',
@@ -130,6 +134,8 @@ describe('a template', () => {
 
   it.each([
     ['{{ div 1 0 }}', 'error calling div: integer divide by zero'],
+    ['{{ divf 1 0 }}', 'decimal division by 0'],
+    ['{{ substr 9 10 .app }}', 'slice bounds out of range'],
     ['{{ lower 1 }}', 'wrong type for value; expected string; got int'],
     ['{{ lower }}', 'wrong number of args for lower: want 1 got 0'],
     ['{{ .app.name }}', 'no field name in string'],

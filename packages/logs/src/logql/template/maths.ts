@@ -11,24 +11,33 @@ export const MATHS: Readonly<Record<string, TemplateFunction>> = {
   mod: exactly(2, (args) => toInt(args.all[0]) % divisor(args)),
   max: atLeast(1, (args) => ascending(args).at(-1)!),
   min: atLeast(1, (args) => ascending(args)[0]),
-  addf: atLeast(1, (args) => args.floats().reduce((a, b) => a + b)),
-  subf: atLeast(1, (args) => args.floats().reduce((a, b) => a - b)),
-  mulf: atLeast(1, (args) => args.floats().reduce((a, b) => a * b)),
-  divf: atLeast(1, (args) => args.floats().reduce((a, b) => a / b)),
+  addf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a + b))),
+  subf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a - b))),
+  mulf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a * b))),
+  divf: atLeast(1, divided),
   maxf: atLeast(1, (args) => Math.max(...args.floats())),
   minf: atLeast(1, (args) => Math.min(...args.floats())),
   ceil: exactly(1, (args) => Math.ceil(toFloat(args.all[0]))),
   floor: exactly(1, (args) => Math.floor(toFloat(args.all[0]))),
   round: { least: 2, most: 3, call: round },
-  int: exactly(1, ({ all: [value] }) =>
-    // Unlike arithmetic, this takes a decimal fraction for a number.
-    typeof value === 'string' && /^[+-]?\d+\.\d*$/.test(value) ? toInt(Number(value)) : toInt(value),
-  ),
+  int: exactly(1, ({ all: [value] }) => toInt(value)),
   float64: exactly(1, (args) => toFloat(args.all[0])),
 };
 
 function ascending(args: Arguments): bigint[] {
   return args.ints().sort((a, b) => (a < b ? -1 : 1));
+}
+
+/** Loki adds and multiplies in decimal: 0.1 and 0.2 are 0.3. */
+function decimal(value: number): number {
+  return Number(value.toPrecision(15));
+}
+
+function divided(args: Arguments): number {
+  return args.floats().reduce((a, b) => {
+    if (b === 0) throw args.fail('decimal division by 0');
+    return a / b;
+  });
 }
 
 function divisor(args: Arguments): bigint {

@@ -59,11 +59,19 @@ function formatFloat(verb: string, flags: string, digits: number | null, value: 
   if (!Number.isFinite(value)) return signed(floatText(value), flags);
   const least = Math.min(digits ?? 6, 100);
   let text: string;
-  if (/[fF]/.test(verb)) text = value.toFixed(least);
+  if (/[fF]/.test(verb)) text = toFixed(value, least);
   else if (/[eE]/.test(verb)) text = exponential(value.toExponential(least));
   else
     text = digits === null ? floatText(value) : exponential(String(Number(value.toPrecision(digits || 1))));
   return signed(/[EG]/.test(verb) ? text.toUpperCase() : text, flags);
+}
+
+/** A value half way between two goes to the even one. */
+function toFixed(value: number, digits: number): string {
+  const scaled = Math.abs(value) * 10 ** digits;
+  const below = Math.floor(scaled);
+  const isTie = scaled - below === 0.5 && below % 2 === 0;
+  return (isTie ? Math.sign(value) * (below / 10 ** digits) : value).toFixed(digits);
 }
 
 function signed(text: string, flags: string): string {

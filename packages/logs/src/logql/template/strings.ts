@@ -38,6 +38,7 @@ export const STRINGS: Readonly<Record<string, TemplateFunction>> = {
   substr: exactly(3, (args) => {
     const [start, end] = [args.int(0), args.int(1)];
     const bytes = Buffer.from(args.string(2));
+    if (start > bytes.length) throw args.fail(`slice bounds out of range [${start}:${bytes.length}]`);
     const until = end < 0 || end > bytes.length ? bytes.length : end;
     return bytes.subarray(Math.max(0, start), until).toString();
   }),
@@ -51,7 +52,7 @@ export const STRINGS: Readonly<Record<string, TemplateFunction>> = {
   alignLeft: withCount((width, text) => aligned(width, text, true)),
   alignRight: withCount((width, text) => aligned(width, text, false)),
   default: exactly(2, ({ all: [byDefault, value] }) => (isTrue(value) ? value : byDefault)),
-  print: atLeast(0, ({ all }) => all.map(textOf).join('')),
+  print: atLeast(0, ({ all }) => printed(all)),
   println: atLeast(0, ({ all }) => `${all.map(textOf).join(' ')}\n`),
   printf: atLeast(1, (args) => sprintf(args.string(0), args.all.slice(1))),
   fromJson: ofJson(),
@@ -130,14 +131,22 @@ function replaced(args: Arguments): string {
   return parts.join(to);
 }
 
-/** A text that is no JSON decodes to an empty one. */
+/** As Go's Sprint: a space between two values neither of which is a text. */
+function printed(values: readonly Value[]): string {
+  const isText = (value: Value) => typeof value === 'string';
+  return values
+    .map((value, i) => (i > 0 && !isText(value) && !isText(values[i - 1]) ? ' ' : '') + textOf(value))
+    .join('');
+}
+
+/** A text that is no JSON decodes to nil. */
 function ofJson(): TemplateFunction {
   return exactly(1, (args) => {
     try {
       return decoded(new JsonScanner(args.string(0)), 0);
     } catch (error) {
       if (!(error instanceof JsonError)) throw error;
-      return '';
+      return null;
     }
   });
 }
