@@ -29,6 +29,11 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** A table, or whatever may be wider than its place: the keyboard scrolls it too. @param label names it */
+export function scrollable(label: string, content: HTMLElement): HTMLElement {
+  return h('div', { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': label }, content);
+}
+
 /** Replaces all children. */
 export function fill(element: Element, ...children: readonly Child[]): void {
   element.replaceChildren(

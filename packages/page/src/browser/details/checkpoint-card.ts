@@ -1,6 +1,6 @@
 import type { CheckpointRow } from '../../api-types.js';
 import { checkCheckpoint } from '../api.js';
-import { button, fill, h } from '../dom.js';
+import { button, fill, h, scrollable } from '../dom.js';
 import { DASH, formatBytes, formatDate } from '../format.js';
 
 const COLUMNS = ['step', 'saved', 'generation', 'size', 'state', ''];
@@ -26,9 +26,7 @@ export class CheckpointCard {
       h('header', {}, h('h2', {}, 'Checkpoints ', h('small', {}, 'newest first'))),
       rows.length === 0
         ? h('p', { class: 'empty' }, 'None saved yet (train.checkpointEvery).')
-        : h(
-            'div',
-            { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': 'table of checkpoints' },
+        : scrollable('table of checkpoints',
             h(
               'table',
               {},

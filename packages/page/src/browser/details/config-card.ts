@@ -1,4 +1,4 @@
-import { fill, h } from '../dom.js';
+import { fill, h, scrollable } from '../dom.js';
 import { DASH } from '../format.js';
 import type { RunData } from '../overview/run-data.js';
 import { seriesColor } from '../theme.js';
@@ -77,7 +77,7 @@ export class ConfigCard {
       'details',
       { open: isSearch || !this.#closed.has(name) },
       h('summary', {}, name, h('small', {}, String(settings.length))),
-      h('div', { class: 'scrolls' }, settingsTable(this.#runs, settings)),
+      scrollable(`settings of ${name}`, settingsTable(this.#runs, settings)),
     );
     details.addEventListener('toggle', () => {
       if (isSearch) return;

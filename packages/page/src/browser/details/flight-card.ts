@@ -1,6 +1,6 @@
 import type { FlightOperation, FlightRankRow, FlightReply } from '../../api-types.js';
 import { commandLine } from '../command-line.js';
-import { fill, h } from '../dom.js';
+import { fill, h, scrollable } from '../dom.js';
 import { DASH } from '../format.js';
 
 const RANK_COLUMNS = ['', 'node', 'pid', 'state', 'step', 'doing', 'waits for', 'came last', 'late by'];
@@ -118,9 +118,7 @@ function cell(text: string): HTMLElement {
 }
 
 function table(what: string, columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
-  return h(
-    'div',
-    { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': `table of ${what}` },
+  return scrollable(`table of ${what}`,
     h(
       'table',
       {},

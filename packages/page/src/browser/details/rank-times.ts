@@ -1,5 +1,5 @@
 import type { RankSpeedPoint } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { fill, h, scrollable } from '../dom.js';
 import { formatShare } from '../format.js';
 
 /** A rank that costs less than this share of the time is not called slow. */
@@ -33,9 +33,7 @@ export class RankTimes {
       h('header', {}, h('h2', {}, 'Time by rank ', h('small', {}, 'median of the last 200 steps'))),
       speeds.length === 0
         ? h('p', { class: 'empty' }, 'Not recorded.')
-        : h(
-            'div',
-            { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': 'table of ranks' },
+        : scrollable('table of ranks',
             h(
               'table',
               {},

@@ -1,6 +1,6 @@
 import { settingsTable } from '../details/config-card.js';
 import { compareSettings } from '../details/config-values.js';
-import { fill, h } from '../dom.js';
+import { fill, h, scrollable } from '../dom.js';
 import type { RunData } from './run-data.js';
 
 /** The settings in which the runs drawn differ; hidden if there is only one run. */
@@ -19,7 +19,7 @@ export class Differences {
     fill(
       this.element,
       h('header', {}, h('h2', {}, `${settings.length || 'No'} differences `, h('small', {}, count))),
-      settings.length > 0 && h('div', { class: 'scrolls' }, settingsTable(runs, settings)),
+      settings.length > 0 && scrollable('settings that differ', settingsTable(runs, settings)),
     );
   }
 }

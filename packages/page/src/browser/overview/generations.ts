@@ -1,6 +1,6 @@
 import type { RunGeneration } from 'locmoe/run/run-generations';
 import type { RunDetail } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { fill, h, scrollable } from '../dom.js';
 import { DASH, formatDate, formatDurationMs } from '../format.js';
 import { type GenerationSpan, timesOf } from './generation-spans.js';
 import type { RunData } from './run-data.js';
@@ -26,9 +26,7 @@ export class Generations {
     fill(
       this.element,
       h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(detail, spans)))),
-      h(
-        'div',
-        { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': 'table of generations' },
+      scrollable('table of generations',
         h(
           'table',
           {},
