@@ -2,7 +2,7 @@ import type { TimelineSpan } from 'locmoe/run/timeline-data';
 import { cssColor } from '../theme.js';
 import { type Layout, laneOf, type PlacedLane, type PlacedSpan } from './layout.js';
 import { colorOf, inkOn, isPhase, labelsOf } from './span-style.js';
-import { formatTick, ticksOf, type TimeWindow } from './time-window.js';
+import { formatTick, type TimeWindow, ticksOf } from './time-window.js';
 
 export const GUTTER = 104;
 export const AXIS = 22;
