@@ -30,7 +30,7 @@ export function isPhase({ kind, name }: TimelineSpan): boolean {
   return kind === 'part' && PHASES.includes(name);
 }
 
-export function classOf({ kind, name }: TimelineSpan): SpanClass {
+function classOf({ kind, name }: TimelineSpan): SpanClass {
   if (kind === 'part') return CLASS_OF_NAME[name] ?? 'other';
   return kind === 'barrier' ? 'other' : kind;
 }
