@@ -42,7 +42,10 @@ describe('locmoe logs', () => {
     const table = await locmoe('logs', 'sum by (rank) (count_over_time({source="worker"}[1h]))', ...runs);
     expect(table.stdout).toMatch(/^\{rank="0"\} +\d/m);
     const refused = await locmoe('logs', '{rank="1"} | distinct msg', ...runs);
-    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('`distinct` is not supported') });
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('`distinct` is not supported'),
+    });
 
     const query = encodeURIComponent(`sum by (source) (count_over_time({run="${runId}"}[1h]))`);
     const answer = await fetch(`http://${http}/loki/api/v1/query?query=${query}`);

@@ -26,7 +26,8 @@ export class CheckpointCard {
       h('header', {}, h('h2', {}, 'Checkpoints ', h('small', {}, 'newest first'))),
       rows.length === 0
         ? h('p', { class: 'empty' }, 'None saved yet (train.checkpointEvery).')
-        : scrollable('table of checkpoints',
+        : scrollable(
+            'table of checkpoints',
             h(
               'table',
               {},

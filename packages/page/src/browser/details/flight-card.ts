@@ -118,7 +118,8 @@ function cell(text: string): HTMLElement {
 }
 
 function table(what: string, columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
-  return scrollable(`table of ${what}`,
+  return scrollable(
+    `table of ${what}`,
     h(
       'table',
       {},

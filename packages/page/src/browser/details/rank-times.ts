@@ -33,7 +33,8 @@ export class RankTimes {
       h('header', {}, h('h2', {}, 'Time by rank ', h('small', {}, 'median of the last 200 steps'))),
       speeds.length === 0
         ? h('p', { class: 'empty' }, 'Not recorded.')
-        : scrollable('table of ranks',
+        : scrollable(
+            'table of ranks',
             h(
               'table',
               {},

@@ -26,7 +26,8 @@ export class Generations {
     fill(
       this.element,
       h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(detail, spans)))),
-      scrollable('table of generations',
+      scrollable(
+        'table of generations',
         h(
           'table',
           {},
