@@ -280,8 +280,8 @@ describe('the coordinator over gRPC', () => {
     await expect.poll(() => heardLogs({ level: 'error' })).toEqual(['error of 1']);
     expect(await heardLogs({ ranks: [0] })).toEqual(['info of 0']);
     expect(await heardLogs({ query: '{source="worker"} |= "of 1"' })).toEqual(['error of 1']);
-    await expect(heardLogs({ query: '{source="worker"} | unpack' })).rejects.toThrow(
-      '`unpack` is not supported',
+    await expect(heardLogs({ query: '{source="worker"} | distinct msg' })).rejects.toThrow(
+      '`distinct` is not supported',
     );
     await expect(heardLogs({ level: 'loud' })).rejects.toThrow('level: loud is none of trace');
   });

@@ -86,9 +86,13 @@ it('exchange auto times both forms, says which it took and why, and changes no b
 }, 60_000);
 
 it('overlapDegree auto tries both, says which it took and why, and changes no bit', async () => {
-  const sets = ['moe.router=switch', 'cluster.exchange=flat', 'cluster.overlapDegree=auto'];
+  // The trial begins in the 31st step.
+  const steps = ['train.steps=55', 'train.validateEvery=55', 'train.checkpointEvery=55'];
+  const sets = ['moe.router=switch', 'cluster.exchange=flat', 'cluster.overlapDegree=auto', ...steps];
   const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets });
-  expect([...lossCurve(run)]).toEqual([...(await curveOf('switch', 2, 2, IN_TURN))]);
+  const inTurn = await curveOf('switch', 2, 2, [...IN_TURN, ...steps]);
+  expect(inTurn.size).toBe(55);
+  expect([...lossCurve(run)]).toEqual([...inTurn]);
   const log = readFileSync(path.join(run, 'logs', 'node-0.ndjson'), 'utf8');
   expect(log).toMatch(
     /exchanges between nodes are (not )?overlapped with experts: a step took [\d.]+ ms without, [\d.]+ ms with it/,

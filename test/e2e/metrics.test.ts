@@ -120,6 +120,7 @@ describe('a training that Prometheus scrapes', () => {
       ...{ rank: 3, node: 1, step: expect.any(Number), phase: expect.any(String) },
       ...{ operation: expect.any(String), processState: expect.any(String) },
       residentBytes: expect.any(Number),
+      ...{ ownMs: expect.any(Number), lostShare: expect.any(Number) },
     });
     for (const [i, { time }] of beats.slice(1).entries())
       expect(time - beats[i].time).toBeGreaterThanOrEqual(1_990);
