@@ -80,7 +80,7 @@ describe('locmoe logs', () => {
     );
     expect(formatted.stdout.trim().split('\n').sort()).toEqual(['0: info', '1: info']);
     const none = await locmoe('logs', '|= "no such words"', '--run', run);
-    expect(none).toMatchObject({ code: 0, stdout: '', stderr: 'no lines match\n' });
+    expect(none).toMatchObject({ code: 1, stdout: '', stderr: 'no lines match\n' });
     rmSync(`${run}/logs`, { recursive: true });
     const gone = await locmoe('logs', '--run', run);
     expect(gone).toMatchObject({ code: 2, stderr: expect.stringMatching(/^locmoe: \S+\/logs is missing: /) });
