@@ -1,6 +1,7 @@
 // Benches of observability and its cost: `npm run bench:observability`. Each module of this folder verifies
 // what it measures first. Prints a table and one line of JSON; `--out DIR` also writes
 // DIR/observability.json, `--only NAME` (repeatable) selects modules and keeps the other figures of that file.
+// `--loki-scripts DIR` is for the module `loki`, which is skipped without it.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
@@ -8,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { formatTable } from 'locmoe/format';
 import { countViolations } from './accessibility.js';
 import { benchFailures } from './failures.js';
+import { benchLokiScripts } from './loki-scripts.js';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
 import { measureTraffic } from './page-traffic.js';
@@ -15,7 +17,15 @@ import { benchSpans } from './spans.js';
 import { benchStepOverhead } from './step-overhead.js';
 import type { Bench, Measurement } from './support.js';
 import { benchVisible } from './visible.js';
+import { benchWatching } from './watching.js';
 
+const { values: options } = parseArgs({
+  options: {
+    out: { type: 'string' },
+    only: { type: 'string', multiple: true, default: [] },
+    'loki-scripts': { type: 'string' },
+  },
+});
 const BENCHES: Readonly<Record<string, Bench>> = {
   lines: benchMillionLines,
   visible: benchVisible,
@@ -24,12 +34,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   a11y: countViolations,
   spans: benchSpans,
   overhead: benchStepOverhead,
+  watching: benchWatching,
   failures: benchFailures,
+  loki: () => benchLokiScripts(options['loki-scripts']),
 };
-
-const { values: options } = parseArgs({
-  options: { out: { type: 'string' }, only: { type: 'string', multiple: true, default: [] } },
-});
 const unknown = options.only.find((name) => !Object.hasOwn(BENCHES, name));
 if (unknown !== undefined) {
   console.error(`--only ${unknown}: expected one of ${Object.keys(BENCHES).join(', ')}`);
@@ -47,7 +55,7 @@ console.log(
       ['', 'value', 'target', 'unit', 'note'],
       ...measurements.map(({ meaning, value, target, unit, note }) => [
         meaning,
-        formatFigure(value),
+        typeof value === 'number' ? formatFigure(value) : formatCounts(value),
         target === null ? '-' : String(target),
         unit,
         note,
@@ -57,17 +65,19 @@ console.log(
   ),
 );
 // Of all figures, whichever were measured now.
-const args = process.argv
-  .slice(2)
-  .join(' ')
-  .replaceAll(/ ?--only[ =]\w+/g, '');
-const command = `npm run bench:observability -- ${args.trim()}`.replace(/ -- $/, '');
+const out = options.out === undefined ? '' : ` --out ${options.out}`;
+const command = `npm run bench:observability -- --loki-scripts DIR${out}`;
 const file = options.out === undefined ? null : path.join(options.out, 'observability.json');
 const before: object =
   options.only.length > 0 && file !== null && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const figures = {
-  ...Object.fromEntries(Object.entries(before).filter(([, value]) => typeof value === 'number')),
-  ...Object.fromEntries(measurements.map(({ name, value }) => [name, Number(formatFigure(value))])),
+  ...Object.fromEntries(Object.entries(before).filter(([, value]) => typeof value !== 'string')),
+  ...Object.fromEntries(
+    measurements.map(({ name, value }) => [
+      name,
+      typeof value === 'number' ? Number(formatFigure(value)) : value,
+    ]),
+  ),
   machine,
   command,
 };
@@ -82,4 +92,10 @@ process.exit();
 /** Ratios near 1 need more digits than milliseconds. */
 function formatFigure(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 4 : 1);
+}
+
+function formatCounts(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
 }

@@ -1,19 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { formatTable } from 'locmoe/format';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { findRun } from 'locmoe/run/run-folder';
+import { addressOf, endOf, locmoe } from './locmoe-process.js';
 import type { Measurement } from './support.js';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const WARM_UP_STEPS = 20;
 const SCRAPE_INTERVAL_MS = 1_000;
 const SCRAPE_TIMEOUT_MS = 5_000;
-const RUN_TIMEOUT_MS = 300_000;
 
 export interface StepOverheadOptions {
   readonly recipe: string;
@@ -134,15 +132,6 @@ function train(options: StepOverheadOptions, folder: string, isWatched: boolean)
   return locmoe(args, 'inherit');
 }
 
-function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): ChildProcess {
-  return spawn(process.execPath, ['dist/cli/cli.js', ...args], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', errors],
-    timeout: RUN_TIMEOUT_MS,
-    killSignal: 'SIGKILL',
-  });
-}
-
 /** The observers of a run. */
 class Watchers {
   readonly #scraping: Promise<void>;
@@ -195,31 +184,6 @@ class Watchers {
       for (const byte of chunk) if (byte === 0x0a) this.observed.logLines++;
     });
   }
-}
-
-/** The address of the page, from the output of the run; further output is read and discarded. */
-function addressOf(run: ChildProcess): Promise<string> {
-  let said = '';
-  return new Promise((resolve, reject) => {
-    run.stdout?.on('data', (chunk) => {
-      said = (said + chunk).slice(-2_000);
-      const address = /page: http:\/\/([^\s/]+)\//.exec(said)?.[1];
-      if (address !== undefined) resolve(address);
-    });
-    run.once('close', () => reject(new Error(`the training never said its HTTP address:\n${said}`)));
-  });
-}
-
-function endOf(child: ChildProcess, what: string, codes: readonly number[] = [0]): Promise<void> {
-  child.stdout?.resume();
-  return new Promise((resolve, reject) => {
-    const check = (code: number | null) => {
-      if (code !== null && codes.includes(code)) resolve();
-      else reject(new Error(`${what} ended with ${code ?? child.signalCode}`));
-    };
-    if (child.exitCode !== null || child.signalCode !== null) check(child.exitCode);
-    else child.once('close', check);
-  });
 }
 
 function median(values: readonly number[]): number {

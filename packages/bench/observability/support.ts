@@ -9,7 +9,8 @@ export interface Measurement {
   /** Label in the table. */
   readonly meaning: string;
   readonly unit: string;
-  readonly value: number;
+  /** A number, or counts by name. */
+  readonly value: number | Readonly<Record<string, number>>;
   /** Upper limit (for rates, lower limit); null for none. */
   readonly target: number | null;
   /** Spread or conditions, as text. */
