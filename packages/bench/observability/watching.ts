@@ -55,7 +55,8 @@ export const benchWatching: Bench = async () => {
   return [
     figure(pairs, 'coordinator', 0.01, {
       name: 'watchingCost',
-      meaning: "what an open page and a live tail cost the coordinator's process, over the processor time of a step",
+      meaning:
+        "what an open page and a live tail cost the coordinator's process, over the processor time of a step",
       note: `${stepMs.toFixed(0)} ms a step; ${median(numReplies)} replies and ${median(numLines)} lines a run`,
     }),
     figure(pairs, 'tree', null, {
