@@ -7,9 +7,12 @@ import { nextSignal } from '../os/on-signals.js';
 import { isOfThisMachine, isRunning, processIdentity } from '../os/process-info.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import { listRuns } from '../run/run-folder.js';
+import type { PageFeature } from './packages.js';
 
 /** Eight scrapes of Prometheus at an interval of 15 s. */
 const DEFAULT_S = 120;
+/** A page that is open asks twice in this time. */
+const LAST_LOOK_MS = 3_000;
 const GIVE_WAY_MS = 5_000;
 const GIVE_WAY_POLL_MS = 20;
 
@@ -35,17 +38,27 @@ export function lingerSeconds(
   return wasScraped || mayBeScraped ? DEFAULT_S : 0;
 }
 
-/** Goes on to serve for so many seconds, or until the first signal. */
-export async function linger(
-  { address }: HttpServer,
-  seconds: number,
-  say: (line: string) => void,
-): Promise<void> {
-  if (seconds === 0) return;
+interface LingerPlace {
+  /** Serves the run; null for nothing. */
+  readonly http: HttpServer | null;
+  readonly page: PageFeature | null;
+  readonly say: (line: string) => void;
+}
+
+/**
+ * Goes on to serve for so many seconds, or until the first signal. Where it is none, a page that is open somewhere
+ * still learns how the run ended.
+ */
+export async function linger(seconds: number, { http, page, say }: LingerPlace): Promise<void> {
+  if (http === null) return;
+  if (seconds === 0) {
+    if (page?.isWatched()) await sleep(LAST_LOOK_MS);
+    return;
+  }
   const stopped = nextSignal();
   const isEndless = seconds === Number.POSITIVE_INFINITY;
   const howLong = isEndless ? 'until Ctrl-C' : `for ${formatDuration(seconds)}, or until Ctrl-C`;
-  say(`the run is over; how it ended is served at http://${formatAddress(address)} ${howLong}`);
+  say(`the run is over; how it ended is served at http://${formatAddress(http.address)} ${howLong}`);
   await (isEndless ? stopped : Promise.race([stopped, sleep(1000 * seconds)]));
 }
 

@@ -12,7 +12,7 @@ import { linger, lingerSeconds } from './linger.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { preparationViewOn } from './preparation-view.js';
-import { httpPlace, lastLook, pageOf, startRunHttp } from './run-http.js';
+import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
@@ -75,8 +75,7 @@ export async function train(options: TrainOptions): Promise<number> {
       },
     });
     rpc.server.forceShutdown();
-    if (http !== null) await linger(http, lingerS, say);
-    if (lingerS === 0) await lastLook(page);
+    await linger(lingerS, { http, page, say });
     return exitCode;
   } finally {
     await http?.close();

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Answer,
   type HttpFeature,
@@ -80,14 +79,6 @@ export async function startRunHttp(
     if (!isTaken || !(await endLingering(runsDir, address.port))) throw error;
     return startHttpServer(options);
   }
-}
-
-/** A page that is open asks twice in this time. */
-const LAST_LOOK_MS = 3_000;
-
-/** Waits, if the page is open somewhere, until it has learned how the run ended. */
-export async function lastLook(page: PageFeature | null): Promise<void> {
-  if (page?.isWatched()) await sleep(LAST_LOOK_MS);
 }
 
 /** What a run's record says of its HTTP server. */

@@ -15,7 +15,7 @@ import { linger, lingerSeconds } from './linger.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { PreparationView, preparationViewOn } from './preparation-view.js';
-import { httpPlace, lastLook, pageOf, startRunHttp } from './run-http.js';
+import { httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
@@ -116,8 +116,7 @@ async function serveWith(
       },
     });
     rpc.server.forceShutdown();
-    if (http !== null) await linger(http, lingerS, voice.say);
-    if (lingerS === 0) await lastLook(page);
+    await linger(lingerS, { http, page, say: voice.say });
     return exitCode;
   } finally {
     await http?.close();

@@ -1,24 +1,21 @@
-import { LogStore } from '@locmoe/logs';
 import { readManifest } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
-import { asTrainerError, EXIT, exitCodeOf, type TrainerError } from '../errors.js';
-import { createLogger, type Logger } from '../logger.js';
+import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
+import type { Logger } from '../logger.js';
 import type { RpcServer } from '../rpc/server.js';
-import { DiskTolerance } from '../run/disk-tolerance.js';
 import type { FailureReport } from '../run/failure-report.js';
-import { RestartBudget } from '../run/restart-budget.js';
-import { RunFolder, type RunRecord } from '../run/run-folder.js';
+import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
 import { progressOfMetrics } from '../run/run-progress.js';
 import { RunRecorder } from '../run/run-recorder.js';
 import type { RunState } from '../run/run-state.js';
-import { RunTotals } from '../run/run-totals.js';
 import { Coordinator } from './coordinator.js';
 import type { RunFailure, RunIdentity } from './coordinator-options.js';
 import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
+import { openRun } from './open-run.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
 import { commandLine, fromHere } from './resume-command.js';
@@ -237,46 +234,6 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
   leader.lead(begin(led, identity));
   if (error !== null) leader.abort(error);
   else lead.nodes.restart(present);
-}
-
-/** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
-function openRun(
-  { options, plan }: Lead,
-  now: { readonly generation: number },
-  onLogLost: (error: TrainerError) => void,
-): OpenRun {
-  const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
-  const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
-  const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
-  const { runId, directory } = folder;
-  const disk = new DiskTolerance((line) => logger.warn(line));
-  const logs = new LogStore(folder.logs, (error, file) => {
-    if (!disk.forgives(error, file)) onLogLost(asTrainerError(error));
-  });
-  const logger = createLogger({
-    level: config.logLevel,
-    origin: { run: runId },
-    destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
-    // A copy: pino adds the fields of the line to it.
-    mixin: () => ({ ...now }),
-  });
-  const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
-  // It has trained, whatever happens before its next step.
-  totals.lastStep = adopts?.step ?? 0;
-  return {
-    identity: {
-      ...{ runId, generation: now.generation, config, runDir: directory },
-      datasetDir: adopts?.datasetDir ?? dataset.dir,
-      resumeFrom: checkpoint?.folder ?? null,
-      resumedStep: resumedFrom ?? 0,
-      initFrom: init?.folder ?? null,
-    },
-    ...{ folder, logs, logger, disk },
-    totals,
-    resumedFrom,
-    forkedFrom: resumed === null ? forkedFrom : null,
-    initFrom: resumed === null ? initFrom : null,
-  };
 }
 
 /** LocMoE section 4.2: with fewer experts than nodes its local routing loses to hash routing. */

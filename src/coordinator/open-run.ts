@@ -1,0 +1,49 @@
+import { LogStore } from '@locmoe/logs';
+import { asTrainerError, type TrainerError } from '../errors.js';
+import { createLogger } from '../logger.js';
+import { DiskTolerance } from '../run/disk-tolerance.js';
+import { RestartBudget } from '../run/restart-budget.js';
+import { RunFolder } from '../run/run-folder.js';
+import { RunTotals } from '../run/run-totals.js';
+import type { RunOptions, RunPlan } from './run-options.js';
+import type { OpenRun } from './run-view.js';
+
+/** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
+export function openRun(
+  { options, plan }: { readonly options: RunOptions; readonly plan: RunPlan },
+  now: { readonly generation: number },
+  onLogLost: (error: TrainerError) => void,
+): OpenRun {
+  const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
+  const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
+  const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
+  const { runId, directory } = folder;
+  const disk = new DiskTolerance((line) => logger.warn(line));
+  const logs = new LogStore(folder.logs, (error, file) => {
+    if (!disk.forgives(error, file)) onLogLost(asTrainerError(error));
+  });
+  const logger = createLogger({
+    level: config.logLevel,
+    origin: { run: runId },
+    destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
+    // A copy: pino adds the fields of the line to it.
+    mixin: () => ({ ...now }),
+  });
+  const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
+  // It has trained, whatever happens before its next step.
+  totals.lastStep = adopts?.step ?? 0;
+  return {
+    identity: {
+      ...{ runId, generation: now.generation, config, runDir: directory },
+      datasetDir: adopts?.datasetDir ?? dataset.dir,
+      resumeFrom: checkpoint?.folder ?? null,
+      resumedStep: resumedFrom ?? 0,
+      initFrom: init?.folder ?? null,
+    },
+    ...{ folder, logs, logger, disk },
+    totals,
+    resumedFrom,
+    forkedFrom: resumed === null ? forkedFrom : null,
+    initFrom: resumed === null ? initFrom : null,
+  };
+}
