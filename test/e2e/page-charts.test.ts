@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seriousViolations, showView, VIEWS } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
+import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
@@ -39,8 +40,10 @@ describe.skipIf(reason !== null)('charts of a run', () => {
 
   beforeAll(async () => {
     runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-charts-'));
-    writeSyntheticRun(runsDir, SMALL_RUN, { steps: 2_500 });
-    writeSyntheticRun(runsDir, LARGE_RUN, { steps: 150 });
+    const small = writeSyntheticRun(runsDir, SMALL_RUN, { steps: 2_500 });
+    const large = writeSyntheticRun(runsDir, LARGE_RUN, { steps: 150 });
+    writeTraces(small, { numNodes: 2, workersPerNode: 2, steps: [20, 30], slowRank: 1 });
+    writeTraces(large, { numNodes: 8, workersPerNode: 8, steps: [100], slowRank: 9 });
     server = (await startRunHttp(
       { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
       NO_SECURITY,
@@ -126,6 +129,20 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
     await eventually(() => both.count()).toBe(7);
     expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
+  }, 60_000);
+
+  it("give way to the timeline of another run, which begins with that run's newest step", async () => {
+    await page.goto(`${origin}/#run=small&view=timeline&step=20&generation=1`);
+    await page.reload();
+    await eventually(() => page.inputValue('.timeline-tools input')).toBe('20');
+    const rows = page.locator('.timeline-tools button', { hasText: /Expand ranks|One row a rank/ });
+    await eventually(() => rows.textContent()).toBe('One row a rank');
+    await page.keyboard.press('r');
+    await page.click('[data-run=large]');
+    await eventually(() => page.inputValue('.timeline-tools input')).toBe('100');
+    expect(page.url()).not.toMatch(/step=|generation=/);
+    // 64 ranks begin with one row each.
+    expect(await rows.textContent()).toBe('Expand ranks');
   }, 60_000);
 
   it('show 64 ranks by node and 64 experts by layer, which open', async () => {

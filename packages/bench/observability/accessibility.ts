@@ -6,6 +6,7 @@ import { NO_SECURITY } from 'locmoe/rpc/security';
 import { seriousViolations, showView, VIEWS } from '../../page/test/accessibility.js';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../page/test/synthetic-run.js';
+import { writeTraces } from '../../page/test/trace-fixture.js';
 import { type Bench, inFolder } from './support.js';
 
 const STEPS = 120;
@@ -20,7 +21,13 @@ export const countViolations: Bench = async () => {
   if (reason !== null) throw new Error(reason);
   return inFolder(async (runsDir) => {
     const runs = [SMALL_RUN, LARGE_RUN];
-    for (const run of runs) writeSyntheticRun(runsDir, run, { steps: STEPS });
+    for (const run of runs) {
+      const { numRanks, ranksPerNode } = run;
+      writeTraces(writeSyntheticRun(runsDir, run, { steps: STEPS }), {
+        ...{ numNodes: numRanks / ranksPerNode, workersPerNode: ranksPerNode },
+        ...{ steps: [STEPS], slowRank: 1 },
+      });
+    }
     const page = pageFeature(runsDir);
     const server = await startRunHttp({ http: '127.0.0.1:0', runsDir, page }, NO_SECURITY, null);
     if (server === null) throw new Error('no server');
@@ -45,7 +52,7 @@ export const countViolations: Bench = async () => {
         unit: '',
         value: found.length,
         target: 0,
-        note: `overview and logs, light and dark, of ${runs.length} runs`,
+        note: `all views, light and dark, of ${runs.length} runs`,
       },
     ];
   });

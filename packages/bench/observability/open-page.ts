@@ -9,6 +9,7 @@ const LOGS_EVERY_MS = 6_000;
 /** As in overview/log-activity.ts for a run of less than two minutes. */
 const COUNT_MS = 1_000;
 const MARGIN_MS = 60_000;
+const LATE_MS = 5_000;
 const TIMEOUT_MS = 30_000;
 
 /** What is read of replies. */
@@ -32,7 +33,7 @@ export class OpenPage {
   readonly #cursors = new Map<string, string>();
   #slowAt = Number.NEGATIVE_INFINITY;
   #logsAt = Number.NEGATIVE_INFINITY;
-  /** Until then log lines are counted; ms since 1970, 0 before. */
+  /** Until then all log lines are counted; ms since 1970, 0 before. */
   #countedMs = 0;
   #tail: WebSocket | null = null;
 
@@ -76,8 +77,9 @@ export class OpenPage {
     if (performance.now() - this.#logsAt < LOGS_EVERY_MS) return;
     this.#logsAt = performance.now();
     const firstMs = COUNT_MS * Math.floor((startedMs - MARGIN_MS) / COUNT_MS);
-    const untilMs = COUNT_MS * Math.ceil((Date.now() + MARGIN_MS) / COUNT_MS);
-    const range = [Math.max(firstMs, this.#countedMs - COUNT_MS) + COUNT_MS, untilMs + COUNT_MS] as const;
+    const askedMs = Date.now();
+    const untilMs = COUNT_MS * Math.ceil((askedMs + MARGIN_MS) / COUNT_MS);
+    const range = [Math.max(firstMs, this.#countedMs) + COUNT_MS, untilMs + COUNT_MS] as const;
     const count = (lines: string) =>
       this.#query(`sum by (rank, level) (count_over_time(${lines}[${COUNT_MS}ms]))`, range, {
         ...{ limit: '100', direction: 'backward', step: `${COUNT_MS}ms` },
@@ -93,7 +95,7 @@ export class OpenPage {
       await count(`{${ofRun}, source="coordinator", level=~"warn|error|fatal"} | json | rank != ""`);
     };
     await Promise.all([firstError, counts()]);
-    this.#countedMs = untilMs;
+    this.#countedMs = COUNT_MS * Math.floor((askedMs - LATE_MS) / COUNT_MS);
   }
 
   /** @param range ms since 1970 */

@@ -14,12 +14,20 @@ export async function seriousViolations(page: Page): Promise<string[]> {
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0].html.slice(0, 160)}`);
 }
 
+/** What each view shows once it has its data. */
+const SHOWN = {
+  overview: '.heat:not([hidden]) canvas',
+  logs: '.line-body .row',
+  timeline: '.timeline-about:not(:empty)',
+  details: '.config summary',
+} as const;
+
 /** The views of the page, in both themes: what is checked of a run. */
-export const VIEWS = (['overview', 'logs'] as const).flatMap((view) =>
+export const VIEWS = (['overview', 'logs', 'timeline', 'details'] as const).flatMap((view) =>
   (['light', 'dark'] as const).map((theme) => ({ view, theme })),
 );
 
-/** Opens a view of a run and waits until it shows its data. */
+/** Opens a view of a run, which has traces, and waits until it shows its data. */
 export async function showView(
   page: Page,
   origin: string,
@@ -29,8 +37,8 @@ export async function showView(
   await page.emulateMedia({ colorScheme: theme });
   await page.goto(`${origin}/#run=${runId}&view=${view}`);
   await page.reload();
-  await page.waitForSelector(view === 'logs' ? '.line-body .row' : '.heat:not([hidden]) canvas');
+  await page.waitForSelector(SHOWN[view]);
   // What a click opens is looked at too.
   if (view === 'logs') await page.locator('.line-body .row .message').first().click();
-  else await page.locator('.chart-menu summary').first().click();
+  if (view === 'overview') await page.locator('.chart-menu summary').first().click();
 }

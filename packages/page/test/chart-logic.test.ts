@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { ExpertsReply, RanksReply } from '../src/api-types.js';
+import type { ExpertsReply, RanksReply, RunDetail } from '../src/api-types.js';
 import { bucketOf, overFair, stepsOf } from '../src/browser/overview/expert-load.js';
 import { activitiesAt, laneRows } from '../src/browser/overview/lane-rows.js';
 import { mergedExperts, mergedRanks } from '../src/browser/overview/merge-replies.js';
 import { typicalRange } from '../src/browser/overview/outliers.js';
 import { RunData } from '../src/browser/overview/run-data.js';
-import { movingAverage } from '../src/browser/overview/smoothing.js';
+import { movingAverage, withSmoothing } from '../src/browser/overview/smoothing.js';
 
 const noiseOf = (row: number) => Math.abs(Math.sin(row * 12.9898) * 43758.5453) % 1;
 const curve = (length: number, value: (row: number) => number) =>
@@ -65,6 +65,17 @@ describe('smoothing', () => {
     expect(at(sparse)).toBeCloseTo(at(dense), 1);
     expect(movingAverage([1, 2, 3], [5, null, 9], 0)).toEqual([5, null, 9]);
     expect(movingAverage([1, 2, 3, 4], [99, 5, 99, 6], 0, new Set([0, 2]))).toEqual([null, 5, 5, 6]);
+  });
+
+  it('is of lines alone: stacks and sparse series stay as recorded', () => {
+    const line = { label: 'line', color: '', x: [1, 2, 3], y: [1, 2, 3] };
+    const stay = [
+      { ...line, isStacked: true },
+      { ...line, hasPoints: true },
+    ];
+    expect(withSmoothing(stay, 'strong', null)).toEqual(stay);
+    expect(withSmoothing([line], 'strong', null).map(({ isQuiet }) => isQuiet)).toEqual([true, undefined]);
+    expect(withSmoothing([line], 'off', null)).toEqual([line]);
   });
 });
 
@@ -159,6 +170,19 @@ describe('lanes', () => {
     const open = laneRows(run, many, ['node1']);
     expect(open.length).toBe(12);
     expect(open[2]).toMatchObject({ label: 'rank 8', rank: 8 });
+  });
+
+  it('blame the rank of a failed run that stalled clearly before the others', () => {
+    const run = new RunData('run');
+    run.detail = { state: 'failed', isLive: false, failure: null } as RunDetail;
+    const blamed = (stalledAt: number) => {
+      const lanes = [laneOf(0), { ...laneOf(1), lastProgress: stalledAt }, laneOf(2)];
+      return laneRows(run, lanes, null).filter(({ isBlamed }) => isBlamed);
+    };
+    expect(blamed(-1_000).map(({ label, note }) => `${label}: ${note}`)).toEqual([
+      'rank 1: step 5 · stalled first',
+    ]);
+    expect(blamed(0)).toEqual([]);
   });
 
   it('tell what few ranks do first', () => {

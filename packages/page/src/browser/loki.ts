@@ -47,10 +47,10 @@ export async function querySeries(range: RangeQuery, signal?: AbortSignal): Prom
   return data.resultType === 'matrix' ? data.result : [];
 }
 
-/** Address of the WebSocket that tails a query from a time on. */
-export function tailUrl(query: string, start: bigint): string {
+/** Address of the WebSocket that tails a query from a time on. @param page address of the page */
+export function tailUrl(query: string, start: bigint, page: string): string {
   const params = new URLSearchParams({ query, start: String(start), limit: '100' });
-  const url = new URL(`${ROOT}/tail?${params}`, location.href);
+  const url = new URL(`${ROOT}/tail?${params}`, page);
   url.protocol = url.protocol.replace('http', 'ws');
   return url.href;
 }

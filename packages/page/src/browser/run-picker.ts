@@ -184,7 +184,7 @@ export class RunPicker {
       {
         run: runId,
         overlays: pageState().overlays.filter((each) => each !== runId),
-        ...{ range: null, query: '', from: null, to: null, line: null },
+        ...{ range: null, query: '', from: null, to: null, line: null, step: null, generation: null },
       },
       { push: true },
     );

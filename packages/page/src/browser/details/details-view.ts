@@ -11,7 +11,7 @@ import { fetchTrainingStart, type TrainingStart } from './training-start.js';
 
 const EVERY_MS = 6_000;
 
-/** The third view: what the run is, its ranks, checkpoints, samples, flight record and configuration. */
+/** The fourth view: what the run is, its ranks, checkpoints, samples, flight record and configuration. */
 export class DetailsView {
   readonly element: HTMLElement;
   readonly #run = new RunFacts();

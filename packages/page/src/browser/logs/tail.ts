@@ -63,7 +63,7 @@ export class Tail {
   }
 
   #connect(): void {
-    const socket = new WebSocket(tailUrl(this.query, this.#start));
+    const socket = new WebSocket(tailUrl(this.query, this.#start, location.href));
     this.#socket = socket;
     this.#wasOpen = false;
     socket.addEventListener('open', () => {

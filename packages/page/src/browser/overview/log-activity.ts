@@ -5,27 +5,31 @@ import { nsOfMs, querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
+/** Lines of other nodes come within this time. */
+const LATE_MS = 5_000;
 
 /** When each rank logged, by level. */
 export interface LogActivity {
   readonly ranks: readonly number[];
   readonly marks: readonly { readonly rank: number; readonly time: number; readonly level: Level }[];
-  /** Width of a step of the counts, and the end of the last one. */
+  /** Width of a step of the counts. */
   readonly stepMs: number;
-  readonly until: number;
+  /** The end of the last step that no more lines are expected in, in ms since 1970. */
+  readonly settledUntil: number;
 }
 
 /**
- * Fetches what is new since an earlier answer: the last of its steps is counted again, as lines may come late.
+ * Fetches what is new since an earlier answer: its last steps are counted again, as lines may come late.
  *
  * @param known an answer for the same run; null for none
  * @throws RequestError
  */
 export async function fetchLogActivity(run: RunData, known: LogActivity | null): Promise<LogActivity> {
+  const askedAt = Date.now();
   const [runStart, end] = spanOf(run);
   const stepMs = stepOf(end - runStart);
   const isSameStep = known?.stepMs === stepMs;
-  const from = isSameStep ? known.until - stepMs : Math.floor(runStart / stepMs) * stepMs;
+  const from = isSameStep ? known.settledUntil : Math.floor(runStart / stepMs) * stepMs;
   const until = Math.ceil(end / stepMs) * stepMs;
   const counts = (lines: string) =>
     querySeries({
@@ -58,7 +62,7 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
     ranks: [...new Set(all.map(({ rank }) => rank))].sort((a, b) => a - b),
     marks: all,
     stepMs,
-    until,
+    settledUntil: Math.min(until, Math.floor((askedAt - LATE_MS) / stepMs) * stepMs),
   };
 }
 

@@ -21,6 +21,8 @@ export class TimelineView {
   readonly #rows = button('', () => this.toggleRows(), { title: 'one row or several for a rank (c)' });
   #reply: TimelineReply | null = null;
   #runId = '';
+  /** Whose timeline is shown; empty for none. */
+  #shownRun = '';
   /** Run, step and generation that were asked for last. */
   #wanted = '';
 
@@ -75,7 +77,7 @@ export class TimelineView {
     this.#wanted = wanted;
     try {
       const reply = await fetchTimeline(runId, { step, generation });
-      if (wanted === this.#wanted) this.#set(reply);
+      if (wanted === this.#wanted) this.#set(runId, reply);
     } catch (error) {
       if (wanted !== this.#wanted) return;
       // A live run may write it yet.
@@ -112,8 +114,9 @@ export class TimelineView {
     void this.show(this.#runId);
   }
 
-  #set(reply: TimelineReply): void {
-    const isFirst = this.#reply === null;
+  #set(runId: string, reply: TimelineReply): void {
+    const isFirst = this.#shownRun !== runId;
+    this.#shownRun = runId;
     this.#reply = reply;
     fill(this.#problem);
     this.#canvas.element.hidden = false;
