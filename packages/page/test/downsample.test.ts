@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { downsample } from '../src/downsample.js';
+import { downsample, meansOf } from '../src/downsample.js';
 
 it('keeps every row where there is room', () => {
   expect(downsample([[5, 6, 7]], 0, 3, 10)).toEqual([0, 1, 2]);
@@ -31,4 +31,14 @@ it('looks past rows without a value', () => {
   expect(rows).toContain(501);
   expect(rows.filter((row) => Number.isNaN(column[row]))).toEqual([0]);
   expect(downsample([new Array(1_000).fill(Number.NaN)], 0, 1_000, 100)).toEqual([0, 999]);
+});
+
+it('means leave out what is missing', () => {
+  const column = [1, Number.NaN, 3, Number.NaN, Number.NaN];
+  expect(
+    meansOf(column, [
+      [0, 3],
+      [3, 5],
+    ]),
+  ).toEqual([2, Number.NaN]);
 });

@@ -87,6 +87,10 @@ describe('runs', () => {
         { generation: 2, end: 'open', recovery: account },
       ],
     });
+    // A failure before the window counts no more.
+    const cluster = { maxRestarts: 3, restartWindow: 0 };
+    writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ cluster }));
+    expect(await pageOver(runs).json<RunDetail>('/api/runs/restarted')).toMatchObject({ restartsLeft: 3 });
   });
 
   it.each(['..', '%2e%2e', '..%2f..%2fetc', 'run%2f..', '.', 'nothing', '%00'])(
@@ -159,6 +163,11 @@ describe('metrics', () => {
       most: [1e8 + 16],
       mostRank: [16],
     });
+    // A process that has ended has none.
+    const folder = writeRun(runs, 'ended');
+    addMetrics(folder, heartbeat(STARTED_AT, 1, { step: 1, residentBytes: 0 }));
+    const { groups } = await pageOver(runs).json<MetricsReply>('/api/runs/ended/metrics');
+    expect(groups.memory).toEqual({ time: [STARTED_AT], 'rank.0': [1e8] });
   });
 
   it('brings validations once', async () => {

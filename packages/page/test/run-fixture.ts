@@ -80,7 +80,7 @@ export function stepRecord(step: number, { loss = 5, time }: { loss?: number; ti
 
 export function heartbeat(
   time: number,
-  ...steps: (number | { step: number; processState: string })[]
+  ...steps: (number | { step: number; processState?: string; residentBytes?: number })[]
 ): object {
   return {
     type: 'heartbeat',

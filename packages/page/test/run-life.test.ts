@@ -163,6 +163,12 @@ describe('the generations of a run over time', () => {
       ],
       pauses: [],
     });
+    // Two that began at the same step: the later one did it.
+    const again = spans.with(2, { ...spans[2], fromStep: 40 });
+    expect(generationMarks(again, 'step', seconds).generations).toEqual([
+      { generation: 1, range: [0, 40] },
+      { generation: 3, range: [40, Number.POSITIVE_INFINITY] },
+    ]);
     expect(generationMarks(spans.slice(0, 1), 'time', seconds).generations).toEqual([]);
   });
 });

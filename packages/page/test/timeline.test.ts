@@ -34,6 +34,7 @@ describe('the timeline of a step over HTTP', () => {
       [3, 1],
     ]);
     expect(await replyOf('?step=6')).toMatchObject({ step: 6, generation: 2 });
+    expect(await replyOf('?generation=1')).toMatchObject({ step: 6, generation: 1 });
     const old = await replyOf('?step=6&generation=1');
     const dispatch = old.lanes[1].spans.find(({ name }) => name === 'dispatch');
     expect(dispatch).toMatchObject({ startMs: 10.25, endMs: 32 });
