@@ -71,9 +71,9 @@ export async function endLingering(runsDir: string, port: number): Promise<boole
   const lingering = listRuns(runsDir).find(
     ({ record: { lingers, http, pid, process: identity, ...record } }) =>
       lingers === true &&
-      http !== undefined &&
-      parseAddress('http', http).port === port &&
+      http?.endsWith(`:${port}`) &&
       isOfThisMachine(record) &&
+      isRunning(pid) &&
       processIdentity(pid) === identity,
   );
   if (lingering === undefined) return false;

@@ -113,7 +113,9 @@ export class FlightRing {
    * @param waitedFor the rank that alone was still missing; -1 for several
    */
   wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
-    this.#words[this.#slotOf(ticket) + FLIGHT.waitedFor] = waitedFor + 1;
+    const slot = this.#slotOf(ticket);
+    if (this.#words[slot + FLIGHT.ticket] >>> 0 !== ticket) return;
+    this.#words[slot + FLIGHT.waitedFor] = waitedFor + 1;
     this.#set(ticket, FLIGHT.waitMs, waitMs);
     this.#set(ticket, FLIGHT.waitEndMs, endMs);
   }

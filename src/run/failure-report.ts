@@ -56,7 +56,7 @@ const UNKNOWN: FailureReport = {
 /** The report with what an earlier version left out. */
 export function wholeReport(stored: StoredFailure): FailureReport {
   const known = Object.fromEntries(Object.entries(stored).filter(([, value]) => value !== null));
-  const ranks = (stored.ranks ?? []).map(
+  const ranks = (Array.isArray(stored.ranks) ? stored.ranks : []).map(
     (rank): RankAtFailure => ({
       ...{ rank: rank.rank, node: rank.node ?? 0, step: rank.step ?? 0, phase: rank.phase ?? '' },
       ...{ operation: rank.operation ?? '', processState: rank.processState ?? '' },

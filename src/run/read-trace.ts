@@ -28,19 +28,22 @@ export interface TraceQuery {
 
 /** Steps with traces, by generation; none if the run has no traces. */
 export function tracedSteps(directory: string): TracedSteps[] {
-  return generationsIn(filesIn(directory)).map(({ generation, files }) => {
+  const all = generationsIn(filesIn(directory)).map(({ generation, files }) => {
     const ofNode = [...filesByNode(files).values()];
     return {
       generation,
       // Each node has all steps from its first file on.
       first: Math.max(...ofNode.map(([{ step }]) => step)),
-      last: Math.max(
-        ...ofNode.map(
-          (each) => contentOf(directory, each.at(-1)!, () => false)?.lastStep ?? each.at(-1)!.step,
-        ),
-      ),
+      last: Math.max(...ofNode.map((each) => lastStepOf(directory, each.at(-1)!))),
     };
   });
+  return all.filter(({ first, last }) => first <= last);
+}
+
+/** A file may have no spans yet: then the one before it ends with the step before, if there is one. */
+function lastStepOf(directory: string, file: TraceFileName): number {
+  const content = contentOf(directory, file, () => false);
+  return content === null || content.lastStep === 0 ? file.step - 1 : content.lastStep;
 }
 
 /**
@@ -71,9 +74,12 @@ export function readTrace(directory: string, { from, to, generation }: TraceQuer
       .filter(({ step }, i) => step <= to && (ofNode[i + 1]?.step ?? Number.POSITIVE_INFINITY) >= from)
       .flatMap((file) => contentOf(directory, file, (step) => from <= step && step <= to) ?? []),
   );
-  if (contents.length === 0) throw new TrainerError('BAD_INPUT', `${directory}: the traces are gone`);
+  const ranks = byRank(contents);
+  // A live run removes its oldest; what a slow disk does not take is lost.
+  if (!ranks.some(({ spans }) => spans.length > 0))
+    throw new TrainerError('BAD_INPUT', `${directory}: the traces of ${describeSteps(from, to)} are gone`);
   const { runId, numNodes, workersPerNode } = contents[0].head;
-  return { runId, generation: chosen.generation, numNodes, workersPerNode, ranks: byRank(contents) };
+  return { runId, generation: chosen.generation, numNodes, workersPerNode, ranks };
 }
 
 function describeSteps(from: number, to: number): string {
@@ -109,7 +115,7 @@ function filesByNode(files: readonly TraceFileName[]): Map<number, TraceFileName
   return byNode;
 }
 
-/** Null if the file is gone: a live run removes its oldest. */
+/** Null if the file is gone, as a live run removes its oldest, or has nothing in it, after a full disk. */
 function contentOf(
   directory: string,
   name: TraceFileName,
@@ -123,7 +129,7 @@ function contentOf(
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  return decodeTrace(file, bytes, isWanted);
+  return bytes.length === 0 ? null : decodeTrace(file, bytes, isWanted);
 }
 
 function byRank(contents: readonly TraceContent[]): RankSpans[] {

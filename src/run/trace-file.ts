@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { PART_CODE, type RecordedSpan, readSlot } from '../collectives/flight-span.js';
 import { FLIGHT } from '../collectives/shm-layout.js';
 import { KIND_OF_CODE } from '../collectives/transport.js';
@@ -21,6 +22,12 @@ export interface TraceHead {
   readonly machine: string;
   readonly monotonicEpochMs: number;
 }
+
+const formatSchema = z.object({ format: z.literal(TRACE_FORMAT), version: z.number() });
+const headSchema: z.ZodType<TraceHead> = z.object({
+  ...{ runId: z.string(), generation: z.number(), node: z.number(), machine: z.string() },
+  ...{ numNodes: z.number(), workersPerNode: z.number(), monotonicEpochMs: z.number() },
+});
 
 const CHUNK_MAGIC = 0x6b6e_6863; // "chnk"
 const CHUNK_HEAD_WORDS = 4;
@@ -124,18 +131,21 @@ function wordsAt(bytes: Buffer, offset: number, length: number): Int32Array {
 }
 
 function parseHead(line: string, bad: (what: string) => TrainerError): TraceHead {
-  let head: Partial<TraceHead> & { readonly format?: string; readonly version?: number };
+  let json: unknown;
   try {
-    head = JSON.parse(line);
+    json = JSON.parse(line);
   } catch {
     throw bad('is no trace file of locmoe');
   }
-  if (head.format !== TRACE_FORMAT) throw bad('is no trace file of locmoe');
-  if (head.version !== TRACE_VERSION)
+  const format = formatSchema.safeParse(json).data;
+  if (format === undefined) throw bad('is no trace file of locmoe');
+  if (format.version !== TRACE_VERSION)
     throw bad(
-      `has version ${head.version}; this locmoe reads version ${TRACE_VERSION}: use the locmoe that wrote it`,
+      `has version ${format.version}; this locmoe reads version ${TRACE_VERSION}: use the locmoe that wrote it`,
     );
-  return head as TraceHead;
+  const head = headSchema.safeParse(json).data;
+  if (head === undefined) throw bad('is damaged: its first line lacks fields');
+  return head;
 }
 
 function spansOf(

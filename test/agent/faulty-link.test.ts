@@ -54,6 +54,26 @@ it('passes so many bytes a second while it is slow', () => {
   expect(passed).toHaveLength(4);
 });
 
+it('keeps what it has carried when another fault takes the place of one', () => {
+  link.inflict({ seconds: 100, bytesPerS: 1000 });
+  pass('a', 1000);
+  vi.advanceTimersByTime(500);
+  link.inflict({ seconds: 100, bytesPerS: 100 });
+  vi.advanceTimersByTime(4_999);
+  expect(passed).toEqual([]);
+  vi.advanceTimersByTime(1);
+  expect(passed).toEqual(['a']);
+});
+
+it('delivers nothing once it is closed', () => {
+  link.inflict({ seconds: 1, bytesPerS: 0 });
+  pass('a');
+  link.close();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.advanceTimersByTime(1_000);
+  expect(passed).toEqual([]);
+});
+
 it('is whole again when a slow time ends, whatever is on the way', () => {
   link.inflict({ seconds: 1, bytesPerS: 1 });
   pass('a', 1_000_000);

@@ -1,10 +1,15 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { filesToRemove, TraceRecorder } from '../../src/agent/trace-recorder.js';
 import { FlightRing } from '../../src/collectives/flight-ring.js';
 import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
-import { decodeTrace, type TraceFileName } from '../../src/run/trace-file.js';
+import {
+  decodeTrace,
+  parseTraceFileName,
+  type TraceFileName,
+  traceFileName,
+} from '../../src/run/trace-file.js';
 import { temporaryFolder } from './support.js';
 
 // Node 1 of two nodes of two workers: ranks 2 and 3.
@@ -97,6 +102,41 @@ describe('the traces of a node', () => {
     const bytes = readdirSync(directory).map((name) => readFileSync(path.join(directory, name)).length);
     expect(Math.max(...bytes)).toBeLessThanOrEqual(1 << 20);
   }, 30_000);
+
+  it('go by generation, whatever the steps, and only those of this node', async () => {
+    mkdirSync(directory);
+    const write = (generation: number, node: number, step: number) =>
+      writeFileSync(path.join(directory, traceFileName({ generation, node, step })), '');
+    // A run that went back to an earlier step.
+    for (let i = 0; i < 20; i++) {
+      write(1, 1, 1_000 + i);
+      write(2, 1, 500 + i);
+      write(1, 0, 1 + i);
+    }
+    const recorder = newRecorder();
+    doStep(7);
+    recorder.end();
+    await recorder.settle(5_000);
+    const left = readdirSync(directory).flatMap((name) => parseTraceFileName(name) ?? []);
+    expect(left.filter(({ node }) => node === 0)).toHaveLength(20);
+    const stepsOf = (wanted: number) =>
+      left.flatMap(({ generation, node, step }) => (generation === wanted && node === 1 ? [step] : []));
+    // 41 files are 9 too many.
+    expect(Math.min(...stepsOf(1))).toBe(1_009);
+    expect(stepsOf(1)).toHaveLength(11);
+    expect(stepsOf(2)).toHaveLength(20);
+    expect(stepsOf(3)).toEqual([7]);
+  });
+
+  it('are in a file that has no step before that of its name, also where ranks are apart', async () => {
+    const recorder = newRecorder();
+    rings[0].end(rings[0].beginPart('step', -1, 4, 4), 5);
+    rings[1].end(rings[1].beginPart('step', -1, 6, 6), 7);
+    recorder.afterStep();
+    recorder.end();
+    await recorder.settle(5_000);
+    expect(readdirSync(directory)).toEqual(['generation-3-node-1-step-4.trace']);
+  });
 
   it('end with one warning where they cannot be written', async () => {
     writeFileSync(directory, 'a file where the folder should be');

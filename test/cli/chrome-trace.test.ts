@@ -19,6 +19,24 @@ const exchange = (startMs: number, endMs: number, waitFrom: number | null): Time
   },
 });
 
+it('says what is not known, and draws no arrow from what began after the wait', () => {
+  const [late, open] = [exchange(1, 4, 2), { ...part('experts', 0, 1.0003), isOpen: true }];
+  const { traceEvents, otherData } = chromeTrace({
+    ...{ runId: 'r', generation: 1, numNodes: 2, workersPerNode: 1 },
+    lanes: [
+      { rank: 0, node: 0, spans: [open, late], inFlight: [] },
+      { rank: 1, node: 1, spans: [part('experts', 0, 3)], inFlight: [] },
+    ],
+    clocks: [{ node: 1, offsetMs: 0, uncertaintyMs: null }],
+  });
+  expect(otherData['clock of node 1']).toBe('0.000 ms corrected, uncertainty not known');
+  expect(traceEvents.filter(({ ph }) => ph === 's' || ph === 'f')).toEqual([]);
+  // Quarters of a microsecond.
+  expect(traceEvents).toContainEqual(
+    expect.objectContaining({ dur: 1_000.25, args: { step: 3, unfinished: true } }),
+  );
+});
+
 it('is what the Trace Event Format asks for', () => {
   const { traceEvents, otherData, displayTimeUnit } = chromeTrace({
     ...{ runId: 'r', generation: 1, numNodes: 2, workersPerNode: 1 },

@@ -1,5 +1,12 @@
-import { describe, expect, it } from 'vitest';
-import { lingerSeconds } from '../../src/cli/linger.js';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { endLingering, lingerSeconds } from '../../src/cli/linger.js';
+import { machineIdentity, processIdentity } from '../../src/os/process-info.js';
+import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 
 const FREE_PORT = '127.0.0.1:0';
 const FIXED_PORT = '127.0.0.1:9464';
@@ -28,5 +35,56 @@ describe('a process serves how its run ended', () => {
     const supervised = { http: FIXED_PORT, linger: 20, resumeOrStart: true };
     expect(lingerSeconds(supervised, FAILED, true, false)).toBe(0);
     expect(lingerSeconds(supervised, FINISHED, true, false)).toBe(20);
+  });
+});
+
+describe('a process that wants the port', () => {
+  const PORT = 9464;
+  let runsDir: string;
+  let other: ChildProcess & { readonly pid: number };
+
+  beforeEach(async () => {
+    runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-linger-'));
+    other = spawn('sleep', ['60']) as typeof other;
+    await once(other, 'spawn');
+    onTestFinished(() => {
+      other.kill('SIGKILL');
+      rmSync(runsDir, { recursive: true, force: true });
+    });
+  });
+
+  /** The record of a run whose process is `other`, and lingers at the port. */
+  function write(changes: Partial<RunRecord> = {}): void {
+    RunFolder.create(runsDir, 'tiny').writeRecord({
+      ...{ runId: 'tiny', generation: 1, address: '127.0.0.1:1', http: FIXED_PORT, isSecured: false },
+      ...{ machine: machineIdentity(), pid: other.pid, process: processIdentity(other.pid) },
+      ...{ state: 'failed', lingers: true, startedAt: '2026-01-01T00:00:00.000Z', datasetDir: 'data' },
+      ...{ forkedFrom: null, initFrom: null },
+      ...changes,
+    });
+  }
+
+  it('ends the one that lingers there', async () => {
+    write({ pid: other.pid, http: 'no address' });
+    write();
+    const exit = once(other, 'exit');
+    expect(await endLingering(runsDir, PORT)).toBe(true);
+    expect(await exit).toEqual([null, 'SIGTERM']);
+  });
+
+  it.each<[string, Partial<RunRecord>]>([
+    ['a later one with its id', { process: `${processIdentity(process.pid)}0` }],
+    ['one that trains', { lingers: undefined }],
+    ['one at another port', { http: '127.0.0.1:19464' }],
+    ['one of another machine', { machine: 'elsewhere/pid:[1]' }],
+    ['one without an address', { http: undefined }],
+    ['all processes', { pid: -1, process: '' }],
+    ['its own group', { pid: 0, process: '' }],
+  ])('never ends %s', async (_, changes) => {
+    write(changes);
+    const kill = vi.spyOn(process, 'kill').mockReturnValue(true);
+    onTestFinished(() => kill.mockRestore());
+    expect(await endLingering(runsDir, PORT)).toBe(false);
+    expect(kill).not.toHaveBeenCalled();
   });
 });

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { FlightRing, OperationStart } from '../../src/collectives/flight-ring.js';
+import { FlightRing, type OperationStart } from '../../src/collectives/flight-ring.js';
 import { operationsOf, type RecordedSpan, readSlot } from '../../src/collectives/flight-span.js';
 import { MAX_PURPOSE_BYTES } from '../../src/collectives/purpose.js';
-import { FLIGHT, FLIGHT_NAMES, FLIGHT_SLOTS } from '../../src/collectives/shm-layout.js';
+import { FLIGHT, FLIGHT_NAMES, FLIGHT_SLOTS, FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 
 let segment: ShmSegment;
@@ -138,4 +138,15 @@ it('all processes of a node have one clock', () => {
   expect(Math.abs(worker.epochMs - segment.epochMs)).toBeLessThan(0.5);
   expect(Math.abs(segment.epochMs + performance.now() - Date.now())).toBeLessThan(1_000);
   worker.close();
+});
+
+it('a wait in an operation that the ring has lost changes no later span', () => {
+  const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
+  const sizes = { numSends: 1, numReceives: 1, bytesOut: 1, bytesIn: 1 };
+  const begin = (sequence: number) =>
+    ring.begin({ kind: 'all-gather', purpose: 'counts' }, { ...sizes, sequence, step: 1, startMs: 1 });
+  const lost = begin(0);
+  for (let sequence = 1; sequence <= FLIGHT_SLOTS; sequence++) begin(sequence);
+  ring.wait(lost, 5, 6, 3);
+  expect(ring.read().at(-1)).toMatchObject({ sequence: FLIGHT_SLOTS, waitedFor: null, waitEndMs: null });
 });

@@ -1,9 +1,10 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ChromeTrace, TraceEvent } from '../../src/cli/chrome-trace.js';
 import { readRecords } from '../../src/run/metrics-record.js';
-import { locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import { CLI, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 type Slice = Extract<TraceEvent, { ph: 'X' }>;
 
@@ -141,6 +142,17 @@ describe('locmoe trace', () => {
       2,
     );
     await refuses(folder, ['--generation', '2'], /of generation 2 is not kept/, 2);
+    // A limit of the shell's is a full disk that a test can have: 64 KiB.
+    const target = path.join(base, 'too-large.json');
+    const script = 'ulimit -f 64 && exec "$0" "$@"';
+    const words = [process.execPath, CLI, 'trace', folder, '--steps', '1..30', '--out', target];
+    expect(spawnSync('bash', ['-c', script, ...words], { encoding: 'utf8' })).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^locmoe: --out \S+: EFBIG/),
+    });
+    expect(existsSync(target)).toBe(false);
+    await refuses(folder, ['--out', base], /--out \S+: EISDIR/, 2);
+    await refuses(folder, ['--out', '/dev/full'], /--out \/dev\/full: ENOSPC/, 2);
     rmSync(path.join(folder, 'trace'), { recursive: true });
     await refuses(folder, [], /no traces here/, 2);
   }, 120_000);

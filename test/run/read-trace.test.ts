@@ -76,6 +76,22 @@ describe('the traces of a run', () => {
     expect(() => readTrace(directory, { from: 1, to: 1 })).toThrow(/no traces here/);
   });
 
+  it('are gone for steps in between that a slow disk did not take', () => {
+    write(1, 0, [1, 2, 5]);
+    expect(() => readTrace(directory, { from: 3, to: 4 })).toThrow(
+      `${directory}: the traces of steps 3..4 are gone`,
+    );
+  });
+
+  it.each([0, 200])('end before a file of %i bytes, after a kill or on a full disk', (bytes) => {
+    truncateSync(write(2, 0, [4]), bytes);
+    expect(tracedSteps(directory)).toEqual([]);
+    write(1, 0, [1, 2, 3]);
+    truncateSync(write(1, 0, [4]), bytes);
+    expect(tracedSteps(directory)).toEqual([{ generation: 1, first: 1, last: 3 }]);
+    expect(stepsOf(1, 3)).toEqual([[0, 1, 2, 3]]);
+  });
+
   it('end before a chunk that was cut short', () => {
     const file = write(1, 0, [1, 2]);
     const whole = readFileSync(file);
@@ -87,6 +103,12 @@ describe('the traces of a run', () => {
   it.each<[string, (bytes: Buffer) => Buffer, RegExp]>([
     ['another file', () => Buffer.from('{"a":1}\n'), /is no trace file of locmoe/],
     ['text', () => Buffer.from('hello'), /is no trace file of locmoe/],
+    ['no object', () => Buffer.from('null\n'), /is no trace file of locmoe/],
+    [
+      'a head without its fields',
+      (bytes) => replaced(bytes, '"numNodes":2', '"numNode":2'),
+      /is damaged: its first line lacks fields/,
+    ],
     [
       'another version',
       (bytes) => replaced(bytes, '"version":1', '"version":9'),

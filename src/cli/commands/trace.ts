@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
+import { asTrainerError, TrainerError } from '../../errors.js';
 import { formatNumberOf } from '../../format.js';
 import { describeKept, readTrace, tracedSteps } from '../../run/read-trace.js';
 import { findRun } from '../../run/run-folder.js';
@@ -60,9 +61,21 @@ function writeTrace(run: string | undefined, { runsDir, steps, generation, out }
   const trace = chromeTrace(timelineOf(readTrace(folder.trace, { ...range, generation })));
   const file =
     out ?? `trace-${folder.runId}-${range.from === range.to ? range.from : `${range.from}-${range.to}`}.json`;
-  writeFileSync(file, JSON.stringify(trace));
+  writeOut(file, JSON.stringify(trace));
   console.log(
     `${file}: ${formatNumberOf(trace.traceEvents.length, 'event')}; open it at https://ui.perfetto.dev or chrome://tracing`,
   );
   console.error(`kept: ${describeKept(tracedSteps(folder.trace))}`);
+}
+
+/** Nothing stays of a new file that a full disk does not take. */
+function writeOut(file: string, text: string): void {
+  const isNew = !existsSync(file);
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    if (isNew) rmSync(file, { force: true });
+    const { code, message } = asTrainerError(error);
+    throw new TrainerError(code, `--out ${file}: ${message}`);
+  }
 }

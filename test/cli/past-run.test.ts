@@ -1,0 +1,39 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { beforeEach, expect, it, onTestFinished } from 'vitest';
+import { jsonOf, pastRun, pastRunLines } from '../../src/cli/past-run.js';
+import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
+
+let folder: RunFolder;
+
+beforeEach(() => {
+  folder = new RunFolder(mkdtempSync(path.join(tmpdir(), 'locmoe-past-run-')));
+  onTestFinished(() => rmSync(folder.directory, { recursive: true, force: true }));
+});
+
+const inState = (state: string) => {
+  const record = { runId: 'tiny-1', state, startedAt: '2026-01-01T00:00:00.000Z' } as RunRecord;
+  return pastRun({ folder, record });
+};
+
+it('a run that ended without a word is dead, whatever it did last', () => {
+  for (const state of ['waiting', 'running', 'restarting']) {
+    const run = inState(state);
+    expect(jsonOf(run)).toMatchObject({ state: 'dead', step: 0, failure: null });
+    expect(pastRunLines(run)[0]).toBe('tiny-1: dead (its coordinator is gone)');
+    expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: locmoe train --resume \S+, or as/m);
+  }
+  expect(pastRunLines(inState('finished'))[0]).toBe('tiny-1: finished');
+  expect(pastRunLines(inState('finished')).join('\n')).not.toContain('resume');
+});
+
+it('a failed run says why, as far as its failure.json can be read', () => {
+  const linesWith = (failure: string) => {
+    writeFileSync(path.join(folder.directory, 'failure.json'), failure);
+    return pastRunLines(inState('failed'));
+  };
+  expect(linesWith('{"code":"WORKER_DIED","message":"it died"}')[0]).toBe('tiny-1: failed (WORKER_DIED)');
+  expect(linesWith('{"code":"WORKER_DIED","ranks":5}')[0]).toBe('tiny-1: failed (WORKER_DIED)');
+  expect(linesWith('{"cod')[0]).toBe('tiny-1: failed');
+});
