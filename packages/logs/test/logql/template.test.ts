@@ -103,6 +103,7 @@ describe('a template', () => {
       '{{ printf "%d" .n }} {{ printf "%s" }} {{ printf "x" 1 }}',
       '%!d(string=12) %!s(MISSING) x%!(EXTRA int=1)',
     ],
+    ['{{ int "0o" }} {{ add 1 "0x" }} {{ int "0o17" }} {{ int "017" }} {{ int "0" }}', '0 1 15 15 0'],
   ])('numbers: %s', (template, text) => {
     expect(render(template)).toBe(text);
   });
