@@ -104,6 +104,7 @@ describe('a template', () => {
       '%!d(string=12) %!s(MISSING) x%!(EXTRA int=1)',
     ],
     ['{{ int "0o" }} {{ add 1 "0x" }} {{ int "0o17" }} {{ int "017" }} {{ int "0" }}', '0 1 15 15 0'],
+    ['{{ printf "%.200g %.0g" 1.5 1.5 }}', '1.5 2'],
   ])('numbers: %s', (template, text) => {
     expect(render(template)).toBe(text);
   });
