@@ -113,6 +113,8 @@ class TemplateParser {
       return { variables: [], isAssignment: false };
     const variables = tokens.splice(0, 2 * count).filter((token) => token.startsWith('$'));
     if (operator === ':=') this.#variables.push(...variables);
+    const unknown = variables.find((name) => !this.#variables.includes(name));
+    if (unknown !== undefined) throw this.fail(`template: undefined variable "${unknown}"`);
     return { variables, isAssignment: operator === '=' };
   }
 
