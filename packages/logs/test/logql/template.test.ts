@@ -147,6 +147,8 @@ describe('a template', () => {
     ['{{ regexReplaceAll "(" .app "" }}', 'missing closing )'],
     ['{{ range .app }}{{ end }}', 'range cannot iterate over shop'],
     ['{{ repeat 1000000000 .app }}', 'too long'],
+    ['{{ date "2006" 9223372036854775807 }}', 'time out of range'],
+    ['{{ date "2006" (int "-9223372036854775807") }}', 'time out of range'],
     ['{{ printf "%99999999d" 1 }}', 'a width above'],
   ])('fails on a line: %s', (template, message) => {
     expect(() => render(template)).toThrow(message);
