@@ -134,7 +134,7 @@ export class Parameters {
     const text = this.get(name);
     if (text === undefined) return undefined;
     const seconds = /^[+-]?\d+(\.\d*)?$/.test(text) ? Number(text) : parseDurationS(text);
-    if (Number.isNaN(seconds))
+    if (!(Math.abs(seconds) * NS_PER_S <= Number(MAX_NS)))
       throw invalid(`cannot parse ${JSON.stringify(text.slice(0, 100))} to a valid duration`);
     return seconds;
   }

@@ -103,6 +103,8 @@ describe('a template', () => {
       '{{ printf "%d" .n }} {{ printf "%s" }} {{ printf "x" 1 }}',
       '%!d(string=12) %!s(MISSING) x%!(EXTRA int=1)',
     ],
+    ['{{ int "0o" }} {{ add 1 "0x" }} {{ int "0o17" }} {{ int "017" }} {{ int "0" }}', '0 1 15 15 0'],
+    ['{{ printf "%.200g %.0g" 1.5 1.5 }}', '1.5 2'],
   ])('numbers: %s', (template, text) => {
     expect(render(template)).toBe(text);
   });
@@ -145,6 +147,8 @@ describe('a template', () => {
     ['{{ regexReplaceAll "(" .app "" }}', 'missing closing )'],
     ['{{ range .app }}{{ end }}', 'range cannot iterate over shop'],
     ['{{ repeat 1000000000 .app }}', 'too long'],
+    ['{{ date "2006" 9223372036854775807 }}', 'time out of range'],
+    ['{{ date "2006" (int "-9223372036854775807") }}', 'time out of range'],
     ['{{ printf "%99999999d" 1 }}', 'a width above'],
   ])('fails on a line: %s', (template, message) => {
     expect(() => render(template)).toThrow(message);

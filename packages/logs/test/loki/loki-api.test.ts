@@ -198,6 +198,8 @@ describe('query_range', () => {
     ['a wrong time', { start: 'yesterday' }, "could not parse 'start' parameter: yesterday is not a time"],
     ['a time of 30 digits', { start: '9'.repeat(30) }, 'is not a time'],
     ['an end before the start', { start: ns(5), end: ns(1) }, 'end timestamp must not be before'],
+    ['a step without end', { query: 'vector(1)', step: '9'.repeat(400) }, 'to a valid duration'],
+    ['a duration beyond 64 bits', { query: 'vector(1)', since: '9'.repeat(20) }, 'to a valid duration'],
     ['no step', { query: 'vector(1)', step: 0 }, 'zero or negative query resolution'],
     [
       'too many points',

@@ -44,10 +44,12 @@ export class Arguments {
 /** A text that is no whole number is 0. */
 export function toInt(value: Value): bigint {
   if (typeof value === 'bigint') return value;
-  if (typeof value === 'number') return Number.isFinite(value) ? BigInt(Math.trunc(value)) : 0n;
+  if (typeof value === 'number')
+    return Number.isFinite(value) ? BigInt.asIntN(64, BigInt(Math.trunc(value))) : 0n;
   if (typeof value === 'boolean') return value ? 1n : 0n;
   if (typeof value !== 'string') return 0n;
-  const [, sign, digits] = /^([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9]\d*)$/.exec(value) ?? [];
+  const [, sign, digits] =
+    /^([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|0[0-7]*|[1-9]\d*)$/.exec(value) ?? [];
   if (digits === undefined) return 0n;
   const magnitude = BigInt(digits.replace(/^0(?=[0-7])/, '0o'));
   return BigInt.asIntN(64, sign === '-' ? -magnitude : magnitude);

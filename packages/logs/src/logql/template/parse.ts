@@ -113,6 +113,8 @@ class TemplateParser {
       return { variables: [], isAssignment: false };
     const variables = tokens.splice(0, 2 * count).filter((token) => token.startsWith('$'));
     if (operator === ':=') this.#variables.push(...variables);
+    const unknown = variables.find((name) => !this.#variables.includes(name));
+    if (unknown !== undefined) throw this.fail(`template: undefined variable "${unknown}"`);
     return { variables, isAssignment: operator === '=' };
   }
 
@@ -158,6 +160,10 @@ function literal(token: string): Value | undefined {
   if (token === 'true' || token === 'false') return token === 'true';
   if (token === 'nil') return null;
   if (/^["`]/.test(token)) return unquote(token) ?? undefined;
-  if (/^[+-]?\d+$/.test(token)) return BigInt(token.replace('+', ''));
+  if (/^[+-]?\d+$/.test(token)) {
+    const value = BigInt(token.replace('+', ''));
+    // As in Go, whose int has 64 bits.
+    return value === BigInt.asIntN(64, value) ? value : undefined;
+  }
   return /^[+-]?[\d.]/.test(token) ? (parseNumber(token) ?? undefined) : undefined;
 }

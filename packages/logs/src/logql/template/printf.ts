@@ -61,8 +61,7 @@ function formatFloat(verb: string, flags: string, digits: number | null, value: 
   let text: string;
   if (/[fF]/.test(verb)) text = toFixed(value, least);
   else if (/[eE]/.test(verb)) text = exponential(value.toExponential(least));
-  else
-    text = digits === null ? floatText(value) : exponential(String(Number(value.toPrecision(digits || 1))));
+  else text = digits === null ? floatText(value) : exponential(String(Number(value.toPrecision(least || 1))));
   return signed(/[EG]/.test(verb) ? text.toUpperCase() : text, flags);
 }
 

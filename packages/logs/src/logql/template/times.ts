@@ -5,6 +5,8 @@ import { GoTime, LOCAL_ZONE } from './go-time.js';
 import { typeName } from './values.js';
 
 const NS_PER_S = 1_000_000_000n;
+/** Either side of 1970; JavaScript has no dates beyond. */
+const MAX_S = 8_640_000_000_000n;
 /** ns of one unit, by the number of digits of a time since 1970. */
 const NS_BY_DIGITS: Readonly<Record<number, bigint>> = {
   5: 86_400n * NS_PER_S,
@@ -39,6 +41,8 @@ export const TIMES: Readonly<Record<string, TemplateFunction>> = {
 function timeOf(args: Arguments, index: number): GoTime {
   const value = args.all[index];
   if (value instanceof GoTime) return value;
+  if (typeof value === 'bigint' && (value > MAX_S || value < -MAX_S))
+    throw args.fail(`time out of range: ${value}`);
   if (typeof value === 'bigint') return new GoTime(value * NS_PER_S, LOCAL_ZONE);
   throw args.fail(`wrong type for value; expected time.Time; got ${typeName(value)}`);
 }
