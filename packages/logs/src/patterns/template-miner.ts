@@ -63,12 +63,15 @@ export class TemplateMiner {
   readonly #known = new Map<string, Template>();
   #numTemplates = 0;
 
-  /** The template of a text, which later texts may generalize; null for one that is too long or beyond the limit. */
+  /**
+   * The template of a text, which later texts may generalize or merge into another (`current`); null for one that is
+   * too long or beyond the limit.
+   */
   add(text: string): Template | null {
     if (text.length > MAX_CHARACTERS) return null;
     const masked = text.replace(WORD, (word) => (VALUE.test(word) ? VARIABLE : word));
     const known = this.#known.get(masked);
-    if (known !== undefined) return current(known);
+    if (known !== undefined) return known;
     const template = this.#place(masked.replace(WORD, 'w'), masked.match(WORD) ?? []);
     if (template !== null && this.#known.size < MAX_KNOWN_TEXTS) this.#known.set(masked, template);
     return template;
@@ -87,7 +90,7 @@ export class TemplateMiner {
     this.#groups.set(shape, group);
     this.#numTemplates++;
     if (!group.isCrowded && group.templates.length > MAX_VARIANTS) this.#crowd(group);
-    return current(template);
+    return template;
   }
 
   /** Makes similar templates of a group one. */
