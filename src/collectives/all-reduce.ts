@@ -1,3 +1,6 @@
+import { numPairs, packPairs, unpackPairs } from './bfloat16-pairs.js';
+import type { WirePrecision } from './communicator.js';
+import { nodeOf } from './topology.js';
 import type { Operation, PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
@@ -11,6 +14,8 @@ export interface AllReduceOptions {
   readonly group?: readonly number[];
   readonly purpose: string;
   readonly layer?: number | undefined;
+  /** Of vectors of more than 16 KiB on their way to another node; by default float32. */
+  readonly wirePrecision?: WirePrecision;
 }
 
 /** Up to this size every rank sends its whole vector to all others: one step instead of two or three. */
@@ -26,13 +31,14 @@ const MOST_ON_THE_WAY = 4 * ABREAST;
 
 /**
  * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
- * all members get the same bits, and the same in every layout whose workers per node are a power of two.
+ * all members get the same bits, and the same in every layout whose workers per node are a power of two. In bfloat16
+ * the sum of each node is rounded before it is added to those of others, so layouts differ by that.
  *
  * @throws TrainerError as `Transport.transfer`
  */
 export function allReduce(transport: Transport, options: AllReduceOptions): void {
   const { data, group } = options;
-  if (group) new Pipeline().run([throughGroup(reductionOf(transport, options), group, data)]);
+  if (group) new Pipeline().run([throughGroup(reductionOfGroup(transport, group, options), group, data)]);
   else gradualAllReduce(transport, options).finish();
 }
 
@@ -56,7 +62,7 @@ export interface GradualAllReduce {
  */
 export function gradualAllReduce(
   transport: Transport,
-  { data, purpose, layer }: Omit<AllReduceOptions, 'group'>,
+  { data, ...options }: Omit<AllReduceOptions, 'group'>,
 ): GradualAllReduce {
   // B bytes, N nodes of G ranks. Small: one step, a rank sends (W - 1) B. Else, per rank:
   //   1. reduce-scatter inside the node:        one step, (G - 1) / G B
@@ -65,7 +71,7 @@ export function gradualAllReduce(
   // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector is pipelined in blocks, from its
   // end: one crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
   const { worldSize, workersPerNode, numNodes } = transport.topology;
-  const reduction = reductionOf(transport, { purpose, layer });
+  const reduction = reductionOf(transport, options);
   const pipeline = new Pipeline();
   if (data.byteLength <= DIRECT_BYTES)
     return {
@@ -77,9 +83,9 @@ export function gradualAllReduce(
   const begin = (wholeFrom: number, most: number) => {
     const blocks: Steps[] = [];
     for (; blocks.length < most && left > 0 && (left - 1) * floats >= wholeFrom; left--) {
-      const buffer = buffersOfBlock(left - 1, transport);
+      const buffers = buffersOfBlock(left - 1, transport);
       const block = data.subarray((left - 1) * floats, left * floats);
-      blocks.push(throughNodes({ ...reduction, buffer }, block));
+      blocks.push(throughNodes({ ...reduction, buffers }, block, options.wirePrecision));
     }
     return blocks;
   };
@@ -122,8 +128,49 @@ class Pipeline {
 interface Reduction {
   readonly transport: Transport;
   readonly operation: Operation;
-  /** Receive buffer for the values of the i-th other member. */
-  readonly buffer: (i: number, floats: number) => Float32Array;
+  readonly buffers: Buffers;
+  /** How values travel, in one step. */
+  readonly wire: (buffers: Buffers) => Wire;
+}
+
+/** Room of a step, numbered; no other block in flight uses it. */
+interface Buffers {
+  /** For the values of the i-th other member. */
+  floats(i: number, length: number): Float32Array;
+  /** For what the step sends and receives. */
+  pairs(i: number, length: number): Uint32Array;
+}
+
+interface Wire {
+  /** The bytes to send. What has to be rounded for that is rounded in `values` too, so that all add the same. */
+  leave(values: Float32Array): Uint8Array;
+  /** Room for bytes that are sent; `finish` makes them `values`. */
+  arrive(values: Float32Array): { readonly bytes: Uint8Array; readonly finish: () => void };
+}
+
+const inFloat32 = (): Wire => ({
+  leave: bytesOf,
+  arrive: (values) => ({ bytes: bytesOf(values), finish() {} }),
+});
+
+function inBfloat16(buffers: Buffers): Wire {
+  let taken = 0;
+  const take = ({ length }: Float32Array) => buffers.pairs(taken++, numPairs(length));
+  return {
+    leave(values) {
+      const pairs = take(values);
+      packPairs(values, pairs);
+      return bytesOf(pairs);
+    },
+    arrive(values) {
+      const pairs = take(values);
+      return { bytes: bytesOf(pairs), finish: () => unpackPairs(pairs, values) };
+    },
+  };
+}
+
+function wireOf(precision: WirePrecision = 'float32'): Reduction['wire'] {
+  return precision === 'float32' ? inFloat32 : inBfloat16;
 }
 
 function reductionOf(
@@ -131,18 +178,42 @@ function reductionOf(
   { purpose, layer }: Pick<AllReduceOptions, 'purpose' | 'layer'>,
 ): Reduction {
   const operation: Operation = { kind: 'all-reduce', purpose, layer };
-  return { transport, operation, buffer: (_, floats) => new Float32Array(floats) };
+  const buffers: Buffers = {
+    floats: (_, length) => new Float32Array(length),
+    pairs: (_, length) => new Uint32Array(length),
+  };
+  return { transport, operation, buffers, wire: inFloat32 };
+}
+
+function reductionOfGroup(
+  transport: Transport,
+  group: readonly number[],
+  options: AllReduceOptions,
+): Reduction {
+  const { topology } = transport;
+  const nodes = new Set(group.map((rank) => nodeOf(topology, rank)));
+  const isLarge = options.data.byteLength > DIRECT_BYTES;
+  const precision = nodes.size > 1 && isLarge ? options.wirePrecision : 'float32';
+  return { ...reductionOf(transport, options), wire: wireOf(precision) };
 }
 
 /** Reused from call to call: the kernel clears fresh memory page by page. */
-const buffers: Float32Array[] = [];
+const floatsOfBlocks: Float32Array[] = [];
+const pairsOfBlocks: Uint32Array[] = [];
 
-/** Buffers that no other block in flight uses. */
-function buffersOfBlock(index: number, { topology }: Transport): Reduction['buffer'] {
-  const first = (index % MOST_ON_THE_WAY) * (Math.max(topology.workersPerNode, topology.numNodes) - 1);
-  return (i, floats) => {
-    buffers[first + i] ??= new Float32Array(SLICE_FLOATS);
-    return buffers[first + i].subarray(0, floats);
+function buffersOfBlock(index: number, { topology }: Transport): Buffers {
+  const others = Math.max(topology.workersPerNode, topology.numNodes) - 1;
+  const first = (index % MOST_ON_THE_WAY) * others;
+  return {
+    floats(i, length) {
+      floatsOfBlocks[first + i] ??= new Float32Array(SLICE_FLOATS);
+      return floatsOfBlocks[first + i].subarray(0, length);
+    },
+    pairs(i, length) {
+      const place = 2 * first + i;
+      pairsOfBlocks[place] ??= new Uint32Array(numPairs(SLICE_FLOATS));
+      return pairsOfBlocks[place].subarray(0, length);
+    },
   };
 }
 
@@ -159,19 +230,20 @@ function slice(data: Float32Array, index: number, count: number): Float32Array {
   );
 }
 
-function bytesOf(data: Float32Array): Uint8Array {
+function bytesOf(data: Float32Array | Uint32Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** Reduce-scatter in the node, sum between nodes, all-gather in the node. */
-function* throughNodes(reduction: Reduction, data: Float32Array): Steps {
+function* throughNodes(reduction: Reduction, data: Float32Array, betweenNodes?: WirePrecision): Steps {
   const { node, localRank, workersPerNode, numNodes, worldSize } = reduction.transport.topology;
   const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
   const counterparts = rankRange(localRank, worldSize, workersPerNode);
   const mine = slice(data, localRank, workersPerNode);
   if (workersPerNode > 1) yield* reduceScatter(reduction, neighbours, data);
-  if (numNodes === 2) yield* sumDirectly(reduction, counterparts, mine, false);
-  else if (numNodes > 2) yield* throughGroup(reduction, counterparts, mine);
+  const onTheLink = { ...reduction, wire: wireOf(betweenNodes) };
+  if (numNodes === 2) yield* sumDirectly(onTheLink, counterparts, mine, false);
+  else if (numNodes > 2) yield* throughGroup(onTheLink, counterparts, mine);
   if (workersPerNode > 1) yield* gatherSlices(reduction, neighbours, data);
 }
 
@@ -182,39 +254,45 @@ function* throughGroup(reduction: Reduction, members: readonly number[], data: F
 
 /** Every member sends its whole vector to all others and sums. */
 function* sumDirectly(
-  { transport, operation, buffer }: Reduction,
+  { transport, operation, buffers, wire }: Reduction,
   members: readonly number[],
   data: Float32Array,
   aggregate: boolean,
 ): Steps {
+  const { leave, arrive } = wire(buffers);
   const peers = members.filter((member) => member !== transport.topology.rank);
-  const theirs = peers.map((_, i) => buffer(i, data.length));
-  const parts = [bytesOf(data)];
+  const theirs = peers.map((_, i) => buffers.floats(i, data.length));
+  const parts = [leave(data)];
+  const arrivals = theirs.map(arrive);
   yield transport.start(
     operation,
     peers.map((to) => ({ to, parts })),
-    peers.map((from, i) => ({ from, parts: [bytesOf(theirs[i])] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
     { aggregate },
   );
+  for (const { finish } of arrivals) finish();
   sumInOrder(data, theirs, transport.topology.rank, members);
 }
 
 /** Member i ends with slice i of the sum; the other slices keep this rank's own values. */
 function* reduceScatter(
-  { transport, operation, buffer }: Reduction,
+  { transport, operation, buffers, wire }: Reduction,
   members: readonly number[],
   data: Float32Array,
 ): Steps {
+  const { leave, arrive } = wire(buffers);
   const { rank } = transport.topology;
   const index = members.indexOf(rank);
   const peers = index < 0 ? [] : members.filter((member) => member !== rank);
   const mine = slice(data, index, members.length);
-  const theirs = peers.map((_, i) => buffer(i, mine.length));
+  const theirs = peers.map((_, i) => buffers.floats(i, mine.length));
+  const arrivals = theirs.map(arrive);
   yield transport.start(
     operation,
-    peers.map((to) => ({ to, parts: [bytesOf(slice(data, members.indexOf(to), members.length))] })),
-    peers.map((from, i) => ({ from, parts: [bytesOf(theirs[i])] })),
+    peers.map((to) => ({ to, parts: [leave(slice(data, members.indexOf(to), members.length))] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
   );
+  for (const { finish } of arrivals) finish();
   if (index >= 0) sumInOrder(mine, theirs, rank, members);
 }
 
@@ -231,17 +309,21 @@ function sumInOrder(
 
 /** Gives every member all slices of the sum. */
 function* gatherSlices(
-  { transport, operation }: Reduction,
+  { transport, operation, buffers, wire }: Reduction,
   members: readonly number[],
   data: Float32Array,
 ): Steps {
+  const { leave, arrive } = wire(buffers);
   const { rank } = transport.topology;
   const index = members.indexOf(rank);
   const peers = index < 0 ? [] : members.filter((member) => member !== rank);
-  const mine = [bytesOf(slice(data, index, members.length))];
+  const sliceOf = (member: number) => slice(data, members.indexOf(member), members.length);
+  const mine = peers.length > 0 ? [leave(sliceOf(rank))] : [];
+  const arrivals = peers.map((from) => arrive(sliceOf(from)));
   yield transport.start(
     operation,
     peers.map((to) => ({ to, parts: mine })),
-    peers.map((from) => ({ from, parts: [bytesOf(slice(data, members.indexOf(from), members.length))] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
   );
+  for (const { finish } of arrivals) finish();
 }

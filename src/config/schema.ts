@@ -154,7 +154,8 @@ export const clusterSchema = z.strictObject({
     .enum(['float32', 'bfloat16', 'auto'])
     .default('auto')
     .describe(
-      'of the rows of tokens that ranks exchange; auto: bfloat16 if train.precision is bfloat16, half the bytes',
+      'of the rows of tokens that ranks exchange, and of gradients on their way to another node; auto: bfloat16 if ' +
+        'train.precision is bfloat16, half the bytes',
     ),
   deduplicate: z
     .boolean()

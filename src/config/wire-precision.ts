@@ -6,7 +6,7 @@ type Precisions = {
   readonly cluster: Pick<RunConfig['cluster'], 'wirePrecision'>;
 };
 
-/** Of the rows that ranks exchange; equal on all ranks, whatever their processors can do. */
+/** Of what ranks exchange; equal on all ranks, whatever their processors can do. */
 export function wirePrecisionOf({ train, cluster }: Precisions): WirePrecision {
   if (cluster.wirePrecision !== 'auto') return cluster.wirePrecision;
   return train.precision === 'bfloat16' ? 'bfloat16' : 'float32';
@@ -16,5 +16,10 @@ export function wirePrecisionOf({ train, cluster }: Precisions): WirePrecision {
 export function rowBytesOf(
   config: Precisions & { readonly model: Pick<RunConfig['model'], 'dModel'> },
 ): number {
-  return config.model.dModel * (wirePrecisionOf(config) === 'float32' ? 4 : 2);
+  return config.model.dModel * wireBytesOf(config);
+}
+
+/** Bytes of a number that ranks exchange: of a token's row, or of a gradient on its way to another node. */
+export function wireBytesOf(config: Precisions): number {
+  return wirePrecisionOf(config) === 'float32' ? 4 : 2;
 }

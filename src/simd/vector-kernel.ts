@@ -44,8 +44,28 @@ export const sqrt = unary(0xe3);
 export const abs = unary(0xe0);
 /** Lane mask: all ones where a >= b. */
 export const notLess = binary(0x46);
+/** Lane mask: all ones where a = b, so nowhere that a is NaN. */
+export const equal = binary(0x41);
 /** Bitwise. */
 export const and = binary(0x4e);
+export const or = binary(0x50);
+/** The bits of a where the mask has ones, else those of b. */
+export const select = (a: Vector, b: Vector, mask: Vector): Vector => [...a, ...b, ...mask, ...simd(0x52)];
+
+/** Operations on the lanes as 32-bit integers, without a sign. */
+export const addIntegers = binary(0xae);
+export const shiftLeft = shift(0xab);
+export const shiftRight = shift(0xad);
+/** The same 32 bits in all four lanes. */
+export const bits = (pattern: number): Vector => {
+  const lane = new Uint8Array(Uint32Array.of(pattern).buffer);
+  return [...simd(0x0c), ...lane, ...lane, ...lane, ...lane];
+};
+
+/** By fewer than 32 bits. */
+function shift(opcode: number) {
+  return (a: Vector, count: number): Vector => [...a, I32_CONST, count, ...simd(opcode)];
+}
 
 /** What the body of a loop can use: the arrays and numbers that the kernel declares. */
 export interface LoopBody<A extends string, N extends string> {

@@ -1,4 +1,5 @@
 import { allReduce, type GradualAllReduce } from '../collectives/all-reduce.js';
+import type { WirePrecision } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ParameterStore } from '../parameters/parameters.js';
 import { squaredNorm } from './optimizer.js';
@@ -32,6 +33,8 @@ export interface GradientSyncOptions {
   readonly replicas: readonly number[];
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;
+  /** Of the gradients of experts between nodes. */
+  readonly wirePrecision: WirePrecision;
   /** Of this rank. */
   readonly loss: number;
   /** This rank wants this step to be the last. */
@@ -44,11 +47,14 @@ export interface GradientSyncOptions {
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  */
 export function syncGradients(options: GradientSyncOptions): SyncedGradients {
-  const { transport, replicas, sharedSum, loss, wantsEnd, snapshot } = options;
+  const { transport, replicas, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
   if (replicas.length > 1)
-    allReduce(transport, { data: expert.gradients, group: replicas, purpose: 'expert gradients' });
+    allReduce(transport, {
+      ...{ data: expert.gradients, group: replicas },
+      ...{ purpose: 'expert gradients', wirePrecision },
+    });
   // The experts' norm and the flags share one small message a step.
   const totals = Float32Array.of(
     squaredNorm(expert) / replicas.length,

@@ -8,6 +8,7 @@ import {
 import { addStats } from '../collectives/transport-stats.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
+import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
@@ -72,6 +73,7 @@ export function trainStep(
   const { config, transport, model } = state;
   const { train } = config;
   const { spans } = transport;
+  const wirePrecision = wirePrecisionOf(config);
   transport.takeStats();
   transport.setProgress(step, 'forward');
   spans.begin('step');
@@ -82,6 +84,7 @@ export function trainStep(
   const sharedSum = gradualAllReduce(transport, {
     data: model.parameters.shared.gradients,
     purpose: 'gradients',
+    wirePrecision,
   });
   const passes = microBatches.map((batch, index) =>
     forwardBackward(state, step, batch, {
@@ -102,7 +105,7 @@ export function trainStep(
   spans.begin('reduce');
   const { norm, numBadLosses, ...asked } = syncGradients({
     ...{ transport, parameters: model.parameters, replicas: state.replicas },
-    ...{ sharedSum, loss: loss + auxiliaryLoss, ...wishes },
+    ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
   });
   spans.end();
   const reduced = performance.now();

@@ -108,17 +108,20 @@ function treeOf(values: readonly number[]): number {
   return Math.fround(treeOf(values.slice(0, half)) + treeOf(values.slice(half)));
 }
 
+/** Whether sums have the bits of the tree over all ranks. */
+function isExact({ topology }: Transport): boolean {
+  return Number.isInteger(Math.log2(topology.workersPerNode));
+}
+
 function checkAllReduce(transport: Transport, length: number): Float32Array {
-  const { rank, worldSize, workersPerNode } = transport.topology;
+  const { rank, worldSize } = transport.topology;
   const data = Float32Array.from({ length }, (_, i) => valueAt(rank, i));
   allReduce(transport, { data, purpose: 'gradients' });
   const everyone = Array.from({ length: worldSize }, (_, i) => i);
   for (let i = 0; i < length; i += 1 + (length >> 9)) {
     const values = everyone.map((r) => valueAt(r, i));
     const expected = treeOf(values);
-    const exact = Number.isInteger(Math.log2(workersPerNode))
-      ? 0
-      : 1e-5 * values.reduce((s, v) => s + Math.abs(v), 0);
+    const exact = isExact(transport) ? 0 : 1e-5 * values.reduce((s, v) => s + Math.abs(v), 0);
     if (!(Math.abs(data[i] - expected) <= exact))
       throw new Error(`sum ${i} of ${length} is ${data[i]}, not ${expected}`);
   }
@@ -147,6 +150,47 @@ function checkGradualAllReduce(transport: Transport, whole: Float32Array): void 
   sum.finish();
   for (let i = 0; i < length; i++)
     if (data[i] !== whole[i]) throw new Error(`gradual sum ${i} of ${length} is ${data[i]}, not ${whole[i]}`);
+}
+
+/** Between nodes in bfloat16: every rank gets the same, near the sum; whole numbers of few bits exactly. */
+function checkRoundedAllReduce(transport: Transport, length: number): Float32Array {
+  const { rank, worldSize, numNodes } = transport.topology;
+  const everyone = Array.from({ length: worldSize }, (_, i) => i);
+  const exact = Float32Array.from({ length }, (_, i) => ((rank + i) % 8) - 3);
+  allReduce(transport, { data: exact, purpose: 'gradients', wirePrecision: 'bfloat16' });
+  const data = Float32Array.from({ length }, (_, i) => valueAt(rank, i));
+  allReduce(transport, { data, purpose: 'gradients', wirePrecision: 'bfloat16' });
+  let numRounded = 0;
+  for (let i = 0; i < length; i += 1 + (length >> 9)) {
+    const whole = everyone.reduce((sum, r) => sum + ((r + i) % 8) - 3, 0);
+    if (exact[i] !== whole) throw new Error(`rounded sum ${i} of ${length} is ${exact[i]}, not ${whole}`);
+    const values = everyone.map((r) => valueAt(r, i));
+    const expected = treeOf(values);
+    // Half a unit of the last of 8 bits in each summand, and again in the sum.
+    const bound = 2 ** -7 * values.reduce((sum, value) => sum + Math.abs(value), 0);
+    if (!(Math.abs(data[i] - expected) <= bound))
+      throw new Error(`rounded sum ${i} of ${length} is ${data[i]}, far from ${expected}`);
+    if (data[i] !== expected) numRounded++;
+  }
+  if (isExact(transport) && numNodes > 1 !== numRounded > 0)
+    throw new Error(`${numRounded} of ${length} sums are rounded on ${numNodes} nodes`);
+  return data;
+}
+
+/** Halves of the world, whose members are on different nodes where there are any. */
+function checkRoundedGroups(transport: Transport): Float32Array {
+  const { rank, worldSize } = transport.topology;
+  const group = Array.from({ length: worldSize }, (_, i) => i).filter((r) => r % 2 === rank % 2);
+  const data = Float32Array.from({ length: 5001 }, (_, i) => valueAt(rank, i));
+  allReduce(transport, { data, group, purpose: 'replicas', wirePrecision: 'bfloat16' });
+  for (let i = 0; i < data.length; i++) {
+    const values = group.map((r) => valueAt(r, i));
+    const bound = 2 ** -7 * values.reduce((sum, value) => sum + Math.abs(value), 0);
+    const expected = values.reduce((sum, value) => sum + value, 0);
+    if (!(Math.abs(data[i] - expected) <= bound))
+      throw new Error(`sum ${i} of a group is ${data[i]}, far from ${expected}`);
+  }
+  return data;
 }
 
 /** Pairs {0,1}, {2,3} and so on; the last rank of an odd world is alone with an empty group. */
@@ -183,9 +227,11 @@ rankProgram((transport: Transport) => {
   // The longest has several blocks, with one rank in a node more than are on their way at a time.
   const sums = [0, 1, 7, 4096, 4097, 100_003, 300_007].map((length) => checkAllReduce(transport, length));
   for (const sum of sums) checkGradualAllReduce(transport, sum);
+  const rounded = [4097, 300_007].map((length) => checkRoundedAllReduce(transport, length));
   checkGroups(transport);
+  const roundedOfGroup = checkRoundedGroups(transport);
   for (const length of [0, 1, 999, 30_001]) checkAllGather(transport, length);
   barrier(transport, { purpose: 'end' });
   const { operations, bytesSameNode, bytesOtherNode } = addStats([transport.takeStats()]);
-  return { rank, sums, operations, bytesSameNode, bytesOtherNode };
+  return { rank, sums, rounded, roundedOfGroup, operations, bytesSameNode, bytesOtherNode };
 });

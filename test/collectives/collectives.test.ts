@@ -6,6 +6,9 @@ const program = new URL('./all-cases.program.ts', import.meta.url);
 interface Result {
   readonly rank: number;
   readonly sums: readonly Float32Array[];
+  /** Of vectors that were rounded between nodes. */
+  readonly rounded: readonly Float32Array[];
+  readonly roundedOfGroup: Float32Array;
   readonly operations: number;
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
@@ -47,6 +50,8 @@ describe('every collective over every layout', () => {
     for (const result of results) {
       // The same bits on all ranks, and the same number of operations everywhere.
       expect(bitsOf([result])).toEqual(bitsOf(results));
+      expect(result.rounded).toEqual(results[0].rounded);
+      expect(result.roundedOfGroup).toEqual(results[result.rank % 2].roundedOfGroup);
       expect(result.operations).toBe(results[0].operations);
     }
     sums.set(`${numNodes}x${workersPerNode}`, bitsOf(results));

@@ -1,7 +1,7 @@
 import { type Topology, topologyOf } from 'locmoe/collectives/topology';
 import type { OperationKind } from 'locmoe/collectives/transport';
 import type { RunConfig } from 'locmoe/config/schema';
-import { rowBytesOf } from 'locmoe/config/wire-precision';
+import { rowBytesOf, wireBytesOf } from 'locmoe/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/model/parameter-counts';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
@@ -56,9 +56,9 @@ export function exchangesOf(
     { ...rows, ...layers, purpose: 'combine', phase: 'forward' },
     { ...rows, ...layers, purpose: 'combine gradient', phase: 'backward' },
     { ...rows, ...layers, purpose: 'dispatch gradient', phase: 'backward' },
-    ...allReduce('gradients', FLOAT_BYTES * parameters.shared, topology),
-    ...replicaReduce(config, FLOAT_BYTES * parameters.expertsOfRank, topology),
-    ...allReduce('gradient norm', 6 * FLOAT_BYTES, topology),
+    ...allReduce('gradients', parameters.shared, topology, wireBytesOf(config)),
+    ...replicaReduce(config, parameters.expertsOfRank, topology),
+    ...allReduce('gradient norm', 6, topology),
   ];
 }
 
@@ -97,7 +97,14 @@ function allGather(config: RunConfig, topology: Topology): Transfer {
   };
 }
 
-function allReduce(purpose: string, bytes: number, topology: Topology): Exchange[] {
+/** @param remoteFloatBytes of a number on its way to another node */
+function allReduce(
+  purpose: string,
+  numSummed: number,
+  topology: Topology,
+  remoteFloatBytes = FLOAT_BYTES,
+): Exchange[] {
+  const bytes = FLOAT_BYTES * numSummed;
   const { numNodes: N, workersPerNode: G, worldSize: W } = topology;
   const step = { kind: 'all-reduce', purpose, phase: 'reduce', count: 1 } as const;
   if (bytes <= DIRECT_BYTES) {
@@ -109,7 +116,7 @@ function allReduce(purpose: string, bytes: number, topology: Topology): Exchange
         localBytes: bytes * messages.localMessages,
         remoteBytes: bytes * messages.remoteMessages,
         aggregate: true,
-        summed: (W * bytes) / FLOAT_BYTES,
+        summed: W * numSummed,
       },
     ];
   }
@@ -120,8 +127,7 @@ function allReduce(purpose: string, bytes: number, topology: Topology): Exchange
     remoteMessages: messages,
     remoteBytes: sent,
   });
-  const slice = bytes / G;
-  const numSummed = bytes / FLOAT_BYTES;
+  const slice = (remoteFloatBytes * numSummed) / G;
   return [
     ...(G > 1 ? [{ ...inNode, summed: numSummed }] : []),
     ...(N === 2 ? [{ ...between(1, slice), summed: (2 * numSummed) / G }] : []),
@@ -145,10 +151,12 @@ const NO_TRANSFER = {
 } as const;
 
 /** Gradients of experts, over the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
-function replicaReduce(config: RunConfig, bytes: number, topology: Topology): Exchange[] {
+function replicaReduce(config: RunConfig, numSummed: number, topology: Topology): Exchange[] {
   const replicas = numReplicas(config);
-  if (replicas === 1 || bytes === 0) return [];
+  if (replicas === 1 || numSummed === 0) return [];
+  const isLarge = FLOAT_BYTES * numSummed > DIRECT_BYTES;
   const inNode = Math.max(1, topology.workersPerNode / config.moe.numExperts);
+  const bytes = numSummed * (replicas > inNode && isLarge ? wireBytesOf(config) : FLOAT_BYTES);
   const exchange: Exchange = {
     kind: 'all-reduce',
     purpose: 'expert gradients',
@@ -161,7 +169,7 @@ function replicaReduce(config: RunConfig, bytes: number, topology: Topology): Ex
     aggregate: false,
     summed: 0,
   };
-  return [{ ...exchange, summed: bytes / FLOAT_BYTES }, exchange];
+  return [{ ...exchange, summed: numSummed }, exchange];
 }
 
 /** Messages from one node to all others in one exchange. */

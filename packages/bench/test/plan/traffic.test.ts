@@ -64,8 +64,8 @@ describe('traffic', () => {
   });
 
   it('reduces gradients by the steps that the all-reduce takes', () => {
-    const steps = (nodes: number, workers: number) =>
-      planOf([], nodes, workers)
+    const steps = (nodes: number, workers: number, sets: readonly string[] = []) =>
+      planOf(sets, nodes, workers)
         .exchanges.filter(({ purpose }) => purpose === 'gradients')
         .map(({ localBytes, remoteBytes }) => [localBytes, remoteBytes]);
     const bytes = 4 * planOf([], 1, 1).parameters.shared;
@@ -75,6 +75,8 @@ describe('traffic', () => {
       [bytes / 2, 0],
     ]);
     expect(steps(2, 1)).toEqual([[0, bytes]]);
+    expect(steps(2, 1, ['cluster.wirePrecision=bfloat16'])).toEqual([[0, bytes / 2]]);
+    expect(steps(1, 2, ['cluster.wirePrecision=bfloat16'])).toEqual(steps(1, 2));
     expect(steps(4, 2)).toEqual([
       [bytes / 2, 0],
       [0, (3 / 4) * (bytes / 2)],
