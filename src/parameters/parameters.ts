@@ -194,7 +194,8 @@ function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
     end += spec.shape.reduce((product, length) => product * length, 1);
     return { ...spec, begin, end };
   });
-  const flat = new FlatArrays(end, 4);
+  // What saves them is a thread.
+  const flat = new FlatArrays(end, 4, true);
   const [values, gradients, m, v] = flat.arrays;
   return { ranges, values, gradients, m, v, flat };
 }

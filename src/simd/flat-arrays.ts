@@ -1,9 +1,7 @@
 import { TrainerError } from '../errors.js';
-import { FLOATS_OF_VECTOR } from './vector-kernel.js';
+import { FLOATS_OF_VECTOR, MOST_PAGES } from './vector-kernel.js';
 
 const PAGE_BYTES = 65536;
-/** 4 GiB, the limit of 32-bit addresses. */
-const MOST_PAGES = 65536;
 /** Arrays are aligned to cache lines of 64 bytes. */
 const LINE_FLOATS = 16;
 
@@ -21,9 +19,10 @@ export class FlatArrays {
 
   /**
    * @param length of each array
+   * @param isShared whether other threads can read them; copies of the arrays then take twice as long while in cache
    * @throws TrainerError `BAD_CONFIG` if they exceed the largest WebAssembly memory
    */
-  constructor(length: number, count: number) {
+  constructor(length: number, count: number, isShared = false) {
     this.strideBytes = 4 * LINE_FLOATS * Math.ceil(length / LINE_FLOATS);
     const arraysBytes = count * this.strideBytes;
     const spareBytes = 4 * FLOATS_OF_VECTOR;
@@ -34,7 +33,7 @@ export class FlatArrays {
         `a rank would hold ${length} shared or expert parameters, and fewer than ` +
           `${Math.floor(2 ** 30 / count)} fit; make the model smaller, or spread experts over more ranks`,
       );
-    this.memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages });
+    this.memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages, shared: isShared });
     const { buffer } = this.memory;
     const each = Array.from({ length: count });
     this.arrays = each.map((_, i) => new Float32Array(buffer, i * this.strideBytes, length));

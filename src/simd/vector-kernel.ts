@@ -4,6 +4,8 @@
 /** Elements of one iteration. */
 export const FLOATS_OF_VECTOR = 4;
 const VECTOR_BYTES = 4 * FLOATS_OF_VECTOR;
+/** 4 GiB, the limit of 32-bit addresses. */
+export const MOST_PAGES = 65536;
 
 /** Code that pushes one vector. */
 export type Vector = readonly number[];
@@ -101,13 +103,20 @@ export function vectorKernel<A extends string, N extends string>(
   numbers: readonly N[],
   write: (body: LoopBody<A, N>) => void,
 ): VectorKernel<A, N> {
-  const module = new WebAssembly.Module(moduleOf(arrays, numbers, write));
+  const modules = new Map<boolean, WebAssembly.Module>();
+  const moduleFor = ({ buffer }: WebAssembly.Memory) => {
+    const isShared = buffer instanceof SharedArrayBuffer;
+    const module =
+      modules.get(isShared) ?? new WebAssembly.Module(moduleOf(arrays, numbers, write, isShared));
+    modules.set(isShared, module);
+    return module;
+  };
   const instances = new WeakMap<WebAssembly.Memory, WebAssembly.Instance>();
   return {
     run(memory, numFloats, starts, values) {
       let instance = instances.get(memory);
       if (!instance) {
-        instance = new WebAssembly.Instance(module, { env: { memory } });
+        instance = new WebAssembly.Instance(moduleFor(memory), { env: { memory } });
         instances.set(memory, instance);
       }
       const end = starts[arrays[0]] + numFloats * 4;
@@ -125,6 +134,7 @@ function moduleOf<A extends string, N extends string>(
   arrays: readonly A[],
   numbers: readonly N[],
   write: (body: LoopBody<A, N>) => void,
+  isShared: boolean,
 ): Uint8Array {
   const parameters = [...arrays.map(() => I32), I32, ...numbers.map(() => F32)];
   const end = arrays.length;
@@ -180,11 +190,13 @@ function moduleOf<A extends string, N extends string>(
   const locals = [1, ...unsigned(numVectors), V128];
   const section = (id: number, content: readonly number[]) => [id, ...unsigned(content.length), ...content];
   const sized = (content: readonly number[]) => [...unsigned(content.length), ...content];
+  // Of any size; a module says whether its memory is shared.
+  const memoryType = isShared ? [3, 0, ...unsigned(MOST_PAGES)] : [0, 0];
   const text = (name: string) => sized([...Buffer.from(name)]);
   return Uint8Array.from([
     ...[...Buffer.from('\0asm'), 1, 0, 0, 0],
     ...section(1, [1, 0x60, ...sized(parameters), 1, F64]),
-    ...section(2, [1, ...text('env'), ...text('memory'), 2, 0, 0]),
+    ...section(2, [1, ...text('env'), ...text('memory'), 2, ...memoryType]),
     ...section(3, [1, 0]),
     ...section(7, [1, ...text('run'), 0, 0]),
     ...section(10, [1, ...sized([...locals, ...code])]),

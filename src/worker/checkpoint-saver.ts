@@ -13,7 +13,7 @@ const POLL_MS = 5;
 
 interface OpenSave {
   readonly step: number;
-  /** The copy to write. */
+  /** To write: a copy, or the state itself. */
   readonly tensors: RankTensors;
   /** Null until the coordinator has said so. */
   committed: boolean | null;
@@ -43,7 +43,10 @@ export class CheckpointSaver {
   /** Begins to save; `settle` must have returned since the save before. */
   begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
-    this.#save = { step, tensors: this.#options.writer.copy(tensors), committed: null };
+    const { writer } = this.#options;
+    // After the last step nothing changes any more.
+    const kept = about.isLast ? writer.lend(tensors) : writer.copy(tensors);
+    this.#save = { step, tensors: kept, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
     this.#options.emit({ type: 'saving', report });
   }

@@ -19,7 +19,13 @@ const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {
   if ('failpoint' in request) armFailpoint(request.failpoint);
-  else parentPort!.postMessage(carryOut(request));
+  else {
+    const { done, ...job } = request;
+    const answer = carryOut(job);
+    Atomics.add(done, 0, 1);
+    Atomics.notify(done, 0);
+    parentPort!.postMessage(answer);
+  }
 });
 
 function carryOut(job: ShardJob | SnapshotJob): ShardAnswer {

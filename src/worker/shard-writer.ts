@@ -24,7 +24,12 @@ export interface SnapshotJob {
   readonly tensors: RankTensors;
 }
 
-export type ShardRequest = ShardJob | SnapshotJob | { readonly failpoint: string };
+/** Jobs done, counted up by the thread. */
+export type DoneCount = Int32Array<SharedArrayBuffer>;
+
+export type ShardRequest =
+  | ((ShardJob | SnapshotJob) & { readonly done: DoneCount })
+  | { readonly failpoint: string };
 
 export type ShardAnswer =
   | { readonly files: readonly WrittenFile[] }
@@ -36,14 +41,21 @@ export type ShardAnswer =
       };
     };
 
+/** Between two signs of life of a rank that waits for its thread. */
+const SIGN_OF_LIFE_MS = 50;
+
 /**
- * Writes a rank's files of checkpoints in a thread of this process, from memory of its own, so that training goes on
- * and changes its tensors meanwhile. One job at a time.
+ * Writes a rank's files of checkpoints in a thread of this process while training goes on: from a copy, or from the
+ * tensors themselves until they change. One job at a time.
  */
 export class ShardWriter {
   readonly #thread: Worker = startThread(new URL('./shard-writer-thread.js', import.meta.url));
   #memory = new SharedArrayBuffer(0);
   #isBusy = false;
+  /** Whether the thread reads the tensors themselves. */
+  #lent = false;
+  readonly #done: DoneCount = new Int32Array(new SharedArrayBuffer(4));
+  #numJobs = 0;
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
 
   constructor() {
@@ -76,7 +88,46 @@ export class ShardWriter {
     };
   }
 
-  /** True while the copy is needed. */
+  /**
+   * The tensors, without those outside shared memory, which are few and small and are copied. They stay as they are until
+   * the job is done, which `reclaim` waits for.
+   */
+  lend(tensors: RankTensors): RankTensors {
+    this.#isBusy = true;
+    this.#lent = true;
+    const lendAll = (list: readonly NamedTensor[]) =>
+      list.map(({ data, ...rest }) => ({
+        ...rest,
+        data: data.buffer instanceof SharedArrayBuffer ? data : Float32Array.from(data),
+      }));
+    return {
+      shared: lendAll(tensors.shared),
+      optimizerShared: lendAll(tensors.optimizerShared),
+      state: lendAll(tensors.state),
+      experts: lendAll(tensors.experts),
+      optimizerExperts: lendAll(tensors.optimizerExperts),
+    };
+  }
+
+  /**
+   * To be called before tensors change that may be lent: blocks until the thread has read them.
+   *
+   * @param keepWaiting is called now and then, and throws if the run is given up
+   * @returns whether it has within so many ms
+   */
+  reclaim(keepWaiting: () => void, limitMs: number): boolean {
+    if (!this.#lent) return true;
+    const deadline = performance.now() + limitMs;
+    for (let done = Atomics.load(this.#done, 0); done !== this.#numJobs; done = Atomics.load(this.#done, 0)) {
+      keepWaiting();
+      if (performance.now() > deadline) return false;
+      Atomics.wait(this.#done, 0, done, SIGN_OF_LIFE_MS);
+    }
+    this.#lent = false;
+    return true;
+  }
+
+  /** True while the copy is needed, or what was lent. */
   get isBusy(): boolean {
     return this.#isBusy;
   }
@@ -103,7 +154,8 @@ export class ShardWriter {
         if ('files' in answer) resolve(answer.files);
         else reject(new TrainerError(answer.failure.code, answer.failure.message, answer.failure.context));
       };
-      this.#thread.postMessage(job satisfies ShardRequest);
+      this.#numJobs++;
+      this.#thread.postMessage({ ...job, done: this.#done } satisfies ShardRequest);
     });
   }
 }

@@ -1,5 +1,7 @@
 import type { RankTensors } from '../checkpoint/rank-tensors.js';
-import { asTrainerError, type TrainerError } from '../errors.js';
+import type { Transport } from '../collectives/transport.js';
+import { timeoutsOf } from '../config/timeouts.js';
+import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { SnapshotVote } from './gradient-sync.js';
 import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
@@ -78,12 +80,28 @@ export class Snapshots {
     this.#open = step;
     this.#stepMs = stepMs;
     const snapshotIn = `${snapshotDir}/generation-${generation}-step-${step}`;
-    writer.write({ snapshotIn, rank, worldSize, tensors: writer.copy(tensors) }).then(
+    writer.write({ snapshotIn, rank, worldSize, tensors: writer.lend(tensors) }).then(
       (files) => {
         this.#writtenMs = performance.now() - this.#beganMs;
         emit({ type: 'snapshot', report: { rank, step, files, metrics } });
       },
       (error: unknown) => this.#fail(asTrainerError(error)),
+    );
+  }
+
+  /**
+   * To be called before the state changes: blocks until the last one has been read.
+   *
+   * @throws TrainerError `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts, or as `keepWaiting`
+   */
+  settle(transport: Pick<Transport, 'keepWaiting'>): void {
+    const { writer, assignment } = this.#options;
+    const { saveMs } = timeoutsOf(assignment.config.cluster);
+    if (writer.reclaim(() => transport.keepWaiting(), saveMs)) return;
+    throw new TrainerError(
+      'COLLECTIVE_TIMEOUT',
+      `the snapshot of step ${this.#last} was not written within ${saveMs / 1000} s`,
+      { rank: assignment.topology.rank, step: this.#last, operation: 'snapshot' },
     );
   }
 

@@ -61,6 +61,7 @@ const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } 
  *
  * @param step number of this update, counted from 1
  * @param wishes of this rank, which all ranks learn of
+ * @param beforeUpdate is called before parameters and moments change
  * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
  * stay as they were.
  */
@@ -69,6 +70,7 @@ export function trainStep(
   step: number,
   microBatches: readonly Batch[],
   wishes: Wishes = NO_WISHES,
+  beforeUpdate: () => void = () => undefined,
 ): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
@@ -108,13 +110,14 @@ export function trainStep(
     ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
   });
   spans.end();
-  const reduced = performance.now();
   const reduceStats = transport.takeStats();
 
+  const skipped = numBadLosses > 0 || !Number.isFinite(norm);
+  if (!skipped) beforeUpdate();
+  const reduced = performance.now();
   transport.setProgress(step, 'optimizer');
   spans.begin('optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
-  const skipped = numBadLosses > 0 || !Number.isFinite(norm);
   if (skipped) model.skipStep();
   else update(state, step, learningRate, norm);
   spans.end();

@@ -165,7 +165,9 @@ export class Trainer {
         // One clock for all ranks.
         const wantsEnd = topology.rank === 0 && this.#isTimeUp();
         const wishes = { wantsEnd, snapshot: this.#snapshots.vote(this.#step) };
-        const outcome = trainStep(this.#state, this.#step, batches, wishes);
+        const outcome = trainStep(this.#state, this.#step, batches, wishes, () =>
+          this.#snapshots.settle(transport),
+        );
         const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
         emit({ type: 'step', report });

@@ -17,7 +17,7 @@ function snapshotsOf(
 ) {
   const config = { train: { snapshotEvery }, cluster: { maxRestarts } };
   const assignment = { config, topology: topologyOf(0, 1, 2), generation: 2, snapshotDir: '/shm' };
-  const writer = { copy: (tensors: RankTensors) => tensors, write: vi.fn(write), isBusy: false };
+  const writer = { lend: (tensors: RankTensors) => tensors, write: vi.fn(write), isBusy: false };
   const said: unknown[] = [];
   const logger = { info: (line: string) => said.push(line), warn: (line: string) => said.push(line) };
   const snapshots = new Snapshots({

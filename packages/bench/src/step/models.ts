@@ -97,6 +97,8 @@ export function lengthSettings(steps: number): string[] {
     `train.validateEvery=${steps}`,
     'train.validationSequences=1',
     `train.checkpointEvery=${steps}`,
+    // One would weigh as much here as in a hundred steps of a long run.
+    'train.snapshotEvery=0',
     'train.keepCheckpoints=1',
   ];
 }
