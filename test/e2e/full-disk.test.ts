@@ -30,7 +30,7 @@ it('a full disk fails a run that cannot save its end', async () => {
   expect(checkpoints).toEqual([]);
 }, 60_000);
 
-it('a disk that is really full costs a run what it would have recorded, and it says so once', async (context) => {
+it('a disk that is really full costs a run what it would have recorded, and each that records says so once', async (context) => {
   const disk = smallDisk(16 << 20);
   if (disk === null) return context.skip(NO_SMALL_DISK);
   const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
@@ -39,15 +39,18 @@ it('a disk that is really full costs a run what it would have recorded, and it s
   const filler = path.join(disk, 'filler');
   expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
   await run.until(/warning: cannot write /);
+  await run.until(/warning: no further timelines /);
   rmSync(filler);
   run.interrupt();
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(130);
   const directory = newestRun(disk);
-  expect(stdout.match(/warning: .*/g)).toEqual([
+  // The coordinator, and the agent.
+  expect(stdout.match(/warning: .*/g)?.sort()).toEqual([
     expect.stringMatching(
       new RegExp(`^warning: cannot write ${directory}/(metrics|logs/.*)\\.ndjson: ENOSPC.*the run goes on`),
     ),
+    expect.stringMatching(/^warning: no further timelines of steps: ENOSPC/),
   ]);
   const [, lastStep] = /checkpoint at step (\d+)/.exec(stdout)!;
   // Every line that is there is whole.
