@@ -11,7 +11,7 @@ import { randomIntegers, tinyConfig } from '../model/support.js';
 const microBatches = Number(process.argv[2]);
 const numSequences = 32 / microBatches;
 const seqLen = 128;
-const vocabSize = 4096;
+const vocabSize = 16_384;
 const tiny = tinyConfig({ model: { seqLen, vocabSize }, moe: { router: 'hash' } });
 const config = runSchema.parse({ ...tiny, train: { ...tiny.train, globalBatch: 32, microBatches } });
 const state = createTrainState(config, soloTransport(), null);
