@@ -17,7 +17,7 @@ import { writeReport } from './report.js';
 import { Results, type TurnResult } from './results.js';
 import { measureSgemm } from './sgemm.js';
 import { isPeer, type Program, type StepRun } from './step-run.js';
-import { findTorch, runTorch, type TorchPeer } from './torch-peer.js';
+import { canCompile, findTorch, runTorch, type TorchPeer } from './torch-peer.js';
 import { planTurns, scopeOf, type Turn } from './turns.js';
 import { assertSameLosses, NotTheSame, TOLERANCE } from './verify.js';
 
@@ -78,14 +78,15 @@ class StepBench {
 
   async run(): Promise<number> {
     const { options, peer } = this;
+    const scope = scopeOf(options.only);
+    console.log(`PyTorch ${peer.version} of ${peer.python}`);
     const lengths = { ...options, steps: options.steps };
-    const turns = planTurns(scopeOf(options.only), lengths, {
+    const turns = planTurns(scope, lengths, {
       ownBfloat16: usesOneDnn(),
-      peerCompiles: peer.compiles,
+      peerCompiles: canCompile(peer),
     });
     for (const { cell, steps, programs } of turns)
       for (const program of programs) assertPeerCan(cell, this.#config(cell, program, steps));
-    console.log(`PyTorch ${peer.version} of ${peer.python}; ${turns.length} turns`);
     mkdirSync(this.#inputs, { recursive: true });
     try {
       const sgemmFlopsPerS = await measureSgemm(this.signal);

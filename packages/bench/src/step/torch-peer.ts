@@ -31,8 +31,6 @@ export interface TorchPeer {
   readonly python: string;
   /** Version of PyTorch. */
   readonly version: string;
-  /** Whether `torch.compile` works here: it needs a C++ compiler. */
-  readonly compiles: boolean;
 }
 
 /** Record of one rank for each step. */
@@ -64,7 +62,7 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
         'NO_RESOURCE',
         `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with packages/bench/peers/install.sh (Debian package libopenblas0)`,
       );
-    return { python, version: stdout.split('\n')[0], compiles: canCompile(python) };
+    return { python, version: stdout.split('\n')[0] };
   }
   throw new TrainerError(
     'NO_RESOURCE',
@@ -76,7 +74,8 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
 const COMPILE = 'import torch; print(torch.compile(lambda x: torch.tanh(x) + 1)(torch.ones(64)).sum())';
 const COMPILE_MS = 120_000;
 
-function canCompile(python: string): boolean {
+/** Whether `torch.compile` works here: it needs a C++ compiler. Takes seconds. */
+export function canCompile({ python }: TorchPeer): boolean {
   const env = { ...process.env, ...TORCH_SETTINGS };
   return spawnSync(python, ['-c', COMPILE], { env, timeout: COMPILE_MS, stdio: 'ignore' }).status === 0;
 }

@@ -16,7 +16,7 @@ const report = {
     ),
   ),
   sgemmFlopsPerS: 2e11,
-  peer: { python: '/usr/bin/python3', version: '2.6.0', compiles: false },
+  peer: { python: '/usr/bin/python3', version: '2.6.0' },
   ...{ recipe: 'small', sets: [], machine: 'two cores', command: 'locmoe bench step --peer torch' },
 };
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { findTorch } from '../../src/step/torch-peer.js';
+import { canCompile, findTorch } from '../../src/step/torch-peer.js';
 
 /**
  * A fake interpreter: prints a PyTorch version and the libraries of its process, or fails if none are given.
@@ -23,11 +23,10 @@ const REFERENCE = '/usr/lib/x86_64-linux-gnu/blas/libblas.so.3.12.1';
 describe('findTorch', () => {
   it('takes the first interpreter that has PyTorch', () => {
     const python = interpreter('2.6.0+debian', OPENBLAS);
-    expect(findTorch(['/no/python3', '/bin/false', python])).toEqual({
-      python,
-      version: '2.6.0+debian',
-      compiles: true,
-    });
+    const peer = findTorch(['/no/python3', '/bin/false', python]);
+    expect(peer).toEqual({ python, version: '2.6.0+debian' });
+    expect(canCompile(peer)).toBe(true);
+    expect(canCompile({ ...peer, python: '/bin/false' })).toBe(false);
   });
 
   it('says how to get it', () => {
