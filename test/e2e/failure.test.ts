@@ -186,7 +186,8 @@ describe('a worker that', () => {
 
   it('is alive but stuck is named with the collective that it missed, and with its stack', async () => {
     const folder = temporaryFolder();
-    const run = new Locmoe(trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: FOREVER }), {
+    const sets = [...FOREVER, 'cluster.collectiveTimeoutS=5'];
+    const run = new Locmoe(trainArguments({ folder, nodes: 2, workersPerNode: 2, sets }), {
       LOCMOE_FAIL: 'step.begun:9:sleep=600000:rank=3',
     });
     const end = await endOf(run);
