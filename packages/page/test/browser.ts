@@ -13,6 +13,9 @@ const ARGS = [
   ...['--disable-component-update', '--disable-sync'],
 ];
 
+/** What Chromium says where the addresses of the machine change, as containers beside the tests change them. */
+const NETWORK_CHANGED = 'net::ERR_NETWORK_CHANGED';
+
 /** Null if there is a browser. */
 export function whyNoBrowser(): string | null {
   return chromiumPath() === null
@@ -47,8 +50,10 @@ export class TestBrowser {
     const page = await this.context.newPage();
     page.setDefaultTimeout(20_000);
     page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) this.problems.push(message.text());
+      const isProblem = ['error', 'warning'].includes(message.type());
+      if (isProblem && !message.text().endsWith(NETWORK_CHANGED)) this.problems.push(message.text());
     });
+    reloadWhatWasCutShort(page);
     page.on('pageerror', (error) => this.problems.push(String(error)));
     await page.goto(url);
     return page;
@@ -58,6 +63,21 @@ export class TestBrowser {
     await this.context.close();
     rmSync(this.profile, { recursive: true, force: true });
   }
+}
+
+/** A page that lacks a part is loaded again, as by hand; what the page asks for itself, it asks for again. */
+function reloadWhatWasCutShort(page: Page): void {
+  let isCutShort = false;
+  page.on('requestfailed', (request) => {
+    const isPart = ['script', 'stylesheet'].includes(request.resourceType());
+    if (isPart && request.failure()?.errorText === NETWORK_CHANGED) isCutShort = true;
+  });
+  page.on('load', () => {
+    if (!isCutShort) return;
+    isCutShort = false;
+    // A test that goes elsewhere, or is over, has no need of it.
+    page.reload().catch(() => undefined);
+  });
 }
 
 export async function screenshot(page: Page, name: string): Promise<void> {
