@@ -81,7 +81,7 @@ async function poll(): Promise<void> {
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
     details.show(runs);
-  }
+  } else details.refresh();
   shownIds = idsOf(runs);
 }
 

@@ -1,3 +1,4 @@
+import type { RunDetail } from '../../api-types.js';
 import { fetchCheckpoints, fetchFlight, fetchSpeeds } from '../api.js';
 import { h } from '../dom.js';
 import type { RunData } from '../overview/run-data.js';
@@ -59,13 +60,17 @@ export class DetailsView {
     this.#training.set(run);
     this.#samples.set(run.detail.summary);
     this.#config.set(this.#runs);
-    void this.#refresh(run);
+    this.refresh();
+  }
+
+  /** Asks for what is due, or could not be had. */
+  refresh(): void {
+    const [run] = this.#runs;
+    if (!this.element.hidden && run?.detail != null) void this.#refresh(run, run.detail);
   }
 
   /** Fetches what other views do not need; of a run that is over once. */
-  async #refresh(run: RunData): Promise<void> {
-    const { detail } = run;
-    if (detail === null) return;
+  async #refresh(run: RunData, detail: RunDetail): Promise<void> {
     const key = `${run.runId} ${detail.state} ${detail.generation}`;
     const now = performance.now();
     if (key === this.#fetched && (!detail.isLive || now - this.#fetchedAt < EVERY_MS)) return;
