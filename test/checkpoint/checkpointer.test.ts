@@ -39,7 +39,8 @@ function save(step: number, from = step, generation = 1): string {
 
 function cutShortSave(step: number, failpoint: string): string[] {
   const program = fileURLToPath(new URL('cut-short-save.ts', import.meta.url));
-  return ['--conditions=source', '--import', 'tsx', program, root, String(step), `checkpoint.${failpoint}`];
+  const tsx = ['--conditions=source', '--import', 'tsx/esm'];
+  return [...tsx, program, root, String(step), `checkpoint.${failpoint}`];
 }
 
 /** Waits until a process was stopped by a signal. */

@@ -8,7 +8,7 @@ export function runAsWorker<T>(program: URL, ...args: readonly string[]): T {
   const file = fileURLToPath(program);
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [...WORKER_NODE_OPTIONS, '--conditions=source', '--import', 'tsx', file, ...args],
+    [...WORKER_NODE_OPTIONS, '--conditions=source', '--import', 'tsx/esm', file, ...args],
     {
       encoding: 'utf8',
       env: { ...process.env, ...WORKER_ENV },

@@ -18,7 +18,7 @@ export function programBeside(url: string, name: string): string {
  * @param env added to the environment of this process
  */
 export function forkProgram(program: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
-  const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx'] : [];
+  const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx/esm'] : [];
   return fork(program, { execArgv, env: { ...process.env, ...env }, serialization: 'advanced' });
 }
 
