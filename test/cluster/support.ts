@@ -100,13 +100,13 @@ async function baseImage(): Promise<string> {
   return pulled.code === 0 ? 'node:22-trixie-slim' : makeBaseImage((line) => console.log(line));
 }
 
-/** Asks until the answer is not null. */
+/** Asks until the answer is not null; not often, as each question starts a `docker`. */
 export async function until<T>(what: string, ask: () => Promise<T | null>, timeoutMs = 60_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {
     const answer = await ask();
     if (answer !== null) return answer;
-    await sleep(300);
+    await sleep(1_000);
   }
   throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
 }
