@@ -29,6 +29,17 @@ const WITH_PROCESSES = files(
   'worker/long-run',
 );
 
+/** Minutes of waiting: for faults that are due, for containers. */
+const WAITING = files('cluster/containers', 'e2e/soak');
+/** What computes beside them, and has no deadline that a third process on two cores would make it miss. */
+const BESIDE_WAITING = files(
+  'collectives/{collectives,endurance,overlap}',
+  'e2e/{bench-step,layout-law,learning,package}',
+  'model/dispatch/dispatchers',
+  'routing/global-selection',
+  'worker/long-run',
+);
+
 /** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */
 const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');
 const ON_TENSORFLOW_ALONE = files('plan/work');
@@ -77,17 +88,26 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'processes',
-          include: WITH_PROCESSES,
-          exclude: ALONE,
-          // What one file computes fills the waits of the other.
-          maxWorkers: 2,
+          name: 'processes beside waiting',
+          include: [...WAITING, ...BESIDE_WAITING],
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
       {
         extends: true,
-        test: { name: 'alone', include: ALONE, fileParallelism: false, sequence: { groupOrder: 2 } },
+        test: {
+          name: 'processes',
+          include: WITH_PROCESSES,
+          exclude: [...ALONE, ...WAITING, ...BESIDE_WAITING],
+          // What one file computes fills the waits of the other.
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, fileParallelism: false, sequence: { groupOrder: 3 } },
       },
     ],
   },
