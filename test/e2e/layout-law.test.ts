@@ -91,8 +91,8 @@ it('overlapDegree auto tries both, says which it took and why, and changes no bi
   // The trial begins in the 31st step.
   const steps = ['train.steps=55', 'train.validateEvery=55', 'train.checkpointEvery=55'];
   const sets = ['moe.router=switch', 'cluster.exchange=flat', 'cluster.overlapDegree=auto', ...steps];
-  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets });
-  const inTurn = await curveOf('switch', 2, 2, [...IN_TURN, ...steps]);
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets });
+  const inTurn = await curveOf('switch', 2, 1, [...IN_TURN, ...steps]);
   expect(inTurn.size).toBe(55);
   expect([...lossCurve(run)]).toEqual([...inTurn]);
   const log = readFileSync(path.join(run, 'logs', 'node-0.ndjson'), 'utf8');
@@ -123,6 +123,6 @@ withOneDnn('in bfloat16', () => {
 it('TensorFlow gives the curve of oneDNN', async () => {
   const sets = ['moe.router=switch', ...OVERLAPPED];
   const env = { LOCMOE_KERNELS: 'tensorflow' };
-  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 2, sets, env });
-  expect(difference(lossCurve(run), await curveOf('switch', 2, 2))).toBeLessThan(TOLERANCE);
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets, env });
+  expect(difference(lossCurve(run), await curveOf('switch', 2, 1))).toBeLessThan(TOLERANCE);
 }, 120_000);
