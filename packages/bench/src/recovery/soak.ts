@@ -39,7 +39,7 @@ train: { steps: 1000000, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, val
 cluster: { nodes: 2, workersPerNode: 2, maxRestarts: 1000000 }
 `;
 /** Steps of a run that computes little take their time, which the run without faults, on a fast link, does not need. */
-const SLOW_LINK = 'cluster.interNodeLink={ gbps: 1, latencyMs: 2 }';
+const slowLink = (latencyMs: number) => `cluster.interNodeLink={ gbps: 1, latencyMs: ${latencyMs} }`;
 
 /** For the longest recovery, and then for the next checkpoint. */
 const CALM_MS = 180_000;
@@ -48,11 +48,11 @@ const TWIN_MS = 3_600_000;
 /** A run under seeded faults, held against the same run without. */
 export const soakPart: Part = async (context) => {
   const { quick, seed, signal, workDir, dataDir, log } = context;
-  const [minutes, everyS] = quick ? [3, 12] : [30, 20];
+  const [minutes, everyS, latencyMs] = quick ? [2.5, 12, 4] : [30, 20, 2];
   const config = path.join(workDir, 'soak.yaml');
   writeFileSync(config, RECIPE);
   const training = await TrainingProcess.start({
-    ...{ config, sets: [SLOW_LINK], folder: path.join(workDir, 'disturbed'), dataDir },
+    ...{ config, sets: [slowLink(latencyMs)], folder: path.join(workDir, 'disturbed'), dataDir },
     more: ['--allow-faults'],
   });
   const run = await LiveRun.open(training.folder, NO_SECURITY);
@@ -72,7 +72,7 @@ export const soakPart: Part = async (context) => {
         lossDifference: lossDifference(steps, stepsIn(twin)),
         effectiveShare: effectiveShare(steps),
       },
-      notes: `Seed ${seed}: ${FAULTS.join(', ')}, every ${everyS} s on average, ${formatCount(steps.length)} steps of a small model on a link of 2 ms between two nodes with two workers each.`,
+      notes: `Seed ${seed}: ${FAULTS.join(', ')}, every ${everyS} s on average, ${formatCount(steps.length)} steps of a small model on a link of ${latencyMs} ms between two nodes with two workers each.`,
     };
   } finally {
     await training.stop();
