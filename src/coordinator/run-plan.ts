@@ -2,6 +2,7 @@ import path from 'node:path';
 import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../checkpoint/checkpoint.js';
 import { committedFolders } from '../checkpoint/folders.js';
 import { assertInheritable } from '../checkpoint/inherit.js';
+import { momentName } from '../checkpoint/rank-tensors.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
@@ -168,6 +169,11 @@ function assertDataSuffices({ data, model, train, seed }: RunConfig, dataset: Da
 
 function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Dataset): void {
   assertFits(checkpoint, config, dataset.tokenizerSha256);
+  if (!checkpoint.has(momentName('m', 'embed.tokens')))
+    throw new TrainerError(
+      'BAD_CHECKPOINT',
+      `checkpoint ${checkpoint.folder} has weights alone, so no run can go on from it; start one with them: --init`,
+    );
   const end = endOf(config, checkpoint.manifest);
   if (end !== null)
     throw new TrainerError(

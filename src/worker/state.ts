@@ -9,6 +9,7 @@ import { PanguSigma } from '../model/pangu-sigma.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import type { ParameterGroup } from '../parameters/parameters.js';
 import { replicasOfRank } from '../routing/expert-placement.js';
+import { heldExperts } from '../routing/index.js';
 import type { TrainState } from './train-step.js';
 
 /**
@@ -26,7 +27,7 @@ export function createTrainState(
     config,
     transport,
     model,
-    replicas: replicasOfRank(config.moe.numExperts, worldSize, rank),
+    replicas: replicasOfRank(heldExperts(config.moe).count, worldSize, rank),
   };
   if (checkpoint !== null) {
     loadModel(model, checkpoint);
