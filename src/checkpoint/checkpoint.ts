@@ -165,9 +165,7 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
   const { config } = manifest;
   const { tokenizer } = config.data;
   const isAtHand = tokenizer === 'train' ? config.moe.subModel === null : existsSync(tokenizer);
-  return isAtHand
-    ? config
-    : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
+  return isAtHand ? config : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
 }
 
 /**
