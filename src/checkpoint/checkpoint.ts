@@ -90,9 +90,10 @@ export function resolveCheckpoint(
   refuse: (folder: string) => string | null = () => null,
 ): Checkpoint {
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
-  const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const root = isFolder && committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
   // Those with an unreadable manifest come first, so that `warn` hears of them.
-  const folders = committedFolders(root, Number.POSITIVE_INFINITY);
+  const folders = isFolder ? committedFolders(root, Number.POSITIVE_INFINITY) : [];
   if (folders.length === 0)
     throw new TrainerError(
       'BAD_INPUT',

@@ -1,5 +1,6 @@
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { formatNumberOf } from '../format.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Checkpoint } from './checkpoint.js';
@@ -43,18 +44,19 @@ function rootMeanSquare(values: Float32Array): number {
 /**
  * Checks that the model of a run can grow from a checkpoint.
  *
+ * @param tokenizerSha256 of the run; left out where it is not known yet
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
 export function assertInheritable(
   { manifest, folder }: Checkpoint,
   { model }: Pick<RunConfig, 'model'>,
-  tokenizerSha256: string,
+  tokenizerSha256 = manifest.tokenizerSha256,
 ): void {
   const dense = manifest.config.model;
   if (dense.numSparseLayers > 0)
     throw new TrainerError(
       'BAD_CONFIG',
-      `--inherit: checkpoint ${folder} has ${dense.numSparseLayers} sparse layers (model.numSparseLayers), and a model ` +
+      `--inherit: checkpoint ${folder} has ${formatNumberOf(dense.numSparseLayers, 'sparse layer')} (model.numSparseLayers), and a model ` +
         'grows from a dense one; --init takes the weights of the same model',
     );
   if (model.numSparseLayers === 0)

@@ -43,6 +43,9 @@ export async function planRun(
   );
   const { checkpoint, init, adopts } = origin;
   const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
+  const { inherit } = options;
+  // Before the data are prepared, which may take long.
+  if (init !== null && inherit !== undefined) assertInheritable(init, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   if (nodesAreHere) {
     oneDnnPath(config.train.precision);
@@ -63,8 +66,7 @@ export async function planRun(
   assertDataSuffices(config, dataset);
   if (adopts !== null) return { config, dataset, ...origin };
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
-  if (init !== null && options.inherit === undefined)
-    assertFits(init, config, dataset.tokenizerSha256, 'weights');
+  if (init !== null && inherit === undefined) assertFits(init, config, dataset.tokenizerSha256, 'weights');
   else if (init !== null) assertInheritable(init, config, dataset.tokenizerSha256);
   const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
   warnOfLosses(plan, { say, warn });

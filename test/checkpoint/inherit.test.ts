@@ -101,6 +101,6 @@ it('another tokenizer, and a checkpoint that is not dense, are refused', () => {
   );
   const sparse = save('sparse', config.model);
   expect(() => assertInheritable(sparse, config, sparse.manifest.tokenizerSha256)).toThrow(
-    /has 1 sparse layers \(model\.numSparseLayers\), and a model grows from a dense one; --init takes/,
+    /has 1 sparse layer \(model\.numSparseLayers\), and a model grows from a dense one; --init takes/,
   );
 });

@@ -33,12 +33,14 @@ it('the sub-model of a domain is a checkpoint of its own: judged, asked, trained
   const generate = (domain: string) =>
     locmoe('generate', '--checkpoint', part, '--prompt', 'a', '--domain', domain, '--max-tokens', '2');
   const training = ['train', '--runs-dir', path.join(folder, 'runs'), '--data-dir', DATA_DIR, '--no-samples'];
-  const [asked, other, onEnglish, resumed, trained] = await Promise.all([
+  const page = path.join(folder, 'page');
+  const [asked, other, onEnglish, resumed, trained, exportedOn] = await Promise.all([
     generate('code'),
     generate('en'),
     locmoe(...training, '--init', part, '--set', 'data.domains=[en]'),
     locmoe(...training, '--resume', part, '--set', 'train.steps=6'),
     locmoe(...training, '--init', part, '--set', 'train.steps=2'),
+    locmoe('export', '--checkpoint', part, '--to', 'web', '--output', page),
   ]);
   expect(asked.code, asked.stderr).toBe(0);
   refused(other, /^locmoe: --domain en: the model knows code$/m);
@@ -50,6 +52,9 @@ it('the sub-model of a domain is a checkpoint of its own: judged, asked, trained
   expect(trained.code, trained.stdout + trained.stderr).toBe(0);
   const config = JSON.parse(readFileSync(path.join(newestRun(folder), 'config.json'), 'utf8'));
   expect(config.moe.subModel).toEqual({ domain: 'code', domains: ['en', 'code'] });
+  expect(exportedOn.code, exportedOn.stderr).toBe(0);
+  const { domains, expertsOfDomain } = JSON.parse(readFileSync(path.join(page, 'model/config.json'), 'utf8'));
+  expect({ domains, expertsOfDomain }).toEqual({ domains: ['code'], expertsOfDomain: [[2, 3]] });
   // What it has trained is a sub-model too, and a run that can be gone on with.
   const going = await locmoe(...training, '--resume', newestRun(folder), '--set', 'train.steps=3');
   expect(going.code, going.stdout + going.stderr).toBe(0);

@@ -153,8 +153,8 @@ function addBenchInheritance(bench: Command): void {
     .option('--config <file|recipe>', 'the sparse model', 'tiny')
     .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
     .option('--seeds <n>', 'how often everything is trained (3)', wholeNumber(1))
-    .option('--dense-steps <n>', 'steps of the dense model before it is inherited from', wholeNumber(1), 500)
-    .option('--steps <n>', 'steps of the sparse model after that', wholeNumber(1), 500)
+    .option('--dense-steps <n>', 'steps of the dense model before it is inherited from', wholeNumber(1), 480)
+    .option('--steps <n>', 'steps of the sparse model after that', wholeNumber(1), 480)
     .option(
       '--quick',
       'one seed, and no other routers before their first step; the report goes to <work-dir>',

@@ -40,7 +40,7 @@ const SETTINGS = [
   ...['cluster.nodes=1', 'cluster.workersPerNode=2'],
 ];
 /** Points of a curve in the steps of the sparse model. */
-const POINTS = 10;
+const POINTS = 12;
 /** A seed of its own for what follows on the dense model: another order of the text. */
 const SECOND_SEED = 1000;
 

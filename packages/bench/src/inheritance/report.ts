@@ -4,7 +4,7 @@ import { formatCount } from 'locmoe/format';
 import { table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import { renderSvg } from '../render-svg.js';
-import { spreadOf } from '../statistics.js';
+import { median, spreadOf } from '../statistics.js';
 import { lossChart } from './charts.js';
 import type { InheritanceFigures, Line, SeedResult } from './results.js';
 
@@ -78,6 +78,8 @@ function markdownOf(figures: InheritanceFigures, charts: readonly Chart[]): stri
     `a constant learning rate, so that a curve can be read at any number of tokens; ${numSeeds} ${numSeeds === 1 ? 'seed' : 'seeds'}. What grows reads the text in an`,
     'order of its own. Validation loss in nats per token over all domains: median of the seeds, least to greatest in brackets.',
     '',
+    ...summaryOf(figures),
+    '',
     '## Where a dense model is at hand',
     '',
     'Tokens are those of the sparse model alone: what inheritance is worth if the dense training costs nothing.',
@@ -108,6 +110,26 @@ function markdownOf(figures: InheritanceFigures, charts: readonly Chart[]): stri
   ].join('\n');
 }
 
+/** What the last rows of the tables say. */
+function summaryOf(figures: InheritanceFigures): string[] {
+  const { steps, denseSteps, tokensPerStep } = figures;
+  const atHand = rowsOf(figures, [LINES.inherited, LINES.scratch], 0).at(-1)!;
+  const counted = rowsOf(figures, [shifted(figures), LINES.scratch, LINES.dense], denseSteps).at(-1)!;
+  const against = ({ losses }: Row, other: number) => {
+    const difference = median(differencesOf(losses[0], losses[other]));
+    return `${Math.abs(difference).toFixed(3)} nats ${difference > 0 ? 'above' : 'below'}`;
+  };
+  return [
+    `- Where a dense model is at hand, the model that inherits is after ${tokens(steps, tokensPerStep)} tokens **${against(atHand, 1)}** the one from scratch.`,
+    `- Where the dense model is trained for it, it is after ${tokens(steps + denseSteps, tokensPerStep)} tokens in all **${against(counted, 1)}** the one from scratch,`,
+    `  and ${against(counted, 2)} the dense model that trains on.`,
+  ];
+}
+
+function differencesOf(losses: readonly number[], others: readonly number[]): number[] {
+  return others.length === 0 ? [] : losses.map((loss, i) => loss - others[i]);
+}
+
 /** Rows at four places of the steps after the inheritance; those that not every run has are left out. */
 function rowsOf({ steps, every, results }: InheritanceFigures, lines: readonly Line[], from: number): Row[] {
   const places = [0, 1 / 4, 1 / 2, 1].map((share) => from + Math.round((share * steps) / every) * every);
@@ -124,7 +146,7 @@ function cells({ step, losses }: Row, tokensPerStep: number): string[] {
   const loss = (values: readonly number[]) =>
     values.length === 0 ? '' : withSpread(spreadOf(values), (value) => value.toFixed(3));
   const [first, second, ...others] = losses;
-  const differences = second.length === 0 ? [] : first.map((value, i) => value - second[i]);
+  const differences = differencesOf(first, second);
   const difference =
     differences.length === 0
       ? ''
@@ -132,15 +154,16 @@ function cells({ step, losses }: Row, tokensPerStep: number): string[] {
   return [tokens(step, tokensPerStep), loss(first), loss(second), difference, ...others.map(loss)];
 }
 
-function startLines({ starts, results, denseSteps }: InheritanceFigures): string[] {
+function startLines({ config, starts, results, denseSteps }: InheritanceFigures): string[] {
   if (starts.length === 0) return [];
+  const { numExperts, expertGroups } = config.moe;
   const dense = results[0].dense.find(({ step }) => step === denseSteps)!.loss;
   return [
     '## Before the first step',
     '',
     `Validation loss of the model that has just inherited, by router, from the dense model of seed 1, whose loss is ${dense.toFixed(3)}.`,
     'Experts are equal, so all that differs is their weights: `hash` has one, those of `locmoe-plus` sum to one, and `switch` and',
-    "`locmoe` multiply the feed-forward network's output by the probability of one expert.",
+    `\`locmoe\` multiply the feed-forward network's output by the probability of one expert, of the ${numExperts / expertGroups} in its group.`,
     '',
     table([
       ['router', 'loss', 'above the dense model'],

@@ -37,6 +37,12 @@ it('both views pair the runs by seed, and the second counts the tokens of the de
     '| 12,000 | 4.060 (3.960 to 4.260) | 5.890 | -1.830 (-1.930 to -1.630) | 4.990 (4.890 to 5.190) |',
     '| 16,000 | 4.020 (3.920 to 4.220) | 5.850 | -1.830 (-1.930 to -1.630) | 4.950 (4.850 to 5.150) |',
   ]);
+  const summary = lines.findIndex((line) => line.startsWith('- '));
+  expect(lines.slice(summary, summary + 3)).toEqual([
+    '- Where a dense model is at hand, the model that inherits is after 8,000 tokens **1.910 nats below** the one from scratch.',
+    '- Where the dense model is trained for it, it is after 16,000 tokens in all **1.830 nats below** the one from scratch,',
+    '  and 0.930 nats below the dense model that trains on.',
+  ]);
   expect(lines).toContain('| switch | 5.430 | 0.500 |');
   expect(readdirSync(folder).sort()).toEqual([
     'inheritance-all-tokens.svg',
