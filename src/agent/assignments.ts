@@ -8,7 +8,7 @@ import type { WorkerAssignment } from '../worker/messages.js';
 
 /** What the workers of a node are to do, by local rank. */
 export function assignmentsOf(
-  { runId, generation, node, runDir, datasetDir, initFrom }: JoinReply,
+  { runId, generation, node, runDir, datasetDir, initFrom, inheritance }: JoinReply,
   config: RunConfig,
   own: Pick<WorkerAssignment, 'segmentPath' | 'snapshotDir' | 'resumeFrom'>,
 ): WorkerAssignment[] {
@@ -18,6 +18,7 @@ export function assignmentsOf(
     topology: topologyOf(node * workersPerNode + localRank, nodes, workersPerNode),
     checkpointDir: `${runDir}/checkpoints`,
     initFrom: initFrom || null,
+    inheritance: inheritance ?? null,
   }));
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { routerPolicy } from '../routing/index.js';
@@ -89,9 +90,10 @@ export function resolveCheckpoint(
   refuse: (folder: string) => string | null = () => null,
 ): Checkpoint {
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
-  const root = committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const root = isFolder && committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
   // Those with an unreadable manifest come first, so that `warn` hears of them.
-  const folders = committedFolders(root, Number.POSITIVE_INFINITY);
+  const folders = isFolder ? committedFolders(root, Number.POSITIVE_INFINITY) : [];
   if (folders.length === 0)
     throw new TrainerError(
       'BAD_INPUT',
@@ -156,13 +158,15 @@ class PassedOver {
   }
 }
 
-/** The configuration of a checkpoint; where the file of its tokenizer is gone, with the copy in the checkpoint. */
+/**
+ * The configuration of a checkpoint; with the copy of its tokenizer in the checkpoint where the file is gone, or where it was
+ * trained on the text of more domains than a sub-model has.
+ */
 export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig {
   const { config } = manifest;
   const { tokenizer } = config.data;
-  return tokenizer === 'train' || existsSync(tokenizer)
-    ? config
-    : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
+  const isAtHand = tokenizer === 'train' ? config.moe.subModel === null : existsSync(tokenizer);
+  return isAtHand ? config : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
 }
 
 /**
@@ -178,6 +182,7 @@ export function assertFits(
   use: 'resume' | 'weights' = 'resume',
 ): void {
   const { manifest, folder } = checkpoint;
+  assertSameSubModel(checkpoint, config);
   const { shapedBy } = routerPolicy(config.moe.router);
   const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
   const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
@@ -190,6 +195,19 @@ export function assertFits(
       'BAD_CONFIG',
       `checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`,
     );
+}
+
+/** A sub-model's configuration is its own: no other has its experts. */
+function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
+  const [stored, wanted] = [manifest.config, config].map(({ moe: { subModel } }) => subModel);
+  if (isDeepStrictEqual(stored, wanted)) return;
+  const whole = (subModel: typeof stored) =>
+    subModel === null ? 'a whole model' : `the sub-model of ${subModel.domain}`;
+  throw new TrainerError(
+    'BAD_CONFIG',
+    `checkpoint ${folder} is ${whole(stored)}, and this run has ${whole(wanted)} (moe.subModel): leave out --config for ` +
+      "the checkpoint's own configuration, and change it with --set",
+  );
 }
 
 function fieldsOfTheModel(

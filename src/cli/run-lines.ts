@@ -33,13 +33,19 @@ export function openingLines(
   return [
     `run ${runId}: ${layout}, router ${config.moe.router}, coordinator ${address}; ${announcement}`,
     ...(forkedFrom === null ? [] : [`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`]),
-    ...(initFrom === null
-      ? []
-      : [`it starts with the weights of step ${initFrom.step} of run ${initFrom.runId}`]),
+    ...(initFrom === null ? [] : [weightsLine(initFrom)]),
     ...(http === undefined
       ? []
       : [hasPage ? `page: ${pageUrl(http, runId)}` : `logs and metrics: http://${http}`]),
   ];
+}
+
+function weightsLine({ runId, step, inheritance }: NonNullable<RunRecord['initFrom']>): string {
+  if (inheritance === undefined) return `it starts with the weights of step ${step} of run ${runId}`;
+  const { noise, seed } = inheritance;
+  const how =
+    noise === 0 ? 'exact copies of its feed-forward networks' : `copies with noise ${noise}, seed ${seed}`;
+  return `it grows from step ${step} of the dense run ${runId}: experts are ${how}`;
 }
 
 export function checkpointLine({ step, directory }: CheckpointReport): string {

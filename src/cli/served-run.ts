@@ -73,9 +73,7 @@ async function serveWith(
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
-  // What a new run would start from: text may have grown since, and its recipe with it.
-  const { init: _, text: __, ...others } = asked;
-  const options = unfinished === null ? asked : { ...others, resume: unfinished, fork: false };
+  const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
   const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
@@ -123,6 +121,12 @@ async function serveWith(
     rpc.server.forceShutdown();
     plan.dataset.close();
   }
+}
+
+/** Without what a new run would start from: text may have grown since, and its recipe with it. */
+function withoutOrigin(options: ServeOptions): ServeOptions {
+  const { init: _, inherit: __, inheritNoise: ___, inheritSeed: ____, text: _____, ...others } = options;
+  return others;
 }
 
 /** Options that a resumed run must be given again, beside the `lastingOptions`. */

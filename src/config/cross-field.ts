@@ -1,7 +1,7 @@
 import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME } from '../data/text-source.js';
 import { formatNumberOf } from '../format.js';
-import { moeSchema, routerPolicy } from '../routing/index.js';
+import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
 import { tokensPerStep } from './run-length.js';
@@ -88,7 +88,7 @@ const RULES: readonly Rule[] = [
       `dModel ${dModel} is not divisible by numHeads ${numHeads}`,
     ),
   (sections) => {
-    const { numExperts } = sections.moe;
+    const numExperts = heldExperts(sections.moe).count;
     const worldSize = worldSizeOf(sections);
     return unless(
       numExperts % worldSize === 0 || worldSize % numExperts === 0,
@@ -103,13 +103,29 @@ const RULES: readonly Rule[] = [
       'moe.expertGroups',
       `${numExperts} experts cannot be split into ${expertGroups} equal groups`,
     ),
-  ({ moe: { expertGroups }, data: { domains } }) =>
-    unless(
-      expertGroups <= domains.length,
+  ({ moe: { expertGroups, subModel }, data: { domains } }) => {
+    const { length } = subModel?.domains ?? domains;
+    return unless(
+      expertGroups <= length,
       'moe.expertGroups',
-      `${expertGroups} groups for ${formatNumberOf(domains.length, 'domain')} would leave experts without a domain; ` +
-        `at most ${domains.length}`,
+      `${expertGroups} groups for ${formatNumberOf(length, 'domain')} would leave experts without a domain; ` +
+        `at most ${length}`,
+    );
+  },
+  ({ moe: { subModel } }) =>
+    unless(
+      subModel === null || subModel.domains.includes(subModel.domain),
+      'moe.subModel.domain',
+      `${subModel?.domain} is not one of ${subModel?.domains.join(', ')} (moe.subModel.domains)`,
     ),
+  ({ moe: { subModel }, data: { domains } }) => {
+    const other = domains.find((domain) => subModel?.domains.includes(domain) && domain !== subModel.domain);
+    return unless(
+      other === undefined,
+      'data.domains',
+      `${other}: this is the sub-model of ${subModel?.domain}, without the experts of other domains (moe.subModel)`,
+    );
+  },
   ({ data: { domains } }) =>
     unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),
   ({ data: { domains, sources } }) => {
@@ -176,7 +192,7 @@ const RULES: readonly Rule[] = [
   ({ train: { learningRate, endLearningRate } }) =>
     unless(endLearningRate <= learningRate, 'train.endLearningRate', 'must not exceed train.learningRate'),
   (sections) => {
-    const { numExperts } = sections.moe;
+    const numExperts = heldExperts(sections.moe).count;
     const worldSize = worldSizeOf(sections);
     return unless(
       !sections.cluster.deduplicate || numExperts >= worldSize,

@@ -1,4 +1,5 @@
 import type { LogStore } from '@locmoe/logs';
+import type { Inheritance } from '../checkpoint/inherit.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
 import type { SnapshotRef } from '../rpc/messages.js';
@@ -22,6 +23,8 @@ export interface RunIdentity {
   readonly resumedStep: number;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
   readonly initFrom: string | null;
+  /** How the model grows from that checkpoint, a dense one; null or left out where both are the same model. */
+  readonly inheritance?: Inheritance | null;
   /** To start from instead of the checkpoint; null or left out for none. */
   readonly snapshot?: SnapshotRef | null;
 }

@@ -164,6 +164,7 @@ export class Coordinator {
       datasetDir: identity.datasetDir,
       resumeFrom: identity.resumeFrom ?? '',
       initFrom: identity.initFrom ?? '',
+      inheritance: identity.inheritance ?? null,
       term: this.term,
     };
   }

@@ -3,6 +3,7 @@ import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { heldExperts } from '../routing/index.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
@@ -238,10 +239,11 @@ async function restart(led: Led, leader: RunLeader): Promise<void> {
 
 /** LocMoE section 4.2: with fewer experts than nodes its local routing loses to hash routing. */
 function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
-  if (moe.numExperts >= cluster.nodes) return;
+  const numExperts = heldExperts(moe).count;
+  if (numExperts >= cluster.nodes) return;
   logger.warn(
-    { numExperts: moe.numExperts, nodes: cluster.nodes },
-    `fewer experts (${moe.numExperts}) than nodes (${cluster.nodes}): every node holds copies of some, and locality has little to win (moe.numExperts)`,
+    { numExperts, nodes: cluster.nodes },
+    `fewer experts (${numExperts}) than nodes (${cluster.nodes}): every node holds copies of some, and locality has little to win (moe.numExperts)`,
   );
 }
 

@@ -39,6 +39,7 @@ export function openRun(
       resumeFrom: checkpoint?.folder ?? null,
       resumedStep: resumedFrom ?? 0,
       initFrom: init?.folder ?? null,
+      inheritance: initFrom?.inheritance ?? null,
     },
     ...{ folder, logs, logger, disk },
     totals,

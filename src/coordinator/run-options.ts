@@ -21,6 +21,11 @@ export interface RunOptions {
   readonly fork: boolean;
   /** A run or step folder, or a run id, whose weights a new run starts with; not together with `resume`. */
   readonly init?: string;
+  /** The same of a dense model, from which the run's grows. */
+  readonly inherit?: string;
+  /** See Inheritance; 0 and the run's seed by default. */
+  readonly inheritNoise?: number;
+  readonly inheritSeed?: number;
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
@@ -55,7 +60,7 @@ export interface RunPlan {
   readonly config: RunConfig;
   readonly dataset: Dataset;
   readonly checkpoint: Checkpoint | null;
-  /** The checkpoint that gives a new run its weights alone; null for none. */
+  /** The checkpoint that gives a new run its weights alone, or that it grows from (`initFrom`); null for none. */
   readonly init: Checkpoint | null;
   /** The run to resume, which this process holds until it gives it up; null for a new one. */
   readonly resumed: {

@@ -32,19 +32,17 @@ const NOTHING: RunOrigin = {
  *   `BAD_CHECKPOINT`
  */
 export async function findOrigin(
-  { resume, fork, init, runsDir }: Pick<RunOptions, 'resume' | 'fork' | 'init' | 'runsDir'>,
+  options: Pick<RunOptions, 'resume' | 'fork' | 'runsDir' | 'init' | (typeof INHERITING)[number]>,
   { security, say, warn }: Pick<PlanSettings, 'security' | 'say' | 'warn'>,
   configFrom: (checkpoint: Checkpoint) => RunConfig,
   adopt: (folder: RunFolder) => Adoption | null = () => null,
 ): Promise<RunOrigin> {
-  if (init !== undefined && resume !== undefined)
-    throw new TrainerError(
-      'BAD_INPUT',
-      '--init starts a new run with the weights of a checkpoint, --resume goes on from one: give one of the two',
-    );
+  const { resume, fork, init, inherit, runsDir } = options;
+  assertOneOrigin(options);
   if (resume === undefined) {
     if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
-    return init === undefined ? NOTHING : newRunWith(resolveCheckpoint(placeOf(init, runsDir), warn));
+    const weights = init ?? inherit;
+    return weights === undefined ? NOTHING : newRunWith(resolveCheckpoint(placeOf(weights, runsDir), warn));
   }
   const place = placeOf(resume, runsDir);
   const folder = runFolderAround(place);
@@ -81,6 +79,31 @@ export async function findOrigin(
     giveUp();
     throw error;
   }
+}
+
+/** The options of `--inherit`. */
+const INHERITING = ['inherit', 'inheritNoise', 'inheritSeed'] as const;
+
+/** What options that say where a run begins do; at most one of them can be given. */
+const ORIGINS = {
+  init: '--init starts a new run with the weights of a checkpoint',
+  inherit: '--inherit grows the model of a new run from a dense checkpoint',
+  resume: '--resume goes on from one',
+} as const;
+
+function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
+  const [first, second] = (['init', 'inherit', 'resume'] as const).filter(
+    (name) => options[name] !== undefined,
+  );
+  if (second !== undefined)
+    throw new TrainerError('BAD_INPUT', `${ORIGINS[first]}, ${ORIGINS[second]}: give one of the two`);
+  if (options.inherit !== undefined) return;
+  const alone = INHERITING.find((name) => options[name] !== undefined);
+  if (alone !== undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--${alone === 'inheritNoise' ? 'inherit-noise' : 'inherit-seed'}: say from which dense checkpoint with --inherit`,
+    );
 }
 
 /** An existing path, or the folder of the run that is named; true for the newest run. */

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../checkpoint/checkpoint.js';
 import { committedFolders } from '../checkpoint/folders.js';
+import { assertInheritable } from '../checkpoint/inherit.js';
+import { momentName } from '../checkpoint/rank-tensors.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
@@ -19,7 +21,7 @@ import { describeRecipe } from './describe-recipe.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
 import { overridesOf, type PlanSettings, type RunOptions, type RunPlan } from './run-options.js';
-import { findOrigin } from './run-origin.js';
+import { findOrigin, type RunOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
 
 /**
@@ -41,6 +43,9 @@ export async function planRun(
   );
   const { checkpoint, init, adopts } = origin;
   const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
+  const { inherit } = options;
+  // Before the data are prepared, which may take long.
+  if (init !== null && inherit !== undefined) assertInheritable(init, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   if (nodesAreHere) {
     oneDnnPath(config.train.precision);
@@ -61,8 +66,9 @@ export async function planRun(
   assertDataSuffices(config, dataset);
   if (adopts !== null) return { config, dataset, ...origin };
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
-  if (init !== null) assertFits(init, config, dataset.tokenizerSha256, 'weights');
-  const plan = { config, dataset, ...origin };
+  if (init !== null && inherit === undefined) assertFits(init, config, dataset.tokenizerSha256, 'weights');
+  else if (init !== null) assertInheritable(init, config, dataset.tokenizerSha256);
+  const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
   warnOfLosses(plan, { say, warn });
   return plan;
 }
@@ -107,6 +113,16 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
   return isSame && endOf(config, checkpoint.manifest) === null ? directory : null;
 }
 
+/** The record of where the weights of a new run are from, with how they are inherited. */
+function withInheritance(
+  { inherit, inheritNoise = 0, inheritSeed }: RunOptions,
+  { initFrom }: RunOrigin,
+  { seed }: RunConfig,
+): RunPlan['initFrom'] {
+  if (inherit === undefined || initFrom === null) return initFrom;
+  return { ...initFrom, inheritance: { noise: inheritNoise, seed: inheritSeed ?? seed } };
+}
+
 /** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
 function startingConfig(
   options: RunOptions,
@@ -116,11 +132,15 @@ function startingConfig(
   const overrides = overridesOf(options);
   if (options.config !== undefined) return loadConfig(options.config, overrides);
   if (recipe !== null)
-    return resolveRecipe(recipe, overrides, options.init === undefined ? null : checkpoint?.manifest.config);
+    return resolveRecipe(
+      recipe,
+      overrides,
+      (options.init ?? options.inherit) === undefined ? null : checkpoint?.manifest.config,
+    );
   if (checkpoint === null)
     throw new TrainerError(
       'BAD_CONFIG',
-      `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), --resume, or --init`,
+      `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), --resume, --init, or --inherit`,
     );
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }
@@ -151,6 +171,11 @@ function assertDataSuffices({ data, model, train, seed }: RunConfig, dataset: Da
 
 function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Dataset): void {
   assertFits(checkpoint, config, dataset.tokenizerSha256);
+  if (!checkpoint.has(momentName('m', 'embed.tokens')))
+    throw new TrainerError(
+      'BAD_CHECKPOINT',
+      `checkpoint ${checkpoint.folder} has weights alone, so no run can go on from it; start one with them: --init`,
+    );
   const end = endOf(config, checkpoint.manifest);
   if (end !== null)
     throw new TrainerError(

@@ -2,6 +2,7 @@ import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
+import { heldExperts } from '../routing/index.js';
 import type { StatusReply, StepReport } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import { RankSpeeds } from '../run/rank-speeds.js';
@@ -42,7 +43,7 @@ export class TrainingProgress {
     const { workersPerNode } = cluster;
     const worldSize = cluster.nodes * workersPerNode;
     const capacityFactor = moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR;
-    const capacity = classicCapacity(capacityFactor, tokensPerStep(config), 1, moe.numExperts);
+    const capacity = classicCapacity(capacityFactor, tokensPerStep(config), 1, heldExperts(moe).count);
     this.ranks = new RankTable(workersPerNode);
     this.#steps = new StepAggregator(worldSize, capacity, adopts?.step);
     this.#speeds = new RankSpeeds(worldSize);

@@ -4,6 +4,7 @@ import { TrainerError } from '../errors.js';
 import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import type { ExpertRange } from '../routing/domain-groups.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
@@ -17,7 +18,8 @@ import { type FeedForwardSize, feedForwardWeights } from './feed-forward.js';
 export interface MoeLayerOptions extends DispatchOptions {
   /** Index among all layers of the model. */
   readonly layer: number;
-  readonly numExperts: number;
+  /** Experts that the model has. */
+  readonly held: ExpertRange;
   readonly size: FeedForwardSize;
   readonly router: Router;
   readonly communicator: Communicator;
@@ -79,7 +81,8 @@ export class MoeLayer {
     const { rank, worldSize } = options.communicator.topology;
     this.#options = options;
     this.#prefix = `layers.${options.layer}`;
-    this.#localExperts = expertsOfRank(options.numExperts, worldSize, rank);
+    const { first, count } = options.held;
+    this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
     this.#dispatcher = selectDispatcher(options, options);
     this.parameterSpecs = [
       ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
@@ -88,16 +91,17 @@ export class MoeLayer {
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { communicator, layer, size } = this.#options;
+    const { communicator, layer, size, held } = this.#options;
     const decision = this.route(parameters, input);
     input.inspect?.(layer, input.xTD, decision);
     communicator.transport.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
+    const dispatched = numberedAsHeld(decision, held);
     return {
-      yTD: this.#dispatcher(input.xTD, decision, this.#expertsWith(parameters, input)),
+      yTD: this.#dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
-        ...localityOf(keptE, communicator.topology),
+        ...localityOf(dispatched.keptE, communicator.topology),
         ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
         layer,
         rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
@@ -167,6 +171,22 @@ export class MoeLayer {
   #routerName({ name }: { readonly name: string }): string {
     return `${this.#prefix}.router.${name}`;
   }
+}
+
+/** A decision with lists of the experts alone that the model has, numbered from 0; no token goes to another. */
+function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange): RoutingDecision {
+  if (count === decision.keptE.length) return decision;
+  const end = first + count;
+  return {
+    ...decision,
+    expertsTK: decision.expertsTK.map((expert) => (expert < 0 ? expert : expert - first)),
+    routedE: decision.routedE.slice(first, end),
+    keptE: decision.keptE.slice(first, end),
+    overCapacityE: decision.overCapacityE.slice(first, end),
+    notChosenE: decision.notChosenE.slice(first, end),
+    capacityE: decision.capacityE.slice(first, end),
+    keptOfRank: decision.keptOfRank.map((keptE) => keptE.slice(first, end)),
+  };
 }
 
 /**

@@ -13,7 +13,7 @@ import { tf } from '../ops/tensorflow.js';
 import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
-import { createRouter, expertsOfDomain } from '../routing/index.js';
+import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
 import type { AttentionInspector } from './attention.js';
 import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
@@ -233,7 +233,7 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
     const layer = model.numDenseLayers + i;
     return new MoeLayer({
       layer,
-      numExperts: moe.numExperts,
+      held: heldExperts(moe),
       size: sizeOf(config),
       router: createRouter({ ...context, layer }),
       communicator,

@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
-import { routerPolicy } from '../routing/index.js';
+import { heldExperts, routerPolicy } from '../routing/index.js';
 
 /** Numbers that a rank holds of the model. */
 export interface ParameterCounts {
@@ -13,7 +13,7 @@ export interface ParameterCounts {
 
 /** Experts whose weights a rank holds. */
 export function expertsPerRank({ moe, cluster }: RunConfig): number {
-  return Math.max(1, moe.numExperts / (cluster.nodes * cluster.workersPerNode));
+  return Math.max(1, heldExperts(moe).count / (cluster.nodes * cluster.workersPerNode));
 }
 
 export function parameterCounts(config: RunConfig): ParameterCounts {
@@ -32,7 +32,7 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
   return {
     shared,
     expertsOfRank: numSparseLayers * expertsPerRank(config) * feedForward,
-    model: shared + numSparseLayers * moe.numExperts * feedForward,
+    model: shared + numSparseLayers * heldExperts(moe).count * feedForward,
   };
 }
 

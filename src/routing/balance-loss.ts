@@ -8,15 +8,16 @@ import { tf } from '../ops/tensorflow.js';
  * the tokens of this rank. The loss is linear in P: its mean over ranks is that of the global batch in every
  * layout.
  *
+ * @param weight alpha n
  * @param routedByAllRanksE choices per expert summed over all ranks, length E
  * @param probsTE router probabilities, [T, E]
  */
-export function balanceLoss(alpha: number, routedByAllRanksE: Float64Array, probsTE: tf.Tensor2D): tf.Scalar {
-  const numExperts = routedByAllRanksE.length;
+export function balanceLoss(
+  weight: number,
+  routedByAllRanksE: Float64Array,
+  probsTE: tf.Tensor2D,
+): tf.Scalar {
   const total = routedByAllRanksE.reduce((sum, routed) => sum + routed, 0);
-  const scaledShareE = Float32Array.from(
-    routedByAllRanksE,
-    (routed) => (alpha * numExperts * routed) / total,
-  );
+  const scaledShareE = Float32Array.from(routedByAllRanksE, (routed) => (weight * routed) / total);
   return tf.sum(tf.mul(tf.mean(probsTE, 0), tf.tensor1d(scaledShareE)));
 }

@@ -16,6 +16,20 @@ export const commonFields = {
     .default(1.25)
     .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
   auxiliaryLossWeight: z.number().min(0).default(0.01).describe('alpha of the load-balance loss'),
+  subModel: z
+    .strictObject({
+      domain: z.string().min(1).describe('the domain whose group of experts the model has'),
+      domains: z
+        .array(z.string().min(1))
+        .min(2)
+        .readonly()
+        .describe('those of the whole model, by domain id'),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      'written by `locmoe export --sub-model`: the model has the experts of one domain alone; null: it is whole',
+    ),
 };
 
 export type CommonMoe = {

@@ -4,6 +4,7 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
 import type { CommonMoe } from './common-fields.js';
+import { heldExperts } from './domain-groups.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
 import type { MoeRule, MoeWith } from './policy.js';
 import type { RouterContext } from './router.js';
@@ -54,11 +55,8 @@ export interface GateLosses {
 
 export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<LocalityMoe>): GateLosses {
   const { numExperts, auxiliaryLossWeight, localityLossWeight, localityFloor } = moe;
-  const targetOfDomain = localizedDistributions(
-    expertsOfDomain,
-    expertsOnNode(numExperts, topology),
-    localityFloor,
-  );
+  const numHeld = heldExperts(moe).count;
+  const targetOfDomain = localizedDistributions(expertsOfDomain, expertsOnNode(moe, topology), localityFloor);
   return {
     share(probsTE, domainsT, firstChoiceT) {
       const shared = new Float32Array(numSharedForLosses(moe));
@@ -72,7 +70,7 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<Loc
       const shares = sharedOfRank.map((shared) => split(shared, numExperts));
       const ofNode = shares.filter((_, rank) => nodeOf(topology, rank) === topology.node);
       const balance = balanceLoss(
-        auxiliaryLossWeight,
+        auxiliaryLossWeight * numHeld,
         sum(shares.map(({ firstChoicesE }) => firstChoicesE)),
         probsTE,
       );

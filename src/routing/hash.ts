@@ -1,5 +1,6 @@
 import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
+import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { defineRouter } from './policy.js';
@@ -30,6 +31,7 @@ export const hashRouter = defineRouter({
     const rankInDeal = Float32Array.from(
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
     );
+    const numHeld = heldExperts(moe).count;
     return {
       state: new Map([['table', rankInDeal]]),
       route({ tokenIdsT, domainsT, training }) {
@@ -38,7 +40,7 @@ export const hashRouter = defineRouter({
           return group[rankInDeal[token] % group.length];
         });
         const factor = training ? moe.capacityFactor : null;
-        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, moe.numExperts);
+        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);
         return {
           ...firstFit(context, chosenT, capacity),
           weightsTK: null,

@@ -1,5 +1,6 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
 import { tf } from '../ops/tensorflow.js';
+import { type Groups, heldExperts } from './domain-groups.js';
 import { rankOfExpert } from './expert-placement.js';
 
 // Shapes: T tokens of this rank, E experts.
@@ -7,13 +8,14 @@ import { rankOfExpert } from './expert-placement.js';
 /** Keeps logarithms finite for experts without probability. */
 const LEAST_PROBABILITY = 1e-9;
 
-/** Whether an expert's tokens from this rank stay on the node, length E. */
-export function expertsOnNode(numExperts: number, topology: Topology): boolean[] {
+/** Whether an expert's tokens from this rank stay on the node, length E; false for one that the model has not. */
+export function expertsOnNode(moe: Groups, topology: Topology): boolean[] {
   const { rank, worldSize, node } = topology;
-  return Array.from(
-    { length: numExperts },
-    (_, expert) => nodeOf(topology, rankOfExpert(numExperts, worldSize, rank, expert)) === node,
-  );
+  const { first, count } = heldExperts(moe);
+  const onNodeE = new Array<boolean>(moe.numExperts).fill(false);
+  for (let i = 0; i < count; i++)
+    onNodeE[first + i] = nodeOf(topology, rankOfExpert(count, worldSize, rank, i)) === node;
+  return onNodeE;
 }
 
 /**

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { gatherRows } from '../ops/gather-rows.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
+import { heldExperts } from './domain-groups.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
@@ -178,7 +179,7 @@ function selectTogether(
   const all = gatherScores(transport, layer, candidates, shared);
   const length = candidates.expertsTK.length;
   const numTokens = all.expertsN.length / candidates.numChoices;
-  const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
+  const classic = classicCapacity(moe.capacityFactor, numTokens, 1, heldExperts(moe).count);
   const positionsE = candidatesByExpert(all.expertsN, numExperts);
   const risingE = risingAffinities(positionsE, all.affinitiesN);
   const capacityE = carried.capacities(risingE, classic);

@@ -2,6 +2,7 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
 import { CapacityEstimate, capacityEstimateFields } from './capacity-estimate.js';
+import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { countBytes } from './gather-counts.js';
@@ -58,6 +59,7 @@ export const locmoeRouter = defineRouter({
   create(context) {
     const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;
     const { numExperts } = moe;
+    const numHeld = heldExperts(moe).count;
     const losses = gateLosses(context);
     const estimate = new CapacityEstimate(moe, dModel);
     return {
@@ -70,7 +72,7 @@ export const locmoeRouter = defineRouter({
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
         const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
         const numTokens = chosenT.length * topology.worldSize;
-        const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numExperts);
+        const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numHeld);
         const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
         const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
         const cosinesTE = training ? readFloats(() => gateCosines(moe, input)) : null;

@@ -4,6 +4,7 @@ import { tf } from '../ops/tensorflow.js';
 import { initStd } from '../parameters/matrix.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
+import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
@@ -41,6 +42,7 @@ export const switchRouter = defineRouter({
   create(context) {
     const { moe, expertsOfDomain, topology } = context;
     const { numExperts, auxiliaryLossWeight } = moe;
+    const numHeld = heldExperts(moe).count;
     return {
       route(input) {
         const { xTD, domainsT, training } = input;
@@ -48,14 +50,14 @@ export const switchRouter = defineRouter({
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
         const chosenT = argmaxOfRows(probsTE);
         const factor = training ? moe.capacityFactor : null;
-        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numExperts);
+        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);
         const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
         const fitted = firstFit(context, chosenT, capacity);
         return {
           ...fitted,
           weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
           auxiliaryLoss: training
-            ? balanceLoss(auxiliaryLossWeight, fitted.routedByAllRanksE, probsTE)
+            ? balanceLoss(auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE)
             : null,
           gateCosine: training
             ? cosineOfChoices(

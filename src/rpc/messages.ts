@@ -8,6 +8,12 @@ export interface JoinRequest {
   readonly formerNode?: number;
 }
 
+/** How a model grows from a dense checkpoint (checkpoint/inherit.ts). */
+export interface Inheritance {
+  readonly noise: number;
+  readonly seed: number;
+}
+
 export interface JoinReply {
   readonly runId: string;
   readonly generation: number;
@@ -17,6 +23,7 @@ export interface JoinReply {
   readonly datasetDir: string;
   readonly resumeFrom: string;
   readonly initFrom: string;
+  readonly inheritance?: Inheritance | null;
   /** Counts the coordinator processes that have led the run. */
   readonly term: number;
 }

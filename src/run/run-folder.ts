@@ -38,7 +38,15 @@ const recordSchema = z.object({
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
   /** The same of the checkpoint whose weights alone the run began with. */
-  initFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
+  initFrom: z
+    .object({
+      runId: z.string(),
+      step: z.number().int(),
+      /** How the run's model grew from that one (`--inherit`); left out where both are the same model. */
+      inheritance: z.object({ noise: z.number(), seed: z.number() }).optional(),
+    })
+    .nullable()
+    .default(null),
 });
 export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 

@@ -2,7 +2,7 @@ import { nodeOf, type Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { HomeRanks } from '../data/placement.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
-import { expertsOfDomain } from '../routing/index.js';
+import { expertsOfDomain, heldExperts } from '../routing/index.js';
 
 /**
  * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold most
@@ -12,13 +12,15 @@ import { expertsOfDomain } from '../routing/index.js';
 export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;
   const ranks = Array.from({ length: topology.worldSize }, (_, rank) => rank);
+  const { first, count } = heldExperts(moe);
   const nodes = Array.from({ length: topology.numNodes }, (_, node) => node);
   const expertsOfNode = nodes.map(
     (node) =>
       new Set(
         ranks
           .filter((rank) => nodeOf(topology, rank) === node)
-          .flatMap((rank) => expertsOfRank(moe.numExperts, topology.worldSize, rank)),
+          .flatMap((rank) => expertsOfRank(count, topology.worldSize, rank))
+          .map((expert) => first + expert),
       ),
   );
   const numDomains = data.domains.length;

@@ -1,3 +1,4 @@
+import type { Inheritance } from '../checkpoint/inherit.js';
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode, ErrorContext } from '../errors.js';
@@ -19,6 +20,8 @@ export interface WorkerAssignment {
   readonly resumeFrom: string | null;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
   readonly initFrom: string | null;
+  /** How the model grows from that checkpoint, a dense one; null where both are the same model. */
+  readonly inheritance: Inheritance | null;
 }
 
 /** Node agent to worker, over the child process's IPC channel. */

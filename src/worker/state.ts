@@ -1,5 +1,6 @@
 import { crc32 } from '@node-rs/crc32';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { type Inheritance, inheritedValues } from '../checkpoint/inherit.js';
 import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
@@ -8,6 +9,7 @@ import { PanguSigma } from '../model/pangu-sigma.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import type { ParameterGroup } from '../parameters/parameters.js';
 import { replicasOfRank } from '../routing/expert-placement.js';
+import { heldExperts } from '../routing/index.js';
 import type { TrainState } from './train-step.js';
 
 /**
@@ -25,7 +27,7 @@ export function createTrainState(
     config,
     transport,
     model,
-    replicas: replicasOfRank(config.moe.numExperts, worldSize, rank),
+    replicas: replicasOfRank(heldExperts(config.moe).count, worldSize, rank),
   };
   if (checkpoint !== null) {
     loadModel(model, checkpoint);
@@ -46,6 +48,20 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
     for (const { name, shape, begin } of group.ranges) group.values.set(checkpoint.read(name, shape), begin);
   parameters.pushValues();
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
+}
+
+/**
+ * Grows a new model from a dense checkpoint: routers keep their initial parameters and state.
+ *
+ * @throws TrainerError as `inheritedValues`
+ */
+export function inheritModel({ parameters }: PanguSigma, dense: Checkpoint, inheritance: Inheritance): void {
+  for (const { ranges, values } of [parameters.shared, parameters.expert])
+    for (const spec of ranges) {
+      const inherited = inheritedValues(dense, spec, inheritance);
+      if (inherited !== null) values.set(inherited, spec.begin);
+    }
+  parameters.pushValues();
 }
 
 /** An extra tensor means that the weights belong to another model than the configured one. */

@@ -25,7 +25,14 @@ import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
-import { crc32OfShared, createTrainState, loadModel, tensorsToKeep, tensorsToSave } from './state.js';
+import {
+  crc32OfShared,
+  createTrainState,
+  inheritModel,
+  loadModel,
+  tensorsToKeep,
+  tensorsToSave,
+} from './state.js';
 import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
 import { validate } from './validation.js';
 
@@ -114,7 +121,12 @@ export class Trainer {
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const state = createTrainState(assignment.config, transport, checkpoint);
-    if (assignment.initFrom !== null) loadModel(state.model, openCheckpoint(assignment.initFrom));
+    const { initFrom, inheritance } = assignment;
+    if (initFrom !== null) {
+      const origin = openCheckpoint(initFrom);
+      if (inheritance === null) loadModel(state.model, origin);
+      else inheritModel(state.model, origin, inheritance);
+    }
     return new Trainer(options, state, dataset, checkpoint);
   }
 

@@ -133,9 +133,10 @@ test('no checkpoint at all is a clear error', () => {
   expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
     /^BAD_INPUT there is no checkpoint in .*give a/,
   );
-  expect(messageOf(() => resolveCheckpoint(join(root, 'nowhere'), () => {}))).toMatch(
-    /there is no checkpoint in/,
-  );
+  const file = join(root, 'file');
+  writeFileSync(file, '');
+  for (const place of [join(root, 'nowhere'), file])
+    expect(messageOf(() => resolveCheckpoint(place, () => {}))).toMatch(/there is no checkpoint in/);
 });
 
 test('a newer format version is said to be one', () => {

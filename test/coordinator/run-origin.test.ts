@@ -88,3 +88,19 @@ describe('a new run starts', () => {
     );
   });
 });
+
+it.each([
+  [
+    { init: 'a', resume: 'b' },
+    /^--init starts a new run .*, --resume goes on from one: give one of the two$/,
+  ],
+  [{ init: 'a', inherit: 'b' }, /^--init starts .*, --inherit grows the model .*: give one of the two$/],
+  [{ inherit: 'a', resume: true }, /^--inherit grows .*, --resume goes on from one: give one of the two$/],
+  [{ inheritNoise: 0.1 }, /^--inherit-noise: say from which dense checkpoint with --inherit$/],
+  [{ init: 'a', inheritSeed: 3 }, /^--inherit-seed: say from which dense checkpoint with --inherit$/],
+] as const)('%j is refused', async (options, refusal) => {
+  const voice = { security: NO_SECURITY, say: () => undefined, warn: () => undefined };
+  await expect(findOrigin({ fork: false, runsDir: 'runs', ...options }, voice, () => config)).rejects.toThrow(
+    refusal,
+  );
+});

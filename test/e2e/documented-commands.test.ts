@@ -71,6 +71,10 @@ const AFTERWARDS: readonly (Printing | readonly [...Printing, codes: readonly nu
     /^ +model\.safetensors +[\d.]+ MB$/m,
   ],
   ['npx locmoe export --checkpoint runs/RUN --to web --output my-page', /^ +index\.html +/m],
+  [
+    'npx locmoe export --checkpoint runs/RUN --sub-model --domain telecom --output my-telecom',
+    /^domain telecom: 2 of 8 experts in each sparse layer, /m,
+  ],
 ];
 const CERTS = ['locmoe certs --out tls', 'locmoe certs --out deploy/kubernetes/tls'];
 const PLANS = [
@@ -126,6 +130,8 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
   [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
+  [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'inherit.test.ts trains both'],
+  [/^npx locmoe train --init my-telecom$/, 'sub-model.test.ts trains so'],
   [
     /^npx locmoe train --text .* --print-config/,
     'train-text.test.ts trains so, and goes on with what --print-config prints',
@@ -139,6 +145,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   ],
   [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
   [/^npx locmoe bench (kernels|precision)$/, 'bench-kernels.test.ts runs them with less to do'],
+  [/^npx locmoe bench inheritance$/, 'bench-inheritance.test.ts runs it with less to do'],
   [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
   [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],

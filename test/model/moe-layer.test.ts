@@ -4,7 +4,7 @@ import { type AllToAllForm, Communicator } from '../../src/collectives/communica
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { createRouter, expertsOfDomain, type RouterName } from '../../src/routing/index.js';
+import { createRouter, expertsOfDomain, heldExperts, type RouterName } from '../../src/routing/index.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
 
 const numTokens = 12;
@@ -22,7 +22,7 @@ function build(router: RouterName, form: AllToAllForm, capacityFactor: number | 
   const transport = soloTransport();
   const layer = new MoeLayer({
     layer: 1,
-    numExperts: moe.numExperts,
+    held: heldExperts(moe),
     size: { dModel: d, dFeedForward: f, numLayers: 2 },
     router: createRouter({
       moe,

@@ -16,7 +16,7 @@ const lossOf = (alpha: number, routed: number[], probs: Float32Array, numExperts
   tf.tidy(
     () =>
       balanceLoss(
-        alpha,
+        alpha * numExperts,
         Float64Array.from(routed),
         tf.tensor2d(probs, [probs.length / numExperts, numExperts]),
       ).dataSync()[0],

@@ -4,7 +4,7 @@ import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
+import { createRouter, expertsOfDomain, heldExperts } from '../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 import type { SelectionCase, SelectionResult } from './global-selection.test.js';
 
@@ -31,7 +31,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
   const chosen: Int32Array[] = [];
   const layer = new MoeLayer({
     layer: 1,
-    numExperts: moe.numExperts,
+    held: heldExperts(moe),
     size: { dModel: D, dFeedForward: 4, numLayers: 1 },
     router: {
       ...router,

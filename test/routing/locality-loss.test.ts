@@ -33,10 +33,13 @@ describe('localizedDistributions', () => {
 });
 
 it('expertsOnNode follows the placement, replicas too', () => {
-  expect(expertsOnNode(4, topologyOf(3, 2, 2))).toEqual([false, false, true, true]);
-  expect(expertsOnNode(4, topologyOf(0, 1, 4))).toEqual([true, true, true, true]);
+  const whole = (numExperts: number) => ({ numExperts, expertGroups: 1, subModel: null });
+  expect(expertsOnNode(whole(4), topologyOf(3, 2, 2))).toEqual([false, false, true, true]);
+  expect(expertsOnNode(whole(4), topologyOf(0, 1, 4))).toEqual([true, true, true, true]);
   // Two experts on four ranks: every node has both.
-  expect(expertsOnNode(2, topologyOf(3, 2, 2))).toEqual([true, true]);
+  expect(expertsOnNode(whole(2), topologyOf(3, 2, 2))).toEqual([true, true]);
+  const part = { numExperts: 8, expertGroups: 2, subModel: { domain: 'b', domains: ['a', 'b'] } };
+  expect(expertsOnNode(part, topologyOf(3, 2, 2))).toEqual([...Array(6).fill(false), true, true]);
 });
 
 describe.each([1, 2, 4])('localityLoss with %i workers a node', (workers) => {

@@ -13,6 +13,8 @@ export interface TrainingOptions {
   /** Emptied first; receives the run folder and the command output. */
   readonly folder: string;
   readonly dataDir: string;
+  /** Further arguments. */
+  readonly more?: readonly string[];
   /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called with the child process after it has started. */
@@ -30,6 +32,7 @@ export async function runTraining({
   sets,
   folder,
   dataDir,
+  more = [],
   env = {},
   onStart = () => undefined,
 }: TrainingOptions): Promise<RunFolder | null> {
@@ -40,6 +43,7 @@ export async function runTraining({
     ...['train', '--config', config, '--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
     // What a restart repeats would count as time of the run.
     ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
+    ...more,
   ];
   const code = await exitCode(args, output, env, onStart);
   if (code === EXIT.interrupted || code === 'signal') return null;

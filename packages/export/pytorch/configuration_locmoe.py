@@ -6,6 +6,7 @@ class LocmoeConfig(PretrainedConfig):
 
     domains: names of the domains that the model was trained on, in the order of their ids.
     domain: that of a text where the caller names none, by name.
+    expert_group: the one group of experts that the sub-model of a domain has; None for a whole model.
     router: `hash`, `switch`, `locmoe` or `locmoe-plus`; the fields after it are those of one router or two.
     """
 
@@ -26,6 +27,7 @@ class LocmoeConfig(PretrainedConfig):
         domain="en",
         num_experts=8,
         expert_groups=1,
+        expert_group=None,
         router="locmoe-plus",
         learned_groups=False,
         gate_scale=0.5,
@@ -49,6 +51,7 @@ class LocmoeConfig(PretrainedConfig):
         self.domain = domain
         self.num_experts = num_experts
         self.expert_groups = expert_groups
+        self.expert_group = expert_group
         self.router = router
         self.learned_groups = learned_groups
         self.gate_scale = gate_scale

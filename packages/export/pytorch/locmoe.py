@@ -78,6 +78,9 @@ class Locmoe(nn.Module):
         most = self.config.max_position_embeddings
         if length > most:
             raise ValueError(f"{length} tokens: the model takes {most} at most")
+        known = self.config.domains
+        if (domain_ids >= len(known)).any():
+            raise ValueError(f"domain ids {domain_ids.tolist()}: the model knows {len(known)} ({', '.join(known)})")
         if attention_mask is None:
             attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -num_new:]
@@ -131,14 +134,15 @@ class SparseLayer(DecoderLayer):
         super().__init__(config, layer)
         self.config = config
         self.router = ROUTERS[config.router](config)
-        self.experts = nn.ModuleList(FeedForward(config) for _ in range(config.num_experts))
+        self.experts = nn.ModuleDict((str(expert), FeedForward(config)) for expert in held_experts(config))
 
     def feed_forward(self, x, input_ids, domain_ids):
         rows = x.flatten(0, 1)  # [T, d]
         allowed = in_group(domain_ids, self.config).repeat_interleave(x.shape[1], 0)  # [T, E]
         weights = self.router(rows, input_ids.flatten(), allowed).to(x.dtype)  # [T, E]
         mixed = torch.zeros_like(rows)
-        for expert, weight in zip(self.experts, weights.T):
+        for name, expert in self.experts.items():
+            weight = weights[:, int(name)]
             chosen = weight.nonzero().squeeze(1)
             mixed = mixed.index_add(0, chosen, weight[chosen, None] * expert(rows[chosen]))
         return mixed.view_as(x)
@@ -230,10 +234,23 @@ def matrix(rows, columns):
 
 
 def in_group(domain_ids, config):
-    """Level 1: experts form G groups of consecutive ids; domain i uses group i mod G: [B] -> bool [B, E]."""
+    """Level 1: experts form G groups of consecutive ids; domain i uses group i mod G: [B] -> bool [B, E].
+
+    All domains of a sub-model use its one group.
+    """
     experts = torch.arange(config.num_experts, device=domain_ids.device)
     size = config.num_experts // config.expert_groups
-    return experts // size == domain_ids[:, None] % config.expert_groups
+    only = config.expert_group
+    group = domain_ids % config.expert_groups if only is None else torch.full_like(domain_ids, only)
+    return experts // size == group[:, None]
+
+
+def held_experts(config):
+    """Ids of the experts that the model has: all, or those of a sub-model's group."""
+    if config.expert_group is None:
+        return range(config.num_experts)
+    size = config.num_experts // config.expert_groups
+    return range(config.expert_group * size, (config.expert_group + 1) * size)
 
 
 class HashRouter(nn.Module):

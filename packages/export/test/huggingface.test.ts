@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { type Checkpoint, openCheckpoint } from 'locmoe/checkpoint/checkpoint';
 import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
 import { openInference } from 'locmoe/inference/inference';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,6 +12,7 @@ import { locmoeModel } from '../src/huggingface/locmoe.js';
 import { writeTokenizer } from '../src/huggingface/tokenizer-files.js';
 import { writeWeights } from '../src/huggingface/weights.js';
 import { writeFolder } from '../src/output-folder.js';
+import { writeSubModel } from '../src/sub-model.js';
 import { runPython } from './python.js';
 import { ownLogits, sequences, trainedCheckpoint, VARIANTS } from './trained.js';
 
@@ -29,17 +30,26 @@ beforeAll(async () => {
   for (const [i, variant] of Object.keys(VARIANTS).entries()) {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(root, 'model-')), variant);
     checkpoints.set(variant, checkpoint);
-    const folder = path.join(root, `export-${i}`);
-    await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
-    const inference = openInference(checkpoint);
-    const idsBS = sequences(inference);
-    const logits = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
-    writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
-    writeFileSync(path.join(folder, 'logits'), Buffer.concat(logits.map((row) => Buffer.from(row.buffer))));
-    folders.set(variant, folder);
+    await exportAs(variant, checkpoint, path.join(root, `export-${i}`));
+  }
+  for (const [i, router] of ['hash', 'locmoe-plus'].entries()) {
+    const part = path.join(root, `part-${i}`);
+    await writeFolder(part, (output) => writeSubModel(checkpoints.get(router)!, output, 'code'));
+    await exportAs(`a sub-model, ${router}`, openCheckpoint(part), path.join(root, `export-part-${i}`));
   }
   folders.set(IN_SHARDS, await inShards('locmoe-plus'));
 }, 180_000);
+
+async function exportAs(name: string, checkpoint: Checkpoint, folder: string): Promise<void> {
+  await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
+  const inference = openInference(checkpoint);
+  // A sub-model has the last domain alone.
+  const idsBS = sequences(inference).slice(-inference.config.data.domains.length);
+  const logits = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
+  writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
+  writeFileSync(path.join(folder, 'logits'), Buffer.concat(logits.map((row) => Buffer.from(row.buffer))));
+  folders.set(name, folder);
+}
 
 async function inShards(variant: string): Promise<string> {
   const whole = folders.get(variant)!;

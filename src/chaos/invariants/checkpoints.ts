@@ -1,3 +1,4 @@
+import { heldExperts } from '../../routing/domain-groups.js';
 import type { CheckpointEvidence, RunEvidence } from './evidence.js';
 
 /** I4: every committed checkpoint loads with its hashes, but for those that were damaged on purpose. */
@@ -24,7 +25,8 @@ export function checkpointsAreWhole({ checkpoints, config }: RunEvidence): strin
     return missing.length === 0 ? [] : [`${folder} lacks ${missing.length} tensors, such as ${missing[0]}`];
   });
   if (config === null || sound.length === 0) return violations;
-  for (let expert = 0; expert < config.moe.numExperts; expert++)
+  const { first, count } = heldExperts(config.moe);
+  for (let expert = first; expert < first + count; expert++)
     if (![...all].some((name) => name.includes(`experts.${expert}.`)))
       violations.push(`no rank has saved expert ${expert}`);
   return violations;

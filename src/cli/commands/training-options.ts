@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
-import { collect, wholeNumber } from './options.js';
+import { collect, numberFrom, wholeNumber } from './options.js';
 
 /** What a timer of Node takes. */
 const MAX_LINGER_S = 2_000_000;
@@ -31,6 +31,16 @@ export function addTrainingOptions(command: Command): Command {
       '--init <dir>',
       'start a new run with the weights of a checkpoint alone: a step folder, or a run for its newest',
     )
+    .option(
+      '--inherit <dir>',
+      'grow the model of a new run from the checkpoint of a dense one: its feed-forward networks become the experts',
+    )
+    .option(
+      '--inherit-noise <share>',
+      'noise on every expert, as a share of the root mean square of each of its matrices (0)',
+      numberFrom(0),
+    )
+    .option('--inherit-seed <n>', "seed of that noise (the run's)", wholeNumber(0))
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')

@@ -5,7 +5,7 @@ import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport-stats.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
-import { createRouter } from '../../../src/routing/index.js';
+import { createRouter, heldExperts } from '../../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
 import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
 
@@ -29,7 +29,7 @@ function runDispatchers(
       expertsOfDomain: [Int32Array.from(everyExpert)],
     });
     const layer = new MoeLayer({
-      ...{ layer: 1, numExperts: moe.numExperts, size: { dModel: D, dFeedForward: F, numLayers: 1 } },
+      ...{ layer: 1, held: heldExperts(moe), size: { dModel: D, dFeedForward: F, numLayers: 1 } },
       ...{ router, communicator: new Communicator(transport, form, wire), overlapDegree, deduplicate },
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);

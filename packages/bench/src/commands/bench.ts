@@ -3,6 +3,7 @@ import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'lo
 import { BENCH_COMMANDS } from 'locmoe/cli/packages';
 import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
+import type { BenchInheritanceOptions } from '../inheritance/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import type { BenchPrecisionOptions } from '../precision/bench.js';
@@ -83,6 +84,7 @@ export function addBenchCommand(program: Command): void {
   addBenchStep(bench);
   addBenchKernels(bench);
   addBenchPrecision(bench);
+  addBenchInheritance(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);
@@ -134,6 +136,42 @@ function addBenchPrecision(bench: Command): void {
     .action(async (options: Omit<BenchPrecisionOptions, 'command'>) => {
       const { benchPrecision } = await import('../precision/bench.js');
       process.exitCode = await benchPrecision({ ...options, command: typedCommand() });
+    });
+}
+
+type InheritanceOptions = Omit<BenchInheritanceOptions, 'command' | 'out' | 'seeds'> & {
+  readonly seeds?: number;
+  readonly out?: string;
+};
+
+function addBenchInheritance(bench: Command): void {
+  bench
+    .command('inheritance')
+    .description(
+      'a sparse model that grows from a dense one, against the same from random weights: loss over tokens, with and without those of the dense training',
+    )
+    .option('--config <file|recipe>', 'the sparse model', 'tiny')
+    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
+    .option('--seeds <n>', 'how often everything is trained (3)', wholeNumber(1))
+    .option('--dense-steps <n>', 'steps of the dense model before it is inherited from', wholeNumber(1), 480)
+    .option('--steps <n>', 'steps of the sparse model after that', wholeNumber(1), 480)
+    .option(
+      '--quick',
+      'one seed, and no other routers before their first step; the report goes to <work-dir>',
+      false,
+    )
+    .option('--work-dir <dir>', 'for the runs', 'runs/inheritance')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ seeds, out, ...options }: InheritanceOptions) => {
+      // Lazy: the chart library takes a second to load.
+      const { benchInheritance } = await import('../inheritance/bench.js');
+      process.exitCode = await benchInheritance({
+        ...options,
+        seeds: seeds ?? (options.quick ? 1 : 3),
+        out: out ?? (options.quick ? options.workDir : 'docs/results'),
+        command: typedCommand(),
+      });
     });
 }
 

@@ -1,7 +1,13 @@
 import { nodeOf, topologyOf } from 'locmoe/collectives/topology';
 import type { RunConfig } from 'locmoe/config/schema';
 import { rankOfExpert } from 'locmoe/routing/expert-placement';
-import { expertsOfDomain, type RouterName, type RouterPrice, routerPolicy } from 'locmoe/routing/index';
+import {
+  expertsOfDomain,
+  heldExperts,
+  type RouterName,
+  type RouterPrice,
+  routerPolicy,
+} from 'locmoe/routing/index';
 import { homeRanksOfDomain } from 'locmoe/worker/home-ranks';
 
 /** Assumptions about a router that a configuration does not determine. */
@@ -72,6 +78,7 @@ export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: Rou
 export function tierShares(config: RunConfig, { localGain }: RoutingAssumption): TierShares {
   const { cluster, data, moe } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;
+  const { first, count } = heldExperts(moe);
   const groups = expertsOfDomain(data.domains.length, moe);
   const homes = homeRanksOfDomain(config, topologyOf(0, cluster.nodes, cluster.workersPerNode));
   const weights = data.weights ?? groups.map(() => 1);
@@ -82,7 +89,7 @@ export function tierShares(config: RunConfig, { localGain }: RoutingAssumption):
     for (const source of sources) {
       const here = topologyOf(source, cluster.nodes, cluster.workersPerNode);
       for (const expert of group) {
-        const to = rankOfExpert(moe.numExperts, worldSize, source, expert);
+        const to = rankOfExpert(count, worldSize, source, expert - first);
         if (to === source) shares.sameWorker += each;
         else if (nodeOf(here, to) === here.node) shares.sameNode += each;
         else shares.otherNode += each;
@@ -105,7 +112,7 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
 
 /** Ranks that hold replicas of the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
-  return Math.max(1, (cluster.nodes * cluster.workersPerNode) / moe.numExperts);
+  return Math.max(1, (cluster.nodes * cluster.workersPerNode) / heldExperts(moe).count);
 }
 
 function sum(values: readonly number[]): number {

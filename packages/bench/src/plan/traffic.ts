@@ -3,6 +3,7 @@ import type { OperationKind } from 'locmoe/collectives/transport';
 import type { RunConfig } from 'locmoe/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/model/parameter-counts';
+import { heldExperts } from 'locmoe/routing/domain-groups';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.
@@ -155,7 +156,7 @@ function replicaReduce(config: RunConfig, numSummed: number, topology: Topology)
   const replicas = numReplicas(config);
   if (replicas === 1 || numSummed === 0) return [];
   const isLarge = FLOAT_BYTES * numSummed > DIRECT_BYTES;
-  const inNode = Math.max(1, topology.workersPerNode / config.moe.numExperts);
+  const inNode = Math.max(1, topology.workersPerNode / heldExperts(config.moe).count);
   const bytes = numSummed * (replicas > inNode && isLarge ? wireBytesOf(config) : FLOAT_BYTES);
   const exchange: Exchange = {
     kind: 'all-reduce',

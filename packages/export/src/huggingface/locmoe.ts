@@ -1,9 +1,8 @@
-import { join } from 'node:path';
 import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
 import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
-import { routerPolicy } from 'locmoe/routing/index';
+import { heldExperts, routerPolicy } from 'locmoe/routing/index';
+import { shapesOf } from '../checkpoint-shapes.js';
 import type { HuggingFaceModel } from './model.js';
 import { type LazyTensor, tensorOf } from './weights.js';
 
@@ -46,6 +45,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       'BAD_INPUT',
       `moe.router ${moe.router} cannot be exported to HuggingFace; ${Object.keys(ROUTERS).join(', ')} can`,
     );
+  const held = heldExperts(moe);
   return {
     config: {
       model_type: 'locmoe',
@@ -66,6 +66,8 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       domain: data.domains[0],
       num_experts: moe.numExperts,
       expert_groups: moe.expertGroups,
+      // The one that a sub-model has.
+      expert_group: moe.subModel === null ? null : held.first / held.count,
       router: moe.router,
       ...ROUTERS[moe.router]?.fields(moe),
       // The softmax reads the token embedding; there is no second matrix to tie to it.
@@ -77,15 +79,11 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
 
 function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
   const { config, tensors } = checkpoint.manifest;
-  const files = new Set(Object.values(tensors));
-  const headers = new Map(
-    [...files].map((file) => [file, readSafetensorsHeader(join(checkpoint.folder, file))]),
-  );
-  return Object.entries(tensors)
-    .filter(([name]) => isOfModel(name, config))
-    .map(([name, file]) => {
-      const { shape } = headers.get(file)!.tensors.get(name)!;
-      const tensor = tensorOf(checkpoint, name, `model.${name}`, shape);
+  const shapes = shapesOf(checkpoint);
+  return Object.keys(tensors)
+    .filter((name) => isOfModel(name, config))
+    .map((name) => {
+      const tensor = tensorOf(checkpoint, name, `model.${name}`, shapes.get(name)!);
       return name.endsWith('.router.table') ? asIntegers(tensor) : tensor;
     });
 }

@@ -1,9 +1,11 @@
 import type { Manifest } from 'locmoe/checkpoint/manifest';
 import type { RunConfig } from 'locmoe/config/schema';
+import { heldExperts } from 'locmoe/routing/domain-groups';
 
 /** README.md of an exported folder, as a page of a model on the HuggingFace hub. */
 export function modelCard({ config, runId, step }: Manifest, isGpt2: boolean, endOfText: string): string {
-  const usesDomain = config.model.numSparseLayers > 0 && config.moe.expertGroups > 1;
+  const { model, moe } = config;
+  const usesDomain = model.numSparseLayers > 0 && moe.expertGroups > 1 && moe.subModel === null;
   return `---
 library_name: transformers
 pipeline_tag: text-generation
@@ -38,7 +40,7 @@ function describe({ model, moe }: RunConfig): string {
   const query = model.queryLayer ? ", and PanGu's query layer on top" : '';
   if (model.numSparseLayers === 0) return `A language model of ${layers}${query} (${size}).`;
   const sparseLayers = `${model.numSparseLayers} sparse ${model.numSparseLayers === 1 ? 'layer' : 'layers'}`;
-  const sparse = `${sparseLayers} of ${moe.numExperts} experts`;
+  const sparse = `${sparseLayers} of ${heldExperts(moe).count} experts`;
   return (
     `A mixture-of-experts language model of ${layers} and ${sparse}${query} (${size}). ` +
     `Router: \`${moe.router}\`.`
@@ -48,6 +50,8 @@ function describe({ model, moe }: RunConfig): string {
 function domains({ data, moe }: RunConfig, usesDomain: boolean): string {
   const names = data.domains.map((domain) => `\`${domain}\``).join(', ');
   const trained = `Domains of the training text: ${names}.`;
+  if (moe.subModel !== null)
+    return `${trained}\nIt is the part of a larger model that texts of domain \`${moe.subModel.domain}\` used.`;
   if (!usesDomain) return trained;
   const size = moe.numExperts / moe.expertGroups;
   return `${trained}

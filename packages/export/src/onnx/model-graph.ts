@@ -1,6 +1,7 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
 import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm-on-host';
+import { heldExperts } from 'locmoe/routing/domain-groups';
 import { Graph, INT64, type Value } from './graph.js';
 import { ROUTINGS, type Routing } from './routing.js';
 
@@ -209,9 +210,10 @@ class ModelGraph {
       const normalTD = rows(normalBSD);
       // A scatter for each expert: within one, ONNX Runtime adds on several threads, and two rows for the same
       // token would race (github.com/microsoft/onnxruntime/issues/18048).
-      const sumTD = this.#dispatched(routing).reduce((sumTD, { tokenR1, weightR1 }, expert) => {
+      const { first } = heldExperts(this.config.moe);
+      const sumTD = this.#dispatched(routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
         const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
-        const outputsRD = this.#feedForward(`${prefix}.experts.${expert}`, rowsRD);
+        const outputsRD = this.#feedForward(`${prefix}.experts.${first + i}`, rowsRD);
         const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
         return graph.node('ScatterND', [sumTD, tokenR1, weightedRD], { reduction: 'add' });
       }, rows(xBSD));
@@ -246,14 +248,18 @@ class ModelGraph {
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
   }
 
-  /** For each expert the tokens that it takes, and their weights, [R, 1]. */
+  /** For each expert that the model has, the tokens that it takes, and their weights, [R, 1]. */
   #dispatched({ keptBSE, weightsBSE }: Routing): { readonly tokenR1: Value; readonly weightR1: Value }[] {
     const graph = this.#graph;
-    const { numExperts } = this.config.moe;
-    const byExpert = (xBSE: Value) =>
-      graph.node('Transpose', [graph.node('Reshape', [xBSE, graph.integers(-1, numExperts)])], {
-        perm: [1, 0],
-      });
+    const { moe } = this.config;
+    const { first, count } = heldExperts(moe);
+    const byExpert = (xBSE: Value) => {
+      const xTE = graph.node('Reshape', [xBSE, graph.integers(-1, moe.numExperts)]);
+      const xET = graph.node('Transpose', [xTE], { perm: [1, 0] });
+      if (count === moe.numExperts) return xET;
+      const [begin, end, axis] = [first, first + count, 0].map((each) => graph.integers(each));
+      return graph.node('Slice', [xET, begin, end, axis]);
+    };
     const keptET = byExpert(keptBSE);
     // Pairs of expert and token, in the order of the experts.
     const pairsN2 = graph.node('Transpose', [graph.node('NonZero', [keptET])], { perm: [1, 0] });
@@ -263,7 +269,7 @@ class ModelGraph {
     const keptIntegersET = graph.node('Cast', [keptET], { to: INT64 });
     const numRowsE = graph.node('ReduceSum', [keptIntegersET, graph.integers(1)], { keepdims: 0 });
     const [tokens, weights] = [tokenN1, weightN1].map((x) =>
-      graph.nodeWith(numExperts, 'Split', [x, numRowsE], { axis: 0 }),
+      graph.nodeWith(count, 'Split', [x, numRowsE], { axis: 0 }),
     );
     return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert] }));
   }

@@ -49,6 +49,13 @@ def compare(folder):
     mask[:, 0] = 0
     same(model(padded, domain_ids, attention_mask=mask)[:, 1:], own[:, :-1])
 
+    try:
+        model(ids, domain_ids + len(model.config.domains))
+    except ValueError as error:
+        assert "the model knows" in str(error), error
+    else:
+        raise AssertionError("a domain that the model does not know was taken")
+
 
 def same(logits, own):
     torch.testing.assert_close(logits, own, atol=1e-4, rtol=0)

@@ -116,7 +116,8 @@ function start(config: ModelConfig): void {
   form.hidden = false;
 }
 
-function about({ numParameters, sparseLayers, numExperts, router, seqLen }: ModelConfig): string {
+function about({ numParameters, sparseLayers, expertsOfDomain, router, seqLen }: ModelConfig): string {
+  const numExperts = new Set(expertsOfDomain.flat()).size;
   const layers = sparseLayers.length === 1 ? 'One layer has' : `${sparseLayers.length} layers have`;
   const experts =
     sparseLayers.length === 0

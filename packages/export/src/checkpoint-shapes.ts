@@ -1,0 +1,13 @@
+import { join } from 'node:path';
+import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
+
+/** Shapes of the tensors of a checkpoint, by name; no tensor is read. */
+export function shapesOf({ folder, manifest }: Checkpoint): ReadonlyMap<string, readonly number[]> {
+  const headers = [...new Set(Object.values(manifest.tensors))].map((file) =>
+    readSafetensorsHeader(join(folder, file)),
+  );
+  return new Map(
+    headers.flatMap(({ tensors }) => [...tensors].map(([name, { shape }]) => [name, shape] as const)),
+  );
+}

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { type MetricsRecordOf, readRecords } from '../../src/run/metrics-record.js';
+import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+
+const DENSE = ['model.numDenseLayers=3', 'model.numSparseLayers=0', 'train.steps=10'];
+/** Its gate weights are one. */
+const SPARSE = ['moe.router=hash', 'train.steps=3'];
+
+/** Losses at a step by domain, to the digits that two layouts agree in. */
+function lossesAt(run: string, step: number): Record<string, string>[] {
+  const isWanted = (record: { type: string }): record is MetricsRecordOf<'validation'> =>
+    record.type === 'validation' && 'step' in record && record.step === step;
+  return readRecords(path.join(run, 'metrics.ndjson'))
+    .filter(isWanted)
+    .map(({ domains }) => Object.fromEntries(domains.map(({ domain, loss }) => [domain, loss.toFixed(4)])));
+}
+
+it('--inherit grows a model from a dense one in any layout, again after a failure, and is gone on from', async () => {
+  const folder = temporaryFolder();
+  const dense = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets: DENSE });
+  const [denseLosses] = lossesAt(dense, 10);
+
+  const noNoise = temporaryFolder();
+  const run = startTraining({
+    ...{ folder: noNoise, nodes: 1, workersPerNode: 2 },
+    sets: [...SPARSE, 'cluster.maxRestarts=1'],
+    more: ['--inherit', path.join(dense, 'checkpoints/step-000010')],
+    env: { LOCMOE_FAIL: 'step.begun:2:kill:rank=1:generation=1' },
+  });
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout).toContain(
+    `it grows from step 10 of the dense run ${path.basename(dense)}: experts are exact copies of its feed-forward networks`,
+  );
+  expect(stdout).toContain('recovered: ');
+  const inherited = newestRun(noNoise);
+  expect(lossesAt(inherited, 0)).toEqual([denseLosses, denseLosses]);
+
+  const options = { folder: temporaryFolder(), nodes: 1 };
+  const noise = ['--inherit', dense, '--inherit-noise', '0.5', '--inherit-seed', '3'];
+  const first = await trainToTheEnd({ ...options, workersPerNode: 1, sets: SPARSE, more: noise });
+  expect(lossesAt(first, 0)).not.toEqual([denseLosses]);
+  const record = () => JSON.parse(readFileSync(path.join(first, 'run.json'), 'utf8'));
+  const initFrom = { runId: path.basename(dense), step: 10, inheritance: { noise: 0.5, seed: 3 } };
+  expect(record()).toMatchObject({ initFrom, generation: 1 });
+  await trainToTheEnd({
+    ...{ ...options, workersPerNode: 2, resume: first },
+    sets: [...SPARSE, 'train.steps=5'],
+  });
+  expect(record()).toMatchObject({ initFrom, generation: 2 });
+  expect([...lossCurve(first).keys()]).toEqual([1, 2, 3, 4, 5]);
+}, 120_000);

@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { RunConfig } from '../../src/config/schema.js';
+import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { tf } from '../../src/ops/tensorflow.js';
+import { ROUTER_NAMES } from '../../src/routing/index.js';
+import { createTrainState, inheritModel, tensorsToSave } from '../../src/worker/state.js';
+import { trainStep } from '../../src/worker/train-step.js';
+import { randomIntegers, tinyConfig } from '../model/support.js';
+
+const NUM_LAYERS = 3;
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inherit-'));
+let dense: Checkpoint;
+let denseLoss: number;
+
+const batch = {
+  numSequences: 4,
+  seqLen: 6,
+  tokenIds: randomIntegers('tokens', 24, 257),
+  targets: randomIntegers('targets', 24, 257),
+  domains: Int32Array.of(0, 1, 0, 1),
+};
+
+beforeAll(() => {
+  const config = tinyConfig({ model: { numDenseLayers: NUM_LAYERS, numSparseLayers: 0 } });
+  const state = createTrainState(config, soloTransport(), null);
+  for (let step = 1; step <= 20; step++) trainStep(state, step, [batch]);
+  const tokenizerFile = path.join(folder, 'tokenizer.json');
+  writeFileSync(tokenizerFile, '{}');
+  const saved = saveCheckpoint({
+    ...{ root: path.join(folder, 'checkpoints'), step: 20, generation: 1, keep: 1, runId: 'dense' },
+    ...{ config, tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
+  });
+  dense = openCheckpoint(saved);
+  denseLoss = lossOf(state.model, false);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function lossOf(model: PanguSigma, training: boolean): number {
+  return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
+}
+
+/** The loss of a model that has inherited, in evaluation and in training. */
+function losses(moe: Partial<RunConfig['moe']>, noise = 0): number[] {
+  const config = tinyConfig({
+    model: { numDenseLayers: 1, numSparseLayers: NUM_LAYERS - 1 },
+    moe: { capacityFactor: null, ...moe },
+  });
+  const model = new PanguSigma(config, soloTransport());
+  inheritModel(model, dense, { noise, seed: 1 });
+  return [false, true].map((training) => lossOf(model, training));
+}
+
+const asDense = () => Array.from({ length: 2 }, () => expect.closeTo(denseLoss, 5));
+
+describe.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one', (router) => {
+  // The softmax over the one expert of a group is one, whatever the gate.
+  const weightOne = { router, numExperts: 2, expertGroups: 2 };
+
+  it('begins with its loss where gate weights are one and nothing is dropped', () => {
+    expect(losses(weightOne)).toEqual(asDense());
+  });
+
+  it('begins with another one if experts differ', () => {
+    expect(losses(weightOne, 0.5)).not.toEqual(asDense());
+  });
+});
+
+it.each([
+  ['hash', true],
+  ['locmoe-plus', true],
+  ['switch', false],
+  ['locmoe', false],
+] as const)('with four experts a token, weights of %s sum to one: %s', (router, sumToOne) => {
+  const found = losses({ router, numExperts: 4, expertGroups: 1 });
+  if (sumToOne) expect(found).toEqual(asDense());
+  else for (const loss of found) expect(Math.abs(loss - denseLoss)).toBeGreaterThan(1e-3);
+});
