@@ -1,0 +1,50 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { INDEX_FILE, openDataset } from '../../data/dataset.js';
+import { readDocuments } from '../../data/read/documents.js';
+import { textSourceSchema } from '../../data/text-source.js';
+import { loadTokenizer } from '../../data/tokenizer.js';
+import { ContaminationCheck, trainingText } from '../../evaluation/contamination.js';
+import { type Question, refusal } from '../../evaluation/question.js';
+import { statOf } from '../../evaluation/read-text.js';
+import type { Inference } from '../../inference/inference.js';
+import { openText } from './open.js';
+
+interface Options {
+  readonly contamination?: readonly string[] | true;
+  readonly dataDir: string;
+}
+
+/** Looks for questions in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
+export async function contaminationOf(
+  inference: Inference,
+  questions: readonly Question[],
+  { contamination, dataDir }: Options,
+): Promise<ContaminationCheck | null> {
+  if (contamination === undefined) return null;
+  const check = new ContaminationCheck(questions);
+  if (contamination === true) {
+    const dataset = await openText(inference, dataDir);
+    for (const text of trainingText(dataset, inference.tokenizer)) check.read(text);
+    dataset.close();
+  } else for (const place of contamination) await readPlace(place, check, inference);
+  return check;
+}
+
+/** A prepared dataset, or a file of text. */
+async function readPlace(place: string, check: ContaminationCheck, { config }: Inference): Promise<void> {
+  if (existsSync(path.join(place, INDEX_FILE))) {
+    const dataset = openDataset(place);
+    const tokenizer = loadTokenizer(dataset.tokenizerFile, config.data.endOfText);
+    for (const text of trainingText(dataset, tokenizer)) check.read(text);
+    dataset.close();
+    return;
+  }
+  const stats = statOf(place);
+  if (stats.isDirectory())
+    throw refusal(place, 'is a folder, and no prepared dataset; name one, or files of text');
+  const source = textSourceSchema.parse({ files: place });
+  const span = { file: path.resolve(place), begin: 0, end: stats.size };
+  const reading = { onBytes: () => undefined, onInvalid: () => undefined };
+  for await (const texts of readDocuments(span, source, reading)) for (const text of texts) check.read(text);
+}
