@@ -164,3 +164,9 @@ describe('a template', () => {
     },
   );
 });
+
+it('a template makes a line of a million characters at most', () => {
+  const half = '{{ repeat 700000 "x" }}';
+  expect(render(half)).toHaveLength(700_000);
+  expect(render(half + half)).toHaveLength(1 << 20);
+});
