@@ -168,6 +168,7 @@ export class MetricsTable implements RecordSink {
           resumedFrom: record.resumedFrom ?? null,
           lastTime: record.time,
         });
+        this.#lanes.begin(record.time);
         this.#throughput = this.#newThroughput();
         break;
       case 'heartbeat':

@@ -341,6 +341,31 @@ describe('experts and ranks', () => {
     expect((await ranks(`?after=${more.cursor}`)).ranks.map(({ spans }) => spans)).toEqual([[], []]);
   });
 
+  it('begins each generation anew, at its own time', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const at = (ms: number) => STARTED_AT + ms;
+    addMetrics(
+      folder,
+      heartbeat(at(0), 1),
+      heartbeat(at(2_000), 2),
+      { type: 'generation', time: at(3_500), generation: 2, resumedFrom: 1 },
+      heartbeat(at(5_000), 0),
+      heartbeat(at(7_000), 3),
+      { type: 'generation', time: at(7_500), generation: 3, resumedFrom: 1 },
+      heartbeat(at(9_000), 4),
+    );
+    const { ranks } = await pageOver(runs).json<RanksReply>('/api/runs/run/ranks');
+    expect(
+      ranks[0].spans.map(({ from, to, activity }) => [activity, from - STARTED_AT, to - STARTED_AT]),
+    ).toEqual([
+      ['training', 0, 2_000],
+      ['starting', 3_500, 5_000],
+      ['training', 5_000, 7_000],
+      ['training', 7_500, 9_000],
+    ]);
+  });
+
   it('tells who made no progress since when', async () => {
     const runs = temporaryRuns();
     const folder = writeRun(runs, 'run');
