@@ -54,7 +54,7 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
     worker.processState,
     String(worker.step),
     worker.phase,
-    worker.operation || '-',
+    worker.operation.replace(/ \(operation (\d+)\)$/, ' #$1') || '-',
   ]);
   const using = status.workers.map((worker) => [
     `rank ${worker.rank}`,
