@@ -120,7 +120,11 @@ function operationTable({ ranks }: FlightReport, operations: readonly MergedOper
 }
 
 /** "3, +5.9 ms" or, of ranks that did not come to it, "missing 3" */
-function lastOf({ missing, differing, last }: Pick<MergedOperation, 'missing' | 'differing' | 'last'>): string {
+function lastOf({
+  missing,
+  differing,
+  last,
+}: Pick<MergedOperation, 'missing' | 'differing' | 'last'>): string {
   const parts = [
     missing.length > 0 && `missing ${missing.join(' ')}`,
     differing.length > 0 && `elsewhere ${differing.join(' ')}`,
