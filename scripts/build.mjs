@@ -53,7 +53,7 @@ export function build() {
     if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
   }
   for (const folder of BROWSER)
-    for (const name of readdirSync(path.join(ROOT, folder)))
+    for (const name of readdirSync(path.join(ROOT, folder), { recursive: true }))
       if (/\.(?:html|css|svg)$/.test(name))
         cpSync(path.join(ROOT, folder, name), path.join(ROOT, folder.replace('/src/', '/dist/'), name));
   for (const [name, source] of Object.entries(VENDORED))

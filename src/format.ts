@@ -34,27 +34,68 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
+/** Of a terminal that nobody has widened. */
+const MAX_WIDTH = 80;
+const GAP = '  ';
+
 /**
  * Aligns rows of cells in columns: to the left the first column and those given by index, to the right the
- * others.
+ * others. A table that would be wider than a terminal gets cells of several lines: where text columns, and heads
+ * of others, have spaces.
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { indent = '  ', textColumns = [] as readonly number[] } = {},
 ): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const isText = (column: number) => column === 0 || textColumns.includes(column);
+  const columns = rows[0].map((_, column) => rows.map((row) => row[column]));
+  const widths = fittedWidths(
+    columns.map((cells, column) => ({
+      natural: longest(cells),
+      least: longest(cells.flatMap((cell, row) => (row === 0 || isText(column) ? cell.split(' ') : cell))),
+    })),
+    MAX_WIDTH - indent.length,
+  );
+  const align = (text: string, column: number) =>
+    isText(column) ? text.padEnd(widths[column]) : text.padStart(widths[column]);
   return rows
-    .map((row) =>
-      (
-        indent +
-        row
-          .map((cell, column) =>
-            column === 0 || textColumns.includes(column)
-              ? cell.padEnd(widths[column])
-              : cell.padStart(widths[column]),
-          )
-          .join('  ')
-      ).trimEnd(),
-    )
+    .flatMap((row) => {
+      const cells = row.map((cell, column) => folded(cell, widths[column]));
+      return Array.from({ length: longest(cells) }, (_, line) =>
+        (indent + cells.map((lines, column) => align(lines[line] ?? '', column)).join(GAP)).trimEnd(),
+      );
+    })
     .join('\n');
+}
+
+function longest(all: readonly { readonly length: number }[]): number {
+  return Math.max(0, ...all.map(({ length }) => length));
+}
+
+/** Takes what is too much from the widest columns, down to the longest word of each. */
+function fittedWidths(
+  columns: readonly { readonly natural: number; readonly least: number }[],
+  maxWidth: number,
+): number[] {
+  const widths = columns.map(({ natural }) => natural);
+  let excess = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1) - maxWidth;
+  for (; excess > 0; excess--) {
+    const narrowed = widths.map((width, column) => (width > columns[column].least ? width : 0));
+    const widest = narrowed.indexOf(Math.max(...narrowed));
+    if (narrowed[widest] === 0) break;
+    widths[widest]--;
+  }
+  return widths;
+}
+
+/** Lines of whole words. */
+function folded(text: string, width: number): string[] {
+  if (text.length <= width) return [text];
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const line = `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && line.length <= width) lines[lines.length - 1] = line;
+    else lines.push(word);
+  }
+  return lines;
 }

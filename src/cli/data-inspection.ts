@@ -152,10 +152,12 @@ function describe(config: RunConfig, dir: string, domains: readonly DomainReport
     ),
     ...domains.flatMap(({ name, longest, sample }) => [
       `longest texts of ${name}`,
-      formatTable(
-        longest.map(({ bytes, file, start }) => [fromHere(file), formatSize(bytes), printable(start)]),
-        { textColumns: [2] },
-      ),
+      longest
+        .map(
+          ({ bytes, file, start }) =>
+            `  ${formatSize(bytes).padStart(7)}  ${fromHere(file)}\n           ${printable(start)}`,
+        )
+        .join('\n'),
       `sample of ${name}`,
       printable(sample).replace(/^/gm, '  | '),
     ]),

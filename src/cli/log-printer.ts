@@ -20,6 +20,8 @@ const DIM = '\x1b[2m';
 /** Cyan, green, magenta, blue, yellow, and their bright sisters: red is for errors. */
 const LANE_COLORS = [36, 32, 35, 34, 33, 96, 92, 95, 94, 93];
 const BARS = '▁▂▃▄▅▆▇█';
+/** Leaves room for names and numbers in a terminal of 80 columns. */
+const MAX_BARS = 30;
 
 /** Formats log lines for a terminal: time, level, a lane that names the writer, step, message. */
 export class LogPrinter {
@@ -120,8 +122,12 @@ function formatNumber(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(4);
 }
 
-/** A bar for each number, as high as it is large. */
-function sparkline(numbers: readonly number[]): string {
+/** A bar for each number, as high as it is large; of many, for the largest of a few in a row. */
+function sparkline(all: readonly number[]): string {
+  const perBar = Math.ceil(all.length / MAX_BARS);
+  const numbers = Array.from({ length: Math.ceil(all.length / perBar) }, (_, bar) =>
+    Math.max(...all.slice(bar * perBar, (bar + 1) * perBar)),
+  );
   const least = Math.min(0, ...numbers);
   const span = Math.max(...numbers) - least;
   const bar = (value: number) =>

@@ -27,10 +27,15 @@ export class Throughput {
     return seconds === 0 ? 0 : this.#steps.slice(1).reduce((sum, { tokens }) => sum + tokens, 0) / seconds;
   }
 
+  /** 0 (unknown) before the second step. */
+  get secondsPerStep(): number {
+    return this.#windowS() / Math.max(1, this.#steps.length - 1);
+  }
+
   get secondsLeft(): number {
     const last = this.#steps.at(-1);
     if (last === undefined || this.#steps.length < 2) return 0;
-    const forSteps = (this.totalSteps - last.step) * (this.#windowS() / (this.#steps.length - 1));
+    const forSteps = (this.totalSteps - last.step) * this.secondsPerStep;
     return Math.max(0, Math.min(forSteps, this.maxSeconds - (last.atMs - this.#begunMs!) / 1000));
   }
 

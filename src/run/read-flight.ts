@@ -1,9 +1,10 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { PHASES } from '../collectives/control-block.js';
 import { OPERATION_KINDS } from '../collectives/transport.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { FLIGHT_FORMAT, FLIGHT_VERSION, type FlightFile } from './flight-file.js';
 import { findRun } from './run-folder.js';
 
@@ -60,7 +61,7 @@ function readFlightFile(file: string): FlightFile {
   const bad = (what: string) => new TrainerError('BAD_INPUT', `${file}: ${what}`);
   let content: unknown;
   try {
-    content = JSON.parse(readFileSync(file, 'utf8'));
+    content = JSON.parse(readRegularFile(file).toString());
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw bad(`is no JSON: cut short or damaged (${error.message.split('\n')[0]})`);

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { RecordedSpan } from '../collectives/flight-span.js';
 import { TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import type { RankSpans } from './clock-offsets.js';
 import type { TracedSteps } from './timeline-data.js';
 import {
@@ -124,7 +125,7 @@ function contentOf(
   const file = path.join(directory, traceFileName(name));
   let bytes: Buffer;
   try {
-    bytes = readFileSync(file);
+    bytes = readRegularFile(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

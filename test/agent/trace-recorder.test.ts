@@ -138,6 +138,41 @@ describe('the traces of a node', () => {
     expect(readdirSync(directory)).toEqual(['generation-3-node-1-step-4.trace']);
   });
 
+  it('are in one file for a step, however many spans it has', async () => {
+    const recorder = newRecorder();
+    for (let part = 0; part < 4; part++) {
+      doStep(1, 2_000);
+      recorder.afterStep();
+    }
+    doStep(2);
+    recorder.end();
+    await recorder.settle(5_000);
+    const files = contents();
+    expect(files.map(({ name }) => name)).toEqual([
+      'generation-3-node-1-step-1.trace',
+      'generation-3-node-1-step-2.trace',
+    ]);
+    expect(files[0].chunks.reduce((sum, { spans }) => sum + spans.length, 0)).toBe(4 * 2 * 2_000);
+  });
+
+  it('are lost, not kept in memory, where a disk is too slow; those after it are there again', async () => {
+    const recorder = newRecorder();
+    for (let step = 1; step <= 50; step++) {
+      doStep(step, 2_000);
+      recorder.afterStep();
+    }
+    await recorder.settle(5_000);
+    const bytesOf = (name: string) => readFileSync(path.join(directory, name)).length;
+    const written = readdirSync(directory).reduce((sum, name) => sum + bytesOf(name), 0);
+    // 50 steps are 20 MiB; a file has a head.
+    expect(written).toBeGreaterThan(15 << 20);
+    expect(written).toBeLessThan((16 << 20) + 32 * 1_024);
+    doStep(60);
+    recorder.end();
+    await recorder.settle(5_000);
+    expect(contents().at(-1)!.lastStep).toBe(60);
+  });
+
   it('end with one warning where they cannot be written', async () => {
     writeFileSync(directory, 'a file where the folder should be');
     const recorder = newRecorder();

@@ -103,4 +103,16 @@ describe('LogPrinter', () => {
     ]);
     expect(new LogPrinter(PLAIN).formatMatrix([])).toBe('no values\n');
   });
+
+  it('fit 80 columns, however many labels and points there are', () => {
+    const values = Array.from({ length: 60 }, (_, i): [number, string] => [
+      i,
+      String(i === 31 ? 999_999.5 : i),
+    ]);
+    const metric = { level: 'info', rank: '12', service_name: 'locmoe', source: 'worker' };
+    const lines = new LogPrinter(PLAIN).formatMatrix([{ metric, values }]).trimEnd().split('\n');
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    // The largest of each two points.
+    expect(lines[1]).toMatch(/ ▁{15}█▁{14}$/);
+  });
 });

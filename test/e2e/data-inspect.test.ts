@@ -58,7 +58,7 @@ it('tells of text by domain, with what was left out, the longest documents and a
 
   const table = await run(folder, 'data', 'inspect', '--config', 'config.yaml');
   expect(table.stdout).toMatch(/^ {2}lines +1 +30 +1 \(3 %\)/m);
-  expect(table.stdout).toMatch(/^longest texts of notes\n {2}notes\/3\.txt +\d+ kB {2}Note 3000/m);
+  expect(table.stdout).toMatch(/^longest texts of notes\n +\d+ kB {2}notes\/3\.txt\n +Note 3000/m);
 
   const recipe = await run(folder, 'data', 'inspect', '--text', 'notes/*.txt');
   expect(recipe.stdout).toMatch(/^ {2}notes +6 /m);

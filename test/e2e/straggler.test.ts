@@ -23,7 +23,7 @@ it('a worker that is stopped for most of the time is named, with what it costs, 
   await stops;
   const { stdout } = await locmoe('status', '--runs-dir', path.join(folder, 'runs'));
   expect(stdout).toMatch(/own p50 +p99 +lost/);
-  expect(stdout).toMatch(new RegExp(` ${victim} .* [2-9]\\d\\d\\.\\d ms +\\d+ % `));
+  expect(stdout).toMatch(new RegExp(` ${victim} .* [2-9]\\d\\d\\.\\d ms +\\d+ %`));
   const log = () => readFileSync(path.join(newestRun(folder), 'logs/coordinator.ndjson'), 'utf8');
   while (!/is as fast as the others again/.test(log())) await sleep(100);
   run.interrupt();

@@ -28,13 +28,15 @@ function node(
 describe('clocks of different machines', () => {
   it('are compared by what cannot have happened: an end before the last start', () => {
     const ahead = 1_000;
+    // The run failed in it.
+    const underWay = { ...gather(3, 30, 31, ahead), endMs: null };
     const first = node(0, 'a', 0, [
-      [gather(1, 10, 12, 0), gather(2, 20, 21, 0)],
+      [gather(1, 10, 12, 0), gather(2, 20, 21, 0), gather(3, 30, 31, 0)],
       [gather(1, 10.5, 12, 0), gather(2, 20.5, 21.25, 0)],
     ]);
     const second = node(1, 'b', 0, [
       [gather(1, 11, 13, ahead), gather(2, 20, 22, ahead)],
-      [gather(1, 11.5, 12.25, ahead), gather(2, 20.25, 21.5, ahead)],
+      [gather(1, 11.5, 12.25, ahead), gather(2, 20.25, 21.5, ahead), underWay],
     ]);
     const [reference, other] = clockOffsets([...second, ...first], WORLD);
     expect(reference).toEqual({ node: 0, offsetMs: 0, uncertaintyMs: 0 });

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -98,6 +99,17 @@ describe('the traces of a run', () => {
     writeFileSync(file, Buffer.concat([whole, whole.subarray(whole.indexOf('\n') + 1)]));
     truncateSync(file, 2 * whole.length - whole.indexOf('\n') - 2);
     expect(stepsOf(1, 2)).toEqual([[0, 1, 2]]);
+  });
+
+  it.each([
+    ['a folder', (file: string) => mkdirSync(file)],
+    ['a pipe, without waiting for it', (file: string) => execFileSync('mkfifo', [file])],
+  ])('are refused with one line: %s', (_, make) => {
+    const file = write(1, 0, [1, 2]);
+    rmSync(file);
+    make(file);
+    for (const read of [() => tracedSteps(directory), () => readTrace(directory, { from: 1, to: 1 })])
+      expect(read).toThrow(`${file}: is no regular file`);
   });
 
   it.each<[string, (bytes: Buffer) => Buffer, RegExp]>([

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { cpuSecondsOf } from 'locmoe/os/process-info';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TIMEOUT_MS = 300_000;
@@ -38,4 +39,17 @@ export function endOf(child: ChildProcess, what: string, codes: readonly number[
     if (child.exitCode !== null || child.signalCode !== null) check(child.exitCode);
     else child.once('close', check);
   });
+}
+
+/** Processor time of processes; those that have ended count for nothing. */
+export function cpuSecondsOfAll(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + secondsOf(pid), 0);
+}
+
+function secondsOf(pid: number): number {
+  try {
+    return cpuSecondsOf(pid);
+  } catch {
+    return 0;
+  }
 }

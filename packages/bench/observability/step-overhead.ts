@@ -1,207 +1,234 @@
+// What observation costs a step: two trainings, one with everything on and one with everything off, go on in turns.
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatTable } from 'locmoe/format';
-import { readRecords } from 'locmoe/run/metrics-record';
+import { processTree } from 'locmoe/os/process-info';
+import { type MetricsRecordOf, readRecords } from 'locmoe/run/metrics-record';
 import { findRun } from 'locmoe/run/run-folder';
-import { addressOf, endOf, locmoe } from './locmoe-process.js';
-import type { Measurement } from './support.js';
+import { addressOf, cpuSecondsOfAll, endOf, locmoe } from './locmoe-process.js';
+import { type Bench, inFolder, type Measurement, median, quantile } from './support.js';
 
-const WARM_UP_STEPS = 20;
+const WARM_UP_STEPS = 40;
+const START_TIMEOUT_MS = 120_000;
+const POLL_MS = 100;
+/** One training stands still while the other goes on for this long. */
+const TURN_MS = 2_500;
+/** Of a turn: until caches are warm again. */
+const SETTLE_MS = 300;
+const PAIRS = 40;
 const SCRAPE_INTERVAL_MS = 1_000;
 const SCRAPE_TIMEOUT_MS = 5_000;
+const INTERRUPTED = 130;
+/** More than are done in the time. */
+const STEPS = 1_000_000;
 
-export interface StepOverheadOptions {
-  readonly recipe: string;
-  readonly steps: number;
-  /** Pairs of runs, one with observation and one without. */
-  readonly pairs: number;
-  readonly nodes: number;
-  readonly workersPerNode: number;
-}
-
-const DEFAULTS: StepOverheadOptions = { recipe: 'tiny', steps: 120, pairs: 5, nodes: 1, workersPerNode: 2 };
-
-export interface StepOverhead extends StepOverheadOptions {
-  /** Ratio of median step times over all runs, with to without observation. */
-  readonly stepTimeWithVsWithout: number;
-  /** Range of the ratios of single pairs. */
-  readonly pairRatios: { readonly least: number; readonly median: number; readonly most: number };
-  readonly medianStepMs: { readonly with: number; readonly without: number };
-  /** Totals received by the observers, as proof that they saw something. */
-  readonly observed: { readonly scrapes: number; readonly logLines: number; readonly eventBytes: number };
-}
-
-interface Observed {
-  scrapes: number;
-  logLines: number;
-  eventBytes: number;
+interface Turn {
+  readonly side: Side;
+  readonly fromMs: number;
+  readonly toMs: number;
 }
 
 /**
- * Overhead of observation on step time: short runs in pairs, one with everything on (debug logs, `/metrics`
- * scraped every second, a client that follows the log, TensorBoard event files), one with everything off (no
- * HTTP, error logs only). The order alternates, so that drift of the machine affects both. Prints a table and
- * a line of JSON.
+ * Two trainings of the same steps, each of which stands still while the other goes on: one with everything on (debug
+ * logs, `/metrics` scraped every second, a client that follows the log, TensorBoard event files), one with everything
+ * off (no HTTP, error logs only). A pair of neighbouring turns lies within seconds, so that the drift of the machine
+ * cancels out. Needs `npm run build`.
  *
  * @throws Error if a run fails, or if its observers saw nothing
  */
-async function measureStepOverhead(options: Partial<StepOverheadOptions> = {}): Promise<StepOverhead> {
-  const settings = { ...DEFAULTS, ...options };
-  const observed: Observed = { scrapes: 0, logLines: 0, eventBytes: 0 };
-  const pairs: { readonly with: number[]; readonly without: number[] }[] = [];
-  for (let pair = 0; pair < settings.pairs; pair++) {
-    const watched = () => stepTimes(settings, observed);
-    const alone = () => stepTimes(settings, null);
-    const isWatchedFirst = pair % 2 === 0;
-    const first = await (isWatchedFirst ? watched() : alone());
-    const second = await (isWatchedFirst ? alone() : watched());
-    pairs.push(isWatchedFirst ? { with: first, without: second } : { with: second, without: first });
-  }
-  const result = resultOf(settings, pairs, observed);
-  print(result, pairs);
-  return result;
-}
-
-function resultOf(
-  settings: StepOverheadOptions,
-  pairs: readonly { readonly with: number[]; readonly without: number[] }[],
-  observed: Observed,
-): StepOverhead {
-  const withMs = median(pairs.flatMap((pair) => pair.with));
-  const withoutMs = median(pairs.flatMap((pair) => pair.without));
-  const ratios = pairs.map((pair) => median(pair.with) / median(pair.without));
-  return {
-    ...settings,
-    stepTimeWithVsWithout: withMs / withoutMs,
-    pairRatios: { least: Math.min(...ratios), median: median(ratios), most: Math.max(...ratios) },
-    medianStepMs: { with: withMs, without: withoutMs },
-    observed: { ...observed },
-  };
-}
-
-function print(result: StepOverhead, pairs: readonly { with: number[]; without: number[] }[]): void {
-  const { recipe, steps, nodes, workersPerNode, observed, pairRatios, stepTimeWithVsWithout } = result;
-  console.log(
-    `step time with observation and without: ${recipe}, ${nodes} x ${workersPerNode} workers, ${steps} steps (${WARM_UP_STEPS} to warm up), ${cpus().length} x ${cpus()[0].model}, Node ${process.versions.node}, times in ms\n`,
-  );
-  const rows = pairs.map((pair, i) => {
-    const [on, off] = [median(pair.with), median(pair.without)];
-    return [`pair ${i + 1}`, on.toFixed(2), off.toFixed(2), (on / off).toFixed(3)];
-  });
-  console.log(formatTable([['', 'with', 'without', 'ratio'], ...rows]));
-  console.log(
-    `\nstepTimeWithVsWithout ${stepTimeWithVsWithout.toFixed(3)} (pairs ${pairRatios.least.toFixed(3)} to ${pairRatios.most.toFixed(3)}); ${observed.scrapes} scrapes, ${observed.logLines} log lines followed, ${observed.eventBytes} bytes of events`,
-  );
-  console.log(JSON.stringify(result));
-}
-
-/** Timed step durations of one run in ms; with `observed`, under full observation. */
-async function stepTimes(options: StepOverheadOptions, observed: Observed | null): Promise<number[]> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-overhead-'));
-  try {
-    const run = train(options, folder, observed !== null);
-    const watching = observed === null ? null : new Watchers(run, folder, observed);
+export const benchStepOverhead: Bench = () =>
+  inFolder(async (folder) => {
+    const [on, off] = [new WatchedSide(path.join(folder, 'on')), new Side(path.join(folder, 'off'), OFF)];
     try {
-      await endOf(run, 'the training');
+      await Promise.all([on.warm(), off.warm()]);
+      for (const side of [on, off]) side.pause();
+      const turns: Turn[] = [];
+      for (let pair = 0; pair < PAIRS; pair++)
+        for (const side of pair % 2 === 0 ? [on, off] : [off, on]) turns.push(await side.takeTurn());
+      await Promise.all([on.end(), off.end()]);
+      return figures(turns, on, off);
     } finally {
-      await watching?.end();
+      for (const side of [on, off]) side.kill();
     }
-    return readRecords(findRun(path.join(folder, 'runs')).folder.metrics)
-      .flatMap((record) => (record.type === 'step' ? record.stepMs : []))
-      .slice(WARM_UP_STEPS);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
+
+function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measurement[] {
+  const means = turns.map((turn) => turn.side.meanStepMs(turn));
+  const ratios = Array.from({ length: PAIRS }, (_, pair) => {
+    const [first, second] = [means[2 * pair], means[2 * pair + 1]];
+    return turns[2 * pair].side === on ? first / second : second / first;
+  });
+  const { scrapes, logLines, eventBytes } = on.seen();
+  const stepMs = median(means.filter((_, i) => turns[i].side === off));
+  const quartiles = [0.25, 0.75].map((share) => quantile(ratios, share).toFixed(3)).join(' to ');
+  return [
+    {
+      ...{ name: 'stepTimeWithVsWithout', unit: '', value: median(ratios), target: 1.01 },
+      meaning: 'step time with everything on over everything off',
+      note: `half of ${PAIRS} pairs of turns ${quartiles}; ${stepMs.toFixed(1)} ms a step; ${scrapes} scrapes, ${logLines} log lines, ${eventBytes} bytes of events`,
+    },
+    {
+      ...{
+        name: 'stepCpuWithVsWithout',
+        unit: '',
+        value: on.cpuOfStep(turns) / off.cpuOfStep(turns),
+        target: null,
+      },
+      meaning: 'the same of the processor time of all processes of the run',
+      note: `${(1e3 * off.cpuOfStep(turns)).toFixed(1)} ms a step without`,
+    },
+  ];
 }
 
-function train(options: StepOverheadOptions, folder: string, isWatched: boolean): ChildProcess {
-  const { recipe, steps, nodes, workersPerNode } = options;
-  const sets = [
-    ...[`train.steps=${steps}`, `train.validateEvery=${steps}`, `train.checkpointEvery=${steps}`],
-    `logLevel=${isWatched ? 'debug' : 'error'}`,
-  ];
-  const args = [
-    ...['train', '--config', recipe, '--runs-dir', path.join(folder, 'runs'), '--no-samples'],
-    ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
-    ...sets.flatMap((set) => ['--set', set]),
-    ...(isWatched ? ['--tensorboard', path.join(folder, 'events'), '--linger', '0'] : ['--no-http']),
-  ];
-  return locmoe(args, 'inherit');
-}
+const OFF = ['--no-http', '--set', 'logLevel=error'];
 
-/** The observers of a run. */
-class Watchers {
-  readonly #scraping: Promise<void>;
-  #tail: ChildProcess | null = null;
-  #ended = false;
+/** A training that goes on in turns. */
+class Side {
+  protected readonly run: ChildProcess;
+  #pids: readonly number[] = [];
+  #cpuSeconds = 0;
 
   constructor(
-    run: ChildProcess,
     readonly folder: string,
-    readonly observed: Observed,
+    options: readonly string[],
   ) {
-    this.#scraping = this.#watch(run);
+    const sets = ['steps', 'validateEvery', 'checkpointEvery'].map((name) => `train.${name}=${STEPS}`);
+    this.run = locmoe(
+      [
+        ...['train', '--config', 'tiny', '--nodes', '1', '--workers-per-node', '2', '--no-samples'],
+        ...['--runs-dir', path.join(folder, 'runs'), ...sets.flatMap((set) => ['--set', set]), ...options],
+      ],
+      'inherit',
+    );
+    this.run.stdout?.resume();
   }
 
-  /** Waits for pending requests, and checks that something was observed. */
+  /** @throws Error if its first steps take too long */
+  async warm(): Promise<void> {
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (this.#steps().length < WARM_UP_STEPS) {
+      if (performance.now() > deadline || this.run.exitCode !== null)
+        throw new Error(`the training in ${this.folder} did not come to step ${WARM_UP_STEPS}`);
+      await sleep(POLL_MS);
+    }
+    this.#pids = processTree([this.run.pid!]);
+  }
+
+  pause(): void {
+    for (const pid of this.#pids) process.kill(pid, 'SIGSTOP');
+  }
+
+  async takeTurn(): Promise<Turn> {
+    const cpuSeconds = cpuSecondsOfAll(this.#pids);
+    const fromMs = Date.now();
+    for (const pid of this.#pids) process.kill(pid, 'SIGCONT');
+    await sleep(TURN_MS);
+    this.pause();
+    this.#cpuSeconds += cpuSecondsOfAll(this.#pids) - cpuSeconds;
+    return { side: this, fromMs, toMs: Date.now() };
+  }
+
   async end(): Promise<void> {
-    this.#ended = true;
-    await this.#scraping;
-    if (this.#tail !== null) await endOf(this.#tail, 'locmoe logs --follow', [0, 2]);
-    const events = path.join(this.folder, 'events');
-    for (const run of readdirSync(events))
-      for (const file of readdirSync(path.join(events, run)))
-        this.observed.eventBytes += readFileSync(path.join(events, run, file)).length;
-    const { scrapes, logLines, eventBytes } = this.observed;
-    if (Math.min(scrapes, logLines, eventBytes) === 0)
-      throw new Error(`nothing was watched: ${JSON.stringify(this.observed)}`);
+    for (const pid of this.#pids) process.kill(pid, 'SIGCONT');
+    this.run.kill('SIGTERM');
+    await endOf(this.run, 'the training', [INTERRUPTED]);
   }
 
-  async #watch(run: ChildProcess): Promise<void> {
-    const address = await addressOf(run);
+  kill(): void {
+    for (const pid of processTree([this.run.pid!])) process.kill(pid, 'SIGKILL');
+  }
+
+  /** Of the steps that lie within a turn. */
+  meanStepMs({ fromMs, toMs }: Turn): number {
+    const steps = this.#steps().filter(
+      ({ time, stepMs }) => time - stepMs >= fromMs + SETTLE_MS && time <= toMs,
+    );
+    return steps.reduce((sum, { stepMs }) => sum + stepMs, 0) / steps.length;
+  }
+
+  /** Processor time in s. */
+  cpuOfStep(turns: readonly Turn[]): number {
+    const own = turns.filter(({ side }) => side === this);
+    const steps = this.#steps().filter(({ time }) =>
+      own.some(({ fromMs, toMs }) => fromMs <= time && time <= toMs),
+    );
+    return this.#cpuSeconds / steps.length;
+  }
+
+  #steps(): MetricsRecordOf<'step'>[] {
+    try {
+      const { metrics } = findRun(path.join(this.folder, 'runs')).folder;
+      return readRecords(metrics).filter((record) => record.type === 'step');
+    } catch {
+      // There is no run yet.
+      return [];
+    }
+  }
+}
+
+/** A training with everything that observes it. */
+class WatchedSide extends Side {
+  #scrapes = 0;
+  #logLines = 0;
+  #isOver = false;
+  #tail: ChildProcess | null = null;
+  readonly #watching: Promise<void>;
+
+  constructor(folder: string) {
+    super(folder, [
+      ...['--http', '127.0.0.1:0', '--linger', '0', '--set', 'logLevel=debug'],
+      ...['--tensorboard', path.join(folder, 'events')],
+    ]);
+    this.#watching = this.#watch();
+  }
+
+  override async end(): Promise<void> {
+    this.#isOver = true;
+    await super.end();
+    await this.#watching;
+    // The end of the run is expected.
+    if (this.#tail !== null) await endOf(this.#tail, 'locmoe logs --follow', [0, 2]);
+  }
+
+  override kill(): void {
+    super.kill();
+    this.#tail?.kill('SIGKILL');
+  }
+
+  /** What the observers got. @throws Error if one of them got nothing */
+  seen(): { readonly scrapes: number; readonly logLines: number; readonly eventBytes: number } {
+    const events = path.join(this.folder, 'events');
+    const files = readdirSync(events, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /tfevents/.test(name),
+    );
+    const eventBytes = files.reduce((sum, name) => sum + readFileSync(path.join(events, name)).length, 0);
+    const seen = { scrapes: this.#scrapes, logLines: this.#logLines, eventBytes };
+    if (Math.min(...Object.values(seen)) === 0)
+      throw new Error(`nothing was watched: ${JSON.stringify(seen)}`);
+    return seen;
+  }
+
+  async #watch(): Promise<void> {
+    const address = await addressOf(this.run);
     this.#follow();
-    while (!this.#ended) {
+    while (!this.#isOver) {
       const signal = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
       const text = await fetch(`http://${address}/metrics`, { signal }).then(
         (response) => response.text(),
         // The run may have ended.
         () => '',
       );
-      if (text.includes('locmoe_')) this.observed.scrapes++;
+      if (text.includes('locmoe_')) this.#scrapes++;
       await sleep(SCRAPE_INTERVAL_MS);
     }
   }
 
   #follow(): void {
-    const runsDir = path.join(this.folder, 'runs');
-    const args = ['logs', '--runs-dir', runsDir, '--follow', '--level', 'debug', '--json'];
-    // The end of the run is expected.
-    this.#tail = locmoe(args, 'ignore');
+    const runs = path.join(this.folder, 'runs');
+    this.#tail = locmoe(['logs', '--runs-dir', runs, '--follow', '--level', 'debug', '--json'], 'ignore');
     this.#tail.stdout?.on('data', (chunk: Buffer) => {
-      for (const byte of chunk) if (byte === 0x0a) this.observed.logLines++;
+      for (const byte of chunk) if (byte === 0x0a) this.#logLines++;
     });
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-export async function benchStepOverhead(): Promise<Measurement[]> {
-  const { stepTimeWithVsWithout, pairRatios, pairs } = await measureStepOverhead();
-  return [
-    {
-      name: 'stepTimeWithVsWithout',
-      meaning: 'step time with everything on over everything off',
-      unit: '',
-      value: stepTimeWithVsWithout,
-      target: 1.01,
-      note: `${pairs} pairs, ${pairRatios.least.toFixed(3)} to ${pairRatios.most.toFixed(3)}`,
-    },
-  ];
 }

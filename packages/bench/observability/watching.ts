@@ -1,8 +1,8 @@
 // Processor time that an open page and a live tail cost a run, as a share of that of its steps.
-import { cpuSecondsOf, processTree } from 'locmoe/os/process-info';
+import { processTree } from 'locmoe/os/process-info';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { findRun } from 'locmoe/run/run-folder';
-import { addressOf, endOf, locmoe } from './locmoe-process.js';
+import { addressOf, cpuSecondsOfAll, endOf, locmoe } from './locmoe-process.js';
 import { OpenPage } from './open-page.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';
 
@@ -114,21 +114,8 @@ function cpuOfStep(watch: ((address: string) => Promise<void>) | null): Promise<
 
 function sampleOf(coordinator: number): Sample {
   const timeMs = Date.now();
-  const seconds = new Map(processTree([coordinator]).map((pid) => [pid, secondsOf(pid)]));
-  return {
-    timeMs,
-    tree: [...seconds.values()].reduce((sum, each) => sum + each, 0),
-    coordinator: seconds.get(coordinator) ?? 0,
-  };
-}
-
-/** 0 if the process has ended since it was listed. */
-function secondsOf(pid: number): number {
-  try {
-    return cpuSecondsOf(pid);
-  } catch {
-    return 0;
-  }
+  const tree = cpuSecondsOfAll(processTree([coordinator]));
+  return { timeMs, tree, coordinator: cpuSecondsOfAll([coordinator]) };
 }
 
 /** Between two samples, in proportion. */

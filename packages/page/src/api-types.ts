@@ -87,6 +87,8 @@ export interface MetricsReply {
   readonly hasTimes: boolean;
   readonly firstStep: number | null;
   readonly lastStep: number | null;
+  /** Over the last steps of its generation, by wall clock, as the trainer tells it; null before the second. */
+  readonly speed: { readonly tokensPerS: number; readonly secondsPerStep: number } | null;
   readonly groups: Readonly<Record<MetricsGroup, Columns>>;
   readonly layers: readonly number[];
   readonly parts: readonly string[];

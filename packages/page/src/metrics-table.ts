@@ -1,3 +1,4 @@
+import { Throughput } from 'locmoe/coordinator/throughput';
 import { STEP_PARTS } from 'locmoe/rpc/messages';
 import { MetricsReader, type RecordSink } from 'locmoe/run/metrics-reader';
 import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
@@ -64,6 +65,7 @@ export class MetricsTable implements RecordSink {
   #generations: Mutable<GenerationPoint>[] = [];
   #speeds: readonly RankSpeedPoint[] = [];
   #lastTime: number;
+  #throughput = this.#newThroughput();
   #hasTimes = true;
 
   /** @param startedAt ms since 1970; steps without a time are counted from here */
@@ -96,6 +98,7 @@ export class MetricsTable implements RecordSink {
       places: unprefixed(averages(PLACE_COLUMNS.map((name) => names[name]))),
       memory: this.#extremes(this.#memory, leadingOf(memory), ['time', ...memory], beats, query.maxPoints),
     };
+    const { tokensPerS, secondsPerStep } = this.#throughput;
     return {
       cursor: [this.#epoch, ...this.#lengths].join('.'),
       replaces,
@@ -103,6 +106,7 @@ export class MetricsTable implements RecordSink {
       hasTimes: this.#hasTimes,
       firstStep: steps[0] ?? null,
       lastStep: steps.at(-1) ?? null,
+      speed: tokensPerS === 0 ? null : { tokensPerS, secondsPerStep },
       groups,
       layers: this.#layers,
       parts: STEP_PARTS,
@@ -139,6 +143,7 @@ export class MetricsTable implements RecordSink {
     this.#checkpoints = [];
     this.#generations = [];
     this.#lastTime = this.startedAt;
+    this.#throughput = this.#newThroughput();
     this.#hasTimes = true;
   }
 
@@ -163,6 +168,8 @@ export class MetricsTable implements RecordSink {
           resumedFrom: record.resumedFrom ?? null,
           lastTime: record.time,
         });
+        this.#lanes.begin(record.time);
+        this.#throughput = this.#newThroughput();
         break;
       case 'heartbeat':
         this.#addHeartbeat(record);
@@ -184,9 +191,15 @@ export class MetricsTable implements RecordSink {
     this.#hasTimes &&= isTimed;
     this.#lastTime = isTimed ? step.time : this.#lastTime + step.stepMs;
     appendStep(this.#steps, step, this.#lastTime);
+    this.#throughput.add(step.step, step.tokens);
     const layers = step.layers ?? [];
     if (this.#layers.length === 0) this.#layers = layers.map(({ layer }) => layer);
     this.#experts.add(step.step, layers);
+  }
+
+  /** How many steps are left is not asked of it. */
+  #newThroughput(): Throughput {
+    return new Throughput(0, Infinity, () => this.#lastTime);
   }
 
   /** What a cursor counts, in its order. */

@@ -23,6 +23,11 @@ export class RankLanes {
   #numMerges = 0;
   #lastTime = 0;
 
+  /** A generation begins: what its ranks do is no continuation of what they did before. */
+  begin(time: number): void {
+    for (const lane of this.#lanes.values()) lane.lastBeat = Math.max(lane.lastBeat, time);
+  }
+
   add({ time, ranks }: Pick<MetricsRecordOf<'heartbeat'>, 'time' | 'ranks'>): void {
     for (const beat of ranks) {
       const lane = this.#laneOf(beat.rank);
@@ -92,7 +97,7 @@ function extend(
 ): void {
   const last = lane.spans.at(-1);
   const isGap = time - lane.lastBeat > MAX_GAP_MS;
-  if (last !== undefined && !isGap && last.activity === activity) {
+  if (last !== undefined && !isGap && last.to === lane.lastBeat && last.activity === activity) {
     Object.assign(last, { to: time, step, phase, operation });
     return;
   }

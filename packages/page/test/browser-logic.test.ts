@@ -137,6 +137,8 @@ describe('a line of the log', () => {
       tags: '["x"]',
     });
     expect(originOf(line)).toBe('r3');
+    // About rank 3, by the coordinator.
+    expect(originOf({ ...line, labels: { ...line.labels, source: 'coordinator' } })).toBe('coordinator');
     expect(fieldOf(line, 'run')).toBe('a');
     expect(extrasOf(line)).toBe('part_name=forward ms=1.2346 tags=["x"]');
   });

@@ -244,6 +244,24 @@ describe('metrics', () => {
     expect(validations).toEqual([{ step: 5, loss: 3.5, domains }]);
   });
 
+  it('has the speed over the last 50 steps of the last generation, by wall clock, as the trainer tells it', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const { json } = pageOver(runs);
+    const speedNow = async () => (await json<MetricsReply>('/api/runs/run/metrics')).speed;
+    const steps = (first: number, last: number, atMs: number, everyMs: number) =>
+      Array.from({ length: last - first + 1 }, (_, i) =>
+        stepRecord(first + i, { time: STARTED_AT + atMs + i * everyMs }),
+      );
+    addMetrics(folder, ...steps(1, 1, 0, 0));
+    expect(await speedNow()).toBeNull();
+    addMetrics(folder, ...steps(2, 60, 90_000, 2_000));
+    expect(await speedNow()).toEqual({ tokensPerS: 500, secondsPerStep: 2 });
+    const restart = { type: 'generation', time: STARTED_AT + 300_000, generation: 2, resumedFrom: 60 };
+    addMetrics(folder, restart, ...steps(61, 63, 310_000, 500));
+    expect(await speedNow()).toEqual({ tokensPerS: 2_000, secondsPerStep: 0.5 });
+  });
+
   it('is empty for a run without metrics, and ignores damaged lines', async () => {
     const runs = temporaryRuns();
     const folder = writeRun(runs, 'run');
@@ -321,6 +339,31 @@ describe('experts and ranks', () => {
       [[STARTED_AT + 2_000, 'stopped']],
     ]);
     expect((await ranks(`?after=${more.cursor}`)).ranks.map(({ spans }) => spans)).toEqual([[], []]);
+  });
+
+  it('begins each generation anew, at its own time', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const at = (ms: number) => STARTED_AT + ms;
+    addMetrics(
+      folder,
+      heartbeat(at(0), 1),
+      heartbeat(at(2_000), 2),
+      { type: 'generation', time: at(3_500), generation: 2, resumedFrom: 1 },
+      heartbeat(at(5_000), 0),
+      heartbeat(at(7_000), 3),
+      { type: 'generation', time: at(7_500), generation: 3, resumedFrom: 1 },
+      heartbeat(at(9_000), 4),
+    );
+    const { ranks } = await pageOver(runs).json<RanksReply>('/api/runs/run/ranks');
+    expect(
+      ranks[0].spans.map(({ from, to, activity }) => [activity, from - STARTED_AT, to - STARTED_AT]),
+    ).toEqual([
+      ['training', 0, 2_000],
+      ['starting', 3_500, 5_000],
+      ['training', 5_000, 7_000],
+      ['training', 7_500, 9_000],
+    ]);
   });
 
   it('tells who made no progress since when', async () => {

@@ -59,8 +59,8 @@ describe('the timeline of a step over HTTP', () => {
 
 describe('the lanes of a timeline', () => {
   it('are grouped by node, with a row for each depth, and found again by place', async () => {
-    const { lanes } = await replyOf();
-    const layout = layoutOf(lanes, false);
+    const { lanes, endMs } = await replyOf();
+    const layout = layoutOf(lanes, endMs, false);
     expect(layout.nodes.map(({ node }) => node)).toEqual([0, 1]);
     expect(layout.nodes[1].top).toBeGreaterThan(layout.lanes[1].top);
     const [, lane] = layout.lanes;
@@ -75,17 +75,19 @@ describe('the lanes of a timeline', () => {
     }
     expect(spanAt(layout, layout.nodes[0].top, 50, 0.1)).toBeNull();
     expect(lane.waitMs).toBeCloseTo(19.25);
+    // Waits of what follows the step, as a validation, are not of its time.
+    expect(layoutOf(lanes, 0.1, false).lanes[1].waitMs).toBeLessThanOrEqual(0.1);
   });
 
   it('in one row show the innermost span, and label none that is covered', async () => {
-    const { lanes } = await replyOf();
-    const layout = layoutOf(lanes, true);
+    const { lanes, endMs } = await replyOf();
+    const layout = layoutOf(lanes, endMs, true);
     const [, lane] = layout.lanes;
     expect(spanAt(layout, lane.top + 5, 20, 0.1)?.span.name).toBe('dispatch');
     expect(lane.spans.filter(({ hasLabel }) => hasLabel).map(({ span }) => span.name)).not.toContain(
       'forward',
     );
-    expect(layout.height).toBeLessThan(layoutOf(lanes, false).height / 2);
+    expect(layout.height).toBeLessThan(layoutOf(lanes, endMs, false).height / 2);
   });
 });
 

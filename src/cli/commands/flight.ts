@@ -29,8 +29,9 @@ When a run fails or is aborted, each node agent writes the last 256 collective o
 RUN/flight/generation-G-node-N.json. Put files from several machines into one folder to read them together; a single
 file is read alone. Times of different machines are compared as their clocks tell them.
 
-Columns: entered and left count the ranks that had begun and ended an operation when the files were written; missing
-are those that had not come; last came the named rank, that long after the first; took is from then to the end.`,
+Columns: in and out count the ranks that had begun and ended an operation when the files were written; last came the
+named rank, that long after the first, or the named ones had not come (missing), or were in another operation instead
+(elsewhere); took is from then to the end.`,
     )
     .action(showFlight);
 }
@@ -56,6 +57,8 @@ function describe(report: FlightReport, numShown: number): string {
     ...missingNodes.map((node) => `node ${node} left no file: what its ranks did is not known`),
     '',
     rankTable(report),
+    '',
+    lagTable(report),
     ...report.ranks.flatMap(stackOf),
     ...(shown.length === 0
       ? []
@@ -71,58 +74,63 @@ function stackOf({ rank, stack = [] }: FlightReport['ranks'][number]): string[] 
   return stack.length === 0 ? [] : ['', `stack of rank ${rank}`, ...stack.map((frame) => `  ${frame}`)];
 }
 
-function rankTable(report: FlightReport): string {
-  const rows = report.ranks.map((flight) => {
-    const { rank, node, pid, processState, step, phase, last, waitingFor } = flight;
+function rankTable({ ranks }: FlightReport): string {
+  const rows = ranks.map(({ rank, node, pid, processState, step, phase, last }) => [
+    `rank ${rank}`,
+    String(node),
+    String(pid),
+    processState,
+    `${step} ${phase}`,
+    last === null
+      ? 'no operation yet'
+      : `${last.endMs === null ? 'in' : 'after'} ${last.kind} ${last.sequence} ${last.purpose}`,
+  ]);
+  return formatTable([['rank', 'node', 'pid', 'state', 'step', 'doing'], ...rows], {
+    textColumns: [3, 4, 5],
+  });
+}
+
+/** A table of its own: with the other it would be wider than a terminal. */
+function lagTable(report: FlightReport): string {
+  const rows = report.ranks.map(({ rank, waitingFor }) => {
     const { timesLast, medianLateMs } = lagOf(report, rank);
-    const doing =
-      last === null
-        ? 'no operation yet'
-        : `${last.endMs === null ? 'in' : 'after'} ${last.kind} ${last.sequence} ${last.purpose}`;
     return [
       `rank ${rank}`,
-      String(node),
-      String(pid),
-      processState,
-      `${step} ${phase}`,
-      doing,
       waitingFor === null ? '' : `rank ${waitingFor}`,
       String(timesLast),
       timesLast === 0 ? '' : formatMs(medianLateMs),
     ];
   });
-  const head = ['rank', 'node', 'pid', 'state', 'step', 'doing', 'waits for', 'times last', 'late (median)'];
-  return formatTable([head, ...rows], { textColumns: [3, 4, 5, 6] });
+  return formatTable([['rank', 'waits for', 'times last', 'late (median)'], ...rows], { textColumns: [1] });
 }
 
 function operationTable({ ranks }: FlightReport, operations: readonly MergedOperation[]): string {
-  const rows = operations.map(({ sequence, operation, entered, left, missing, differing, last, tookMs }) => [
+  const rows = operations.map(({ sequence, operation, entered, left, tookMs, ...came }) => [
     `${operation.kind} ${sequence}`,
     operation.purpose,
     String(operation.step),
     operation.layer === undefined ? '' : String(operation.layer),
     `${entered.length}/${ranks.length}`,
     `${left.length}/${ranks.length}`,
-    missing.join(' '),
-    differing.join(' '),
-    last === null ? '' : `rank ${last.rank}`,
-    last === null ? '' : `+${formatMs(last.lateMs)}`,
+    lastOf(came),
     tookMs === null ? '' : formatMs(tookMs),
   ]);
-  const head = [
-    'operation',
-    'purpose',
-    'step',
-    'layer',
-    'entered',
-    'left',
-    'missing',
-    'differ',
-    'last',
-    'late',
-    'took',
+  const head = ['operation', 'purpose', 'step', 'layer', 'in', 'out', 'came last', 'took'];
+  return formatTable([head, ...rows], { textColumns: [1, 6] });
+}
+
+/** "3, +5.9 ms" or, of ranks that did not come to it, "missing 3" */
+function lastOf({
+  missing,
+  differing,
+  last,
+}: Pick<MergedOperation, 'missing' | 'differing' | 'last'>): string {
+  const parts = [
+    missing.length > 0 && `missing ${missing.join(' ')}`,
+    differing.length > 0 && `elsewhere ${differing.join(' ')}`,
+    last !== null && `${last.rank}, +${formatMs(last.lateMs)}`,
   ];
-  return formatTable([head, ...rows], { textColumns: [1, 6, 7, 8] });
+  return parts.filter(Boolean).join('; ');
 }
 
 /** 3.14159 -> "3.1 ms", 10000 -> "10.0 s" */

@@ -48,25 +48,25 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
   ];
   const past = generationLines(generations, status.step);
   if (status.workers.length === 0) return [...head, ...past].join('\n');
-  const rows = status.workers.map((worker) => [
+  // Two tables, as one would be wider than a terminal.
+  const doing = status.workers.map((worker) => [
     `rank ${worker.rank}`,
-    String(worker.pid),
     worker.processState,
     String(worker.step),
+    worker.phase,
+    worker.operation.replace(/ \(operation (\d+)\)$/, ' #$1') || '-',
+  ]);
+  const using = status.workers.map((worker) => [
+    `rank ${worker.rank}`,
+    String(worker.pid),
     `${formatCount(worker.residentBytes / 1e6)} MB`,
     ...speedOf(status.speeds.find(({ rank }) => rank === worker.rank)),
-    worker.phase,
-    worker.operation || '-',
   ]);
   return [
     ...head,
-    formatTable(
-      [['', 'pid', 'state', 'step', 'memory', 'own p50', 'p99', 'lost', 'phase', 'operation'], ...rows],
-      {
-        textColumns: [8, 9],
-      },
-    ),
+    formatTable([['', 'state', 'step', 'phase', 'operation'], ...doing], { textColumns: [1, 3, 4] }),
     stateLegend(status.workers.map(({ processState }) => processState)),
+    formatTable([['', 'pid', 'memory', 'own p50', 'p99', 'lost'], ...using]),
     ...past,
   ].join('\n');
 }

@@ -1,15 +1,15 @@
-const SECONDS: Readonly<Record<string, number>> = {
-  ns: 1e-9,
-  us: 1e-6,
-  µs: 1e-6,
-  μs: 1e-6,
-  ms: 1e-3,
-  s: 1,
-  m: 60,
-  h: 3600,
-  d: 86_400,
-  w: 7 * 86_400,
-  y: 365 * 86_400,
+const NANOSECONDS: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+  d: 86_400e9,
+  w: 7 * 86_400e9,
+  y: 365 * 86_400e9,
 };
 const MAX_CHARACTERS = 100;
 
@@ -31,8 +31,11 @@ function parseUnits(text: string, part: RegExp): number {
   if (unsigned === '0') return 0;
   if (unsigned === '' || unsigned.length > MAX_CHARACTERS || unsigned.replace(part, '') !== '')
     return Number.NaN;
-  let seconds = 0;
-  for (const [, amount, unit] of unsigned.matchAll(part)) seconds += Number(amount) * SECONDS[unit];
+  // Whole nanoseconds first, as in Go: 21.5ms is 0.0215 s, not 0.021500000000000002.
+  let ns = 0;
+  for (const [, amount, unit] of unsigned.matchAll(part)) ns += Number(amount) * NANOSECONDS[unit];
+  const whole = Math.round(ns);
+  const seconds = Math.floor(whole / 1e9) + (whole % 1e9) / 1e9;
   return text.startsWith('-') ? -seconds : seconds;
 }
 

@@ -30,6 +30,12 @@ interface Refusal {
   readonly reason: string;
 }
 
+/** Nobody reads it where the client has gone. */
+const TOO_LATE: Refusal = {
+  status: 504,
+  reason: `the request waited ${MAX_WAIT_MS / 1000} s for others: ask for less at once`,
+};
+
 /** Limits concurrent requests, lets others wait, and turns errors into Loki's answers: a status and plain text. */
 export class RequestGate {
   #numRunning = 0;
@@ -80,6 +86,7 @@ export class RequestGate {
    * @returns why there is none
    */
   async #turn(gone: AbortSignal): Promise<Refusal | null> {
+    if (gone.aborted) return TOO_LATE;
     if (this.#numRunning < MAX_RUNNING) {
       this.#numRunning++;
       return null;
@@ -93,11 +100,7 @@ export class RequestGate {
         resolve(refusal);
       };
       const begin = () => settle(null);
-      const leave = () =>
-        settle({
-          status: 504,
-          reason: `the request waited ${MAX_WAIT_MS / 1000} s for others: ask for less at once`,
-        });
+      const leave = () => settle(TOO_LATE);
       const timer = setTimeout(leave, MAX_WAIT_MS);
       gone.addEventListener('abort', leave);
       this.#waiting.add(begin);

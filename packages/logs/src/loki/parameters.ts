@@ -51,8 +51,8 @@ export class Parameters {
   wholeNumber(name: string, byDefault: number, most: number): number {
     const text = this.get(name);
     if (text === undefined) return byDefault;
-    const value = Number(text);
-    if (!Number.isInteger(value) || value <= 0) throw invalid(`${name} must be a positive value`);
+    const value = /^\+?\d+$/.test(text) ? Number(text) : 0;
+    if (value === 0) throw invalid(`${name} must be a positive value`);
     if (value > most)
       throw invalid(
         `max entries limit per query exceeded, limit > max_entries_limit_per_query (${value} > ${most})`,
@@ -118,7 +118,8 @@ export class Parameters {
     else if (/^\d{1,12}(\.\d*)?(e[+]?\d{1,2})?$/i.test(text)) ns = secondsToNs(text);
     else {
       const date = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/i.exec(text);
-      const wholeMs = date === null ? Number.NaN : Date.parse(`${date[1]}${date[3]}`);
+      const wholeMs =
+        date === null || !isInCalendar(date[1]) ? Number.NaN : Date.parse(`${date[1]}${date[3]}`);
       if (date !== null && !Number.isNaN(wholeMs))
         ns = BigInt(wholeMs) * 1_000_000n + BigInt((date[2] ?? '').padEnd(9, '0'));
     }
@@ -138,6 +139,12 @@ export class Parameters {
       throw invalid(`cannot parse ${JSON.stringify(text.slice(0, 100))} to a valid duration`);
     return seconds;
   }
+}
+
+/** JavaScript would take the 31st of February for the 2nd of March. */
+function isInCalendar(date: string): boolean {
+  const ms = Date.parse(`${date}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date.toUpperCase());
 }
 
 /** Decimal: a double cannot hold ns since 1970. */

@@ -72,6 +72,8 @@ describe('a template', () => {
     ['{{ b64enc .app }} {{ b64dec "c2hvcA" }}', 'c2hvcA== shop'],
     ['{{ urlencode "a b&c/ü!" }} {{ urldecode "a+b%26c" }}', 'a+b%26c%2F%C3%BC%21 a b&c'],
     ['{{ bytes "2KB" }} {{ duration .took }} {{ duration_seconds "250ms" }}', '2000 90 0.25'],
+    // No double of a thousandth.
+    ['{{ duration "21.5ms" }} {{ duration "-1m2.29s" }} {{ duration "35.5ms" }}', '0.0215 -62.29 0.0355'],
     ['{{ ToUpper .app }}{{ TrimPrefix .path "/" }}', 'SHOPapi/v1/orders'],
     ['{{ print 1 "a" true }} {{ print 1 2 "a" }}', '1atrue 1 2a'],
   ])('texts: %s', (template, text) => {
@@ -163,4 +165,10 @@ describe('a template', () => {
       expect(process.cpuUsage(before).user / 1000).toBeLessThan(500);
     },
   );
+});
+
+it('a template makes a line of a million characters at most', () => {
+  const half = '{{ repeat 700000 "x" }}';
+  expect(render(half)).toHaveLength(700_000);
+  expect(render(half + half)).toHaveLength(1 << 20);
 });

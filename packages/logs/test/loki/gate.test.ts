@@ -40,7 +40,7 @@ async function startGated() {
     await server.close();
   });
   await expect.poll(() => begun.length).toBe(NUM_RUNNING);
-  return { routes, get, begun, release, running };
+  return { gate, routes, get, begun, release, running };
 }
 
 it('answers all of 60 queries at once', async () => {
@@ -85,6 +85,15 @@ describe('a request beyond those that run at once', () => {
     release();
     await Promise.all(running);
     expect(await waits).toBe('200 done');
+    expect(begun).not.toContain('gone');
+  });
+
+  it('takes no place if its client went away before it came', async () => {
+    const { gate, routes, begun } = await startGated();
+    const answer = Promise.resolve(routes.request('/gone', { signal: AbortSignal.abort() }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(gate.numWaiting).toBe(0);
+    expect((await answer).status).toBe(504);
     expect(begun).not.toContain('gone');
   });
 

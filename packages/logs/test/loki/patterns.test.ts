@@ -74,3 +74,25 @@ it('tells Logs Drilldown what it may ask for', async () => {
   await loki.get('query_range', { ...query, limit: most });
   await expect(loki.get('query_range', { ...query, limit: most + 1 })).rejects.toThrow('max entries limit');
 });
+
+it('counts the newest 100,000 lines, and gives the 300 patterns of most', async () => {
+  const loki = await TestLoki.start();
+  // Shapes without a word, so that none is like another.
+  const shapes = Array.from({ length: 320 }, (_, i) =>
+    i.toString(2).replaceAll('0', '(').replaceAll('1', ','),
+  );
+  const old = Array.from({ length: 1_000 }, () => line(0, 0, 'info', { msg: 'old' }));
+  const lines = Array.from({ length: 100_000 }, (_, i) =>
+    line(1 + (i >> 6), 0, 'info', { msg: i < 300 * 20 ? shapes[i % 300] : shapes[i % 320] }),
+  );
+  loki.runs.write('node-0', [...old, ...lines]);
+  const { data } = await loki.get('patterns', { query: '{run="r1"}', ...ALL, step: '10s' });
+  expect(data).toHaveLength(300);
+  const counted = (data as Pattern[]).map(({ samples }) =>
+    samples.reduce((sum, [, count]) => sum + count, 0),
+  );
+  const rare = Math.floor((100_000 - 300 * 20) / 320);
+  expect(counted.every((count, i) => count <= (counted[i - 1] ?? count))).toBe(true);
+  expect(counted.at(-1)).toBeGreaterThan(rare + 1);
+  expect((data as Pattern[]).some(({ pattern }) => pattern.includes('old'))).toBe(false);
+});

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { startHttpServer } from '../../src/http/http-server.js';
-import { lokiFeature } from '../../src/loki/loki-feature.js';
+import { type LokiActivity, lokiFeature } from '../../src/loki/loki-feature.js';
 import { T0, TestRuns } from '../support.js';
 
 export type Query = Readonly<Record<string, string | number>>;
@@ -13,19 +13,21 @@ export class TestLoki {
     readonly url: string,
     /** Closes the server. */
     readonly close: () => Promise<void>,
+    readonly activity: () => LokiActivity,
   ) {}
 
   static async start(): Promise<TestLoki> {
     const runs = new TestRuns();
+    const feature = lokiFeature(runs.catalog, '1.2.3');
     const server = await startHttpServer({
       address: { host: '127.0.0.1', port: 0 },
       name: 'test',
       option: '--http',
       token: null,
-      features: [lokiFeature(runs.catalog, '1.2.3')],
+      features: [feature],
     });
     onTestFinished(() => server.close());
-    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`, server.close);
+    return new TestLoki(runs, `http://127.0.0.1:${server.address.port}`, server.close, feature.activity);
   }
 
   address(path: string, query: Query | URLSearchParams = {}): string {
@@ -55,13 +57,14 @@ export class TestLoki {
   tail(
     query: Query,
     headers: Readonly<Record<string, string>> = {},
+    { autoPong = true } = {},
   ): {
     socket: WebSocket;
     messages: TailMessage[];
     lines: () => string[];
     closed: Promise<string>;
   } {
-    const socket = new WebSocket(this.address('tail', query).replace('http', 'ws'), { headers });
+    const socket = new WebSocket(this.address('tail', query).replace('http', 'ws'), { headers, autoPong });
     const messages: TailMessage[] = [];
     socket.on('message', (data) => messages.push(JSON.parse(String(data))));
     socket.on('error', () => undefined);

@@ -174,4 +174,68 @@ describe('tail', () => {
     expect(await stuck.closed).toMatch(/^1006/);
     expect(slow.socket.readyState).toBe(WebSocket.OPEN);
   }, 120_000);
+
+  it('is cut off after 30 s without a pong', async () => {
+    const loki = await TestLoki.start();
+    loki.runs.write('node-0', [line(0, 'keep 0')]);
+    vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
+    const [dead, alive] = [false, true].map((autoPong) =>
+      loki.tail({ query: QUERY, start: START }, {}, { autoPong }),
+    );
+    await expect.poll(() => dead.lines().length + alive.lines().length).toBe(2);
+    for (let at = 0; at < 5; at++) {
+      const pinged = once(alive.socket, 'ping');
+      vi.advanceTimersByTime(5_900);
+      await pinged;
+      // Its pong is there before the next step of the clock.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    loki.runs.write('node-0', [line(1, 'keep 1')]);
+    await expect.poll(() => dead.lines().length).toBe(2);
+    vi.advanceTimersByTime(1_500);
+    expect(await dead.closed).toMatch(/^1006/);
+    expect(loki.activity().tails).toBe(1);
+  });
+
+  it('waits half a second for a client that does not read, before it loses lines', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
+    const { loki, tail } = await pausedTail();
+    // The clock stands still.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(loki.activity().droppedLines).toBe(0);
+    tail.socket.resume();
+    await expect.poll(() => tail.lines().length, { timeout: 20_000 }).toBe(1 + NUM_LONG_LINES);
+    expect(tail.messages.every(({ dropped_entries }) => dropped_entries === null)).toBe(true);
+  }, 60_000);
+
+  it('is cut off after losing lines for ten seconds', async () => {
+    vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
+    const { loki } = await pausedTail();
+    const pausedMs = performance.now();
+    await pollWithClock(100, () => loki.activity().droppedLines).toBeGreaterThan(0);
+    vi.advanceTimersByTime(9_000);
+    expect(loki.activity().tails).toBe(1);
+    vi.advanceTimersByTime(2_000);
+    expect(loki.activity().tails).toBe(0);
+    // It is not its pong that was missed.
+    expect(performance.now() - pausedMs).toBeLessThan(30_000);
+  }, 60_000);
 });
+
+/** More than sockets buffer. */
+const NUM_LONG_LINES = 10_000;
+
+/** A tail whose client does not read, and lines for it. */
+async function pausedTail() {
+  const loki = await TestLoki.start();
+  loki.runs.write('node-0', [line(0, 'keep')]);
+  const tail = loki.tail({ query: QUERY, start: START });
+  await expect.poll(() => tail.messages.length).toBe(1);
+  tail.socket.pause();
+  const text = `keep ${'x'.repeat(4_000)}`;
+  loki.runs.write(
+    'node-0',
+    Array.from({ length: NUM_LONG_LINES }, (_, i) => line(1 + i, text)),
+  );
+  return { loki, tail };
+}

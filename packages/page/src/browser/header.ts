@@ -1,7 +1,7 @@
 import type { RunDetail, RunListItem } from '../api-types.js';
 import { contact } from './api.js';
 import { button, fill, h, icon } from './dom.js';
-import { DASH, formatClock, formatCount, formatDurationMs, formatLoss } from './format.js';
+import { formatClock, formatCount, formatDurationMs, formatLoss } from './format.js';
 import { pageState, setState } from './location.js';
 import { timesOf } from './overview/generation-spans.js';
 import type { RunData } from './overview/run-data.js';
@@ -11,9 +11,6 @@ import { statusOf } from './run-status.js';
 import { toggleTheme } from './theme.js';
 
 const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', timeline: 'Timeline', details: 'Details' } as const;
-
-/** Steps over which speed is averaged. */
-const RECENT = 20;
 
 /** The top bar: run picker, views, and the run's state, step, loss and speed. */
 export class Header {
@@ -81,16 +78,25 @@ export class Header {
 }
 
 function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
-  const { msPerStep, tokensPerS } = recentSpeed(run);
-  const left = detail.steps === null || msPerStep === null ? null : (detail.steps - detail.step) * msPerStep;
+  const { speed = null } = run.metrics ?? {};
   return [
-    number('tokens/s', formatCount(tokensPerS)),
+    number('tokens/s', formatCount(speed?.tokensPerS)),
     detail.restarts > 0 ? number('lost', formatDurationMs(1e3 * detail.lostSeconds)) : null,
     detail.restartsLeft !== null && detail.restarts > 0
       ? number('restarts left', String(detail.restartsLeft))
       : null,
-    number('left', detail.step === 0 ? DASH : formatDurationMs(left)),
+    number('left', formatDurationMs(speed && leftMs(run, detail, speed.secondsPerStep))),
   ];
+}
+
+/** Until its last step, or until it has trained for `train.maxHours`. */
+function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep: number): number | null {
+  const { maxHours } = (config?.train ?? {}) as { readonly maxHours?: number | null };
+  const forSteps = steps === null ? Infinity : 1e3 * (steps - step) * secondsPerStep;
+  const { runningMs } = timesOf(run.generationSpans, Date.now());
+  const forHours = maxHours == null ? Infinity : Math.max(0, 3.6e6 * maxHours - runningMs);
+  const left = Math.min(forSteps, forHours);
+  return left === Infinity ? null : left;
 }
 
 /** From the first start to the end and, of a run with pauses, without them. */
@@ -106,20 +112,4 @@ function tookNumbers(run: RunData): HTMLElement[] {
 
 function number(name: string, value: string): HTMLElement {
   return h('div', {}, h('dt', {}, name), h('dd', {}, value));
-}
-
-/** Averages over the last steps. `msPerStep` is wall time, with pauses for checkpoints and validation. */
-function recentSpeed(run: RunData): { msPerStep: number | null; tokensPerS: number | null } {
-  const { step = [], time = [], tokensPerS = [] } = run.allOf('speed');
-  const last = step.length - 1;
-  const first = Math.max(0, last - RECENT);
-  const [from, to, start, end] = [step[first], step[last], time[first], time[last]];
-  const recent = tokensPerS.slice(-RECENT).filter((value) => value !== null);
-  return {
-    msPerStep:
-      from == null || to == null || start == null || end == null || to <= from
-        ? null
-        : (end - start) / (to - from),
-    tokensPerS: recent.length === 0 ? null : recent.reduce((a, b) => a + b, 0) / recent.length,
-  };
 }

@@ -27,7 +27,7 @@ export function levelOf(name: string | undefined): Level {
   return NAMES[(name ?? '').toLowerCase()] ?? 'unknown';
 }
 
-/** The custom property of page.css with the level's colour. */
+/** The custom property of theme.css with the level's colour. */
 export function levelVariable(level: Level): string {
   return `--level-${level}`;
 }

@@ -35,7 +35,7 @@ function apply(): void {
 
 const cache = new Map<string, string>();
 
-/** The value of a custom property of page.css, e.g. `--text-dim`. */
+/** The value of a custom property of theme.css, e.g. `--text-dim`. */
 export function cssColor(name: string): string {
   let value = cache.get(name);
   if (value === undefined) {

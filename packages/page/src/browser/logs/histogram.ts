@@ -6,6 +6,8 @@ import { roundTicks } from '../ticks.js';
 import type { LogVolume } from './log-requests.js';
 
 const AXIS = 16;
+/** For what the tallest bar stands. */
+const TOP = 17;
 const DRAG_SLACK_PX = 4;
 /** Stacked from the bottom in this order: the most severe on top. */
 const STACK: readonly Level[] = [...LEVELS].reverse();
@@ -119,7 +121,7 @@ export class Histogram {
         const count = counts.get(level) ?? 0;
         if (count === 0) continue;
         // At least 2 px: a rare level stays visible.
-        const barHeight = Math.max(2, (count / most) * (floor - 4));
+        const barHeight = Math.max(2, (count / most) * (floor - TOP));
         context.globalAlpha = this.#chosen.size === 0 || this.#chosen.has(level) ? 1 : 0.2;
         context.fillStyle = cssColor(levelVariable(level));
         context.fillRect(left, Math.max(0, bottom - barHeight), Math.max(1, right - left - 1), barHeight);
@@ -134,16 +136,8 @@ export class Histogram {
     context.stroke();
     this.#drawAxis(context, width, height - AXIS / 2 + 1);
     if (this.#buckets.length === 0) return;
-    this.#drawScale(context, `tallest bar: ${most === 1 ? '1 line' : `${formatCount(most)} lines`}`);
-  }
-
-  /** Readable also where there is a bar. */
-  #drawScale(context: CanvasRenderingContext2D, text: string): void {
     context.textAlign = 'left';
-    context.fillStyle = cssColor('--card');
-    context.fillRect(0, 0, context.measureText(text).width + 6, 15);
-    context.fillStyle = cssColor('--text-dim');
-    context.fillText(text, 2, 7);
+    context.fillText(`tallest bar: ${most === 1 ? '1 line' : `${formatCount(most)} lines`}`, 2, 7);
   }
 
   #drawAxis(context: CanvasRenderingContext2D, width: number, y: number): void {

@@ -74,6 +74,8 @@ export function stepOf({ fields }: Pick<LogLine, 'fields'>): string {
 
 /** The writer, abbreviated: r3, node 1, or the source's name. */
 export function originOf({ labels, fields }: Pick<LogLine, 'labels' | 'fields'>): string {
+  // Its lines about a rank have the label of that rank.
+  if (labels.source === 'coordinator') return labels.source;
   const rank = labels.rank || fields.rank;
   if (rank) return `r${rank}`;
   const node = labels.node || fields.node;

@@ -15,10 +15,11 @@ export class Differences {
     const shown = JSON.stringify([runs.map(({ runId }) => runId), settings]);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    const count = settings.length === 0 ? 'none: the same configuration' : `of ${compared.length} settings`;
+    const count = settings.length === 0 ? 'the same configuration' : `of ${compared.length} settings`;
+    const title = `${settings.length || 'No'} difference${settings.length === 1 ? '' : 's'} `;
     fill(
       this.element,
-      h('header', {}, h('h2', {}, `${settings.length || 'No'} differences `, h('small', {}, count))),
+      h('header', {}, h('h2', {}, title, h('small', {}, count))),
       settings.length > 0 && scrollable('settings that differ', settingsTable(runs, settings)),
     );
   }

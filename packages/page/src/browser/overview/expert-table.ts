@@ -4,17 +4,30 @@ import { formatShare } from '../format.js';
 import { overFair } from './expert-load.js';
 import { loadColor, textOnLoad } from './load-color.js';
 
+/** Less than a row. */
+const SCROLL_SLACK_PX = 8;
+
 /** The load of every shown expert in one bucket: a row for each expert, a column for each layer. */
 export class ExpertTable {
-  readonly element = h('div', {
-    class: 'heat-moment',
+  readonly element: HTMLElement;
+  readonly #scrolled = h('div', {
+    class: 'heat-table',
     tabindex: '0',
     role: 'region',
     'aria-label': 'load by expert',
   });
+  readonly #more = h('p', { class: 'hint' });
+  #numExperts = 0;
+
+  constructor() {
+    this.element = h('div', { class: 'heat-moment' }, this.#scrolled, this.#more);
+    this.#scrolled.addEventListener('scroll', () => this.#showMore());
+    new ResizeObserver(() => this.#showMore()).observe(this.#scrolled);
+  }
 
   set({ openLayers, numExperts, kept }: ExpertsReply, bucket: number): void {
     this.element.hidden = openLayers.length === 0;
+    this.#numExperts = numExperts;
     const loads = openLayers.map((_, index) => overFair(kept[index]?.[bucket]));
     const head = ['expert', ...openLayers.map((layer) => `layer ${layer}`)];
     const rows = Array.from({ length: numExperts }, (_, expert) =>
@@ -26,7 +39,7 @@ export class ExpertTable {
       ),
     );
     fill(
-      this.element,
+      this.#scrolled,
       h(
         'table',
         {},
@@ -34,6 +47,17 @@ export class ExpertTable {
         h('tbody', {}, ...rows),
       ),
     );
+    this.#showMore();
+  }
+
+  /** Not every browser shows that there is something to scroll. */
+  #showMore(): void {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scrolled;
+    const isAtEnd = scrollTop + clientHeight >= scrollHeight - SCROLL_SLACK_PX;
+    this.#more.textContent = isAtEnd
+      ? `of ${this.#numExperts} experts`
+      : `scroll: ${this.#numExperts} experts ↓`;
+    this.#more.hidden = scrollHeight <= clientHeight;
   }
 }
 

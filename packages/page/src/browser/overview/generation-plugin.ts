@@ -14,7 +14,7 @@ export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
   return {
     opts: (_, options) => {
       for (const series of options.series.slice(1))
-        series.gaps = (plot, _series, _from, _to, gaps) => withPauses(plot, gaps, marks().pauses);
+        series.gaps = (plot, _series, _from, _to, gaps) => withPauses(plot, gaps, marks());
     },
     hooks: {
       drawClear: [(plot) => drawPauses(plot.ctx, marks(), frameOf(plot))],
@@ -23,15 +23,20 @@ export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
   };
 }
 
-/** Adds the stretch between the last row before a pause and the first row behind it. */
-function withPauses(plot: uPlot, gaps: uPlot.Series.Gaps, pauses: readonly XRange[]): uPlot.Series.Gaps {
+/** Adds the stretch between the last row of a generation and the first row of the next, if there is a pause. */
+function withPauses(
+  plot: uPlot,
+  gaps: uPlot.Series.Gaps,
+  { generations, pauses }: GenerationMarks,
+): uPlot.Series.Gaps {
+  if (pauses.length === 0) return gaps;
   const xs = plot.data[0];
-  const added = pauses.flatMap(([from, to]): uPlot.Series.Gaps => {
-    const next = xs.findIndex((x) => x > (from + to) / 2);
+  const added = generations.slice(1).flatMap(({ range: [begin] }): uPlot.Series.Gaps => {
+    const next = xs.findIndex((x) => x >= begin);
     if (next <= 0) return [];
     return [[plot.valToPos(xs[next - 1], 'x', true), plot.valToPos(xs[next], 'x', true)]];
   });
-  return added.length === 0 ? gaps : [...gaps, ...added].sort(([a], [b]) => a - b);
+  return [...gaps, ...added].sort(([a], [b]) => a - b);
 }
 
 function frameOf(plot: uPlot): Frame {

@@ -5,7 +5,7 @@ import { DASH, formatDate, formatDurationMs } from '../format.js';
 import { type GenerationSpan, timesOf } from './generation-spans.js';
 import type { RunData } from './run-data.js';
 
-const COLUMNS = ['', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
+const COLUMNS = ['generation', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
 
 /** The generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
 export class Generations {
@@ -31,7 +31,11 @@ export class Generations {
         h(
           'table',
           {},
-          h('thead', {}, h('tr', {}, ...COLUMNS.map((name) => h('th', { scope: 'col' }, name)))),
+          h(
+            'thead',
+            {},
+            h('tr', {}, ...['', ...COLUMNS.slice(1)].map((name) => h('th', { scope: 'col' }, name))),
+          ),
           h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, run, spans))),
         ),
       ),
@@ -69,8 +73,8 @@ export class Generations {
     return h(
       'tr',
       {},
-      ...cells.map((cell) => h('td', {}, cell)),
-      h('td', {}, h('span', {}, ENDS[each.end]), why),
+      ...cells.map((cell, column) => h('td', { 'data-name': COLUMNS[column] }, cell)),
+      h('td', { 'data-name': COLUMNS.at(-1) }, h('span', {}, ENDS[each.end]), why),
     );
   }
 }

@@ -25,7 +25,7 @@ export interface PlacedLane {
   readonly height: number;
   /** Outer spans before inner ones. */
   readonly spans: readonly PlacedSpan[];
-  /** Time that the rank waited, in ms. */
+  /** Time of the step that the rank waited, in ms. */
   readonly waitMs: number;
 }
 
@@ -38,9 +38,10 @@ export interface Layout {
 /**
  * Places the lanes one below the other, by node.
  *
+ * @param stepEndMs where the step ends, which begins at 0
  * @param isCompact one row for a rank, in which inner spans cover outer ones
  */
-export function layoutOf(lanes: readonly TimelineLane[], isCompact: boolean): Layout {
+export function layoutOf(lanes: readonly TimelineLane[], stepEndMs: number, isCompact: boolean): Layout {
   const placed: PlacedLane[] = [];
   const nodes: Layout['nodes'][number][] = [];
   let top = 0;
@@ -49,24 +50,25 @@ export function layoutOf(lanes: readonly TimelineLane[], isCompact: boolean): La
       nodes.push({ node: lane.node, top, height: NODE_ROW });
       top += NODE_ROW;
     }
-    const placedLane = isCompact ? compact(lane, top) : expanded(lane, top);
+    const waitMs = waitsOf(lane, stepEndMs).reduce((sum, { ms }) => sum + ms, 0);
+    const placedLane = { ...(isCompact ? compact(lane, top) : expanded(lane, top)), waitMs };
     placed.push(placedLane);
     top += placedLane.height + (isCompact ? 2 : GAP);
   }
   return { lanes: placed, nodes, height: top };
 }
 
-function compact(lane: TimelineLane, top: number): PlacedLane {
+function compact(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
   const shown = lane.spans.filter(({ name, kind }) => kind !== 'part' || name !== 'step');
   const spans = shown.map((span, index) => {
     const next = shown[index + 1];
     const hasLabel = next === undefined || next.startMs >= span.endMs;
     return { span, top: 0, height: COMPACT_ROW, isInFlight: false, hasLabel };
   });
-  return { lane, top, height: COMPACT_ROW, spans, waitMs: waitOf(lane) };
+  return { lane, top, height: COMPACT_ROW, spans };
 }
 
-function expanded(lane: TimelineLane, top: number): PlacedLane {
+function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
   const tops = ROWS.map((_, depth) => ROWS.slice(0, depth).reduce((sum, row) => sum + row, 0));
   const open: TimelineSpan[] = [];
   const spans: PlacedSpan[] = lane.spans.map((span) => {
@@ -91,14 +93,20 @@ function expanded(lane: TimelineLane, top: number): PlacedLane {
     };
   });
   const height = bottom + rows.length * IN_FLIGHT_ROW;
-  return { lane, top, height, spans: [...spans, ...inFlight], waitMs: waitOf(lane) };
+  return { lane, top, height, spans: [...spans, ...inFlight] };
 }
 
-function waitOf({ spans }: TimelineLane): number {
-  return spans.reduce((sum, { operation }) => {
+/** The waits of a rank within a step, and for whom: what follows it (a validation, a checkpoint) has waits too. */
+export function waitsOf(
+  { spans }: TimelineLane,
+  stepEndMs: number,
+): { readonly rank: number | null; readonly ms: number }[] {
+  return spans.flatMap(({ operation }) => {
     const wait = operation?.wait;
-    return wait == null ? sum : sum + wait.endMs - wait.startMs;
-  }, 0);
+    if (wait == null) return [];
+    const ms = Math.min(wait.endMs, stepEndMs) - Math.max(wait.startMs, 0);
+    return ms > 0 ? [{ rank: wait.rank, ms }] : [];
+  });
 }
 
 /** The innermost span at a place, of those that are wide enough to be seen; null if there is none. */

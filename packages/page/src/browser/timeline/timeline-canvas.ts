@@ -64,7 +64,7 @@ export class TimelineCanvas {
   set(reply: TimelineReply, isCompact: boolean): void {
     this.#reply = reply;
     this.#isCompact = isCompact;
-    this.#layout = layoutOf(reply.lanes, isCompact);
+    this.#layout = layoutOf(reply.lanes, reply.endMs, isCompact);
     const spans = reply.lanes.flatMap((lane) => [...lane.spans, ...lane.inFlight]);
     this.#all = {
       from: Math.min(0, ...spans.map(({ startMs }) => startMs)),
@@ -77,7 +77,7 @@ export class TimelineCanvas {
 
   setCompact(isCompact: boolean): void {
     this.#isCompact = isCompact;
-    this.#layout = layoutOf(this.#reply?.lanes ?? [], isCompact);
+    this.#layout = layoutOf(this.#reply?.lanes ?? [], this.#reply?.endMs ?? 0, isCompact);
     if (this.#chosen !== null && laneOf(this.#layout, this.#chosen) === null) this.#chosen = null;
     this.#hideTip();
     this.draw();

@@ -3,6 +3,7 @@ import { fetchTimeline } from '../api.js';
 import { button, fill, h } from '../dom.js';
 import { formatClock, formatCount } from '../format.js';
 import { pageState, setState } from '../location.js';
+import { waitsOf } from './layout.js';
 import { formatSpanMs, SPAN_CLASSES } from './span-style.js';
 import { TimelineCanvas } from './timeline-canvas.js';
 
@@ -144,14 +145,11 @@ export class TimelineView {
   }
 }
 
-/** "206 ms from 07:22:52.373; ranks waited 12 to 64 ms, most often last for rank 1 (45 ms)" */
+/** "206 ms from 07:22:52.373 · most time was spent waiting for rank 1: 45 ms in all" */
 function aboutText({ lanes, endMs, startMs, clocks }: TimelineReply): string {
-  const waits = lanes.flatMap(({ spans }) =>
-    spans.flatMap(({ operation }) => (operation?.wait == null ? [] : [operation.wait])),
-  );
   const msFor = new Map<number, number>();
-  for (const { rank, startMs: from, endMs: to } of waits)
-    if (rank !== null) msFor.set(rank, (msFor.get(rank) ?? 0) + to - from);
+  for (const { rank, ms } of lanes.flatMap((lane) => waitsOf(lane, endMs)))
+    if (rank !== null) msFor.set(rank, (msFor.get(rank) ?? 0) + ms);
   const [most] = [...msFor].sort(([, a], [, b]) => b - a);
   const unsure = clocks.filter(({ uncertaintyMs }) => uncertaintyMs !== 0);
   const known = unsure.every(({ uncertaintyMs }) => uncertaintyMs !== null);

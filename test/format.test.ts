@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { formatTable } from '../src/format.js';
+
+const widest = (table: string) => Math.max(...table.split('\n').map(({ length }) => length));
+
+describe('a table', () => {
+  it('has text to the left and numbers to the right', () => {
+    const rows = [
+      ['', 'size', 'name'],
+      ['a', '5', 'x'],
+      ['bcd', '1,000', 'long name'],
+    ];
+    expect(formatTable(rows, { textColumns: [2] }).split('\n')).toEqual([
+      '        size  name',
+      '  a        5  x',
+      '  bcd  1,000  long name',
+    ]);
+  });
+
+  it('fits 80 columns, by lines of whole words in the widest columns and heads', () => {
+    const rows = [
+      ['', 'a head of many words, all of them short', 'operation', 'took'],
+      ['rank 3', '12.5 ms', 'all-to-all combine gradient of layer 12 (operation 7)', '1.5 ms'],
+      ['rank 4', '9.5 ms', 'none', '12.5 ms'],
+    ];
+    const table = formatTable(rows, { textColumns: [2] });
+    expect(table.split('\n')).toEqual([
+      '           a head of many words, all of  operation                          took',
+      '                             them short',
+      '  rank 3                        12.5 ms  all-to-all combine gradient of   1.5 ms',
+      '                                         layer 12 (operation 7)',
+      '  rank 4                         9.5 ms  none                            12.5 ms',
+    ]);
+    expect(widest(table)).toBeLessThanOrEqual(80);
+  });
+
+  it('is wider only where a word, or a number with its unit, is', () => {
+    const rows = [
+      ['x'.repeat(60), 'head'],
+      ['y', `${'1'.repeat(30)} ms`],
+    ];
+    expect(widest(formatTable(rows))).toBe(2 + 60 + 2 + 33);
+  });
+});
