@@ -7,7 +7,7 @@ export const FLOORS = [
   ['src/cli'],
   ['src/chaos'],
   ['src/coordinator'],
-  ['src/agent', 'src/metrics', 'src/api'],
+  ['src/agent', 'src/metrics', 'src/api', 'src/evaluation'],
   ['src/inference'],
   ['src/worker'],
   ['src/model'],

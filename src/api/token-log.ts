@@ -1,4 +1,5 @@
 import type { Tokenizer } from '../data/tokenizer.js';
+import { logSumExp } from '../inference/log-likelihood.js';
 import { likeliest } from '../inference/sampling.js';
 
 /** `logprobs` of OpenAI's completions. */
@@ -69,12 +70,4 @@ export class TokenLog {
 
 function empty(): LogProbs {
   return { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
-}
-
-/** log sum exp, in double precision. */
-function logSumExp(logits: Float32Array): number {
-  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
-  return max + Math.log(sum);
 }

@@ -97,7 +97,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/data.js')).dataCommand,
   },
   eval: {
-    description: 'loss and perplexity of a checkpoint on the validation text, by domain',
+    description:
+      'loss and perplexity of a checkpoint on the validation text, multiple-choice questions, cloze, and comparisons',
     load: async () => (await import('./commands/eval.js')).evalCommand,
     computes: true,
   },

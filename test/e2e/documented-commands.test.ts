@@ -131,6 +131,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'train-text.test.ts trains so, and goes on with what --print-config prints',
   ],
   [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
+  [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
   [

@@ -1,81 +1,132 @@
-import { availableParallelism } from 'node:os';
-import path from 'node:path';
-import type { Command } from 'commander';
-import { configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
-import { CORPUS_DIR } from '../../data/corpora.js';
-import { createLoader } from '../../data/loader.js';
-import { prepareAside } from '../../data/prepare-aside.js';
+import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { formatCount, formatTable } from '../../format.js';
-import { preparationViewOn } from '../preparation-view.js';
+import { FORMATS, type Format } from '../../evaluation/load-task.js';
 import { wholeNumber } from './options.js';
 
 interface EvalOptions {
-  readonly checkpoint: string;
-  readonly sequences: number;
+  readonly checkpoint?: string;
+  readonly sequences?: number;
+  readonly task?: readonly string[];
+  readonly taskFormat?: Format;
+  readonly shots: number;
+  readonly dev?: string;
+  readonly domain?: string;
+  readonly limit?: number;
+  readonly samples?: string;
+  readonly contamination?: readonly string[] | true;
+  readonly cloze?: true;
+  readonly compare?: readonly string[];
+  readonly seed: number;
   readonly dataDir: string;
-  readonly json?: boolean;
+  readonly json?: true;
 }
 
-/** `locmoe eval`: loss and perplexity by domain on the validation text. */
+type Mode = 'loss' | '--task' | '--cloze' | '--compare';
+
+/** Which options belong to what is done; --json to all of it. */
+const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
+  loss: ['checkpoint', 'sequences', 'dataDir'],
+  '--task': [
+    ...(['checkpoint', 'task', 'taskFormat', 'shots', 'dev', 'domain', 'limit'] as const),
+    ...(['samples', 'contamination', 'dataDir'] as const),
+  ],
+  '--cloze': ['checkpoint', 'cloze', 'sequences', 'seed', 'samples', 'dataDir'],
+  '--compare': ['compare', 'seed'],
+};
+const LOSS_SEQUENCES = 64;
+const CLOZE_SEQUENCES = 256;
+
+/** `locmoe eval`: loss on the validation text, multiple choice, cloze, and comparisons of answers. */
 export function evalCommand(command: Command): void {
   command
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .option('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .option(
       '--sequences <n>',
-      'sequences of each domain, evenly spread over its validation text',
+      `sequences of each domain from its validation text (default: ${LOSS_SEQUENCES}, with --cloze ${CLOZE_SEQUENCES})`,
       wholeNumber(1),
-      64,
     )
+    .option(
+      '--task <files...>',
+      'ask the multiple-choice questions of files (C-Eval, CMMLU, MMLU, TeleQnA, OpsEval, JSON lines), or of a folder of hamexam or fccexam',
+    )
+    .addOption(
+      new Option('--task-format <format>', 'what the files are (default: by their contents)').choices(
+        FORMATS,
+      ),
+    )
+    .option(
+      '--shots <n>',
+      'questions with answers in front, the first ones of the dev split',
+      wholeNumber(0, 100),
+      0,
+    )
+    .option('--dev <file>', 'the dev split (default: of the same name, in the folder dev beside it)')
+    .option(
+      '--domain <name>',
+      "the questions' domain: it decides which experts may be used (default: the only one)",
+    )
+    .option(
+      '--limit <n>',
+      'the first questions of each file alone: for a try, not for reporting',
+      wholeNumber(1),
+    )
+    .option('--samples <file>', "write every answer, with lm-evaluation-harness' field names")
+    .option(
+      '--contamination [files...]',
+      "find questions in text, or in a prepared dataset (default: the checkpoint's training text), and score without them",
+    )
+    .option('--cloze', 'which of four continuations of held-out text is the true one')
+    .option('--compare <files...>', 'two samples files: differences question by question')
+    .option('--seed <n>', 'of --cloze and of the bootstrap of --compare', wholeNumber(0), 1)
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--json', 'print JSON')
-    .action(evaluateCheckpoint);
+    .action((options: EvalOptions) => evaluate(options, givenOf(command)));
 }
 
-async function evaluateCheckpoint(options: EvalOptions): Promise<void> {
-  // Alone on its machine, with large batches.
-  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
-  const { evaluate, openInference } = await import('../../inference/inference.js');
-  const inference = openInference(
-    resolveCheckpoint(options.checkpoint, (warning) => console.error(`locmoe: ${warning}`)),
-  );
-  const { config, checkpoint } = inference;
-  const view = preparationViewOn(process.stderr);
-  const dataset = await prepareAside({
-    ...configAtHand(checkpoint).data,
-    dataDir: path.resolve(options.dataDir),
-    corpusDir: CORPUS_DIR,
-    vocabSize: config.model.vocabSize,
-    modelTokenizer: checkpoint.tokenizerFile,
-    ...{ log: view.say, progress: view.progress },
-  });
-  if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
-    throw new TrainerError(
-      'BAD_CHECKPOINT',
-      `checkpoint ${checkpoint.folder} was trained with tokenizer ${checkpoint.manifest.tokenizerSha256.slice(0, 12)}, the data in ${dataset.dir} uses ${dataset.tokenizerSha256.slice(0, 12)}`,
-    );
-  const loader = createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    globalBatch: config.train.globalBatch / config.train.microBatches,
-    seqLen: config.model.seqLen,
-    rank: 0,
-    worldSize: 1,
-  });
-  const domains = evaluate(inference, loader.validationBatches(options.sequences));
-  dataset.close();
-  if (options.json) {
-    console.log(JSON.stringify({ checkpoint: checkpoint.folder, step: checkpoint.manifest.step, domains }));
+function givenOf(command: Command): (keyof EvalOptions)[] {
+  return Object.keys(command.opts()).filter(
+    (name) => command.getOptionValueSource(name) === 'cli',
+  ) as (keyof EvalOptions)[];
+}
+
+async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions)[]): Promise<void> {
+  const mode = modeOf(options);
+  const other = given.find((name) => name !== 'json' && !OPTIONS[mode].includes(name));
+  if (other !== undefined) throw misplaced(other, mode);
+  const { checkpoint, sequences, task, compare, shots, seed, dataDir, json = false } = options;
+  if (compare !== undefined) {
+    const [a, b, ...more] = compare;
+    if (b === undefined || more.length > 0)
+      throw new TrainerError('BAD_INPUT', `--compare takes two samples files, not ${compare.length}`);
+    const { compareAnswers } = await import('../eval/compare.js');
+    compareAnswers({ files: [a, b], seed, json });
     return;
   }
-  const rows = domains.map(({ domain, loss, tokens }, id) => [
-    domain,
-    loss.toFixed(4),
-    Math.exp(loss).toFixed(2),
-    dataset.domains[id].validationEntropy.toFixed(4),
-    formatCount(tokens),
-  ]);
-  console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);
-  console.log(formatTable([['domain', 'loss', 'perplexity', 'unigram', 'tokens'], ...rows]));
+  if (checkpoint === undefined)
+    throw new TrainerError('BAD_INPUT', '--checkpoint is missing: a step folder, or a run folder');
+  if (task !== undefined) {
+    const { evaluateTask } = await import('../eval/task.js');
+    await evaluateTask({ ...options, checkpoint, task, shots, json });
+  } else if (options.cloze) {
+    const { evaluateCloze } = await import('../eval/cloze.js');
+    await evaluateCloze({ ...options, checkpoint, sequences: sequences ?? CLOZE_SEQUENCES, json });
+  } else {
+    const { evaluateLoss } = await import('../eval/loss.js');
+    await evaluateLoss({ checkpoint, sequences: sequences ?? LOSS_SEQUENCES, dataDir, json });
+  }
+}
+
+function modeOf({ task, cloze, compare }: EvalOptions): Mode {
+  if (compare !== undefined) return '--compare';
+  if (task !== undefined) return '--task';
+  return cloze ? '--cloze' : 'loss';
+}
+
+function misplaced(name: keyof EvalOptions, mode: Mode): TrainerError {
+  const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const homes = (Object.keys(OPTIONS) as Mode[]).filter(
+    (each) => each !== 'loss' && OPTIONS[each].includes(name),
+  );
+  const what = mode === 'loss' ? `goes with ${homes.join(' or ')}` : `does not go with ${mode}`;
+  return new TrainerError('BAD_INPUT', `${option} ${what}`);
 }

@@ -3,12 +3,12 @@ import { text as readAll } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
-import type { RunConfig } from '../../config/schema.js';
 import { EXIT, TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
 import { onSignals } from '../../os/on-signals.js';
+import { domainId } from '../domain-id.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
@@ -112,17 +112,4 @@ function shown(text: string): string {
 
 function warn(message: string): void {
   console.error(`locmoe: ${message}`);
-}
-
-function domainId({ data: { domains } }: RunConfig, name: string | undefined): number {
-  if (name === undefined && domains.length === 1) return 0;
-  const domain = name === undefined ? -1 : domains.indexOf(name);
-  if (domain < 0)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      name === undefined
-        ? `--domain is missing: the model knows ${domains.join(', ')}`
-        : `--domain ${name}: the model knows ${domains.join(', ')}`,
-    );
-  return domain;
 }

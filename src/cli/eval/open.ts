@@ -1,0 +1,41 @@
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { CORPUS_DIR } from '../../data/corpora.js';
+import type { Dataset } from '../../data/dataset.js';
+import { prepareAside } from '../../data/prepare-aside.js';
+import { TrainerError } from '../../errors.js';
+import type { Inference } from '../../inference/inference.js';
+import { preparationViewOn } from '../preparation-view.js';
+
+/** The model of a checkpoint; it computes with all processors. @throws TrainerError `BAD_CHECKPOINT` */
+export async function openModel(folder: string): Promise<Inference> {
+  const checkpoint = resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+  // Alone on its machine, with large batches.
+  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
+  const { openInference } = await import('../../inference/inference.js');
+  return openInference(checkpoint);
+}
+
+/**
+ * The text that a checkpoint was trained on, prepared again if it is not in the folder.
+ *
+ * @throws TrainerError `BAD_CHECKPOINT` if the text has another tokenizer now
+ */
+export async function openText({ checkpoint, config }: Inference, dataDir: string): Promise<Dataset> {
+  const view = preparationViewOn(process.stderr);
+  const dataset = await prepareAside({
+    ...configAtHand(checkpoint).data,
+    dataDir: path.resolve(dataDir),
+    corpusDir: CORPUS_DIR,
+    vocabSize: config.model.vocabSize,
+    modelTokenizer: checkpoint.tokenizerFile,
+    ...{ log: view.say, progress: view.progress },
+  });
+  if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
+    throw new TrainerError(
+      'BAD_CHECKPOINT',
+      `checkpoint ${checkpoint.folder} was trained with tokenizer ${checkpoint.manifest.tokenizerSha256.slice(0, 12)}, the data in ${dataset.dir} uses ${dataset.tokenizerSha256.slice(0, 12)}`,
+    );
+  return dataset;
+}

@@ -1,0 +1,121 @@
+import { type Answer, ask } from '../../evaluation/ask.js';
+import { type Format, loadTask } from '../../evaluation/load-task.js';
+import { plainPrompt } from '../../evaluation/prompt.js';
+import type { Question } from '../../evaluation/question.js';
+import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
+import { type AskedTask, loadShots } from '../../evaluation/shots.js';
+import { categorySummaries, subjectSummaries, summaryOf } from '../../evaluation/summary.js';
+import { domainId } from '../domain-id.js';
+import { contaminationOf } from './contamination.js';
+import { openModel } from './open.js';
+import { QuestionProgress } from './question-progress.js';
+import { describeTask, type TaskReport } from './task-report.js';
+import { untilSignal } from './until-signal.js';
+
+export interface TaskOptions {
+  readonly checkpoint: string;
+  readonly task: readonly string[];
+  readonly taskFormat?: Format;
+  readonly shots: number;
+  readonly dev?: string;
+  readonly domain?: string;
+  readonly limit?: number;
+  readonly samples?: string;
+  /** Files or a prepared dataset to look for the questions in; true for the checkpoint's own training text. */
+  readonly contamination?: readonly string[] | true;
+  readonly dataDir: string;
+  readonly json: boolean;
+}
+
+/** Asks the questions of a task, and prints scores beside what is reached without a model. */
+export async function evaluateTask(options: TaskOptions): Promise<void> {
+  if (options.samples !== undefined) checkPlace(options.samples);
+  const tasks = await loadTasks(options);
+  const inference = await openModel(options.checkpoint);
+  const { checkpoint, config } = inference;
+  const domain = domainId(config, options.domain);
+  const questions = tasks.flatMap((task) => task.questions);
+  const contamination = await contaminationOf(inference, questions, options);
+  const { answers, unscored } = await untilSignal(async (signal) => {
+    const progress = new QuestionProgress(questions.length);
+    const asked = await ask(inference, tasks, {
+      ...{ domain, signal, render: plainPrompt },
+      onProgress: progress.show,
+    }).finally(() => progress.end());
+    if (options.samples !== undefined)
+      writeSamples(
+        options.samples,
+        asked.answers.map((answer) => lineOf(answer, contamination?.contaminated)),
+      );
+    return asked;
+  });
+  const report: TaskReport = {
+    checkpoint: checkpoint.folder,
+    step: checkpoint.manifest.step,
+    task: { files: options.task, format: tasks[0].format },
+    domain: config.data.domains[domain],
+    shots: options.shots,
+    limit: options.limit ?? null,
+    notForReporting: options.limit !== undefined,
+    contextTokens: config.model.seqLen,
+    leftOut: sumOf(tasks.map(({ leftOut }) => leftOut)),
+    unscored: unscored.length,
+    ...summaryOf(answers),
+    categories: categorySummaries(answers),
+    subjects: subjectSummaries(answers),
+    contamination: contamination && {
+      gramWords: contamination.gramWords,
+      contaminated: contamination.contaminated.size,
+      tooShort: contamination.tooShort.size,
+      clean: summaryOf(answers.filter(({ question }) => !contamination.contaminated.has(question))),
+    },
+  };
+  console.log(options.json ? JSON.stringify(report) : describeTask(report));
+}
+
+async function loadTasks({
+  task,
+  taskFormat = undefined,
+  shots,
+  dev,
+  limit,
+}: TaskOptions): Promise<AskedTask[]> {
+  const tasks: AskedTask[] = [];
+  for (const file of task) {
+    const loaded = await loadTask(file, taskFormat ?? null);
+    tasks.push({
+      ...loaded,
+      questions: loaded.questions.slice(0, limit),
+      shots: await loadShots(file, { count: shots, dev: dev ?? null, format: loaded.format }),
+    });
+  }
+  return tasks;
+}
+
+function sumOf(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const [reason, count] of counts.flatMap((each) => Object.entries(each)))
+    sums[reason] = (sums[reason] ?? 0) + count;
+  return sums;
+}
+
+function lineOf(
+  { question, scoring, context, continuations, logLikelihoods, unconditional, metrics, wasCut }: Answer,
+  contaminated: ReadonlySet<Question> | undefined,
+): string {
+  const withoutContext = unconditional.map((_, i): readonly [string, string] => ['', continuations[i]]);
+  return sampleLine({
+    docId: question.docId,
+    doc: question.doc,
+    answer: question.answer,
+    filter: scoring,
+    requests: [...continuations.map((text): readonly [string, string] => [context, text]), ...withoutContext],
+    logLikelihoods: [...logLikelihoods, ...unconditional],
+    metrics,
+    more: {
+      subject: question.subject,
+      prompt_cut: wasCut,
+      ...(contaminated !== undefined && { contaminated: contaminated.has(question) }),
+    },
+  });
+}

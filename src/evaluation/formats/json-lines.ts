@@ -1,0 +1,39 @@
+import { type Entry, LETTERS, lettersOf, refusal } from '../question.js';
+import { asObject, asTexts } from './json.js';
+
+/**
+ * Questions in JSON lines: `{"question", "choices": [2 to 7 texts], "answer", "subject"?}`. The answer is a letter
+ * or an index from 0.
+ *
+ * @throws TrainerError `BAD_INPUT` with file and line
+ */
+export function* jsonLineEntries(file: string, text: string): Generator<Entry> {
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const place = `${file}:${i + 1}`;
+    const doc = asObject(parseLine(place, line));
+    if (doc === null || typeof doc.question !== 'string') throw refusal(place, 'has no text in "question"');
+    const choices = asTexts(doc.choices);
+    if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
+    yield {
+      ...{ place, doc, text: doc.question, choices },
+      answers: [doc.answer ?? []].flat().flatMap((answer) => answersOf(answer, place)),
+      subject: typeof doc.subject === 'string' ? doc.subject : '',
+    };
+  }
+}
+
+/** @throws TrainerError `BAD_INPUT` */
+export function parseLine(place: string, line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw refusal(place, `is no JSON (${(error as Error).message.slice(0, 100)})`, error);
+  }
+}
+
+function answersOf(answer: unknown, place: string): number[] {
+  if (typeof answer === 'string') return lettersOf(answer, place);
+  if (Number.isInteger(answer) && Number(answer) >= 0) return [Number(answer)];
+  throw refusal(place, `has no letter and no index from 0 in "answer" (A to ${LETTERS.at(-1)})`);
+}

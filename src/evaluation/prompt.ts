@@ -1,0 +1,73 @@
+import type { Format } from './load-task.js';
+import { LETTERS, type Question } from './question.js';
+import { subjectOf } from './subjects.js';
+
+/**
+ * How an option is scored: by its letter after a question that lists the options, or by its text after a question
+ * that does not.
+ */
+export type Scoring = 'letter' | 'continuation';
+
+/** What a prompt is made of, apart from how a model wants it written. */
+export interface PromptParts {
+  /** The line in front; empty if there is none. */
+  readonly description: string;
+  readonly shots: readonly { readonly question: string; readonly answer: string }[];
+  readonly question: string;
+}
+
+/** Writes a prompt; an answer follows after `delimiter`. */
+export type RenderPrompt = (parts: PromptParts) => { readonly context: string; readonly delimiter: string };
+
+/** As lm-evaluation-harness does without a chat template. */
+export const plainPrompt: RenderPrompt = ({ description, shots, question }) => ({
+  context: description + shots.map((shot) => `${shot.question} ${shot.answer}\n\n`).join('') + question,
+  delimiter: ' ',
+});
+
+/** The parts of a question's prompt, and what may follow it. */
+export function promptOf(
+  question: Question,
+  shots: readonly Question[],
+  scoring: Scoring,
+  format: Format,
+): PromptParts & { readonly choices: readonly string[] } {
+  const ask = (each: Question) => questionOf(each, scoring, format);
+  return {
+    description: descriptionOf(question.subject, scoring, format),
+    shots: shots.map((shot) => ({ question: ask(shot), answer: choicesOf(shot, scoring)[shot.answer] })),
+    question: ask(question),
+    choices: choicesOf(question, scoring),
+  };
+}
+
+function choicesOf({ choices }: Question, scoring: Scoring): readonly string[] {
+  return scoring === 'letter' ? choices.map((_, i) => LETTERS[i]) : choices;
+}
+
+function questionOf({ text, choices }: Question, scoring: Scoring, format: Format): string {
+  const isChinese =
+    format === 'ceval' || format === 'cmmlu' || (format !== 'mmlu' && /\p{Script=Han}/u.test(text));
+  const cue = isChinese ? '答案：' : 'Answer:';
+  if (scoring === 'continuation') return `${isChinese ? '问题：' : 'Question: '}${text.trim()}\n${cue}`;
+  return [text.trim(), ...choices.map((choice, i) => `${LETTERS[i]}. ${choice}`), cue].join('\n');
+}
+
+/** lm-evaluation-harness' for the benchmarks that it has; the others have none. */
+function descriptionOf(subject: string, scoring: Scoring, format: Format): string {
+  if (format !== 'ceval' && format !== 'cmmlu' && format !== 'mmlu') return '';
+  const title = subjectOf(format, subject)?.title ?? subject.replaceAll('_', ' ');
+  const isLetter = scoring === 'letter';
+  switch (format) {
+    case 'ceval':
+      return isLetter
+        ? `以下是中国关于${title}的单项选择题，请选出其中的正确答案。\n\n`
+        : `以下是中国关于${title}的问题和答案。\n\n`;
+    case 'cmmlu':
+      return isLetter
+        ? `以下是关于${title}的单项选择题，请直接给出正确答案的选项。\n\n`
+        : `以下是关于${title}的问题和答案。\n\n`;
+    case 'mmlu':
+      return `The following are ${isLetter ? 'multiple choice ' : ''}questions (with answers) about ${title}.\n\n`;
+  }
+}

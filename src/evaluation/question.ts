@@ -1,0 +1,98 @@
+import { TrainerError } from '../errors.js';
+
+export const LETTERS = 'ABCDEFG';
+
+/** A question with one right answer. */
+export interface Question {
+  /** File and line, or file and id, for messages. */
+  readonly place: string;
+  /** Index among all questions of its file, also those that are left out. */
+  readonly docId: number;
+  /** The question as it is published. */
+  readonly doc: Readonly<Record<string, unknown>>;
+  readonly text: string;
+  /** 2 to 7. */
+  readonly choices: readonly string[];
+  /** Index of the right choice. */
+  readonly answer: number;
+  readonly subject: string;
+}
+
+/** A question as a file has it, before it is known to have one right answer. */
+export interface Entry extends Omit<Question, 'docId' | 'answer'> {
+  /** Indices of the right choices. */
+  readonly answers: readonly number[];
+  /** Why it cannot be asked although it is well-formed. */
+  readonly unfit?: string;
+}
+
+export interface Questions {
+  readonly questions: readonly Question[];
+  /** How many questions were left out, by reason. */
+  readonly leftOut: Readonly<Record<string, number>>;
+}
+
+/**
+ * Keeps the questions that have one right answer among 2 to 7 options.
+ *
+ * @param hint what else to say if there are no questions
+ *
+ * @throws TrainerError `BAD_INPUT` if an answer names an option that is not there, or nothing is kept
+ */
+export function askable(file: string, entries: Iterable<Entry>, hint: string): Questions {
+  const questions: Question[] = [];
+  const leftOut: Record<string, number> = {};
+  let docId = 0;
+  for (const { answers, unfit, ...entry } of entries) {
+    const reason = unfit ?? reasonAgainst(entry, answers);
+    if (reason === null) questions.push({ ...entry, docId, answer: answers[0] });
+    else leftOut[reason] = (leftOut[reason] ?? 0) + 1;
+    docId++;
+  }
+  if (docId === 0) throw refusal(file, `has no questions${hint}`);
+  if (questions.length === 0) throw refusal(file, `has no question to ask: ${describeLeftOut(leftOut)}`);
+  return { questions, leftOut };
+}
+
+/** "3 with several right answers, 1 without an answer" */
+export function describeLeftOut(leftOut: Questions['leftOut']): string {
+  return Object.entries(leftOut)
+    .map(([reason, count]) => `${count} ${reason}`)
+    .join(', ');
+}
+
+function reasonAgainst(
+  { place, text, choices }: Pick<Question, 'place' | 'text' | 'choices'>,
+  answers: readonly number[],
+): string | null {
+  if (choices.length < 2 || choices.length > LETTERS.length)
+    return `with other than 2 to ${LETTERS.length} options`;
+  for (const answer of answers)
+    if (answer >= choices.length)
+      throw refusal(
+        place,
+        `has ${choices.length} options, and its answer is ${LETTERS[answer] ?? answer + 1}`,
+      );
+  if (answers.length === 0) return 'without an answer';
+  if (answers.length > 1) return 'with several right answers';
+  if (text.trim() === '' || choices.some((choice) => choice.trim() === ''))
+    return 'with an empty question or option';
+  return null;
+}
+
+/**
+ * Indices of "C", "C,D,F" or "CDF".
+ *
+ * @throws TrainerError `BAD_INPUT` if the text is anything else
+ */
+export function lettersOf(text: string, place: string): number[] {
+  const letters = text.replaceAll(/[\s,]/g, '');
+  const indices = [...letters].map((letter) => LETTERS.indexOf(letter));
+  if (indices.includes(-1))
+    throw refusal(place, `has answer ${JSON.stringify(text.slice(0, 40))}; a letter from A to G is expected`);
+  return [...new Set(indices)];
+}
+
+export function refusal(place: string, what: string, cause?: unknown): TrainerError {
+  return new TrainerError('BAD_INPUT', `${place} ${what}`, {}, { cause });
+}

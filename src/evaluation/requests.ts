@@ -1,0 +1,73 @@
+import type { Inference } from '../inference/inference.js';
+import { encodePair, type LogLikelihood, type ScoredText } from '../inference/log-likelihood.js';
+import { promptOf, type RenderPrompt, type Scoring } from './prompt.js';
+import type { Question } from './question.js';
+import type { AskedTask } from './shots.js';
+import { indexOfMost } from './statistics.js';
+
+/** A question to be scored in one way. */
+export interface Asked {
+  readonly task: AskedTask;
+  readonly question: Question;
+  readonly scoring: Scoring;
+}
+
+/** What has to be known of a question's options, each scored as a continuation of its context. */
+export interface Requests {
+  readonly context: string;
+  /** What follows the context, by option. */
+  readonly continuations: readonly string[];
+  readonly conditional: readonly ScoredText[];
+  /** The continuations without a context; none where options are scored by letter. */
+  readonly unconditional: readonly ScoredText[];
+  /** Whether the model's window cut the prompt, from the left. */
+  readonly wasCut: boolean;
+}
+
+/** Null if an option alone is longer than the model's window. */
+export function requestsOf(
+  { task, question, scoring }: Asked,
+  { tokenizer, config: { model } }: Inference,
+  { domain, render }: { readonly domain: number; readonly render: RenderPrompt },
+): Requests | null {
+  const { choices, ...parts } = promptOf(question, task.shots, scoring, task.format);
+  const { context, delimiter } = render(parts);
+  const continuations = choices.map((choice) => delimiter + choice);
+  // The last token is only predicted.
+  const longest = model.seqLen + 1;
+  let wasCut = false;
+  const textOf = (before: string, continuation: string): ScoredText => {
+    const { contextIds, continuationIds } = encodePair(tokenizer, before, continuation);
+    const tokenIds = [...contextIds, ...continuationIds];
+    wasCut ||= tokenIds.length > longest;
+    return { tokenIds: tokenIds.slice(-longest), numScored: continuationIds.length, domain };
+  };
+  const conditional = continuations.map((continuation) => textOf(context, continuation));
+  if (conditional.some(({ numScored }) => numScored >= longest)) return null;
+  const unconditional =
+    scoring === 'letter' ? [] : continuations.map((continuation) => textOf('', continuation));
+  return { context, continuations, conditional, unconditional, wasCut };
+}
+
+/**
+ * 1 if the right option comes first, else 0, by lm-evaluation-harness' measures.
+ *
+ * @param unconditional empty where options are scored by letter
+ */
+export function metricsOf(
+  { question: { choices, answer } }: Asked,
+  conditional: readonly LogLikelihood[],
+  unconditional: readonly LogLikelihood[],
+): Record<string, number> {
+  const isBest = (scoreOf: (sum: number, i: number) => number) =>
+    Number(indexOfMost(conditional.map(({ sum }, i) => scoreOf(sum, i))) === answer);
+  const acc = isBest((sum) => sum);
+  // Letters are all equally long.
+  if (unconditional.length === 0) return { acc };
+  return {
+    acc,
+    acc_norm: isBest((sum, i) => sum / [...choices[i]].length),
+    acc_bytes: isBest((sum, i) => sum / Buffer.byteLength(choices[i])),
+    acc_mutual_info: isBest((sum, i) => sum - unconditional[i].sum),
+  };
+}

@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from '../errors.js';
+import type { LogLikelihood } from '../inference/log-likelihood.js';
+import { asObject, asTexts } from './formats/json.js';
+import { parseLine } from './formats/json-lines.js';
+import { refusal } from './question.js';
+import { asText, readBytes } from './read-text.js';
+
+/** What a line of a samples file is made of. */
+export interface SampleParts {
+  readonly docId: number;
+  readonly doc: unknown;
+  /** Index of the right option. */
+  readonly answer: number;
+  /** How the options were scored. */
+  readonly filter: string;
+  /** What was asked: context and continuation, by option; then without context, where that was asked too. */
+  readonly requests: readonly (readonly [context: string, continuation: string])[];
+  readonly logLikelihoods: readonly LogLikelihood[];
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Further fields. */
+  readonly more: Readonly<Record<string, unknown>>;
+}
+
+/** A line of a samples file, with the names and hashes of lm-evaluation-harness. */
+export function sampleLine(parts: SampleParts): string {
+  const { docId, doc, answer, filter, requests, logLikelihoods, metrics, more } = parts;
+  // The harness writes texts here, and the truth as Python does.
+  const responses = logLikelihoods.map(({ sum, isGreedy }) => [`${sum}`, isGreedy ? 'True' : 'False']);
+  const named = requests.map(([context, continuation], i) => [
+    `gen_args_${i}`,
+    { arg_0: context, arg_1: continuation },
+  ]);
+  return JSON.stringify({
+    doc_id: docId,
+    doc,
+    target: `${answer}`,
+    arguments: Object.fromEntries(named),
+    resps: responses.map((response) => [response]),
+    filtered_resps: responses,
+    filter,
+    metrics: Object.keys(metrics),
+    doc_hash: sha256(JSON.stringify(doc, null, 2)),
+    prompt_hash: sha256(requests[0][0]),
+    target_hash: sha256(`${answer}`),
+    ...metrics,
+    ...more,
+  });
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/**
+ * Finds out before a long evaluation whether a samples file can be written.
+ *
+ * @throws TrainerError `NO_RESOURCE`
+ */
+export function checkPlace(file: string): void {
+  try {
+    if (existsSync(file) && statSync(file).isDirectory()) throw new Error('it is a folder');
+    accessSync(path.dirname(path.resolve(file)), constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(file, error);
+  }
+}
+
+/**
+ * Writes a samples file: all of it, or nothing.
+ *
+ * @throws TrainerError `NO_RESOURCE` if it cannot be written
+ */
+export function writeSamples(file: string, lines: Iterable<string>): void {
+  const unfinished = `${file}.${process.pid}.tmp`;
+  try {
+    const fd = openSync(unfinished, 'w');
+    try {
+      for (const line of lines) writeSync(fd, `${line}\n`);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(unfinished, file);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    throw cannotWrite(file, error);
+  }
+}
+
+function cannotWrite(file: string, error: unknown): TrainerError {
+  return new TrainerError(
+    'NO_RESOURCE',
+    `--samples ${file}: ${(error as Error).message}`,
+    {},
+    { cause: error },
+  );
+}
+
+/** What a comparison needs of a line. */
+export interface StoredSample {
+  readonly docHash: string;
+  readonly promptHash: string;
+  readonly targetHash: string;
+  readonly filter: string;
+  /** Those that are 0 or 1. */
+  readonly metrics: ReadonlyMap<string, number>;
+}
+
+/**
+ * Samples that `locmoe eval --samples` or lm-evaluation-harness wrote.
+ *
+ * @throws TrainerError `BAD_INPUT` with file and line
+ */
+export function readSamples(file: string): StoredSample[] {
+  const lines = asText(file, readBytes(file)).split('\n');
+  return lines.flatMap((line, i) => (line.trim() === '' ? [] : [storedSample(`${file}:${i + 1}`, line)]));
+}
+
+function storedSample(place: string, line: string): StoredSample {
+  const fields = asObject(parseLine(place, line));
+  const textOf = (name: string): string => {
+    const value = fields?.[name];
+    if (typeof value === 'string') return value;
+    throw refusal(
+      place,
+      `has no text in "${name}"; a samples file of locmoe eval or lm-evaluation-harness is expected`,
+    );
+  };
+  const metrics = new Map<string, number>();
+  for (const name of asTexts(fields?.metrics) ?? []) {
+    const value = fields?.[name];
+    if (value === 0 || value === 1) metrics.set(name, value);
+  }
+  return {
+    docHash: textOf('doc_hash'),
+    promptHash: textOf('prompt_hash'),
+    targetHash: textOf('target_hash'),
+    filter: textOf('filter'),
+    metrics,
+  };
+}

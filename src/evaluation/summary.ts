@@ -1,0 +1,60 @@
+import type { Answer } from './ask.js';
+import { type Baselines, baselinesOf } from './baselines.js';
+import { groupBy } from './group-by.js';
+import type { Scoring } from './prompt.js';
+import type { Question } from './question.js';
+import { type Score, scoreOf } from './statistics.js';
+import { subjectOf } from './subjects.js';
+
+export interface ScoringSummary {
+  /** By measure: acc, and for continuations also acc_norm, acc_bytes, acc_mutual_info. */
+  readonly scores: Readonly<Record<string, Score>>;
+  /** Share of the prompts that the model's window cut. */
+  readonly cutPrompts: number;
+}
+
+export interface GroupSummary {
+  readonly n: number;
+  readonly baselines: Baselines;
+  /** Without a scoring in which no question was scored. */
+  readonly scorings: Partial<Readonly<Record<Scoring, ScoringSummary>>>;
+}
+
+export interface NamedSummary extends GroupSummary {
+  readonly name: string;
+}
+
+export function summaryOf(answers: readonly Answer[]): GroupSummary {
+  const questions = new Set<Question>(answers.map(({ question }) => question));
+  const scorings: Partial<Record<Scoring, ScoringSummary>> = {};
+  for (const [scoring, scored] of groupBy(answers, (answer) => answer.scoring)) {
+    const files = [...groupBy(scored, ({ task }) => task.file).values()];
+    const names = Object.keys(scored[0].metrics);
+    scorings[scoring] = {
+      scores: Object.fromEntries(
+        names.map((name) => [name, scoreOf(files.map((of) => of.map(({ metrics }) => metrics[name])))]),
+      ),
+      cutPrompts: scored.filter(({ wasCut }) => wasCut).length / scored.length,
+    };
+  }
+  return { n: questions.size, baselines: baselinesOf([...questions]), scorings };
+}
+
+/** A summary of each subject, in the order in which they come. */
+export function subjectSummaries(answers: readonly Answer[]): NamedSummary[] {
+  return named(groupBy(answers, ({ question }) => question.subject));
+}
+
+/** A summary of each category of the benchmarks that have them; none if a subject is in none. */
+export function categorySummaries(answers: readonly Answer[]): NamedSummary[] {
+  const categoryOf = ({ task: { format }, question: { subject } }: Answer) =>
+    format === 'ceval' || format === 'cmmlu' || format === 'mmlu'
+      ? (subjectOf(format, subject)?.category ?? '')
+      : '';
+  const categories = groupBy(answers, categoryOf);
+  return categories.has('') ? [] : named(categories);
+}
+
+function named(groups: ReadonlyMap<string, readonly Answer[]>): NamedSummary[] {
+  return [...groups].map(([name, answers]) => ({ name, ...summaryOf(answers) }));
+}

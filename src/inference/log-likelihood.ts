@@ -1,0 +1,142 @@
+import type { Tokenizer } from '../data/tokenizer.js';
+import { TrainerError } from '../errors.js';
+import type { Inference } from './inference.js';
+
+// Shapes: S positions, d hidden size.
+
+/** A text whose last tokens are scored, each after all tokens before it. */
+export interface ScoredText {
+  /** At least one more than `numScored`, and at most model.seqLen + 1. */
+  readonly tokenIds: readonly number[];
+  readonly numScored: number;
+  /** Domain id: position in data.domains. */
+  readonly domain: number;
+}
+
+export interface LogLikelihood {
+  /** Natural logarithm of the probability of the scored tokens. */
+  readonly sum: number;
+  /** Whether each of them was the likeliest. */
+  readonly isGreedy: boolean;
+}
+
+/** Rows that pass through the model at once. */
+const ROWS_AT_ONCE = 4096;
+/** Elements of the logits that are computed at once. */
+const LOGITS_AT_ONCE = 1 << 22;
+
+/**
+ * Tokens of a context and of what follows it, as lm-evaluation-harness has them: they are encoded together and cut
+ * where the context alone would end; white space at the end of the context belongs to what follows. Without a
+ * context the end-of-text token is one.
+ */
+export function encodePair(
+  tokenizer: Tokenizer,
+  context: string,
+  continuation: string,
+): { readonly contextIds: readonly number[]; readonly continuationIds: readonly number[] } {
+  if (context === '')
+    return { contextIds: [tokenizer.endOfText], continuationIds: [...tokenizer.encode(continuation)] };
+  const contextIds = [...tokenizer.encode(context.trimEnd())];
+  const wholeIds = tokenizer.encode(context + continuation);
+  return { contextIds, continuationIds: [...wholeIds.subarray(contextIds.length)] };
+}
+
+/**
+ * Log-likelihoods of texts, several in one pass. Texts that differ in their last token alone, such as answers of
+ * one letter, share a sequence.
+ *
+ * @throws TrainerError `NOT_FINITE` if one is NaN
+ */
+export function logLikelihoods(inference: Inference, texts: readonly ScoredText[]): LogLikelihood[] {
+  const found: LogLikelihood[] = new Array(texts.length);
+  for (const sequences of batchesOf(texts)) {
+    const begun = inference.decoder.begin(
+      sequences.map(([first]) => ({
+        tokenIds: inputOf(texts[first]),
+        domain: texts[first].domain,
+        maxTokens: 0,
+      })),
+    );
+    begun.forEach(({ hiddenSD }, i) => {
+      const scored = sequences[i].map((text) => texts[text]);
+      scoreSequence(inference, hiddenSD, scored).forEach((logLikelihood, k) => {
+        found[sequences[i][k]] = logLikelihood;
+      });
+    });
+  }
+  if (found.some(({ sum }) => Number.isNaN(sum)))
+    throw new TrainerError(
+      'NOT_FINITE',
+      `checkpoint ${inference.checkpoint.folder}: the model gives NaN; its weights are of no use, take an earlier one`,
+    );
+  return found;
+}
+
+function inputOf({ tokenIds }: ScoredText): readonly number[] {
+  return tokenIds.slice(0, -1);
+}
+
+/** Batches of sequences; a sequence is the indices of the texts that have its input in common. */
+function* batchesOf(texts: readonly ScoredText[]): Generator<number[][]> {
+  const byInput = new Map<string, number[]>();
+  texts.forEach((text, i) => {
+    const key = `${text.domain}:${inputOf(text)}`;
+    const others = byInput.get(key);
+    if (others === undefined) byInput.set(key, [i]);
+    else others.push(i);
+  });
+  // Sequences of like lengths go together: shorter ones are filled up to the longest.
+  const lengthOf = ([first]: readonly number[]) => texts[first].tokenIds.length;
+  const sequences = [...byInput.values()].sort((a, b) => lengthOf(a) - lengthOf(b));
+  let batch: number[][] = [];
+  for (const sequence of sequences) {
+    if (batch.length > 0 && (batch.length + 1) * lengthOf(sequence) > ROWS_AT_ONCE) {
+      yield batch;
+      batch = [];
+    }
+    batch.push(sequence);
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** @param hiddenSD of the input that the texts have in common */
+function scoreSequence(
+  { decoder, config: { model } }: Inference,
+  hiddenSD: Float32Array,
+  texts: readonly ScoredText[],
+): LogLikelihood[] {
+  const sums = texts.map(() => 0);
+  const isGreedy = texts.map(() => true);
+  const atOnce = Math.max(1, Math.floor(LOGITS_AT_ONCE / model.vocabSize));
+  const length = hiddenSD.length / model.dModel;
+  const first = length - Math.max(...texts.map(({ numScored }) => numScored));
+  for (let begin = first; begin < length; begin += atOnce) {
+    const end = Math.min(length, begin + atOnce);
+    const rows = decoder.logitsOf(hiddenSD.subarray(begin * model.dModel, end * model.dModel));
+    rows.forEach((logits, i) => {
+      const position = begin + i;
+      const logSum = logSumExp(logits);
+      const most = maxOf(logits);
+      texts.forEach(({ tokenIds, numScored }, k) => {
+        if (position < length - numScored) return;
+        const logit = logits[tokenIds[position + 1]];
+        sums[k] += logit - logSum;
+        isGreedy[k] &&= logit === most;
+      });
+    });
+  }
+  return sums.map((sum, k) => ({ sum, isGreedy: isGreedy[k] }));
+}
+
+/** log sum exp, in double precision. */
+export function logSumExp(logits: Float32Array): number {
+  const max = maxOf(logits);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum);
+}
+
+function maxOf(values: Float32Array): number {
+  return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+}

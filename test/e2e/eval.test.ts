@@ -1,0 +1,121 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { DATA_DIR, locmoe, trainToTheEnd } from './support.js';
+
+let folder: string;
+let checkpoint: readonly string[];
+let task: string;
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
+  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=60'] });
+  checkpoint = ['--checkpoint', run, '--data-dir', DATA_DIR];
+  task = write(
+    'own.jsonl',
+    Array.from({ length: 40 }, (_, i) =>
+      JSON.stringify({
+        question: `What is the meaning of number ${i}, which stands in this question and in no other one?`,
+        choices: ['It is even.', 'It is odd.', 'It is neither of these two.'].slice(0, 2 + (i % 2)),
+        answer: i % 2,
+        subject: i < 10 ? 'small' : 'large',
+      }),
+    ).join('\n'),
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function write(name: string, text: string): string {
+  writeFileSync(path.join(folder, name), text);
+  return path.join(folder, name);
+}
+
+it('asks the questions of a file, writes every answer, and compares two sets of answers', async () => {
+  const [zero, two] = ['zero.jsonl', 'two.jsonl'].map((name) => path.join(folder, name));
+  const text = write(
+    'text.txt',
+    'The meaning of number 7, which stands in this question and in no other one.\n',
+  );
+  const asked = ['eval', ...checkpoint, '--task', task, '--domain', 'en'];
+  const first = await locmoe(...asked, '--samples', zero, '--contamination', text, '--json');
+  expect(first.code, first.stderr).toBe(0);
+  const report = JSON.parse(first.stdout);
+  expect(report).toMatchObject({
+    ...{ step: 60, domain: 'en', shots: 0, limit: null, notForReporting: false, n: 40, leftOut: {} },
+    task: { format: 'jsonl' },
+    baselines: { majority: { letter: 'A', score: 0.5 } },
+    contamination: { gramWords: 13, contaminated: 1, tooShort: 0, clean: { n: 39 } },
+  });
+  expect(report.baselines.chance).toBeCloseTo((1 / 2 + 1 / 3) / 2);
+  expect(Object.keys(report.scorings.continuation.scores)).toEqual([
+    'acc',
+    'acc_norm',
+    'acc_bytes',
+    'acc_mutual_info',
+  ]);
+  const samples = readFileSync(zero, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(samples).toHaveLength(80);
+  const right = samples.filter(({ filter, acc }) => filter === 'letter' && acc === 1).length;
+  expect(report.scorings.letter.scores.acc).toMatchObject({ n: 40, value: right / 40 });
+  expect(samples.filter(({ contaminated }) => contaminated).map(({ doc_id }) => doc_id)).toEqual([7, 7]);
+
+  const second = await locmoe(...asked, '--samples', two, '--shots', '2', '--dev', task, '--limit', '30');
+  expect(second.code, second.stderr).toBe(0);
+  expect(second.stdout).toMatch(
+    /30 questions, 2 shots\nthe first 30 of each file alone .*not for reporting\n/,
+  );
+  expect(second.stdout).toMatch(/^ {2}letter +\d+\.\d % +\d+\.\d % +30$/m);
+  expect(second.stdout).toMatch(/^ {2}small +10 /m);
+
+  const compared = await locmoe('eval', '--compare', zero, two);
+  expect(compared.code, compared.stderr).toBe(0);
+  expect(compared.stdout).toMatch(
+    /^ {2}letter +acc +30 +\d+\.\d % +\d+\.\d % +-?\d+\.\d +-?\d+\.\d \.\. -?\d+\.\d /m,
+  );
+  expect(compared.stdout).toMatch(/without a partner: 20 of A, 0 of B\n60 pairs had different prompts/);
+  expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+}, 60_000);
+
+it('tells the true continuation of held-out text from others', async () => {
+  const evaluate = () => locmoe('eval', ...checkpoint, '--cloze', '--sequences', '64', '--json');
+  const { code, stdout, stderr } = await evaluate();
+  expect(code, stderr).toBe(0);
+  const { cloze } = JSON.parse(stdout);
+  expect(cloze).toMatchObject({
+    choices: 4,
+    chance: 0.25,
+    continuationTokens: 8,
+    seed: 1,
+    all: { acc: { n: 128 }, acc_mutual_info: { n: 128 } },
+  });
+  expect(
+    cloze.domains.map(({ domain, acc }: { domain: string; acc: { n: number } }) => [domain, acc.n]),
+  ).toEqual([
+    ['en', 64],
+    ['code', 64],
+  ]);
+  const { value, stderr: error } = cloze.all.acc_mutual_info;
+  expect(value).toBeGreaterThan(0.25 + 2 * error);
+});
+
+it.each([
+  [['--task', 'nowhere.csv'], /^locmoe: nowhere\.csv cannot be read .*ENOENT/],
+  [['--cloze', '--shots', '2'], /^locmoe: --shots does not go with --cloze/],
+  [['--limit', '2'], /^locmoe: --limit goes with --task/],
+  [['--compare', 'one'], /^locmoe: --checkpoint does not go with --compare/],
+])('refuses %j in one line', async (args, message) => {
+  const { code, stdout, stderr } = await locmoe('eval', '--checkpoint', checkpoint[1], ...args);
+  expect([code, stdout]).toEqual([2, '']);
+  expect(stderr).toMatch(message);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+});
+
+it('asks for a domain where there are several, and for a checkpoint', async () => {
+  const nameless = await locmoe('eval', ...checkpoint, '--task', task);
+  expect(nameless).toMatchObject({ code: 2, stdout: '' });
+  expect(nameless.stderr).toMatch(/--domain is missing: the model knows en, code/);
+  expect((await locmoe('eval')).stderr).toMatch(/^locmoe: --checkpoint is missing/);
+});

@@ -1,0 +1,51 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { type Inference, openInference } from '../../src/inference/inference.js';
+import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
+import { randomValues, tinyConfig } from '../model/support.js';
+
+const TEXT =
+  'Question: what is the answer? Answer: A. B. C. D. E. the cat sat on the mat 问题：猫坐在哪里？答案：垫子上。 '.repeat(
+    20,
+  );
+
+export interface SmallInference extends Inference {
+  /** Log-probability of a token after others, by a slow loop over all logits. */
+  readonly slowLogProb: (before: readonly number[], id: number, domain: number) => number;
+  readonly remove: () => void;
+}
+
+/** A model of random weights with a tokenizer of 300 tokens and the domains a and b. */
+export function smallInference(seqLen: number): SmallInference {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-evaluation-'));
+  const tokenizerFile = path.join(folder, 'tokenizer.json');
+  writeFileSync(tokenizerFile, tokenizerJson(trainBpe([TEXT], 300)));
+  const config = tinyConfig({ model: { seqLen, vocabSize: 300, dModel: 16 }, data: { domains: ['a', 'b'] } });
+  const state = createTrainState(config, soloTransport(), null);
+  for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
+    for (const { name, shape, begin, end } of ranges)
+      if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
+  const saved = saveCheckpoint({
+    ...{ root: path.join(folder, 'checkpoints'), step: 1, generation: 1, keep: 1, runId: 'run', config },
+    ...{ tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
+  });
+  state.model.dispose();
+  const inference = openInference(openCheckpoint(saved));
+  return {
+    ...inference,
+    decoder: inference.decoder,
+    slowLogProb: (before, id, domain) => {
+      const logits = inference.model.logits(Int32Array.from(before), domain);
+      return logits[id] - Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    },
+    remove: () => {
+      inference.model.dispose();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
