@@ -29,7 +29,7 @@ export async function loadTask(file: string, asked: Format | null): Promise<Task
       file,
       'exam-pool',
       examPoolEntries(file),
-      '; a folder is a question pool of hamexam or fccexam',
+      '; a folder is a question pool of hamexam or fccexam, other files are named (folder/*.csv)',
     );
   }
   const bytes = readBytes(file);

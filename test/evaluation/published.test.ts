@@ -3,7 +3,6 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { baselinesOf } from '../../src/evaluation/baselines.js';
 import { loadTask } from '../../src/evaluation/load-task.js';
-import { loadShots } from '../../src/evaluation/shots.js';
 import { skipLoudly } from '../debian-tool.js';
 
 /** A folder with the benchmarks as they are published; they are not part of this repository. */
@@ -44,7 +43,7 @@ it.for([
   const { questions, leftOut } = await loadTask(file, null);
   expect(questions).toHaveLength(numAsked);
   expect(leftOut).toEqual(expected);
-  expect((await loadTask(fileOf(`opseval-dev-5G_Communication.json`, skip), null)).questions).toHaveLength(5);
+  expect((await loadTask(fileOf("opseval-dev-5G_Communication.json", skip), null)).questions).toHaveLength(5);
   // The options that 5G questions repeat are gone.
   expect(questions.filter(({ text }) => /\nB: /.test(text))).toEqual([]);
 });

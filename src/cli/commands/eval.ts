@@ -93,6 +93,8 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   const mode = modeOf(options);
   const other = given.find((name) => name !== 'json' && !OPTIONS[mode].includes(name));
   if (other !== undefined) throw misplaced(other, mode);
+  if (options.dev !== undefined && options.shots === 0)
+    throw new TrainerError('BAD_INPUT', '--dev goes with --shots: how many of its questions stand in front');
   const { checkpoint, sequences, task, compare, shots, seed, dataDir, json = false } = options;
   if (compare !== undefined) {
     const [a, b, ...more] = compare;

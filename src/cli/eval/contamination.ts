@@ -2,26 +2,25 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { INDEX_FILE, openDataset } from '../../data/dataset.js';
 import { readDocuments } from '../../data/read/documents.js';
-import { listFiles } from '../../data/source-files.js';
 import { textSourceSchema } from '../../data/text-source.js';
 import { loadTokenizer } from '../../data/tokenizer.js';
-import { ContaminationCheck, GRAM, trainingText } from '../../evaluation/contamination.js';
-import type { Question } from '../../evaluation/question.js';
+import { ContaminationCheck, trainingText } from '../../evaluation/contamination.js';
+import { type Question, refusal } from '../../evaluation/question.js';
+import { statOf } from '../../evaluation/read-text.js';
 import type { Inference } from '../../inference/inference.js';
 import { openText } from './open.js';
 
-export interface Contamination {
-  readonly gramWords: number;
-  readonly contaminated: ReadonlySet<Question>;
-  readonly tooShort: ReadonlySet<Question>;
+interface Options {
+  readonly contamination?: readonly string[] | true;
+  readonly dataDir: string;
 }
 
-/** Which questions stand in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
+/** Looks for questions in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
 export async function contaminationOf(
   inference: Inference,
   questions: readonly Question[],
-  { contamination, dataDir }: { readonly contamination?: readonly string[] | true; readonly dataDir: string },
-): Promise<Contamination | null> {
+  { contamination, dataDir }: Options,
+): Promise<ContaminationCheck | null> {
   if (contamination === undefined) return null;
   const check = new ContaminationCheck(questions);
   if (contamination === true) {
@@ -29,10 +28,10 @@ export async function contaminationOf(
     for (const text of trainingText(dataset, inference.tokenizer)) check.read(text);
     dataset.close();
   } else for (const place of contamination) await readPlace(place, check, inference);
-  return { gramWords: GRAM, contaminated: check.contaminated, tooShort: check.tooShort };
+  return check;
 }
 
-/** A prepared dataset, or text files by a pattern. */
+/** A prepared dataset, or a file of text. */
 async function readPlace(place: string, check: ContaminationCheck, { config }: Inference): Promise<void> {
   if (existsSync(path.join(place, INDEX_FILE))) {
     const dataset = openDataset(place);
@@ -41,9 +40,11 @@ async function readPlace(place: string, check: ContaminationCheck, { config }: I
     dataset.close();
     return;
   }
+  const stats = statOf(place);
+  if (stats.isDirectory())
+    throw refusal(place, 'is a folder, and no prepared dataset; name one, or files of text');
   const source = textSourceSchema.parse({ files: place });
+  const span = { file: path.resolve(place), begin: 0, end: stats.size };
   const reading = { onBytes: () => undefined, onInvalid: () => undefined };
-  for (const { file, bytes } of listFiles('--contamination', source))
-    for await (const texts of readDocuments({ file, begin: 0, end: bytes }, source, reading))
-      for (const text of texts) check.read(text);
+  for await (const texts of readDocuments(span, source, reading)) for (const text of texts) check.read(text);
 }

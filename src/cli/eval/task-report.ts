@@ -27,8 +27,8 @@ export interface TaskReport extends GroupSummary {
     readonly gramWords: number;
     readonly contaminated: number;
     readonly tooShort: number;
-    /** Without the contaminated questions. */
-    readonly clean: GroupSummary;
+    /** Without the contaminated questions; null if that leaves none. */
+    readonly clean: GroupSummary | null;
   } | null;
 }
 
@@ -85,8 +85,8 @@ function contaminationLines({ contamination, n }: TaskReport): string[] {
   if (contamination === null) return [];
   const { gramWords, contaminated, tooShort, clean } = contamination;
   return [
-    `${formatCount(contaminated)} of ${formatNumberOf(n, 'question')} have ${gramWords} words in a row from the training text; ${formatCount(tooShort)} are too short to tell${contaminated === 0 || clean.n === 0 ? '' : '; without them:'}`,
-    ...(contaminated === 0 || clean.n === 0 ? [] : [scoreTable(clean)]),
+    `${formatCount(contaminated)} of ${formatNumberOf(n, 'question')} have ${gramWords} words in a row from the training text; ${formatCount(tooShort)} are too short to tell${contaminated === 0 || clean === null ? '' : '; without them:'}`,
+    ...(contaminated === 0 || clean === null ? [] : [scoreTable(clean)]),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { type Answer, ask } from '../../evaluation/ask.js';
+import { type ContaminationCheck, GRAM } from '../../evaluation/contamination.js';
 import { type Format, loadTask } from '../../evaluation/load-task.js';
 import { plainPrompt } from '../../evaluation/prompt.js';
 import type { Question } from '../../evaluation/question.js';
@@ -52,7 +53,7 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   const report: TaskReport = {
     checkpoint: checkpoint.folder,
     step: checkpoint.manifest.step,
-    task: { files: options.task, format: tasks[0].format },
+    task: { files: options.task, format: [...new Set(tasks.map(({ format }) => format))].join(', ') },
     domain: config.data.domains[domain],
     shots: options.shots,
     limit: options.limit ?? null,
@@ -63,12 +64,7 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
     ...summaryOf(answers),
     categories: categorySummaries(answers),
     subjects: subjectSummaries(answers),
-    contamination: contamination && {
-      gramWords: contamination.gramWords,
-      contaminated: contamination.contaminated.size,
-      tooShort: contamination.tooShort.size,
-      clean: summaryOf(answers.filter(({ question }) => !contamination.contaminated.has(question))),
-    },
+    contamination: contamination && contaminationReport(contamination, answers),
   };
   console.log(options.json ? JSON.stringify(report) : describeTask(report));
 }
@@ -90,6 +86,19 @@ async function loadTasks({
     });
   }
   return tasks;
+}
+
+function contaminationReport(
+  { contaminated, tooShort }: ContaminationCheck,
+  answers: readonly Answer[],
+): TaskReport['contamination'] {
+  const clean = answers.filter(({ question }) => !contaminated.has(question));
+  return {
+    gramWords: GRAM,
+    contaminated: contaminated.size,
+    tooShort: tooShort.size,
+    clean: clean.length === 0 ? null : summaryOf(clean),
+  };
 }
 
 function sumOf(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
