@@ -181,7 +181,8 @@ export class Decoder {
     };
     const hidden: Float32Array[] = [];
     tf.tidy(() => {
-      const { hiddenTD } = this.#model.hidden(batch, { training: false, inspectAttention: keep });
+      const inspectAttention = sequences.some(({ caches }) => caches !== null) ? keep : undefined;
+      const { hiddenTD } = this.#model.hidden(batch, { training: false, inspectAttention });
       const values = hiddenTD.dataSync<'float32'>();
       windows.forEach((window, i) => {
         hidden.push(values.slice(i * seqLen * dModel, (i * seqLen + window.length) * dModel));

@@ -43,7 +43,7 @@ it.for([
   const { questions, leftOut } = await loadTask(file, null);
   expect(questions).toHaveLength(numAsked);
   expect(leftOut).toEqual(expected);
-  expect((await loadTask(fileOf("opseval-dev-5G_Communication.json", skip), null)).questions).toHaveLength(5);
+  expect((await loadTask(fileOf('opseval-dev-5G_Communication.json', skip), null)).questions).toHaveLength(5);
   // The options that 5G questions repeat are gone.
   expect(questions.filter(({ text }) => /\nB: /.test(text))).toEqual([]);
 });

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encodePair, logLikelihoods, type ScoredText } from '../../src/inference/log-likelihood.js';
 import { type SmallInference, smallInference } from '../evaluation/small-inference.js';
@@ -34,6 +35,14 @@ it('sums the log-probabilities of the scored tokens, those of many texts togethe
     expect(together[i].isGreedy).toBe(alone.isGreedy);
     if (i % 10 === 0) expect(together[i].sum).toBeCloseTo(slow(each), 4);
   });
+});
+
+it('leaves no tensor behind', () => {
+  const texts = Array.from({ length: 50 }, (_, i) => text(`left `, 5 + (i % 15), 3));
+  logLikelihoods(inference, texts);
+  const { numTensors } = tf.memory();
+  logLikelihoods(inference, texts);
+  expect(tf.memory().numTensors).toBe(numTensors);
 });
 
 it('knows the likeliest continuation', () => {
