@@ -10,6 +10,11 @@ export function momentName(moment: 'm' | 'v', parameter: string): string {
   return `adam.${moment}.${parameter}`;
 }
 
+/** Name of the numbers of updates of a sparse layer's experts, under `train.expertUpdate: touched`. */
+export function updatesName(experts: string): string {
+  return `adam.updates.${experts}`;
+}
+
 /** One rank's part of a checkpoint; exactly one rank of the world contributes each tensor. */
 export interface RankTensors {
   /** Shared parameters and their moments on rank 0; empty on all others. */

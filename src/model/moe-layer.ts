@@ -12,6 +12,7 @@ import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts } from './experts.js';
 import { type FeedForwardSize, feedForwardWeights } from './feed-forward.js';
+import { type TouchedExpert, TouchedExperts } from './touched-experts.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -75,6 +76,7 @@ export class MoeLayer {
   readonly #options: MoeLayerOptions;
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
+  readonly #touched: TouchedExperts;
   #dispatcher: Dispatcher;
 
   constructor(options: MoeLayerOptions) {
@@ -83,6 +85,7 @@ export class MoeLayer {
     this.#prefix = `layers.${options.layer}`;
     const { first, count } = options.held;
     this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
+    this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
     this.parameterSpecs = [
       ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
@@ -93,6 +96,7 @@ export class MoeLayer {
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
     const { communicator, layer, size, held } = this.#options;
     const decision = this.route(parameters, input);
+    if (input.training) this.#touched.add(decision.keptOfRank);
     input.inspect?.(layer, input.xTD, decision);
     communicator.transport.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
@@ -158,14 +162,28 @@ export class MoeLayer {
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
   }
 
+  /** Experts of this rank with tokens in the micro-batches of this step so far, in the order of their ids. */
+  get touchedExperts(): readonly TouchedExpert[] {
+    return this.#localExperts
+      .filter((id) => this.#touched.has(id))
+      .map((id) => ({ name: `${this.#prefix}.experts.${id}`, updates: this.#touched.updatesE[id] }));
+  }
+
+  /** Updates of each expert under `train.expertUpdate: touched`, by global name; not a copy. */
+  get expertUpdates(): readonly [name: string, updatesE: Float32Array] {
+    return [`${this.#prefix}.experts`, this.#touched.updatesE];
+  }
+
   /** Ends a training step (see Router.endStep). */
   endStep(): void {
     this.#options.router.endStep();
+    this.#touched.endStep();
   }
 
   /** Ends a training step that is not applied (see Router.skipStep). */
   skipStep(): void {
     this.#options.router.skipStep();
+    this.#touched.skipStep();
   }
 
   #routerName({ name }: { readonly name: string }): string {

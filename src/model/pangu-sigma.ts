@@ -19,6 +19,7 @@ import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
+import type { TouchedExpert } from './touched-experts.js';
 import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
@@ -95,6 +96,16 @@ export class PanguSigma {
   /** State of all routers by global name, equal on all ranks; not copies (see Router.state). */
   get routerState(): ReadonlyMap<string, Float32Array> {
     return new Map(this.sparseLayers.flatMap((layer) => [...layer.routerState]));
+  }
+
+  /** Experts of this rank with tokens in the micro-batches of this step so far. */
+  get touchedExperts(): readonly TouchedExpert[] {
+    return this.sparseLayers.flatMap((layer) => layer.touchedExperts);
+  }
+
+  /** Updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies. */
+  get expertUpdates(): ReadonlyMap<string, Float32Array> {
+    return new Map(this.sparseLayers.map((layer) => layer.expertUpdates));
   }
 
   /** Sets the sparse layers' overlap degree (see DispatchOptions) of later passes; equal on all ranks. */

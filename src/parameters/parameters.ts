@@ -67,6 +67,7 @@ export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
   readonly #variables = new Map<string, tf.Variable>();
+  readonly #rangesOfExpert: ReadonlyMap<string, readonly ParameterRange[]>;
   /** While a gradient is recorded: stand-ins of the variables that the model has read. */
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the gradient that is recorded adds to the one in the flat arrays. */
@@ -80,6 +81,7 @@ export class ParameterStore implements ParameterSource {
   ) {
     this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
     this.expert = makeGroup(specs.filter((spec) => spec.placement === 'expert'));
+    this.#rangesOfExpert = byExpert(this.expert.ranges);
     for (const group of [this.shared, this.expert])
       for (const range of group.ranges) {
         if (this.#variables.has(range.name))
@@ -123,6 +125,11 @@ export class ParameterStore implements ParameterSource {
       if (range) return { group, range };
     }
     throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
+  }
+
+  /** Ranges of `expert` that one expert takes. @param name what its parameters' names begin with */
+  rangesOf(name: string): readonly ParameterRange[] {
+    return this.#rangesOfExpert.get(name) ?? [];
   }
 
   /** View of a parameter's values in its group's array; call `pushValues` after writing to it. */
@@ -181,6 +188,15 @@ export class ParameterStore implements ParameterSource {
     for (const variable of this.#variables.values()) variable.dispose();
     this.#variables.clear();
   }
+}
+
+function byExpert(ranges: readonly ParameterRange[]): ReadonlyMap<string, readonly ParameterRange[]> {
+  const grouped = new Map<string, ParameterRange[]>();
+  for (const range of ranges) {
+    const expert = range.name.slice(0, range.name.lastIndexOf('.'));
+    grouped.set(expert, [...(grouped.get(expert) ?? []), range]);
+  }
+  return grouped;
 }
 
 function addTo(target: Float32Array, begin: number, values: Float32Array): void {

@@ -1,7 +1,7 @@
 import { crc32 } from '@node-rs/crc32';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { type Inheritance, inheritedValues } from '../checkpoint/inherit.js';
-import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
+import { momentName, type NamedTensor, type RankTensors, updatesName } from '../checkpoint/rank-tensors.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
@@ -31,7 +31,7 @@ export function createTrainState(
   };
   if (checkpoint !== null) {
     loadModel(model, checkpoint);
-    loadMoments(model, checkpoint);
+    loadOptimizer(model, checkpoint);
   }
   return state;
 }
@@ -72,7 +72,8 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
     name.replace(/\.experts\.(\d+)\./, (own, id) => (Number(id) < numExperts ? '.experts.0.' : own));
   const parameters = model.parameterSpecs.map(({ name }) => asFirst(name));
   const moments = parameters.flatMap((name) => [momentName('m', name), momentName('v', name)]);
-  const places = new Set([...parameters, ...moments, ...model.routerState.keys()]);
+  const updates = [...model.expertUpdates.keys()].map(updatesName);
+  const places = new Set([...parameters, ...moments, ...updates, ...model.routerState.keys()]);
   for (const [name, file] of Object.entries(manifest.tensors))
     if (!places.has(asFirst(name)))
       throw new TrainerError(
@@ -81,12 +82,17 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
       );
 }
 
-function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {
+function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Checkpoint): void {
   for (const { ranges, m, v } of [parameters.shared, parameters.expert])
     for (const { name, shape, begin } of ranges) {
       m.set(checkpoint.read(momentName('m', name), shape), begin);
       v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
+  // Without these numbers every step has updated every expert.
+  for (const [experts, updatesE] of expertUpdates)
+    if (checkpoint.has(updatesName(experts)))
+      updatesE.set(checkpoint.read(updatesName(experts), [updatesE.length]));
+    else updatesE.fill(checkpoint.manifest.data.nextStep);
 }
 
 /** This rank's part of a checkpoint: rank 0 writes the shared parameters, the first replica its experts. */
@@ -111,14 +117,19 @@ function partOf(
   return {
     shared: writesShared ? named(shared, shared.values) : [],
     optimizerShared: writesShared ? moments(shared) : [],
-    state: writesShared ? routerState(state.model) : [],
+    state: writesShared ? [...vectors(state.model.routerState), ...expertUpdates(state)] : [],
     experts: writesExperts ? named(expert, expert.values) : [],
     optimizerExperts: writesExperts ? moments(expert) : [],
   };
 }
 
-function routerState(model: PanguSigma): NamedTensor[] {
-  return [...model.routerState].map(([name, data]) => ({ name, shape: [data.length], data }));
+function expertUpdates({ config, model }: TrainState): NamedTensor[] {
+  if (config.train.expertUpdate === 'dense') return [];
+  return vectors([...model.expertUpdates].map(([experts, updatesE]) => [updatesName(experts), updatesE]));
+}
+
+function vectors(named: Iterable<readonly [name: string, values: Float32Array]>): NamedTensor[] {
+  return [...named].map(([name, data]) => ({ name, shape: [data.length], data }));
 }
 
 function named(

@@ -13,8 +13,10 @@ import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import type { TouchedExpert } from '../model/touched-experts.js';
 import { tf } from '../ops/tensorflow.js';
 import { RunQueue } from '../os/run-queue.js';
+import type { ParameterRange } from '../parameters/parameters.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import {
   type GradientSyncOptions,
@@ -101,12 +103,15 @@ export function trainStep(
   const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
   const loss = sum((pass) => pass.loss) / passes.length;
   const auxiliaryLoss = sum((pass) => pass.auxiliaryLoss) / passes.length;
-  if (failpoint('step.gradients') === 'nan') model.parameters.expert.gradients[0] = Number.NaN;
+  const touched = train.expertUpdate === 'touched' ? model.touchedExperts.map(withRanges(model)) : null;
+  const touchedRanges = touched?.flatMap(({ ranges }) => ranges) ?? null;
+  if (failpoint('step.gradients') === 'nan')
+    model.parameters.expert.gradients[touchedRanges?.[0]?.begin ?? 0] = Number.NaN;
 
   transport.setProgress(step, 'reduce');
   spans.begin('reduce');
   const { norm, numBadLosses, ...asked } = syncGradients({
-    ...{ transport, parameters: model.parameters, replicas: state.replicas },
+    ...{ transport, parameters: model.parameters, replicas: state.replicas, touched: touchedRanges },
     ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
   });
   spans.end();
@@ -119,7 +124,7 @@ export function trainStep(
   spans.begin('optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
   if (skipped) model.skipStep();
-  else update(state, step, learningRate, norm);
+  else update(state, { step, learningRate, norm, touched });
   spans.end();
   const ended = performance.now();
   spans.end();
@@ -163,12 +168,33 @@ export function trainStep(
 /** What a skipped step reports of itself: JSON has no NaN. */
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
+interface ExpertToUpdate extends TouchedExpert {
+  readonly ranges: readonly ParameterRange[];
+}
+
+function withRanges({ parameters }: PanguSigma): (expert: TouchedExpert) => ExpertToUpdate {
+  return (expert) => ({ ...expert, ranges: parameters.rangesOf(expert.name) });
+}
+
+interface UpdateOptions {
+  readonly step: number;
+  readonly learningRate: number;
+  readonly norm: number;
+  /** Null for all experts. */
+  readonly touched: readonly ExpertToUpdate[] | null;
+}
+
 /** Applies the gradients in the flat arrays, whose norm is finite. */
-function update({ config, model }: TrainState, step: number, learningRate: number, norm: number): void {
+function update({ config, model }: TrainState, { step, learningRate, norm, touched }: UpdateOptions): void {
   const { train } = config;
+  const { shared, expert } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(model.parameters.shared, options);
-  adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
+  adamW(shared, options);
+  const ofExperts = { ...options, epsilon: train.expertEpsilon };
+  if (touched === null) adamW(expert, ofExperts);
+  // Its moments have decayed only in its own steps, so these are what corrects their bias.
+  for (const { ranges, updates } of touched ?? [])
+    adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
   model.parameters.pushValues();
   model.endStep();
 }
