@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
+import { isRecording } from '../ops/is-recording.js';
 import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
@@ -77,7 +78,10 @@ export class MoeLayer {
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
   readonly #touched: TouchedExperts;
+  /** Where a gradient is recorded. */
   #dispatcher: Dispatcher;
+  /** Elsewhere: one expert after the other. */
+  readonly #plainDispatcher: Dispatcher;
 
   constructor(options: MoeLayerOptions) {
     const { rank, worldSize } = options.communicator.topology;
@@ -87,6 +91,7 @@ export class MoeLayer {
     this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
     this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
+    this.#plainDispatcher = selectDispatcher({ ...options, overlapDegree: 1 }, options);
     this.parameterSpecs = [
       ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
       ...expertSpecs(`${this.#prefix}.experts`, this.#localExperts, options.size),
@@ -96,13 +101,17 @@ export class MoeLayer {
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
     const { communicator, layer, size, held } = this.#options;
     const decision = this.route(parameters, input);
-    if (input.training) this.#touched.add(decision.keptOfRank);
+    if (input.training) {
+      this.#touched.add(decision.keptOfRank);
+      parameters.touch(this.touchedExperts.map(({ name }) => name));
+    }
     input.inspect?.(layer, input.xTD, decision);
     communicator.transport.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     const dispatched = numberedAsHeld(decision, held);
+    const dispatcher = isRecording() ? this.#dispatcher : this.#plainDispatcher;
     return {
-      yTD: this.#dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
+      yTD: dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(dispatched.keptE, communicator.topology),
@@ -124,6 +133,14 @@ export class MoeLayer {
     });
     assertNothingLost(decision);
     return decision;
+  }
+
+  /** Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell. */
+  foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
+    const chosen = this.#options.router.foresee?.(tokenIdsT, domainsT);
+    if (chosen === undefined) return null;
+    const isChosen = new Set(chosen);
+    return this.#localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));
   }
 
   /** Sets the overlap degree of later passes; equal on all ranks. */
@@ -152,7 +169,10 @@ export class MoeLayer {
         spans.next('combine', layer);
         return yRD;
       },
-      weights: () => this.#localExperts.map((id) => feedForwardWeights(parameters, `${prefix}.${id}`)),
+      weights: (numRows) =>
+        this.#localExperts.map((id, i) =>
+          numRows[i] === 0 ? null : feedForwardWeights(parameters, `${prefix}.${id}`),
+        ),
     };
   }
 
@@ -166,7 +186,11 @@ export class MoeLayer {
   get touchedExperts(): readonly TouchedExpert[] {
     return this.#localExperts
       .filter((id) => this.#touched.has(id))
-      .map((id) => ({ name: `${this.#prefix}.experts.${id}`, updates: this.#touched.updatesE[id] }));
+      .map((id) => ({ name: this.#nameOf(id), updates: this.#touched.updatesE[id] }));
+  }
+
+  #nameOf(expert: number): string {
+    return `${this.#prefix}.experts.${expert}`;
   }
 
   /** Updates of each expert under `train.expertUpdate: touched`, by global name; not a copy. */

@@ -1,3 +1,4 @@
+import type { ExpertFile } from '../checkpoint/expert-file.js';
 import { gradualAllReduce } from '../collectives/all-reduce.js';
 import {
   OPERATION_KINDS,
@@ -37,6 +38,8 @@ export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
   readonly model: PanguSigma;
+  /** With `moe.expertStorage.kind: file`. */
+  readonly expertFile: ExpertFile | null;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
 }
@@ -103,7 +106,7 @@ export function trainStep(
   const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
   const loss = sum((pass) => pass.loss) / passes.length;
   const auxiliaryLoss = sum((pass) => pass.auxiliaryLoss) / passes.length;
-  const touched = train.expertUpdate === 'touched' ? model.touchedExperts.map(withRanges(model)) : null;
+  const touched = expertsToUpdate(model);
   const touchedRanges = touched?.flatMap(({ ranges }) => ranges) ?? null;
   if (failpoint('step.gradients') === 'nan')
     model.parameters.expert.gradients[touchedRanges?.[0]?.begin ?? 0] = Number.NaN;
@@ -172,8 +175,9 @@ interface ExpertToUpdate extends TouchedExpert {
   readonly ranges: readonly ParameterRange[];
 }
 
-function withRanges({ parameters }: PanguSigma): (expert: TouchedExpert) => ExpertToUpdate {
-  return (expert) => ({ ...expert, ranges: parameters.rangesOf(expert.name) });
+/** Those with tokens in this step; null for all. */
+function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
+  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: slots.rangesOf(expert.name) }));
 }
 
 interface UpdateOptions {
@@ -195,7 +199,7 @@ function update({ config, model }: TrainState, { step, learningRate, norm, touch
   // Its moments have decayed only in its own steps, so these are what corrects their bias.
   for (const { ranges, updates } of touched ?? [])
     adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
-  model.parameters.pushValues();
+  model.parameters.pushValues(touched?.map(({ name }) => name));
   model.endStep();
 }
 
