@@ -45,7 +45,7 @@ export class ExpertFile implements ExpertStorage {
     } catch (error) {
       throw asStorageError(error, 'there can be no file of the experts (moe.expertStorage)');
     }
-    const errno = reserve(this.#fd, bytes);
+    const errno = bytes === 0 ? 0 : reserve(this.#fd, bytes);
     if (errno === 0) return;
     this.close();
     throw new TrainerError(

@@ -67,6 +67,7 @@ const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } 
  * @param step number of this update, counted from 1
  * @param wishes of this rank, which all ranks learn of
  * @param beforeUpdate is called before parameters and moments change
+ * @param fetch brings to memory what the step is known to need; it counts as a part of the step
  * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
  * stay as they were.
  */
@@ -76,6 +77,7 @@ export function trainStep(
   microBatches: readonly Batch[],
   wishes: Wishes = NO_WISHES,
   beforeUpdate: () => void = () => undefined,
+  fetch: (() => void) | null = null,
 ): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
@@ -88,6 +90,10 @@ export function trainStep(
   const cpu = process.cpuUsage();
   const queuedMs = runQueue.waitedMs;
 
+  if (fetch !== null) {
+    spans.next('fetch');
+    fetch();
+  }
   const sharedSum = gradualAllReduce(transport, {
     data: model.parameters.shared.gradients,
     purpose: 'gradients',

@@ -14,6 +14,7 @@ import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
+import type { SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
@@ -178,15 +179,14 @@ export class Trainer {
         const first = (this.#step - 1) * train.microBatches;
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
         const batches = microBatches.map(loader.batchForStep);
-        foresight?.beforeStep(this.#step);
         // One clock for all ranks.
         const wantsEnd = topology.rank === 0 && this.#isTimeUp();
         const wishes = { wantsEnd, snapshot: this.#snapshots.vote(this.#step) };
-        const outcome = trainStep(this.#state, this.#step, batches, wishes, () =>
-          this.#snapshots.settle(transport),
-        );
+        const settle = () => this.#snapshots.settle(transport);
+        const fetch = foresight && (() => foresight.beforeStep(this.#step));
+        const outcome = trainStep(this.#state, this.#step, batches, wishes, settle, fetch);
         const { report, stopAsked } = outcome;
-        logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
+        logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });
         const quote = () =>
           quotePlaces(this.#dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
@@ -207,14 +207,19 @@ export class Trainer {
     }
   }
 
-  /** What experts on a disk have cost. */
-  #logSlots(): void {
+  /** What experts in a file have cost so far. */
+  get #slotStatistics(): SlotStatistics | undefined {
     const { slots } = this.#state.model.parameters;
-    if (!slots?.isStored) return;
-    const { touched, reads, bytesIn, bytesOut, waitMs } = slots.statistics;
+    return slots?.isStored ? slots.statistics : undefined;
+  }
+
+  #logSlots(): void {
+    const experts = this.#slotStatistics;
+    if (experts === undefined) return;
+    const { touched, reads, bytesIn, bytesOut, waitMs } = experts;
     const [read, written] = [bytesIn, bytesOut].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
     this.#options.logger.info(
-      { experts: slots.statistics },
+      { experts },
       `experts had tokens ${touched} times, and were read from the disk ${reads} times: ${read} read and ` +
         `${written} written in ${(waitMs / 1000).toFixed(1)} s`,
     );
