@@ -41,13 +41,13 @@ const BATCHES = {
     /** All experts of a group. */
     slots: 128,
   },
-  mixed: { sets: [], slots: 320 },
+  mixed: { sets: [], slots: 400 },
 } as const;
 type Batches = keyof typeof BATCHES;
 
 const SIZES = [8, 32, 128, 512] as const;
 /** Between what both kinds need for the most experts. */
-const LIMIT_MB = 900;
+const LIMIT_MB = 1200;
 
 /**
  * `locmoe bench storage`: the same trainings with experts in memory and in a file: memory, time of a step, and what
