@@ -105,7 +105,10 @@ export class ShardWriter {
     this.#isBusy = true;
     this.#lent = true;
     const lendAll = (list: readonly SavedTensor[]) =>
-      list.map(({ data, ...rest }) => ({ ...rest, data: isForThreads(data) ? data : Float32Array.from(data) }));
+      list.map(({ data, ...rest }) => ({
+        ...rest,
+        data: isForThreads(data) ? data : Float32Array.from(data),
+      }));
     return {
       shared: lendAll(tensors.shared),
       optimizerShared: lendAll(tensors.optimizerShared),

@@ -47,8 +47,8 @@ export function markdownOf({ experts, mixed, limitMB, limit, machine, command }:
 
 \`moe.expertStorage.kind: file\` against \`memory\`, both with \`train.expertUpdate: touched\`: one rank, 1,024 tokens a step, router
 \`hash\`, one sparse layer of experts of 131,072 parameters, float32. The losses of both kinds are the same to the bit, or nothing
-is reported. MB are 10^6 bytes. Memory is the peak of all processes of a run together (PSS, without page cache), its checkpoint
-included, for which experts in memory are copied and experts in a file are not.
+is reported. MB are 10^6 bytes. Memory is the peak of all processes of a run together (PSS, without page cache), the checkpoint
+at its end included.
 
 What this is: model size in fixed memory. What it is not: a faster training. PanGu-Sigma reports 6.3 times the throughput
 for its separation of storage, against a baseline on accelerators that has to spread over more of them to hold the
