@@ -26,7 +26,7 @@ const WITH_PROCESSES = files(
   'routing/global-selection',
   'run/run-lock',
   'web',
-  'worker/long-run',
+  'worker/{expert-layouts,long-run}',
 );
 
 /** Minutes of waiting: for faults that are due, for containers. */

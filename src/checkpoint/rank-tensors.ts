@@ -1,28 +1,38 @@
+import type { FileFloats } from './file-floats.js';
+
 /** A parameter, moment or other state under its global name. */
-export interface NamedTensor {
+export interface NamedTensor<Data extends Float32Array | FileFloats = Float32Array> {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly data: Float32Array;
+  readonly data: Data;
 }
+
+/** To be saved from memory or from a file. */
+export type SavedTensor = NamedTensor<Float32Array | FileFloats>;
 
 /** Name of Adam's first (`m`) or second (`v`) moment of a parameter. */
 export function momentName(moment: 'm' | 'v', parameter: string): string {
   return `adam.${moment}.${parameter}`;
 }
 
+/** Name of the numbers of updates of a sparse layer's experts, under `train.expertUpdate: touched`. */
+export function updatesName(experts: string): string {
+  return `adam.updates.${experts}`;
+}
+
 /** One rank's part of a checkpoint; exactly one rank of the world contributes each tensor. */
 export interface RankTensors {
   /** Shared parameters and their moments on rank 0; empty on all others. */
-  readonly shared: readonly NamedTensor[];
-  readonly optimizerShared: readonly NamedTensor[];
+  readonly shared: readonly SavedTensor[];
+  readonly optimizerShared: readonly SavedTensor[];
   /** Other state that is equal on all ranks, such as the routers', on rank 0; empty on all others. */
-  readonly state: readonly NamedTensor[];
+  readonly state: readonly SavedTensor[];
   /** Expert parameters and their moments; of a replicated expert on its lowest owner only. */
-  readonly experts: readonly NamedTensor[];
-  readonly optimizerExperts: readonly NamedTensor[];
+  readonly experts: readonly SavedTensor[];
+  readonly optimizerExperts: readonly SavedTensor[];
 }
 
-/** Bytes that the tensors take in memory, and in files but for the headers of these. */
+/** Bytes that the tensors take in the files of a checkpoint, but for the headers of these. */
 export function bytesOfTensors(tensors: RankTensors): number {
   return Object.values(tensors)
     .flat()

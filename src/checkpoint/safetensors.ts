@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
 import { type FileDigest, writeDurably } from './durable.js';
+import { type FileFloats, readFloats } from './file-floats.js';
 
 // The safetensors format (github.com/huggingface/safetensors): u64 little-endian header length N, N bytes of
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
@@ -20,6 +21,9 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   readonly data: TensorData;
 }
+
+/** A tensor to write, of elements in memory or in another file. */
+type TensorToWrite = Omit<StoredTensor, 'data'> & { readonly data: TensorData | FileFloats };
 
 /** A tensor in a file; `begin` and `end` are bytes from the start of the file. */
 export interface TensorEntry {
@@ -46,23 +50,28 @@ const MAX_HEADER_BYTES = 100_000_000;
  */
 export function writeSafetensors(
   path: string,
-  tensors: readonly StoredTensor[],
+  tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): FileDigest {
-  const sorted = [...tensors].sort(
-    (a, b) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT || (a.name < b.name ? -1 : 1),
-  );
+  const widthOf = ({ data }: TensorToWrite) => ARRAYS[dtypeOf(data)].BYTES_PER_ELEMENT;
+  const sorted = [...tensors].sort((a, b) => widthOf(b) - widthOf(a) || (a.name < b.name ? -1 : 1));
   const header = Buffer.from(headerJson(path, sorted, metadata));
   const padded = Buffer.alloc(Math.ceil(header.length / 8) * 8, ' ');
   header.copy(padded);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  return writeDurably(path, [length, padded, ...sorted.map(({ data }) => bytesOf(data))]);
+  return writeDurably(path, partsOf([length, padded], sorted));
+}
+
+/** One tensor at a time is read from another file. */
+function* partsOf(head: readonly Uint8Array[], tensors: readonly TensorToWrite[]): Generator<Uint8Array> {
+  yield* head;
+  for (const { data } of tensors) yield bytesOf('fd' in data ? readFloats(data) : data);
 }
 
 function headerJson(
   path: string,
-  tensors: readonly StoredTensor[],
+  tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>>,
 ): string {
   // A Map, because a plain object would drop the key "__proto__".
@@ -219,7 +228,8 @@ function damaged(path: string, what: string): TrainerError {
   return new TrainerError('BAD_CHECKPOINT', `${path} is damaged: ${what}`);
 }
 
-function dtypeOf(data: TensorData): Dtype {
+function dtypeOf(data: TensorData | FileFloats): Dtype {
+  if ('fd' in data) return 'F32';
   return (Object.keys(ARRAYS) as Dtype[]).find((dtype) => data instanceof ARRAYS[dtype])!;
 }
 

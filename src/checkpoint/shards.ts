@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import type { FileDigest } from './durable.js';
+import { readFloats } from './file-floats.js';
 import { firstNotFinite } from './finite.js';
-import type { NamedTensor, RankTensors } from './rank-tensors.js';
+import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
 
 /** A file of a checkpoint, with the names of the tensors in it. */
@@ -60,11 +61,12 @@ export function writeShards(
   return written;
 }
 
-function assertFinite({ name, data }: NamedTensor): void {
-  const at = firstNotFinite(data);
+function assertFinite({ name, data }: SavedTensor): void {
+  const values = data instanceof Float32Array ? data : readFloats(data);
+  const at = firstNotFinite(values);
   if (at < 0) return;
   throw new TrainerError(
     'NOT_FINITE',
-    `tensor ${name} holds ${data[at]} at element ${at}: such a checkpoint is not saved`,
+    `tensor ${name} holds ${values[at]} at element ${at}: such a checkpoint is not saved`,
   );
 }

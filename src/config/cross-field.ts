@@ -79,6 +79,8 @@ function unless(ok: boolean, field: string, message: string): ReturnType<Rule> {
 }
 
 const FLOAT_BYTES = 4;
+/** In memory, of an expert: value, gradient and two moments. */
+const BYTES_OF_PARAMETER = 4 * FLOAT_BYTES;
 
 const RULES: readonly Rule[] = [
   ({ model: { dModel, numHeads } }) =>
@@ -199,6 +201,20 @@ const RULES: readonly Rule[] = [
       'cluster.deduplicate',
       `needs one owner for each expert, so at least as many experts as workers: ${numExperts} experts, ` +
         `${worldSize} workers`,
+    );
+  },
+  ({ moe: { expertStorage }, train: { expertUpdate } }) =>
+    unless(
+      expertStorage.kind === 'memory' || expertUpdate === 'touched',
+      'moe.expertStorage.kind',
+      `file needs train.expertUpdate touched: with ${expertUpdate} every step moves every expert`,
+    ),
+  ({ moe: { expertStorage }, model: { dModel, dFeedForward } }) => {
+    const bytes = BYTES_OF_PARAMETER * 2 * dModel * dFeedForward;
+    return unless(
+      expertStorage.kind === 'memory' || bytes <= 1e6 * expertStorage.budgetMB,
+      'moe.expertStorage.budgetMB',
+      `${expertStorage.budgetMB} has no room for an expert, which takes ${Math.ceil(bytes / 1e4) / 100} MB`,
     );
   },
   ({ cluster: { ringBytes } }) =>

@@ -113,6 +113,12 @@ export const trainSchema = z.strictObject({
     .default(1e-20)
     .describe('epsilon for experts: their gradients are small and rare (PanGu-Sigma)'),
   weightDecay: z.number().min(0).default(0.1).describe('AdamW: of matrices alone'),
+  expertUpdate: z
+    .enum(['dense', 'touched'])
+    .default('dense')
+    .describe(
+      'touched: an expert without tokens in a step keeps its weights and moments, and its steps are counted for itself',
+    ),
   precision: z
     .enum(['float32', 'bfloat16', 'auto'])
     .default('float32')

@@ -2,7 +2,7 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf } from '../format.js';
-import { parameterCounts } from '../model/parameter-counts.js';
+import { expertsInMemory, parameterCounts } from '../model/parameter-counts.js';
 import { leastRankMemory } from '../model/rank-memory.js';
 
 /** What a machine has for the processes of a run. */
@@ -66,15 +66,17 @@ export function assertAnyMachineCanHold(config: RunConfig): void {
 function describeRank(config: RunConfig): string {
   const { train, cluster } = config;
   const { activations, total } = leastRankMemory(config);
-  const { shared, expertsOfRank } = parameterCounts(config);
+  const counts = parameterCounts(config);
+  const { shared } = counts;
+  const experts = expertsInMemory(config, counts);
   const sequences = train.globalBatch / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const fields =
     activations > total / 2
       ? 'train.globalBatch, train.microBatches, model.seqLen, model.vocabSize, model.numDenseLayers'
-      : expertsOfRank > shared
+      : experts > shared
         ? 'moe.numExperts, model.dModel, model.dFeedForward, model.numSparseLayers'
         : 'model.dModel, model.dFeedForward, model.numDenseLayers, model.vocabSize';
-  return `${fields}: a rank would hold ${figure(shared + expertsOfRank)} parameters and the activations of ${figure(sequences)} sequences, at least ${gigabytes(total)}`;
+  return `${fields}: a rank would hold ${figure(shared + experts)} parameters and the activations of ${figure(sequences)} sequences, at least ${gigabytes(total)}`;
 }
 
 function gigabytes(bytes: number): string {

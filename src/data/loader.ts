@@ -30,7 +30,9 @@ export interface LoaderOptions {
 export interface Loader {
   /** This rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
-  /** Where the sequences of that batch stand in the training text. */
+  /** The training batch of a step of all ranks, in the order of the run's sequences. */
+  globalBatchForStep(step: number): Batch;
+  /** Where the sequences of this rank's batch stand in the training text. */
   placesForStep(step: number): SequencePlace[];
   /**
    * The same batches at every call: up to `numSequences` windows of each domain, evenly spaced over its
@@ -64,12 +66,15 @@ export function createLoader(options: LoaderOptions): Loader {
   checkLoader(options);
   const weights = options.weights ?? dataset.domains.map(() => 1);
   const windowAt = trainingWindows(options, weights);
+  const allForStep = (step: number) =>
+    Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
   const windowsForStep = (step: number) => {
-    const global = Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
+    const global = allForStep(step);
     return placesOf(global, options).map((place) => global[place]!);
   };
   return {
     batchForStep: (step) => fillBatch(dataset, 'train', windowsForStep(step), seqLen),
+    globalBatchForStep: (step) => fillBatch(dataset, 'train', allForStep(step), seqLen),
     placesForStep: (step) =>
       windowsForStep(step).map(({ domain, index }) => ({
         domain: dataset.domains[domain]!.name,

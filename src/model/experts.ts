@@ -1,4 +1,7 @@
 import { feedForwards } from '../ops/feed-forward.js';
+import { isRecording } from '../ops/is-recording.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
+import { lastUse } from '../ops/last-use.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './feed-forward.js';
@@ -28,9 +31,22 @@ export function experts(
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i] })).filter(({ rows }) => rows > 0);
   // Without rows the input is the output, connected so that the backward all-to-alls run on every rank.
   if (busy.length === 0) return xRD;
-  return feedForwards(
-    xRD,
-    busy.map(({ id }) => feedForwardWeights(parameters, `${prefix}.${id}`)),
-    busy.map(({ rows }) => rows),
-  );
+  const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`);
+  if (isRecording() || busy.length === 1)
+    return feedForwards(
+      xRD,
+      busy.map(({ id }) => weightsOf(id)),
+      busy.map(({ rows }) => rows),
+    );
+  // One after the other: outside of a recorded gradient no more may be in memory.
+  let end = 0;
+  const parts = busy.map(({ id, rows }) => {
+    end += rows;
+    return lastUse(kernels().sliceRows(xRD, end - rows, rows), (part) =>
+      feedForwards(part, [weightsOf(id)], [rows]),
+    );
+  });
+  const yRD = kernels().concatRows(parts);
+  for (const part of parts) part.dispose();
+  return yRD;
 }

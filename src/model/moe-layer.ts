@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
+import { isRecording } from '../ops/is-recording.js';
 import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
@@ -12,6 +13,7 @@ import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts } from './experts.js';
 import { type FeedForwardSize, feedForwardWeights } from './feed-forward.js';
+import { type TouchedExpert, TouchedExperts } from './touched-experts.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -75,7 +77,11 @@ export class MoeLayer {
   readonly #options: MoeLayerOptions;
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
+  readonly #touched: TouchedExperts;
+  /** Where a gradient is recorded. */
   #dispatcher: Dispatcher;
+  /** Elsewhere: one expert after the other. */
+  readonly #plainDispatcher: Dispatcher;
 
   constructor(options: MoeLayerOptions) {
     const { rank, worldSize } = options.communicator.topology;
@@ -83,7 +89,9 @@ export class MoeLayer {
     this.#prefix = `layers.${options.layer}`;
     const { first, count } = options.held;
     this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
+    this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
+    this.#plainDispatcher = selectDispatcher({ ...options, overlapDegree: 1 }, options);
     this.parameterSpecs = [
       ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
       ...expertSpecs(`${this.#prefix}.experts`, this.#localExperts, options.size),
@@ -93,12 +101,17 @@ export class MoeLayer {
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
     const { communicator, layer, size, held } = this.#options;
     const decision = this.route(parameters, input);
+    if (input.training) {
+      this.#touched.add(decision.keptOfRank);
+      parameters.touch(this.touchedExperts.map(({ name }) => name));
+    }
     input.inspect?.(layer, input.xTD, decision);
     communicator.transport.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     const dispatched = numberedAsHeld(decision, held);
+    const dispatcher = isRecording() ? this.#dispatcher : this.#plainDispatcher;
     return {
-      yTD: this.#dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
+      yTD: dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(dispatched.keptE, communicator.topology),
@@ -120,6 +133,14 @@ export class MoeLayer {
     });
     assertNothingLost(decision);
     return decision;
+  }
+
+  /** Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell. */
+  foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
+    const chosen = this.#options.router.foresee?.(tokenIdsT, domainsT);
+    if (chosen === undefined) return null;
+    const isChosen = new Set(chosen);
+    return this.#localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));
   }
 
   /** Sets the overlap degree of later passes; equal on all ranks. */
@@ -148,7 +169,10 @@ export class MoeLayer {
         spans.next('combine', layer);
         return yRD;
       },
-      weights: () => this.#localExperts.map((id) => feedForwardWeights(parameters, `${prefix}.${id}`)),
+      weights: (numRows) =>
+        this.#localExperts.map((id, i) =>
+          numRows[i] === 0 ? null : feedForwardWeights(parameters, `${prefix}.${id}`),
+        ),
     };
   }
 
@@ -158,14 +182,32 @@ export class MoeLayer {
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
   }
 
+  /** Experts of this rank with tokens in the micro-batches of this step so far, in the order of their ids. */
+  get touchedExperts(): readonly TouchedExpert[] {
+    return this.#localExperts
+      .filter((id) => this.#touched.has(id))
+      .map((id) => ({ name: this.#nameOf(id), updates: this.#touched.updatesE[id] }));
+  }
+
+  #nameOf(expert: number): string {
+    return `${this.#prefix}.experts.${expert}`;
+  }
+
+  /** Updates of each expert under `train.expertUpdate: touched`, by global name; not a copy. */
+  get expertUpdates(): readonly [name: string, updatesE: Float32Array] {
+    return [`${this.#prefix}.experts`, this.#touched.updatesE];
+  }
+
   /** Ends a training step (see Router.endStep). */
   endStep(): void {
     this.#options.router.endStep();
+    this.#touched.endStep();
   }
 
   /** Ends a training step that is not applied (see Router.skipStep). */
   skipStep(): void {
     this.#options.router.skipStep();
+    this.#touched.skipStep();
   }
 
   #routerName({ name }: { readonly name: string }): string {

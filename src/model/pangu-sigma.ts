@@ -11,6 +11,7 @@ import { onGradient } from '../ops/on-gradient.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
 import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
+import type { SlotOptions } from '../parameters/expert-slots.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
@@ -19,6 +20,7 @@ import type { FeedForwardSize } from './feed-forward.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
+import type { TouchedExpert } from './touched-experts.js';
 import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
@@ -70,8 +72,11 @@ export class PanguSigma {
   /** From the bottom. */
   readonly sparseLayers: readonly MoeLayer[];
 
-  /** @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown */
-  constructor(config: RunConfig, transport: Transport) {
+  /**
+   * @param slots of the experts; null if all are in memory and move in every step
+   * @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown
+   */
+  constructor(config: RunConfig, transport: Transport, slots: SlotOptions | null = null) {
     const { model, seed } = config;
     if (model.dModel % model.numHeads !== 0)
       throw new TrainerError(
@@ -85,16 +90,33 @@ export class PanguSigma {
       wirePrecisionOf(config),
     );
     this.sparseLayers = sparseLayers(config, this.communicator);
-    this.parameters = new ParameterStore(modelSpecs(config, this.sparseLayers), seed);
+    this.parameters = new ParameterStore(modelSpecs(config, this.sparseLayers), seed, slots);
   }
 
   get parameterSpecs(): readonly ParameterSpec[] {
-    return [...this.parameters.shared.ranges, ...this.parameters.expert.ranges];
+    return this.parameters.specs;
   }
 
   /** State of all routers by global name, equal on all ranks; not copies (see Router.state). */
   get routerState(): ReadonlyMap<string, Float32Array> {
     return new Map(this.sparseLayers.flatMap((layer) => [...layer.routerState]));
+  }
+
+  /** Experts of this rank with tokens in the micro-batches of this step so far. */
+  get touchedExperts(): readonly TouchedExpert[] {
+    return this.sparseLayers.flatMap((layer) => layer.touchedExperts);
+  }
+
+  /** Experts of this rank that a step touches with these tokens of all ranks; null if its router cannot tell. */
+  foresee(tokens: Tokens): readonly string[] | null {
+    const domainsT = domainsOfTokens(tokens);
+    const ofLayers = this.sparseLayers.map((layer) => layer.foresee(tokens.tokenIds, domainsT));
+    return ofLayers.includes(null) ? null : ofLayers.flatMap((experts) => experts ?? []);
+  }
+
+  /** Updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies. */
+  get expertUpdates(): ReadonlyMap<string, Float32Array> {
+    return new Map(this.sparseLayers.map((layer) => layer.expertUpdates));
   }
 
   /** Sets the sparse layers' overlap degree (see DispatchOptions) of later passes; equal on all ranks. */
@@ -105,11 +127,13 @@ export class PanguSigma {
   /** Ends a training step: the routers' state advances (see Router.endStep). */
   endStep(): void {
     for (const layer of this.sparseLayers) layer.endStep();
+    this.parameters.endStep();
   }
 
   /** Ends a training step that is not applied: the routers' state is as before it. */
   skipStep(): void {
     for (const layer of this.sparseLayers) layer.skipStep();
+    this.parameters.endStep();
   }
 
   loss(batch: Batch, options: LossOptions): LossOutput {

@@ -11,6 +11,20 @@ export interface ParameterCounts {
   readonly model: number;
 }
 
+/** Of the two matrices of an expert, or of another feed-forward network. */
+export function parametersOfExpert({ dModel, dFeedForward }: RunConfig['model']): number {
+  return 2 * dModel * dFeedForward;
+}
+
+/** Parameters of experts that a rank has in memory at a time. */
+export function expertsInMemory({ moe }: RunConfig, { expertsOfRank }: ParameterCounts): number {
+  const { kind, budgetMB } = moe.expertStorage;
+  return kind === 'memory' ? expertsOfRank : Math.min(expertsOfRank, (1e6 * budgetMB) / BYTES_OF_PARAMETER);
+}
+
+/** Value, gradient and two moments. */
+const BYTES_OF_PARAMETER = 16;
+
 /** Experts whose weights a rank holds. */
 export function expertsPerRank({ moe, cluster }: RunConfig): number {
   return Math.max(1, heldExperts(moe).count / (cluster.nodes * cluster.workersPerNode));
@@ -20,7 +34,7 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
   const { model, moe } = config;
   const { dModel: d, numDenseLayers, numSparseLayers } = model;
   const norm = 2 * d;
-  const feedForward = 2 * d * model.dFeedForward;
+  const feedForward = parametersOfExpert(model);
   const attentionHalf = 4 * d * d + 2 * norm;
   const query = model.queryLayer ? model.seqLen * d + attentionHalf + feedForward : 0;
   const shared =

@@ -1,7 +1,7 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import type { RunConfig } from '../config/schema.js';
 import { usesOneDnn } from '../ops/kernels/choose-kernels.js';
-import { type ParameterCounts, parameterCounts } from './parameter-counts.js';
+import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
 
@@ -30,7 +30,7 @@ export function rankMemory(
   rows: number,
   processBytes: number,
 ): RankMemory {
-  const held = FLOAT_BYTES * (parameters.shared + parameters.expertsOfRank);
+  const held = FLOAT_BYTES * (parameters.shared + expertsInMemory(config, parameters));
   const { nodes, workersPerNode, ringBytes } = config.cluster;
   const parts = {
     parameters: usesOneDnn() ? held : 2 * held,

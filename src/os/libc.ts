@@ -8,6 +8,7 @@ const mmapC = libc.func(
 );
 const munmapC = libc.func('int munmap(void *address, size_t length)');
 const posixFallocateC = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
+const posixFadviseC = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)');
 const futexC = libc.func(
   'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, ' +
     'void *address2, uint32_t value3)',
@@ -24,6 +25,7 @@ const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 32;
 const MADV_HUGEPAGE = 14;
+const POSIX_FADV_WILLNEED = 3;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 const ALL_WAITERS = 0x7fff_ffff;
 const LOCK_EXCLUSIVE = 2;
@@ -40,6 +42,11 @@ export interface Mapping {
  */
 export function reserve(fd: number, bytes: number): number {
   return posixFallocateC(fd, 0, bytes) as number;
+}
+
+/** Has the kernel read a part of a file ahead, while the caller goes on; a hint, which may be ignored. */
+export function willRead(fd: number, begin: number, bytes: number): void {
+  posixFadviseC(fd, begin, bytes, POSIX_FADV_WILLNEED);
 }
 
 /**

@@ -2,71 +2,57 @@ import { TrainerError } from '../errors.js';
 import { setGradientTarget } from '../ops/gradient-target.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { tf } from '../ops/tensorflow.js';
-import { FlatArrays } from '../simd/index.js';
-import { CounterRandom } from './counter-random.js';
+import { ExpertSlots, type SlotOptions } from './expert-slots.js';
+import {
+  expertOf,
+  initialize,
+  makeGroup,
+  type ParameterGroup,
+  type ParameterRange,
+  type ParameterSpec,
+} from './parameter-group.js';
 
-/**
- * Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every
- * layout.
- */
-export type Initializer =
-  | { readonly kind: 'normal'; readonly std: number }
-  | { readonly kind: 'constant'; readonly value: number };
-
-export interface ParameterSpec {
-  /** Global name, e.g. `layers.3.experts.5.w_in`; the same in checkpoints of every layout. */
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly init: Initializer;
-  /** `shared`: replicated on every rank. `expert`: held by the ranks that own the expert. */
-  readonly placement: 'shared' | 'expert';
-  /** Whether weight decay applies: to matrices, not to gains, biases and position embeddings. */
-  readonly decay: boolean;
-}
-
-/** A parameter's elements [begin, end) of a flat array. */
-export interface ParameterRange extends ParameterSpec {
-  readonly begin: number;
-  readonly end: number;
-}
-
-/**
- * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
- * moments.
- */
-export interface ParameterGroup {
-  readonly ranges: readonly ParameterRange[];
-  readonly values: Float32Array;
-  readonly gradients: Float32Array;
-  /** Takes no memory until an optimizer writes to it. */
-  readonly m: Float32Array;
-  readonly v: Float32Array;
-  /** The four arrays above, in this order, for vector kernels. */
-  readonly flat: FlatArrays;
-}
+export type { ParameterGroup, ParameterRange, ParameterSpec } from './parameter-group.js';
 
 export interface ParameterEntry {
   readonly name: string;
+  /** Of an expert without a slot: brought to memory when this is read, until another takes its slot. */
   readonly values: Float32Array;
+  /** Empty if the last step has left none. */
   readonly gradients: Float32Array;
+}
+
+interface Place {
+  readonly group: ParameterGroup;
+  readonly range: ParameterRange;
 }
 
 /** The port through which layers read parameters. */
 export interface ParameterSource {
-  /** @throws TrainerError `INTERNAL` if this rank holds no parameter of that name. */
+  /**
+   * Outside of a recorded gradient the elements of an expert's parameter are there until the next expert is read.
+   *
+   * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
+   */
   get(name: string): tf.Tensor;
+  /** These experts have tokens, or their replicas have, in the gradient that is recorded. */
+  touch(experts: readonly string[]): void;
 }
 
 /**
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
- * a TensorFlow variable for each parameter for the model.
+ * a TensorFlow variable for each parameter for the model. Where only experts with tokens move, those are in slots.
  *
  * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`.
  */
 export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
+  /** `expert`, if they are in slots. */
+  readonly slots: ExpertSlots | null;
   readonly #variables = new Map<string, tf.Variable>();
+  /** Where parameters are that stay where they are. */
+  readonly #fixed = new Map<string, Place>();
   /** While a gradient is recorded: stand-ins of the variables that the model has read. */
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the gradient that is recorded adds to the one in the flat arrays. */
@@ -74,34 +60,53 @@ export class ParameterStore implements ParameterSource {
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
+  /** @param slots null if all experts move in every step */
   constructor(
     readonly specs: readonly ParameterSpec[],
     seed: number,
+    slots: SlotOptions | null = null,
   ) {
+    const ofExperts = specs.filter((spec) => spec.placement === 'expert');
     this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
-    this.expert = makeGroup(specs.filter((spec) => spec.placement === 'expert'));
-    for (const group of [this.shared, this.expert])
+    this.slots = slots && new ExpertSlots(ofExperts, slots, (ranges) => this.#push(this.expert, ranges));
+    this.expert = this.slots ?? makeGroup(ofExperts);
+    for (const group of this.#fixedGroups)
       for (const range of group.ranges) {
-        if (this.#variables.has(range.name))
-          throw new TrainerError('INTERNAL', `parameter ${range.name} is declared twice`);
+        this.#declare(group, range);
+        this.#fixed.set(range.name, { group, range });
         initialize(group.values.subarray(range.begin, range.end), range, seed);
-        this.#variables.set(
-          range.name,
-          tf.tidy(() => tf.variable(tensorOf(group, range))),
-        );
       }
+    for (const ranges of this.slots?.experts.values() ?? [])
+      for (const range of ranges) this.#declare(this.expert, range);
+    for (const expert of this.slots?.experts.keys() ?? [])
+      for (const range of this.slots!.rangesOf(expert))
+        initialize(this.expert.values.subarray(range.begin, range.end), range, seed);
+  }
+
+  /** Those that hold all their parameters all the time. */
+  get #fixedGroups(): readonly ParameterGroup[] {
+    return this.slots === null ? [this.shared, this.expert] : [this.shared];
+  }
+
+  #declare(group: ParameterGroup, range: ParameterRange): void {
+    if (this.#variables.has(range.name))
+      throw new TrainerError('INTERNAL', `parameter ${range.name} is declared twice`);
+    this.#variables.set(
+      range.name,
+      tf.tidy(() => tf.variable(tensorOf(group, range))),
+    );
   }
 
   get(name: string): tf.Tensor {
     const variable = this.#variables.get(name);
     if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
+    const { group, range } = this.#find(name);
     if (!this.#recorded) return variable;
     const known = this.#recorded.get(name);
     if (known) {
       setGradientTarget(variable, null);
       return known;
     }
-    const { group, range } = this.#find(name);
     const target = group.gradients.subarray(range.begin, range.end);
     setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
@@ -117,26 +122,46 @@ export class ParameterStore implements ParameterSource {
     return recorded;
   }
 
-  #find(name: string): { readonly group: ParameterGroup; readonly range: ParameterRange } {
-    for (const group of [this.shared, this.expert]) {
-      const range = group.ranges.find((candidate) => candidate.name === name);
-      if (range) return { group, range };
-    }
+  touch(experts: readonly string[]): void {
+    if (this.#recorded) this.slots?.touch(experts);
+  }
+
+  #find(name: string): Place {
+    const place = this.#fixed.get(name);
+    if (place) return place;
+    const expert = expertOf(name);
+    if (this.slots?.experts.has(expert)) return this.#placeIn(this.slots.open(expert), name);
     throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
+  }
+
+  #placeIn(ranges: readonly ParameterRange[], name: string): Place {
+    return { group: this.expert, range: ranges.find((range) => range.name === name)! };
   }
 
   /** View of a parameter's values in its group's array; call `pushValues` after writing to it. */
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
+    if (group === this.slots) this.slots.rangesOf(expertOf(name));
     return group.values.subarray(range.begin, range.end);
   }
 
   /** Every parameter of this rank, in the order of `specs`; the arrays are views. */
   *entries(): Generator<ParameterEntry> {
-    for (const { name } of this.specs) {
+    const viewOf = (name: string, array: 'values' | 'gradients') => {
       const { group, range } = this.#find(name);
-      const viewOf = (flat: Float32Array) => flat.subarray(range.begin, range.end);
-      yield { name, values: viewOf(group.values), gradients: viewOf(group.gradients) };
+      return group[array].subarray(range.begin, range.end);
+    };
+    for (const { name } of this.specs) {
+      const hasGradient = this.#fixed.has(name) || this.slots!.hasGradient(expertOf(name));
+      yield {
+        name,
+        get values() {
+          return viewOf(name, 'values');
+        },
+        get gradients() {
+          return hasGradient ? viewOf(name, 'gradients') : new Float32Array(0);
+        },
+      };
     }
   }
 
@@ -151,12 +176,13 @@ export class ParameterStore implements ParameterSource {
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
    * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
    *
-   * @param accumulates add to what the flat arrays hold instead
+   * @param accumulates add to what the flat arrays hold instead; without it a step begins
    * @returns the value of the scalar
    */
   computeGradients(loss: () => tf.Scalar, accumulates = false): number {
     this.#accumulates = accumulates;
-    for (const group of [this.shared, this.expert])
+    if (!accumulates) this.slots?.beginStep();
+    for (const group of this.#fixedGroups)
       for (const range of group.ranges) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
@@ -170,39 +196,35 @@ export class ParameterStore implements ParameterSource {
     }
   }
 
-  /** Copies the flat values to the variables; call it after every change of `values`. */
-  pushValues(): void {
-    for (const group of [this.shared, this.expert])
-      for (const range of group.ranges)
-        tf.tidy(() => this.#variables.get(range.name)!.assign(tensorOf(group, range)));
+  /** The gradients of the step are no longer needed. */
+  endStep(): void {
+    this.slots?.endStep();
+  }
+
+  /**
+   * Copies the flat values to the variables; call it after every change of `values`.
+   *
+   * @param experts that have changed, all of them in memory; all experts in memory by default
+   */
+  pushValues(experts: readonly string[] | null = null): void {
+    this.#push(this.shared, this.shared.ranges);
+    this.#push(this.expert, experts?.flatMap((name) => this.slots!.open(name)) ?? this.expert.ranges);
+  }
+
+  #push(group: ParameterGroup, ranges: readonly ParameterRange[]): void {
+    for (const range of ranges)
+      tf.tidy(() => this.#variables.get(range.name)!.assign(tensorOf(group, range)));
   }
 
   dispose(): void {
     for (const variable of this.#variables.values()) variable.dispose();
     this.#variables.clear();
+    this.slots?.dispose();
   }
 }
 
 function addTo(target: Float32Array, begin: number, values: Float32Array): void {
   for (let i = 0; i < values.length; i++) target[begin + i] += values[i];
-}
-
-function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
-  let end = 0;
-  const ranges = specs.map((spec): ParameterRange => {
-    const begin = end;
-    end += spec.shape.reduce((product, length) => product * length, 1);
-    return { ...spec, begin, end };
-  });
-  // What saves them is a thread.
-  const flat = new FlatArrays(end, 4, true);
-  const [values, gradients, m, v] = flat.arrays;
-  return { ranges, values, gradients, m, v, flat };
-}
-
-function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: number): void {
-  if (init.kind === 'constant') values.fill(init.value);
-  else new CounterRandom(seed, name).fillNormal(values, init.std);
 }
 
 /** TensorFlow copies the elements at the tensor's first use; they must not change before that. */

@@ -32,13 +32,16 @@ export const hashRouter = defineRouter({
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
     );
     const numHeld = heldExperts(moe).count;
+    const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
+      tokenIdsT.map((token, t) => {
+        const group = expertsOfDomain[domainsT[t]];
+        return group[rankInDeal[token] % group.length];
+      });
     return {
       state: new Map([['table', rankInDeal]]),
+      foresee: choose,
       route({ tokenIdsT, domainsT, training }) {
-        const chosenT = tokenIdsT.map((token, t) => {
-          const group = expertsOfDomain[domainsT[t]];
-          return group[rankInDeal[token] % group.length];
-        });
+        const chosenT = choose(tokenIdsT, domainsT);
         const factor = training ? moe.capacityFactor : null;
         const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);
         return {

@@ -19,6 +19,21 @@ type RouterFields = ToIntersection<(typeof policies)[RouterName]['fields']>;
 export const moeSchema = z.strictObject({
   ...commonFields,
   router: z.enum(ROUTER_NAMES).default('locmoe-plus').describe('how level 2 picks experts inside the group'),
+  expertStorage: z
+    .strictObject({
+      kind: z
+        .enum(['memory', 'file'])
+        .default('memory')
+        .describe(
+          'where experts are that a step has no tokens for; file: on the disk of the run, with train.expertUpdate touched alone',
+        ),
+      budgetMB: z
+        .number()
+        .positive()
+        .default(1000)
+        .describe('file: 10^6 bytes of a rank for the experts in memory, with gradients and moments'),
+    })
+    .prefault({}),
   ...fieldsOfRouters(),
 });
 

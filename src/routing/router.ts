@@ -82,6 +82,11 @@ export interface Router {
    */
   route(input: RouterInput): RoutingDecision;
   /**
+   * The expert that each token is sent to in training, or dropped at, where token id and domain alone decide; undefined
+   * where activations do.
+   */
+  readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
+  /**
    * Ends a training step, which has routed one batch with `training` for each micro-batch. The state advances
    * here, by one step however many batches there were.
    */

@@ -1,7 +1,7 @@
 import { allReduce, type GradualAllReduce } from '../collectives/all-reduce.js';
 import type { WirePrecision } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
-import type { ParameterStore } from '../parameters/parameters.js';
+import type { ParameterRange, ParameterStore } from '../parameters/parameters.js';
 import { squaredNorm } from './optimizer.js';
 
 /** Results of the gradient reduction, equal on all ranks. */
@@ -31,6 +31,8 @@ export interface GradientSyncOptions {
   readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
+  /** Of the experts that have gradients, equal on all replicas; null for all experts. */
+  readonly touched: readonly ParameterRange[] | null;
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;
   /** Of the gradients of experts between nodes. */
@@ -47,17 +49,16 @@ export interface GradientSyncOptions {
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  */
 export function syncGradients(options: GradientSyncOptions): SyncedGradients {
-  const { transport, replicas, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
+  const { transport, replicas, touched, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
   if (replicas.length > 1)
-    allReduce(transport, {
-      ...{ data: expert.gradients, group: replicas },
-      ...{ purpose: 'expert gradients', wirePrecision },
-    });
+    inOneArray(expert.gradients, touched, (data) =>
+      allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
+    );
   // The experts' norm and the flags share one small message a step.
   const totals = Float32Array.of(
-    squaredNorm(expert) / replicas.length,
+    squaredNorm(expert, touched) / replicas.length,
     transport.stopRequested ? 1 : 0,
     wantsEnd ? 1 : 0,
     Number.isFinite(loss) ? 0 : 1,
@@ -72,4 +73,25 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     numBadLosses: totals[3],
     snapshot: { refusals: totals[4], cost: totals[5] },
   };
+}
+
+/** Changes these ranges of an array, joined to one, or all of it. */
+function inOneArray(
+  values: Float32Array,
+  ranges: readonly ParameterRange[] | null,
+  change: (values: Float32Array) => void,
+): void {
+  if (ranges === null) {
+    change(values);
+    return;
+  }
+  const places = ranges.map(({ begin, end }) => values.subarray(begin, end));
+  const joined = new Float32Array(places.reduce((sum, { length }) => sum + length, 0));
+  const parts = places.map((place, i) => {
+    const begin = places.slice(0, i).reduce((sum, { length }) => sum + length, 0);
+    return joined.subarray(begin, begin + place.length);
+  });
+  parts.forEach((part, i) => void part.set(places[i]));
+  change(joined);
+  places.forEach((place, i) => void place.set(parts[i]));
 }

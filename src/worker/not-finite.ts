@@ -49,8 +49,10 @@ export function explainNotFinite(
   loss: number,
 ): NotFiniteAccount {
   const { transport } = state;
+  // First the gradients: an expert that is brought to memory may take the place of one that has some.
+  const gradient = firstGradient(state);
   const activation = firstActivation(state, batches);
-  const bad = firstParameter(state) ?? activation ?? firstGradient(state);
+  const bad = firstParameter(state) ?? activation ?? gradient;
   // Sums over ranks have spread what one of them began: its own loss tells it from the others.
   const mine = Float64Array.of(
     bad === null ? KINDS.length : KINDS.indexOf(bad.kind),

@@ -106,9 +106,23 @@ const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.l
 /**
  * Sum of squares of a group's gradients in double precision; the order of summation depends only on their
  * number.
+ *
+ * @param ranges of all gradients that are not zero, summed one after the other; null for all
  */
-export function squaredNorm({ flat }: Pick<OptimizerGroup, 'flat'>): number {
+export function squaredNorm(
+  { flat }: Pick<OptimizerGroup, 'flat'>,
+  ranges: readonly Pick<UpdateRange, 'begin' | 'end'>[] | null = null,
+): number {
   const [, gradients] = flat.arrays;
+  if (ranges !== null) return ranges.reduce((sum, range) => sum + squaredNormOfRange(flat, range), 0);
   // The padding of the last vector is zero.
   return squares.run(flat.memory, flat.strideBytes / 4, { gradients: gradients.byteOffset }, {});
+}
+
+function squaredNormOfRange(flat: FlatArrays, { begin, end }: Pick<UpdateRange, 'begin' | 'end'>): number {
+  const [, gradients] = flat.arrays;
+  const rest = (end - begin) % FLOATS_OF_VECTOR;
+  const start = gradients.byteOffset + 4 * begin;
+  const sum = squares.run(flat.memory, end - begin - rest, { gradients: start }, {});
+  return gradients.subarray(end - rest, end).reduce((total, value) => total + value * value, sum);
 }

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads';
-import { bytesOfTensors, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
+import type { FileFloats } from '../checkpoint/file-floats.js';
+import type { RankTensors, SavedTensor } from '../checkpoint/rank-tensors.js';
 import type { WrittenFile } from '../checkpoint/shards.js';
 import { type ErrorCode, type ErrorContext, TrainerError } from '../errors.js';
 import { startThread } from '../os/start-thread.js';
@@ -58,7 +59,8 @@ export class ShardWriter {
   #numJobs = 0;
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
 
-  constructor() {
+  /** @param onDone told when the last copy is no longer needed, nor what it refers to */
+  constructor(readonly onDone: () => void = () => undefined) {
     this.#thread.unref();
     this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
     const fail = (message: string) => this.#onAnswer({ failure: { code: 'INTERNAL', message, context: {} } });
@@ -66,14 +68,21 @@ export class ShardWriter {
     this.#thread.on('exit', () => fail('the thread that writes checkpoints has ended'));
   }
 
-  /** A copy in the memory that the thread shares; it replaces the copy before, which must have been written. */
+  /**
+   * A copy in the memory that the thread shares; it replaces the copy before, which must have been written. Numbers in a
+   * file stay there.
+   */
   copy(tensors: RankTensors): RankTensors {
-    const bytes = bytesOfTensors(tensors);
+    const inMemory = Object.values(tensors).flatMap((list: readonly SavedTensor[]) =>
+      list.flatMap(({ data }) => (data instanceof Float32Array ? data : [])),
+    );
+    const bytes = inMemory.reduce((sum, { byteLength }) => sum + byteLength, 0);
     if (this.#memory.byteLength < bytes) this.#memory = new SharedArrayBuffer(bytes);
     this.#isBusy = true;
     let begin = 0;
-    const copyAll = (list: readonly NamedTensor[]) =>
+    const copyAll = (list: readonly SavedTensor[]) =>
       list.map(({ name, shape, data }) => {
+        if (!(data instanceof Float32Array)) return { name, shape, data };
         const copied = new Float32Array(this.#memory, begin, data.length);
         copied.set(data);
         begin += data.byteLength;
@@ -95,10 +104,10 @@ export class ShardWriter {
   lend(tensors: RankTensors): RankTensors {
     this.#isBusy = true;
     this.#lent = true;
-    const lendAll = (list: readonly NamedTensor[]) =>
+    const lendAll = (list: readonly SavedTensor[]) =>
       list.map(({ data, ...rest }) => ({
         ...rest,
-        data: data.buffer instanceof SharedArrayBuffer ? data : Float32Array.from(data),
+        data: isForThreads(data) ? data : Float32Array.from(data),
       }));
     return {
       shared: lendAll(tensors.shared),
@@ -135,6 +144,7 @@ export class ShardWriter {
   /** The copy is not needed after all. */
   release(): void {
     this.#isBusy = false;
+    this.onDone();
   }
 
   /** Arms a failpoint in the thread, which counts its own calls. */
@@ -150,7 +160,7 @@ export class ShardWriter {
   write(job: ShardJob | SnapshotJob): Promise<readonly WrittenFile[]> {
     return new Promise((resolve, reject) => {
       this.#onAnswer = (answer) => {
-        this.#isBusy = false;
+        this.release();
         if ('files' in answer) resolve(answer.files);
         else reject(new TrainerError(answer.failure.code, answer.failure.message, answer.failure.context));
       };
@@ -158,4 +168,8 @@ export class ShardWriter {
       this.#thread.postMessage({ ...job, done: this.#done } satisfies ShardRequest);
     });
   }
+}
+
+function isForThreads(data: SavedTensor['data']): data is FileFloats | Float32Array<SharedArrayBuffer> {
+  return !(data instanceof Float32Array) || data.buffer instanceof SharedArrayBuffer;
 }

@@ -44,8 +44,10 @@ export class Snapshots {
   constructor(options: SnapshotsOptions) {
     this.#options = options;
     this.#last = options.step;
-    const { train, cluster } = options.assignment.config;
-    const every = train.snapshotEvery === 'auto' ? FIRST_AFTER : train.snapshotEvery;
+    const { train, cluster, moe } = options.assignment.config;
+    // Experts on a disk may be more than memory holds.
+    const first = moe.expertStorage.kind === 'file' ? 0 : FIRST_AFTER;
+    const every = train.snapshotEvery === 'auto' ? first : train.snapshotEvery;
     // Nothing would start from them in a run that never restarts.
     this.#every = every > 0 && cluster.maxRestarts > 0 ? every : Number.POSITIVE_INFINITY;
   }

@@ -1,39 +1,67 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { crc32 } from '@node-rs/crc32';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { ExpertFile } from '../checkpoint/expert-file.js';
 import { type Inheritance, inheritedValues } from '../checkpoint/inherit.js';
-import { momentName, type NamedTensor, type RankTensors } from '../checkpoint/rank-tensors.js';
+import {
+  momentName,
+  type NamedTensor,
+  type RankTensors,
+  type SavedTensor,
+  updatesName,
+} from '../checkpoint/rank-tensors.js';
+import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
+import { parametersOfExpert } from '../model/parameter-counts.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
-import type { ParameterGroup } from '../parameters/parameters.js';
-import { replicasOfRank } from '../routing/expert-placement.js';
+import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
+import { expertsOfRank, replicasOfRank } from '../routing/expert-placement.js';
 import { heldExperts } from '../routing/index.js';
 import type { TrainState } from './train-step.js';
 
 /**
  * A new model and optimizer, or those of a checkpoint, which may have been written by any layout of ranks.
+ *
+ * @param folder for a file of experts, if there is one
  */
 export function createTrainState(
   config: RunConfig,
   transport: Transport,
   checkpoint: Checkpoint | null,
+  folder = tmpdir(),
 ): TrainState {
   usePrecision(config.train.precision);
   const { rank, worldSize } = transport.topology;
-  const model = new PanguSigma(config, transport);
+  const { kind, budgetMB } = config.moe.expertStorage;
+  const expertFile = kind === 'file' ? openExpertFile(config, transport.topology, folder) : null;
+  const budgetBytes = kind === 'file' ? 1e6 * budgetMB : Number.POSITIVE_INFINITY;
+  const slots = config.train.expertUpdate === 'touched' ? { budgetBytes, storage: expertFile } : null;
+  const model = new PanguSigma(config, transport, slots);
   const state: TrainState = {
     config,
     transport,
     model,
+    expertFile,
     replicas: replicasOfRank(heldExperts(config.moe).count, worldSize, rank),
   };
   if (checkpoint !== null) {
     loadModel(model, checkpoint);
-    loadMoments(model, checkpoint);
+    loadOptimizer(model, checkpoint);
   }
   return state;
+}
+
+function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder: string): ExpertFile {
+  const { moe, model } = config;
+  return new ExpertFile({
+    path: join(folder, `experts-rank-${rank}.tmp`),
+    numExperts: model.numSparseLayers * expertsOfRank(heldExperts(moe).count, worldSize, rank).length,
+    expertSize: parametersOfExpert(model),
+  });
 }
 
 /**
@@ -44,8 +72,8 @@ export function createTrainState(
 export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
   assertAllHavePlaces(model, checkpoint);
   const { parameters } = model;
-  for (const group of [parameters.shared, parameters.expert])
-    for (const { name, shape, begin } of group.ranges) group.values.set(checkpoint.read(name, shape), begin);
+  for (const { group, ranges } of toLoad(parameters))
+    for (const { name, shape, begin } of ranges) group.values.set(checkpoint.read(name, shape), begin);
   parameters.pushValues();
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
 }
@@ -56,10 +84,10 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
  * @throws TrainerError as `inheritedValues`
  */
 export function inheritModel({ parameters }: PanguSigma, dense: Checkpoint, inheritance: Inheritance): void {
-  for (const { ranges, values } of [parameters.shared, parameters.expert])
+  for (const { group, ranges } of toLoad(parameters))
     for (const spec of ranges) {
       const inherited = inheritedValues(dense, spec, inheritance);
-      if (inherited !== null) values.set(inherited, spec.begin);
+      if (inherited !== null) group.values.set(inherited, spec.begin);
     }
   parameters.pushValues();
 }
@@ -72,7 +100,8 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
     name.replace(/\.experts\.(\d+)\./, (own, id) => (Number(id) < numExperts ? '.experts.0.' : own));
   const parameters = model.parameterSpecs.map(({ name }) => asFirst(name));
   const moments = parameters.flatMap((name) => [momentName('m', name), momentName('v', name)]);
-  const places = new Set([...parameters, ...moments, ...model.routerState.keys()]);
+  const updates = [...model.expertUpdates.keys()].map(updatesName);
+  const places = new Set([...parameters, ...moments, ...updates, ...model.routerState.keys()]);
   for (const [name, file] of Object.entries(manifest.tensors))
     if (!places.has(asFirst(name)))
       throw new TrainerError(
@@ -81,12 +110,24 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
       );
 }
 
-function loadMoments({ parameters }: PanguSigma, checkpoint: Checkpoint): void {
-  for (const { ranges, m, v } of [parameters.shared, parameters.expert])
+/** All parameters with their places in flat arrays, which those of experts have until the next is taken. */
+function* toLoad({ shared, expert, slots }: ParameterStore) {
+  yield { group: shared, ranges: shared.ranges };
+  if (slots === null) yield { group: expert, ranges: expert.ranges };
+  else for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.rangesOf(name) };
+}
+
+function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Checkpoint): void {
+  for (const { group, ranges } of toLoad(parameters))
     for (const { name, shape, begin } of ranges) {
-      m.set(checkpoint.read(momentName('m', name), shape), begin);
-      v.set(checkpoint.read(momentName('v', name), shape), begin);
+      group.m.set(checkpoint.read(momentName('m', name), shape), begin);
+      group.v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
+  // Without these numbers every step has updated every expert.
+  for (const [experts, updatesE] of expertUpdates)
+    if (checkpoint.has(updatesName(experts)))
+      updatesE.set(checkpoint.read(updatesName(experts), [updatesE.length]));
+    else updatesE.fill(checkpoint.manifest.data.nextStep);
 }
 
 /** This rank's part of a checkpoint: rank 0 writes the shared parameters, the first replica its experts. */
@@ -107,36 +148,71 @@ function partOf(
   state: TrainState,
   { writesShared, writesExperts }: { readonly writesShared: boolean; readonly writesExperts: boolean },
 ): RankTensors {
-  const { shared, expert } = state.model.parameters;
+  const { shared } = state.model.parameters;
+  const experts = writesExperts ? tensorsOfExperts(state) : { values: [], moments: [] };
   return {
-    shared: writesShared ? named(shared, shared.values) : [],
-    optimizerShared: writesShared ? moments(shared) : [],
-    state: writesShared ? routerState(state.model) : [],
-    experts: writesExperts ? named(expert, expert.values) : [],
-    optimizerExperts: writesExperts ? moments(expert) : [],
+    shared: writesShared ? named(shared.ranges, shared.values) : [],
+    optimizerShared: writesShared ? moments(shared.ranges, shared) : [],
+    state: writesShared ? [...vectors(state.model.routerState), ...expertUpdates(state)] : [],
+    experts: experts.values,
+    optimizerExperts: experts.moments,
   };
 }
 
-function routerState(model: PanguSigma): NamedTensor[] {
-  return [...model.routerState].map(([name, data]) => ({ name, shape: [data.length], data }));
+interface ExpertTensors {
+  readonly values: readonly SavedTensor[];
+  readonly moments: readonly SavedTensor[];
+}
+
+/** Those in a file stay as they are until it is released. */
+function tensorsOfExperts({ model, expertFile }: TrainState): ExpertTensors {
+  const { expert, slots } = model.parameters;
+  if (expertFile === null) {
+    const ranges =
+      slots === null ? expert.ranges : [...slots.experts.keys()].flatMap((name) => slots.open(name));
+    return { values: named(ranges, expert.values), moments: moments(ranges, expert) };
+  }
+  slots!.flush();
+  expertFile.hold();
+  const stored = (array: number, rename: (name: string) => string) =>
+    [...slots!.experts.values()].flatMap((ranges, place) =>
+      ranges.map((range) => ({
+        name: rename(range.name),
+        shape: range.shape,
+        data: expertFile.floatsOf(place, array, range),
+      })),
+    );
+  return {
+    values: stored(0, (name) => name),
+    moments: [...stored(1, (name) => momentName('m', name)), ...stored(2, (name) => momentName('v', name))],
+  };
+}
+
+function expertUpdates({ config, model }: TrainState): NamedTensor[] {
+  if (config.train.expertUpdate === 'dense') return [];
+  return vectors([...model.expertUpdates].map(([experts, updatesE]) => [updatesName(experts), updatesE]));
+}
+
+function vectors(named: Iterable<readonly [name: string, values: Float32Array]>): NamedTensor[] {
+  return [...named].map(([name, data]) => ({ name, shape: [data.length], data }));
 }
 
 function named(
-  group: ParameterGroup,
+  ranges: readonly ParameterRange[],
   flat: Float32Array,
   rename: (name: string) => string = (name) => name,
 ): NamedTensor[] {
-  return group.ranges.map(({ name, shape, begin, end }) => ({
+  return ranges.map(({ name, shape, begin, end }) => ({
     name: rename(name),
     shape,
     data: flat.subarray(begin, end),
   }));
 }
 
-function moments(group: ParameterGroup): NamedTensor[] {
+function moments(ranges: readonly ParameterRange[], { m, v }: ParameterGroup): NamedTensor[] {
   return [
-    ...named(group, group.m, (name) => momentName('m', name)),
-    ...named(group, group.v, (name) => momentName('v', name)),
+    ...named(ranges, m, (name) => momentName('m', name)),
+    ...named(ranges, v, (name) => momentName('v', name)),
   ];
 }
 

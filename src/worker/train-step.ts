@@ -1,3 +1,4 @@
+import type { ExpertFile } from '../checkpoint/expert-file.js';
 import { gradualAllReduce } from '../collectives/all-reduce.js';
 import {
   OPERATION_KINDS,
@@ -13,8 +14,10 @@ import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import type { TouchedExpert } from '../model/touched-experts.js';
 import { tf } from '../ops/tensorflow.js';
 import { RunQueue } from '../os/run-queue.js';
+import type { ParameterRange } from '../parameters/parameters.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
 import {
   type GradientSyncOptions,
@@ -35,6 +38,8 @@ export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
   readonly model: PanguSigma;
+  /** With `moe.expertStorage.kind: file`. */
+  readonly expertFile: ExpertFile | null;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
 }
@@ -62,6 +67,7 @@ const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } 
  * @param step number of this update, counted from 1
  * @param wishes of this rank, which all ranks learn of
  * @param beforeUpdate is called before parameters and moments change
+ * @param fetch brings to memory what the step is known to need; it counts as a part of the step
  * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
  * stay as they were.
  */
@@ -71,6 +77,7 @@ export function trainStep(
   microBatches: readonly Batch[],
   wishes: Wishes = NO_WISHES,
   beforeUpdate: () => void = () => undefined,
+  fetch: (() => void) | null = null,
 ): StepOutcome {
   const { config, transport, model } = state;
   const { train } = config;
@@ -83,6 +90,10 @@ export function trainStep(
   const cpu = process.cpuUsage();
   const queuedMs = runQueue.waitedMs;
 
+  if (fetch !== null) {
+    spans.next('fetch');
+    fetch();
+  }
   const sharedSum = gradualAllReduce(transport, {
     data: model.parameters.shared.gradients,
     purpose: 'gradients',
@@ -101,12 +112,15 @@ export function trainStep(
   const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
   const loss = sum((pass) => pass.loss) / passes.length;
   const auxiliaryLoss = sum((pass) => pass.auxiliaryLoss) / passes.length;
-  if (failpoint('step.gradients') === 'nan') model.parameters.expert.gradients[0] = Number.NaN;
+  const touched = expertsToUpdate(model);
+  const touchedRanges = touched?.flatMap(({ ranges }) => ranges) ?? null;
+  if (failpoint('step.gradients') === 'nan')
+    model.parameters.expert.gradients[touchedRanges?.[0]?.begin ?? 0] = Number.NaN;
 
   transport.setProgress(step, 'reduce');
   spans.begin('reduce');
   const { norm, numBadLosses, ...asked } = syncGradients({
-    ...{ transport, parameters: model.parameters, replicas: state.replicas },
+    ...{ transport, parameters: model.parameters, replicas: state.replicas, touched: touchedRanges },
     ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
   });
   spans.end();
@@ -119,7 +133,7 @@ export function trainStep(
   spans.begin('optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
   if (skipped) model.skipStep();
-  else update(state, step, learningRate, norm);
+  else update(state, { step, learningRate, norm, touched });
   spans.end();
   const ended = performance.now();
   spans.end();
@@ -163,13 +177,35 @@ export function trainStep(
 /** What a skipped step reports of itself: JSON has no NaN. */
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
+interface ExpertToUpdate extends TouchedExpert {
+  readonly ranges: readonly ParameterRange[];
+}
+
+/** Those with tokens in this step; null for all. */
+function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
+  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: slots.rangesOf(expert.name) }));
+}
+
+interface UpdateOptions {
+  readonly step: number;
+  readonly learningRate: number;
+  readonly norm: number;
+  /** Null for all experts. */
+  readonly touched: readonly ExpertToUpdate[] | null;
+}
+
 /** Applies the gradients in the flat arrays, whose norm is finite. */
-function update({ config, model }: TrainState, step: number, learningRate: number, norm: number): void {
+function update({ config, model }: TrainState, { step, learningRate, norm, touched }: UpdateOptions): void {
   const { train } = config;
+  const { shared, expert } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(model.parameters.shared, options);
-  adamW(model.parameters.expert, { ...options, epsilon: train.expertEpsilon });
-  model.parameters.pushValues();
+  adamW(shared, options);
+  const ofExperts = { ...options, epsilon: train.expertEpsilon };
+  if (touched === null) adamW(expert, ofExperts);
+  // Its moments have decayed only in its own steps, so these are what corrects their bias.
+  for (const { ranges, updates } of touched ?? [])
+    adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
+  model.parameters.pushValues(touched?.map(({ name }) => name));
   model.endStep();
 }
 

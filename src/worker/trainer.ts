@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { pickForm } from '../collectives/pick-form.js';
@@ -13,11 +14,13 @@ import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
+import type { SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
+import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { SaveCommand, SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
@@ -85,7 +88,7 @@ export class Trainer {
     this.#state = state;
     this.#dataset = dataset;
     this.#skipped = new SkippedSteps(state, options.logger);
-    this.#writer = new ShardWriter();
+    this.#writer = new ShardWriter(() => state.expertFile?.release());
     this.#saver = new CheckpointSaver({ ...options, writer: this.#writer });
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
     this.#snapshots = new Snapshots({ ...options, writer: this.#writer, step: this.#step });
@@ -120,7 +123,8 @@ export class Trainer {
     const { assignment, transport } = options;
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
-    const state = createTrainState(assignment.config, transport, checkpoint);
+    const runDir = path.dirname(assignment.checkpointDir);
+    const state = createTrainState(assignment.config, transport, checkpoint, runDir);
     const { initFrom, inheritance } = assignment;
     if (initFrom !== null) {
       const origin = openCheckpoint(initFrom);
@@ -152,6 +156,7 @@ export class Trainer {
       homeRanksOfDomain: homeRanksOfDomain(config, topology),
     });
     const validation = loader.validationBatches(train.validationSequences);
+    const foresight = ExpertForesight.of(this.#state.model, loader, train.microBatches);
     const numSteps = numStepsOf(config);
     const { description } = kernels();
     logger.info(
@@ -177,11 +182,11 @@ export class Trainer {
         // One clock for all ranks.
         const wantsEnd = topology.rank === 0 && this.#isTimeUp();
         const wishes = { wantsEnd, snapshot: this.#snapshots.vote(this.#step) };
-        const outcome = trainStep(this.#state, this.#step, batches, wishes, () =>
-          this.#snapshots.settle(transport),
-        );
+        const settle = () => this.#snapshots.settle(transport);
+        const fetch = foresight && (() => foresight.beforeStep(this.#step));
+        const outcome = trainStep(this.#state, this.#step, batches, wishes, settle, fetch);
         const { report, stopAsked } = outcome;
-        logger.debug({ loss: report.loss, stepMs: report.stepMs }, 'step');
+        logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });
         const quote = () =>
           quotePlaces(this.#dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
@@ -197,7 +202,27 @@ export class Trainer {
       return false;
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
+    } finally {
+      this.#logSlots();
     }
+  }
+
+  /** What experts in a file have cost so far. */
+  get #slotStatistics(): SlotStatistics | undefined {
+    const { slots } = this.#state.model.parameters;
+    return slots?.isStored ? slots.statistics : undefined;
+  }
+
+  #logSlots(): void {
+    const experts = this.#slotStatistics;
+    if (experts === undefined) return;
+    const { touched, reads, bytesIn, bytesOut, waitMs } = experts;
+    const [read, written] = [bytesIn, bytesOut].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
+    this.#options.logger.info(
+      { experts },
+      `experts had tokens ${touched} times, and were read from the disk ${reads} times: ${read} read and ` +
+        `${written} written in ${(waitMs / 1000).toFixed(1)} s`,
+    );
   }
 
   /** If all ranks can, and no checkpoint of this step is being written. */
@@ -283,8 +308,10 @@ export class Trainer {
   }
 
   #numParameters(): number {
-    const { shared, expert } = this.#state.model.parameters;
-    return shared.values.length + expert.values.length;
+    return this.#state.model.parameterSpecs.reduce(
+      (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
+      0,
+    );
   }
 
   #validate(batches: readonly ValidationBatch[]): ValidationReport {

@@ -35,7 +35,11 @@ export const allNames = [...sharedNames, ...expertNames]
   .flatMap((name) => [name, momentName('m', name), momentName('v', name)])
   .concat(stateNames);
 
-export function tensorsOf(rank: number, worldSize: number, step: number): RankTensors {
+export function tensorsOf(
+  rank: number,
+  worldSize: number,
+  step: number,
+): Readonly<Record<keyof RankTensors, readonly NamedTensor[]>> {
   const make = (name: string): NamedTensor => ({
     name,
     shape: [8, 16],

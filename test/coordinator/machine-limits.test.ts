@@ -48,6 +48,15 @@ describe('a run on this machine', () => {
     expect(refusal(() => assertMachineCanHold(config, LAPTOP, () => undefined))).toMatch(pattern);
   });
 
+  it('experts in a file need the memory of their budget', () => {
+    const sets = ['moe.router=hash', 'moe.numExperts=1000000', 'train.expertUpdate=touched'];
+    const file = [...sets, 'moe.expertStorage.kind=file', 'moe.expertStorage.budgetMB=100'];
+    assertMachineCanHold(loadConfig('tiny', { sets: file }), LAPTOP, () => undefined);
+    expect(
+      refusal(() => assertMachineCanHold(loadConfig('tiny', { sets }), LAPTOP, () => undefined)),
+    ).toMatch(/moe\.numExperts/);
+  });
+
   it('more processes than cores can serve are refused', () => {
     const config = loadConfig('tiny', {
       sets: ['train.globalBatch=5000', 'moe.numExperts=5000', 'moe.router=hash'],

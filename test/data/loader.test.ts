@@ -102,6 +102,13 @@ describe('batchForStep', () => {
       );
   });
 
+  it('over all ranks is known to each', () => {
+    for (const step of [0, 17]) {
+      const whole = loader().batchForStep(step);
+      for (const rank of ranks(4)) expect(rank.globalBatchForStep(step)).toEqual(whole);
+    }
+  });
+
   it('shows every window once an epoch, in another order each epoch', () => {
     const numWindows = [100, 50, 20];
     const seen: number[][] = [[], [], []];

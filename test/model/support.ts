@@ -73,7 +73,7 @@ export function checkGradients(
   });
 }
 
-type Overrides = { [K in 'model' | 'moe' | 'data' | 'cluster']?: Partial<RunConfig[K]> };
+type Overrides = { [K in 'model' | 'moe' | 'data' | 'train' | 'cluster']?: Partial<RunConfig[K]> };
 
 /** A model small enough for finite differences. */
 export function tinyConfig(overrides: Overrides = {}): RunConfig {
@@ -93,7 +93,7 @@ export function tinyConfig(overrides: Overrides = {}): RunConfig {
     },
     moe: { numExperts: 4, router: 'switch', capacityFactor: null, ...overrides.moe },
     data: { domains: ['a', 'b'], ...overrides.data },
-    train: { steps: 1, globalBatch: 4, learningRate: 1e-3 },
+    train: { steps: 1, globalBatch: 4, learningRate: 1e-3, ...overrides.train },
     cluster: { ...overrides.cluster },
   });
 }

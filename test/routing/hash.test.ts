@@ -42,6 +42,20 @@ describe.each([1, 2])('hash router with %i groups', (expertGroups) => {
   });
 });
 
+it('hash router knows before which experts have tokens, also where some are dropped', () => {
+  const context = routerContext({ router: 'hash', numExperts: 8, expertGroups: 2, capacityFactor: 0.01 });
+  const tokenIdsT = Int32Array.of(3, 9, 3, 250, 17, 44);
+  const domainsT = Int32Array.of(0, 1, 0, 1, 0, 2);
+  const router = createRouter(context);
+  const { keptE } = router.route({
+    ...{ xTD: tf.zeros([6, 6]), tokenIdsT, domainsT },
+    ...{ training: true, parameters: new Map() },
+  });
+  const touched = [...keptE.keys()].filter((expert) => keptE[expert] > 0);
+  expect([...new Set(router.foresee!(tokenIdsT, domainsT))].sort()).toEqual(touched);
+  expect(createRouter(routerContext({ router: 'switch' })).foresee).toBeUndefined();
+});
+
 it('hash router drops over capacity in training only', () => {
   const context = routerContext({ router: 'hash', numExperts: 4, capacityFactor: 0.5 });
   const training = routeAll(context, 0);

@@ -13,9 +13,9 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 /** Two ranks, of which this is the first; the other one agrees with it, at the same cost. */
 function snapshotsOf(
   snapshotEvery: 'auto' | number,
-  { maxRestarts = 3, write = async () => [] as never[] } = {},
+  { maxRestarts = 3, write = async () => [] as never[], kind = 'memory' } = {},
 ) {
-  const config = { train: { snapshotEvery }, cluster: { maxRestarts } };
+  const config = { train: { snapshotEvery }, cluster: { maxRestarts }, moe: { expertStorage: { kind } } };
   const assignment = { config, topology: topologyOf(0, 1, 2), generation: 2, snapshotDir: '/shm' };
   const writer = { lend: (tensors: RankTensors) => tensors, write: vi.fn(write), isBusy: false };
   const said: unknown[] = [];
@@ -53,6 +53,11 @@ it('are taken after every n steps, or never', async () => {
   expect(await takenSteps(snapshotsOf(0), 112)).toEqual([]);
   // A run that does not restart would never start from one.
   expect(await takenSteps(snapshotsOf(1, { maxRestarts: 0 }), 112)).toEqual([]);
+});
+
+it('are not taken of experts in a file, unless they are asked for', async () => {
+  expect(await takenSteps(snapshotsOf('auto', { kind: 'file' }), 112)).toEqual([]);
+  expect(await takenSteps(snapshotsOf(4, { kind: 'file' }), 112)).toEqual([104, 108, 112]);
 });
 
 it('are taken as often as costs 1 % of the steps, once the cost is known', async () => {

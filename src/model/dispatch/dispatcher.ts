@@ -12,7 +12,8 @@ export interface LocalExperts {
    * @param numRows rows of each expert, maybe 0; their sum is R
    */
   run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
-  weights(): readonly FeedForwardWeights[];
+  /** Null for those without rows. */
+  weights(numRows: readonly number[]): readonly (FeedForwardWeights | null)[];
 }
 
 /**

@@ -6,7 +6,7 @@ import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
 import { lastUse } from '../../ops/last-use.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
-import { tf } from '../../ops/tensorflow.js';
+import type { tf } from '../../ops/tensorflow.js';
 import {
   arriving,
   type LayerContext,
@@ -32,7 +32,7 @@ export function overlapped(context: LayerContext, degree: number): Dispatcher {
         ...context,
         ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
         schedule: scheduleChunks(layout, topology, degree),
-        weights: experts.weights(),
+        weights: experts.weights(layout.rowsOfLocalExpert),
       }),
     );
     return lastUse(outputsND, (outputs) => scatterRows(outputs, decision.weightsTK, layout.scatter));
@@ -44,8 +44,8 @@ export interface OverlappedExpertsOptions extends LayerContext {
   /** Rows that this rank sends (N) and receives (R). */
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** In the order of the schedule's experts. */
-  readonly weights: readonly FeedForwardWeights[];
+  /** In the order of the schedule's experts; null for those without rows. */
+  readonly weights: readonly (FeedForwardWeights | null)[];
   readonly countsHash: number;
 }
 
@@ -60,12 +60,12 @@ export interface OverlappedExpertsOptions extends LayerContext {
  */
 export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpertsOptions): tf.Tensor2D {
   const { weights } = options;
-  const matrices = weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD]);
+  const matrices = weights.flatMap((each) => (each === null ? [] : [each.wInDF, each.wOutFD]));
   return fusedOp([rowsND, ...matrices], () => {
     const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
     const trip = roundTrip(rowsND, FORWARD, options, (rows, xRD) => {
-      const { y, saved } = networks[rows.expert].forward(xRD, weights[rows.expert]);
+      const { y, saved } = networks[rows.expert].forward(xRD, weights[rows.expert]!);
       done.push({ ...rows, saved });
       return y;
     });
@@ -73,7 +73,8 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
       value: trip.home(),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
       backward: (dyND, allSaved) => {
-        const kept = weightsOf(allSaved.slice(0, matrices.length));
+        const saved = weightsOf(allSaved.slice(0, matrices.length));
+        const kept = weights.map((each) => each && saved.shift()!);
         const savedOf = splitAs(done, allSaved.slice(matrices.length));
         const forward = done.map((rows, i) => ({ ...rows, saved: savedOf[i] }));
         return backward(dyND, forward, networks, { ...options, weights: kept });
@@ -96,15 +97,15 @@ function backward(
   const pieces = new Map<number, FeedForwardPiece>();
   const trip = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
     const { saved } = forward.find((rows) => rows.begin === begin)!;
-    const { dx, kept } = networks[expert].backward(dyTD, options.weights[expert], saved);
+    const { dx, kept } = networks[expert].backward(dyTD, options.weights[expert]!, saved);
     pieces.set(begin, { dyTD, saved, kept });
     return dx;
   });
   // The weights' gradients are computed while the last rows travel.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
   const gradients = options.weights.flatMap((weights, expert) => {
+    if (weights === null) return [];
     const own = inOrder.filter((rows) => rows.expert === expert);
-    if (own.length === 0) return [tf.zerosLike(weights.wInDF), tf.zerosLike(weights.wOutFD)];
     return networks[expert].gradients(
       own.map(({ begin }) => pieces.get(begin)!),
       weights,

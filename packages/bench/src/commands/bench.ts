@@ -8,6 +8,7 @@ import type { BenchKernelsOptions } from '../kernels/bench.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import type { BenchPrecisionOptions } from '../precision/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
+import type { BenchStorageOptions } from '../storage/bench.js';
 import { addBenchStep } from './bench-step.js';
 
 interface RoutersOptions {
@@ -88,6 +89,7 @@ export function addBenchCommand(program: Command): void {
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);
+  addBenchStorage(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -312,5 +314,27 @@ function addBenchRecovery(bench: Command): void {
         { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
         parts,
       );
+    });
+}
+
+type StorageOptions = Omit<BenchStorageOptions, 'out' | 'command'> & { readonly out?: string };
+
+function addBenchStorage(bench: Command): void {
+  bench
+    .command('storage')
+    .description(
+      'the same trainings with experts in memory and in a file: memory and time of a step by number of experts, and both under a limit of memory',
+    )
+    .option('--quick', 'the two smallest models alone; the report goes to <work-dir>', false)
+    .option('--work-dir <dir>', 'for the runs; with 512 experts they take 4 GB of its disk', 'runs/storage')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async ({ out, ...options }: StorageOptions) => {
+      const { benchStorage } = await import('../storage/bench.js');
+      process.exitCode = await benchStorage({
+        ...options,
+        out: out ?? (options.quick ? options.workDir : 'docs/results'),
+        command: typedCommand(),
+      });
     });
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import { TrainerError } from '../../../errors.js';
 import { loadProto } from '../../../rpc/load-proto.js';
+import { isRecording } from '../../is-recording.js';
 import {
   type NativeTensor,
   type NodeBinding,
@@ -27,7 +28,7 @@ export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs
 
 /** Compiled if a gradient is recorded: training has the same shapes at every step, inference new ones with every token. */
 export function fixedShapes(): RunPart {
-  return tf.engine().state.gradientDepth > 0 ? compiled : uncompiled;
+  return isRecording() ? compiled : uncompiled;
 }
 
 /** Compiled runs of each function, by types and shapes of the inputs. */

@@ -1,0 +1,92 @@
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from 'locmoe/errors';
+import type { SlotStatistics } from 'locmoe/parameters/expert-slots';
+import { readRecords } from 'locmoe/run/metrics-record';
+import type { RunFolder } from 'locmoe/run/run-folder';
+import { median } from '../statistics.js';
+import { withPeakMemory } from '../step/peak-memory.js';
+import { runTraining } from '../training.js';
+
+export interface StorageRunOptions {
+  readonly config: string;
+  readonly sets: readonly string[];
+  readonly folder: string;
+  readonly dataDir: string;
+  /** Steps before those that count: each domain comes once at least. */
+  readonly warmUp: number;
+  readonly onStart?: (pid: number) => void;
+}
+
+export interface StorageRun {
+  readonly losses: readonly (number | null)[];
+  /** Median. */
+  readonly stepMs: number;
+  /** Of all processes together, checkpoint included. */
+  readonly peakBytes: number;
+  /** In the steps that count; null with experts in memory. */
+  readonly slots: SlotStatistics | null;
+}
+
+/**
+ * Trains, and removes the run.
+ *
+ * @returns null if a signal stopped it
+ * @throws TrainerError `INTERNAL` if the run failed, with the line that says why
+ */
+export async function measureRun({
+  warmUp,
+  onStart = () => undefined,
+  ...options
+}: StorageRunOptions): Promise<StorageRun | null> {
+  try {
+    const { value: run, peakBytes } = await withPeakMemory((watch) =>
+      runTraining({
+        ...options,
+        onStart: (pid) => {
+          watch(pid);
+          onStart(pid);
+        },
+      }),
+    );
+    if (run === null) return null;
+    const steps = readRecords(run.metrics).filter((record) => record.type === 'step');
+    const counted = steps.slice(warmUp);
+    return {
+      losses: steps.map(({ loss }) => loss),
+      stepMs: median(counted.map(({ stepMs }) => stepMs)),
+      peakBytes,
+      slots: statisticsOf(run, warmUp),
+    };
+  } catch (error) {
+    throw whyItFailed(options.folder) ?? error;
+  } finally {
+    rmSync(options.folder, { recursive: true, force: true });
+  }
+}
+
+/** What was counted since step `warmUp`. */
+function statisticsOf(run: RunFolder, warmUp: number): SlotStatistics | null {
+  const lines = readFileSync(path.join(run.logs, 'node-0.ndjson'), 'utf8').trimEnd().split('\n');
+  const ofSteps = lines
+    .map((line) => JSON.parse(line) as { msg: string; experts?: SlotStatistics })
+    .filter(({ msg }) => msg === 'step')
+    .flatMap(({ experts }) => experts ?? []);
+  if (ofSteps.length === 0) return null;
+  const [before, after] = [ofSteps[warmUp - 1], ofSteps.at(-1)!];
+  const since = (figure: keyof SlotStatistics) => after[figure] - before[figure];
+  return {
+    ...{ touched: since('touched'), reads: since('reads'), waitMs: since('waitMs') },
+    ...{ bytesIn: since('bytesIn'), bytesOut: since('bytesOut') },
+  };
+}
+
+function whyItFailed(folder: string): TrainerError | null {
+  try {
+    const output = readFileSync(path.join(folder, 'output.txt'), 'utf8');
+    const reason = /^locmoe: (?:run failed: )?(.*)$/m.exec(output)?.[1];
+    return reason === undefined ? null : new TrainerError('INTERNAL', reason);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,28 @@
+import { readSync } from 'node:fs';
+
+/** Float32 numbers that are in an open file, for any thread of the process; they stay there until they are read. */
+export interface FileFloats {
+  readonly fd: number;
+  /** In bytes. */
+  readonly position: number;
+  readonly length: number;
+  readonly byteLength: number;
+}
+
+export function fileFloats(fd: number, position: number, length: number): FileFloats {
+  return { fd, position, length, byteLength: 4 * length };
+}
+
+/** @throws Error of the file system, or at the end of the file */
+export function readFloats(
+  floats: FileFloats,
+  into: Float32Array = new Float32Array(floats.length),
+): Float32Array {
+  const bytes = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+  for (let at = 0; at < bytes.length; ) {
+    const read = readSync(floats.fd, bytes, at, bytes.length - at, floats.position + at);
+    if (read === 0) throw new Error(`the file ends at byte ${floats.position + at}`);
+    at += read;
+  }
+  return into;
+}

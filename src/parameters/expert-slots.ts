@@ -1,0 +1,262 @@
+import { TrainerError } from '../errors.js';
+import { FlatArrays } from '../simd/index.js';
+import {
+  expertOf,
+  inOrder,
+  type ParameterGroup,
+  type ParameterRange,
+  type ParameterSpec,
+} from './parameter-group.js';
+
+/** Where experts are that are not in memory; each by its place among the experts of this rank. */
+export interface ExpertStorage {
+  /** Reads what was written last, zeros at first: the values and the moments m and v. */
+  read(expert: number, into: readonly Float32Array[]): void;
+  write(expert: number, from: readonly Float32Array[]): void;
+  /** These are read soon. */
+  willRead(experts: readonly number[]): void;
+  close(): void;
+}
+
+export interface SlotOptions {
+  /** For values, gradients and moments of the experts in memory; Infinity for all of them. */
+  readonly budgetBytes: number;
+  /** Null if all are in memory. */
+  readonly storage: ExpertStorage | null;
+}
+
+/** Since the start. */
+export interface SlotStatistics {
+  /** Experts with tokens, over all steps. */
+  touched: number;
+  /** Experts that were read. */
+  reads: number;
+  bytesIn: number;
+  bytesOut: number;
+  /** For reads and writes. */
+  waitMs: number;
+}
+
+/** An expert in memory. */
+interface Resident {
+  readonly slot: number;
+  readonly ranges: readonly ParameterRange[];
+}
+
+const FLOAT_BYTES = 4;
+
+/**
+ * The experts of a rank of which only those with tokens move: flat arrays of as many slots as a budget allows, each for
+ * one expert. One that is needed takes the slot of the one that was not for the longest time. All experts have equal
+ * sizes.
+ */
+export class ExpertSlots implements ParameterGroup {
+  readonly flat: FlatArrays;
+  readonly values: Float32Array;
+  readonly gradients: Float32Array;
+  readonly m: Float32Array;
+  readonly v: Float32Array;
+  /** All experts of this rank, with their ranges in an array of one expert. */
+  readonly experts: ReadonlyMap<string, readonly ParameterRange[]>;
+  readonly statistics: SlotStatistics = { touched: 0, reads: 0, bytesIn: 0, bytesOut: 0, waitMs: 0 };
+  readonly #storage: ExpertStorage | null;
+  readonly #onMove: (ranges: readonly ParameterRange[]) => void;
+  readonly #places: ReadonlyMap<string, number>;
+  /** Floats of an expert. */
+  readonly #size: number;
+  readonly #numSlots: number;
+  readonly #free: number[];
+  /** The least recently used first. */
+  readonly #residents = new Map<string, Resident>();
+  /** Experts in memory that differ from what is stored. */
+  readonly #changed = new Set<string>();
+  /** Experts in memory with gradients of the last step. */
+  readonly #touched = new Set<string>();
+  /** Whether their gradients are needed. */
+  #isStepOpen = false;
+
+  /** @param onMove told which ranges have other elements: an expert has come to them, or is gone */
+  constructor(
+    specs: readonly ParameterSpec[],
+    { budgetBytes, storage }: SlotOptions,
+    onMove: (ranges: readonly ParameterRange[]) => void,
+  ) {
+    this.experts = byExpert(specs);
+    const names = [...this.experts.keys()];
+    this.#places = new Map(names.map((name, place) => [name, place]));
+    this.#storage = storage;
+    this.#onMove = onMove;
+    this.#size = this.experts.get(names[0])?.at(-1)?.end ?? 0;
+    this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
+    this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
+    // A thread saves them, if they are not saved from the storage.
+    this.flat = new FlatArrays(this.#numSlots * this.#size, 4, true);
+    [this.values, this.gradients, this.m, this.v] = this.flat.arrays;
+  }
+
+  /** Whether some may not be in memory. */
+  get isStored(): boolean {
+    return this.#storage !== null;
+  }
+
+  /** Of the experts in memory. */
+  get ranges(): readonly ParameterRange[] {
+    return [...this.#residents.values()].flatMap(({ ranges }) => ranges);
+  }
+
+  /** Brings an expert to memory. @returns its ranges until another takes its slot */
+  open(name: string): readonly ParameterRange[] {
+    const resident = this.#residents.get(name) ?? this.#bring(name);
+    // The most recently used one is the last.
+    this.#residents.delete(name);
+    this.#residents.set(name, resident);
+    return resident.ranges;
+  }
+
+  /** As `open`, to change it. */
+  rangesOf(name: string): readonly ParameterRange[] {
+    this.#changed.add(name);
+    return this.open(name);
+  }
+
+  /** Whether the last step has left a gradient of the expert. */
+  hasGradient(name: string): boolean {
+    return this.#touched.has(name);
+  }
+
+  /**
+   * Brings those to memory that will have tokens in the step to come, which is known before.
+   *
+   * @param next those of the step after it
+   * @throws TrainerError `BAD_CONFIG` if the budget is too small for them
+   */
+  expect(names: readonly string[], next: readonly string[]): void {
+    if (names.length > this.#numSlots) throw this.#tooSmall(names.length);
+    this.#openAll(names);
+    const absent = next.filter((name) => !this.#residents.has(name));
+    this.#storage?.willRead(absent.map((name) => this.#places.get(name)!));
+  }
+
+  beginStep(): void {
+    this.#touched.clear();
+    this.#isStepOpen = true;
+  }
+
+  /**
+   * Experts have tokens in this step: they stay in memory until its end, with gradients of zero at first.
+   *
+   * @throws TrainerError `BAD_CONFIG` if the budget is too small
+   */
+  touch(names: readonly string[]): void {
+    const added = names.filter((name) => !this.#touched.has(name));
+    const most = this.#touched.size + added.length;
+    if (most > this.#numSlots) throw this.#tooSmall(most);
+    this.statistics.touched += added.length;
+    this.#openAll(added);
+    for (const name of added) {
+      this.#touched.add(name);
+      for (const { begin, end } of this.open(name)) this.gradients.fill(0, begin, end);
+    }
+  }
+
+  endStep(): void {
+    this.#isStepOpen = false;
+  }
+
+  /** Writes what has changed to the storage. */
+  flush(): void {
+    for (const name of this.#changed) this.#write(name, this.#residents.get(name)!);
+    this.#changed.clear();
+  }
+
+  dispose(): void {
+    this.#storage?.close();
+  }
+
+  /** Those in memory first: they must not make room for the others. */
+  #openAll(names: readonly string[]): void {
+    for (const name of names) if (this.#residents.has(name)) this.open(name);
+    for (const name of names) this.open(name);
+  }
+
+  #bring(name: string): Resident {
+    const slot = this.#free.pop() ?? this.#vacate();
+    const resident = { slot, ranges: this.#rangesIn(slot, name) };
+    if (this.#storage !== null) {
+      const arrays = this.#storedArrays(resident);
+      this.#wait(() => this.#storage!.read(this.#places.get(name)!, arrays));
+      this.statistics.reads++;
+      this.statistics.bytesIn += bytesOf(arrays);
+    }
+    this.#onMove(resident.ranges);
+    return resident;
+  }
+
+  #vacate(): number {
+    for (const [name, resident] of this.#residents) {
+      if (this.#isStepOpen && this.#touched.has(name)) continue;
+      if (this.#changed.delete(name)) this.#write(name, resident);
+      this.#residents.delete(name);
+      this.#touched.delete(name);
+      this.#onMove(resident.ranges);
+      return resident.slot;
+    }
+    throw this.#tooSmall(this.#numSlots + 1);
+  }
+
+  #write(name: string, resident: Resident): void {
+    if (this.#storage === null) return;
+    const arrays = this.#storedArrays(resident);
+    this.#wait(() => this.#storage!.write(this.#places.get(name)!, arrays));
+    this.statistics.bytesOut += bytesOf(arrays);
+  }
+
+  #wait(run: () => void): void {
+    const began = performance.now();
+    run();
+    this.statistics.waitMs += performance.now() - began;
+  }
+
+  #storedArrays({ slot }: Resident): Float32Array[] {
+    const [begin, end] = [slot * this.#size, (slot + 1) * this.#size];
+    return [this.values, this.m, this.v].map((array) => array.subarray(begin, end));
+  }
+
+  #rangesIn(slot: number, name: string): ParameterRange[] {
+    const at = slot * this.#size;
+    return this.experts
+      .get(name)!
+      .map((range) => ({ ...range, begin: at + range.begin, end: at + range.end }));
+  }
+
+  /** Of so many experts in memory. */
+  #bytesOf(numExperts: number): number {
+    return numExperts * 4 * FLOAT_BYTES * this.#size;
+  }
+
+  #tooSmall(numNeeded: number): TrainerError {
+    const [budget, needed, all] = [this.#numSlots, numNeeded, this.experts.size].map(
+      (count) => `${count} (${Math.ceil(this.#bytesOf(count) / 1e5) / 10} MB)`,
+    );
+    return new TrainerError(
+      'BAD_CONFIG',
+      `moe.expertStorage.budgetMB has room for ${budget} of this rank's experts, and a step needs at least ${needed} ` +
+        `at the same time; there are ${all} in all`,
+    );
+  }
+}
+
+function byExpert(specs: readonly ParameterSpec[]): Map<string, ParameterRange[]> {
+  const grouped = new Map<string, ParameterSpec[]>();
+  for (const spec of specs) {
+    const expert = expertOf(spec.name);
+    const known = grouped.get(expert);
+    if (known === undefined) grouped.set(expert, [spec]);
+    else known.push(spec);
+  }
+  return new Map([...grouped].map(([expert, own]) => [expert, inOrder(own)]));
+}
+
+function bytesOf(arrays: readonly Float32Array[]): number {
+  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}

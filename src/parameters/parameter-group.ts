@@ -1,0 +1,70 @@
+import { FlatArrays } from '../simd/index.js';
+import { CounterRandom } from './counter-random.js';
+
+/**
+ * Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every
+ * layout.
+ */
+export type Initializer =
+  | { readonly kind: 'normal'; readonly std: number }
+  | { readonly kind: 'constant'; readonly value: number };
+
+export interface ParameterSpec {
+  /** Global name, e.g. `layers.3.experts.5.w_in`; the same in checkpoints of every layout. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Initializer;
+  /** `shared`: replicated on every rank. `expert`: held by the ranks that own the expert. */
+  readonly placement: 'shared' | 'expert';
+  /** Whether weight decay applies: to matrices, not to gains, biases and position embeddings. */
+  readonly decay: boolean;
+}
+
+/** A parameter's elements [begin, end) of a flat array. */
+export interface ParameterRange extends ParameterSpec {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
+ * moments.
+ */
+export interface ParameterGroup {
+  readonly ranges: readonly ParameterRange[];
+  readonly values: Float32Array;
+  readonly gradients: Float32Array;
+  /** Takes no memory until an optimizer writes to it. */
+  readonly m: Float32Array;
+  readonly v: Float32Array;
+  /** The four arrays above, in this order, for vector kernels. */
+  readonly flat: FlatArrays;
+}
+
+export function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
+  const ranges = inOrder(specs);
+  // What saves them is a thread.
+  const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
+  const [values, gradients, m, v] = flat.arrays;
+  return { ranges, values, gradients, m, v, flat };
+}
+
+/** One after the other, from 0. */
+export function inOrder(specs: readonly ParameterSpec[]): ParameterRange[] {
+  let end = 0;
+  return specs.map((spec) => {
+    const begin = end;
+    end += spec.shape.reduce((product, length) => product * length, 1);
+    return { ...spec, begin, end };
+  });
+}
+
+export function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: number): void {
+  if (init.kind === 'constant') values.fill(init.value);
+  else new CounterRandom(seed, name).fillNormal(values, init.std);
+}
+
+/** What the names of the parameters of an expert begin with: `layers.3.experts.5`. */
+export function expertOf(parameter: string): string {
+  return parameter.slice(0, parameter.lastIndexOf('.'));
+}

@@ -1,0 +1,42 @@
+import type { Loader } from '../data/loader.js';
+import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { ExpertSlots } from '../parameters/expert-slots.js';
+
+/**
+ * Brings experts to memory before a step, and has those of the next read ahead, where the router knows them from token ids
+ * and domains alone: the text of a step is known before.
+ */
+export class ExpertForesight {
+  readonly #slots: ExpertSlots;
+  readonly #expertsOf: (step: number) => readonly string[];
+  #next: { readonly step: number; readonly experts: readonly string[] } | null = null;
+
+  private constructor(slots: ExpertSlots, expertsOf: (step: number) => readonly string[]) {
+    this.#slots = slots;
+    this.#expertsOf = expertsOf;
+  }
+
+  /** Null if all experts are in memory, or the router does not know before. */
+  static of(
+    model: PanguSigma,
+    loader: Pick<Loader, 'globalBatchForStep'>,
+    microBatches: number,
+  ): ExpertForesight | null {
+    const { slots } = model.parameters;
+    if (!slots?.isStored || model.foresee(loader.globalBatchForStep(0)) === null) return null;
+    return new ExpertForesight(slots, (step) => {
+      const first = (step - 1) * microBatches;
+      const experts = Array.from({ length: microBatches }, (_, i) =>
+        model.foresee(loader.globalBatchForStep(first + i)),
+      );
+      return [...new Set(experts.flatMap((names) => names ?? []))];
+    });
+  }
+
+  /** @throws TrainerError `BAD_CONFIG` if the budget is too small for them */
+  beforeStep(step: number): void {
+    const now = this.#next?.step === step ? this.#next.experts : this.#expertsOf(step);
+    this.#next = { step: step + 1, experts: this.#expertsOf(step + 1) };
+    this.#slots.expect(now, this.#next.experts);
+  }
+}

@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { spawnRanks } from '@locmoe/test-kit';
+import { expect, it, onTestFinished } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { type ExpertCase, type ExpertResult, trainCase } from './expert-cases.js';
+import type { LayoutTask } from './expert-layouts.program.js';
+
+const EXPERT_MB = (16 * 2 * 8 * 16) / 1e6;
+const budget = (experts: number) => ({ kind: 'file', budgetMB: experts * EXPERT_MB }) as const;
+
+/** 8 experts on each of 4 ranks in each of 2 layers, and room for 13 of the 16. */
+const SPREAD = { router: 'hash', numExperts: 32, expertGroups: 2, expertStorage: budget(13) } as const;
+/** Each expert on 2 of 4 ranks, and tokens for it with one of these in each step. */
+const REPLICATED = { router: 'hash', numExperts: 2, expertGroups: 2, expertStorage: budget(2) } as const;
+const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
+
+const CASES: readonly ExpertCase[] = [
+  { moe: SPREAD, cluster: OVERLAPPED },
+  { moe: SPREAD, cluster: { exchange: 'flat', overlapDegree: 1 } },
+  { moe: { ...SPREAD, router: 'switch' }, cluster: { deduplicate: true } },
+  { moe: REPLICATED, cluster: OVERLAPPED },
+];
+
+it('on 2x2 ranks a file gives the bits of memory, replicas agree, and losses are those of one rank', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-expert-layouts-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const { ranks } = await spawnRanks<ExpertResult[][]>(
+    { numNodes: 2, workersPerNode: 2 },
+    new URL('./expert-layouts.program.ts', import.meta.url),
+    { args: { folder, cases: CASES } satisfies LayoutTask, abortOnFailure: true, deadlineMs: 60_000 },
+  );
+  const results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
+  for (const ofRank of results)
+    for (const [memory, file] of ofRank) expect({ ...file, reads: 0 }).toEqual(memory);
+  for (const [overlapped, inTurn] of results) expect(inTurn[1].experts).toBe(overlapped[1].experts);
+  // More than the first ones of all 16.
+  expect(results[0][0][1].reads).toBeGreaterThan(2 * 16);
+
+  const replicas = results.map((ofRank) => ofRank[3][1].experts);
+  expect([replicas[2], replicas[3]]).toEqual([replicas[0], replicas[1]]);
+  expect(replicas[1]).not.toBe(replicas[0]);
+  expect(results[0][3][1].updates).toEqual([4, 3, 4, 3]);
+
+  CASES.forEach(({ moe }, i) => {
+    // One rank has all experts.
+    const alone = trainCase(
+      soloTransport(),
+      { moe: { ...moe, expertStorage: budget(64) }, cluster: {} },
+      folder,
+    );
+    expect(results[0][i][1].updates).toEqual(alone.updates);
+    alone.losses.forEach((loss, k) => {
+      const mean = results.reduce((sum, ofRank) => sum + ofRank[i][1].losses[k] / 4, 0);
+      expect(mean / loss).toBeCloseTo(1, 4);
+    });
+  });
+}, 90_000);
