@@ -17,7 +17,8 @@ const TURN_MS = 2_500;
 /** Of a turn: until caches are warm again. */
 const SETTLE_MS = 300;
 const PAIRS = 40;
-const SCRAPE_INTERVAL_MS = 1_000;
+/** As deploy/observability/prometheus.yml has it. */
+const SCRAPE_INTERVAL_MS = 5_000;
 const SCRAPE_TIMEOUT_MS = 5_000;
 const INTERRUPTED = 130;
 /** More than are done in the time. */
@@ -31,7 +32,7 @@ interface Turn {
 
 /**
  * Two trainings of the same steps, each of which stands still while the other goes on: one with everything on (debug
- * logs, `/metrics` scraped every second, a client that follows the log, TensorBoard event files), one with everything
+ * logs, `/metrics` scraped every five seconds, a client that follows the log, TensorBoard event files), one with everything
  * off (no HTTP, error logs only). A pair of neighbouring turns lies within seconds, so that the drift of the machine
  * cancels out. Needs `npm run build`.
  *
@@ -60,6 +61,11 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
     return turns[2 * pair].side === on ? first / second : second / first;
   });
   const { scrapes, logLines, eventBytes } = on.seen();
+  const cpuOf = (side: Side) => KINDS.reduce((sum, kind) => sum + side.cpuOfStep(kind, turns), 0);
+  const more = (kind: Kind) => {
+    const ms = 1e3 * (on.cpuOfStep(kind, turns) - off.cpuOfStep(kind, turns));
+    return `${ms.toFixed(1)} ms of the ${kind}`;
+  };
   const stepMs = median(means.filter((_, i) => turns[i].side === off));
   const quartiles = [0.25, 0.75].map((share) => quantile(ratios, share).toFixed(3)).join(' to ');
   return [
@@ -69,17 +75,16 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
       note: `half of ${PAIRS} pairs of turns ${quartiles}; ${stepMs.toFixed(1)} ms a step; ${scrapes} scrapes, ${logLines} log lines, ${eventBytes} bytes of events`,
     },
     {
-      ...{
-        name: 'stepCpuWithVsWithout',
-        unit: '',
-        value: on.cpuOfStep(turns) / off.cpuOfStep(turns),
-        target: null,
-      },
+      ...{ name: 'stepCpuWithVsWithout', unit: '', value: cpuOf(on) / cpuOf(off), target: null },
       meaning: 'the same of the processor time of all processes of the run',
-      note: `${(1e3 * off.cpuOfStep(turns)).toFixed(1)} ms a step without`,
+      note: `${(1e3 * cpuOf(off)).toFixed(1)} ms a step without; on top ${KINDS.map(more).join(', ')}`,
     },
   ];
 }
+
+/** Of processes; a worker has neither of the others' command lines. */
+const KINDS = ['coordinator', 'agent', 'workers'] as const;
+type Kind = (typeof KINDS)[number];
 
 const OFF = ['--no-http', '--set', 'logLevel=error'];
 
@@ -87,7 +92,7 @@ const OFF = ['--no-http', '--set', 'logLevel=error'];
 class Side {
   protected readonly run: ChildProcess;
   #pids: readonly number[] = [];
-  #cpuSeconds = 0;
+  readonly #cpuSeconds = new Map<Kind, number>();
 
   constructor(
     readonly folder: string,
@@ -120,12 +125,13 @@ class Side {
   }
 
   async takeTurn(): Promise<Turn> {
-    const cpuSeconds = cpuSecondsOfAll(this.#pids);
+    const before = this.#cpuByKind();
     const fromMs = Date.now();
     for (const pid of this.#pids) process.kill(pid, 'SIGCONT');
     await sleep(TURN_MS);
     this.pause();
-    this.#cpuSeconds += cpuSecondsOfAll(this.#pids) - cpuSeconds;
+    for (const [kind, seconds] of this.#cpuByKind())
+      this.#cpuSeconds.set(kind, (this.#cpuSeconds.get(kind) ?? 0) + seconds - (before.get(kind) ?? 0));
     return { side: this, fromMs, toMs: Date.now() };
   }
 
@@ -148,12 +154,21 @@ class Side {
   }
 
   /** Processor time in s. */
-  cpuOfStep(turns: readonly Turn[]): number {
+  cpuOfStep(kind: Kind, turns: readonly Turn[]): number {
     const own = turns.filter(({ side }) => side === this);
     const steps = this.#steps().filter(({ time }) =>
       own.some(({ fromMs, toMs }) => fromMs <= time && time <= toMs),
     );
-    return this.#cpuSeconds / steps.length;
+    return (this.#cpuSeconds.get(kind) ?? 0) / steps.length;
+  }
+
+  #cpuByKind(): Map<Kind, number> {
+    const kindOf = (pid: number): Kind => {
+      if (pid === this.run.pid) return 'coordinator';
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('\0node\0') ? 'agent' : 'workers';
+    };
+    const pidsOf = (kind: Kind) => this.#pids.filter((pid) => kindOf(pid) === kind);
+    return new Map(KINDS.map((kind) => [kind, cpuSecondsOfAll(pidsOf(kind))]));
   }
 
   #steps(): MetricsRecordOf<'step'>[] {
