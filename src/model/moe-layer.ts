@@ -67,6 +67,19 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
+/** @param routerSpecs of the router, with short names */
+export function moeLayerSpecs(
+  layer: number,
+  routerSpecs: readonly ParameterSpec[],
+  expertIds: readonly number[],
+  size: FeedForwardSize,
+): ParameterSpec[] {
+  return [
+    ...routerSpecs.map((spec) => ({ ...spec, name: routerName(layer, spec.name) })),
+    ...expertSpecs(`layers.${layer}.experts`, expertIds, size),
+  ];
+}
+
 /**
  * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine.
  */
@@ -84,10 +97,12 @@ export class MoeLayer {
     const { first, count } = options.held;
     this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
     this.#dispatcher = selectDispatcher(options, options);
-    this.parameterSpecs = [
-      ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
-      ...expertSpecs(`${this.#prefix}.experts`, this.#localExperts, options.size),
-    ];
+    this.parameterSpecs = moeLayerSpecs(
+      options.layer,
+      options.router.parameterSpecs,
+      this.#localExperts,
+      options.size,
+    );
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
@@ -169,7 +184,7 @@ export class MoeLayer {
   }
 
   #routerName({ name }: { readonly name: string }): string {
-    return `${this.#prefix}.router.${name}`;
+    return routerName(this.#options.layer, name);
   }
 }
 
@@ -187,6 +202,10 @@ function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange
     capacityE: decision.capacityE.slice(first, end),
     keptOfRank: decision.keptOfRank.map((keptE) => keptE.slice(first, end)),
   };
+}
+
+function routerName(layer: number, name: string): string {
+  return `layers.${layer}.router.${name}`;
 }
 
 /**

@@ -28,14 +28,19 @@ export interface ParameterSpec {
 export interface ParameterRange extends ParameterSpec {
   readonly begin: number;
   readonly end: number;
+  /** It has no gradient and does not change. */
+  readonly frozen: boolean;
 }
 
 /**
- * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
- * moments.
+ * Flat arrays of all parameters of one placement: values, gradients, Adam's moments. Frozen ones are at the end, so that
+ * what is exchanged and updated is one piece; otherwise they are in the order of the specs.
  */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
+  /** Those that are not frozen, and how many elements they have. */
+  readonly trained: readonly ParameterRange[];
+  readonly numTrained: number;
   readonly values: Float32Array;
   readonly gradients: Float32Array;
   /** Takes no memory until an optimizer writes to it. */
@@ -77,9 +82,15 @@ export class ParameterStore implements ParameterSource {
   constructor(
     readonly specs: readonly ParameterSpec[],
     seed: number,
+    isFrozen: (spec: ParameterSpec) => boolean = () => false,
   ) {
-    this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
-    this.expert = makeGroup(specs.filter((spec) => spec.placement === 'expert'));
+    const groupOf = (placement: ParameterSpec['placement']) =>
+      makeGroup(
+        specs.filter((spec) => spec.placement === placement),
+        isFrozen,
+      );
+    this.shared = groupOf('shared');
+    this.expert = groupOf('expert');
     for (const group of [this.shared, this.expert])
       for (const range of group.ranges) {
         if (this.#variables.has(range.name))
@@ -103,8 +114,13 @@ export class ParameterStore implements ParameterSource {
     }
     const { group, range } = this.#find(name);
     const target = group.gradients.subarray(range.begin, range.end);
-    setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
+    if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
+      // The backward pass, with its collectives, is the same on every rank, whatever is frozen.
+      if (range.frozen) {
+        gradient.dispose();
+        return;
+      }
       const values = gradient.dataSync<'float32'>();
       const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
       if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
@@ -149,7 +165,7 @@ export class ParameterStore implements ParameterSource {
 
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
-   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
+   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
    *
    * @param accumulates add to what the flat arrays hold instead
    * @returns the value of the scalar
@@ -157,7 +173,7 @@ export class ParameterStore implements ParameterSource {
   computeGradients(loss: () => tf.Scalar, accumulates = false): number {
     this.#accumulates = accumulates;
     for (const group of [this.shared, this.expert])
-      for (const range of group.ranges) this.#unfinished.set(range, group);
+      for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);
@@ -187,17 +203,22 @@ function addTo(target: Float32Array, begin: number, values: Float32Array): void 
   for (let i = 0; i < values.length; i++) target[begin + i] += values[i];
 }
 
-function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
+function makeGroup(
+  specs: readonly ParameterSpec[],
+  isFrozen: (spec: ParameterSpec) => boolean,
+): ParameterGroup {
+  const frozenLast = [...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)];
   let end = 0;
-  const ranges = specs.map((spec): ParameterRange => {
+  const ranges = frozenLast.map((spec): ParameterRange => {
     const begin = end;
     end += spec.shape.reduce((product, length) => product * length, 1);
-    return { ...spec, begin, end };
+    return { ...spec, begin, end, frozen: isFrozen(spec) };
   });
+  const trained = ranges.filter(({ frozen }) => !frozen);
   // What saves them is a thread.
   const flat = new FlatArrays(end, 4, true);
   const [values, gradients, m, v] = flat.arrays;
-  return { ranges, values, gradients, m, v, flat };
+  return { ranges, trained, numTrained: trained.at(-1)?.end ?? 0, values, gradients, m, v, flat };
 }
 
 function initialize(values: Float32Array, { init, name }: ParameterSpec, seed: number): void {
