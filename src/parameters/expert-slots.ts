@@ -104,6 +104,15 @@ export class ExpertSlots implements ParameterGroup {
     return [...this.#residents.values()].flatMap(({ ranges }) => ranges);
   }
 
+  /** Experts in slots are not frozen. */
+  get trained(): readonly ParameterRange[] {
+    return this.ranges;
+  }
+
+  get numTrained(): number {
+    return this.values.length;
+  }
+
   /** Brings an expert to memory. @returns its ranges until another takes its slot */
   open(name: string): readonly ParameterRange[] {
     const resident = this.#residents.get(name) ?? this.#bring(name);

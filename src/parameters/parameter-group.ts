@@ -24,14 +24,19 @@ export interface ParameterSpec {
 export interface ParameterRange extends ParameterSpec {
   readonly begin: number;
   readonly end: number;
+  /** It has no gradient and does not change. */
+  readonly frozen: boolean;
 }
 
 /**
- * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
- * moments.
+ * Flat arrays of all parameters of one placement: values, gradients, Adam's moments. Frozen ones are at the end, so that
+ * what is exchanged and updated is one piece; otherwise they are in the order of the specs.
  */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
+  /** Those that are not frozen, and how many elements they have. */
+  readonly trained: readonly ParameterRange[];
+  readonly numTrained: number;
   readonly values: Float32Array;
   readonly gradients: Float32Array;
   /** Takes no memory until an optimizer writes to it. */
@@ -41,21 +46,28 @@ export interface ParameterGroup {
   readonly flat: FlatArrays;
 }
 
-export function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
-  const ranges = inOrder(specs);
+export function makeGroup(
+  specs: readonly ParameterSpec[],
+  isFrozen: (spec: ParameterSpec) => boolean,
+): ParameterGroup {
+  const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
+  const trained = ranges.filter(({ frozen }) => !frozen);
   // What saves them is a thread.
   const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
-  return { ranges, values, gradients, m, v, flat };
+  return { ranges, trained, numTrained: trained.at(-1)?.end ?? 0, values, gradients, m, v, flat };
 }
 
 /** One after the other, from 0. */
-export function inOrder(specs: readonly ParameterSpec[]): ParameterRange[] {
+export function inOrder(
+  specs: readonly ParameterSpec[],
+  isFrozen: (spec: ParameterSpec) => boolean = () => false,
+): ParameterRange[] {
   let end = 0;
   return specs.map((spec) => {
     const begin = end;
     end += spec.shape.reduce((product, length) => product * length, 1);
-    return { ...spec, begin, end };
+    return { ...spec, begin, end, frozen: isFrozen(spec) };
   });
 }
 

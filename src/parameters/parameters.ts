@@ -39,6 +39,13 @@ export interface ParameterSource {
   touch(experts: readonly string[]): void;
 }
 
+export interface ParameterStoreOptions {
+  /** Null if all experts are in memory and move in every step. */
+  readonly slots?: SlotOptions | null;
+  /** By default none; with slots no parameter of an expert. */
+  readonly isFrozen?: (spec: ParameterSpec) => boolean;
+}
+
 /**
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
  * a TensorFlow variable for each parameter for the model. Where only experts with tokens move, those are in slots.
@@ -64,12 +71,13 @@ export class ParameterStore implements ParameterSource {
   constructor(
     readonly specs: readonly ParameterSpec[],
     seed: number,
-    slots: SlotOptions | null = null,
+    { slots = null, isFrozen = () => false }: ParameterStoreOptions = {},
   ) {
     const ofExperts = specs.filter((spec) => spec.placement === 'expert');
-    this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
+    const ofAll = specs.filter((spec) => spec.placement === 'shared');
+    this.shared = makeGroup(ofAll, isFrozen);
     this.slots = slots && new ExpertSlots(ofExperts, slots, (ranges) => this.#push(this.expert, ranges));
-    this.expert = this.slots ?? makeGroup(ofExperts);
+    this.expert = this.slots ?? makeGroup(ofExperts, isFrozen);
     for (const group of this.#fixedGroups)
       for (const range of group.ranges) {
         this.#declare(group, range);
@@ -108,8 +116,13 @@ export class ParameterStore implements ParameterSource {
       return known;
     }
     const target = group.gradients.subarray(range.begin, range.end);
-    setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
+    if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
+      // The backward pass, with its collectives, is the same on every rank, whatever is frozen.
+      if (range.frozen) {
+        gradient.dispose();
+        return;
+      }
       const values = gradient.dataSync<'float32'>();
       const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
       if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
@@ -174,7 +187,7 @@ export class ParameterStore implements ParameterSource {
 
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
-   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
+   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
    *
    * @param accumulates add to what the flat arrays hold instead; without it a step begins
    * @returns the value of the scalar
@@ -183,7 +196,7 @@ export class ParameterStore implements ParameterSource {
     this.#accumulates = accumulates;
     if (!accumulates) this.slots?.beginStep();
     for (const group of this.#fixedGroups)
-      for (const range of group.ranges) this.#unfinished.set(range, group);
+      for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);

@@ -10,7 +10,7 @@ import { addStats } from '../collectives/transport-stats.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
-import type { Batch } from '../data/batch.js';
+import { type Batch, countedTargets } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
@@ -24,6 +24,7 @@ import {
   type SnapshotVote,
   type SyncedGradients,
   syncGradients,
+  trainedGradients,
 } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
@@ -95,13 +96,16 @@ export function trainStep(
     fetch();
   }
   const sharedSum = gradualAllReduce(transport, {
-    data: model.parameters.shared.gradients,
+    data: trainedGradients(model.parameters.shared),
     purpose: 'gradients',
     wirePrecision,
   });
+  const sumOver = (of: (batch: Batch) => number) => microBatches.reduce((total, each) => total + of(each), 0);
+  const numMeans = transport.topology.worldSize * microBatches.length;
   const passes = microBatches.map((batch, index) =>
     forwardBackward(state, step, batch, {
-      numMicroBatches: microBatches.length,
+      numMeans,
+      meanOver: sumOver(({ packed }) => packed?.numCounted ?? 0) / numMeans,
       isFirst: index === 0,
       onBackward:
         index === microBatches.length - 1
@@ -151,7 +155,8 @@ export function trainStep(
       skipped,
       ...(skipped ? NOTHING : { loss, auxiliaryLoss, gradientNorm: norm }),
       learningRate,
-      tokens: microBatches.reduce((total, { tokenIds }) => total + tokenIds.length, 0),
+      tokens: sumOver(({ tokenIds }) => tokenIds.length),
+      ...(microBatches[0].packed && { answerTokens: sumOver(numCounted) }),
       stepMs: ended - started,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
@@ -172,6 +177,10 @@ export function trainStep(
       queuedMs: runQueue.waitedMs - queuedMs,
     },
   };
+}
+
+function numCounted(batch: Batch): number {
+  return countedTargets(batch).reduce((total, each) => total + each, 0);
 }
 
 /** What a skipped step reports of itself: JSON has no NaN. */
@@ -199,9 +208,9 @@ function update({ config, model }: TrainState, { step, learningRate, norm, touch
   const { train } = config;
   const { shared, expert } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(shared, options);
+  adamW({ flat: shared.flat, ranges: shared.trained }, options);
   const ofExperts = { ...options, epsilon: train.expertEpsilon };
-  if (touched === null) adamW(expert, ofExperts);
+  if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
   // Its moments have decayed only in its own steps, so these are what corrects their bias.
   for (const { ranges, updates } of touched ?? [])
     adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
@@ -235,7 +244,9 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
 }
 
 interface PassOptions {
-  readonly numMicroBatches: number;
+  /** Ranks times micro-batches. */
+  readonly numMeans: number;
+  readonly meanOver: LossOptions['meanOver'];
   /** Its gradient replaces that of the step before. */
   readonly isFirst: boolean;
   readonly onBackward: LossOptions['onBackward'];
@@ -253,25 +264,26 @@ interface Pass {
 
 /**
  * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
- * micro-batches of all ranks have as many tokens, so the sum over them is the gradient of the mean over the
- * tokens of the global batch.
+ * micro-batches of all ranks have as many tokens, or their losses are sums over the same number, so the sum over them is
+ * the gradient of the mean over the tokens of the global batch.
  */
 function forwardBackward(
   { model, transport }: TrainState,
   step: number,
   batch: Batch,
-  { numMicroBatches, isFirst, onBackward }: PassOptions,
+  { numMeans, meanOver, isFirst, onBackward }: PassOptions,
 ): Pass {
   const { spans } = transport;
   transport.setProgress(step, 'forward');
   spans.begin('forward');
   const started = performance.now();
-  const numMeans = transport.topology.worldSize * numMicroBatches;
   let forward:
     | (Pick<Pass, 'loss' | 'auxiliaryLoss' | 'layers'> & { ms: number; stats: TransportStats })
     | undefined;
   model.parameters.computeGradients(() => {
-    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true, onBackward });
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
+      ...{ training: true, meanOver, onBackward },
+    });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
     forward = {
       loss: crossEntropy.dataSync()[0],
