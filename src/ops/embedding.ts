@@ -10,6 +10,7 @@ import { kernels } from './kernels/choose-kernels.js';
  * @param tokensVD [V, d]
  * @param positionsPD [P, d], P >= S
  * @param tokenIdsT length T, row-major [B, S]
+ * @param positionsT position of each token, length T; without it that in its sequence
  * @returns [T, d]
  */
 export function embedding(
@@ -17,8 +18,9 @@ export function embedding(
   positionsPD: tf.Tensor2D,
   tokenIdsT: Int32Array,
   seqLen: number,
+  positionsT?: Int32Array,
 ): tf.Tensor2D {
   return fusedOp([tokensVD, positionsPD], () =>
-    kernels().embedding(tokensVD, positionsPD, tokenIdsT, seqLen),
+    kernels().embedding(tokensVD, positionsPD, tokenIdsT, seqLen, positionsT),
   );
 }

@@ -16,6 +16,11 @@ export function randomIntegers(name: string, length: number, below: number): Int
   return Int32Array.from({ length }, (_, i) => Math.floor(random.uniform(i) * below));
 }
 
+/** Positions in segments of these lengths, of one sequence after another. */
+export function positionsOf(...sequences: readonly (readonly number[])[]): Int32Array {
+  return Int32Array.from(sequences.flat().flatMap((length) => Array.from({ length }, (_, i) => i)));
+}
+
 export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
   expect(actual.length).toBe(expected.length);
   for (let i = 0; i < expected.length; i++) {

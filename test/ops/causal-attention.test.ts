@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { type AttentionShape, causalAttention } from '../../src/ops/causal-attention.js';
-import { checkGradients, expectClose, randomValues } from '../model/support.js';
+import { checkGradients, expectClose, positionsOf, randomValues } from '../model/support.js';
 
 const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 1, seqLen: 1, numHeads: 1, d: 2 },
@@ -10,9 +10,13 @@ const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 3, seqLen: 4, numHeads: 3, d: 6 },
   // Two blocks of queries, the last one shorter.
   { numSequences: 1, seqLen: 129, numHeads: 1, d: 2 },
+  // Segments, each sequence with its own; one lies across two blocks, and one begins in the last.
+  { numSequences: 2, seqLen: 5, numHeads: 2, d: 4, positionsT: positionsOf([2, 3], [1, 1, 3]) },
+  { numSequences: 1, seqLen: 200, numHeads: 1, d: 2, positionsT: positionsOf([30, 100, 50, 20]) },
 ];
 
-function slowAttention(qkv: Float32Array, { numSequences, seqLen, numHeads }: AttentionShape, d: number) {
+function slowAttention(qkv: Float32Array, shape: AttentionShape, d: number) {
+  const { numSequences, seqLen, numHeads, positionsT } = shape;
   const size = d / numHeads;
   const out = new Float64Array(numSequences * seqLen * d);
   for (let b = 0; b < numSequences; b++)
@@ -20,8 +24,9 @@ function slowAttention(qkv: Float32Array, { numSequences, seqLen, numHeads }: At
       for (let s = 0; s < seqLen; s++) {
         const at = (part: number, position: number, i: number) =>
           qkv[(b * seqLen + position) * 3 * d + part * d + head * size + i];
+        const first = positionsT === undefined ? 0 : s - positionsT[b * seqLen + s];
         const weights: number[] = [];
-        for (let j = 0; j <= s; j++) {
+        for (let j = first; j <= s; j++) {
           let dot = 0;
           for (let i = 0; i < size; i++) dot += at(0, s, i) * at(1, j, i);
           weights.push(Math.exp(dot / Math.sqrt(size)));
@@ -29,14 +34,14 @@ function slowAttention(qkv: Float32Array, { numSequences, seqLen, numHeads }: At
         const total = weights.reduce((sum, weight) => sum + weight, 0);
         weights.forEach((weight, j) => {
           for (let i = 0; i < size; i++)
-            out[(b * seqLen + s) * d + head * size + i] += (weight / total) * at(2, j, i);
+            out[(b * seqLen + s) * d + head * size + i] += (weight / total) * at(2, first + j, i);
         });
       }
   return out;
 }
 
 describe.each(cases)(
-  'causalAttention of $numSequences x $seqLen, $numHeads heads, d $d',
+  'causalAttention of $numSequences x $seqLen, $numHeads heads, d $d, positions $positionsT',
   ({ d, ...shape }) => {
     const rows = shape.numSequences * shape.seqLen;
     const input = { shape: [rows, 3 * d], values: randomValues('qkv', rows * 3 * d) };

@@ -1,7 +1,27 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
 import { embedding } from '../../src/ops/embedding.js';
-import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
+import { checkGradients, expectClose, positionsOf, randomIntegers, randomValues } from '../model/support.js';
+
+it('embedding takes the position of each token in its segment', () => {
+  const [vocab, d] = [7, 4];
+  const [tokens, places] = [randomValues('tokens', vocab * d), randomValues('positions', 3 * d)];
+  const ids = randomIntegers('ids', 6, vocab);
+  const positions = positionsOf([2, 1], [3]);
+  const op = (...args: tf.Tensor[]) =>
+    embedding(args[0] as tf.Tensor2D, args[1] as tf.Tensor2D, ids, 3, positions);
+  const expected = Array.from(ids).flatMap((id, t) =>
+    Array.from({ length: d }, (_, i) => tokens[id * d + i] + places[positions[t] * d + i]),
+  );
+  const actual = tf.tidy(() => [
+    ...op(tf.tensor(tokens, [vocab, d]), tf.tensor(places, [3, d])).dataSync<'float32'>(),
+  ]);
+  expectClose(actual, expected, 1e-6);
+  checkGradients(op, [
+    { shape: [vocab, d], values: tokens },
+    { shape: [3, d], values: places },
+  ]);
+});
 
 // A sequence may be shorter than the table of positions, and token ids repeat.
 const shapes = [

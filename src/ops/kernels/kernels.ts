@@ -18,6 +18,11 @@ export interface AttentionShape {
   readonly numSequences: number;
   readonly seqLen: number;
   readonly numHeads: number;
+  /**
+   * Length T: the position of each token in its segment, counted from 0, which begins one; no query sees a key of
+   * another. Without it every sequence is one segment.
+   */
+  readonly positionsT?: Int32Array | undefined;
 }
 
 export interface RowScatter {
@@ -84,11 +89,13 @@ export interface Kernels {
   layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
   tiedCrossEntropy(xTD: tf.Tensor2D, embeddingVD: tf.Tensor2D, targetsT: Int32Array): FusedForward;
+  /** @param positionsT as in `AttentionShape` */
   embedding(
     tokensVD: tf.Tensor2D,
     positionsPD: tf.Tensor2D,
     tokenIdsT: Int32Array,
     seqLen: number,
+    positionsT?: Int32Array,
   ): FusedForward;
   /** Sum of two tensors of a shape. */
   add(x: tf.Tensor, y: tf.Tensor): tf.Tensor;

@@ -9,9 +9,17 @@ import type { Primitives } from './primitives.js';
 const BLOCK = 64;
 
 interface Block {
-  /** Positions of the queries; the keys are those before `end`. */
+  /** Positions of the queries. */
   readonly begin: number;
   readonly end: number;
+}
+
+/** The keys that the queries of a block may see in one sequence: those from `first` to the block's end, but for a mask. */
+interface Sight {
+  readonly sequence: number;
+  readonly first: number;
+  /** -1e9 where a query does not see a key: [1, Q, K] */
+  readonly mask: Operand;
 }
 
 function blocksOf(seqLen: number): Block[] {
@@ -21,7 +29,7 @@ function blocksOf(seqLen: number): Block[] {
   }));
 }
 
-/** -1e9 where a query would see a later key: [1, Q, K] by block. */
+/** Of sequences of one segment: -1e9 where a query would see a later key, by block. */
 const masks = new Map<string, Operand>();
 
 function maskOf({ begin, end }: Block): Operand {
@@ -35,6 +43,35 @@ function maskOf({ begin, end }: Block): Operand {
     masks.set(key, mask);
   }
   return mask;
+}
+
+/**
+ * What a block sees in each sequence. Segments before the first query's are left out, up to a block's boundary: few
+ * shapes, and the work of long sequences of short segments grows with their length alone.
+ */
+function eachSight(
+  { memory }: Context,
+  { begin, end }: Block,
+  { numSequences, seqLen, positionsT }: AttentionShape,
+  look: (sight: Sight) => void,
+): void {
+  for (let sequence = 0; sequence < numSequences; sequence++) {
+    if (positionsT === undefined) {
+      look({ sequence, first: 0, mask: maskOf({ begin, end }) });
+      continue;
+    }
+    const positionsS = positionsT.subarray(sequence * seqLen, (sequence + 1) * seqLen);
+    const first = Math.floor((begin - positionsS[begin]) / BLOCK) * BLOCK;
+    const numKeys = end - first;
+    memory.borrow([1, end - begin, numKeys], 'float32', (mask) => {
+      mask.values.fill(-1e9);
+      for (let query = begin; query < end; query++) {
+        const row = (query - begin) * numKeys - first;
+        mask.values.fill(0, row + query - positionsS[query], row + query + 1);
+      }
+      look({ sequence, first, mask });
+    });
+  }
 }
 
 /** The matrices of one sequence's heads in an array [T, width], whose head columns begin at `column`. */
@@ -80,16 +117,17 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
   const [q, k, v] = thirds(qkv, shape, d);
   const results = new Heads(y, shape, d, d, 0);
   for (const block of blocksOf(shape.seqLen))
-    withScores(context, block, shape, (scores, narrow) => {
-      for (let sequence = 0; sequence < shape.numSequences; sequence++) {
-        probabilities(primitives, scores, q, k, sequence, block);
+    eachSight(context, block, shape, (sight) =>
+      withScores(context, block, sight, shape, (scores, narrow) => {
+        const { sequence, first } = sight;
+        probabilities(primitives, scores, q, k, block, sight);
         primitives.product(
           narrow(scores),
-          v.of(sequence, 0, block.end),
+          v.of(sequence, first, block.end),
           results.of(sequence, block.begin, block.end),
         );
-      }
-    });
+      }),
+    );
 }
 
 /**
@@ -112,26 +150,29 @@ export function attentionBackward(
   const [q, k, v] = thirds(qkv, shape, d);
   const [dq, dk, dv] = thirds(dQkv, shape, d);
   const dResults = new Heads(dy, shape, d, d, 0);
-  // From the last block on, whose keys are all keys: the others add to them.
+  // From the last block on, whose keys are all keys, unless there are segments: the others add to them.
+  const isWhole = shape.positionsT === undefined;
+  if (!isWhole) dQkv.values.fill(0);
   for (const block of blocksOf(shape.seqLen).reverse()) {
     const { begin, end } = block;
-    const accumulate = end < shape.seqLen;
-    withScores(context, block, shape, (scores, narrow) =>
-      withScores(context, block, shape, (dScores, narrowGradient) => {
-        for (let sequence = 0; sequence < shape.numSequences; sequence++) {
-          probabilities(primitives, scores, q, k, sequence, block);
+    const accumulate = !isWhole || end < shape.seqLen;
+    eachSight(context, block, shape, (sight) =>
+      withScores(context, block, sight, shape, (scores, narrow) =>
+        withScores(context, block, sight, shape, (dScores, narrowGradient) => {
+          const { sequence, first } = sight;
+          probabilities(primitives, scores, q, k, block, sight);
           const dResult = dResults.of(sequence, begin, end);
-          primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, 0, end), { accumulate });
-          primitives.product(dResult, v.of(sequence, 0, end, true), dScores);
+          primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, first, end), { accumulate });
+          primitives.product(dResult, v.of(sequence, first, end, true), dScores);
           primitives.softmaxBackward(scores, dScores, dScores);
           const operand = narrowGradient(dScores);
-          primitives.product(operand, k.of(sequence, 0, end), dq.of(sequence, begin, end), { scale });
-          primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, 0, end), {
+          primitives.product(operand, k.of(sequence, first, end), dq.of(sequence, begin, end), { scale });
+          primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, first, end), {
             scale,
             accumulate,
           });
-        }
-      }),
+        }),
+      ),
     );
   }
 }
@@ -148,16 +189,11 @@ function probabilities(
   into: Operand,
   q: Heads,
   k: Heads,
-  sequence: number,
-  block: Block,
+  { begin, end }: Block,
+  { sequence, first, mask }: Sight,
 ): void {
-  const options = { scale: scaleOf(q.shape, q.d), addend: maskOf(block) };
-  primitives.product(
-    q.of(sequence, block.begin, block.end),
-    k.of(sequence, 0, block.end, true),
-    into,
-    options,
-  );
+  const options = { scale: scaleOf(q.shape, q.d), addend: mask };
+  primitives.product(q.of(sequence, begin, end), k.of(sequence, first, end, true), into, options);
   primitives.softmax(into, into);
 }
 
@@ -165,10 +201,11 @@ function probabilities(
 function withScores(
   { primitives, memory, type }: Context,
   { begin, end }: Block,
+  { first }: Sight,
   { numHeads }: AttentionShape,
   use: (scores: Operand, narrow: (scores: Operand) => Operand) => void,
 ): void {
-  const dims = [numHeads, end - begin, end];
+  const dims = [numHeads, end - begin, end - first];
   memory.borrow(dims, 'float32', (scores) => {
     if (type === 'float32') return use(scores, (same) => same);
     memory.borrow(dims, type, (narrow) =>

@@ -12,12 +12,14 @@ export function embedding(
   positionsPD: tf.Tensor2D,
   tokenIdsT: Int32Array,
   seqLen: number,
+  positionsT?: Int32Array,
 ): FusedForward {
+  const positionOf = (row: number) => (positionsT === undefined ? row % seqLen : positionsT[row]);
   const d = tokensVD.shape[1];
   const y = memory.create([tokenIdsT.length, d]);
   const [tokens, positions] = [tokensVD, positionsPD].map((each) => memory.operandOf(each).values);
   for (let row = 0; row < tokenIdsT.length; row++) {
-    const [at, token, position] = [row * d, tokenIdsT[row] * d, (row % seqLen) * d];
+    const [at, token, position] = [row * d, tokenIdsT[row] * d, positionOf(row) * d];
     for (let i = 0; i < d; i++) y.values[at + i] = tokens[token + i] + positions[position + i];
   }
   return {
@@ -28,7 +30,7 @@ export function embedding(
       const [dTokens, dPositions] = [zeros(memory, tokensVD.shape), zeros(memory, positionsPD.shape)];
       for (let row = 0; row < tokenIdsT.length; row++) {
         addRow(dTokens.values, tokenIdsT[row] * d, dy, row * d, d);
-        addRow(dPositions.values, (row % seqLen) * d, dy, row * d, d);
+        addRow(dPositions.values, positionOf(row) * d, dy, row * d, d);
       }
       return [dTokens.tensor, dPositions.tensor];
     },

@@ -17,19 +17,37 @@ interface AttentionParts {
 const partsOfShape = new Map<string, AttentionParts>();
 
 export function attentionParts(shape: AttentionShape): AttentionParts {
-  const key = `${shape.numSequences} ${shape.seqLen} ${shape.numHeads}`;
+  const { numSequences, seqLen, numHeads } = shape;
+  const key = `${numSequences} ${seqLen} ${numHeads}`;
   let parts = partsOfShape.get(key);
   if (!parts) {
     parts = {
-      forward: (qkvTC) => forward(qkvTC, shape),
-      backward: (...tensors) => [backward(tensors, shape)],
+      forward: (...tensors) => forward(tensors, { numSequences, seqLen, numHeads }),
+      backward: (...tensors) => [backward(tensors, { numSequences, seqLen, numHeads })],
     };
     partsOfShape.set(key, parts);
   }
   return parts;
 }
 
-function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
+/** The number of each position's segment, [G, S, 1]; none where sequences have one. */
+export function segmentsOf({ numSequences, seqLen, numHeads, positionsT }: AttentionShape): tf.Tensor[] {
+  if (positionsT === undefined) return [];
+  const segmentsGS = new Float32Array(numSequences * numHeads * seqLen);
+  for (let sequence = 0; sequence < numSequences; sequence++) {
+    const begin = sequence * numHeads * seqLen;
+    let segment = 0;
+    for (let position = 0; position < seqLen; position++) {
+      if (positionsT[sequence * seqLen + position] === 0) segment++;
+      segmentsGS[begin + position] = segment;
+    }
+    for (let head = 1; head < numHeads; head++)
+      segmentsGS.copyWithin(begin + head * seqLen, begin, begin + seqLen);
+  }
+  return [tf.tensor3d(segmentsGS, [numSequences * numHeads, seqLen, 1])];
+}
+
+function forward([qkvTC, segmentsGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor[] {
   const [q, k, v] = thirds(qkvTC).map((x) => heads(x, shape));
   const kSwapped = swap(k);
   const ys: tf.Tensor[] = [];
@@ -37,7 +55,8 @@ function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
   for (const queries of halves(shape.seqLen)) {
     const keys = { begin: 0, end: queries.end };
     const productsGQK = tf.matMul(rows(q, queries), columns(kSwapped, keys));
-    const scoresGQK = scores(productsGQK, q, mask(queries, keys));
+    const causalGQK = scores(productsGQK, q, mask(queries, keys));
+    const scoresGQK = betweenSegments(causalGQK, segmentsGS1, queries, keys);
     const maxGQ1 = tf.max(scoresGQK, -1, true);
     const expGQK = tf.exp(tf.sub(scoresGQK, maxGQ1));
     const sumGQ1 = tf.sum(expGQK, -1, true);
@@ -51,7 +70,10 @@ function forward(qkvTC: tf.Tensor, shape: AttentionShape): tf.Tensor[] {
  * By blocks of keys, with scores transposed (a row for each key): the gradients of keys and values come out
  * in their layout, and no product transposes an operand, which is slow in TensorFlow.
  */
-function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor {
+function backward(
+  [dyTD, qkvTC, yTD, logSumGS1, segmentsGS1]: readonly tf.Tensor[],
+  shape: AttentionShape,
+): tf.Tensor {
   const { seqLen } = shape;
   const [q, k, v, y, dy] = [...thirds(qkvTC), yTD, dyTD].map((x) => heads(x, shape));
   const [qSwapped, kSwapped, dySwapped] = [q, k, dy].map(swap);
@@ -63,7 +85,8 @@ function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: At
   for (const keys of halves(seqLen)) {
     const queries = { begin: keys.begin, end: seqLen };
     const productsGKQ = tf.matMul(rows(k, keys), columns(qSwapped, queries));
-    const scoresGKQ = scores(productsGKQ, q, tf.transpose(mask(queries, keys)));
+    const causalGKQ = scores(productsGKQ, q, tf.transpose(mask(queries, keys)));
+    const scoresGKQ = betweenSegments(causalGKQ, segmentsGS1, keys, queries);
     const probabilitiesGKQ = tf.exp(tf.sub(scoresGKQ, columns(logSumG1S, queries)));
     const dProbabilities = tf.matMul(rows(v, keys), columns(dySwapped, queries));
     const dScores = tf.mul(
@@ -80,6 +103,19 @@ function backward([dyTD, qkvTC, yTD, logSumGS1]: readonly tf.Tensor[], shape: At
 /** Products / sqrt(h), minus 1e9 where the mask hides a key. */
 function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
+}
+
+/** Scores of the positions of rows and columns, minus at least 1e9 where these are of two segments. */
+function betweenSegments(
+  scoresOfBlock: tf.Tensor,
+  segmentsGS1: tf.Tensor | undefined,
+  ofRows: Block,
+  ofColumns: Block,
+): tf.Tensor {
+  if (segmentsGS1 === undefined) return scoresOfBlock;
+  const segmentsG1S = tf.reshape(segmentsGS1, [-1, 1, segmentsGS1.shape[1]!]);
+  const apart = tf.sub(rows(segmentsGS1, ofRows), columns(segmentsG1S, ofColumns));
+  return tf.sub(scoresOfBlock, tf.mul(tf.mul(apart, apart), 1e9));
 }
 
 /** [Q, K]: -1e9 for keys after the query. */

@@ -10,7 +10,7 @@ import type {
   Kernels,
   RowScatter,
 } from '../kernels.js';
-import { attentionParts } from './attention.js';
+import { attentionParts, segmentsOf } from './attention.js';
 import { fixedShapes, type RunPart, uncompiled } from './compiled.js';
 import { crossEntropyBackward, crossEntropyForward } from './cross-entropy.js';
 import { gelu, geluBackward } from './gelu.js';
@@ -51,10 +51,11 @@ export const tensorflowKernels: Kernels = {
   causalAttention(qkvTC, shape: AttentionShape): FusedForward {
     const run = fixedShapes();
     const parts = attentionParts(shape);
-    const [yTD, logSumGS1] = run('attention', [qkvTC], parts.forward);
+    const segments = segmentsOf(shape);
+    const [yTD, logSumGS1] = run('attention', [qkvTC, ...segments], parts.forward);
     return {
       value: yTD!,
-      saved: [qkvTC, yTD!, logSumGS1!],
+      saved: [qkvTC, yTD!, logSumGS1!, ...segments],
       backward: (dyTD, saved) => run('gradient of attention', [dyTD, ...saved], parts.backward),
     };
   },
@@ -73,9 +74,20 @@ export const tensorflowKernels: Kernels = {
       backward: crossEntropyBackward,
     };
   },
-  embedding(tokensVD, positionsPD, tokenIdsT, seqLen) {
+  embedding(tokensVD, positionsPD, tokenIdsT, seqLen, positionsT) {
     const [vocabSize, dModel] = tokensVD.shape;
     const ids = tf.tensor1d(tokenIdsT, 'int32');
+    if (positionsT !== undefined) {
+      const positions = tf.tensor1d(positionsT, 'int32');
+      return {
+        value: tf.add(tf.gather(tokensVD, ids), tf.gather(positionsPD, positions)),
+        saved: [ids, positions],
+        backward: (dyTD, saved) =>
+          [vocabSize, positionsPD.shape[0]].map((numRows, i) =>
+            tf.unsortedSegmentSum(dyTD, saved[i] as tf.Tensor1D, numRows),
+          ),
+      };
+    }
     const rowsBC = tf.reshape(tf.gather(tokensVD, ids), [-1, seqLen * dModel]);
     const positionsC = tf.reshape(tf.slice(positionsPD, 0, seqLen), [-1]);
     return {

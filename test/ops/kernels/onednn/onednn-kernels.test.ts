@@ -7,12 +7,13 @@ import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';
 import { oneDnnKernels } from '../../../../src/ops/kernels/onednn/onednn-kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
-import { randomValues } from '../../../model/support.js';
+import { positionsOf, randomValues } from '../../../model/support.js';
 import { withOneDnn } from '../../../with-onednn.js';
 
 const SIZES = { numSequences: 3, seqLen: 150, numHeads: 4, d: 32, F: 96, V: 300 };
 const { numSequences, seqLen, d, F, V } = SIZES;
 const T = numSequences * seqLen;
+const SEGMENTS = positionsOf([150], [10, 100, 40], [70, 80]);
 
 type Op = (kernels: Kernels, ...inputs: tf.Tensor[]) => tf.Tensor;
 type Shape = readonly number[];
@@ -42,6 +43,10 @@ const OPERATIONS: Readonly<Record<string, { op: Op; shapes: readonly Shape[] }>>
   },
   layerNorm: { op: fused((k, x, gain, bias) => k.layerNorm(x, gain, bias)), shapes: [[T, d], [d], [d]] },
   causalAttention: { op: fused((k, x) => k.causalAttention(two(x), SIZES)), shapes: [[T, 3 * d]] },
+  'causalAttention of segments': {
+    op: fused((k, x) => k.causalAttention(two(x), { ...SIZES, positionsT: SEGMENTS })),
+    shapes: [[T, 3 * d]],
+  },
   tiedCrossEntropy: {
     op: fused((k, x, e) => k.tiedCrossEntropy(two(x), two(e), numbers(T, V))),
     shapes: [
