@@ -7,6 +7,7 @@ import { CORPUS_DIR } from '../data/corpora.js';
 import { type Dataset, type DatasetIndex, readIndex, type TokenIds } from '../data/dataset.js';
 import { SPLITS, type Split } from '../data/document.js';
 import { prepareAside } from '../data/prepare-aside.js';
+import { sequencesOf } from '../data/sequences.js';
 import { loadTokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatShare, formatSize, formatTable, printable } from '../format.js';
@@ -27,7 +28,7 @@ interface SplitReport {
   readonly bytes: number;
   /** With the end of each document. */
   readonly tokens: number;
-  /** Windows of seqLen tokens. */
+  /** Windows of seqLen tokens, or samples packed into as many. */
   readonly sequences: number;
 }
 
@@ -77,7 +78,7 @@ function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
   return readIndex(dataset.dir).domains.map((entry, id): DomainReport => {
     const splitOf = (split: Split): SplitReport => ({
       ...entry[split],
-      sequences: Math.max(0, Math.floor((entry[split].tokens - 1) / model.seqLen)),
+      sequences: sequencesOf(dataset.domains[id][split], dataset.endOfText, model.seqLen).count,
     });
     const splits = { train: splitOf('train'), validation: splitOf('validation') };
     const ids = sampleIds(dataset.domains[id].train.ids, dataset.endOfText);
@@ -98,7 +99,9 @@ function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array 
   const middle = Math.floor(ids.length / 2);
   // Documents are pieces of at most 4 kB, so one ends before that.
   const around = ids.slice(middle, Math.min(ids.length, middle + 4096 + SAMPLE_TOKENS));
-  const begin = around.indexOf(endOfText) + 1;
+  let begin = around.indexOf(endOfText) + 1;
+  // A sample begins with such a token too.
+  while (around[begin] === endOfText) begin++;
   const from = begin < around.length ? around.subarray(begin) : ids.slice(0, SAMPLE_TOKENS);
   const end = from.indexOf(endOfText);
   return from.subarray(0, Math.min(SAMPLE_TOKENS, end < 0 ? from.length : end + 1));

@@ -5,6 +5,7 @@ import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
+import { MARK } from '../data/template.js';
 import {
   formatCount,
   formatDuration,
@@ -30,7 +31,8 @@ export async function summarize(
   dataset: Dataset,
   { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
 ): Promise<void> {
-  const { lastValidation, lastCheckpoint, routing, numRestarts, lostSteps, lostS } = totals;
+  const { lastValidation, lastCheckpoint, routing, numRestarts, lostSteps, lostS, tokens, answerTokens } =
+    totals;
   const checkpoint = lastCheckpoint?.directory;
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
   const end = manifest && endOf(config, manifest);
@@ -39,6 +41,10 @@ export async function summarize(
   if (numRestarts > 0)
     show(
       `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (locmoe status lists the generations)`,
+    );
+  if (answerTokens > 0)
+    show(
+      `${formatCount(tokens)} tokens seen, ${formatCount(answerTokens)} of them in the loss: those of answers`,
     );
   if (lastValidation !== null) {
     show(
@@ -65,6 +71,7 @@ export async function summarize(
     routing: layers,
     samples: texts,
     seconds: totals.seconds,
+    ...(answerTokens > 0 && { tokens, answerTokens }),
     ...{ restarts: numRestarts, lostSteps, lostSeconds: lostS },
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
@@ -100,7 +107,10 @@ function nextCommands(
   const from = ['--checkpoint', fromHere(checkpoint)];
   return [
     ...looks,
-    ['generate', ...from, '--domain', domains[0].name, '--prompt', 'The '],
+    [
+      ...['generate', ...from, '--domain', domains[0].name, '--prompt'],
+      domains[0].train.marks === null ? 'The ' : 'Your question',
+    ],
     ['eval', ...from],
     ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
   ];
@@ -175,7 +185,10 @@ async function sampleEachDomain(
   const { generateText } = await import('../inference/generate.js');
   const inference = openInference(openCheckpoint(checkpointDir));
   return dataset.domains.map(({ name, validation }, domain) => {
-    const prompt = inference.tokenizer.decode(validation.ids.slice(0, PROMPT_TOKENS));
+    const { ids, marks } = validation;
+    // Of a sample the question; of text its first words.
+    const length = marks === null ? PROMPT_TOKENS : marks.indexOf(MARK.answer);
+    const prompt = inference.tokenizer.decode(ids.slice(0, length));
     const text = generateText(inference, {
       prompt,
       domain,

@@ -125,8 +125,9 @@ async function serveWith(
 
 /** Without what a new run would start from: text may have grown since, and its recipe with it. */
 function withoutOrigin(options: ServeOptions): ServeOptions {
-  const { init: _, inherit: __, inheritNoise: ___, inheritSeed: ____, text: _____, ...others } = options;
-  return others;
+  const { init: _, inherit: __, inheritNoise: ___, inheritSeed: ____, ...others } = options;
+  const { text: _____, instruct: ______, ...rest } = others;
+  return rest;
 }
 
 /** Options that a resumed run must be given again, beside the `lastingOptions`. */

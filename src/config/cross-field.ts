@@ -153,6 +153,13 @@ const RULES: readonly Rule[] = [
       ) ?? [];
     return unless(name === undefined, `data.sources.${name}.separator`, 'is for format text alone');
   },
+  ({ data: { sources } }) => {
+    const [name] =
+      Object.entries(sources).find(
+        ([, { format, instruct }]) => instruct !== undefined && (format ?? 'jsonl') !== 'jsonl',
+      ) ?? [];
+    return unless(name === undefined, `data.sources.${name}.format`, 'of questions and answers is jsonl');
+  },
   ({ data: { weights, domains } }) =>
     unless(
       weights === undefined || weights.length === domains.length,

@@ -29,8 +29,8 @@ export const dataSchema = z.strictObject({
     .array(z.string().min(1))
     .min(1)
     .describe(
-      'built-in domains by name, or text of your own as `- NAME: { files: PATTERN }`; their order gives the ' +
-        'domain ids',
+      'built-in domains by name, or text of your own as `- NAME: { files: PATTERN }`, or questions and answers as ' +
+        '`- NAME: { files: PATTERN, instruct: {} }`; their order gives the domain ids',
     ),
   sources: z
     .record(z.string(), textSourceSchema)
@@ -127,6 +127,18 @@ export const trainSchema = z.strictObject({
         'auto: bfloat16 where the processor multiplies it',
     ),
   clipNorm: z.number().positive().default(1).describe('greatest norm of the gradient over all parameters'),
+  freeze: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'names of parameters that stay as they are, or the beginnings of names: embed, layers.0, layers.2.experts.5; ' +
+        'for fine-tuning',
+    ),
+  only: z
+    .enum(['router', 'experts'])
+    .nullable()
+    .default(null)
+    .describe('train these parameters alone; null: all that `freeze` does not name'),
   validateEvery: positive.default(100).describe('steps between two validations'),
   validationSequences: positive.default(16).describe('sequences of each domain in a validation'),
   checkpointEvery: positive

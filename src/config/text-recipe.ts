@@ -143,7 +143,12 @@ function domainOf(patterns: readonly string[]): string {
     : 'text';
 }
 
-function runNameOf(domain: string): string {
+/** Bytes of text in a token of a vocabulary, at a guess. */
+export function bytesPerTokenOf(vocabSize: number): number {
+  return (SIZES.findLast((size) => vocabSize >= size.vocabSize) ?? SIZES[0]!).bytesPerToken;
+}
+
+export function runNameOf(domain: string): string {
   const name = domain
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
@@ -157,6 +162,6 @@ function numWorkers(most: number): number {
 }
 
 /** 1234 -> 1200 */
-function roundTo2(value: number): number {
+export function roundTo2(value: number): number {
   return Number(value.toPrecision(2));
 }

@@ -130,7 +130,7 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
       logQueueLines: count,
     }),
     step: z.object({
-      ...{ step, rank, tokens: count },
+      ...{ step, rank, tokens: count, answerTokens: count.optional() },
       ...{ loss: z.number(), auxiliaryLoss: z.number(), gradientNorm: amount, learningRate: amount },
       // Some are differences, which rounding may take below 0.
       ...{

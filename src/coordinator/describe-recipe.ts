@@ -1,3 +1,4 @@
+import type { InstructRecipe } from '../config/instruct-recipe.js';
 import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import type { TextRecipe } from '../config/text-recipe.js';
@@ -15,6 +16,16 @@ export function describeRecipe({ numFiles, bytes, bytesPerToken }: TextRecipe, c
     `recipe: vocabulary ${formatCount(model.vocabSize)}, d = ${model.dModel}, ${model.numDenseLayers} + ` +
       `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(numSteps)} steps of ` +
       `${formatCount(tokens)} tokens, ${passes} (--print-config shows it, --set changes it)`,
+  ];
+}
+
+/** As `describeRecipe`, of a fine-tuning. */
+export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: RunConfig): string[] {
+  const { data, train } = config;
+  return [
+    `samples: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
+    `recipe: ${formatCount(numStepsOf(config))} steps of ${formatNumberOf(train.globalBatch, 'sequence')}, learning rate ` +
+      `${train.learningRate} (--print-config shows it, --set changes it)`,
   ];
 }
 

@@ -3,6 +3,7 @@ import type { ConfigOverrides } from '../config/document.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
 import type { PrepareProgress } from '../data/progress-meter.js';
+import { TrainerError } from '../errors.js';
 import type { Security } from '../rpc/security.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { Adoption } from './adoption.js';
@@ -12,6 +13,8 @@ export interface RunOptions {
   readonly config?: string;
   /** Files to train on with a recipe of their size, instead of `config`: names and glob patterns. */
   readonly text?: readonly string[];
+  /** Files of questions and answers to fine-tune `init` on with a recipe of their size, instead of `config`. */
+  readonly instruct?: readonly string[];
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
@@ -41,6 +44,15 @@ export interface RunOptions {
 
 export function overridesOf({ set, nodes, workersPerNode }: RunOptions): ConfigOverrides {
   return { sets: set, nodes, workersPerNode };
+}
+
+/** @throws TrainerError `BAD_INPUT` for answers without a checkpoint that could learn them */
+export function assertHasWeights({ instruct, init }: Pick<RunOptions, 'instruct' | 'init'>): void {
+  if (instruct !== undefined && init === undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--instruct fine-tunes a checkpoint: say which with --init, a step folder or a run',
+    );
 }
 
 export interface PlanSettings {

@@ -107,7 +107,7 @@ function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
 }
 
 /** An existing path, or the folder of the run that is named; true for the newest run. */
-function placeOf(named: string | true, runsDir: string): string {
+export function placeOf(named: string | true, runsDir: string): string {
   if (named !== true && existsSync(named)) return named;
   return findRun(runsDir, named === true ? undefined : named).folder.directory;
 }

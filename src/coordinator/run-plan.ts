@@ -3,24 +3,38 @@ import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '..
 import { committedFolders } from '../checkpoint/folders.js';
 import { assertInheritable } from '../checkpoint/inherit.js';
 import { momentName } from '../checkpoint/rank-tensors.js';
+import {
+  type InstructRecipe,
+  instructRecipe,
+  resolveInstruct,
+  sampleDomainOf,
+} from '../config/instruct-recipe.js';
 import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
-import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
+import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/corpora.js';
 import type { Dataset } from '../data/dataset.js';
-import { createLoader } from '../data/loader.js';
+import { createLoader, type Loader } from '../data/loader.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
+import { assertTrainable } from '../model/assert-trainable.js';
 import { oneDnnPath } from '../ops/kernels/choose-kernels.js';
 import { makeFolder } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns, type RunFolder } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
-import { describeRecipe } from './describe-recipe.js';
+import { describePacking } from './describe-packing.js';
+import { describeInstruct, describeRecipe } from './describe-recipe.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
-import { overridesOf, type PlanSettings, type RunOptions, type RunPlan } from './run-options.js';
+import {
+  assertHasWeights,
+  overridesOf,
+  type PlanSettings,
+  type RunOptions,
+  type RunPlan,
+} from './run-options.js';
 import { findOrigin, type RunOrigin } from './run-origin.js';
 import { slowLink } from './slow-link.js';
 
@@ -33,6 +47,7 @@ export async function planRun(
   options: RunOptions,
   { nodesAreHere, security, say, progress, warn }: PlanSettings,
 ): Promise<RunPlan> {
+  assertHasWeights(options);
   const recipe = recipeOf(options);
   const origin = await findOrigin(
     options,
@@ -47,6 +62,9 @@ export async function planRun(
   // Before the data are prepared, which may take long.
   if (init !== null && inherit !== undefined) assertInheritable(init, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
+  const instruct = init === null ? null : instructOf(options, init.manifest.config);
+  if (instruct !== null) for (const line of describeInstruct(instruct, config)) say(line);
+  assertTrainable(config);
   if (nodesAreHere) {
     oneDnnPath(config.train.precision);
     assertMachineCanHold(config, thisMachine(), warn);
@@ -63,7 +81,7 @@ export async function planRun(
     modelTokenizer: checkpoint?.tokenizerFile,
     ...{ log: say, progress },
   });
-  assertDataSuffices(config, dataset);
+  for (const line of describePacking(loaderOf(config, dataset), config.model.seqLen)) say(line);
   if (adopts !== null) return { config, dataset, ...origin };
   if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
   if (init !== null && inherit === undefined) assertFits(init, config, dataset.tokenizerSha256, 'weights');
@@ -75,11 +93,12 @@ export async function planRun(
 
 /** The generation of a run that may still train with the configuration that is asked for. */
 function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
-  const { config: file, text } = options;
+  const { config: file, text, instruct } = options;
   const overrides = overridesOf(options);
   return adoptionOf(folder, (saved) => {
     if (file !== undefined) return loadConfig(file, overrides);
     const same = resolveConfig(JSON.stringify(saved), folder.directory, overrides);
+    if (instruct !== undefined) return { ...same, name: runNameOf(sampleDomainOf(instruct)) };
     // Text may have grown since, and its recipe with it.
     return text === undefined
       ? same
@@ -131,6 +150,8 @@ function startingConfig(
 ): RunConfig {
   const overrides = overridesOf(options);
   if (options.config !== undefined) return loadConfig(options.config, overrides);
+  const instruct = checkpoint === null ? null : instructOf(options, checkpoint.manifest.config);
+  if (instruct !== null) return resolveInstruct(instruct, overrides);
   if (recipe !== null)
     return resolveRecipe(
       recipe,
@@ -145,6 +166,10 @@ function startingConfig(
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }
 
+function instructOf({ instruct }: RunOptions, weights: RunConfig): InstructRecipe | null {
+  return instruct === undefined ? null : instructRecipe(instruct, weights);
+}
+
 function recipeOf({ text }: RunOptions): TextRecipe | null {
   return text === undefined ? null : textRecipe(text);
 }
@@ -157,8 +182,8 @@ function withTokenizerOf(init: Checkpoint | null, config: RunConfig): RunConfig 
 }
 
 /** Fails early with what every worker's loader would refuse. */
-function assertDataSuffices({ data, model, train, seed }: RunConfig, dataset: Dataset): void {
-  createLoader({
+function loaderOf({ data, model, train, seed }: RunConfig, dataset: Dataset): Loader {
+  return createLoader({
     dataset,
     weights: data.weights,
     seed,

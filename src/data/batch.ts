@@ -10,6 +10,26 @@ export interface Batch {
   readonly targets: Int32Array;
   /** [B]; position of each sequence's domain in the configuration */
   readonly domains: Int32Array;
+  /** Samples packed into the sequences; without it each sequence is one text, all of whose targets count. */
+  readonly packed?: PackedTokens | undefined;
+}
+
+export interface PackedTokens {
+  /** [B*S]; position of each token in its sample, counted from 0 */
+  readonly positions: Int32Array;
+  /** [B*S]; 1 where the target counts in the loss, else 0 */
+  readonly counted: Uint8Array;
+  /** Targets that count in the batches of all ranks together. */
+  readonly numCounted: number;
+}
+
+/** Targets of each sequence that count in the loss. */
+export function countedTargets({ numSequences, seqLen, packed }: Batch): Int32Array {
+  return Int32Array.from({ length: numSequences }, (_, row) =>
+    packed === undefined
+      ? seqLen
+      : packed.counted.subarray(row * seqLen, (row + 1) * seqLen).reduce((sum, each) => sum + each, 0),
+  );
 }
 
 /**

@@ -12,7 +12,13 @@ export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
 
 const count = z.number().int().min(0);
-const splitSchema = z.strictObject({ documents: count, bytes: count, tokens: count });
+const splitSchema = z.strictObject({
+  documents: count,
+  bytes: count,
+  tokens: count,
+  /** Of question-answer samples: tokens of answers, with their ends. */
+  answers: count.optional(),
+});
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 export const indexSchema = z.strictObject({
@@ -45,8 +51,10 @@ export interface TokenSplit {
   readonly documents: number;
   /** UTF-8 bytes of the text, for losses per byte. */
   readonly bytes: number;
-  /** Every document followed by `endOfText`. */
+  /** Every document followed by `endOfText`; of samples see `marks`. */
   readonly ids: TokenIds;
+  /** Of question-answer samples: a `MARK` of each token; null for text. */
+  readonly marks: Uint8Array | null;
 }
 
 /** Token ids that may be on disk; every call of `slice` reads. A typed array is one. */
@@ -88,6 +96,11 @@ export function tokenFile(domain: string, split: Split): string {
   return `${domain}.${split}.tokens`;
 }
 
+/** The marks of the tokens of question-answer samples, one byte each. */
+export function marksFile(domain: string, split: Split): string {
+  return `${domain}.${split}.marks`;
+}
+
 /**
  * Opens a prepared dataset. Token ids stay on disk, where all ranks of a node share them in the page cache.
  *
@@ -98,21 +111,33 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
   const index = readIndex(dir);
   for (const file of [
     TOKENIZER_FILE,
-    ...index.domains.flatMap(({ name }) => SPLITS.map((split) => tokenFile(name, split))),
+    ...index.domains.flatMap((domain) =>
+      SPLITS.flatMap((split) => [
+        tokenFile(domain.name, split),
+        ...(domain[split].answers === undefined ? [] : [marksFile(domain.name, split)]),
+      ]),
+    ),
   ])
     checkFile(dir, index, file, verify);
   const descriptors: number[] = [];
   const close = () => {
     for (const fd of descriptors.splice(0)) closeSync(fd);
   };
-  const splitOf = (name: string, split: Split, { documents, bytes, tokens }: StoredSplit): TokenSplit => {
+  const splitOf = (
+    name: string,
+    split: Split,
+    { documents, bytes, tokens, answers }: StoredSplit,
+  ): TokenSplit => {
     const file = path.join(dir, tokenFile(name, split));
     const fd = openSync(file, 'r');
     descriptors.push(fd);
     const ids = storedIds(fd, file, index.vocabSize);
     if (ids.length !== tokens)
       throw damaged(dir, `${tokenFile(name, split)} has ${ids.length} tokens, not ${tokens}`);
-    return { documents, bytes, ids };
+    const marks = answers === undefined ? null : readFileSync(path.join(dir, marksFile(name, split)));
+    if (marks !== null && marks.length !== tokens)
+      throw damaged(dir, `${marksFile(name, split)} has ${marks.length} marks for ${tokens} tokens`);
+    return { documents, bytes, ids, marks };
   };
   let domains: readonly DomainData[];
   try {

@@ -1,9 +1,11 @@
 import { TrainerError } from '../errors.js';
 import type { Batch, ValidationBatch } from './batch.js';
-import type { Dataset, TokenSplit } from './dataset.js';
-import type { Split } from './document.js';
+import type { Dataset } from './dataset.js';
+import { SPLITS, type Split } from './document.js';
 import { domainMixture } from './domain-mixture.js';
+import type { Packing } from './packing.js';
 import { assignToRanks, type HomeRanks } from './placement.js';
+import { type Sequences, sequencesOf, type TokenRange } from './sequences.js';
 import { permutation } from './shuffle.js';
 
 export interface LoaderOptions {
@@ -28,61 +30,87 @@ export interface LoaderOptions {
  * domains have home ranks (see assignToRanks).
  */
 export interface Loader {
+  /** How question-answer samples were packed, by domain and split; nothing of text. */
+  readonly packings: readonly DomainPacking[];
   /** This rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
   /** The training batch of a step of all ranks, in the order of the run's sequences. */
   globalBatchForStep(step: number): Batch;
-  /** Where the sequences of this rank's batch stand in the training text. */
+  /** Where the sequences of this rank's batch stand in the training text; of packed samples, each of them. */
   placesForStep(step: number): SequencePlace[];
   /**
-   * The same batches at every call: up to `numSequences` windows of each domain, evenly spaced over its
+   * The same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its
    * validation text. Batches have the size of training batches; the last one is padded (see ValidationBatch).
    */
   validationBatches(numSequences: number): ValidationBatch[];
 }
 
-export interface SequencePlace {
+export interface DomainPacking {
   /** Name of the domain. */
   readonly domain: string;
-  /** Its tokens [begin, end) of the domain's training tokens. */
-  readonly begin: number;
-  readonly end: number;
+  readonly split: Split;
+  readonly packing: Packing;
 }
 
+export interface SequencePlace extends TokenRange {
+  /** Name of the domain, whose training tokens these are. */
+  readonly domain: string;
+}
+
+/** Sequences of each domain by split. */
+type SequencesOf = Readonly<Record<Split, readonly Sequences[]>>;
+
+/** A sequence of a domain. */
 interface Window {
   readonly domain: number;
   readonly index: number;
 }
 
 /**
- * Sequences are windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is
- * predicted once. Each epoch of a domain is a seeded permutation of its windows.
+ * Each epoch of a domain is a seeded permutation of its sequences.
  *
  * @throws TrainerError `BAD_CONFIG` if the batch cannot be split evenly, the weights do not fit the domains,
- *   or a domain is shorter than a window
+ *   or a domain has no whole sequence
  */
 export function createLoader(options: LoaderOptions): Loader {
   const { dataset, seqLen, globalBatch } = options;
-  checkLoader(options);
-  const weights = options.weights ?? dataset.domains.map(() => 1);
-  const windowAt = trainingWindows(options, weights);
-  const allForStep = (step: number) =>
+  const { domains, endOfText } = dataset;
+  const sequencesIn = (split: Split) =>
+    domains.map((domain) => sequencesOf(domain[split], endOfText, seqLen));
+  const sequences = { train: sequencesIn('train'), validation: sequencesIn('validation') };
+  checkLoader(options, sequences);
+  const isPacked = domains.some(({ train }) => train.marks !== null);
+  const weights = options.weights ?? domains.map(() => 1);
+  const windowAt = trainingWindows(options, sequences.train, weights);
+  const globalWindows = (step: number) =>
     Array.from({ length: globalBatch }, (_, i) => windowAt(step * globalBatch + i));
-  const windowsForStep = (step: number) => {
-    const global = allForStep(step);
-    return placesOf(global, options).map((place) => global[place]!);
-  };
+  const batchOf = (from: readonly Sequences[], global: readonly Window[], places: readonly number[]) =>
+    fillBatch(from, { global, places, seqLen, isPacked });
   return {
-    batchForStep: (step) => fillBatch(dataset, 'train', windowsForStep(step), seqLen),
-    globalBatchForStep: (step) => fillBatch(dataset, 'train', allForStep(step), seqLen),
-    placesForStep: (step) =>
-      windowsForStep(step).map(({ domain, index }) => ({
-        domain: dataset.domains[domain]!.name,
-        begin: index * seqLen,
-        end: (index + 1) * seqLen + 1,
-      })),
+    packings: domains.flatMap(({ name }, id) =>
+      SPLITS.flatMap((split) => {
+        const { packing } = sequences[split][id]!;
+        return packing === null ? [] : [{ domain: name, split, packing }];
+      }),
+    ),
+    batchForStep(step) {
+      const global = globalWindows(step);
+      return batchOf(sequences.train, global, placesOf(global, options));
+    },
+    globalBatchForStep(step) {
+      const global = globalWindows(step);
+      return batchOf(sequences.train, global, [...global.keys()]);
+    },
+    placesForStep(step) {
+      const global = globalWindows(step);
+      return placesOf(global, options).flatMap((place) => {
+        const { domain, index } = global[place]!;
+        const ranges = sequences.train[domain]!.rangesOf(index);
+        return ranges.map(({ begin, end }) => ({ domain: domains[domain]!.name, begin, end }));
+      });
+    },
     validationBatches(numSequences) {
-      const windows = validationWindows(dataset, seqLen, numSequences);
+      const windows = validationWindows(sequences.validation, numSequences);
       const numBatches = Math.ceil(windows.length / globalBatch);
       return Array.from({ length: numBatches }, (_, k) => {
         const first = k * globalBatch;
@@ -91,14 +119,8 @@ export function createLoader(options: LoaderOptions): Loader {
           (_, i) => windows[Math.min(first + i, windows.length - 1)]!,
         );
         const places = placesOf(global, options);
-        const batch = fillBatch(
-          dataset,
-          'validation',
-          places.map((place) => global[place]!),
-          seqLen,
-        );
         return {
-          ...batch,
+          ...batchOf(sequences.validation, global, places),
           valid: Uint8Array.from(places, (place) => (first + place < windows.length ? 1 : 0)),
         };
       });
@@ -121,9 +143,10 @@ function placesOf(
   return [...global.keys()].filter((place) => rankOfSequence[place] === rank);
 }
 
-/** The window of the g-th sequence of the run. Caches the permutation of one epoch per domain. */
+/** The g-th sequence of the run. Caches the permutation of one epoch per domain. */
 function trainingWindows(
-  { dataset, seed, seqLen }: LoaderOptions,
+  { dataset, seed }: LoaderOptions,
+  sequences: readonly Sequences[],
   weights: readonly number[],
 ): (sequence: number) => Window {
   const mixture = domainMixture(weights);
@@ -133,8 +156,8 @@ function trainingWindows(
   }));
   return (sequence) => {
     const { domain, ordinal } = mixture.at(sequence);
-    const { name, train } = dataset.domains[domain]!;
-    const numWindows = windowsIn(train, seqLen);
+    const { name } = dataset.domains[domain]!;
+    const numWindows = sequences[domain]!.count;
     const epoch = Math.floor(ordinal / numWindows);
     if (epochs[domain]!.epoch !== epoch)
       epochs[domain] = { epoch, windowAt: permutation(numWindows, `${seed}/${name}/${epoch}`) };
@@ -142,33 +165,49 @@ function trainingWindows(
   };
 }
 
-function validationWindows(dataset: Dataset, seqLen: number, numSequences: number): Window[] {
-  return dataset.domains.flatMap(({ validation }, domain) => {
-    const numWindows = windowsIn(validation, seqLen);
-    const taken = Math.min(numSequences, numWindows);
-    return Array.from({ length: taken }, (_, i) => ({ domain, index: Math.floor((i * numWindows) / taken) }));
+function validationWindows(sequences: readonly Sequences[], numSequences: number): Window[] {
+  return sequences.flatMap(({ count }, domain) => {
+    const taken = Math.min(numSequences, count);
+    return Array.from({ length: taken }, (_, i) => ({ domain, index: Math.floor((i * count) / taken) }));
   });
 }
 
-/** Number of windows of seqLen + 1 tokens, one every seqLen tokens, in a split. */
-function windowsIn(split: TokenSplit, seqLen: number): number {
-  return Math.max(0, Math.floor((split.ids.length - 1) / seqLen));
-}
-
-function fillBatch(dataset: Dataset, split: Split, windows: readonly Window[], seqLen: number): Batch {
-  const tokenIds = new Int32Array(windows.length * seqLen);
-  const targets = new Int32Array(windows.length * seqLen);
-  windows.forEach(({ domain, index }, row) => {
-    const first = index * seqLen;
-    const window = dataset.domains[domain]![split].ids.slice(first, first + seqLen + 1);
-    tokenIds.set(window.subarray(0, seqLen), row * seqLen);
-    targets.set(window.subarray(1), row * seqLen);
+/** The sequences of some places of a global batch. */
+function fillBatch(
+  sequences: readonly Sequences[],
+  {
+    global,
+    places,
+    seqLen,
+    isPacked,
+  }: {
+    readonly global: readonly Window[];
+    readonly places: readonly number[];
+    readonly seqLen: number;
+    readonly isPacked: boolean;
+  },
+): Batch {
+  const length = places.length * seqLen;
+  const tokenIds = new Int32Array(length);
+  const targets = new Int32Array(length);
+  const packed = isPacked
+    ? { positions: new Int32Array(length), counted: new Uint8Array(length), numCounted: 0 }
+    : null;
+  places.forEach((place, row) => {
+    const { domain, index } = global[place]!;
+    sequences[domain]!.fill(index, { tokenIds, targets, packed }, row * seqLen);
   });
-  const domains = Int32Array.from(windows, ({ domain }) => domain);
-  return { numSequences: windows.length, seqLen, tokenIds, targets, domains };
+  const domains = Int32Array.from(places, (place) => global[place]!.domain);
+  const batch = { numSequences: places.length, seqLen, tokenIds, targets, domains };
+  if (packed === null) return batch;
+  const numCounted = global.reduce((sum, { domain, index }) => sum + sequences[domain]!.countedIn(index), 0);
+  return { ...batch, packed: { ...packed, numCounted } };
 }
 
-function checkLoader({ dataset, weights, globalBatch, worldSize, seqLen }: LoaderOptions): void {
+function checkLoader(
+  { dataset, weights, globalBatch, worldSize, seqLen }: LoaderOptions,
+  sequences: SequencesOf,
+): void {
   if (globalBatch % worldSize !== 0)
     throw new TrainerError(
       'BAD_CONFIG',
@@ -181,13 +220,33 @@ function checkLoader({ dataset, weights, globalBatch, worldSize, seqLen }: Loade
       `data.weights: ${weights.length} weights for ${dataset.domains.length} domains; give one positive ` +
         'weight a domain',
     );
-  for (const domain of dataset.domains)
-    for (const split of ['train', 'validation'] as const)
-      if (windowsIn(domain[split], seqLen) === 0)
-        throw new TrainerError(
-          'BAD_CONFIG',
-          `model.seqLen: domain ${domain.name} has ${domain[split].ids.length} ${split} tokens, fewer than ` +
-            `one window of ${seqLen + 1}; shorten model.seqLen, give it more text ` +
-            `(data.maxBytesPerDomain)${split === 'validation' ? ' or raise data.validationShare' : ''}`,
-        );
+  dataset.domains.forEach((domain, id) => {
+    for (const split of SPLITS) {
+      const { count, packing } = sequences[split][id]!;
+      if (count > 0) continue;
+      throw new TrainerError(
+        'BAD_CONFIG',
+        packing === null
+          ? noWindow(domain.name, split, domain[split].ids.length, seqLen)
+          : noSample(domain.name, split, packing.numLeftOut > 0, seqLen),
+      );
+    }
+  });
+}
+
+function noWindow(name: string, split: Split, tokens: number, seqLen: number): string {
+  return (
+    `model.seqLen: domain ${name} has ${tokens} ${split} tokens, fewer than one window of ${seqLen + 1}; shorten ` +
+    `model.seqLen, give it more text (data.maxBytesPerDomain)${split === 'validation' ? ' or raise data.validationShare' : ''}`
+  );
+}
+
+function noSample(name: string, split: Split, areTooLong: boolean, seqLen: number): string {
+  const remedy =
+    split === 'train'
+      ? 'more samples with different questions'
+      : 'more samples with different questions, or held-out files (instruct.validation)';
+  return areTooLong
+    ? `model.seqLen: domain ${name} has no ${split} sample whose answer fits into ${seqLen} tokens; shorten the answers`
+    : `domain ${name} has no ${split} sample; give it ${remedy}`;
 }

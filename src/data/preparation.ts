@@ -37,6 +37,8 @@ export interface Preparation {
   readonly work: string;
   /** By domain that is not built in. */
   readonly files: Readonly<Record<string, readonly SourceFile[]>>;
+  /** Of validation alone, by domain of questions and answers. */
+  readonly heldOut: Readonly<Record<string, readonly SourceFile[]>>;
 }
 
 /** Of a built-in domain, where nothing else is asked for. */
@@ -57,9 +59,15 @@ export function planPreparation(options: DataOptions): Preparation {
     throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
   const own = domains.filter((domain) => Object.hasOwn(sources, domain));
   const files = Object.fromEntries(own.map((domain) => [domain, listFiles(domain, sources[domain]!)]));
-  const key = keyOf(options, files);
+  const heldOut = Object.fromEntries(own.map((domain) => [domain, heldOutFiles(domain, sources[domain]!)]));
+  const key = keyOf(options, { files, heldOut });
   const dir = path.join(dataDir, key.slice(0, 16));
-  return { key, dir, work: `${dir}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`, files };
+  return { key, dir, work: `${dir}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`, files, heldOut };
+}
+
+function heldOutFiles(domain: string, source: TextSource): SourceFile[] {
+  const files = source.instruct?.validation ?? null;
+  return files === null ? [] : listFiles(domain, { ...source, files });
 }
 
 /** Most bytes of a domain. */
@@ -70,7 +78,7 @@ export function maxBytesOf(
   return maxBytesPerDomain ?? (Object.hasOwn(sources, domain) ? Number.POSITIVE_INFINITY : BUILT_IN_BYTES);
 }
 
-function keyOf(options: DataOptions, files: Preparation['files']): string {
+function keyOf(options: DataOptions, { files, heldOut }: Pick<Preparation, 'files' | 'heldOut'>): string {
   const { corpusDir, domains, sources, validationShare, vocabSize, tokenizer, endOfText } = options;
   const hash = createHash('sha256');
   const add = (decisive: unknown) => hash.update(`${JSON.stringify(decisive)}\n`);
@@ -80,6 +88,7 @@ function keyOf(options: DataOptions, files: Preparation['files']): string {
   for (const domain of domains) {
     add({ domain, maxBytes: maxBytesOf(domain, options), source: sources[domain] });
     for (const file of files[domain] ?? []) add(file);
+    for (const file of heldOut[domain] ?? []) add({ heldOut: file });
   }
   return hash.digest('hex');
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { z } from 'zod';
+import { type Instruct, instructSchema } from './template.js';
 
 const FORMATS = ['text', 'jsonl', 'csv', 'parquet'] as const;
 
@@ -26,10 +27,19 @@ export const textSourceSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('text: what stands between two documents; without it each file is one'),
+  instruct: instructSchema
+    .optional()
+    .describe(
+      'the files are JSON lines of questions and answers, `{prompt, completion}` or `{messages: [{role, content}]}`, and ' +
+        'the loss is that of the answers alone; `{}` for the defaults',
+    ),
 });
 
 type Fields = z.output<typeof textSourceSchema>;
-export type TextSource = Readonly<Omit<Fields, 'files'>> & { readonly files: readonly string[] };
+export type TextSource = Readonly<Omit<Fields, 'files' | 'instruct'>> & {
+  readonly files: readonly string[];
+  readonly instruct?: Instruct | undefined;
+};
 export type TextFormat = (typeof FORMATS)[number];
 export type Compression = 'gzip' | 'zstd' | null;
 

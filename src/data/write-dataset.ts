@@ -26,6 +26,7 @@ import { TokenFile } from './token-file.js';
 import { entropyOf, withEnd } from './token-frequencies.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 import { readTokenizerFile } from './tokenizer-file.js';
+import { writeSamples } from './write-samples.js';
 
 type DomainEntry = DatasetIndex['domains'][number];
 type Write = (file: string, bytes: Uint8Array) => void;
@@ -53,7 +54,7 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
     const source = options.sources[name];
     if (source === undefined)
       builtIn.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
-    else own.set(name, openDomain(name, source, preparation.files[name]!));
+    else if (source.instruct === undefined) own.set(name, openDomain(name, source, preparation.files[name]!));
   }
   write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
@@ -65,18 +66,25 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
     );
   const shards = await shardsOf([...own.values()], tokenizerFile, preparation, options);
   const all = new Float64Array(vocabSize);
-  const entries = domains.map((name) => {
+  const entries: DomainEntry[] = [];
+  for (const name of domains) {
     const frequencies = new Float64Array(vocabSize);
     const count = (ids: Iterable<number>) => {
       for (const id of ids) frequencies[id]!++;
     };
     const documents = builtIn.get(name);
+    const instruct = options.sources[name]?.instruct;
     const entry = documents
       ? writeBuiltIn(name, documents, { tokenizer, write, count })
-      : writeOwn(own.get(name)!, shards.get(name)!, { work, files, options, count });
+      : instruct
+        ? await writeSamples(
+            { name, instruct, files: preparation.files[name]!, heldOut: preparation.heldOut[name]! },
+            { ...options, work, files, tokenizer, maxBytes: maxBytesOf(name, options), count },
+          )
+        : writeOwn(own.get(name)!, shards.get(name)!, { work, files, options, count });
     for (let id = 0; id < vocabSize; id++) all[id]! += frequencies[id]!;
-    return { name, ...entry, validationEntropy: entropyOf(frequencies) };
-  });
+    entries.push({ name, ...entry, validationEntropy: entropyOf(frequencies) });
+  }
   const index: DatasetIndex = {
     formatVersion: FORMAT_VERSION,
     key,
@@ -97,6 +105,12 @@ async function tokenizerBytes(
 ): Promise<Buffer> {
   const { tokenizer, vocabSize, validationShare, log } = options;
   if (tokenizer !== 'train') return readTokenizerFile(tokenizer);
+  if (builtIn.length + own.length === 0)
+    throw new TrainerError(
+      'BAD_INPUT',
+      'data.tokenizer: none is trained on questions and answers alone; start from a checkpoint with --init, or name a ' +
+        'tokenizer.json',
+    );
   const texts = builtIn.flatMap(({ train }) => train.map(({ text }) => text));
   let documents = 0;
   let duplicates = 0;

@@ -1,10 +1,13 @@
+import { encodeMessages, type Message, templateOf } from '../data/template.js';
+import { TrainerError } from '../errors.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { Inference } from './inference.js';
 import { type Sampling, sample } from './sampling.js';
 import { TextStream } from './text-stream.js';
 
 export interface GenerateOptions extends Sampling {
-  readonly prompt: string;
+  /** A text to continue; or a conversation, to be answered in the form that the domain was fine-tuned with. */
+  readonly prompt: string | readonly Message[];
   /** Domain id: position in data.domains. */
   readonly domain: number;
   readonly maxTokens: number;
@@ -17,13 +20,10 @@ export interface GenerateOptions extends Sampling {
  * Continues the prompt, piece by piece, until the end-of-text token, a stop text or `maxTokens`. The same
  * seed gives the same text.
  */
-export function* generate(
-  { model, tokenizer, decoder }: Inference,
-  options: GenerateOptions,
-): Generator<string, void, void> {
+export function* generate(inference: Inference, options: GenerateOptions): Generator<string, void, void> {
+  const { model, tokenizer, decoder } = inference;
   const { domain, maxTokens, seed, stop } = options;
-  // In training every text follows an end-of-text token.
-  const tokenIds = [tokenizer.endOfText, ...tokenizer.encode(options.prompt)];
+  const tokenIds = tokensOf(inference, options);
   const random = new CounterRandom(seed, 'sample');
   const stream = new TextStream(tokenizer, stop);
   const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens }]);
@@ -36,6 +36,22 @@ export function* generate(
     [logits] = decoder.extend([sequence], [next]);
   }
   yield stream.end();
+}
+
+/** @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
+function tokensOf(
+  { config, tokenizer }: Inference,
+  { prompt, domain }: Pick<GenerateOptions, 'prompt' | 'domain'>,
+): readonly number[] {
+  // In training every text follows an end-of-text token.
+  if (typeof prompt === 'string') return [tokenizer.endOfText, ...tokenizer.encode(prompt)];
+  const template = templateOf(config.data, domain);
+  if (template === null)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `domain ${config.data.domains[domain]} has no template for questions`,
+    );
+  return encodeMessages(prompt, template, tokenizer).ids;
 }
 
 /** All that `generate` gives. */

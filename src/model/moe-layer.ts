@@ -69,6 +69,19 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
+/** @param routerSpecs of the router, with short names */
+export function moeLayerSpecs(
+  layer: number,
+  routerSpecs: readonly ParameterSpec[],
+  expertIds: readonly number[],
+  size: FeedForwardSize,
+): ParameterSpec[] {
+  return [
+    ...routerSpecs.map((spec) => ({ ...spec, name: routerName(layer, spec.name) })),
+    ...expertSpecs(`layers.${layer}.experts`, expertIds, size),
+  ];
+}
+
 /**
  * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine.
  */
@@ -92,10 +105,12 @@ export class MoeLayer {
     this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
     this.#plainDispatcher = selectDispatcher({ ...options, overlapDegree: 1 }, options);
-    this.parameterSpecs = [
-      ...options.router.parameterSpecs.map((spec) => ({ ...spec, name: this.#routerName(spec) })),
-      ...expertSpecs(`${this.#prefix}.experts`, this.#localExperts, options.size),
-    ];
+    this.parameterSpecs = moeLayerSpecs(
+      options.layer,
+      options.router.parameterSpecs,
+      this.#localExperts,
+      options.size,
+    );
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
@@ -211,7 +226,7 @@ export class MoeLayer {
   }
 
   #routerName({ name }: { readonly name: string }): string {
-    return `${this.#prefix}.router.${name}`;
+    return routerName(this.#options.layer, name);
   }
 }
 
@@ -229,6 +244,10 @@ function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange
     capacityE: decision.capacityE.slice(first, end),
     keptOfRank: decision.keptOfRank.map((keptE) => keptE.slice(first, end)),
   };
+}
+
+function routerName(layer: number, name: string): string {
+  return `layers.${layer}.router.${name}`;
 }
 
 /**

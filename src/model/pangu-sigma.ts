@@ -3,20 +3,21 @@ import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { embedding } from '../ops/embedding.js';
 import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
-import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
 import type { AttentionInspector } from './attention.js';
+import { type BatchLoss, batchLoss } from './batch-loss.js';
 import type { FeedForwardSize } from './feed-forward.js';
+import { isFrozenBy } from './frozen.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
@@ -26,19 +27,20 @@ import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } f
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
 /** Results of a forward pass over this rank's batch. Tensors live in the caller's tidy. */
-export interface LossOutput {
-  /** Mean cross-entropy over this rank's tokens, in nats. */
-  readonly crossEntropy: tf.Scalar;
+export interface LossOutput extends BatchLoss {
   /** Sum of the sparse layers' weighted auxiliary losses; its mean over ranks is the global one. */
   readonly auxiliaryLoss: tf.Scalar;
-  /** Mean cross-entropy of each sequence, length B. */
-  readonly sequenceLosses: Float64Array;
   /** By sparse layer, from the bottom. */
   readonly layers: readonly LayerStatistics[];
 }
 
 export interface LossOptions {
   readonly training: boolean;
+  /**
+   * What divides the sum of the losses that count, with packed samples: their number on a mean rank, so that the mean
+   * over ranks is that over the tokens of all. The number in the batch if not given.
+   */
+  readonly meanOver?: number | undefined;
   /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
   /** Called for each layer, bottom to top. */
@@ -50,7 +52,9 @@ export interface LossOptions {
   readonly onBackward?: (() => void) | undefined;
 }
 
-export type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'>;
+export type Tokens = Pick<Batch, 'numSequences' | 'seqLen' | 'tokenIds' | 'domains'> & {
+  readonly packed?: Pick<PackedTokens, 'positions'> | undefined;
+};
 
 export interface HiddenOutput {
   readonly hiddenTD: tf.Tensor2D;
@@ -90,7 +94,8 @@ export class PanguSigma {
       wirePrecisionOf(config),
     );
     this.sparseLayers = sparseLayers(config, this.communicator);
-    this.parameters = new ParameterStore(modelSpecs(config, this.sparseLayers), seed, slots);
+    const sparseSpecs = this.sparseLayers.map(({ parameterSpecs }) => parameterSpecs);
+    this.parameters = new ParameterStore(modelSpecs(config, sparseSpecs), seed, slots, isFrozenBy(config.train));
   }
 
   get parameterSpecs(): readonly ParameterSpec[] {
@@ -139,13 +144,10 @@ export class PanguSigma {
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
     this.communicator.transport.spans.next('loss');
-    const lossT = lastUse(hiddenTD, (hidden) =>
-      tiedCrossEntropy(hidden, matrix(this.parameters, 'embed.tokens'), batch.targets),
-    );
+    const embeddingVD = matrix(this.parameters, 'embed.tokens');
     return {
-      crossEntropy: tf.mean(lossT),
+      ...lastUse(hiddenTD, (hidden) => batchLoss(hidden, embeddingVD, batch, options.meanOver)),
       auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
-      sequenceLosses: meansOf(lossT.dataSync<'float32'>(), batch.seqLen),
       layers,
     };
   }
@@ -178,7 +180,9 @@ export class PanguSigma {
   hidden(batch: Tokens, options: LossOptions): HiddenOutput {
     const { model } = this.config;
     const { parameters } = this;
-    const shape = { numSequences: batch.numSequences, seqLen: batch.seqLen, numHeads: model.numHeads };
+    const { numSequences, seqLen } = batch;
+    const positionsT = batch.packed?.positions;
+    const shape = { numSequences, seqLen, numHeads: model.numHeads, positionsT };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
     const { spans } = this.communicator.transport;
@@ -199,7 +203,8 @@ export class PanguSigma {
       matrix(parameters, 'embed.tokens'),
       matrix(parameters, 'embed.positions'),
       batch.tokenIds,
-      batch.seqLen,
+      seqLen,
+      positionsT,
     );
     for (let layer = 0; layer < model.numDenseLayers; layer++) {
       spans.next('attention', layer);
@@ -236,7 +241,7 @@ export class PanguSigma {
   }
 }
 
-function sizeOf({ model }: RunConfig): FeedForwardSize {
+export function sizeOf({ model }: RunConfig): FeedForwardSize {
   const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
   return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
 }
@@ -267,7 +272,11 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
   });
 }
 
-function modelSpecs(config: RunConfig, moeLayers: readonly MoeLayer[]): ParameterSpec[] {
+/** @param sparse what each sparse layer has beside its attention half */
+export function modelSpecs(
+  config: RunConfig,
+  sparse: readonly (readonly ParameterSpec[])[],
+): ParameterSpec[] {
   const { model } = config;
   const size = sizeOf(config);
   return [
@@ -280,9 +289,9 @@ function modelSpecs(config: RunConfig, moeLayers: readonly MoeLayer[]): Paramete
       decay: false,
     },
     ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
-    ...moeLayers.flatMap((moe, i) => [
+    ...sparse.flatMap((specs, i) => [
       ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
-      ...moe.parameterSpecs,
+      ...specs,
     ]),
     ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
     ...normSpecs('ln_final', model.dModel),
@@ -295,11 +304,4 @@ function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array 
     domainsT.fill(domain, i * seqLen, (i + 1) * seqLen);
   });
   return domainsT;
-}
-
-function meansOf(lossT: Float32Array, seqLen: number): Float64Array {
-  return Float64Array.from({ length: lossT.length / seqLen }, (_, i) => {
-    const sum = lossT.subarray(i * seqLen, (i + 1) * seqLen).reduce((total, loss) => total + loss, 0);
-    return sum / seqLen;
-  });
 }

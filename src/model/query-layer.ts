@@ -1,4 +1,5 @@
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { gatherRows } from '../ops/gather-rows.js';
 import { lastUse } from '../ops/last-use.js';
 import { matMul } from '../ops/mat-mul.js';
 import { residual } from '../ops/residual.js';
@@ -58,16 +59,17 @@ export function queryAttention(
 }
 
 /**
- * The same [S, d] queries for every sequence: [T, d]. Row p is of position p + 1, whose token position p
+ * The same [S, d] queries for every sequence, or segment: [T, d]. Row p is of position p + 1, whose token position p
  * predicts.
  */
 function queries(
   parameters: ParameterSource,
   prefix: string,
-  { numSequences, seqLen }: AttentionShape,
+  { numSequences, seqLen, positionsT }: AttentionShape,
 ): tf.Tensor2D {
   const positionsSD = tf.slice(matrix(parameters, `${prefix}.positions`), 0, seqLen);
   const queriesSD = matMul(positionsSD, matrix(parameters, `${prefix}.attn.q`));
+  if (positionsT !== undefined) return gatherRows(queriesSD, positionsT);
   const size = seqLen * queriesSD.shape[1];
   const queriesBC = tf.broadcastTo(tf.reshape(queriesSD, [1, size]), [numSequences, size]);
   return tf.reshape(queriesBC, [numSequences * seqLen, queriesSD.shape[1]]);

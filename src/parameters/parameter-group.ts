@@ -24,14 +24,17 @@ export interface ParameterSpec {
 export interface ParameterRange extends ParameterSpec {
   readonly begin: number;
   readonly end: number;
+  /** It has no gradient and does not change. */
+  readonly frozen: boolean;
 }
 
-/**
- * Flat arrays of all parameters of one placement, in the order of the specs: values, gradients, Adam's
- * moments.
- */
+export type IsFrozen = (spec: ParameterSpec) => boolean;
+
+/** Flat arrays of all parameters of one placement: values, gradients, Adam's moments. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
+  /** Those that are not frozen. */
+  readonly trained: readonly ParameterRange[];
   readonly values: Float32Array;
   readonly gradients: Float32Array;
   /** Takes no memory until an optimizer writes to it. */
@@ -41,21 +44,23 @@ export interface ParameterGroup {
   readonly flat: FlatArrays;
 }
 
-export function makeGroup(specs: readonly ParameterSpec[]): ParameterGroup {
-  const ranges = inOrder(specs);
+/** In the order of the specs, but for frozen ones: at the end, so that what is exchanged is one piece. */
+export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
+  const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
+  const trained = ranges.filter(({ frozen }) => !frozen);
   // What saves them is a thread.
   const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
-  return { ranges, values, gradients, m, v, flat };
+  return { ranges, trained, values, gradients, m, v, flat };
 }
 
 /** One after the other, from 0. */
-export function inOrder(specs: readonly ParameterSpec[]): ParameterRange[] {
+export function inOrder(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterRange[] {
   let end = 0;
   return specs.map((spec) => {
     const begin = end;
     end += spec.shape.reduce((product, length) => product * length, 1);
-    return { ...spec, begin, end };
+    return { ...spec, begin, end, frozen: isFrozen(spec) };
   });
 }
 

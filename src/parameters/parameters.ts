@@ -5,6 +5,7 @@ import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
 import {
   expertOf,
+  type IsFrozen,
   initialize,
   makeGroup,
   type ParameterGroup,
@@ -65,11 +66,16 @@ export class ParameterStore implements ParameterSource {
     readonly specs: readonly ParameterSpec[],
     seed: number,
     slots: SlotOptions | null = null,
+    isFrozen: IsFrozen = () => false,
   ) {
     const ofExperts = specs.filter((spec) => spec.placement === 'expert');
-    this.shared = makeGroup(specs.filter((spec) => spec.placement === 'shared'));
-    this.slots = slots && new ExpertSlots(ofExperts, slots, (ranges) => this.#push(this.expert, ranges));
-    this.expert = this.slots ?? makeGroup(ofExperts);
+    this.shared = makeGroup(
+      specs.filter((spec) => spec.placement === 'shared'),
+      isFrozen,
+    );
+    const onMove = (ranges: readonly ParameterRange[]) => this.#push(this.expert, ranges);
+    this.slots = slots && new ExpertSlots(ofExperts, slots, onMove, isFrozen);
+    this.expert = this.slots ?? makeGroup(ofExperts, isFrozen);
     for (const group of this.#fixedGroups)
       for (const range of group.ranges) {
         this.#declare(group, range);
@@ -108,8 +114,13 @@ export class ParameterStore implements ParameterSource {
       return known;
     }
     const target = group.gradients.subarray(range.begin, range.end);
-    setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
+    if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
+      // The backward pass, with its collectives, is the same on every rank, whatever is frozen.
+      if (range.frozen) {
+        gradient.dispose();
+        return;
+      }
       const values = gradient.dataSync<'float32'>();
       const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
       if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
@@ -174,7 +185,7 @@ export class ParameterStore implements ParameterSource {
 
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
-   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on.
+   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
    *
    * @param accumulates add to what the flat arrays hold instead; without it a step begins
    * @returns the value of the scalar
@@ -183,7 +194,7 @@ export class ParameterStore implements ParameterSource {
     this.#accumulates = accumulates;
     if (!accumulates) this.slots?.beginStep();
     for (const group of this.#fixedGroups)
-      for (const range of group.ranges) this.#unfinished.set(range, group);
+      for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);

@@ -76,6 +76,8 @@ export interface StepReport {
   readonly gradientNorm: number;
   readonly learningRate: number;
   readonly tokens: number;
+  /** Of these, with packed samples: targets that count in the loss; 0 or none in a run on text alone, where all do. */
+  readonly answerTokens?: number;
   readonly stepMs: number;
   readonly partsMs: Readonly<Record<StepPart, number>>;
   readonly layers: readonly LayerReport[];

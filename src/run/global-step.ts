@@ -31,6 +31,8 @@ export interface GlobalStep {
   readonly gradientNorm: number | null;
   readonly learningRate: number;
   readonly tokens: number;
+  /** Of these, with packed samples: targets that count in the loss; none in a run on text alone, where all do. */
+  readonly answerTokens?: number;
   /** Of the slowest rank. */
   readonly stepMs: number;
   /** Mean over ranks. */
@@ -102,6 +104,7 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
   const sum = (of: (report: StepReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
   const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
+  const answerTokens = sum((report) => report.answerTokens ?? 0);
   return {
     step: first.step,
     loss: first.skipped ? null : mean((report) => report.loss),
@@ -109,6 +112,7 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
     gradientNorm: first.skipped ? null : first.gradientNorm,
     learningRate: first.learningRate,
     tokens: sum((report) => report.tokens),
+    ...(answerTokens > 0 && { answerTokens }),
     stepMs: Math.max(...reports.map((report) => report.stepMs)),
     partsMs: Object.fromEntries(
       STEP_PARTS.map((part) => [part, mean((report) => report.partsMs[part] ?? 0)]),

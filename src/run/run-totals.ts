@@ -13,7 +13,10 @@ export class RunTotals implements RunListener {
   lastCheckpoint: CheckpointReport | null = null;
   /** A step that was done again counts once. */
   readonly routing = new RoutingTotals();
-  #routedUpTo = 0;
+  /** As of `GlobalStep`. */
+  tokens = 0;
+  answerTokens = 0;
+  #countedUpTo = 0;
   numRestarts = 0;
   /** Steps that were done again, and the time lost with them and with waiting for a generation to train. */
   lostSteps = 0;
@@ -29,10 +32,12 @@ export class RunTotals implements RunListener {
     return (performance.now() - this.#startedMs) / 1000;
   }
 
-  step({ step, layers }: GlobalStep): void {
+  step({ step, layers, tokens, answerTokens = 0 }: GlobalStep): void {
     this.lastStep = step;
-    if (step <= this.#routedUpTo) return;
-    this.#routedUpTo = step;
+    if (step <= this.#countedUpTo) return;
+    this.#countedUpTo = step;
+    this.tokens += tokens;
+    this.answerTokens += answerTokens;
     this.routing.add(layers);
   }
 

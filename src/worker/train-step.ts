@@ -10,7 +10,7 @@ import { addStats } from '../collectives/transport-stats.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
-import type { Batch } from '../data/batch.js';
+import { type Batch, countedTargets } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
@@ -24,6 +24,7 @@ import {
   type SnapshotVote,
   type SyncedGradients,
   syncGradients,
+  trainedGradients,
 } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { adamW } from './optimizer.js';
@@ -95,13 +96,16 @@ export function trainStep(
     fetch();
   }
   const sharedSum = gradualAllReduce(transport, {
-    data: model.parameters.shared.gradients,
+    data: trainedGradients(model.parameters.shared),
     purpose: 'gradients',
     wirePrecision,
   });
+  const sumOver = (of: (batch: Batch) => number) => microBatches.reduce((total, each) => total + of(each), 0);
+  const numMeans = transport.topology.worldSize * microBatches.length;
   const passes = microBatches.map((batch, index) =>
     forwardBackward(state, step, batch, {
-      numMicroBatches: microBatches.length,
+      numMeans,
+      meanOver: sumOver(({ packed }) => packed?.numCounted ?? 0) / numMeans,
       isFirst: index === 0,
       onBackward:
         index === microBatches.length - 1
@@ -151,7 +155,8 @@ export function trainStep(
       skipped,
       ...(skipped ? NOTHING : { loss, auxiliaryLoss, gradientNorm: norm }),
       learningRate,
-      tokens: microBatches.reduce((total, { tokenIds }) => total + tokenIds.length, 0),
+      tokens: sumOver(({ tokenIds }) => tokenIds.length),
+      ...(microBatches[0].packed && { answerTokens: sumOver(numCounted) }),
       stepMs: ended - started,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
@@ -174,16 +179,22 @@ export function trainStep(
   };
 }
 
+function numCounted(batch: Batch): number {
+  return countedTargets(batch).reduce((total, each) => total + each, 0);
+}
+
 /** What a skipped step reports of itself: JSON has no NaN. */
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
 interface ExpertToUpdate extends TouchedExpert {
+  /** Those that are not frozen. */
   readonly ranges: readonly ParameterRange[];
 }
 
 /** Those with tokens in this step; null for all. */
 function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
-  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: slots.rangesOf(expert.name) }));
+  const rangesOf = (name: string) => slots!.rangesOf(name).filter(({ frozen }) => !frozen);
+  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }));
 }
 
 interface UpdateOptions {
@@ -199,9 +210,9 @@ function update({ config, model }: TrainState, { step, learningRate, norm, touch
   const { train } = config;
   const { shared, expert } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW(shared, options);
+  adamW({ flat: shared.flat, ranges: shared.trained }, options);
   const ofExperts = { ...options, epsilon: train.expertEpsilon };
-  if (touched === null) adamW(expert, ofExperts);
+  if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
   // Its moments have decayed only in its own steps, so these are what corrects their bias.
   for (const { ranges, updates } of touched ?? [])
     adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
@@ -235,7 +246,9 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
 }
 
 interface PassOptions {
-  readonly numMicroBatches: number;
+  /** Ranks times micro-batches. */
+  readonly numMeans: number;
+  readonly meanOver: LossOptions['meanOver'];
   /** Its gradient replaces that of the step before. */
   readonly isFirst: boolean;
   readonly onBackward: LossOptions['onBackward'];
@@ -253,25 +266,26 @@ interface Pass {
 
 /**
  * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
- * micro-batches of all ranks have as many tokens, so the sum over them is the gradient of the mean over the
- * tokens of the global batch.
+ * micro-batches of all ranks have as many tokens, or their losses are sums over the same number, so the sum over them is
+ * the gradient of the mean over the tokens of the global batch.
  */
 function forwardBackward(
   { model, transport }: TrainState,
   step: number,
   batch: Batch,
-  { numMicroBatches, isFirst, onBackward }: PassOptions,
+  { numMeans, meanOver, isFirst, onBackward }: PassOptions,
 ): Pass {
   const { spans } = transport;
   transport.setProgress(step, 'forward');
   spans.begin('forward');
   const started = performance.now();
-  const numMeans = transport.topology.worldSize * numMicroBatches;
   let forward:
     | (Pick<Pass, 'loss' | 'auxiliaryLoss' | 'layers'> & { ms: number; stats: TransportStats })
     | undefined;
   model.parameters.computeGradients(() => {
-    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true, onBackward });
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
+      ...{ training: true, meanOver, onBackward },
+    });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
     forward = {
       loss: crossEntropy.dataSync()[0],

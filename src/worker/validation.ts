@@ -1,12 +1,12 @@
 import { allGather } from '../collectives/all-gather.js';
 import type { Transport } from '../collectives/transport.js';
-import type { ValidationBatch } from '../data/batch.js';
+import { countedTargets, type ValidationBatch } from '../data/batch.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/messages.js';
 
 /**
- * Mean cross-entropy of each domain over the validation batches of all ranks, in nats per token. All ranks
+ * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in nats per token. All ranks
  * call it and gets the same numbers.
  */
 export function validate(
@@ -19,10 +19,11 @@ export function validate(
   const mine = new Float64Array(2 * domains.length);
   for (const batch of batches) {
     const losses = sequenceLosses(model, batch);
+    const counts = countedTargets(batch);
     losses.forEach((loss, sequence) => {
       if (batch.valid[sequence] === 0) return;
-      mine[2 * batch.domains[sequence]] += loss * batch.seqLen;
-      mine[2 * batch.domains[sequence] + 1] += batch.seqLen;
+      mine[2 * batch.domains[sequence]] += loss * counts[sequence];
+      mine[2 * batch.domains[sequence] + 1] += counts[sequence];
     });
   }
   const all = allGather(transport, { mine, purpose: 'validation' });

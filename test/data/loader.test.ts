@@ -11,6 +11,7 @@ function dataset(lengths: readonly (readonly [train: number, validation: number]
   const split = (domain: number, part: number, length: number) => ({
     documents: 1,
     bytes: length,
+    marks: null,
     ids: Uint16Array.from({ length }, (_, i) => domain * 10_000 + part * 5000 + i),
   });
   return {

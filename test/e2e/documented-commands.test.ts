@@ -136,6 +136,10 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^npx locmoe train --text .* --print-config/,
     'train-text.test.ts trains so, and goes on with what --print-config prints',
   ],
+  [
+    /^npx locmoe train --instruct |"What is the capital of Brellin\?"$/,
+    'fine-tune.test.ts trains and asks so',
+  ],
   [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],

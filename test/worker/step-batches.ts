@@ -1,5 +1,5 @@
 import type { Batch } from '../../src/data/batch.js';
-import { randomIntegers } from '../model/support.js';
+import { positionsOf, randomIntegers } from '../model/support.js';
 
 const NUM_SEQUENCES = 4;
 const SEQ_LEN = 6;
@@ -19,4 +19,19 @@ export function batchesOf(step: number, parts = 1): Batch[] {
     targets: targets.slice(i * tokens, (i + 1) * tokens),
     domains: domains.slice(i * numSequences, (i + 1) * numSequences),
   }));
+}
+
+/** `batchesOf` of packed samples, with another number of tokens that count in every sequence. */
+export function packedBatchesOf(step: number, parts = 1): Batch[] {
+  const positions = positionsOf([2, 4], [6], [1, 3, 2], [3, 3]);
+  const counted = Uint8Array.of(0, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1);
+  const length = counted.length / parts;
+  return batchesOf(step, parts).map((batch, i) => {
+    const own = counted.slice(i * length, (i + 1) * length);
+    const numCounted = own.reduce((sum, each) => sum + each, 0);
+    return {
+      ...batch,
+      packed: { positions: positions.slice(i * length, (i + 1) * length), counted: own, numCounted },
+    };
+  });
 }

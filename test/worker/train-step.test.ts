@@ -4,12 +4,12 @@ import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
 import { expectClose, tinyConfig } from '../model/support.js';
-import { batchesOf } from './step-batches.js';
+import { batchesOf, packedBatchesOf } from './step-batches.js';
 
 /** Three steps with every batch in `parts` micro-batches. */
-function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}) {
+function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}, batches = batchesOf) {
   const state = createTrainState(tinyConfig(moe), soloTransport(), null);
-  const reports = [1, 2, 3].map((step) => trainStep(state, step, batchesOf(step, parts)).report);
+  const reports = [1, 2, 3].map((step) => trainStep(state, step, batches(step, parts)).report);
   const { shared, expert } = state.model.parameters;
   const gradients = [...shared.gradients, ...expert.gradients];
   const routerState = [...state.model.routerState.values()].map((values) => [...values]);
@@ -26,8 +26,13 @@ describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
     localityLossWeight: 0,
   } as const;
 
-  it.each([2, 4])('%i give the gradient of the whole batch', (parts) => {
-    const [whole, parted] = [train(1, { moe: free }), train(parts, { moe: free })];
+  it.each([
+    [2, 'text', batchesOf],
+    [4, 'text', batchesOf],
+    [2, 'packed samples', packedBatchesOf],
+    [4, 'packed samples', packedBatchesOf],
+  ] as const)('%i give the gradient of the whole batch of %s', (parts, _, batches) => {
+    const [whole, parted] = [train(1, { moe: free }, batches), train(parts, { moe: free }, batches)];
     const scale = Math.max(...whole.gradients.map(Math.abs));
     expectClose(
       parted.gradients.map((value) => value / scale),
@@ -39,6 +44,7 @@ describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
       expect(report.loss / expected.loss).toBeCloseTo(1, 5);
       expect(report.gradientNorm / expected.gradientNorm).toBeCloseTo(1, 4);
       expect(report.tokens).toBe(expected.tokens);
+      expect(report.answerTokens).toBe(batches === batchesOf ? undefined : 12);
       expect(report.layers[0].routed).toEqual(expected.layers[0].routed);
       expect(report.layers[0].kept).toEqual(expected.layers[0].kept);
       expect(report.layers[0].cosineCount).toBe(expected.layers[0].cosineCount);

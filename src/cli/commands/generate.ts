@@ -3,6 +3,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { type Message, templateOf } from '../../data/template.js';
 import { EXIT, TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import type { GenerateOptions } from '../../inference/generate.js';
@@ -14,6 +15,8 @@ import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
   readonly checkpoint: string;
   readonly prompt?: string;
+  readonly system?: string;
+  readonly raw?: boolean;
   readonly domain?: string;
   readonly interactive?: boolean;
 }
@@ -22,7 +25,12 @@ interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
 export function generateCommand(command: Command): void {
   command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
-    .option('--prompt <text>', 'the text to continue; - reads it from standard input')
+    .option(
+      '--prompt <text>',
+      'the text to continue, or the question to a fine-tuned checkpoint; - reads it from standard input',
+    )
+    .option('--system <text>', 'to a fine-tuned checkpoint: how to answer, in the form of its template')
+    .option('--raw', "continue the text as it is, without a fine-tuned checkpoint's template")
     .option('--interactive', 'read text line by line; each is added to what came before, and continued')
     .option(
       '--domain <name>',
@@ -43,11 +51,14 @@ export function generateCommand(command: Command): void {
     .action(run);
 }
 
-async function run({ prompt, interactive = false, ...options }: CommandOptions): Promise<void> {
+async function run({ prompt, interactive = false, system, raw, ...options }: CommandOptions): Promise<void> {
   if ((prompt === undefined) === !interactive)
     throw new TrainerError('BAD_INPUT', 'give either --prompt TEXT (- for standard input) or --interactive');
   const checkpoint = resolveCheckpoint(options.checkpoint, warn);
   const domain = domainId(checkpoint.manifest.config, options.domain);
+  const asks = raw !== true && templateOf(checkpoint.manifest.config.data, domain) !== null;
+  if (system !== undefined && !asks)
+    throw new TrainerError('BAD_INPUT', '--system is for checkpoints that were fine-tuned, without --raw');
   const text = prompt === '-' ? await readAll(process.stdin) : prompt;
   const { openInference } = await import('../../inference/inference.js');
   const inference = openInference(checkpoint);
@@ -55,10 +66,12 @@ async function run({ prompt, interactive = false, ...options }: CommandOptions):
   const ended = new AbortController();
   const off = onSignals(() => ended.abort());
   try {
-    if (text === undefined) await converse(inference, sampled, ended);
+    const conversation = asks ? new Questions(system) : new Continuation();
+    if (text === undefined) await converse(inference, conversation, sampled, ended);
     else {
-      process.stdout.write(shown(text));
-      await print(inference, { ...sampled, prompt: text }, ended.signal);
+      if (!asks) process.stdout.write(shown(text));
+      conversation.say(text);
+      await print(inference, { ...sampled, prompt: conversation.prompt }, ended.signal);
     }
   } finally {
     off();
@@ -66,9 +79,47 @@ async function run({ prompt, interactive = false, ...options }: CommandOptions):
   if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
 }
 
+/** What was said so far, which the model reads. */
+interface Conversation {
+  readonly prompt: GenerateOptions['prompt'];
+  say(text: string): void;
+  answer(text: string): void;
+}
+
+/** One text, to which both add. */
+class Continuation implements Conversation {
+  prompt = '';
+
+  say(text: string): void {
+    this.prompt += this.prompt === '' ? text : `\n${text}`;
+  }
+
+  answer(text: string): void {
+    this.prompt += text;
+  }
+}
+
+/** Turns, which the template of the checkpoint joins. */
+class Questions implements Conversation {
+  prompt: readonly Message[];
+
+  constructor(system: string | undefined) {
+    this.prompt = system === undefined ? [] : [{ role: 'system', content: system }];
+  }
+
+  say(content: string): void {
+    this.prompt = [...this.prompt, { role: 'user', content }];
+  }
+
+  answer(content: string): void {
+    this.prompt = [...this.prompt, { role: 'assistant', content }];
+  }
+}
+
 /** Turn by turn until the end of the input or Ctrl-C; the model reads all that was said. */
 async function converse(
   inference: Inference,
+  conversation: Conversation,
   options: Omit<GenerateOptions, 'prompt'>,
   ended: AbortController,
 ): Promise<void> {
@@ -78,12 +129,11 @@ async function converse(
   // A terminal in raw mode turns Ctrl-C into a key press.
   lines.on('SIGINT', () => ended.abort());
   ended.signal.addEventListener('abort', () => lines.close(), { once: true });
-  let text = '';
   lines.setPrompt('> ');
   if (terminal) lines.prompt();
   for await (const line of lines) {
-    text += text === '' ? line : `\n${line}`;
-    text += await print(inference, { ...options, prompt: text }, ended.signal);
+    conversation.say(line);
+    conversation.answer(await print(inference, { ...options, prompt: conversation.prompt }, ended.signal));
     if (ended.signal.aborted) break;
     if (terminal) lines.prompt();
   }

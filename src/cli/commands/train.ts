@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { overridesOf } from '../../coordinator/run-options.js';
+import { assertHasWeights, overridesOf } from '../../coordinator/run-options.js';
 import { TrainerError } from '../../errors.js';
 import type { TrainOptions } from '../local-run.js';
 import { wholeNumber } from './options.js';
@@ -14,7 +14,7 @@ export function trainCommand(command: Command): void {
       wholeNumber(0, 65_535),
       0,
     )
-    .option('--print-config', 'with --text: print its recipe, to save and go on with, and end')
+    .option('--print-config', 'with --text or --instruct: print its recipe, to save and go on with, and end')
     .action(async ({ printConfig, ...options }: TrainOptions & { readonly printConfig?: true }) => {
       if (printConfig) return printRecipe(options);
       // Loaded when needed: `--help` should not wait for gRPC and what else a run takes.
@@ -24,11 +24,24 @@ export function trainCommand(command: Command): void {
 }
 
 async function printRecipe(options: TrainOptions): Promise<void> {
-  if (options.text === undefined)
+  const { text, instruct, init } = options;
+  const overrides = overridesOf(options);
+  assertHasWeights(options);
+  if (text !== undefined) {
+    const { recipeFile, textRecipe } = await import('../../config/text-recipe.js');
+    console.log(recipeFile(textRecipe(text), overrides).trimEnd());
+    return;
+  }
+  if (instruct === undefined || init === undefined)
     throw new TrainerError(
       'BAD_INPUT',
-      '--print-config is for --text; `locmoe config show --config NAME` prints any other configuration',
+      '--print-config is for --text and --instruct; `locmoe config show --config NAME` prints any other configuration',
     );
-  const { recipeFile, textRecipe } = await import('../../config/text-recipe.js');
-  console.log(recipeFile(textRecipe(options.text), overridesOf(options)).trimEnd());
+  const { resolveCheckpoint } = await import('../../checkpoint/checkpoint.js');
+  const { placeOf } = await import('../../coordinator/run-origin.js');
+  const { instructFile, instructRecipe } = await import('../../config/instruct-recipe.js');
+  const { manifest } = resolveCheckpoint(placeOf(init, options.runsDir), (line) =>
+    console.error(`locmoe: ${line}`),
+  );
+  console.log(instructFile(instructRecipe(instruct, manifest.config), overrides).trimEnd());
 }

@@ -1,0 +1,108 @@
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { listFiles } from '../data/source-files.js';
+import { DOMAINS } from '../data/sources.js';
+import { templateOf, templateSchema } from '../data/template.js';
+import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/text-source.js';
+import { TrainerError } from '../errors.js';
+import { formatNumberOf, formatSize } from '../format.js';
+import { type ConfigOverrides, readSource } from './document.js';
+import { resolveConfig } from './resolve.js';
+import type { RunConfig } from './schema.js';
+import { bytesPerTokenOf, roundTo2, runNameOf } from './text-recipe.js';
+
+const LABEL = 'recipe of --instruct';
+/** Domains have the same files. */
+const WITHOUT_ALIASES = { aliasDuplicateObjects: false };
+const LEAST_STEPS = 200;
+const EPOCHS = 3;
+const VALIDATION_SHARE = 0.1;
+/** Sequences that decide when to stop. */
+const LEAST_VALIDATION = 64;
+/** Of the rate that the weights were trained with: they should keep what they know. */
+const RATE = 1 / 3;
+
+/** A configuration that fine-tunes a checkpoint on files of questions and answers, as a user would write it. */
+export interface InstructRecipe {
+  readonly yaml: string;
+  readonly numFiles: number;
+  readonly bytes: number;
+}
+
+/** @throws TrainerError `BAD_CONFIG` if the overrides do not fit */
+export function resolveInstruct({ yaml }: InstructRecipe, overrides: ConfigOverrides): RunConfig {
+  return resolveConfig(yaml, LABEL, overrides);
+}
+
+/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
+export function instructFile(recipe: InstructRecipe, overrides: ConfigOverrides): string {
+  resolveInstruct(recipe, overrides);
+  const { value } = readSource(recipe.yaml, LABEL, overrides);
+  return `# Made by --instruct for ${formatNumberOf(recipe.numFiles, 'file')} with ${formatSize(recipe.bytes)} of samples; use it with --init.\n${stringify(value, WITHOUT_ALIASES)}`;
+}
+
+/**
+ * A recipe by the size of the files and the model of a checkpoint.
+ *
+ * @param patterns names or glob patterns, relative to the working folder
+ * @param weights configuration of the checkpoint
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing
+ */
+export function instructRecipe(patterns: readonly string[], weights: RunConfig): InstructRecipe {
+  if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--instruct: a pattern is empty');
+  const folder = process.cwd();
+  const domain = sampleDomainOf(patterns);
+  const { model, moe, data, train } = weights;
+  const known = data.domains.map((_, id) => templateOf(data, id)).find((each) => each !== null);
+  const source = {
+    ...{ folder, files: patterns },
+    instruct: { template: known ?? templateSchema.parse({}) },
+  };
+  const files = listFiles(domain, textSourceSchema.parse(source));
+  const bytes = files.reduce((sum, file) => sum + textBytes(file, { format: 'jsonl' }), 0);
+  // Groups of experts are of domains: each learns the answers.
+  const domains = moe.expertGroups === 1 ? [domain] : data.domains.map((name) => `${name.slice(0, 37)}-qa`);
+  const tokens = (domains.length * (1 - VALIDATION_SHARE) * bytes) / bytesPerTokenOf(model.vocabSize);
+  const sequences = tokens / model.seqLen;
+  const globalBatch = floorTo2(Math.min(train.globalBatch, Math.max(8, sequences / 8)));
+  const steps = Math.max(LEAST_STEPS, roundTo2((EPOCHS * sequences) / globalBatch));
+  const learningRate = roundTo2(RATE * train.learningRate);
+  const config = {
+    name: runNameOf(domain),
+    seed: weights.seed,
+    model,
+    moe,
+    data: { domains: domains.map((name) => ({ [name]: source })), validationShare: VALIDATION_SHARE },
+    train: {
+      ...train,
+      ...{ steps, globalBatch, microBatches: 1, maxTokens: null, maxHours: null, freeze: [], only: null },
+      ...{ schedule: 'cosine', learningRate, endLearningRate: roundTo2(learningRate / 10) },
+      warmupSteps: Math.min(500, Math.round(steps / 10)),
+      validateEvery: Math.min(500, Math.ceil(steps / 16)),
+      checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
+      validationSequences: Math.max(train.validationSequences, LEAST_VALIDATION),
+      earlyStop: { patience: 4 },
+    },
+    cluster: { nodes: 1, workersPerNode: workersFor(globalBatch, moe.numExperts) },
+  };
+  return { yaml: stringify(config, WITHOUT_ALIASES), numFiles: files.length, bytes };
+}
+
+/** Names run and domain: after the first file, if that can be the name of a domain. */
+export function sampleDomainOf([first = '']: readonly string[]): string {
+  const name = path.basename(first).split('.')[0]!;
+  return DOMAIN_NAME.test(name) && !DOMAINS.includes(name) ? name : 'qa';
+}
+
+/** As many processes as processors, each with as many sequences and experts. */
+function workersFor(globalBatch: number, numExperts: number): number {
+  let workers = floorTo2(Math.min(availableParallelism(), globalBatch));
+  while (numExperts % workers !== 0) workers /= 2;
+  return workers;
+}
+
+/** A power of two. */
+function floorTo2(value: number): number {
+  return 2 ** Math.floor(Math.log2(value));
+}

@@ -1,0 +1,80 @@
+import { expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { runSchema } from '../../src/config/schema.js';
+import { assertTrainable } from '../../src/model/assert-trainable.js';
+import { createTrainState } from '../../src/worker/state.js';
+import { trainStep } from '../../src/worker/train-step.js';
+import { batchesOf } from '../worker/step-batches.js';
+import { tinyConfig } from './support.js';
+
+type Freezing = Partial<{ freeze: string[]; only: 'router' | 'experts' | null }>;
+const frozen = (train: Freezing, moe: Parameters<typeof tinyConfig>[0] = {}) => {
+  const config = tinyConfig(moe);
+  return runSchema.parse({
+    ...config,
+    train: { ...config.train, learningRate: 0.1, schedule: 'constant', ...train },
+  });
+};
+
+/** Names of the parameters that three steps have moved, and the length of the gradient of the first. */
+function moved(train: Freezing): { names: string[]; norm: number; moments: string[] } {
+  const state = createTrainState(frozen(train), soloTransport(), null);
+  const { parameters } = state.model;
+  const before = new Map([...parameters.entries()].map(({ name, values }) => [name, values.slice()]));
+  const [norm] = [1, 2, 3].map((step) => trainStep(state, step, batchesOf(step)).report.gradientNorm);
+  const names = [...parameters.entries()]
+    .filter(({ name, values }) => values.some((value, i) => value !== before.get(name)![i]))
+    .map(({ name }) => name);
+  const moments = [parameters.shared, parameters.expert].flatMap(({ ranges, v }) =>
+    ranges
+      .filter(({ begin, end }) => v.subarray(begin, end).some((each) => each !== 0))
+      .map(({ name }) => name),
+  );
+  state.model.dispose();
+  return { names, norm, moments };
+}
+
+it('frozen parameters keep every bit, also of what decays, and do not count in the norm', () => {
+  const all = moved({});
+  const some = moved({ freeze: ['embed', 'layers.1.experts.2', 'query.attn.q'] });
+  const isFrozen = (name: string) => /^(embed\.|layers\.1\.experts\.2\.|query\.attn\.q$)/.test(name);
+  expect(some.names.toSorted()).toEqual(all.names.filter((name) => !isFrozen(name)).toSorted());
+  expect(some.moments.toSorted()).toEqual(some.names.toSorted());
+  expect(some.norm).toBeLessThan(all.norm);
+});
+
+it.each([
+  ['router', /^layers\.1\.router\./],
+  ['experts', /^layers\.1\.experts\./],
+] as const)('train.only %s moves nothing else', (only, pattern) => {
+  const { names } = moved({ only });
+  expect(names.length).toBeGreaterThan(0);
+  expect(names.filter((name) => !pattern.test(name))).toEqual([]);
+});
+
+it.each([
+  [
+    { freeze: ['embedding'] },
+    'train.freeze: "embedding" names no parameter; there is embed, layers, query, ln_final',
+  ],
+  [{ freeze: ['layers.7'] }, 'train.freeze: "layers.7" names no parameter; did you mean layers.0?'],
+  [
+    { freeze: ['layers.1.expert'] },
+    'train.freeze: "layers.1.expert" names no parameter; did you mean layers.1.experts?',
+  ],
+  [
+    { freeze: ['embed', 'layers', 'query', 'ln_final'] },
+    'train.freeze and train.only leave nothing to train',
+  ],
+] as const)('refuses %j', (train, message) => {
+  expect(() => assertTrainable(frozen({ freeze: [...train.freeze] }))).toThrow(
+    expect.objectContaining({ code: 'BAD_CONFIG', message }),
+  );
+});
+
+it('refuses to train a router that has no parameters', () => {
+  expect(() => assertTrainable(frozen({ only: 'router' }, { moe: { router: 'hash' } }))).toThrow(
+    'train.only: router hash has no parameters to train here',
+  );
+  expect(() => assertTrainable(frozen({ only: 'router' }))).not.toThrow();
+});
