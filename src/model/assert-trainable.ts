@@ -2,7 +2,7 @@ import { didYouMean } from '../config/nearest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
-import { routerPolicy } from '../routing/index.js';
+import { heldExperts, routerPolicy } from '../routing/index.js';
 import { isFrozenBy, isNamedBy } from './frozen.js';
 import { moeLayerSpecs } from './moe-layer.js';
 import { modelSpecs, sizeOf } from './pangu-sigma.js';
@@ -13,8 +13,7 @@ const MAX_NAMES = 12;
 /**
  * Checks what train.freeze and train.only name.
  *
- * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, if all are frozen, or experts that are to be moved
- *   only where they have tokens
+ * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, or all are frozen
  */
 export function assertTrainable(config: RunConfig): void {
   const { freeze, only } = config.train;
@@ -24,15 +23,7 @@ export function assertTrainable(config: RunConfig): void {
   for (const entry of freeze)
     if (!names.some((name) => isNamedBy(name, entry)))
       throw refusal(`train.freeze: ${JSON.stringify(entry)} names no parameter${near(entry, names)}`);
-  const isFrozen = isFrozenBy(config.train);
-  if (
-    config.train.expertUpdate === 'touched' &&
-    specs.some((spec) => spec.placement === 'expert' && isFrozen(spec))
-  )
-    throw refusal(
-      'train.expertUpdate: touched is for experts that are trained, and train.freeze or train.only freezes some; take dense',
-    );
-  if (!specs.every(isFrozen)) return;
+  if (!specs.every(isFrozenBy(config.train))) return;
   const { router } = config.moe;
   throw refusal(
     only === 'router' && routerPolicy(router).parameters(config.moe, config.model.dModel).length === 0
@@ -45,7 +36,8 @@ export function assertTrainable(config: RunConfig): void {
 function allSpecs(config: RunConfig): ParameterSpec[] {
   const { model, moe } = config;
   const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
-  const experts = Array.from({ length: moe.numExperts }, (_, id) => id);
+  const { first, count } = heldExperts(moe);
+  const experts = Array.from({ length: count }, (_, i) => first + i);
   const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
     moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sizeOf(config)),
   );

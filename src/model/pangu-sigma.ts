@@ -95,8 +95,7 @@ export class PanguSigma {
     );
     this.sparseLayers = sparseLayers(config, this.communicator);
     const sparseSpecs = this.sparseLayers.map(({ parameterSpecs }) => parameterSpecs);
-    const isFrozen = isFrozenBy(config.train);
-    this.parameters = new ParameterStore(modelSpecs(config, sparseSpecs), seed, { slots, isFrozen });
+    this.parameters = new ParameterStore(modelSpecs(config, sparseSpecs), seed, slots, isFrozenBy(config.train));
   }
 
   get parameterSpecs(): readonly ParameterSpec[] {

@@ -2,6 +2,7 @@ import { TrainerError } from '../errors.js';
 import { FlatArrays } from '../simd/index.js';
 import {
   expertOf,
+  type IsFrozen,
   inOrder,
   type ParameterGroup,
   type ParameterRange,
@@ -80,8 +81,9 @@ export class ExpertSlots implements ParameterGroup {
     specs: readonly ParameterSpec[],
     { budgetBytes, storage }: SlotOptions,
     onMove: (ranges: readonly ParameterRange[]) => void,
+    isFrozen: IsFrozen,
   ) {
-    this.experts = byExpert(specs);
+    this.experts = byExpert(specs, isFrozen);
     const names = [...this.experts.keys()];
     this.#places = new Map(names.map((name, place) => [name, place]));
     this.#storage = storage;
@@ -104,13 +106,8 @@ export class ExpertSlots implements ParameterGroup {
     return [...this.#residents.values()].flatMap(({ ranges }) => ranges);
   }
 
-  /** Experts in slots are not frozen. */
   get trained(): readonly ParameterRange[] {
-    return this.ranges;
-  }
-
-  get numTrained(): number {
-    return this.values.length;
+    return this.ranges.filter(({ frozen }) => !frozen);
   }
 
   /** Brings an expert to memory. @returns its ranges until another takes its slot */
@@ -255,7 +252,7 @@ export class ExpertSlots implements ParameterGroup {
   }
 }
 
-function byExpert(specs: readonly ParameterSpec[]): Map<string, ParameterRange[]> {
+function byExpert(specs: readonly ParameterSpec[], isFrozen: IsFrozen): Map<string, ParameterRange[]> {
   const grouped = new Map<string, ParameterSpec[]>();
   for (const spec of specs) {
     const expert = expertOf(spec.name);
@@ -263,7 +260,7 @@ function byExpert(specs: readonly ParameterSpec[]): Map<string, ParameterRange[]
     if (known === undefined) grouped.set(expert, [spec]);
     else known.push(spec);
   }
-  return new Map([...grouped].map(([expert, own]) => [expert, inOrder(own)]));
+  return new Map([...grouped].map(([expert, own]) => [expert, inOrder(own, isFrozen)]));
 }
 
 function bytesOf(arrays: readonly Float32Array[]): number {

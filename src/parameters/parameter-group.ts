@@ -28,15 +28,13 @@ export interface ParameterRange extends ParameterSpec {
   readonly frozen: boolean;
 }
 
-/**
- * Flat arrays of all parameters of one placement: values, gradients, Adam's moments. Frozen ones are at the end, so that
- * what is exchanged and updated is one piece; otherwise they are in the order of the specs.
- */
+export type IsFrozen = (spec: ParameterSpec) => boolean;
+
+/** Flat arrays of all parameters of one placement: values, gradients, Adam's moments. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
-  /** Those that are not frozen, and how many elements they have. */
+  /** Those that are not frozen. */
   readonly trained: readonly ParameterRange[];
-  readonly numTrained: number;
   readonly values: Float32Array;
   readonly gradients: Float32Array;
   /** Takes no memory until an optimizer writes to it. */
@@ -46,23 +44,18 @@ export interface ParameterGroup {
   readonly flat: FlatArrays;
 }
 
-export function makeGroup(
-  specs: readonly ParameterSpec[],
-  isFrozen: (spec: ParameterSpec) => boolean,
-): ParameterGroup {
+/** In the order of the specs, but for frozen ones: at the end, so that what is exchanged is one piece. */
+export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);
   // What saves them is a thread.
   const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
-  return { ranges, trained, numTrained: trained.at(-1)?.end ?? 0, values, gradients, m, v, flat };
+  return { ranges, trained, values, gradients, m, v, flat };
 }
 
 /** One after the other, from 0. */
-export function inOrder(
-  specs: readonly ParameterSpec[],
-  isFrozen: (spec: ParameterSpec) => boolean = () => false,
-): ParameterRange[] {
+export function inOrder(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterRange[] {
   let end = 0;
   return specs.map((spec) => {
     const begin = end;

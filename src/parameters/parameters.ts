@@ -5,6 +5,7 @@ import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
 import {
   expertOf,
+  type IsFrozen,
   initialize,
   makeGroup,
   type ParameterGroup,
@@ -71,12 +72,16 @@ export class ParameterStore implements ParameterSource {
   constructor(
     readonly specs: readonly ParameterSpec[],
     seed: number,
-    { slots = null, isFrozen = () => false }: ParameterStoreOptions = {},
+    slots: SlotOptions | null = null,
+    isFrozen: IsFrozen = () => false,
   ) {
     const ofExperts = specs.filter((spec) => spec.placement === 'expert');
-    const ofAll = specs.filter((spec) => spec.placement === 'shared');
-    this.shared = makeGroup(ofAll, isFrozen);
-    this.slots = slots && new ExpertSlots(ofExperts, slots, (ranges) => this.#push(this.expert, ranges));
+    this.shared = makeGroup(
+      specs.filter((spec) => spec.placement === 'shared'),
+      isFrozen,
+    );
+    const onMove = (ranges: readonly ParameterRange[]) => this.#push(this.expert, ranges);
+    this.slots = slots && new ExpertSlots(ofExperts, slots, onMove, isFrozen);
     this.expert = this.slots ?? makeGroup(ofExperts, isFrozen);
     for (const group of this.#fixedGroups)
       for (const range of group.ranges) {

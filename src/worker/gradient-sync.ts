@@ -31,7 +31,7 @@ export interface GradientSyncOptions {
   readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
-  /** Of the experts that have gradients, equal on all replicas; null for all experts. */
+  /** Of the experts that have gradients, and are not frozen, equal on all replicas; null for all experts. */
   readonly touched: readonly ParameterRange[] | null;
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;
@@ -44,9 +44,9 @@ export interface GradientSyncOptions {
   readonly snapshot: SnapshotVote;
 }
 
-/** Gradients of the parameters that are not frozen; the others' are zero on every rank. */
-export function trainedGradients({ gradients, numTrained }: ParameterGroup): Float32Array {
-  return gradients.subarray(0, numTrained);
+/** Gradients of the parameters that are not frozen, in a group of fixed places; the others' are zero on every rank. */
+export function trainedGradients({ gradients, trained }: ParameterGroup): Float32Array {
+  return gradients.subarray(0, trained.at(-1)?.end ?? 0);
 }
 
 /**
@@ -57,8 +57,9 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   const { transport, replicas, touched, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
-  if (replicas.length > 1 && expert.numTrained > 0)
-    inOneArray(trainedGradients(expert), touched, (data) =>
+  const ofExperts = touched === null ? trainedGradients(expert) : expert.gradients;
+  if (replicas.length > 1 && ofExperts.length > 0)
+    inOneArray(ofExperts, touched, (data) =>
       allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
     );
   // The experts' norm and the flags share one small message a step.

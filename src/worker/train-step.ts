@@ -187,12 +187,14 @@ function numCounted(batch: Batch): number {
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
 interface ExpertToUpdate extends TouchedExpert {
+  /** Those that are not frozen. */
   readonly ranges: readonly ParameterRange[];
 }
 
 /** Those with tokens in this step; null for all. */
 function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
-  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: slots.rangesOf(expert.name) }));
+  const rangesOf = (name: string) => slots!.rangesOf(name).filter(({ frozen }) => !frozen);
+  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }));
 }
 
 interface UpdateOptions {

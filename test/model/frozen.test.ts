@@ -7,11 +7,7 @@ import { trainStep } from '../../src/worker/train-step.js';
 import { batchesOf } from '../worker/step-batches.js';
 import { tinyConfig } from './support.js';
 
-type Freezing = Partial<{
-  freeze: string[];
-  only: 'router' | 'experts' | null;
-  expertUpdate: 'dense' | 'touched';
-}>;
+type Freezing = Partial<{ freeze: string[]; only: 'router' | 'experts' | null }>;
 const frozen = (train: Freezing, moe: Parameters<typeof tinyConfig>[0] = {}) => {
   const config = tinyConfig(moe);
   return runSchema.parse({
@@ -81,8 +77,4 @@ it('refuses to train a router that has no parameters', () => {
     'train.only: router hash has no parameters to train here',
   );
   expect(() => assertTrainable(frozen({ only: 'router' }))).not.toThrow();
-  expect(() => assertTrainable(frozen({ only: 'router', expertUpdate: 'touched' }))).toThrow(
-    /expertUpdate: touched is for experts that are trained/,
-  );
-  expect(() => assertTrainable(frozen({ freeze: ['embed'], expertUpdate: 'touched' }))).not.toThrow();
 });
