@@ -40,13 +40,6 @@ export interface ParameterSource {
   touch(experts: readonly string[]): void;
 }
 
-export interface ParameterStoreOptions {
-  /** Null if all experts are in memory and move in every step. */
-  readonly slots?: SlotOptions | null;
-  /** By default none; with slots no parameter of an expert. */
-  readonly isFrozen?: (spec: ParameterSpec) => boolean;
-}
-
 /**
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
  * a TensorFlow variable for each parameter for the model. Where only experts with tokens move, those are in slots.
