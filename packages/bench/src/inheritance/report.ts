@@ -49,6 +49,11 @@ function chartsOf(figures: InheritanceFigures): Chart[] {
   const { results, tokensPerStep, denseSteps } = figures;
   const draw = (name: string, title: string, caption: string, lines: Readonly<Record<string, Line>>) =>
     lossChart({ name, title, caption, lines, results, tokensPerStep });
+  // What comes before is the steepest part, beside which the rest would look flat.
+  const later =
+    (line: Line): Line =>
+    (result) =>
+      line(result).filter(({ step }) => step >= denseSteps / 2);
   return [
     draw(
       'since-start',
@@ -59,8 +64,12 @@ function chartsOf(figures: InheritanceFigures): Chart[] {
     draw(
       'all-tokens',
       'Where the dense model is trained for it',
-      `The same with the ${tokens(denseSteps, tokensPerStep)} tokens of the dense training counted.`,
-      { inherited: shifted(figures), 'from scratch': LINES.scratch, 'dense model': LINES.dense },
+      `The same with the ${tokens(denseSteps, tokensPerStep)} tokens of the dense training counted, from the middle of it on.`,
+      {
+        inherited: shifted(figures),
+        'from scratch': later(LINES.scratch),
+        'dense model': later(LINES.dense),
+      },
     ),
   ];
 }
