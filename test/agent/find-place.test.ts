@@ -11,7 +11,7 @@ import { ScriptedCoordinator, until } from './support.js';
 
 const REPLY: JoinReply = {
   ...{ runId: 'run-a', generation: 1, node: 2, configJson: '{}' },
-  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '', initFrom: '', term: 1 },
+  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '', initFrom: '', inheritance: null, term: 1 },
 };
 const BOUND = { host: '127.0.0.1', port: 4000 };
 
