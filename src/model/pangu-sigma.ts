@@ -95,7 +95,12 @@ export class PanguSigma {
     );
     this.sparseLayers = sparseLayers(config, this.communicator);
     const sparseSpecs = this.sparseLayers.map(({ parameterSpecs }) => parameterSpecs);
-    this.parameters = new ParameterStore(modelSpecs(config, sparseSpecs), seed, slots, isFrozenBy(config.train));
+    this.parameters = new ParameterStore(
+      modelSpecs(config, sparseSpecs),
+      seed,
+      slots,
+      isFrozenBy(config.train),
+    );
   }
 
   get parameterSpecs(): readonly ParameterSpec[] {

@@ -81,7 +81,7 @@ export class ExpertSlots implements ParameterGroup {
     specs: readonly ParameterSpec[],
     { budgetBytes, storage }: SlotOptions,
     onMove: (ranges: readonly ParameterRange[]) => void,
-    isFrozen: IsFrozen,
+    isFrozen: IsFrozen = () => false,
   ) {
     this.experts = byExpert(specs, isFrozen);
     const names = [...this.experts.keys()];

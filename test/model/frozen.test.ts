@@ -7,7 +7,11 @@ import { trainStep } from '../../src/worker/train-step.js';
 import { batchesOf } from '../worker/step-batches.js';
 import { tinyConfig } from './support.js';
 
-type Freezing = Partial<{ freeze: string[]; only: 'router' | 'experts' | null }>;
+type Freezing = Partial<{
+  freeze: string[];
+  only: 'router' | 'experts' | null;
+  expertUpdate: 'dense' | 'touched';
+}>;
 const frozen = (train: Freezing, moe: Parameters<typeof tinyConfig>[0] = {}) => {
   const config = tinyConfig(moe);
   return runSchema.parse({
@@ -34,14 +38,17 @@ function moved(train: Freezing): { names: string[]; norm: number; moments: strin
   return { names, norm, moments };
 }
 
-it('frozen parameters keep every bit, also of what decays, and do not count in the norm', () => {
-  const all = moved({});
-  const some = moved({ freeze: ['embed', 'layers.1.experts.2', 'query.attn.q'] });
-  const isFrozen = (name: string) => /^(embed\.|layers\.1\.experts\.2\.|query\.attn\.q$)/.test(name);
-  expect(some.names.toSorted()).toEqual(all.names.filter((name) => !isFrozen(name)).toSorted());
-  expect(some.moments.toSorted()).toEqual(some.names.toSorted());
-  expect(some.norm).toBeLessThan(all.norm);
-});
+it.each(['dense', 'touched'] as const)(
+  'frozen parameters keep every bit, also of what decays, and do not count in the norm, expertUpdate %s',
+  (expertUpdate) => {
+    const all = moved({ expertUpdate });
+    const some = moved({ expertUpdate, freeze: ['embed', 'layers.1.experts.2', 'query.attn.q'] });
+    const isFrozen = (name: string) => /^(embed\.|layers\.1\.experts\.2\.|query\.attn\.q$)/.test(name);
+    expect(some.names.toSorted()).toEqual(all.names.filter((name) => !isFrozen(name)).toSorted());
+    expect(some.moments.toSorted()).toEqual(some.names.toSorted());
+    expect(some.norm).toBeLessThan(all.norm);
+  },
+);
 
 it.each([
   ['router', /^layers\.1\.router\./],
