@@ -28,7 +28,7 @@ export const commonFields = {
     .nullable()
     .default(null)
     .describe(
-      'written by `locmoe export --sub-model`: the model has the experts of one domain alone; null: it is whole',
+      'written by an export of a sub-model: the model has the experts of one domain alone; null: it is whole',
     ),
 };
 
