@@ -1,9 +1,9 @@
 import { gatherCounts } from './gather-counts.js';
 import type { RouterContext, RoutingDecision } from './router.js';
 
-// Shapes: T tokens of this rank, E experts.
+// Shapes: T tokens of this rank, E experts, K choices of a token.
 
-/** A decision without weights and losses, for one choice per token. */
+/** A decision without weights and losses. */
 export interface FirstFit
   extends Pick<
     RoutingDecision,
@@ -21,27 +21,33 @@ export interface FirstFit
   readonly sharedOfRank: readonly Float32Array[];
 }
 
+export interface FirstFitOptions {
+  /** K; 1 by default. */
+  readonly numChoices?: number;
+  /** As in `gatherCounts`. */
+  readonly shared?: Float32Array | undefined;
+}
+
 /**
- * First-fit capacity for top-1 routers: each expert keeps its first `capacity` choices in the order of the
+ * First-fit capacity: each expert keeps its first `capacity` choices in the order of the
  * global token index and drops the rest, so the result does not depend on the layout.
  *
  * The capacity is global. A capacity per source rank would punish locality: with two nodes whose tokens all
  * stay local, half of them would be dropped.
  *
- * @param chosenT expert of each token
+ * @param chosenTK expert of each choice, row-major [T, K]
  * @param capacity per expert over all ranks, in choices; Infinity drops nothing
- * @param shared as in `gatherCounts`
  * @throws TrainerError as `Transport.transfer`
  */
 export function firstFit(
   context: Pick<RouterContext, 'transport' | 'layer' | 'topology' | 'moe'>,
-  chosenT: Int32Array,
+  chosenTK: Int32Array,
   capacity: number,
-  shared?: Float32Array,
+  { numChoices = 1, shared }: FirstFitOptions = {},
 ): FirstFit {
   const { numExperts } = context.moe;
   const routedE = new Int32Array(numExperts);
-  for (const expert of chosenT) routedE[expert]++;
+  for (const expert of chosenTK) routedE[expert]++;
   const { countsOfRank, sharedOfRank } = gatherCounts(context, routedE, shared);
   const roomE = new Float64Array(numExperts).fill(capacity);
   const keptOfRank = countsOfRank.map((countsE) =>
@@ -53,8 +59,8 @@ export function firstFit(
   );
   const keptE = keptOfRank[context.topology.rank];
   return {
-    numChoices: 1,
-    expertsTK: keepFirst(chosenT, keptE),
+    numChoices,
+    expertsTK: keepFirst(chosenTK, keptE),
     routedE,
     keptE,
     overCapacityE: routedE.map((routed, expert) => routed - keptE[expert]),
@@ -69,7 +75,7 @@ export function firstFit(
 }
 
 /** The choices with all but the first `keptE` of each expert set to -1. */
-function keepFirst(chosenT: Int32Array, keptE: Int32Array): Int32Array {
+function keepFirst(chosenTK: Int32Array, keptE: Int32Array): Int32Array {
   const leftE = keptE.slice();
-  return chosenT.map((expert) => (leftE[expert]-- > 0 ? expert : -1));
+  return chosenTK.map((expert) => (leftE[expert]-- > 0 ? expert : -1));
 }

@@ -1,3 +1,4 @@
+import { gatherRows } from '../ops/gather-rows.js';
 import { readIntegers } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import type { GateCosine } from './router.js';
@@ -22,6 +23,23 @@ export function keepToGroup(
 /** Argmax of each row; ties go to the lower index. */
 export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
   return readIntegers(() => tf.argMax(valuesTE, 1));
+}
+
+/**
+ * Probabilities of the chosen experts, [T, K], differentiable; that of expert 0 in empty places.
+ *
+ * @param chosenTK chosen experts, row-major [T, K], -1 for none
+ */
+export function probabilitiesOfChoices(
+  probsTE: tf.Tensor2D,
+  chosenTK: Int32Array,
+  numChoices: number,
+): tf.Tensor2D {
+  const [numTokens, numExperts] = probsTE.shape;
+  const elements = chosenTK.map(
+    (expert, choice) => Math.floor(choice / numChoices) * numExperts + Math.max(0, expert),
+  );
+  return tf.reshape(gatherRows(tf.reshape(probsTE, [-1, 1]), elements), [numTokens, numChoices]);
 }
 
 /**

@@ -77,7 +77,7 @@ export const locmoeRouter = defineRouter({
         const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
         const cosinesTE = training ? readFloats(() => gateCosines(moe, input)) : null;
         const shared = training ? losses.share(probsTE, domainsT, chosenT) : undefined;
-        const fitted = firstFit(context, chosenT, capacity, shared);
+        const fitted = firstFit(context, chosenT, capacity, { shared });
         if (cosinesTE && estimate.isWatching) {
           const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
           estimate.observe(

@@ -1,15 +1,13 @@
-import { exactMatMul } from '../ops/mat-mul.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
-import { initStd } from '../parameters/matrix.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
+import { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
-import type { RouterInput } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -20,15 +18,7 @@ import type { RouterInput } from './router.js';
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  parameters: ({ numExperts }, dModel) => [
-    {
-      name: 'weight',
-      shape: [dModel, numExperts],
-      init: { kind: 'normal', std: initStd(dModel) },
-      placement: 'shared',
-      decay: true,
-    },
-  ],
+  parameters: denseGateSpecs,
   price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },
     backward: { flops: 4 * T * d * E, touched: 3 * T * d + 25 * T * E, operations: 28 },
@@ -38,15 +28,15 @@ export const switchRouter = defineRouter({
     candidatesPerToken: 0,
     weighted: true,
   }),
-  gateCosines: (_, input) => cosinesOf(input, exactMatMul(input.xTD, weightOf(input))),
+  gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
     const { moe, expertsOfDomain, topology } = context;
     const { numExperts, auxiliaryLossWeight } = moe;
     const numHeld = heldExperts(moe).count;
     return {
       route(input) {
-        const { xTD, domainsT, training } = input;
-        const logitsTE = exactMatMul(xTD, weightOf(input));
+        const { domainsT, training } = input;
+        const logitsTE = denseGateLogits(input);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
         const chosenT = argmaxOfRows(probsTE);
         const factor = training ? moe.capacityFactor : null;
@@ -61,7 +51,7 @@ export const switchRouter = defineRouter({
             : null,
           gateCosine: training
             ? cosineOfChoices(
-                readFloats(() => cosinesOf(input, logitsTE)),
+                readFloats(() => denseGateCosines(input, logitsTE)),
                 chosenT,
                 1,
               )
@@ -71,23 +61,3 @@ export const switchRouter = defineRouter({
     };
   },
 });
-
-type GateInput = Pick<RouterInput, 'xTD' | 'parameters'>;
-
-function weightOf({ parameters }: GateInput): tf.Tensor2D {
-  return parameters.get('weight') as tf.Tensor2D;
-}
-
-function cosinesOf(input: GateInput, logitsTE: tf.Tensor2D): tf.Tensor2D {
-  const weightDE = weightOf(input);
-  const [numTokens, dModel] = input.xTD.shape;
-  const x = input.xTD.dataSync<'float32'>();
-  // On the host: TensorFlow would first copy what other kernels computed.
-  const normsT1 = Float32Array.from({ length: numTokens }, (_, row) => {
-    let square = 0;
-    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i] * x[i];
-    return Math.sqrt(square);
-  });
-  const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
-  return tf.div(logitsTE, tf.maximum(tf.mul(tf.tensor2d(normsT1, [numTokens, 1]), normsE), 1e-12));
-}

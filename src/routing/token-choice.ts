@@ -27,6 +27,22 @@ function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boo
 }
 
 /**
+ * The best expert of a group after `last`, by probability, then lower id; after -1 the best of all, -1 if there
+ * is no other.
+ *
+ * @param row index of the token's first probability
+ */
+export function nextBest(probsTE: Float32Array, row: number, group: Int32Array, last: number): number {
+  let best = -1;
+  for (let i = 0; i < group.length; i++) {
+    const expert = group[i];
+    const isLeft = last < 0 || isBefore(probsTE, row, last, expert);
+    if (isLeft && (best < 0 || probsTE[row + expert] > probsTE[row + best])) best = expert;
+  }
+  return best;
+}
+
+/**
  * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, with the smallest l
  * whose softmaxed affinities sum to the threshold, at most l_max. Ties go to the lower id.
  *
@@ -49,13 +65,7 @@ export function tokenChoice(
     let reached = 0;
     let last = -1;
     for (let k = 0; k < most && reached < threshold; k++) {
-      // The best expert after the last one, by probability, then id.
-      let best = -1;
-      for (let i = 0; i < group.length; i++) {
-        const expert = group[i];
-        const isLeft = last < 0 || isBefore(probsTE, row, last, expert);
-        if (isLeft && (best < 0 || probsTE[row + expert] > probsTE[row + best])) best = expert;
-      }
+      const best = nextBest(probsTE, row, group, last);
       expertsTK[t * numChoices + k] = best;
       affinitiesTK[t * numChoices + k] = affinityTE[row + best];
       reached += probsTE[row + best];

@@ -1,0 +1,48 @@
+import { exactMatMul } from '../ops/mat-mul.js';
+import { tf } from '../ops/tensorflow.js';
+import { initStd } from '../parameters/matrix.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
+import type { CommonMoe } from './common-fields.js';
+import type { RouterInput } from './router.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts.
+//
+// A learned dense gate W_g, [d, E]: the gate vector of an expert is its column.
+
+type GateInput = Pick<RouterInput, 'xTD' | 'parameters'>;
+
+export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): ParameterSpec[] {
+  return [
+    {
+      name: 'weight',
+      shape: [dModel, numExperts],
+      init: { kind: 'normal', std: initStd(dModel) },
+      placement: 'shared',
+      decay: true,
+    },
+  ];
+}
+
+/** x W_g, [T, d] -> [T, E]. */
+export function denseGateLogits(input: GateInput): tf.Tensor2D {
+  return exactMatMul(input.xTD, weightOf(input));
+}
+
+/** Cosines between tokens and gate vectors, [T, E]. */
+export function denseGateCosines(input: GateInput, logitsTE = denseGateLogits(input)): tf.Tensor2D {
+  const weightDE = weightOf(input);
+  const [numTokens, dModel] = input.xTD.shape;
+  const x = input.xTD.dataSync<'float32'>();
+  // On the host: TensorFlow would first copy what other kernels computed.
+  const normsT1 = Float32Array.from({ length: numTokens }, (_, row) => {
+    let square = 0;
+    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i] * x[i];
+    return Math.sqrt(square);
+  });
+  const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
+  return tf.div(logitsTE, tf.maximum(tf.mul(tf.tensor2d(normsT1, [numTokens, 1]), normsE), 1e-12));
+}
+
+function weightOf({ parameters }: GateInput): tf.Tensor2D {
+  return parameters.get('weight') as tf.Tensor2D;
+}
