@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { gatherRows } from '../ops/gather-rows.js';
 import { tf } from '../ops/tensorflow.js';
+import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
 import { heldExperts } from './domain-groups.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
@@ -9,8 +9,9 @@ import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } fro
 import { gatherCounts } from './gather-counts.js';
 import { gatherScores, scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
-import { cosineOfChoices, keepToGroup } from './group-choice.js';
+import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
+import { randomScores } from './random-ranking.js';
 import type { RouterContext, RoutingDecision } from './router.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 
@@ -26,6 +27,12 @@ const fields = {
     .default('constant')
     .describe(
       'how capacity is filled: linear moves from token order to affinity over the run; constant is affinity',
+    ),
+  ranking: z
+    .enum(['affinity', 'random'])
+    .default('affinity')
+    .describe(
+      'which candidates an expert keeps: those of the highest affinity; or as many at random, a control for experiments',
     ),
   affinityThreshold: z
     .number()
@@ -57,6 +64,11 @@ const scheduleHasExpertChoice: MoeRule<PlusMoe> = ({ selection, selectionSchedul
         message: 'linear moves from token choice to expert choice: use it with selection both or ecr',
       };
 
+const rankingHasExpertChoice: MoeRule<PlusMoe> = ({ selection, ranking }) =>
+  ranking === 'affinity' || selection !== 'tcr'
+    ? undefined
+    : { field: 'ranking', message: 'random is for experts that choose: use it with selection both or ecr' };
+
 /** The part of a decision that follows from which candidates are kept. */
 type Selection = Pick<
   RoutingDecision,
@@ -72,14 +84,26 @@ type Selection = Pick<
  * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
  * group, experts choose. both: experts choose among the tokens that chose them.
  *
+ * `ranking: random` is the control that tells what ranking by affinity is worth: candidates, weights, losses and
+ * capacities are the same, but which candidates an expert keeps is drawn anew for each step, token and expert
+ * (random-ranking.ts). Its running threshold is then one of these scores, so it keeps as many outside training
+ * too, where the score is that of the token id.
+ *
  * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same
  * selection. As it depends on the whole batch, outside training an expert keeps the tokens that reach its
  * running threshold, which is causal.
  */
 export const locmoePlusRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, capacityLimitsExperts, scheduleHasExpertChoice],
-  shapedBy: ['learnedGroups'],
+  rules: [
+    groupsDivide,
+    localExpertsCount,
+    capacityLimitsExperts,
+    scheduleHasExpertChoice,
+    rankingHasExpertChoice,
+  ],
+  // Thresholds are in units of the ranking.
+  shapedBy: ['learnedGroups', 'ranking'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
@@ -111,7 +135,7 @@ export const locmoePlusRouter = defineRouter({
       state: carried.state,
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
-      route({ xTD, domainsT, training, parameters }) {
+      route({ xTD, tokenIdsT, domainsT, training, parameters }) {
         const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
@@ -126,7 +150,7 @@ export const locmoePlusRouter = defineRouter({
         const { numChoices } = candidates;
         const weightsTK = weightsOfChoices(probsTE, candidates);
         if (!training) {
-          const selection = selectCausally(context, carried, candidates);
+          const selection = selectCausally(context, carried, candidates, tokenIdsT);
           return { ...selection, numChoices, weightsTK, auxiliaryLoss: null, gateCosine: null };
         }
         const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
@@ -155,22 +179,17 @@ function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
 
 /** Softmax of the affinities over a token's candidates, [T, K]; 0 in empty places. */
 function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candidates): tf.Tensor2D {
-  const [numTokens, numExperts] = probsTE.shape;
-  const elements = expertsTK.map(
-    (expert, choice) => Math.floor(choice / numChoices) * numExperts + Math.max(0, expert),
-  );
   const chosen = tf.tensor2d(
     Float32Array.from(expertsTK, (expert) => (expert < 0 ? 0 : 1)),
-    [numTokens, numChoices],
+    [probsTE.shape[0], numChoices],
   );
-  const gatheredTK = tf.reshape(gatherRows(tf.reshape(probsTE, [-1, 1]), elements), [numTokens, numChoices]);
-  const probsTK: tf.Tensor2D = tf.mul(gatheredTK, chosen);
+  const probsTK: tf.Tensor2D = tf.mul(probabilitiesOfChoices(probsTE, expertsTK, numChoices), chosen);
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
 /** Batch rule (training): experts choose among the candidates of all ranks. */
 function selectTogether(
-  { moe, layer, topology, transport, numSteps }: RouterContext<PlusMoe>,
+  { moe, layer, topology, transport, seed, numSteps }: RouterContext<PlusMoe>,
   carried: ExpertChoiceState,
   candidates: Candidates,
   shared: Float32Array,
@@ -181,13 +200,23 @@ function selectTogether(
   const numTokens = all.expertsN.length / candidates.numChoices;
   const classic = classicCapacity(moe.capacityFactor, numTokens, 1, heldExperts(moe).count);
   const positionsE = candidatesByExpert(all.expertsN, numExperts);
-  const risingE = risingAffinities(positionsE, all.affinitiesN);
-  const capacityE = carried.capacities(risingE, classic);
+  const risingAffinityE = risingAffinities(positionsE, all.affinitiesN);
+  const capacityE = carried.capacities(risingAffinityE, classic);
+  const isRandom = moe.ranking === 'random';
+  const scoresN = isRandom
+    ? randomScores(
+        new CounterRandom(seed, `layers.${layer}.router.ranking.${carried.step}`),
+        all.expertsN,
+        numExperts,
+        (candidate) => Math.floor(candidate / candidates.numChoices),
+      )
+    : all.affinitiesN;
+  const risingE = isRandom ? risingAffinities(positionsE, scoresN) : risingAffinityE;
   const share = expertShare(moe, carried.step / numSteps);
-  const { keptN, cutE } = expertChoice(positionsE, all.affinitiesN, risingE, capacityE, share);
+  const { keptN, cutE } = expertChoice(positionsE, scoresN, risingE, capacityE, share);
   // What the classic capacity would drop too counts as over capacity.
   const classicE = new Float64Array(numExperts).fill(classic);
-  const fits = expertChoice(positionsE, all.affinitiesN, risingE, classicE, share).keptN;
+  const fits = expertChoice(positionsE, scoresN, risingE, classicE, share).keptN;
   if (moe.selection !== 'tcr' && classic !== Infinity) carried.observe(cutE);
 
   const first = topology.rank * length;
@@ -219,16 +248,28 @@ function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldS
   return counts;
 }
 
-/** Causal rule (evaluation): a token is kept if its affinity reaches the expert's running threshold. */
+/** Causal rule (evaluation): a token is kept if its score reaches the expert's running threshold. */
 function selectCausally(
   context: RouterContext<PlusMoe>,
   { thresholdE }: ExpertChoiceState,
   candidates: Candidates,
+  tokenIdsT: Int32Array,
 ): Selection {
-  const { numExperts, selection } = context.moe;
-  const { expertsTK, affinitiesTK } = candidates;
+  const { moe, layer, seed } = context;
+  const { numExperts, selection } = moe;
+  const { expertsTK, affinitiesTK, numChoices } = candidates;
+  // By token id: a decoder that takes tokens one by one has no index of them.
+  const scoresTK =
+    moe.ranking === 'random'
+      ? randomScores(
+          new CounterRandom(seed, `layers.${layer}.router.ranking`),
+          expertsTK,
+          numExperts,
+          (candidate) => tokenIdsT[Math.floor(candidate / numChoices)],
+        )
+      : affinitiesTK;
   const kept = Uint8Array.from(expertsTK, (expert, choice) =>
-    expert >= 0 && (selection === 'tcr' || affinitiesTK[choice] >= thresholdE[expert]) ? 1 : 0,
+    expert >= 0 && (selection === 'tcr' || scoresTK[choice] >= thresholdE[expert]) ? 1 : 0,
   );
   const counts = account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1));
   return {

@@ -52,7 +52,7 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   /** Its own fields of `moe:`, each with a default. */
   readonly fields: z.ZodRawShape;
   readonly rules: readonly MoeRule<Moe>[];
-  /** Own fields that determine the parameters; a checkpoint must have the same values. */
+  /** Own fields that determine the parameters or what the state means; a checkpoint must have the same values. */
   readonly shapedBy: readonly string[];
   /** Parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];

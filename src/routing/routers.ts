@@ -2,4 +2,5 @@
 export { hashRouter as hash } from './hash.js';
 export { locmoeRouter as locmoe } from './locmoe.js';
 export { locmoePlusRouter as 'locmoe-plus' } from './locmoe-plus.js';
+export { mogeRouter as moge } from './moge.js';
 export { switchRouter as switch } from './switch.js';

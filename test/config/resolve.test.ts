@@ -105,6 +105,21 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY, { sets })[0]).toMatch(/moe\.capacityFactor: null with selection ecr/);
     const scheduled = ['moe.router=locmoe-plus', 'moe.selection=tcr', 'moe.selectionSchedule=linear'];
     expect(problemsOf(TINY, { sets: scheduled })[0]).toMatch(/moe\.selectionSchedule: linear moves/);
+    const random = ['moe.router=locmoe-plus', 'moe.selection=tcr', 'moe.ranking=random'];
+    expect(problemsOf(TINY, { sets: random })[0]).toMatch(/moe\.ranking: random is for experts that choose/);
+  });
+
+  it('device groups of moge that do not fit the experts of a domain', () => {
+    // 8 experts in 4 groups.
+    const problemsWith = (...sets: string[]) => problemsOf(TINY, { sets: ['moe.router=moge', ...sets] });
+    expect(problemsWith()).toEqual([]);
+    expect(problemsWith('moe.deviceGroups=4')).toEqual([
+      '--set moe.deviceGroups=4: moe.deviceGroups: 4 does not divide the experts of a domain: 2, numExperts over expertGroups',
+    ]);
+    expect(problemsWith('moe.choicesPerDeviceGroup=2')).toEqual([
+      '--set moe.choicesPerDeviceGroup=2: moe.choicesPerDeviceGroup: 2, but a device group has 1 of the 2 experts of a domain',
+    ]);
+    expect(problemsWith('moe.expertGroups=3')).toHaveLength(1);
   });
 
   it('an unknown key', () => {

@@ -21,6 +21,8 @@ const TOLERANCE = 1e-4;
 const SETS: Readonly<Partial<Record<RouterName, readonly string[]>>> = {
   locmoe: ['moe.localityLossWeight=0'],
   'locmoe-plus': ['moe.localityLossWeight=0', 'moe.selection=tcr'],
+  // Without level 1, so that a device group has two experts to choose from.
+  moge: ['moe.expertGroups=1'],
 };
 
 const LENGTH = [`train.steps=${STEPS}`];

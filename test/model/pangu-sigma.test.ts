@@ -144,6 +144,10 @@ describe('gradients of the whole model against finite differences', () => {
       }),
     ],
     [
+      'moge, tokens dropped',
+      tinyConfig({ moe: { router: 'moge', capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
+    ],
+    [
       'locmoe-plus, both losses, tokens dropped',
       tinyConfig({
         model: { dModel: 16 },
@@ -186,7 +190,12 @@ describe('loss and logits', () => {
   it.each([
     ['switch', config],
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
+    ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
     ['locmoe-plus', tinyConfig({ moe: { router: 'locmoe-plus', capacityFactor: 0.7 } })],
+    [
+      'locmoe-plus random',
+      tinyConfig({ moe: { router: 'locmoe-plus', ranking: 'random', capacityFactor: 0.7 } }),
+    ],
     [
       'locmoe-plus ecr',
       tinyConfig({ moe: { router: 'locmoe-plus', selection: 'ecr', capacityFactor: 1.1 } }),

@@ -39,6 +39,12 @@ const CASES = [
     { ...base, selection: 'tcr', affinityThreshold: 0.9, numExperts: 2, localityLossWeight: 0 },
     1,
   ],
+  ['locmoe-plus, random tokens', { ...base, ranking: 'random', affinityThreshold: 0.7 }, 1],
+  [
+    'moge, groups',
+    { router: 'moge', numExperts: 8, expertGroups: 2, deviceGroups: 2, capacityFactor: 0.8 },
+    3,
+  ],
   ['hash', { router: 'hash', numExperts: 4, capacityFactor: 0.8 }, 1],
   ['switch, groups', { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8 }, 3],
   [

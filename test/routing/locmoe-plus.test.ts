@@ -248,6 +248,77 @@ describe('the state of locmoe-plus', () => {
   });
 });
 
+describe('locmoe-plus with random tokens', () => {
+  const moe = { numExperts: 4, affinityThreshold: 0.7, temperature: 0.8 } as const;
+  const context = contextOf({ ...moe, ranking: 'random' });
+  const batch = randomValues('random tokens', numTokens * d);
+  const [byAffinity, atRandom] = [contextOf(moe), context].map((each) =>
+    trainStep(createRouter(each), batch),
+  );
+  const sameAs = (a: Int32Array, b: Int32Array) => a.filter((expert, i) => expert === b[i]).length / a.length;
+
+  it('keeps as many of the same candidates as by affinity, with the same weights, but others', () => {
+    expect(atRandom.routedE).toEqual(byAffinity.routedE);
+    expect(atRandom.capacityE).toEqual(byAffinity.capacityE);
+    expect(atRandom.keptE).toEqual(byAffinity.keptE);
+    expect(atRandom.overCapacityE).toEqual(byAffinity.overCapacityE);
+    expect(atRandom.weightsTK!.dataSync()).toEqual(byAffinity.weightsTK!.dataSync());
+    expect(sum(atRandom.keptE)).toBeLessThan(sum(atRandom.routedE));
+    expect(sameAs(atRandom.expertsTK, byAffinity.expertsTK)).toBeLessThan(0.9);
+  });
+
+  it('draws anew for each step, seed and layer, and the same for the same', () => {
+    const router = createRouter(context);
+    const first = trainStep(router, batch).expertsTK;
+    expect(first).toEqual(atRandom.expertsTK);
+    const others = [
+      trainStep(router, batch),
+      trainStep(createRouter({ ...context, seed: 6 }), batch),
+      trainStep(createRouter({ ...context, layer: 3 }), batch),
+    ];
+    for (const { expertsTK } of others) expect(sameAs(expertsTK, first)).toBeLessThan(0.9);
+  });
+
+  it('prefers no candidate: over many steps each is kept as often, whatever its affinity and place', () => {
+    const steps = 400;
+    const router = createRouter(context);
+    const keptOfToken = new Int32Array(numTokens);
+    const expectedOfToken = slowScores(batch, context).map(
+      ({ candidates }) => steps * sum(candidates.map((e) => atRandom.keptE[e] / atRandom.routedE[e])),
+    );
+    for (let step = 0; step < steps; step++) {
+      const { expertsTK, numChoices } = trainStep(router, batch);
+      expertsTK.forEach((expert, choice) => {
+        if (expert >= 0) keptOfToken[Math.floor(choice / numChoices)]++;
+      });
+    }
+    // Four standard deviations at most.
+    keptOfToken.forEach((kept, t) => {
+      expect(Math.abs(kept - expectedOfToken[t])).toBeLessThan(4 * Math.sqrt(expectedOfToken[t]));
+    });
+  });
+
+  it('keeps about the same share outside training, by token id', () => {
+    const router = createRouter(context);
+    for (let i = 0; i < 20; i++) trainStep(router, randomValues(`batch ${i}`, numTokens * d));
+    const xTD = tf.tensor2d(randomValues('text', 900 * d), [900, d]);
+    const routeText = (tokenIdsT: Int32Array) =>
+      router.route({
+        ...{ xTD: tf.slice(xTD, 0, tokenIdsT.length) as tf.Tensor2D, tokenIdsT },
+        ...{ domainsT: new Int32Array(tokenIdsT.length), training: false, parameters: new Map() },
+      });
+    const ids = Int32Array.from({ length: 900 }, (_, t) => t % 300);
+    const { routedE, keptE, expertsTK, numChoices } = routeText(ids);
+    const share = sum(atRandom.keptE) / sum(atRandom.routedE);
+    expect(Math.abs(sum(keptE) / sum(routedE) - share)).toBeLessThan(0.1);
+    // Neither what follows nor where a token stands matters.
+    expect([...routeText(ids.subarray(0, 10)).expertsTK]).toEqual([
+      ...expertsTK.subarray(0, 10 * numChoices),
+    ]);
+    expect(sameAs(routeText(ids.map((id) => id + 300)).expertsTK, expertsTK)).toBeLessThan(0.9);
+  });
+});
+
 /** Least cosine that each expert kept. */
 function slowCuts(
   x: Float32Array,

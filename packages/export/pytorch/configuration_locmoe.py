@@ -7,7 +7,7 @@ class LocmoeConfig(PretrainedConfig):
     domains: names of the domains that the model was trained on, in the order of their ids.
     domain: that of a text where the caller names none, by name.
     expert_group: the one group of experts that the sub-model of a domain has; None for a whole model.
-    router: `hash`, `switch`, `locmoe` or `locmoe-plus`; the fields after it are those of one router or two.
+    router: `hash`, `switch`, `locmoe`, `locmoe-plus` or `moge`; the fields after it are those of one router or two.
     """
 
     model_type = "locmoe"
@@ -35,6 +35,8 @@ class LocmoeConfig(PretrainedConfig):
         selection="both",
         affinity_threshold=0.9,
         max_experts_per_token=4,
+        device_groups=2,
+        choices_per_device_group=1,
         **kwargs,
     ):
         self.vocab_size = vocab_size
@@ -59,5 +61,7 @@ class LocmoeConfig(PretrainedConfig):
         self.selection = selection
         self.affinity_threshold = affinity_threshold
         self.max_experts_per_token = max_experts_per_token
+        self.device_groups = device_groups
+        self.choices_per_device_group = choices_per_device_group
         kwargs.pop("num_hidden_layers", None)
         super().__init__(**kwargs)

@@ -281,6 +281,25 @@ class SwitchRouter(nn.Module):
         return probs * top1(probs, allowed)
 
 
+class MogeRouter(nn.Module):
+    """MoGE (Pangu Pro MoE, arXiv 2505.21411, eq. 5 to 7): p = softmax(x W), top K' of each device group by p.
+
+    The experts of a domain are cut into device groups, so all experts into these of every domain.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.weight = matrix(config.hidden_size, config.num_experts)
+
+    def forward(self, x, token_ids, allowed):
+        probs = group_softmax(x.float() @ self.weight.float(), allowed)
+        parts = probs.unflatten(1, (self.config.expert_groups * self.config.device_groups, -1))
+        order = parts.sort(dim=2, descending=True, stable=True).indices
+        best = order[:, :, : self.config.choices_per_device_group]
+        return probs * torch.zeros_like(parts).scatter(2, best, 1).flatten(1)
+
+
 class GrapRouter(nn.Module):
     """The gates that LocMoE and LocMoE+ share: grouped average pooling (GrAP; arXiv 2401.13920, eq. 4).
 
@@ -373,4 +392,5 @@ ROUTERS = {
     "switch": SwitchRouter,
     "locmoe": LocmoeRouter,
     "locmoe-plus": LocmoePlusRouter,
+    "moge": MogeRouter,
 }

@@ -90,6 +90,13 @@ it('a folder with code of its own names it to transformers', () => {
   });
 });
 
+it('a model whose experts keep tokens at random is refused', () => {
+  const { manifest, ...rest } = checkpoints.get('locmoe-plus')!;
+  const moe = { ...manifest.config.moe, ranking: 'random' as const };
+  const checkpoint = { ...rest, manifest: { ...manifest, config: { ...manifest.config, moe } } };
+  expect(() => locmoeModel(checkpoint as Checkpoint)).toThrow('moe.ranking random cannot be exported');
+});
+
 it('transformers is given the same model, with domains by name', ({ skip }) => {
   expect(compare('transformers_wrapper.py', skip, folders.get('locmoe-plus')!)).toBe('good\n');
 });

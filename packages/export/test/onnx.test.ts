@@ -143,8 +143,15 @@ describe('any graph', () => {
     const other = { ...config, moe: { ...config.moe, router: 'mine' as 'switch' } };
     const read = (name: string, shape: readonly number[]) => checkpoint.read(name, shape);
     expect(() => modelGraph(other, read)).toThrow(
-      'moe.router mine cannot be exported to ONNX; hash, switch, locmoe, locmoe-plus can',
+      'moe.router mine cannot be exported to ONNX; hash, switch, locmoe, locmoe-plus, moge can',
     );
+  });
+
+  it('is refused for tokens that experts keep at random', () => {
+    const { config, checkpoint } = exported.get('locmoe-plus')!.inference;
+    const other = { ...config, moe: { ...config.moe, ranking: 'random' as const } };
+    const read = (name: string, shape: readonly number[]) => checkpoint.read(name, shape);
+    expect(() => modelGraph(other, read)).toThrow('moe.ranking random cannot be exported');
   });
 
   it('has its weights in a file of their own if they are too large for one', async () => {

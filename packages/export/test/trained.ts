@@ -40,6 +40,7 @@ export const VARIANTS: Readonly<Record<string, { readonly model?: object; readon
     moe: { router: 'locmoe-plus', selection: 'tcr', affinityThreshold: 0.5 },
   },
   'locmoe-plus, experts choose': { moe: { router: 'locmoe-plus', selection: 'ecr' } },
+  moge: { moe: { router: 'moge', numExperts: 12, deviceGroups: 2, choicesPerDeviceGroup: 2 } },
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
 };

@@ -1,7 +1,8 @@
+import { ROUTER_NAMES } from 'locmoe/routing/index';
 import type { ChartBody } from '../picture.js';
 import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './jobs.js';
 
-/** Colour-blind safe palette (Okabe and Ito); the two ablations are also dashed. */
+/** Colour-blind safe palette (Okabe and Ito); ablations and controls are also dashed. */
 const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
   hash: '#000000',
   switch: '#0072b2',
@@ -9,9 +10,12 @@ const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
   'locmoe-plus': '#d55e00',
   'locmoe-plus-tcr': '#cc79a7',
   'locmoe-plus-ecr': '#e69f00',
+  moge: '#56b4e9',
+  'locmoe-plus-random': '#f0e442',
+  'hash-first-come': '#999999',
 };
 /** Assigned in order to routers without a colour of their own. */
-const OTHER_COLOURS = ['#56b4e9', '#f0e442', '#999999'];
+const OTHER_COLOURS = ['#882255', '#44aa99', '#999933'];
 
 function colourOf(variant: VariantId): string {
   return COLOURS[variant] ?? OTHER_COLOURS[VARIANT_IDS.indexOf(variant) % OTHER_COLOURS.length];
@@ -38,7 +42,7 @@ export function routerColour(variants: readonly VariantId[], legend = true): Cha
   };
 }
 
-/** Dash scale of the one-sided selections. */
+/** Dash scale: what is no router of its own is dashed. */
 export function routerDash(variants: readonly VariantId[]): ChartBody {
   const shown = VARIANT_IDS.filter((variant) => variants.includes(variant));
   return {
@@ -47,7 +51,7 @@ export function routerDash(variants: readonly VariantId[]): ChartBody {
     title: 'router',
     scale: {
       domain: shown.map(labelOf),
-      range: shown.map((variant) => (variant.endsWith('cr') ? [5, 3] : [1, 0])),
+      range: shown.map((variant) => (ROUTER_NAMES.some((name) => name === variant) ? [1, 0] : [5, 3])),
     },
   };
 }

@@ -8,8 +8,13 @@ export interface Variant {
   readonly sets: readonly string[];
 }
 
-/** The routers, and ablations of LocMoE+. */
-export type VariantId = RouterName | 'locmoe-plus-tcr' | 'locmoe-plus-ecr';
+/** The routers, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
+export type VariantId =
+  | RouterName
+  | 'locmoe-plus-tcr'
+  | 'locmoe-plus-ecr'
+  | 'locmoe-plus-random'
+  | 'hash-first-come';
 
 /** The reference: top-1 with classic capacity. */
 export const BASELINE: VariantId = 'switch';
@@ -36,6 +41,19 @@ const TUNED: readonly Variant[] = [
   { id: 'locmoe-plus', label: 'LocMoE+', sets: [...LOCMOE_PLUS, 'moe.selection=both'] },
   { id: 'locmoe-plus-tcr', label: 'LocMoE+ (TCR only)', sets: [...LOCMOE_PLUS, 'moe.selection=tcr'] },
   { id: 'locmoe-plus-ecr', label: 'LocMoE+ (ECR only)', sets: [...LOCMOE_PLUS, 'moe.selection=ecr'] },
+  // An expert for each token on each of the two nodes of 2x2, whose loads are then equal.
+  { id: 'moge', label: 'MoGE', sets: ['moe.router=moge', 'moe.deviceGroups=2'] },
+  {
+    id: 'locmoe-plus-random',
+    label: 'LocMoE+ (random tokens)',
+    sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
+  },
+  // 180 of 4096 tokens; LocMoE+ keeps 176. Only in training: validation drops nothing.
+  {
+    id: 'hash-first-come',
+    label: 'hash (first come)',
+    sets: ['moe.router=hash', 'moe.capacityFactor=0.35'],
+  },
 ];
 
 /** In report order; a router without an entry in TUNED comes last, with its defaults. */

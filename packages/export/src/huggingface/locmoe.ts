@@ -3,6 +3,7 @@ import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
 import { heldExperts, routerPolicy } from 'locmoe/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
+import { refuseControl } from '../refuse-control.js';
 import type { HuggingFaceModel } from './model.js';
 import { type LazyTensor, tensorOf } from './weights.js';
 
@@ -30,13 +31,19 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
     }),
     state: 'threshold',
   },
+  moge: {
+    fields: ({ deviceGroups, choicesPerDeviceGroup }) => ({
+      device_groups: deviceGroups,
+      choices_per_device_group: choicesPerDeviceGroup,
+    }),
+  },
 };
 
 /**
  * Any model, as LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the checkpoint behind
  * `model.`.
  *
- * @throws TrainerError `BAD_INPUT` if that module has no such router
+ * @throws TrainerError `BAD_INPUT` if that module has no such router, or as `refuseControl`
  */
 export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
   const { model, moe, data } = checkpoint.manifest.config;
@@ -46,6 +53,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       `moe.router ${moe.router} cannot be exported to HuggingFace; ${Object.keys(ROUTERS).join(', ')} can`,
     );
   const held = heldExperts(moe);
+  if (model.numSparseLayers > 0) refuseControl(moe);
   return {
     config: {
       model_type: 'locmoe',

@@ -1,6 +1,7 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { expertsOfDomain } from 'locmoe/routing/domain-groups';
 import { LEAST_SQUARED_NORM } from 'locmoe/routing/grap';
+import { refuseControl } from '../refuse-control.js';
 import { FLOAT, type Graph, INT64, type Value } from './graph.js';
 
 // Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V vocabulary.
@@ -38,6 +39,7 @@ export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   switch: switchRouting,
   locmoe: locmoeRouting,
   'locmoe-plus': locmoePlusRouting,
+  moge: mogeRouting,
 };
 
 /** A table from token id to place in the group of the domain; the weight is 1. */
@@ -56,9 +58,8 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
 
 /** softmax(x W_g) over the group; the likeliest expert takes the token. */
 function switchRouting(input: RoutingInput): Routing {
-  const { graph, config, xBSD, parameter } = input;
-  const gateDE = parameter('weight', [config.model.dModel, config.moe.numExperts]);
-  const probsBSE = softmaxOfGroup(input, graph.node('MatMul', [xBSD, gateDE]));
+  const { graph, config } = input;
+  const probsBSE = softmaxOfDenseGate(input);
   return {
     keptBSE: isExpert(graph, config, argmax(graph, probsBSE)),
     weightsBSE: probsBSE,
@@ -88,6 +89,7 @@ function locmoeRouting(input: RoutingInput): Routing {
 function locmoePlusRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe, model } = config;
+  refuseControl(moe);
   const cosinesBSE = cosineAffinity(input);
   const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
   const probsBSE = softmaxOfGroup(input, graph.node('Mul', [cosinesBSE, sharpness]));
@@ -104,6 +106,29 @@ function locmoePlusRouting(input: RoutingInput): Routing {
           ]),
     weightsBSE: graph.node('Div', [ofCandidatesBSE, sumBS1]),
     affinitiesBSE: cosinesBSE,
+  };
+}
+
+/** softmax(x W_g) over the group; the likeliest experts of each of its device groups take the token. */
+function mogeRouting(input: RoutingInput): Routing {
+  const { graph, config } = input;
+  const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
+  const probsBSE = softmaxOfDenseGate(input);
+  // Those of every domain, P in all; level 1 leaves the ones of the sequence's domain.
+  const numParts = expertGroups * deviceGroups;
+  const partsBSPN = graph.node('Reshape', [probsBSE, graph.integers(0, 0, numParts, numExperts / numParts)]);
+  const [bestBSPK, expertsBSPK] = graph.nodeWith(2, 'TopK', [
+    partsBSPN,
+    graph.integers(choicesPerDeviceGroup),
+  ]);
+  const onesBSPK = asFloat(graph, graph.node('GreaterOrEqual', [bestBSPK, graph.float(0)]));
+  const zerosBSPN = graph.node('Mul', [partsBSPN, graph.float(0)]);
+  const takenBSPN = graph.node('ScatterElements', [zerosBSPN, expertsBSPK, onesBSPK], { axis: 3 });
+  const takenBSE = graph.node('Reshape', [takenBSPN, graph.integers(0, 0, numExperts)]);
+  return {
+    keptBSE: graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]),
+    weightsBSE: probsBSE,
+    affinitiesBSE: probsBSE,
   };
 }
 
@@ -155,6 +180,13 @@ function blocks({ config, parameter }: RoutingInput): Value {
 /** Softmax over the experts of the domain's group, [B, S, E]. */
 function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
   return input.graph.node('Softmax', [keepToGroup(input, logitsBSE)], { axis: -1 });
+}
+
+/** Softmax of x W_g over the experts of the domain's group, [B, S, E]. */
+function softmaxOfDenseGate(input: RoutingInput): Value {
+  const { graph, config, xBSD, parameter } = input;
+  const gateDE = parameter('weight', [config.model.dModel, config.moe.numExperts]);
+  return softmaxOfGroup(input, graph.node('MatMul', [xBSD, gateDE]));
 }
 
 /** Adds -1e9 to the logits of experts outside the group of the sequence's domain (level 1). */

@@ -1,0 +1,11 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { TrainerError } from 'locmoe/errors';
+
+/** @throws TrainerError `BAD_INPUT` for routing that only experiments want, which no format repeats */
+export function refuseControl({ router, ranking }: RunConfig['moe']): void {
+  if (router === 'locmoe-plus' && ranking === 'random')
+    throw new TrainerError(
+      'BAD_INPUT',
+      'moe.ranking random cannot be exported: it is a control for experiments; models with ranking affinity can',
+    );
+}

@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import { readFloats } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
+import { balanceLoss } from './balance-loss.js';
+import { classicCapacity } from './capacity.js';
+import { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
+import { heldExperts } from './domain-groups.js';
+import { firstFit } from './first-fit.js';
+import { countBytes } from './gather-counts.js';
+import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
+import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
+import { nextBest } from './token-choice.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
+// them, K = M K' choices of a token.
+
+const fields = {
+  deviceGroups: z
+    .number()
+    .int()
+    .positive()
+    .default(2)
+    .describe(
+      'M: groups of consecutive experts, in each of which a token has as many choices; with a multiple of the ranks, all ranks have an equal load',
+    ),
+  choicesPerDeviceGroup: z
+    .number()
+    .int()
+    .positive()
+    .default(1)
+    .describe("K': experts that a token takes in each device group"),
+};
+
+type MogeMoe = MoeWith<typeof fields>;
+
+const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup }) => {
+  const numOpen = numExperts / expertGroups;
+  // A rule of its own refuses groups that do not divide the experts.
+  if (!Number.isInteger(numOpen)) return undefined;
+  if (numOpen % deviceGroups !== 0)
+    return {
+      field: 'deviceGroups',
+      message: `${deviceGroups} does not divide the experts of a domain: ${numOpen}, numExperts over expertGroups`,
+    };
+  const size = numOpen / deviceGroups;
+  return choicesPerDeviceGroup <= size
+    ? undefined
+    : {
+        field: 'choicesPerDeviceGroup',
+        message: `${choicesPerDeviceGroup}, but a device group has ${size} of the ${numOpen} experts of a domain`,
+      };
+};
+
+/**
+ * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411): a softmax over all experts with a
+ * learned dense gate (eq. 5), then the top K' of each device group (eq. 6), weighted by their probabilities
+ * (eq. 7). The load-balance loss is that of the batch, with the share of choices of an expert and the softmax
+ * over all experts.
+ *
+ * The paper puts each of M groups on a device. As routing may not depend on the layout, M is a field here.
+ * Ranks hold consecutive experts, so where the ranks (or nodes) divide M each has whole groups: before drops
+ * all have the same number of choices, an imbalance score (eq. 3) of 0, whatever the gate learns. With any
+ * other layout the decision is the same and only the balance is lost.
+ *
+ * Level 1 comes first: "all experts" are those of the domain's group, and each domain's group is cut into M.
+ * The load is then equal over the ranks that share a group; over all ranks it is that of the domains.
+ *
+ * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
+ */
+export const mogeRouter = defineRouter({
+  fields,
+  rules: [groupsFit],
+  parameters: denseGateSpecs,
+  price: (moe, { numTokens: T, dModel: d }) => {
+    const E = moe.numExperts;
+    const K = choicesPerToken(moe);
+    return {
+      forward: { flops: 2 * T * d * E, touched: 25 * T * E + 4 * T * K, operations: 45 },
+      backward: { flops: 4 * T * d * E, touched: 3 * T * d + 22 * T * E + 3 * T * K, operations: 28 },
+      hostNs: 10 * E,
+      gathered: { purpose: 'counts', bytes: countBytes(E) },
+      choicesPerToken: K,
+      candidatesPerToken: 0,
+      weighted: true,
+    };
+  },
+  gateCosines: (_, input) => denseGateCosines(input),
+  create(context) {
+    const { moe, expertsOfDomain, topology } = context;
+    const { auxiliaryLossWeight } = moe;
+    const numHeld = heldExperts(moe).count;
+    const numChoices = choicesPerToken(moe);
+    const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe));
+    return {
+      route(input) {
+        const { domainsT, training } = input;
+        const logitsTE = denseGateLogits(input);
+        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const chosenTK = bestOfGroups(probsTE.dataSync<'float32'>(), domainsT, groupsOfDomain, moe);
+        const factor = training ? moe.capacityFactor : null;
+        const numTokens = domainsT.length * topology.worldSize;
+        const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
+        const fitted = firstFit(context, chosenTK, capacity, { numChoices });
+        return {
+          ...fitted,
+          weightsTK: probabilitiesOfChoices(probsTE, chosenTK, numChoices),
+          auxiliaryLoss: training
+            ? balanceLoss(auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE)
+            : null,
+          gateCosine: training
+            ? cosineOfChoices(
+                readFloats(() => denseGateCosines(input, logitsTE)),
+                chosenTK,
+                numChoices,
+              )
+            : null,
+        };
+      },
+    };
+  },
+});
+
+/** K */
+function choicesPerToken({ deviceGroups, choicesPerDeviceGroup }: MogeMoe): number {
+  return deviceGroups * choicesPerDeviceGroup;
+}
+
+/** The experts of a domain in M groups of equal size. */
+function inDeviceGroups(experts: Int32Array, { deviceGroups }: MogeMoe): Int32Array[] {
+  const size = experts.length / deviceGroups;
+  return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
+}
+
+/**
+ * The likeliest K' experts of each device group, group by group; ties go to the lower id.
+ *
+ * @param probsTE row-major [T, E]
+ * @returns row-major [T, K]
+ */
+function bestOfGroups(
+  probsTE: Float32Array,
+  domainsT: Int32Array,
+  groupsOfDomain: readonly (readonly Int32Array[])[],
+  moe: MogeMoe,
+): Int32Array {
+  const chosenTK = new Int32Array(domainsT.length * choicesPerToken(moe));
+  let choice = 0;
+  domainsT.forEach((domain, t) => {
+    for (const group of groupsOfDomain[domain]) {
+      let last = -1;
+      for (let k = 0; k < moe.choicesPerDeviceGroup; k++) {
+        last = nextBest(probsTE, t * moe.numExperts, group, last);
+        chosenTK[choice++] = last;
+      }
+    }
+  });
+  return chosenTK;
+}
