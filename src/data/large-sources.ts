@@ -37,7 +37,7 @@ export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
 
 /** Of the 260,000 poems of the Song dynasty the first 100,000: all of them would be more text than all else. */
 const POETRY =
-  /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}\.|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
+  /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
 
 /** The comments of each file that no earlier file has, as one text: most are a sentence. */
 function technicalChinese(folder: string): SourceText[] {

@@ -57,7 +57,8 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
       extracted.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
     else if (source.instruct === undefined) own.set(name, openDomain(name, source, preparation.files[name]!));
   }
-  const builtIn = options.corpus === 'large' ? heldOut(extracted, options.log) : extracted;
+  const isLarge = options.corpus === 'large' && extracted.size > 0;
+  const builtIn = isLarge ? heldOut(extracted, options.log) : extracted;
   write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
   const tokenizer = loadTokenizer(tokenizerFile, options.endOfText);

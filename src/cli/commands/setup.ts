@@ -9,7 +9,7 @@ interface SetupOptions {
 }
 
 /** What each corpus downloads. */
-const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 100 MB', large: 'about SIZE MB more' };
+const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 100 MB', large: 'about 150 MB more' };
 
 /** `locmoe setup`: what `npm install` leaves out. Each part is quick if it is there. */
 export function setupCommand(command: Command): void {
