@@ -15,7 +15,7 @@ import {
   tokenFile,
 } from './dataset.js';
 import { SPLITS, type Split } from './document.js';
-import { withoutSeen } from './held-out.js';
+import { withoutSeen } from './without-seen.js';
 import { LongDocuments } from './long-documents.js';
 import { mergeShards } from './merge-shards.js';
 import { type OwnDomain, openDomain, shardWork, TRAINING_BYTES, trainingTexts } from './own-domain.js';
@@ -58,7 +58,7 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
     else if (source.instruct === undefined) own.set(name, openDomain(name, source, preparation.files[name]!));
   }
   const isLarge = options.corpus === 'large' && extracted.size > 0;
-  const builtIn = isLarge ? heldOut(extracted, options.log) : extracted;
+  const builtIn = isLarge ? heldOutText(extracted, options.log) : extracted;
   write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
   const tokenizer = loadTokenizer(tokenizerFile, options.endOfText);
@@ -150,7 +150,7 @@ function builtInTexts(builtIn: readonly DomainDocuments[]): string[] {
   });
 }
 
-function heldOut(
+function heldOutText(
   extracted: ReadonlyMap<string, DomainDocuments>,
   log: WriteOptions['log'],
 ): Map<string, DomainDocuments> {
