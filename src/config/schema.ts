@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CORPORA } from '../data/corpora.js';
 import { textSourceSchema } from '../data/text-source.js';
 import { moeSchema } from '../routing/index.js';
 
@@ -32,6 +33,13 @@ export const dataSchema = z.strictObject({
       'built-in domains by name, or text of your own as `- NAME: { files: PATTERN }`, or questions and answers as ' +
         '`- NAME: { files: PATTERN, instruct: {} }`; their order gives the domain ids',
     ),
+  corpus: z
+    .enum(CORPORA)
+    .default('standard')
+    .describe(
+      'packages that built-in domains are read from; large: over 100 MB of text, which ' +
+        '`locmoe setup --corpus large` installs',
+    ),
   sources: z
     .record(z.string(), textSourceSchema)
     .default({})
@@ -63,7 +71,7 @@ export const dataSchema = z.strictObject({
   maxBytesPerDomain: positive
     .nullable()
     .default(null)
-    .describe('null: 2,000,000 bytes of a built-in domain, and all of your own text'),
+    .describe('null: 2,000,000 bytes of a built-in domain of the standard corpus, else all there is'),
   validationShare: share
     .default(0.05)
     .describe('share of the documents that are kept for validation; below 1'),

@@ -5,13 +5,24 @@ import { fileURLToPath } from 'node:url';
 import { TrainerError } from '../errors.js';
 import { NearDuplicates, signatureOf } from './dedup.js';
 import type { Document, Split } from './document.js';
+import { LARGE_SOURCES } from './large-sources.js';
 import { type LongDocument, LongDocuments, longDocument } from './long-documents.js';
-import { DOMAINS, SOURCES, type Source } from './sources.js';
+import type { Source } from './package-files.js';
+import { DOMAINS, SOURCES } from './sources.js';
 import { splitShare } from './split-share.js';
 import { chunkText, cleanText } from './text.js';
 
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
+
+/** Which packages the built-in domains are read from; `large` reads those of `standard` too. */
+export const CORPORA = ['standard', 'large'] as const;
+export type Corpus = (typeof CORPORA)[number];
+
+/** Folder of the packages that a corpus adds. */
+export function corpusFolder(corpusDir: string, corpus: Corpus): string {
+  return corpus === 'large' ? path.join(corpusDir, 'large') : corpusDir;
+}
 
 export interface SelectOptions {
   readonly maxBytes: number;
@@ -34,9 +45,12 @@ export interface DomainDocuments extends Readonly<Record<Split, readonly Documen
  */
 export function extractDomain(
   domain: string,
-  options: SelectOptions & { readonly corpusDir: string },
+  options: SelectOptions & { readonly corpusDir: string; readonly corpus: Corpus },
 ): DomainDocuments {
-  const documents = sourcesOf(domain).flatMap((source) => readSource(domain, source, options.corpusDir));
+  const { corpusDir, corpus } = options;
+  const documents = sourcesOf(domain).flatMap((source) => readSource(domain, source, corpusDir, 'standard'));
+  for (const source of corpus === 'large' ? (LARGE_SOURCES[domain] ?? []) : [])
+    for (const document of readSource(domain, source, corpusDir, 'large')) documents.push(document);
   return selectDocuments(documents, options);
 }
 
@@ -89,11 +103,12 @@ function sourcesOf(domain: string): readonly Source[] {
   return sources;
 }
 
-function readSource(domain: string, source: Source, corpusDir: string): Document[] {
-  const folder = path.join(corpusDir, 'node_modules', source.packageName);
+function readSource(domain: string, source: Source, corpusDir: string, corpus: Corpus): Document[] {
+  const root = corpusFolder(corpusDir, corpus);
+  const folder = path.join(root, 'node_modules', source.packageName);
   const missing =
     `domain ${domain}: the text source ${source.packageName} is not installed in ` +
-    `${corpusDir}; run \`locmoe setup --corpus\``;
+    `${root}; run \`locmoe setup --corpus${corpus === 'large' ? ' large' : ''}\``;
   if (!existsSync(folder)) throw new TrainerError('BAD_INPUT', missing);
   try {
     return [...source.read(folder)].flatMap(({ text, file }) =>

@@ -52,12 +52,16 @@ export class NearDuplicates {
     let copies = 0;
     for (let i = 0; i < shingles.length; i += 2)
       if (this.#shingles.has(shingles[i]!, shingles[i + 1]!)) copies++;
-    const count = shingles.length / 2;
-    if (count >= MIN_SHINGLES && copies > MAX_SEEN_SHARE * count) return false;
+    if (isMostlySeen(copies, shingles.length / 2)) return false;
     this.#prefixes.add(high, low);
     for (let i = 0; i < shingles.length; i += 2) this.#shingles.add(shingles[i]!, shingles[i + 1]!);
     return true;
   }
+}
+
+/** Whether a document of which this many of its sampled shingles were seen is a near-duplicate. */
+export function isMostlySeen(seen: number, numShingles: number): boolean {
+  return numShingles >= MIN_SHINGLES && seen > MAX_SEEN_SHARE * numShingles;
 }
 
 /** Weight of the character that leaves a shingle. */

@@ -9,7 +9,7 @@ import { chunkText, cleanText } from './text.js';
 import { type TextSource, textBytes } from './text-source.js';
 
 /** Text from which a tokenizer is trained: all of it up to this size, else that much from all over. */
-const TRAINING_BYTES = 16 << 20;
+export const TRAINING_BYTES = 16 << 20;
 /** Places that text is taken from where there is more. */
 const MAX_PLACES = 64;
 /** Of larger texts fewer shingles are kept, so that about this many are. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
 import { machineIdentity, processIdentity } from '../os/process-info.js';
-import { corpusLockSha256 } from './corpora.js';
+import { type Corpus, corpusFolder, corpusLockSha256 } from './corpora.js';
 import { FORMAT_VERSION, INDEX_FILE } from './dataset.js';
 import { listFiles, type SourceFile } from './source-files.js';
 import type { TextSource } from './text-source.js';
@@ -13,11 +13,12 @@ export interface DataOptions {
   /** Folder of prepared datasets, each in a folder named by its key. */
   readonly dataDir: string;
   readonly corpusDir: string;
+  readonly corpus: Corpus;
   /** Their order determines the domain ids. */
   readonly domains: readonly string[];
   /** The files of each domain that is not built in, with absolute folders. */
   readonly sources: Readonly<Record<string, TextSource>>;
-  /** Null: 2,000,000 bytes of a built-in domain, and all of a user's own text. */
+  /** Null: 2,000,000 bytes of a built-in domain of the standard corpus, else all there is. */
   readonly maxBytesPerDomain: number | null;
   readonly validationShare: number;
   readonly vocabSize: number;
@@ -41,7 +42,7 @@ export interface Preparation {
   readonly heldOut: Readonly<Record<string, readonly SourceFile[]>>;
 }
 
-/** Of a built-in domain, where nothing else is asked for. */
+/** Of a built-in domain of the standard corpus, where nothing else is asked for. */
 const BUILT_IN_BYTES = 2_000_000;
 /** Folders that were not touched for this long are abandoned. */
 const ABANDONED_MS = 3_600_000;
@@ -73,17 +74,21 @@ function heldOutFiles(domain: string, source: TextSource): SourceFile[] {
 /** Most bytes of a domain. */
 export function maxBytesOf(
   domain: string,
-  { sources, maxBytesPerDomain }: Pick<DataOptions, 'sources' | 'maxBytesPerDomain'>,
+  { sources, corpus, maxBytesPerDomain }: Pick<DataOptions, 'sources' | 'corpus' | 'maxBytesPerDomain'>,
 ): number {
-  return maxBytesPerDomain ?? (Object.hasOwn(sources, domain) ? Number.POSITIVE_INFINITY : BUILT_IN_BYTES);
+  const isCapped = corpus === 'standard' && !Object.hasOwn(sources, domain);
+  return maxBytesPerDomain ?? (isCapped ? BUILT_IN_BYTES : Number.POSITIVE_INFINITY);
 }
 
 function keyOf(options: DataOptions, { files, heldOut }: Pick<Preparation, 'files' | 'heldOut'>): string {
-  const { corpusDir, domains, sources, validationShare, vocabSize, tokenizer, endOfText } = options;
+  const { corpusDir, corpus, domains, sources, validationShare, vocabSize, tokenizer, endOfText } = options;
   const hash = createHash('sha256');
   const add = (decisive: unknown) => hash.update(`${JSON.stringify(decisive)}\n`);
   add({ FORMAT_VERSION, validationShare, vocabSize });
-  if (domains.some((domain) => !Object.hasOwn(sources, domain))) add(corpusLockSha256(corpusDir));
+  if (domains.some((domain) => !Object.hasOwn(sources, domain))) {
+    add(corpusLockSha256(corpusDir));
+    if (corpus === 'large') add(corpusLockSha256(corpusFolder(corpusDir, corpus)));
+  }
   if (tokenizer !== 'train') add({ tokenizer: sha256Of(readTokenizerFile(tokenizer)), endOfText });
   for (const domain of domains) {
     add({ domain, maxBytes: maxBytesOf(domain, options), source: sources[domain] });

@@ -1,18 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { diagnosticPairs, docComments, pairedDocComments } from './doc-comments.js';
-
-export interface SourceText {
-  readonly text: string;
-  /** File inside the package. */
-  readonly file: string;
-}
-
-/** A text source: an installed package, whose folder `read` gets. */
-export interface Source {
-  readonly packageName: string;
-  readonly read: (folder: string) => Iterable<SourceText>;
-}
+import { filesOf, flatMap, type Source, type SourceText } from './package-files.js';
 
 /** The domains. Order inside a domain matters: of near-duplicates the first stays. */
 export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
@@ -60,21 +49,8 @@ export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
 
 export const DOMAINS: readonly string[] = Object.keys(SOURCES);
 
-/** The files below `folder/subfolder` whose path matches, in the order of their names. */
-function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {
-  return readdirSync(path.join(folder, subfolder), { recursive: true, encoding: 'utf8' })
-    .map((name) => path.posix.join(subfolder, name.split(path.sep).join('/')))
-    .filter((file) => pattern.test(file) && !file.includes('/node_modules/'))
-    .sort()
-    .map((file) => ({ text: readFileSync(path.join(folder, file), 'utf8'), file }));
-}
-
 function typings(folder: string): SourceText[] {
   return filesOf(folder, '.', /\.d\.ts$/);
-}
-
-function flatMap(files: readonly SourceText[], extract: (text: string) => string[]): SourceText[] {
-  return files.flatMap(({ text, file }) => extract(text).map((part) => ({ text: part, file })));
 }
 
 /** An RFC without page footers and headers, the blank lines around them, and table of contents. */

@@ -15,9 +15,10 @@ import {
   tokenFile,
 } from './dataset.js';
 import { SPLITS, type Split } from './document.js';
+import { withoutSeen } from './without-seen.js';
 import { LongDocuments } from './long-documents.js';
 import { mergeShards } from './merge-shards.js';
-import { type OwnDomain, openDomain, shardWork, trainingTexts } from './own-domain.js';
+import { type OwnDomain, openDomain, shardWork, TRAINING_BYTES, trainingTexts } from './own-domain.js';
 import { type DataOptions, maxBytesOf, type Preparation } from './preparation.js';
 import type { ProgressMeter } from './progress-meter.js';
 import { removeUnfinished } from './shard.js';
@@ -48,14 +49,16 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
     writeFileSync(path.join(work, file), bytes, { flush: true });
     files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   };
-  const builtIn = new Map<string, DomainDocuments>();
+  const extracted = new Map<string, DomainDocuments>();
   const own = new Map<string, OwnDomain>();
   for (const name of domains) {
     const source = options.sources[name];
     if (source === undefined)
-      builtIn.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
+      extracted.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
     else if (source.instruct === undefined) own.set(name, openDomain(name, source, preparation.files[name]!));
   }
+  const isLarge = options.corpus === 'large' && extracted.size > 0;
+  const builtIn = isLarge ? heldOutText(extracted, options.log) : extracted;
   write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
   const tokenizer = loadTokenizer(tokenizerFile, options.endOfText);
@@ -111,7 +114,7 @@ async function tokenizerBytes(
       'data.tokenizer: none is trained on questions and answers alone; start from a checkpoint with --init, or name a ' +
         'tokenizer.json',
     );
-  const texts = builtIn.flatMap(({ train }) => train.map(({ text }) => text));
+  const texts = builtInTexts(builtIn);
   let documents = 0;
   let duplicates = 0;
   for (const domain of own) {
@@ -130,6 +133,33 @@ async function tokenizerBytes(
     const why = `${duplicates} of ${all} were left out as near-duplicates of others`;
     throw new TrainerError(error.code, `${error.message}; ${why}: text that repeats less is needed`);
   }
+}
+
+/** The training text, or of a large corpus equal parts of its domains; documents are in the order of hashes. */
+function builtInTexts(builtIn: readonly DomainDocuments[]): string[] {
+  const texts = builtIn.map(({ train }) => train.map(({ text }) => text));
+  const total = texts.flat().reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (total <= TRAINING_BYTES) return texts.flat();
+  return texts.flatMap((ofDomain) => {
+    let room = TRAINING_BYTES / builtIn.length;
+    const end = ofDomain.findIndex((text) => {
+      room -= Buffer.byteLength(text);
+      return room <= 0;
+    });
+    return end < 0 ? ofDomain : ofDomain.slice(0, end);
+  });
+}
+
+function heldOutText(
+  extracted: ReadonlyMap<string, DomainDocuments>,
+  log: WriteOptions['log'],
+): Map<string, DomainDocuments> {
+  const left = withoutSeen(extracted);
+  const count = (domains: Iterable<DomainDocuments>) =>
+    Array.from(domains, ({ validation }) => validation.length).reduce((sum, each) => sum + each, 0);
+  const before = count(extracted.values());
+  log(`data: left out ${before - count(left.values())} of ${before} validation documents that training text has`);
+  return left;
 }
 
 interface Shards {

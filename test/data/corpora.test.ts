@@ -6,7 +6,10 @@ import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/
 import { DOMAINS } from '../../src/data/sources.js';
 
 const MAX_BYTES = 2_000_000;
-const OPTIONS = { corpusDir: CORPUS_DIR, maxBytes: MAX_BYTES, validationShare: 0.05 };
+const OPTIONS = {
+  ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+  ...{ maxBytes: MAX_BYTES, validationShare: 0.05 },
+};
 
 const domains = new Map(DOMAINS.map((domain) => [domain, extractDomain(domain, OPTIONS)]));
 

@@ -91,7 +91,7 @@ const HARD = [
 ];
 
 const documents = DOMAINS.flatMap((domain) =>
-  extractDomain(domain, { corpusDir: CORPUS_DIR, maxBytes: 60_000, validationShare: 0.1 }).train.map(
+  extractDomain(domain, { corpusDir: CORPUS_DIR, corpus: 'standard', maxBytes: 60_000, validationShare: 0.1 }).train.map(
     ({ text }) => text,
   ),
 );

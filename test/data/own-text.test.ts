@@ -74,6 +74,7 @@ function optionsOf(
   return {
     dataDir: path.join(folder, 'data'),
     corpusDir: CORPUS_DIR,
+    corpus: 'standard',
     domains: Object.keys(sources),
     sources,
     maxBytesPerDomain: null,
@@ -473,7 +474,7 @@ describe('text of several parts', () => {
 function runProgram(more: Partial<PrepareOptions>) {
   const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
   const plain = {
-    ...{ corpusDir: CORPUS_DIR, domains: ['d'], validationShare: 0.3, vocabSize: 270 },
+    ...{ corpusDir: CORPUS_DIR, corpus: 'standard', domains: ['d'], validationShare: 0.3, vocabSize: 270 },
     ...{ tokenizer: tokenizerFile, endOfText: null },
     ...more,
   };

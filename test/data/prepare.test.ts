@@ -40,6 +40,7 @@ beforeAll(async () => {
   options = {
     dataDir,
     corpusDir: CORPUS_DIR,
+    corpus: 'standard',
     domains: ['zh', 'code'],
     sources: {},
     maxBytesPerDomain: 200_000,

@@ -1,21 +1,34 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { installLocked } from '../../../scripts/install-locked.mjs';
 import { setupOneDnn } from '../../../scripts/onednn.mjs';
-import { CORPUS_DIR } from '../../data/corpora.js';
+import { CORPORA, CORPUS_DIR, type Corpus, corpusFolder } from '../../data/corpora.js';
 import { inPhase, setUpTensorFlow } from '../set-up.js';
 
 interface SetupOptions {
-  readonly corpus?: boolean;
+  readonly corpus?: Corpus;
 }
+
+/** What each corpus downloads. */
+const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 100 MB', large: 'about 150 MB more' };
 
 /** `locmoe setup`: what `npm install` leaves out. Each part is quick if it is there. */
 export function setupCommand(command: Command): void {
   command
-    .option('--corpus', 'install the built-in text sources too (about 100 MB)')
+    .addOption(
+      new Option(
+        '--corpus [which]',
+        `install the built-in text sources too (${SIZES.standard}); large: also those of data.corpus: large (${SIZES.large})`,
+      )
+        .choices(CORPORA)
+        .preset('standard' satisfies Corpus),
+    )
     .action(async ({ corpus }: SetupOptions) => {
       await setUpTensorFlow();
       await inPhase('onednn', setupOneDnn);
-      if (corpus)
-        await inPhase('corpus', (log) => installLocked(CORPUS_DIR, 'the text sources (about 100 MB)', log));
+      if (corpus === undefined) return;
+      for (const each of corpus === 'large' ? CORPORA : [corpus])
+        await inPhase('corpus', (log) =>
+          installLocked(corpusFolder(CORPUS_DIR, each), `the text sources (${SIZES[each]})`, log),
+        );
     });
 }

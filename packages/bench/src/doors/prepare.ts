@@ -95,7 +95,10 @@ async function run(request: PrepareRequest, { signal }: PartContext): Promise<Pr
 /** Text of every built-in domain that is written in letters. */
 function realDocuments(): string[] {
   return ['en', 'code', 'telecom'].flatMap((domain) => {
-    const options = { corpusDir: CORPUS_DIR, maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.01 };
+    const options = {
+      ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+      ...{ maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.01 },
+    };
     return extractDomain(domain, options).train.map(({ text }) => text);
   });
 }

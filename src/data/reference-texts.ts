@@ -1,0 +1,48 @@
+/**
+ * The synsets of a WordNet data file (`wndb(5WN)`), a line each: their words, a colon, and the gloss. Neighbours are of
+ * one meaning or kind, so the whole file is one text.
+ */
+export function glosses(data: string): string {
+  return data
+    .split('\n')
+    .filter((line) => /^\d{8} /.test(line))
+    .map((line) => {
+      const bar = line.indexOf(' | ');
+      const fields = line.slice(0, bar).split(' ');
+      const numWords = Number.parseInt(fields[3]!, 16);
+      const words = Array.from({ length: numWords }, (_, i) =>
+        // Adjectives may end with the place they stand in, such as "(p)".
+        fields[4 + 2 * i]!.replaceAll('_', ' ').replace(/\((?:a|p|ip)\)$/, ''),
+      );
+      return `${words.join(', ')}: ${line.slice(bar + 3).trim()}`;
+    })
+    .join('\n');
+}
+
+interface Poem {
+  readonly title?: string;
+  readonly rhythmic?: string;
+  readonly chapter?: string;
+  readonly author?: string;
+  readonly paragraphs?: readonly string[];
+  readonly content?: unknown;
+}
+
+/** The poems of a JSON file, each with its title (or tune, or chapter) and author. Those without lines are left out. */
+export function poems(json: string): string[] {
+  const parsed = JSON.parse(json) as Poem | readonly Poem[];
+  return (Array.isArray(parsed) ? parsed : [parsed as Poem]).flatMap((poem: Poem) => {
+    const lines = linesOf(poem.paragraphs ?? poem.content);
+    const head = [poem.title ?? poem.rhythmic ?? poem.chapter, poem.author].filter((part) => part);
+    return lines.length === 0 ? [] : [[...head, ...lines].join('\n')];
+  });
+}
+
+/** Some works have parts inside parts. */
+function linesOf(value: unknown): string[] {
+  if (typeof value === 'string') return value.trim() === '' ? [] : [value.trim()];
+  if (Array.isArray(value)) return value.flatMap(linesOf);
+  if (typeof value !== 'object' || value === null) return [];
+  const { title, chapter, paragraphs, content } = value as Record<string, unknown>;
+  return [title ?? chapter, paragraphs ?? content].flatMap(linesOf);
+}

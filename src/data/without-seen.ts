@@ -1,0 +1,44 @@
+import type { DomainDocuments } from './corpora.js';
+import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
+
+/**
+ * Leaves out the validation documents of which training text of any domain has too much. Deduplication
+ * (`NearDuplicates`) compares each document with earlier ones of its domain, so a short document may still be part of a
+ * longer one that comes later.
+ */
+export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<string, DomainDocuments> {
+  const heldOut = new Map(
+    Array.from(domains, ([name, { validation }]) => [name, validation.map(({ text }) => signatureOf(text))]),
+  );
+  // Training text has many times as many shingles as validation text, so those are remembered.
+  const wanted = new Set<number>();
+  for (const signature of [...heldOut.values()].flat()) for (const key of keysOf(signature)) wanted.add(key);
+  const seen = new Set<number>();
+  for (const { train } of domains.values())
+    for (const { text } of train)
+      for (const key of keysOf(signatureOf(text))) if (wanted.has(key)) seen.add(key);
+  return new Map(
+    Array.from(domains, ([name, documents]) => {
+      const signatures = heldOut.get(name)!;
+      const validation = documents.validation.filter((_, i) => {
+        const [prefix, ...shingles] = keysOf(signatures[i]!);
+        const numSeen = shingles.reduce((sum, key) => sum + (seen.has(key) ? 1 : 0), 0);
+        return !seen.has(prefix!) && !isMostlySeen(numSeen, shingles.length);
+      });
+      const duplicates = documents.duplicates + documents.validation.length - validation.length;
+      return [name, { ...documents, validation, duplicates }];
+    }),
+  );
+}
+
+/** 53 bits of the prefix, then of each shingle. */
+function keysOf({ prefix: [high, low], shingles }: Signature): number[] {
+  // Other bits than a shingle's, which may be the whole beginning of a short text.
+  const keys = [keyOf(high ^ 0x155555, low)];
+  for (let i = 0; i < shingles.length; i += 2) keys.push(keyOf(shingles[i]!, shingles[i + 1]!));
+  return keys;
+}
+
+function keyOf(high: number, low: number): number {
+  return (high & 0x1fffff) * 2 ** 32 + low;
+}

