@@ -15,7 +15,6 @@ import {
   tokenFile,
 } from './dataset.js';
 import { SPLITS, type Split } from './document.js';
-import { withoutSeen } from './without-seen.js';
 import { LongDocuments } from './long-documents.js';
 import { mergeShards } from './merge-shards.js';
 import { type OwnDomain, openDomain, shardWork, TRAINING_BYTES, trainingTexts } from './own-domain.js';
@@ -27,6 +26,7 @@ import { TokenFile } from './token-file.js';
 import { entropyOf, withEnd } from './token-frequencies.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 import { readTokenizerFile } from './tokenizer-file.js';
+import { withoutSeen } from './without-seen.js';
 import { writeSamples } from './write-samples.js';
 
 type DomainEntry = DatasetIndex['domains'][number];
@@ -158,7 +158,9 @@ function heldOutText(
   const count = (domains: Iterable<DomainDocuments>) =>
     Array.from(domains, ({ validation }) => validation.length).reduce((sum, each) => sum + each, 0);
   const before = count(extracted.values());
-  log(`data: left out ${before - count(left.values())} of ${before} validation documents that training text has`);
+  log(
+    `data: left out ${before - count(left.values())} of ${before} validation documents that training text has`,
+  );
   return left;
 }
 

@@ -22,7 +22,8 @@ export function zipEntries(zip: Buffer): ZipEntry[] {
   const entries: ZipEntry[] = [];
   let at = zip.readUInt32LE(end + 16);
   for (let left = zip.readUInt16LE(end + 10); left > 0; left--) {
-    if (zip.readUInt32LE(at) !== DIRECTORY_ENTRY) throw new Error('the directory of a zip archive is damaged');
+    if (zip.readUInt32LE(at) !== DIRECTORY_ENTRY)
+      throw new Error('the directory of a zip archive is damaged');
     const method = zip.readUInt16LE(at + 10);
     const size = zip.readUInt32LE(at + 20);
     const nameEnd = at + 46 + zip.readUInt16LE(at + 28);

@@ -91,9 +91,12 @@ const HARD = [
 ];
 
 const documents = DOMAINS.flatMap((domain) =>
-  extractDomain(domain, { corpusDir: CORPUS_DIR, corpus: 'standard', maxBytes: 60_000, validationShare: 0.1 }).train.map(
-    ({ text }) => text,
-  ),
+  extractDomain(domain, {
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard',
+    maxBytes: 60_000,
+    validationShare: 0.1,
+  }).train.map(({ text }) => text),
 );
 
 describe.each(REAL)('the tokenizer of $name', ({ file, vocabSize, endOfText, id }) => {

@@ -4,11 +4,11 @@ import path from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
-import { withoutSeen } from '../../src/data/without-seen.js';
 import { LARGE_SOURCES } from '../../src/data/large-sources.js';
 import { maxBytesOf, planPreparation } from '../../src/data/preparation.js';
 import { glosses, poems } from '../../src/data/reference-texts.js';
 import { DOMAINS } from '../../src/data/sources.js';
+import { withoutSeen } from '../../src/data/without-seen.js';
 import { zipEntries } from '../../src/data/zip.js';
 
 let folder: string;

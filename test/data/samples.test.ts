@@ -51,7 +51,13 @@ async function prepare(
     ]),
   );
   return prepareDataset({
-    ...{ dataDir: path.join(folder, 'data'), corpusDir: CORPUS_DIR, corpus: 'standard', domains: Object.keys(sources), sources },
+    ...{
+      dataDir: path.join(folder, 'data'),
+      corpusDir: CORPUS_DIR,
+      corpus: 'standard',
+      domains: Object.keys(sources),
+      sources,
+    },
     ...{ maxBytesPerDomain: null, validationShare: 0.2, vocabSize: VOCAB, tokenizer: tokenizerFile },
     ...{ endOfText: null, log: () => undefined },
   });

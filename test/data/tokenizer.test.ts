@@ -23,7 +23,11 @@ let tokenizer: Tokenizer;
 beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tokenizer-'));
   file = path.join(folder, 'tokenizer.json');
-  const options = { ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const }, maxBytes: 100_000, validationShare: 0.1 };
+  const options = {
+    ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+    maxBytes: 100_000,
+    validationShare: 0.1,
+  };
   documents = DOMAINS.flatMap((domain) => {
     const { train, validation } = extractDomain(domain, options);
     return [...train, ...validation];

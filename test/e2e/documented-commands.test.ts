@@ -130,7 +130,10 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
   [/^npx locmoe setup --corpus large$/, 'downloads 150 MB; large-corpus.test.ts reads its kinds of files'],
-  [/^npx locmoe train --config routers-large$/, 'takes the large corpus; resolve.test.ts resolves every recipe'],
+  [
+    /^npx locmoe train --config routers-large$/,
+    'takes the large corpus; resolve.test.ts resolves every recipe',
+  ],
   [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'inherit.test.ts trains both'],
   [/^npx locmoe train --init my-telecom$/, 'sub-model.test.ts trains so'],
