@@ -70,7 +70,6 @@ export function gradualAllReduce(
   //   3. all-gather inside the node:            one step, (G - 1) / G B
   // so a node sends 2 (N - 1) / N B to other nodes whatever G is. The vector is pipelined in blocks, from its
   // end: one crosses the link while the next is summed in the node. A group: two steps, 2 (g - 1) / g B.
-  if (data.length === 0) return { advance() {}, finish() {} };
   const { worldSize, workersPerNode, numNodes } = transport.topology;
   const reduction = reductionOf(transport, options);
   const pipeline = new Pipeline();
