@@ -2,7 +2,7 @@ import { didYouMean } from '../config/nearest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
-import { routerPolicy } from '../routing/index.js';
+import { heldExperts, routerPolicy } from '../routing/index.js';
 import { isFrozenBy, isNamedBy } from './frozen.js';
 import { moeLayerSpecs } from './moe-layer.js';
 import { modelSpecs, sizeOf } from './pangu-sigma.js';
@@ -45,7 +45,8 @@ export function assertTrainable(config: RunConfig): void {
 function allSpecs(config: RunConfig): ParameterSpec[] {
   const { model, moe } = config;
   const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
-  const experts = Array.from({ length: moe.numExperts }, (_, id) => id);
+  const { first, count } = heldExperts(moe);
+  const experts = Array.from({ length: count }, (_, i) => first + i);
   const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
     moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sizeOf(config)),
   );
