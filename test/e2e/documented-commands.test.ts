@@ -101,7 +101,7 @@ const PAGES: readonly Printing[] = [
 ];
 /** Take minutes, and other tests see them through with less to do; here they get as far as measuring something. */
 const BENCHES: readonly Printing[] = [
-  ['npx locmoe bench routers --quick', /^4 runs, 0 of them kept from before$/m],
+  ['npx locmoe bench routers --quick', /^5 runs, 0 of them kept from before$/m],
   ['npx locmoe bench step', /^tiny: 60 steps$/m],
   ['npx locmoe bench collectives --quick', /^ {2}all-to-all 16 KiB: \S+/m],
   ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
@@ -129,7 +129,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
-  [/^npx locmoe setup --corpus large$/, 'downloads 150 MB; large-corpus.test.ts reads its kinds of files'],
+  [/^(npx )?locmoe setup --corpus large$/, 'downloads 150 MB; large-corpus.test.ts reads its kinds of files'],
   [
     /^npx locmoe train --config routers-large$/,
     'takes the large corpus; resolve.test.ts resolves every recipe',
