@@ -25,7 +25,7 @@ export interface Signature {
   readonly shingles: Uint32Array;
 }
 
-/** @param sample one shingle in this many is kept; a power of two of at least `SHINGLE_SAMPLE` */
+/** @param sample one shingle in this many is kept; a power of two */
 export function signatureOf(text: string, sample = SHINGLE_SAMPLE): Signature {
   const normal = normalise(text);
   return { prefix: prefixOf(normal), shingles: sampledShingles(normal, sample) };
@@ -59,7 +59,7 @@ export class NearDuplicates {
   }
 }
 
-/** Whether a document of which this many of its sampled shingles were seen is a near-duplicate. */
+/** Whether a document of which this many of its shingles were seen is a near-duplicate. */
 export function isMostlySeen(seen: number, numShingles: number): boolean {
   return numShingles >= MIN_SHINGLES && seen > MAX_SEEN_SHARE * numShingles;
 }

@@ -1,6 +1,9 @@
 import type { DomainDocuments } from './corpora.js';
 import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
 
+/** Every shingle is kept: few poems are long enough for a sample. */
+const EVERY = 1;
+
 /**
  * Leaves out the validation documents of which training text of any domain has too much. Deduplication
  * (`NearDuplicates`) compares each document with earlier ones of its domain, so a short document may still be part of a
@@ -8,7 +11,10 @@ import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
  */
 export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<string, DomainDocuments> {
   const heldOut = new Map(
-    Array.from(domains, ([name, { validation }]) => [name, validation.map(({ text }) => signatureOf(text))]),
+    Array.from(domains, ([name, { validation }]) => [
+      name,
+      validation.map(({ text }) => signatureOf(text, EVERY)),
+    ]),
   );
   // Training text has many times as many shingles as validation text, so those are remembered.
   const wanted = new Set<number>();
@@ -16,7 +22,7 @@ export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<
   const seen = new Set<number>();
   for (const { train } of domains.values())
     for (const { text } of train)
-      for (const key of keysOf(signatureOf(text))) if (wanted.has(key)) seen.add(key);
+      for (const key of keysOf(signatureOf(text, EVERY))) if (wanted.has(key)) seen.add(key);
   return new Map(
     Array.from(domains, ([name, documents]) => {
       const signatures = heldOut.get(name)!;
