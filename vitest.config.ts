@@ -9,25 +9,6 @@ const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${n
 
 /** What others would disturb, or what would disturb others: it times the machine, or runs it out of memory. */
 const ALONE = files('collectives/inter-node-link', 'e2e/out-of-memory', 'plan/calibrate');
-/** Other files whose tests start processes. */
-const WITH_PROCESSES = files(
-  'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
-  'cluster/*',
-  'e2e/*',
-  'checkpoint/{checkpointer,safetensors,save-ranks}',
-  'collectives/{collectives,endurance,failures,hostile-peer,shm-segment}',
-  'collectives/overlap',
-  // Replaces a module, which in a shared process may be loaded already.
-  'coordinator/lead-run',
-  'data/{own-text,prepare}',
-  'model/dispatch/dispatchers',
-  'ops/kernels/tensorflow/compiled',
-  'plan/command',
-  'routing/global-selection',
-  'run/run-lock',
-  'web',
-  'worker/{expert-layouts,long-run}',
-);
 
 /** Minutes of waiting: for faults that are due, for containers. */
 const WAITING = files('cluster/containers', 'e2e/soak');
@@ -39,6 +20,26 @@ const BESIDE_WAITING = files(
   'routing/global-selection',
   'worker/long-run',
 );
+/** Files whose tests start ranks, commands or browsers; test/repository.test.ts looks for more. */
+const WITH_PROCESSES = [
+  ...WAITING,
+  ...BESIDE_WAITING,
+  ...files(
+    'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
+    'cluster/*',
+    'e2e/*',
+    'checkpoint/{checkpointer,safetensors}',
+    'collectives/{failures,hostile-peer,shm-segment}',
+    // Replaces a module, which in a shared process may be loaded already.
+    'coordinator/lead-run',
+    'data/{own-text,prepare}',
+    'ops/kernels/tensorflow/compiled',
+    'plan/command',
+    'run/run-lock',
+    'web',
+    'worker/{expert-layouts,micro-batch-memory,save-ranks,skipped-steps}',
+  ),
+];
 
 /** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */
 const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');

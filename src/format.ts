@@ -34,18 +34,22 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** Of a terminal that nobody has widened. */
-const MAX_WIDTH = 80;
 const GAP = '  ';
 
 /**
  * Aligns rows of cells in columns: to the left the first column and those given by index, to the right the
- * others. A table that would be wider than a terminal gets cells of several lines: where text columns, and heads
- * of others, have spaces.
+ * others. A table that would be wider than the terminal gets cells of several lines: where text columns, and
+ * heads of others, have spaces.
+ *
+ * @param width of the terminal; where there is none, as in a pipe, every row is one line
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
-  { indent = '  ', textColumns = [] as readonly number[] } = {},
+  {
+    indent = '  ',
+    textColumns = [] as readonly number[],
+    width = process.stdout.columns || Number.POSITIVE_INFINITY,
+  } = {},
 ): string {
   const isText = (column: number) => column === 0 || textColumns.includes(column);
   const columns = rows[0].map((_, column) => rows.map((row) => row[column]));
@@ -54,7 +58,7 @@ export function formatTable(
       natural: longest(cells),
       least: longest(cells.flatMap((cell, row) => (row === 0 || isText(column) ? cell.split(' ') : cell))),
     })),
-    MAX_WIDTH - indent.length,
+    width - indent.length,
   );
   const align = (text: string, column: number) =>
     isText(column) ? text.padEnd(widths[column]) : text.padStart(widths[column]);

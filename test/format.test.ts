@@ -1,7 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { formatTable } from '../src/format.js';
 
 const widest = (table: string) => Math.max(...table.split('\n').map(({ length }) => length));
+
+const WIDE = [
+  ['', 'a head of many words, all of them short', 'operation', 'took'],
+  ['rank 3', '12.5 ms', 'all-to-all combine gradient of layer 12 (operation 7)', '1.5 ms'],
+  ['rank 4', '9.5 ms', 'none', '12.5 ms'],
+];
 
 describe('a table', () => {
   it('has text to the left and numbers to the right', () => {
@@ -17,13 +23,8 @@ describe('a table', () => {
     ]);
   });
 
-  it('fits 80 columns, by lines of whole words in the widest columns and heads', () => {
-    const rows = [
-      ['', 'a head of many words, all of them short', 'operation', 'took'],
-      ['rank 3', '12.5 ms', 'all-to-all combine gradient of layer 12 (operation 7)', '1.5 ms'],
-      ['rank 4', '9.5 ms', 'none', '12.5 ms'],
-    ];
-    const table = formatTable(rows, { textColumns: [2] });
+  it('fits the terminal, by lines of whole words in the widest columns and heads', () => {
+    const table = formatTable(WIDE, { textColumns: [2], width: 80 });
     expect(table.split('\n')).toEqual([
       '           a head of many words, all of  operation                          took',
       '                             them short',
@@ -39,6 +40,17 @@ describe('a table', () => {
       ['x'.repeat(60), 'head'],
       ['y', `${'1'.repeat(30)} ms`],
     ];
-    expect(widest(formatTable(rows))).toBe(2 + 60 + 2 + 33);
+    expect(widest(formatTable(rows, { width: 80 }))).toBe(2 + 60 + 2 + 33);
+  });
+
+  it('is as wide as it is where there is no terminal, a line for each row, and asks the terminal that there is', () => {
+    expect(process.stdout.columns).toBeUndefined();
+    expect(formatTable(WIDE, { textColumns: [2] }).split('\n')).toHaveLength(3);
+    onTestFinished(() => void Reflect.deleteProperty(process.stdout, 'columns'));
+    process.stdout.columns = 90;
+    expect(widest(formatTable(WIDE, { textColumns: [2] }))).toBe(90);
+    // As of a terminal that does not know its size.
+    process.stdout.columns = 0;
+    expect(formatTable(WIDE, { textColumns: [2] }).split('\n')).toHaveLength(3);
   });
 });

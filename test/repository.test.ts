@@ -3,6 +3,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import vitestConfig from '../vitest.config.js';
+import { LONGEST } from './longest-first.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
@@ -50,4 +52,34 @@ describe('what a clone brings along', () => {
       expect(links.filter((link) => !existsSync(path.join(ROOT, link)))).toEqual([]);
     },
   );
+});
+
+describe('the projects of vitest.config.ts', () => {
+  const projects = vitestConfig.test!.projects!.map((project) => (project as typeof vitestConfig).test!);
+  const all = ['test', 'packages']
+    .flatMap((folder) =>
+      readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map(
+        (file) => `${folder}/${file}`,
+      ),
+    )
+    .filter((file) => file.endsWith('.test.ts') && !file.includes('node_modules/'));
+
+  it('name files that there are', () => {
+    const patterns = projects.flatMap(({ include = [], exclude = [] }) => [...include, ...exclude]);
+    // Each name of a group by itself.
+    const names = patterns.flatMap((pattern) => {
+      const [group, list] = /(?<=\/)\{([^}]*)\}/.exec(pattern) ?? [];
+      return list === undefined ? pattern : list.split(',').map((name) => pattern.replace(group!, name));
+    });
+    names.push(...LONGEST.map((name) => `**/${name}.test.ts`));
+    expect(names.filter((name) => !all.some((file) => path.matchesGlob(file, name)))).toEqual([]);
+  });
+
+  it('have no ranks, commands or browsers among the units, which share a process', () => {
+    const [{ exclude = [] }] = projects;
+    const units = all.filter((file) => !exclude.some((pattern) => path.matchesGlob(file, pattern)));
+    const starts = /\b(spawnRanks|forkProgram|runAsWorker|TestBrowser\.open)\b|new Locmoe\(/;
+    expect(units.length).toBeGreaterThan(100);
+    expect(units.filter((file) => file !== 'test/repository.test.ts' && starts.test(read(file)))).toEqual([]);
+  });
 });

@@ -120,9 +120,14 @@ export class ExpertSlots implements ParameterGroup {
   }
 
   /** As `open`, to change it. */
-  rangesOf(name: string): readonly ParameterRange[] {
-    this.#changed.add(name);
+  openToChange(name: string): readonly ParameterRange[] {
+    this.willChange(name);
     return this.open(name);
+  }
+
+  /** An expert in memory will differ from what is stored. */
+  willChange(name: string): void {
+    this.#changed.add(name);
   }
 
   /** Whether the last step has left a gradient of the expert. */

@@ -85,7 +85,7 @@ export class ParameterStore implements ParameterSource {
     for (const ranges of this.slots?.experts.values() ?? [])
       for (const range of ranges) this.#declare(this.expert, range);
     for (const expert of this.slots?.experts.keys() ?? [])
-      for (const range of this.slots!.rangesOf(expert))
+      for (const range of this.slots!.openToChange(expert))
         initialize(this.expert.values.subarray(range.begin, range.end), range, seed);
   }
 
@@ -152,7 +152,7 @@ export class ParameterStore implements ParameterSource {
   /** View of a parameter's values in its group's array; call `pushValues` after writing to it. */
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
-    if (group === this.slots) this.slots.rangesOf(expertOf(name));
+    if (group === this.slots) this.slots.openToChange(expertOf(name));
     return group.values.subarray(range.begin, range.end);
   }
 

@@ -15,6 +15,8 @@ interface OpenSave {
   readonly step: number;
   /** To write: a copy, or the state itself. */
   readonly tensors: RankTensors;
+  /** The thread writes them, or has. */
+  isWriting: boolean;
   /** Null until the coordinator has said so. */
   committed: boolean | null;
 }
@@ -46,7 +48,7 @@ export class CheckpointSaver {
     const { writer } = this.#options;
     // After the last step nothing changes any more.
     const kept = about.isLast ? writer.lend(tensors) : writer.copy(tensors);
-    this.#save = { step, tensors: kept, committed: null };
+    this.#save = { step, tensors: kept, isWriting: false, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
     this.#options.emit({ type: 'saving', report });
   }
@@ -56,11 +58,14 @@ export class CheckpointSaver {
     if (save?.step !== command.step) return;
     if (command.type === 'save-ended') {
       save.committed = command.committed;
-      this.#options.writer.release();
-    } else
-      this.#write(save).catch((error: unknown) => {
-        this.#failure = asTrainerError(error);
-      });
+      // What was written is released already, and the thread may be at a snapshot.
+      if (!save.isWriting) this.#options.writer.release();
+      return;
+    }
+    save.isWriting = true;
+    this.#write(save).catch((error: unknown) => {
+      this.#failure = asTrainerError(error);
+    });
   }
 
   /** @throws TrainerError what has stopped this rank from writing since the last call, but for a full disk */

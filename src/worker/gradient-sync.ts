@@ -57,9 +57,9 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   const { transport, replicas, touched, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
-  const ofExperts = touched === null ? trainedGradients(expert) : expert.gradients;
-  if (replicas.length > 1 && ofExperts.length > 0)
-    inOneArray(ofExperts, touched, (data) =>
+  // A rank whose experts are all frozen makes the call with the others.
+  if (replicas.length > 1 && expert.gradients.length > 0)
+    inOneArray(expert, touched, (data) =>
       allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
     );
   // The experts' norm and the flags share one small message a step.
@@ -81,23 +81,24 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   };
 }
 
-/** Changes these ranges of an array, joined to one, or all of it. */
+/** Changes the gradients in these ranges, joined to one array, or all of those that are not frozen. */
 function inOneArray(
-  values: Float32Array,
+  group: ParameterGroup,
   ranges: readonly ParameterRange[] | null,
-  change: (values: Float32Array) => void,
+  change: (gradients: Float32Array) => void,
 ): void {
   if (ranges === null) {
-    change(values);
+    change(trainedGradients(group));
     return;
   }
-  const places = ranges.map(({ begin, end }) => values.subarray(begin, end));
-  const joined = new Float32Array(places.reduce((sum, { length }) => sum + length, 0));
-  const parts = places.map((place, i) => {
-    const begin = places.slice(0, i).reduce((sum, { length }) => sum + length, 0);
-    return joined.subarray(begin, begin + place.length);
+  const joined = new Float32Array(ranges.reduce((sum, { begin, end }) => sum + end - begin, 0));
+  let next = 0;
+  const parts = ranges.map(({ begin, end }) => {
+    const part = joined.subarray(next, next + end - begin);
+    next += end - begin;
+    return { place: group.gradients.subarray(begin, end), part };
   });
-  parts.forEach((part, i) => void part.set(places[i]));
+  for (const { place, part } of parts) part.set(place);
   change(joined);
-  places.forEach((place, i) => void place.set(parts[i]));
+  for (const { place, part } of parts) place.set(part);
 }

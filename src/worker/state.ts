@@ -114,7 +114,7 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
 function* toLoad({ shared, expert, slots }: ParameterStore) {
   yield { group: shared, ranges: shared.ranges };
   if (slots === null) yield { group: expert, ranges: expert.ranges };
-  else for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.rangesOf(name) };
+  else for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.openToChange(name) };
 }
 
 function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Checkpoint): void {

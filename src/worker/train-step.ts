@@ -187,14 +187,19 @@ function numCounted(batch: Batch): number {
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
 interface ExpertToUpdate extends TouchedExpert {
-  /** Those that are not frozen. */
+  /** Those that are not frozen; one at least. */
   readonly ranges: readonly ParameterRange[];
 }
 
 /** Those with tokens in this step; null for all. */
 function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
-  const rangesOf = (name: string) => slots!.rangesOf(name).filter(({ frozen }) => !frozen);
-  return slots && touchedExperts.map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }));
+  const rangesOf = (name: string) => slots!.open(name).filter(({ frozen }) => !frozen);
+  return (
+    slots &&
+    touchedExperts
+      .map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }))
+      .filter(({ ranges }) => ranges.length > 0)
+  );
 }
 
 interface UpdateOptions {
@@ -208,14 +213,16 @@ interface UpdateOptions {
 /** Applies the gradients in the flat arrays, whose norm is finite. */
 function update({ config, model }: TrainState, { step, learningRate, norm, touched }: UpdateOptions): void {
   const { train } = config;
-  const { shared, expert } = model.parameters;
+  const { shared, expert, slots } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
   adamW({ flat: shared.flat, ranges: shared.trained }, options);
   const ofExperts = { ...options, epsilon: train.expertEpsilon };
   if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
   // Its moments have decayed only in its own steps, so these are what corrects their bias.
-  for (const { ranges, updates } of touched ?? [])
+  for (const { name, ranges, updates } of touched ?? []) {
+    slots!.willChange(name);
     adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
+  }
   model.parameters.pushValues(touched?.map(({ name }) => name));
   model.endStep();
 }

@@ -1,5 +1,5 @@
 import type { ResultLine } from '@locmoe/logs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { LogPrinter } from '../../src/cli/log-printer.js';
 
 const PLAIN = { json: false, colors: false, marksMatches: false, nowMs: 1_700_000_000_000 };
@@ -105,6 +105,8 @@ describe('LogPrinter', () => {
   });
 
   it('fit 80 columns, however many labels and points there are', () => {
+    onTestFinished(() => void Reflect.deleteProperty(process.stdout, 'columns'));
+    process.stdout.columns = 80;
     const values = Array.from({ length: 60 }, (_, i): [number, string] => [
       i,
       String(i === 31 ? 999_999.5 : i),

@@ -38,7 +38,7 @@ function newSlots(count: number, stored = true) {
 /** Fills values, moments and gradients of an expert. */
 function fill(slots: ExpertSlots, id: number, value: number): void {
   const { values, m, v, gradients } = slots;
-  for (const { begin, end } of slots.rangesOf(nameOf(id)))
+  for (const { begin, end } of slots.openToChange(nameOf(id)))
     [values, m, v, gradients].forEach((array, i) => void array.fill(value + i, begin, end));
 }
 

@@ -25,12 +25,17 @@ const SLOTS = 18;
 
 type Kind = RunConfig['moe']['expertStorage']['kind'];
 
-function configOf(router: RouterName, kind: Kind, slots = SLOTS): RunConfig {
+function configOf(
+  router: RouterName,
+  kind: Kind,
+  slots = SLOTS,
+  train: Partial<RunConfig['train']> = {},
+): RunConfig {
   const expertStorage = { kind, budgetMB: (slots * EXPERT_BYTES) / 1e6 };
   return tinyConfig({
     model: { numSparseLayers: 2 },
     moe: { router, numExperts: NUM_EXPERTS, expertGroups: 2, capacityFactor: 2, expertStorage },
-    train: { expertUpdate: 'touched', learningRate: 0.01, steps: 20 },
+    train: { expertUpdate: 'touched', learningRate: 0.01, steps: 20, ...train },
   });
 }
 
@@ -167,6 +172,27 @@ describe('with the hash router', () => {
     expect(ExpertForesight.of(newState(configOf('hash', 'memory')).model, loader, 2)).toBeNull();
     expect(ExpertForesight.of(newState(configOf('switch', 'file')).model, loader, 2)).toBeNull();
   });
+});
+
+it('a step that is skipped, or whose experts are frozen, writes nothing', () => {
+  const freeze = ['layers.1.experts', 'layers.2.experts'];
+  const frozen = newState(configOf('hash', 'file', SLOTS, { freeze }));
+  const trained = newState(configOf('hash', 'file'));
+  const written = ({ model }: TrainState, run: () => void): number => {
+    const slots = model.parameters.slots!;
+    slots.flush();
+    const { bytesOut } = slots.statistics;
+    run();
+    slots.flush();
+    return slots.statistics.bytesOut - bytesOut;
+  };
+  // Each step takes the slots of the experts of the one before.
+  const steps = (state: TrainState) => () =>
+    [1, 2, 3].map((step) => trainStep(state, step, ofOneDomain(step)));
+  expect(written(frozen, steps(frozen))).toBe(0);
+  expect(written(trained, steps(trained))).toBeGreaterThan(0);
+  armFailpoint('step.gradients:nan');
+  expect(written(trained, () => trainStep(trained, 4, ofOneDomain(4)))).toBe(0);
 });
 
 it('what is not finite is found among experts in a file', () => {
