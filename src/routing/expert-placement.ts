@@ -1,7 +1,7 @@
 import { TrainerError } from '../errors.js';
 
-// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W). n < W: rank r holds a replica of expert
-// r mod n, and sources send to the replica in their own block of n ranks.
+// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W).
+// n < W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block of n ranks.
 
 /**
  * Experts held by `rank`, ascending global ids.

@@ -52,10 +52,12 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
 };
 
 /**
- * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411): a softmax over all experts with a
- * learned dense gate (eq. 5), then the top K' of each device group (eq. 6), weighted by their probabilities
- * (eq. 7). The load-balance loss is that of the batch, with the share of choices of an expert and the softmax
- * over all experts.
+ * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411, section 2.2): a softmax over all experts with a
+ * learned dense gate (eq. 5), then the top K' of each device group (eq. 6), weighted by their probabilities as they
+ * are (eq. 7). The load-balance loss (eq. 8) is that of the batch: the share of choices of each expert times its mean
+ * probability before the choice, over all experts together.
+ *
+ * Not of the paper: M as a field, level 1, and capacity. Of the paper and not here: its shared experts.
  *
  * The paper puts each of M groups on a device. As routing may not depend on the layout, M is a field here.
  * Ranks hold consecutive experts, so where the ranks (or nodes) divide M each has whole groups: before drops

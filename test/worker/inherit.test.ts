@@ -60,7 +60,7 @@ const asDense = () => Array.from({ length: 2 }, () => expect.closeTo(denseLoss, 
 
 describe.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one', (router) => {
   // The softmax over the one expert of a group is one, whatever the gate.
-  const weightOne = { router, numExperts: 2, expertGroups: 2 };
+  const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
 
   it('begins with its loss where gate weights are one and nothing is dropped', () => {
     expect(losses(weightOne)).toEqual(asDense());
@@ -76,6 +76,7 @@ it.each([
   ['locmoe-plus', true],
   ['switch', false],
   ['locmoe', false],
+  ['moge', false],
 ] as const)('with four experts a token, weights of %s sum to one: %s', (router, sumToOne) => {
   const found = losses({ router, numExperts: 4, expertGroups: 1 });
   if (sumToOne) expect(found).toEqual(asDense());

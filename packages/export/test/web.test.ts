@@ -3,12 +3,14 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { openCheckpoint } from 'locmoe/checkpoint/checkpoint';
 import { generateText } from 'locmoe/inference/generate';
 import { type Inference, openInference } from 'locmoe/inference/inference';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { writeFolder } from '../src/output-folder.js';
+import { writeSubModel } from '../src/sub-model.js';
 import { web } from '../src/web/web.js';
 import { ownRouting, trainedCheckpoint } from './trained.js';
 
@@ -18,6 +20,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript',
   '.svg': 'image/svg+xml',
 };
+const GREEDY = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 1, seed: 1 };
 const reason = whyNoBrowser();
 if (reason) console.warn(`SKIPPED: ${reason}`);
 
@@ -42,6 +45,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
   let inference: Inference;
   let server: Server;
   let browser: TestBrowser;
+  let origin: string;
   let page: Page;
 
   beforeAll(async () => {
@@ -50,7 +54,8 @@ describe.skipIf(reason !== null)('the exported page', () => {
     inference = openInference(checkpoint);
     [server, browser] = await Promise.all([serve(folder), TestBrowser.open()]);
     const { port } = server.address() as AddressInfo;
-    page = await browser.page(`http://127.0.0.1:${port}/somewhere/below/`);
+    origin = `http://127.0.0.1:${port}`;
+    page = await browser.page(`${origin}/somewhere/below/`);
     await page.locator('#composer').waitFor();
   }, 120_000);
 
@@ -61,13 +66,13 @@ describe.skipIf(reason !== null)('the exported page', () => {
   });
 
   /** Writes a text; returns what was generated once it is done, and the ids of all its tokens. */
-  async function write(domain: string, prompt: string, maxTokens: number) {
-    await page.getByRole('radio', { name: domain }).check();
-    await page.getByLabel('Begin with').fill(prompt);
-    await page.getByLabel('tokens', { exact: true }).fill(String(maxTokens));
-    await page.getByLabel('temperature').fill('0');
-    await page.getByRole('button', { name: 'Write', exact: true }).click();
-    const card = page.locator('article').first();
+  async function write(domain: string, prompt: string, maxTokens: number, on = page) {
+    await on.getByRole('radio', { name: domain }).check();
+    await on.getByLabel('Begin with').fill(prompt);
+    await on.getByLabel('tokens', { exact: true }).fill(String(maxTokens));
+    await on.getByLabel('temperature').fill('0');
+    await on.getByRole('button', { name: 'Write', exact: true }).click();
+    const card = on.locator('article').first();
     await card.getByText(/tokens\/s/).waitFor();
     return card;
   }
@@ -75,15 +80,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
   it('writes the text that `locmoe generate` writes, beyond the length of a sequence', async () => {
     const prompt = 'A token \u4e2d\u6587';
     for (const [domain, name] of ['prose', 'code'].entries()) {
-      const own = generateText(inference, {
-        ...{ topP: 1, repetitionPenalty: 1, stop: [] },
-        prompt,
-        domain,
-        maxTokens: 40,
-        temperature: 0,
-        topK: 1,
-        seed: 1,
-      });
+      const own = generateText(inference, { ...GREEDY, prompt, domain, maxTokens: 40 });
       const card = await write(name, prompt, 40);
       expect(await card.locator('.tokens').getAttribute('data-text')).toBe(own);
     }
@@ -140,6 +137,39 @@ describe.skipIf(reason !== null)('the exported page', () => {
     await screenshot(page, 'export-web');
     await expert.press('Enter');
     expect(await page.locator('.token.dim').count()).toBe(0);
+  });
+
+  it('of a sub-model it has the one domain and its experts, and writes its text', async () => {
+    const whole = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), 'moge');
+    const cut = path.join(folder, 'part');
+    await writeFolder(cut, (files) => writeSubModel(whole, files, 'code'));
+    const part = openCheckpoint(cut);
+    await writeFolder(path.join(folder, 'part-page'), (files) => web.write(part, files, 'float32'));
+    const partPage = await browser.page(`${origin}/part-page/`);
+    await partPage.locator('#composer').waitFor();
+    expect(await partPage.locator('#about').textContent()).toContain('6 experts each; the router moge');
+    expect(await partPage.getByRole('radio').count()).toBe(1);
+    const card = await write('code', 'const ', 10, partPage);
+    const own = generateText(openInference(part), { ...GREEDY, prompt: 'const ', domain: 0, maxTokens: 10 });
+    expect(await card.locator('.tokens').getAttribute('data-text')).toBe(own);
+    // Two of each device group for every token in both layers; the last one was written, not read.
+    const takers = await card
+      .locator('.takers')
+      .evaluateAll((rows) =>
+        rows.map((row) =>
+          [...row.querySelectorAll('[data-expert]')].map((taker) =>
+            Number(taker.getAttribute('data-expert')),
+          ),
+        ),
+      );
+    const read = takers.filter((experts) => experts.length > 0);
+    expect(read.length).toBeGreaterThan(20);
+    for (const experts of read) {
+      expect(experts.filter((expert) => expert >= 6 && expert < 9)).toHaveLength(2);
+      expect(experts.filter((expert) => expert >= 9)).toHaveLength(2);
+      expect(experts).toHaveLength(4);
+    }
+    await partPage.close();
   });
 
   it('stops, and has no problem to tell of', async () => {

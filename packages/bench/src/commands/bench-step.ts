@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
 import { TrainerError } from 'locmoe/errors';
+import { computeOnOneThread } from '../one-thread.js';
 
 interface StepOptions {
   readonly peer?: 'torch';
@@ -63,9 +64,7 @@ export function addBenchStep(bench: Command): void {
     .option('--out <dir>', 'folder for the report (docs/results)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async (options: StepOptions) => {
-      // TensorFlow reads this when it loads; one thread, as in a worker.
-      process.env.TF_NUM_INTRAOP_THREADS ??= '1';
-      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      computeOnOneThread();
       process.exitCode = await (options.peer === undefined ? timeRecipes(options) : comparePeer(options));
     });
 }

@@ -165,21 +165,26 @@ function cells({ step, losses }: Row, tokensPerStep: number): string[] {
 
 function startLines({ config, starts, results, denseSteps }: InheritanceFigures): string[] {
   if (starts.length === 0) return [];
-  const { numExperts, expertGroups } = config.moe;
+  const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
   const dense = results[0].dense.find(({ step }) => step === denseSteps)!.loss;
   return [
     '## Before the first step',
     '',
     `Validation loss of the model that has just inherited, by router, from the dense model of seed 1, whose loss is ${dense.toFixed(3)}.`,
-    'Experts are equal, so all that differs is their weights: `hash` has one, those of `locmoe-plus` sum to one, and `switch` and',
-    `\`locmoe\` multiply the feed-forward network's output by the probability of one expert, of the ${numExperts / expertGroups} in its group.`,
+    'Experts are equal, so what counts is the sum of the weights of a token: one with `hash` and with `locmoe-plus`, the probability of',
+    `one expert, of the ${numExperts / expertGroups} in a group, with \`switch\` and with \`locmoe\`, and of ${deviceGroups * choicesPerDeviceGroup} of them with \`moge\`.`,
     '',
     table([
       ['router', 'loss', 'above the dense model'],
-      ...starts.map(({ router, loss }) => [router, loss.toFixed(3), (loss - dense).toFixed(3)]),
+      ...starts.map(({ router, loss }) => [router, loss.toFixed(3), thousandths(loss - dense)]),
     ]),
     '',
   ];
+}
+
+/** As toFixed(3), but no "-0.000". */
+function thousandths(value: number): string {
+  return (Math.round(1000 * value) / 1000).toFixed(3);
 }
 
 function figureOf({ name, title, caption }: Chart): string {

@@ -3,7 +3,7 @@ import { mean } from '../statistics.js';
 import { cellLabel, labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
 import { cumulativeLoad } from './distributions.js';
-import { HEADLINE_CELL, VARIANT_IDS } from './jobs.js';
+import { HEADLINE_CELL, perplexityNotes, VARIANT_IDS } from './jobs.js';
 import { COSINE_KINDS } from './probe.js';
 
 const LINE_SIZE = { width: 520, height: 300 };
@@ -59,7 +59,10 @@ export function perplexityChart(comparison: Comparison): Chart | null {
   return picture(
     'perplexity',
     'Validation perplexity',
-    [`Over the validation text of all domains, median of the seeds; ${HEADLINE_LABEL}.`],
+    [
+      `Over the validation text of all domains, median of the seeds; ${HEADLINE_LABEL}.`,
+      ...perplexityNotes(comparison.variantsIn(HEADLINE_CELL)),
+    ],
     lines(
       comparison,
       ({ figures }) => figures.validations,

@@ -5,7 +5,7 @@ import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
 import { type Headline, headlineSpreads } from './headline.js';
-import { BASELINE, type Cell, HEADLINE_CELL, VARIANTS, type VariantId } from './jobs.js';
+import { BASELINE, type Cell, HEADLINE_CELL, perplexityNotes, VARIANTS, type VariantId } from './jobs.js';
 import { PAPER_FIGURES, type PaperFigure } from './papers.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
 
@@ -120,6 +120,7 @@ const COLUMNS: readonly {
 ];
 
 function cellTable(comparison: Comparison, cell: Cell): string {
+  const variants = comparison.variantsIn(cell);
   const cells = (variant: VariantId) =>
     COLUMNS.flatMap(({ of, format, compared }) => {
       const spread = comparison.spread(cell, variant, of);
@@ -132,9 +133,10 @@ function cellTable(comparison: Comparison, cell: Cell): string {
   return [
     table([
       ['router', ...COLUMNS.flatMap(({ name, compared }) => (compared ? [name, 'vs switch'] : [name]))],
-      ...comparison.variantsIn(cell).map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
+      ...variants.map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
     ]),
     `An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
+    ...perplexityNotes(variants).map((note) => `${note} Compare its loss by the rule of training, below.`),
   ].join('\n\n');
 }
 

@@ -48,7 +48,7 @@ export function markdownOf({ experts, mixed, limitMB, limit, machine, command }:
 \`moe.expertStorage.kind: file\` against \`memory\`, both with \`train.expertUpdate: touched\`: one rank, 1,024 tokens a step, router
 \`hash\`, one sparse layer of experts of 131,072 parameters, float32. The losses of both kinds are the same to the bit, or nothing
 is reported. MB are 10^6 bytes. Memory is the peak of all processes of a run together (PSS, without page cache), the checkpoint
-at its end included.
+at its end included. Each column is one run of each kind, and the time of a step its median.
 
 What this is: model size in fixed memory. What it is not: a faster training. PanGu-Sigma reports 6.3 times the throughput
 for its separation of storage, against a baseline on accelerators that has to spread over more of them to hold the
@@ -57,8 +57,9 @@ experts; here both run on the same cores, and what is read from a disk only cost
 ## A step touches the experts of its domain
 
 Four groups of experts, one for each domain, and one sequence of 1,024 tokens a step, so of one domain. The domains take turns: the
-experts of a step are not those of the step before, and the budget of memory is that of one group. So nearly every expert is read
-in every step in which it has tokens, and written after it. That is the worst case of a cache, and the least memory.
+experts of a step are not those of the step before. The budget of memory is that of one group of 512 experts. Smaller models fit
+into it whole and read nothing; of 512 experts nearly every one is read in every step in which it has tokens, and written after
+it. That is the worst case of a cache, and the least memory.
 
 ${tableOf(experts)}
 

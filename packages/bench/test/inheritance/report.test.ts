@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
+import { ROUTER_NAMES } from 'locmoe/routing/index';
 import { expect, it, onTestFinished } from 'vitest';
 import { writeReport } from '../../src/inheritance/report.js';
 import type { InheritanceFigures } from '../../src/inheritance/results.js';
@@ -18,7 +19,11 @@ const figures: InheritanceFigures = {
     inherited: curve(0, 8, 4 + more),
     scratch: curve(1, 16, 6),
   })),
-  starts: [{ router: 'switch', loss: 5.43 }],
+  // That of the dense model of seed 1 is 4.93.
+  starts: [
+    { router: 'switch', loss: 5.43 },
+    { router: 'hash', loss: 4.9299 },
+  ],
   ...{ denseSteps: 8, steps: 8, every: 1, tokensPerStep: 1000, machine: 'a machine', command: 'a command' },
 };
 
@@ -44,6 +49,9 @@ it('both views pair the runs by seed, and the second counts the tokens of the de
     '  and 0.930 nats below the dense model that trains on.',
   ]);
   expect(lines).toContain('| switch | 5.430 | 0.500 |');
+  expect(lines).toContain('| hash | 4.930 | 0.000 |');
+  const begins = lines.slice(lines.indexOf('## Before the first step')).join('\n');
+  for (const router of ROUTER_NAMES) expect(begins).toContain(`with \`${router}\``);
   expect(readdirSync(folder).sort()).toEqual([
     'inheritance-all-tokens.svg',
     'inheritance-since-start.svg',

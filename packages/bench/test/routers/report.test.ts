@@ -74,6 +74,9 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toContain(`2 of ${runs.length + 2} runs are still missing`);
   expect(markdown).toContain('| LocMoE+: step time against switch | -5.4 % to -46.6 % | -40.0 % | no |');
   expect(markdown).toContain('- LocMoE+: step time against switch: -40.0 %; papers: -5.4 % to -46.6 %');
+  const notes = markdown.match(/The perplexity of hash \(first come\) is not to be compared/g);
+  // Of each cell, and of the picture.
+  expect(notes).toHaveLength(allCells().length + 1);
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));

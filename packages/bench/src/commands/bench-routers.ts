@@ -1,0 +1,90 @@
+import type { Command } from 'commander';
+import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
+import { computeOnOneThread } from '../one-thread.js';
+
+interface RoutersOptions {
+  readonly config: string;
+  readonly set: readonly string[];
+  readonly seeds?: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly link?: number;
+  readonly quick: boolean;
+  readonly cost: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
+/** Defaults under `--quick`. */
+const QUICK = {
+  seeds: 1,
+  steps: 30,
+  only: ['2x2', 'domain'],
+  /** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
+  link: 0.2,
+} as const;
+
+export function addBenchRouters(bench: Command): void {
+  bench
+    .command('routers')
+    .description(
+      'compare the routers: step time, perplexity, locality and load, from the same starting weights on the same data; a second call goes on where the first was stopped',
+    )
+    .option('--config <file|recipe>', 'what to train', 'routers')
+    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
+    .option('--seeds <n>', 'runs of each router (3)', wholeNumber(1))
+    .option('--steps <n>', 'training steps of a run (those of the recipe)', wholeNumber(2))
+    .option(
+      '--only <words>',
+      'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
+      collectWords,
+      [],
+    )
+    .option(
+      '--link <gbps>',
+      "speed of the link between nodes; by default searched so that all-to-all takes the papers' share of a step",
+      numberFrom(0.001),
+    )
+    .option(
+      '--quick',
+      `one seed, ${QUICK.steps} steps, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
+      false,
+    )
+    .option('--cost', 'only measure the cost of the gates alone, anew', false)
+    .option('--work-dir <dir>', 'keeps finished runs', 'runs/routers')
+    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async (options: RoutersOptions) => {
+      computeOnOneThread();
+      // Lazy: TensorFlow and the chart library take a second to load.
+      const { benchRouters } = await import('../routers/bench.js');
+      const { ROUTER_NAMES } = await import('locmoe/routing/index');
+      process.exitCode = await benchRouters({
+        ...options,
+        ...defaultsOf(options, ROUTER_NAMES),
+        command: typedCommand(),
+      });
+    });
+}
+
+function defaultsOf(
+  { quick, seeds, steps, only, link, out, workDir }: RoutersOptions,
+  routers: readonly string[],
+): {
+  readonly seeds: number;
+  readonly steps?: number;
+  readonly only: readonly string[];
+  readonly link?: number;
+  readonly out: string;
+} {
+  const givenSteps = steps ?? (quick ? QUICK.steps : undefined);
+  const givenLink = link ?? (quick ? QUICK.link : undefined);
+  return {
+    seeds: seeds ?? (quick ? QUICK.seeds : 3),
+    ...(givenSteps !== undefined && { steps: givenSteps }),
+    ...(givenLink !== undefined && { link: givenLink }),
+    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : routers)] : only,
+    out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
+  };
+}
