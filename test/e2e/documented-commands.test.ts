@@ -145,7 +145,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^npx locmoe train --instruct |"What is the capital of Brellin\?"$/,
     'fine-tune.test.ts trains and asks so',
   ],
-  [/^npx locmoe data inspect /, 'data-inspect.test.ts'],
+  [/^(npx )?locmoe data inspect /, 'data-inspect.test.ts'],
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
