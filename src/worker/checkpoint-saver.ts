@@ -29,9 +29,10 @@ export interface CheckpointSaverOptions {
 }
 
 /**
- * One rank's part in saving checkpoints. `begin` copies its tensors and announces them; once all ranks have, the
- * coordinator says `write-shards`, a thread writes them behind the next steps, and their digests are reported; once all
- * ranks have reported, the coordinator commits or gives up, and says `save-ended`. One save at a time.
+ * One rank's part in saving checkpoints. `begin` keeps its tensors (a copy; after the last step they themselves) and
+ * announces them; once all ranks have, the coordinator says `write-shards`, a thread writes them behind the next steps,
+ * and their digests are reported; once all ranks have reported, the coordinator commits or gives up, and says
+ * `save-ended`. One save at a time.
  */
 export class CheckpointSaver {
   readonly #options: CheckpointSaverOptions;

@@ -3,10 +3,10 @@ import { loadConfig } from 'locmoe/config/resolve';
 import { readRunFigures } from '../routers/run-figures.js';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';
-import { configuredLink, measuredKept } from './inputs.js';
+import { configuredLink } from './inputs.js';
 import { predict } from './predict.js';
 import type { MachineProfile } from './profile.js';
-import { assumptionOf } from './routing-model.js';
+import { UNIFORM } from './routing-model.js';
 
 /** Layouts (nodes x workers per node) checked on this machine. */
 export const CHECKED_LAYOUTS = ['1x1', '1x2', '2x1', '2x2', '4x1'] as const;
@@ -15,6 +15,8 @@ export type CheckedLayout = (typeof CHECKED_LAYOUTS)[number];
 /** Prediction and measurement of one layout. */
 export interface LayoutCheck {
   readonly layout: CheckedLayout;
+  /** Choices that 1x1 kept for a token of a sparse layer. */
+  readonly keptPerToken: number;
   readonly predictedMs: number;
   /** Median over runs of the median step, and its range over runs. */
   readonly measuredMs: number;
@@ -41,10 +43,12 @@ export interface CheckOptions {
 interface Measured {
   readonly stepMs: number;
   readonly bytesOtherNode: number;
+  readonly keptPerToken: number;
 }
 
 /**
- * Trains every layout and compares. All nodes are processes of this machine and share its cores.
+ * Trains every layout and compares. All nodes are processes of this machine and share its cores. What a router keeps
+ * follows from text and weights, which a plan does not know, and is the same in every layout: 1x1 tells it.
  *
  * @returns null if a signal stopped it
  * @throws TrainerError `INTERNAL` if a run failed
@@ -58,7 +62,8 @@ export async function checkLayouts(options: CheckOptions): Promise<LayoutCheck[]
       measured.set(layout, [...(measured.get(layout) ?? []), result]);
       options.log(`round ${round} of ${options.rounds}, ${layout}: step ${result.stepMs.toFixed(1)} ms`);
     }
-  return CHECKED_LAYOUTS.map((layout) => compare(options, layout, measured.get(layout) ?? []));
+  const keptPerToken = median((measured.get('1x1') ?? []).map((run) => run.keptPerToken));
+  return CHECKED_LAYOUTS.map((layout) => compare(options, layout, measured.get(layout) ?? [], keptPerToken));
 }
 
 function settingsOf({ set }: CheckOptions, layout: CheckedLayout): string[] {
@@ -79,23 +84,36 @@ async function train(options: CheckOptions, layout: CheckedLayout): Promise<Meas
     dataDir,
   });
   if (folder === null) return null;
-  const { stepMs, bytesOtherNode } = readRunFigures(folder.metrics);
-  return { stepMs: stepMs.median, bytesOtherNode };
+  const { stepMs, bytesOtherNode, tokensPerExpert, tokensPerStep, loadByLayer } = readRunFigures(
+    folder.metrics,
+  );
+  const numExperts = loadByLayer[0].length;
+  return {
+    stepMs: stepMs.median,
+    bytesOtherNode,
+    keptPerToken: (tokensPerExpert * numExperts) / tokensPerStep,
+  };
 }
 
-function compare(options: CheckOptions, layout: CheckedLayout, runs: readonly Measured[]): LayoutCheck {
+function compare(
+  options: CheckOptions,
+  layout: CheckedLayout,
+  runs: readonly Measured[],
+  keptPerToken: number,
+): LayoutCheck {
   const config = loadConfig(options.config, { sets: settingsOf(options, layout) });
   const { stepMs: predictedMs, traffic } = predict({
     config,
     profile: options.profile,
     coresPerNode: options.profile.cores / config.cluster.nodes,
     link: configuredLink(config),
-    routing: assumptionOf(config, measuredKept()),
+    routing: { ...UNIFORM, keptPerToken },
   });
   const times = runs.map(({ stepMs }) => stepMs);
   const measuredMs = median(times);
   return {
     layout,
+    keptPerToken,
     predictedMs,
     measuredMs,
     leastMs: Math.min(...times),

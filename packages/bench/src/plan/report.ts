@@ -80,7 +80,7 @@ function markdown(options: ReportOptions, points: readonly ScalePoint[], charts:
     '# The cost model against real runs, and past what can be run here',
     `The model and its limits are described in [planning.md](../planning.md).`,
     '## Predicted and measured on this machine',
-    `Recipe \`${config}\`, ${rounds} run${rounds === 1 ? '' : 's'} of ${steps} steps of each layout, the median step after warm-up. The calibration saw steps of single workers, alone and in lockstep, and exchanges without training; no run of this table. All nodes are processes of one machine and share its ${profile.cores} cores.`,
+    `Recipe \`${config}\`, ${rounds} run${rounds === 1 ? '' : 's'} of ${steps} steps of each layout, the median step after warm-up. The calibration saw steps of single workers, alone and in lockstep, and exchanges without training. Of the runs of this table a prediction knows the choices kept for a token (${checks[0].keptPerToken.toFixed(2)}, of 1x1; they are the same in every layout), and no time. All nodes are processes of one machine and share its ${profile.cores} cores.`,
     table([
       [
         'layout',
