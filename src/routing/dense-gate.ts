@@ -23,6 +23,11 @@ export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): Param
   ];
 }
 
+/** Standard deviation of the logits of an untrained gate, for a normalised token. */
+export function denseGateSpread(dModel: number): number {
+  return initStd(dModel) * Math.sqrt(dModel);
+}
+
 /** x W_g, [T, d] -> [T, E]. */
 export function denseGateLogits(input: GateInput): tf.Tensor2D {
   return exactMatMul(input.xTD, weightOf(input));

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { MoeWith } from './policy.js';
+import { spreadWithPreference, type tokenPreferenceField } from './token-preference.js';
 import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
 
 export const expertChoiceFields = {
@@ -22,8 +23,8 @@ export const expertChoiceFields = {
 /** Window of the running thresholds, in steps. */
 const THRESHOLD_STEPS = 100;
 
-/** Below every cosine: keeps all tokens. */
-const NO_THRESHOLD = -2;
+/** Below every affinity: keeps all tokens. */
+const NO_THRESHOLD = -1e9;
 
 /**
  * State of a `locmoe-plus` layer, equal on all ranks: working capacities, re-estimated every
@@ -44,7 +45,7 @@ export class ExpertChoiceState {
   readonly #numCutsE: Int32Array;
 
   constructor(
-    readonly moe: MoeWith<typeof expertChoiceFields>,
+    readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceField>,
     readonly dModel: number,
   ) {
     const { numExperts } = moe;
@@ -66,13 +67,13 @@ export class ExpertChoiceState {
     return this.#step[0];
   }
 
-  /** Least cosine at which each expert keeps a token outside training (causal rule). */
+  /** Least affinity at which each expert keeps a token outside training (causal rule). */
   get thresholdE(): Float32Array {
     return this.#thresholdE;
   }
 
   /**
-   * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least cosine in the
+   * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least affinity in the
    * head. In a step with an estimate every batch gets its own; the last one's holds until the next estimate.
    *
    * @param risingE affinities of each expert's candidates, ascending
@@ -92,7 +93,9 @@ export class ExpertChoiceState {
     if (rising.length === 0) return classic;
     const { dModel } = this;
     const { count, leastCosine } = affinityHead(rising, affinityShare, Math.sqrt(dModel) / temperature);
-    return workingCapacity({ classic, count, delta: leastCosine, numExperts, dModel });
+    // The bound is that of cosines with a random direction, whose spread a preference adds to.
+    const delta = leastCosine / spreadWithPreference(this.moe);
+    return workingCapacity({ classic, count, delta, numExperts, dModel });
   }
 
   /** @param cutE affinity of each expert's C-th candidate in a batch, NaN if it had none */

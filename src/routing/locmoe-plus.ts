@@ -13,6 +13,7 @@ import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDiv
 import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -21,6 +22,7 @@ const fields = {
   ...grapFields,
   ...expertChoiceFields,
   ...candidateSelectionFields,
+  ...tokenPreferenceField,
   affinityThreshold: z
     .number()
     .gt(0)
@@ -57,7 +59,7 @@ export const locmoePlusRouter = defineRouter({
   fields,
   rules: [groupsDivide, localExpertsCount, ...candidateSelectionRules],
   // Thresholds are in units of the ranking.
-  shapedBy: ['learnedGroups', 'ranking'],
+  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
@@ -84,17 +86,18 @@ export const locmoePlusRouter = defineRouter({
     const { numExperts } = moe;
     const losses = gateLosses(context);
     const carried = new ExpertChoiceState(moe, dModel);
+    const preference = new TokenPreference(context, 1 / Math.sqrt(dModel));
     const everyExpert = moe.selection === 'ecr';
     return {
-      state: carried.state,
+      state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
       route({ xTD, tokenIdsT, domainsT, training, parameters }) {
-        const affinityTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
+        const cosineTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
+        const affinityTE = preference.addTo(cosineTE, tokenIdsT);
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-        const cosinesTE = affinityTE.dataSync<'float32'>();
-        const candidates = tokenChoice(probsTE.dataSync<'float32'>(), cosinesTE, {
+        const candidates = tokenChoice(probsTE.dataSync<'float32'>(), affinityTE.dataSync<'float32'>(), {
           numExperts,
           expertsOfDomain,
           domainsT,
@@ -114,7 +117,7 @@ export const locmoePlusRouter = defineRouter({
           numChoices,
           weightsTK,
           auxiliaryLoss: losses.loss(probsTE, sharedOfRank),
-          gateCosine: cosineOfChoices(cosinesTE, selection.expertsTK, numChoices),
+          gateCosine: cosineOfChoices(cosineTE.dataSync<'float32'>(), selection.expertsTK, numChoices),
         };
       },
     };

@@ -11,10 +11,16 @@ import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDi
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import type { RouterInput } from './router.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
-const fields = { ...localityFields, ...grapFields, ...capacityEstimateFields };
+const fields = {
+  ...localityFields,
+  ...grapFields,
+  ...capacityEstimateFields,
+  ...tokenPreferenceField,
+};
 
 /**
  * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with
@@ -31,7 +37,7 @@ const fields = { ...localityFields, ...grapFields, ...capacityEstimateFields };
 export const locmoeRouter = defineRouter({
   fields,
   rules: [groupsDivide, localExpertsCount],
-  shapedBy: ['learnedGroups'],
+  shapedBy: ['learnedGroups', 'tokenPreference'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
     {
@@ -62,13 +68,14 @@ export const locmoeRouter = defineRouter({
     const numHeld = heldExperts(moe).count;
     const losses = gateLosses(context);
     const estimate = new CapacityEstimate(moe, dModel);
+    const preference = new TokenPreference(context, moe.gateScale);
     return {
-      state: estimate.state,
+      state: new Map([...estimate.state, ...preference.state]),
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
       route(input) {
         const { domainsT, training } = input;
-        const argumentTE = gateArgument(input, moe);
+        const argumentTE = preference.addTo(gateArgument(input, moe), input.tokenIdsT);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
         const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
         const numTokens = chosenT.length * topology.worldSize;

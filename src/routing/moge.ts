@@ -3,18 +3,20 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
-import { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
+import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { nextBest } from './token-choice.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
+  ...tokenPreferenceField,
   deviceGroups: z
     .number()
     .int()
@@ -72,6 +74,7 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
 export const mogeRouter = defineRouter({
   fields,
   rules: [groupsFit],
+  shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
   price: (moe, { numTokens: T, dModel: d }) => {
     const E = moe.numExperts;
@@ -88,16 +91,20 @@ export const mogeRouter = defineRouter({
   },
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
-    const { moe, expertsOfDomain, topology } = context;
+    const { moe, dModel, expertsOfDomain, topology } = context;
     const { auxiliaryLossWeight } = moe;
     const numHeld = heldExperts(moe).count;
     const numChoices = choicesPerToken(moe);
     const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe));
+    const preference = new TokenPreference(context, denseGateSpread(dModel));
     return {
+      state: preference.state,
       route(input) {
-        const { domainsT, training } = input;
+        const { domainsT, tokenIdsT, training } = input;
         const logitsTE = denseGateLogits(input);
-        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const probsTE: tf.Tensor2D = tf.softmax(
+          keepToGroup(preference.addTo(logitsTE, tokenIdsT), domainsT, expertsOfDomain),
+        );
         const chosenTK = bestOfGroups(probsTE.dataSync<'float32'>(), domainsT, groupsOfDomain, moe);
         const factor = training ? moe.capacityFactor : null;
         const numTokens = domainsT.length * topology.worldSize;

@@ -2,12 +2,13 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
 import { classicCapacity } from './capacity.js';
-import { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
+import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -18,6 +19,8 @@ import { defineRouter } from './policy.js';
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
+  fields: tokenPreferenceField,
+  shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
   price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },
@@ -30,14 +33,18 @@ export const switchRouter = defineRouter({
   }),
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
-    const { moe, expertsOfDomain, topology } = context;
+    const { moe, dModel, expertsOfDomain, topology } = context;
     const { numExperts, auxiliaryLossWeight } = moe;
     const numHeld = heldExperts(moe).count;
+    const preference = new TokenPreference(context, denseGateSpread(dModel));
     return {
+      state: preference.state,
       route(input) {
-        const { domainsT, training } = input;
+        const { domainsT, tokenIdsT, training } = input;
         const logitsTE = denseGateLogits(input);
-        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const probsTE: tf.Tensor2D = tf.softmax(
+          keepToGroup(preference.addTo(logitsTE, tokenIdsT), domainsT, expertsOfDomain),
+        );
         const chosenT = argmaxOfRows(probsTE);
         const factor = training ? moe.capacityFactor : null;
         const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);

@@ -29,6 +29,7 @@ class LocmoeConfig(PretrainedConfig):
         expert_groups=1,
         expert_group=None,
         router="locmoe-plus",
+        token_preference=False,
         learned_groups=False,
         gate_scale=0.5,
         router_temperature=1.0,
@@ -55,6 +56,7 @@ class LocmoeConfig(PretrainedConfig):
         self.expert_groups = expert_groups
         self.expert_group = expert_group
         self.router = router
+        self.token_preference = token_preference
         self.learned_groups = learned_groups
         self.gate_scale = gate_scale
         self.router_temperature = router_temperature

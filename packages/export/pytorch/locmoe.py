@@ -268,39 +268,52 @@ class HashRouter(nn.Module):
         return F.one_hot(first + self.table[token_ids] % size, self.config.num_experts)
 
 
-class SwitchRouter(nn.Module):
-    """Switch (arXiv 2101.03961, eq. 1 and 2): top-1 of p = softmax(x W), weighted by its p."""
+class LearnedRouter(nn.Module):
+    """What learned gates share: a fixed preference of each token id for experts, where there is one."""
 
     def __init__(self, config):
         super().__init__()
         self.config = config
+        numbers = torch.zeros(config.vocab_size * config.num_experts) if config.token_preference else None
+        self.register_buffer("preference", numbers)
+
+    def with_preference(self, scores, token_ids):
+        if self.preference is None:
+            return scores
+        return scores + self.preference.view(-1, self.config.num_experts)[token_ids].float()
+
+
+class SwitchRouter(LearnedRouter):
+    """Switch (arXiv 2101.03961, eq. 1 and 2): top-1 of p = softmax(x W), weighted by its p."""
+
+    def __init__(self, config):
+        super().__init__(config)
         self.weight = matrix(config.hidden_size, config.num_experts)
 
     def forward(self, x, token_ids, allowed):
-        probs = group_softmax(x.float() @ self.weight.float(), allowed)
+        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
         return probs * top1(probs, allowed)
 
 
-class MogeRouter(nn.Module):
+class MogeRouter(LearnedRouter):
     """MoGE (Pangu Pro MoE, arXiv 2505.21411, eq. 5 to 7): p = softmax(x W), top K' of each device group by p.
 
     The experts of a domain are cut into device groups, so all experts into these of every domain.
     """
 
     def __init__(self, config):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.weight = matrix(config.hidden_size, config.num_experts)
 
     def forward(self, x, token_ids, allowed):
-        probs = group_softmax(x.float() @ self.weight.float(), allowed)
+        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
         parts = probs.unflatten(1, (self.config.expert_groups * self.config.device_groups, -1))
         order = parts.sort(dim=2, descending=True, stable=True).indices
         best = order[:, :, : self.config.choices_per_device_group]
         return probs * torch.zeros_like(parts).scatter(2, best, 1).flatten(1)
 
 
-class GrapRouter(nn.Module):
+class GrapRouter(LearnedRouter):
     """The gates that LocMoE and LocMoE+ share: grouped average pooling (GrAP; arXiv 2401.13920, eq. 4).
 
     Gate w_i is E/d on the i-th group of d/E coordinates and 0 elsewhere: w_i . x is the mean of the group.
@@ -308,8 +321,7 @@ class GrapRouter(nn.Module):
     """
 
     def __init__(self, config):
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.blocks = nn.Parameter(torch.ones(config.hidden_size)) if config.learned_groups else None
 
     def projection(self, x):
@@ -331,6 +343,7 @@ class LocmoeRouter(GrapRouter):
 
     def forward(self, x, token_ids, allowed):
         argument = self.projection(x) * self.config.gate_scale + self.bias.float()
+        argument = self.with_preference(argument, token_ids)
         return group_softmax(argument.relu(), allowed) * top1(argument, allowed)
 
 
@@ -348,7 +361,7 @@ class LocmoePlusRouter(GrapRouter):
         self.register_buffer("threshold", torch.zeros(config.num_experts))
 
     def forward(self, x, token_ids, allowed):
-        affinity = self.affinity(x)
+        affinity = self.with_preference(self.affinity(x), token_ids)
         probs = group_softmax(affinity * (x.shape[1] ** 0.5 / self.config.router_temperature), allowed)
         chosen = probs * self.token_choice(probs, allowed)
         weights = chosen / chosen.sum(1, keepdim=True)

@@ -25,12 +25,15 @@ const TEXTS: Readonly<Record<string, string>> = {
 
 const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 
-/** Every router, and what else changes the shape of a model. */
+/** Every router, some with preferences of tokens, and what else changes the shape of a model. */
 export const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
   hash: { moe: { router: 'hash' } },
   switch: { moe: { router: 'switch' } },
   locmoe: { moe: { router: 'locmoe' } },
-  'locmoe with learned groups': { moe: { router: 'locmoe', learnedGroups: true } },
+  'switch with preferences': { moe: { router: 'switch', tokenPreference: 2 } },
+  'locmoe with learned groups': {
+    moe: { router: 'locmoe', learnedGroups: true, tokenPreference: 2 },
+  },
   'locmoe-plus': { moe: { router: 'locmoe-plus' } },
   'locmoe-plus with one learned group, without query layer': {
     model: { queryLayer: false },
@@ -39,8 +42,12 @@ export const VARIANTS: Readonly<Record<string, { readonly model?: object; readon
   'locmoe-plus, tokens choose': {
     moe: { router: 'locmoe-plus', selection: 'tcr', affinityThreshold: 0.5 },
   },
-  'locmoe-plus, experts choose': { moe: { router: 'locmoe-plus', selection: 'ecr' } },
-  moge: { moe: { router: 'moge', numExperts: 12, deviceGroups: 2, choicesPerDeviceGroup: 2 } },
+  'locmoe-plus, experts choose': {
+    moe: { router: 'locmoe-plus', selection: 'ecr', tokenPreference: 2 },
+  },
+  moge: {
+    moe: { router: 'moge', numExperts: 12, deviceGroups: 2, choicesPerDeviceGroup: 2, tokenPreference: 2 },
+  },
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
 };

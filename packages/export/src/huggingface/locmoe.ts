@@ -11,15 +11,19 @@ import { type LazyTensor, tensorOf } from './weights.js';
 interface ExportedRouter {
   /** Its fields of config.json. */
   readonly fields: (moe: RunConfig['moe']) => Readonly<Record<string, unknown>>;
-  /** The part of its state that decides outside training. */
-  readonly state?: string;
+  /** The parts of its state that decide outside training. */
+  readonly state: readonly string[];
 }
 
+/** Of every learned gate. */
+const PREFERENCE = 'preference';
+
 const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
-  hash: { fields: () => ({}), state: 'table' },
-  switch: { fields: () => ({}) },
+  hash: { fields: () => ({}), state: ['table'] },
+  switch: { fields: () => ({}), state: [PREFERENCE] },
   locmoe: {
     fields: ({ learnedGroups, gateScale }) => ({ learned_groups: learnedGroups, gate_scale: gateScale }),
+    state: [PREFERENCE],
   },
   'locmoe-plus': {
     fields: (moe) => ({
@@ -29,13 +33,14 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
       affinity_threshold: moe.affinityThreshold,
       max_experts_per_token: moe.maxExpertsPerToken,
     }),
-    state: 'threshold',
+    state: ['threshold', PREFERENCE],
   },
   moge: {
     fields: ({ deviceGroups, choicesPerDeviceGroup }) => ({
       device_groups: deviceGroups,
       choices_per_device_group: choicesPerDeviceGroup,
     }),
+    state: [PREFERENCE],
   },
 };
 
@@ -78,6 +83,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       expert_group: moe.subModel === null ? null : held.first / held.count,
       router: moe.router,
       ...ROUTERS[moe.router]?.fields(moe),
+      token_preference: moe.tokenPreference > 0,
       // The softmax reads the token embedding; there is no second matrix to tie to it.
       tie_word_embeddings: false,
     },
@@ -100,7 +106,7 @@ function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
 function isOfModel(name: string, { model, moe }: RunConfig): boolean {
   if (name.startsWith('adam.')) return false;
   const ofRouter = /\.router\.(.+)$/.exec(name)?.[1];
-  if (ofRouter === undefined || ofRouter === ROUTERS[moe.router].state) return true;
+  if (ofRouter === undefined || ROUTERS[moe.router].state.includes(ofRouter)) return true;
   const parameters = routerPolicy(moe.router).parameters(moe, model.dModel);
   return parameters.some((parameter) => parameter.name === ofRouter);
 }

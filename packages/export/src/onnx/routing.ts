@@ -72,7 +72,10 @@ function locmoeRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe } = config;
   const scaledBSE = graph.node('Mul', [groupProjection(input), graph.float(moe.gateScale)]);
-  const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
+  const argumentBSE = withPreference(
+    input,
+    graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]),
+  );
   const probsBSE = softmaxOfGroup(input, graph.node('Relu', [argumentBSE]));
   return {
     keptBSE: isExpert(graph, config, argmax(graph, keepToGroup(input, argumentBSE))),
@@ -90,9 +93,9 @@ function locmoePlusRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe, model } = config;
   refuseControl(moe);
-  const cosinesBSE = cosineAffinity(input);
+  const affinitiesBSE = withPreference(input, cosineAffinity(input));
   const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
-  const probsBSE = softmaxOfGroup(input, graph.node('Mul', [cosinesBSE, sharpness]));
+  const probsBSE = softmaxOfGroup(input, graph.node('Mul', [affinitiesBSE, sharpness]));
   const candidatesBSE = tokenChoice(input, probsBSE);
   const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
   const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
@@ -102,10 +105,10 @@ function locmoePlusRouting(input: RoutingInput): Routing {
         ? candidatesBSE
         : graph.node('And', [
             candidatesBSE,
-            graph.node('GreaterOrEqual', [cosinesBSE, parameter('threshold', [moe.numExperts])]),
+            graph.node('GreaterOrEqual', [affinitiesBSE, parameter('threshold', [moe.numExperts])]),
           ]),
     weightsBSE: graph.node('Div', [ofCandidatesBSE, sumBS1]),
-    affinitiesBSE: cosinesBSE,
+    affinitiesBSE,
   };
 }
 
@@ -186,7 +189,16 @@ function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
 function softmaxOfDenseGate(input: RoutingInput): Value {
   const { graph, config, xBSD, parameter } = input;
   const gateDE = parameter('weight', [config.model.dModel, config.moe.numExperts]);
-  return softmaxOfGroup(input, graph.node('MatMul', [xBSD, gateDE]));
+  return softmaxOfGroup(input, withPreference(input, graph.node('MatMul', [xBSD, gateDE])));
+}
+
+/** Adds the preference of the token ids, where there is one (src/routing/token-preference.ts). */
+function withPreference({ graph, config, tokenIdsBS, parameter }: RoutingInput, scoresBSE: Value): Value {
+  const { moe, model } = config;
+  if (moe.tokenPreference === 0) return scoresBSE;
+  const flat = parameter('preference', [model.vocabSize * moe.numExperts]);
+  const preferenceVE = graph.node('Reshape', [flat, graph.integers(-1, moe.numExperts)]);
+  return graph.node('Add', [scoresBSE, graph.node('Gather', [preferenceVE, tokenIdsBS])]);
 }
 
 /** Adds -1e9 to the logits of experts outside the group of the sequence's domain (level 1). */

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { tf } from '../ops/tensorflow.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+import type { MoeWith } from './policy.js';
+import type { RouterContext } from './router.js';
+
+// Shapes: T tokens of this rank, E experts, V vocabulary.
+
+export const tokenPreferenceField = {
+  tokenPreference: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "strength of a fixed random preference of each token id for experts, in units of the spread of an untrained gate's scores; 0 for none",
+    ),
+};
+
+type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
+
+/**
+ * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
+ * numbers for each layer, token id and expert. So a gate begins with choices that are as stable, and as different from
+ * layer to layer, as those of a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845), and learns to move from them.
+ */
+export class TokenPreference {
+  /** Empty without a preference. */
+  readonly state: ReadonlyMap<string, Float32Array> = new Map();
+  readonly #numExperts: number;
+
+  /** @param spread standard deviation of an untrained gate's scores */
+  constructor({ moe, layer, vocabSize, seed }: RouterContext<PreferringMoe>, spread: number) {
+    this.#numExperts = moe.numExperts;
+    if (moe.tokenPreference === 0) return;
+    const preferenceVE = new Float32Array(vocabSize * moe.numExperts);
+    new CounterRandom(seed, `layers.${layer}.router.preference`).fillNormal(
+      preferenceVE,
+      moe.tokenPreference * spread,
+    );
+    this.state = new Map([['preference', preferenceVE]]);
+  }
+
+  /** Scores with the preference of each token, [T, E]. */
+  addTo(scoresTE: tf.Tensor2D, tokenIdsT: Int32Array): tf.Tensor2D {
+    const preferenceVE = this.state.get('preference');
+    if (preferenceVE === undefined) return scoresTE;
+    const E = this.#numExperts;
+    const preferenceTE = new Float32Array(tokenIdsT.length * E);
+    tokenIdsT.forEach((id, t) => {
+      preferenceTE.set(preferenceVE.subarray(id * E, (id + 1) * E), t * E);
+    });
+    return tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, E]));
+  }
+}
+
+/** How much further the scores spread with a preference than without. */
+export function spreadWithPreference({ tokenPreference }: PreferringMoe): number {
+  return Math.hypot(1, tokenPreference);
+}

@@ -1,0 +1,79 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { createRouter, type MoeConfig } from '../../src/routing/index.js';
+import { randomIntegers, randomValues } from '../model/support.js';
+import { routerContext } from './context.js';
+
+const numTokens = 60;
+const d = 8;
+const E = 4;
+const tokenIdsT = randomIntegers('ids', numTokens, 10);
+const domainsT = new Int32Array(numTokens);
+
+function route(moe: Partial<MoeConfig>, { x = 'x', layer = 2, training = false } = {}) {
+  const context = routerContext(
+    { numExperts: E, expertGroups: 1, capacityFactor: null, deviceGroups: 1, ...moe },
+    { dModel: d, layer },
+  );
+  const router = createRouter(context);
+  const parameters = new Map(
+    router.parameterSpecs.map(({ name, shape }) => [
+      name,
+      tf.tensor(
+        randomValues(
+          name,
+          shape.reduce((a, b) => a * b, 1),
+        ),
+        [...shape],
+      ),
+    ]),
+  );
+  const xTD = tf.tensor2d(randomValues(x, numTokens * d), [numTokens, d]);
+  const decision = router.route({ xTD, tokenIdsT, domainsT, training, parameters });
+  const firstT = decision.expertsTK.filter((_, i) => i % decision.numChoices === 0);
+  return { router, firstT, decision };
+}
+
+const LEARNED = ['switch', 'locmoe', 'locmoe-plus', 'moge'] as const;
+
+describe.each(LEARNED)('%s with preferences of tokens', (router) => {
+  it('sends a token id to the expert that it prefers, whatever its activations, if they are strong', () => {
+    const moe = { router, tokenPreference: 1e4 };
+    const { firstT, router: created } = route(moe);
+    const preferenceVE = created.state.get('preference')!;
+    const preferredT = [...tokenIdsT].map((id) => {
+      const row = preferenceVE.subarray(id * E, (id + 1) * E);
+      return row.indexOf(Math.max(...row));
+    });
+    expect([...firstT]).toEqual(preferredT);
+    expect([...route(moe, { x: 'other' }).firstT]).toEqual(preferredT);
+    expect([...route(moe, { layer: 3 }).firstT]).not.toEqual(preferredT);
+  });
+
+  it('leaves the choice to the gate if they are weak, and keeps no state without', () => {
+    const { firstT, router: created } = route({ router });
+    expect(created.state.has('preference')).toBe(false);
+    expect([...route({ router, tokenPreference: 1e-6 }).firstT]).toEqual([...firstT]);
+  });
+
+  it('has preferences that spread as it is told, in units of its gate', () => {
+    const preferences = (tokenPreference: number) =>
+      route({ router, tokenPreference }).router.state.get('preference')!;
+    const one = preferences(1);
+    expect(preferences(3).every((value, i) => Math.abs(value - 3 * one[i]!) < 1e-5)).toBe(true);
+    const spread = Math.sqrt(one.reduce((sum, value) => sum + value * value, 0) / one.length);
+    const ofGate = { switch: Math.sqrt(0.4), moge: Math.sqrt(0.4), locmoe: 0.5, 'locmoe-plus': d ** -0.5 };
+    expect(spread / ofGate[router]).toBeGreaterThan(0.9);
+    expect(spread / ofGate[router]).toBeLessThan(1.1);
+  });
+});
+
+describe('locmoe-plus with preferences of tokens', () => {
+  it('has working capacities below the classic one, as without', () => {
+    const moe = { router: 'locmoe-plus', capacityFactor: 1.25, affinityShare: 0.2, temperature: 4 } as const;
+    for (const tokenPreference of [0, 4]) {
+      const { decision } = route({ ...moe, tokenPreference }, { training: true });
+      expect(Math.min(...decision.capacityE)).toBeLessThan((1.25 * numTokens) / E);
+    }
+  });
+});
