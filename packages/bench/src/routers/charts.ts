@@ -1,6 +1,7 @@
 import type { Chart } from '../picture.js';
 import { compositionChart, localShareChart, stepTimeChart } from './bar-charts.js';
 import type { Comparison } from './comparison.js';
+import type { Findings } from './headline.js';
 import {
   clusterIndexChart,
   cosinesChart,
@@ -9,18 +10,19 @@ import {
   tokensPerExpertChart,
 } from './line-charts.js';
 
-const CHARTS = [
+const CHARTS: readonly ((comparison: Comparison, findings: Findings) => Chart | null)[] = [
+  perplexityChart,
+  frontierChart,
   stepTimeChart,
   compositionChart,
   tokensPerExpertChart,
   localShareChart,
-  perplexityChart,
   loadChart,
   cosinesChart,
   clusterIndexChart,
 ];
 
 /** The charts that have data. */
-export function drawCharts(comparison: Comparison): Chart[] {
-  return CHARTS.flatMap((draw) => draw(comparison) ?? []);
+export function drawCharts(comparison: Comparison, findings: Findings): Chart[] {
+  return CHARTS.flatMap((draw) => draw(comparison, findings) ?? []);
 }
