@@ -42,7 +42,7 @@ export function evaluateByRule(checkpointsDir: string, dataset: Dataset): ByRule
 }
 
 function figuresOf({ model }: Inference, batches: readonly Batch[], training: boolean): RuleFigures {
-  let [loss, numCounted, kept, routed] = [0, 0, 0, 0];
+  let [loss, numCounted, kept, numTokens] = [0, 0, 0, 0];
   for (const batch of batches) {
     tf.engine().startScope();
     try {
@@ -50,7 +50,7 @@ function figuresOf({ model }: Inference, batches: readonly Batch[], training: bo
         training,
         inspect: (_layer, xTD, { keptE }) => {
           kept += keptE.reduce((sum, count) => sum + count, 0);
-          routed += xTD.shape[0];
+          numTokens += xTD.shape[0];
         },
       });
       countedTargets(batch).forEach((count, sequence) => {
@@ -61,7 +61,7 @@ function figuresOf({ model }: Inference, batches: readonly Batch[], training: bo
       tf.engine().endScope();
     }
   }
-  return { loss: loss / numCounted, expertsPerToken: kept / routed };
+  return { loss: loss / numCounted, expertsPerToken: kept / numTokens };
 }
 
 function validationBatches({ config }: Inference, dataset: Dataset): Batch[] {

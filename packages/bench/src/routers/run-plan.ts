@@ -15,7 +15,7 @@ export interface PlannedRuns {
 }
 
 /** Seconds that a run of this kind will take: as those before, else as guessed; null if nothing is known. */
-export function expectedS({ tookS, guessS }: Pick<PlannedRuns, 'tookS' | 'guessS'>): number | null {
+function expectedS({ tookS, guessS }: Pick<PlannedRuns, 'tookS' | 'guessS'>): number | null {
   return tookS.length > 0 ? mean(tookS) : guessS;
 }
 
