@@ -94,9 +94,9 @@ export function alternating(domains: Int32Array, valid: Uint8Array): number[] {
 }
 
 function rowsOf({ seqLen, tokenIds, targets, domains, packed }: Batch, rows: readonly number[]): Batch {
-  const take = (values: Int32Array) => Int32Array.from(rows.flatMap((row) => [...ofRow(values, row)]));
   const ofRow = <T extends Int32Array | Uint8Array>(values: T, row: number) =>
     values.subarray(row * seqLen, (row + 1) * seqLen);
+  const take = (values: Int32Array) => Int32Array.from(rows.flatMap((row) => [...ofRow(values, row)]));
   const batch = {
     numSequences: rows.length,
     seqLen,

@@ -154,7 +154,7 @@ export function headlineOf(
 function inJson(equivalences: Findings['equivalence']): Equivalences {
   return mapped(equivalences, ({ margin, p, meanDifference }) => ({
     margin,
-    p: rounded(p),
+    p: p === null ? null : Number(p.toPrecision(3)),
     meanDifference: rounded(meanDifference)!,
   }));
 }
