@@ -75,8 +75,8 @@ function qualityWords({ quality }: Comparison): string[] {
   if (run === undefined) return [];
   const { steps, tokensPerStep } = run.figures;
   return [
-    `Quality: ${steps} steps of ${tokensPerStep} tokens (${millions(steps * tokensPerStep)} million) on ${cellLabel(run)}. Where the work is done changes no`,
-    'result beyond rounding, but the locality loss looks at nodes and their text, so these are those of the first table of times. Perplexity is that of the',
+    `Quality: ${steps} steps of ${tokensPerStep} tokens (${millions(steps * tokensPerStep)} million) on ${cellLabel(run)}. A layout changes no result beyond`,
+    "rounding, but for the locality loss, which depends on the nodes and their text: these are those of the first cell of times. Perplexity is that of the",
     'validation text after the last step.',
   ];
 }
