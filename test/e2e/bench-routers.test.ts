@@ -48,7 +48,9 @@ describe('bench routers', () => {
     const first = await bench('--only', 'hash,2x2,domain');
     expect(first.code, first.stdout + first.stderr).toBe(0);
     expect(first.stdout).toMatch(/^ {2}quality +12 steps, 0\.0 million tokens, on 2x\d+ +1 +0 +1 +\? +\?$/m);
-    expect(first.stdout).toMatch(/\[1\/2\] quality-hash-2x\d+-domain-seed1: .*, perplexity [\d.]+, \d+s, left \?$/m);
+    expect(first.stdout).toMatch(
+      /\[1\/2\] quality-hash-2x\d+-domain-seed1: .*, perplexity [\d.]+, \d+s, left \?$/m,
+    );
     expect(first.stdout).toMatch(/\[2\/2\] time-hash-2x2-domain-seed1: .*, left 0s$/m);
     const report = read('routers.md');
     expect(report).toContain('runs for time are still missing');

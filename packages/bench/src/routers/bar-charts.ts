@@ -29,9 +29,11 @@ function rowsByCell(
   rowOf: (cell: Cell, variant: VariantId) => Readonly<Record<string, unknown>>,
 ): Rows {
   return comparison.cells.flatMap((cell) =>
-    comparison
-      .in(cell)
-      .variants.map((variant) => ({ cell: cellLabel(cell), router: labelOf(variant), ...rowOf(cell, variant) })),
+    comparison.in(cell).variants.map((variant) => ({
+      cell: cellLabel(cell),
+      router: labelOf(variant),
+      ...rowOf(cell, variant),
+    })),
   );
 }
 
@@ -79,10 +81,12 @@ export function compositionChart(comparison: Comparison): Chart | null {
         router: labelOf(variant),
         part: COMPOSITION_LABELS[part],
         order,
-        ms: median(comparison
+        ms: median(
+          comparison
             .in(cell)
             .of(variant)
-            .map(({ figures }) => figures.composition[part])),
+            .map(({ figures }) => figures.composition[part]),
+        ),
       })),
     ),
   );

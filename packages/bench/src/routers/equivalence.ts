@@ -40,8 +40,7 @@ export function testEquivalence(pairs: readonly Pair[], margin = MARGIN): Equiva
   const variance = logs.reduce((sum, each) => sum + (each - average) ** 2, 0) / (logs.length - 1);
   const standardError = Math.sqrt(variance / logs.length);
   /** P value of the test whether `value` is above 0, by as much as it is. */
-  const isAbove = (value: number) =>
-    studentTAbove(value === 0 ? 0 : value / standardError, logs.length - 1);
+  const isAbove = (value: number) => studentTAbove(value === 0 ? 0 : value / standardError, logs.length - 1);
   const p = Math.max(isAbove(average + limit), isAbove(limit - average));
   return { margin, p, meanDifference, verdict: verdict() };
 

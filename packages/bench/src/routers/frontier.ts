@@ -1,4 +1,4 @@
-import { type Comparison, RunSet, type RunResult } from './comparison.js';
+import { type Comparison, type RunResult, RunSet } from './comparison.js';
 import { BASELINE, VARIANTS, type VariantId } from './jobs.js';
 import { perplexityAtTokensOfTraining } from './perplexity.js';
 
@@ -56,7 +56,9 @@ function pointOf(run: RunResult, baseline: RunResult | undefined): FrontierPoint
 function ownCapacity(variant: VariantId): string {
   const { capacities, sets } = VARIANTS[variant];
   const field = capacities?.[0]?.split('=')[0] ?? 'capacityFactor';
-  return sets.find((set) => set.startsWith(`moe.${field}=`))?.slice('moe.'.length) ?? `${field} of the recipe`;
+  return (
+    sets.find((set) => set.startsWith(`moe.${field}=`))?.slice('moe.'.length) ?? `${field} of the recipe`
+  );
 }
 
 /** The points of a control's line, by tokens. */

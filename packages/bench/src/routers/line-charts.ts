@@ -56,9 +56,7 @@ export function tokensPerExpertChart(comparison: Comparison): Chart | null {
 export function loadChart(comparison: Comparison): Chart | null {
   const { quality } = comparison;
   const rows = quality.variants.flatMap((variant) => {
-    const curves = quality
-      .of(variant)
-      .flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
+    const curves = quality.of(variant).flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
     return curves[0].map((_, i) => ({
       router: labelOf(variant),
       step: i + 1,

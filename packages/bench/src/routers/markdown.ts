@@ -76,7 +76,7 @@ function qualityWords({ quality }: Comparison): string[] {
   const { steps, tokensPerStep } = run.figures;
   return [
     `Quality: ${steps} steps of ${tokensPerStep} tokens (${millions(steps * tokensPerStep)} million) on ${cellLabel(run)}. A layout changes no result beyond`,
-    "rounding, but for the locality loss, which depends on the nodes and their text: these are those of the first cell of times. Perplexity is that of the",
+    'rounding, but for the locality loss, which depends on the nodes and their text: these are those of the first cell of times. Perplexity is that of the',
     'validation text after the last step.',
   ];
 }

@@ -1,7 +1,7 @@
 import { type Chart, picture } from '../picture.js';
 import { labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve } from './comparison.js';
-import { type Control, CONTROLS, controlLine } from './frontier.js';
+import { CONTROLS, type Control, controlLine } from './frontier.js';
 import type { Findings } from './headline.js';
 import { FRONTIER_SEED, VARIANTS, type VariantId } from './jobs.js';
 
@@ -48,7 +48,9 @@ export function perplexityChart({ quality }: Comparison): Chart | null {
       'Over the validation text of all domains; thick: median of the seeds, thin: each.',
       ...(left.length === 0
         ? []
-        : [`Without ${left.map(labelOf).join(' and ')}, which are validated with their drops at the end alone.`]),
+        : [
+            `Without ${left.map(labelOf).join(' and ')}, which are validated with their drops at the end alone.`,
+          ]),
     ],
     rows,
     {

@@ -18,11 +18,7 @@ export function equalitySection({ quality }: Comparison, findings: Findings): st
   const tested = (equivalence: Equivalence | undefined) =>
     equivalence === undefined
       ? ['', '', '']
-      : [
-          signedPercent(equivalence.meanDifference),
-          probability(equivalence.p),
-          verdictLabel(equivalence),
-        ];
+      : [signedPercent(equivalence.meanDifference), probability(equivalence.p), verdictLabel(equivalence)];
   return [
     `Perplexity after the same text, seed by seed. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "undecided" says that the seeds are too few or too far apart.`,
     table([
@@ -96,7 +92,15 @@ export function frontierSection({ frontier }: Findings): string {
   return [
     `Each router with several capacities, seed ${FRONTIER_SEED}: tokens that an expert works on in a step, mean over the training, and the perplexity that they buy. Perplexity is taken with about as many tokens for an expert in validation as in training, so that a point has one number of tokens: LocMoE+ by its thresholds, the others with the drops of training (first come). Beside it, at the same number of tokens: LocMoE+ whose experts keep random candidates, and hash routing whose experts keep the first tokens, both between their nearest points by the straight line of the loss; empty where a line does not reach. A router whose choice of tokens is worth something is below both.`,
     table([
-      ['router', 'capacity', 'tokens per expert', 'vs switch', 'perplexity', 'random tokens', 'hash, first come'],
+      [
+        'router',
+        'capacity',
+        'tokens per expert',
+        'vs switch',
+        'perplexity',
+        'random tokens',
+        'hash, first come',
+      ],
       ...frontier.map((point) => [
         VARIANTS[point.router].label,
         `\`${point.capacity}\``,
@@ -119,9 +123,9 @@ function isBaseline({ router, tokensVsBaseline }: FrontierPoint): boolean {
  */
 export function ruleSection({ quality }: Comparison, numExperts: number): string {
   const rows = quality.variants.flatMap((variant) => {
-    const runs = quality.of(variant).flatMap(({ byRule, figures }) =>
-      byRule === null ? [] : [{ ...byRule, figures }],
-    );
+    const runs = quality
+      .of(variant)
+      .flatMap(({ byRule, figures }) => (byRule === null ? [] : [{ ...byRule, figures }]));
     if (runs.length === 0) return [];
     const middle = (of: (run: (typeof runs)[number]) => number) => median(runs.map(of));
     const gap = middle(({ causal, training }) => training.loss - causal.loss);

@@ -14,7 +14,9 @@ export interface TimeToBaseline {
 
 export function timeToBaseline(comparison: Comparison, variant: VariantId): TimeToBaseline {
   const tokens = tokensToBaseline(comparison, variant);
-  const change = comparison.in(HEADLINE_CELL).ratio(variant, BASELINE, ({ figures }) => figures.stepMs.median);
+  const change = comparison
+    .in(HEADLINE_CELL)
+    .ratio(variant, BASELINE, ({ figures }) => figures.stepMs.median);
   const stepTime = change === null ? null : 1 + change.median;
   return { tokens, stepTime, time: tokens === null || stepTime === null ? null : tokens * stepTime };
 }

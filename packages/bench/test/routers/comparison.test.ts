@@ -28,7 +28,6 @@ describe('Comparison', () => {
     ]),
   );
 
-
   it('pairs runs of the same seed', () => {
     const ratio = comparison
       .in(HEADLINE_CELL)
@@ -123,11 +122,14 @@ describe('headlineOf', () => {
   });
 
   it('says null where a run is missing', () => {
-    const headline = headlineOfAll(
-      timed.filter(({ variant }) => variant === 'hash' || variant === 'switch'),
-    );
+    const headline = headlineOfAll(timed.filter(({ variant }) => variant === 'hash' || variant === 'switch'));
     expect(headline.allToAllShareOfBaselineStep).toBe(0.22);
     expect(Object.values({ ...headline.locmoe, ...headline.locmoePlus })).toEqual(new Array(9).fill(null));
-    expect(headline).toMatchObject({ equivalence: {}, timeToBaselinePerplexity: {}, tokensTrained: null, frontier: [] });
+    expect(headline).toMatchObject({
+      equivalence: {},
+      timeToBaselinePerplexity: {},
+      tokensTrained: null,
+      frontier: [],
+    });
   });
 });

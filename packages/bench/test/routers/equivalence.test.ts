@@ -43,7 +43,12 @@ describe('testEquivalence', () => {
   });
 
   it('decides nothing from one seed, and has nothing without any', () => {
-    expect(testEquivalence(pairs(0))).toEqual({ margin: 0.01, p: null, meanDifference: 0, verdict: 'undecided' });
+    expect(testEquivalence(pairs(0))).toEqual({
+      margin: 0.01,
+      p: null,
+      meanDifference: 0,
+      verdict: 'undecided',
+    });
     expect(testEquivalence([])).toBeNull();
   });
 

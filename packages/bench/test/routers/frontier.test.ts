@@ -34,7 +34,9 @@ describe('frontierOf', () => {
   const points = frontierOf(comparison);
 
   it('has every capacity of the one seed that has them, by router and tokens', () => {
-    expect(points.map(({ router, capacity, tokensPerExpert }) => [router, capacity, tokensPerExpert])).toEqual([
+    expect(
+      points.map(({ router, capacity, tokensPerExpert }) => [router, capacity, tokensPerExpert]),
+    ).toEqual([
       ['hash', 'capacityFactor of the recipe', 550],
       ['switch', 'capacityFactor of the recipe', 500],
       ['locmoe-plus', 'affinityShare=0.08', 190],

@@ -52,9 +52,9 @@ describe('planJobs', () => {
     expect(jobs.slice(0, numOwn).every(({ capacity }) => capacity === null)).toBe(true);
     const frontier = jobs.slice(numOwn);
     expect(frontier.every(({ capacity, seed }) => capacity !== null && seed === 1)).toBe(true);
-    expect(frontier.filter(({ variant }) => variant === 'locmoe-plus').map(({ capacity }) => capacity)).toEqual(
-      VARIANTS['locmoe-plus'].capacities,
-    );
+    expect(
+      frontier.filter(({ variant }) => variant === 'locmoe-plus').map(({ capacity }) => capacity),
+    ).toEqual(VARIANTS['locmoe-plus'].capacities);
   });
 
   it('makes quality before time', () => {
@@ -93,7 +93,9 @@ describe('narrowed', () => {
   });
 
   it('refuses a kind where one run serves for both', () => {
-    expect(() => narrowed(QUICK, ['time'])).toThrow(/--only time: a run of --quick serves for quality and time/);
+    expect(() => narrowed(QUICK, ['time'])).toThrow(
+      /--only time: a run of --quick serves for quality and time/,
+    );
     expect(narrowed(QUICK, ['2x2', 'domain', 'hash']).kinds).toEqual(['quick']);
   });
 });

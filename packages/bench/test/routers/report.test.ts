@@ -103,13 +103,17 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toContain('- LocMoE+: step time against switch: -40.0 %; papers: -5.4 % to -46.6 %');
   expect(markdown).toMatch(/\| LocMoE: perplexity against switch \| .* \| \+0\.0 %, p < 0\.001 \| yes \|/);
   expect(markdown).toMatch(/\| LocMoE\+: perplexity against switch \| .* \| \+5\.0 %, p = 1\.000 \| no \|/);
-  expect(markdown).toMatch(/\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/);
+  expect(markdown).toMatch(
+    /\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/,
+  );
   expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 % \| p < 0\.001 \| equal \|/);
   expect(markdown).toContain(
     'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
   );
   // 150 tokens lie between 100 and 200 of both controls.
-  expect(markdown).toMatch(/\| LocMoE\+ \| `affinityShare=0\.08` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/);
+  expect(markdown).toMatch(
+    /\| LocMoE\+ \| `affinityShare=0\.08` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
+  );
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
