@@ -18,44 +18,43 @@ function micro() {
 }
 
 describe('bench routers', () => {
-  it('compares two routers quickly, by a run of each', async () => {
+  it('serves for quality and time by one run where it is to be quick', async () => {
     const { folder, bench, read } = micro();
-    const { code, stdout, stderr } = await bench('--quick', '--only', 'hash,switch');
+    const { code, stdout, stderr } = await bench('--quick', '--only', 'switch');
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/^2 runs, 0 of them kept from before$/m);
-    expect(stdout).toMatch(/\[2\/2\] quick-switch-2x2-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
+    expect(stdout).toMatch(/^1 run, 0 of them kept from before$/m);
+    expect(stdout).toMatch(/\[1\/1\] quick-switch-2x2-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
 
     const figures = JSON.parse(read('routers.json'));
     expect(figures.allToAllShareOfBaselineStep).toBeGreaterThan(0);
     expect(figures.allToAllShareOfBaselineStep).toBeLessThan(1);
     expect(figures).toMatchObject({
       locmoe: { stepTimeVsHash: null },
-      equivalence: { hash: { margin: 0.01, p: null } },
       timeToBaselinePerplexity: { switch: 1 },
       tokensTrained: 12 * 8 * 32,
-      frontier: [{ router: 'hash' }, { router: 'switch', tokensVsBaseline: 0 }],
+      frontier: [{ router: 'switch', tokensVsBaseline: 0 }],
       seeds: [1],
     });
     expect(read('routers.md')).toMatch(/\| switch \(baseline\) \| \d+ \|/);
-    // The probe looked into the checkpoints of both runs.
+    // The probe looked into the checkpoints.
     for (const picture of ['step-time', 'cosines', 'calinski-harabasz', 'perplexity', 'frontier'])
       expect(existsSync(path.join(folder, `routers-${picture}.svg`)), picture).toBe(true);
-    expect(existsSync(path.join(folder, 'work/runs/quick-hash-2x2-domain-seed1'))).toBe(true);
+    expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x2-domain-seed1'))).toBe(true);
   }, 120_000);
 
   it('makes runs for quality and for time, and does not make a finished one again', async () => {
     const { bench, read } = micro();
-    const first = await bench('--only', 'hash,2x2,domain');
+    const first = await bench('--only', 'locmoe-plus-ecr,2x2,domain');
     expect(first.code, first.stdout + first.stderr).toBe(0);
     expect(first.stdout).toMatch(/^ {2}quality +12 steps, 0\.0 million tokens, on 2x\d+ +1 +0 +1 +\? +\?$/m);
     expect(first.stdout).toMatch(
-      /\[1\/2\] quality-hash-2x\d+-domain-seed1: .*, perplexity [\d.]+, \d+s, left \?$/m,
+      /\[1\/2\] quality-locmoe-plus-ecr-2x\d+-domain-seed1: .*, perplexity [\d.]+, \d+s, left \?$/m,
     );
-    expect(first.stdout).toMatch(/\[2\/2\] time-hash-2x2-domain-seed1: .*, left 0s$/m);
+    expect(first.stdout).toMatch(/\[2\/2\] time-locmoe-plus-ecr-2x2-domain-seed1: .*, left 0s$/m);
     const report = read('routers.md');
     expect(report).toContain('runs for time are still missing');
 
-    const second = await bench('--only', 'hash,2x2,domain');
+    const second = await bench('--only', 'locmoe-plus-ecr,2x2,domain');
     expect(second.stdout).toMatch(/^2 runs, 2 of them kept from before$/m);
     expect(second.stdout).toMatch(/^ {2}total +2 +2 +0 +0s$/m);
     expect(read('routers.md')).toBe(report);

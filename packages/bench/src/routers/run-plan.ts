@@ -1,4 +1,4 @@
-import { formatDuration, formatTable } from 'locmoe/format';
+import { formatDuration, formatNumberOf, formatTable } from 'locmoe/format';
 import { mean } from '../statistics.js';
 import type { Kind } from './jobs.js';
 
@@ -40,7 +40,7 @@ export function planText(plan: readonly PlannedRuns[]): string {
   const numKept = sum(({ tookS }) => tookS.length);
   const took = (seconds: readonly number[]) => (seconds.length === 0 ? '' : formatDuration(mean(seconds)));
   return [
-    `${sum(numRuns)} runs, ${numKept} of them kept from before`,
+    `${formatNumberOf(sum(numRuns), 'run')}, ${numKept} of them kept from before`,
     formatTable(
       [
         ['', 'each is', 'runs', 'kept', 'each took', 'to do', 'each takes', 'in all'],
