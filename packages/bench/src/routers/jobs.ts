@@ -118,7 +118,7 @@ export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) a
   Record<VariantId, Variant>
 >;
 
-export const LAYOUTS = ['2x2', '4x1'] as const;
+const LAYOUTS = ['2x2', '4x1'] as const;
 export const PLACEMENTS = ['domain', 'mixed'] as const;
 
 /** Nodes x workers per node. */
