@@ -3,41 +3,66 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DATA_DIR, locmoe, MICRO, temporaryFolder } from './support.js';
 
-describe('bench routers', () => {
-  it('compares two routers, reports, and does not make a finished run again', async () => {
-    const folder = temporaryFolder();
-    const config = path.join(folder, 'micro.yaml');
-    writeFileSync(config, MICRO);
-    const bench = () =>
-      locmoe(
-        ...['bench', 'routers', '--config', config, '--set', 'moe.capacityFactor=1.1'],
-        ...['--only', 'hash,switch,2x2,domain', '--seeds', '1', '--steps', '12', '--link', '5'],
-        ...['--work-dir', path.join(folder, 'work'), '--out', folder, '--data-dir', DATA_DIR],
-      );
-    const first = await bench();
-    expect(first.code, first.stdout + first.stderr).toBe(0);
-    expect(first.stdout).toContain('2 runs, 0 of them kept from before');
-    expect(first.stdout).toMatch(/\[2\/2\] switch-2x2-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
+function micro() {
+  const folder = temporaryFolder();
+  const config = path.join(folder, 'micro.yaml');
+  writeFileSync(config, MICRO);
+  const bench = (...more: readonly string[]) =>
+    locmoe(
+      ...['bench', 'routers', '--config', config, '--set', 'moe.capacityFactor=1.1'],
+      ...['--seeds', '1', '--steps', '12', '--time-steps', '12', '--link', '5'],
+      ...['--work-dir', path.join(folder, 'work'), '--out', folder, '--data-dir', DATA_DIR, ...more],
+    );
+  const read = (name: string) => readFileSync(path.join(folder, name), 'utf8');
+  return { folder, bench, read };
+}
 
-    const figures = JSON.parse(readFileSync(path.join(folder, 'routers.json'), 'utf8'));
+describe('bench routers', () => {
+  it('serves for quality and time by one run where it is to be quick', async () => {
+    const { folder, bench, read } = micro();
+    const { code, stdout, stderr } = await bench('--quick', '--only', 'switch');
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/^1 run, 0 of them kept from before$/m);
+    expect(stdout).toMatch(/\[1\/1\] quick-switch-2x2-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
+
+    const figures = JSON.parse(read('routers.json'));
     expect(figures.allToAllShareOfBaselineStep).toBeGreaterThan(0);
     expect(figures.allToAllShareOfBaselineStep).toBeLessThan(1);
-    expect(figures).toMatchObject({ locmoe: { stepTimeVsHash: null }, seeds: [1] });
-    const markdown = readFileSync(path.join(folder, 'routers.md'), 'utf8');
-    expect(markdown).toMatch(/\| switch \(baseline\) \| \d+ \|/);
-    // The probe looked into the checkpoints of both runs.
-    for (const picture of ['step-time', 'cosines', 'calinski-harabasz', 'perplexity'])
+    expect(figures).toMatchObject({
+      locmoe: { stepTimeVsHash: null },
+      timeToBaselinePerplexity: { switch: 1 },
+      tokensTrained: 12 * 8 * 32,
+      frontier: [{ router: 'switch', tokensVsBaseline: 0 }],
+      seeds: [1],
+    });
+    expect(read('routers.md')).toMatch(/\| switch \(baseline\) \| \d+ \|/);
+    // The probe looked into the checkpoints.
+    for (const picture of ['step-time', 'cosines', 'calinski-harabasz', 'perplexity', 'frontier'])
       expect(existsSync(path.join(folder, `routers-${picture}.svg`)), picture).toBe(true);
-    expect(existsSync(path.join(folder, 'work/runs/hash-2x2-domain-seed1'))).toBe(true);
+    expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x2-domain-seed1'))).toBe(true);
+  }, 120_000);
 
-    const second = await bench();
-    expect(second.stdout).toContain('2 runs, 2 of them kept from before');
-    expect(JSON.parse(readFileSync(path.join(folder, 'routers.json'), 'utf8'))).toEqual(figures);
+  it('makes runs for quality and for time, and does not make a finished one again', async () => {
+    const { bench, read } = micro();
+    const first = await bench('--only', 'locmoe-plus-ecr,2x2,domain');
+    expect(first.code, first.stdout + first.stderr).toBe(0);
+    expect(first.stdout).toMatch(/^ {2}quality +12 steps, 0\.0 million tokens, on 2x\d+ +1 +0 +1 +\? +\?$/m);
+    expect(first.stdout).toMatch(
+      /\[1\/2\] quality-locmoe-plus-ecr-2x\d+-domain-seed1: .*, perplexity [\d.]+, \d+s, left \?$/m,
+    );
+    expect(first.stdout).toMatch(/\[2\/2\] time-locmoe-plus-ecr-2x2-domain-seed1: .*, left 0s$/m);
+    const report = read('routers.md');
+    expect(report).toContain('runs for time are still missing');
+
+    const second = await bench('--only', 'locmoe-plus-ecr,2x2,domain');
+    expect(second.stdout).toMatch(/^2 runs, 2 of them kept from before$/m);
+    expect(second.stdout).toMatch(/^ {2}total +2 +2 +0 +0s$/m);
+    expect(read('routers.md')).toBe(report);
   }, 120_000);
 
   it('refuses a router that there is not', async () => {
     const { code, stderr } = await locmoe('bench', 'routers', '--only', 'random');
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^locmoe: --only random: expected one of hash, switch, .*\n$/);
+    expect(stderr).toMatch(/^locmoe: --only random: expected one of quality, time, hash, switch, .*\n$/);
   });
 });

@@ -148,7 +148,11 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^(npx )?locmoe data inspect /, 'data-inspect.test.ts'],
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
-  [/^npm run bench:observability/, 'takes minutes; it is typechecked'],
+  [/^npm run bench:(all|observability)/, 'take minutes and hours; they are typechecked'],
+  [
+    /^npx locmoe bench routers$/,
+    'takes hours and the large corpus; bench-routers.test.ts runs it with less to do',
+  ],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,
     'installs Debian packages; CI runs it where there are containers',

@@ -68,8 +68,10 @@ console.log(
 const out = options.out === undefined ? '' : ` --out ${options.out}`;
 const command = `npm run bench:observability -- --loki-scripts DIR${out}`;
 const file = options.out === undefined ? null : path.join(options.out, 'observability.json');
+// Without scripts the figures of Loki stay.
+const isPart = options.only.length > 0 || options['loki-scripts'] === undefined;
 const before: object =
-  options.only.length > 0 && file !== null && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  isPart && file !== null && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
 const figures = {
   ...Object.fromEntries(Object.entries(before).filter(([, value]) => typeof value !== 'string')),
   ...Object.fromEntries(

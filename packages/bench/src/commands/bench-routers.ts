@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
 import { computeOnOneThread } from '../one-thread.js';
+import type { BenchRoutersOptions } from '../routers/bench.js';
 
 interface RoutersOptions {
-  readonly config: string;
+  readonly config?: string;
   readonly set: readonly string[];
   readonly seeds?: number;
   readonly steps?: number;
+  readonly timeSteps: number;
   readonly only: readonly string[];
   readonly link?: number;
   readonly quick: boolean;
@@ -18,6 +20,8 @@ interface RoutersOptions {
 
 /** Defaults under `--quick`. */
 const QUICK = {
+  /** Its text is there without a download of its own. */
+  config: 'routers',
   seeds: 1,
   steps: 30,
   only: ['2x2', 'domain'],
@@ -29,15 +33,16 @@ export function addBenchRouters(bench: Command): void {
   bench
     .command('routers')
     .description(
-      'compare the routers: step time, perplexity, locality and load, from the same starting weights on the same data; a second call goes on where the first was stopped',
+      'compare the routers from the same starting weights on the same data: perplexity after long trainings, step time in short ones on an emulated cluster; a second call goes on where the first was stopped',
     )
-    .option('--config <file|recipe>', 'what to train', 'routers')
+    .option('--config <file|recipe>', 'what to train (routers-large)')
     .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
     .option('--seeds <n>', 'runs of each router (3)', wholeNumber(1))
-    .option('--steps <n>', 'training steps of a run (those of the recipe)', wholeNumber(2))
+    .option('--steps <n>', 'training steps of a run for quality (those of the recipe)', wholeNumber(2))
+    .option('--time-steps <n>', 'training steps of a run for time', wholeNumber(2), 60)
     .option(
       '--only <words>',
-      'routers, layouts (2x2, 4x1) and placements (domain, mixed) to run, separated by commas',
+      'what to run, separated by commas: quality or time, routers, and for time layouts (2x2, 4x1) and placements (domain, mixed)',
       collectWords,
       [],
     )
@@ -48,7 +53,7 @@ export function addBenchRouters(bench: Command): void {
     )
     .option(
       '--quick',
-      `one seed, ${QUICK.steps} steps, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
+      `recipe ${QUICK.config}, one seed, ${QUICK.steps} steps for quality and time at once, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
       false,
     )
     .option('--cost', 'only measure the cost of the gates alone, anew', false)
@@ -69,18 +74,13 @@ export function addBenchRouters(bench: Command): void {
 }
 
 function defaultsOf(
-  { quick, seeds, steps, only, link, out, workDir }: RoutersOptions,
+  { quick, config, seeds, steps, only, link, out, workDir }: RoutersOptions,
   routers: readonly string[],
-): {
-  readonly seeds: number;
-  readonly steps?: number;
-  readonly only: readonly string[];
-  readonly link?: number;
-  readonly out: string;
-} {
+): Pick<BenchRoutersOptions, 'config' | 'seeds' | 'steps' | 'only' | 'link' | 'out'> {
   const givenSteps = steps ?? (quick ? QUICK.steps : undefined);
   const givenLink = link ?? (quick ? QUICK.link : undefined);
   return {
+    config: config ?? (quick ? QUICK.config : 'routers-large'),
     seeds: seeds ?? (quick ? QUICK.seeds : 3),
     ...(givenSteps !== undefined && { steps: givenSteps }),
     ...(givenLink !== undefined && { link: givenLink }),

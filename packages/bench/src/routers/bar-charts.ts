@@ -29,15 +29,17 @@ function rowsByCell(
   rowOf: (cell: Cell, variant: VariantId) => Readonly<Record<string, unknown>>,
 ): Rows {
   return comparison.cells.flatMap((cell) =>
-    comparison
-      .variantsIn(cell)
-      .map((variant) => ({ cell: cellLabel(cell), router: labelOf(variant), ...rowOf(cell, variant) })),
+    comparison.in(cell).variants.map((variant) => ({
+      cell: cellLabel(cell),
+      router: labelOf(variant),
+      ...rowOf(cell, variant),
+    })),
   );
 }
 
 export function stepTimeChart(comparison: Comparison): Chart | null {
   const rows = rowsByCell(comparison, (cell, variant) => ({
-    ...comparison.spread(cell, variant, ({ stepMs }) => stepMs.median),
+    ...comparison.in(cell).spread(variant, ({ figures }) => figures.stepMs.median),
   }));
   // Room for the value labels.
   const domain = [0, 1.15 * Math.max(...rows.map(({ most }) => Number(most)))];
@@ -73,13 +75,18 @@ export function stepTimeChart(comparison: Comparison): Chart | null {
 export function compositionChart(comparison: Comparison): Chart | null {
   const parts = Object.keys(COMPOSITION_LABELS) as (keyof StepComposition)[];
   const rows = comparison.cells.flatMap((cell) =>
-    comparison.variantsIn(cell).flatMap((variant) =>
+    comparison.in(cell).variants.flatMap((variant) =>
       parts.map((part, order) => ({
         cell: cellLabel(cell),
         router: labelOf(variant),
         part: COMPOSITION_LABELS[part],
         order,
-        ms: median(comparison.runsIn(cell, variant).map(({ figures }) => figures.composition[part])),
+        ms: median(
+          comparison
+            .in(cell)
+            .of(variant)
+            .map(({ figures }) => figures.composition[part]),
+        ),
       })),
     ),
   );
@@ -110,7 +117,7 @@ export function compositionChart(comparison: Comparison): Chart | null {
 
 export function localShareChart(comparison: Comparison): Chart | null {
   const rows = rowsByCell(comparison, (cell, variant) => ({
-    ...comparison.spread(cell, variant, (figures) => figures.localShare),
+    ...comparison.in(cell).spread(variant, ({ figures }) => figures.localShare),
   }));
   const x = { type: 'quantitative', scale: { domain: [0, 1] }, axis: { format: '%' } };
   return picture(

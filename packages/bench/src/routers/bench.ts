@@ -1,31 +1,41 @@
 import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
+import { tokensPerStep } from 'locmoe/config/run-length';
+import { CORPUS_DIR } from 'locmoe/data/corpora';
 import { openDataset } from 'locmoe/data/dataset';
+import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT } from 'locmoe/errors';
 import { formatDuration } from 'locmoe/format';
 import type { RunFolder } from 'locmoe/run/run-folder';
 import { runTraining } from '../training.js';
+import { evaluateByRule } from './by-rule.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
 import { Comparison, type RunResult } from './comparison.js';
 import { type CostRow, costTable, measureRouterCost } from './cost.js';
-import { BASELINE, HEADLINE_CELL, type Job, jobId, planJobs, scopeOf, settingsOf } from './jobs.js';
+import { allCells, type Job, jobId, type Kind, narrowed, planJobs, type Scope, VARIANT_IDS } from './jobs.js';
 import { probeRun } from './probe.js';
 import { writeReport } from './report.js';
 import { ResultStore } from './result-store.js';
-import { type RunFigures, readRunFigures } from './run-figures.js';
+import { readRunFigures } from './run-figures.js';
+import { durationLabel, type PlannedRuns, planText, secondsLeft } from './run-plan.js';
+import {
+  baselineJob,
+  isProbed,
+  qualityLayout,
+  type RecipeOptions,
+  type RunSettings,
+  resolveJob,
+  settingsOfJob,
+} from './run-settings.js';
 
-export interface BenchRoutersOptions {
-  /** Recipe or config file. */
-  readonly config: string;
-  /** `--set` overrides of every run. */
-  readonly set: readonly string[];
+export interface BenchRoutersOptions extends RecipeOptions {
   /** Runs per router, with seeds 1, 2, ... */
   readonly seeds: number;
-  /** Training steps; those of the recipe if undefined. */
-  readonly steps?: number;
-  /** Routers, layouts and placements; empty for all. */
+  /** Each run serves for quality and time. */
+  readonly quick: boolean;
+  /** Kinds of runs, routers, layouts and placements; empty for all. */
   readonly only: readonly string[];
   /** Link between nodes in Gb/s; searched if undefined. */
   readonly link?: number;
@@ -41,8 +51,10 @@ export interface BenchRoutersOptions {
 }
 
 const CALIBRATION_STEPS = 50;
-/** Validations of a run and, if it is probed, checkpoints. */
-const POINTS_OF_A_RUN = 6;
+/** Steps from which the time of a run is guessed; half of them are warm-up. */
+const TRIAL_STEPS = 12;
+/** So few runs are as soon done as guessed. */
+const FEW_RUNS = 5;
 const COST = 'router-cost';
 
 /**
@@ -69,27 +81,67 @@ class RouterBench {
       console.log(costTable(this.#measureCost()));
       return EXIT.done;
     }
-    const seeds = Array.from({ length: options.seeds }, (_, i) => i + 1);
-    const jobs = planJobs(scopeOf(options.only, seeds));
-    for (const job of jobs) this.#resolve(job, null);
+    const all = this.#wholeScope();
+    const jobs = planJobs(narrowed(all, options.only));
+    for (const job of jobs) resolveJob(options, job, null);
+    await this.#prepareText();
     const isWhole = options.only.length === 0;
     const cost = this.#store.get<CostRow[]>(COST, COST) ?? (isWhole ? this.#measureCost() : []);
-    const calibration = await this.#calibration();
-    if (calibration === null || !(await this.#runAll(jobs, calibration.link))) {
+    const calibration = await this.#calibration(jobs.some(({ kind }) => kind !== 'quality'));
+    if (calibration === 'stopped' || !(await this.#runAll(jobs, calibration?.link ?? null))) {
       console.log('stopped; the same command goes on from here');
       return EXIT.interrupted;
     }
-    const planned = planJobs(scopeOf([], seeds));
+    await this.#report(planJobs(all), calibration, cost);
+    return EXIT.done;
+  }
+
+  #wholeScope(): Scope {
+    const { config, set, seeds, quick } = this.options;
+    return {
+      kinds: quick ? ['quick'] : ['quality', 'time'],
+      variants: VARIANT_IDS,
+      cells: allCells(),
+      seeds: Array.from({ length: seeds }, (_, i) => i + 1),
+      qualityLayout: qualityLayout(loadConfig(config, { sets: set }), availableParallelism()),
+    };
+  }
+
+  /** Before the runs, which would count it as their time. */
+  async #prepareText(): Promise<void> {
+    const { config, set, dataDir } = this.options;
+    const { data, model } = loadConfig(config, { sets: set });
+    const dataset = await prepareDataset({
+      ...data,
+      dataDir: path.resolve(dataDir),
+      corpusDir: CORPUS_DIR,
+      vocabSize: model.vocabSize,
+      log: (line) => console.log(line),
+    });
+    dataset.close();
+  }
+
+  async #report(
+    planned: readonly Job[],
+    calibration: Calibration | null,
+    cost: readonly CostRow[],
+  ): Promise<void> {
+    const { options } = this;
+    const link = calibration?.link ?? null;
+    // Without a link there is no key to ask for what was timed with one.
+    const known = planned.filter(({ kind }) => kind === 'quality' || calibration !== null);
     const headline = await writeReport({
       ...options,
-      comparison: new Comparison(planned.flatMap((job) => this.#kept(job, calibration.link) ?? [])),
+      comparison: new Comparison(known.flatMap((job) => this.#kept(job, link) ?? [])),
       calibration,
       cost,
-      config: this.#resolve({ ...HEADLINE_CELL, variant: BASELINE, seed: 1 }, calibration.link).config,
-      numPlanned: planned.length,
+      recipe: options.config,
+      numExperts: loadConfig(options.config, { sets: options.set }).moe.numExperts,
+      numPlanned: Object.fromEntries(
+        kindsOf(planned).map((kind) => [kind, planned.filter((job) => job.kind === kind).length]),
+      ),
     });
     console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'routers.md')}`);
-    return EXIT.done;
   }
 
   #measureCost(): CostRow[] {
@@ -97,82 +149,110 @@ class RouterBench {
     return this.#store.put(COST, COST, measureRouterCost());
   }
 
-  /** Overrides of a job on top of the recipe. */
-  #settings(job: Job, link: InterNodeLink): string[] {
-    const { steps } = this.options;
-    return [
-      ...this.options.set,
-      ...(steps === undefined ? [] : [`train.steps=${steps}`]),
-      ...settingsOf(job),
-      `cluster.interNodeLink=${JSON.stringify(link)}`,
-    ];
-  }
-
-  /** The configuration of a job, with validations (and checkpoints, if probed) spread evenly over the run. */
-  #resolve(job: Job, link: InterNodeLink): { readonly config: RunConfig; readonly sets: string[] } {
-    const sets = this.#settings(job, link);
-    const { train } = loadConfig(this.options.config, { sets });
-    const stride = Math.max(1, Math.ceil(train.steps / POINTS_OF_A_RUN));
-    const all = [
-      ...sets,
-      `train.warmupSteps=${Math.min(train.warmupSteps, Math.floor(train.steps / 2))}`,
-      `train.validateEvery=${stride}`,
-      `train.checkpointEvery=${isProbed(job) ? stride : train.steps}`,
-      `train.keepCheckpoints=${POINTS_OF_A_RUN}`,
-    ];
-    return { config: loadConfig(this.options.config, { sets: all }), sets: all };
-  }
-
   #kept(job: Job, link: InterNodeLink): RunResult | null {
-    return this.#store.get<RunResult>(jobId(job), this.#resolve(job, link).config);
+    return this.#store.get<RunResult>(jobId(job), resolveJob(this.options, job, link).config);
   }
 
-  async #calibration(): Promise<Calibration | null> {
+  /** @param isNeeded whether to search a link that is not known */
+  async #calibration(isNeeded: boolean): Promise<Calibration | null | 'stopped'> {
     const { link: gbps } = this.options;
     if (gbps !== undefined) return { link: linkOf(gbps), share: null, trials: [] };
-    const job: Job = { ...HEADLINE_CELL, variant: BASELINE, seed: 1 };
-    const { model, moe, data, cluster, train } = this.#resolve(job, null).config;
-    const key = { model, moe, data, cluster, globalBatch: train.globalBatch };
+    const job = baselineJob('time');
+    const { model, moe, data, cluster, train } = resolveJob(this.options, job, null).config;
+    const { globalBatch, precision } = train;
+    const key = { model, moe, data, cluster, globalBatch, precision };
     const kept = this.#store.get<Calibration>('calibration', key);
-    if (kept !== null) return kept;
+    if (kept !== null || !isNeeded) return kept;
     console.log(`link between nodes: searching, by runs of ${CALIBRATION_STEPS} steps`);
     const calibration = await calibrate((link) => this.#shareWith(job, link));
-    return calibration && this.#store.put('calibration', key, calibration);
+    return calibration === null ? 'stopped' : this.#store.put('calibration', key, calibration);
   }
 
   async #shareWith(job: Job, link: InterNodeLink): Promise<number | null> {
-    const short = [`train.steps=${CALIBRATION_STEPS}`, 'train.warmupSteps=0', 'train.validationSequences=1'];
-    const folder = await this.#train('calibration', [...this.#settings(job, link), ...short]);
+    const folder = await this.#train('calibration', this.#short(job, link, CALIBRATION_STEPS));
     if (folder === null) return null;
     const { allToAllShare } = readRunFigures(folder.metrics);
+    rmSync(folder.checkpoints, { recursive: true, force: true });
     const label = link === null ? 'no limit' : `${link.gbps} Gb/s`;
     console.log(`  ${label}: all-to-all takes ${percent(allToAllShare)} of a step`);
     return allToAllShare;
   }
 
+  #short(job: Job, link: InterNodeLink, steps: number): string[] {
+    const length = [`train.steps=${steps}`, 'train.warmupSteps=0', 'train.validationSequences=1'];
+    return [...settingsOfJob(this.options, job, link), ...length];
+  }
+
   /** @returns false if a signal stopped it */
   async #runAll(jobs: readonly Job[], link: InterNodeLink): Promise<boolean> {
+    const plan = await this.#plan(jobs, link);
+    if (plan === null) return false;
+    console.log(planText(plan));
     const missing = jobs.filter((job) => this.#kept(job, link) === null);
-    console.log(`${jobs.length} runs, ${jobs.length - missing.length} of them kept from before`);
-    const started = performance.now();
+    const began = performance.now();
     for (const [i, job] of missing.entries()) {
       const result = await this.#runJob(job, link);
       if (result === null) return false;
-      const secondsEach = (performance.now() - started) / 1000 / (i + 1);
-      const left = formatDuration(secondsEach * (missing.length - i - 1));
-      console.log(`[${i + 1}/${missing.length}] ${jobId(job)}: ${oneLine(result.figures)}, left ${left}`);
+      const runs = plan.findIndex(({ kind }) => kind === job.kind);
+      const { tookS, numMissing } = plan[runs];
+      plan[runs] = { ...plan[runs], tookS: [...tookS, result.seconds], numMissing: numMissing - 1 };
+      const took = formatDuration(result.seconds);
+      const left = durationLabel(secondsLeft(plan));
+      console.log(`[${i + 1}/${missing.length}] ${jobId(job)}: ${oneLine(result)}, ${took}, left ${left}`);
     }
+    if (missing.length > 0)
+      console.log(`${missing.length} runs in ${formatDuration((performance.now() - began) / 1000)}`);
     return true;
   }
 
+  /** @returns null if a signal stopped it */
+  async #plan(jobs: readonly Job[], link: InterNodeLink): Promise<PlannedRuns[] | null> {
+    const plan: PlannedRuns[] = [];
+    for (const kind of kindsOf(jobs)) {
+      const own = jobs.filter((job) => job.kind === kind);
+      const tookS = own.flatMap((job) => this.#kept(job, link)?.seconds ?? []);
+      const numMissing = own.length - tookS.length;
+      const [{ layout }] = own;
+      const settings = resolveJob(this.options, baselineJob(kind, layout), link);
+      const isGuessed = tookS.length === 0 && numMissing > FEW_RUNS;
+      const guessS = isGuessed ? await this.#guessS(kind, layout, link, settings) : null;
+      if (isGuessed && guessS === null) return null;
+      plan.push({ kind, what: whatOf(own, settings), tookS, numMissing, guessS });
+    }
+    return plan;
+  }
+
+  /** Seconds of a run of the baseline, from its first steps; null if a signal stopped it. */
+  async #guessS(
+    kind: Kind,
+    layout: Job['layout'],
+    link: InterNodeLink,
+    { config }: RunSettings,
+  ): Promise<number | null> {
+    const name = `trial-${kind}`;
+    const kept = this.#store.get<number>(name, config);
+    if (kept !== null) return kept;
+    console.log(`time of a run for ${kind}: guessing, by ${TRIAL_STEPS} steps`);
+    const began = performance.now();
+    const folder = await this.#train(name, this.#short(baselineJob(kind, layout), link, TRIAL_STEPS));
+    if (folder === null) return null;
+    const { stepMs } = readRunFigures(folder.metrics);
+    rmSync(folder.checkpoints, { recursive: true, force: true });
+    const tookMs = performance.now() - began;
+    const guess = (tookMs + (config.train.steps - TRIAL_STEPS) * stepMs.median) / 1000;
+    return this.#store.put(name, config, guess);
+  }
+
   async #runJob(job: Job, link: InterNodeLink): Promise<RunResult | null> {
-    const { config, sets } = this.#resolve(job, link);
+    const began = performance.now();
+    const { config, sets } = resolveJob(this.options, job, link);
     const folder = await this.#train(jobId(job), sets);
     if (folder === null) return null;
     const figures = readRunFigures(folder.metrics);
-    const probe = isProbed(job) ? probeOf(folder) : null;
+    const learned = job.kind === 'time' ? { byRule: null, probe: null } : whatIsLearned(job, folder);
     rmSync(folder.checkpoints, { recursive: true, force: true });
-    return this.#store.put(jobId(job), config, { ...job, figures, probe });
+    const seconds = (performance.now() - began) / 1000;
+    return this.#store.put(jobId(job), config, { ...job, figures, ...learned, seconds });
   }
 
   #train(name: string, sets: readonly string[]): Promise<RunFolder | null> {
@@ -181,27 +261,37 @@ class RouterBench {
   }
 }
 
-/** Token distributions are probed in the headline cell with the first seed. */
-function probeOf(folder: RunFolder): ReturnType<typeof probeRun> {
+function whatIsLearned(job: Job, folder: RunFolder): Pick<RunResult, 'byRule' | 'probe'> {
   const dataset = openDataset(folder.readRecord()!.datasetDir);
   try {
-    return probeRun(folder.checkpoints, dataset);
+    return {
+      byRule: evaluateByRule(folder.checkpoints, dataset),
+      probe: isProbed(job) ? probeRun(folder.checkpoints, dataset) : null,
+    };
   } finally {
     dataset.close();
   }
 }
 
-function isProbed({ layout, placement, seed }: Job): boolean {
-  return layout === HEADLINE_CELL.layout && placement === HEADLINE_CELL.placement && seed === 1;
+function kindsOf(jobs: readonly Job[]): Kind[] {
+  return [...new Set(jobs.map(({ kind }) => kind))];
 }
 
-function oneLine({ stepMs, allToAllShare, localShare, tokensPerExpert, perplexity }: RunFigures): string {
+function whatOf(jobs: readonly Job[], { config }: RunSettings): string {
+  const layouts = [...new Set(jobs.map(({ layout }) => layout))].join(' and ');
+  const { steps } = config.train;
+  const million = ((steps * tokensPerStep(config)) / 1e6).toFixed(1);
+  return `${steps} steps, ${million} million tokens, on ${layouts}`;
+}
+
+function oneLine({ kind, figures }: RunResult): string {
+  const { stepMs, allToAllShare, localShare, tokensPerExpert, perplexity } = figures;
   return [
     `step ${stepMs.median.toFixed(0)} ms`,
     `all-to-all ${percent(allToAllShare)}`,
     `stayed on node ${percent(localShare)}`,
     `${tokensPerExpert.toFixed(0)} tokens per expert`,
-    `perplexity ${perplexity.toFixed(1)}`,
+    ...(kind === 'time' ? [] : [`perplexity ${perplexity.toFixed(1)}`]),
   ].join(', ');
 }
 

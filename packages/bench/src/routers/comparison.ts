@@ -1,61 +1,88 @@
 import { median, type Spread, spreadOf } from '../statistics.js';
-import type { Cell, Job, VariantId } from './jobs.js';
+import type { ByRule } from './by-rule.js';
+import type { Pair } from './equivalence.js';
+import { type Cell, FRONTIER_SEED, type Job, VARIANT_IDS, type VariantId } from './jobs.js';
 import type { ProbeResult } from './probe.js';
 import type { RunFigures } from './run-figures.js';
-
-/** A figure of a run; null where a run does not have it. */
-export type FigureOf = (figures: RunFigures) => number | null;
 
 /** One finished run. */
 export interface RunResult extends Job {
   readonly figures: RunFigures;
+  /** Of the last checkpoint; null of runs that are for time alone. */
+  readonly byRule: ByRule | null;
   /** Probed runs only. */
   readonly probe: ProbeResult | null;
+  /** How long the run took, with what is made of it. */
+  readonly seconds: number;
 }
 
-/** All finished runs and their comparison. */
-export class Comparison {
-  constructor(readonly results: readonly RunResult[]) {}
+/** A figure of a run; null where a run does not have it. */
+export type FigureOf = (run: RunResult) => number | null;
 
-  /** Cells with runs, in the order of the runs. */
+/** Runs that differ in router and seed alone. */
+export class RunSet {
+  constructor(readonly runs: readonly RunResult[]) {}
+
+  /** Routers with a run, in report order. */
+  get variants(): VariantId[] {
+    return VARIANT_IDS.filter((id) => this.runs.some(({ variant }) => variant === id));
+  }
+
+  of(variant: VariantId): RunResult[] {
+    return this.runs.filter((run) => run.variant === variant);
+  }
+
+  /** A figure of a router over seeds; null if no run has it. */
+  spread(variant: VariantId, of: FigureOf): Spread | null {
+    const values = this.of(variant).flatMap((run) => of(run) ?? []);
+    return values.length === 0 ? null : spreadOf(values);
+  }
+
+  /** A figure of two routers, by seeds that both have. */
+  pairs(variant: VariantId, against: VariantId, of: FigureOf): Pair[] {
+    const others = new Map(this.of(against).map((run) => [run.seed, of(run)]));
+    return this.of(variant).flatMap((run) => {
+      const [own, other] = [of(run), others.get(run.seed) ?? null];
+      return own === null || other === null ? [] : [{ own, other }];
+    });
+  }
+
+  /**
+   * Relative difference of a router to another: -0.22 is 22 % less. Runs of the same seed are paired: they ran right after each
+   * other on the same text. Null if no seed has both.
+   */
+  ratio(variant: VariantId, against: VariantId, of: FigureOf): Spread | null {
+    const ratios = this.pairs(variant, against, of).map(({ own, other }) => own / other - 1);
+    return ratios.length === 0 ? null : spreadOf(ratios);
+  }
+}
+
+/** All finished runs, by what they are for. */
+export class Comparison {
+  /** At each router's own capacity. */
+  readonly quality: RunSet;
+  /** At every capacity, of the one seed that has them. */
+  readonly frontier: readonly RunResult[];
+  readonly #timed: readonly RunResult[];
+
+  constructor(readonly results: readonly RunResult[]) {
+    const quality = results.filter(({ kind }) => kind !== 'time');
+    this.quality = new RunSet(quality.filter(({ capacity }) => capacity === null));
+    this.frontier = quality.filter(({ seed }) => seed === FRONTIER_SEED);
+    this.#timed = results.filter(({ kind }) => kind !== 'quality');
+  }
+
+  /** Cells with time runs, in the order of the runs. */
   get cells(): Cell[] {
     const seen = new Map(
-      this.results.map(({ layout, placement }) => [`${layout}/${placement}`, { layout, placement }]),
+      this.#timed.map(({ layout, placement }) => [`${layout}/${placement}`, { layout, placement }]),
     );
     return [...seen.values()];
   }
 
-  /** Routers with a run in the cell. */
-  variantsIn(cell: Cell): VariantId[] {
-    return [...new Set(this.runsIn(cell).map(({ variant }) => variant))];
-  }
-
-  runsIn(cell: Cell, variant?: VariantId): RunResult[] {
-    return this.results.filter(
-      (run) =>
-        run.layout === cell.layout &&
-        run.placement === cell.placement &&
-        (variant === undefined || run.variant === variant),
-    );
-  }
-
-  /** A figure of a router over seeds; null if no run has it. */
-  spread(cell: Cell, variant: VariantId, of: FigureOf): Spread | null {
-    const values = this.runsIn(cell, variant).flatMap(({ figures }) => of(figures) ?? []);
-    return values.length === 0 ? null : spreadOf(values);
-  }
-
-  /**
-   * Relative difference of a router to another: -0.22 is 22 % less. Runs of the same seed are paired, as they
-   * ran right after each other; null if no seed has both.
-   */
-  ratio(cell: Cell, variant: VariantId, against: VariantId, of: FigureOf): Spread | null {
-    const others = new Map(this.runsIn(cell, against).map(({ seed, figures }) => [seed, of(figures)]));
-    const ratios = this.runsIn(cell, variant).flatMap(({ seed, figures }) => {
-      const [own, other] = [of(figures), others.get(seed) ?? null];
-      return own === null || other === null ? [] : [own / other - 1];
-    });
-    return ratios.length === 0 ? null : spreadOf(ratios);
+  /** The time runs of a cell. */
+  in({ layout, placement }: Cell): RunSet {
+    return new RunSet(this.#timed.filter((run) => run.layout === layout && run.placement === placement));
   }
 }
 

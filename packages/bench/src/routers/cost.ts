@@ -45,7 +45,8 @@ export function measureRouterCost(): CostRow[] {
   return DIMS.flatMap((dModel) => EXPERTS.flatMap((numExperts) => costOfGates(dModel, numExperts)));
 }
 
-function costOfGates(dModel: number, numExperts: number): CostRow[] {
+/** The same for one size of the model. */
+export function costOfGates(dModel: number, numExperts: number): CostRow[] {
   tf.engine().startScope();
   try {
     const xTD = randomMatrix('x', NUM_TOKENS, dModel);
@@ -76,7 +77,8 @@ function costOf(gate: Gate, xTD: tf.Tensor2D, weightDE: tf.Tensor2D): CostRow {
     numExperts,
     forwardUs: timingOf(() => scores[gate](xTD, weightDE).dataSync()),
     forwardBackwardUs: timingOf(() => {
-      for (const gradient of differentiated(inputs, dyTE)) gradient.dataSync();
+      // A backward frees the gradient that it is given.
+      for (const gradient of differentiated(inputs, tf.clone(dyTE))) gradient.dataSync();
     }),
   };
 }

@@ -1,7 +1,12 @@
 import type { Spread } from '../statistics.js';
-import type { Comparison, FigureOf } from './comparison.js';
+import type { Comparison, FigureOf, RunSet } from './comparison.js';
+import { type Equivalence, testEquivalence } from './equivalence.js';
+import { type FrontierPoint, frontierOf } from './frontier.js';
 import { BASELINE, HEADLINE_CELL, type VariantId } from './jobs.js';
-import type { RunFigures } from './run-figures.js';
+import { perplexityOf } from './perplexity.js';
+import { type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
+
+type Equivalences = Readonly<Partial<Record<VariantId, Omit<Equivalence, 'verdict'>>>>;
 
 /**
  * The file `routers.json`: medians over seeds, shares and ratios as fractions; null where a run is missing.
@@ -16,11 +21,21 @@ export interface Headline {
     readonly expertsUsed: number | null;
   };
   readonly locmoePlus: {
+    /** Mean over the training, and over its last quarter. */
     readonly tokensPerExpertVsBaseline: number | null;
+    readonly tokensPerExpertVsBaselineLastQuarter: number | null;
     readonly stepTimeVsBaseline: number | null;
     readonly stepTimeVsLocmoe: number | null;
     readonly perplexityVsBaseline: number | null;
   };
+  /** Of the baseline's and of hash's perplexity after the same tokens. */
+  readonly equivalence: Equivalences;
+  readonly equivalenceToHash: Equivalences;
+  /** Share of the baseline's time; null where a router does not get there. */
+  readonly timeToBaselinePerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
+  /** In each quality run; null without one. */
+  readonly tokensTrained: number | null;
+  readonly frontier: readonly FrontierPoint[];
   readonly seeds: readonly number[];
   readonly machine: string;
   readonly command: string;
@@ -34,42 +49,76 @@ export type HeadlineKey =
   | `locmoe.${Exclude<keyof Headline['locmoe'], symbol>}`
   | `locmoePlus.${Exclude<keyof Headline['locmoePlus'], symbol>}`;
 
-export function headlineSpreads(comparison: Comparison): HeadlineSpreads {
-  const stepTime = ({ stepMs }: RunFigures) => stepMs.median;
-  const perplexity = (figures: RunFigures) => figures.perplexity;
-  const ratio = (variant: VariantId, against: VariantId, of: FigureOf) =>
-    comparison.ratio(HEADLINE_CELL, variant, against, of);
+/** All that the report says of the comparison as a whole. */
+export interface Findings {
+  readonly spreads: HeadlineSpreads;
+  readonly equivalence: Readonly<Partial<Record<VariantId, Equivalence>>>;
+  readonly equivalenceToHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
+  readonly timeToBaseline: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
+  readonly frontier: readonly FrontierPoint[];
+}
+
+export function findingsOf(comparison: Comparison): Findings {
+  const { quality } = comparison;
   return {
-    allToAllShareOfBaselineStep: comparison.spread(
-      HEADLINE_CELL,
-      BASELINE,
-      (figures) => figures.allToAllShare,
+    spreads: headlineSpreads(comparison),
+    equivalence: equivalencesTo(quality, BASELINE),
+    equivalenceToHash: equivalencesTo(quality, 'hash'),
+    timeToBaseline: Object.fromEntries(
+      quality.of(BASELINE).length === 0
+        ? []
+        : quality.variants.map((variant) => [variant, timeToBaseline(comparison, variant)]),
     ),
-    'locmoe.stepTimeVsHash': ratio('locmoe', 'hash', stepTime),
-    'locmoe.stepTimeVsSwitch': ratio('locmoe', 'switch', stepTime),
-    'locmoe.perplexityVsSwitch': ratio('locmoe', 'switch', perplexity),
-    'locmoe.expertsUsed': comparison.spread(HEADLINE_CELL, 'locmoe', ({ expertsUsed }) => expertsUsed),
-    'locmoePlus.tokensPerExpertVsBaseline': ratio(
+    frontier: frontierOf(comparison),
+  };
+}
+
+function equivalencesTo(quality: RunSet, reference: VariantId): Partial<Record<VariantId, Equivalence>> {
+  return Object.fromEntries(
+    quality.variants.flatMap((variant) => {
+      if (variant === reference) return [];
+      const tested = testEquivalence(quality.pairs(variant, reference, perplexityOf));
+      return tested === null ? [] : [[variant, tested]];
+    }),
+  );
+}
+
+function headlineSpreads(comparison: Comparison): HeadlineSpreads {
+  const { quality } = comparison;
+  const time = comparison.in(HEADLINE_CELL);
+  const stepTime: FigureOf = ({ figures }) => figures.stepMs.median;
+  return {
+    allToAllShareOfBaselineStep: time.spread(BASELINE, ({ figures }) => figures.allToAllShare),
+    'locmoe.stepTimeVsHash': time.ratio('locmoe', 'hash', stepTime),
+    'locmoe.stepTimeVsSwitch': time.ratio('locmoe', 'switch', stepTime),
+    'locmoe.perplexityVsSwitch': quality.ratio('locmoe', 'switch', perplexityOf),
+    'locmoe.expertsUsed': quality.spread('locmoe', ({ figures }) => figures.expertsUsed),
+    'locmoePlus.tokensPerExpertVsBaseline': quality.ratio(
       'locmoe-plus',
       BASELINE,
-      (figures) => figures.tokensPerExpert,
+      ({ figures }) => figures.tokensPerExpertOfAllSteps,
     ),
-    'locmoePlus.stepTimeVsBaseline': ratio('locmoe-plus', BASELINE, stepTime),
-    'locmoePlus.stepTimeVsLocmoe': ratio('locmoe-plus', 'locmoe', stepTime),
-    'locmoePlus.perplexityVsBaseline': ratio('locmoe-plus', BASELINE, perplexity),
+    'locmoePlus.tokensPerExpertVsBaselineLastQuarter': quality.ratio(
+      'locmoe-plus',
+      BASELINE,
+      ({ figures }) => figures.tokensPerExpertOfLastQuarter,
+    ),
+    'locmoePlus.stepTimeVsBaseline': time.ratio('locmoe-plus', BASELINE, stepTime),
+    'locmoePlus.stepTimeVsLocmoe': time.ratio('locmoe-plus', 'locmoe', stepTime),
+    'locmoePlus.perplexityVsBaseline': quality.ratio('locmoe-plus', BASELINE, perplexityOf),
   };
 }
 
 export function headlineOf(
   comparison: Comparison,
+  findings: Findings,
   { machine, command }: { readonly machine: string; readonly command: string },
 ): Headline {
-  const spreads = headlineSpreads(comparison);
-  const value = (key: HeadlineKey) => {
-    const spread = spreads[key];
-    return spread === null || Number.isNaN(spread.median) ? null : Number(spread.median.toFixed(4));
-  };
-  const seeds = new Set(comparison.runsIn(HEADLINE_CELL).map(({ seed }) => seed));
+  const value = (key: HeadlineKey) => rounded(findings.spreads[key]?.median ?? null);
+  const { quality } = comparison;
+  const compared = [...quality.runs, ...comparison.in(HEADLINE_CELL).runs];
+  const seeds = new Set(compared.map(({ seed }) => seed));
+  const [run] = quality.runs;
   return {
     allToAllShareOfBaselineStep: value('allToAllShareOfBaselineStep'),
     locmoe: {
@@ -80,12 +129,44 @@ export function headlineOf(
     },
     locmoePlus: {
       tokensPerExpertVsBaseline: value('locmoePlus.tokensPerExpertVsBaseline'),
+      tokensPerExpertVsBaselineLastQuarter: value('locmoePlus.tokensPerExpertVsBaselineLastQuarter'),
       stepTimeVsBaseline: value('locmoePlus.stepTimeVsBaseline'),
       stepTimeVsLocmoe: value('locmoePlus.stepTimeVsLocmoe'),
       perplexityVsBaseline: value('locmoePlus.perplexityVsBaseline'),
     },
+    equivalence: inJson(findings.equivalence),
+    equivalenceToHash: inJson(findings.equivalenceToHash),
+    timeToBaselinePerplexity: mapped(findings.timeToBaseline, ({ time }) => rounded(time)),
+    tokensTrained: run === undefined ? null : run.figures.steps * run.figures.tokensPerStep,
+    frontier: findings.frontier.map((point) => ({
+      ...point,
+      tokensPerExpert: rounded(point.tokensPerExpert)!,
+      tokensVsBaseline: rounded(point.tokensVsBaseline),
+      perplexity: rounded(point.perplexity)!,
+      perplexityCausal: rounded(point.perplexityCausal)!,
+    })),
     seeds: [...seeds].sort((a, b) => a - b),
     machine,
     command,
   };
+}
+
+function inJson(equivalences: Findings['equivalence']): Equivalences {
+  return mapped(equivalences, ({ margin, p, meanDifference }) => ({
+    margin,
+    p: p === null ? null : Number(p.toPrecision(3)),
+    meanDifference: rounded(meanDifference)!,
+  }));
+}
+
+function mapped<From, To>(
+  by: Readonly<Partial<Record<VariantId, From>>>,
+  to: (value: From) => To,
+): Partial<Record<VariantId, To>> {
+  return Object.fromEntries(Object.entries(by).map(([variant, value]) => [variant, to(value)]));
+}
+
+/** To four digits after the point; null for NaN. */
+function rounded(value: number | null): number | null {
+  return value === null || Number.isNaN(value) ? null : Number(value.toFixed(4));
 }

@@ -6,8 +6,15 @@ export interface Variant {
   readonly id: VariantId;
   readonly label: string;
   readonly sets: readonly string[];
-  /** Why its perplexity does not stand beside those of the others. */
-  readonly perplexityNote?: string;
+  /** The frontier's values of the field of `moe:` that sets its capacity, beside its own: 25 to 90 % of the baseline's tokens. */
+  readonly capacities?: readonly string[];
+  /**
+   * `threshold`: outside training too, an expert keeps about as large a share of its candidates. `first come`: it drops whom it
+   * has no room for, in the order of the batch, and outside training nobody.
+   */
+  readonly keeps: 'threshold' | 'first come';
+  /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
+  readonly validatedWithDrops?: true;
 }
 
 /** The routers, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
@@ -34,86 +41,156 @@ const LOCMOE_PLUS = [
   'moe.maxExpertsPerToken=6',
   'moe.localityLossWeight=0.01',
 ] as const;
+const LOCMOE_PLUS_CAPACITIES = ['affinityShare=0.05', 'affinityShare=0.12', 'affinityShare=0.2'] as const;
 
 const TUNED: readonly Variant[] = [
-  { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'] },
-  { id: 'switch', label: 'switch (baseline)', sets: ['moe.router=switch'] },
-  // A token has one candidate here, so a smaller share drops tokens that matter.
-  { id: 'locmoe', label: 'LocMoE', sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'] },
-  { id: 'locmoe-plus', label: 'LocMoE+', sets: [...LOCMOE_PLUS, 'moe.selection=both'] },
-  { id: 'locmoe-plus-tcr', label: 'LocMoE+ (TCR only)', sets: [...LOCMOE_PLUS, 'moe.selection=tcr'] },
-  { id: 'locmoe-plus-ecr', label: 'LocMoE+ (ECR only)', sets: [...LOCMOE_PLUS, 'moe.selection=ecr'] },
-  // An expert for each token on each of the two nodes of 2x2, whose loads are then equal.
-  { id: 'moge', label: 'MoGE', sets: ['moe.router=moge', 'moe.deviceGroups=2'] },
+  { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'], keeps: 'first come' },
+  {
+    id: 'switch',
+    label: 'switch (baseline)',
+    sets: ['moe.router=switch'],
+    capacities: ['capacityFactor=0.35', 'capacityFactor=0.6'],
+    keeps: 'first come',
+  },
+  {
+    id: 'locmoe',
+    label: 'LocMoE',
+    // A token has one candidate here, so a smaller share drops tokens that matter.
+    sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'],
+    capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
+    keeps: 'first come',
+  },
+  {
+    id: 'locmoe-plus',
+    label: 'LocMoE+',
+    sets: [...LOCMOE_PLUS, 'moe.selection=both'],
+    capacities: LOCMOE_PLUS_CAPACITIES,
+    keeps: 'threshold',
+  },
+  {
+    id: 'locmoe-plus-tcr',
+    label: 'LocMoE+ (TCR only)',
+    sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
+    keeps: 'first come',
+    validatedWithDrops: true,
+  },
+  {
+    id: 'locmoe-plus-ecr',
+    label: 'LocMoE+ (ECR only)',
+    sets: [...LOCMOE_PLUS, 'moe.selection=ecr'],
+    keeps: 'threshold',
+  },
+  {
+    id: 'moge',
+    label: 'MoGE',
+    // An expert for each token on each of the two nodes of 2x2, whose loads are then equal.
+    sets: ['moe.router=moge', 'moe.deviceGroups=2'],
+    capacities: ['capacityFactor=0.2', 'capacityFactor=0.4'],
+    keeps: 'first come',
+  },
   {
     id: 'locmoe-plus-random',
     label: 'LocMoE+ (random tokens)',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
+    capacities: LOCMOE_PLUS_CAPACITIES,
+    keeps: 'threshold',
   },
-  // 180 of 4096 tokens; LocMoE+ keeps 176.
   {
     id: 'hash-first-come',
     label: 'hash (first come)',
+    // 35 % of the tokens, about as many as LocMoE+ keeps.
     sets: ['moe.router=hash', 'moe.capacityFactor=0.35'],
-    perplexityNote:
-      'The perplexity of hash (first come) is not to be compared: it drops tokens in training and none in validation.',
+    capacities: ['capacityFactor=0.2', 'capacityFactor=0.6', 'capacityFactor=0.85'],
+    keeps: 'first come',
+    validatedWithDrops: true,
   },
 ];
 
 /** In report order; a router without an entry in TUNED comes last, with its defaults. */
 const ALL: readonly Variant[] = [
   ...TUNED,
-  ...ROUTER_NAMES.filter((name) => !TUNED.some(({ id }) => id === name)).map((name) => ({
-    id: name,
-    label: name,
-    sets: [`moe.router=${name}`],
-  })),
+  ...ROUTER_NAMES.filter((name) => !TUNED.some(({ id }) => id === name)).map(
+    (name): Variant => ({ id: name, label: name, sets: [`moe.router=${name}`], keeps: 'first come' }),
+  ),
 ];
 export const VARIANT_IDS = ALL.map(({ id }) => id);
 export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) as Readonly<
   Record<VariantId, Variant>
 >;
 
-/** What readers of a table or picture with these variants' perplexities must know. */
-export function perplexityNotes(variants: readonly VariantId[]): string[] {
-  return variants.flatMap((variant) => VARIANTS[variant].perplexityNote ?? []);
-}
-
-export const LAYOUTS = ['2x2', '4x1'] as const;
+const LAYOUTS = ['2x2', '4x1'] as const;
 export const PLACEMENTS = ['domain', 'mixed'] as const;
+
+/** Nodes x workers per node. */
+export type Layout = `${number}x${number}`;
 
 /** The layout and data placement in which routers are compared. */
 export interface Cell {
-  /** Nodes x workers per node. */
-  readonly layout: (typeof LAYOUTS)[number];
+  readonly layout: Layout;
   readonly placement: (typeof PLACEMENTS)[number];
 }
 
 /** The cell of `routers.json`: a router can only save traffic between nodes if nodes differ in text. */
 export const HEADLINE_CELL: Cell = { layout: '2x2', placement: 'domain' };
 
+/**
+ * What a run is for. `quality`: perplexity, after millions of tokens, where that is fastest. `time`: a step, on the emulated
+ * cluster. `quick`: a short run there that serves for either.
+ */
+export type Kind = 'quality' | 'time' | 'quick';
+const WORDS_OF_KINDS = ['quality', 'time'] as const;
+
 /** One run of the comparison. */
 export interface Job extends Cell {
+  readonly kind: Kind;
   readonly variant: VariantId;
   readonly seed: number;
+  /** One of the variant's `capacities`; null for its own. */
+  readonly capacity: string | null;
 }
 
+/** Points of the frontier are runs of one seed, the one that everything has. */
+export const FRONTIER_SEED = 1;
+
 export interface Scope {
+  readonly kinds: readonly Kind[];
   readonly variants: readonly VariantId[];
   readonly cells: readonly Cell[];
   readonly seeds: readonly number[];
+  /** Of quality runs. */
+  readonly qualityLayout: Layout;
 }
 
-export function jobId({ variant, layout, placement, seed }: Job): string {
-  return `${variant}-${layout}-${placement}-seed${seed}`;
+export function jobId({ kind, variant, capacity, layout, placement, seed }: Job): string {
+  const setting = capacity === null ? [] : [capacity.replace('=', '-')];
+  return [kind, variant, ...setting, layout, placement, `seed${seed}`].join('-');
 }
 
 /**
- * The runs in execution order: all routers in turn for each seed and cell, so that a temporary slowdown
- * affects all alike. The router that starts rotates.
+ * The runs in execution order: quality first, the frontier after what the headline needs; then time. All routers in turn for
+ * each seed and cell, so that a temporary slowdown affects all alike. The router that starts rotates.
  */
-export function planJobs({ variants, cells, seeds }: Scope): Job[] {
-  const turns = cells.flatMap((cell) => seeds.map((seed) => ({ ...cell, seed })));
+export function planJobs({ kinds, variants, cells, seeds, qualityLayout }: Scope): Job[] {
+  const { placement } = HEADLINE_CELL;
+  return kinds.flatMap((kind) => {
+    if (kind !== 'quality') return inTurns(kind, variants, cells, seeds);
+    const cell = { layout: qualityLayout, placement };
+    const frontier = variants.flatMap((variant) =>
+      (VARIANTS[variant].capacities ?? []).map(
+        (capacity): Job => ({ kind, variant, capacity, seed: FRONTIER_SEED, ...cell }),
+      ),
+    );
+    return [...inTurns(kind, variants, [cell], seeds), ...frontier];
+  });
+}
+
+function inTurns(
+  kind: Kind,
+  variants: readonly VariantId[],
+  cells: readonly Cell[],
+  seeds: readonly number[],
+): Job[] {
+  const turns = cells.flatMap((cell) => seeds.map((seed) => ({ ...cell, kind, seed, capacity: null })));
   return turns.flatMap((turn, k) =>
     variants.map((_, i) => ({ ...turn, variant: variants[(i + k) % variants.length] })),
   );
@@ -125,34 +202,45 @@ export function allCells(): Cell[] {
 }
 
 /**
- * Restricts the comparison to the named routers, layouts and placements; a category with no word given stays
- * complete.
+ * Restricts the comparison to the named kinds of runs, routers, layouts and placements; a category with no word given stays
+ * complete. Layouts and placements are those of time runs.
  *
+ * @param all what there is to restrict; its kinds are no words if a run serves for both
  * @throws TrainerError `BAD_INPUT` naming an unknown word
  */
-export function scopeOf(only: readonly string[], seeds: readonly number[]): Scope {
-  const known: readonly string[] = [...VARIANT_IDS, ...LAYOUTS, ...PLACEMENTS];
+export function narrowed(all: Scope, only: readonly string[]): Scope {
+  const kinds = WORDS_OF_KINDS.filter((kind) => all.kinds.includes(kind));
+  const known: readonly string[] = [...kinds, ...VARIANT_IDS, ...LAYOUTS, ...PLACEMENTS];
   const unknown = only.find((word) => !known.includes(word));
   if (unknown !== undefined)
-    throw new TrainerError('BAD_INPUT', `--only ${unknown}: expected one of ${known.join(', ')}`);
-  const narrow = <T extends string>(all: readonly T[]): readonly T[] => {
-    const named = all.filter((each) => only.includes(each));
-    return named.length > 0 ? named : all;
+    throw new TrainerError(
+      'BAD_INPUT',
+      WORDS_OF_KINDS.some((kind) => kind === unknown)
+        ? `--only ${unknown}: a run of --quick serves for quality and time at once; leave out one of the two options`
+        : `--only ${unknown}: expected one of ${known.join(', ')}`,
+    );
+  const narrow = <T extends string>(words: readonly T[]): readonly T[] => {
+    const named = words.filter((each) => only.includes(each));
+    return named.length > 0 ? named : words;
   };
-  const layouts = narrow(LAYOUTS);
+  const layouts: readonly string[] = narrow(LAYOUTS);
   const placements = narrow(PLACEMENTS);
   return {
-    variants: narrow(VARIANT_IDS),
-    cells: allCells().filter((cell) => layouts.includes(cell.layout) && placements.includes(cell.placement)),
-    seeds,
+    ...all,
+    kinds: narrow(all.kinds),
+    variants: narrow(all.variants),
+    cells: all.cells.filter(
+      ({ layout, placement }) => layouts.includes(layout) && placements.includes(placement),
+    ),
   };
 }
 
 /** Config overrides of a job. */
-export function settingsOf({ variant, layout, placement, seed }: Job): string[] {
+export function settingsOf({ variant, capacity, layout, placement, seed }: Job): string[] {
   const [nodes, workersPerNode] = layout.split('x');
   return [
     ...VARIANTS[variant].sets,
+    ...(capacity === null ? [] : [`moe.${capacity}`]),
     `seed=${seed}`,
     `data.placement=${placement}`,
     `cluster.nodes=${nodes}`,

@@ -1,21 +1,23 @@
 import { type Chart, type ChartBody, picture, type Rows } from '../picture.js';
 import { mean } from '../statistics.js';
-import { cellLabel, labelOf, routerColour, routerDash } from './chart-style.js';
+import { labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
 import { cumulativeLoad } from './distributions.js';
-import { HEADLINE_CELL, perplexityNotes, VARIANT_IDS } from './jobs.js';
+import { VARIANT_IDS } from './jobs.js';
 import { COSINE_KINDS } from './probe.js';
+
+// Pictures of what the quality runs have learned.
 
 const LINE_SIZE = { width: 520, height: 300 };
 
-/** One line per router over the steps of the headline cell. */
+/** One line per router: the median over seeds. */
 function lines<T extends { readonly step: number }>(
-  comparison: Comparison,
+  { quality }: Comparison,
   curveOf: (run: RunResult) => readonly T[],
   measure: (point: T) => number,
 ): Rows {
-  return comparison.variantsIn(HEADLINE_CELL).flatMap((variant) => {
-    const curves = comparison.runsIn(HEADLINE_CELL, variant).map(curveOf);
+  return quality.variants.flatMap((variant) => {
+    const curves = quality.of(variant).map(curveOf);
     return medianCurve(
       curves.filter((curve) => curve.length > 0),
       measure,
@@ -23,8 +25,8 @@ function lines<T extends { readonly step: number }>(
   });
 }
 
-function lineBody(comparison: Comparison, y: ChartBody, mark: ChartBody = {}): ChartBody {
-  const variants = comparison.variantsIn(HEADLINE_CELL);
+function lineBody({ quality }: Comparison, y: ChartBody, mark: ChartBody = {}): ChartBody {
+  const { variants } = quality;
   return {
     ...LINE_SIZE,
     mark: { type: 'line', strokeWidth: 2, ...mark },
@@ -37,15 +39,11 @@ function lineBody(comparison: Comparison, y: ChartBody, mark: ChartBody = {}): C
   };
 }
 
-const HEADLINE_LABEL = cellLabel(HEADLINE_CELL);
-
 export function tokensPerExpertChart(comparison: Comparison): Chart | null {
   return picture(
     'tokens-per-expert',
     'Tokens per expert over the training',
-    [
-      `Tokens that an expert works on in a step, over all ranks, mean of experts and layers; ${HEADLINE_LABEL}.`,
-    ],
+    ['Tokens that an expert works on in a step, over all ranks, mean of experts and layers; quality runs.'],
     lines(
       comparison,
       ({ figures }) => figures.curve,
@@ -55,32 +53,10 @@ export function tokensPerExpertChart(comparison: Comparison): Chart | null {
   );
 }
 
-export function perplexityChart(comparison: Comparison): Chart | null {
-  return picture(
-    'perplexity',
-    'Validation perplexity',
-    [
-      `Over the validation text of all domains, median of the seeds; ${HEADLINE_LABEL}.`,
-      ...perplexityNotes(comparison.variantsIn(HEADLINE_CELL)),
-    ],
-    lines(
-      comparison,
-      ({ figures }) => figures.validations,
-      (point) => point.perplexity,
-    ),
-    lineBody(
-      comparison,
-      { title: 'perplexity (log scale)', scale: { type: 'log', nice: false } },
-      { point: true },
-    ),
-  );
-}
-
 export function loadChart(comparison: Comparison): Chart | null {
-  const rows = comparison.variantsIn(HEADLINE_CELL).flatMap((variant) => {
-    const curves = comparison
-      .runsIn(HEADLINE_CELL, variant)
-      .flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
+  const { quality } = comparison;
+  const rows = quality.variants.flatMap((variant) => {
+    const curves = quality.of(variant).flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
     return curves[0].map((_, i) => ({
       router: labelOf(variant),
       step: i + 1,
@@ -93,8 +69,8 @@ export function loadChart(comparison: Comparison): Chart | null {
     'expert-load',
     'Cumulative load of the experts',
     [
-      `Share of a layer's tokens that its busiest experts take, in the last quarter of the training, mean of layers and`,
-      `seeds; ${HEADLINE_LABEL}. Grey: an even load.`,
+      "Share of a layer's tokens that its busiest experts take, in the last quarter of the training, mean of layers and",
+      'seeds; quality runs. Grey: an even load.',
     ],
     rows,
     {
@@ -104,7 +80,7 @@ export function loadChart(comparison: Comparison): Chart | null {
           data: { values: [1, numExperts].map((step) => ({ step, value: step / numExperts })) },
           mark: { type: 'line', color: '#999999', strokeDash: [2, 4] },
         },
-        { mark: body.mark, encoding: { color: routerColour(comparison.variantsIn(HEADLINE_CELL)) } },
+        { mark: body.mark, encoding: { color: routerColour(quality.variants) } },
       ],
       encoding: {
         x: {
@@ -127,7 +103,7 @@ export function loadChart(comparison: Comparison): Chart | null {
 }
 
 export function cosinesChart(comparison: Comparison): Chart | null {
-  const rows = comparison.results
+  const rows = comparison.quality.runs
     .filter(({ probe }) => probe !== null)
     .flatMap(({ variant, probe }) =>
       COSINE_KINDS.flatMap((kind) =>
@@ -139,7 +115,7 @@ export function cosinesChart(comparison: Comparison): Chart | null {
     'Cosines of tokens with each other and with their gate',
     [
       'Validation tokens before the dispatch, after the layer norm, at the end of the training; all sparse layers together.',
-      `First seed; ${HEADLINE_LABEL}. A hash router has no gate.`,
+      'First seed; quality runs. A hash router has no gate.',
     ],
     rows,
     {
@@ -177,7 +153,7 @@ export function clusterIndexChart(comparison: Comparison): Chart | null {
     'How well experts part the tokens',
     [
       'Calinski-Harabasz index of validation tokens by the expert that takes them (scatter between experts over scatter',
-      `within), mean of the sparse layers, first seed; ${HEADLINE_LABEL}.`,
+      'within), mean of the sparse layers, first seed; quality runs.',
     ],
     lines(
       comparison,

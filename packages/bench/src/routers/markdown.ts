@@ -4,37 +4,48 @@ import type { Calibration, InterNodeLink } from './calibration.js';
 import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
-import { type Headline, headlineSpreads } from './headline.js';
-import { BASELINE, type Cell, HEADLINE_CELL, perplexityNotes, VARIANTS, type VariantId } from './jobs.js';
-import { PAPER_FIGURES, type PaperFigure } from './papers.js';
+import type { Findings, Headline } from './headline.js';
+import { BASELINE, type Cell, HEADLINE_CELL, type Kind, VARIANTS, type VariantId } from './jobs.js';
+import { PAPER_FIGURES } from './papers.js';
+import { equalitySection, frontierSection, ruleSection, timeSection } from './quality-sections.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
 
 export interface Report {
   readonly comparison: Comparison;
+  readonly findings: Findings;
   readonly headline: Headline;
-  readonly calibration: Calibration;
+  /** Null as long as no link was searched. */
+  readonly calibration: Calibration | null;
   readonly cost: readonly CostRow[];
   readonly charts: readonly Chart[];
   readonly numExperts: number;
-  /** Number of runs of the complete comparison. */
-  readonly numPlanned: number;
+  /** Recipe or config file. */
+  readonly recipe: string;
+  /** Runs of the complete comparison. */
+  readonly numPlanned: Readonly<Partial<Record<Kind, number>>>;
 }
 
 /** The report as Markdown. `previous` is the text of the report to replace; empty for none. */
 export function reportMarkdown(report: Report, previous: string): string {
-  const { comparison, headline, charts } = report;
+  const { comparison, findings, headline, charts, numExperts } = report;
   return [
     '# Routers compared',
     introduction(report),
     "## The papers' figures and ours",
-    `From ${cellLabel(HEADLINE_CELL)}. Changes are medians over seeds of runs with the same seed, in brackets the least and the greatest.`,
+    `Time is that of ${cellLabel(HEADLINE_CELL)}. Changes are medians over seeds of runs with the same seed, in brackets the least and the greatest; perplexities are geometric means, with the test of equality below.`,
     paperTable(report),
     '## What falls short, and why',
     shortfalls(report),
     keptReasons(previous),
+    '## Equal quality?',
+    equalitySection(comparison, findings),
+    "## Time to the baseline's perplexity",
+    timeSection(findings),
+    '## The price of fewer tokens',
+    frontierSection(findings),
     ...comparison.cells.flatMap((cell) => [`## ${cellLabel(cell)}`, cellTable(comparison, cell)]),
-    '## What looking at later tokens is worth',
-    ruleSection(comparison),
+    '## What looking at the batch is worth',
+    ruleSection(comparison, numExperts),
     '## The link between nodes',
     linkSection(report.calibration),
     '## Pictures',
@@ -46,45 +57,58 @@ export function reportMarkdown(report: Report, previous: string): string {
     .concat('\n');
 }
 
-function introduction({ comparison, headline, numPlanned }: Report): string {
-  const { steps, tokensPerStep } = comparison.results[0].figures;
-  const missing = numPlanned - comparison.results.length;
+function introduction({ comparison, headline, recipe, numPlanned }: Report): string {
   return [
-    `Each router trained ${steps} steps of ${tokensPerStep} tokens from the same starting weights on the same data, seeds ${headline.seeds.join(', ')},`,
-    'on an emulated cluster of this machine; runs of different routers take turns. The recipe is `configs/routers.yaml`.',
-    `Step time is the median over the steps after the first ${WARM_UP_STEPS}, of the slowest rank. Perplexity is that of the validation text`,
-    'after the last step, where no router may look at later tokens.',
-    ...(missing > 0 ? [`**${missing} of ${numPlanned} runs are still missing.**`] : []),
+    `Each router is trained from the same starting weights on the same data, recipe \`${recipe}\`, seeds ${headline.seeds.join(', ')}.`,
+    ...qualityWords(comparison),
+    ...timeWords(comparison),
+    ...Object.entries(numPlanned).flatMap(([kind, planned]) => {
+      const missing = planned - comparison.results.filter((run) => run.kind === kind).length;
+      const what = kind === 'quick' ? 'runs' : `runs for ${kind}`;
+      return missing > 0 ? [`**${missing} of ${planned} ${what} are still missing.**`] : [];
+    }),
   ].join('\n');
 }
 
-function paperTable({ comparison, numExperts }: Report): string {
-  const spreads = headlineSpreads(comparison);
+function qualityWords({ quality }: Comparison): string[] {
+  const [run] = quality.runs;
+  if (run === undefined) return [];
+  const { steps, tokensPerStep } = run.figures;
+  return [
+    `Quality: ${steps} steps of ${tokensPerStep} tokens (${millions(steps * tokensPerStep)} million) on ${cellLabel(run)}. A layout changes no result beyond`,
+    'rounding, but for the locality loss, which depends on the nodes and their text: these are those of the first cell of times. Perplexity is that of the',
+    'validation text after the last step.',
+  ];
+}
+
+function timeWords(comparison: Comparison): string[] {
+  const [run] = comparison.cells.flatMap((cell) => comparison.in(cell).runs);
+  if (run === undefined) return [];
+  return [
+    `Time: ${run.figures.steps} steps on an emulated cluster of this machine; runs of different routers take turns. Step time is the median over the steps after`,
+    `the first ${WARM_UP_STEPS}, of the slowest rank.`,
+  ];
+}
+
+function millions(tokens: number): string {
+  return (tokens / 1e6).toFixed(1);
+}
+
+function paperTable({ findings, numExperts }: Report): string {
   return table([
     ['', 'papers', 'here', 'reached'],
-    ...PAPER_FIGURES.map((figure) => {
-      const spread = spreads[figure.key];
-      return [
-        figure.what,
-        figure.paper,
-        spread === null ? 'no run' : withSpread(spread, formatterOf(figure, numExperts)),
-        spread === null ? '' : figure.reached(spread.median, numExperts) ? 'yes' : 'no',
-      ];
+    ...PAPER_FIGURES.map(({ what, paper, here }) => {
+      const figure = here(findings, numExperts);
+      if (figure === null) return [what, paper, 'no run', ''];
+      return [what, paper, figure.text, figure.reached ? 'yes' : 'no'];
     }),
   ]);
 }
 
-function formatterOf({ kind }: PaperFigure, numExperts: number): (value: number) => string {
-  if (kind === 'change') return signedPercent;
-  return kind === 'share' ? percent : (value) => `${value} of ${numExperts}`;
-}
-
-function shortfalls({ comparison, numExperts }: Report): string {
-  const spreads = headlineSpreads(comparison);
-  const missed = PAPER_FIGURES.flatMap((figure) => {
-    const spread = spreads[figure.key];
-    if (spread === null || figure.reached(spread.median, numExperts)) return [];
-    return [`- ${figure.what}: ${formatterOf(figure, numExperts)(spread.median)}; papers: ${figure.paper}`];
+function shortfalls({ findings, numExperts }: Report): string {
+  const missed = PAPER_FIGURES.flatMap(({ what, paper, here }) => {
+    const figure = here(findings, numExperts);
+    return figure === null || figure.reached ? [] : [`- ${what}: ${figure.text}; papers: ${paper}`];
   });
   return missed.length > 0 ? missed.join('\n') : "Every figure that was measured reaches the papers' best.";
 }
@@ -111,20 +135,14 @@ const COLUMNS: readonly {
   { name: 'dropped: not chosen', of: (figures) => figures.notChosenShare, format: percent },
   { name: 'experts used', of: (figures) => figures.expertsUsed, format: String },
   { name: 'token-gate cosine', of: (figures) => figures.gateCosine, format: (cosine) => cosine.toFixed(2) },
-  {
-    name: 'perplexity',
-    of: (figures) => figures.perplexity,
-    format: (value) => value.toFixed(1),
-    compared: true,
-  },
 ];
 
 function cellTable(comparison: Comparison, cell: Cell): string {
-  const variants = comparison.variantsIn(cell);
+  const runs = comparison.in(cell);
   const cells = (variant: VariantId) =>
     COLUMNS.flatMap(({ of, format, compared }) => {
-      const spread = comparison.spread(cell, variant, of);
-      const change = comparison.ratio(cell, variant, BASELINE, of);
+      const spread = runs.spread(variant, ({ figures }) => of(figures));
+      const change = runs.ratio(variant, BASELINE, ({ figures }) => of(figures));
       return [
         spread === null ? '' : withSpread(spread, format),
         ...(compared ? [variant === BASELINE || change === null ? '' : signedPercent(change.median)] : []),
@@ -133,38 +151,15 @@ function cellTable(comparison: Comparison, cell: Cell): string {
   return [
     table([
       ['router', ...COLUMNS.flatMap(({ name, compared }) => (compared ? [name, 'vs switch'] : [name]))],
-      ...variants.map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
+      ...runs.variants.map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
     ]),
     `An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
-    ...perplexityNotes(variants).map((note) => `${note} Compare its loss by the rule of training, below.`),
   ].join('\n\n');
 }
 
-/**
- * Section on the loss under the batch rule of training, which ranks or drops tokens over the whole batch, and
- * under the causal rule.
- */
-function ruleSection({ results }: Comparison): string {
-  const probed = results.filter(({ probe }) => probe !== null);
-  return [
-    'Cross-entropy of the last checkpoint on one batch of validation text, in nats per token: by the causal rule, by which all perplexities here are taken, and by the rule of training, which drops tokens by what else is in the batch.',
-    table([
-      ['router', 'causal', 'batch', 'gap'],
-      ...probed.map(({ variant, probe }) => {
-        const { causal, batch } = probe?.lossByRule ?? { causal: Number.NaN, batch: Number.NaN };
-        const gap = batch - causal;
-        return [
-          VARIANTS[variant].label,
-          causal.toFixed(3),
-          batch.toFixed(3),
-          `${gap >= 0 ? '+' : ''}${gap.toFixed(3)}`,
-        ];
-      }),
-    ]),
-  ].join('\n\n');
-}
-
-function linkSection({ link, share, trials }: Calibration): string {
+function linkSection(calibration: Calibration | null): string {
+  if (calibration === null) return '_Not searched yet._';
+  const { link, share, trials } = calibration;
   if (share === null) return `The link was given: ${linkLabel(link)}.`;
   return [
     `The link is set by short runs of the switch baseline so that all-to-all takes nearly as much of its step as on the paper's 256 NPUs, 28.7 % (18.1 % on 128); chosen: **${linkLabel(link)}**, where a short run reached ${percent(share)}.`,

@@ -31,11 +31,6 @@ export interface ProbeResult {
    * Cosines at the last checkpoint, over all sparse layers; a router without gate vectors has no third kind.
    */
   readonly cosines: Readonly<Partial<Record<CosineKind, readonly CosineBin[]>>>;
-  /**
-   * Cross-entropy at the last checkpoint in nats per token, under the causal rule of validation and the batch
-   * rule of training.
-   */
-  readonly lossByRule: { readonly causal: number; readonly batch: number };
 }
 
 /** Tokens of one sparse layer, their experts and their similarity to the gates. */
@@ -54,21 +49,18 @@ interface LayerView {
 export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
   const folders = committedFolders(checkpointsDir).reverse();
   let views: LayerView[] = [];
-  let lossByRule = { causal: Number.NaN, batch: Number.NaN };
   const indices = folders.map((folder) => {
     const checkpoint = openCheckpoint(folder);
     const inference = openInference(checkpoint);
     const batch = validationBatch(inference, dataset);
     views = viewLayers(inference, batch);
-    // Last, because the batch rule updates the state of the router.
-    lossByRule = { causal: lossOf(inference, batch, false), batch: lossOf(inference, batch, true) };
     inference.model.dispose();
     return {
       step: checkpoint.manifest.step,
       index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
     };
   });
-  return { calinskiHarabasz: indices, cosines: cosinesOf(views), lossByRule };
+  return { calinskiHarabasz: indices, cosines: cosinesOf(views) };
 }
 
 function validationBatch({ config }: Inference, dataset: Dataset): Batch {
@@ -82,10 +74,6 @@ function validationBatch({ config }: Inference, dataset: Dataset): Batch {
     worldSize: 1,
   }).validationBatches(NUM_SEQUENCES);
   return batch;
-}
-
-function lossOf({ model }: Inference, batch: Batch, training: boolean): number {
-  return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
 }
 
 /** Router inputs: tokens after the layer norm, before dispatch. */

@@ -1,22 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { RunConfig } from 'locmoe/config/schema';
 import { machine } from '../machine.js';
 import { renderSvg } from '../render-svg.js';
-import type { Calibration } from './calibration.js';
 import { drawCharts } from './charts.js';
-import type { Comparison } from './comparison.js';
-import type { CostRow } from './cost.js';
-import { type Headline, headlineOf } from './headline.js';
-import { reportMarkdown } from './markdown.js';
+import { findingsOf, type Headline, headlineOf } from './headline.js';
+import { type Report, reportMarkdown } from './markdown.js';
 
-export interface ReportOptions {
-  readonly comparison: Comparison;
-  readonly calibration: Calibration;
-  readonly cost: readonly CostRow[];
-  readonly config: RunConfig;
-  /** Number of runs of the complete comparison. */
-  readonly numPlanned: number;
+export interface ReportOptions
+  extends Pick<Report, 'comparison' | 'calibration' | 'cost' | 'recipe' | 'numExperts' | 'numPlanned'> {
   readonly out: string;
   readonly command: string;
 }
@@ -29,14 +20,14 @@ export interface ReportOptions {
 export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { comparison, out, command } = options;
   mkdirSync(out, { recursive: true });
-  const headline = headlineOf(comparison, { machine: machine(), command });
+  const findings = findingsOf(comparison);
+  const headline = headlineOf(comparison, findings, { machine: machine(), command });
   writeFileSync(path.join(out, 'routers.json'), `${JSON.stringify(headline, null, 2)}\n`);
-  const charts = drawCharts(comparison);
+  const charts = drawCharts(comparison, findings);
   for (const { name, spec } of charts)
     writeFileSync(path.join(out, `routers-${name}.svg`), await renderSvg(spec));
   const markdown = path.join(out, 'routers.md');
   const previous = existsSync(markdown) ? readFileSync(markdown, 'utf8') : '';
-  const report = { ...options, headline, charts, numExperts: options.config.moe.numExperts };
-  writeFileSync(markdown, reportMarkdown(report, previous));
+  writeFileSync(markdown, reportMarkdown({ ...options, findings, headline, charts }, previous));
   return headline;
 }

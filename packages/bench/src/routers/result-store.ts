@@ -7,9 +7,7 @@ import path from 'node:path';
  * reused only for the same key: a changed recipe reruns it.
  */
 export class ResultStore {
-  constructor(readonly directory: string) {
-    mkdirSync(directory, { recursive: true });
-  }
+  constructor(readonly directory: string) {}
 
   /** The stored value; null if there is none or its key differs. */
   get<T>(name: string, key: unknown): T | null {
@@ -21,6 +19,7 @@ export class ResultStore {
 
   /** Atomic, even if the process is killed. */
   put<T>(name: string, key: unknown, value: T): T {
+    mkdirSync(this.directory, { recursive: true });
     const file = this.#file(name);
     writeFileSync(`${file}.tmp`, `${JSON.stringify({ key: digestOf(key), value })}\n`);
     renameSync(`${file}.tmp`, file);

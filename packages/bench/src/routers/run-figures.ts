@@ -4,7 +4,7 @@ import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
 import { mean, median, quantile } from '../statistics.js';
 
-/** Warm-up steps (caches, JIT): excluded from times and token counts. */
+/** Warm-up steps (caches, JIT): excluded from times, and from counts of tokens but those that say otherwise. */
 export const WARM_UP_STEPS = 20;
 /** An expert is in use if it gets at least this fraction of an even share of tokens. */
 export const USED_SHARE = 0.1;
@@ -45,7 +45,10 @@ export interface RunFigures {
   readonly composition: StepComposition;
   /** Median share of a step spent in all-to-all, waiting included. */
   readonly allToAllShare: number;
+  /** Tokens per expert and layer in a step, over all ranks; of counted steps, of all, and of the last quarter. */
   readonly tokensPerExpert: number;
+  readonly tokensPerExpertOfAllSteps: number;
+  readonly tokensPerExpertOfLastQuarter: number;
   readonly localShare: number;
   readonly sameWorkerShare: number;
   /** Median bytes per step sent to other nodes in the exchanges of sparse layers, over all ranks. */
@@ -99,6 +102,8 @@ export function runFigures(
     composition: compositionOf(counted),
     allToAllShare: median(counted.map((step) => step.allToAllMs / step.stepMs)),
     tokensPerExpert: mean(counted.map(tokensPerExpert)),
+    tokensPerExpertOfAllSteps: mean(steps.map(tokensPerExpert)),
+    tokensPerExpertOfLastQuarter: mean(tail.map(tokensPerExpert)),
     localShare: places.sameWorker + places.sameNode,
     sameWorkerShare: places.sameWorker,
     bytesOtherNode: median(counted.map((step) => step.bytesOtherNode)),

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Comparison } from '../../src/routers/comparison.js';
-import { headlineOf } from '../../src/routers/headline.js';
-import { HEADLINE_CELL, type VariantId } from '../../src/routers/jobs.js';
-import { cellOfRuns, runResult } from './support.js';
+import { Comparison, type RunResult } from '../../src/routers/comparison.js';
+import { findingsOf, headlineOf } from '../../src/routers/headline.js';
+import { HEADLINE_CELL, VARIANT_IDS, type VariantId } from '../../src/routers/jobs.js';
+import { cellOfRuns, qualityJob, qualityRuns, runResult, timeJob } from './support.js';
 
 const STEP_MS: Readonly<Partial<Record<VariantId, number>>> = {
   hash: 110,
@@ -23,38 +23,71 @@ describe('Comparison', () => {
       [2, 102, 76.5],
       [3, 300, 210],
     ].flatMap(([seed, baseline, locmoe]) => [
-      runResult({ ...HEADLINE_CELL, variant: 'switch', seed }, timing(baseline)),
-      runResult({ ...HEADLINE_CELL, variant: 'locmoe', seed }, timing(locmoe)),
+      runResult(timeJob(HEADLINE_CELL, 'switch', seed), timing(baseline)),
+      runResult(timeJob(HEADLINE_CELL, 'locmoe', seed), timing(locmoe)),
     ]),
   );
 
   it('pairs runs of the same seed', () => {
-    const ratio = comparison.ratio(HEADLINE_CELL, 'locmoe', 'switch', ({ stepMs }) => stepMs.median);
+    const ratio = comparison
+      .in(HEADLINE_CELL)
+      .ratio('locmoe', 'switch', ({ figures }) => figures.stepMs.median);
     expect(ratio!.median).toBeCloseTo(-0.25, 12);
     expect(ratio!.least).toBeCloseTo(-0.3, 12);
     expect(ratio!.most).toBeCloseTo(-0.2, 12);
   });
 
   it('has no figure of a run that was not made', () => {
-    expect(comparison.ratio(HEADLINE_CELL, 'hash', 'switch', ({ stepMs }) => stepMs.median)).toBeNull();
-    expect(comparison.spread(HEADLINE_CELL, 'locmoe', () => null)).toBeNull();
+    const runs = comparison.in(HEADLINE_CELL);
+    expect(runs.ratio('hash', 'switch', ({ figures }) => figures.stepMs.median)).toBeNull();
+    expect(runs.pairs('locmoe', 'hash', ({ figures }) => figures.stepMs.median)).toEqual([]);
+    expect(runs.spread('locmoe', () => null)).toBeNull();
     const other = { layout: '4x1', placement: 'mixed' } as const;
-    expect(comparison.spread(other, 'switch', ({ stepMs }) => stepMs.median)).toBeNull();
+    expect(comparison.in(other).spread('switch', ({ figures }) => figures.stepMs.median)).toBeNull();
+  });
+
+  it('keeps apart what runs are for', () => {
+    const quick = { ...timeJob(HEADLINE_CELL, 'switch', 1), kind: 'quick' } as const;
+    const { quality, frontier, cells } = new Comparison([
+      runResult(qualityJob('switch', 1), {}),
+      runResult(qualityJob('switch', 2), {}),
+      runResult(qualityJob('switch', 1, 'capacityFactor=0.6'), {}),
+      runResult(timeJob({ layout: '4x1', placement: 'mixed' }, 'switch', 1), {}),
+      runResult({ ...quick, variant: 'hash' }, {}),
+    ]);
+    expect(quality.runs.map(({ variant, kind, seed }) => `${variant} ${kind} ${seed}`)).toEqual([
+      ...['switch quality 1', 'switch quality 2', 'hash quick 1'],
+    ]);
+    expect(quality.variants).toEqual(['hash', 'switch']);
+    expect(frontier.map(({ capacity }) => capacity)).toEqual([null, 'capacityFactor=0.6', null]);
+    expect(cells.map(({ layout }) => layout)).toEqual(['4x1', '2x2']);
   });
 });
 
 describe('headlineOf', () => {
-  const runs = cellOfRuns(HEADLINE_CELL, (variant, seed) => ({
+  const timed = cellOfRuns(HEADLINE_CELL, (variant, seed) => ({
     ...timing((STEP_MS[variant] ?? 90) * seed),
-    tokensPerExpert: variant === 'locmoe-plus' ? 30 : 100,
-    perplexity: variant === 'switch' ? 50 : 49.5,
-    expertsUsed: seed,
     allToAllShare: 0.2 + seed / 100,
   }));
+  const learned = qualityRuns((variant, seed) => ({
+    tokensPerExpertOfAllSteps: variant === 'locmoe-plus' ? 30 : 100,
+    tokensPerExpertOfLastQuarter: variant === 'locmoe-plus' ? 20 : 100,
+    perplexity: variant === 'switch' ? 50 : 49.5,
+    expertsUsed: seed,
+  }));
   const elsewhere = cellOfRuns({ layout: '4x1', placement: 'mixed' }, () => timing(1));
+  const headlineOfAll = (runs: readonly RunResult[]) => {
+    const comparison = new Comparison(runs);
+    return headlineOf(comparison, findingsOf(comparison), labels);
+  };
 
   it('has exactly these figures, as fractions', () => {
-    expect(headlineOf(new Comparison([...elsewhere, ...runs]), labels)).toEqual({
+    const { equivalence, equivalenceToHash, timeToBaselinePerplexity, frontier, ...figures } = headlineOfAll([
+      ...elsewhere,
+      ...timed,
+      ...learned,
+    ]);
+    expect(figures).toEqual({
       allToAllShareOfBaselineStep: 0.22,
       locmoe: {
         stepTimeVsHash: -0.2727,
@@ -64,19 +97,39 @@ describe('headlineOf', () => {
       },
       locmoePlus: {
         tokensPerExpertVsBaseline: -0.7,
+        tokensPerExpertVsBaselineLastQuarter: -0.8,
         stepTimeVsBaseline: -0.4,
         stepTimeVsLocmoe: -0.25,
         perplexityVsBaseline: -0.01,
       },
+      tokensTrained: 20 * 64,
       seeds: [1, 2, 3],
       ...labels,
+    });
+    expect(Object.keys(equivalence)).toEqual(VARIANT_IDS.filter((id) => id !== 'switch'));
+    expect(equivalence.locmoe).toEqual({ margin: 0.01, p: expect.any(Number), meanDifference: -0.01 });
+    expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, meanDifference: 0 });
+    expect(timeToBaselinePerplexity.switch).toBe(1);
+    expect(frontier).toHaveLength(VARIANT_IDS.length);
+    expect(frontier.find(({ router }) => router === 'locmoe-plus')).toEqual({
+      router: 'locmoe-plus',
+      capacity: 'affinityShare=0.08',
+      tokensPerExpert: 30,
+      tokensVsBaseline: -0.7,
+      perplexity: 20.0855,
+      perplexityCausal: 20.0855,
     });
   });
 
   it('says null where a run is missing', () => {
-    const only = runs.filter(({ variant }) => variant === 'hash' || variant === 'switch');
-    const headline = headlineOf(new Comparison(only), labels);
+    const headline = headlineOfAll(timed.filter(({ variant }) => variant === 'hash' || variant === 'switch'));
     expect(headline.allToAllShareOfBaselineStep).toBe(0.22);
-    expect(Object.values({ ...headline.locmoe, ...headline.locmoePlus })).toEqual(new Array(8).fill(null));
+    expect(Object.values({ ...headline.locmoe, ...headline.locmoePlus })).toEqual(new Array(9).fill(null));
+    expect(headline).toMatchObject({
+      equivalence: {},
+      timeToBaselinePerplexity: {},
+      tokensTrained: null,
+      frontier: [],
+    });
   });
 });

@@ -1,12 +1,33 @@
 import { describe, expect, it } from 'vitest';
-import { allCells, HEADLINE_CELL, jobId, planJobs, scopeOf, VARIANT_IDS } from '../../src/routers/jobs.js';
+import {
+  allCells,
+  HEADLINE_CELL,
+  jobId,
+  narrowed,
+  planJobs,
+  type Scope,
+  settingsOf,
+  VARIANT_IDS,
+  VARIANTS,
+} from '../../src/routers/jobs.js';
+import { qualityJob } from './support.js';
+
+const WHOLE: Scope = {
+  kinds: ['quality', 'time'],
+  variants: VARIANT_IDS,
+  cells: allCells(),
+  seeds: [1, 2, 3],
+  qualityLayout: '2x1',
+};
+const QUICK: Scope = { ...WHOLE, kinds: ['quick'], seeds: [1] };
 
 describe('planJobs', () => {
   it('lets all routers take turns, each beginning once', () => {
     const jobs = planJobs({
+      ...WHOLE,
+      kinds: ['time'],
       variants: ['hash', 'switch', 'locmoe'],
       cells: [HEADLINE_CELL],
-      seeds: [1, 2, 3],
     });
     expect(jobs.map(({ variant, seed }) => `${variant} ${seed}`)).toEqual([
       ...['hash 1', 'switch 1', 'locmoe 1'],
@@ -15,24 +36,66 @@ describe('planJobs', () => {
     ]);
   });
 
-  it('has every router, cell and seed once, the cell of the headline first', () => {
-    const jobs = planJobs(scopeOf([], [1, 2, 3]));
+  it('has every router, cell and seed once for time, the cell of the headline first', () => {
+    const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
     expect(jobs).toHaveLength(VARIANT_IDS.length * 4 * 3);
     expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
     expect(jobs[0]).toMatchObject(HEADLINE_CELL);
     expect(allCells()[0]).toEqual(HEADLINE_CELL);
   });
+
+  it('has every router and seed once for quality, on one layout, then one seed of the other capacities', () => {
+    const jobs = planJobs({ ...WHOLE, kinds: ['quality'] });
+    expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
+    expect(new Set(jobs.map(({ layout }) => layout))).toEqual(new Set(['2x1']));
+    const numOwn = VARIANT_IDS.length * 3;
+    expect(jobs.slice(0, numOwn).every(({ capacity }) => capacity === null)).toBe(true);
+    const frontier = jobs.slice(numOwn);
+    expect(frontier.every(({ capacity, seed }) => capacity !== null && seed === 1)).toBe(true);
+    expect(
+      frontier.filter(({ variant }) => variant === 'locmoe-plus').map(({ capacity }) => capacity),
+    ).toEqual(VARIANTS['locmoe-plus'].capacities);
+  });
+
+  it('makes quality before time', () => {
+    const kinds = planJobs(WHOLE).map(({ kind }) => kind);
+    expect(kinds.lastIndexOf('quality')).toBeLessThan(kinds.indexOf('time'));
+  });
+
+  it('has other capacities than the own one', () => {
+    for (const { sets, capacities = [] } of Object.values(VARIANTS))
+      for (const capacity of capacities) expect(sets).not.toContain(`moe.${capacity}`);
+  });
 });
 
-describe('scopeOf', () => {
+describe('settingsOf', () => {
+  it('sets the capacity after what the router has of itself', () => {
+    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'affinityShare=0.2'));
+    expect(sets.indexOf('moe.affinityShare=0.2')).toBeGreaterThan(sets.indexOf('moe.affinityShare=0.08'));
+    expect(sets).toContain('cluster.workersPerNode=1');
+  });
+});
+
+describe('narrowed', () => {
   it('narrows each kind of which something is named', () => {
-    const scope = scopeOf(['switch', 'mixed'], [1]);
+    const scope = narrowed(WHOLE, ['switch', 'mixed', 'time']);
+    expect(scope.kinds).toEqual(['time']);
     expect(scope.variants).toEqual(['switch']);
     expect(scope.cells.map(({ layout }) => layout)).toEqual(['2x2', '4x1']);
     expect(scope.cells.map(({ placement }) => placement)).toEqual(['mixed', 'mixed']);
+    expect(narrowed(WHOLE, [])).toEqual(WHOLE);
   });
 
   it('refuses a word that it does not know', () => {
-    expect(() => scopeOf(['swich'], [1])).toThrow(/--only swich: expected one of hash, switch, locmoe/);
+    expect(() => narrowed(WHOLE, ['swich'])).toThrow(
+      /--only swich: expected one of quality, time, hash, switch, locmoe/,
+    );
+  });
+
+  it('refuses a kind where one run serves for both', () => {
+    expect(() => narrowed(QUICK, ['time'])).toThrow(
+      /--only time: a run of --quick serves for quality and time/,
+    );
+    expect(narrowed(QUICK, ['2x2', 'domain', 'hash']).kinds).toEqual(['quick']);
   });
 });

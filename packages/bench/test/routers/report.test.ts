@@ -1,12 +1,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { loadConfig } from 'locmoe/config/resolve';
 import { expect, it, onTestFinished } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
-import { allCells, type VariantId } from '../../src/routers/jobs.js';
+import { allCells, VARIANTS, type VariantId } from '../../src/routers/jobs.js';
 import { writeReport } from '../../src/routers/report.js';
-import { cellOfRuns } from './support.js';
+import { cellOfRuns, qualityJob, qualityRuns, runResult } from './support.js';
 
 const MS: Readonly<Partial<Record<VariantId, number>>> = {
   hash: 260,
@@ -16,11 +15,12 @@ const MS: Readonly<Partial<Record<VariantId, number>>> = {
   'locmoe-plus-tcr': 190,
   'locmoe-plus-ecr': 170,
 };
+const msOf = (variant: VariantId) => MS[variant] ?? 240;
 
 /** The complete comparison with invented figures. */
-const runs = allCells().flatMap((cell) =>
+const timed = allCells().flatMap((cell) =>
   cellOfRuns(cell, (variant, seed) => {
-    const ms = MS[variant] ?? 240;
+    const ms = msOf(variant);
     const median = ms * (1 + seed / 50);
     return {
       stepMs: { median, p10: median - 5, p90: median + 5 },
@@ -31,21 +31,39 @@ const runs = allCells().flatMap((cell) =>
         waitingElsewhere: 0.15 * median,
         other: 0.05 * median,
       },
-      curve: [1, 10, 20].map((step) => ({
-        step,
-        tokensPerExpert: ms - (variant.startsWith('locmoe') ? step : 0),
-        localShare: 0.5,
-      })),
       localShare: 0.4 + 52 / ms + seed / 100,
-      loadByLayer: [[ms, 150, 100, 250 - seed]],
       allToAllShare: 0.22,
     };
   }),
 );
+const learned = qualityRuns((variant, seed) => {
+  const end = variant === 'locmoe-plus' ? 21 : 20;
+  const perplexity = end * (1 + seed / 1000) * (variant === 'locmoe' ? 1 + seed / 10_000 : 1);
+  return {
+    perplexity,
+    validations: [
+      { step: 10, perplexity: 2 * perplexity },
+      { step: 20, perplexity },
+    ],
+    tokensPerExpertOfAllSteps: msOf(variant),
+    tokensPerExpertOfLastQuarter: msOf(variant),
+    curve: [1, 10, 20].map((step) => ({
+      step,
+      tokensPerExpert: msOf(variant) - (variant.startsWith('locmoe') ? step : 0),
+      localShare: 0.5,
+    })),
+    loadByLayer: [[msOf(variant), 150, 100, 250 - seed]],
+  };
+});
+const frontier = (['switch', 'locmoe-plus-random', 'hash-first-come'] as const).flatMap((variant) =>
+  VARIANTS[variant].capacities!.map((capacity, i) =>
+    runResult(qualityJob(variant, 1, capacity), { tokensPerExpertOfAllSteps: 100 * (i + 1) }),
+  ),
+);
 
 const timing = { median: 10, p10: 9, p90: 12 };
 const report = {
-  comparison: new Comparison(runs),
+  comparison: new Comparison([...learned, ...frontier, ...timed]),
   calibration: {
     link: { gbps: 0.5, latencyMs: 0.1 },
     share: 0.23,
@@ -57,30 +75,49 @@ const report = {
   cost: [
     { gate: 'dense', dModel: 256, numExperts: 8, forwardUs: timing, forwardBackwardUs: timing },
   ] as const,
-  config: loadConfig('routers'),
-  numPlanned: runs.length + 2,
+  recipe: 'routers-large',
+  numExperts: 4,
+  numPlanned: { quality: learned.length + frontier.length, time: timed.length + 2 },
   command: 'locmoe bench routers',
 };
 
-it('writes figures, tables and pictures, and keeps what people wrote', async () => {
+function temporaryFolder(): string {
   const out = mkdtempSync(path.join(tmpdir(), 'locmoe-report-'));
   onTestFinished(() => rmSync(out, { recursive: true }));
+  return out;
+}
+
+it('writes figures, tables and pictures, and keeps what people wrote', async () => {
+  const out = temporaryFolder();
   await writeReport({ ...report, out });
   const figures = JSON.parse(readFileSync(path.join(out, 'routers.json'), 'utf8'));
   expect(figures.locmoePlus.stepTimeVsBaseline).toBeCloseTo(-0.4, 4);
+  expect(figures.equivalence.locmoe.p).toBeLessThan(0.05);
+  expect(figures.timeToBaselinePerplexity).toMatchObject({ hash: 1.04, 'locmoe-plus': null });
 
   const file = path.join(out, 'routers.md');
   const markdown = readFileSync(file, 'utf8');
-  expect(markdown).toContain(`2 of ${runs.length + 2} runs are still missing`);
+  expect(markdown).toContain(`2 of ${timed.length + 2} runs for time are still missing`);
+  expect(markdown).not.toContain('runs for quality are still missing');
   expect(markdown).toContain('| LocMoE+: step time against switch | -5.4 % to -46.6 % | -40.0 % | no |');
   expect(markdown).toContain('- LocMoE+: step time against switch: -40.0 %; papers: -5.4 % to -46.6 %');
-  const notes = markdown.match(/The perplexity of hash \(first come\) is not to be compared/g);
-  // Of each cell, and of the picture.
-  expect(notes).toHaveLength(allCells().length + 1);
+  expect(markdown).toMatch(/\| LocMoE: perplexity against switch \| .* \| \+0\.0 %, p < 0\.001 \| yes \|/);
+  expect(markdown).toMatch(/\| LocMoE\+: perplexity against switch \| .* \| \+5\.0 %, p = 1\.000 \| no \|/);
+  expect(markdown).toMatch(
+    /\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/,
+  );
+  expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 % \| p < 0\.001 \| equal \|/);
+  expect(markdown).toContain(
+    'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
+  );
+  // 150 tokens lie between 100 and 200 of both controls.
+  expect(markdown).toMatch(
+    /\| LocMoE\+ \| `affinityShare=0\.08` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
+  );
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
-  expect(pictures).toHaveLength(8);
+  expect(pictures).toHaveLength(9);
   for (const picture of pictures) {
     expect(markdown).toContain(`](${picture})`);
     const svg = readFileSync(path.join(out, picture), 'utf8');
@@ -91,4 +128,16 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   writeFileSync(file, markdown.replace('_Nothing written yet._', 'Two cores bound it.'));
   await writeReport({ ...report, out });
   expect(readFileSync(file, 'utf8')).toContain('Two cores bound it.');
+});
+
+it.each([
+  ['quality', learned],
+  ['time', timed],
+])('reports what there is: %s alone', async (_, runs) => {
+  const out = temporaryFolder();
+  const calibration = runs === timed ? report.calibration : null;
+  await writeReport({ ...report, comparison: new Comparison(runs), calibration, out });
+  const markdown = readFileSync(path.join(out, 'routers.md'), 'utf8');
+  expect(markdown).toContain(runs === timed ? '_No run yet._' : '_Not searched yet._');
+  expect(markdown).not.toMatch(/NaN|undefined|Infinity/);
 });

@@ -1,3 +1,4 @@
+import type { GlobalStep } from 'locmoe/run/global-step';
 import { describe, expect, it } from 'vitest';
 import { runFigures } from '../../src/routers/run-figures.js';
 import { globalStep } from './support.js';
@@ -46,6 +47,21 @@ describe('runFigures', () => {
     expect(figures.bytesOtherNode).toBe(5000);
     expect(figures.capacityRatio).toBeCloseTo(0.5, 12);
     expect(figures.gateCosine).toBeCloseTo(0.25, 12);
+  });
+
+  it('counts the tokens of an expert after the warm-up, in all steps, and in the last quarter', () => {
+    const twice = (step: GlobalStep): GlobalStep => ({
+      ...step,
+      layers: step.layers.map((layer) => ({ ...layer, kept: layer.kept.map((count) => 2 * count) })),
+    });
+    const figures = runFigures(
+      steps.map((step, i) => (i < 24 ? twice(step) : step)),
+      validations,
+    );
+    // 4 of the 20 counted steps have 16 instead of 8, 24 of all 40, and none of the last 10.
+    expect(figures.tokensPerExpert).toBeCloseTo(9.6, 12);
+    expect(figures.tokensPerExpertOfAllSteps).toBeCloseTo(12.8, 12);
+    expect(figures.tokensPerExpertOfLastQuarter).toBe(8);
   });
 
   it('counts the experts that get at least a tenth of an even share, in the layer that uses fewest', () => {

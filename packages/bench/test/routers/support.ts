@@ -1,6 +1,7 @@
 import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
+import type { ByRule } from '../../src/routers/by-rule.js';
 import type { RunResult } from '../../src/routers/comparison.js';
-import { type Job, VARIANT_IDS } from '../../src/routers/jobs.js';
+import { type Cell, HEADLINE_CELL, type Job, VARIANT_IDS, type VariantId } from '../../src/routers/jobs.js';
 import type { ProbeResult } from '../../src/routers/probe.js';
 import { type RunFigures, runFigures } from '../../src/routers/run-figures.js';
 
@@ -68,31 +69,50 @@ const PROBE: ProbeResult = {
       { middle: 0.5, share: 0.5 },
     ],
   },
-  lossByRule: { causal: 3, batch: 2.875 },
 };
 
+const BY_RULE: ByRule = {
+  causal: { loss: 3, expertsPerToken: 1 },
+  training: { loss: 2.5, expertsPerToken: 0.4 },
+};
+
+export function timeJob(cell: Cell, variant: VariantId, seed: number): Job {
+  return { ...cell, kind: 'time', variant, seed, capacity: null };
+}
+
+export function qualityJob(variant: VariantId, seed: number, capacity: string | null = null): Job {
+  return { layout: '2x1', placement: HEADLINE_CELL.placement, kind: 'quality', variant, seed, capacity };
+}
+
 /** A finished run with the figures of the steps above, except those given. */
-export function runResult(job: Job, overrides: Partial<RunFigures>, probed = false): RunResult {
+export function runResult(job: Job, overrides: Partial<RunFigures>, byRule = BY_RULE): RunResult {
   const steps = Array.from({ length: 20 }, (_, i) => globalStep(i + 1, {}));
   const validations = [10, 20].map((step) => ({
     step,
     domains: [{ domain: 'a', loss: Math.log(1000 / step), tokens: 10 }],
   }));
+  const isQuality = job.kind !== 'time';
   return {
     ...job,
     figures: { ...runFigures(steps, validations), ...overrides },
-    probe: probed ? PROBE : null,
+    byRule: isQuality ? byRule : null,
+    probe: isQuality && job.seed === 1 && job.capacity === null ? PROBE : null,
+    seconds: 60,
   };
 }
 
-/** Three seeds of every router in a cell; `step` and `perplexity` by router and seed. */
-export function cellOfRuns(
-  cell: Pick<Job, 'layout' | 'placement'>,
-  figuresOf: (variant: Job['variant'], seed: number) => Partial<RunFigures>,
-): RunResult[] {
+type FiguresOf = (variant: VariantId, seed: number) => Partial<RunFigures>;
+
+/** Time runs of three seeds of every router in a cell. */
+export function cellOfRuns(cell: Cell, figuresOf: FiguresOf): RunResult[] {
   return [1, 2, 3].flatMap((seed) =>
-    VARIANT_IDS.map((variant) =>
-      runResult({ ...cell, variant, seed }, figuresOf(variant, seed), seed === 1 && cell.layout === '2x2'),
-    ),
+    VARIANT_IDS.map((variant) => runResult(timeJob(cell, variant, seed), figuresOf(variant, seed))),
+  );
+}
+
+/** Quality runs of three seeds of every router. */
+export function qualityRuns(figuresOf: FiguresOf): RunResult[] {
+  return [1, 2, 3].flatMap((seed) =>
+    VARIANT_IDS.map((variant) => runResult(qualityJob(variant, seed), figuresOf(variant, seed))),
   );
 }

@@ -1,0 +1,155 @@
+import { percent, signedPercent, table, withSpread } from '../markdown.js';
+import { median } from '../statistics.js';
+import type { Comparison } from './comparison.js';
+import { type Equivalence, MARGIN, SIGNIFICANCE } from './equivalence.js';
+import { CONTROLS, type Control, controlLine, type FrontierPoint, perplexityAt } from './frontier.js';
+import type { Findings } from './headline.js';
+import { BASELINE, FRONTIER_SEED, VARIANTS, type VariantId } from './jobs.js';
+import { probability } from './papers.js';
+import { perplexityOf } from './perplexity.js';
+
+// Sections of the report on what routers have learned.
+
+const NO_RUNS = '_No run yet._';
+
+/** Perplexities after the same tokens, tested against the baseline and against hash. */
+export function equalitySection({ quality }: Comparison, findings: Findings): string {
+  if (quality.runs.length === 0) return NO_RUNS;
+  const tested = (equivalence: Equivalence | undefined) =>
+    equivalence === undefined
+      ? ['', '', '']
+      : [signedPercent(equivalence.meanDifference), probability(equivalence.p), verdictLabel(equivalence)];
+  return [
+    `Perplexity after the same text, seed by seed. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "undecided" says that the seeds are too few or too far apart.`,
+    table([
+      [
+        'router',
+        'perplexity',
+        'vs switch',
+        'TOST',
+        `within ${percent(MARGIN)}`,
+        'vs hash',
+        'TOST',
+        `within ${percent(MARGIN)}`,
+      ],
+      ...quality.variants.map((variant) => {
+        const spread = quality.spread(variant, perplexityOf);
+        return [
+          VARIANTS[variant].label,
+          spread === null ? '' : withSpread(spread, (value) => value.toFixed(2)),
+          ...tested(findings.equivalence[variant]),
+          ...tested(findings.equivalenceToHash[variant]),
+        ];
+      }),
+    ]),
+    comparability(quality.variants),
+  ].join('\n\n');
+}
+
+function verdictLabel({ p, verdict }: Equivalence): string {
+  return p === null ? '' : verdict;
+}
+
+/** How routers are validated that train without most of their tokens. */
+function comparability(variants: readonly VariantId[]): string {
+  const dropping = variants.filter((variant) => VARIANTS[variant].validatedWithDrops);
+  const causal =
+    'Validation is causal: no router looks at later tokens, and those that keep the first tokens drop none.';
+  if (dropping.length === 0) return causal;
+  const labels = dropping.map((variant) => VARIANTS[variant].label).join(' and ');
+  return `${causal} The exception is ${labels}: trained on a part of the tokens and validated on all, such a model would be given more experts than LocMoE+ is, whose thresholds keep as few outside training. Here it is validated with the drops of its training, with domains in turn within the batch as there; as experts keep who comes first, that looks at no later token either. Both are in the section on rules below.`;
+}
+
+/** What a user gains: time until the baseline's last perplexity is reached. */
+export function timeSection({ timeToBaseline }: Findings): string {
+  const rows = Object.entries(timeToBaseline);
+  if (rows.length === 0) return NO_RUNS;
+  const share = (value: number | null) => (value === null ? '' : value.toFixed(2));
+  return [
+    "Tokens until a router's validation curve comes down to the perplexity at which switch with the same seed ends (between two validations by the straight line of the loss), median of the seeds; times the time of its step on the emulated cluster. All are shares of what switch takes. The learning rate falls over the whole run, so a run that is made to end earlier would get there with fewer tokens; that helps every router.",
+    table([
+      ['router', 'tokens', 'step time', 'time'],
+      ...rows.map(([variant, { tokens, stepTime, time }]) => {
+        const { label, validatedWithDrops } = VARIANTS[variant as VariantId];
+        const missed = validatedWithDrops ? 'no curve with its drops' : 'does not get there';
+        return [label, tokens === null ? missed : share(tokens), share(stepTime), share(time)];
+      }),
+    ]),
+  ].join('\n\n');
+}
+
+/** The price of fewer tokens per expert, beside that of tokens chosen by nothing. */
+export function frontierSection({ frontier }: Findings): string {
+  if (frontier.length === 0) return NO_RUNS;
+  const controls = Object.keys(CONTROLS) as Control[];
+  const lines = controls.map((control) => ({ control, line: controlLine(frontier, control) }));
+  const atSameTokens = ({ router, tokensPerExpert }: FrontierPoint) =>
+    lines.map(({ control, line }) => {
+      const own = (CONTROLS[control] as readonly VariantId[]).includes(router);
+      const perplexity = own ? null : perplexityAt(line, tokensPerExpert);
+      return perplexity === null ? '' : perplexity.toFixed(2);
+    });
+  return [
+    `Each router with several capacities, seed ${FRONTIER_SEED}: tokens that an expert works on in a step, mean over the training, and the perplexity that they buy. Perplexity is taken with about as many tokens for an expert in validation as in training, so that a point has one number of tokens: LocMoE+ by its thresholds, the others with the drops of training (first come). Beside it, at the same number of tokens: LocMoE+ whose experts keep random candidates, and hash routing whose experts keep the first tokens, both between their nearest points by the straight line of the loss; empty where a line does not reach. A router whose choice of tokens is worth something is below both.`,
+    table([
+      [
+        'router',
+        'capacity',
+        'tokens per expert',
+        'vs switch',
+        'perplexity',
+        'random tokens',
+        'hash, first come',
+      ],
+      ...frontier.map((point) => [
+        VARIANTS[point.router].label,
+        `\`${point.capacity}\``,
+        point.tokensPerExpert.toFixed(0),
+        point.tokensVsBaseline === null || isBaseline(point) ? '' : signedPercent(point.tokensVsBaseline),
+        point.perplexity.toFixed(2),
+        ...atSameTokens(point),
+      ]),
+    ]),
+  ].join('\n\n');
+}
+
+function isBaseline({ router, tokensVsBaseline }: FrontierPoint): boolean {
+  return router === BASELINE && tokensVsBaseline === 0;
+}
+
+/**
+ * Loss under the rule of training, which ranks or drops tokens over the whole batch, and under the causal rule; and how many
+ * experts work on a token.
+ */
+export function ruleSection({ quality }: Comparison, numExperts: number): string {
+  const rows = quality.variants.flatMap((variant) => {
+    const runs = quality
+      .of(variant)
+      .flatMap(({ byRule, figures }) => (byRule === null ? [] : [{ ...byRule, figures }]));
+    if (runs.length === 0) return [];
+    const middle = (of: (run: (typeof runs)[number]) => number) => median(runs.map(of));
+    const gap = middle(({ causal, training }) => training.loss - causal.loss);
+    const expertsInTraining = middle(
+      ({ figures }) => (figures.tokensPerExpertOfLastQuarter * numExperts) / figures.tokensPerStep,
+    );
+    return [
+      [
+        VARIANTS[variant].label,
+        middle(({ causal }) => causal.loss).toFixed(3),
+        middle(({ training }) => training.loss).toFixed(3),
+        `${gap >= 0 ? '+' : ''}${gap.toFixed(3)}`,
+        expertsInTraining.toFixed(2),
+        middle(({ causal }) => causal.expertsPerToken).toFixed(2),
+        middle(({ training }) => training.expertsPerToken).toFixed(2),
+      ],
+    ];
+  });
+  if (rows.length === 0) return NO_RUNS;
+  return [
+    'Cross-entropy of the last checkpoint on the validation text, in nats per token, medians over seeds: by the causal rule, and by the rule of training, which drops tokens by what else is in the batch. Experts that rank the batch (LocMoE+, ECR) see later tokens by that rule. Beside it, how many experts work on a token: in the last quarter of the training, and in validation by either rule.',
+    table([
+      ['router', 'causal', 'training', 'gap', 'experts of a token: trained', 'causal', 'training'],
+      ...rows,
+    ]),
+  ].join('\n\n');
+}

@@ -1,0 +1,36 @@
+import type { Comparison } from './comparison.js';
+import { BASELINE, HEADLINE_CELL, VARIANTS, type VariantId } from './jobs.js';
+import { stepsToReach } from './perplexity.js';
+
+/** What a router needs to come to the baseline's last perplexity, as shares of what the baseline needs. */
+export interface TimeToBaseline {
+  /** Median over seeds; null if it does not get there in most of them, or is validated without the drops of its training. */
+  readonly tokens: number | null;
+  /** Of a step in the headline cell; null without time runs. */
+  readonly stepTime: number | null;
+  /** The product. */
+  readonly time: number | null;
+}
+
+export function timeToBaseline(comparison: Comparison, variant: VariantId): TimeToBaseline {
+  const tokens = tokensToBaseline(comparison, variant);
+  const change = comparison
+    .in(HEADLINE_CELL)
+    .ratio(variant, BASELINE, ({ figures }) => figures.stepMs.median);
+  const stepTime = change === null ? null : 1 + change.median;
+  return { tokens, stepTime, time: tokens === null || stepTime === null ? null : tokens * stepTime };
+}
+
+function tokensToBaseline({ quality }: Comparison, variant: VariantId): number | null {
+  if (VARIANTS[variant].validatedWithDrops) return null;
+  const baselines = new Map(quality.of(BASELINE).map(({ seed, figures }) => [seed, figures]));
+  const shares = quality.of(variant).flatMap(({ seed, figures }) => {
+    const baseline = baselines.get(seed);
+    if (baseline === undefined) return [];
+    const { perplexity, validations } = baseline;
+    return [stepsToReach(figures.validations, perplexity) / stepsToReach(validations, perplexity)];
+  });
+  // Of an even number of seeds the larger one of the two in the middle, as one may never get there.
+  const middle = [...shares].sort((a, b) => a - b)[Math.floor(shares.length / 2)];
+  return Number.isFinite(middle) ? middle : null;
+}
