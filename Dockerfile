@@ -46,6 +46,7 @@ COPY --from=production /app/node_modules node_modules
 COPY --from=production /app/tensorflow tensorflow
 COPY --from=production /app/onednn onednn
 COPY --from=production /app/corpus corpus
+COPY corpus/large corpus/large
 COPY --from=production /app/scripts scripts
 COPY package.json ./
 COPY proto proto

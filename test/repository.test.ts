@@ -8,7 +8,7 @@ import { LONGEST } from './longest-first.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
-const { engines, scripts } = JSON.parse(read('package.json'));
+const { engines, files, scripts } = JSON.parse(read('package.json'));
 const nodeVersions: number[] = engines.node.split(' || ').map(Number);
 
 describe('what a clone brings along', () => {
@@ -24,6 +24,22 @@ describe('what a clone brings along', () => {
     expect(nodeVersions).toContain(Number(image.split(':')[1]));
     for (const [, script] of postCreateCommand.matchAll(/npm run (\S+)/g))
       expect(Object.keys(scripts)).toContain(script);
+  });
+
+  it('gives an image the lock files that a package has', () => {
+    const locked = files.filter((file: string) => /package(-lock)?\.json$/.test(file));
+    expect(locked).toContain('corpus/large/package-lock.json');
+    const allowed = read('.dockerignore').split('\n');
+    const copied = [...read('Dockerfile').matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, from]) =>
+      from!.split(' '),
+    );
+    for (const file of locked) {
+      expect(allowed).toContain(`!${file}`);
+      expect(
+        copied.some((from) => from === file || from === path.dirname(file)),
+        file,
+      ).toBe(true);
+    }
   });
 
   it('asks in issues for what each form says', () => {

@@ -7,6 +7,7 @@ import { templateOf, templateSchema } from '../data/template.js';
 import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/text-source.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf, formatSize } from '../format.js';
+import { heldExperts } from '../routing/index.js';
 import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
 import type { RunConfig } from './schema.js';
@@ -84,7 +85,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
       validationSequences: Math.max(train.validationSequences, LEAST_VALIDATION),
       earlyStop: { patience: 4 },
     },
-    cluster: { nodes: 1, workersPerNode: workersFor(globalBatch, moe.numExperts) },
+    cluster: { nodes: 1, workersPerNode: workersFor(globalBatch, heldExperts(moe).count) },
   };
   return { yaml: stringify(config, WITHOUT_ALIASES), numFiles: files.length, bytes };
 }

@@ -43,14 +43,18 @@ export interface DomainDocuments extends Readonly<Record<Split, readonly Documen
  *
  * @throws TrainerError `BAD_INPUT` for an unknown domain, or a source that is not installed
  */
-export function extractDomain(
+export async function extractDomain(
   domain: string,
   options: SelectOptions & { readonly corpusDir: string; readonly corpus: Corpus },
-): DomainDocuments {
+): Promise<DomainDocuments> {
   const { corpusDir, corpus } = options;
-  const documents = sourcesOf(domain).flatMap((source) => readSource(domain, source, corpusDir, 'standard'));
-  for (const source of corpus === 'large' ? (LARGE_SOURCES[domain] ?? []) : [])
-    for (const document of readSource(domain, source, corpusDir, 'large')) documents.push(document);
+  const documents: Document[] = [];
+  const readAll = async (sources: readonly Source[], from: Corpus) => {
+    for (const source of sources)
+      for (const document of await readSource(domain, source, corpusDir, from)) documents.push(document);
+  };
+  await readAll(sourcesOf(domain), 'standard');
+  if (corpus === 'large') await readAll(LARGE_SOURCES[domain] ?? [], 'large');
   return selectDocuments(documents, options);
 }
 
@@ -103,7 +107,12 @@ function sourcesOf(domain: string): readonly Source[] {
   return sources;
 }
 
-function readSource(domain: string, source: Source, corpusDir: string, corpus: Corpus): Document[] {
+async function readSource(
+  domain: string,
+  source: Source,
+  corpusDir: string,
+  corpus: Corpus,
+): Promise<Document[]> {
   const root = corpusFolder(corpusDir, corpus);
   const folder = path.join(root, 'node_modules', source.packageName);
   const missing =
@@ -111,7 +120,7 @@ function readSource(domain: string, source: Source, corpusDir: string, corpus: C
     `${root}; run \`locmoe setup --corpus${corpus === 'large' ? ' large' : ''}\``;
   if (!existsSync(folder)) throw new TrainerError('BAD_INPUT', missing);
   try {
-    return [...source.read(folder)].flatMap(({ text, file }) =>
+    return [...(await source.read(folder))].flatMap(({ text, file }) =>
       chunkText(cleanText(text)).map((chunk) => ({
         text: chunk,
         source: `${source.packageName}/${file}`,

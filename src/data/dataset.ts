@@ -7,7 +7,7 @@ import { SPLITS, type Split } from './document.js';
 import { longDocumentSchema } from './long-documents.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 export const INDEX_FILE = 'index.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
 

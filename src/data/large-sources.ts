@@ -3,7 +3,7 @@ import path from 'node:path';
 import { docComments } from './doc-comments.js';
 import { filesOf, flatMap, type Source, type SourceText } from './package-files.js';
 import { glosses, poems } from './reference-texts.js';
-import { zipEntries } from './zip.js';
+import { zipFiles } from './zip.js';
 
 /** What `data.corpus: large` adds to the domains of the same names (sources.ts), and reads after it. */
 export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
@@ -50,8 +50,10 @@ function technicalChinese(folder: string): SourceText[] {
 }
 
 /** Python's library, without tables of encodings and generated help. */
-function pythonLibrary(folder: string): SourceText[] {
-  return zipEntries(readFileSync(path.join(folder, 'python_stdlib.zip')))
-    .filter(({ name }) => name.endsWith('.py') && !/^(?:encodings|pydoc_data|_pyrepl)\//.test(name))
-    .map(({ name, bytes }) => ({ text: bytes().toString('utf8'), file: name }));
+async function pythonLibrary(folder: string): Promise<SourceText[]> {
+  const texts: SourceText[] = [];
+  for (const { name, read } of await zipFiles(readFileSync(path.join(folder, 'python_stdlib.zip'))))
+    if (name.endsWith('.py') && !/^(?:encodings|pydoc_data|_pyrepl)\//.test(name))
+      texts.push({ text: (await read()).toString('utf8'), file: name });
+  return texts;
 }

@@ -10,7 +10,7 @@ export interface SourceText {
 /** A text source: an installed package, whose folder `read` gets. */
 export interface Source {
   readonly packageName: string;
-  readonly read: (folder: string) => Iterable<SourceText>;
+  readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }
 
 /** The files below `folder/subfolder` whose path matches, in the order of their names. */

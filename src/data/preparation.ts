@@ -1,8 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
-import { machineIdentity, processIdentity } from '../os/process-info.js';
+import { isAbandoned, workMark } from '../os/work-folder.js';
 import { type Corpus, corpusFolder, corpusLockSha256 } from './corpora.js';
 import { FORMAT_VERSION, INDEX_FILE } from './dataset.js';
 import { listFiles, type SourceFile } from './source-files.js';
@@ -46,8 +46,8 @@ export interface Preparation {
 const BUILT_IN_BYTES = 2_000_000;
 /** Folders that were not touched for this long are abandoned. */
 const ABANDONED_MS = 3_600_000;
-/** Name of a temporary folder, with machine and process of the writer. */
-const UNFINISHED = /^[0-9a-f]{16}\.tmp-(?:([0-9a-f]{16})-(\d+)-)?/;
+/** Name of a temporary folder, with the mark of the writer. */
+const UNFINISHED = /^[0-9a-f]{16}\.tmp-(.*)/;
 
 /**
  * Looks at the files that the options name.
@@ -63,7 +63,7 @@ export function planPreparation(options: DataOptions): Preparation {
   const heldOut = Object.fromEntries(own.map((domain) => [domain, heldOutFiles(domain, sources[domain]!)]));
   const key = keyOf(options, { files, heldOut });
   const dir = path.join(dataDir, key.slice(0, 16));
-  return { key, dir, work: `${dir}.tmp-${machineMark()}-${process.pid}-${randomUUID()}`, files, heldOut };
+  return { key, dir, work: `${dir}.tmp-${workMark()}`, files, heldOut };
 }
 
 function heldOutFiles(domain: string, source: TextSource): SourceFile[] {
@@ -102,11 +102,6 @@ function sha256Of(contents: string | Buffer): string {
   return createHash('sha256').update(contents).digest('hex');
 }
 
-/** Identifies the machine in a file's name. */
-function machineMark(): string {
-  return sha256Of(machineIdentity()).slice(0, 16);
-}
-
 /** Gives the temporary folder its name. */
 export function publish({ work, dir }: Preparation): void {
   try {
@@ -122,12 +117,10 @@ export function publish({ work, dir }: Preparation): void {
 export function removeAbandoned(dataDir: string): void {
   for (const name of readdirSync(dataDir)) {
     const folder = path.join(dataDir, name);
-    const owner = UNFINISHED.exec(name);
-    if (owner === null) continue;
-    const [, machine, pid] = owner;
-    // Process ids of other machines mean nothing here.
-    const isDead = machine === machineMark() && processIdentity(Number(pid)) === '';
+    const mark = UNFINISHED.exec(name)?.[1];
+    if (mark === undefined) continue;
     const { mtimeMs } = statSync(folder, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
-    if (isDead || Date.now() - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true });
+    if (isAbandoned(mark) || Date.now() - mtimeMs > ABANDONED_MS)
+      rmSync(folder, { recursive: true, force: true });
   }
 }

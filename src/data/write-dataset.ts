@@ -54,7 +54,7 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
   for (const name of domains) {
     const source = options.sources[name];
     if (source === undefined)
-      extracted.set(name, extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
+      extracted.set(name, await extractDomain(name, { ...options, maxBytes: maxBytesOf(name, options) }));
     else if (source.instruct === undefined) own.set(name, openDomain(name, source, preparation.files[name]!));
   }
   const isLarge = options.corpus === 'large' && extracted.size > 0;

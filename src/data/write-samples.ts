@@ -30,6 +30,7 @@ interface WriteContext {
   readonly validationShare: number;
   /** Of the text of samples that are not held out by files of their own. */
   readonly maxBytes: number;
+  readonly log: (line: string) => void;
   /** Told of the tokens of held-out answers. */
   readonly count: (ids: Iterable<number>) => void;
 }
@@ -42,7 +43,7 @@ interface WriteContext {
  */
 export async function writeSamples(
   { name, instruct: { template }, files, heldOut }: SampleDomain,
-  { work, files: written, tokenizer, validationShare, maxBytes, count }: WriteContext,
+  { work, files: written, tokenizer, validationShare, maxBytes, log, count }: WriteContext,
 ): Promise<Omit<DomainEntry, 'name' | 'validationEntropy'>> {
   // A pass of its own, which also finds all bad lines before any sample is encoded.
   const draws: number[] = [];
@@ -50,6 +51,11 @@ export async function writeSamples(
   if (draws.length === 0)
     throw new TrainerError('BAD_INPUT', `domain ${name}: there is no sample in its files`);
   const share = heldOut.length > 0 ? 0 : splitShare(draws, validationShare);
+  const both = heldOut.find(({ file }) => files.some((other) => other.file === file));
+  if (both !== undefined)
+    log(
+      `data: ${both.file} is to train on and held out too: validation of ${name} is of answers that were seen`,
+    );
   const longest = new LongDocuments();
   const outputs = {
     train: new SplitFiles(work, name, 'train'),

@@ -6,12 +6,11 @@ import { NO_SECURITY } from '../../src/rpc/security.js';
 import { ScriptedCoordinator, temporaryFolder, until } from './support.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-const REPLY: JoinReply = {
+const REPLY: Omit<JoinReply, 'runDir'> = {
   ...{
     runId: 'run-a',
     generation: 1,
     node: 0,
-    runDir: temporaryFolder(),
     datasetDir: '/',
     resumeFrom: '',
     initFrom: '',
@@ -56,7 +55,7 @@ function captureLog(): string[] {
 
 async function coordinatorWithPlace() {
   const started = await ScriptedCoordinator.start();
-  started.coordinator.answerJoins(REPLY);
+  started.coordinator.answerJoins({ ...REPLY, runDir: temporaryFolder() });
   return started;
 }
 

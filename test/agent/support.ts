@@ -1,8 +1,8 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
-import { afterEach, vi } from 'vitest';
+import { afterEach, onTestFinished, vi } from 'vitest';
 import { loadService } from '../../src/rpc/load-proto.js';
 import type { AgentEvent, CoordinatorCommand, JoinReply, JoinRequest } from '../../src/rpc/messages.js';
 
@@ -39,8 +39,11 @@ export async function until(condition: () => boolean, what = 'what the test wait
   });
 }
 
+/** A folder for one test, removed after it. */
 export function temporaryFolder(): string {
-  return mkdtempSync(path.join(tmpdir(), 'locmoe-agent-'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-agent-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 export async function listenOnLoopback(server: grpc.Server, port = 0): Promise<string> {

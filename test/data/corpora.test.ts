@@ -11,7 +11,8 @@ const OPTIONS = {
   ...{ maxBytes: MAX_BYTES, validationShare: 0.05 },
 };
 
-const domains = new Map(DOMAINS.map((domain) => [domain, extractDomain(domain, OPTIONS)]));
+const domains = new Map<string, DomainDocuments>();
+for (const domain of DOMAINS) domains.set(domain, await extractDomain(domain, OPTIONS));
 
 function all(documents: DomainDocuments): string[] {
   return [...documents.train, ...documents.validation].map(({ text }) => text);
@@ -107,25 +108,27 @@ describe('extractDomain', () => {
     expect(copied).toBeLessThanOrEqual(0.1 * passages.length + 1);
   });
 
-  it('is deterministic, and a larger cap keeps what a smaller one chose', () => {
-    expect(extractDomain('code', OPTIONS)).toEqual(domains.get('code'));
-    const small = extractDomain('code', { ...OPTIONS, maxBytes: 200_000 });
+  it('is deterministic, and a larger cap keeps what a smaller one chose', async () => {
+    expect(await extractDomain('code', OPTIONS)).toEqual(domains.get('code'));
+    const small = await extractDomain('code', { ...OPTIONS, maxBytes: 200_000 });
     const large = new Set(domains.get('code')!.train.map(({ text }) => text));
     expect(small.train.every(({ text }) => large.has(text))).toBe(true);
     expect(bytesOf(all(small))).toBeLessThanOrEqual(200_000);
     expect(new Set(small.train.map(({ source }) => source.split('/')[0]))).toEqual(new Set(['rxjs', 'zod']));
   });
 
-  it('names the known domains, or the package and the command that installs it', () => {
-    expect(() => extractDomain('fr', OPTIONS)).toThrow(
+  it('names the known domains, or the package and the command that installs it', async () => {
+    await expect(extractDomain('fr', OPTIONS)).rejects.toThrow(
       /unknown domain "fr".*en, zh, code, telecom, bilingual/,
     );
     const empty = mkdtempSync(path.join(tmpdir(), 'locmoe-corpus-'));
     try {
       const missing = { ...OPTIONS, corpusDir: empty };
-      expect(() => extractDomain('telecom', missing)).toThrow(/telecom.*net-snmp.*locmoe setup --corpus/);
+      await expect(extractDomain('telecom', missing)).rejects.toThrow(
+        /telecom.*net-snmp.*locmoe setup --corpus/,
+      );
       mkdirSync(path.join(empty, 'node_modules/net-snmp'), { recursive: true });
-      expect(() => extractDomain('telecom', missing)).toThrow(
+      await expect(extractDomain('telecom', missing)).rejects.toThrow(
         /not completely installed.*locmoe setup --corpus/,
       );
     } finally {

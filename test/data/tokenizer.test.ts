@@ -20,7 +20,7 @@ let folder: string;
 let file: string;
 let documents: Document[];
 let tokenizer: Tokenizer;
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tokenizer-'));
   file = path.join(folder, 'tokenizer.json');
   const options = {
@@ -28,10 +28,8 @@ beforeAll(() => {
     maxBytes: 100_000,
     validationShare: 0.1,
   };
-  documents = DOMAINS.flatMap((domain) => {
-    const { train, validation } = extractDomain(domain, options);
-    return [...train, ...validation];
-  });
+  const extracted = await Promise.all(DOMAINS.map((domain) => extractDomain(domain, options)));
+  documents = extracted.flatMap(({ train, validation }) => [...train, ...validation]);
   writeFileSync(
     file,
     tokenizerJson(

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { workMark } from '../../src/os/work-folder.js';
 import { CLI, DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
 /** A shell that allows a process 512 open files. */
@@ -12,7 +13,7 @@ const leftovers = ({ child }: Locmoe) =>
   [tmpdir(), '/dev/shm', DATA_DIR]
     .filter(existsSync)
     .flatMap((folder) => readdirSync(folder))
-    .filter((name) => new RegExp(`doctor-${child.pid}\\b`).test(name));
+    .filter((name) => new RegExp(`doctor-(?:[0-9a-f]{16}-)?${child.pid}\\b`).test(name));
 
 describe('locmoe doctor', () => {
   it('finds that this machine can train', async () => {
@@ -34,6 +35,9 @@ describe('locmoe doctor', () => {
     const folder = temporaryFolder();
     const file = path.join(folder, 'micro.yaml');
     writeFileSync(file, MICRO);
+    // More than a process id can be.
+    const killed = path.join(DATA_DIR, `.doctor-${workMark().replace(`-${process.pid}-`, '-4194305-')}`);
+    mkdirSync(path.join(killed, 'runs'), { recursive: true });
     const size = ['--nodes', '2', '--workers-per-node', '2'];
     const run = new Locmoe(['doctor', '--config', file, '--data-dir', DATA_DIR, ...size, '--json']);
     const { code, stdout, stderr } = await run.finished;
@@ -46,6 +50,7 @@ describe('locmoe doctor', () => {
     expect(trial.wholeRunS).toBeCloseTo((30 * trial.stepMs) / 1000);
     await run.expectNothingLeft();
     expect(leftovers(run)).toEqual([]);
+    expect(existsSync(killed)).toBe(false);
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
   }, 120_000);
 

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   copyFileSync,
   existsSync,
@@ -16,6 +15,7 @@ import { setImmediate } from 'node:timers/promises';
 import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
 import { TrainerError } from 'locmoe/errors';
 import { onSignals } from 'locmoe/os/on-signals';
+import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
 
 /** In every folder that an export wrote: says so, and from which checkpoint. */
 export const EXPORT_FILE = 'export.json';
@@ -62,8 +62,8 @@ export async function writeFolder(
     }
   };
   onDisk('it', () => assertOurs(place, folder));
-  // Not the process id: in containers it comes again, and what a killed export left would be published.
-  const aside = `${folder}.writing-${randomUUID()}`;
+  const asides = `${folder}.writing-`;
+  const aside = `${asides}${workMark()}`;
   let signalled: NodeJS.Signals | null = null;
   const off = onSignals((signal) => {
     signalled = signal;
@@ -94,6 +94,8 @@ export async function writeFolder(
       copy: (from, name) => writeWith(name, (file) => copyFileSync(from, file)),
     });
     onDisk('it', () => putInPlace(aside, folder));
+    // Only now: one that was killed between two renames has left the only whole folder.
+    removeAbandoned(path.dirname(asides), path.basename(asides));
     return files;
   } finally {
     rmSync(aside, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { workMark } from 'locmoe/os/work-folder';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../logs/test/small-disk.js';
 import { EXPORT_FILE, type OutputFolder, writeFolder } from '../src/output-folder.js';
@@ -40,12 +41,21 @@ it('a folder is written with those on the way to it, and replaced by the next ex
   expect(readdirSync(path.join(root, 'deep/er'))).toEqual(['out']);
 });
 
-it('files that a killed export of the same process id left are not published', async () => {
+it('what a killed export left is removed by the next that succeeds, and not by one that fails', async () => {
   const folder = path.join(root, 'out');
-  mkdirSync(`${folder}.writing-${process.pid}`);
-  writeFileSync(`${folder}.writing-${process.pid}/stale`, '');
+  // More than a process id can be.
+  const killed = `${folder}.writing-${workMark().replace(`-${process.pid}-`, '-4194305-')}`;
+  const others = [`${folder}.writing-${workMark()}`, path.join(root, 'out.writing-notes')];
+  for (const each of [killed, `${killed}.old`, ...others]) {
+    mkdirSync(each);
+    writeFileSync(path.join(each, 'stale'), '');
+  }
+  const failed = writeFolder(folder, () => Promise.reject(new Error('no such model')));
+  await expect(failed).rejects.toThrow('no such model');
+  expect(existsSync(`${killed}.old`)).toBe(true);
   await write(folder, 'new');
   expect(readdirSync(folder).sort()).toEqual([EXPORT_FILE, 'model']);
+  expect(readdirSync(root).sort()).toEqual(['out', ...others.map((each) => path.basename(each))].sort());
 });
 
 describe('what an export did not write is not touched', () => {

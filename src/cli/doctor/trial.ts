@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -12,6 +12,7 @@ import { formatNumberOf } from '../../format.js';
 import { makeFolder } from '../../os/make-folder.js';
 import { onSignals } from '../../os/on-signals.js';
 import { processTree, proportionalBytes } from '../../os/process-info.js';
+import { removeAbandoned, workMark } from '../../os/work-folder.js';
 import { routerPolicy } from '../../routing/index.js';
 import { type MetricsRecord, readRecords } from '../../run/metrics-record.js';
 
@@ -21,7 +22,7 @@ const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
 /** Begins the name of the trial's folder. */
-const FOLDER = `.doctor-${process.pid}-`;
+const FOLDER = '.doctor-';
 /** Nodes and workers on each. */
 type Size = readonly [number, number];
 /** Greatest relative difference of the layout law (test/e2e/layout-law.test.ts). */
@@ -84,7 +85,9 @@ export async function trial(
   const interruption = new AbortController();
   const off = onSignals((signal) => interruption.abort(signal));
   makeFolder(dataDir, '--data-dir');
-  const folder = mkdtempSync(path.join(dataDir, FOLDER));
+  removeAbandoned(dataDir, FOLDER);
+  const folder = path.join(dataDir, `${FOLDER}${workMark()}`);
+  mkdirSync(folder);
   try {
     const train = async <T>(steps: number, size: Size, take: (run: TrialRun, checkpoints: string) => T) => {
       const [file, runsDir] = [path.join(folder, 'config.yaml'), path.join(folder, 'runs')];

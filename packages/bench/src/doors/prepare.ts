@@ -33,7 +33,7 @@ const ALONE_BYTES = 2e7;
 /** `locmoe train` on a text larger than its memory: speed against the tokenizer's own, and peak memory. */
 export const preparePart: Part = async (context) => {
   const { quick, workDir, log } = context;
-  const documents = realDocuments();
+  const documents = await realDocuments();
   const size = quick ? QUICK_BYTES : FULL_BYTES;
   const file = path.join(workDir, 'text.jsonl');
   log(`writing ${size / 1e6} MB of text`);
@@ -93,14 +93,13 @@ async function run(request: PrepareRequest, { signal }: PartContext): Promise<Pr
 }
 
 /** Text of every built-in domain that is written in letters. */
-function realDocuments(): string[] {
-  return ['en', 'code', 'telecom'].flatMap((domain) => {
-    const options = {
-      ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
-      ...{ maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.01 },
-    };
-    return extractDomain(domain, options).train.map(({ text }) => text);
-  });
+async function realDocuments(): Promise<string[]> {
+  const options = {
+    ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+    ...{ maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.01 },
+  };
+  const extracted = ['en', 'code', 'telecom'].map((domain) => extractDomain(domain, options));
+  return (await Promise.all(extracted)).flatMap(({ train }) => train.map(({ text }) => text));
 }
 
 /** Writes the documents again and again; in each round every fourth word is another one of the text. */
