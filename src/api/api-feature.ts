@@ -3,9 +3,11 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { ApiError, invalid } from './api-error.js';
-import { readCompletionRequest } from './completion-request.js';
+import { readChatRequest } from './chat-request.js';
+import type { CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
 import type { ServedModels } from './served-models.js';
+import { readTextRequest } from './text-request.js';
 
 export interface ApiOptions extends CompletionContext {
   readonly models: ServedModels;
@@ -17,8 +19,8 @@ export interface ApiOptions extends CompletionContext {
 const MAX_BODY_BYTES = 4 << 20;
 
 /**
- * OpenAI's completions API: `/v1/models`, `/v1/completions`; `/health`; and what lm-evaluation-harness asks
- * of a server for a tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
+ * OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and what lm-evaluation-harness
+ * asks of a server for a tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
  */
 export function apiFeature(options: ApiOptions): HttpFeature {
   const { models, tokenizer, scheduler } = options;
@@ -45,7 +47,12 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   routes.post(
     '/v1/completions',
     limited,
-    guarded((c) => answerCompletion(c, options)),
+    guarded((c) => answerCompletion(c, readTextRequest, options)),
+  );
+  routes.post(
+    '/v1/chat/completions',
+    limited,
+    guarded((c) => answerCompletion(c, readChatRequest, options)),
   );
   routes.get(
     '/tokenizer_info',
@@ -71,10 +78,7 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   routes.all(
     '*',
     guarded((c) => {
-      const hint = c.req.path.startsWith('/v1/chat/')
-        ? ': the model continues text, use /v1/completions'
-        : '';
-      throw new ApiError(404, `there is no ${c.req.method} ${c.req.path} here${hint}`);
+      throw new ApiError(404, `there is no ${c.req.method} ${c.req.path} here`);
     }),
   );
   const open = new Hono().get('/health', () => {
@@ -84,8 +88,12 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   return { routes, open };
 }
 
-async function answerCompletion(c: Context, options: ApiOptions): Promise<Response> {
-  const request = readCompletionRequest(await jsonOf(c), options);
+async function answerCompletion(
+  c: Context,
+  read: (body: unknown, options: ApiOptions) => CompletionRequest,
+  options: ApiOptions,
+): Promise<Response> {
+  const request = read(await jsonOf(c), options);
   const call = new AbortController();
   const gone = () => call.abort(new ApiError(499, 'the caller has gone'));
   const timer = setTimeout(() => {

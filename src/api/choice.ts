@@ -1,21 +1,10 @@
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { Decoder } from '../inference/decoder.js';
-import { sample } from '../inference/sampling.js';
-import { TextStream } from '../inference/text-stream.js';
-import { CounterRandom } from '../parameters/counter-random.js';
+import { TextDraw } from '../inference/text-draw.js';
+import type { Piece } from './answer-form.js';
 import type { CompletionRequest, RequestPrompt } from './completion-request.js';
 import type { Job } from './scheduler.js';
-import { type LogProbs, TokenLog } from './token-log.js';
-
-export type FinishReason = 'stop' | 'length';
-
-/** A further part of a choice. */
-export interface Piece {
-  readonly text: string;
-  readonly logprobs: LogProbs | null;
-  /** Null while it goes on. */
-  readonly finishReason: FinishReason | null;
-}
+import { TokenLog } from './token-log.js';
 
 export interface ChoiceOptions {
   readonly request: CompletionRequest;
@@ -42,11 +31,8 @@ export class Choice implements Job {
   /** Rejects if it could not be finished. */
   readonly finished: Promise<void>;
   readonly #options: ChoiceOptions;
-  readonly #random: CounterRandom;
-  readonly #stream: TextStream;
+  readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
-  /** Prompt and output. */
-  readonly #context: number[];
   /**
    * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the
    * window: those of all its tokens follow from the window before it.
@@ -63,11 +49,8 @@ export class Choice implements Job {
     this.maxTokens = request.maxTokens + (isLonger ? 1 : 0);
     this.signal = options.signal;
     this.#options = options;
-    // The first choice of a text is that of `locmoe generate` with the same seed.
-    this.#random = new CounterRandom(request.seed, index === 0 ? 'sample' : `sample ${index}`);
-    this.#stream = new TextStream(tokenizer, request.stops);
+    this.#draw = new TextDraw({ ...request, tokenizer, tokenIds: prompt.tokenIds, index });
     this.#log = request.logprobs === null ? null : new TokenLog(tokenizer, request.logprobs);
-    this.#context = [...this.tokenIds];
     this.finished = new Promise((resolve, reject) => {
       this.#settle = (error) => (error === null ? resolve() : reject(error));
     });
@@ -77,7 +60,7 @@ export class Choice implements Job {
 
   /** Tokens generated so far. */
   get numGenerated(): number {
-    return this.#context.length - this.#options.prompt.tokenIds.length;
+    return this.#draw.numTokens;
   }
 
   read(hiddenSD: Float32Array): void {
@@ -103,27 +86,16 @@ export class Choice implements Job {
   }
 
   next(logits: Float32Array): number | null {
-    const { request, tokenizer } = this.#options;
     if (this.#lastOfPrompt !== null) return this.#endPrompt(this.#lastOfPrompt, logits);
-    const uniform = this.#random.uniform(this.#context.length);
-    const token = sample(logits, this.#context, request.sampling, uniform);
+    const { token, text, finishReason } = this.#draw.next(logits);
     this.#log?.add(token, logits, false);
-    this.#context.push(token);
-    const text = token === tokenizer.endOfText ? '' : this.#stream.push(token);
-    const stops = token === tokenizer.endOfText || this.#stream.stopped;
-    if (!stops && this.numGenerated < request.maxTokens) {
-      if (text !== '') this.#emit(text, null);
-      return token;
-    }
-    const rest = this.#stream.end();
-    this.#emit(text + rest, stops || this.#stream.stopped ? 'stop' : 'length');
-    return null;
+    if (text !== '' || finishReason !== null) this.#emit(text, finishReason);
+    return finishReason === null ? token : null;
   }
 
   #endPrompt(token: number, logits: Float32Array): number | null {
     this.#lastOfPrompt = null;
     this.#log?.add(token, logits, true);
-    this.#context.push(token);
     if (this.#options.request.maxTokens > 0) return token;
     this.#emit('', 'length');
     return null;
@@ -133,7 +105,7 @@ export class Choice implements Job {
     this.#settle(error);
   }
 
-  #emit(text: string, finishReason: FinishReason | null): void {
+  #emit(text: string, finishReason: Piece['finishReason']): void {
     this.#options.onPiece({ text, logprobs: this.#log?.take() ?? null, finishReason });
   }
 }

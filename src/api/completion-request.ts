@@ -1,61 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
-import type { Tokenizer } from '../data/tokenizer.js';
 import type { Sampling } from '../inference/sampling.js';
+import type { AnswerForm } from './answer-form.js';
 import { type ApiError, invalid } from './api-error.js';
-import type { ServedModels } from './served-models.js';
 
-const MAX_PROMPTS = 1024;
 const MAX_CHOICES = 16;
 const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1_000;
-const MAX_LOGPROBS = 20;
 const MAX_SEED = 2 ** 48;
-
-/** Fields that change nothing here, or whose default alone is possible. */
-const ignored = {
-  user: z.string().nullish(),
-  suffix: z.literal('').nullish(),
-  presence_penalty: z.literal(0).nullish(),
-  frequency_penalty: z.literal(0).nullish(),
-  logit_bias: z.strictObject({}).nullish(),
-};
-
-const stopText = z.string().max(MAX_STOP_LENGTH);
-const tokenId = z.number().int().min(0);
-const bodySchema = z.strictObject({
-  model: z.string(),
-  prompt: z
-    .union(
-      [
-        z.string(),
-        z.array(z.string()).min(1).max(MAX_PROMPTS),
-        z.array(tokenId).min(1),
-        z.array(z.array(tokenId).min(1)).min(1).max(MAX_PROMPTS),
-      ],
-      {
-        error: `give a text, token ids, or a list of up to ${MAX_PROMPTS} of either; lists are not empty`,
-      },
-    )
-    .nullish(),
-  domain: z.string().nullish(),
-  max_tokens: z.number().int().min(0).nullish(),
-  temperature: z.number().min(0).max(100).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
-  top_k: z.number().int().min(-1).nullish(),
-  repetition_penalty: z.number().positive().nullish(),
-  n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
-  best_of: z.number().int().nullish(),
-  stop: z.union([stopText, z.array(stopText).max(MAX_STOPS)]).nullish(),
-  seed: z.number().int().min(-MAX_SEED).max(MAX_SEED).nullish(),
-  logprobs: z
-    .union([z.number().int().min(0).max(MAX_LOGPROBS), z.literal(false).transform(() => null)])
-    .nullish(),
-  echo: z.boolean().nullish(),
-  stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
-  ...ignored,
-});
 
 /** A prompt as the model reads it. */
 export interface RequestPrompt {
@@ -83,86 +35,75 @@ export interface CompletionRequest {
   readonly echo: boolean;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  readonly form: AnswerForm;
 }
 
-/**
- * Checks the body of `POST /v1/completions`. OpenAI's fields, and `domain`, `top_k` and `repetition_penalty`.
- *
- * @throws ApiError 400 naming the field, 404 for an unknown model
- */
-export function readCompletionRequest(
-  body: unknown,
-  { models, tokenizer, seqLen }: { models: ServedModels; tokenizer: Tokenizer; seqLen: number },
-): CompletionRequest {
-  const parsed = bodySchema.safeParse(body);
-  if (!parsed.success) throw refusalOf(parsed.error);
-  const given = parsed.data;
-  const numChoices = given.n ?? 1;
-  if ((given.best_of ?? numChoices) !== numChoices)
-    throw invalid('best_of', 'only the value of n is possible');
-  const domain = models.domainOf(given.model, given.domain ?? null);
-  const prompts = promptsOf(given.prompt ?? '', tokenizer);
-  const logprobs = given.logprobs ?? null;
-  const echo = given.echo ?? false;
-  for (const { tokenIds } of prompts) {
-    const wrong = tokenIds.find((id) => id >= tokenizer.vocabSize);
-    if (wrong !== undefined)
-      throw invalid('prompt', `token id ${wrong}: the model knows ids 0 to ${tokenizer.vocabSize - 1}`);
-    if (echo && logprobs !== null && tokenIds.length > seqLen + 1)
-      throw invalid(
-        'prompt',
-        `${tokenIds.length} tokens: the model sees ${seqLen} at once, log-probabilities go to one more at most`,
-        'context_length_exceeded',
-      );
-  }
-  const maxTokens = given.max_tokens ?? 16;
-  if (maxTokens === 0 && !echo) throw invalid('max_tokens', '0 gives nothing without echo');
+/** Fields that change nothing here, or whose default alone is possible. */
+export const ignoredFields = {
+  user: z.string().nullish(),
+  presence_penalty: z.literal(0).nullish(),
+  frequency_penalty: z.literal(0).nullish(),
+  logit_bias: z.strictObject({}).nullish(),
+};
+
+const stopText = z.string().max(MAX_STOP_LENGTH);
+
+/** Fields of every request; `domain`, `top_k` and `repetition_penalty` are not OpenAI's. */
+export const commonFields = {
+  model: z.string(),
+  domain: z.string().nullish(),
+  temperature: z.number().min(0).max(100).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  top_k: z.number().int().min(-1).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+  n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
+  stop: z.union([stopText, z.array(stopText).max(MAX_STOPS)]).nullish(),
+  seed: z.number().int().min(-MAX_SEED).max(MAX_SEED).nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
+};
+
+type Common = z.infer<z.ZodObject<typeof commonFields>>;
+
+/** What the fields of every request say. */
+export function commonOf(
+  given: Common,
+): Pick<
+  CompletionRequest,
+  'model' | 'sampling' | 'numChoices' | 'seed' | 'stops' | 'stream' | 'includeUsage'
+> {
   const topK = given.top_k ?? -1;
   return {
     model: given.model,
-    domain,
-    prompts,
-    maxTokens,
     sampling: {
       temperature: given.temperature ?? 1,
       topK: topK <= 0 ? null : topK,
       topP: given.top_p ?? 1,
       repetitionPenalty: given.repetition_penalty ?? 1,
     },
-    numChoices,
+    numChoices: given.n ?? 1,
     seed: given.seed ?? randomInt(MAX_SEED - 1),
     stops: [given.stop ?? []].flat(),
-    logprobs,
-    echo,
     stream: given.stream ?? false,
     includeUsage: given.stream_options?.include_usage ?? false,
   };
 }
 
-type GivenPrompt = NonNullable<z.infer<typeof bodySchema>['prompt']>;
-
-function promptsOf(given: GivenPrompt, tokenizer: Tokenizer): RequestPrompt[] {
-  const ofText = (text: string): RequestPrompt => ({
-    // In training every text follows an end-of-text token.
-    tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)],
-    numImplicit: 1,
-    text,
-  });
-  const ofIds = (tokenIds: readonly number[]): RequestPrompt => ({
-    tokenIds,
-    numImplicit: 0,
-    text: tokenizer.decode(tokenIds, true),
-  });
-  if (typeof given === 'string') return [ofText(given)];
-  if (given.every((item) => typeof item === 'string')) return given.map(ofText);
-  if (given.every((item) => typeof item === 'number')) return [ofIds(given)];
-  return (given as number[][]).map(ofIds);
+/**
+ * A body that is refused: names its first wrong field.
+ *
+ * @param ignored as `ignoredFields`, with those of one endpoint
+ */
+export function refusalOf({ issues: [issue] }: z.ZodError, ignored: object): ApiError {
+  const [field = ''] = issue.path;
+  if (Object.hasOwn(ignored, field)) return invalid(String(field), 'this server does not support it');
+  if (issue.code === 'unrecognized_keys')
+    return invalid(nameOf([...issue.path, issue.keys[0]]), 'this server does not have this field');
+  return invalid(nameOf(issue.path), issue.message);
 }
 
-function refusalOf({ issues: [issue] }: z.ZodError): ApiError {
-  if (issue.code === 'unrecognized_keys' && issue.path.length === 0)
-    return invalid(issue.keys[0], 'this server does not have this field');
-  const param = String(issue.path[0] ?? 'body');
-  if (Object.hasOwn(ignored, param)) return invalid(param, 'this server does not support it');
-  return invalid(param, issue.message);
+/** As OpenAI writes it: `messages[0].role`. */
+function nameOf(path: readonly PropertyKey[]): string {
+  const name = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+  return name === '' ? 'body' : name.slice(1);
 }

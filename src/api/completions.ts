@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import type { Decoder } from '../inference/decoder.js';
+import type { Piece } from './answer-form.js';
 import { ApiError, invalid } from './api-error.js';
-import { Choice, type Piece } from './choice.js';
+import { Choice } from './choice.js';
 import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { LogProbs } from './token-log.js';
@@ -34,14 +35,10 @@ export async function complete(
   const choices = choicesOf(request, context, signal, (index, piece) => pieces[index].push(piece));
   context.scheduler.submit(choices);
   await Promise.all(choices.map(({ finished }) => finished));
+  const { form } = request;
   return Response.json({
-    ...headOf(request),
-    choices: pieces.map((ofChoice, index) => ({
-      index,
-      text: ofChoice.map(({ text }) => text).join(''),
-      logprobs: joined(ofChoice.flatMap(({ logprobs }) => logprobs ?? [])),
-      finish_reason: ofChoice.at(-1)!.finishReason,
-    })),
+    ...headOf(request, form.object),
+    choices: pieces.map((ofChoice, index) => ({ index, ...form.choice(joined(ofChoice)) })),
     usage: usageOf(request, choices),
   });
 }
@@ -58,7 +55,9 @@ export function streamCompletion(
   signal: AbortSignal,
   { onGone, onEnd }: { readonly onGone: () => void; readonly onEnd: () => void },
 ): Response {
-  const head = headOf(request);
+  const { form } = request;
+  const head = headOf(request, form.chunkObject);
+  const begun = new Set<number>();
   const utf8 = new TextEncoder();
   let gone = false;
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -72,9 +71,10 @@ export function streamCompletion(
       onGone();
     }
   };
-  const choices = choicesOf(request, context, signal, (index, { text, logprobs, finishReason }) =>
-    send({ ...head, choices: [{ index, text, logprobs, finish_reason: finishReason }] }),
-  );
+  const choices = choicesOf(request, context, signal, (index, piece) => {
+    send({ ...head, choices: [{ index, ...form.delta(piece, !begun.has(index)) }] });
+    begun.add(index);
+  });
   // Before the answer begins, so that a full queue has a status of its own. The first token comes later.
   context.scheduler.submit(choices);
   const finish = async () => {
@@ -131,10 +131,10 @@ function choicesOf(
   );
 }
 
-function headOf({ model }: CompletionRequest): object {
+function headOf({ model, form }: CompletionRequest, object: string): object {
   return {
-    id: `cmpl-${randomUUID()}`,
-    object: 'text_completion',
+    id: `${form.id}-${randomUUID()}`,
+    object,
     created: Math.floor(Date.now() / 1000),
     model,
   };
@@ -151,7 +151,15 @@ function usageOf({ prompts }: CompletionRequest, choices: readonly Choice[]): ob
   };
 }
 
-function joined(parts: readonly LogProbs[]): LogProbs | null {
+function joined(pieces: readonly Piece[]): Piece {
+  return {
+    text: pieces.map(({ text }) => text).join(''),
+    logprobs: joinedLogProbs(pieces.flatMap(({ logprobs }) => logprobs ?? [])),
+    finishReason: pieces.at(-1)!.finishReason,
+  };
+}
+
+function joinedLogProbs(parts: readonly LogProbs[]): LogProbs | null {
   if (parts.length === 0) return null;
   return {
     tokens: parts.flatMap(({ tokens }) => tokens),

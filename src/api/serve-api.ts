@@ -26,7 +26,7 @@ export interface ApiServer {
 }
 
 /**
- * Serves a checkpoint with OpenAI's completions API.
+ * Serves a checkpoint with OpenAI's API.
  *
  * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */

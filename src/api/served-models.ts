@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { type Template, templateOf } from '../data/template.js';
 import { ApiError, invalid } from './api-error.js';
 
 /**
@@ -7,16 +8,20 @@ import { ApiError, invalid } from './api-error.js';
  */
 export class ServedModels {
   readonly #runId: string;
-  readonly #domains: readonly string[];
+  readonly #data: Checkpoint['manifest']['config']['data'];
   readonly #seqLen: number;
   readonly #createdS: number;
 
   /** @param createdMs time of the checkpoint */
   constructor({ manifest }: Checkpoint, createdMs: number) {
     this.#runId = manifest.runId;
-    this.#domains = manifest.config.data.domains;
+    this.#data = manifest.config.data;
     this.#seqLen = manifest.config.model.seqLen;
     this.#createdS = Math.floor(createdMs / 1000);
+  }
+
+  get #domains(): readonly string[] {
+    return this.#data.domains;
   }
 
   /** Names in /v1/models; each of them needs no `domain`. */
@@ -56,6 +61,11 @@ export class ServedModels {
     if (this.#domains.length > 1)
       throw invalid('model', `name a domain, as ${this.names[0]}, or in the field domain: ${known}`);
     return 0;
+  }
+
+  /** What puts messages into one text for this domain; null where no answers were learned. */
+  templateOf(domain: number): Template | null {
+    return templateOf(this.#data, domain);
   }
 
   #model(id: string): object {

@@ -8,7 +8,12 @@ import { asStorageError, digestFile, digestFileAside } from './durable.js';
 import { firstNotFinite } from './finite.js';
 import { committedFolders } from './folders.js';
 import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
-import { readSafetensorsHeader, readTensor, type SafetensorsHeader } from './safetensors.js';
+import {
+  readSafetensorsHeader,
+  readTensor,
+  type SafetensorsHeader,
+  type TensorEntry,
+} from './safetensors.js';
 
 /** A committed checkpoint. Tensors have global names, so any layout of ranks can load it. */
 export interface Checkpoint {
@@ -17,6 +22,12 @@ export interface Checkpoint {
   /** Its copy of tokenizer.json. */
   readonly tokenizerFile: string;
   has(name: string): boolean;
+  /**
+   * Where the float32 elements of a tensor are, with the checks of `read` but for their values.
+   *
+   * @throws TrainerError `BAD_CHECKPOINT`
+   */
+  locate(name: string, shape?: readonly number[]): TensorEntry & { readonly path: string };
   /**
    * Reads a tensor, row-major, and checks its shape if given. The first read from a file checks the file's
    * hash.
@@ -52,22 +63,28 @@ export function openCheckpoint(folder: string): Checkpoint {
     headers.set(file, header);
     return header;
   };
+  const locate: Checkpoint['locate'] = (name, shape) => {
+    if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
+    const { path, tensors } = headerOf(manifest.tensors[name]);
+    const entry = tensors.get(name);
+    if (entry === undefined) throw bad(`${path} is damaged: there is no tensor ${name}`);
+    if (entry.dtype !== 'F32') throw bad(`checkpoint ${folder}: tensor ${name} is not of type F32`);
+    if (shape && String(shape) !== String(entry.shape))
+      throw bad(`checkpoint ${folder}: tensor ${name} has shape [${entry.shape}], expected [${shape}]`);
+    return { path, ...entry };
+  };
   return {
     folder,
     manifest,
     tokenizerFile: join(folder, TOKENIZER_FILE),
     has: (name) => Object.hasOwn(manifest.tensors, name),
+    locate,
     read(name, shape) {
-      if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
-      const header = headerOf(manifest.tensors[name]);
-      const tensor = readTensor(header, name);
-      if (!(tensor.data instanceof Float32Array))
-        throw bad(`checkpoint ${folder}: tensor ${name} is not of type F32`);
-      if (shape && String(shape) !== String(tensor.shape))
-        throw bad(`checkpoint ${folder}: tensor ${name} has shape [${tensor.shape}], expected [${shape}]`);
-      const at = firstNotFinite(tensor.data);
-      if (at >= 0) throw bad(`${header.path}: tensor ${name} holds ${tensor.data[at]} at element ${at}`);
-      return tensor.data;
+      const { path } = locate(name, shape);
+      const data = readTensor(headerOf(manifest.tensors[name]), name).data as Float32Array;
+      const at = firstNotFinite(data);
+      if (at >= 0) throw bad(`${path}: tensor ${name} holds ${data[at]} at element ${at}`);
+      return data;
     },
     verify() {
       for (const file of Object.keys(manifest.files))

@@ -25,6 +25,7 @@ const FLOAT_BYTES = 4;
  * keeps what is there, and what is written after goes to the second place that each expert has.
  */
 export class ExpertFile implements ExpertStorage {
+  readonly isFilled = false;
   readonly #options: ExpertFileOptions;
   readonly #fd: number;
   /** Of each expert, the place that counts. */

@@ -28,12 +28,11 @@ const program = new Command('locmoe')
   .exitOverride()
   .hook('preAction', async (_, action) => {
     command = action.name();
-    if (called === 'bench' || COMMANDS[called]?.computes)
-      await (await import('./set-up.js')).ensureTensorFlow();
+    if (called === 'bench') await (await import('./set-up.js')).ensureTensorFlow();
   })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done, 1 no line matches (logs) or not usable (health, doctor), 2 bad configuration or input, 3 failed run, also one that status tells of (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
+    '\nExit codes: 0 done, also inspect and api at Ctrl-C, 1 no line matches (logs) or not usable (health, doctor), 2 bad configuration or input, 3 failed run, also one that status tells of (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
   );
 
 try {

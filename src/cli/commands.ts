@@ -6,8 +6,6 @@ interface CommandEntry {
   readonly description: string;
   /** Loads what adds its options and its action: all of them together would take 0.3 s at every start. */
   readonly load: () => Promise<(command: Command) => void>;
-  /** Loads TensorFlow, which is set up first where it is missing; `train` does that itself, once its plan stands. */
-  readonly computes?: true;
 }
 
 /** The commands by name, in the order of `locmoe --help`. */
@@ -39,7 +37,6 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description:
       'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',
     load: async () => (await import('./commands/node.js')).nodeCommand,
-    computes: true,
   },
   status: {
     description: 'show what a run is doing: state, step, loss, speed, and a line for each rank',
@@ -85,12 +82,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   generate: {
     description: 'continue a prompt with the model of a checkpoint',
     load: async () => (await import('./commands/generate.js')).generateCommand,
-    computes: true,
   },
   api: {
-    description: "serve the model of a checkpoint with OpenAI's completions API, until Ctrl-C",
+    description: "serve the model of a checkpoint with OpenAI's API (completions, chat), until Ctrl-C",
     load: async () => (await import('./commands/api.js')).apiCommand,
-    computes: true,
   },
   data: {
     description: 'show the text that a training would read',
@@ -100,7 +95,6 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description:
       'loss and perplexity of a checkpoint on the validation text, multiple-choice questions, cloze, and comparisons',
     load: async () => (await import('./commands/eval.js')).evalCommand,
-    computes: true,
   },
   export: {
     description: 'write the model of a checkpoint in the format of other programs',

@@ -26,6 +26,7 @@ import { claimRun } from '../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
 import { describePacking } from './describe-packing.js';
 import { describeInstruct, describeRecipe } from './describe-recipe.js';
+import { longWarmUp } from './long-warm-up.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
 import {
@@ -87,6 +88,8 @@ export async function planRun(
   if (init !== null && inherit === undefined) assertFits(init, config, dataset.tokenizerSha256, 'weights');
   else if (init !== null) assertInheritable(init, config, dataset.tokenizerSha256);
   const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
+  const long = longWarmUp(config);
+  if (long !== null) warn(long);
   warnOfLosses(plan, { say, warn });
   return plan;
 }

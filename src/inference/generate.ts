@@ -1,9 +1,8 @@
 import { encodeMessages, type Message, templateOf } from '../data/template.js';
 import { TrainerError } from '../errors.js';
-import { CounterRandom } from '../parameters/counter-random.js';
 import type { Inference } from './inference.js';
-import { type Sampling, sample } from './sampling.js';
-import { TextStream } from './text-stream.js';
+import type { Sampling } from './sampling.js';
+import { TextDraw } from './text-draw.js';
 
 export interface GenerateOptions extends Sampling {
   /** A text to continue; or a conversation, to be answered in the form that the domain was fine-tuned with. */
@@ -24,18 +23,15 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
   const { model, tokenizer, decoder } = inference;
   const { domain, maxTokens, seed, stop } = options;
   const tokenIds = tokensOf(inference, options);
-  const random = new CounterRandom(seed, 'sample');
-  const stream = new TextStream(tokenizer, stop);
+  const draw = new TextDraw({ tokenizer, tokenIds, sampling: options, seed, maxTokens, stops: stop });
   const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens }]);
   let [logits] = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel));
-  for (let count = 1; ; count++) {
-    const next = sample(logits, sequence.tokenIds, options, random.uniform(sequence.tokenIds.length));
-    if (next === tokenizer.endOfText) break;
-    yield stream.push(next);
-    if (stream.stopped || count === maxTokens) break;
-    [logits] = decoder.extend([sequence], [next]);
+  for (;;) {
+    const { token, text, finishReason } = draw.next(logits);
+    yield text;
+    if (finishReason !== null) return;
+    [logits] = decoder.extend([sequence], [token]);
   }
-  yield stream.end();
 }
 
 /** @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */

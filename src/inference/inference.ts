@@ -1,16 +1,19 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { CheckpointExperts } from '../checkpoint/checkpoint-experts.js';
 import { soloTransport } from '../collectives/solo-transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
+import { allSpecs } from '../model/assert-trainable.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
+import type { SlotOptions } from '../parameters/expert-slots.js';
 import type { DomainLoss } from '../rpc/messages.js';
 import { loadModel } from '../worker/state.js';
 import { validate } from '../worker/validation.js';
 import { Decoder } from './decoder.js';
 
-/** A checkpoint's model with all its experts in this process, and its tokenizer. */
+/** A checkpoint's model as one rank, and its tokenizer. */
 export interface Inference {
   readonly checkpoint: Checkpoint;
   readonly config: RunConfig;
@@ -23,7 +26,7 @@ export interface Inference {
 /** @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged */
 export function openInference(checkpoint: Checkpoint): Inference {
   const { config } = checkpoint.manifest;
-  const model = new PanguSigma(config, soloTransport());
+  const model = new PanguSigma(config, soloTransport(), expertsToRead(checkpoint));
   loadModel(model, checkpoint);
   let decoder: Decoder | undefined;
   return {
@@ -36,6 +39,18 @@ export function openInference(checkpoint: Checkpoint): Inference {
       return decoder;
     },
   };
+}
+
+/**
+ * A model that was trained with its experts in a file may not fit into memory: they are read from the checkpoint when they are
+ * needed, and as many are kept as in training. Null for all in memory.
+ */
+function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
+  const { config } = checkpoint.manifest;
+  const { kind, budgetMB } = config.moe.expertStorage;
+  if (kind === 'memory') return null;
+  const specs = allSpecs(config).filter(({ placement }) => placement === 'expert');
+  return { budgetBytes: 1e6 * budgetMB, storage: new CheckpointExperts(checkpoint, specs) };
 }
 
 /**

@@ -33,7 +33,7 @@ export function assertTrainable(config: RunConfig): void {
 }
 
 /** Parameters of the whole model, on whatever rank. */
-function allSpecs(config: RunConfig): ParameterSpec[] {
+export function allSpecs(config: RunConfig): ParameterSpec[] {
   const { model, moe } = config;
   const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
   const { first, count } = heldExperts(moe);

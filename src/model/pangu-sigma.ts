@@ -17,7 +17,7 @@ import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js'
 import type { AttentionInspector } from './attention.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import type { FeedForwardSize } from './feed-forward.js';
-import { isFrozenBy } from './frozen.js';
+import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
 import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention, queryLayerSpecs } from './query-layer.js';
@@ -100,6 +100,7 @@ export class PanguSigma {
       seed,
       slots,
       isFrozenBy(config.train),
+      alwaysDifferentiated(config, sizeOf(config)),
     );
   }
 

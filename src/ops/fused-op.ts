@@ -14,7 +14,8 @@ export function fusedOp<T extends tf.Tensor>(inputs: readonly tf.Tensor[], forwa
     const gradFunc = (dy: tf.Tensor, kept: tf.Tensor[]) => {
       const gradients = tf.tidy(() => backward(dy, kept));
       for (const tensor of [dy, ...kept]) if (!gradients.includes(tensor)) tensor.dispose();
-      return gradients;
+      // Autograd asks for a tensor in place of a gradient that it does not look at.
+      return gradients.map((gradient) => gradient ?? dy);
     };
     return { value, gradFunc };
   });

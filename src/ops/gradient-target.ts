@@ -9,15 +9,24 @@ export interface GradientTarget {
 }
 
 /** By the data id, which the clones that autograd saves share. */
-const targets = new WeakMap<object, GradientTarget>();
+const targets = new WeakMap<object, GradientTarget | 'unwanted'>();
 
-/** @param target null where a matrix is used several times: autograd then adds its gradients */
-export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | null): void {
+/**
+ * @param target null where a matrix is used several times: autograd then adds its gradients; `unwanted` if it has none, as
+ *   no variable that is differentiated leads to it
+ */
+export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | 'unwanted' | null): void {
   if (target === null) targets.delete(matrix.dataId);
   else targets.set(matrix.dataId, target);
 }
 
 /** Kernels may write a gradient there, once, and give a tensor of that memory for it. */
 export function gradientTargetOf(matrix: tf.Tensor): GradientTarget | undefined {
-  return targets.get(matrix.dataId);
+  const target = targets.get(matrix.dataId);
+  return target === 'unwanted' ? undefined : target;
+}
+
+/** Computes the gradient of a matrix if it is wanted. */
+export function ifWanted<T>(matrix: tf.Tensor, compute: () => T): T | undefined {
+  return targets.get(matrix.dataId) === 'unwanted' ? undefined : compute();
 }

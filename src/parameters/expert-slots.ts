@@ -11,6 +11,8 @@ import {
 
 /** Where experts are that are not in memory; each by its place among the experts of this rank. */
 export interface ExpertStorage {
+  /** Whether it has the experts already: none is initialized or loaded. */
+  readonly isFilled: boolean;
   /** Reads what was written last, zeros at first: the values and the moments m and v. */
   read(expert: number, into: readonly Float32Array[]): void;
   write(expert: number, from: readonly Float32Array[]): void;
@@ -99,6 +101,11 @@ export class ExpertSlots implements ParameterGroup {
   /** Whether some may not be in memory. */
   get isStored(): boolean {
     return this.#storage !== null;
+  }
+
+  /** Whether the storage has the experts already. */
+  get isFilled(): boolean {
+    return this.#storage?.isFilled ?? false;
   }
 
   /** Of the experts in memory. */

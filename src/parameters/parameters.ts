@@ -52,21 +52,27 @@ export class ParameterStore implements ParameterSource {
   /** `expert`, if they are in slots. */
   readonly slots: ExpertSlots | null;
   readonly #variables = new Map<string, tf.Variable>();
+  /** Of the parameters that gradients are taken for. */
+  readonly #differentiated = new Map<string, tf.Variable>();
   /** Where parameters are that stay where they are. */
   readonly #fixed = new Map<string, Place>();
-  /** While a gradient is recorded: stand-ins of the variables that the model has read. */
+  /** While a gradient is recorded: stand-ins of the variables that the model has read, or these if they are frozen. */
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the gradient that is recorded adds to the one in the flat arrays. */
   #accumulates = false;
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
-  /** @param slots null if all experts move in every step */
+  /**
+   * @param slots null if all experts move in every step
+   * @param alwaysDifferentiated names of parameters that the backward pass reaches even if they are frozen
+   */
   constructor(
     readonly specs: readonly ParameterSpec[],
     seed: number,
     slots: SlotOptions | null = null,
     isFrozen: IsFrozen = () => false,
+    alwaysDifferentiated: readonly string[] = [],
   ) {
     const ofExperts = specs.filter((spec) => spec.placement === 'expert');
     this.shared = makeGroup(
@@ -84,9 +90,13 @@ export class ParameterStore implements ParameterSource {
       }
     for (const ranges of this.slots?.experts.values() ?? [])
       for (const range of ranges) this.#declare(this.expert, range);
-    for (const expert of this.slots?.experts.keys() ?? [])
-      for (const range of this.slots!.openToChange(expert))
-        initialize(this.expert.values.subarray(range.begin, range.end), range, seed);
+    if (this.slots?.isFilled === false)
+      for (const expert of this.slots.experts.keys())
+        for (const range of this.slots.openToChange(expert))
+          initialize(this.expert.values.subarray(range.begin, range.end), range, seed);
+    for (const spec of specs)
+      if (!isFrozen(spec) || alwaysDifferentiated.includes(spec.name))
+        this.#differentiated.set(spec.name, this.#variables.get(spec.name)!);
   }
 
   /** Those that hold all their parameters all the time. */
@@ -108,6 +118,11 @@ export class ParameterStore implements ParameterSource {
     if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
     const { group, range } = this.#find(name);
     if (!this.#recorded) return variable;
+    if (!this.#differentiated.has(name)) {
+      setGradientTarget(variable, 'unwanted');
+      this.#recorded.set(name, variable);
+      return variable;
+    }
     const known = this.#recorded.get(name);
     if (known) {
       setGradientTarget(variable, null);
@@ -116,7 +131,6 @@ export class ParameterStore implements ParameterSource {
     const target = group.gradients.subarray(range.begin, range.end);
     if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = onGradient(variable as tf.Tensor, (gradient) => {
-      // The backward pass, with its collectives, is the same on every rank, whatever is frozen.
       if (range.frozen) {
         gradient.dispose();
         return;
@@ -197,7 +211,7 @@ export class ParameterStore implements ParameterSource {
       for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
-      return tf.tidy(() => tf.variableGrads(loss, [...this.#variables.values()]).value.dataSync()[0]);
+      return tf.tidy(() => tf.variableGrads(loss, [...this.#differentiated.values()]).value.dataSync()[0]);
     } finally {
       for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;

@@ -65,7 +65,7 @@ function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder
 }
 
 /**
- * Loads a model's parameters and its routers' state from a checkpoint.
+ * Loads a model's parameters, but for experts that are read when they are needed, and its routers' state from a checkpoint.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or not in the model
  */
@@ -114,7 +114,8 @@ function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint
 function* toLoad({ shared, expert, slots }: ParameterStore) {
   yield { group: shared, ranges: shared.ranges };
   if (slots === null) yield { group: expert, ranges: expert.ranges };
-  else for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.openToChange(name) };
+  else if (!slots.isFilled)
+    for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.openToChange(name) };
 }
 
 function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Checkpoint): void {

@@ -1,66 +1,13 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import fc from 'fast-check';
 import OpenAI from 'openai';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { asApiError } from '../../src/api/completions.js';
-import { type ServeApiOptions, serveApi } from '../../src/api/serve-api.js';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
-import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
 import { TrainerError } from '../../src/errors.js';
 import { generateText } from '../../src/inference/generate.js';
-import { type Inference, openInference } from '../../src/inference/inference.js';
-import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
-import { expectClose, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
+import { expectClose, randomIntegers } from '../model/support.js';
+import { SEQ_LEN as seqLen, servedModel } from './support.js';
 
-const seqLen = 16;
-const TEXT = 'the cat sat on the mat; der Kater saß auf der Matte. 猫坐在垫子上。 '.repeat(20);
-
-let folder: string;
-let inference: Inference;
-beforeAll(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-api-'));
-  const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, tokenizerJson(trainBpe([TEXT], 300)));
-  const config = tinyConfig({ model: { seqLen, vocabSize: 300, dModel: 16 }, data: { domains: ['a', 'b'] } });
-  const state = createTrainState(config, soloTransport(), null);
-  for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
-    for (const { name, shape, begin, end } of ranges)
-      if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
-  const saved = saveCheckpoint({
-    ...{ root: path.join(folder, 'checkpoints'), step: 1, generation: 1, keep: 1, runId: 'run', config },
-    ...{ tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
-  });
-  inference = openInference(openCheckpoint(saved));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function serve(options: Partial<ServeApiOptions> = {}, key = 'none') {
-  const server = await serveApi(inference, {
-    ...{ host: '127.0.0.1', port: 0, token: null, maxBatch: 8, maxWaiting: 200, requestTimeoutS: 60 },
-    ...options,
-  });
-  closing.push(() => server.close(0));
-  const root = `http://127.0.0.1:${server.address.port}`;
-  const client = new OpenAI({ baseURL: `${root}/v1`, apiKey: key, maxRetries: 0 });
-  const post = (body: unknown, signal?: AbortSignal) =>
-    fetch(`${root}/v1/completions`, {
-      method: 'POST',
-      body: typeof body === 'string' ? body : JSON.stringify(body),
-      ...(signal && { signal }),
-    });
-  const health = async () =>
-    (await (await fetch(`${root}/health`)).json()) as { running: number; waiting: number };
-  return { server, root, client, post, health };
-}
+const { inference, serve } = servedModel();
 
 async function until(check: () => Promise<boolean>): Promise<void> {
   for (const deadline = performance.now() + 10_000; !(await check()); ) {
@@ -73,7 +20,7 @@ async function until(check: () => Promise<boolean>): Promise<void> {
 function slowLogProbs(tokenIds: readonly number[], domain: number): (number | null)[] {
   return tokenIds.map((id, i) => {
     if (i === 0) return null;
-    const logits = inference.model.logits(Int32Array.from(tokenIds.slice(0, i)), domain);
+    const logits = inference().model.logits(Int32Array.from(tokenIds.slice(0, i)), domain);
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
     return logits[id] - Math.log(total);
   });
@@ -104,8 +51,8 @@ describe('the openai client', () => {
     const sampling = { ...both, topP: 0.9, topK: 20, repetitionPenalty: 1.2 };
     const asked = { prompt: 'the cat', domain: 1, maxTokens: 30, stop: [] };
     expect(choices).toHaveLength(1);
-    expect(choices[0].text).toBe(generateText(inference, { ...asked, ...sampling }));
-    expect(usage!.prompt_tokens).toBe(inference.tokenizer.encode('the cat').length);
+    expect(choices[0].text).toBe(generateText(inference(), { ...asked, ...sampling }));
+    expect(usage!.prompt_tokens).toBe(inference().tokenizer.encode('the cat').length);
   });
 
   it('streams what it gets at once, choice by choice', async () => {
@@ -142,14 +89,14 @@ describe('the openai client', () => {
 
   it('gets log-probabilities of prompt and output, and where each token begins', async () => {
     const { client } = await serve();
-    const tokenIds = [inference.tokenizer.endOfText, ...inference.tokenizer.encode('the cat 猫')];
+    const tokenIds = [inference().tokenizer.endOfText, ...inference().tokenizer.encode('the cat 猫')];
     const asked = { model: 'run:a', echo: true, logprobs: 3, max_tokens: 3, temperature: 0 };
     const ofIds = (await client.completions.create({ ...asked, prompt: tokenIds })).choices[0];
     const ofText = (await client.completions.create({ ...asked, prompt: 'the cat 猫' })).choices[0];
     const { tokens, token_logprobs, top_logprobs, text_offset } = ofIds.logprobs!;
     const context = tokenIds.slice();
     for (let i = 0; i < 3; i++) {
-      const logits = inference.model.logits(Int32Array.from(context), 0);
+      const logits = inference().model.logits(Int32Array.from(context), 0);
       context.push(logits.indexOf(Math.max(...logits)));
     }
     const expected = slowLogProbs(context, 0);
@@ -193,7 +140,7 @@ describe('the openai client', () => {
     [{ temperature: 'hot' }, 'temperature'],
     [{ functions: [] }, 'functions'],
     [{ prompt: [] }, 'prompt'],
-    [{ prompt: [[]] }, 'prompt'],
+    [{ prompt: [[]] }, 'prompt[0]'],
     [{ prompt: Array(1025).fill('a') }, 'prompt'],
     [{ prompt: [5, 'a'] }, 'prompt'],
     [{ prompt: [300] }, 'prompt'],
@@ -241,7 +188,7 @@ describe('lm-evaluation-harness', () => {
       lengths.map(() => 1),
     );
     prompts.forEach((prompt, i) => {
-      const { sequenceLosses } = inference.model.loss(
+      const { sequenceLosses } = inference().model.loss(
         {
           ...{ numSequences: 1, seqLen: prompt.length - 1, domains: Int32Array.of(1) },
           tokenIds: Int32Array.from(prompt.slice(0, -1)),
@@ -263,7 +210,7 @@ describe('lm-evaluation-harness', () => {
     const context = [...randomIntegers('context', 4, 300)];
     const prompt = context.slice();
     for (let i = 0; i < 6; i++) {
-      const logits = inference.model.logits(Int32Array.from(prompt), 1);
+      const logits = inference().model.logits(Int32Array.from(prompt), 1);
       prompt.push(logits.indexOf(Math.max(...logits)));
     }
     const answer = (await (await post(payload([prompt, prompt]))).json()) as Answer;
@@ -278,9 +225,9 @@ describe('lm-evaluation-harness', () => {
     const { tokens } = (await ask('tokenize', { prompt: 'the 猫', add_special_tokens: false })) as {
       tokens: number[];
     };
-    expect(tokens).toEqual([...inference.tokenizer.encode('the 猫')]);
+    expect(tokens).toEqual([...inference().tokenizer.encode('the 猫')]);
     expect(await ask('tokenize', { prompt: '<|endoftext|>' })).toMatchObject({
-      tokens: [inference.tokenizer.endOfText],
+      tokens: [inference().tokenizer.endOfText],
     });
     expect(await ask('detokenize', { tokens })).toEqual({ prompt: 'the 猫' });
   });
@@ -296,7 +243,7 @@ describe('many callers', () => {
     answers.forEach(({ choices: [{ text }] }, i) => {
       const alone = { prompt: prompts[i], domain: 0, maxTokens: 12, stop: [], seed: 1 };
       const sampling = { temperature: 0, topK: null, topP: 1, repetitionPenalty: 1 };
-      if (i < 7) expect(text).toBe(generateText(inference, { ...alone, ...sampling }));
+      if (i < 7) expect(text).toBe(generateText(inference(), { ...alone, ...sampling }));
       else expect(text).toBe(answers[i % 7].choices[0].text);
     });
   });
@@ -350,10 +297,10 @@ describe('many callers', () => {
 });
 
 it('answers in the form of OpenAI to what is no request', async () => {
-  const { root, post } = await serve();
-  const chat = await fetch(`${root}/v1/chat/completions`, { method: 'POST', body: '{}' });
-  expect(chat.status).toBe(404);
-  expect(((await chat.json()) as { error: Error }).error.message).toMatch(/use \/v1\/completions/);
+  const { post } = await serve();
+  const nothing = await post({}, undefined, 'embeddings');
+  expect(nothing.status).toBe(404);
+  expect(await nothing.json()).toMatchObject({ error: { message: 'there is no POST /v1/embeddings here' } });
   expect(await (await post('{')).json()).toMatchObject({ error: { param: 'body' } });
   expect((await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`)).status).toBe(413);
   // A tokenizer of another model may refuse a long word.
@@ -361,39 +308,45 @@ it('answers in the form of OpenAI to what is no request', async () => {
   expect(refused).toMatchObject({ status: 400, details: { param: 'prompt' } });
 });
 
-it('answers anything with a completion or the field that is wrong', async () => {
-  const { post } = await serve();
-  const names = ['prompt', 'model', 'domain', 'max_tokens', 'temperature', 'top_p', 'top_k', 'n', 'stop'];
-  const more = [
-    'seed',
-    'logprobs',
-    'echo',
-    'repetition_penalty',
-    'best_of',
-    'stream_options',
-    'user',
-    'other',
-  ];
-  const values = fc.oneof(
-    fc.jsonValue(),
-    fc.integer({ min: -3, max: 20 }),
-    fc.double(),
-    fc.constantFrom('run:a', 'a', '', true, null, [5, 6], [[1], [2, 3]], 1e300, '\ud800'),
-  );
-  const fields = fc.dictionary(fc.constantFrom(...names, ...more), values, { maxKeys: 4 });
-  await fc.assert(
-    fc.asyncProperty(fields, async (wild) => {
-      const response = await post({ model: 'run:a', prompt: 'the', max_tokens: 3, ...wild });
-      const answer = (await response.json()) as { error?: { message: string; param: string } };
-      expect([200, 400, 404], JSON.stringify(wild)).toContain(response.status);
-      if (response.status !== 200) {
-        expect(answer.error!.message.length, JSON.stringify(wild)).toBeGreaterThan(5);
-        expect([...Object.keys(wild), 'body']).toContain(answer.error!.param);
-      }
-    }),
-    { numRuns: 300 },
-  );
-}, 60_000);
+const COMMON_NAMES = ['model', 'domain', 'temperature', 'top_p', 'top_k', 'n', 'stop', 'seed', 'max_tokens'];
+const MORE_NAMES = ['repetition_penalty', 'stream_options', 'user', 'other'];
+
+it.each([
+  ['completions', { model: 'run:a', prompt: 'the' }, ['prompt', 'logprobs', 'echo', 'best_of']],
+  [
+    'chat/completions',
+    { model: 'run:b', messages: [{ role: 'user', content: 'the' }] },
+    ['messages', 'max_completion_tokens', 'response_format', 'tools'],
+  ],
+])(
+  'answers anything with %s or the field that is wrong',
+  async (place, body, own) => {
+    const { post } = await serve();
+    const role = fc.constantFrom('user', 'system', 'assistant', 'developer', 'tool', null);
+    const values = fc.oneof(
+      fc.jsonValue(),
+      fc.integer({ min: -3, max: 20 }),
+      fc.double(),
+      fc.constantFrom('run:a', 'a', '', true, null, [5, 6], [[1], [2, 3]], 1e300, '\ud800'),
+      fc.array(fc.record({ role, content: fc.oneof(fc.string(), fc.jsonValue()) }), { maxLength: 3 }),
+    );
+    const names = [...COMMON_NAMES, ...MORE_NAMES, ...own];
+    const fields = fc.dictionary(fc.constantFrom(...names), values, { maxKeys: 4 });
+    await fc.assert(
+      fc.asyncProperty(fields, async (wild) => {
+        const response = await post({ ...body, max_tokens: 3, ...wild }, undefined, place);
+        const answer = (await response.json()) as { error?: { message: string; param: string } };
+        expect([200, 400, 404], JSON.stringify(wild)).toContain(response.status);
+        if (response.status !== 200) {
+          expect(answer.error!.message.length, JSON.stringify(wild)).toBeGreaterThan(5);
+          expect([...Object.keys(wild), 'body']).toContain(answer.error!.param.split(/[.[]/)[0]);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  },
+  60_000,
+);
 
 it('asks for its token, and needs one beyond loopback', async () => {
   const options = { host: '0.0.0.0', token: 'sesame-sesame-sesame' };

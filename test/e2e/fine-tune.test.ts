@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import OpenAI from 'openai';
 import { expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { readRecords } from '../../src/run/metrics-record.js';
@@ -49,6 +50,18 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
     return (await locmoe('generate', '--checkpoint', tuned.run, ...asked)).stdout;
   });
   expect(await Promise.all(answers)).toEqual(PAIRS.map(([, completion]) => `${completion}\n`));
+
+  const api = new Locmoe(['api', '--checkpoint', tuned.run, '--port', '0'], {}, undefined, folder);
+  const [, baseURL] = await api.until(/^api: (http:\S+)$/m);
+  const client = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
+  const [{ id: model }] = (await client.models.list()).data;
+  for (const [content, completion] of PAIRS) {
+    const asked = { model, temperature: 0, messages: [{ role: 'user' as const, content }] };
+    const [{ message, finish_reason }] = (await client.chat.completions.create(asked)).choices;
+    expect([message.content, finish_reason]).toEqual([completion, 'stop']);
+  }
+  api.interrupt();
+  expect((await api.finished).code).toBe(0);
 
   const two = await tune('2', 'train.steps=3', 'train.microBatches=2');
   const [curve, other] = [lossCurve(tuned.run), lossCurve(two.run)];

@@ -47,6 +47,16 @@ describe('the packed package', () => {
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toMatch(/^locmoe: .*did you mean switch\?\n$/);
 
+    // TensorFlow is fetched for what can be done alone.
+    const early = [['generate', '--prompt', 'a'], ['eval'], ['api']].map((words) =>
+      start([...words, '--checkpoint', 'nowhere']),
+    );
+    for (const { code, stderr } of await Promise.all(early.map(({ finished }) => finished)))
+      expect({ code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/^locmoe: there is no checkpoint in nowhere.*\n$/),
+      });
+
     const training = await start(args).finished;
     expect(training.code, training.stdout + training.stderr).toBe(0);
     expect(training.stderr).toMatch(/^locmoe: TensorFlow is not set up yet; installing it now, once/m);

@@ -2,6 +2,8 @@ import { expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { runSchema } from '../../src/config/schema.js';
 import { assertTrainable } from '../../src/model/assert-trainable.js';
+import { isFrozenBy } from '../../src/model/frozen.js';
+import { tf } from '../../src/ops/tensorflow.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
 import { batchesOf } from '../worker/step-batches.js';
@@ -58,6 +60,41 @@ it.each([
   expect(names.length).toBeGreaterThan(0);
   expect(names.filter((name) => !pattern.test(name))).toEqual([]);
 });
+
+/** Gradients of a batch by name, and how often the backward pass comes to a place where it gives the link work. */
+function backwardOf(train: Freezing) {
+  const config = frozen(train);
+  const { model } = createTrainState(config, soloTransport(), null);
+  let numPlaces = 0;
+  const onBackward = () => void numPlaces++;
+  model.parameters.computeGradients(() => {
+    const { crossEntropy, auxiliaryLoss } = model.loss(batchesOf(1)[0], { training: true, onBackward });
+    return tf.add(crossEntropy, auxiliaryLoss);
+  });
+  const gradients = new Map(
+    [...model.parameters.entries()].map((each) => [each.name, each.gradients.slice()]),
+  );
+  const frozenNames = model.parameterSpecs.filter(isFrozenBy(config.train)).map(({ name }) => name);
+  model.dispose();
+  return { gradients, numPlaces, frozenNames };
+}
+
+it.each([
+  [{ freeze: ['layers.1.attn', 'query.ffn.w_in', 'layers.1.experts.2.w_out'] }, 5],
+  [{ freeze: ['embed.tokens', 'ln_final'] }, 5],
+  [{ freeze: ['embed', 'layers.0'] }, 3],
+  [{ freeze: ['embed', 'layers.0', 'layers.1'] }, 1],
+  [{ only: 'experts' }, 2],
+  [{ only: 'router' }, 1],
+] satisfies [Freezing, number][])(
+  'with %j the backward pass ends at the lowest parameter that moves, whose gradient keeps every bit',
+  (train, numPlaces) => {
+    const [all, some] = [backwardOf({}), backwardOf(train)];
+    expect([all.numPlaces, some.numPlaces]).toEqual([5, numPlaces]);
+    const zeros = some.frozenNames.map((name) => [name, all.gradients.get(name)!.map(() => 0)] as const);
+    expect(some.gradients).toEqual(new Map([...all.gradients, ...zeros]));
+  },
+);
 
 it.each([
   [

@@ -10,6 +10,7 @@ import { batchesOf } from './step-batches.js';
 export interface ExpertCase {
   readonly moe: Partial<RunConfig['moe']> & Pick<RunConfig['moe'], 'expertStorage'>;
   readonly cluster: Partial<RunConfig['cluster']>;
+  readonly train?: Partial<RunConfig['train']> | undefined;
 }
 
 export interface ExpertResult {
@@ -25,7 +26,11 @@ const STEPS = 4;
 const ONE_DOMAIN = 3;
 
 /** Trains and validates as one rank. @param folder for a file of experts */
-export function trainCase(transport: Transport, { moe, cluster }: ExpertCase, folder: string): ExpertResult {
+export function trainCase(
+  transport: Transport,
+  { moe, cluster, train }: ExpertCase,
+  folder: string,
+): ExpertResult {
   const { rank, worldSize } = transport.topology;
   /** Half of the global batch is of one domain, the other of the other, and the next time the other way round. */
   const batchOf = (step: number) => {
@@ -38,7 +43,7 @@ export function trainCase(transport: Transport, { moe, cluster }: ExpertCase, fo
   };
   const config = tinyConfig({
     ...{ model: { numSparseLayers: 2 }, moe, cluster },
-    train: { expertUpdate: 'touched', learningRate: 0.01, steps: STEPS },
+    train: { expertUpdate: 'touched', learningRate: 0.01, steps: STEPS, ...train },
   });
   const state = createTrainState(config, transport, null, folder);
   const { slots, expert } = state.model.parameters;

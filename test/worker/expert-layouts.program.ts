@@ -9,10 +9,10 @@ export interface LayoutTask {
 }
 
 rankProgram((transport, { folder, cases }: LayoutTask): ExpertResult[][] =>
-  cases.map(({ moe, cluster }) =>
+  cases.map(({ moe, cluster, train }) =>
     (['memory', 'file'] as const).map((kind) => {
       const expertStorage = { ...moe.expertStorage, kind };
-      return trainCase(transport, { moe: { ...moe, expertStorage }, cluster }, folder);
+      return trainCase(transport, { moe: { ...moe, expertStorage }, cluster, train }, folder);
     }),
   ),
 );

@@ -16,11 +16,19 @@ const SPREAD = { router: 'hash', numExperts: 32, expertGroups: 2, expertStorage:
 const REPLICATED = { router: 'hash', numExperts: 2, expertGroups: 2, expertStorage: budget(2) } as const;
 const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 
+/** All but the experts of rank 1 in the lower of both layers. */
+const FROZEN = [
+  ...['embed', 'layers.0', 'layers.2', 'query', 'ln_final'],
+  ...['ln_attn', 'attn', 'ln_ffn'].map((part) => `layers.1.${part}`),
+  ...[...Array(32).keys()].filter((id) => id < 8 || id >= 16).map((id) => `layers.1.experts.${id}`),
+];
+
 const CASES: readonly ExpertCase[] = [
   { moe: SPREAD, cluster: OVERLAPPED },
   { moe: SPREAD, cluster: { exchange: 'flat', overlapDegree: 1 } },
   { moe: { ...SPREAD, router: 'switch' }, cluster: { deduplicate: true } },
   { moe: REPLICATED, cluster: OVERLAPPED },
+  { moe: SPREAD, cluster: { exchange: 'flat', overlapDegree: 1 }, train: { freeze: FROZEN } },
 ];
 
 it('on 2x2 ranks a file gives the bits of memory, replicas agree, and losses are those of one rank', async () => {
@@ -43,11 +51,11 @@ it('on 2x2 ranks a file gives the bits of memory, replicas agree, and losses are
   expect(replicas[1]).not.toBe(replicas[0]);
   expect(results[0][3][1].updates).toEqual([4, 3, 4, 3]);
 
-  CASES.forEach(({ moe }, i) => {
+  CASES.forEach(({ moe, train }, i) => {
     // One rank has all experts.
     const alone = trainCase(
       soloTransport(),
-      { moe: { ...moe, expertStorage: budget(64) }, cluster: {} },
+      { moe: { ...moe, expertStorage: budget(64) }, cluster: {}, train },
       folder,
     );
     expect(results[0][i][1].updates).toEqual(alone.updates);

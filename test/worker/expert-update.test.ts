@@ -58,7 +58,7 @@ function save(state: TrainState, step: number) {
   return openCheckpoint(saveCheckpoint({ ...place, ...about, tensors: tensorsToSave(state) }));
 }
 
-it('an expert without tokens stays as it is, and its first update is as long as any first update', () => {
+it('an expert without tokens stays as it is, and the bias correction of its moments counts its own updates', () => {
   const state = newState('touched');
   const initial = [0, 1, 2, 3].map((expert) => contentsOf(state, expert));
   for (const step of [1, 2, 3]) trainStep(state, step, [batchFor(0, state)]);

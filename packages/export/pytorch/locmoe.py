@@ -79,7 +79,7 @@ class Locmoe(nn.Module):
         if length > most:
             raise ValueError(f"{length} tokens: the model takes {most} at most")
         known = self.config.domains
-        if (domain_ids >= len(known)).any():
+        if ((domain_ids < 0) | (domain_ids >= len(known))).any():
             raise ValueError(f"domain ids {domain_ids.tolist()}: the model knows {len(known)} ({', '.join(known)})")
         if attention_mask is None:
             attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)

@@ -126,6 +126,20 @@ describe('any graph', () => {
     await session.release();
   });
 
+  it.each(['hash', 'locmoe-plus'])(
+    'refuses domains that the model does not know, router %s',
+    async (variant) => {
+      const { folder, idsBS } = exported.get(variant)!;
+      const session = await InferenceSession.create(path.join(folder, 'model.onnx'), { logSeverityLevel: 4 });
+      const one = inputs(idsBS.slice(0, 1));
+      for (const unknown of [-1n, -2n, 2n]) {
+        const domain = new Tensor('int64', BigInt64Array.of(unknown), [1]);
+        await expect(session.run({ ...one, domain }), `${unknown}`).rejects.toThrow(/out of data bounds/);
+      }
+      await session.release();
+    },
+  );
+
   it('adds the rows of one expert at a time', () => {
     // Rows for the same token in one ScatterND would race in ONNX Runtime, but seldom enough for a test to miss it.
     const { config, checkpoint } = exported.get('locmoe-plus')!.inference;

@@ -4,6 +4,7 @@ import { TrainerError } from '../../errors.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
 import { loadSecurity } from '../../rpc/security.js';
+import { loadInference } from '../load-inference.js';
 import { wholeNumber } from './options.js';
 
 interface ApiOptions {
@@ -18,7 +19,7 @@ interface ApiOptions {
 
 const DRAIN_MS = 30_000;
 
-/** `locmoe api`: serves a checkpoint to programs that speak OpenAI's completions API. */
+/** `locmoe api`: serves a checkpoint to programs that speak OpenAI's API. */
 export function apiCommand(command: Command): void {
   command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
@@ -45,9 +46,9 @@ async function serve(options: ApiOptions): Promise<void> {
       `--host ${host} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
     );
   const checkpoint = resolveCheckpoint(options.checkpoint, (line) => console.error(`locmoe: ${line}`));
-  const { openInference } = await import('../../inference/inference.js');
+  const inference = await loadInference(checkpoint);
   const { serveApi } = await import('../../api/serve-api.js');
-  const server = await serveApi(openInference(checkpoint), {
+  const server = await serveApi(inference, {
     ...{ host, port, token, maxBatch, maxWaiting },
     requestTimeoutS: options.requestTimeout,
   });

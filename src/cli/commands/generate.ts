@@ -10,6 +10,7 @@ import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
 import { onSignals } from '../../os/on-signals.js';
 import { domainId } from '../domain-id.js';
+import { loadInference } from '../load-inference.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
@@ -60,8 +61,7 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
   if (system !== undefined && !asks)
     throw new TrainerError('BAD_INPUT', '--system is for checkpoints that were fine-tuned, without --raw');
   const text = prompt === '-' ? await readAll(process.stdin) : prompt;
-  const { openInference } = await import('../../inference/inference.js');
-  const inference = openInference(checkpoint);
+  const inference = await loadInference(checkpoint);
   const sampled = { ...options, domain };
   const ended = new AbortController();
   const off = onSignals(() => ended.abort());

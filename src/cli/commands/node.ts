@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
+import { ensureTensorFlow } from '../set-up.js';
 import { numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
@@ -45,6 +46,7 @@ export function nodeCommand(command: Command): void {
       const security = securityOf(flags);
       // Before the slow imports, so that an orphan ends without them.
       const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
+      await ensureTensorFlow();
       const { runNode } = await import('../../agent/run-node.js');
       process.exitCode = await runNode({
         ...flags,

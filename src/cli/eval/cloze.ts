@@ -10,7 +10,7 @@ import { scoreOf } from '../../evaluation/statistics.js';
 import { formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import { formatPercent, scoreCells } from './format-score.js';
-import { openModel, openText } from './open.js';
+import { openCheckpoint, openModel, openText } from './open.js';
 import { QuestionProgress } from './question-progress.js';
 import { untilSignal } from './until-signal.js';
 
@@ -26,7 +26,7 @@ export interface ClozeOptions {
 /** How often the true one of four continuations of held-out text is the likeliest. */
 export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
-  const inference = await openModel(options.checkpoint);
+  const inference = await openModel(openCheckpoint(options.checkpoint));
   const { config, checkpoint, tokenizer } = inference;
   const { seqLen } = config.model;
   const dataset = await openText(inference, options.dataDir);

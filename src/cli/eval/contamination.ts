@@ -15,6 +15,11 @@ interface Options {
   readonly dataDir: string;
 }
 
+/** Looks whether the text is there, before a model is loaded. @throws TrainerError `BAD_INPUT` if not */
+export function checkTexts({ contamination = [] }: Pick<Options, 'contamination'>): void {
+  if (contamination !== true) for (const place of contamination) statOf(place);
+}
+
 /** Looks for questions in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
 export async function contaminationOf(
   inference: Inference,

@@ -1,6 +1,6 @@
 import { createLoader } from '../../data/loader.js';
 import { formatCount, formatTable } from '../../format.js';
-import { openModel, openText } from './open.js';
+import { openCheckpoint, openModel, openText } from './open.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
@@ -11,7 +11,7 @@ export interface LossOptions {
 
 /** Loss and perplexity by domain on the validation text. */
 export async function evaluateLoss({ sequences, dataDir, json, ...options }: LossOptions): Promise<void> {
-  const inference = await openModel(options.checkpoint);
+  const inference = await openModel(openCheckpoint(options.checkpoint));
   const { config, checkpoint } = inference;
   const dataset = await openText(inference, dataDir);
   const loader = createLoader({

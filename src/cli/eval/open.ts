@@ -1,20 +1,24 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
 import type { Dataset } from '../../data/dataset.js';
 import { prepareAside } from '../../data/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
+import { loadInference } from '../load-inference.js';
 import { preparationViewOn } from '../preparation-view.js';
 
-/** The model of a checkpoint; it computes with all processors. @throws TrainerError `BAD_CHECKPOINT` */
-export async function openModel(folder: string): Promise<Inference> {
-  const checkpoint = resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+/** @throws TrainerError as `resolveCheckpoint` */
+export function openCheckpoint(folder: string): Checkpoint {
+  return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+}
+
+/** The model of a checkpoint; it computes with all processors. @throws TrainerError as `loadInference` */
+export async function openModel(checkpoint: Checkpoint): Promise<Inference> {
   // Alone on its machine, with large batches.
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
-  const { openInference } = await import('../../inference/inference.js');
-  return openInference(checkpoint);
+  return loadInference(checkpoint);
 }
 
 /**

@@ -7,8 +7,8 @@ import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.j
 import { type AskedTask, loadShots } from '../../evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../evaluation/summary.js';
 import { domainId } from '../domain-id.js';
-import { contaminationOf } from './contamination.js';
-import { openModel } from './open.js';
+import { checkTexts, contaminationOf } from './contamination.js';
+import { openCheckpoint, openModel } from './open.js';
 import { QuestionProgress } from './question-progress.js';
 import { describeTask, type TaskReport } from './task-report.js';
 import { untilSignal } from './until-signal.js';
@@ -31,10 +31,12 @@ export interface TaskOptions {
 /** Asks the questions of a task, and prints scores beside what is reached without a model. */
 export async function evaluateTask(options: TaskOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
+  checkTexts(options);
   const tasks = await loadTasks(options);
-  const inference = await openModel(options.checkpoint);
-  const { checkpoint, config } = inference;
+  const checkpoint = openCheckpoint(options.checkpoint);
+  const { config } = checkpoint.manifest;
   const domain = domainId(config, options.domain);
+  const inference = await openModel(checkpoint);
   const questions = tasks.flatMap((task) => task.questions);
   const contamination = await contaminationOf(inference, questions, options);
   const { answers, unscored } = await untilSignal(async (signal) => {

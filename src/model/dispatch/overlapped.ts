@@ -93,7 +93,7 @@ function backward(
   forward: readonly Done[],
   networks: readonly FeedForwardNetwork[],
   options: OverlappedExpertsOptions,
-): tf.Tensor[] {
+): (tf.Tensor | undefined)[] {
   const pieces = new Map<number, FeedForwardPiece>();
   const trip = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
     const { saved } = forward.find((rows) => rows.begin === begin)!;

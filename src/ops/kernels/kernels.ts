@@ -9,9 +9,9 @@ export interface FusedForward {
   readonly saved: readonly tf.Tensor[];
   /**
    * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
-   * tensors, one of which may be `dy` itself.
+   * tensors, one of which may be `dy` itself; undefined for one that is unwanted (ops/gradient-target.ts).
    */
-  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor[];
+  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => (tf.Tensor | undefined)[];
 }
 
 export interface AttentionShape {
@@ -60,11 +60,15 @@ export interface FeedForwardNetwork {
     weights: FeedForwardWeights,
     saved: readonly tf.Tensor[],
   ): { readonly dx: tf.Tensor2D; readonly kept: readonly tf.Tensor[] };
-  /** Gradients of W_in and W_out. @param pieces at least one, in the order of their rows */
+  /**
+   * Gradients of W_in and W_out, undefined if unwanted.
+   *
+   * @param pieces at least one, in the order of their rows
+   */
   gradients(
     pieces: readonly FeedForwardPiece[],
     weights: FeedForwardWeights,
-  ): [dwIn: tf.Tensor, dwOut: tf.Tensor];
+  ): [dwIn: tf.Tensor | undefined, dwOut: tf.Tensor | undefined];
 }
 
 export interface FeedForwardPiece {

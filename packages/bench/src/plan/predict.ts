@@ -18,6 +18,7 @@ import {
   routerPrice,
   type TierShares,
   tierShares,
+  touchedShare,
 } from './routing-model.js';
 import {
   type Exchange,
@@ -78,7 +79,8 @@ export function predict(input: PlanInput): Plan {
   const { config } = input;
   const { microBatches, globalBatch } = config.train;
   const train = { ...config.train, globalBatch: globalBatch / microBatches, microBatches: 1 };
-  return repeated(predictOne({ ...input, config: { ...config, train } }), microBatches);
+  const movedShare = touchedShare(config, input.routing);
+  return repeated(predictOne({ ...input, config: { ...config, train } }, movedShare), microBatches);
 }
 
 /** Parts of a step that every micro-batch takes. */
@@ -117,7 +119,8 @@ function sumOf(partsMs: Plan['partsMs']): number {
   return TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0);
 }
 
-function predictOne(input: PlanInput): Plan {
+/** @param movedShare of the parameters of experts that an update moves */
+function predictOne(input: PlanInput, movedShare: number): Plan {
   const { config, profile, routing } = input;
   const { nodes, workersPerNode } = config.cluster;
   const machines = { nodes, workersPerNode, coresPerNode: input.coresPerNode };
@@ -128,9 +131,10 @@ function predictOne(input: PlanInput): Plan {
   const load = { sequences, rows, experts: expertsPerRank(config) };
   const tiers = tierShares(config, routing);
   const parameters = parameterCounts(config);
-  const exchanges = exchangesOf(config, tiers, rows, parameters);
+  const moved = { ...parameters, expertsOfRank: movedShare * parameters.expertsOfRank };
+  const exchanges = exchangesOf(config, tiers, rows, moved);
   const partsMs = {
-    ...computeMs(input, machines, load, parameters),
+    ...computeMs(input, machines, load, moved),
     ...exchangesMs(exchanges, input, machines),
   };
   const stepMs = sumOf(partsMs);
@@ -160,18 +164,18 @@ function computeMs(
   { config, profile, routing }: PlanInput,
   machines: Machines,
   load: RankLoad,
-  parameters: ParameterCounts,
+  moved: ParameterCounts,
 ): Record<ComputePart, number> {
   const { compute } = profile;
   const slowdown = slowdownOf(compute, machines);
   const share = coreShare(machines, machines.workersPerNode);
   const elapsedMs = (coreS: number) => (1000 * slowdown * coreS) / share;
   const pass = totalWork(modelWork(config, load));
-  const held = parameters.shared + parameters.expertsOfRank;
+  const numMoved = moved.shared + moved.expertsOfRank;
   return {
     forward: elapsedMs(computeS(pass.forward, compute) + gateS(config, compute, load.sequences)),
-    backward: elapsedMs(computeS(pass.backward, compute) + held * compute.gradientNs * 1e-9),
-    optimizer: elapsedMs(held * compute.parameterNs * 1e-9),
+    backward: elapsedMs(computeS(pass.backward, compute) + numMoved * compute.gradientNs * 1e-9),
+    optimizer: elapsedMs(numMoved * compute.parameterNs * 1e-9),
     waiting: 1000 * slowdown * waitingS(config, compute, load, busiestLoad(config, routing), share),
   };
 }

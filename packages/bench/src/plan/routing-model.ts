@@ -110,6 +110,26 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
   };
 }
 
+/**
+ * Share of the experts that an update moves: all, or with `train.expertUpdate: touched` those with tokens. Every expert of a
+ * domain's group is equally likely for a choice, whatever the others are.
+ */
+export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumption): number {
+  const { train, data, model, moe } = config;
+  if (train.expertUpdate === 'dense') return 1;
+  const groups = expertsOfDomain(data.domains.length, moe);
+  const weights = data.weights ?? groups.map(() => 1);
+  const { first, count } = heldExperts(moe);
+  const shares = Array.from({ length: count }, (_, i) => {
+    const bySequence = groups.map((group, domain) => {
+      const missed = (1 - 1 / group.length) ** (model.seqLen * keptPerToken);
+      return group.includes(first + i) ? (weights[domain] / sum(weights)) * (1 - missed) : 0;
+    });
+    return 1 - (1 - sum(bySequence)) ** train.globalBatch;
+  });
+  return sum(shares) / count;
+}
+
 /** Ranks that hold replicas of the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
   return Math.max(1, (cluster.nodes * cluster.workersPerNode) / heldExperts(moe).count);

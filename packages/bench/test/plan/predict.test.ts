@@ -58,6 +58,26 @@ describe('predict', () => {
     expect(whole.memory.activations).toBe(4 * four.memory.activations);
   });
 
+  it('moves the experts with tokens alone where only these are updated', () => {
+    const movedOf = (expertUpdate: string, ...sets: string[]) => {
+      const { partsMs, parameters } = predict(
+        inputOf(configOf([`train.expertUpdate=${expertUpdate}`, ...sets])),
+      );
+      return (
+        ((partsMs.optimizer * 1e6) / PROFILE.compute.parameterNs - parameters.shared) /
+        parameters.expertsOfRank
+      );
+    };
+    // Sequences of 16 tokens.
+    expect(movedOf('touched', 'moe.expertGroups=1', 'train.globalBatch=1')).toBeCloseTo(1 - (7 / 8) ** 16, 9);
+    const ofOneDomain = (1 - (3 / 4) ** 16) / 2;
+    expect(movedOf('touched', 'moe.expertGroups=2', 'train.globalBatch=1')).toBeCloseTo(ofOneDomain, 9);
+    expect(
+      movedOf('touched', 'moe.expertGroups=2', 'train.globalBatch=3', 'train.microBatches=3'),
+    ).toBeCloseTo(1 - (1 - ofOneDomain) ** 3, 9);
+    expect(movedOf('dense', 'train.globalBatch=1')).toBeCloseTo(1, 9);
+  });
+
   it("takes a router's own figure where the calibration has none, and says so", () => {
     const { 'locmoe-plus': measuredNs, ...routerTokenNs } = PROFILE.compute.routerTokenNs;
     const profile = { ...PROFILE, compute: { ...PROFILE.compute, routerTokenNs } };

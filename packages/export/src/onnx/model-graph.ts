@@ -3,7 +3,7 @@ import { TrainerError } from 'locmoe/errors';
 import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm-on-host';
 import { heldExperts } from 'locmoe/routing/domain-groups';
 import { Graph, INT64, type Value } from './graph.js';
-import { ROUTINGS, type Routing } from './routing.js';
+import { domainInput, ROUTINGS, type Routing } from './routing.js';
 
 // Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size, F
 // hidden size of a feed-forward network, H heads, h = d / H, E experts, N kept choices of all tokens, R of them
@@ -48,7 +48,7 @@ class ModelGraph {
   ) {
     const graph = this.#graph;
     this.#tokenIdsBS = graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });
-    this.#domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+    this.#domainB = domainInput(graph, config);
     const length = graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
     if (!hasCache) this.#span = [graph.integers(0), length];
     else {

@@ -30,6 +30,13 @@ export interface RoutingInput {
   parameter(name: string, shape: readonly number[]): Value;
 }
 
+/** Adds the input `domain`. A negative one becomes too high, which Gather refuses: it takes -1 for the last. */
+export function domainInput(graph: Graph, { data }: RunConfig): Value {
+  const domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+  const isNegativeB = graph.node('Less', [domainB, graph.integer(0)]);
+  return graph.node('Where', [isNegativeB, graph.integer(data.domains.length), domainB]);
+}
+
 /** Builds the routing of one layer outside training: nothing depends on the tokens behind, or on the batch. */
 export type RoutingBuilder = (input: RoutingInput) => Routing;
 

@@ -49,12 +49,13 @@ def compare(folder):
     mask[:, 0] = 0
     same(model(padded, domain_ids, attention_mask=mask)[:, 1:], own[:, :-1])
 
-    try:
-        model(ids, domain_ids + len(model.config.domains))
-    except ValueError as error:
-        assert "the model knows" in str(error), error
-    else:
-        raise AssertionError("a domain that the model does not know was taken")
+    for unknown in [-1, len(model.config.domains)]:
+        try:
+            model(ids, torch.full_like(domain_ids, unknown))
+        except ValueError as error:
+            assert "the model knows" in str(error), error
+        else:
+            raise AssertionError(f"domain {unknown}, which the model does not know, was taken")
 
 
 def same(logits, own):

@@ -1,3 +1,4 @@
+import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import type { Context } from './context.js';
@@ -46,16 +47,19 @@ export function tiedCrossEntropy(
     saved: [x.tensor, embeddingVD, dLogits.tensor],
     backward: (dyT, [keptX, keptEmbedding, keptDLogits]) => {
       const dx = memory.create(xTD.shape);
-      const dEmbedding = memory.create(embeddingVD.shape);
       const ofRows = { ...memory.operandOf(dyT), dims: [numTokens, 1] };
       const dLogitsTV = memory.operandOf(keptDLogits);
       context.with(keptEmbedding, (embedding) => primitives.product(dLogitsTV, embedding, dx));
       primitives.combine('multiply', dx, ofRows, dx);
-      memory.borrow(xTD.shape, type, (scaledX) => {
-        primitives.combine('multiply', memory.operandOf(keptX), ofRows, scaledX);
-        primitives.product(transposed(dLogitsTV), scaledX, dEmbedding);
+      const dEmbedding = ifWanted(keptEmbedding, () => {
+        const gradient = memory.create(embeddingVD.shape);
+        memory.borrow(xTD.shape, type, (scaledX) => {
+          primitives.combine('multiply', memory.operandOf(keptX), ofRows, scaledX);
+          primitives.product(transposed(dLogitsTV), scaledX, gradient);
+        });
+        return gradient.tensor;
       });
-      return [dx.tensor, dEmbedding.tensor];
+      return [dx.tensor, dEmbedding];
     },
   };
 }

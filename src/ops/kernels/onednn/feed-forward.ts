@@ -1,3 +1,4 @@
+import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
 import type { Context } from './context.js';
@@ -69,14 +70,15 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   gradients(
     pieces: readonly FeedForwardPiece[],
     { wInDF, wOutFD }: FeedForwardWeights,
-  ): [tf.Tensor, tf.Tensor] {
+  ): [tf.Tensor | undefined, tf.Tensor | undefined] {
     const counts = pieces.map(({ dyTD }) => dyTD.shape[0]);
     const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => this.#join(pieces.map(of), counts);
-    const x = all(({ saved }) => saved[0]);
-    const [dBefore, hidden, dy] = [0, 1, 2].map((i) => all(({ kept }) => kept[i]));
+    const keptBy = (i: number) => all(({ kept }) => kept[i]);
     return [
-      this.#context.gradient(wInDF, transposed(x), dBefore),
-      this.#context.gradient(wOutFD, transposed(hidden), dy),
+      ifWanted(wInDF, () =>
+        this.#context.gradient(wInDF, transposed(all(({ saved }) => saved[0])), keptBy(0)),
+      ),
+      ifWanted(wOutFD, () => this.#context.gradient(wOutFD, transposed(keptBy(1)), keptBy(2))),
     ];
   }
 

@@ -1,4 +1,5 @@
 import { narrow, widen } from '../../bfloat16.js';
+import { ifWanted } from '../../gradient-target.js';
 import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, Kernels } from '../kernels.js';
@@ -116,7 +117,7 @@ function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D, type: Elem
       const dx = memory.create(xTA.shape);
       const products = (dy: Operand) => {
         context.with(keptW, (w) => primitives.product(dy, transposed(w), dx), type);
-        return context.gradient(keptW, transposed(memory.operandOf(keptX)), dy);
+        return ifWanted(keptW, () => context.gradient(keptW, transposed(memory.operandOf(keptX)), dy));
       };
       return [dx.tensor, context.with(dyTB, products, type)];
     },

@@ -1,3 +1,4 @@
+import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, RowScatter } from '../kernels.js';
 import type { Context } from './context.js';
@@ -14,25 +15,21 @@ export function embedding(
   seqLen: number,
   positionsT?: Int32Array,
 ): FusedForward {
-  const positionOf = (row: number) => (positionsT === undefined ? row % seqLen : positionsT[row]);
+  const positions = positionsT ?? Int32Array.from(tokenIdsT, (_, row) => row % seqLen);
   const d = tokensVD.shape[1];
   const y = memory.create([tokenIdsT.length, d]);
-  const [tokens, positions] = [tokensVD, positionsPD].map((each) => memory.operandOf(each).values);
+  const [ofTokens, ofPositions] = [tokensVD, positionsPD].map((each) => memory.operandOf(each).values);
   for (let row = 0; row < tokenIdsT.length; row++) {
-    const [at, token, position] = [row * d, tokenIdsT[row] * d, positionOf(row) * d];
-    for (let i = 0; i < d; i++) y.values[at + i] = tokens[token + i] + positions[position + i];
+    const [at, token, position] = [row * d, tokenIdsT[row] * d, positions[row] * d];
+    for (let i = 0; i < d; i++) y.values[at + i] = ofTokens[token + i] + ofPositions[position + i];
   }
   return {
     value: y.tensor,
     saved: [],
     backward: (dyTD) => {
-      const dy = memory.operandOf(dyTD).values;
-      const [dTokens, dPositions] = [zeros(memory, tokensVD.shape), zeros(memory, positionsPD.shape)];
-      for (let row = 0; row < tokenIdsT.length; row++) {
-        addRow(dTokens.values, tokenIdsT[row] * d, dy, row * d, d);
-        addRow(dPositions.values, positionOf(row) * d, dy, row * d, d);
-      }
-      return [dTokens.tensor, dPositions.tensor];
+      const gradient = (matrix: tf.Tensor2D, indices: Int32Array) =>
+        ifWanted(matrix, () => sumOfRows(memory, dyTD, indices, matrix.shape[0]).tensor);
+      return [gradient(tokensVD, tokenIdsT), gradient(positionsPD, positions)];
     },
   };
 }

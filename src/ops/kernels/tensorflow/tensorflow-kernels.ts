@@ -1,4 +1,5 @@
 import { narrow, widen } from '../../bfloat16.js';
+import { ifWanted } from '../../gradient-target.js';
 import { tf } from '../../tensorflow.js';
 import type {
   AttentionShape,
@@ -35,7 +36,7 @@ export const tensorflowKernels: Kernels = {
   matMul: (xTA, wAB) => ({
     value: product(xTA, wAB),
     saved: [xTA, wAB],
-    backward: (dyTB, [x, w]) => [transposedProduct(dyTB, w!), product(x!, dyTB, true)],
+    backward: (dyTB, [x, w]) => [transposedProduct(dyTB, w!), ifWanted(w!, () => product(x!, dyTB, true))],
   }),
   network: (rows) => new TensorflowNetwork(rows),
   layerNorm(xTD, gainD, biasD) {
@@ -75,17 +76,17 @@ export const tensorflowKernels: Kernels = {
     };
   },
   embedding(tokensVD, positionsPD, tokenIdsT, seqLen, positionsT) {
-    const [vocabSize, dModel] = tokensVD.shape;
+    const dModel = tokensVD.shape[1];
     const ids = tf.tensor1d(tokenIdsT, 'int32');
+    const sumOfRows = (matrix: tf.Tensor2D, dyTD: tf.Tensor, indices: tf.Tensor) =>
+      ifWanted(matrix, () => tf.unsortedSegmentSum(dyTD, indices as tf.Tensor1D, matrix.shape[0]));
     if (positionsT !== undefined) {
       const positions = tf.tensor1d(positionsT, 'int32');
       return {
         value: tf.add(tf.gather(tokensVD, ids), tf.gather(positionsPD, positions)),
         saved: [ids, positions],
         backward: (dyTD, saved) =>
-          [vocabSize, positionsPD.shape[0]].map((numRows, i) =>
-            tf.unsortedSegmentSum(dyTD, saved[i] as tf.Tensor1D, numRows),
-          ),
+          [tokensVD, positionsPD].map((matrix, i) => sumOfRows(matrix, dyTD, saved[i]!)),
       };
     }
     const rowsBC = tf.reshape(tf.gather(tokensVD, ids), [-1, seqLen * dModel]);
@@ -94,8 +95,8 @@ export const tensorflowKernels: Kernels = {
       value: tf.reshape(tf.add(rowsBC, positionsC), [-1, dModel]),
       saved: [ids],
       backward: (dyTD, [savedIds]) => [
-        tf.unsortedSegmentSum(dyTD, savedIds as tf.Tensor1D, vocabSize),
-        positionGradient(dyTD, seqLen, positionsPD.shape),
+        sumOfRows(tokensVD, dyTD, savedIds!),
+        ifWanted(positionsPD, () => positionGradient(dyTD, seqLen, positionsPD.shape)),
       ],
     };
   },
@@ -154,11 +155,26 @@ class TensorflowNetwork implements FeedForwardNetwork {
     return { dx: this.#timesTransposed(dBefore!, wInDF), kept: [dBefore!, hidden!] };
   }
 
-  gradients(pieces: readonly FeedForwardPiece[]): [tf.Tensor, tf.Tensor] {
-    const x = join(pieces.map(({ saved }) => saved[0]!));
-    const dBefore = join(pieces.map(({ kept }) => kept[0]!));
-    const hidden = join(pieces.map(({ kept }) => kept[1]!));
-    return [product(x, dBefore, true), narrowingGradient(hidden, join(pieces.map(({ dyTD }) => dyTD)))];
+  gradients(
+    pieces: readonly FeedForwardPiece[],
+    { wInDF, wOutFD }: FeedForwardWeights,
+  ): [tf.Tensor | undefined, tf.Tensor | undefined] {
+    const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => join(pieces.map(of));
+    return [
+      ifWanted(wInDF, () =>
+        product(
+          all(({ saved }) => saved[0]!),
+          all(({ kept }) => kept[0]!),
+          true,
+        ),
+      ),
+      ifWanted(wOutFD, () =>
+        narrowingGradient(
+          all(({ kept }) => kept[1]!),
+          all(({ dyTD }) => dyTD),
+        ),
+      ),
+    ];
   }
 
   /**

@@ -160,7 +160,7 @@ withOneDnn('oneDNN', () => {
             kernels.concatRows(pieces.map(({ dx }) => dx)),
           ];
           return [...rows, ...network.gradients(pieces, weights)].map((each) =>
-            each.dataSync<'float32'>().slice(),
+            each!.dataSync<'float32'>().slice(),
           );
         });
       const whole = run([200]);

@@ -24,7 +24,7 @@ export function timeProduct(rows: number, inner: number, columns: number): Probe
     const once = () =>
       tf.tidy(() => {
         const { value, saved, backward } = kernels().matMul(x, w, false);
-        for (const each of [value, ...backward(dy, saved)]) each.dataSync();
+        for (const each of [value, ...backward(dy, saved)]) each?.dataSync();
       });
     once();
     return { kind: 'product', ms: median(Array.from({ length: PRODUCTS }, () => timeOf(once))) };

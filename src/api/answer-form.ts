@@ -1,0 +1,52 @@
+import type { LogProbs } from './token-log.js';
+
+/** A choice of an answer, or a further part of one. */
+export interface Piece {
+  readonly text: string;
+  readonly logprobs: LogProbs | null;
+  /** Null while it goes on. */
+  readonly finishReason: 'stop' | 'length' | null;
+}
+
+/** How an endpoint of OpenAI's shows an answer. */
+export interface AnswerForm {
+  /** What ids begin with. */
+  readonly id: string;
+  readonly object: string;
+  /** `object` of a part in a stream. */
+  readonly chunkObject: string;
+  /** A choice, without its index. */
+  choice(whole: Piece): object;
+  /** A part of a choice in a stream, without its index. */
+  delta(piece: Piece, isFirst: boolean): object;
+}
+
+/** `/v1/completions` */
+export const TEXT: AnswerForm = {
+  id: 'cmpl',
+  object: 'text_completion',
+  chunkObject: 'text_completion',
+  choice: textOf,
+  delta: textOf,
+};
+
+/** `/v1/chat/completions` */
+export const CHAT: AnswerForm = {
+  id: 'chatcmpl',
+  object: 'chat.completion',
+  chunkObject: 'chat.completion.chunk',
+  choice: ({ text, finishReason }) => ({
+    message: { role: 'assistant', content: text, refusal: null },
+    logprobs: null,
+    finish_reason: finishReason,
+  }),
+  delta: ({ text, finishReason }, isFirst) => ({
+    delta: { ...(isFirst && { role: 'assistant' }), content: text },
+    logprobs: null,
+    finish_reason: finishReason,
+  }),
+};
+
+function textOf({ text, logprobs, finishReason }: Piece): object {
+  return { text, logprobs, finish_reason: finishReason };
+}

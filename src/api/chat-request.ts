@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { encodeMessages, type Message, ROLES, type Template } from '../data/template.js';
+import type { Tokenizer } from '../data/tokenizer.js';
+import { TrainerError } from '../errors.js';
+import { CHAT } from './answer-form.js';
+import { invalid } from './api-error.js';
+import {
+  type CompletionRequest,
+  commonFields,
+  commonOf,
+  ignoredFields,
+  type RequestPrompt,
+  refusalOf,
+} from './completion-request.js';
+import type { ServedModels } from './served-models.js';
+
+const ignored = {
+  ...ignoredFields,
+  logprobs: z.literal(false).nullish(),
+  top_logprobs: z.literal(0).nullish(),
+  response_format: z.strictObject({ type: z.literal('text') }).nullish(),
+  tools: z.array(z.unknown()).max(0).nullish(),
+  store: z.literal(false).nullish(),
+};
+const messageSchema = z.strictObject({
+  // `developer` is the newer name of `system`.
+  role: z.enum([...ROLES, 'developer']),
+  content: z.union([z.string(), z.array(z.strictObject({ type: z.literal('text'), text: z.string() }))], {
+    error: 'give a text, or a list of parts of type text',
+  }),
+  name: z.string().nullish(),
+  // An answer may be given back as it came.
+  refusal: z.null().optional(),
+});
+const bodySchema = z.strictObject({
+  messages: z.array(messageSchema).min(1, 'give at least one'),
+  max_tokens: z.number().int().min(1).nullish(),
+  max_completion_tokens: z.number().int().min(1).nullish(),
+  ...commonFields,
+  ...ignored,
+});
+
+/**
+ * Checks the body of `POST /v1/chat/completions`, and puts its messages into the template of the domain.
+ *
+ * @throws ApiError 400 naming the field, also for a domain without a template; 404 for an unknown model
+ */
+export function readChatRequest(
+  body: unknown,
+  { models, tokenizer, seqLen }: { models: ServedModels; tokenizer: Tokenizer; seqLen: number },
+): CompletionRequest {
+  const parsed = bodySchema.safeParse(body);
+  if (!parsed.success) throw refusalOf(parsed.error, ignored);
+  const given = parsed.data;
+  const { max_tokens, max_completion_tokens } = given;
+  const maxTokens = max_completion_tokens ?? max_tokens ?? seqLen;
+  if ((max_tokens ?? maxTokens) !== maxTokens)
+    throw invalid('max_completion_tokens', `${maxTokens}, but max_tokens is ${max_tokens}`);
+  const domain = models.domainOf(given.model, given.domain ?? null);
+  const template = models.templateOf(domain);
+  if (template === null) {
+    const others = models.names.filter((_, id) => models.templateOf(id) !== null);
+    throw invalid(
+      'model',
+      `${models.names[domain]} was not fine-tuned with answers and has no template for messages: use ${[...others, '/v1/completions'].join(' or ')}`,
+    );
+  }
+  const messages = given.messages.map(
+    ({ role, content }): Message => ({
+      role: role === 'developer' ? 'system' : role,
+      content: typeof content === 'string' ? content : content.map(({ text }) => text).join('\n'),
+    }),
+  );
+  if (messages.at(-1)!.role === 'assistant')
+    throw invalid('messages', 'the last one is an answer: end with what is to be answered');
+  return {
+    ...commonOf(given),
+    ...{ domain, maxTokens, logprobs: null, echo: false, form: CHAT },
+    prompts: [promptOf(messages, template, tokenizer)],
+  };
+}
+
+function promptOf(messages: readonly Message[], template: Template, tokenizer: Tokenizer): RequestPrompt {
+  try {
+    return { tokenIds: encodeMessages(messages, template, tokenizer).ids, numImplicit: 1, text: '' };
+  } catch (error) {
+    // What the tokenizer cannot take.
+    if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid('messages', error.message);
+    throw error;
+  }
+}

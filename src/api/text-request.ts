@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import type { Tokenizer } from '../data/tokenizer.js';
+import { TEXT } from './answer-form.js';
+import { invalid } from './api-error.js';
+import {
+  type CompletionRequest,
+  commonFields,
+  commonOf,
+  ignoredFields,
+  type RequestPrompt,
+  refusalOf,
+} from './completion-request.js';
+import type { ServedModels } from './served-models.js';
+
+const MAX_PROMPTS = 1024;
+const MAX_LOGPROBS = 20;
+const DEFAULT_MAX_TOKENS = 16;
+
+const ignored = { ...ignoredFields, suffix: z.literal('').nullish() };
+const tokenId = z.number().int().min(0);
+const bodySchema = z.strictObject({
+  prompt: z
+    .union(
+      [
+        z.string(),
+        z.array(z.string()).min(1).max(MAX_PROMPTS),
+        z.array(tokenId).min(1),
+        z.array(z.array(tokenId).min(1)).min(1).max(MAX_PROMPTS),
+      ],
+      {
+        error: `give a text, token ids, or a list of up to ${MAX_PROMPTS} of either; lists are not empty`,
+      },
+    )
+    .nullish(),
+  max_tokens: z.number().int().min(0).nullish(),
+  best_of: z.number().int().nullish(),
+  logprobs: z
+    .union([z.number().int().min(0).max(MAX_LOGPROBS), z.literal(false).transform(() => null)])
+    .nullish(),
+  echo: z.boolean().nullish(),
+  ...commonFields,
+  ...ignored,
+});
+
+/**
+ * Checks the body of `POST /v1/completions`.
+ *
+ * @throws ApiError 400 naming the field, 404 for an unknown model
+ */
+export function readTextRequest(
+  body: unknown,
+  { models, tokenizer, seqLen }: { models: ServedModels; tokenizer: Tokenizer; seqLen: number },
+): CompletionRequest {
+  const parsed = bodySchema.safeParse(body);
+  if (!parsed.success) throw refusalOf(parsed.error, ignored);
+  const given = parsed.data;
+  const common = commonOf(given);
+  if ((given.best_of ?? common.numChoices) !== common.numChoices)
+    throw invalid('best_of', 'only the value of n is possible');
+  const domain = models.domainOf(given.model, given.domain ?? null);
+  const prompts = promptsOf(given.prompt ?? '', tokenizer);
+  const logprobs = given.logprobs ?? null;
+  const echo = given.echo ?? false;
+  for (const { tokenIds } of prompts) {
+    const wrong = tokenIds.find((id) => id >= tokenizer.vocabSize);
+    if (wrong !== undefined)
+      throw invalid('prompt', `token id ${wrong}: the model knows ids 0 to ${tokenizer.vocabSize - 1}`);
+    if (echo && logprobs !== null && tokenIds.length > seqLen + 1)
+      throw invalid(
+        'prompt',
+        `${tokenIds.length} tokens: the model sees ${seqLen} at once, log-probabilities go to one more at most`,
+        'context_length_exceeded',
+      );
+  }
+  const maxTokens = given.max_tokens ?? DEFAULT_MAX_TOKENS;
+  if (maxTokens === 0 && !echo) throw invalid('max_tokens', '0 gives nothing without echo');
+  return { ...common, domain, prompts, maxTokens, logprobs, echo, form: TEXT };
+}
+
+type GivenPrompt = NonNullable<z.infer<typeof bodySchema>['prompt']>;
+
+function promptsOf(given: GivenPrompt, tokenizer: Tokenizer): RequestPrompt[] {
+  const ofText = (text: string): RequestPrompt => ({
+    // In training every text follows an end-of-text token.
+    tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)],
+    numImplicit: 1,
+    text,
+  });
+  const ofIds = (tokenIds: readonly number[]): RequestPrompt => ({
+    tokenIds,
+    numImplicit: 0,
+    text: tokenizer.decode(tokenIds, true),
+  });
+  if (typeof given === 'string') return [ofText(given)];
+  if (given.every((item) => typeof item === 'string')) return given.map(ofText);
+  if (given.every((item) => typeof item === 'number')) return [ofIds(given)];
+  return (given as number[][]).map(ofIds);
+}

@@ -1,0 +1,76 @@
+import { closeSync, openSync } from 'node:fs';
+import { TrainerError } from '../errors.js';
+import type { ExpertStorage } from '../parameters/expert-slots.js';
+import { expertOf, type ParameterSpec } from '../parameters/parameter-group.js';
+import type { Checkpoint } from './checkpoint.js';
+import { asStorageError } from './durable.js';
+import { type FileFloats, fileFloats, readFloats } from './file-floats.js';
+import { firstNotFinite } from './finite.js';
+
+const FLOAT_BYTES = 4;
+
+/**
+ * The experts of a checkpoint, read when they are needed, without their moments. Its files stay open, since a run that goes
+ * on deletes its old checkpoints.
+ */
+export class CheckpointExperts implements ExpertStorage {
+  readonly isFilled = true;
+  readonly #folder: string;
+  readonly #fds = new Map<string, number>();
+  readonly #experts: readonly (readonly [name: string, tensors: readonly FileFloats[]])[];
+
+  /**
+   * @param specs of the parameters of all experts, each one's in the order of their elements
+   * @throws TrainerError as `Checkpoint.locate`; `NO_RESOURCE` if a file cannot be opened
+   */
+  constructor(checkpoint: Pick<Checkpoint, 'folder' | 'locate'>, specs: readonly ParameterSpec[]) {
+    this.#folder = checkpoint.folder;
+    const tensorsOf = new Map<string, FileFloats[]>();
+    for (const { name, shape } of specs) {
+      const { path, begin, end } = checkpoint.locate(name, shape);
+      const floats = fileFloats(this.#open(path), begin, (end - begin) / FLOAT_BYTES);
+      const known = tensorsOf.get(expertOf(name));
+      if (known === undefined) tensorsOf.set(expertOf(name), [floats]);
+      else known.push(floats);
+    }
+    this.#experts = [...tensorsOf];
+  }
+
+  /** @throws TrainerError `BAD_CHECKPOINT` if it holds NaN or infinity; `NO_RESOURCE` if the disk fails */
+  read(expert: number, [values]: readonly Float32Array[]): void {
+    const [name, tensors] = this.#experts[expert];
+    let begin = 0;
+    for (const floats of tensors) {
+      const into = values.subarray(begin, begin + floats.length);
+      try {
+        readFloats(floats, into);
+      } catch (error) {
+        throw asStorageError(error, `checkpoint ${this.#folder} cannot be read`);
+      }
+      begin += floats.length;
+    }
+    const at = firstNotFinite(values);
+    if (at >= 0)
+      throw new TrainerError(
+        'BAD_CHECKPOINT',
+        `checkpoint ${this.#folder}: ${name} holds ${values[at]} at element ${at}`,
+      );
+  }
+
+  /** Nothing changes them. */
+  write(): void {}
+
+  /** Only training knows beforehand. */
+  willRead(): void {}
+
+  close(): void {
+    for (const fd of this.#fds.values()) closeSync(fd);
+    this.#fds.clear();
+  }
+
+  #open(path: string): number {
+    const fd = this.#fds.get(path) ?? openSync(path, 'r');
+    this.#fds.set(path, fd);
+    return fd;
+  }
+}

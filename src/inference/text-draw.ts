@@ -1,0 +1,61 @@
+import type { Tokenizer } from '../data/tokenizer.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+import { type Sampling, sample } from './sampling.js';
+import { TextStream } from './text-stream.js';
+
+export interface TextDrawOptions {
+  readonly tokenizer: Tokenizer;
+  /** Of the prompt. */
+  readonly tokenIds: readonly number[];
+  readonly sampling: Sampling;
+  readonly seed: number;
+  /** Which of several texts for this prompt; 0 is that of `locmoe generate`. */
+  readonly index?: number;
+  /** At least one. */
+  readonly maxTokens: number;
+  readonly stops: readonly string[];
+}
+
+export interface Drawn {
+  readonly token: number;
+  /** What is certain of the text since the token before; at the end all that is left. */
+  readonly text: string;
+  /** A stop text or the end-of-text token has come, or as many tokens as asked for; null while it goes on. */
+  readonly finishReason: 'stop' | 'length' | null;
+}
+
+/** Draws a text, token by token. The same seed gives the same text. */
+export class TextDraw {
+  readonly #options: TextDrawOptions;
+  readonly #random: CounterRandom;
+  readonly #stream: TextStream;
+  /** Prompt and output. */
+  readonly #context: number[];
+
+  constructor(options: TextDrawOptions) {
+    const { tokenizer, tokenIds, seed, index = 0, stops } = options;
+    this.#options = options;
+    this.#random = new CounterRandom(seed, index === 0 ? 'sample' : `sample ${index}`);
+    this.#stream = new TextStream(tokenizer, stops);
+    this.#context = [...tokenIds];
+  }
+
+  /** Tokens drawn so far. */
+  get numTokens(): number {
+    return this.#context.length - this.#options.tokenIds.length;
+  }
+
+  /** @param logits of the next token */
+  next(logits: Float32Array): Drawn {
+    const { tokenizer, sampling, maxTokens } = this.#options;
+    const uniform = this.#random.uniform(this.#context.length);
+    const token = sample(logits, this.#context, sampling, uniform);
+    this.#context.push(token);
+    const isEnd = token === tokenizer.endOfText;
+    const text = isEnd ? '' : this.#stream.push(token);
+    const stops = isEnd || this.#stream.stopped;
+    if (!stops && this.numTokens < maxTokens) return { token, text, finishReason: null };
+    const rest = this.#stream.end();
+    return { token, text: text + rest, finishReason: stops || this.#stream.stopped ? 'stop' : 'length' };
+  }
+}

@@ -1,0 +1,111 @@
+import type OpenAI from 'openai';
+import { expect, it } from 'vitest';
+import { encodeMessages, templateOf } from '../../src/data/template.js';
+import { generateText } from '../../src/inference/generate.js';
+import { servedModel } from './support.js';
+
+const { inference, serve } = servedModel();
+const MESSAGES = [
+  { role: 'system', content: 'in one word' },
+  { role: 'user', content: 'the cat' },
+  { role: 'assistant', content: 'sat' },
+  { role: 'user', content: 'der Kater?' },
+] as const;
+const ASKED = { model: 'run:b', max_completion_tokens: 12, temperature: 0.9, top_p: 0.9, seed: 5 };
+
+it('answers in the form that the domain was fine-tuned with, with the text of locmoe generate', async () => {
+  const { client } = await serve();
+  const answer = await client.chat.completions.create({ ...ASKED, messages: [...MESSAGES] });
+  const sampling = { temperature: 0.9, topK: null, topP: 0.9, repetitionPenalty: 1 };
+  const content = generateText(inference(), {
+    ...{ prompt: MESSAGES, domain: 1, maxTokens: 12, stop: [], seed: 5, ...sampling },
+  });
+  expect(answer).toMatchObject({ object: 'chat.completion', model: 'run:b' });
+  expect(answer.choices).toEqual([
+    {
+      index: 0,
+      message: { role: 'assistant', content, refusal: null },
+      logprobs: null,
+      finish_reason: expect.stringMatching(/^(stop|length)$/),
+    },
+  ]);
+  const template = templateOf(inference().config.data, 1)!;
+  const { ids } = encodeMessages(MESSAGES, template, inference().tokenizer);
+  expect(answer.usage!.prompt_tokens).toBe(ids.length - 1);
+
+  // An answer as it came, parts of a text, and a new name for a role.
+  const [{ message }] = answer.choices;
+  const more = await client.chat.completions.create({
+    ...ASKED,
+    messages: [
+      {
+        role: 'developer',
+        content: [
+          { type: 'text', text: 'in one' },
+          { type: 'text', text: 'word' },
+        ],
+      },
+      { role: 'user', content: 'the cat', name: 'me' },
+      message,
+      { role: 'user', content: 'a' },
+    ],
+  });
+  const same = await client.chat.completions.create({
+    ...ASKED,
+    messages: [
+      { role: 'system', content: 'in one\nword' },
+      { role: 'user', content: 'the cat' },
+      { role: 'assistant', content },
+      { role: 'user', content: 'a' },
+    ],
+  });
+  expect(more.choices).toEqual(same.choices);
+});
+
+it('streams what it gets at once', async () => {
+  const { client } = await serve();
+  const request = { ...ASKED, messages: [...MESSAGES], n: 2, stop: ['zz'] };
+  const whole = await client.chat.completions.create(request);
+  const stream = client.chat.completions.stream({ ...request, stream_options: { include_usage: true } });
+  const firsts: unknown[] = [];
+  for await (const { object, choices } of stream) {
+    expect(object).toBe('chat.completion.chunk');
+    for (const { index, delta } of choices) firsts[index] ??= delta.role;
+  }
+  const streamed = await stream.finalChatCompletion();
+  expect(firsts).toEqual(['assistant', 'assistant']);
+  const contentsOf = ({ choices }: OpenAI.ChatCompletion) =>
+    choices.map(({ message, finish_reason }) => [message.content, finish_reason]);
+  expect(contentsOf(streamed)).toEqual(contentsOf(whole));
+  expect(streamed.usage).toEqual(whole.usage);
+});
+
+it.each([
+  [{ messages: [] }, 'messages', /give at least one/],
+  [{ messages: undefined }, 'messages', /expected array/],
+  [{ messages: [{ role: 'tool', content: 'a' }] }, 'messages[0].role', /system/],
+  [{ messages: [MESSAGES[1], { role: 'user' }] }, 'messages[1].content', /give a text/],
+  [
+    { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] },
+    'messages[0].content',
+    /parts of type text/,
+  ],
+  [{ messages: [{ ...MESSAGES[1], tool_calls: [] }] }, 'messages[0].tool_calls', /does not have/],
+  [{ messages: MESSAGES.slice(0, 3) }, 'messages', /the last one is an answer/],
+  [{ max_tokens: 3 }, 'max_completion_tokens', /12, but max_tokens is 3/],
+  [{ max_completion_tokens: 0 }, 'max_completion_tokens', />=1/],
+  [{ tools: [{ type: 'function' }] }, 'tools', /does not support/],
+  [{ response_format: { type: 'json_object' } }, 'response_format', /does not support/],
+  [{ logprobs: true }, 'logprobs', /does not support/],
+  [{ prompt: 'a' }, 'prompt', /does not have/],
+  [
+    { model: 'run:a' },
+    'model',
+    /^400 model: run:a was not fine-tuned with answers and has no template for messages: use run:b or \/v1\/completions$/,
+  ],
+])('names the field that is wrong: %j', async (fields, param, message) => {
+  const { client } = await serve();
+  const wrong = client.chat.completions.create({ ...ASKED, messages: [...MESSAGES], ...(fields as object) });
+  await expect(wrong).rejects.toMatchObject({ status: 400, param, type: 'invalid_request_error' });
+  await expect(wrong).rejects.toThrow(message);
+});
