@@ -22,7 +22,13 @@ function teleQnA(): string {
   const questions = texts.map((question, i) => [
     `question ${i}`,
     {
-      ...{ question, 'option 1': 'a call', 'option 2': 'a handover', 'option 3': 'paging', category: 'Lexicon' },
+      ...{
+        question,
+        'option 1': 'a call',
+        'option 2': 'a handover',
+        'option 3': 'paging',
+        category: 'Lexicon',
+      },
       ...{ answer: `option ${(i % 3) + 1}: text`, explanation: 'It ends with it.' },
     },
   ]);
@@ -40,7 +46,16 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
     new Locmoe(
       [
         ...['bench', 'fine-tuning', '--quick', '--config', config, '--steps', '3', '--tune-steps', '2'],
-        ...['--set', 'moe.capacityFactor=1.1', '--work-dir', folder, '--data-dir', DATA_DIR],
+        ...[
+          '--only',
+          'locmoe-plus',
+          '--set',
+          'moe.capacityFactor=1.1',
+          '--work-dir',
+          folder,
+          '--data-dir',
+          DATA_DIR,
+        ],
       ],
       { LOCMOE_EVAL_DATA: evalData },
     ).finished;
@@ -49,8 +64,8 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   expect(first.stdout).toMatch(
     /^learned: \d+ questions of TeleQnA with right option and explanation; asked: TeleQnA \(\d+\).*, cloze \(\d+\); left out: 1 question of which/m,
   );
-  expect(first.stdout).toMatch(/^2 models, .*: 8 parts, 0 of them kept from before; how long/m);
-  expect(first.stdout).toMatch(/^\[4\/8\] switch-seed1 asked again in \d+s, about \d+s left$/m);
+  expect(first.stdout).toMatch(/^1 model, .*: 4 parts, 0 of them kept from before; how long/m);
+  expect(first.stdout).toMatch(/^\[4\/4\] locmoe-plus-seed1 asked again in \d+s, about 0s left$/m);
 
   const out = path.join(folder, 'quick');
   const json = () => JSON.parse(readFileSync(path.join(out, 'fine-tuning.json'), 'utf8'));
@@ -59,13 +74,11 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   expect(Object.keys(tasks)).toEqual(expect.arrayContaining(['TeleQnA', 'TeleQnA by letter', 'cloze']));
   expect(tasks.TeleQnA.chance).toBeCloseTo(1 / 3, 12);
   expect(tasks.TeleQnA.n).toBe(tasks['TeleQnA by letter'].n);
-  for (const router of ['switch', 'locmoe-plus']) {
-    const { before, after } = likelihoods.TeleQnA[router];
-    expect(after).toBeLessThan(0);
-    expect(after).not.toBe(before);
-  }
+  const { before, after } = likelihoods.TeleQnA['locmoe-plus'];
+  expect(after).toBeLessThan(0);
+  expect(after).not.toBe(before);
   expect(report).toMatchObject({
-    ...{ headlineTask: 'TeleQnA', seeds: [1], limit: 40, pValueOverSeeds: null },
+    ...{ headlineTask: 'TeleQnA', seeds: [1], limit: 40, pValue: null },
     base: { recipe: 'micro', steps: 3, tokens: 3 * 8 * 32 },
     tuning: { steps: 2 },
   });
@@ -77,6 +90,6 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   });
 
   const second = await bench();
-  expect(second.stdout).toMatch(/8 parts, 8 of them kept from before; about 0s left$/m);
+  expect(second.stdout).toMatch(/4 parts, 4 of them kept from before; about 0s left$/m);
   expect(json()).toEqual(report);
 }, 120_000);

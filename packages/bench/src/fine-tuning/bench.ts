@@ -49,11 +49,12 @@ export async function benchFineTuning(options: BenchFineTuningOptions): Promise<
   const models = modelsOf(options.only, options.seeds);
   const settings = models.map((model) => baseSettings(options, model));
   const [{ config }] = settings;
+  // What is wrong with a folder should not come out after a night.
+  for (const folder of [options.workDir, options.out]) mkdirSync(folder, { recursive: true });
   try {
     const material = await materialOf(config, options);
     console.log(describeMaterial(material));
     const work = models.map((model, i) => workOf(options, model, settings[i], material));
-    mkdirSync(options.workDir, { recursive: true });
     const parts = new Parts(
       path.resolve(options.workDir, 'results'),
       work.flatMap((each) => Object.values(each.parts)),

@@ -28,7 +28,8 @@ interface AtHand {
  * @throws TrainerError `BAD_INPUT` if the folder is none, or a file is damaged
  */
 export async function benchmarksAtHand(folder: string | null): Promise<AtHand> {
-  if (folder !== null && !statOf(folder).isDirectory()) throw refusal(`${EVAL_DATA} ${folder}`, 'is no folder');
+  if (folder !== null && !statOf(folder).isDirectory())
+    throw refusal(`${EVAL_DATA} ${folder}`, 'is no folder');
   const benchmarks: Benchmark[] = [];
   const missing: string[] = [];
   for (const [name, files] of Object.entries(filesAtHand(folder))) {

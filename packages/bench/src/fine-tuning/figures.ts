@@ -59,7 +59,9 @@ export function figuresOf(results: readonly ModelResult[]): MeasureFigures[] {
     const measures = MEASURES.filter((measure) => values[measure] !== undefined);
     const tables = measures.map((measure) => tableOf(results, task, measure));
     // One bootstrap for all: resampling takes the time.
-    const rows = tables.flatMap((table) => table.rows.flatMap(({ gains }) => (gains === null ? [] : [gains])));
+    const rows = tables.flatMap((table) =>
+      table.rows.flatMap(({ gains }) => (gains === null ? [] : [gains])),
+    );
     const intervals = bootstrapIntervals(rows.map(meanOfSeeds), BOOTSTRAP_SEED);
     return measures.map((measure, i) => ({
       ...{ task, measure, ...rest, n: values[measure]!.length },
@@ -78,10 +80,14 @@ function tableOf(
   results: readonly ModelResult[],
   task: string,
   measure: Measure,
-): { readonly rows: readonly (Omit<RouterFigures, 'againstBaseline'> & { readonly gains: Values | null })[] } {
+): {
+  readonly rows: readonly (Omit<RouterFigures, 'againstBaseline'> & { readonly gains: Values | null })[];
+} {
   const routers = [...new Set(results.map(({ router }) => router))];
   const valuesOf = (router: VariantId, phase: 'before' | 'after'): Values =>
-    results.filter((result) => result.router === router).map((result) => result[phase][task].values[measure]!);
+    results
+      .filter((result) => result.router === router)
+      .map((result) => result[phase][task].values[measure]!);
   const baseline = valuesOf(BASELINE, 'after');
   return {
     rows: routers.map((router) => {

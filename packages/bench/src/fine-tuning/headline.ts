@@ -72,10 +72,9 @@ export function headlineOf(figures: readonly MeasureFigures[], comparison: Compa
   const scored = figures.filter(({ measure }) => measure !== 'likelihood');
   const likelihoods = figures.filter(({ measure }) => measure === 'likelihood');
   const headlineTask = figures.some(({ task }) => task === TELEQNA) ? TELEQNA : CLOZE;
-  const plus =
-    scored
-      .find(({ task, measure }) => task === headlineTask && measure === 'continuation')!
-      .routers.find(({ router }) => router === PLUS)?.againstBaseline ?? null;
+  const plus = scored
+    .find(({ task, measure }) => task === headlineTask && measure === 'continuation')!
+    .routers.find(({ router }) => router === PLUS)?.againstBaseline;
   return {
     tasks: Object.fromEntries(
       scored.map((each) => [taskLabel(each), { n: each.n, chance: each.chance, ...scoresOf(each) }]),
@@ -87,9 +86,9 @@ export function headlineOf(figures: readonly MeasureFigures[], comparison: Compa
       ),
     ),
     headlineTask,
-    plusVsBaselinePoints: plus && 100 * plus.difference,
-    pValue: plus && plus.pValue,
-    pValueOverSeeds: plus && plus.pValueOverSeeds,
+    plusVsBaselinePoints: plus == null ? null : 100 * plus.difference,
+    pValue: plus?.pValue ?? null,
+    pValueOverSeeds: plus?.pValueOverSeeds ?? null,
     base: {
       ...{ recipe: config.name, parameters: parameterCounts(config).model },
       ...{ steps: base.steps, tokens: base.tokens, hours },

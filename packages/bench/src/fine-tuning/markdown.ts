@@ -4,10 +4,10 @@ import type { Chart } from '../picture.js';
 import { BASELINE, VARIANTS, type VariantId } from '../routers/jobs.js';
 import { spreadOf } from '../statistics.js';
 import { isAtChance, type MeasureFigures, type RouterFigures } from './figures.js';
+import type { Comparison, Headline } from './headline.js';
 import { describeMaterial } from './material.js';
 import { PLUS } from './models.js';
 import { PAPER_SCORES, PAPER_TASKS, paperScore } from './paper.js';
-import type { Comparison, Headline } from './headline.js';
 import { points, probability, signed, taskLabel } from './words.js';
 
 interface Report extends Comparison {
@@ -145,7 +145,9 @@ function scoreSection(each: MeasureFigures): string[] {
   const without = (name: string, share: number | undefined) =>
     share === undefined ? [] : [[name, '', percent(share), ...Array<string>(6).fill('')]];
   const cut =
-    cutPrompts === undefined ? '' : `; ${percent(cutPrompts[measure === 'letter' ? 'letter' : 'continuation'])} of the prompts are cut to the window`;
+    cutPrompts === undefined
+      ? ''
+      : `; ${percent(cutPrompts[measure === 'letter' ? 'letter' : 'continuation'])} of the prompts are cut to the window`;
   return [
     `### ${taskLabel(each)}`,
     `${formatNumberOf(n, 'question')}${cut}.`,

@@ -3,13 +3,7 @@ import { BASELINE, type VariantId } from '../routers/jobs.js';
 
 export const PLUS: VariantId = 'locmoe-plus';
 /** In report order, with the settings of `bench routers`. */
-const ROUTERS: readonly VariantId[] = [
-  BASELINE,
-  'locmoe',
-  'locmoe-plus-tcr',
-  'locmoe-plus-ecr',
-  PLUS,
-];
+const ROUTERS: readonly VariantId[] = [BASELINE, 'locmoe', 'locmoe-plus-tcr', 'locmoe-plus-ecr', PLUS];
 
 export interface Model {
   readonly router: VariantId;

@@ -45,7 +45,9 @@ export class Parts {
     const [models, parts] = [this.#all.length / Object.keys(KINDS).length, this.#all.length];
     const left = this.#secondsLeft();
     const rest =
-      left === null ? 'how long that takes is known after the first model' : `about ${formatDuration(left)} left`;
+      left === null
+        ? 'how long that takes is known after the first model'
+        : `about ${formatDuration(left)} left`;
     return `${formatNumberOf(models, 'model')}, each ${Object.values(KINDS).join(', ')}: ${parts} parts, ${parts - this.#missing.size} of them kept from before; ${rest}`;
   }
 

@@ -50,10 +50,7 @@ export interface BaseSettings {
 }
 
 /** @throws TrainerError `BAD_CONFIG` */
-export function baseSettings(
-  { config, set, steps }: BaseOptions,
-  { router, seed }: Model,
-): BaseSettings {
+export function baseSettings({ config, set, steps }: BaseOptions, { router, seed }: Model): BaseSettings {
   const sets = [
     ...SETTINGS,
     ...widerWindow(loadConfig(config, { sets: [] })),

@@ -12,14 +12,20 @@ it('reads what the folder has, and names what it has not', async () => {
   for (const name of ['opseval-test-a.json', 'opseval-test-b.json', 'opseval-dev-a.json'])
     writeFileSync(path.join(folder, name), JSON.stringify([ops]));
   mkdirSync(path.join(folder, 'hamexam/T'), { recursive: true });
-  writeFileSync(path.join(folder, 'hamexam/T/T1A01'), 'T1A01 (C)\nWhich?\nA. one\nB. two\nC. three\nD. four\n');
+  writeFileSync(
+    path.join(folder, 'hamexam/T/T1A01'),
+    'T1A01 (C)\nWhich?\nA. one\nB. two\nC. three\nD. four\n',
+  );
 
   const { benchmarks, missing } = await benchmarksAtHand(folder);
   expect(missing).toContain('TeleQnA');
   const files = Object.fromEntries(
     benchmarks.map(({ name, tasks }) => [name, tasks.map(({ file }) => path.relative(folder, file))]),
   );
-  expect(files).toMatchObject({ OpsEval: ['opseval-test-a.json', 'opseval-test-b.json'], hamexam: ['hamexam'] });
+  expect(files).toMatchObject({
+    OpsEval: ['opseval-test-a.json', 'opseval-test-b.json'],
+    hamexam: ['hamexam'],
+  });
 
   const file = path.join(folder, 'opseval-test-a.json');
   await expect(benchmarksAtHand(file)).rejects.toThrow(`LOCMOE_EVAL_DATA ${file} is no folder`);

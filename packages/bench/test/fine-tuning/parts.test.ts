@@ -34,7 +34,8 @@ it('does a part once, also over several calls of the command, and says how long 
   expect(first.describe()).toBe(
     '2 models, each trained, asked, fine-tuned, asked again: 8 parts, 0 of them kept from before; how long that takes is known after the first model',
   );
-  for (const part of all.slice(0, 4)) expect(await first.do(part, async () => ({ value: part.kind }))).toEqual({ value: part.kind });
+  for (const part of all.slice(0, 4))
+    expect(await first.do(part, async () => ({ value: part.kind }))).toEqual({ value: part.kind });
   const later = [...partsOf(1), ...partsOf(2)];
   const second = new Parts(folder, later);
   expect(second.describe()).toMatch(/8 parts, 4 of them kept from before; about 0s left$/);

@@ -37,12 +37,17 @@ it('has scores, comparisons and the paper beside them, and keeps what people wro
   ]);
   expect(JSON.parse(readFileSync(path.join(out, 'fine-tuning.json'), 'utf8'))).toMatchObject({
     tasks: {
-      TeleQnA: { n: 4, chance: 0.25, switch: { before: 0.25, after: 0.375 }, 'locmoe-plus': { after: 0.625 } },
+      TeleQnA: {
+        n: 4,
+        chance: 0.25,
+        switch: { before: 0.25, after: 0.375 },
+        'locmoe-plus': { after: 0.625 },
+      },
       'TeleQnA by letter': { 'locmoe-plus': { standardError: 0.25 } },
       cloze: { n: 4, switch: { after: 1, standardError: 0 } },
     },
     likelihoods: { TeleQnA: { switch: { before: -2, after: -1 } } },
-    ...{ headlineTask: 'TeleQnA', plusVsBaselinePoints: 25, pValue: 1, seeds: [1, 2] },
+    ...{ headlineTask: 'TeleQnA', plusVsBaselinePoints: 25, pValue: expect.closeTo(1, 12), seeds: [1, 2] },
     base: { recipe: 'tiny', tokens: 4000, hours: 0.5 },
     ...{ machine: 'a machine', command: 'a command' },
   });

@@ -3,7 +3,13 @@ import { expect, it } from 'vitest';
 import { isLearned, objectSamples, sampleOf } from '../../src/fine-tuning/samples.js';
 
 const question: Question = {
-  ...{ place: 'file', docId: 0, subject: '', text: ' What does UE mean? ', choices: ['an edge', 'user equipment'] },
+  ...{
+    place: 'file',
+    docId: 0,
+    subject: '',
+    text: ' What does UE mean? ',
+    choices: ['an edge', 'user equipment'],
+  },
   ...{ answer: 1, doc: { explanation: 'It is the device of a user. ' } },
 };
 
@@ -20,8 +26,7 @@ it('half of the questions are learned, and the same question always or never', (
   const numLearned = texts.filter((text) => isLearned({ text })).length;
   expect(numLearned).toBeGreaterThan(450);
   expect(numLearned).toBeLessThan(550);
-  for (const text of texts)
-    expect(isLearned({ text: ` ${text.toUpperCase()}\n` })).toBe(isLearned({ text }));
+  for (const text of texts) expect(isLearned({ text: ` ${text.toUpperCase()}\n` })).toBe(isLearned({ text }));
 });
 
 it('managed objects are read from the modules that define them, once each', () => {

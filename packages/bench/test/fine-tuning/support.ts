@@ -1,8 +1,8 @@
 import { loadConfig } from 'locmoe/config/resolve';
-import type { VariantId } from '../../src/routers/jobs.js';
 import type { Answers } from '../../src/fine-tuning/answers.js';
 import type { ModelResult } from '../../src/fine-tuning/figures.js';
 import type { Comparison } from '../../src/fine-tuning/headline.js';
+import type { VariantId } from '../../src/routers/jobs.js';
 
 const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens: 900, loss: 5 };
 
@@ -33,7 +33,12 @@ export const RESULTS = [
 export const COMPARISON: Comparison = {
   results: RESULTS,
   material: {
-    ...{ samples: [{ prompt: 'a', completion: ' b' }], samplesAre: '1 question of TeleQnA', asked: [], cloze: [] },
+    ...{
+      samples: [{ prompt: 'a', completion: ' b' }],
+      samplesAre: '1 question of TeleQnA',
+      asked: [],
+      cloze: [],
+    },
     ...{ contaminated: 2, missing: ['hamexam'], keys: { samples: '', asked: '' } },
   },
   config: loadConfig('tiny', { sets: [] }),
