@@ -7,7 +7,7 @@ import type { VariantId } from '../../src/routers/jobs.js';
 const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens: 900, loss: 5 };
 
 /** Four questions of TeleQnA, and four of the cloze. */
-export function answers(continuation: readonly number[], likelihood: readonly number[]): Answers {
+function answers(continuation: readonly number[], likelihood: readonly number[]): Answers {
   return {
     TeleQnA: {
       ...{ chance: 0.25, majority: 0.3, firstLongest: 0.4, cutPrompts: { letter: 0.5, continuation: 0 } },
@@ -17,7 +17,7 @@ export function answers(continuation: readonly number[], likelihood: readonly nu
   };
 }
 
-export function result(router: VariantId, seed: number, after: Answers): ModelResult {
+function result(router: VariantId, seed: number, after: Answers): ModelResult {
   const before = answers([0, 0, 1, 0], [-2, -2, -2, -2]);
   return { router, seed, base: training, tuned: { ...training, loss: 4 + seed / 10 }, before, after };
 }
