@@ -160,6 +160,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
   [/^npx locmoe bench (kernels|precision)$/, 'bench-kernels.test.ts runs them with less to do'],
   [/^npx locmoe bench inheritance$/, 'bench-inheritance.test.ts runs it with less to do'],
+  [/^npx locmoe bench fine-tuning( --quick)?$/, 'bench-fine-tuning.test.ts runs it with less to do'],
   [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
   [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],

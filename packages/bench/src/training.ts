@@ -7,8 +7,8 @@ import { EXIT, TrainerError } from 'locmoe/errors';
 import { findRun, type RunFolder } from 'locmoe/run/run-folder';
 
 export interface TrainingOptions {
-  /** Recipe or config file. */
-  readonly config: string;
+  /** Recipe or config file; none where `more` has another recipe. */
+  readonly config?: string;
   readonly sets: readonly string[];
   /** Emptied first; receives the run folder and the command output. */
   readonly folder: string;
@@ -40,7 +40,8 @@ export async function runTraining({
   mkdirSync(folder, { recursive: true });
   const output = path.join(folder, 'output.txt');
   const args = [
-    ...['train', '--config', config, '--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
+    ...['train', ...(config === undefined ? [] : ['--config', config])],
+    ...['--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
     // What a restart repeats would count as time of the run.
     ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
     ...more,

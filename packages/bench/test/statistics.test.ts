@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { median, quantile, spreadOf } from '../src/statistics.js';
+import { median, pairedTTest, quantile, spreadOf } from '../src/statistics.js';
 
 describe('quantile', () => {
   it('lies between the neighbours of its place', () => {
@@ -18,4 +18,13 @@ describe('quantile', () => {
   it('spans the seeds', () => {
     expect(spreadOf([5, 9, 1])).toEqual({ median: 5, least: 1, most: 9 });
   });
+});
+
+it('pairedTTest is two-sided', () => {
+  // t = 3.464 with two degrees of freedom, where p = 1 - t / sqrt(2 + t^2).
+  expect(pairedTTest([1, 2, 3])).toBeCloseTo(1 - Math.sqrt(12 / 14), 12);
+  expect(pairedTTest([-1, -2, -3])).toBeCloseTo(1 - Math.sqrt(12 / 14), 12);
+  expect(pairedTTest([1, -1])).toBe(1);
+  expect(pairedTTest([2, 2])).toBe(0);
+  expect(pairedTTest([2])).toBeNull();
 });

@@ -10,6 +10,7 @@ import type { BenchPlanOptions } from '../plan/bench.js';
 import type { BenchPrecisionOptions } from '../precision/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
 import type { BenchStorageOptions } from '../storage/bench.js';
+import { addBenchFineTuning } from './bench-fine-tuning.js';
 import { addBenchRouters } from './bench-routers.js';
 import { addBenchStep } from './bench-step.js';
 
@@ -24,6 +25,7 @@ export function addBenchCommand(program: Command): void {
   addBenchKernels(bench);
   addBenchPrecision(bench);
   addBenchInheritance(bench);
+  addBenchFineTuning(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);

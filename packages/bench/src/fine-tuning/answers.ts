@@ -1,0 +1,117 @@
+import { openModel } from 'locmoe/cli/eval/open';
+import { QuestionProgress } from 'locmoe/cli/eval/question-progress';
+import { untilSignal } from 'locmoe/cli/eval/until-signal';
+import { type Answer, ask } from 'locmoe/evaluation/ask';
+import { baselinesOf } from 'locmoe/evaluation/baselines';
+import { answerCloze, type ClozeItem, continuationTokens, NUM_CHOICES } from 'locmoe/evaluation/cloze';
+import { plainPrompt, type Scoring } from 'locmoe/evaluation/prompt';
+import type { Inference } from 'locmoe/inference/inference';
+import type { Material, NamedTask } from './material.js';
+
+export const CLOZE = 'cloze';
+
+/**
+ * What is measured of each question. By continuation and by letter: 1 if the right option comes first, else 0; options by
+ * their log-likelihood per character, continuations of the cloze by mutual information. Likelihood: log-likelihood of the
+ * right option per character, in the cloze per token.
+ */
+export const MEASURES = ['continuation', 'letter', 'likelihood'] as const;
+export type Measure = (typeof MEASURES)[number];
+
+/** A model's answers to the questions of a task. */
+export interface TaskAnswers {
+  readonly chance: number;
+  /** Always the letter that is most often right, and always the first longest option; not in the cloze. */
+  readonly majority?: number;
+  readonly firstLongest?: number;
+  /** Share of the prompts that the model's window cut; not in the cloze, which fills it. */
+  readonly cutPrompts?: Readonly<Record<Scoring, number>>;
+  /** By measure and question, for every model in the same order. The cloze has no letters. */
+  readonly values: Partial<Readonly<Record<Measure, readonly number[]>>>;
+}
+
+/** By task. */
+export type Answers = Readonly<Record<string, TaskAnswers>>;
+
+/**
+ * Asks a model everything.
+ *
+ * @param checkpoint a run folder
+ * @throws TrainerError `INTERRUPTED` at a signal
+ */
+export async function answersOf(checkpoint: string, { asked, cloze }: Material): Promise<Answers> {
+  const inference = await openModel(checkpoint);
+  const total = asked.reduce((sum, each) => sum + sizeOf(each), cloze.length);
+  const progress = new QuestionProgress(total);
+  let before = 0;
+  const onProgress = (done: number) => progress.show(before + done);
+  try {
+    return await untilSignal(async (signal) => {
+      const answers: Record<string, TaskAnswers> = {};
+      for (const task of asked) {
+        answers[task.name] = await askTask(inference, task, { onProgress, signal });
+        before += sizeOf(task);
+      }
+      answers[CLOZE] = await askCloze(inference, cloze, { onProgress, signal });
+      return answers;
+    });
+  } finally {
+    progress.end();
+    inference.model.dispose();
+  }
+}
+
+interface Asking {
+  readonly onProgress: (done: number) => void;
+  readonly signal: AbortSignal;
+}
+
+function sizeOf({ tasks }: NamedTask): number {
+  return tasks.reduce((sum, { questions }) => sum + questions.length, 0);
+}
+
+/** Experts are not grouped by domain here, so that any domain will do. */
+const DOMAIN = 0;
+
+async function askTask(inference: Inference, { tasks }: NamedTask, asking: Asking): Promise<TaskAnswers> {
+  const found = await ask(inference, tasks, { ...asking, domain: DOMAIN, render: plainPrompt });
+  // With an option that is longer than the window: left out by both scorings.
+  const unscored = new Set(found.unscored.map(({ question }) => question));
+  const answers = found.answers.filter(({ question }) => !unscored.has(question));
+  const scored = (scoring: Scoring) => answers.filter((answer) => answer.scoring === scoring);
+  const [letters, continuations] = [scored('letter'), scored('continuation')];
+  const { chance, majority, firstLongest } = baselinesOf(letters.map(({ question }) => question));
+  return {
+    ...{ chance, majority: majority.score, firstLongest },
+    cutPrompts: { letter: cutShare(letters), continuation: cutShare(continuations) },
+    values: {
+      continuation: continuations.map(({ metrics }) => metrics.acc_norm),
+      letter: letters.map(({ metrics }) => metrics.acc),
+      likelihood: continuations.map(
+        ({ question: { choices, answer }, logLikelihoods }) =>
+          logLikelihoods[answer].sum / [...choices[answer]].length,
+      ),
+    },
+  };
+}
+
+function cutShare(answers: readonly Answer[]): number {
+  return answers.filter(({ wasCut }) => wasCut).length / answers.length;
+}
+
+async function askCloze(
+  inference: Inference,
+  items: readonly ClozeItem[],
+  asking: Asking,
+): Promise<TaskAnswers> {
+  const own = items.map((item) => ({ ...item, domain: DOMAIN }));
+  const answers = await answerCloze(inference, own, asking);
+  const numTokens = continuationTokens(inference.config.model.seqLen);
+  return {
+    chance: 1 / NUM_CHOICES,
+    values: {
+      continuation: answers.map(({ metrics }) => metrics.acc_mutual_info),
+      likelihood: answers.map(({ answer, logLikelihoods }) => logLikelihoods[answer].sum / numTokens),
+    },
+  };
+}

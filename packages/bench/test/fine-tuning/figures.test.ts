@@ -1,0 +1,59 @@
+import { expect, it } from 'vitest';
+import { figuresOf, isAtChance } from '../../src/fine-tuning/figures.js';
+import { RESULTS } from './support.js';
+
+const figures = figuresOf(RESULTS);
+const of = (task: string, measure: string) =>
+  figures.find((each) => each.task === task && each.measure === measure)!;
+
+it('has each task by each of its measures', () => {
+  expect(figures.map(({ task, measure }) => `${task} ${measure}`)).toEqual([
+    ...['TeleQnA continuation', 'TeleQnA letter', 'TeleQnA likelihood'],
+    ...['cloze continuation', 'cloze likelihood'],
+  ]);
+});
+
+it('a question counts with its mean over the seeds', () => {
+  const { n, chance, routers } = of('TeleQnA', 'continuation');
+  expect([n, chance]).toEqual([4, 0.25]);
+  const [baseline, plus] = routers;
+  // Questions: 1, 0, 1/2, 0, and 1/2, 1, 1, 0.
+  expect(baseline).toMatchObject({
+    ...{ router: 'switch', seeds: [0.25, 0.5], againstBaseline: null },
+    before: { value: 0.25, n: 4 },
+    after: { value: 0.375, n: 4 },
+  });
+  expect(baseline.after.stderr).toBeCloseTo(Math.sqrt(0.6875 / 3 / 4), 12);
+  expect(plus.after.value).toBe(0.625);
+});
+
+it('compares with the baseline by question, and over the seeds', () => {
+  const { difference, interval, pValue, pValueOverSeeds } = of('TeleQnA', 'continuation').routers[1]
+    .againstBaseline!;
+  expect(difference).toBe(0.25);
+  expect(interval.low).toBeLessThan(0.25);
+  expect(interval.high).toBeGreaterThan(0.25);
+  // Two questions for LocMoE+, one for the baseline, one for none.
+  expect(pValue).toBeCloseTo(1, 12);
+  // Differences 0.5 and 0: t = 1 with one degree of freedom.
+  expect(pValueOverSeeds).toBeCloseTo(0.5, 12);
+
+  const likelihood = of('TeleQnA', 'likelihood').routers[1].againstBaseline!;
+  expect(likelihood.difference).toBeCloseTo(0.15, 12);
+  // Three questions of four.
+  expect(likelihood.pValue).toBeCloseTo(10 / 16, 12);
+});
+
+it('without the baseline nothing is compared, and a single seed has no test over seeds', () => {
+  const alone = figuresOf(RESULTS.filter(({ router }) => router === 'locmoe-plus'));
+  expect(alone.flatMap(({ routers }) => routers.map((each) => each.againstBaseline))).toEqual(
+    Array(5).fill(null),
+  );
+  const [one] = figuresOf(RESULTS.filter(({ seed }) => seed === 1));
+  expect(one.routers[1].againstBaseline).toMatchObject({ difference: 0.5, pValueOverSeeds: null });
+});
+
+it('at chance is what two standard errors reach', () => {
+  expect(isAtChance({ value: 0.3, stderr: 0.03, n: 9 }, 0.25)).toBe(true);
+  expect(isAtChance({ value: 0.2, stderr: 0.02, n: 9 }, 0.25)).toBe(false);
+});
