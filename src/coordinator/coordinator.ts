@@ -109,8 +109,8 @@ export class Coordinator {
     logger.info(text);
     this.#notify((each) => each.membership?.(text));
     this.#notify((each) => each.state?.(this.#state));
-    const { committed } = adopts;
-    if (committed !== null && !committed.isRecorded) this.#notify((each) => each.checkpoint?.(committed));
+    const { committed, isCommitRecorded } = adopts;
+    if (committed !== null && !isCommitRecorded) this.#notify((each) => each.checkpoint?.(committed));
   }
 
   get state(): RunState {
