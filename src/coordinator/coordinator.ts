@@ -6,16 +6,16 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunListener } from '../run/run-listener.js';
-import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
+import type { RunState } from '../run/run-state.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { DeadlineWatch } from './deadline-watch.js';
 import { FailureJudge } from './failure-judge.js';
-import { blamed } from './failure-report.js';
+import { Lifecycle } from './lifecycle.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
-import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
+import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { slowLink } from './slow-link.js';
 import { TrainingProgress } from './training-progress.js';
 
@@ -29,23 +29,16 @@ const RECORDED_MS = 200;
  */
 export class Coordinator {
   readonly #members: Membership;
+  readonly #life: Lifecycle;
   readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
   readonly #progress: TrainingProgress;
   readonly #committer: CheckpointCommitter;
   readonly #watch: DeadlineWatch;
-  #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
   #hasMissedNodes = false;
   #stopAsked: string | null = null;
   #recordedMs = Number.NEGATIVE_INFINITY;
-  #failure: RunFailure | null = null;
-  #settle!: (state: RunState) => void;
-
-  /** Resolves when the generation is over: `finished`, `failed` or `restarting`. */
-  readonly settled = new Promise<RunState>((resolve) => {
-    this.#settle = resolve;
-  });
 
   constructor(readonly options: CoordinatorOptions) {
     const { config } = options.identity;
@@ -59,6 +52,13 @@ export class Coordinator {
       trainedSeconds: options.trainedSeconds ?? 0,
       adopts: options.adopts ?? null,
     });
+    this.#life = new Lifecycle({
+      ...{ generation: options.identity.generation, members: this.#members, ranks: this.#progress.ranks },
+      ...{ logger: options.logger, listeners: options.listeners, mayRestart: options.mayRestart },
+      initial: { kind: options.adopts == null ? 'waiting' : 'running' },
+      onChange: () => this.#watch.beginPhase(),
+      onFailed: () => this.#committer.abandon(),
+    });
     this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
@@ -67,20 +67,20 @@ export class Coordinator {
       timeouts,
       joinTimeoutMs: options.joinTimeoutMs,
       run: {
-        state: () => this.#state,
+        state: () => this.state,
         canReplace: () => this.#canReplace,
         free: (member, reason) => this.#free(member, reason),
         lose: (member, end) => this.#lose(member, end),
         miss: (member) => this.#miss(member, 'did not come back in time'),
         examine: ({ node, rank, reason }) =>
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
-        fail: (error) => this.#fail({ error, culprit: null }),
+        fail: (error) => this.#life.fail({ error, culprit: null }),
         missNodes: (error) => {
           this.#hasMissedNodes = this.options.maySuffice?.(this.numConnected) ?? false;
-          if (this.#hasMissedNodes) this.#apply({ type: 'failure', error, restarts: true });
+          if (this.#hasMissedNodes) this.#life.apply({ type: 'failure', error, restarts: true });
           else if (options.nodesAreReplaceable) this.abort(error);
           // Those that this process started it can start again.
-          else this.#fail({ error, culprit: null });
+          else this.#life.fail({ error, culprit: null });
         },
       },
     });
@@ -93,12 +93,9 @@ export class Coordinator {
       lastStep: () => this.#progress.lastStep?.step,
       missedMs: () => this.#watch.missedMs,
       evidenceWindowMs: options.evidenceWindowMs,
-      onVerdict: (cause) => this.#fail(cause),
+      onVerdict: (cause) => this.#life.fail(cause),
     });
-    if (options.adopts) {
-      this.#state = { kind: 'running' };
-      this.#members.adopt(options.adopts.members);
-    }
+    if (options.adopts) this.#members.adopt(options.adopts.members);
   }
 
   /** Tells what the coordinator before this one has come to, if this one goes on with its generation. */
@@ -108,18 +105,24 @@ export class Coordinator {
     const text = `generation ${adopts.generation} goes on after step ${adopts.step}; waiting for its nodes to come back`;
     logger.info(text);
     this.#notify((each) => each.membership?.(text));
-    this.#notify((each) => each.state?.(this.#state));
+    this.#notify((each) => each.state?.(this.state));
     const { committed, isCommitRecorded } = adopts;
     if (committed !== null && !isCommitRecorded) this.#notify((each) => each.checkpoint?.(committed));
   }
 
+  /** See Lifecycle. */
   get state(): RunState {
-    return this.#state;
+    return this.#life.state;
   }
 
-  /** Null unless the generation has failed. */
+  /** See Lifecycle. */
   get failure(): RunFailure | null {
-    return this.#failure;
+    return this.#life.failure;
+  }
+
+  /** See Lifecycle. */
+  get settled(): Promise<RunState> {
+    return this.#life.settled;
   }
 
   /** True if it is over because not all nodes came in time, and those that did are enough. */
@@ -193,7 +196,7 @@ export class Coordinator {
       ...{ node, host, pid, dataAddress },
     }));
     this.#notify((each) => each.members?.(members));
-    this.#apply({ type: 'nodes-complete' });
+    this.#life.apply({ type: 'nodes-complete' });
     const { snapshot = null } = this.options.identity;
     this.#members.broadcast({ start: { peers: this.#members.peers, snapshot } });
   }
@@ -210,18 +213,18 @@ export class Coordinator {
   /** A member that trained, and was to open a session again, cannot: the generation has to begin anew. */
   #miss({ node, request }: Member, what: string): void {
     const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
-    this.#apply({ type: 'failure', error: new TrainerError('NODE_LOST', message, { node }), restarts: true });
+    this.#life.apply({ type: 'failure', error: new TrainerError('NODE_LOST', message, { node }), restarts: true });
   }
 
   #assertWaiting(host: string): void {
     const isIncomplete =
-      this.#isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
-    if (this.#state.kind === 'restarting' || isIncomplete)
+      this.#life.isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
+    if (this.state.kind === 'restarting' || isIncomplete)
       throw new TrainerError('UNAVAILABLE', `run ${this.options.identity.runId} is about to restart`);
-    if (this.#state.kind !== 'waiting')
+    if (this.state.kind !== 'waiting')
       throw new TrainerError(
         'RUN_FULL',
-        `run ${this.options.identity.runId} is ${this.#state.kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
+        `run ${this.options.identity.runId} is ${this.state.kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
       );
   }
 
@@ -233,12 +236,8 @@ export class Coordinator {
     else if (!member.isDone) this.#lose(member, endUnknown(reason));
   }
 
-  get #isUnderWay(): boolean {
-    return ['starting', 'running', 'stopping'].includes(this.#state.kind);
-  }
-
   get #canReplace(): boolean {
-    return this.options.nodesAreReplaceable && this.#state.kind === 'waiting';
+    return this.options.nodesAreReplaceable && this.state.kind === 'waiting';
   }
 
   /** A node that is gone before the start frees its place for another. */
@@ -254,8 +253,8 @@ export class Coordinator {
     const member = this.#members.all.find((each) => each.request.pid === pid);
     if (member?.status === 'lost') this.#judge.restate(member, end);
     else if (member !== undefined && !member.isDone) this.#lose(member, end);
-    else if (this.#state.kind === 'waiting')
-      this.#fail({
+    else if (this.state.kind === 'waiting')
+      this.#life.fail({
         error: new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`),
         culprit: null,
       });
@@ -267,7 +266,7 @@ export class Coordinator {
    * @throws TrainerError `BAD_MESSAGE` for what no agent would send; nothing of it was taken
    */
   receive(node: number, event: AgentEvent): void {
-    this.#rules.assertAllowed(event, node, this.#state.kind);
+    this.#rules.assertAllowed(event, node, this.state.kind);
     try {
       this.#receive(node, event);
     } catch (error) {
@@ -284,7 +283,7 @@ export class Coordinator {
       const { lines, dropped } = event.logs;
       if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
       this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
-    } else if (isOver(this.#state) && !('failure' in event || 'leaving' in event)) {
+    } else if (this.#life.isOver && !('failure' in event || 'leaving' in event)) {
       // It was on its way when the generation ended.
     } else if ('heartbeat' in event) {
       this.#progress.ranks.update(event.heartbeat.workers);
@@ -319,19 +318,19 @@ export class Coordinator {
       if (member.status !== 'connected') return;
       member.become('ready');
       if (this.#members.allAre('ready')) {
-        this.#apply({ type: 'workers-ready' });
+        this.#life.apply({ type: 'workers-ready' });
         this.#members.broadcast({ begin: {} });
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
       // A node that leaves before it is told to is lost once its session ends.
-      if (!member.isDone && (this.#judge.hasBegun || !this.#isUnderWay)) member.become('left');
+      if (!member.isDone && (this.#judge.hasBegun || !this.#life.isUnderWay)) member.become('left');
     } else if ('finished' in event) {
       if (member.hasReturned && member.isDone) return;
       member.become('finished');
       this.#stoppedEarly ||= event.finished.stoppedEarly;
       if (this.#members.allAre('finished'))
-        this.#apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
+        this.#life.apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
     }
   }
 
@@ -341,8 +340,8 @@ export class Coordinator {
    */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
-    if (this.#canReplace) this.#apply({ type: 'stopped-waiting' });
-    this.#stop(reason, null);
+    if (this.#canReplace) this.#life.apply({ type: 'stopped-waiting' });
+    this.#life.stop(reason, null);
   }
 
   /**
@@ -350,30 +349,13 @@ export class Coordinator {
    * second error, or a checkpoint that takes too long, fails it at once.
    */
   crash(error: TrainerError): void {
-    this.#stop('error in the coordinator', error);
-    if (this.#state.kind !== 'stopping' || this.#state.cause !== error) this.abort(error);
+    this.#life.stop('error in the coordinator', error);
+    if (this.state.kind !== 'stopping' || this.state.cause !== error) this.abort(error);
   }
 
   /** Ends the run at once, for good. */
   abort(error: TrainerError): void {
-    this.#apply({ type: 'failure', error, restarts: false });
-  }
-
-  /** Ends the generation, and with it the run unless it may restart. */
-  #fail({ error, culprit }: RootCause): void {
-    if (isOver(this.#state)) return;
-    const restarts = this.options.mayRestart?.(this.#failureOf(error, culprit), this.#state) ?? false;
-    this.#apply({ type: 'failure', error, restarts }, culprit);
-  }
-
-  #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
-    return { timeMs: Date.now(), error, culprit, ranks: this.#progress.ranks.views };
-  }
-
-  #stop(reason: string, cause: TrainerError | null): void {
-    if (!this.#apply({ type: 'stop', reason, cause })) return;
-    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
-    this.#members.broadcast({ stop: { reason } });
+    this.#life.abort(error);
   }
 
   /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
@@ -396,7 +378,7 @@ export class Coordinator {
     return {
       runId: identity.runId,
       generation: identity.generation,
-      state: this.#state.kind,
+      state: this.state.kind,
       runDir: identity.runDir,
       ...this.#progress.status,
       nodes: this.#members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
@@ -456,21 +438,10 @@ export class Coordinator {
       },
       onLeftover: (line) => logger.warn(line),
       onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
-      onFailure: (error) => this.#fail({ error, culprit: null }),
+      onFailure: (error) => this.#life.fail({ error, culprit: null }),
       committedBefore: this.options.adopts?.committed?.step ?? null,
       assertLeads: this.options.assertLeads,
     });
-  }
-
-  /** Why the generation is over, where queries of a rank or a step find it. */
-  #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
-    const what = kind === 'failed' ? 'the run' : `generation ${this.options.identity.generation}`;
-    const { exitCode = null, signal = null, pid = null } = culprit ?? {};
-    this.options.logger.error(
-      { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },
-      `${what} failed: ${error.line}`,
-    );
-    this.options.logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
   }
 
   #takeStep(step: GlobalStep): void {
@@ -487,41 +458,6 @@ export class Coordinator {
   #lose(member: Member, end: ProcessEnd): void {
     // After a standstill, events may be handled before the watch's timer.
     this.#watch.forgiveStandstill();
-    if (!isOver(this.#state)) this.#judge.lose(member, end);
-  }
-
-  /**
-   * @param culprit of a failure
-   * @returns whether the state changed
-   */
-  #apply(event: RunEvent, culprit: Culprit | null = null): boolean {
-    const before = this.#state;
-    this.#state = transition(before, event);
-    if (this.#state === before) return false;
-    this.#watch.beginPhase();
-    if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
-      const { kind, error } = this.#state;
-      const isCause = event.type === 'failure' && event.error === error;
-      this.#failure = this.#failureOf(error, isCause ? culprit : null);
-      this.#logVerdict(this.#failure, kind);
-      // After a last checkpoint there is nothing to abort.
-      if (!this.#members.allAre('finished')) this.#members.broadcast({ abort: { reason: error.line } });
-      if (kind === 'failed') this.#members.broadcast({ farewell: {} });
-      this.#committer.abandon();
-      this.#settle(this.#state);
-    } else {
-      this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
-      if (this.#state.kind === 'finished') {
-        this.#members.broadcast({ farewell: {} });
-        this.#settle(this.#state);
-      }
-    }
-    // Last: a listener that throws must not keep a run from ending.
-    try {
-      this.#notify((each) => each.state?.(this.#state));
-    } catch (error) {
-      this.abort(asTrainerError(error));
-    }
-    return true;
+    if (!this.#life.isOver) this.#judge.lose(member, end);
   }
 }
