@@ -7,6 +7,7 @@ import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
+import { Admission } from './admission.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
@@ -30,6 +31,7 @@ const RECORDED_MS = 200;
 export class Coordinator {
   readonly #members: Membership;
   readonly #life: Lifecycle;
+  readonly #admission: Admission;
   readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
   readonly #progress: TrainingProgress;
@@ -59,6 +61,7 @@ export class Coordinator {
       onChange: () => this.#watch.beginPhase(),
       onFailed: () => this.#committer.abandon(),
     });
+    this.#admission = new Admission(options, this.#members, this.#life);
     this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
@@ -68,10 +71,10 @@ export class Coordinator {
       joinTimeoutMs: options.joinTimeoutMs,
       run: {
         state: () => this.state,
-        canReplace: () => this.#canReplace,
-        free: (member, reason) => this.#free(member, reason),
+        canReplace: () => this.#admission.canReplace,
+        free: (member, reason) => this.#admission.free(member, reason),
         lose: (member, end) => this.#lose(member, end),
-        miss: (member) => this.#miss(member, 'did not come back in time'),
+        miss: (member) => this.#admission.miss(member, 'did not come back in time'),
         examine: ({ node, rank, reason }) =>
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
         fail: (error) => this.#life.fail({ error, culprit: null }),
@@ -145,107 +148,27 @@ export class Coordinator {
     return this.#members.all.find((member) => member.node === node)?.request.host ?? null;
   }
 
-  /**
-   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node
-   *   does not fit
-   */
+  /** See Admission. */
   join(request: JoinRequest): JoinReply {
-    const { identity, logger } = this.options;
-    const former = this.#members.awaited.find(
-      ({ request: { host, pid } }) => host === request.host && pid === request.pid,
-    );
-    if (former !== undefined) this.#miss(former, 'has ended its workers');
-    this.#assertWaiting(request.host);
-    const { node } = this.#members.join(request);
-    logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
-    return {
-      runId: identity.runId,
-      generation: identity.generation,
-      node,
-      configJson: JSON.stringify(identity.config),
-      runDir: identity.runDir,
-      datasetDir: identity.datasetDir,
-      resumeFrom: identity.resumeFrom ?? '',
-      initFrom: identity.initFrom ?? '',
-      inheritance: identity.inheritance ?? null,
-      term: this.term,
-    };
+    return this.#admission.join(request);
+  }
+
+  /** See Admission. */
+  connect(node: number, dataAddress: string, session: SessionLink): void {
+    this.#admission.connect(node, dataAddress, session);
   }
 
   /** See CoordinatorOptions. */
   get term(): number {
-    return this.options.term ?? 1;
-  }
-
-  /** Opens a member's session; when every node has one, all are told to start. */
-  connect(node: number, dataAddress: string, session: SessionLink): void {
-    const member = this.#members.get(node);
-    const { host } = member.request;
-    if (member.isAwaited) {
-      this.#reconnect(node, dataAddress, session);
-      return;
-    }
-    this.#assertWaiting(host);
-    this.#members.connect(node, dataAddress, session);
-    const { numConnected, numNodes } = this.#members;
-    this.#notify((each) =>
-      each.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`),
-    );
-    if (!this.#members.allAre('connected')) return;
-    const members = this.#members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
-      ...{ node, host, pid, dataAddress },
-    }));
-    this.#notify((each) => each.members?.(members));
-    this.#life.apply({ type: 'nodes-complete' });
-    const { snapshot = null } = this.options.identity;
-    this.#members.broadcast({ start: { peers: this.#members.peers, snapshot } });
-  }
-
-  /** Opens the session of a member that trains. */
-  #reconnect(node: number, dataAddress: string, session: SessionLink): void {
-    this.#members.reconnect(node, dataAddress, session);
-    // The coordinator before this one may have fallen between its word and theirs.
-    session.send({ begin: {} });
-    const { numConnected, numNodes } = this.#members;
-    this.#notify((each) => each.membership?.(`node ${node} is back (${numConnected} of ${numNodes})`));
-  }
-
-  /** A member that trained, and was to open a session again, cannot: the generation has to begin anew. */
-  #miss({ node, request }: Member, what: string): void {
-    const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
-    this.#life.apply({ type: 'failure', error: new TrainerError('NODE_LOST', message, { node }), restarts: true });
-  }
-
-  #assertWaiting(host: string): void {
-    const isIncomplete =
-      this.#life.isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
-    if (this.state.kind === 'restarting' || isIncomplete)
-      throw new TrainerError('UNAVAILABLE', `run ${this.options.identity.runId} is about to restart`);
-    if (this.state.kind !== 'waiting')
-      throw new TrainerError(
-        'RUN_FULL',
-        `run ${this.options.identity.runId} is ${this.state.kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
-      );
+    return this.#admission.term;
   }
 
   /** A session ended: the node is lost, unless it said that it leaves. */
   disconnect(node: number, reason: string): void {
     const member = this.#members.get(node);
     member.session = null;
-    if (this.#canReplace) this.#free(member, reason);
+    if (this.#admission.canReplace) this.#admission.free(member, reason);
     else if (!member.isDone) this.#lose(member, endUnknown(reason));
-  }
-
-  get #canReplace(): boolean {
-    return this.options.nodesAreReplaceable && this.state.kind === 'waiting';
-  }
-
-  /** A node that is gone before the start frees its place for another. */
-  #free({ node, request }: Member, reason: string): void {
-    this.#members.remove(node);
-    const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
-    this.options.logger.info({ node, host: request.host }, text);
-    this.#notify((each) => each.membership?.(text));
   }
 
   /** A node agent on this machine ended; its exit says more than its broken session. */
@@ -340,7 +263,7 @@ export class Coordinator {
    */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
-    if (this.#canReplace) this.#life.apply({ type: 'stopped-waiting' });
+    if (this.#admission.canReplace) this.#life.apply({ type: 'stopped-waiting' });
     this.#life.stop(reason, null);
   }
 
