@@ -1,10 +1,8 @@
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
-import type { GlobalStep } from '../run/global-step.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 import { Admission } from './admission.js';
@@ -12,17 +10,15 @@ import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { DeadlineWatch } from './deadline-watch.js';
+import { nodesGone, sendOn } from './departure.js';
 import { FailureJudge } from './failure-judge.js';
 import { Lifecycle } from './lifecycle.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
+import { Reports } from './reports.js';
 import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { slowLink } from './slow-link.js';
 import { TrainingProgress } from './training-progress.js';
-
-const GONE_POLL_MS = 20;
-/** Between two commands `recorded`. */
-const RECORDED_MS = 200;
 
 /**
  * A generation of a run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or
@@ -35,12 +31,12 @@ export class Coordinator {
   readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
   readonly #progress: TrainingProgress;
+  readonly #reports: Reports;
   readonly #committer: CheckpointCommitter;
   readonly #watch: DeadlineWatch;
   #stoppedEarly = false;
   #hasMissedNodes = false;
   #stopAsked: string | null = null;
-  #recordedMs = Number.NEGATIVE_INFINITY;
 
   constructor(readonly options: CoordinatorOptions) {
     const { config } = options.identity;
@@ -62,6 +58,7 @@ export class Coordinator {
       onFailed: () => this.#committer.abandon(),
     });
     this.#admission = new Admission(options, this.#members, this.#life);
+    this.#reports = new Reports(options, this.#members, this.#progress);
     this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
@@ -202,25 +199,15 @@ export class Coordinator {
     const member = this.#members.get(node);
     member.heardOfMs = performance.now();
     if ('logs' in event) {
-      for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
-      const { lines, dropped } = event.logs;
-      if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
-      this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
+      this.#reports.logs(member, event.logs);
     } else if (this.#life.isOver && !('failure' in event || 'leaving' in event)) {
       // It was on its way when the generation ended.
     } else if ('heartbeat' in event) {
-      this.#progress.ranks.update(event.heartbeat.workers);
-      const { snapshot } = this.#progress;
-      this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
+      this.#reports.heartbeat(member, event.heartbeat);
     } else if ('step' in event) {
-      if (member.hasReturned && this.#progress.has(event.step)) return;
-      const step = this.#progress.add(event.step);
-      this.#notify((each) => each.rankStep?.(event.step));
-      if (step !== null) this.#takeStep(step);
+      this.#reports.step(member, event.step);
     } else if ('validation' in event) {
-      const isNew = this.#progress.validate(event.validation.step);
-      if (member.hasReturned && !isNew) return;
-      this.#notify((each) => each.validation?.(event.validation));
+      this.#reports.validation(member, event.validation);
     } else if ('saving' in event) {
       this.#committer.announce(event.saving, member.hasReturned);
     } else if ('snapshot' in event) {
@@ -318,29 +305,14 @@ export class Coordinator {
     this.#judge.close();
   }
 
-  /**
-   * Waits up to `graceMs` for the nodes that still answer to send their last log lines and end their
-   * sessions.
-   */
-  async nodesGone(graceMs: number): Promise<void> {
-    const deadline = performance.now() + graceMs;
-    while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
+  /** See departure.ts. */
+  nodesGone(graceMs: number): Promise<void> {
+    return nodesGone(this.#members, graceMs);
   }
 
-  /**
-   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
-   * generation.
-   *
-   * @returns pids of the agents that come; the others are no longer of the run
-   */
-  async sendOn(graceMs: number): Promise<number[]> {
-    const deadline = performance.now() + graceMs;
-    while (this.#members.answering.some(({ isDone }) => !isDone) && performance.now() < deadline)
-      await sleep(GONE_POLL_MS);
-    for (const { isDone, session } of this.#members.all)
-      if (isDone) session?.send({ rejoin: {} });
-      else session?.close();
-    return this.#members.all.filter(({ isDone }) => isDone).map(({ request }) => request.pid);
+  /** See departure.ts. */
+  sendOn(graceMs: number): Promise<number[]> {
+    return sendOn(this.#members, graceMs);
   }
 
   #createCommitter(): CheckpointCommitter {
@@ -365,17 +337,6 @@ export class Coordinator {
       committedBefore: this.options.adopts?.committed?.step ?? null,
       assertLeads: this.options.assertLeads,
     });
-  }
-
-  #takeStep(step: GlobalStep): void {
-    this.options.snapshots?.stepped();
-    this.#progress.complete(step);
-    const { snapshot } = this.#progress;
-    this.#notify((each) => each.step?.(step, snapshot));
-    const now = performance.now();
-    if (now - this.#recordedMs < RECORDED_MS) return;
-    this.#recordedMs = now;
-    this.#members.broadcast({ recorded: { step: step.step } });
   }
 
   #lose(member: Member, end: ProcessEnd): void {
