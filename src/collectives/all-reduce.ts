@@ -1,8 +1,16 @@
-import { numPairs, packPairs, unpackPairs } from './bfloat16-pairs.js';
+import { numPairs } from './bfloat16-pairs.js';
 import type { WirePrecision } from './communicator.js';
+import {
+  type Reduction,
+  rankRange,
+  type Steps,
+  sumDirectly,
+  throughGroup,
+  throughNodes,
+} from './reduction-steps.js';
+import { type Buffers, wireOf } from './reduction-wire.js';
 import { nodeOf } from './topology.js';
 import type { Operation, PendingTransfer, Transport } from './transport.js';
-import { treeSum } from './tree-sum.js';
 
 export interface AllReduceOptions {
   /** Summed in place; equal length on all members. */
@@ -100,9 +108,6 @@ export function gradualAllReduce(
   };
 }
 
-/** The steps of one block: yields each transfer it has started, and is resumed once that is complete. */
-type Steps = Generator<PendingTransfer, void, void>;
-
 /** Runs blocks one step apart; all ranks start the same transfers in the same order. */
 class Pipeline {
   #onTheWay: { readonly steps: Steps; readonly pending: PendingTransfer }[] = [];
@@ -125,54 +130,6 @@ class Pipeline {
   }
 }
 
-interface Reduction {
-  readonly transport: Transport;
-  readonly operation: Operation;
-  readonly buffers: Buffers;
-  /** How values travel, in one step. */
-  readonly wire: (buffers: Buffers) => Wire;
-}
-
-/** Room of a step, numbered; no other block in flight uses it. */
-interface Buffers {
-  /** For the values of the i-th other member. */
-  floats(i: number, length: number): Float32Array;
-  /** For what the step sends and receives. */
-  pairs(i: number, length: number): Uint32Array;
-}
-
-interface Wire {
-  /** The bytes to send. What has to be rounded for that is rounded in `values` too, so that all add the same. */
-  leave(values: Float32Array): Uint8Array;
-  /** Room for bytes that are sent; `finish` makes them `values`. */
-  arrive(values: Float32Array): { readonly bytes: Uint8Array; readonly finish: () => void };
-}
-
-const inFloat32 = (): Wire => ({
-  leave: bytesOf,
-  arrive: (values) => ({ bytes: bytesOf(values), finish() {} }),
-});
-
-function inBfloat16(buffers: Buffers): Wire {
-  let taken = 0;
-  const take = ({ length }: Float32Array) => buffers.pairs(taken++, numPairs(length));
-  return {
-    leave(values) {
-      const pairs = take(values);
-      packPairs(values, pairs);
-      return bytesOf(pairs);
-    },
-    arrive(values) {
-      const pairs = take(values);
-      return { bytes: bytesOf(pairs), finish: () => unpackPairs(pairs, values) };
-    },
-  };
-}
-
-function wireOf(precision: WirePrecision = 'float32'): Reduction['wire'] {
-  return precision === 'float32' ? inFloat32 : inBfloat16;
-}
-
 function reductionOf(
   transport: Transport,
   { purpose, layer }: Pick<AllReduceOptions, 'purpose' | 'layer'>,
@@ -182,7 +139,7 @@ function reductionOf(
     floats: (_, length) => new Float32Array(length),
     pairs: (_, length) => new Uint32Array(length),
   };
-  return { transport, operation, buffers, wire: inFloat32 };
+  return { transport, operation, buffers, wire: wireOf() };
 }
 
 function reductionOfGroup(
@@ -215,115 +172,4 @@ function buffersOfBlock(index: number, { topology }: Transport): Buffers {
       return pairsOfBlocks[place].subarray(0, length);
     },
   };
-}
-
-function rankRange(from: number, end: number, stride: number): number[] {
-  const list: number[] = [];
-  for (let rank = from; rank < end; rank += stride) list.push(rank);
-  return list;
-}
-
-function slice(data: Float32Array, index: number, count: number): Float32Array {
-  return data.subarray(
-    Math.floor((index * data.length) / count),
-    Math.floor(((index + 1) * data.length) / count),
-  );
-}
-
-function bytesOf(data: Float32Array | Uint32Array): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** Reduce-scatter in the node, sum between nodes, all-gather in the node. */
-function* throughNodes(reduction: Reduction, data: Float32Array, betweenNodes?: WirePrecision): Steps {
-  const { node, localRank, workersPerNode, numNodes, worldSize } = reduction.transport.topology;
-  const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
-  const counterparts = rankRange(localRank, worldSize, workersPerNode);
-  const mine = slice(data, localRank, workersPerNode);
-  if (workersPerNode > 1) yield* reduceScatter(reduction, neighbours, data);
-  const onTheLink = { ...reduction, wire: wireOf(betweenNodes) };
-  if (numNodes === 2) yield* sumDirectly(onTheLink, counterparts, mine, false);
-  else if (numNodes > 2) yield* throughGroup(onTheLink, counterparts, mine);
-  if (workersPerNode > 1) yield* gatherSlices(reduction, neighbours, data);
-}
-
-function* throughGroup(reduction: Reduction, members: readonly number[], data: Float32Array): Steps {
-  yield* reduceScatter(reduction, members, data);
-  yield* gatherSlices(reduction, members, data);
-}
-
-/** Every member sends its whole vector to all others and sums. */
-function* sumDirectly(
-  { transport, operation, buffers, wire }: Reduction,
-  members: readonly number[],
-  data: Float32Array,
-  aggregate: boolean,
-): Steps {
-  const { leave, arrive } = wire(buffers);
-  const peers = members.filter((member) => member !== transport.topology.rank);
-  const theirs = peers.map((_, i) => buffers.floats(i, data.length));
-  const parts = [leave(data)];
-  const arrivals = theirs.map(arrive);
-  yield transport.start(
-    operation,
-    peers.map((to) => ({ to, parts })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
-    { aggregate },
-  );
-  for (const { finish } of arrivals) finish();
-  sumInOrder(data, theirs, transport.topology.rank, members);
-}
-
-/** Member i ends with slice i of the sum; the other slices keep this rank's own values. */
-function* reduceScatter(
-  { transport, operation, buffers, wire }: Reduction,
-  members: readonly number[],
-  data: Float32Array,
-): Steps {
-  const { leave, arrive } = wire(buffers);
-  const { rank } = transport.topology;
-  const index = members.indexOf(rank);
-  const peers = index < 0 ? [] : members.filter((member) => member !== rank);
-  const mine = slice(data, index, members.length);
-  const theirs = peers.map((_, i) => buffers.floats(i, mine.length));
-  const arrivals = theirs.map(arrive);
-  yield transport.start(
-    operation,
-    peers.map((to) => ({ to, parts: [leave(slice(data, members.indexOf(to), members.length))] })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
-  );
-  for (const { finish } of arrivals) finish();
-  if (index >= 0) sumInOrder(mine, theirs, rank, members);
-}
-
-/** Adds the values of all members in their order; `theirs` are the others'. */
-function sumInOrder(
-  mine: Float32Array,
-  theirs: readonly Float32Array[],
-  rank: number,
-  members: readonly number[],
-): void {
-  const index = members.indexOf(rank);
-  treeSum(mine, [...theirs.slice(0, index), mine, ...theirs.slice(index)]);
-}
-
-/** Gives every member all slices of the sum. */
-function* gatherSlices(
-  { transport, operation, buffers, wire }: Reduction,
-  members: readonly number[],
-  data: Float32Array,
-): Steps {
-  const { leave, arrive } = wire(buffers);
-  const { rank } = transport.topology;
-  const index = members.indexOf(rank);
-  const peers = index < 0 ? [] : members.filter((member) => member !== rank);
-  const sliceOf = (member: number) => slice(data, members.indexOf(member), members.length);
-  const mine = peers.length > 0 ? [leave(sliceOf(rank))] : [];
-  const arrivals = peers.map((from) => arrive(sliceOf(from)));
-  yield transport.start(
-    operation,
-    peers.map((to) => ({ to, parts: mine })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
-  );
-  for (const { finish } of arrivals) finish();
 }

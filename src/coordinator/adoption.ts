@@ -2,10 +2,10 @@ import { statSync } from 'node:fs';
 import { committedFolders, stepOf } from '../checkpoint/folders.js';
 import { generationOf } from '../checkpoint/manifest.js';
 import type { RunConfig } from '../config/schema.js';
-import type { CheckpointReport } from '../rpc/messages.js';
+import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import { readJournal } from '../run/journal.js';
 import type { JournalMember } from '../run/journal-events.js';
-import { readRecords } from '../run/metrics-record.js';
+import { type MetricsRecord, type MetricsRecordOf, readRecords } from '../run/metrics-record.js';
 import type { RunFolder } from '../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
@@ -17,10 +17,12 @@ export interface Adoption {
   readonly members: readonly JournalMember[];
   /** The last step that is recorded. */
   readonly step: number;
-  /** Step of the last validation that is recorded; -1 for none. */
-  readonly validatedStep: number;
+  /** The last validation that is recorded, of that step or one before; null for none. */
+  readonly validation: ValidationReport | null;
   /** The newest checkpoint of this generation; null if it has none. */
-  readonly committed: (CheckpointReport & { readonly isRecorded: boolean }) | null;
+  readonly committed: CheckpointReport | null;
+  /** The metrics have it; the journal, which is written next, may lack it. */
+  readonly isCommitRecorded: boolean;
 }
 
 /**
@@ -65,17 +67,18 @@ function progressOf(
   folder: RunFolder,
   generation: number,
   from: number,
-): Pick<Adoption, 'step' | 'validatedStep' | 'committed'> {
+): Pick<Adoption, 'step' | 'validation' | 'committed' | 'isCommitRecorded'> {
   const records = readRecords(folder.metrics);
-  const last = (kind: 'step' | 'validation') => records.findLast(({ type }) => type === kind);
-  const steps = [last('step'), last('validation')].map((record) =>
-    record !== undefined && 'step' in record ? record.step : undefined,
-  );
+  const of = <Type extends MetricsRecord['type']>(wanted: Type) =>
+    records.filter((record): record is MetricsRecordOf<Type> => record.type === wanted);
+  const step = Math.max(from, of('step').at(-1)?.step ?? 0);
+  // One that came before the last report of its step is dropped with all that is recorded after `step`, and comes again.
+  const validation = of('validation').findLast((each) => each.step <= step);
   const directory = committedFolders(folder.checkpoints).find((each) => generationOf(each) === generation);
-  const isRecorded = records.some((record) => record.type === 'checkpoint' && record.directory === directory);
   return {
-    step: Math.max(from, steps[0] ?? 0),
-    validatedStep: steps[1] ?? -1,
-    committed: directory === undefined ? null : { step: stepOf(directory), directory, isRecorded },
+    step,
+    validation: validation === undefined ? null : { step: validation.step, domains: validation.domains },
+    committed: directory === undefined ? null : { step: stepOf(directory), directory },
+    isCommitRecorded: of('checkpoint').some((each) => each.directory === directory),
   };
 }

@@ -1,27 +1,24 @@
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
-import type { GlobalStep } from '../run/global-step.js';
 import type { RunListener } from '../run/run-listener.js';
-import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
+import type { RunState } from '../run/run-state.js';
+import { Admission } from './admission.js';
 import { AgentEventRules, assertFault } from './agent-messages.js';
 import { CheckpointCommitter } from './checkpoint-committer.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { DeadlineWatch } from './deadline-watch.js';
+import { nodesGone, sendOn } from './departure.js';
 import { FailureJudge } from './failure-judge.js';
-import { blamed } from './failure-report.js';
+import { Lifecycle } from './lifecycle.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
-import { type Culprit, endUnknown, type ProcessEnd, type RootCause } from './root-cause.js';
+import { Reports } from './reports.js';
+import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { slowLink } from './slow-link.js';
 import { TrainingProgress } from './training-progress.js';
-
-const GONE_POLL_MS = 20;
-/** Between two commands `recorded`. */
-const RECORDED_MS = 200;
 
 /**
  * A generation of a run: its members, its state, the reports of its ranks. It knows nothing of gRPC (service.ts) or
@@ -29,23 +26,17 @@ const RECORDED_MS = 200;
  */
 export class Coordinator {
   readonly #members: Membership;
+  readonly #life: Lifecycle;
+  readonly #admission: Admission;
   readonly #rules: AgentEventRules;
   readonly #judge: FailureJudge;
   readonly #progress: TrainingProgress;
+  readonly #reports: Reports;
   readonly #committer: CheckpointCommitter;
   readonly #watch: DeadlineWatch;
-  #state: RunState = { kind: 'waiting' };
   #stoppedEarly = false;
   #hasMissedNodes = false;
   #stopAsked: string | null = null;
-  #recordedMs = Number.NEGATIVE_INFINITY;
-  #failure: RunFailure | null = null;
-  #settle!: (state: RunState) => void;
-
-  /** Resolves when the generation is over: `finished`, `failed` or `restarting`. */
-  readonly settled = new Promise<RunState>((resolve) => {
-    this.#settle = resolve;
-  });
 
   constructor(readonly options: CoordinatorOptions) {
     const { config } = options.identity;
@@ -59,6 +50,15 @@ export class Coordinator {
       trainedSeconds: options.trainedSeconds ?? 0,
       adopts: options.adopts ?? null,
     });
+    this.#life = new Lifecycle({
+      ...{ generation: options.identity.generation, members: this.#members, ranks: this.#progress.ranks },
+      ...{ logger: options.logger, listeners: options.listeners, mayRestart: options.mayRestart },
+      initial: { kind: options.adopts == null ? 'waiting' : 'running' },
+      onChange: () => this.#watch.beginPhase(),
+      onFailed: () => this.#committer.abandon(),
+    });
+    this.#admission = new Admission(options, this.#members, this.#life);
+    this.#reports = new Reports(options, this.#members, this.#progress);
     this.#committer = this.#createCommitter();
     this.#watch = new DeadlineWatch({
       members: this.#members,
@@ -67,20 +67,20 @@ export class Coordinator {
       timeouts,
       joinTimeoutMs: options.joinTimeoutMs,
       run: {
-        state: () => this.#state,
-        canReplace: () => this.#canReplace,
-        free: (member, reason) => this.#free(member, reason),
+        state: () => this.state,
+        canReplace: () => this.#admission.canReplace,
+        free: (member, reason) => this.#admission.free(member, reason),
         lose: (member, end) => this.#lose(member, end),
-        miss: (member) => this.#miss(member, 'did not come back in time'),
+        miss: (member) => this.#admission.miss(member, 'did not come back in time'),
         examine: ({ node, rank, reason }) =>
           this.#members.get(node).session?.send({ examine: { rank, reason } }),
-        fail: (error) => this.#fail({ error, culprit: null }),
+        fail: (error) => this.#life.fail({ error, culprit: null }),
         missNodes: (error) => {
           this.#hasMissedNodes = this.options.maySuffice?.(this.numConnected) ?? false;
-          if (this.#hasMissedNodes) this.#apply({ type: 'failure', error, restarts: true });
+          if (this.#hasMissedNodes) this.#life.apply({ type: 'failure', error, restarts: true });
           else if (options.nodesAreReplaceable) this.abort(error);
           // Those that this process started it can start again.
-          else this.#fail({ error, culprit: null });
+          else this.#life.fail({ error, culprit: null });
         },
       },
     });
@@ -93,12 +93,9 @@ export class Coordinator {
       lastStep: () => this.#progress.lastStep?.step,
       missedMs: () => this.#watch.missedMs,
       evidenceWindowMs: options.evidenceWindowMs,
-      onVerdict: (cause) => this.#fail(cause),
+      onVerdict: (cause) => this.#life.fail(cause),
     });
-    if (options.adopts) {
-      this.#state = { kind: 'running' };
-      this.#members.adopt(options.adopts.members);
-    }
+    if (options.adopts) this.#members.adopt(options.adopts.members);
   }
 
   /** Tells what the coordinator before this one has come to, if this one goes on with its generation. */
@@ -108,18 +105,24 @@ export class Coordinator {
     const text = `generation ${adopts.generation} goes on after step ${adopts.step}; waiting for its nodes to come back`;
     logger.info(text);
     this.#notify((each) => each.membership?.(text));
-    this.#notify((each) => each.state?.(this.#state));
-    const { committed } = adopts;
-    if (committed !== null && !committed.isRecorded) this.#notify((each) => each.checkpoint?.(committed));
+    this.#notify((each) => each.state?.(this.state));
+    const { committed, isCommitRecorded } = adopts;
+    if (committed !== null && !isCommitRecorded) this.#notify((each) => each.checkpoint?.(committed));
   }
 
+  /** See Lifecycle. */
   get state(): RunState {
-    return this.#state;
+    return this.#life.state;
   }
 
-  /** Null unless the generation has failed. */
+  /** See Lifecycle. */
   get failure(): RunFailure | null {
-    return this.#failure;
+    return this.#life.failure;
+  }
+
+  /** See Lifecycle. */
+  get settled(): Promise<RunState> {
+    return this.#life.settled;
   }
 
   /** True if it is over because not all nodes came in time, and those that did are enough. */
@@ -142,111 +145,27 @@ export class Coordinator {
     return this.#members.all.find((member) => member.node === node)?.request.host ?? null;
   }
 
-  /**
-   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node
-   *   does not fit
-   */
+  /** See Admission. */
   join(request: JoinRequest): JoinReply {
-    const { identity, logger } = this.options;
-    const former = this.#members.awaited.find(
-      ({ request: { host, pid } }) => host === request.host && pid === request.pid,
-    );
-    if (former !== undefined) this.#miss(former, 'has ended its workers');
-    this.#assertWaiting(request.host);
-    const { node } = this.#members.join(request);
-    logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
-    return {
-      runId: identity.runId,
-      generation: identity.generation,
-      node,
-      configJson: JSON.stringify(identity.config),
-      runDir: identity.runDir,
-      datasetDir: identity.datasetDir,
-      resumeFrom: identity.resumeFrom ?? '',
-      initFrom: identity.initFrom ?? '',
-      inheritance: identity.inheritance ?? null,
-      term: this.term,
-    };
+    return this.#admission.join(request);
+  }
+
+  /** See Admission. */
+  connect(node: number, dataAddress: string, session: SessionLink): void {
+    this.#admission.connect(node, dataAddress, session);
   }
 
   /** See CoordinatorOptions. */
   get term(): number {
-    return this.options.term ?? 1;
-  }
-
-  /** Opens a member's session; when every node has one, all are told to start. */
-  connect(node: number, dataAddress: string, session: SessionLink): void {
-    const member = this.#members.get(node);
-    const { host } = member.request;
-    if (member.isAwaited) {
-      this.#reconnect(node, dataAddress, session);
-      return;
-    }
-    this.#assertWaiting(host);
-    this.#members.connect(node, dataAddress, session);
-    const { numConnected, numNodes } = this.#members;
-    this.#notify((each) =>
-      each.membership?.(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`),
-    );
-    if (!this.#members.allAre('connected')) return;
-    const members = this.#members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
-      ...{ node, host, pid, dataAddress },
-    }));
-    this.#notify((each) => each.members?.(members));
-    this.#apply({ type: 'nodes-complete' });
-    const { snapshot = null } = this.options.identity;
-    this.#members.broadcast({ start: { peers: this.#members.peers, snapshot } });
-  }
-
-  /** Opens the session of a member that trains. */
-  #reconnect(node: number, dataAddress: string, session: SessionLink): void {
-    this.#members.reconnect(node, dataAddress, session);
-    // The coordinator before this one may have fallen between its word and theirs.
-    session.send({ begin: {} });
-    const { numConnected, numNodes } = this.#members;
-    this.#notify((each) => each.membership?.(`node ${node} is back (${numConnected} of ${numNodes})`));
-  }
-
-  /** A member that trained, and was to open a session again, cannot: the generation has to begin anew. */
-  #miss({ node, request }: Member, what: string): void {
-    const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
-    this.#apply({ type: 'failure', error: new TrainerError('NODE_LOST', message, { node }), restarts: true });
-  }
-
-  #assertWaiting(host: string): void {
-    const isIncomplete =
-      this.#isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
-    if (this.#state.kind === 'restarting' || isIncomplete)
-      throw new TrainerError('UNAVAILABLE', `run ${this.options.identity.runId} is about to restart`);
-    if (this.#state.kind !== 'waiting')
-      throw new TrainerError(
-        'RUN_FULL',
-        `run ${this.options.identity.runId} is ${this.#state.kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
-      );
+    return this.#admission.term;
   }
 
   /** A session ended: the node is lost, unless it said that it leaves. */
   disconnect(node: number, reason: string): void {
     const member = this.#members.get(node);
     member.session = null;
-    if (this.#canReplace) this.#free(member, reason);
+    if (this.#admission.canReplace) this.#admission.free(member, reason);
     else if (!member.isDone) this.#lose(member, endUnknown(reason));
-  }
-
-  get #isUnderWay(): boolean {
-    return ['starting', 'running', 'stopping'].includes(this.#state.kind);
-  }
-
-  get #canReplace(): boolean {
-    return this.options.nodesAreReplaceable && this.#state.kind === 'waiting';
-  }
-
-  /** A node that is gone before the start frees its place for another. */
-  #free({ node, request }: Member, reason: string): void {
-    this.#members.remove(node);
-    const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
-    this.options.logger.info({ node, host: request.host }, text);
-    this.#notify((each) => each.membership?.(text));
   }
 
   /** A node agent on this machine ended; its exit says more than its broken session. */
@@ -254,8 +173,8 @@ export class Coordinator {
     const member = this.#members.all.find((each) => each.request.pid === pid);
     if (member?.status === 'lost') this.#judge.restate(member, end);
     else if (member !== undefined && !member.isDone) this.#lose(member, end);
-    else if (this.#state.kind === 'waiting')
-      this.#fail({
+    else if (this.state.kind === 'waiting')
+      this.#life.fail({
         error: new TrainerError('NODE_LOST', `a node agent (pid ${pid}) ${end.how} before it had joined`),
         culprit: null,
       });
@@ -267,7 +186,7 @@ export class Coordinator {
    * @throws TrainerError `BAD_MESSAGE` for what no agent would send; nothing of it was taken
    */
   receive(node: number, event: AgentEvent): void {
-    this.#rules.assertAllowed(event, node, this.#state.kind);
+    this.#rules.assertAllowed(event, node, this.state.kind);
     try {
       this.#receive(node, event);
     } catch (error) {
@@ -280,25 +199,15 @@ export class Coordinator {
     const member = this.#members.get(node);
     member.heardOfMs = performance.now();
     if ('logs' in event) {
-      for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
-      const { lines, dropped } = event.logs;
-      if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
-      this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
-    } else if (isOver(this.#state) && !('failure' in event || 'leaving' in event)) {
+      this.#reports.logs(member, event.logs);
+    } else if (this.#life.isOver && !('failure' in event || 'leaving' in event)) {
       // It was on its way when the generation ended.
     } else if ('heartbeat' in event) {
-      this.#progress.ranks.update(event.heartbeat.workers);
-      const { snapshot } = this.#progress;
-      this.#notify((each) => each.heartbeat?.(node, event.heartbeat, snapshot));
+      this.#reports.heartbeat(member, event.heartbeat);
     } else if ('step' in event) {
-      if (member.hasReturned && this.#progress.has(event.step)) return;
-      const step = this.#progress.add(event.step);
-      this.#notify((each) => each.rankStep?.(event.step));
-      if (step !== null) this.#takeStep(step);
+      this.#reports.step(member, event.step);
     } else if ('validation' in event) {
-      const isNew = this.#progress.validate(event.validation.step);
-      if (member.hasReturned && !isNew) return;
-      this.#notify((each) => each.validation?.(event.validation));
+      this.#reports.validation(member, event.validation);
     } else if ('saving' in event) {
       this.#committer.announce(event.saving, member.hasReturned);
     } else if ('snapshot' in event) {
@@ -319,19 +228,19 @@ export class Coordinator {
       if (member.status !== 'connected') return;
       member.become('ready');
       if (this.#members.allAre('ready')) {
-        this.#apply({ type: 'workers-ready' });
+        this.#life.apply({ type: 'workers-ready' });
         this.#members.broadcast({ begin: {} });
         if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
       }
     } else if ('leaving' in event) {
       // A node that leaves before it is told to is lost once its session ends.
-      if (!member.isDone && (this.#judge.hasBegun || !this.#isUnderWay)) member.become('left');
+      if (!member.isDone && (this.#judge.hasBegun || !this.#life.isUnderWay)) member.become('left');
     } else if ('finished' in event) {
       if (member.hasReturned && member.isDone) return;
       member.become('finished');
       this.#stoppedEarly ||= event.finished.stoppedEarly;
       if (this.#members.allAre('finished'))
-        this.#apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
+        this.#life.apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
     }
   }
 
@@ -341,8 +250,8 @@ export class Coordinator {
    */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
-    if (this.#canReplace) this.#apply({ type: 'stopped-waiting' });
-    this.#stop(reason, null);
+    if (this.#admission.canReplace) this.#life.apply({ type: 'stopped-waiting' });
+    this.#life.stop(reason, null);
   }
 
   /**
@@ -350,30 +259,13 @@ export class Coordinator {
    * second error, or a checkpoint that takes too long, fails it at once.
    */
   crash(error: TrainerError): void {
-    this.#stop('error in the coordinator', error);
-    if (this.#state.kind !== 'stopping' || this.#state.cause !== error) this.abort(error);
+    this.#life.stop('error in the coordinator', error);
+    if (this.state.kind !== 'stopping' || this.state.cause !== error) this.abort(error);
   }
 
   /** Ends the run at once, for good. */
   abort(error: TrainerError): void {
-    this.#apply({ type: 'failure', error, restarts: false });
-  }
-
-  /** Ends the generation, and with it the run unless it may restart. */
-  #fail({ error, culprit }: RootCause): void {
-    if (isOver(this.#state)) return;
-    const restarts = this.options.mayRestart?.(this.#failureOf(error, culprit), this.#state) ?? false;
-    this.#apply({ type: 'failure', error, restarts }, culprit);
-  }
-
-  #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
-    return { timeMs: Date.now(), error, culprit, ranks: this.#progress.ranks.views };
-  }
-
-  #stop(reason: string, cause: TrainerError | null): void {
-    if (!this.#apply({ type: 'stop', reason, cause })) return;
-    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
-    this.#members.broadcast({ stop: { reason } });
+    this.#life.abort(error);
   }
 
   /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
@@ -396,7 +288,7 @@ export class Coordinator {
     return {
       runId: identity.runId,
       generation: identity.generation,
-      state: this.#state.kind,
+      state: this.state.kind,
       runDir: identity.runDir,
       ...this.#progress.status,
       nodes: this.#members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
@@ -413,29 +305,14 @@ export class Coordinator {
     this.#judge.close();
   }
 
-  /**
-   * Waits up to `graceMs` for the nodes that still answer to send their last log lines and end their
-   * sessions.
-   */
-  async nodesGone(graceMs: number): Promise<void> {
-    const deadline = performance.now() + graceMs;
-    while (this.#members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
+  /** See departure.ts. */
+  nodesGone(graceMs: number): Promise<void> {
+    return nodesGone(this.#members, graceMs);
   }
 
-  /**
-   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
-   * generation.
-   *
-   * @returns pids of the agents that come; the others are no longer of the run
-   */
-  async sendOn(graceMs: number): Promise<number[]> {
-    const deadline = performance.now() + graceMs;
-    while (this.#members.answering.some(({ isDone }) => !isDone) && performance.now() < deadline)
-      await sleep(GONE_POLL_MS);
-    for (const { isDone, session } of this.#members.all)
-      if (isDone) session?.send({ rejoin: {} });
-      else session?.close();
-    return this.#members.all.filter(({ isDone }) => isDone).map(({ request }) => request.pid);
+  /** See departure.ts. */
+  sendOn(graceMs: number): Promise<number[]> {
+    return sendOn(this.#members, graceMs);
   }
 
   #createCommitter(): CheckpointCommitter {
@@ -456,72 +333,15 @@ export class Coordinator {
       },
       onLeftover: (line) => logger.warn(line),
       onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
-      onFailure: (error) => this.#fail({ error, culprit: null }),
+      onFailure: (error) => this.#life.fail({ error, culprit: null }),
       committedBefore: this.options.adopts?.committed?.step ?? null,
       assertLeads: this.options.assertLeads,
     });
   }
 
-  /** Why the generation is over, where queries of a rank or a step find it. */
-  #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
-    const what = kind === 'failed' ? 'the run' : `generation ${this.options.identity.generation}`;
-    const { exitCode = null, signal = null, pid = null } = culprit ?? {};
-    this.options.logger.error(
-      { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },
-      `${what} failed: ${error.line}`,
-    );
-    this.options.logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
-  }
-
-  #takeStep(step: GlobalStep): void {
-    this.options.snapshots?.stepped();
-    this.#progress.complete(step);
-    const { snapshot } = this.#progress;
-    this.#notify((each) => each.step?.(step, snapshot));
-    const now = performance.now();
-    if (now - this.#recordedMs < RECORDED_MS) return;
-    this.#recordedMs = now;
-    this.#members.broadcast({ recorded: { step: step.step } });
-  }
-
   #lose(member: Member, end: ProcessEnd): void {
     // After a standstill, events may be handled before the watch's timer.
     this.#watch.forgiveStandstill();
-    if (!isOver(this.#state)) this.#judge.lose(member, end);
-  }
-
-  /**
-   * @param culprit of a failure
-   * @returns whether the state changed
-   */
-  #apply(event: RunEvent, culprit: Culprit | null = null): boolean {
-    const before = this.#state;
-    this.#state = transition(before, event);
-    if (this.#state === before) return false;
-    this.#watch.beginPhase();
-    if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
-      const { kind, error } = this.#state;
-      const isCause = event.type === 'failure' && event.error === error;
-      this.#failure = this.#failureOf(error, isCause ? culprit : null);
-      this.#logVerdict(this.#failure, kind);
-      // After a last checkpoint there is nothing to abort.
-      if (!this.#members.allAre('finished')) this.#members.broadcast({ abort: { reason: error.line } });
-      if (kind === 'failed') this.#members.broadcast({ farewell: {} });
-      this.#committer.abandon();
-      this.#settle(this.#state);
-    } else {
-      this.options.logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
-      if (this.#state.kind === 'finished') {
-        this.#members.broadcast({ farewell: {} });
-        this.#settle(this.#state);
-      }
-    }
-    // Last: a listener that throws must not keep a run from ending.
-    try {
-      this.#notify((each) => each.state?.(this.#state));
-    } catch (error) {
-      this.abort(asTrainerError(error));
-    }
-    return true;
+    if (!this.#life.isOver) this.#judge.lose(member, end);
   }
 }

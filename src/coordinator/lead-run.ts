@@ -146,6 +146,7 @@ function begin(
   now.generation = identity.generation;
   const adopts = isFirst ? plan.adopts : null;
   if (adopts === null) journal.begin(identity);
+  else journal.adopt(adopts);
   return new Coordinator({
     ...{ identity, logs: run.logs, logger: run.logger, listeners, configured: plan.config },
     ...{ adopts, term: journal.term, assertLeads: () => journal.assertLeads() },

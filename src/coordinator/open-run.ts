@@ -30,8 +30,10 @@ export function openRun(
     mixin: () => ({ ...now }),
   });
   const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
-  // It has trained, whatever happens before its next step.
+  // It has trained, whatever happens before its next step; and that may have been the last one.
   totals.lastStep = adopts?.step ?? 0;
+  totals.lastValidation = adopts?.validation ?? null;
+  totals.lastCheckpoint = adopts?.committed ?? null;
   return {
     identity: {
       ...{ runId, generation: now.generation, config, runDir: directory },

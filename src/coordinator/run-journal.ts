@@ -6,6 +6,7 @@ import type { JournalEvent, JournalMember, JournalStart, RecoveryAccount } from 
 import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
+import type { Adoption } from './adoption.js';
 import type { RunIdentity } from './coordinator-options.js';
 
 /** What a generation starts from. */
@@ -60,6 +61,17 @@ export class RunJournal implements RunListener {
     const from = { kind: startsFrom(identity), step: resumedStep };
     const { nodes, workersPerNode } = config.cluster;
     this.#append({ type: 'generation', generation, from, nodes, workersPerNode });
+  }
+
+  /** Goes on with a generation, whose process may have fallen before it noted the last checkpoint here. */
+  adopt({ committed, isCommitRecorded }: Pick<Adoption, 'committed' | 'isCommitRecorded'>): void {
+    // One that is in no record is told of later, and noted then.
+    if (committed === null || !isCommitRecorded) return;
+    const { step } = committed;
+    const isNoted = readJournal(this.folder.journal).some(
+      (entry) => entry.type === 'committed' && entry.generation === this.#generation && entry.step === step,
+    );
+    if (!isNoted) this.checkpoint({ step });
   }
 
   members(members: readonly JournalMember[]): void {

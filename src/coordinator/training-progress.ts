@@ -24,7 +24,7 @@ export interface TrainingProgressOptions {
   readonly resumedStep: number;
   /** Time that earlier generations have trained. */
   readonly trainedSeconds: number;
-  readonly adopts: Pick<Adoption, 'step' | 'validatedStep'> | null;
+  readonly adopts: Pick<Adoption, 'step' | 'validation'> | null;
 }
 
 /** How far a generation has come, and how fast, from what its ranks report. */
@@ -53,7 +53,7 @@ export class TrainingProgress {
       3600 * (train.maxHours ?? Infinity) - trainedSeconds,
     );
     this.#resumedStep = resumedStep;
-    this.#validatedStep = adopts?.validatedStep ?? -1;
+    this.#validatedStep = adopts?.validation?.step ?? -1;
   }
 
   /** The last step that all ranks have done; null before the first of this coordinator. */

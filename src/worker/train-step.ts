@@ -1,11 +1,6 @@
 import type { ExpertFile } from '../checkpoint/expert-file.js';
 import { gradualAllReduce } from '../collectives/all-reduce.js';
-import {
-  OPERATION_KINDS,
-  type OperationStats,
-  type Transport,
-  type TransportStats,
-} from '../collectives/transport.js';
+import { OPERATION_KINDS, type OperationStats, type Transport } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport-stats.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
@@ -13,12 +8,10 @@ import { wirePrecisionOf } from '../config/wire-precision.js';
 import { type Batch, countedTargets } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
-import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
-import type { TouchedExpert } from '../model/touched-experts.js';
-import { tf } from '../ops/tensorflow.js';
+import type { PanguSigma } from '../model/pangu-sigma.js';
 import { RunQueue } from '../os/run-queue.js';
-import type { ParameterRange } from '../parameters/parameters.js';
 import type { LayerReport, StepReport } from '../rpc/messages.js';
+import { forwardBackward, type Pass } from './forward-backward.js';
 import {
   type GradientSyncOptions,
   type SnapshotVote,
@@ -27,7 +20,7 @@ import {
   trainedGradients,
 } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
-import { adamW } from './optimizer.js';
+import { expertsToUpdate, updateParameters } from './parameter-update.js';
 
 /** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
 const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
@@ -137,7 +130,7 @@ export function trainStep(
   spans.begin('optimizer');
   const learningRate = learningRateAt(step, numStepsOf(config), train);
   if (skipped) model.skipStep();
-  else update(state, { step, learningRate, norm, touched });
+  else updateParameters(model, train, { step, learningRate, norm, touched });
   spans.end();
   const ended = performance.now();
   spans.end();
@@ -186,47 +179,6 @@ function numCounted(batch: Batch): number {
 /** What a skipped step reports of itself: JSON has no NaN. */
 const NOTHING = { loss: 0, auxiliaryLoss: 0, gradientNorm: 0 };
 
-interface ExpertToUpdate extends TouchedExpert {
-  /** Those that are not frozen; one at least. */
-  readonly ranges: readonly ParameterRange[];
-}
-
-/** Those with tokens in this step; null for all. */
-function expertsToUpdate({ parameters: { slots }, touchedExperts }: PanguSigma): ExpertToUpdate[] | null {
-  const rangesOf = (name: string) => slots!.open(name).filter(({ frozen }) => !frozen);
-  return (
-    slots &&
-    touchedExperts
-      .map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }))
-      .filter(({ ranges }) => ranges.length > 0)
-  );
-}
-
-interface UpdateOptions {
-  readonly step: number;
-  readonly learningRate: number;
-  readonly norm: number;
-  /** Null for all experts. */
-  readonly touched: readonly ExpertToUpdate[] | null;
-}
-
-/** Applies the gradients in the flat arrays, whose norm is finite. */
-function update({ config, model }: TrainState, { step, learningRate, norm, touched }: UpdateOptions): void {
-  const { train } = config;
-  const { shared, expert, slots } = model.parameters;
-  const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW({ flat: shared.flat, ranges: shared.trained }, options);
-  const ofExperts = { ...options, epsilon: train.expertEpsilon };
-  if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
-  // Its moments have decayed only in its own steps, so these are what corrects their bias.
-  for (const { name, ranges, updates } of touched ?? []) {
-    slots!.willChange(name);
-    adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
-  }
-  model.parameters.pushValues(touched?.map(({ name }) => name));
-  model.endStep();
-}
-
 /** @param batches one layer in each micro-batch */
 function layerReport(batches: readonly LayerStatistics[]): LayerReport {
   const sum = (of: (layer: LayerStatistics) => number) =>
@@ -249,74 +201,6 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
     rowBytes: batches[0].rowBytes,
     cosineSum: sum(({ gateCosine }) => gateCosine?.sum ?? 0),
     cosineCount: sum(({ gateCosine }) => gateCosine?.count ?? 0),
-  };
-}
-
-interface PassOptions {
-  /** Ranks times micro-batches. */
-  readonly numMeans: number;
-  readonly meanOver: LossOptions['meanOver'];
-  /** Its gradient replaces that of the step before. */
-  readonly isFirst: boolean;
-  readonly onBackward: LossOptions['onBackward'];
-}
-
-interface Pass {
-  readonly loss: number;
-  readonly auxiliaryLoss: number;
-  readonly layers: LossOutput['layers'];
-  /** Of this rank alone, without its collectives. */
-  readonly forwardMs: number;
-  readonly backwardMs: number;
-  readonly stats: readonly TransportStats[];
-}
-
-/**
- * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
- * micro-batches of all ranks have as many tokens, or their losses are sums over the same number, so the sum over them is
- * the gradient of the mean over the tokens of the global batch.
- */
-function forwardBackward(
-  { model, transport }: TrainState,
-  step: number,
-  batch: Batch,
-  { numMeans, meanOver, isFirst, onBackward }: PassOptions,
-): Pass {
-  const { spans } = transport;
-  transport.setProgress(step, 'forward');
-  spans.begin('forward');
-  const started = performance.now();
-  let forward:
-    | (Pick<Pass, 'loss' | 'auxiliaryLoss' | 'layers'> & { ms: number; stats: TransportStats })
-    | undefined;
-  model.parameters.computeGradients(() => {
-    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
-      ...{ training: true, meanOver, onBackward },
-    });
-    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
-    forward = {
-      loss: crossEntropy.dataSync()[0],
-      auxiliaryLoss: auxiliaryLoss.dataSync()[0],
-      layers,
-      ms: performance.now() - started,
-      stats: transport.takeStats(),
-    };
-    spans.end();
-    transport.setProgress(step, 'backward');
-    spans.begin('backward');
-    // It begins where the forward ended.
-    spans.next('loss');
-    return objective;
-  }, !isFirst);
-  spans.end();
-  const { ms, stats, ...results } = forward!;
-  const backwardMs = performance.now() - started - ms;
-  const backwardStats = transport.takeStats();
-  return {
-    ...results,
-    forwardMs: ms - addStats([stats]).ms,
-    backwardMs: backwardMs - addStats([backwardStats]).ms,
-    stats: [stats, backwardStats],
   };
 }
 

@@ -1,10 +1,8 @@
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
-import { pickForm } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
 import { numStepsOf } from '../config/run-length.js';
-import { rowBytesOf } from '../config/wire-precision.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -20,6 +18,7 @@ import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
+import { useFasterForm } from './exchange-form.js';
 import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { SaveCommand, SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
@@ -165,7 +164,7 @@ export class Trainer {
     );
     this.#begunMs = performance.now();
     try {
-      if (config.cluster.exchange === 'auto') this.#pickForm();
+      if (config.cluster.exchange === 'auto') useFasterForm(this.#state.model, this.#options);
       // What the weights can do on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
@@ -270,26 +269,6 @@ export class Trainer {
       if (isBest && !isSaved) this.#best = bestBefore;
     }
     return isDone;
-  }
-
-  /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing. */
-  #pickForm(): void {
-    const { assignment, transport, logger } = this.#options;
-    const { model, train, moe } = assignment.config;
-    const { worldSize, numNodes, rank } = assignment.topology;
-    if (numNodes === 1) return;
-    const tokens = (train.globalBatch * model.seqLen) / (worldSize * train.microBatches);
-    const rows = Math.ceil((tokens * (moe.capacityFactor ?? 1)) / worldSize);
-    const bytes = rows * rowBytesOf(assignment.config);
-    const { form, ms } = pickForm(transport, bytes);
-    this.#state.model.communicator.form = form;
-    if (rank !== 0) return;
-    const [hierarchical, flat] = [ms.hierarchical, ms.flat].map((each) => each.toFixed(2));
-    logger.info(
-      { exchange: form, bytesPerPair: bytes, ms },
-      `exchange between nodes: ${form}; ${bytes} bytes for each other rank took ${hierarchical} ms ` +
-        `hierarchical, ${flat} ms flat`,
-    );
   }
 
   /** @returns whether the trial is over */

@@ -1,9 +1,12 @@
 import { rmSync, utimesSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { committedFolders } from '../../src/checkpoint/folders.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import { adoptionOf } from '../../src/coordinator/adoption.js';
-import { Journal } from '../../src/run/journal.js';
+import { RunJournal } from '../../src/coordinator/run-journal.js';
+import { DiskTolerance } from '../../src/run/disk-tolerance.js';
+import { Journal, readJournal } from '../../src/run/journal.js';
 import type { JournalEvent } from '../../src/run/journal-events.js';
 import { appendRecord } from '../../src/run/metrics-writer.js';
 import type { RunFolder } from '../../src/run/run-folder.js';
@@ -41,9 +44,21 @@ describe('a generation', () => {
     const folder = runWith(TRAINS);
     const directory = expect.stringMatching(/step-000003$/);
     expect(adoptionOf(folder, same)).toMatchObject({
-      ...{ generation: 1, members, config, step: 4, validatedStep: -1 },
-      committed: { step: 3, directory, isRecorded: false },
+      ...{ generation: 1, members, config, step: 4, validation: null },
+      committed: { step: 3, directory },
+      isCommitRecorded: false,
     });
+  });
+
+  it('has as its last validation that of a step which all ranks have reported: others come again', () => {
+    const folder = runWith(TRAINS);
+    const validated = (step: number) => {
+      const domains = [{ domain: 'general', loss: 1, tokens: 8 }];
+      appendRecord(folder.metrics, { type: 'validation', time: step, step, domains });
+    };
+    validated(2);
+    validated(5);
+    expect(adoptionOf(folder, same)).toMatchObject({ step: 4, validation: { step: 2 } });
   });
 
   it.each([
@@ -79,4 +94,19 @@ describe('a generation', () => {
     rmSync(folder.checkpoints, { recursive: true });
     expect(adoptionOf(folder, same)).toBeNull();
   });
+});
+
+it('a checkpoint that is in the metrics of an adopted run, and not in its journal, is noted there once', () => {
+  const folder = runWith(TRAINS);
+  const [directory] = committedFolders(folder.checkpoints);
+  appendRecord(folder.metrics, { type: 'checkpoint', time: 5, step: 3, directory });
+  for (const _takeover of [2, 3]) {
+    const journal = new RunJournal(folder, 1, new DiskTolerance(() => undefined), (line) => {
+      throw new Error(line);
+    });
+    journal.adopt(adoptionOf(folder, same)!);
+    journal.close();
+  }
+  const noted = readJournal(folder.journal).filter(({ type }) => type === 'committed');
+  expect(noted).toMatchObject([{ generation: 1, step: 3 }]);
 });

@@ -33,7 +33,7 @@ function records(folder: string): Record<string, unknown>[] {
     });
 }
 
-/** Each step, validation and checkpoint once. */
+/** Each step, validation and checkpoint once; checkpoints in the journal too. */
 function expectNothingLostOrRepeated(folder: string): void {
   for (const [kind, every] of [
     ['step', 1],
@@ -43,9 +43,14 @@ function expectNothingLostOrRepeated(folder: string): void {
     const steps = records(folder)
       .filter(({ type }) => type === kind)
       .map(({ step }) => step);
-    const expected = Array.from({ length: STEPS / every }, (_, i) => (i + 1) * every);
-    expect(steps, kind).toEqual(expected);
+    expect(steps, kind).toEqual(multiplesOf(every));
   }
+  const committed = journalOf(folder, 'committed').map((entry) => 'step' in entry && entry.step);
+  expect(committed).toEqual(multiplesOf(10));
+}
+
+function multiplesOf(every: number): number[] {
+  return Array.from({ length: STEPS / every }, (_, i) => (i + 1) * every);
 }
 
 function journalOf(folder: string, type: string) {

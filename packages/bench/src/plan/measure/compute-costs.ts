@@ -12,6 +12,7 @@ import { routerPrice } from '../routing-model.js';
 import { modelWork, totalWork } from '../work.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
+import { measureVisible } from './hidden-cost.js';
 import { runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult, StepResult } from './probe-case.js';
 import { configOf, SIZES } from './probe-sizes.js';
@@ -32,11 +33,19 @@ interface Measured {
   readonly result: StepResult;
 }
 
+interface ComputeCosts {
+  readonly compute: Omit<ComputeProfile, 'slowdown'>;
+  readonly processBytes: number;
+}
+
 /** Fits the compute costs to training steps of one worker at many sizes. */
-export async function calibrateCompute(
-  { log, quick }: CalibrateOptions,
-  steps: number,
-): Promise<{ readonly compute: Omit<ComputeProfile, 'slowdown'>; readonly processBytes: number }> {
+export function calibrateCompute(options: CalibrateOptions, steps: number): Promise<ComputeCosts> {
+  const free = ({ compute: { flopsPerS } }: ComputeCosts) =>
+    flopsPerS === Infinity ? 'matrix products' : null;
+  return measureVisible(() => measureCompute(options, steps), free, options.log);
+}
+
+async function measureCompute({ log, quick }: CalibrateOptions, steps: number): Promise<ComputeCosts> {
   log('steps of one worker');
   const sizes = quick ? SIZES.slice(0, QUICK_SIZES) : SIZES;
   const configs = sizes.flatMap((size, i) =>

@@ -1,9 +1,9 @@
-import { median } from '../../statistics.js';
 import { countsBetweenNodes, countsInNode, type ExchangeCounts, type Machines } from '../cost.js';
 import type { ExchangeProfile } from '../profile.js';
 import type { Exchange } from '../traffic.js';
 import type { CalibrateOptions } from './calibrate-options.js';
 import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
+import { measureVisible } from './hidden-cost.js';
 import { runProbe } from './probe.js';
 import type { ProbeCase, ProbeResult } from './probe-case.js';
 
@@ -19,10 +19,25 @@ const LAYOUTS = [
 const REPETITIONS = 30;
 
 /** Fits the costs of an exchange to the time that it adds to intervals of work. */
-export async function calibrateExchange(
-  { log, quick }: CalibrateOptions,
-  cores: number,
-): Promise<ExchangeProfile> {
+export function calibrateExchange(options: CalibrateOptions, cores: number): Promise<ExchangeProfile> {
+  return measureVisible(() => measureExchange(options, cores), freeOf, options.log);
+}
+
+/** What is free, and cannot be; null for nothing. One cost alone may be 0: the fit cannot tell each from the others. */
+export function freeOf({
+  wakeUs,
+  messageUs,
+  byteNs,
+  hopUs,
+  frameUs,
+  streamByteNs,
+}: ExchangeProfile): string | null {
+  if (wakeUs + messageUs === 0) return 'exchanges in a node';
+  if (hopUs + frameUs === 0) return 'exchanges between nodes';
+  return byteNs + streamByteNs === 0 ? 'bytes of exchanges' : null;
+}
+
+async function measureExchange({ log, quick }: CalibrateOptions, cores: number): Promise<ExchangeProfile> {
   const repetitions = quick ? REPETITIONS / 5 : REPETITIONS;
   // The largest takes most of the time.
   const pairBytes = quick ? PAIR_BYTES.slice(0, -1) : PAIR_BYTES;
@@ -34,13 +49,13 @@ export async function calibrateExchange(
     );
     const work: ProbeCase = { kind: 'exchange', bytes: null, aggregate: true, repetitions };
     const cases = sizes.flatMap((size): ProbeCase[] => [work, { kind: 'exchange', ...size, repetitions }]);
-    const { results } = await runProbe({ numNodes, workersPerNode }, cases);
+    const { results } = await runProbe({ numNodes, workersPerNode }, [...cases, work]);
     const times = results.map((result) => (result as Extract<ProbeResult, { kind: 'exchange' }>).ms / 1000);
-    const workS = median(times.filter((_, i) => cases[i] === work));
     const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };
     sizes.forEach((size, i) => {
-      const unit = times[2 * i + 1];
-      observations.push({ counts: gatherCounts(size, machines), value: unit - workS, unit });
+      // The work before it and after it: other load may come and go meanwhile.
+      const [before, unit, after] = times.slice(2 * i, 2 * i + 3);
+      observations.push({ counts: gatherCounts(size, machines), value: unit - (before + after) / 2, unit });
     });
   }
   const costs = fitCosts(observations);

@@ -1,0 +1,130 @@
+import { asTrainerError, type TrainerError } from '../errors.js';
+import type { Logger } from '../logger.js';
+import type { RunListener } from '../run/run-listener.js';
+import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
+import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
+import { blamed } from './failure-report.js';
+import type { Membership } from './membership.js';
+import type { RankTable } from './rank-table.js';
+import type { Culprit, RootCause } from './root-cause.js';
+
+export interface LifecycleOptions {
+  readonly generation: number;
+  readonly initial: RunState;
+  readonly members: Membership;
+  readonly ranks: Pick<RankTable, 'views'>;
+  readonly logger: Logger;
+  readonly listeners: readonly RunListener[];
+  /** As of CoordinatorOptions. */
+  readonly mayRestart: CoordinatorOptions['mayRestart'];
+  /** Called first when the state has changed. */
+  readonly onChange: () => void;
+  /** The generation has failed. */
+  readonly onFailed: () => void;
+}
+
+/** The state of a generation, and what follows from a change of it: what its nodes, the log and the listeners are told. */
+export class Lifecycle {
+  #state: RunState;
+  #failure: RunFailure | null = null;
+  #settle!: (state: RunState) => void;
+
+  /** Resolves when the generation is over: `finished`, `failed` or `restarting`. */
+  readonly settled = new Promise<RunState>((resolve) => {
+    this.#settle = resolve;
+  });
+
+  constructor(readonly options: LifecycleOptions) {
+    this.#state = options.initial;
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  /** Null unless the generation has failed. */
+  get failure(): RunFailure | null {
+    return this.#failure;
+  }
+
+  get isOver(): boolean {
+    return isOver(this.#state);
+  }
+
+  /** All nodes are here, and the end has not come. */
+  get isUnderWay(): boolean {
+    return ['starting', 'running', 'stopping'].includes(this.#state.kind);
+  }
+
+  /** Ends the run at once, for good. */
+  abort(error: TrainerError): void {
+    this.apply({ type: 'failure', error, restarts: false });
+  }
+
+  /** Ends the generation, and with it the run unless it may restart. */
+  fail({ error, culprit }: RootCause): void {
+    if (this.isOver) return;
+    const restarts = this.options.mayRestart?.(this.#failureOf(error, culprit), this.#state) ?? false;
+    this.apply({ type: 'failure', error, restarts }, culprit);
+  }
+
+  /** Asks for a final checkpoint after this step; with a `cause`, the run fails once it is saved. */
+  stop(reason: string, cause: TrainerError | null): void {
+    if (!this.apply({ type: 'stop', reason, cause })) return;
+    const { logger, members } = this.options;
+    logger.info({ reason }, `stopping after this step: ${reason}`);
+    members.broadcast({ stop: { reason } });
+  }
+
+  /**
+   * @param culprit of a failure
+   * @returns whether the state changed
+   */
+  apply(event: RunEvent, culprit: Culprit | null = null): boolean {
+    const { members, logger, listeners, onChange, onFailed } = this.options;
+    const before = this.#state;
+    this.#state = transition(before, event);
+    if (this.#state === before) return false;
+    onChange();
+    if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
+      const { kind, error } = this.#state;
+      const isCause = event.type === 'failure' && event.error === error;
+      this.#failure = this.#failureOf(error, isCause ? culprit : null);
+      this.#logVerdict(this.#failure, kind);
+      // After a last checkpoint there is nothing to abort.
+      if (!members.allAre('finished')) members.broadcast({ abort: { reason: error.line } });
+      if (kind === 'failed') members.broadcast({ farewell: {} });
+      onFailed();
+      this.#settle(this.#state);
+    } else {
+      logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
+      if (this.#state.kind === 'finished') {
+        members.broadcast({ farewell: {} });
+        this.#settle(this.#state);
+      }
+    }
+    // Last: a listener that throws must not keep a run from ending.
+    try {
+      for (const listener of listeners) listener.state?.(this.#state);
+    } catch (error) {
+      this.abort(asTrainerError(error));
+    }
+    return true;
+  }
+
+  #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
+    return { timeMs: Date.now(), error, culprit, ranks: this.options.ranks.views };
+  }
+
+  /** Why the generation is over, where queries of a rank or a step find it. */
+  #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
+    const { logger, generation } = this.options;
+    const what = kind === 'failed' ? 'the run' : `generation ${generation}`;
+    const { exitCode = null, signal = null, pid = null } = culprit ?? {};
+    logger.error(
+      { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },
+      `${what} failed: ${error.line}`,
+    );
+    logger[kind === 'failed' ? 'error' : 'info']({ state: kind }, `run is ${kind}`);
+  }
+}

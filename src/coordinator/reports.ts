@@ -1,0 +1,67 @@
+import type { Heartbeat, LogBatch, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { RunListener } from '../run/run-listener.js';
+import type { CoordinatorOptions } from './coordinator-options.js';
+import type { Member } from './member.js';
+import type { Membership } from './membership.js';
+import type { TrainingProgress } from './training-progress.js';
+
+/** Between two commands `recorded`. */
+const RECORDED_MS = 200;
+
+export type ReportsOptions = Pick<CoordinatorOptions, 'logs' | 'logger' | 'listeners' | 'snapshots'>;
+
+/**
+ * What nodes report of their training. The listeners are told of it once, also where a node that has come back says it
+ * again; the nodes, which keep it until then, of the last step that is recorded.
+ */
+export class Reports {
+  readonly #options: ReportsOptions;
+  readonly #members: Membership;
+  readonly #progress: TrainingProgress;
+  #recordedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ReportsOptions, members: Membership, progress: TrainingProgress) {
+    this.#options = options;
+    this.#members = members;
+    this.#progress = progress;
+  }
+
+  logs({ node }: Member, { lines, dropped }: LogBatch): void {
+    const { logs, logger } = this.#options;
+    for (const line of lines) logs.append(`node-${node}`, line);
+    if (dropped > 0) logger.warn({ node, dropped }, `node ${node} dropped log lines`);
+    this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
+  }
+
+  heartbeat({ node }: Member, heartbeat: Heartbeat): void {
+    this.#progress.ranks.update(heartbeat.workers);
+    const { snapshot } = this.#progress;
+    this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
+  }
+
+  /** @throws TrainerError `BAD_MESSAGE` if it is not the next one of its rank */
+  step({ hasReturned }: Member, report: StepReport): void {
+    if (hasReturned && this.#progress.has(report)) return;
+    const step = this.#progress.add(report);
+    this.#notify((each) => each.rankStep?.(report));
+    if (step === null) return;
+    this.#options.snapshots?.stepped();
+    this.#progress.complete(step);
+    const { snapshot } = this.#progress;
+    this.#notify((each) => each.step?.(step, snapshot));
+    const now = performance.now();
+    if (now - this.#recordedMs < RECORDED_MS) return;
+    this.#recordedMs = now;
+    this.#members.broadcast({ recorded: { step: step.step } });
+  }
+
+  validation({ hasReturned }: Member, report: ValidationReport): void {
+    const isNew = this.#progress.validate(report.step);
+    if (hasReturned && !isNew) return;
+    this.#notify((each) => each.validation?.(report));
+  }
+
+  #notify(tell: (listener: RunListener) => void): void {
+    for (const listener of this.#options.listeners) tell(listener);
+  }
+}

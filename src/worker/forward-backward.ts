@@ -1,0 +1,73 @@
+import type { Transport, TransportStats } from '../collectives/transport.js';
+import { addStats } from '../collectives/transport-stats.js';
+import type { Batch } from '../data/batch.js';
+import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import { tf } from '../ops/tensorflow.js';
+
+export interface PassOptions {
+  /** Ranks times micro-batches. */
+  readonly numMeans: number;
+  readonly meanOver: LossOptions['meanOver'];
+  /** Its gradient replaces that of the step before. */
+  readonly isFirst: boolean;
+  readonly onBackward: LossOptions['onBackward'];
+}
+
+export interface Pass {
+  readonly loss: number;
+  readonly auxiliaryLoss: number;
+  readonly layers: LossOutput['layers'];
+  /** Of this rank alone, without its collectives. */
+  readonly forwardMs: number;
+  readonly backwardMs: number;
+  readonly stats: readonly TransportStats[];
+}
+
+/**
+ * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
+ * micro-batches of all ranks have as many tokens, or their losses are sums over the same number, so the sum over them is
+ * the gradient of the mean over the tokens of the global batch.
+ */
+export function forwardBackward(
+  { model, transport }: { readonly model: PanguSigma; readonly transport: Transport },
+  step: number,
+  batch: Batch,
+  { numMeans, meanOver, isFirst, onBackward }: PassOptions,
+): Pass {
+  const { spans } = transport;
+  transport.setProgress(step, 'forward');
+  spans.begin('forward');
+  const started = performance.now();
+  let forward:
+    | (Pick<Pass, 'loss' | 'auxiliaryLoss' | 'layers'> & { ms: number; stats: TransportStats })
+    | undefined;
+  model.parameters.computeGradients(() => {
+    const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
+      ...{ training: true, meanOver, onBackward },
+    });
+    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
+    forward = {
+      loss: crossEntropy.dataSync()[0],
+      auxiliaryLoss: auxiliaryLoss.dataSync()[0],
+      layers,
+      ms: performance.now() - started,
+      stats: transport.takeStats(),
+    };
+    spans.end();
+    transport.setProgress(step, 'backward');
+    spans.begin('backward');
+    // It begins where the forward ended.
+    spans.next('loss');
+    return objective;
+  }, !isFirst);
+  spans.end();
+  const { ms, stats, ...results } = forward!;
+  const backwardMs = performance.now() - started - ms;
+  const backwardStats = transport.takeStats();
+  return {
+    ...results,
+    forwardMs: ms - addStats([stats]).ms,
+    backwardMs: backwardMs - addStats([backwardStats]).ms,
+    stats: [stats, backwardStats],
+  };
+}

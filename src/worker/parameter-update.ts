@@ -1,0 +1,52 @@
+import type { RunConfig } from '../config/schema.js';
+import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { TouchedExpert } from '../model/touched-experts.js';
+import type { ParameterRange } from '../parameters/parameters.js';
+import { adamW } from './optimizer.js';
+
+export interface ExpertToUpdate extends TouchedExpert {
+  /** Those that are not frozen; one at least. */
+  readonly ranges: readonly ParameterRange[];
+}
+
+/** Those with tokens in this step; null for all. */
+export function expertsToUpdate({
+  parameters: { slots },
+  touchedExperts,
+}: PanguSigma): ExpertToUpdate[] | null {
+  const rangesOf = (name: string) => slots!.open(name).filter(({ frozen }) => !frozen);
+  return (
+    slots &&
+    touchedExperts
+      .map((expert) => ({ ...expert, ranges: rangesOf(expert.name) }))
+      .filter(({ ranges }) => ranges.length > 0)
+  );
+}
+
+export interface UpdateOptions {
+  readonly step: number;
+  readonly learningRate: number;
+  readonly norm: number;
+  /** Null for all experts. */
+  readonly touched: readonly ExpertToUpdate[] | null;
+}
+
+/** Applies the gradients in the flat arrays, whose norm is finite. */
+export function updateParameters(
+  model: PanguSigma,
+  train: RunConfig['train'],
+  { step, learningRate, norm, touched }: UpdateOptions,
+): void {
+  const { shared, expert, slots } = model.parameters;
+  const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
+  adamW({ flat: shared.flat, ranges: shared.trained }, options);
+  const ofExperts = { ...options, epsilon: train.expertEpsilon };
+  if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
+  // Its moments have decayed only in its own steps, so these are what corrects their bias.
+  for (const { name, ranges, updates } of touched ?? []) {
+    slots!.willChange(name);
+    adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });
+  }
+  model.parameters.pushValues(touched?.map(({ name }) => name));
+  model.endStep();
+}
