@@ -1,4 +1,4 @@
-import { openModel } from 'locmoe/cli/eval/open';
+import { openCheckpoint, openModel } from 'locmoe/cli/eval/open';
 import { QuestionProgress } from 'locmoe/cli/eval/question-progress';
 import { untilSignal } from 'locmoe/cli/eval/until-signal';
 import { type Answer, ask } from 'locmoe/evaluation/ask';
@@ -40,7 +40,7 @@ export type Answers = Readonly<Record<string, TaskAnswers>>;
  * @throws TrainerError `INTERRUPTED` at a signal
  */
 export async function answersOf(checkpoint: string, { asked, cloze }: Material): Promise<Answers> {
-  const inference = await openModel(checkpoint);
+  const inference = await openModel(openCheckpoint(checkpoint));
   const total = asked.reduce((sum, each) => sum + sizeOf(each), cloze.length);
   const progress = new QuestionProgress(total);
   let before = 0;
