@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../src/evaluation/ask.js';
 import type { Format } from '../../src/evaluation/load-task.js';
-import { plainPrompt } from '../../src/evaluation/prompt.js';
 import type { Question } from '../../src/evaluation/question.js';
 import type { AskedTask } from '../../src/evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
@@ -33,12 +32,7 @@ async function asked(inference: SmallInference, ...tasks: readonly AskedTask[]) 
   const progress: number[] = [];
   const onProgress = (done: number) => progress.push(done);
   return {
-    ...(await ask(inference, tasks, {
-      domain: DOMAIN,
-      render: plainPrompt,
-      onProgress,
-      signal: new AbortController().signal,
-    })),
+    ...(await ask(inference, tasks, { domain: DOMAIN, onProgress, signal: new AbortController().signal })),
     progress,
   };
 }
@@ -201,7 +195,7 @@ it('ends between two batches when it is told to', async () => {
     progress.push(done);
     ended.abort(new Error('enough'));
   };
-  const options = { domain: DOMAIN, render: plainPrompt, onProgress, signal: ended.signal };
+  const options = { domain: DOMAIN, onProgress, signal: ended.signal };
   await expect(ask(long, [task('jsonl', questions)], options)).rejects.toThrow('enough');
   expect(progress).toEqual([32]);
 });
