@@ -61,12 +61,13 @@ export function clozeItems(
 ): ClozeItem[] {
   return domains.flatMap(({ name, validation }, domain) => {
     const places = placesOf(validation.ids, { seqLen, endOfText, count, seed: `${seed}/cloze/${name}` });
-    if (places.length < NUM_CHOICES)
+    const items = itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));
+    if (items.length === 0)
       throw refusal(
         `domain ${name}`,
-        `has validation text for ${places.length} continuations; at least ${NUM_CHOICES} are needed (data.validationShare)`,
+        `has validation text for ${places.length} continuations; at least ${NUM_CHOICES} different ones are needed (data.validationShare)`,
       );
-    return itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));
+    return items;
   });
 }
 

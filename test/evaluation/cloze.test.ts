@@ -77,8 +77,9 @@ it('takes the likeliest, by a slow loop too', async () => {
   }
 });
 
-it('refuses a domain with too little text', () => {
-  expect(() => clozeItems(dataset(counting(3 * (seqLen + 1), 1_000)), options)).toThrow(
-    /^domain a has validation text for 3 continuations; at least 4/,
-  );
+it('refuses a domain with too little text, or text that says the same again and again', () => {
+  const refused = (ids: Uint16Array, message: RegExp) =>
+    expect(() => clozeItems(dataset(ids), options)).toThrow(message);
+  refused(counting(3 * (seqLen + 1), 1_000), /^domain a has validation text for 3 continuations; at least 4/);
+  refused(new Uint16Array(2_000).fill(7), /^domain a has .* 50 continuations; at least 4 different ones/);
 });
