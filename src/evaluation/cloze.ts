@@ -60,14 +60,17 @@ export function clozeItems(
   }: { readonly seqLen: number; readonly endOfText: number; readonly count: number; readonly seed: number },
 ): ClozeItem[] {
   return domains.flatMap(({ name, validation }, domain) => {
-    const places = placesOf(validation.ids, { seqLen, endOfText, count, seed: `${seed}/cloze/${name}` });
+    const places = placesOf(validation.ids, {
+      ...{ seqLen, endOfText, seed: `${seed}/cloze/${name}` },
+      count: Math.max(count, NUM_CHOICES),
+    });
     const items = itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));
     if (items.length === 0)
       throw refusal(
         `domain ${name}`,
         `has validation text for ${places.length} continuations; at least ${NUM_CHOICES} different ones are needed (data.validationShare)`,
       );
-    return items;
+    return items.slice(0, count);
   });
 }
 

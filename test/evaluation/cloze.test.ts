@@ -49,6 +49,8 @@ it('draws the true continuation and three others of the same domain, all equally
   expect(new Set(items.map(({ answer }) => answer)).size).toBe(NUM_CHOICES);
   expect(clozeItems(text, options)).toEqual(items);
   expect(clozeItems(text, { ...options, seed: 2 })).not.toEqual(items);
+  // Fewer items than an item has choices.
+  expect(clozeItems(text, { ...options, count: 1 }).map(({ domain }) => domain)).toEqual([0, 1]);
 });
 
 it('takes the likeliest, by a slow loop too', async () => {
