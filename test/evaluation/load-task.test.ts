@@ -65,6 +65,10 @@ describe('reads', () => {
     expect(questions[0].doc).toEqual({
       ...{ id: 0, question: '甲,乙?', A: '一', B: '二', C: '三', D: '四', answer: 'C', explanation: '' },
     });
+    const published = await load('val/law_val.csv', 'id,question,A,B,C,D,answer\n0,q,a,b,c,d,C\n');
+    expect(published.questions[0].doc).toEqual({
+      ...{ id: 0, question: 'q', A: 'a', B: 'b', C: 'c', D: 'd', answer: 'C', explanation: '' },
+    });
   });
 
   it('CMMLU, whose first column is an index', async () => {
