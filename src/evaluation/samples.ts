@@ -5,7 +5,7 @@ import { writeDurably } from '../checkpoint/durable.js';
 import { TrainerError } from '../errors.js';
 import type { LogLikelihood } from '../inference/log-likelihood.js';
 import { asObject, asTexts } from './formats/json.js';
-import { parseLine } from './formats/json-lines.js';
+import { jsonOf } from './formats/json-lines.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
 
@@ -121,7 +121,7 @@ export function readSamples(file: string): StoredSample[] {
 }
 
 function storedSample(place: string, line: string): StoredSample {
-  const fields = asObject(parseLine(place, line));
+  const fields = asObject(jsonOf(place, line));
   const textOf = (name: string): string => {
     const value = fields?.[name];
     if (typeof value === 'string') return value;
