@@ -1,4 +1,4 @@
-import { groupBy } from './group-by.js';
+import { groupBy } from '../group-by.js';
 import { refusal } from './question.js';
 import { readSamples, type StoredSample } from './samples.js';
 import { bootstrapIntervals, type Interval, mcNemar, total } from './statistics.js';
