@@ -4,7 +4,7 @@ import type { Format } from '../../src/evaluation/load-task.js';
 import type { Question } from '../../src/evaluation/question.js';
 import type { AskedTask } from '../../src/evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
-import { type SmallInference, smallInference } from './small-inference.js';
+import { type SmallInference, smallInference } from '../inference/small-inference.js';
 
 const LONG = 300;
 const SHORT = 24;

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encodePair, logLikelihoods, type ScoredText } from '../../src/inference/log-likelihood.js';
-import { type SmallInference, smallInference } from '../evaluation/small-inference.js';
 import { randomIntegers } from '../model/support.js';
+import { type SmallInference, smallInference } from './small-inference.js';
 
 const seqLen = 24;
 let inference: SmallInference;
