@@ -30,6 +30,15 @@ it('packs every sample once, none beyond the end of a sequence, in few sequences
   expect(packSamples(marks, seqLen).rows).toEqual(rows);
 });
 
+it('puts a sample where it fits best', () => {
+  // Elsewhere the 3 would leave no room for both of 2.
+  const marks = marksOf([7, 6, 3, 2, 2].map((length) => [length, 1]));
+  expect(packSamples(marks, 10).rows.map((row) => row.map(positionsOf))).toEqual([
+    [7, 3],
+    [6, 2, 2],
+  ]);
+});
+
 it('keeps the whole of the last answer, after at least one token', () => {
   const [seqLen, context] = [8, 20];
   const fits = packSamples(marksOf([[context, 8]]), seqLen);

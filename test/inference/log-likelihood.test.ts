@@ -65,6 +65,7 @@ it('takes a domain into account where texts are equal', () => {
   const [a, b] = logLikelihoods(inference, [one, { ...one, domain: 1 }]);
   expect(a.sum).toBeCloseTo(slow(one), 4);
   expect(b.sum).toBeCloseTo(slow({ ...one, domain: 1 }), 4);
+  expect(Math.abs(a.sum - b.sum)).toBeGreaterThan(0.01);
 });
 
 it('cuts context and continuation where the context alone ends', () => {
