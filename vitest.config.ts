@@ -33,7 +33,7 @@ const WITH_PROCESSES = [
     // Replaces a module, which in a shared process may be loaded already.
     'coordinator/lead-run',
     'data/{own-text,prepare}',
-    'ops/kernels/tensorflow/compiled',
+    'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
     'run/run-lock',
     'web',

@@ -39,18 +39,19 @@ const GAP = '  ';
 /**
  * Aligns rows of cells in columns: to the left the first column and those given by index, to the right the
  * others. A table that would be wider than the terminal gets cells of several lines: where text columns, and
- * heads of others, have spaces.
+ * heads of others, have spaces. Control characters, which may come from a file, are replaced.
  *
  * @param width of the terminal; where there is none, as in a pipe, every row is one line
  */
 export function formatTable(
-  rows: readonly (readonly string[])[],
+  given: readonly (readonly string[])[],
   {
     indent = '  ',
     textColumns = [] as readonly number[],
     width = process.stdout.columns || Number.POSITIVE_INFINITY,
   } = {},
 ): string {
+  const rows = given.map((row) => row.map((cell) => printable(cell).replaceAll(/[\t\n]/g, ' ')));
   const isText = (column: number) => column === 0 || textColumns.includes(column);
   const columns = rows[0].map((_, column) => rows.map((row) => row[column]));
   const widths = fittedWidths(

@@ -23,6 +23,10 @@ describe('a table', () => {
     ]);
   });
 
+  it('shows no control characters of a name, and has a line for each row', () => {
+    expect(formatTable([['a\x1b[2Jb\nc', '1']])).toBe('  a\ufffd[2Jb c  1');
+  });
+
   it('fits the terminal, by lines of whole words in the widest columns and heads', () => {
     const table = formatTable(WIDE, { textColumns: [2], width: 80 });
     expect(table.split('\n')).toEqual([

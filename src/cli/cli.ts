@@ -2,6 +2,7 @@
 import './quiet-libraries.js';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
+import { printable } from '../format.js';
 import { VERSION } from '../rpc/version.js';
 import { COMMANDS } from './commands.js';
 import { addBenchCommands } from './packages.js';
@@ -64,7 +65,7 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
 function report(error: unknown): number {
   if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.done : EXIT.badConfig;
   const known = asTrainerError(error);
-  console.error(`locmoe: ${known.line}`);
+  console.error(`locmoe: ${printable(known.line)}`);
   if (known.code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
   return exitCodeOf(known);
 }

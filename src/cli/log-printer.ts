@@ -88,7 +88,7 @@ export class LogPrinter {
       const numbers = values.map(([, value]) => Number(value));
       const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
       return [
-        printable(nameOf(metric)),
+        nameOf(metric),
         ...[numbers.at(-1)!, mean, Math.max(...numbers)].map(formatNumber),
         sparkline(numbers),
       ];

@@ -36,8 +36,8 @@ interface WriteContext {
 }
 
 /**
- * Writes the samples of a domain: their tokens, one after the other, and the marks of these. A hash of what precedes
- * the first answer decides whether a sample is held out, so that a question is in one split alone.
+ * Writes the samples of a domain: their tokens, one after the other, and the marks of these. A hash of the
+ * questions before the first answer decides whether a sample is held out, so that a question is in one split alone.
  *
  * @throws TrainerError `BAD_INPUT` with file, line and field of a line that is no sample, or if there is none
  */
@@ -127,12 +127,14 @@ function textOf(sample: Sample): string {
   return sample.map(({ content }) => content).join('\n');
 }
 
-/** In [0, 1), the same for samples that ask the same. */
+/** In [0, 1), the same for samples that ask the same, however they want the answer. */
 function drawOf(sample: Sample): number {
-  const asked = sample.slice(
+  const before = sample.slice(
     0,
     sample.findIndex(({ role }) => role === 'assistant'),
   );
+  const questions = before.filter(({ role }) => role === 'user');
+  const asked = questions.length > 0 ? questions : before;
   const digest = createHash('sha256')
     .update(JSON.stringify(asked.map(({ content }) => content)))
     .digest();

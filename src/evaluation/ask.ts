@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Inference } from '../inference/inference.js';
 import { type LogLikelihood, logLikelihoods } from '../inference/log-likelihood.js';
-import type { RenderPrompt, Scoring } from './prompt.js';
+import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';
 import type { AskedTask } from './shots.js';
 
@@ -18,7 +18,6 @@ export interface Answer extends Asked, Pick<Requests, 'context' | 'continuations
 export interface AskOptions {
   /** Domain id: position in data.domains. */
   readonly domain: number;
-  readonly render: RenderPrompt;
   readonly onProgress: (done: number) => void;
   /** Looked at between batches; its reason is thrown. */
   readonly signal: AbortSignal;
@@ -47,7 +46,7 @@ export async function ask(
     const some = all
       .slice(begin, begin + QUESTIONS_AT_ONCE)
       .flatMap((each) => SCORINGS.map((scoring): Asked => ({ ...each, scoring })));
-    const batch = answersTo(inference, some, options);
+    const batch = answersTo(inference, some, options.domain);
     answers.push(...batch.answers);
     unscored.push(...batch.unscored);
     options.onProgress(Math.min(all.length, begin + QUESTIONS_AT_ONCE));
@@ -57,10 +56,10 @@ export async function ask(
   return { answers, unscored };
 }
 
-function answersTo(inference: Inference, asked: readonly Asked[], options: AskOptions): Answers {
+function answersTo(inference: Inference, asked: readonly Asked[], domain: number): Answers {
   const answers: Answer[] = [];
   const unscored: Asked[] = [];
-  const prepared = asked.map((each) => ({ asked: each, requests: requestsOf(each, inference, options) }));
+  const prepared = asked.map((each) => ({ asked: each, requests: requestsOf(each, inference, domain) }));
   const texts = prepared.flatMap(({ requests }) =>
     requests === null ? [] : [...requests.conditional, ...requests.unconditional],
   );

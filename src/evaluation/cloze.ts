@@ -60,13 +60,17 @@ export function clozeItems(
   }: { readonly seqLen: number; readonly endOfText: number; readonly count: number; readonly seed: number },
 ): ClozeItem[] {
   return domains.flatMap(({ name, validation }, domain) => {
-    const places = placesOf(validation.ids, { seqLen, endOfText, count, seed: `${seed}/cloze/${name}` });
-    if (places.length < NUM_CHOICES)
+    const places = placesOf(validation.ids, {
+      ...{ seqLen, endOfText, seed: `${seed}/cloze/${name}` },
+      count: Math.max(count, NUM_CHOICES),
+    });
+    const items = itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));
+    if (items.length === 0)
       throw refusal(
         `domain ${name}`,
-        `has validation text for ${places.length} continuations; at least ${NUM_CHOICES} are needed (data.validationShare)`,
+        `has validation text for ${places.length} continuations; at least ${NUM_CHOICES} different ones are needed (data.validationShare)`,
       );
-    return itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));
+    return items.slice(0, count);
   });
 }
 

@@ -1,4 +1,4 @@
-import { groupBy } from './group-by.js';
+import { groupBy } from '../group-by.js';
 import { refusal } from './question.js';
 import { readSamples, type StoredSample } from './samples.js';
 import { bootstrapIntervals, type Interval, mcNemar, total } from './statistics.js';
@@ -39,7 +39,13 @@ type Pair = readonly [a: StoredSample, b: StoredSample];
 export function compareSamples(fileA: string, fileB: string, seed: number): Comparison {
   const [a, b] = [readSamples(fileA), readSamples(fileB)];
   const pairs = pairsOf(a, b);
-  if (pairs.length === 0) throw refusal(`${fileA} and ${fileB}`, 'have no question in common');
+  const filtersOf = (samples: readonly StoredSample[]) =>
+    [...new Set(samples.map(({ filter }) => filter))].join(', ');
+  if (pairs.length === 0)
+    throw refusal(
+      `${fileA} and ${fileB}`,
+      `have no question in common that is scored alike (${filtersOf(a)}; ${filtersOf(b)})`,
+    );
   const metrics = [...groupBy(pairs, ([{ filter }]) => filter)].flatMap(([filter, some]) =>
     comparedMetrics(filter, some, seed),
   );

@@ -8,36 +8,25 @@ import { subjectOf } from './subjects.js';
  */
 export type Scoring = 'letter' | 'continuation';
 
-/** What a prompt is made of, apart from how a model wants it written. */
-export interface PromptParts {
-  /** The line in front; empty if there is none. */
-  readonly description: string;
-  readonly shots: readonly { readonly question: string; readonly answer: string }[];
-  readonly question: string;
+/** What stands in front of an answer, and what may stand there. */
+export interface Prompt {
+  readonly context: string;
+  /** What follows the context, by option. */
+  readonly continuations: readonly string[];
 }
 
-/** Writes a prompt; an answer follows after `delimiter`. */
-export type RenderPrompt = (parts: PromptParts) => { readonly context: string; readonly delimiter: string };
-
-/** As lm-evaluation-harness does without a chat template. */
-export const plainPrompt: RenderPrompt = ({ description, shots, question }) => ({
-  context: description + shots.map((shot) => `${shot.question} ${shot.answer}\n\n`).join('') + question,
-  delimiter: ' ',
-});
-
-/** The parts of a question's prompt, and what may follow it. */
+/** As lm-evaluation-harness writes it without a chat template. */
 export function promptOf(
   question: Question,
   shots: readonly Question[],
   scoring: Scoring,
   format: Format,
-): PromptParts & { readonly choices: readonly string[] } {
+): Prompt {
   const ask = (each: Question) => questionOf(each, scoring, format);
+  const examples = shots.map((shot) => `${ask(shot)} ${choicesOf(shot, scoring)[shot.answer]}\n\n`);
   return {
-    description: descriptionOf(question.subject, scoring, format),
-    shots: shots.map((shot) => ({ question: ask(shot), answer: choicesOf(shot, scoring)[shot.answer] })),
-    question: ask(question),
-    choices: choicesOf(question, scoring),
+    context: descriptionOf(question.subject, scoring, format) + examples.join('') + ask(question),
+    continuations: choicesOf(question, scoring).map((choice) => ` ${choice}`),
   };
 }
 

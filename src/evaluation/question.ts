@@ -1,4 +1,6 @@
-import { TrainerError } from '../errors.js';
+import { refusal } from '../data/read/span.js';
+
+export { refusal };
 
 export const LETTERS = 'ABCDEFG';
 
@@ -91,8 +93,4 @@ export function lettersOf(text: string, place: string): number[] {
   if (indices.includes(-1))
     throw refusal(place, `has answer ${JSON.stringify(text.slice(0, 40))}; a letter from A to G is expected`);
   return [...new Set(indices)];
-}
-
-export function refusal(place: string, what: string, cause?: unknown): TrainerError {
-  return new TrainerError('BAD_INPUT', `${place} ${what}`, {}, { cause });
 }

@@ -19,6 +19,7 @@ export function statOf(file: string): Stats {
 export function readBytes(file: string): Buffer {
   const stats = statOf(file);
   if (stats.isDirectory()) throw refusal(file, 'is a folder; a file is expected');
+  if (!stats.isFile() && !stats.isFIFO()) throw refusal(file, 'is neither a file nor a pipe');
   if (stats.size > MAX_FILE_BYTES)
     throw refusal(file, `has ${stats.size} bytes; at most ${MAX_FILE_BYTES >> 20} MiB are read`);
   try {

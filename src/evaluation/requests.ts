@@ -1,6 +1,6 @@
 import type { Inference } from '../inference/inference.js';
 import { encodePair, type LogLikelihood, type ScoredText } from '../inference/log-likelihood.js';
-import { promptOf, type RenderPrompt, type Scoring } from './prompt.js';
+import { type Prompt, promptOf, type Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import type { AskedTask } from './shots.js';
 import { indexOfMost } from './statistics.js';
@@ -13,10 +13,7 @@ export interface Asked {
 }
 
 /** What has to be known of a question's options, each scored as a continuation of its context. */
-export interface Requests {
-  readonly context: string;
-  /** What follows the context, by option. */
-  readonly continuations: readonly string[];
+export interface Requests extends Prompt {
   readonly conditional: readonly ScoredText[];
   /** The continuations without a context; none where options are scored by letter. */
   readonly unconditional: readonly ScoredText[];
@@ -28,11 +25,9 @@ export interface Requests {
 export function requestsOf(
   { task, question, scoring }: Asked,
   { tokenizer, config: { model } }: Inference,
-  { domain, render }: { readonly domain: number; readonly render: RenderPrompt },
+  domain: number,
 ): Requests | null {
-  const { choices, ...parts } = promptOf(question, task.shots, scoring, task.format);
-  const { context, delimiter } = render(parts);
-  const continuations = choices.map((choice) => delimiter + choice);
+  const { context, continuations } = promptOf(question, task.shots, scoring, task.format);
   // The last token is only predicted.
   const longest = model.seqLen + 1;
   let wasCut = false;

@@ -1,20 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { accessSync, constants, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { writeDurably } from '../checkpoint/durable.js';
 import { TrainerError } from '../errors.js';
 import type { LogLikelihood } from '../inference/log-likelihood.js';
 import { asObject, asTexts } from './formats/json.js';
-import { parseLine } from './formats/json-lines.js';
+import { jsonOf } from './formats/json-lines.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
 
@@ -71,7 +62,9 @@ function sha256(text: string): string {
  */
 export function checkPlace(file: string): void {
   try {
-    if (existsSync(file) && statSync(file).isDirectory()) throw new Error('it is a folder');
+    // A file takes its place: that of a device or a pipe would be lost.
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === false)
+      throw new Error('it is no regular file');
     accessSync(path.dirname(path.resolve(file)), constants.W_OK);
   } catch (error) {
     throw cannotWrite(file, error);
@@ -86,17 +79,16 @@ export function checkPlace(file: string): void {
 export function writeSamples(file: string, lines: Iterable<string>): void {
   const unfinished = `${file}.${process.pid}.tmp`;
   try {
-    const fd = openSync(unfinished, 'w');
-    try {
-      for (const line of lines) writeSync(fd, `${line}\n`);
-    } finally {
-      closeSync(fd);
-    }
+    writeDurably(unfinished, bytesOf(lines));
     renameSync(unfinished, file);
   } catch (error) {
     rmSync(unfinished, { force: true });
     throw cannotWrite(file, error);
   }
+}
+
+function* bytesOf(lines: Iterable<string>): Generator<Buffer> {
+  for (const line of lines) yield Buffer.from(`${line}\n`);
 }
 
 function cannotWrite(file: string, error: unknown): TrainerError {
@@ -129,7 +121,7 @@ export function readSamples(file: string): StoredSample[] {
 }
 
 function storedSample(place: string, line: string): StoredSample {
-  const fields = asObject(parseLine(place, line));
+  const fields = asObject(jsonOf(place, line));
   const textOf = (name: string): string => {
     const value = fields?.[name];
     if (typeof value === 'string') return value;

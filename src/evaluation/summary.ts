@@ -1,6 +1,6 @@
+import { groupBy } from '../group-by.js';
 import type { Answer } from './ask.js';
 import { type Baselines, baselinesOf } from './baselines.js';
-import { groupBy } from './group-by.js';
 import type { Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import { type Score, scoreOf } from './statistics.js';

@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
+import { groupBy } from '../group-by.js';
 import type { Inference } from './inference.js';
 
 // Shapes: S positions, d hidden size.
@@ -79,13 +80,7 @@ function inputOf({ tokenIds }: ScoredText): readonly number[] {
 
 /** Batches of sequences; a sequence is the indices of the texts that have its input in common. */
 function* batchesOf(texts: readonly ScoredText[]): Generator<number[][]> {
-  const byInput = new Map<string, number[]>();
-  texts.forEach((text, i) => {
-    const key = `${text.domain}:${inputOf(text)}`;
-    const others = byInput.get(key);
-    if (others === undefined) byInput.set(key, [i]);
-    else others.push(i);
-  });
+  const byInput = groupBy(texts.keys(), (i) => `${texts[i].domain}:${inputOf(texts[i])}`);
   // Sequences of like lengths go together: shorter ones are filled up to the longest.
   const lengthOf = ([first]: readonly number[]) => texts[first].tokenIds.length;
   const sequences = [...byInput.values()].sort((a, b) => lengthOf(a) - lengthOf(b));

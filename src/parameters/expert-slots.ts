@@ -1,4 +1,5 @@
 import { TrainerError } from '../errors.js';
+import { groupBy } from '../group-by.js';
 import { FlatArrays } from '../simd/index.js';
 import {
   expertOf,
@@ -265,13 +266,7 @@ export class ExpertSlots implements ParameterGroup {
 }
 
 function byExpert(specs: readonly ParameterSpec[], isFrozen: IsFrozen): Map<string, ParameterRange[]> {
-  const grouped = new Map<string, ParameterSpec[]>();
-  for (const spec of specs) {
-    const expert = expertOf(spec.name);
-    const known = grouped.get(expert);
-    if (known === undefined) grouped.set(expert, [spec]);
-    else known.push(spec);
-  }
+  const grouped = groupBy(specs, ({ name }) => expertOf(name));
   return new Map([...grouped].map(([expert, own]) => [expert, inOrder(own, isFrozen)]));
 }
 

@@ -30,19 +30,13 @@ it('packs every sample once, none beyond the end of a sequence, in few sequences
   expect(packSamples(marks, seqLen).rows).toEqual(rows);
 });
 
-it('puts a sample where it leaves the least room', () => {
-  const [first, second, third] = [
-    { begin: 0, end: 7 },
-    { begin: 7, end: 13 },
-    { begin: 13, end: 18 },
-  ];
-  const marks = marksOf([
-    [6, 1],
-    [5, 1],
-    [4, 1],
+it('puts a sample where it fits best', () => {
+  // Elsewhere the 3 would leave no room for both of 2.
+  const marks = marksOf([7, 6, 3, 2, 2].map((length) => [length, 1]));
+  expect(packSamples(marks, 10).rows.map((row) => row.map(positionsOf))).toEqual([
+    [7, 3],
+    [6, 2, 2],
   ]);
-  // Of ten positions the first leaves four, which the third takes; the second leaves five.
-  expect(packSamples(marks, 10).rows).toEqual([[first, third], [second]]);
 });
 
 it('keeps the whole of the last answer, after at least one token', () => {

@@ -116,18 +116,28 @@ describe('prepared samples', () => {
       id: 7,
     };
     const repeated = PAIRS.map(({ prompt }) => ({ prompt, completion: 'again' }));
-    write('a.jsonl', `${jsonLines([...PAIRS, ...repeated, messages])}\n\n`);
+    const instructed = PAIRS.map(({ prompt }) => ({
+      messages: [
+        { role: 'system', content: 'Be short.' },
+        { role: 'user', content: prompt },
+        { role: 'assistant', content: 'once more' },
+      ],
+    }));
+    write('a.jsonl', `${jsonLines([...PAIRS, ...repeated, ...instructed, messages])}\n\n`);
     const dataset = await prepare('a.jsonl');
     const [train, validation] = [samplesOf(dataset, 'train'), samplesOf(dataset, 'validation')];
     expect([...train, ...validation]).toContain('$Question: A?\nAnswer:\n[B$]');
     expect([...train, ...validation].toSorted()).toEqual(
-      [...PAIRS, ...repeated, { prompt: 'A?', completion: 'B' }]
-        .map(({ prompt, completion }) => `$Question: ${prompt}\nAnswer:\n[${completion}$]`)
-        .toSorted(),
+      [
+        ...[...PAIRS, ...repeated, { prompt: 'A?', completion: 'B' }].map(
+          ({ prompt, completion }) => `$Question: ${prompt}\nAnswer:\n[${completion}$]`,
+        ),
+        ...PAIRS.map(({ prompt }) => `$Be short.\nQuestion: ${prompt}\nAnswer:\n[once more$]`),
+      ].toSorted(),
     );
-    expect(validation.length / 81).toBeGreaterThan(0.05);
-    expect(validation.length / 81).toBeLessThan(0.4);
-    const questionOf = (text: string) => text.split('\nAnswer')[0];
+    expect(validation.length / 121).toBeGreaterThan(0.05);
+    expect(validation.length / 121).toBeLessThan(0.4);
+    const questionOf = (text: string) => /Question: (.*)\nAnswer/.exec(text)![1];
     const asked = new Set(train.map(questionOf));
     expect(validation.map(questionOf).filter((question) => asked.has(question))).toEqual([]);
     const { documents } = dataset.domains[0]!.validation;

@@ -104,7 +104,7 @@ it('scores the true continuation of held-out text among others, by domain', asyn
 });
 
 it.each([
-  [['--task', 'nowhere.csv'], /^locmoe: nowhere\.csv cannot be read .*ENOENT/],
+  [['--task', 'no\x1b[2Jwhere.csv'], /^locmoe: no\ufffd\[2Jwhere\.csv cannot be read .*ENOENT/],
   [['--cloze', '--shots', '2'], /^locmoe: --shots does not go with --cloze/],
   [['--limit', '2'], /^locmoe: --limit goes with --task/],
   [['--compare', 'one'], /^locmoe: --checkpoint does not go with --compare/],

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../src/evaluation/ask.js';
 import type { Format } from '../../src/evaluation/load-task.js';
-import { plainPrompt } from '../../src/evaluation/prompt.js';
 import type { Question } from '../../src/evaluation/question.js';
+import { metricsOf } from '../../src/evaluation/requests.js';
 import type { AskedTask } from '../../src/evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
-import { type SmallInference, smallInference } from './small-inference.js';
+import { type SmallInference, smallInference } from '../inference/small-inference.js';
 
-const LONG = 300;
+const LONG = 400;
 const SHORT = 24;
 let long: SmallInference;
 let short: SmallInference;
@@ -33,12 +33,7 @@ async function asked(inference: SmallInference, ...tasks: readonly AskedTask[]) 
   const progress: number[] = [];
   const onProgress = (done: number) => progress.push(done);
   return {
-    ...(await ask(inference, tasks, {
-      domain: DOMAIN,
-      render: plainPrompt,
-      onProgress,
-      signal: new AbortController().signal,
-    })),
+    ...(await ask(inference, tasks, { domain: DOMAIN, onProgress, signal: new AbortController().signal })),
     progress,
   };
 }
@@ -68,14 +63,16 @@ const LETTERS = [' A', ' B', ' C', ' D'];
 
 describe('a question', () => {
   const SHOT = question('猫坐在哪里？', ['垫子上', '树上', '门口', '水里'], 0, 'logic');
+  const SECOND = question('谁睡在门口？', ['猫', '狗', '鸟', '鱼'], 1, 'logic');
   const ASKED = question(' 狗坐在哪里？\n', ['垫子上', '树上', '门口', '水里'], 2, 'logic');
   const CONTEXT =
     '以下是中国关于逻辑学的单项选择题，请选出其中的正确答案。\n\n' +
     '猫坐在哪里？\nA. 垫子上\nB. 树上\nC. 门口\nD. 水里\n答案： A\n\n' +
+    '谁睡在门口？\nA. 猫\nB. 狗\nC. 鸟\nD. 鱼\n答案： B\n\n' +
     '狗坐在哪里？\nA. 垫子上\nB. 树上\nC. 门口\nD. 水里\n答案：';
 
   it('of C-Eval has the log-likelihoods of its letters as lm-evaluation-harness has them', async () => {
-    const { answers } = await asked(long, task('ceval', [ASKED], [SHOT]));
+    const { answers } = await asked(long, task('ceval', [ASKED], [SHOT, SECOND]));
     const letter = answers.find(({ scoring }) => scoring === 'letter')!;
     expect(letter.context).toBe(CONTEXT);
     expect(letter.continuations).toEqual(LETTERS);
@@ -86,7 +83,7 @@ describe('a question', () => {
   });
 
   it('whose prompt is too long loses its beginning', async () => {
-    const { answers } = await asked(short, task('ceval', [ASKED], [SHOT]));
+    const { answers } = await asked(short, task('ceval', [ASKED], [SHOT, SECOND]));
     const letter = answers.find(({ scoring }) => scoring === 'letter')!;
     expectSums(
       letter,
@@ -120,6 +117,26 @@ describe('a question', () => {
       acc_bytes: Number(best([sums[0] / 7, sums[1] / 33, sums[2] / 6]) === 1),
       acc_mutual_info: Number(best(sums.map((sum, i) => sum - alone[i])) === 1),
     });
+  });
+
+  it('may be right by one measure alone', () => {
+    const sums = (...values: readonly number[]) => values.map((sum) => ({ sum, isGreedy: false }));
+    const choices = ['xy', 'xxxxyyyy', '垫子垫', 'xyz'];
+    const metrics = choices.map((_, answer) => {
+      const given = question('Which?', choices, answer);
+      return metricsOf(
+        { task: task('jsonl', [given]), question: given, scoring: 'continuation' },
+        sums(-2, -4, -4.2, -5),
+        sums(-2, -4, -4.2, -9),
+      );
+    });
+    const none = { acc: 0, acc_norm: 0, acc_bytes: 0, acc_mutual_info: 0 };
+    expect(metrics).toEqual([
+      { ...none, acc: 1 },
+      { ...none, acc_norm: 1 },
+      { ...none, acc_bytes: 1 },
+      { ...none, acc_mutual_info: 1 },
+    ]);
   });
 
   it('of other kinds is asked in its language, with as many letters as it has options', async () => {
@@ -201,7 +218,7 @@ it('ends between two batches when it is told to', async () => {
     progress.push(done);
     ended.abort(new Error('enough'));
   };
-  const options = { domain: DOMAIN, render: plainPrompt, onProgress, signal: ended.signal };
+  const options = { domain: DOMAIN, onProgress, signal: ended.signal };
   await expect(ask(long, [task('jsonl', questions)], options)).rejects.toThrow('enough');
   expect(progress).toEqual([32]);
 });

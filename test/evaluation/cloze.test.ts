@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.js';
 import { answerCloze, clozeItems, continuationTokens, NUM_CHOICES } from '../../src/evaluation/cloze.js';
-import { type SmallInference, smallInference } from './small-inference.js';
+import { type SmallInference, smallInference } from '../inference/small-inference.js';
 
 const seqLen = 16;
 const END = 299;
@@ -49,6 +49,8 @@ it('draws the true continuation and three others of the same domain, all equally
   expect(new Set(items.map(({ answer }) => answer)).size).toBe(NUM_CHOICES);
   expect(clozeItems(text, options)).toEqual(items);
   expect(clozeItems(text, { ...options, seed: 2 })).not.toEqual(items);
+  // Fewer items than an item has choices.
+  expect(clozeItems(text, { ...options, count: 1 }).map(({ domain }) => domain)).toEqual([0, 1]);
 });
 
 it('takes the likeliest, by a slow loop too', async () => {
@@ -77,8 +79,9 @@ it('takes the likeliest, by a slow loop too', async () => {
   }
 });
 
-it('refuses a domain with too little text', () => {
-  expect(() => clozeItems(dataset(counting(3 * (seqLen + 1), 1_000)), options)).toThrow(
-    /^domain a has validation text for 3 continuations; at least 4/,
-  );
+it('refuses a domain with too little text, or text that says the same again and again', () => {
+  const refused = (ids: Uint16Array, message: RegExp) =>
+    expect(() => clozeItems(dataset(ids), options)).toThrow(message);
+  refused(counting(3 * (seqLen + 1), 1_000), /^domain a has validation text for 3 continuations; at least 4/);
+  refused(new Uint16Array(2_000).fill(7), /^domain a has .* 50 continuations; at least 4 different ones/);
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.js';
 import { ContaminationCheck, trainingText } from '../../src/evaluation/contamination.js';
 import type { Question } from '../../src/evaluation/question.js';
-import { smallInference } from './small-inference.js';
+import { smallInference } from '../inference/small-inference.js';
 
 const question = (text: string, choices: readonly string[] = ['yes', 'no']): Question => ({
   ...{ place: 'here', docId: 0, doc: {}, answer: 0, subject: '', text, choices },

@@ -65,6 +65,10 @@ describe('reads', () => {
     expect(questions[0].doc).toEqual({
       ...{ id: 0, question: '甲,乙?', A: '一', B: '二', C: '三', D: '四', answer: 'C', explanation: '' },
     });
+    const published = await load('val/law_val.csv', 'id,question,A,B,C,D,answer\n0,q,a,b,c,d,C\n');
+    expect(published.questions[0].doc).toEqual({
+      ...{ id: 0, question: 'q', A: 'a', B: 'b', C: 'c', D: 'd', answer: 'C', explanation: '' },
+    });
   });
 
   it('CMMLU, whose first column is an index', async () => {
@@ -202,6 +206,7 @@ describe('refuses in one line, naming the place,', () => {
     ['another text', 'Dear reader,\nthis is a letter.\n', /\.csv:1 is of no known kind.*--task-format/],
     ['an answer beyond the options', 'q,a,b,c,d,E\n', /\.csv:1 has 4 options, and its answer is E/],
     ['broken JSON', '[{"id": "x",\n "question": }]', /\.csv(:2)? is no JSON/],
+    ['broken JSON of several lines', '[\n  nope\n]', /\.csv(:2)? is no JSON/],
     ['a number as question', '{"question 0": {"question": 7}}', /question 0: has no text in "question"/],
     [
       'an option that is not there',

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import { compareSamples } from '../../src/evaluation/compare.js';
 import { checkPlace, readSamples, sampleLine, writeSamples } from '../../src/evaluation/samples.js';
 
@@ -86,6 +87,7 @@ describe('a samples file', () => {
       );
     refused(() => checkPlace(folder));
     refused(() => checkPlace(path.join(folder, 'no/such/file')));
+    refused(() => checkPlace('/dev/null'));
     checkPlace(path.join(folder, 'new.jsonl'));
     const before = readdirSync(folder);
     refused(() =>
@@ -98,6 +100,13 @@ describe('a samples file', () => {
       ),
     );
     expect(readdirSync(folder)).toEqual(before);
+  });
+
+  it('is not cut where a disk ends', ({ skip }) => {
+    const disk = smallDisk(1 << 20) ?? skip(NO_SMALL_DISK);
+    const line = 'x'.repeat(2 << 20);
+    expect(() => writeSamples(path.join(disk, 'one.jsonl'), [line])).toThrow(/^--samples .*ENOSPC/);
+    expect(readdirSync(disk)).toEqual([]);
   });
 });
 
@@ -152,7 +161,10 @@ describe('compareSamples', () => {
       writeFileSync(path.join(folder, name), text);
       return path.join(folder, name);
     };
-    refused(answers('other', '101', { filter: 'continuation' }), /have no question in common/);
+    refused(
+      answers('other', '101', { filter: 'continuation' }),
+      /have no question in common .*\(letter; continuation\)/,
+    );
     refused(
       file(
         'loss',
@@ -164,5 +176,6 @@ describe('compareSamples', () => {
     refused(written('json', '{"question": "q"}\n'), /json:1 has no text in "doc_hash"/);
     refused(written('void', ''), /void is empty/);
     refused(folder, /is a folder/);
+    refused('/dev/zero', /is neither a file nor a pipe/);
   });
 });

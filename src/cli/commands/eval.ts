@@ -1,23 +1,17 @@
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { FORMATS, type Format } from '../../evaluation/load-task.js';
+import { FORMATS } from '../../evaluation/load-task.js';
+import type { ClozeOptions } from '../eval/cloze.js';
+import type { TaskOptions } from '../eval/task.js';
 import { wholeNumber } from './options.js';
 
-interface EvalOptions {
+/** Of all modes; each takes its own. */
+interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 'task' | 'sequences' | 'json'> {
   readonly checkpoint?: string;
-  readonly sequences?: number;
   readonly task?: readonly string[];
-  readonly taskFormat?: Format;
-  readonly shots: number;
-  readonly dev?: string;
-  readonly domain?: string;
-  readonly limit?: number;
-  readonly samples?: string;
-  readonly contamination?: readonly string[] | true;
+  readonly sequences?: number;
   readonly cloze?: true;
   readonly compare?: readonly string[];
-  readonly seed: number;
-  readonly dataDir: string;
   readonly json?: true;
 }
 

@@ -1,7 +1,6 @@
 import { type Answer, ask } from '../../evaluation/ask.js';
 import { type ContaminationCheck, GRAM } from '../../evaluation/contamination.js';
 import { type Format, loadTask } from '../../evaluation/load-task.js';
-import { plainPrompt } from '../../evaluation/prompt.js';
 import type { Question } from '../../evaluation/question.js';
 import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
 import { type AskedTask, loadShots } from '../../evaluation/shots.js';
@@ -41,10 +40,9 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   const contamination = await contaminationOf(inference, questions, options);
   const { answers, unscored } = await untilSignal(async (signal) => {
     const progress = new QuestionProgress(questions.length);
-    const asked = await ask(inference, tasks, {
-      ...{ domain, signal, render: plainPrompt },
-      onProgress: progress.show,
-    }).finally(() => progress.end());
+    const asked = await ask(inference, tasks, { domain, signal, onProgress: progress.show }).finally(() =>
+      progress.end(),
+    );
     if (options.samples !== undefined)
       writeSamples(
         options.samples,

@@ -45,6 +45,8 @@ export function* csvEntries(file: string, text: string, format: CsvFormat): Gene
       // The index in front has no name, and is not part of the question.
       if (name !== '') doc[name] = name === 'id' && /^\d+$/.test(cells[i]) ? Number(cells[i]) : cells[i];
     });
+    // Every split of the dataset that lm-evaluation-harness loads has it, and it counts in the hash of a document.
+    if (format === 'ceval') doc.explanation ??= '';
     const choices = letters.map((letter) => cells[columns.indexOf(letter)]);
     const answers = lettersOf(cells[columns.indexOf(answer)], place);
     yield { place, doc, text: cells[columns.indexOf(question)], choices, answers, subject };

@@ -1,3 +1,4 @@
+import { parseLine } from '../../data/read/json-lines.js';
 import { type Entry, LETTERS, lettersOf, refusal } from '../question.js';
 import { asObject, asTexts } from './json.js';
 
@@ -11,7 +12,7 @@ export function* jsonLineEntries(file: string, text: string): Generator<Entry> {
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const place = `${file}:${i + 1}`;
-    const doc = asObject(parseLine(place, line));
+    const doc = asObject(jsonOf(place, line));
     if (doc === null || typeof doc.question !== 'string') throw refusal(place, 'has no text in "question"');
     const choices = asTexts(doc.choices);
     if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
@@ -24,12 +25,10 @@ export function* jsonLineEntries(file: string, text: string): Generator<Entry> {
 }
 
 /** @throws TrainerError `BAD_INPUT` */
-export function parseLine(place: string, line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    throw refusal(place, `is no JSON (${(error as Error).message.slice(0, 100)})`, error);
-  }
+export function jsonOf(place: string, line: string): unknown {
+  const { value, problem } = parseLine(line);
+  if (problem !== undefined) throw refusal(place, problem);
+  return value;
 }
 
 function answersOf(answer: unknown, place: string): number[] {

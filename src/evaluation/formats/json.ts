@@ -8,7 +8,7 @@ export function parseJson(file: string, text: string): unknown {
     const { message } = error as Error;
     const position = /position (\d+)/.exec(message)?.[1];
     const line = position === undefined ? '' : `:${text.slice(0, Number(position)).split('\n').length}`;
-    throw refusal(`${file}${line}`, `is no JSON (${message.slice(0, 100)})`, error);
+    throw refusal(`${file}${line}`, `is no JSON (${message.replaceAll(/\s+/g, ' ').slice(0, 100)})`, error);
   }
 }
 

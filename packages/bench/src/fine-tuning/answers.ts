@@ -4,7 +4,6 @@ import { untilSignal } from 'locmoe/cli/eval/until-signal';
 import { type Answer, ask } from 'locmoe/evaluation/ask';
 import { baselinesOf } from 'locmoe/evaluation/baselines';
 import { answerCloze, type ClozeItem, continuationTokens, NUM_CHOICES } from 'locmoe/evaluation/cloze';
-import { plainPrompt, type Scoring } from 'locmoe/evaluation/prompt';
 import type { Inference } from 'locmoe/inference/inference';
 import type { Material, NamedTask } from './material.js';
 
@@ -74,7 +73,7 @@ function sizeOf({ tasks }: NamedTask): number {
 const DOMAIN = 0;
 
 async function askTask(inference: Inference, { tasks }: NamedTask, asking: Asking): Promise<TaskAnswers> {
-  const found = await ask(inference, tasks, { ...asking, domain: DOMAIN, render: plainPrompt });
+  const found = await ask(inference, tasks, { ...asking, domain: DOMAIN });
   // With an option that is longer than the window: left out by both scorings.
   const unscored = new Set(found.unscored.map(({ question }) => question));
   const answers = found.answers.filter(({ question }) => !unscored.has(question));

@@ -32,6 +32,7 @@ export const postOpSource = (index: number) => (32768 * (index + 1)) | ARGUMENT.
 const CPU = 1;
 const DEFAULT_STREAM = 1;
 const OLDEST_VERSION = 3;
+const RTLD_NOW = 2;
 
 const SIGNATURES = {
   engineCreate: 'int dnnl_engine_create(_Out_ void **engine, int kind, size_t index)',
@@ -103,6 +104,7 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
     const calls = Object.fromEntries(
       Object.entries(SIGNATURES).map(([name, signature]) => [name, library.func(signature)]),
     ) as unknown as Calls;
+    keepUntilTheEnd(path);
     const engine = create(calls, 'engineCreate', CPU, 0);
     return { version, calls, engine, stream: create(calls, 'streamCreate', engine, DEFAULT_STREAM) };
   } catch (error) {
@@ -113,6 +115,14 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
       { cause: error },
     );
   }
+}
+
+/**
+ * Koffi closes a library at the end of the process, while threads of it may still turn over for work: without its code that
+ * is a segmentation fault. With one more handle, which nobody closes, the library stays, and that of the threads with it.
+ */
+function keepUntilTheEnd(path: string): void {
+  koffi.load(null).func('void *dlopen(const char *file, int flags)')(path, RTLD_NOW);
 }
 
 /**

@@ -20,12 +20,16 @@ export interface SmallInference extends Inference {
   readonly remove: () => void;
 }
 
-/** A model of random weights with a tokenizer of 300 tokens and the domains a and b. */
+/** A model of random weights with a tokenizer of 300 tokens and the domains a and b, with experts of their own. */
 export function smallInference(seqLen: number): SmallInference {
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-evaluation-'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inference-'));
   const tokenizerFile = path.join(folder, 'tokenizer.json');
   writeFileSync(tokenizerFile, tokenizerJson(trainBpe([TEXT], 300)));
-  const config = tinyConfig({ model: { seqLen, vocabSize: 300, dModel: 16 }, data: { domains: ['a', 'b'] } });
+  const config = tinyConfig({
+    model: { seqLen, vocabSize: 300, dModel: 16 },
+    moe: { expertGroups: 2 },
+    data: { domains: ['a', 'b'] },
+  });
   const state = createTrainState(config, soloTransport(), null);
   for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
     for (const { name, shape, begin, end } of ranges)
@@ -38,7 +42,6 @@ export function smallInference(seqLen: number): SmallInference {
   const inference = openInference(openCheckpoint(saved));
   return {
     ...inference,
-    decoder: inference.decoder,
     slowLogProb: (before, id, domain) => {
       const logits = inference.model.logits(Int32Array.from(before), domain);
       return logits[id] - Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
