@@ -4,6 +4,7 @@ import { untilSignal } from 'locmoe/cli/eval/until-signal';
 import { type Answer, ask } from 'locmoe/evaluation/ask';
 import { baselinesOf } from 'locmoe/evaluation/baselines';
 import { answerCloze, type ClozeItem, continuationTokens, NUM_CHOICES } from 'locmoe/evaluation/cloze';
+import type { Scoring } from 'locmoe/evaluation/prompt';
 import type { Inference } from 'locmoe/inference/inference';
 import type { Material, NamedTask } from './material.js';
 

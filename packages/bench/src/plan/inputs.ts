@@ -88,7 +88,7 @@ function routingOf(
 }
 
 /** From the shipped comparison of routers, a `routers.json` of `locmoe bench routers`. */
-export function measuredKept(): MeasuredKept {
+function measuredKept(): MeasuredKept {
   const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
     JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
   const change = locmoePlus?.tokensPerExpertVsBaseline;
