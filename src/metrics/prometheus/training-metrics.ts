@@ -9,7 +9,7 @@ import {
 } from '../../rpc/messages.js';
 import type { GlobalStep } from '../../run/global-step.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
-import { counter, gauge } from './instruments.js';
+import { type CounterSeries, counter, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */
 const STEP_BUCKETS_S = exponentialBuckets(0.005, 2, 15);
@@ -22,6 +22,14 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
   optimizer: 'optimizer',
   waiting: 'waiting',
 };
+
+/** Where the time of a rank went. */
+interface RankSeries {
+  readonly parts: Readonly<Record<StepPart, CounterSeries>>;
+  /** Of all-to-alls. */
+  readonly transfer: CounterSeries;
+  readonly waiting: CounterSeries;
+}
 
 /** Training: loss, speed, the parts of a step's time, checkpoints. */
 export class TrainingMetrics implements RunListener {
@@ -38,7 +46,9 @@ export class TrainingMetrics implements RunListener {
   readonly #duration;
   readonly #parts;
   readonly #allToAll;
-  readonly #bytes;
+  readonly #ranks = new Map<number, RankSeries>();
+  readonly #bytesSameNode;
+  readonly #bytesOtherNode;
   readonly #validationLoss;
   readonly #checkpointStep;
   readonly #checkpointAt;
@@ -110,12 +120,14 @@ export class TrainingMetrics implements RunListener {
       'Time of a rank inside all-to-alls, in seconds: moving bytes (transfer) and waiting for others (waiting)',
       ['node', 'rank', 'activity'],
     );
-    this.#bytes = counter(
+    const bytes = counter(
       registry,
       'locmoe_exchange_bytes_total',
       "Bytes that all ranks sent in the exchanges of the sparse layers, forward and backward, counts and scores included, to other ranks of the sender's node (same_node) and to other nodes (other_node)",
       ['tier'],
     );
+    this.#bytesSameNode = bytes.series({ tier: 'same_node' });
+    this.#bytesOtherNode = bytes.series({ tier: 'other_node' });
     this.#validationLoss = gauge(
       registry,
       'locmoe_validation_loss',
@@ -156,11 +168,24 @@ export class TrainingMetrics implements RunListener {
   }
 
   rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }: StepReport): void {
+    let series = this.#ranks.get(rank);
+    if (series === undefined) {
+      series = this.#seriesOf(rank);
+      this.#ranks.set(rank, series);
+    }
+    for (const part of STEP_PARTS) series.parts[part].add((partsMs[part] ?? 0) / 1000);
+    series.transfer.add((allToAllMs - allToAllWaitMs) / 1000);
+    series.waiting.add(allToAllWaitMs / 1000);
+  }
+
+  #seriesOf(rank: number): RankSeries {
     const place = { node: nodeOf(this, rank), rank };
-    for (const part of STEP_PARTS)
-      this.#parts.add((partsMs[part] ?? 0) / 1000, { ...place, part: PART_LABELS[part] });
-    this.#allToAll.add((allToAllMs - allToAllWaitMs) / 1000, { ...place, activity: 'transfer' });
-    this.#allToAll.add(allToAllWaitMs / 1000, { ...place, activity: 'waiting' });
+    const parts = STEP_PARTS.map((part) => [part, this.#parts.series({ ...place, part: PART_LABELS[part] })]);
+    return {
+      parts: Object.fromEntries(parts),
+      transfer: this.#allToAll.series({ ...place, activity: 'transfer' }),
+      waiting: this.#allToAll.series({ ...place, activity: 'waiting' }),
+    };
   }
 
   step(step: GlobalStep, { tokensPerS, secondsLeft }: RunSnapshot): void {
@@ -177,8 +202,8 @@ export class TrainingMetrics implements RunListener {
     this.#steps.add(1);
     this.#tokens.add(step.tokens);
     if (Number.isFinite(step.stepMs)) this.#duration.observe(step.stepMs / 1000);
-    this.#bytes.add(step.bytesSameNode, { tier: 'same_node' });
-    this.#bytes.add(step.bytesOtherNode, { tier: 'other_node' });
+    this.#bytesSameNode.add(step.bytesSameNode);
+    this.#bytesOtherNode.add(step.bytesOtherNode);
   }
 
   validation({ step, domains }: ValidationReport): void {
