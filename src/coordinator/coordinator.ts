@@ -280,8 +280,8 @@ export class Coordinator {
     const member = this.#members.get(node);
     member.heardOfMs = performance.now();
     if ('logs' in event) {
-      for (const line of event.logs.lines) this.options.logs.append(`node-${node}`, line);
       const { lines, dropped } = event.logs;
+      this.options.logs.appendAll(`node-${node}`, lines);
       if (dropped > 0) this.options.logger.warn({ node, dropped }, `node ${node} dropped log lines`);
       this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
     } else if (isOver(this.#state) && !('failure' in event || 'leaving' in event)) {
