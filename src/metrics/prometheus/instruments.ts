@@ -21,67 +21,90 @@ export interface SafeCounter {
 
 export type CounterSeries = { add(value: number): void };
 
+/** Without labels, all values go by a series. */
 export function gauge(
   registry: Registry,
   name: string,
   help: string,
   labelNames: readonly string[] = [],
 ): SafeGauge {
-  const collects: (() => void)[] = [];
-  const collect = () => {
-    for (const each of collects) each();
-  };
+  const { collect, onCollect } = collector();
   const instrument = new Gauge({ name, help, labelNames: [...labelNames], registers: [registry], collect });
   const set = (value: number | null, labels: Labels = {}) => {
     if (value === null) instrument.remove(labels);
     else instrument.set(labels, value);
   };
-  set(null);
-  return {
-    set,
-    series(labels) {
-      let last: number | null = null;
-      collects.push(() => set(last, labels));
-      return {
-        set(value) {
-          last = value;
-        },
-      };
-    },
+  const series = (labels: Labels): GaugeSeries => {
+    let last: number | null = null;
+    onCollect(() => set(last, labels));
+    return {
+      set(value) {
+        last = value;
+      },
+    };
   };
+  return { set: labelNames.length === 0 ? series({}).set : set, series };
 }
 
+/** Without labels, all values go by a series. */
 export function counter(
   registry: Registry,
   name: string,
   help: string,
   labelNames: readonly string[] = [],
 ): SafeCounter {
-  const collects: (() => void)[] = [];
-  const collect = () => {
-    for (const each of collects) each();
-  };
+  const { collect, onCollect } = collector();
   const instrument = new Counter({ name, help, labelNames: [...labelNames], registers: [registry], collect });
+  const add = (value: number, labels: Labels = {}) => {
+    if (isCountable(value)) instrument.inc(labels, value);
+  };
+  const series = (labels: Labels): CounterSeries => {
+    // Null if nothing was added: the series need not be there yet.
+    let sum: number | null = null;
+    onCollect(() => {
+      if (sum !== null) instrument.inc(labels, sum);
+      sum = null;
+    });
+    return {
+      add(value) {
+        if (isCountable(value)) sum = (sum ?? 0) + value;
+      },
+    };
+  };
+  return { add: labelNames.length === 0 ? series({}).add : add, series };
+}
+
+/** What an instrument does before it is read. */
+function collector(): { readonly collect: () => void; readonly onCollect: (update: () => void) => void } {
+  const updates: (() => void)[] = [];
   return {
-    add(value, labels = {}) {
-      if (isCountable(value)) instrument.inc(labels, value);
+    collect() {
+      for (const update of updates) update();
     },
-    series(labels) {
-      // Null if nothing was added: the series need not be there yet.
-      let sum: number | null = null;
-      collects.push(() => {
-        if (sum !== null) instrument.inc(labels, sum);
-        sum = null;
-      });
-      return {
-        add(value) {
-          if (isCountable(value)) sum = (sum ?? 0) + value;
-        },
-      };
-    },
+    onCollect: (update) => void updates.push(update),
   };
 }
 
 function isCountable(value: number): boolean {
   return Number.isFinite(value) && value >= 0;
+}
+
+/** Bounds the memory. */
+const MAX_DEFERRED = 64;
+
+/** What steps ask for, done for many of them at once: one by one it would run in cold code. */
+export class DeferredWork {
+  #pending: (() => void)[] = [];
+
+  add(work: () => void): void {
+    this.#pending.push(work);
+    if (this.#pending.length >= MAX_DEFERRED) this.finish();
+  }
+
+  /** Before the registry is read. */
+  finish(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const work of pending) work();
+  }
 }

@@ -1,7 +1,14 @@
 import type { Registry } from 'prom-client';
 import type { GlobalLayer, GlobalStep } from '../../run/global-step.js';
 import type { RunListener } from '../../run/run-listener.js';
-import { type CounterSeries, counter, type GaugeSeries, gauge, type SafeCounter } from './instruments.js';
+import {
+  type CounterSeries,
+  counter,
+  DeferredWork,
+  type GaugeSeries,
+  gauge,
+  type SafeCounter,
+} from './instruments.js';
 
 /** The series of a sparse layer. */
 interface LayerSeries {
@@ -36,6 +43,7 @@ export class RoutingMetrics implements RunListener {
   readonly #capacityRatio;
   readonly #gateCosine;
   readonly #layers = new Map<number, LayerSeries>();
+  readonly #deferred = new DeferredWork();
 
   constructor(registry: Registry) {
     this.#routed = counter(
@@ -89,7 +97,14 @@ export class RoutingMetrics implements RunListener {
   }
 
   step({ layers }: GlobalStep): void {
-    for (const layer of layers) this.#layer(layer);
+    this.#deferred.add(() => {
+      for (const layer of layers) this.#layer(layer);
+    });
+  }
+
+  /** Counts the steps since the last call. */
+  refresh(): void {
+    this.#deferred.finish();
   }
 
   #layer(layer: GlobalLayer): void {

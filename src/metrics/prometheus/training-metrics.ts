@@ -9,7 +9,7 @@ import {
 } from '../../rpc/messages.js';
 import type { GlobalStep } from '../../run/global-step.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
-import { type CounterSeries, counter, gauge } from './instruments.js';
+import { type CounterSeries, counter, DeferredWork, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */
 const STEP_BUCKETS_S = exponentialBuckets(0.005, 2, 15);
@@ -22,6 +22,8 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
   optimizer: 'optimizer',
   waiting: 'waiting',
 };
+
+type RankTimes = Pick<StepReport, 'rank' | 'partsMs' | 'allToAllMs' | 'allToAllWaitMs'>;
 
 /** Where the time of a rank went. */
 interface RankSeries {
@@ -47,6 +49,7 @@ export class TrainingMetrics implements RunListener {
   readonly #parts;
   readonly #allToAll;
   readonly #ranks = new Map<number, RankSeries>();
+  readonly #deferred = new DeferredWork();
   readonly #bytesSameNode;
   readonly #bytesOtherNode;
   readonly #validationLoss;
@@ -168,6 +171,11 @@ export class TrainingMetrics implements RunListener {
   }
 
   rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }: StepReport): void {
+    const times = { rank, partsMs, allToAllMs, allToAllWaitMs };
+    this.#deferred.add(() => this.#takeTimes(times));
+  }
+
+  #takeTimes({ rank, partsMs, allToAllMs, allToAllWaitMs }: RankTimes): void {
     let series = this.#ranks.get(rank);
     if (series === undefined) {
       series = this.#seriesOf(rank);
@@ -189,14 +197,31 @@ export class TrainingMetrics implements RunListener {
   }
 
   step(step: GlobalStep, { tokensPerS, secondsLeft }: RunSnapshot): void {
+    const atMs = Date.now();
+    this.#lastStep = { step: step.step, atMs: performance.now() };
+    this.#deferred.add(() => this.#takeStep(step, { tokensPerS, secondsLeft, atMs }));
+  }
+
+  /** Counts the steps since the last call. */
+  refresh(): void {
+    this.#deferred.finish();
+  }
+
+  #takeStep(
+    step: GlobalStep,
+    {
+      tokensPerS,
+      secondsLeft,
+      atMs,
+    }: Pick<RunSnapshot, 'tokensPerS' | 'secondsLeft'> & { readonly atMs: number },
+  ): void {
     this.#loss.set(step.loss);
     this.#auxiliaryLoss.set(step.auxiliaryLoss);
     this.#gradientNorm.set(step.gradientNorm);
     if (step.loss === null) this.#skipped.add(1);
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
-    this.#stepAt.set(Date.now() / 1000);
-    this.#lastStep = { step: step.step, atMs: performance.now() };
+    this.#stepAt.set(atMs / 1000);
     this.#tokensPerS.set(tokensPerS === 0 ? null : tokensPerS);
     this.#remaining.set(tokensPerS === 0 ? null : secondsLeft);
     this.#steps.add(1);
