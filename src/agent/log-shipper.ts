@@ -1,4 +1,8 @@
 const FLUSH_INTERVAL_MS = 100;
+/** Lines that are there to look back at, one or more a step: a message of its own for each would cost a run more. */
+const IS_PATIENT = /^\{"level":"(?:trace|debug)"/;
+/** They wait for a line of another level, or for this many intervals. */
+const PATIENT_INTERVALS = 5;
 const MAX_QUEUED_LINES = 10_000;
 /** A bound on memory where lines are long. */
 const MAX_QUEUED_CHARS = 16 << 20;
@@ -19,7 +23,10 @@ export class LogShipper {
   #queuedChars = 0;
   #dropped = 0;
   #sink: LogSink | null = null;
-  readonly #timer = setInterval(() => this.flush(), FLUSH_INTERVAL_MS);
+  /** Some line of the queue is not patient. */
+  #isUrgent = false;
+  #waitedIntervals = 0;
+  readonly #timer = setInterval(() => this.#flushIfDue(), FLUSH_INTERVAL_MS);
 
   /** Sends queued and future lines to `sink`. */
   connect(sink: LogSink): void {
@@ -33,6 +40,7 @@ export class LogShipper {
     }
     this.#queue.push(line);
     this.#queuedChars += line.length;
+    this.#isUrgent ||= !IS_PATIENT.test(line);
   }
 
   /** Lines in the queue. */
@@ -40,13 +48,21 @@ export class LogShipper {
     return this.#queue.length;
   }
 
+  #flushIfDue(): void {
+    this.#waitedIntervals++;
+    const isFull = this.#queue.length >= MAX_BATCH_LINES;
+    if (this.#isUrgent || isFull || this.#waitedIntervals >= PATIENT_INTERVALS) this.flush();
+  }
+
   flush(): void {
+    this.#waitedIntervals = 0;
     while (this.#sink?.isReady() && (this.#queue.length > 0 || this.#dropped > 0)) {
       const lines = this.#queue.splice(0, this.#batchSize());
       for (const line of lines) this.#queuedChars -= line.length;
       this.#sink.send(lines, this.#dropped);
       this.#dropped = 0;
     }
+    if (this.#queue.length === 0) this.#isUrgent = false;
   }
 
   /** Number of queued lines in the next batch; at least one. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { type FileDigest, writeDurably } from './durable.js';
 
 export const MANIFEST_FILE = 'manifest.json';
@@ -71,7 +71,7 @@ export function readManifest(folder: string): Manifest {
   const fail = (what: string) => new TrainerError('BAD_CHECKPOINT', `${path} ${what}`);
   let stored: { checksum?: unknown; formatVersion?: unknown };
   try {
-    stored = Object(JSON.parse(readFileSync(path, 'utf8')));
+    stored = Object(JSON.parse(readRegularFile(path).toString()));
   } catch (error) {
     throw fail(`cannot be read: ${(error as Error).message}`);
   }
@@ -89,7 +89,7 @@ export function readManifest(folder: string): Manifest {
 /** The generation in a folder's manifest, of which nothing else is checked; null if it cannot be read. */
 export function generationOf(folder: string): number | null {
   try {
-    const { generation } = Object(JSON.parse(readFileSync(join(folder, MANIFEST_FILE), 'utf8')));
+    const { generation } = Object(JSON.parse(readRegularFile(join(folder, MANIFEST_FILE)).toString()));
     return Number.isSafeInteger(generation) ? generation : null;
   } catch {
     return null;

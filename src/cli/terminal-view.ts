@@ -21,6 +21,9 @@ import {
 } from './run-lines.js';
 import { summarize } from './run-summary.js';
 
+/** The head of a line of pino of another level: most lines need not be parsed. */
+const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
+
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
 export class TerminalView implements RunView {
   readonly #progress: ProgressView;
@@ -42,6 +45,7 @@ export class TerminalView implements RunView {
     const shown = new Set<string>();
     // Each warning once; the error that ends a run is shown at its end.
     this.#removeListener = run.logs.onAppend((line) => {
+      if (NO_WARNING.test(line)) return;
       const { level, msg } = parseRecord(line) ?? { level: 'warn', msg: line };
       if (level !== 'warn' || shown.has(msg)) return;
       shown.add(msg);

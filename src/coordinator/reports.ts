@@ -28,7 +28,7 @@ export class Reports {
 
   logs({ node }: Member, { lines, dropped }: LogBatch): void {
     const { logs, logger } = this.#options;
-    for (const line of lines) logs.append(`node-${node}`, line);
+    logs.appendAll(`node-${node}`, lines);
     if (dropped > 0) logger.warn({ node, dropped }, `node ${node} dropped log lines`);
     this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
   }

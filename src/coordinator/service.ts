@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
-import { type LogListener, RunLogReader, toMatrix } from '@locmoe/logs';
+import { type LogListener, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
 import { loadService } from '../rpc/load-proto.js';
 import type {
@@ -177,15 +177,35 @@ function listenerOf(
 ): LogListener {
   return {
     async lines(lines) {
-      for (const { text, ...line } of lines) {
+      for (const batch of batchesOf(lines)) {
         if (signal.aborted) return;
-        if (!call.write({ ...line, json: text, matrixJson: '' }))
+        if (
+          !call.write({ lines: batch.map(({ text, ...line }) => ({ ...line, json: text })), matrixJson: '' })
+        )
           await once(call, 'drain', { signal }).catch(() => undefined);
       }
     },
     series({ grid, series }) {
       const matrixJson = JSON.stringify(toMatrix(series, grid));
-      call.write({ json: '', labels: {}, timeMs: 0, isContext: false, group: 0, matrixJson });
+      call.write({ lines: [], matrixJson });
     },
   };
+}
+
+/** As several batches wait in memory for a slow reader; a longer line is alone in its batch. */
+const MAX_BATCH_CHARS = 1 << 16;
+
+function* batchesOf(lines: readonly ResultLine[]): Generator<readonly ResultLine[]> {
+  let batch: ResultLine[] = [];
+  let chars = 0;
+  for (const line of lines) {
+    if (batch.length > 0 && chars + line.text.length > MAX_BATCH_CHARS) {
+      yield batch;
+      batch = [];
+      chars = 0;
+    }
+    batch.push(line);
+    chars += line.text.length;
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -279,10 +279,14 @@ export interface LogsRequest {
 }
 
 export interface LogsReply {
+  readonly lines: readonly LogLine[];
+  readonly matrixJson: string;
+}
+
+export interface LogLine {
   readonly json: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly timeMs: number;
   readonly isContext: boolean;
   readonly group: number;
-  readonly matrixJson: string;
 }

@@ -1,15 +1,7 @@
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { crc32 } from '@node-rs/crc32';
 import { failpoint } from '../failpoint.js';
+import { readRegularFile } from '../os/regular-file.js';
 import type { JournalEntry, JournalEvent } from './journal-events.js';
 
 /**
@@ -82,7 +74,7 @@ function checksumOf(text: string): string {
 /** The bytes of a journal before its first damaged line. */
 function soundPart(file: string): Buffer {
   if (!existsSync(file)) return Buffer.alloc(0);
-  const bytes = readFileSync(file);
+  const bytes = readRegularFile(file);
   let end = 0;
   for (let next = bytes.indexOf('\n') + 1; next > 0; next = bytes.indexOf('\n', end) + 1) {
     if (entryOf(bytes.toString('utf8', end, next - 1)) === null) break;

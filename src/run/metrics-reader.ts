@@ -1,5 +1,6 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { assertRegular } from '../os/regular-file.js';
 import { type MetricsRecord, recordsOf } from './metrics-record.js';
 
 /** Bytes read at a time; the event loop, which in a coordinator leads a run, gets its turn in between. */
@@ -24,7 +25,11 @@ export class MetricsReader {
     readonly sink: RecordSink,
   ) {}
 
-  /** Reads what is new; concurrent calls share one read. A missing file is empty. */
+  /**
+   * Reads what is new; concurrent calls share one read. A missing file is empty.
+   *
+   * @throws TrainerError `BAD_INPUT` if it is no regular file
+   */
   update(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = null;
@@ -32,11 +37,18 @@ export class MetricsReader {
     return this.#reading;
   }
 
-  async #read(): Promise<void> {
-    const file = await open(this.path, 'r').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null;
+  async #open(): Promise<FileHandle | null> {
+    try {
+      assertRegular(this.path);
+      return await open(this.path, 'r');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
-    });
+    }
+  }
+
+  async #read(): Promise<void> {
+    const file = await this.#open();
     if (file === null) return;
     try {
       const { ino, size } = await file.stat({ bigint: true });

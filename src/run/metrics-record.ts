@@ -1,5 +1,6 @@
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
+import { assertRegular, readRegularFile } from '../os/regular-file.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from './global-step.js';
 import type { RankView } from './rank-view.js';
@@ -63,13 +64,14 @@ export function stepOfRecord(record: MetricsRecord): number {
 /**
  * All records of a run, oldest first; none if it has no file yet.
  *
- * @throws TrainerError `NO_RESOURCE` if the file cannot be read
+ * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is no regular one
  */
 export function readRecords(file: string): MetricsRecord[] {
   if (!existsSync(file)) return [];
   try {
-    return recordsOf(readFileSync(file, 'utf8'));
+    return recordsOf(readRegularFile(file).toString());
   } catch (error) {
+    if (error instanceof TrainerError) throw error;
     throw new TrainerError('NO_RESOURCE', `${file} cannot be read: ${(error as Error).message}`);
   }
 }
@@ -92,12 +94,19 @@ export function recordedStepsAfter(
 /** Enough for the last step of a model with many experts. */
 const TAIL_BYTES = 1 << 17;
 
-/** The last records of a run, oldest first, read from the end of its file: quick also for a long run. */
+/**
+ * The last records of a run, oldest first, read from the end of its file: quick also for a long run. None if the file
+ * cannot be read.
+ *
+ * @throws TrainerError `BAD_INPUT` if it is no regular file
+ */
 export function lastRecords(file: string): MetricsRecord[] {
   let fd: number;
   try {
+    assertRegular(file);
     fd = openSync(file, 'r');
-  } catch {
+  } catch (error) {
+    if (error instanceof TrainerError) throw error;
     return [];
   }
   try {

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { folderProblem, makeFolder } from '../os/make-folder.js';
+import { readRegularFile } from '../os/regular-file.js';
 import type { FailureReport, StoredFailure } from './failure-report.js';
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
@@ -104,7 +105,7 @@ export class RunFolder {
   /** Null if the folder has no `run.json`, or one that is not a run's. */
   readRecord(): RunRecord | null {
     try {
-      return recordSchema.parse(JSON.parse(readFileSync(this.#file('run.json'), 'utf8')));
+      return recordSchema.parse(JSON.parse(readRegularFile(this.#file('run.json')).toString()));
     } catch {
       return null;
     }
@@ -117,7 +118,7 @@ export class RunFolder {
   /** The configuration that the run trained with last; null if there is none that can be read. */
   readConfig(): RunConfig | null {
     try {
-      return runSchema.parse(JSON.parse(readFileSync(this.#file('config.json'), 'utf8')));
+      return runSchema.parse(JSON.parse(readRegularFile(this.#file('config.json')).toString()));
     } catch {
       return null;
     }
@@ -142,7 +143,7 @@ export class RunFolder {
   /** Why the last generation failed; null if there is no readable file. */
   readFailure(): StoredFailure | null {
     try {
-      return JSON.parse(readFileSync(this.#file('failure.json'), 'utf8'));
+      return JSON.parse(readRegularFile(this.#file('failure.json')).toString());
     } catch {
       return null;
     }
@@ -178,7 +179,7 @@ function pastFailure(file: string): PastFailure | null {
         step: z.number().int().nullable().default(null),
         operation: z.string().nullable().default(null),
       })
-      .parse(JSON.parse(readFileSync(file, 'utf8')));
+      .parse(JSON.parse(readRegularFile(file).toString()));
   } catch {
     return null;
   }

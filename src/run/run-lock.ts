@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { constants, hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { tryLock } from '../os/libc.js';
 import { isOfThisMachine, machineIdentity, processIdentity } from '../os/process-info.js';
+import { readRegularFile } from '../os/regular-file.js';
 import type { RunFolder } from './run-folder.js';
 
 /** What `run.lock` says of the process that holds it. */
@@ -71,7 +72,7 @@ async function heldBy({ runId, lock }: RunFolder): Promise<TrainerError> {
 
 function readHolder(lock: string): Holder | null {
   try {
-    return holderSchema.parse(JSON.parse(readFileSync(lock, 'utf8')));
+    return holderSchema.parse(JSON.parse(readRegularFile(lock).toString()));
   } catch {
     return null;
   }

@@ -29,6 +29,28 @@ describe('LogShipper', () => {
     expect(batches).toEqual([{ lines: ['a', 'b'], dropped: 0 }]);
   });
 
+  it('lets lines of debug and trace wait for others, or half a second', () => {
+    const line = (level: string) => `{"level":"${level}","time":1}`;
+    connect();
+    vi.advanceTimersByTime(500);
+    shipper.push(line('debug'));
+    vi.advanceTimersByTime(400);
+    shipper.push(line('trace'));
+    expect(batches).toEqual([]);
+    vi.advanceTimersByTime(100);
+    expect(batches.map(({ lines }) => lines.length)).toEqual([2]);
+    shipper.push(line('debug'));
+    shipper.push(line('info'));
+    shipper.push(line('debug'));
+    vi.advanceTimersByTime(100);
+    expect(batches.map(({ lines }) => lines.length)).toEqual([2, 3]);
+    shipper.push(line('debug'));
+    vi.advanceTimersByTime(400);
+    expect(batches).toHaveLength(2);
+    shipper.flush();
+    expect(batches).toHaveLength(3);
+  });
+
   it('keeps a batch of long lines small', () => {
     const lines = [3e6, 400_000, 400_000, 400_000, 1].map((length) => 'x'.repeat(length));
     connect();

@@ -115,8 +115,8 @@ it('a follower of the log that does not read keeps nobody waiting, and its lines
   expect(process.memoryUsage().rss - before).toBeLessThan((LINES * text.length) / 2);
   let received = 1;
   await new Promise<void>((resolve) => {
-    stream.on('data', (_reply: LogsReply) => {
-      received++;
+    stream.on('data', ({ lines }: LogsReply) => {
+      received += lines.length;
       if (received === LINES) resolve();
     });
     stream.resume();

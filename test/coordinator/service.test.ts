@@ -291,7 +291,9 @@ describe('the coordinator over gRPC', () => {
     logs.append('node-0', line('first'));
     const messages: string[] = [];
     const stream = client.logs({ ...EVERYTHING, query: '{node="0"}', follow: true });
-    stream.on('data', ({ json }: LogsReply) => messages.push(JSON.parse(json).msg));
+    stream.on('data', ({ lines }: LogsReply) => {
+      for (const { json } of lines) messages.push(JSON.parse(json).msg);
+    });
     const ended = new Promise<string>((resolve) => {
       stream.on('end', () => resolve('in order'));
       stream.on('error', ({ message }) => resolve(message));
@@ -332,6 +334,7 @@ const EVERYTHING = { level: '', ranks: [], sinceMs: 0, follow: false, query: '',
 async function heardLogs(filter: Partial<LogsRequest>): Promise<string[]> {
   const stream = client.logs({ ...EVERYTHING, ...filter });
   const messages: string[] = [];
-  for await (const { json } of stream) messages.push(JSON.parse(json).msg);
+  for await (const { lines } of stream as AsyncIterable<LogsReply>)
+    messages.push(...lines.map(({ json }) => JSON.parse(json).msg));
   return messages;
 }

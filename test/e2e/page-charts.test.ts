@@ -180,6 +180,21 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     }
   }, 60_000);
 
+  it('are never wider than their cards, not even until they are drawn anew', async () => {
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await open('run=small');
+    // In one go: a chart hears of its new size only afterwards.
+    const narrowed = `(() => {
+      const cards = [...document.querySelectorAll('.card.chart')];
+      for (const card of cards) card.style.width = '360px';
+      const wider = cards.filter((card) => card.scrollWidth > card.clientWidth);
+      for (const card of cards) card.style.width = '';
+      return wider.map((card) => card.ariaLabel);
+    })()`;
+    expect(await page.locator('.card.chart').count()).toBeGreaterThanOrEqual(6);
+    expect(await page.evaluate(narrowed)).toEqual([]);
+  }, 60_000);
+
   it('fit a phone, where a tap shows a place and a second one opens it', async () => {
     const tab = await browser.page('about:blank');
     await tab.setViewportSize({ width: 390, height: 844 });

@@ -1,7 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { MetricsReader } from '../../src/run/metrics-reader.js';
 import { lastRecords, parseRecord, readRecords } from '../../src/run/metrics-record.js';
 import { globalStep } from './global-step.js';
 
@@ -44,4 +46,18 @@ it('reads past what is cut, from the start or from the end of a long file', () =
 it('has no records of a run without the file', () => {
   expect(readRecords('/nowhere/metrics.ndjson')).toEqual([]);
   expect(lastRecords('/nowhere/metrics.ndjson')).toEqual([]);
+});
+
+it.each([
+  ['a folder', (file: string) => mkdirSync(file)],
+  ['a pipe, without waiting for it', (file: string) => execFileSync('mkfifo', [file])],
+])('refuses with one line %s in place of the file', async (_, make) => {
+  const file = fileOf('');
+  rmSync(file, { recursive: true });
+  make(file);
+  const message = `${file}: is no regular file`;
+  expect(() => readRecords(file)).toThrow(message);
+  expect(() => lastRecords(file)).toThrow(message);
+  const reader = new MetricsReader(file, { restart: () => undefined, add: () => undefined });
+  await expect(reader.update()).rejects.toThrow(message);
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -5,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
 import { appendRecord, dropRecordsAfter } from '../../src/run/metrics-writer.js';
-import { listRuns, RunFolder, runOf } from '../../src/run/run-folder.js';
+import { findRun, listRuns, RunFolder, runOf } from '../../src/run/run-folder.js';
 import { OVER } from '../coordinator/saved-run.js';
 import { globalStep } from './global-step.js';
 
@@ -84,4 +85,13 @@ it('the newest run is the one that was started or resumed last', () => {
   expect(listRuns(runs).map(({ record }) => record.runId)).toEqual([resumed, newer]);
   expect(runOf(runs, newer)?.record.runId).toBe(newer);
   for (const name of ['..', 'nothing', `../runs/${newer}`]) expect(runOf(runs, name)).toBeNull();
+});
+
+it('a folder whose run.json is a pipe holds no run, and nothing waits for it', () => {
+  const runs = path.join(folder.directory, 'runs');
+  const { directory } = RunFolder.create(runs, 'piped');
+  execFileSync('mkfifo', [path.join(directory, 'run.json'), path.join(directory, 'config.json')]);
+  expect(listRuns(runs)).toEqual([]);
+  expect(() => findRun(runs, directory)).toThrow(`${directory} holds no readable run.json`);
+  expect(new RunFolder(directory).readConfig()).toBeNull();
 });

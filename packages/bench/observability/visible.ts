@@ -88,7 +88,9 @@ export const benchVisible: Bench = () =>
         ...{ level: '', ranks: [], sinceMs: 0, follow: true, before: 0, after: 0 },
         query: '|= "tick"',
       });
-      stream.on('data', ({ json }: LogsReply) => follow.record(json));
+      stream.on('data', ({ lines }: LogsReply) => {
+        for (const { json } of lines) follow.record(json);
+      });
       stream.on('error', () => undefined);
       await Promise.all([once(socket, 'open'), ...sources.map((source) => once(source, 'message'))]);
       for (const source of sources) source.send('go');

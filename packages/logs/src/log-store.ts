@@ -9,7 +9,7 @@ export class LogStore {
   readonly #listeners = new Set<(line: string, source: string) => void>();
 
   /**
-   * @param onError called when a line cannot be written. After a full disk the next line is
+   * @param onError called when lines cannot be written. After a full disk the next ones are
    *   tried again; after any other error all are dropped silently
    */
   constructor(
@@ -21,8 +21,14 @@ export class LogStore {
 
   /** Appends one line to the file of `source`, synchronously: it survives a kill of this process. */
   append(source: string, line: string): void {
-    if (!this.#broken) this.#write(source, `${line}\n`);
-    for (const listener of this.#listeners) listener(line, source);
+    this.appendAll(source, [line]);
+  }
+
+  /** Appends lines with one write, as `append`. */
+  appendAll(source: string, lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    if (!this.#broken) this.#write(source, `${lines.join('\n')}\n`);
+    for (const line of lines) for (const listener of this.#listeners) listener(line, source);
   }
 
   #write(source: string, text: string): void {

@@ -29,6 +29,16 @@ describe('LogStore', () => {
     expect(content('coordinator')).toBe('two\n');
   });
 
+  it('takes several lines at once, or none', () => {
+    const seen: string[][] = [];
+    store.onAppend((...line) => seen.push(line));
+    store.appendAll('node-0', ['one', 'two']);
+    store.appendAll('node-0', []);
+    store.append('node-0', 'three');
+    expect(readFileSync(path.join(directory, 'node-0.ndjson'), 'utf8')).toBe('one\ntwo\nthree\n');
+    expect(seen).toEqual(['one', 'two', 'three'].map((line) => [line, 'node-0']));
+  });
+
   it('ends a line that a kill cut short before it goes on', () => {
     appendFileSync(path.join(directory, 'node-0.ndjson'), 'whole\ntor');
     store.append('node-0', 'next');

@@ -1,3 +1,4 @@
+import { renameSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type LogRequest, type ResultLine, RunLogReader } from '../src/run-log-reader.js';
 import { logLine, T0, TestRuns } from './support.js';
@@ -34,7 +35,8 @@ function readerOf(runs: TestRuns) {
       const apart = group !== 0 && i > 0 && shown[i - 1].group !== group ? '| ' : '';
       return `${apart}${isContext ? '~' : ''}${JSON.parse(text).msg}`;
     });
-  return { show, texts, gone, complete: () => complete(), numSeries: () => numSeries };
+  const times = () => shown.map(({ timeMs }) => timeMs);
+  return { show, texts, times, gone, complete: () => complete(), numSeries: () => numSeries };
 }
 
 function runsOfSix(): TestRuns {
@@ -125,6 +127,23 @@ describe('RunLogReader', () => {
     complete();
     await following;
     expect(texts()).toEqual(['b1 bad', 'a3 bad', 'c0 bad', 'last bad']);
+  });
+
+  it('follows foreign lines at the time of the record before them, and into no part of a line of a file that was replaced', async () => {
+    const runs = runsOfSix();
+    const { show, times, texts, gone } = readerOf(runs);
+    const following = show({ query: '{node="0"} |= "b2"', follow: true });
+    await expect.poll(texts).toEqual(['b2']);
+    runs.write('node-0', ['{"msg":"b2 of a native library"}']);
+    await expect.poll(times).toEqual([T0 + 5, T0 + 5]);
+    const replaced = `${runs.file('node-0')}.new`;
+    const lines = Array.from({ length: 20 }, (_, i) => line(i, 0, `b2 ${'x'.repeat(i)}`));
+    writeFileSync(replaced, lines.map((each) => `${each}\n`).join(''));
+    renameSync(replaced, runs.file('node-0'));
+    await expect.poll(() => times().at(-1)).toBe(T0 + 19);
+    gone.abort();
+    await following;
+    expect(texts().filter((text) => !text.startsWith('b2'))).toEqual([]);
   });
 
   it('follows with context, and shows a match at once', async () => {

@@ -76,6 +76,11 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
       return c.json({ error: error.message } satisfies ApiError, 404);
     }
   });
+  routes.onError((error, c) => {
+    if (!(error instanceof TrainerError)) throw error;
+    c.header('Cache-Control', 'no-store');
+    return c.json({ error: error.message } satisfies ApiError, 500);
+  });
   return { routes, isWatched: () => performance.now() - lookedAtMs < WATCHED_MS };
 };
 

@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import { numStepsOf } from 'locmoe/config/run-length';
 import type { RunConfig } from 'locmoe/config/schema';
 import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
+import { readRegularFile } from 'locmoe/os/regular-file';
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import { readJournal } from 'locmoe/run/journal';
 import { lastRecords } from 'locmoe/run/metrics-record';
@@ -46,7 +47,7 @@ function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
   const last = lastStep(folder);
   const isOver = record.state === 'finished' || record.state === 'failed';
   const config = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
-  const [begun] = readJournal(folder.journal);
+  const [begun] = orNone(() => readJournal(folder.journal));
   return {
     runId: folder.runId,
     state: isLive || isOver ? record.state : 'dead',
@@ -78,7 +79,7 @@ function mayBeLive(record: RunRecord): boolean {
 
 export function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string): T | null {
   try {
-    return JSON.parse(readFileSync(path.join(folder.directory, name), 'utf8'));
+    return JSON.parse(readRegularFile(path.join(folder.directory, name)).toString());
   } catch {
     return null;
   }
@@ -96,7 +97,7 @@ const SHUTDOWN_MS = 10_000;
 /** When a run ended: its last write, bounded by its last record because a copy has newer file times. */
 function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
   const written = lastWriteMs(folder);
-  const times = lastRecords(folder.metrics).map(({ time }) => time);
+  const times = orNone(() => lastRecords(folder.metrics)).map(({ time }) => time);
   const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
   if (written === null || recorded === 0) return written;
   return Math.min(written, recorded + SHUTDOWN_MS);
@@ -110,6 +111,15 @@ function lastWriteMs(folder: RunFolder): number | null {
   return times.length === 0 ? null : Math.max(...times);
 }
 
+/** Nothing of a file that cannot be read: the other runs are listed all the same. */
+function orNone<T>(read: () => readonly T[]): readonly T[] {
+  try {
+    return read();
+  } catch {
+    return [];
+  }
+}
+
 function lastStep(folder: RunFolder): { readonly step: number; readonly loss: number | null } | null {
-  return lastRecords(folder.metrics).findLast((record) => record.type === 'step') ?? null;
+  return orNone(() => lastRecords(folder.metrics)).findLast((record) => record.type === 'step') ?? null;
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Journal } from 'locmoe/run/journal';
@@ -38,6 +39,30 @@ describe('runs', () => {
       { runId: 'killed', state: 'dead', isLive: false, step: 0, loss: null },
       { runId: 'old', state: 'finished', step: 2, steps: 101, loss: 4.5 },
     ]);
+  });
+
+  it('lists a run whose files are pipes beside the others, and says in one line what it cannot read', async () => {
+    const runs = temporaryRuns();
+    addMetrics(writeRun(runs, 'sound'), stepRecord(1));
+    const folder = writeRun(runs, 'piped');
+    execFileSync(
+      'mkfifo',
+      ['metrics.ndjson', 'journal.ndjson'].map((name) => path.join(folder, name)),
+    );
+    const { ask, json } = pageOver(runs);
+    const list = await json<RunList>('/api/runs');
+    expect(list.runs.map(({ runId, step }) => [runId, step]).sort()).toEqual([
+      ['piped', 0],
+      ['sound', 1],
+    ]);
+    for (const [tail, file] of [
+      ['', 'journal.ndjson'],
+      ['/metrics', 'metrics.ndjson'],
+    ]) {
+      const response = await ask(`/api/runs/piped${tail}`);
+      expect(response.status).toBe(500);
+      expect(await response.json()).toEqual({ error: `${path.join(folder, file)}: is no regular file` });
+    }
   });
 
   it('tells of one run what its folder holds, and copes with what is not there', async () => {

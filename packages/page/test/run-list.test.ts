@@ -51,6 +51,7 @@ describe('the settings of a configuration', () => {
   };
 
   it('are its leaves with their paths', () => {
+    expect(settingsOf({ train: { freeze: [] } })).toEqual([['train.freeze', 'none']]);
     expect(settingsOf(config)).toEqual([
       ['name', 'x'],
       ['train.steps', '5'],

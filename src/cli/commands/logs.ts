@@ -102,10 +102,10 @@ async function followLive(
     isOpen = true;
   });
   try {
-    for await (const line of stream as AsyncIterable<LogsReply>)
-      await (line.matrixJson === ''
-        ? output.write(printer.format({ ...line, text: line.json }))
-        : output.writeMatrix(printer, JSON.parse(line.matrixJson)));
+    for await (const { lines, matrixJson } of stream as AsyncIterable<LogsReply>) {
+      if (matrixJson !== '') await output.writeMatrix(printer, JSON.parse(matrixJson));
+      for (const line of lines) await output.write(printer.format({ ...line, text: line.json }));
+    }
   } catch (error) {
     const known = error as ServiceError;
     if (!isOpen) throw await client.explain('StreamLogs', known);

@@ -89,11 +89,12 @@ export class PrometheusMetrics {
     for (const each of [this.#process, registry]) each.setDefaultLabels({ run: runId });
     const training = new TrainingMetrics(registry, options.workersPerNode);
     if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
+    const routing = new RoutingMetrics(registry);
     const ranks = new RankMetrics(registry, options.workersPerNode);
     const life = new LifeMetrics(registry, options);
     const recovery = new RecoveryMetrics(registry, options.budget, options.earlierCosts);
-    this.#run = { registry, refreshed: [ranks, recovery] };
-    return [training, new RoutingMetrics(registry), ranks, life, recovery];
+    this.#run = { registry, refreshed: [training, routing, ranks, recovery] };
+    return [training, routing, ranks, life, recovery];
   }
 }
 

@@ -1,7 +1,36 @@
 import type { Registry } from 'prom-client';
 import type { GlobalLayer, GlobalStep } from '../../run/global-step.js';
 import type { RunListener } from '../../run/run-listener.js';
-import { counter, gauge } from './instruments.js';
+import {
+  type CounterSeries,
+  counter,
+  DeferredWork,
+  type GaugeSeries,
+  gauge,
+  type SafeCounter,
+} from './instruments.js';
+
+/** The series of a sparse layer. */
+interface LayerSeries {
+  readonly routed: CounterSeries;
+  readonly overCapacity: CounterSeries;
+  readonly notChosen: CounterSeries;
+  /** By expert. */
+  readonly kept: readonly CounterSeries[];
+  readonly choices: Readonly<Record<Tier, CounterSeries>>;
+  readonly bytes: Readonly<Record<Tier, CounterSeries>>;
+  readonly capacity: GaugeSeries;
+  readonly capacityRatio: GaugeSeries;
+  readonly gateCosine: GaugeSeries;
+}
+
+const TIER_LABELS = {
+  sameWorker: 'same_worker',
+  sameNode: 'same_node',
+  otherNode: 'other_node',
+} as const;
+type Tier = keyof typeof TIER_LABELS;
+const TIERS = Object.keys(TIER_LABELS) as Tier[];
 
 /** Routing of the sparse layers: load of experts, distance of tokens, drops. */
 export class RoutingMetrics implements RunListener {
@@ -13,6 +42,8 @@ export class RoutingMetrics implements RunListener {
   readonly #capacity;
   readonly #capacityRatio;
   readonly #gateCosine;
+  readonly #layers = new Map<number, LayerSeries>();
+  readonly #deferred = new DeferredWork();
 
   constructor(registry: Registry) {
     this.#routed = counter(
@@ -66,26 +97,54 @@ export class RoutingMetrics implements RunListener {
   }
 
   step({ layers }: GlobalStep): void {
-    for (const layer of layers) this.#layer(layer);
+    this.#deferred.add(() => {
+      for (const layer of layers) this.#layer(layer);
+    });
   }
 
-  #layer({ layer, bytes, ...of }: GlobalLayer): void {
-    this.#routed.add(sum(of.routed), { layer });
-    this.#dropped.add(sum(of.overCapacity), { layer, reason: 'over_capacity' });
-    this.#dropped.add(sum(of.notChosen), { layer, reason: 'not_chosen' });
-    of.kept.forEach((kept, expert) => {
-      this.#kept.add(kept, { layer, expert });
-    });
-    this.#choices.add(of.sameWorker, { layer, tier: 'same_worker' });
-    this.#choices.add(of.sameNode, { layer, tier: 'same_node' });
-    this.#choices.add(of.otherNode, { layer, tier: 'other_node' });
-    this.#bytes.add(bytes.sameWorker, { layer, tier: 'same_worker' });
-    this.#bytes.add(bytes.sameNode, { layer, tier: 'same_node' });
-    this.#bytes.add(bytes.otherNode, { layer, tier: 'other_node' });
-    const isLimited = !of.capacity.includes(0);
-    this.#capacity.set(isLimited ? sum(of.capacity) / of.capacity.length : null, { layer });
-    this.#capacityRatio.set(of.capacityRatio, { layer });
-    this.#gateCosine.set(of.gateCosine, { layer });
+  /** Counts the steps since the last call. */
+  refresh(): void {
+    this.#deferred.finish();
+  }
+
+  #layer(layer: GlobalLayer): void {
+    let series = this.#layers.get(layer.layer);
+    if (series === undefined) {
+      series = this.#seriesOf(layer);
+      this.#layers.set(layer.layer, series);
+    }
+    series.routed.add(sum(layer.routed));
+    series.overCapacity.add(sum(layer.overCapacity));
+    series.notChosen.add(sum(layer.notChosen));
+    for (const [expert, kept] of layer.kept.entries()) series.kept[expert].add(kept);
+    for (const tier of TIERS) {
+      series.choices[tier].add(layer[tier]);
+      series.bytes[tier].add(layer.bytes[tier]);
+    }
+    const { capacity } = layer;
+    series.capacity.set(capacity.includes(0) ? null : sum(capacity) / capacity.length);
+    series.capacityRatio.set(layer.capacityRatio);
+    series.gateCosine.set(layer.gateCosine);
+  }
+
+  #seriesOf({ layer, kept }: GlobalLayer): LayerSeries {
+    const byTier = (instrument: SafeCounter) => {
+      const [sameWorker, sameNode, otherNode] = TIERS.map((tier) =>
+        instrument.series({ layer, tier: TIER_LABELS[tier] }),
+      );
+      return { sameWorker, sameNode, otherNode };
+    };
+    return {
+      routed: this.#routed.series({ layer }),
+      overCapacity: this.#dropped.series({ layer, reason: 'over_capacity' }),
+      notChosen: this.#dropped.series({ layer, reason: 'not_chosen' }),
+      kept: kept.map((_, expert) => this.#kept.series({ layer, expert })),
+      choices: byTier(this.#choices),
+      bytes: byTier(this.#bytes),
+      capacity: this.#capacity.series({ layer }),
+      capacityRatio: this.#capacityRatio.series({ layer }),
+      gateCosine: this.#gateCosine.series({ layer }),
+    };
   }
 }
 

@@ -9,7 +9,7 @@ import {
 } from '../../rpc/messages.js';
 import type { GlobalStep } from '../../run/global-step.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
-import { counter, gauge } from './instruments.js';
+import { type CounterSeries, counter, DeferredWork, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */
 const STEP_BUCKETS_S = exponentialBuckets(0.005, 2, 15);
@@ -22,6 +22,16 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
   optimizer: 'optimizer',
   waiting: 'waiting',
 };
+
+type RankTimes = Pick<StepReport, 'rank' | 'partsMs' | 'allToAllMs' | 'allToAllWaitMs'>;
+
+/** Where the time of a rank went. */
+interface RankSeries {
+  readonly parts: Readonly<Record<StepPart, CounterSeries>>;
+  /** Of all-to-alls. */
+  readonly transfer: CounterSeries;
+  readonly waiting: CounterSeries;
+}
 
 /** Training: loss, speed, the parts of a step's time, checkpoints. */
 export class TrainingMetrics implements RunListener {
@@ -38,7 +48,10 @@ export class TrainingMetrics implements RunListener {
   readonly #duration;
   readonly #parts;
   readonly #allToAll;
-  readonly #bytes;
+  readonly #ranks = new Map<number, RankSeries>();
+  readonly #deferred = new DeferredWork();
+  readonly #bytesSameNode;
+  readonly #bytesOtherNode;
   readonly #validationLoss;
   readonly #checkpointStep;
   readonly #checkpointAt;
@@ -110,12 +123,14 @@ export class TrainingMetrics implements RunListener {
       'Time of a rank inside all-to-alls, in seconds: moving bytes (transfer) and waiting for others (waiting)',
       ['node', 'rank', 'activity'],
     );
-    this.#bytes = counter(
+    const bytes = counter(
       registry,
       'locmoe_exchange_bytes_total',
       "Bytes that all ranks sent in the exchanges of the sparse layers, forward and backward, counts and scores included, to other ranks of the sender's node (same_node) and to other nodes (other_node)",
       ['tier'],
     );
+    this.#bytesSameNode = bytes.series({ tier: 'same_node' });
+    this.#bytesOtherNode = bytes.series({ tier: 'other_node' });
     this.#validationLoss = gauge(
       registry,
       'locmoe_validation_loss',
@@ -156,29 +171,64 @@ export class TrainingMetrics implements RunListener {
   }
 
   rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }: StepReport): void {
+    const times = { rank, partsMs, allToAllMs, allToAllWaitMs };
+    this.#deferred.add(() => this.#takeTimes(times));
+  }
+
+  #takeTimes({ rank, partsMs, allToAllMs, allToAllWaitMs }: RankTimes): void {
+    let series = this.#ranks.get(rank);
+    if (series === undefined) {
+      series = this.#seriesOf(rank);
+      this.#ranks.set(rank, series);
+    }
+    for (const part of STEP_PARTS) series.parts[part].add((partsMs[part] ?? 0) / 1000);
+    series.transfer.add((allToAllMs - allToAllWaitMs) / 1000);
+    series.waiting.add(allToAllWaitMs / 1000);
+  }
+
+  #seriesOf(rank: number): RankSeries {
     const place = { node: nodeOf(this, rank), rank };
-    for (const part of STEP_PARTS)
-      this.#parts.add((partsMs[part] ?? 0) / 1000, { ...place, part: PART_LABELS[part] });
-    this.#allToAll.add((allToAllMs - allToAllWaitMs) / 1000, { ...place, activity: 'transfer' });
-    this.#allToAll.add(allToAllWaitMs / 1000, { ...place, activity: 'waiting' });
+    const parts = STEP_PARTS.map((part) => [part, this.#parts.series({ ...place, part: PART_LABELS[part] })]);
+    return {
+      parts: Object.fromEntries(parts),
+      transfer: this.#allToAll.series({ ...place, activity: 'transfer' }),
+      waiting: this.#allToAll.series({ ...place, activity: 'waiting' }),
+    };
   }
 
   step(step: GlobalStep, { tokensPerS, secondsLeft }: RunSnapshot): void {
+    const atMs = Date.now();
+    this.#lastStep = { step: step.step, atMs: performance.now() };
+    this.#deferred.add(() => this.#takeStep(step, { tokensPerS, secondsLeft, atMs }));
+  }
+
+  /** Counts the steps since the last call. */
+  refresh(): void {
+    this.#deferred.finish();
+  }
+
+  #takeStep(
+    step: GlobalStep,
+    {
+      tokensPerS,
+      secondsLeft,
+      atMs,
+    }: Pick<RunSnapshot, 'tokensPerS' | 'secondsLeft'> & { readonly atMs: number },
+  ): void {
     this.#loss.set(step.loss);
     this.#auxiliaryLoss.set(step.auxiliaryLoss);
     this.#gradientNorm.set(step.gradientNorm);
     if (step.loss === null) this.#skipped.add(1);
     this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
-    this.#stepAt.set(Date.now() / 1000);
-    this.#lastStep = { step: step.step, atMs: performance.now() };
+    this.#stepAt.set(atMs / 1000);
     this.#tokensPerS.set(tokensPerS === 0 ? null : tokensPerS);
     this.#remaining.set(tokensPerS === 0 ? null : secondsLeft);
     this.#steps.add(1);
     this.#tokens.add(step.tokens);
     if (Number.isFinite(step.stepMs)) this.#duration.observe(step.stepMs / 1000);
-    this.#bytes.add(step.bytesSameNode, { tier: 'same_node' });
-    this.#bytes.add(step.bytesOtherNode, { tier: 'other_node' });
+    this.#bytesSameNode.add(step.bytesSameNode);
+    this.#bytesOtherNode.add(step.bytesOtherNode);
   }
 
   validation({ step, domains }: ValidationReport): void {

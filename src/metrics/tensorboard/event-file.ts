@@ -27,12 +27,12 @@ export class EventFile {
     return file;
   }
 
-  /** Appends one event; it is in the kernel's hands when the call returns. */
-  append(event: TensorboardEvent): void {
-    const record = tfRecord(encodeEvent(event));
+  /** Appends events with one write; they are in the kernel's hands when the call returns. */
+  append(...events: readonly TensorboardEvent[]): void {
+    const records = Buffer.concat(events.map((event) => tfRecord(encodeEvent(event))));
     // On a full disk the first write may take a part without an error.
-    if (writeSync(this.#fd, record) < record.length)
-      throw new Error(`${this.path}: the disk took only a part of a record`);
+    if (writeSync(this.#fd, records) < records.length)
+      throw new Error(`${this.path}: the disk took only a part of the records`);
   }
 
   close(): void {

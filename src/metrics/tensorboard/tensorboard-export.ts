@@ -5,6 +5,7 @@ import { droppedShare, type GlobalStep, locality } from '../../run/global-step.j
 import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { meanLoss } from '../../run/validation-loss.js';
+import type { TensorboardEvent } from './event.js';
 import { EventFile } from './event-file.js';
 
 export interface TensorboardOptions {
@@ -16,13 +17,22 @@ export interface TensorboardOptions {
   readonly logger: Logger;
 }
 
+/** TensorBoard itself looks every five seconds; a kill loses the events of this long. */
+const WRITE_MS = 1_000;
+
 /**
  * Writes a run's scalars for TensorBoard. If that fails (on a full disk, say), it warns once and stops; the
  * run goes on.
+ *
+ * Events are encoded and written together, once a second: one by one they cost a step many times as much, as the code
+ * and the data have left the processor's caches since the step before.
  */
 export class TensorboardExport implements RunListener {
   #file: EventFile | null;
   #resumedFrom: number | null;
+  /** Makes the events that are not written yet, in order. */
+  #pending: (() => TensorboardEvent)[] = [];
+  #timer: NodeJS.Timeout | null = null;
 
   /** @throws the file system's error if the first file cannot be made */
   constructor(readonly options: TensorboardOptions) {
@@ -36,50 +46,55 @@ export class TensorboardExport implements RunListener {
 
   /** Once a resumed run trains, the steps that it repeats are discarded. */
   state({ kind }: RunState): void {
-    if (kind === 'running' && this.#resumedFrom !== null)
-      this.#append({ kind: 'start', timeMs: Date.now(), step: this.#resumedFrom + 1 });
+    const timeMs = Date.now();
+    if (kind === 'running' && this.#resumedFrom !== null) {
+      const step = this.#resumedFrom + 1;
+      this.#add(() => ({ kind: 'start', timeMs, step }));
+    }
+    this.#write();
   }
 
   step(step: GlobalStep, { tokensPerS }: RunSnapshot): void {
-    const places = locality(step.layers);
-    this.#scalars(step.step, {
-      ...known({
-        'train/loss': step.loss,
-        'train/auxiliary_loss': step.auxiliaryLoss,
-        'train/gradient_norm': step.gradientNorm,
-      }),
-      'train/learning_rate': step.learningRate,
-      ...(tokensPerS > 0 ? { 'speed/tokens_per_second': tokensPerS } : {}),
-      'speed/step_ms': step.stepMs,
-      ...Object.fromEntries(STEP_PARTS.map((part) => [`step_ms/${part}`, step.partsMs[part]])),
-      ...(step.layers.length === 0 ? {} : { 'routing/dropped_share': droppedShare(step.layers) }),
-      ...(places && {
-        'locality/same_worker_share': places.sameWorker,
-        'locality/same_node_share': places.sameNode,
-        'locality/other_node_share': places.otherNode,
-      }),
-    });
+    this.#addScalars(step.step, () => stepScalars(step, tokensPerS));
   }
 
   validation({ step, domains }: ValidationReport): void {
-    this.#scalars(step, {
+    this.#addScalars(step, () => ({
       'validation/loss': meanLoss({ domains }),
       ...Object.fromEntries(domains.map(({ domain, loss }) => [`validation/loss_${domain}`, loss])),
-    });
+    }));
+  }
+
+  /** A run that is resumed here does not do the steps before it again. */
+  checkpoint(): void {
+    this.#write();
   }
 
   close(): void {
+    this.#write();
     this.#file?.close();
     this.#file = null;
   }
 
-  #scalars(step: number, scalars: Readonly<Record<string, number>>): void {
-    this.#append({ kind: 'scalars', timeMs: Date.now(), step, scalars });
+  #addScalars(step: number, scalars: () => Readonly<Record<string, number>>): void {
+    const timeMs = Date.now();
+    this.#add(() => ({ kind: 'scalars', timeMs, step, scalars: scalars() }));
   }
 
-  #append(event: Parameters<EventFile['append']>[0]): void {
+  #add(make: () => TensorboardEvent): void {
+    if (this.#file === null) return;
+    this.#pending.push(make);
+    this.#timer ??= setTimeout(() => this.#write(), WRITE_MS).unref();
+  }
+
+  #write(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (pending.length === 0) return;
     try {
-      this.#file?.append(event);
+      this.#file?.append(...pending.map((make) => make()));
     } catch (error) {
       this.options.logger.warn(
         `no more is written for TensorBoard: ${error instanceof Error ? error.message : String(error)} (--tensorboard)`,
@@ -87,6 +102,27 @@ export class TensorboardExport implements RunListener {
       this.close();
     }
   }
+}
+
+function stepScalars(step: GlobalStep, tokensPerS: number): Readonly<Record<string, number>> {
+  const places = locality(step.layers);
+  return {
+    ...known({
+      'train/loss': step.loss,
+      'train/auxiliary_loss': step.auxiliaryLoss,
+      'train/gradient_norm': step.gradientNorm,
+    }),
+    'train/learning_rate': step.learningRate,
+    ...(tokensPerS > 0 ? { 'speed/tokens_per_second': tokensPerS } : {}),
+    'speed/step_ms': step.stepMs,
+    ...Object.fromEntries(STEP_PARTS.map((part) => [`step_ms/${part}`, step.partsMs[part]])),
+    ...(step.layers.length === 0 ? {} : { 'routing/dropped_share': droppedShare(step.layers) }),
+    ...(places && {
+      'locality/same_worker_share': places.sameWorker,
+      'locality/same_node_share': places.sameNode,
+      'locality/other_node_share': places.otherNode,
+    }),
+  };
 }
 
 /** Without those that a skipped step does not have. */

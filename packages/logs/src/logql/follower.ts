@@ -8,6 +8,8 @@ import { compareEntries, type LogEntry, toEntry, toPipelineLine } from './log-en
 import { compilePipeline, type Pipeline } from './pipeline.js';
 
 const POLL_MS = 100;
+/** Between two looks for new files and runs, at most. */
+const LIST_MS = 500;
 /** Read from a file in one poll, at most. */
 const MAX_BYTES_PER_POLL = 4 << 20;
 
@@ -29,6 +31,9 @@ export class Follower {
   #timer: NodeJS.Timeout | null = null;
   #polling: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** Ends of all files that may have lines of the query, at the last read. */
+  #ends = new Map<LogFile, number>();
+  #readMs = Number.NEGATIVE_INFINITY;
   /** The last read stopped at its limit, before the end of a file. */
   #hasMore = false;
 
@@ -68,12 +73,19 @@ export class Follower {
 
   async #poll(): Promise<void> {
     try {
-      const entries = await this.readNew();
+      const entries = this.#mayHaveNew() ? await this.readNew() : [];
       if (entries.length > 0) await this.listener.lines(entries);
       this.#schedule();
     } catch (error) {
       if (!this.#isClosed) this.listener.failed(error);
     }
+  }
+
+  /** Quick: most polls find nothing, and the process that answers may lead a run. */
+  #mayHaveNew(): boolean {
+    if (this.#hasMore || performance.now() - this.#readMs >= LIST_MS) return true;
+    const files = this.engine.knownFiles(this.query.matchers);
+    return files.some((file) => this.#ends.get(file) !== file.end || file.hasChanged);
   }
 
   /** The lines since the last call. */
@@ -82,8 +94,10 @@ export class Follower {
     const entries: LogEntry[] = [];
     this.#hasMore = false;
     try {
-      for (const view of await this.engine.open(this.query.matchers, Number.NEGATIVE_INFINITY))
-        await this.#readFile(view, reader, entries);
+      this.#readMs = performance.now();
+      const views = await this.engine.open(this.query.matchers, Number.NEGATIVE_INFINITY);
+      this.#ends = new Map(this.engine.knownFiles(this.query.matchers).map((file) => [file, file.end]));
+      for (const view of views) await this.#readFile(view, reader, entries);
     } finally {
       reader.close();
     }
@@ -109,7 +123,7 @@ export class Follower {
         this.#hasMore = true;
         break;
       }
-      await reader.read(view, block, test, visit);
+      await reader.read(view, block, test, visit, position);
       this.#positions.set(file, Math.min(block.end, view.end));
     }
   }

@@ -18,9 +18,17 @@ const CLOCK_SLACK_MS = 3_600_000;
 /** How long the list of runs is cached. */
 const CATALOG_MS = 500;
 
+/** Compiled matchers. */
+interface Selector {
+  readonly matchesRun: (run: RunLogs) => boolean;
+  readonly isSelected: (stream: LogStream) => boolean;
+}
+
 /** Evaluates LogQL over a catalog. Indexes are kept between queries. */
 export class LogEngine {
   readonly #runs = new Map<string, RunLogs>();
+  /** A follower asks with the same matchers at every poll, and regular expressions take longer to compile than to test. */
+  readonly #selectors = new WeakMap<readonly Matcher[], Selector>();
   #listedMs = Number.NEGATIVE_INFINITY;
 
   constructor(readonly catalog: LogCatalog) {}
@@ -79,11 +87,10 @@ export class LogEngine {
    * @param sinceMs earlier lines are not needed
    */
   async open(matchers: readonly Matcher[], sinceMs: number): Promise<FileView[]> {
-    const matches = compileMatchers(matchers);
-    const isSelected = (stream: LogStream) => matches(stream.labels);
+    const { isSelected, matchesRun } = this.#selectorOf(matchers);
     const pacer = new Pacer({ limitMs: QUERY_LIMIT_MS });
     const files: LogFile[] = [];
-    for (const run of await this.#candidates(matchers, pacer))
+    for (const run of await this.#candidates(matchesRun, pacer))
       files.push(...(await run.refresh(sinceMs - CLOCK_SLACK_MS)));
     const views: FileView[] = [];
     for (const file of files) {
@@ -99,8 +106,28 @@ export class LogEngine {
     return views;
   }
 
-  /** Runs that the matchers of the label `run` leave. */
-  async #candidates(matchers: readonly Matcher[], pacer: Pacer): Promise<RunLogs[]> {
+  /** The files of runs that the matchers leave, as far as they are known since the last `open`. */
+  knownFiles(matchers: readonly Matcher[]): LogFile[] {
+    const { matchesRun } = this.#selectorOf(matchers);
+    return [...this.#runs.values()].filter(matchesRun).flatMap(({ files }) => files);
+  }
+
+  #selectorOf(matchers: readonly Matcher[]): Selector {
+    let selector = this.#selectors.get(matchers);
+    if (selector === undefined) {
+      const matches = compileMatchers(matchers);
+      const matchesRun = compileMatchers(matchers.filter(({ name }) => name === 'run'));
+      selector = {
+        matchesRun: ({ folder }) => matchesRun(new Map([['run', folder.run]])),
+        isSelected: ({ labels }) => matches(labels),
+      };
+      this.#selectors.set(matchers, selector);
+    }
+    return selector;
+  }
+
+  /** @param matchesRun whether the matchers of the label `run` leave a run */
+  async #candidates(matchesRun: Selector['matchesRun'], pacer: Pacer): Promise<RunLogs[]> {
     const now = performance.now();
     if (now - this.#listedMs > CATALOG_MS) {
       this.#listedMs = now;
@@ -111,11 +138,10 @@ export class LogEngine {
         if (this.#runs.get(folder.run)?.folder.directory !== folder.directory)
           this.#runs.set(folder.run, new RunLogs(folder));
     }
-    const matches = compileMatchers(matchers.filter(({ name }) => name === 'run'));
     const candidates: RunLogs[] = [];
     for (const run of [...this.#runs.values()]) {
       if (pacer.isDue) await pacer.rest();
-      if (matches(new Map([['run', run.folder.run]]))) candidates.push(run);
+      if (matchesRun(run)) candidates.push(run);
     }
     return candidates;
   }

@@ -49,6 +49,11 @@ export class LogFile {
     this.streams = new StreamTable(labels, source);
   }
 
+  /** Whether the file is not as it was indexed: longer, shorter or gone. */
+  get hasChanged(): boolean {
+    return statSync(this.path, { throwIfNoEntry: false })?.size !== this.end;
+  }
+
   /**
    * Indexes what any process has appended before this call, but for a last line without its newline. A
    * truncated or replaced file is indexed anew.
@@ -164,22 +169,25 @@ export class LogFile {
   /**
    * The lines of the selected streams in a block, in file order.
    *
-   * @param bytes the block's bytes
+   * @param offset of `bytes` in the file: that of the block, or if it has no foreign lines a later one
+   * @param bytes those of the block from there on
    * @param needle if not null, lines without it may be skipped
    */
   scan(
     block: Block,
+    offset: number,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer | null,
   ): Generator<ScannedLine, void> {
-    if (this.isPushed) return this.#scanPushed(block, bytes, isSelected);
-    if (needle !== null && !block.hasForeign) return this.#scanHits(block, bytes, isSelected, needle);
-    return this.#scanAll(block, bytes, isSelected);
+    if (this.isPushed) return this.#scanPushed(offset, bytes, isSelected);
+    if (needle !== null && !block.hasForeign) return this.#scanHits(offset, bytes, isSelected, needle);
+    return this.#scanAll(block, offset, bytes, isSelected);
   }
 
   *#scanAll(
     block: Block,
+    offset: number,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
   ): Generator<ScannedLine, void> {
@@ -195,7 +203,7 @@ export class LogFile {
         line.to = to;
         line.timeMs = timeMs;
         line.stream = stream;
-        line.offset = block.offset + from;
+        line.offset = offset + from;
         yield line;
       }
       from = to + 1;
@@ -203,7 +211,7 @@ export class LogFile {
   }
 
   *#scanHits(
-    block: Block,
+    offset: number,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer,
@@ -220,7 +228,7 @@ export class LogFile {
         line.to = to;
         line.timeMs = head.timeMs;
         line.stream = stream;
-        line.offset = block.offset + from;
+        line.offset = offset + from;
         yield line;
       }
       hit = to + 1 < bytes.length ? bytes.indexOf(needle, to + 1) : -1;
@@ -228,7 +236,7 @@ export class LogFile {
   }
 
   *#scanPushed(
-    block: Block,
+    offset: number,
     bytes: Buffer,
     isSelected: (stream: LogStream) => boolean,
   ): Generator<ScannedLine, void> {
@@ -240,7 +248,7 @@ export class LogFile {
         const text = Buffer.from(pushed.line);
         const timeMs = msOf(pushed.ns);
         const nanos = Number(BigInt(pushed.ns) % 1_000_000n);
-        yield { bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: block.offset + from };
+        yield { bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: offset + from };
       }
       from = to + 1;
     }

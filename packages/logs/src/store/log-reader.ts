@@ -4,6 +4,8 @@ import { type LogFile, readFully, type ScannedLine } from './log-file.js';
 import type { Pacer, PacerOptions } from './pacer.js';
 import type { LogStream } from './streams.js';
 
+const NEWLINE = 0x0a;
+
 /** A snapshot of a file for one query: later appends are not in the answer. */
 export interface FileView {
   readonly file: LogFile;
@@ -61,23 +63,30 @@ export interface QueryOptions extends PacerOptions {
 /** Reads blocks for one query. Files stay open until `close`. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
-  #buffer = Buffer.allocUnsafe(1 << 18);
+  /** As long as what was read: a follower reads a few lines, with a reader of its own at every poll. */
+  #buffer = Buffer.alloc(0);
 
   constructor(
     readonly pacer: Pacer,
     readonly totals: ReadTotals = { lines: 0, bytes: 0 },
   ) {}
 
-  /** Calls `visit` for the selected lines of a block, except lines that `sieve` rules out. */
+  /**
+   * Calls `visit` for the selected lines of a block, except lines that `sieve` rules out.
+   *
+   * @param from offset in the file of the first line that is needed; earlier ones may be visited
+   */
   async read(
     view: FileView,
     block: Block,
     sieve: LineSieve,
     visit: (line: ScannedLine) => void,
+    from = block.offset,
   ): Promise<void> {
     if (this.pacer.isDue) await this.pacer.rest();
-    const bytes = this.bytes(view.file, block.offset, Math.min(block.end, view.end));
     const { file, isSelected } = view;
+    const offset = this.#canBeginAt(file, block, from) ? from : block.offset;
+    const bytes = this.bytes(file, offset, Math.min(block.end, view.end));
     for (const [id, { lines, bytes: size }] of block.counts) {
       if (!isSelected(file.streams.all[id])) continue;
       this.totals.lines += lines;
@@ -86,11 +95,16 @@ export class BlockReader {
     sieve.begin(bytes);
     if (!file.isPushed && !sieve.mayPass()) return;
     // A single line may take a slice: the pacer is asked at each.
-    for (const line of file.scan(block, bytes, isSelected, sieve.needle)) {
+    for (const line of file.scan(block, offset, bytes, isSelected, sieve.needle)) {
       if (this.pacer.isDue) await this.pacer.rest();
       if (file.isPushed) sieve.begin(line.bytes);
       visit(line);
     }
+  }
+
+  /** False where a foreign line may take its time from a record before, and if the file was replaced meanwhile. */
+  #canBeginAt(file: LogFile, block: Block, at: number): boolean {
+    return at > block.offset && !block.hasForeign && this.bytes(file, at - 1, at)[0] === NEWLINE;
   }
 
   /** The bytes `from` to `to` of a file, valid until the next read; fewer if it was truncated. */
@@ -104,7 +118,8 @@ export class BlockReader {
       }
       this.#open.set(file, fd);
     }
-    if (to - from > this.#buffer.length) this.#buffer = Buffer.allocUnsafe(to - from);
+    if (to - from > this.#buffer.length)
+      this.#buffer = Buffer.allocUnsafe(Math.max(to - from, 2 * this.#buffer.length));
     return this.#buffer.subarray(0, readFully(fd, this.#buffer, from, to - from));
   }
 

@@ -8,6 +8,11 @@ export class RunLogs {
 
   constructor(readonly folder: LogFolder) {}
 
+  /** Those of the last `refresh`. */
+  get files(): readonly LogFile[] {
+    return [...this.#files.values()];
+  }
+
   /**
    * Indexes what was appended since the last call.
    *
@@ -19,7 +24,7 @@ export class RunLogs {
     for (const path of this.#files.keys()) if (!paths.includes(path)) this.#files.delete(path);
     const files: LogFile[] = [];
     for (const path of paths) {
-      if (modifiedMs(path) < sinceMs) continue;
+      if (sinceMs > Number.NEGATIVE_INFINITY && modifiedMs(path) < sinceMs) continue;
       let file = this.#files.get(path);
       if (file === undefined) {
         file = new LogFile(path, this.folder);

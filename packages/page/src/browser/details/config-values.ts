@@ -7,7 +7,7 @@ export function settingsOf(config: Readonly<Record<string, unknown>> | null, pre
     const path = `${prefix}${name}`;
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       return settingsOf(value as Readonly<Record<string, unknown>>, `${path}.`);
-    return [[path, Array.isArray(value) ? value.map(textOf).join(', ') : textOf(value)]];
+    return [[path, Array.isArray(value) ? value.map(textOf).join(', ') || 'none' : textOf(value)]];
   });
 }
 
