@@ -146,6 +146,7 @@ function trialConfig(config: RunConfig, steps: number): RunConfig {
       ...config.train,
       ...{ steps, maxTokens: null, maxHours: null, earlyStop: null },
       ...{ validateEvery: steps, checkpointEvery: steps },
+      warmupSteps: Math.min(steps, config.train.warmupSteps),
     },
   };
 }
