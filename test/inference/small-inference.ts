@@ -14,21 +14,21 @@ const TEXT =
     20,
   );
 
+type TinyOverrides = NonNullable<Parameters<typeof tinyConfig>[0]>;
+
 export interface SmallInference extends Inference {
   /** Log-probability of a token after others, by a slow loop over all logits. */
   readonly slowLogProb: (before: readonly number[], id: number, domain: number) => number;
   readonly remove: () => void;
 }
 
-/** A model of random weights with a tokenizer of 300 tokens and the domains a and b, with experts of their own. */
-export function smallInference(seqLen: number): SmallInference {
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inference-'));
+/** Saves a model of random weights with a tokenizer of 300 tokens in `folder`, and opens it. */
+export function randomInference(folder: string, text: string, overrides: TinyOverrides): Inference {
   const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, tokenizerJson(trainBpe([TEXT], 300)));
+  writeFileSync(tokenizerFile, tokenizerJson(trainBpe([text], 300)));
   const config = tinyConfig({
-    model: { seqLen, vocabSize: 300, dModel: 16 },
-    moe: { expertGroups: 2 },
-    data: { domains: ['a', 'b'] },
+    ...overrides,
+    model: { ...overrides.model, vocabSize: 300, dModel: 16 },
   });
   const state = createTrainState(config, soloTransport(), null);
   for (const { ranges, values } of [state.model.parameters.shared, state.model.parameters.expert])
@@ -39,7 +39,17 @@ export function smallInference(seqLen: number): SmallInference {
     ...{ tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
   });
   state.model.dispose();
-  const inference = openInference(openCheckpoint(saved));
+  return openInference(openCheckpoint(saved));
+}
+
+/** A model with the domains a and b, with experts of their own. */
+export function smallInference(seqLen: number): SmallInference {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inference-'));
+  const inference = randomInference(folder, TEXT, {
+    model: { seqLen },
+    moe: { expertGroups: 2 },
+    data: { domains: ['a', 'b'] },
+  });
   return {
     ...inference,
     slowLogProb: (before, id, domain) => {
