@@ -20,8 +20,8 @@ type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
 
 /**
  * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
- * numbers for each layer, token id and expert. So a gate begins with choices that are as stable, and as different from
- * layer to layer, as those of a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845), and learns to move from them.
+ * numbers for each layer, token id and expert. What a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845) decides
+ * alone has a say here, from which the gate learns to move.
  */
 export class TokenPreference {
   /** Empty without a preference. */
