@@ -134,6 +134,8 @@ describe('locmoe bench plan', () => {
     const out = path.join(folder, 'report');
     const { code, stdout, stderr } = await locmoe(
       ...['bench', 'plan', '--quick', '--config', file, '--calibration', calibration],
+      // What it keeps no plan can know.
+      ...['--set', 'moe.router=locmoe-plus'],
       ...['--work-dir', path.join(folder, 'work'), '--out', out, '--data-dir', DATA_DIR],
     );
     expect(code, stdout + stderr).toBe(0);
@@ -145,7 +147,12 @@ describe('locmoe bench plan', () => {
     expect(machine).toContain('Node');
     expect(command).toMatch(/^locmoe bench plan --quick/);
     const markdown = readFileSync(path.join(out, 'plan.md'), 'utf8');
-    expect(markdown).toMatch(/\| 2x2 \| [\d.]+ \| [\d.]+ \([\d.]+ to [\d.]+\) \| [+-][\d.]+ % \| /);
+    const row =
+      /\| 2x2 \| [\d.]+ \| [\d.]+ \([\d.]+ to [\d.]+\) \| [+-][\d.]+ % \| ([\d.]+) \| ([\d.]+) \|/.exec(
+        markdown,
+      );
+    const [predictedMB, measuredMB] = [Number(row?.[1]), Number(row?.[2])];
+    expect(Math.abs(predictedMB / measuredMB - 1), row?.[0]).toBeLessThan(0.1);
     for (const picture of ['check', 'scale-routers', 'scale-parts'])
       expect(existsSync(path.join(out, `plan-${picture}.svg`)), picture).toBe(true);
   }, 120_000);
