@@ -26,20 +26,20 @@ export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
 }
 
 /**
- * Probabilities of the chosen experts, [T, K], differentiable; that of expert 0 in empty places.
+ * Values of the chosen experts, [T, K], differentiable; that of expert 0 in empty places.
  *
  * @param chosenTK chosen experts, row-major [T, K], -1 for none
  */
-export function probabilitiesOfChoices(
-  probsTE: tf.Tensor2D,
+export function valuesOfChoices(
+  valuesTE: tf.Tensor2D,
   chosenTK: Int32Array,
   numChoices: number,
 ): tf.Tensor2D {
-  const [numTokens, numExperts] = probsTE.shape;
+  const [numTokens, numExperts] = valuesTE.shape;
   const elements = chosenTK.map(
     (expert, choice) => Math.floor(choice / numChoices) * numExperts + Math.max(0, expert),
   );
-  return tf.reshape(gatherRows(tf.reshape(probsTE, [-1, 1]), elements), [numTokens, numChoices]);
+  return tf.reshape(gatherRows(tf.reshape(valuesTE, [-1, 1]), elements), [numTokens, numChoices]);
 }
 
 /**

@@ -10,10 +10,10 @@ import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js'
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
-import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
-import { defineRouter, type MoeWith } from './policy.js';
+import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
+import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -22,7 +22,7 @@ const fields = {
   ...grapFields,
   ...expertChoiceFields,
   ...candidateSelectionFields,
-  ...tokenPreferenceField,
+  ...tokenPreferenceFields,
   affinityThreshold: z
     .number()
     .gt(0)
@@ -30,9 +30,24 @@ const fields = {
     .default(0.9)
     .describe('a token takes its best experts until their softmaxed affinities sum to this'),
   maxExpertsPerToken: z.number().int().positive().default(4).describe('l_max, most experts of a token'),
+  choiceWeights: z
+    .enum(['softmax', 'margin'])
+    .default('softmax')
+    .describe(
+      "weight of an expert's output: softmax of the affinities over the token's experts; margin is how far the affinity is above the threshold of the expert, so that an expert learns which tokens need it",
+    ),
 };
 
 type PlusMoe = MoeWith<typeof fields>;
+
+const marginHasThresholds: MoeRule<PlusMoe> = ({ choiceWeights, selection, ranking, capacityFactor }) =>
+  choiceWeights === 'softmax' || (selection !== 'tcr' && ranking === 'affinity' && capacityFactor !== null)
+    ? undefined
+    : {
+        field: 'choiceWeights',
+        message:
+          'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor',
+      };
 
 /** Least change of tokens per expert against a top-1 baseline in the paper. */
 const PAPER_TOKENS_VS_BASELINE = -0.6;
@@ -42,6 +57,10 @@ const PAPER_TOKENS_VS_BASELINE = -0.6;
  * gates (eq. 4); tokens choose experts (eq. 5), experts choose among those tokens (eq. 6) up to an adaptive
  * capacity. Weights are the softmax of the affinities over the token's experts; load-balance and locality
  * loss as in LocMoE.
+ *
+ * `choiceWeights: margin` is not of the paper. A softmax over a token's experts tells how they compare, not whether the token
+ * needs any; the margin above the threshold has a gradient in the affinity by which the expert chooses, as the
+ * router weight of Mixture-of-Depths (arXiv 2404.02258, section 3.3) has, and is 0 where keeping and dropping meet.
  *
  * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
  * group, experts choose. both: experts choose among the tokens that chose them.
@@ -57,9 +76,15 @@ const PAPER_TOKENS_VS_BASELINE = -0.6;
  */
 export const locmoePlusRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, ...candidateSelectionRules],
+  rules: [
+    groupsDivide,
+    localExpertsCount,
+    preferencesRepeat,
+    marginHasThresholds,
+    ...candidateSelectionRules,
+  ],
   // Thresholds are in units of the ranking.
-  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
+  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference', 'preferenceGroups'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
@@ -88,6 +113,7 @@ export const locmoePlusRouter = defineRouter({
     const carried = new ExpertChoiceState(moe, dModel);
     const preference = new TokenPreference(context, 1 / Math.sqrt(dModel));
     const everyExpert = moe.selection === 'ecr';
+    const sharpness = Math.sqrt(dModel) / moe.temperature;
     return {
       state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
@@ -95,7 +121,7 @@ export const locmoePlusRouter = defineRouter({
       route({ xTD, tokenIdsT, domainsT, training, parameters }) {
         const cosineTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const affinityTE = preference.addTo(cosineTE, tokenIdsT);
-        const logitsTE: tf.Tensor2D = tf.mul(affinityTE, Math.sqrt(dModel) / moe.temperature);
+        const logitsTE: tf.Tensor2D = tf.mul(affinityTE, sharpness);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
         const candidates = tokenChoice(probsTE.dataSync<'float32'>(), affinityTE.dataSync<'float32'>(), {
           numExperts,
@@ -105,7 +131,10 @@ export const locmoePlusRouter = defineRouter({
           maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
         });
         const { numChoices } = candidates;
-        const weightsTK = weightsOfChoices(probsTE, candidates);
+        const weightsTK =
+          moe.choiceWeights === 'margin'
+            ? tf.tanh(tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholdE, sharpness)))
+            : weightsOfChoices(probsTE, candidates);
         if (!training) {
           const selection = selectCausally(context, carried, candidates, tokenIdsT);
           return { ...selection, numChoices, weightsTK, auxiliaryLoss: null, gateCosine: null };
@@ -140,6 +169,20 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
     Float32Array.from(expertsTK, (expert) => (expert < 0 ? 0 : 1)),
     [probsTE.shape[0], numChoices],
   );
-  const probsTK: tf.Tensor2D = tf.mul(probabilitiesOfChoices(probsTE, expertsTK, numChoices), chosen);
+  const probsTK: tf.Tensor2D = tf.mul(valuesOfChoices(probsTE, expertsTK, numChoices), chosen);
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
+}
+
+/** How far the affinities of a token's candidates are above the experts' thresholds, [T, K]; far below 0 in empty places. */
+function marginsOfChoices(
+  affinityTE: tf.Tensor2D,
+  { expertsTK, numChoices }: Candidates,
+  thresholdE: Float32Array,
+  sharpness: number,
+): tf.Tensor2D {
+  const thresholdTK = tf.tensor2d(
+    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 1e9 : thresholdE[expert])),
+    [affinityTE.shape[0], numChoices],
+  );
+  return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
 }

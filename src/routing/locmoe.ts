@@ -11,7 +11,7 @@ import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDi
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import type { RouterInput } from './router.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -19,7 +19,7 @@ const fields = {
   ...localityFields,
   ...grapFields,
   ...capacityEstimateFields,
-  ...tokenPreferenceField,
+  ...tokenPreferenceFields,
 };
 
 /**
@@ -36,8 +36,8 @@ const fields = {
  */
 export const locmoeRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount],
-  shapedBy: ['learnedGroups', 'tokenPreference'],
+  rules: [groupsDivide, localExpertsCount, preferencesRepeat],
+  shapedBy: ['learnedGroups', 'tokenPreference', 'preferenceGroups'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
     {

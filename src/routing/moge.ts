@@ -7,16 +7,16 @@ import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } fr
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
-import { cosineOfChoices, keepToGroup, probabilitiesOfChoices } from './group-choice.js';
+import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { nextBest } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
-  ...tokenPreferenceField,
+  ...tokenPreferenceFields,
   deviceGroups: z
     .number()
     .int()
@@ -73,8 +73,8 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
  */
 export const mogeRouter = defineRouter({
   fields,
-  rules: [groupsFit],
-  shapedBy: ['tokenPreference'],
+  rules: [groupsFit, preferencesRepeat],
+  shapedBy: ['tokenPreference', 'preferenceGroups'],
   parameters: denseGateSpecs,
   price: (moe, { numTokens: T, dModel: d }) => {
     const E = moe.numExperts;
@@ -112,7 +112,7 @@ export const mogeRouter = defineRouter({
         const fitted = firstFit(context, chosenTK, capacity, { numChoices });
         return {
           ...fitted,
-          weightsTK: probabilitiesOfChoices(probsTE, chosenTK, numChoices),
+          weightsTK: valuesOfChoices(probsTE, chosenTK, numChoices),
           auxiliaryLoss: training
             ? balanceLoss(auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE)
             : null,

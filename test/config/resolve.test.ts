@@ -109,6 +109,20 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY, { sets: random })[0]).toMatch(/moe\.ranking: random is for experts that choose/);
   });
 
+  it('locmoe-plus with margins where experts have no thresholds', () => {
+    for (const without of ['moe.selection=tcr', 'moe.ranking=random', 'moe.capacityFactor=null'])
+      expect(
+        problemsOf(TINY, { sets: ['moe.router=locmoe-plus', 'moe.choiceWeights=margin', without] })[0],
+      ).toMatch(/moe\.choiceWeights: margin is above the threshold/);
+  });
+
+  it('preferences in groups that do not divide the experts', () => {
+    for (const router of ['switch', 'locmoe', 'locmoe-plus', 'moge'])
+      expect(problemsOf(TINY, { sets: [`moe.router=${router}`, 'moe.preferenceGroups=3'] })).toEqual([
+        '--set moe.preferenceGroups=3: moe.preferenceGroups: 3 does not divide numExperts 8',
+      ]);
+  });
+
   it('device groups of moge that do not fit the experts of a domain', () => {
     // 8 experts in 4 groups.
     const problemsWith = (...sets: string[]) => problemsOf(TINY, { sets: ['moe.router=moge', ...sets] });

@@ -319,6 +319,56 @@ describe('locmoe-plus with random tokens', () => {
   });
 });
 
+describe('locmoe-plus with margins as weights', () => {
+  const moe = { numExperts: 4, affinityThreshold: 0.7, temperature: 0.8, capacityFactor: 0.5 } as const;
+  const context = contextOf({ ...moe, choiceWeights: 'margin' });
+  const x = randomValues('margins', numTokens * d);
+  const trained = () => {
+    const router = createRouter(context);
+    for (const i of [0, 1, 2]) trainStep(router, randomValues(`margins ${i}`, numTokens * d));
+    return router;
+  };
+
+  it('keeps what it keeps with a softmax, and weighs it by its distance from the threshold', () => {
+    const router = trained();
+    const thresholdE = [...router.state.get('threshold')!];
+    const softmax = createRouter(contextOf(moe));
+    for (const [name, values] of softmax.state) values.set(router.state.get(name)!);
+    for (const training of [true, false]) {
+      const { expertsTK, weightsTK, numChoices } = route(router, x, training);
+      expect(expertsTK).toEqual(route(softmax, x, training).expertsTK);
+      const weights = weightsTK!.dataSync();
+      const slow = slowScores(x, context);
+      const wanted = [...expertsTK].map((expert, choice) => {
+        const { cosines } = slow[Math.floor(choice / numChoices)];
+        return expert < 0
+          ? weights[choice]
+          : Math.tanh(Math.max(0, ((cosines[expert] - thresholdE[expert]) * Math.sqrt(d)) / moe.temperature));
+      });
+      expectClose(weights, wanted, 1e-5);
+      const ofKept = [...weights].filter((_, choice) => expertsTK[choice] >= 0);
+      expect(new Set(ofKept).size).toBeGreaterThan(10);
+      expect(Math.max(...ofKept)).toBeLessThan(1);
+    }
+  });
+
+  it('lets a gradient reach the affinity of a token with one candidate, which a softmax does not', () => {
+    const norms = (['margin', 'softmax'] as const).map((choiceWeights) => {
+      const router = createRouter(contextOf({ ...moe, choiceWeights, maxExpertsPerToken: 1 }));
+      trainStep(router, randomValues('margins 0', numTokens * d));
+      const few = tf.tensor2d(x.slice(0, 12 * d), [12, d]);
+      const weights = (xTD: tf.Tensor2D) =>
+        router.route({
+          ...{ xTD, tokenIdsT: new Int32Array(12), domainsT: new Int32Array(12) },
+          ...{ training: false, parameters: new Map() },
+        }).weightsTK!;
+      return tf.norm(tf.grad((xTD) => tf.sum(weights(xTD as tf.Tensor2D)))(few)).dataSync()[0];
+    });
+    expect(norms[0]).toBeGreaterThan(0.01);
+    expect(norms[1]).toBeLessThan(1e-5);
+  });
+});
+
 /** Least cosine that each expert kept. */
 function slowCuts(
   x: Float32Array,

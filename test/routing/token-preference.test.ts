@@ -23,7 +23,7 @@ function route(moe: Partial<MoeConfig>, { x = 'x', layer = 2, training = false }
         randomValues(
           name,
           shape.reduce((a, b) => a * b, 1),
-        ),
+        ).map((value) => (name === 'bias' ? 0 : value)),
         [...shape],
       ),
     ]),
@@ -65,6 +65,20 @@ describe.each(LEARNED)('%s with preferences of tokens', (router) => {
     const ofGate = { switch: Math.sqrt(0.4), moge: Math.sqrt(0.4), locmoe: 0.5, 'locmoe-plus': d ** -0.5 };
     expect(spread / ofGate[router]).toBeGreaterThan(0.9);
     expect(spread / ofGate[router]).toBeLessThan(1.1);
+  });
+
+  it('repeats them in groups of experts, which leaves the choice of the group to the gate', () => {
+    const moe = { router, tokenPreference: 1e4, preferenceGroups: 2 };
+    const { firstT, router: created } = route(moe);
+    const preferenceVE = created.state.get('preference')!;
+    const { firstT: otherT } = route(moe, { x: 'other' });
+    tokenIdsT.forEach((id, t) => {
+      const [a, b, c, e] = preferenceVE.subarray(id * E, (id + 1) * E);
+      expect([c, e]).toEqual([a, b]);
+      expect(firstT[t]! % 2).toBe(a! > b! ? 0 : 1);
+      expect(otherT[t]! % 2).toBe(a! > b! ? 0 : 1);
+    });
+    expect([...otherT]).not.toEqual([...firstT]);
   });
 });
 

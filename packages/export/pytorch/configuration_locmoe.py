@@ -36,6 +36,7 @@ class LocmoeConfig(PretrainedConfig):
         selection="both",
         affinity_threshold=0.9,
         max_experts_per_token=4,
+        choice_weights="softmax",
         device_groups=2,
         choices_per_device_group=1,
         **kwargs,
@@ -63,6 +64,7 @@ class LocmoeConfig(PretrainedConfig):
         self.selection = selection
         self.affinity_threshold = affinity_threshold
         self.max_experts_per_token = max_experts_per_token
+        self.choice_weights = choice_weights
         self.device_groups = device_groups
         self.choices_per_device_group = choices_per_device_group
         kwargs.pop("num_hidden_layers", None)

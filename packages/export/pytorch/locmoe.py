@@ -353,7 +353,7 @@ class LocmoePlusRouter(GrapRouter):
 
     In training an expert takes the tokens of greatest affinity in the whole batch (eq. 6). That is not
     causal, so here it takes those that reach its threshold: the least affinity that it took, averaged over
-    training steps.
+    training steps. A choice weighs as its share of p, or by its margin above the threshold.
     """
 
     def __init__(self, config):
@@ -362,8 +362,12 @@ class LocmoePlusRouter(GrapRouter):
 
     def forward(self, x, token_ids, allowed):
         affinity = self.with_preference(self.affinity(x), token_ids)
-        probs = group_softmax(affinity * (x.shape[1] ** 0.5 / self.config.router_temperature), allowed)
-        chosen = probs * self.token_choice(probs, allowed)
+        sharpness = x.shape[1] ** 0.5 / self.config.router_temperature
+        probs = group_softmax(affinity * sharpness, allowed)
+        candidates = self.token_choice(probs, allowed)
+        if self.config.choice_weights == "margin":
+            return candidates * ((affinity - self.threshold.float()) * sharpness).relu().tanh()
+        chosen = probs * candidates
         weights = chosen / chosen.sum(1, keepdim=True)
         return weights if self.config.selection == "tcr" else weights * (affinity >= self.threshold.float())
 

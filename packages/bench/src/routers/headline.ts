@@ -2,7 +2,7 @@ import type { Spread } from '../statistics.js';
 import type { Comparison, FigureOf, RunSet } from './comparison.js';
 import { type Equivalence, testEquivalence } from './equivalence.js';
 import { type FrontierPoint, frontierOf } from './frontier.js';
-import { BASELINE, HEADLINE_CELL, type VariantId } from './jobs.js';
+import { BASELINE, HEADLINE_CELL, PLAIN_BASELINE, type VariantId } from './jobs.js';
 import { perplexityOf } from './perplexity.js';
 import { type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
 
@@ -28,11 +28,13 @@ export interface Headline {
     readonly stepTimeVsLocmoe: number | null;
     readonly perplexityVsBaseline: number | null;
   };
-  /** Of the baseline's and of hash's perplexity after the same tokens. */
+  /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and that of hash. */
   readonly equivalence: Equivalences;
+  readonly equivalenceToPlainSwitch: Equivalences;
   readonly equivalenceToHash: Equivalences;
-  /** Share of the baseline's time; null where a router does not get there. */
+  /** Share of the time of the baseline, and of switch as published; null where a router does not get there. */
   readonly timeToBaselinePerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
+  readonly timeToPlainSwitchPerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
   /** In each quality run; null without one. */
   readonly tokensTrained: number | null;
   readonly frontier: readonly FrontierPoint[];
@@ -53,8 +55,10 @@ export type HeadlineKey =
 export interface Findings {
   readonly spreads: HeadlineSpreads;
   readonly equivalence: Readonly<Partial<Record<VariantId, Equivalence>>>;
+  readonly equivalenceToPlain: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly equivalenceToHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly timeToBaseline: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
+  readonly timeToPlain: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
   readonly frontier: readonly FrontierPoint[];
 }
 
@@ -63,14 +67,20 @@ export function findingsOf(comparison: Comparison): Findings {
   return {
     spreads: headlineSpreads(comparison),
     equivalence: equivalencesTo(quality, BASELINE),
+    equivalenceToPlain: equivalencesTo(quality, PLAIN_BASELINE),
     equivalenceToHash: equivalencesTo(quality, 'hash'),
-    timeToBaseline: Object.fromEntries(
-      quality.of(BASELINE).length === 0
-        ? []
-        : quality.variants.map((variant) => [variant, timeToBaseline(comparison, variant)]),
-    ),
+    timeToBaseline: timesTo(comparison, BASELINE),
+    timeToPlain: timesTo(comparison, PLAIN_BASELINE),
     frontier: frontierOf(comparison),
   };
+}
+
+function timesTo(comparison: Comparison, reference: VariantId): Partial<Record<VariantId, TimeToBaseline>> {
+  const { quality } = comparison;
+  if (quality.of(reference).length === 0) return {};
+  return Object.fromEntries(
+    quality.variants.map((variant) => [variant, timeToBaseline(comparison, variant, reference)]),
+  );
 }
 
 function equivalencesTo(quality: RunSet, reference: VariantId): Partial<Record<VariantId, Equivalence>> {
@@ -135,8 +145,10 @@ export function headlineOf(
       perplexityVsBaseline: value('locmoePlus.perplexityVsBaseline'),
     },
     equivalence: inJson(findings.equivalence),
+    equivalenceToPlainSwitch: inJson(findings.equivalenceToPlain),
     equivalenceToHash: inJson(findings.equivalenceToHash),
     timeToBaselinePerplexity: mapped(findings.timeToBaseline, ({ time }) => rounded(time)),
+    timeToPlainSwitchPerplexity: mapped(findings.timeToPlain, ({ time }) => rounded(time)),
     tokensTrained: run === undefined ? null : run.figures.steps * run.figures.tokensPerStep,
     frontier: findings.frontier.map((point) => ({
       ...point,

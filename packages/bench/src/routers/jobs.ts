@@ -15,57 +15,114 @@ export interface Variant {
   readonly keeps: 'threshold' | 'first come';
   /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
   readonly validatedWithDrops?: true;
+  /** A field of `moe:` that takes the number of nodes. */
+  readonly perNode?: 'preferenceGroups';
+  /** Its steps take as long as those of the router that it is a variant of. */
+  readonly qualityOnly?: true;
 }
 
-/** The routers, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
+/** The routers, some as published too, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
 export type VariantId =
   | RouterName
+  | 'hash-two-level'
+  | 'switch-plain'
+  | 'locmoe-plain'
+  | 'locmoe-plus-plain'
   | 'locmoe-plus-tcr'
   | 'locmoe-plus-ecr'
   | 'locmoe-plus-random'
   | 'hash-first-come';
 
-/** The reference: top-1 with classic capacity. */
+/** The reference: top-1 with classic capacity, as good as it can be made. */
 export const BASELINE: VariantId = 'switch';
+/** The reference of the papers. */
+export const PLAIN_BASELINE: VariantId = 'switch-plain';
 
 /**
- * Tuned in short runs to 60 % fewer tokens per expert. With few candidates, tokens often lose all of them;
- * with most experts as candidates, experts find their best tokens for half the loss in perplexity. The nearly
- * even weights of a high temperature cut another third of it.
+ * Every learned gate has a preference of each token id for experts. Hash leads routers without it, because its experts keep
+ * their tokens from the first step to the last.
+ */
+const PREFERENCE = 'moe.tokenPreference=16';
+
+/**
+ * Level 1 as in PanGu-Sigma, experts of its own for each domain, keeps tokens on their node where nodes have domains of their
+ * own. A token has one candidate of its domain's two experts, which keep 37 % of an even share: with the drops of the
+ * baseline that is 60 % less than it. The capacity does not fall in the course of training, as preferences are as concentrated
+ * at its beginning as at its end.
  */
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',
+  PREFERENCE,
+  'moe.expertGroups=4',
+  'moe.localityLossWeight=0',
   'moe.temperature=4',
-  'moe.affinityShare=0.08',
-  'moe.affinityThreshold=0.98',
-  'moe.maxExpertsPerToken=6',
-  'moe.localityLossWeight=0.01',
+  'moe.maxExpertsPerToken=1',
+  'moe.affinityShare=1',
+  'moe.capacityFactor=0.37',
 ] as const;
-const LOCMOE_PLUS_CAPACITIES = ['affinityShare=0.05', 'affinityShare=0.12', 'affinityShare=0.2'] as const;
+/** Shares of the tokens, for what keeps about as few as LocMoE+. */
+const CAPACITIES = ['capacityFactor=0.2', 'capacityFactor=0.6', 'capacityFactor=0.85'] as const;
 
 const TUNED: readonly Variant[] = [
   { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'], keeps: 'first come' },
   {
+    id: 'hash-two-level',
+    label: 'hash (RRE, both levels)',
+    sets: ['moe.router=hash', 'moe.expertGroups=4'],
+    keeps: 'first come',
+  },
+  {
     id: 'switch',
     label: 'switch (baseline)',
-    sets: ['moe.router=switch'],
-    capacities: ['capacityFactor=0.35', 'capacityFactor=0.6'],
+    sets: ['moe.router=switch', PREFERENCE],
+    capacities: ['capacityFactor=0.37', 'capacityFactor=0.6'],
     keeps: 'first come',
+  },
+  {
+    id: 'switch-plain',
+    label: 'switch as published',
+    sets: ['moe.router=switch'],
+    keeps: 'first come',
+    qualityOnly: true,
   },
   {
     id: 'locmoe',
     label: 'LocMoE',
     // A token has one candidate here, so a smaller share drops tokens that matter.
-    sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'],
+    sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=0.8'],
+    perNode: 'preferenceGroups',
     capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
     keeps: 'first come',
   },
   {
+    id: 'locmoe-plain',
+    label: 'LocMoE as published',
+    sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'],
+    keeps: 'first come',
+    qualityOnly: true,
+  },
+  {
     id: 'locmoe-plus',
     label: 'LocMoE+',
-    sets: [...LOCMOE_PLUS, 'moe.selection=both'],
-    capacities: LOCMOE_PLUS_CAPACITIES,
+    sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.choiceWeights=margin'],
+    capacities: CAPACITIES,
     keeps: 'threshold',
+  },
+  {
+    id: 'locmoe-plus-plain',
+    label: 'LocMoE+ as published',
+    // With most experts as candidates and nearly even weights, tuned to 60 % fewer tokens in short runs.
+    sets: [
+      'moe.router=locmoe-plus',
+      'moe.selection=both',
+      'moe.temperature=4',
+      'moe.affinityShare=0.08',
+      'moe.affinityThreshold=0.98',
+      'moe.maxExpertsPerToken=6',
+      'moe.localityLossWeight=0.01',
+    ],
+    keeps: 'threshold',
+    qualityOnly: true,
   },
   {
     id: 'locmoe-plus-tcr',
@@ -77,14 +134,14 @@ const TUNED: readonly Variant[] = [
   {
     id: 'locmoe-plus-ecr',
     label: 'LocMoE+ (ECR only)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=ecr'],
+    sets: [...LOCMOE_PLUS, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
     keeps: 'threshold',
   },
   {
     id: 'moge',
     label: 'MoGE',
     // An expert for each token on each of the two nodes of 2x2, whose loads are then equal.
-    sets: ['moe.router=moge', 'moe.deviceGroups=2'],
+    sets: ['moe.router=moge', PREFERENCE, 'moe.deviceGroups=2'],
     capacities: ['capacityFactor=0.2', 'capacityFactor=0.4'],
     keeps: 'first come',
   },
@@ -92,15 +149,14 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-random',
     label: 'LocMoE+ (random tokens)',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
-    capacities: LOCMOE_PLUS_CAPACITIES,
+    capacities: CAPACITIES,
     keeps: 'threshold',
   },
   {
     id: 'hash-first-come',
     label: 'hash (first come)',
-    // 35 % of the tokens, about as many as LocMoE+ keeps.
-    sets: ['moe.router=hash', 'moe.capacityFactor=0.35'],
-    capacities: ['capacityFactor=0.2', 'capacityFactor=0.6', 'capacityFactor=0.85'],
+    sets: ['moe.router=hash', 'moe.capacityFactor=0.37'],
+    capacities: CAPACITIES,
     keeps: 'first come',
     validatedWithDrops: true,
   },
@@ -173,7 +229,13 @@ export function jobId({ kind, variant, capacity, layout, placement, seed }: Job)
 export function planJobs({ kinds, variants, cells, seeds, qualityLayout }: Scope): Job[] {
   const { placement } = HEADLINE_CELL;
   return kinds.flatMap((kind) => {
-    if (kind !== 'quality') return inTurns(kind, variants, cells, seeds);
+    if (kind !== 'quality')
+      return inTurns(
+        kind,
+        variants.filter((variant) => kind === 'quick' || !VARIANTS[variant].qualityOnly),
+        cells,
+        seeds,
+      );
     const cell = { layout: qualityLayout, placement };
     const frontier = variants.flatMap((variant) =>
       (VARIANTS[variant].capacities ?? []).map(
@@ -238,8 +300,10 @@ export function narrowed(all: Scope, only: readonly string[]): Scope {
 /** Config overrides of a job. */
 export function settingsOf({ variant, capacity, layout, placement, seed }: Job): string[] {
   const [nodes, workersPerNode] = layout.split('x');
+  const { sets, perNode } = VARIANTS[variant];
   return [
-    ...VARIANTS[variant].sets,
+    ...sets,
+    ...(perNode === undefined ? [] : [`moe.${perNode}=${nodes}`]),
     ...(capacity === null ? [] : [`moe.${capacity}`]),
     `seed=${seed}`,
     `data.placement=${placement}`,

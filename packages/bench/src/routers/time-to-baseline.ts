@@ -2,7 +2,7 @@ import type { Comparison } from './comparison.js';
 import { BASELINE, HEADLINE_CELL, VARIANTS, type VariantId } from './jobs.js';
 import { stepsToReach } from './perplexity.js';
 
-/** What a router needs to come to the baseline's last perplexity, as shares of what the baseline needs. */
+/** What a router needs to come to the last perplexity of a reference, as shares of what that needs. */
 export interface TimeToBaseline {
   /** Median over seeds; null if it does not get there in most of them, or is validated without the drops of its training. */
   readonly tokens: number | null;
@@ -12,18 +12,23 @@ export interface TimeToBaseline {
   readonly time: number | null;
 }
 
-export function timeToBaseline(comparison: Comparison, variant: VariantId): TimeToBaseline {
-  const tokens = tokensToBaseline(comparison, variant);
+/** @param reference the baseline, or the router that it is a variant of: the time of their steps is one */
+export function timeToBaseline(
+  comparison: Comparison,
+  variant: VariantId,
+  reference: VariantId = BASELINE,
+): TimeToBaseline {
+  const tokens = tokensToReach(comparison, variant, reference);
   const change = comparison
     .in(HEADLINE_CELL)
-    .ratio(variant, BASELINE, ({ figures }) => figures.stepMs.median);
+    .ratio(variant === reference ? BASELINE : variant, BASELINE, ({ figures }) => figures.stepMs.median);
   const stepTime = change === null ? null : 1 + change.median;
   return { tokens, stepTime, time: tokens === null || stepTime === null ? null : tokens * stepTime };
 }
 
-function tokensToBaseline({ quality }: Comparison, variant: VariantId): number | null {
+function tokensToReach({ quality }: Comparison, variant: VariantId, reference: VariantId): number | null {
   if (VARIANTS[variant].validatedWithDrops) return null;
-  const baselines = new Map(quality.of(BASELINE).map(({ seed, figures }) => [seed, figures]));
+  const baselines = new Map(quality.of(reference).map(({ seed, figures }) => [seed, figures]));
   const shares = quality.of(variant).flatMap(({ seed, figures }) => {
     const baseline = baselines.get(seed);
     if (baseline === undefined) return [];

@@ -72,7 +72,7 @@ describe('headlineOf', () => {
   const learned = qualityRuns((variant, seed) => ({
     tokensPerExpertOfAllSteps: variant === 'locmoe-plus' ? 30 : 100,
     tokensPerExpertOfLastQuarter: variant === 'locmoe-plus' ? 20 : 100,
-    perplexity: variant === 'switch' ? 50 : 49.5,
+    perplexity: { switch: 50, 'switch-plain': 55 }[variant as string] ?? 49.5,
     expertsUsed: seed,
   }));
   const elsewhere = cellOfRuns({ layout: '4x1', placement: 'mixed' }, () => timing(1));
@@ -82,11 +82,9 @@ describe('headlineOf', () => {
   };
 
   it('has exactly these figures, as fractions', () => {
-    const { equivalence, equivalenceToHash, timeToBaselinePerplexity, frontier, ...figures } = headlineOfAll([
-      ...elsewhere,
-      ...timed,
-      ...learned,
-    ]);
+    const headline = headlineOfAll([...elsewhere, ...timed, ...learned]);
+    const { equivalence, equivalenceToPlainSwitch, equivalenceToHash, frontier, ...others } = headline;
+    const { timeToBaselinePerplexity, timeToPlainSwitchPerplexity, ...figures } = others;
     expect(figures).toEqual({
       allToAllShareOfBaselineStep: 0.22,
       locmoe: {
@@ -109,11 +107,13 @@ describe('headlineOf', () => {
     expect(Object.keys(equivalence)).toEqual(VARIANT_IDS.filter((id) => id !== 'switch'));
     expect(equivalence.locmoe).toEqual({ margin: 0.01, p: expect.any(Number), meanDifference: -0.01 });
     expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, meanDifference: 0 });
+    expect(equivalenceToPlainSwitch.locmoe).toEqual({ margin: 0.01, p: 1, meanDifference: -0.1 });
     expect(timeToBaselinePerplexity.switch).toBe(1);
+    expect(timeToPlainSwitchPerplexity['switch-plain']).toBe(1);
     expect(frontier).toHaveLength(VARIANT_IDS.length);
     expect(frontier.find(({ router }) => router === 'locmoe-plus')).toEqual({
       router: 'locmoe-plus',
-      capacity: 'affinityShare=0.08',
+      capacity: 'capacityFactor=0.37',
       tokensPerExpert: 30,
       tokensVsBaseline: -0.7,
       perplexity: 20.0855,

@@ -39,8 +39,8 @@ describe('frontierOf', () => {
     ).toEqual([
       ['hash', 'capacityFactor of the recipe', 550],
       ['switch', 'capacityFactor of the recipe', 500],
-      ['locmoe-plus', 'affinityShare=0.08', 190],
-      ['hash-first-come', 'capacityFactor=0.35', 175],
+      ['locmoe-plus', 'capacityFactor=0.37', 190],
+      ['hash-first-come', 'capacityFactor=0.37', 175],
       ['hash-first-come', 'capacityFactor=0.6', 300],
     ]);
     expect(points.map(({ tokensVsBaseline }) => tokensVsBaseline)).toEqual([

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   allCells,
   HEADLINE_CELL,
+  type Job,
   jobId,
   narrowed,
   planJobs,
@@ -10,7 +11,7 @@ import {
   VARIANT_IDS,
   VARIANTS,
 } from '../../src/routers/jobs.js';
-import { qualityJob } from './support.js';
+import { qualityJob, timeJob } from './support.js';
 
 const WHOLE: Scope = {
   kinds: ['quality', 'time'],
@@ -36,9 +37,13 @@ describe('planJobs', () => {
     ]);
   });
 
-  it('has every router, cell and seed once for time, the cell of the headline first', () => {
+  it('has every router, cell and seed once for time, but for those as published; the cell of the headline first', () => {
     const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
-    expect(jobs).toHaveLength(VARIANT_IDS.length * 4 * 3);
+    const plain = ['switch-plain', 'locmoe-plain', 'locmoe-plus-plain'];
+    expect(new Set(jobs.map(({ variant }) => variant))).toEqual(
+      new Set(VARIANT_IDS.filter((id) => !plain.includes(id))),
+    );
+    expect(jobs).toHaveLength((VARIANT_IDS.length - plain.length) * 4 * 3);
     expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
     expect(jobs[0]).toMatchObject(HEADLINE_CELL);
     expect(allCells()[0]).toEqual(HEADLINE_CELL);
@@ -70,10 +75,19 @@ describe('planJobs', () => {
 
 describe('settingsOf', () => {
   it('sets the capacity after what the router has of itself', () => {
-    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'affinityShare=0.2'));
-    expect(sets.indexOf('moe.affinityShare=0.2')).toBeGreaterThan(sets.indexOf('moe.affinityShare=0.08'));
+    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'));
+    expect(sets.indexOf('moe.capacityFactor=0.2')).toBeGreaterThan(sets.indexOf('moe.capacityFactor=0.37'));
     expect(sets).toContain('cluster.workersPerNode=1');
   });
+});
+
+it('preferences of LocMoE repeat as often as there are nodes, of which they are to say nothing', () => {
+  const groups = (job: Job) => settingsOf(job).filter((set) => set.startsWith('moe.preferenceGroups'));
+  expect(groups(timeJob({ layout: '4x1', placement: 'domain' }, 'locmoe', 1))).toEqual([
+    'moe.preferenceGroups=4',
+  ]);
+  expect(groups(qualityJob('locmoe', 1))).toEqual(['moe.preferenceGroups=2']);
+  expect(groups(qualityJob('switch', 1))).toEqual([]);
 });
 
 describe('narrowed', () => {
@@ -88,7 +102,7 @@ describe('narrowed', () => {
 
   it('refuses a word that it does not know', () => {
     expect(() => narrowed(WHOLE, ['swich'])).toThrow(
-      /--only swich: expected one of quality, time, hash, switch, locmoe/,
+      /--only swich: expected one of quality, time, hash, hash-two-level, switch, switch-plain, locmoe/,
     );
   });
 

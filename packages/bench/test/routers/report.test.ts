@@ -112,7 +112,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   );
   // 150 tokens lie between 100 and 200 of both controls.
   expect(markdown).toMatch(
-    /\| LocMoE\+ \| `affinityShare=0\.08` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
+    /\| LocMoE\+ \| `capacityFactor=0\.37` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
   );
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
 

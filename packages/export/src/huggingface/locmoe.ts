@@ -32,6 +32,7 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
       selection: moe.selection,
       affinity_threshold: moe.affinityThreshold,
       max_experts_per_token: moe.maxExpertsPerToken,
+      choice_weights: moe.choiceWeights,
     }),
     state: ['threshold', PREFERENCE],
   },

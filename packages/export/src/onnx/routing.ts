@@ -93,8 +93,8 @@ function locmoeRouting(input: RoutingInput): Routing {
 
 /**
  * Each token has as candidates its best experts until their probabilities reach the threshold, at most K; of
- * these an expert keeps the tokens whose cosine reaches its running threshold. Weights are relative to all
- * candidates, kept or not.
+ * these an expert keeps the tokens whose affinity reaches its running threshold. Weights are relative to all
+ * candidates, kept or not; or tell how far the affinity is above the threshold.
  */
 function locmoePlusRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -104,19 +104,29 @@ function locmoePlusRouting(input: RoutingInput): Routing {
   const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
   const probsBSE = softmaxOfGroup(input, graph.node('Mul', [affinitiesBSE, sharpness]));
   const candidatesBSE = tokenChoice(input, probsBSE);
-  const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
-  const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
+  if (moe.selection === 'tcr')
+    return {
+      keptBSE: candidatesBSE,
+      weightsBSE: shareOfCandidates(graph, probsBSE, candidatesBSE),
+      affinitiesBSE,
+    };
+  const thresholdE = parameter('threshold', [moe.numExperts]);
+  const marginBSE = graph.node('Mul', [graph.node('Sub', [affinitiesBSE, thresholdE]), sharpness]);
   return {
-    keptBSE:
-      moe.selection === 'tcr'
-        ? candidatesBSE
-        : graph.node('And', [
-            candidatesBSE,
-            graph.node('GreaterOrEqual', [affinitiesBSE, parameter('threshold', [moe.numExperts])]),
-          ]),
-    weightsBSE: graph.node('Div', [ofCandidatesBSE, sumBS1]),
+    keptBSE: graph.node('And', [candidatesBSE, graph.node('GreaterOrEqual', [affinitiesBSE, thresholdE])]),
+    weightsBSE:
+      moe.choiceWeights === 'margin'
+        ? graph.node('Tanh', [graph.node('Relu', [marginBSE])])
+        : shareOfCandidates(graph, probsBSE, candidatesBSE),
     affinitiesBSE,
   };
+}
+
+/** Probabilities over those of all candidates, [B, S, E]. */
+function shareOfCandidates(graph: Graph, probsBSE: Value, candidatesBSE: Value): Value {
+  const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
+  const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
+  return graph.node('Div', [ofCandidatesBSE, sumBS1]);
 }
 
 /** softmax(x W_g) over the group; the likeliest experts of each of its device groups take the token. */
