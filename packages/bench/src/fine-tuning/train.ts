@@ -52,10 +52,10 @@ export interface BaseSettings {
 /** @throws TrainerError `BAD_CONFIG` */
 export function baseSettings({ config, set, steps }: BaseOptions, { router, seed }: Model): BaseSettings {
   const sets = [
-    ...VARIANTS[router].sets,
     ...SETTINGS,
     ...widerWindow(loadConfig(config, { sets: [] })),
     ...set,
+    ...VARIANTS[router].sets,
     ...[`seed=${seed}`, `train.steps=${steps}`, `train.checkpointEvery=${steps}`],
     `train.validateEvery=${Math.ceil(steps / POINTS)}`,
   ];

@@ -15,8 +15,9 @@ export interface Variant {
   readonly keeps: 'threshold' | 'first come';
   /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
   readonly validatedWithDrops?: true;
-  /** A field of `moe:` that takes the number of nodes. */
+  /** A field of `moe:` that takes the number of nodes, and one that takes the number of domains. */
   readonly perNode?: 'preferenceGroups';
+  readonly perDomain?: 'expertGroups';
   /** Its steps take as long as those of the router that it is a variant of. */
   readonly qualityOnly?: true;
 }
@@ -45,7 +46,7 @@ export const PLAIN_BASELINE: VariantId = 'switch-plain';
 const PREFERENCE = 'moe.tokenPreference=16';
 
 /**
- * Level 1 as in PanGu-Sigma, experts of its own for each domain, keeps tokens on their node where nodes have domains of their
+ * With level 1 as in PanGu-Sigma, experts of its own for each domain, which keeps tokens on their node where nodes have domains of their
  * own. A token has one candidate of its domain's two experts, which keep 37 % of an even share: with the drops of the
  * baseline that is 60 % less than it. The capacity does not fall in the course of training, as preferences are as concentrated
  * at its beginning as at its end.
@@ -53,7 +54,6 @@ const PREFERENCE = 'moe.tokenPreference=16';
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',
   PREFERENCE,
-  'moe.expertGroups=4',
   'moe.localityLossWeight=0',
   'moe.temperature=4',
   'moe.maxExpertsPerToken=1',
@@ -68,7 +68,8 @@ const TUNED: readonly Variant[] = [
   {
     id: 'hash-two-level',
     label: 'hash (RRE, both levels)',
-    sets: ['moe.router=hash', 'moe.expertGroups=4'],
+    sets: ['moe.router=hash'],
+    perDomain: 'expertGroups',
     keeps: 'first come',
   },
   {
@@ -106,6 +107,7 @@ const TUNED: readonly Variant[] = [
     label: 'LocMoE+',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.choiceWeights=margin'],
     capacities: CAPACITIES,
+    perDomain: 'expertGroups',
     keeps: 'threshold',
   },
   {
@@ -128,6 +130,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-tcr',
     label: 'LocMoE+ (TCR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
+    perDomain: 'expertGroups',
     keeps: 'first come',
     validatedWithDrops: true,
   },
@@ -135,6 +138,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-ecr',
     label: 'LocMoE+ (ECR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
+    perDomain: 'expertGroups',
     keeps: 'threshold',
   },
   {
@@ -150,6 +154,7 @@ const TUNED: readonly Variant[] = [
     label: 'LocMoE+ (random tokens)',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
     capacities: CAPACITIES,
+    perDomain: 'expertGroups',
     keeps: 'threshold',
   },
   {
@@ -297,13 +302,17 @@ export function narrowed(all: Scope, only: readonly string[]): Scope {
   };
 }
 
-/** Config overrides of a job. */
-export function settingsOf({ variant, capacity, layout, placement, seed }: Job): string[] {
+/** Config overrides of a job, for text of so many domains. */
+export function settingsOf(
+  { variant, capacity, layout, placement, seed }: Job,
+  numDomains: number,
+): string[] {
   const [nodes, workersPerNode] = layout.split('x');
-  const { sets, perNode } = VARIANTS[variant];
+  const { sets, perNode, perDomain } = VARIANTS[variant];
   return [
     ...sets,
     ...(perNode === undefined ? [] : [`moe.${perNode}=${nodes}`]),
+    ...(perDomain === undefined ? [] : [`moe.${perDomain}=${numDomains}`]),
     ...(capacity === null ? [] : [`moe.${capacity}`]),
     `seed=${seed}`,
     `data.placement=${placement}`,

@@ -29,10 +29,11 @@ const CHECKPOINTS = 6;
 
 /** Everything but the length of a run. */
 export function settingsOfJob(options: RecipeOptions, job: Job, link: InterNodeLink): string[] {
+  const { data } = loadConfig(options.config, { sets: options.set });
   return [
     ...precisionSettings(options),
     ...options.set,
-    ...settingsOf(job),
+    ...settingsOf(job, data.domains.length),
     // Without a limit where only the result counts.
     `cluster.interNodeLink=${JSON.stringify(job.kind === 'quality' ? null : link)}`,
   ];

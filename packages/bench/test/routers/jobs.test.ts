@@ -75,14 +75,15 @@ describe('planJobs', () => {
 
 describe('settingsOf', () => {
   it('sets the capacity after what the router has of itself', () => {
-    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'));
+    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'), 3);
     expect(sets.indexOf('moe.capacityFactor=0.2')).toBeGreaterThan(sets.indexOf('moe.capacityFactor=0.37'));
     expect(sets).toContain('cluster.workersPerNode=1');
+    expect(sets).toContain('moe.expertGroups=3');
   });
 });
 
 it('preferences of LocMoE repeat as often as there are nodes, of which they are to say nothing', () => {
-  const groups = (job: Job) => settingsOf(job).filter((set) => set.startsWith('moe.preferenceGroups'));
+  const groups = (job: Job) => settingsOf(job, 3).filter((set) => set.startsWith('moe.preferenceGroups'));
   expect(groups(timeJob({ layout: '4x1', placement: 'domain' }, 'locmoe', 1))).toEqual([
     'moe.preferenceGroups=4',
   ]);
