@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { MoeWith } from './policy.js';
-import { spreadWithPreference, type tokenPreferenceFields } from './token-preference.js';
+import { spreadWithPreference, type tokenPreferenceField } from './token-preference.js';
 import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
 
 export const expertChoiceFields = {
@@ -45,7 +45,7 @@ export class ExpertChoiceState {
   readonly #numCutsE: Int32Array;
 
   constructor(
-    readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceFields>,
+    readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceField>,
     readonly dModel: number,
   ) {
     const { numExperts } = moe;

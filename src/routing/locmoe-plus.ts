@@ -13,7 +13,7 @@ import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDiv
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
-import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -22,7 +22,7 @@ const fields = {
   ...grapFields,
   ...expertChoiceFields,
   ...candidateSelectionFields,
-  ...tokenPreferenceFields,
+  ...tokenPreferenceField,
   affinityThreshold: z
     .number()
     .gt(0)
@@ -76,15 +76,9 @@ const PAPER_TOKENS_VS_BASELINE = -0.6;
  */
 export const locmoePlusRouter = defineRouter({
   fields,
-  rules: [
-    groupsDivide,
-    localExpertsCount,
-    preferencesRepeat,
-    marginHasThresholds,
-    ...candidateSelectionRules,
-  ],
+  rules: [groupsDivide, localExpertsCount, marginHasThresholds, ...candidateSelectionRules],
   // Thresholds are in units of the ranking.
-  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference', 'preferenceGroups'],
+  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;

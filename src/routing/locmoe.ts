@@ -11,7 +11,7 @@ import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDi
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import type { RouterInput } from './router.js';
-import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -19,7 +19,7 @@ const fields = {
   ...localityFields,
   ...grapFields,
   ...capacityEstimateFields,
-  ...tokenPreferenceFields,
+  ...tokenPreferenceField,
 };
 
 /**
@@ -36,8 +36,8 @@ const fields = {
  */
 export const locmoeRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, preferencesRepeat],
-  shapedBy: ['learnedGroups', 'tokenPreference', 'preferenceGroups'],
+  rules: [groupsDivide, localExpertsCount],
+  shapedBy: ['learnedGroups', 'tokenPreference'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
     {
@@ -75,9 +75,12 @@ export const locmoeRouter = defineRouter({
       skipStep: () => estimate.skipStep(),
       route(input) {
         const { domainsT, training } = input;
-        const argumentTE = preference.addTo(gateArgument(input, moe), input.tokenIdsT);
-        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(tf.relu(argumentTE), domainsT, expertsOfDomain));
-        const chosenT = argmaxOfRows(keepToGroup(argumentTE, domainsT, expertsOfDomain));
+        const argumentTE = gateArgument(input, moe);
+        // Behind ReLU, which would take the preferred expert's weight from a token that prefers none much.
+        const preferred = (scoresTE: tf.Tensor2D) =>
+          keepToGroup(preference.addTo(scoresTE, input.tokenIdsT), domainsT, expertsOfDomain);
+        const probsTE: tf.Tensor2D = tf.softmax(preferred(tf.relu(argumentTE)));
+        const chosenT = argmaxOfRows(preferred(argumentTE));
         const numTokens = chosenT.length * topology.worldSize;
         const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numHeld);
         const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;

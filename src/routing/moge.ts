@@ -10,13 +10,13 @@ import { countBytes } from './gather-counts.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { nextBest } from './token-choice.js';
-import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
-  ...tokenPreferenceFields,
+  ...tokenPreferenceField,
   deviceGroups: z
     .number()
     .int()
@@ -73,8 +73,8 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
  */
 export const mogeRouter = defineRouter({
   fields,
-  rules: [groupsFit, preferencesRepeat],
-  shapedBy: ['tokenPreference', 'preferenceGroups'],
+  rules: [groupsFit],
+  shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
   price: (moe, { numTokens: T, dModel: d }) => {
     const E = moe.numExperts;

@@ -8,7 +8,7 @@ import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
-import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -19,9 +19,8 @@ import { preferencesRepeat, TokenPreference, tokenPreferenceFields } from './tok
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  fields: tokenPreferenceFields,
-  rules: [preferencesRepeat],
-  shapedBy: ['tokenPreference', 'preferenceGroups'],
+  fields: tokenPreferenceField,
+  shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
   price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
-import type { MoeRule, MoeWith } from './policy.js';
+import type { MoeWith } from './policy.js';
 import type { RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, E experts, V vocabulary.
 
-export const tokenPreferenceFields = {
+export const tokenPreferenceField = {
   tokenPreference: z
     .number()
     .min(0)
@@ -14,26 +14,13 @@ export const tokenPreferenceFields = {
     .describe(
       "strength of a fixed random preference of each token id for experts, in units of the spread of an untrained gate's scores; 0 for none",
     ),
-  preferenceGroups: z
-    .number()
-    .int()
-    .positive()
-    .default(1)
-    .describe(
-      'groups of consecutive experts in which a token id has the same preferences, so that they do not tell which group; with the number of nodes, they leave the node to the gate and the locality loss',
-    ),
 };
 
-type PreferringMoe = MoeWith<typeof tokenPreferenceFields>;
-
-export const preferencesRepeat: MoeRule<PreferringMoe> = ({ numExperts, preferenceGroups }) =>
-  numExperts % preferenceGroups === 0
-    ? undefined
-    : { field: 'preferenceGroups', message: `${preferenceGroups} does not divide numExperts ${numExperts}` };
+type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
 
 /**
  * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
- * numbers for each layer, token id and expert of the first of `preferenceGroups`, and the same again in the others. What a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845) decides
+ * numbers for each layer, token id and expert. What a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845) decides
  * alone has a say here, from which the gate learns to move.
  */
 export class TokenPreference {
@@ -45,16 +32,10 @@ export class TokenPreference {
   constructor({ moe, layer, vocabSize, seed }: RouterContext<PreferringMoe>, spread: number) {
     this.#numExperts = moe.numExperts;
     if (moe.tokenPreference === 0) return;
-    const E = moe.numExperts;
-    const size = E / moe.preferenceGroups;
-    const ofGroupVG = new Float32Array(vocabSize * size);
+    const preferenceVE = new Float32Array(vocabSize * moe.numExperts);
     new CounterRandom(seed, `layers.${layer}.router.preference`).fillNormal(
-      ofGroupVG,
+      preferenceVE,
       moe.tokenPreference * spread,
-    );
-    const preferenceVE = Float32Array.from(
-      { length: vocabSize * E },
-      (_, i) => ofGroupVG[Math.floor(i / E) * size + ((i % E) % size)],
     );
     this.state = new Map([['preference', preferenceVE]]);
   }

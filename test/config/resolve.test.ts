@@ -116,13 +116,6 @@ describe('bad configurations name the field and where it stands', () => {
       ).toMatch(/moe\.choiceWeights: margin is above the threshold/);
   });
 
-  it('preferences in groups that do not divide the experts', () => {
-    for (const router of ['switch', 'locmoe', 'locmoe-plus', 'moge'])
-      expect(problemsOf(TINY, { sets: [`moe.router=${router}`, 'moe.preferenceGroups=3'] })).toEqual([
-        '--set moe.preferenceGroups=3: moe.preferenceGroups: 3 does not divide numExperts 8',
-      ]);
-  });
-
   it('device groups of moge that do not fit the experts of a domain', () => {
     // 8 experts in 4 groups.
     const problemsWith = (...sets: string[]) => problemsOf(TINY, { sets: ['moe.router=moge', ...sets] });

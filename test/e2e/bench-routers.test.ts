@@ -63,6 +63,8 @@ describe('bench routers', () => {
   it('refuses a router that there is not', async () => {
     const { code, stderr } = await locmoe('bench', 'routers', '--only', 'random');
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^locmoe: --only random: expected one of quality, time, hash, hash-two-level, switch, .*\n$/);
+    expect(stderr).toMatch(
+      /^locmoe: --only random: expected one of quality, time, hash, hash-two-level, switch, .*\n$/,
+    );
   });
 });

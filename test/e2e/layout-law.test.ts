@@ -19,7 +19,7 @@ const TOLERANCE = 1e-4;
  */
 /** What looks at nodes by design is turned off. */
 const SETS: Readonly<Partial<Record<RouterName, readonly string[]>>> = {
-  locmoe: ['moe.localityLossWeight=0', 'moe.tokenPreference=4', 'moe.preferenceGroups=2'],
+  locmoe: ['moe.localityLossWeight=0', 'moe.tokenPreference=4'],
   'locmoe-plus': ['moe.localityLossWeight=0', 'moe.selection=tcr'],
   // Without level 1, so that a device group has two experts to choose from.
   moge: ['moe.expertGroups=1', 'moe.tokenPreference=2'],

@@ -66,20 +66,15 @@ describe.each(LEARNED)('%s with preferences of tokens', (router) => {
     expect(spread / ofGate[router]).toBeGreaterThan(0.9);
     expect(spread / ofGate[router]).toBeLessThan(1.1);
   });
+});
 
-  it('repeats them in groups of experts, which leaves the choice of the group to the gate', () => {
-    const moe = { router, tokenPreference: 1e4, preferenceGroups: 2 };
-    const { firstT, router: created } = route(moe);
-    const preferenceVE = created.state.get('preference')!;
-    const { firstT: otherT } = route(moe, { x: 'other' });
-    tokenIdsT.forEach((id, t) => {
-      const [a, b, c, e] = preferenceVE.subarray(id * E, (id + 1) * E);
-      expect([c, e]).toEqual([a, b]);
-      expect(firstT[t]! % 2).toBe(a! > b! ? 0 : 1);
-      expect(otherT[t]! % 2).toBe(a! > b! ? 0 : 1);
-    });
-    expect([...otherT]).not.toEqual([...firstT]);
-  });
+it.each(['switch', 'locmoe'] as const)('%s weighs the expert of a strong preference by one', (router) => {
+  const { decision, router: created } = route({ router, tokenPreference: 1e4, numExperts: 2 });
+  expect(Math.min(...decision.weightsTK!.dataSync())).toBeGreaterThan(0.999);
+  // Of a token that prefers none of them much too.
+  const preferenceVE = created.state.get('preference')!;
+  const bestOf = (id: number) => Math.max(...preferenceVE.subarray(2 * id, 2 * id + 2));
+  expect(Math.min(...[...tokenIdsT].map(bestOf))).toBeLessThan(0);
 });
 
 describe('locmoe-plus with preferences of tokens', () => {

@@ -343,8 +343,8 @@ class LocmoeRouter(GrapRouter):
 
     def forward(self, x, token_ids, allowed):
         argument = self.projection(x) * self.config.gate_scale + self.bias.float()
-        argument = self.with_preference(argument, token_ids)
-        return group_softmax(argument.relu(), allowed) * top1(argument, allowed)
+        probs = group_softmax(self.with_preference(argument.relu(), token_ids), allowed)
+        return probs * top1(self.with_preference(argument, token_ids), allowed)
 
 
 class LocmoePlusRouter(GrapRouter):

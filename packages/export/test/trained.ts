@@ -46,7 +46,7 @@ export const VARIANTS: Readonly<Record<string, { readonly model?: object; readon
     moe: { router: 'locmoe-plus', selection: 'ecr', tokenPreference: 2 },
   },
   'locmoe-plus, weighted by margins': {
-    moe: { router: 'locmoe-plus', choiceWeights: 'margin', tokenPreference: 4, preferenceGroups: 2 },
+    moe: { router: 'locmoe-plus', choiceWeights: 'margin', tokenPreference: 4 },
   },
   moge: {
     moe: { router: 'moge', numExperts: 12, deviceGroups: 2, choicesPerDeviceGroup: 2, tokenPreference: 2 },

@@ -15,9 +15,8 @@ export interface Variant {
   readonly keeps: 'threshold' | 'first come';
   /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
   readonly validatedWithDrops?: true;
-  /** A field of `moe:` that takes the number of nodes, and one that takes the number of domains. */
-  readonly perNode?: 'preferenceGroups';
-  readonly perDomain?: 'expertGroups';
+  /** Level 1: experts of its own for each domain. */
+  readonly bothLevels?: true;
   /** Its steps take as long as those of the router that it is a variant of. */
   readonly qualityOnly?: true;
 }
@@ -46,10 +45,9 @@ export const PLAIN_BASELINE: VariantId = 'switch-plain';
 const PREFERENCE = 'moe.tokenPreference=16';
 
 /**
- * With level 1 as in PanGu-Sigma, experts of its own for each domain, which keeps tokens on their node where nodes have domains of their
- * own. A token has one candidate of its domain's two experts, which keep 37 % of an even share: with the drops of the
- * baseline that is 60 % less than it. The capacity does not fall in the course of training, as preferences are as concentrated
- * at its beginning as at its end.
+ * A token has one candidate of its domain's experts, which keep 37 % of an even share: with the drops of the baseline that is
+ * 60 % less than it. The capacity does not fall in the course of training, as preferences are as concentrated at its beginning as
+ * at its end.
  */
 const LOCMOE_PLUS = [
   'moe.router=locmoe-plus',
@@ -69,7 +67,7 @@ const TUNED: readonly Variant[] = [
     id: 'hash-two-level',
     label: 'hash (RRE, both levels)',
     sets: ['moe.router=hash'],
-    perDomain: 'expertGroups',
+    bothLevels: true,
     keeps: 'first come',
   },
   {
@@ -89,25 +87,25 @@ const TUNED: readonly Variant[] = [
   {
     id: 'locmoe',
     label: 'LocMoE',
-    // A token has one candidate here, so a smaller share drops tokens that matter.
-    sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=0.8'],
-    perNode: 'preferenceGroups',
+    // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter.
+    sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1'],
+    bothLevels: true,
     capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
     keeps: 'first come',
   },
   {
     id: 'locmoe-plain',
     label: 'LocMoE as published',
+    // Level 1 off: that tokens stay on their node is the work of the locality loss.
     sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'],
     keeps: 'first come',
-    qualityOnly: true,
   },
   {
     id: 'locmoe-plus',
     label: 'LocMoE+',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.choiceWeights=margin'],
     capacities: CAPACITIES,
-    perDomain: 'expertGroups',
+    bothLevels: true,
     keeps: 'threshold',
   },
   {
@@ -130,7 +128,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-tcr',
     label: 'LocMoE+ (TCR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
-    perDomain: 'expertGroups',
+    bothLevels: true,
     keeps: 'first come',
     validatedWithDrops: true,
   },
@@ -138,7 +136,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-ecr',
     label: 'LocMoE+ (ECR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
-    perDomain: 'expertGroups',
+    bothLevels: true,
     keeps: 'threshold',
   },
   {
@@ -154,7 +152,7 @@ const TUNED: readonly Variant[] = [
     label: 'LocMoE+ (random tokens)',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
     capacities: CAPACITIES,
-    perDomain: 'expertGroups',
+    bothLevels: true,
     keeps: 'threshold',
   },
   {
@@ -308,11 +306,10 @@ export function settingsOf(
   numDomains: number,
 ): string[] {
   const [nodes, workersPerNode] = layout.split('x');
-  const { sets, perNode, perDomain } = VARIANTS[variant];
+  const { sets, bothLevels } = VARIANTS[variant];
   return [
     ...sets,
-    ...(perNode === undefined ? [] : [`moe.${perNode}=${nodes}`]),
-    ...(perDomain === undefined ? [] : [`moe.${perDomain}=${numDomains}`]),
+    ...(bothLevels ? [`moe.expertGroups=${numDomains}`] : []),
     ...(capacity === null ? [] : [`moe.${capacity}`]),
     `seed=${seed}`,
     `data.placement=${placement}`,

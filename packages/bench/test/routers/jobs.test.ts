@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   allCells,
   HEADLINE_CELL,
-  type Job,
   jobId,
   narrowed,
   planJobs,
@@ -11,7 +10,7 @@ import {
   VARIANT_IDS,
   VARIANTS,
 } from '../../src/routers/jobs.js';
-import { qualityJob, timeJob } from './support.js';
+import { qualityJob } from './support.js';
 
 const WHOLE: Scope = {
   kinds: ['quality', 'time'],
@@ -37,9 +36,9 @@ describe('planJobs', () => {
     ]);
   });
 
-  it('has every router, cell and seed once for time, but for those as published; the cell of the headline first', () => {
+  it('has every router, cell and seed once for time, but for two as published; the cell of the headline first', () => {
     const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
-    const plain = ['switch-plain', 'locmoe-plain', 'locmoe-plus-plain'];
+    const plain = ['switch-plain', 'locmoe-plus-plain'];
     expect(new Set(jobs.map(({ variant }) => variant))).toEqual(
       new Set(VARIANT_IDS.filter((id) => !plain.includes(id))),
     );
@@ -80,15 +79,6 @@ describe('settingsOf', () => {
     expect(sets).toContain('cluster.workersPerNode=1');
     expect(sets).toContain('moe.expertGroups=3');
   });
-});
-
-it('preferences of LocMoE repeat as often as there are nodes, of which they are to say nothing', () => {
-  const groups = (job: Job) => settingsOf(job, 3).filter((set) => set.startsWith('moe.preferenceGroups'));
-  expect(groups(timeJob({ layout: '4x1', placement: 'domain' }, 'locmoe', 1))).toEqual([
-    'moe.preferenceGroups=4',
-  ]);
-  expect(groups(qualityJob('locmoe', 1))).toEqual(['moe.preferenceGroups=2']);
-  expect(groups(qualityJob('switch', 1))).toEqual([]);
 });
 
 describe('narrowed', () => {

@@ -74,18 +74,16 @@ function switchRouting(input: RoutingInput): Routing {
   };
 }
 
-/** softmax(ReLU(w_i . x + e_i)) over the group; the greatest argument takes the token. */
+/** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest argument takes the token. */
 function locmoeRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe } = config;
   const scaledBSE = graph.node('Mul', [groupProjection(input), graph.float(moe.gateScale)]);
-  const argumentBSE = withPreference(
-    input,
-    graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]),
-  );
-  const probsBSE = softmaxOfGroup(input, graph.node('Relu', [argumentBSE]));
+  const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
+  const probsBSE = softmaxOfGroup(input, withPreference(input, graph.node('Relu', [argumentBSE])));
+  const likedBSE = keepToGroup(input, withPreference(input, argumentBSE));
   return {
-    keptBSE: isExpert(graph, config, argmax(graph, keepToGroup(input, argumentBSE))),
+    keptBSE: isExpert(graph, config, argmax(graph, likedBSE)),
     weightsBSE: probsBSE,
     affinitiesBSE: probsBSE,
   };
