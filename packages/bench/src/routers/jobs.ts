@@ -87,8 +87,9 @@ const TUNED: readonly Variant[] = [
   {
     id: 'locmoe',
     label: 'LocMoE',
-    // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter.
-    sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1'],
+    // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter. Level 1 keeps tokens on
+    // their node; what the locality loss does beyond it costs perplexity.
+    sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1', 'moe.localityLossWeight=0'],
     bothLevels: true,
     capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
     keeps: 'first come',

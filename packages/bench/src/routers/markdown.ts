@@ -5,7 +5,15 @@ import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
 import type { Findings, Headline } from './headline.js';
-import { BASELINE, type Cell, HEADLINE_CELL, type Kind, VARIANTS, type VariantId } from './jobs.js';
+import {
+  BASELINE,
+  type Cell,
+  HEADLINE_CELL,
+  type Kind,
+  VARIANT_IDS,
+  VARIANTS,
+  type VariantId,
+} from './jobs.js';
 import { PAPER_FIGURES } from './papers.js';
 import { equalitySection, frontierSection, ruleSection, timeSection } from './quality-sections.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
@@ -46,6 +54,8 @@ export function reportMarkdown(report: Report, previous: string): string {
     ...comparison.cells.flatMap((cell) => [`## ${cellLabel(cell)}`, cellTable(comparison, cell)]),
     '## What looking at the batch is worth',
     ruleSection(comparison, numExperts),
+    '## What each router is set to',
+    settingsSection(comparison),
     '## The link between nodes',
     linkSection(report.calibration),
     '## Pictures',
@@ -92,6 +102,18 @@ function timeWords(comparison: Comparison): string[] {
 
 function millions(tokens: number): string {
   return (tokens / 1e6).toFixed(1);
+}
+
+/** What makes a router of this comparison, beside the recipe. */
+function settingsSection({ results }: Comparison): string {
+  const variants = VARIANT_IDS.filter((id) => results.some(({ variant }) => variant === id));
+  return variants
+    .map((variant) => {
+      const { label, sets, bothLevels } = VARIANTS[variant];
+      const level1 = bothLevels ? ['a group of experts for each domain (level 1)'] : [];
+      return `- ${label}: ${[...sets.map((set) => `\`${set}\``), ...level1].join(', ')}`;
+    })
+    .join('\n');
 }
 
 function paperTable({ findings, numExperts }: Report): string {

@@ -110,6 +110,9 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toContain(
     'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
   );
+  expect(markdown).toContain(
+    '- hash (RRE, both levels): `moe.router=hash`, a group of experts for each domain (level 1)',
+  );
   // 150 tokens lie between 100 and 200 of both controls.
   expect(markdown).toMatch(
     /\| LocMoE\+ \| `capacityFactor=0\.37` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
