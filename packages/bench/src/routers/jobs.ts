@@ -15,8 +15,8 @@ export interface Variant {
   readonly keeps: 'threshold' | 'first come';
   /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
   readonly validatedWithDrops?: true;
-  /** Level 1: experts of its own for each domain. */
-  readonly bothLevels?: true;
+  /** Level 1: a group of experts for each node (as far as there are domains), or for each domain. */
+  readonly level1?: 'node' | 'domain';
   /** Its steps take as long as those of the router that it is a variant of. */
   readonly qualityOnly?: true;
 }
@@ -67,7 +67,7 @@ const TUNED: readonly Variant[] = [
     id: 'hash-two-level',
     label: 'hash (RRE, both levels)',
     sets: ['moe.router=hash'],
-    bothLevels: true,
+    level1: 'node',
     keeps: 'first come',
   },
   {
@@ -90,7 +90,7 @@ const TUNED: readonly Variant[] = [
     // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter. Level 1 keeps tokens on
     // their node; what the locality loss does beyond it costs perplexity.
     sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1', 'moe.localityLossWeight=0'],
-    bothLevels: true,
+    level1: 'node',
     capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
     keeps: 'first come',
   },
@@ -106,7 +106,7 @@ const TUNED: readonly Variant[] = [
     label: 'LocMoE+',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.choiceWeights=margin'],
     capacities: CAPACITIES,
-    bothLevels: true,
+    level1: 'domain',
     keeps: 'threshold',
   },
   {
@@ -129,7 +129,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-tcr',
     label: 'LocMoE+ (TCR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
-    bothLevels: true,
+    level1: 'domain',
     keeps: 'first come',
     validatedWithDrops: true,
   },
@@ -137,7 +137,7 @@ const TUNED: readonly Variant[] = [
     id: 'locmoe-plus-ecr',
     label: 'LocMoE+ (ECR only)',
     sets: [...LOCMOE_PLUS, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
-    bothLevels: true,
+    level1: 'domain',
     keeps: 'threshold',
   },
   {
@@ -153,7 +153,7 @@ const TUNED: readonly Variant[] = [
     label: 'LocMoE+ (random tokens)',
     sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
     capacities: CAPACITIES,
-    bothLevels: true,
+    level1: 'domain',
     keeps: 'threshold',
   },
   {
@@ -307,10 +307,11 @@ export function settingsOf(
   numDomains: number,
 ): string[] {
   const [nodes, workersPerNode] = layout.split('x');
-  const { sets, bothLevels } = VARIANTS[variant];
+  const { sets, level1 } = VARIANTS[variant];
+  const numGroups = level1 === 'node' ? Math.min(Number(nodes), numDomains) : numDomains;
   return [
     ...sets,
-    ...(bothLevels ? [`moe.expertGroups=${numDomains}`] : []),
+    ...(level1 === undefined ? [] : [`moe.expertGroups=${numGroups}`]),
     ...(capacity === null ? [] : [`moe.${capacity}`]),
     `seed=${seed}`,
     `data.placement=${placement}`,

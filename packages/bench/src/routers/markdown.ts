@@ -109,9 +109,9 @@ function settingsSection({ results }: Comparison): string {
   const variants = VARIANT_IDS.filter((id) => results.some(({ variant }) => variant === id));
   return variants
     .map((variant) => {
-      const { label, sets, bothLevels } = VARIANTS[variant];
-      const level1 = bothLevels ? ['a group of experts for each domain (level 1)'] : [];
-      return `- ${label}: ${[...sets.map((set) => `\`${set}\``), ...level1].join(', ')}`;
+      const { label, sets, level1 } = VARIANTS[variant];
+      const groups = level1 === undefined ? [] : [`a group of experts for each ${level1} (level 1)`];
+      return `- ${label}: ${[...sets.map((set) => `\`${set}\``), ...groups].join(', ')}`;
     })
     .join('\n');
 }

@@ -3,12 +3,14 @@ import {
   allCells,
   HEADLINE_CELL,
   jobId,
+  type Layout,
   narrowed,
   planJobs,
   type Scope,
   settingsOf,
   VARIANT_IDS,
   VARIANTS,
+  type VariantId,
 } from '../../src/routers/jobs.js';
 import { qualityJob } from './support.js';
 
@@ -77,7 +79,17 @@ describe('settingsOf', () => {
     const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'), 3);
     expect(sets.indexOf('moe.capacityFactor=0.2')).toBeGreaterThan(sets.indexOf('moe.capacityFactor=0.37'));
     expect(sets).toContain('cluster.workersPerNode=1');
-    expect(sets).toContain('moe.expertGroups=3');
+  });
+
+  it('has level 1 by nodes, where there are domains enough, or by domains', () => {
+    const groupsOf = (variant: VariantId, layout: Layout, numDomains: number) =>
+      settingsOf({ ...qualityJob(variant, 1), layout }, numDomains).filter((set) =>
+        set.startsWith('moe.expertGroups'),
+      );
+    expect(groupsOf('locmoe', '2x2', 4)).toEqual(['moe.expertGroups=2']);
+    expect(groupsOf('locmoe', '4x1', 3)).toEqual(['moe.expertGroups=3']);
+    expect(groupsOf('locmoe-plus', '2x2', 4)).toEqual(['moe.expertGroups=4']);
+    expect(groupsOf('switch', '2x2', 4)).toEqual([]);
   });
 });
 

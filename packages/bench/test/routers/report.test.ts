@@ -111,7 +111,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
     'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
   );
   expect(markdown).toContain(
-    '- hash (RRE, both levels): `moe.router=hash`, a group of experts for each domain (level 1)',
+    '- hash (RRE, both levels): `moe.router=hash`, a group of experts for each node (level 1)',
   );
   // 150 tokens lie between 100 and 200 of both controls.
   expect(markdown).toMatch(
