@@ -7,7 +7,7 @@ import { CORPUS_DIR } from 'locmoe/data/corpora';
 import { openDataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT } from 'locmoe/errors';
-import { formatDuration } from 'locmoe/format';
+import { formatDuration, formatNumberOf } from 'locmoe/format';
 import type { RunFolder } from 'locmoe/run/run-folder';
 import { runTraining } from '../training.js';
 import { evaluateByRule } from './by-rule.js';
@@ -201,7 +201,9 @@ class RouterBench {
       console.log(`[${i + 1}/${missing.length}] ${jobId(job)}: ${oneLine(result)}, ${took}, left ${left}`);
     }
     if (missing.length > 0)
-      console.log(`${missing.length} runs in ${formatDuration((performance.now() - began) / 1000)}`);
+      console.log(
+        `${formatNumberOf(missing.length, 'run')} in ${formatDuration((performance.now() - began) / 1000)}`,
+      );
     return true;
   }
 
