@@ -15,10 +15,8 @@ export interface Variant {
   readonly keeps: 'threshold' | 'first come';
   /** Most of its tokens go without an expert, first come: validated without these drops it would be another model. */
   readonly validatedWithDrops?: true;
-  /** Level 1: a group of experts for each node (as far as there are domains), or for each domain. */
+  /** Level 1: a group of experts for each node or domain, as far as there are domains and the groups can be equal. */
   readonly level1?: 'node' | 'domain';
-  /** Its steps take as long as those of the router that it is a variant of. */
-  readonly qualityOnly?: true;
 }
 
 /** The routers, some as published too, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
@@ -33,20 +31,19 @@ export type VariantId =
   | 'locmoe-plus-random'
   | 'hash-first-come';
 
-/** The reference: top-1 with classic capacity, as good as it can be made. */
+/** The reference: top-1 with classic capacity, and with what every learned router has here. */
 export const BASELINE: VariantId = 'switch';
 /** The reference of the papers. */
 export const PLAIN_BASELINE: VariantId = 'switch-plain';
 
 /**
- * Every learned gate has a preference of each token id for experts. Hash leads routers without it, because its experts keep
- * their tokens from the first step to the last.
+ * Every learned gate has a preference of each token id for experts; without it hash leads them all.
  */
 const PREFERENCE = 'moe.tokenPreference=16';
 
 /**
- * A token has one candidate of its domain's experts, which keep 37 % of an even share: with the drops of the baseline that is
- * 60 % less than it. The capacity does not fall in the course of training, as preferences are as concentrated at its beginning as
+ * A token has one candidate of its domain's experts, which keep 37 % of an even share: at least 60 % less than the baseline,
+ * which drops some too. The capacity does not fall in the course of training, as preferences are as concentrated at its beginning as
  * at its end.
  */
 const LOCMOE_PLUS = [
@@ -82,13 +79,12 @@ const TUNED: readonly Variant[] = [
     label: 'switch as published',
     sets: ['moe.router=switch'],
     keeps: 'first come',
-    qualityOnly: true,
   },
   {
     id: 'locmoe',
     label: 'LocMoE',
     // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter. Level 1 keeps tokens on
-    // their node; what the locality loss does beyond it costs perplexity.
+    // their node, which leaves the locality loss nothing to do.
     sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1', 'moe.localityLossWeight=0'],
     level1: 'node',
     capacities: ['affinityShare=0.2', 'affinityShare=0.4'],
@@ -123,7 +119,6 @@ const TUNED: readonly Variant[] = [
       'moe.localityLossWeight=0.01',
     ],
     keeps: 'threshold',
-    qualityOnly: true,
   },
   {
     id: 'locmoe-plus-tcr',
@@ -233,13 +228,7 @@ export function jobId({ kind, variant, capacity, layout, placement, seed }: Job)
 export function planJobs({ kinds, variants, cells, seeds, qualityLayout }: Scope): Job[] {
   const { placement } = HEADLINE_CELL;
   return kinds.flatMap((kind) => {
-    if (kind !== 'quality')
-      return inTurns(
-        kind,
-        variants.filter((variant) => kind === 'quick' || !VARIANTS[variant].qualityOnly),
-        cells,
-        seeds,
-      );
+    if (kind !== 'quality') return inTurns(kind, variants, cells, seeds);
     const cell = { layout: qualityLayout, placement };
     const frontier = variants.flatMap((variant) =>
       (VARIANTS[variant].capacities ?? []).map(
@@ -301,14 +290,15 @@ export function narrowed(all: Scope, only: readonly string[]): Scope {
   };
 }
 
-/** Config overrides of a job, for text of so many domains. */
+/** Config overrides of a job, for a model and text like these. */
 export function settingsOf(
   { variant, capacity, layout, placement, seed }: Job,
-  numDomains: number,
+  { numExperts, numDomains }: { readonly numExperts: number; readonly numDomains: number },
 ): string[] {
   const [nodes, workersPerNode] = layout.split('x');
   const { sets, level1 } = VARIANTS[variant];
-  const numGroups = level1 === 'node' ? Math.min(Number(nodes), numDomains) : numDomains;
+  let numGroups = level1 === 'node' ? Math.min(Number(nodes), numDomains) : numDomains;
+  while (numExperts % numGroups !== 0) numGroups--;
   return [
     ...sets,
     ...(level1 === undefined ? [] : [`moe.expertGroups=${numGroups}`]),

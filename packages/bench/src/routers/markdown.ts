@@ -86,8 +86,8 @@ function qualityWords({ quality }: Comparison): string[] {
   const { steps, tokensPerStep } = run.figures;
   return [
     `Quality: ${steps} steps of ${tokensPerStep} tokens (${millions(steps * tokensPerStep)} million) on ${cellLabel(run)}. A layout changes no result beyond`,
-    'rounding, but for the locality loss, which depends on the nodes and their text: these are those of the first cell of times. Perplexity is that of the',
-    'validation text after the last step.',
+    'rounding, but for what looks at nodes (the locality loss, and groups of experts for each node): here they are those of the first cell of times.',
+    'Perplexity is that of the validation text after the last step.',
   ];
 }
 

@@ -70,7 +70,7 @@ export function timeSection({ timeToBaseline, timeToPlain }: Findings): string {
   return [
     "Tokens until a router's validation curve comes down to the perplexity at which switch with the same seed ends (between two validations by the straight line of the loss), median of the seeds; times the time of its step on the emulated cluster. All are shares of what switch takes. The learning rate falls over the whole run, so a run that is made to end earlier would get there with fewer tokens; that helps every router.",
     timeTable(timeToBaseline),
-    'The same to the perplexity at which switch as published ends, whose steps take as long:',
+    'The same to the perplexity at which switch as published ends, as shares of what that takes:',
     timeTable(timeToPlain),
   ].join('\n\n');
 }

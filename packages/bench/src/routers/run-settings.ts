@@ -29,11 +29,12 @@ const CHECKPOINTS = 6;
 
 /** Everything but the length of a run. */
 export function settingsOfJob(options: RecipeOptions, job: Job, link: InterNodeLink): string[] {
-  const { data } = loadConfig(options.config, { sets: options.set });
+  const { moe, data } = loadConfig(options.config, { sets: options.set });
+  const size = { numExperts: moe.numExperts, numDomains: data.domains.length };
   return [
     ...precisionSettings(options),
     ...options.set,
-    ...settingsOf(job, data.domains.length),
+    ...settingsOf(job, size),
     // Without a limit where only the result counts.
     `cluster.interNodeLink=${JSON.stringify(job.kind === 'quality' ? null : link)}`,
   ];

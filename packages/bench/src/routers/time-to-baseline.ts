@@ -12,7 +12,6 @@ export interface TimeToBaseline {
   readonly time: number | null;
 }
 
-/** @param reference the baseline, or the router that it is a variant of: the time of their steps is one */
 export function timeToBaseline(
   comparison: Comparison,
   variant: VariantId,
@@ -21,7 +20,7 @@ export function timeToBaseline(
   const tokens = tokensToReach(comparison, variant, reference);
   const change = comparison
     .in(HEADLINE_CELL)
-    .ratio(variant === reference ? BASELINE : variant, BASELINE, ({ figures }) => figures.stepMs.median);
+    .ratio(variant, reference, ({ figures }) => figures.stepMs.median);
   const stepTime = change === null ? null : 1 + change.median;
   return { tokens, stepTime, time: tokens === null || stepTime === null ? null : tokens * stepTime };
 }

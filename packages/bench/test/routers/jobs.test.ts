@@ -21,6 +21,7 @@ const WHOLE: Scope = {
   seeds: [1, 2, 3],
   qualityLayout: '2x1',
 };
+const SIZE = { numExperts: 8, numDomains: 4 };
 const QUICK: Scope = { ...WHOLE, kinds: ['quick'], seeds: [1] };
 
 describe('planJobs', () => {
@@ -38,13 +39,9 @@ describe('planJobs', () => {
     ]);
   });
 
-  it('has every router, cell and seed once for time, but for two as published; the cell of the headline first', () => {
+  it('has every router, cell and seed once for time, the cell of the headline first', () => {
     const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
-    const plain = ['switch-plain', 'locmoe-plus-plain'];
-    expect(new Set(jobs.map(({ variant }) => variant))).toEqual(
-      new Set(VARIANT_IDS.filter((id) => !plain.includes(id))),
-    );
-    expect(jobs).toHaveLength((VARIANT_IDS.length - plain.length) * 4 * 3);
+    expect(jobs).toHaveLength(VARIANT_IDS.length * 4 * 3);
     expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
     expect(jobs[0]).toMatchObject(HEADLINE_CELL);
     expect(allCells()[0]).toEqual(HEADLINE_CELL);
@@ -76,19 +73,22 @@ describe('planJobs', () => {
 
 describe('settingsOf', () => {
   it('sets the capacity after what the router has of itself', () => {
-    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'), 3);
+    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'), SIZE);
     expect(sets.indexOf('moe.capacityFactor=0.2')).toBeGreaterThan(sets.indexOf('moe.capacityFactor=0.37'));
     expect(sets).toContain('cluster.workersPerNode=1');
   });
 
-  it('has level 1 by nodes, where there are domains enough, or by domains', () => {
+  it('has level 1 by nodes, where there are domains enough, or by domains, in groups that divide the experts', () => {
     const groupsOf = (variant: VariantId, layout: Layout, numDomains: number) =>
-      settingsOf({ ...qualityJob(variant, 1), layout }, numDomains).filter((set) =>
+      settingsOf({ ...qualityJob(variant, 1), layout }, { ...SIZE, numDomains }).filter((set) =>
         set.startsWith('moe.expertGroups'),
       );
     expect(groupsOf('locmoe', '2x2', 4)).toEqual(['moe.expertGroups=2']);
-    expect(groupsOf('locmoe', '4x1', 3)).toEqual(['moe.expertGroups=3']);
+    expect(groupsOf('locmoe', '4x1', 4)).toEqual(['moe.expertGroups=4']);
+    expect(groupsOf('locmoe', '4x1', 1)).toEqual(['moe.expertGroups=1']);
     expect(groupsOf('locmoe-plus', '2x2', 4)).toEqual(['moe.expertGroups=4']);
+    // Eight experts cannot be cut into three equal groups.
+    expect(groupsOf('locmoe-plus', '2x2', 3)).toEqual(['moe.expertGroups=2']);
     expect(groupsOf('switch', '2x2', 4)).toEqual([]);
   });
 });
