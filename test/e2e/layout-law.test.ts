@@ -17,7 +17,6 @@ const TOLERANCE = 1e-4;
  * Settings under which no token is dropped and no loss looks at the layout: the locality loss is about nodes, and expert
  * choice is about dropping.
  */
-/** What looks at nodes by design is turned off. */
 const SETS: Readonly<Partial<Record<RouterName, readonly string[]>>> = {
   locmoe: ['moe.localityLossWeight=0', 'moe.tokenPreference=4'],
   'locmoe-plus': ['moe.localityLossWeight=0', 'moe.selection=tcr'],

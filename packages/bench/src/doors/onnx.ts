@@ -5,7 +5,7 @@ import { createLoader } from 'locmoe/data/loader';
 import { type Inference, openInference } from 'locmoe/inference/inference';
 import { tf } from 'locmoe/ops/tensorflow';
 import { matrix } from 'locmoe/parameters/matrix';
-import { VARIANTS } from '../routers/jobs.js';
+import { VARIANTS } from '../routers/variants.js';
 import { exportTrained } from './exported.js';
 import type { Part } from './part.js';
 import { peerPackage } from './peer-package.js';

@@ -6,7 +6,7 @@ import {
   scoreOf,
   total,
 } from 'locmoe/evaluation/statistics';
-import { BASELINE, type VariantId } from '../routers/jobs.js';
+import { BASELINE, type VariantId } from '../routers/variants.js';
 import { mean, pairedTTest } from '../statistics.js';
 import { type Answers, MEASURES, type Measure, type TaskAnswers } from './answers.js';
 import type { Model } from './models.js';

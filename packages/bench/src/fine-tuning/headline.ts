@@ -1,6 +1,6 @@
 import type { RunConfig } from 'locmoe/config/schema';
 import { parameterCounts } from 'locmoe/model/parameter-counts';
-import type { VariantId } from '../routers/jobs.js';
+import type { VariantId } from '../routers/variants.js';
 import { CLOZE } from './answers.js';
 import type { Difference, MeasureFigures, ModelResult } from './figures.js';
 import { type Material, TELEQNA } from './material.js';

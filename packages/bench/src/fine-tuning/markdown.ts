@@ -1,7 +1,7 @@
 import { formatCount, formatDuration, formatNumberOf } from 'locmoe/format';
 import { keptReasons, percent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
-import { BASELINE, VARIANTS, type VariantId } from '../routers/jobs.js';
+import { BASELINE, VARIANTS, type VariantId } from '../routers/variants.js';
 import { spreadOf } from '../statistics.js';
 import { isAtChance, type MeasureFigures, type RouterFigures } from './figures.js';
 import type { Comparison, Headline } from './headline.js';

@@ -1,5 +1,5 @@
 import { TrainerError } from 'locmoe/errors';
-import { BASELINE, type VariantId } from '../routers/jobs.js';
+import { BASELINE, type VariantId } from '../routers/variants.js';
 
 export const PLUS: VariantId = 'locmoe-plus';
 /** In report order, with the settings of `bench routers`. */

@@ -1,4 +1,4 @@
-import type { VariantId } from '../routers/jobs.js';
+import type { VariantId } from '../routers/variants.js';
 
 /** What LocMoE+ (arXiv 2406.00023) reports after fine-tuning: top-1 routing in Mixtral 8x7B, in percent. */
 export const PAPER_TASKS = [

@@ -3,7 +3,7 @@ import type { RunConfig } from 'locmoe/config/schema';
 import { TrainerError } from 'locmoe/errors';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
-import { VARIANTS } from '../routers/jobs.js';
+import { VARIANTS } from '../routers/variants.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import type { Model } from './models.js';
 

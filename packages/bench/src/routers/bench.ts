@@ -14,7 +14,7 @@ import { evaluateByRule } from './by-rule.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
 import { Comparison, type RunResult } from './comparison.js';
 import { type CostRow, costTable, measureRouterCost } from './cost.js';
-import { allCells, type Job, jobId, type Kind, narrowed, planJobs, type Scope, VARIANT_IDS } from './jobs.js';
+import { allCells, type Job, jobId, type Kind, narrowed, planJobs, type Scope } from './jobs.js';
 import { probeRun } from './probe.js';
 import { writeReport } from './report.js';
 import { ResultStore } from './result-store.js';
@@ -29,6 +29,7 @@ import {
   resolveJob,
   settingsOfJob,
 } from './run-settings.js';
+import { VARIANT_IDS } from './variants.js';
 
 export interface BenchRoutersOptions extends RecipeOptions {
   /** Runs per router, with seeds 1, 2, ... */

@@ -1,6 +1,7 @@
 import { ROUTER_NAMES } from 'locmoe/routing/index';
 import type { ChartBody } from '../picture.js';
-import { type Cell, VARIANT_IDS, VARIANTS, type VariantId } from './jobs.js';
+import type { Cell } from './jobs.js';
+import { VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
 
 /** Colour-blind safe palette (Okabe and Ito); ablations and controls are also dashed. */
 const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {

@@ -1,9 +1,10 @@
 import { median, type Spread, spreadOf } from '../statistics.js';
 import type { ByRule } from './by-rule.js';
 import type { Pair } from './equivalence.js';
-import { type Cell, FRONTIER_SEED, type Job, VARIANT_IDS, type VariantId } from './jobs.js';
+import { type Cell, FRONTIER_SEED, type Job } from './jobs.js';
 import type { ProbeResult } from './probe.js';
 import type { RunFigures } from './run-figures.js';
+import { VARIANT_IDS, type VariantId } from './variants.js';
 
 /** One finished run. */
 export interface RunResult extends Job {

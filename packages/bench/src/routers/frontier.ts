@@ -1,6 +1,6 @@
 import { type Comparison, type RunResult, RunSet } from './comparison.js';
-import { BASELINE, VARIANTS, type VariantId } from './jobs.js';
 import { perplexityAtTokensOfTraining } from './perplexity.js';
+import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
 /** A router at one capacity: what is paid in perplexity for fewer tokens per expert. */
 export interface FrontierPoint {

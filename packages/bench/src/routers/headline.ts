@@ -2,9 +2,10 @@ import type { Spread } from '../statistics.js';
 import type { Comparison, FigureOf, RunSet } from './comparison.js';
 import { type Equivalence, testEquivalence } from './equivalence.js';
 import { type FrontierPoint, frontierOf } from './frontier.js';
-import { BASELINE, HEADLINE_CELL, PLAIN_BASELINE, type VariantId } from './jobs.js';
+import { HEADLINE_CELL } from './jobs.js';
 import { perplexityOf } from './perplexity.js';
 import { type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
+import { BASELINE, PLAIN_BASELINE, type VariantId } from './variants.js';
 
 type Equivalences = Readonly<Partial<Record<VariantId, Omit<Equivalence, 'verdict'>>>>;
 

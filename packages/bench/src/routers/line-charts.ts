@@ -3,8 +3,8 @@ import { mean } from '../statistics.js';
 import { labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
 import { cumulativeLoad } from './distributions.js';
-import { VARIANT_IDS } from './jobs.js';
 import { COSINE_KINDS } from './probe.js';
+import { VARIANT_IDS } from './variants.js';
 
 // Pictures of what the quality runs have learned.
 

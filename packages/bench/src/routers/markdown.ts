@@ -5,18 +5,11 @@ import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
 import type { Findings, Headline } from './headline.js';
-import {
-  BASELINE,
-  type Cell,
-  HEADLINE_CELL,
-  type Kind,
-  VARIANT_IDS,
-  VARIANTS,
-  type VariantId,
-} from './jobs.js';
+import { type Cell, HEADLINE_CELL, type Kind } from './jobs.js';
 import { PAPER_FIGURES } from './papers.js';
 import { equalitySection, frontierSection, ruleSection, timeSection } from './quality-sections.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
+import { BASELINE, VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
 
 export interface Report {
   readonly comparison: Comparison;

@@ -1,6 +1,6 @@
 import type { RunResult } from './comparison.js';
-import { VARIANTS } from './jobs.js';
 import type { ValidationPoint } from './run-figures.js';
+import { VARIANTS } from './variants.js';
 
 /**
  * Perplexity after the last step, over the validation text of all domains, as routers are compared by it. It is that of the

@@ -3,7 +3,8 @@ import { labelOf, routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve } from './comparison.js';
 import { CONTROLS, type Control, controlLine } from './frontier.js';
 import type { Findings } from './headline.js';
-import { FRONTIER_SEED, VARIANTS, type VariantId } from './jobs.js';
+import { FRONTIER_SEED } from './jobs.js';
+import { VARIANTS, type VariantId } from './variants.js';
 
 const SIZE = { width: 520, height: 320 };
 const PERPLEXITY = {

@@ -4,9 +4,10 @@ import type { Comparison } from './comparison.js';
 import { type Equivalence, MARGIN, SIGNIFICANCE } from './equivalence.js';
 import { CONTROLS, type Control, controlLine, type FrontierPoint, perplexityAt } from './frontier.js';
 import type { Findings } from './headline.js';
-import { BASELINE, FRONTIER_SEED, VARIANTS, type VariantId } from './jobs.js';
+import { FRONTIER_SEED } from './jobs.js';
 import { probability } from './papers.js';
 import { perplexityOf } from './perplexity.js';
+import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
 // Sections of the report on what routers have learned.
 

@@ -3,7 +3,8 @@ import type { RunConfig } from 'locmoe/config/schema';
 import { usesOneDnn } from 'locmoe/ops/kernels/choose-kernels';
 import { multipliesBfloat16 } from 'locmoe/os/processor';
 import type { InterNodeLink } from './calibration.js';
-import { BASELINE, HEADLINE_CELL, type Job, type Layout, settingsOf } from './jobs.js';
+import { HEADLINE_CELL, type Job, type Layout, settingsOf } from './jobs.js';
+import { BASELINE } from './variants.js';
 
 export interface RecipeOptions {
   /** Recipe or config file. */

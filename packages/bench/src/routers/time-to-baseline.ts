@@ -1,6 +1,7 @@
 import type { Comparison } from './comparison.js';
-import { BASELINE, HEADLINE_CELL, VARIANTS, type VariantId } from './jobs.js';
+import { HEADLINE_CELL } from './jobs.js';
 import { stepsToReach } from './perplexity.js';
+import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
 /** What a router needs to come to the last perplexity of a reference, as shares of what that needs. */
 export interface TimeToBaseline {

@@ -2,7 +2,7 @@ import { loadConfig } from 'locmoe/config/resolve';
 import type { Answers } from '../../src/fine-tuning/answers.js';
 import type { ModelResult } from '../../src/fine-tuning/figures.js';
 import type { Comparison } from '../../src/fine-tuning/headline.js';
-import type { VariantId } from '../../src/routers/jobs.js';
+import type { VariantId } from '../../src/routers/variants.js';
 
 const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens: 900, loss: 5 };
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Comparison, type RunResult } from '../../src/routers/comparison.js';
 import { findingsOf, headlineOf } from '../../src/routers/headline.js';
-import { HEADLINE_CELL, VARIANT_IDS, type VariantId } from '../../src/routers/jobs.js';
+import { HEADLINE_CELL } from '../../src/routers/jobs.js';
+import { VARIANT_IDS, type VariantId } from '../../src/routers/variants.js';
 import { cellOfRuns, qualityJob, qualityRuns, runResult, timeJob } from './support.js';
 
 const STEP_MS: Readonly<Partial<Record<VariantId, number>>> = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
 import { controlLine, type FrontierPoint, frontierOf, perplexityAt } from '../../src/routers/frontier.js';
-import type { VariantId } from '../../src/routers/jobs.js';
+import type { VariantId } from '../../src/routers/variants.js';
 import { qualityJob, runResult } from './support.js';
 
 const run = (

@@ -8,10 +8,8 @@ import {
   planJobs,
   type Scope,
   settingsOf,
-  VARIANT_IDS,
-  VARIANTS,
-  type VariantId,
 } from '../../src/routers/jobs.js';
+import { VARIANT_IDS, VARIANTS, type VariantId } from '../../src/routers/variants.js';
 import { qualityJob } from './support.js';
 
 const WHOLE: Scope = {

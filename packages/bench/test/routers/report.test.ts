@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
-import { allCells, VARIANTS, type VariantId } from '../../src/routers/jobs.js';
+import { allCells } from '../../src/routers/jobs.js';
 import { writeReport } from '../../src/routers/report.js';
+import { VARIANTS, type VariantId } from '../../src/routers/variants.js';
 import { cellOfRuns, qualityJob, qualityRuns, runResult } from './support.js';
 
 const MS: Readonly<Partial<Record<VariantId, number>>> = {

@@ -1,9 +1,10 @@
 import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
 import type { ByRule } from '../../src/routers/by-rule.js';
 import type { RunResult } from '../../src/routers/comparison.js';
-import { type Cell, HEADLINE_CELL, type Job, VARIANT_IDS, type VariantId } from '../../src/routers/jobs.js';
+import { type Cell, HEADLINE_CELL, type Job } from '../../src/routers/jobs.js';
 import type { ProbeResult } from '../../src/routers/probe.js';
 import { type RunFigures, runFigures } from '../../src/routers/run-figures.js';
+import { VARIANT_IDS, type VariantId } from '../../src/routers/variants.js';
 
 /** A step with two sparse layers of four experts, with figures easy to compute by hand. */
 export function globalStep(step: number, overrides: Partial<GlobalStep>): GlobalStep {

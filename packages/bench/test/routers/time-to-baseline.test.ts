@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { Comparison } from '../../src/routers/comparison.js';
-import { HEADLINE_CELL, type VariantId } from '../../src/routers/jobs.js';
+import { HEADLINE_CELL } from '../../src/routers/jobs.js';
 import { timeToBaseline } from '../../src/routers/time-to-baseline.js';
+import type { VariantId } from '../../src/routers/variants.js';
 import { qualityJob, runResult, timeJob } from './support.js';
 
 /** A run of 200 steps with this perplexity after each half. */
