@@ -29,10 +29,11 @@ export interface Headline {
     readonly stepTimeVsLocmoe: number | null;
     readonly perplexityVsBaseline: number | null;
   };
-  /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and that of hash. */
+  /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
   readonly equivalence: Equivalences;
   readonly equivalenceToPlainSwitch: Equivalences;
   readonly equivalenceToHash: Equivalences;
+  readonly equivalenceToTwoLevelHash: Equivalences;
   /** Share of the time of the baseline, and of switch as published; null where a router does not get there. */
   readonly timeToBaselinePerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
   readonly timeToPlainSwitchPerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
@@ -58,6 +59,7 @@ export interface Findings {
   readonly equivalence: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly equivalenceToPlain: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly equivalenceToHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
+  readonly equivalenceToTwoLevelHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly timeToBaseline: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
   readonly timeToPlain: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
   readonly frontier: readonly FrontierPoint[];
@@ -70,6 +72,7 @@ export function findingsOf(comparison: Comparison): Findings {
     equivalence: equivalencesTo(quality, BASELINE),
     equivalenceToPlain: equivalencesTo(quality, PLAIN_BASELINE),
     equivalenceToHash: equivalencesTo(quality, 'hash'),
+    equivalenceToTwoLevelHash: equivalencesTo(quality, 'hash-two-level'),
     timeToBaseline: timesTo(comparison, BASELINE),
     timeToPlain: timesTo(comparison, PLAIN_BASELINE),
     frontier: frontierOf(comparison),
@@ -148,6 +151,7 @@ export function headlineOf(
     equivalence: inJson(findings.equivalence),
     equivalenceToPlainSwitch: inJson(findings.equivalenceToPlain),
     equivalenceToHash: inJson(findings.equivalenceToHash),
+    equivalenceToTwoLevelHash: inJson(findings.equivalenceToTwoLevelHash),
     timeToBaselinePerplexity: mapped(findings.timeToBaseline, ({ time }) => rounded(time)),
     timeToPlainSwitchPerplexity: mapped(findings.timeToPlain, ({ time }) => rounded(time)),
     tokensTrained: run === undefined ? null : run.figures.steps * run.figures.tokensPerStep,

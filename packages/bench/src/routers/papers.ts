@@ -95,6 +95,11 @@ export const PAPER_FIGURES: readonly PaperFigure[] = [
   change('locmoe.stepTimeVsHash', 'LocMoE: step time against hash', '-12.7 % to -22.2 %', BEST_LOCMOE),
   change('locmoe.stepTimeVsSwitch', 'LocMoE: step time against switch', '-12.7 % to -22.2 %', BEST_LOCMOE),
   equality('LocMoE: perplexity against hash', ({ equivalenceToHash }) => equivalenceToHash.locmoe),
+  // PanGu-Sigma's hash routing (RRE), on which LocMoE builds, has level 1.
+  equality(
+    'LocMoE: perplexity against hash of both levels',
+    ({ equivalenceToTwoLevelHash }) => equivalenceToTwoLevelHash.locmoe,
+  ),
   equality('LocMoE: perplexity against switch', ({ equivalence }) => equivalence.locmoe),
   equality(
     'LocMoE: perplexity against switch as published',

@@ -16,34 +16,22 @@ const NO_RUNS = '_No run yet._';
 /** Perplexities after the same tokens, tested against the baseline and against hash. */
 export function equalitySection({ quality }: Comparison, findings: Findings): string {
   if (quality.runs.length === 0) return NO_RUNS;
-  const tested = (equivalence: Equivalence | undefined) =>
-    equivalence === undefined
-      ? ['', '', '']
-      : [signedPercent(equivalence.meanDifference), probability(equivalence.p), verdictLabel(equivalence)];
+  const references = [
+    ['switch', findings.equivalence],
+    ['switch as published', findings.equivalenceToPlain],
+    ['hash', findings.equivalenceToHash],
+    ['hash of both levels', findings.equivalenceToTwoLevelHash],
+  ] as const;
   return [
     `Perplexity after the same text, seed by seed. Every learned router has a preference of each token id for experts (\`moe.tokenPreference\`), so that the baseline has what the others have; "as published" are those without. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "undecided" says that the seeds are too few or too far apart.`,
     table([
-      [
-        'router',
-        'perplexity',
-        'vs switch',
-        'TOST',
-        `within ${percent(MARGIN)}`,
-        'vs switch as published',
-        'TOST',
-        `within ${percent(MARGIN)}`,
-        'vs hash',
-        'TOST',
-        `within ${percent(MARGIN)}`,
-      ],
+      ['router', 'perplexity', ...references.map(([label]) => `vs ${label}`)],
       ...quality.variants.map((variant) => {
         const spread = quality.spread(variant, perplexityOf);
         return [
           VARIANTS[variant].label,
           spread === null ? '' : withSpread(spread, (value) => value.toFixed(2)),
-          ...tested(findings.equivalence[variant]),
-          ...tested(findings.equivalenceToPlain[variant]),
-          ...tested(findings.equivalenceToHash[variant]),
+          ...references.map(([, equivalences]) => equivalenceCell(equivalences[variant])),
         ];
       }),
     ]),
@@ -51,8 +39,12 @@ export function equalitySection({ quality }: Comparison, findings: Findings): st
   ].join('\n\n');
 }
 
-function verdictLabel({ p, verdict }: Equivalence): string {
-  return p === null ? '' : verdict;
+/** "+0.4 %, p = 0.012: equal" */
+function equivalenceCell(equivalence: Equivalence | undefined): string {
+  if (equivalence === undefined) return '';
+  const { meanDifference, p, verdict } = equivalence;
+  const tested = `${signedPercent(meanDifference)}, ${probability(p)}`;
+  return p === null ? tested : `${tested}: ${verdict}`;
 }
 
 /** How routers are validated that train without most of their tokens. */

@@ -73,7 +73,7 @@ describe('headlineOf', () => {
   const learned = qualityRuns((variant, seed) => ({
     tokensPerExpertOfAllSteps: variant === 'locmoe-plus' ? 30 : 100,
     tokensPerExpertOfLastQuarter: variant === 'locmoe-plus' ? 20 : 100,
-    perplexity: { switch: 50, 'switch-plain': 55 }[variant as string] ?? 49.5,
+    perplexity: { switch: 50, 'switch-plain': 55, 'hash-two-level': 55 }[variant as string] ?? 49.5,
     expertsUsed: seed,
   }));
   const elsewhere = cellOfRuns({ layout: '4x1', placement: 'mixed' }, () => timing(1));
@@ -84,8 +84,9 @@ describe('headlineOf', () => {
 
   it('has exactly these figures, as fractions', () => {
     const headline = headlineOfAll([...elsewhere, ...timed, ...learned]);
-    const { equivalence, equivalenceToPlainSwitch, equivalenceToHash, frontier, ...others } = headline;
-    const { timeToBaselinePerplexity, timeToPlainSwitchPerplexity, ...figures } = others;
+    const { equivalence, equivalenceToPlainSwitch, equivalenceToHash, equivalenceToTwoLevelHash, ...others } =
+      headline;
+    const { timeToBaselinePerplexity, timeToPlainSwitchPerplexity, frontier, ...figures } = others;
     expect(figures).toEqual({
       allToAllShareOfBaselineStep: 0.22,
       locmoe: {
@@ -108,6 +109,7 @@ describe('headlineOf', () => {
     expect(Object.keys(equivalence)).toEqual(VARIANT_IDS.filter((id) => id !== 'switch'));
     expect(equivalence.locmoe).toEqual({ margin: 0.01, p: expect.any(Number), meanDifference: -0.01 });
     expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, meanDifference: 0 });
+    expect(equivalenceToTwoLevelHash.locmoe).toEqual({ margin: 0.01, p: 1, meanDifference: -0.1 });
     expect(equivalenceToPlainSwitch.locmoe).toEqual({ margin: 0.01, p: 1, meanDifference: -0.1 });
     expect(timeToBaselinePerplexity.switch).toBe(1);
     expect(timeToPlainSwitchPerplexity['switch-plain']).toBe(1);

@@ -107,7 +107,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toMatch(
     /\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/,
   );
-  expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 % \| p < 0\.001 \| equal \|/);
+  expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 %, p < 0\.001: equal \|/);
   expect(markdown).toContain(
     'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
   );
