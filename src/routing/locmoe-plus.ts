@@ -46,7 +46,7 @@ const marginHasThresholds: MoeRule<PlusMoe> = ({ choiceWeights, selection, ranki
     : {
         field: 'choiceWeights',
         message:
-          'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor',
+          'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor; or choiceWeights softmax',
       };
 
 /** Least change of tokens per expert against a top-1 baseline in the paper. */

@@ -101,12 +101,17 @@ describe('bad configurations name the field and where it stands', () => {
   });
 
   it('locmoe-plus with settings that contradict each other', () => {
-    const sets = ['moe.router=locmoe-plus', 'moe.selection=ecr', 'moe.capacityFactor=null'];
-    expect(problemsOf(TINY, { sets })[0]).toMatch(/moe\.capacityFactor: null with selection ecr/);
-    const scheduled = ['moe.router=locmoe-plus', 'moe.selection=tcr', 'moe.selectionSchedule=linear'];
-    expect(problemsOf(TINY, { sets: scheduled })[0]).toMatch(/moe\.selectionSchedule: linear moves/);
-    const random = ['moe.router=locmoe-plus', 'moe.selection=tcr', 'moe.ranking=random'];
-    expect(problemsOf(TINY, { sets: random })[0]).toMatch(/moe\.ranking: random is for experts that choose/);
+    const problemOf = (...sets: string[]) =>
+      problemsOf(TINY, { sets: ['moe.choiceWeights=softmax', ...sets] })[0];
+    expect(problemOf('moe.selection=ecr', 'moe.capacityFactor=null')).toMatch(
+      /moe\.capacityFactor: null with selection ecr/,
+    );
+    expect(problemOf('moe.selection=tcr', 'moe.selectionSchedule=linear')).toMatch(
+      /moe\.selectionSchedule: linear moves/,
+    );
+    expect(problemOf('moe.selection=tcr', 'moe.ranking=random')).toMatch(
+      /moe\.ranking: random is for experts that choose/,
+    );
   });
 
   it('locmoe-plus with margins where experts have no thresholds', () => {
@@ -251,7 +256,12 @@ describe('bad configurations name the field and where it stands', () => {
 describe('overrides', () => {
   it('set any field, with YAML values', () => {
     const config = resolveConfig(TINY, 'run.yaml', {
-      sets: ['train.steps=300', 'moe.capacityFactor=null', 'data.domains=[en, zh, code, telecom]'],
+      sets: [
+        'train.steps=300',
+        'moe.router=hash',
+        'moe.capacityFactor=null',
+        'data.domains=[en, zh, code, telecom]',
+      ],
       nodes: 1,
       workersPerNode: 4,
     });

@@ -88,7 +88,7 @@ const DOCTOR: readonly Printing[] = [
 ];
 const CONFIG: readonly Printing[] = [
   ['npx locmoe config schema > locmoe.schema.json', /^$/],
-  ['npx locmoe config show --config tiny', /^ {2}maxExpertsPerToken: 4$/m],
+  ['npx locmoe config show --config tiny', /^ {2}localityFloor: 0.1$/m],
   ['npx locmoe config docs', /^# Configuration$/m],
 ];
 /** Serve until Ctrl-C. */

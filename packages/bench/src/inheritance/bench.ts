@@ -36,7 +36,12 @@ export interface BenchInheritanceOptions {
  * repetitions; two ranks, for two cores.
  */
 const SETTINGS = [
-  ...['moe.router=hash', 'train.schedule=constant', 'data.maxBytesPerDomain=2000000'],
+  ...[
+    'moe.router=hash',
+    'moe.capacityFactor=1.25',
+    'train.schedule=constant',
+    'data.maxBytesPerDomain=2000000',
+  ],
   ...['cluster.nodes=1', 'cluster.workersPerNode=2'],
 ];
 /** Points of a curve in the steps of the sparse model. */
