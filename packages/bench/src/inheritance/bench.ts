@@ -36,12 +36,9 @@ export interface BenchInheritanceOptions {
  * repetitions; two ranks, for two cores.
  */
 const SETTINGS = [
-  ...[
-    'moe.router=hash',
-    'moe.capacityFactor=1.25',
-    'train.schedule=constant',
-    'data.maxBytesPerDomain=2000000',
-  ],
+  ...['moe.router=hash', 'train.schedule=constant', 'data.maxBytesPerDomain=2000000'],
+  // Room for all, and weights as published.
+  ...['moe.capacityFactor=1.25', 'moe.choiceWeights=softmax', 'moe.tokenPreference=0'],
   ...['cluster.nodes=1', 'cluster.workersPerNode=2'],
 ];
 /** Points of a curve in the steps of the sparse model. */
