@@ -169,9 +169,11 @@ export function headlineOf(
 }
 
 function inJson(equivalences: Findings['equivalence']): Equivalences {
-  return mapped(equivalences, ({ margin, p, meanDifference }) => ({
+  const threeDigits = (p: number | null) => (p === null ? null : Number(p.toPrecision(3)));
+  return mapped(equivalences, ({ margin, p, pNotWorse, meanDifference }) => ({
     margin,
-    p: p === null ? null : Number(p.toPrecision(3)),
+    p: threeDigits(p),
+    pNotWorse: threeDigits(pNotWorse),
     meanDifference: rounded(meanDifference)!,
   }));
 }

@@ -51,9 +51,10 @@ function equality(what: string, of: (findings: Findings) => Equivalence | undefi
     here(findings) {
       const tested = of(findings);
       if (tested === undefined) return null;
-      const { meanDifference, p, verdict } = tested;
+      const { meanDifference, p, pNotWorse, verdict } = tested;
+      const notWorse = verdict === 'not worse' ? `; not worse by that: ${probability(pNotWorse)}` : '';
       return {
-        text: `${signedPercent(meanDifference)}, ${probability(p)}`,
+        text: `${signedPercent(meanDifference)}, ${probability(p)}${notWorse}`,
         reached: verdict === 'equal' || verdict === 'better',
       };
     },

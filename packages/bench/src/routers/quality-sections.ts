@@ -23,7 +23,7 @@ export function equalitySection({ quality }: Comparison, findings: Findings): st
     ['hash of both levels', findings.equivalenceToTwoLevelHash],
   ] as const;
   return [
-    `Perplexity after the same text, seed by seed. Every learned router has a preference of each token id for experts (\`moe.tokenPreference\`), so that the baseline has what the others have; "as published" are those without. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "undecided" says that the seeds are too few or too far apart.`,
+    `Perplexity after the same text, seed by seed. Every learned router has a preference of each token id for experts (\`moe.tokenPreference\`), so that the baseline has what the others have; "as published" are those without. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "not worse" says that the first of the two tests alone rejects (p is its own): equal or better; "undecided" says that the seeds are too few or too far apart.`,
     table([
       ['router', 'perplexity', ...references.map(([label]) => `vs ${label}`)],
       ...quality.variants.map((variant) => {
@@ -42,8 +42,8 @@ export function equalitySection({ quality }: Comparison, findings: Findings): st
 /** "+0.4 %, p = 0.012: equal" */
 function equivalenceCell(equivalence: Equivalence | undefined): string {
   if (equivalence === undefined) return '';
-  const { meanDifference, p, verdict } = equivalence;
-  const tested = `${signedPercent(meanDifference)}, ${probability(p)}`;
+  const { meanDifference, p, pNotWorse, verdict } = equivalence;
+  const tested = `${signedPercent(meanDifference)}, ${probability(verdict === 'not worse' ? pNotWorse : p)}`;
   return p === null ? tested : `${tested}: ${verdict}`;
 }
 

@@ -107,10 +107,25 @@ describe('headlineOf', () => {
       ...labels,
     });
     expect(Object.keys(equivalence)).toEqual(VARIANT_IDS.filter((id) => id !== 'switch'));
-    expect(equivalence.locmoe).toEqual({ margin: 0.01, p: expect.any(Number), meanDifference: -0.01 });
-    expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, meanDifference: 0 });
-    expect(equivalenceToTwoLevelHash.locmoe).toEqual({ margin: 0.01, p: 1, meanDifference: -0.1 });
-    expect(equivalenceToPlainSwitch.locmoe).toEqual({ margin: 0.01, p: 1, meanDifference: -0.1 });
+    expect(equivalence.locmoe).toEqual({
+      margin: 0.01,
+      p: expect.any(Number),
+      pNotWorse: 0,
+      meanDifference: -0.01,
+    });
+    expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, pNotWorse: 0, meanDifference: 0 });
+    expect(equivalenceToTwoLevelHash.locmoe).toEqual({
+      margin: 0.01,
+      p: 1,
+      pNotWorse: 0,
+      meanDifference: -0.1,
+    });
+    expect(equivalenceToPlainSwitch.locmoe).toEqual({
+      margin: 0.01,
+      p: 1,
+      pNotWorse: 0,
+      meanDifference: -0.1,
+    });
     expect(timeToBaselinePerplexity.switch).toBe(1);
     expect(timeToPlainSwitchPerplexity['switch-plain']).toBe(1);
     expect(frontier).toHaveLength(VARIANT_IDS.length);

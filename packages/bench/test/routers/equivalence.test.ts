@@ -31,6 +31,15 @@ describe('testEquivalence', () => {
     expect(testEquivalence(pairs(0.002, 0.02, 0.03))!.verdict).toBe('undecided');
   });
 
+  it('says not worse where it is either equal or better', () => {
+    const tested = testEquivalence(pairs(-0.004, -0.006, -0.011))!;
+    expect(tested).toMatchObject({ verdict: 'not worse' });
+    const standardError = Math.sqrt(13e-6) / Math.sqrt(3);
+    expect(tested.pNotWorse).toBeCloseTo(above((LIMIT + 0.007) / standardError), 9);
+    expect(tested.p).toBeCloseTo(above((LIMIT - 0.007) / standardError), 9);
+    expect(testEquivalence(pairs(0.004, 0.006, 0.011))!.verdict).toBe('undecided');
+  });
+
   it('is the same the other way round', () => {
     const all = pairs(0.003, -0.002, 0.008, 0.001);
     const swapped = all.map(({ own, other }) => ({ own: other, other: own }));
@@ -46,6 +55,7 @@ describe('testEquivalence', () => {
     expect(testEquivalence(pairs(0))).toEqual({
       margin: 0.01,
       p: null,
+      pNotWorse: null,
       meanDifference: 0,
       verdict: 'undecided',
     });
