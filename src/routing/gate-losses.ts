@@ -47,7 +47,7 @@ interface LossShare {
 
 /** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
 export interface GateLosses {
-  /** Numbers of this rank to all-gather: mean probabilities, localised target, first-choice counts. */
+  /** Numbers of this rank to all-gather: mean probabilities, localised target (zeros without its loss), first-choice counts. */
   share(probsTE: tf.Tensor2D, domainsT: Int32Array, firstChoiceT: Int32Array): Float32Array;
   /** Loss of this rank; its mean over ranks is the global loss. */
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
@@ -61,8 +61,10 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<Loc
     share(probsTE, domainsT, firstChoiceT) {
       const shared = new Float32Array(numSharedForLosses(moe));
       const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
-      meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
-      targetE.set(meanTarget(domainsT, targetOfDomain));
+      if (localityLossWeight > 0) {
+        meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
+        targetE.set(meanTarget(domainsT, targetOfDomain));
+      }
       for (const expert of firstChoiceT) firstChoicesE[expert]++;
       return shared;
     },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { groupCosines } from '../ops/group-cosines.js';
 import { exactMatMul } from '../ops/mat-mul.js';
 import { tf } from '../ops/tensorflow.js';
 import { unitRows } from '../ops/unit-rows.js';
@@ -79,8 +80,8 @@ export function cosineAffinity(
   numExperts: number,
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
+  if (blocksD === null) return groupCosines(xTD, numExperts, LEAST_SQUARED_NORM);
   const cosinesTE = groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD);
-  if (blocksD === null) return cosinesTE;
   const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [numExperts, -1])), 1);
   return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
 }

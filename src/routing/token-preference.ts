@@ -46,9 +46,9 @@ export class TokenPreference {
     if (preferenceVE === undefined) return scoresTE;
     const E = this.#numExperts;
     const preferenceTE = new Float32Array(tokenIdsT.length * E);
-    tokenIdsT.forEach((id, t) => {
-      preferenceTE.set(preferenceVE.subarray(id * E, (id + 1) * E), t * E);
-    });
+    let to = 0;
+    for (const id of tokenIdsT)
+      for (let from = id * E; from < (id + 1) * E; from++) preferenceTE[to++] = preferenceVE[from];
     return tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, E]));
   }
 }

@@ -23,7 +23,7 @@ describe('bench routers', () => {
     const { code, stdout, stderr } = await bench('--quick', '--only', 'switch');
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/^1 run, 0 of them kept from before$/m);
-    expect(stdout).toMatch(/\[1\/1\] quick-switch-2x2-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
+    expect(stdout).toMatch(/\[1\/1\] quick-switch-2x1-domain-seed1: step \d+ ms, all-to-all [\d.]+ %/);
 
     const figures = JSON.parse(read('routers.json'));
     expect(figures.allToAllShareOfBaselineStep).toBeGreaterThan(0);
@@ -39,7 +39,7 @@ describe('bench routers', () => {
     // The probe looked into the checkpoints.
     for (const picture of ['step-time', 'cosines', 'calinski-harabasz', 'perplexity', 'frontier'])
       expect(existsSync(path.join(folder, `routers-${picture}.svg`)), picture).toBe(true);
-    expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x2-domain-seed1'))).toBe(true);
+    expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x1-domain-seed1'))).toBe(true);
   }, 120_000);
 
   it('makes runs for quality and for time, and does not make a finished one again', async () => {

@@ -24,7 +24,7 @@ const QUICK = {
   config: 'routers',
   seeds: 1,
   steps: 30,
-  only: ['2x2', 'domain'],
+  only: ['2x1', 'domain'],
   /** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
   link: 0.2,
 } as const;
@@ -42,7 +42,7 @@ export function addBenchRouters(bench: Command): void {
     .option('--time-steps <n>', 'training steps of a run for time', wholeNumber(2), 60)
     .option(
       '--only <words>',
-      'what to run, separated by commas: quality or time, routers, and for time layouts (2x2, 4x1) and placements (domain, mixed)',
+      'what to run, separated by commas: quality or time, routers, and for time layouts (2x1, 2x2, 4x1) and placements (domain, mixed)',
       collectWords,
       [],
     )
@@ -53,7 +53,7 @@ export function addBenchRouters(bench: Command): void {
     )
     .option(
       '--quick',
-      `recipe ${QUICK.config}, one seed, ${QUICK.steps} steps for quality and time at once, a link of ${QUICK.link} Gb/s, 2x2 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
+      `recipe ${QUICK.config}, one seed, ${QUICK.steps} steps for quality and time at once, a link of ${QUICK.link} Gb/s, 2x1 with placement domain, the routers without their variants; the report goes to <work-dir>/quick`,
       false,
     )
     .option('--cost', 'only measure the cost of the gates alone, anew', false)

@@ -137,7 +137,7 @@ const TUNED: readonly Variant[] = [
   {
     id: 'moge',
     label: 'MoGE',
-    // An expert for each token on each of the two nodes of 2x2, whose loads are then equal.
+    // An expert for each token on each of the two nodes, whose loads are then equal.
     sets: ['moe.router=moge', PREFERENCE, 'moe.deviceGroups=2'],
     capacities: ['capacityFactor=0.2', 'capacityFactor=0.4'],
     keeps: 'first come',

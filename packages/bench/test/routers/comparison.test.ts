@@ -61,7 +61,7 @@ describe('Comparison', () => {
     ]);
     expect(quality.variants).toEqual(['hash', 'switch']);
     expect(frontier.map(({ capacity }) => capacity)).toEqual([null, 'capacityFactor=0.6', null]);
-    expect(cells.map(({ layout }) => layout)).toEqual(['4x1', '2x2']);
+    expect(cells.map(({ layout }) => layout)).toEqual(['4x1', '2x1']);
   });
 });
 

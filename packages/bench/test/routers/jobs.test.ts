@@ -39,7 +39,7 @@ describe('planJobs', () => {
 
   it('has every router, cell and seed once for time, the cell of the headline first', () => {
     const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
-    expect(jobs).toHaveLength(VARIANT_IDS.length * 4 * 3);
+    expect(jobs).toHaveLength(VARIANT_IDS.length * 6 * 3);
     expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
     expect(jobs[0]).toMatchObject(HEADLINE_CELL);
     expect(allCells()[0]).toEqual(HEADLINE_CELL);
@@ -96,8 +96,8 @@ describe('narrowed', () => {
     const scope = narrowed(WHOLE, ['switch', 'mixed', 'time']);
     expect(scope.kinds).toEqual(['time']);
     expect(scope.variants).toEqual(['switch']);
-    expect(scope.cells.map(({ layout }) => layout)).toEqual(['2x2', '4x1']);
-    expect(scope.cells.map(({ placement }) => placement)).toEqual(['mixed', 'mixed']);
+    expect(scope.cells.map(({ layout }) => layout)).toEqual(['2x1', '2x2', '4x1']);
+    expect(scope.cells.map(({ placement }) => placement)).toEqual(['mixed', 'mixed', 'mixed']);
     expect(narrowed(WHOLE, [])).toEqual(WHOLE);
   });
 
@@ -111,6 +111,6 @@ describe('narrowed', () => {
     expect(() => narrowed(QUICK, ['time'])).toThrow(
       /--only time: a run of --quick serves for quality and time/,
     );
-    expect(narrowed(QUICK, ['2x2', 'domain', 'hash']).kinds).toEqual(['quick']);
+    expect(narrowed(QUICK, ['2x1', 'domain', 'hash']).kinds).toEqual(['quick']);
   });
 });

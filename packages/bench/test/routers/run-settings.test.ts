@@ -25,7 +25,7 @@ describe('resolveJob', () => {
     const { config } = resolveJob(options, timeJob(HEADLINE_CELL, 'switch', 1), LINK);
     expect(config).toMatchObject({
       train: { steps: 60, validateEvery: 60, checkpointEvery: 60, validationSequences: 1 },
-      cluster: { nodes: 2, workersPerNode: 2, interNodeLink: LINK },
+      cluster: { nodes: 2, workersPerNode: 1, interNodeLink: LINK },
     });
   });
 
