@@ -9,7 +9,15 @@ import {
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { scoreBytes } from './gather-scores.js';
-import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
+import {
+  affinityFlops,
+  blocksOf,
+  cosineAffinity,
+  gateCosines,
+  grapFields,
+  grapSpecs,
+  groupsDivide,
+} from './grap.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
@@ -80,12 +88,14 @@ export const locmoePlusRouter = defineRouter({
   // Thresholds are in units of the ranking.
   shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
   parameters: grapSpecs,
-  price(moe, { numTokens: T, dModel: d }) {
+  price(moe, size) {
+    const T = size.numTokens;
     const E = moe.numExperts;
+    const flops = affinityFlops(moe, size);
     const choices = choicesPerToken(moe);
     return {
-      forward: { flops: 2 * T * d * E, touched: 30 * T * E + 3 * T * choices, operations: 55 },
-      backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 60 },
+      forward: { flops, touched: 30 * T * E + 3 * T * choices, operations: moe.learnedGroups ? 80 : 55 },
+      backward: { flops: 2 * flops, touched: 35 * T * E, operations: moe.learnedGroups ? 90 : 60 },
       hostNs: 7000,
       gathered: { purpose: 'scores', bytes: scoreBytes(T * choices, numSharedForLosses(moe)) },
       choicesPerToken: choices,

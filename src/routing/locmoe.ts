@@ -7,7 +7,15 @@ import { firstFit } from './first-fit.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { countBytes } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
-import { blocksOf, gateCosines, grapFields, grapSpecs, groupProjection, groupsDivide } from './grap.js';
+import {
+  affinityFlops,
+  blocksOf,
+  gateCosines,
+  grapFields,
+  grapSpecs,
+  groupProjection,
+  groupsDivide,
+} from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter, type MoeWith } from './policy.js';
 import type { RouterInput } from './router.js';
@@ -48,10 +56,11 @@ export const locmoeRouter = defineRouter({
       decay: false,
     },
   ],
-  price(moe, { numTokens: T, dModel: d }) {
+  price(moe, size) {
+    const { numTokens: T, dModel: d } = size;
     const E = moe.numExperts;
     return {
-      forward: { flops: 4 * T * d * E, touched: 40 * T * E, operations: 63 },
+      forward: { flops: 2 * T * d * E + affinityFlops(moe, size), touched: 40 * T * E, operations: 63 },
       backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 45 },
       hostNs: 0,
       // Without the scores of the first `capacityBatches` steps.

@@ -46,8 +46,12 @@ describe('modelWork', () => {
       );
   });
 
-  it.each(ROUTER_NAMES)('agrees with what TensorFlow is called for: %s', async (router) => {
-    const config = configOf([`moe.router=${router}`, 'model.dModel=64', 'model.dFeedForward=128']);
+  it.each([
+    ...ROUTER_NAMES.map((router) => ({ router, sets: [] })),
+    ...['locmoe', 'locmoe-plus'].map((router) => ({ router, sets: ['moe.learnedGroups=true'] })),
+  ])('agrees with what TensorFlow is called for: $router $sets', async ({ router, sets }) => {
+    const small = ['model.dModel=64', 'model.dFeedForward=128'];
+    const config = configOf([`moe.router=${router}`, ...small, ...sets]);
     const { forward, backward, rows } = await countedPass(config);
     const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
     for (const [predicted, counted] of [
