@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
-import type { Inference } from '../inference/inference.js';
-import { type LogLikelihood, logLikelihoods } from '../inference/log-likelihood.js';
+import type { LogLikelihood } from '../inference/log-likelihood.js';
+import type { Scorer } from '../inference/scorer.js';
+import { inBatches, type Watch } from './in-batches.js';
 import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';
 import type { AskedTask } from './shots.js';
@@ -15,12 +15,9 @@ export interface Answer extends Asked, Pick<Requests, 'context' | 'continuations
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-export interface AskOptions {
+export interface AskOptions extends Watch {
   /** Domain id: position in data.domains. */
   readonly domain: number;
-  readonly onProgress: (done: number) => void;
-  /** Looked at between batches; its reason is thrown. */
-  readonly signal: AbortSignal;
 }
 
 export interface Answers {
@@ -33,37 +30,34 @@ export interface Answers {
 const QUESTIONS_AT_ONCE = 32;
 const SCORINGS: readonly Scoring[] = ['letter', 'continuation'];
 
-/** Asks all questions, scored by letter and by continuation. Between batches the event loop has its turn. */
+/** Asks all questions, scored by letter and by continuation. */
 export async function ask(
-  inference: Inference,
+  scorer: Scorer,
   tasks: readonly AskedTask[],
   options: AskOptions,
 ): Promise<Answers> {
-  const answers: Answer[] = [];
-  const unscored: Asked[] = [];
   const all = tasks.flatMap((task) => task.questions.map((question) => ({ task, question })));
-  for (let begin = 0; begin < all.length; begin += QUESTIONS_AT_ONCE) {
-    const some = all
-      .slice(begin, begin + QUESTIONS_AT_ONCE)
-      .flatMap((each) => SCORINGS.map((scoring): Asked => ({ ...each, scoring })));
-    const batch = answersTo(inference, some, options.domain);
-    answers.push(...batch.answers);
-    unscored.push(...batch.unscored);
-    options.onProgress(Math.min(all.length, begin + QUESTIONS_AT_ONCE));
-    await setImmediate();
-    options.signal.throwIfAborted();
-  }
-  return { answers, unscored };
+  const batches = await inBatches(all, QUESTIONS_AT_ONCE, scorer, options, (some) =>
+    answersTo(
+      scorer,
+      some.flatMap((each) => SCORINGS.map((scoring): Asked => ({ ...each, scoring }))),
+      options.domain,
+    ),
+  );
+  return {
+    answers: batches.flatMap(({ answers }) => answers),
+    unscored: batches.flatMap(({ unscored }) => unscored),
+  };
 }
 
-function answersTo(inference: Inference, asked: readonly Asked[], domain: number): Answers {
+async function answersTo(scorer: Scorer, asked: readonly Asked[], domain: number): Promise<Answers> {
   const answers: Answer[] = [];
   const unscored: Asked[] = [];
-  const prepared = asked.map((each) => ({ asked: each, requests: requestsOf(each, inference, domain) }));
+  const prepared = asked.map((each) => ({ asked: each, requests: requestsOf(each, scorer, domain) }));
   const texts = prepared.flatMap(({ requests }) =>
     requests === null ? [] : [...requests.conditional, ...requests.unconditional],
   );
-  const left = [...logLikelihoods(inference, texts)];
+  const left = await scorer.score(texts);
   const take = (count: number) => left.splice(0, count);
   for (const { asked, requests } of prepared) {
     if (requests === null) {

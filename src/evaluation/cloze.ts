@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Dataset, TokenIds } from '../data/dataset.js';
 import { permutation } from '../data/shuffle.js';
-import type { Inference } from '../inference/inference.js';
-import { type LogLikelihood, logLikelihoods } from '../inference/log-likelihood.js';
+import type { LogLikelihood } from '../inference/log-likelihood.js';
+import type { Scorer } from '../inference/scorer.js';
 import { CounterRandom } from '../parameters/counter-random.js';
+import { inBatches, type Watch } from './in-batches.js';
 import { refusal } from './question.js';
 import { indexOfMost } from './statistics.js';
 
@@ -118,34 +118,31 @@ function itemsOf(places: readonly Place[], domain: number, random: CounterRandom
   });
 }
 
-/** Scores the continuations of each, with and without their context. Between batches the event loop has its turn, and `signal` is looked at. */
+/** Scores the continuations of each, with and without their context. */
 export async function answerCloze(
-  inference: Inference,
+  scorer: Scorer,
   items: readonly ClozeItem[],
-  { onProgress, signal }: { readonly onProgress: (done: number) => void; readonly signal: AbortSignal },
+  watch: Watch,
 ): Promise<ClozeAnswer[]> {
-  const answers: ClozeAnswer[] = [];
-  for (let begin = 0; begin < items.length; begin += ITEMS_AT_ONCE) {
-    const some = items.slice(begin, begin + ITEMS_AT_ONCE);
-    const texts = some.flatMap(({ domain, contextIds, continuations }) => {
-      const after = (before: readonly number[]) =>
-        continuations.map((ids) => ({ tokenIds: [...before, ...ids], numScored: ids.length, domain }));
-      return [...after(contextIds), ...after([inference.tokenizer.endOfText])];
-    });
-    const left = [...logLikelihoods(inference, texts)];
-    for (const item of some) {
-      const own = left.splice(0, NUM_CHOICES);
-      const unconditional = left.splice(0, NUM_CHOICES);
-      const isBest = (scores: readonly number[]) => Number(indexOfMost(scores) === item.answer);
-      const metrics = {
-        acc: isBest(own.map(({ sum }) => sum)),
-        acc_mutual_info: isBest(own.map(({ sum }, k) => sum - unconditional[k].sum)),
-      };
-      answers.push({ ...item, logLikelihoods: own, unconditional, metrics });
-    }
-    onProgress(answers.length);
-    await setImmediate();
-    signal.throwIfAborted();
-  }
-  return answers;
+  const batches = await inBatches(items, ITEMS_AT_ONCE, scorer, watch, (some) => answersTo(scorer, some));
+  return batches.flat();
+}
+
+async function answersTo(scorer: Scorer, items: readonly ClozeItem[]): Promise<ClozeAnswer[]> {
+  const texts = items.flatMap(({ domain, contextIds, continuations }) => {
+    const after = (before: readonly number[]) =>
+      continuations.map((ids) => ({ tokenIds: [...before, ...ids], numScored: ids.length, domain }));
+    return [...after(contextIds), ...after([scorer.tokenizer.endOfText])];
+  });
+  const left = await scorer.score(texts);
+  return items.map((item) => {
+    const own = left.splice(0, NUM_CHOICES);
+    const unconditional = left.splice(0, NUM_CHOICES);
+    const isBest = (scores: readonly number[]) => Number(indexOfMost(scores) === item.answer);
+    const metrics = {
+      acc: isBest(own.map(({ sum }) => sum)),
+      acc_mutual_info: isBest(own.map(({ sum }, k) => sum - unconditional[k].sum)),
+    };
+    return { ...item, logLikelihoods: own, unconditional, metrics };
+  });
 }

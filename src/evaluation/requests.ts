@@ -1,5 +1,5 @@
-import type { Inference } from '../inference/inference.js';
 import { encodePair, type LogLikelihood, type ScoredText } from '../inference/log-likelihood.js';
+import type { Scorer } from '../inference/scorer.js';
 import { type Prompt, promptOf, type Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import type { AskedTask } from './shots.js';
@@ -24,7 +24,7 @@ export interface Requests extends Prompt {
 /** Null if an option alone is longer than the model's window. */
 export function requestsOf(
   { task, question, scoring }: Asked,
-  { tokenizer, config: { model } }: Inference,
+  { tokenizer, config: { model } }: Pick<Scorer, 'tokenizer' | 'config'>,
   domain: number,
 ): Requests | null {
   const { context, continuations } = promptOf(question, task.shots, scoring, task.format);

@@ -111,8 +111,8 @@ function scoreSequence(
     const rows = decoder.logitsOf(hiddenSD.subarray(begin * model.dModel, end * model.dModel));
     rows.forEach((logits, i) => {
       const position = begin + i;
-      const logSum = logSumExp(logits);
       const most = maxOf(logits);
+      const logSum = logSumExp(logits, most);
       texts.forEach(({ tokenIds, numScored }, k) => {
         if (position < length - numScored) return;
         const logit = logits[tokenIds[position + 1]];
@@ -124,14 +124,20 @@ function scoreSequence(
   return sums.map((sum, k) => ({ sum, isGreedy: isGreedy[k] }));
 }
 
-/** log sum exp, in double precision. */
-export function logSumExp(logits: Float32Array): number {
-  const max = maxOf(logits);
+/**
+ * log sum exp, in double precision.
+ *
+ * @param max the greatest of them
+ */
+export function logSumExp(logits: Float32Array, max = maxOf(logits)): number {
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - max);
   return max + Math.log(sum);
 }
 
+/** NaN if one is. */
 function maxOf(values: Float32Array): number {
-  return values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  let max = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]);
+  return max;
 }

@@ -1,30 +1,34 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSamples } from '../../src/evaluation/samples.js';
-import { DATA_DIR, locmoe, trainToTheEnd } from './support.js';
+import { CLI, DATA_DIR, Locmoe, locmoe, trainToTheEnd } from './support.js';
 
 let folder: string;
 let checkpoint: readonly string[];
 let task: string;
+/** As many questions as take minutes. */
+let many: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
   const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=60'] });
   checkpoint = ['--checkpoint', run, '--data-dir', DATA_DIR];
-  task = write(
-    'own.jsonl',
-    Array.from({ length: 40 }, (_, i) =>
-      JSON.stringify({
-        question: `What is the meaning of number ${i}, which stands in this question and in no other one?`,
-        choices: ['It is even.', 'It is odd.', 'It is neither of these two.'].slice(0, 2 + (i % 2)),
-        answer: i % 2,
-        subject: i < 10 ? 'small' : 'large',
-      }),
-    ).join('\n'),
-  );
+  task = write('own.jsonl', questions(40));
+  many = write('many.jsonl', questions(20_000));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function questions(count: number): string {
+  return Array.from({ length: count }, (_, i) =>
+    JSON.stringify({
+      question: `What is the meaning of number ${i}, which stands in this question and in no other one?`,
+      choices: ['It is even.', 'It is odd.', 'It is neither of these two.'].slice(0, 2 + (i % 2)),
+      answer: i % 2,
+      subject: i < 10 ? 'small' : 'large',
+    }),
+  ).join('\n');
+}
 
 function write(name: string, text: string): string {
   writeFileSync(path.join(folder, name), text);
@@ -79,6 +83,50 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   expect(compared.stdout).toMatch(/without a partner: 20 of A, 0 of B\n60 pairs had different prompts/);
   expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 }, 60_000);
+
+it('gives the same answers with one process as with one for each processor', async () => {
+  const [one, each] = ['one.jsonl', 'each.jsonl'].map((name) => path.join(folder, name));
+  const asked = ['eval', ...checkpoint, '--task', task, '--domain', 'en', '--samples'];
+  const alone = await new Locmoe([...asked, one], {}, ['taskset', '-c', '0', process.execPath, CLI]).finished;
+  expect(alone.code, alone.stderr).toBe(0);
+  expect((await locmoe(...asked, each)).code).toBe(0);
+  expect(readFileSync(each, 'utf8')).toBe(readFileSync(one, 'utf8'));
+});
+
+describe('before all are answered', () => {
+  const samples = () => path.join(folder, 'unfinished.jsonl');
+  async function asking(): Promise<Locmoe> {
+    const run = new Locmoe(['eval', ...checkpoint, '--task', many, '--domain', 'en', '--samples', samples()]);
+    await vi.waitFor(() => expect(run.pidsOf('scorer').length).toBeGreaterThan(0), 20_000);
+    return run;
+  }
+  async function expectEnd(run: Locmoe, code: number, message: RegExp): Promise<void> {
+    const finished = await run.finished;
+    expect(finished).toMatchObject({ code, stdout: '' });
+    expect(finished.stderr.trim().split('\n').at(-1)).toMatch(message);
+    await run.expectNothingLeft();
+    expect(existsSync(samples())).toBe(false);
+  }
+
+  it('ends at Ctrl-C, with its processes', async () => {
+    const run = await asking();
+    run.interrupt();
+    await expectEnd(run, 130, /SIGINT: ended before all questions were answered/);
+  });
+
+  it('says which process died', async () => {
+    const run = await asking();
+    process.kill(run.pidsOf('scorer')[0], 'SIGKILL');
+    await expectEnd(run, 3, /^locmoe: a process that scores texts ended with SIGKILL$/);
+  });
+
+  it('leaves no process behind where it is killed itself', async () => {
+    const run = await asking();
+    run.child.kill('SIGKILL');
+    await run.finished;
+    await run.expectNothingLeft(10_000);
+  });
+});
 
 it('scores the true continuation of held-out text among others, by domain', async () => {
   const samples = path.join(folder, 'cloze.jsonl');

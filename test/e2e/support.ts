@@ -39,6 +39,8 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+const MARKS = { agent: 'cli.js\0node\0', worker: 'worker/main.js', scorer: 'scorer-program.js' };
+
 /** Characters of a command's output that are shown when its test fails. */
 const SHOWN = 2_000;
 
@@ -122,10 +124,9 @@ export class Locmoe {
       .filter((pid) => pid !== process.pid && hasMark(pid, this.#tag));
   }
 
-  /** Pids of the node agents and of the workers, by command line. */
-  pidsOf(kind: 'agent' | 'worker'): number[] {
-    const mark = kind === 'agent' ? 'cli.js\0node\0' : 'worker/main.js';
-    return this.descendants().filter((pid) => readProc(pid, 'cmdline').includes(mark));
+  /** Pids of the node agents, of the workers or of an evaluation's processes, by command line. */
+  pidsOf(kind: keyof typeof MARKS): number[] {
+    return this.descendants().filter((pid) => readProc(pid, 'cmdline').includes(MARKS[kind]));
   }
 
   /** Fails the test if a process of the run or a file of it in /dev/shm is left. */

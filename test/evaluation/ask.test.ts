@@ -5,6 +5,7 @@ import type { Question } from '../../src/evaluation/question.js';
 import { metricsOf } from '../../src/evaluation/requests.js';
 import type { AskedTask } from '../../src/evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
+import { scorerOf } from '../../src/inference/scorer.js';
 import { type SmallInference, smallInference } from '../inference/small-inference.js';
 
 const LONG = 400;
@@ -33,7 +34,11 @@ async function asked(inference: SmallInference, ...tasks: readonly AskedTask[]) 
   const progress: number[] = [];
   const onProgress = (done: number) => progress.push(done);
   return {
-    ...(await ask(inference, tasks, { domain: DOMAIN, onProgress, signal: new AbortController().signal })),
+    ...(await ask(scorerOf(inference), tasks, {
+      domain: DOMAIN,
+      onProgress,
+      signal: new AbortController().signal,
+    })),
     progress,
   };
 }
@@ -219,6 +224,6 @@ it('ends between two batches when it is told to', async () => {
     ended.abort(new Error('enough'));
   };
   const options = { domain: DOMAIN, onProgress, signal: ended.signal };
-  await expect(ask(long, [task('jsonl', questions)], options)).rejects.toThrow('enough');
+  await expect(ask(scorerOf(long), [task('jsonl', questions)], options)).rejects.toThrow('enough');
   expect(progress).toEqual([32]);
 });

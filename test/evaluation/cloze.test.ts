@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.js';
 import { answerCloze, clozeItems, continuationTokens, NUM_CHOICES } from '../../src/evaluation/cloze.js';
+import { scorerOf } from '../../src/inference/scorer.js';
 import { type SmallInference, smallInference } from '../inference/small-inference.js';
 
 const seqLen = 16;
@@ -56,7 +57,7 @@ it('draws the true continuation and three others of the same domain, all equally
 it('takes the likeliest, by a slow loop too', async () => {
   const items = clozeItems(dataset(counting(2_000, 70), counting(2_000, 41)), { ...options, count: 20 });
   const progress: number[] = [];
-  const answers = await answerCloze(inference, items, {
+  const answers = await answerCloze(scorerOf(inference), items, {
     onProgress: (done) => progress.push(done),
     signal: new AbortController().signal,
   });

@@ -8,11 +8,11 @@ import {
 import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
 import { scoreOf } from '../../evaluation/statistics.js';
 import { formatTable } from '../../format.js';
-import type { Inference } from '../../inference/inference.js';
+import type { Scorer } from '../../inference/scorer.js';
 import { formatPercent, scoreCells } from './format-score.js';
-import { openCheckpoint, openModel, openText } from './open.js';
-import { QuestionProgress } from './question-progress.js';
-import { untilSignal } from './until-signal.js';
+import { openCheckpoint, openText } from './open.js';
+import { ScorerPool } from './scorer-pool.js';
+import { untilAnswered } from './until-answered.js';
 
 export interface ClozeOptions {
   readonly checkpoint: string;
@@ -26,24 +26,21 @@ export interface ClozeOptions {
 /** How often the true one of four continuations of held-out text is the likeliest. */
 export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
-  const inference = await openModel(openCheckpoint(options.checkpoint));
-  const { config, checkpoint, tokenizer } = inference;
+  const scorer = new ScorerPool(openCheckpoint(options.checkpoint));
+  const { config, checkpoint, tokenizer } = scorer;
   const { seqLen } = config.model;
-  const dataset = await openText(inference, options.dataDir);
+  const dataset = await openText(scorer, options.dataDir);
   const items = clozeItems(dataset, {
     ...{ seqLen, endOfText: tokenizer.endOfText },
     ...{ count: options.sequences, seed: options.seed },
   });
   dataset.close();
-  const answers = await untilSignal(async (signal) => {
-    const progress = new QuestionProgress(items.length);
-    const found = await answerCloze(inference, items, { signal, onProgress: progress.show }).finally(() =>
-      progress.end(),
-    );
+  const answers = await untilAnswered(scorer, items.length, async (watch) => {
+    const found = await answerCloze(scorer, items, watch);
     if (options.samples !== undefined)
       writeSamples(
         options.samples,
-        found.map((answer, i) => lineOf(inference, answer, i)),
+        found.map((answer, i) => lineOf(scorer, answer, i)),
       );
     return found;
   });
@@ -87,7 +84,7 @@ export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   );
 }
 
-function lineOf({ tokenizer, config }: Inference, answer: ClozeAnswer, docId: number): string {
+function lineOf({ tokenizer, config }: Scorer, answer: ClozeAnswer, docId: number): string {
   const { contextIds, continuations, begin, logLikelihoods, unconditional, metrics } = answer;
   const context = tokenizer.decode(contextIds, true);
   const texts = continuations.map((ids) => tokenizer.decode(ids, true));

@@ -7,7 +7,7 @@ import { loadTokenizer } from '../../data/tokenizer.js';
 import { ContaminationCheck, trainingText } from '../../evaluation/contamination.js';
 import { type Question, refusal } from '../../evaluation/question.js';
 import { statOf } from '../../evaluation/read-text.js';
-import type { Inference } from '../../inference/inference.js';
+import type { Scorer } from '../../inference/scorer.js';
 import { openText } from './open.js';
 
 interface Options {
@@ -22,22 +22,26 @@ export function checkTexts({ contamination = [] }: Pick<Options, 'contamination'
 
 /** Looks for questions in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
 export async function contaminationOf(
-  inference: Inference,
+  model: Pick<Scorer, 'checkpoint' | 'config' | 'tokenizer'>,
   questions: readonly Question[],
   { contamination, dataDir }: Options,
 ): Promise<ContaminationCheck | null> {
   if (contamination === undefined) return null;
   const check = new ContaminationCheck(questions);
   if (contamination === true) {
-    const dataset = await openText(inference, dataDir);
-    for (const text of trainingText(dataset, inference.tokenizer)) check.read(text);
+    const dataset = await openText(model, dataDir);
+    for (const text of trainingText(dataset, model.tokenizer)) check.read(text);
     dataset.close();
-  } else for (const place of contamination) await readPlace(place, check, inference);
+  } else for (const place of contamination) await readPlace(place, check, model);
   return check;
 }
 
 /** A prepared dataset, or a file of text. */
-async function readPlace(place: string, check: ContaminationCheck, { config }: Inference): Promise<void> {
+async function readPlace(
+  place: string,
+  check: ContaminationCheck,
+  { config }: Pick<Scorer, 'config'>,
+): Promise<void> {
   if (existsSync(path.join(place, INDEX_FILE))) {
     const dataset = openDataset(place);
     const tokenizer = loadTokenizer(dataset.tokenizerFile, config.data.endOfText);

@@ -26,7 +26,10 @@ export async function openModel(checkpoint: Checkpoint): Promise<Inference> {
  *
  * @throws TrainerError `BAD_CHECKPOINT` if the text has another tokenizer now
  */
-export async function openText({ checkpoint, config }: Inference, dataDir: string): Promise<Dataset> {
+export async function openText(
+  { checkpoint, config }: Pick<Inference, 'checkpoint' | 'config'>,
+  dataDir: string,
+): Promise<Dataset> {
   const view = preparationViewOn(process.stderr);
   const dataset = await prepareAside({
     ...configAtHand(checkpoint).data,

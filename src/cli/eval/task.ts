@@ -7,10 +7,10 @@ import { type AskedTask, loadShots } from '../../evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../evaluation/summary.js';
 import { domainId } from '../domain-id.js';
 import { checkTexts, contaminationOf } from './contamination.js';
-import { openCheckpoint, openModel } from './open.js';
-import { QuestionProgress } from './question-progress.js';
+import { openCheckpoint } from './open.js';
+import { ScorerPool } from './scorer-pool.js';
 import { describeTask, type TaskReport } from './task-report.js';
-import { untilSignal } from './until-signal.js';
+import { untilAnswered } from './until-answered.js';
 
 export interface TaskOptions {
   readonly checkpoint: string;
@@ -35,14 +35,11 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   const checkpoint = openCheckpoint(options.checkpoint);
   const { config } = checkpoint.manifest;
   const domain = domainId(config, options.domain);
-  const inference = await openModel(checkpoint);
+  const scorer = new ScorerPool(checkpoint);
   const questions = tasks.flatMap((task) => task.questions);
-  const contamination = await contaminationOf(inference, questions, options);
-  const { answers, unscored } = await untilSignal(async (signal) => {
-    const progress = new QuestionProgress(questions.length);
-    const asked = await ask(inference, tasks, { domain, signal, onProgress: progress.show }).finally(() =>
-      progress.end(),
-    );
+  const contamination = await contaminationOf(scorer, questions, options);
+  const { answers, unscored } = await untilAnswered(scorer, questions.length, async (watch) => {
+    const asked = await ask(scorer, tasks, { domain, ...watch });
     if (options.samples !== undefined)
       writeSamples(
         options.samples,

@@ -1,11 +1,12 @@
-import { openCheckpoint, openModel } from 'locmoe/cli/eval/open';
-import { QuestionProgress } from 'locmoe/cli/eval/question-progress';
-import { untilSignal } from 'locmoe/cli/eval/until-signal';
+import { openCheckpoint } from 'locmoe/cli/eval/open';
+import { ScorerPool } from 'locmoe/cli/eval/scorer-pool';
+import { untilAnswered } from 'locmoe/cli/eval/until-answered';
 import { type Answer, ask } from 'locmoe/evaluation/ask';
 import { baselinesOf } from 'locmoe/evaluation/baselines';
 import { answerCloze, type ClozeItem, continuationTokens, NUM_CHOICES } from 'locmoe/evaluation/cloze';
+import type { Watch } from 'locmoe/evaluation/in-batches';
 import type { Scoring } from 'locmoe/evaluation/prompt';
-import type { Inference } from 'locmoe/inference/inference';
+import type { Scorer } from 'locmoe/inference/scorer';
 import type { Material, NamedTask } from './material.js';
 
 export const CLOZE = 'cloze';
@@ -40,30 +41,19 @@ export type Answers = Readonly<Record<string, TaskAnswers>>;
  * @throws TrainerError `INTERRUPTED` at a signal
  */
 export async function answersOf(checkpoint: string, { asked, cloze }: Material): Promise<Answers> {
-  const inference = await openModel(openCheckpoint(checkpoint));
+  const scorer = new ScorerPool(openCheckpoint(checkpoint));
   const total = asked.reduce((sum, each) => sum + sizeOf(each), cloze.length);
-  const progress = new QuestionProgress(total);
-  let before = 0;
-  const onProgress = (done: number) => progress.show(before + done);
-  try {
-    return await untilSignal(async (signal) => {
-      const answers: Record<string, TaskAnswers> = {};
-      for (const task of asked) {
-        answers[task.name] = await askTask(inference, task, { onProgress, signal });
-        before += sizeOf(task);
-      }
-      answers[CLOZE] = await askCloze(inference, cloze, { onProgress, signal });
-      return answers;
-    });
-  } finally {
-    progress.end();
-    inference.model.dispose();
-  }
-}
-
-interface Asking {
-  readonly onProgress: (done: number) => void;
-  readonly signal: AbortSignal;
+  return untilAnswered(scorer, total, async ({ onProgress, signal }) => {
+    const answers: Record<string, TaskAnswers> = {};
+    let before = 0;
+    const watch = { onProgress: (done: number) => onProgress(before + done), signal };
+    for (const task of asked) {
+      answers[task.name] = await askTask(scorer, task, watch);
+      before += sizeOf(task);
+    }
+    answers[CLOZE] = await askCloze(scorer, cloze, watch);
+    return answers;
+  });
 }
 
 function sizeOf({ tasks }: NamedTask): number {
@@ -73,8 +63,8 @@ function sizeOf({ tasks }: NamedTask): number {
 /** Experts are not grouped by domain here, so that any domain will do. */
 const DOMAIN = 0;
 
-async function askTask(inference: Inference, { tasks }: NamedTask, asking: Asking): Promise<TaskAnswers> {
-  const found = await ask(inference, tasks, { ...asking, domain: DOMAIN });
+async function askTask(scorer: Scorer, { tasks }: NamedTask, watch: Watch): Promise<TaskAnswers> {
+  const found = await ask(scorer, tasks, { ...watch, domain: DOMAIN });
   // With an option that is longer than the window: left out by both scorings.
   const unscored = new Set(found.unscored.map(({ question }) => question));
   const answers = found.answers.filter(({ question }) => !unscored.has(question));
@@ -99,14 +89,10 @@ function cutShare(answers: readonly Answer[]): number {
   return answers.filter(({ wasCut }) => wasCut).length / answers.length;
 }
 
-async function askCloze(
-  inference: Inference,
-  items: readonly ClozeItem[],
-  asking: Asking,
-): Promise<TaskAnswers> {
+async function askCloze(scorer: Scorer, items: readonly ClozeItem[], watch: Watch): Promise<TaskAnswers> {
   const own = items.map((item) => ({ ...item, domain: DOMAIN }));
-  const answers = await answerCloze(inference, own, asking);
-  const numTokens = continuationTokens(inference.config.model.seqLen);
+  const answers = await answerCloze(scorer, own, watch);
+  const numTokens = continuationTokens(scorer.config.model.seqLen);
   return {
     chance: 1 / NUM_CHOICES,
     values: {

@@ -1,0 +1,37 @@
+import type { Scorer } from '../inference/scorer.js';
+
+export interface Watch {
+  /** Told how many items are done. */
+  readonly onProgress: (done: number) => void;
+  /** Looked at between batches; its reason is thrown. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Works on batches of items, as many at the same time as `scorer` takes. The batches do not depend on that.
+ *
+ * @returns the results of the batches, in order
+ * @throws what `work` throws first
+ */
+export async function inBatches<Item, Result>(
+  items: readonly Item[],
+  size: number,
+  { atOnce }: Pick<Scorer, 'atOnce'>,
+  { onProgress, signal }: Watch,
+  work: (batch: readonly Item[]) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  let done = 0;
+  const takeTurns = async () => {
+    for (let batch = next++; batch * size < items.length; batch = next++) {
+      const some = items.slice(batch * size, (batch + 1) * size);
+      results[batch] = await work(some);
+      done += some.length;
+      onProgress(done);
+      signal.throwIfAborted();
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, takeTurns));
+  return results;
+}
