@@ -37,7 +37,14 @@ describe('bench routers', () => {
     });
     expect(read('routers.md')).toMatch(/\| switch \(baseline\) \| \d+ \|/);
     // The probe looked into the checkpoints.
-    for (const picture of ['step-time', 'cosines', 'calinski-harabasz', 'perplexity', 'frontier'])
+    for (const picture of [
+      'step-time',
+      'cosines',
+      'calinski-harabasz',
+      'stayed-with-expert',
+      'perplexity',
+      'frontier',
+    ])
       expect(existsSync(path.join(folder, `routers-${picture}.svg`)), picture).toBe(true);
     expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x1-domain-seed1'))).toBe(true);
   }, 120_000);

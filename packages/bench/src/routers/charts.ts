@@ -2,7 +2,13 @@ import type { Chart } from '../picture.js';
 import { compositionChart, localShareChart, stepTimeChart } from './bar-charts.js';
 import type { Comparison } from './comparison.js';
 import type { Findings } from './headline.js';
-import { clusterIndexChart, cosinesChart, loadChart, tokensPerExpertChart } from './line-charts.js';
+import {
+  clusterIndexChart,
+  cosinesChart,
+  loadChart,
+  stayedChart,
+  tokensPerExpertChart,
+} from './line-charts.js';
 import { frontierChart, perplexityChart } from './quality-charts.js';
 
 const CHARTS: readonly ((comparison: Comparison, findings: Findings) => Chart | null)[] = [
@@ -15,6 +21,7 @@ const CHARTS: readonly ((comparison: Comparison, findings: Findings) => Chart | 
   loadChart,
   cosinesChart,
   clusterIndexChart,
+  stayedChart,
 ];
 
 /** The charts that have data. */

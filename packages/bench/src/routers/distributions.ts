@@ -46,6 +46,23 @@ function squaredDistance(
   return sum;
 }
 
+/**
+ * Share of the tokens that have the same expert twice, without those that have none (negative) once.
+ *
+ * @param beforeT experts of length T
+ * @param afterT the same of the same tokens
+ * @returns NaN without tokens
+ */
+export function shareOfSame(beforeT: Int32Array, afterT: Int32Array): number {
+  let [same, count] = [0, 0];
+  afterT.forEach((expert, t) => {
+    if (expert < 0 || beforeT[t] < 0) return;
+    count++;
+    if (expert === beforeT[t]) same++;
+  });
+  return same / count;
+}
+
 /** Histogram with equal bins over [from, to]; values outside go to the nearest bin. */
 export class Histogram {
   readonly counts: number[];

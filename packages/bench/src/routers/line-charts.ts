@@ -147,6 +147,27 @@ export function cosinesChart(comparison: Comparison): Chart | null {
   );
 }
 
+export function stayedChart(comparison: Comparison): Chart | null {
+  return picture(
+    'stayed-with-expert',
+    'How steadily tokens go to the same expert',
+    [
+      'Share of the validation tokens that have the expert which they had at the checkpoint before, a sixth of the training',
+      'earlier; mean of the sparse layers, first seed; quality runs. Without tokens that had no expert.',
+    ],
+    lines(
+      comparison,
+      ({ probe }) => probe?.stayed ?? [],
+      (point) => point.share,
+    ),
+    lineBody(
+      comparison,
+      { title: 'share of the tokens', axis: { format: '%' }, scale: { domain: [0, 1] } },
+      { point: true },
+    ),
+  );
+}
+
 export function clusterIndexChart(comparison: Comparison): Chart | null {
   return picture(
     'calinski-harabasz',

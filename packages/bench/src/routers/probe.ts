@@ -7,7 +7,7 @@ import { type Inference, openInference } from 'locmoe/inference/inference';
 import { tf } from 'locmoe/ops/tensorflow';
 import { type RoutingDecision, routerPolicy } from 'locmoe/routing/index';
 import { mean } from '../statistics.js';
-import { calinskiHarabasz, Histogram } from './distributions.js';
+import { calinskiHarabasz, Histogram, shareOfSame } from './distributions.js';
 
 // Shapes: T tokens, d hidden size, E experts.
 
@@ -27,6 +27,11 @@ export interface CosineBin {
 export interface ProbeResult {
   /** Calinski-Harabasz index of tokens by expert, per checkpoint, mean over sparse layers. */
   readonly calinskiHarabasz: readonly { readonly step: number; readonly index: number }[];
+  /**
+   * Share of the tokens that have the expert which they had at the checkpoint before, mean over sparse layers; without
+   * tokens that had none. Absent in results that are older than this measure.
+   */
+  readonly stayed?: readonly { readonly step: number; readonly share: number }[];
   /**
    * Cosines at the last checkpoint, over all sparse layers; a router without gate vectors has no third kind.
    */
@@ -48,19 +53,25 @@ interface LayerView {
  */
 export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
   const folders = committedFolders(checkpointsDir).reverse();
-  let views: LayerView[] = [];
-  const indices = folders.map((folder) => {
+  const seen = folders.map((folder) => {
     const checkpoint = openCheckpoint(folder);
     const inference = openInference(checkpoint);
     const batch = validationBatch(inference, dataset);
-    views = viewLayers(inference, batch);
+    const views = viewLayers(inference, batch);
     inference.model.dispose();
-    return {
-      step: checkpoint.manifest.step,
-      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
-    };
+    return { step: checkpoint.manifest.step, views };
   });
-  return { calinskiHarabasz: indices, cosines: cosinesOf(views) };
+  return {
+    calinskiHarabasz: seen.map(({ step, views }) => ({
+      step,
+      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
+    })),
+    stayed: seen.slice(1).map(({ step, views }, i) => ({
+      step,
+      share: mean(views.map(({ expertT }, layer) => shareOfSame(seen[i].views[layer].expertT, expertT))),
+    })),
+    cosines: cosinesOf(seen.at(-1)?.views ?? []),
+  };
 }
 
 function validationBatch({ config }: Inference, dataset: Dataset): Batch {

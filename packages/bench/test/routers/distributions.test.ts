@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { calinskiHarabasz, cumulativeLoad, Histogram } from '../../src/routers/distributions.js';
+import { calinskiHarabasz, cumulativeLoad, Histogram, shareOfSame } from '../../src/routers/distributions.js';
+
+describe('shareOfSame', () => {
+  it('counts tokens that have an expert twice', () => {
+    expect(shareOfSame(Int32Array.of(0, 1, 2, -1, 3, 4), Int32Array.of(0, 2, 2, -1, -1, 4))).toBe(3 / 4);
+  });
+
+  it('is NaN without any', () => {
+    expect(shareOfSame(Int32Array.of(-1), Int32Array.of(2))).toBeNaN();
+  });
+});
 
 describe('calinskiHarabasz', () => {
   // Clusters {(0,0), (2,0)} and {(10,0), (10,4)}: centres (1,0) and (10,2), the whole's (5.5, 1).

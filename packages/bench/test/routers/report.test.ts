@@ -121,7 +121,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
-  expect(pictures).toHaveLength(9);
+  expect(pictures).toHaveLength(10);
   for (const picture of pictures) {
     expect(markdown).toContain(`](${picture})`);
     const svg = readFileSync(path.join(out, picture), 'utf8');

@@ -60,6 +60,7 @@ const PROBE: ProbeResult = {
     { step: 10, index: 0.5 },
     { step: 20, index: 2 },
   ],
+  stayed: [{ step: 20, share: 0.75 }],
   cosines: {
     'same expert': [
       { middle: -0.5, share: 0.25 },
