@@ -1,4 +1,5 @@
 import { exactMatMul } from '../ops/mat-mul.js';
+import { rowNorms } from '../ops/row-norms.js';
 import { tf } from '../ops/tensorflow.js';
 import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
@@ -36,16 +37,8 @@ export function denseGateLogits(input: GateInput): tf.Tensor2D {
 /** Cosines between tokens and gate vectors, [T, E]. */
 export function denseGateCosines(input: GateInput, logitsTE = denseGateLogits(input)): tf.Tensor2D {
   const weightDE = weightOf(input);
-  const [numTokens, dModel] = input.xTD.shape;
-  const x = input.xTD.dataSync<'float32'>();
-  // On the host: TensorFlow would first copy what other kernels computed.
-  const normsT1 = Float32Array.from({ length: numTokens }, (_, row) => {
-    let square = 0;
-    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i] * x[i];
-    return Math.sqrt(square);
-  });
   const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
-  return tf.div(logitsTE, tf.maximum(tf.mul(tf.tensor2d(normsT1, [numTokens, 1]), normsE), 1e-12));
+  return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(input.xTD), normsE), 1e-12));
 }
 
 function weightOf({ parameters }: GateInput): tf.Tensor2D {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { groupCosines } from '../ops/group-cosines.js';
 import { exactMatMul } from '../ops/mat-mul.js';
+import { rowNorms } from '../ops/row-norms.js';
 import { tf } from '../ops/tensorflow.js';
 import { unitRows } from '../ops/unit-rows.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
@@ -33,6 +34,7 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
 
 /** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */
 export const LEAST_SQUARED_NORM = 1e-12;
+const LEAST_NORM = Math.sqrt(LEAST_SQUARED_NORM);
 
 /** Gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
 export function grapSpecs(
@@ -81,9 +83,23 @@ export function cosineAffinity(
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
   if (blocksD === null) return groupCosines(xTD, numExperts, LEAST_SQUARED_NORM);
-  const cosinesTE = groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD);
-  const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [numExperts, -1])), 1);
-  return tf.div(cosinesTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
+  return ofUnitGates(groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD), blocksD);
+}
+
+/** The cosines of which `groupProjection` has made the products, without a gradient. */
+export function cosinesOfProjection(
+  projectionTE: tf.Tensor2D,
+  xTD: tf.Tensor2D,
+  blocksD: tf.Tensor1D | null,
+): tf.Tensor2D {
+  const cosinesTE: tf.Tensor2D = tf.div(projectionTE, tf.maximum(rowNorms(xTD), LEAST_NORM));
+  return blocksD === null ? cosinesTE : ofUnitGates(cosinesTE, blocksD);
+}
+
+/** Products with learned gates, by the norms of these. */
+function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D {
+  const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [productsTE.shape[1], -1])), 1);
+  return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
 }
 
 /** Multiplications and additions of its matrix product: fixed groups need none. */

@@ -8,8 +8,8 @@ import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } fro
 import { countBytes } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
 import {
-  affinityFlops,
   blocksOf,
+  cosinesOfProjection,
   gateCosines,
   grapFields,
   grapSpecs,
@@ -17,8 +17,7 @@ import {
   groupsDivide,
 } from './grap.js';
 import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-import { defineRouter, type MoeWith } from './policy.js';
-import type { RouterInput } from './router.js';
+import { defineRouter } from './policy.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
@@ -56,11 +55,10 @@ export const locmoeRouter = defineRouter({
       decay: false,
     },
   ],
-  price(moe, size) {
-    const { numTokens: T, dModel: d } = size;
+  price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
     return {
-      forward: { flops: 2 * T * d * E + affinityFlops(moe, size), touched: 40 * T * E, operations: 63 },
+      forward: { flops: 2 * T * d * E, touched: 40 * T * E, operations: 63 },
       backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 45 },
       hostNs: 0,
       // Without the scores of the first `capacityBatches` steps.
@@ -83,18 +81,21 @@ export const locmoeRouter = defineRouter({
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
       route(input) {
-        const { domainsT, training } = input;
-        const argumentTE = gateArgument(input, moe);
+        const { xTD, tokenIdsT, domainsT, training, parameters } = input;
+        const blocksD = blocksOf(parameters);
+        const projectionTE = groupProjection(xTD, numExperts, blocksD);
+        // w_i . x + e_i, the argument of the ReLU
+        const argumentTE = tf.add(tf.mul(projectionTE, moe.gateScale), parameters.get('bias') as tf.Tensor1D);
+        const noneTE: tf.Tensor2D = tf.zeros([tokenIdsT.length, numExperts]);
+        const preferredTE = keepToGroup(preference.addTo(noneTE, tokenIdsT), domainsT, expertsOfDomain);
         // Behind ReLU, which would take the preferred expert's weight from a token that prefers none much.
-        const preferred = (scoresTE: tf.Tensor2D) =>
-          keepToGroup(preference.addTo(scoresTE, input.tokenIdsT), domainsT, expertsOfDomain);
-        const probsTE: tf.Tensor2D = tf.softmax(preferred(tf.relu(argumentTE)));
-        const chosenT = argmaxOfRows(preferred(argumentTE));
+        const probsTE: tf.Tensor2D = tf.softmax(tf.add(tf.relu(argumentTE), preferredTE));
+        const chosenT = argmaxOfRows(tf.add(argumentTE, preferredTE));
         const numTokens = chosenT.length * topology.worldSize;
         const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numHeld);
         const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
         const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
-        const cosinesTE = training ? readFloats(() => gateCosines(moe, input)) : null;
+        const cosinesTE = training ? readFloats(() => cosinesOfProjection(projectionTE, xTD, blocksD)) : null;
         const shared = training ? losses.share(probsTE, domainsT, chosenT) : undefined;
         const fitted = firstFit(context, chosenT, capacity, { shared });
         if (cosinesTE && estimate.isWatching) {
@@ -113,9 +114,3 @@ export const locmoeRouter = defineRouter({
     };
   },
 });
-
-/** Argument of the ReLU, w_i . x + e_i, [T, E]. */
-function gateArgument({ xTD, parameters }: RouterInput, moe: MoeWith<typeof fields>): tf.Tensor2D {
-  const projectionTE = groupProjection(xTD, moe.numExperts, blocksOf(parameters));
-  return tf.add(tf.mul(projectionTE, moe.gateScale), parameters.get('bias') as tf.Tensor1D);
-}
