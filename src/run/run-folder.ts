@@ -235,6 +235,9 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
   const folder = new RunFolder(path.resolve(directory));
   const record = folder.readRecord();
   if (record === null)
-    throw new TrainerError('BAD_INPUT', `run ${named}: ${folder.directory} holds no readable run.json`);
+    throw new TrainerError(
+      'BAD_INPUT',
+      `run ${named}: ${folder.directory} holds no readable run.json; give the name or the folder of a run`,
+    );
   return { folder, record };
 }

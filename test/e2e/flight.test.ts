@@ -87,7 +87,7 @@ describe('locmoe flight', () => {
         [folder],
         /^locmoe: .*: no flight files here; node agents write them when a run fails or is aborted\n$/,
       ],
-      [['absent', '--runs-dir', folder], /^locmoe: run absent: .* holds no readable run\.json\n$/],
+      [['absent', '--runs-dir', folder], /^locmoe: run absent: .* holds no readable run\.json; give .*\n$/],
       [['--last', '0'], /'--last <n>'.* whole number of at least 1/],
     ] as const) {
       const { code, stderr } = await locmoe('flight', ...args);
