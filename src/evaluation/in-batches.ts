@@ -11,7 +11,7 @@ export interface Watch {
  * Works on batches of items, as many at the same time as `scorer` takes. The batches do not depend on that.
  *
  * @returns the results of the batches, in order
- * @throws what `work` throws first
+ * @throws what `work` throws first, or the reason of `signal`
  */
 export async function inBatches<Item, Result>(
   items: readonly Item[],

@@ -22,7 +22,7 @@ export interface LogLikelihood {
 }
 
 /** Rows that pass through the model at once. */
-const ROWS_AT_ONCE = 4096;
+export const ROWS_AT_ONCE = 4096;
 /** Elements of the logits that are computed at once. */
 const LOGITS_AT_ONCE = 1 << 22;
 

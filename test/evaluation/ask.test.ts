@@ -5,8 +5,7 @@ import type { Question } from '../../src/evaluation/question.js';
 import { metricsOf } from '../../src/evaluation/requests.js';
 import type { AskedTask } from '../../src/evaluation/shots.js';
 import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
-import { scorerOf } from '../../src/inference/scorer.js';
-import { type SmallInference, smallInference } from '../inference/small-inference.js';
+import { type SmallInference, scorerOf, smallInference } from '../inference/small-inference.js';
 
 const LONG = 400;
 const SHORT = 24;

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.js';
 import { answerCloze, clozeItems, continuationTokens, NUM_CHOICES } from '../../src/evaluation/cloze.js';
-import { scorerOf } from '../../src/inference/scorer.js';
-import { type SmallInference, smallInference } from '../inference/small-inference.js';
+import { type SmallInference, scorerOf, smallInference } from '../inference/small-inference.js';
 
 const seqLen = 16;
 const END = 299;

@@ -6,6 +6,8 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
 import { type Inference, openInference } from '../../src/inference/inference.js';
+import { logLikelihoods } from '../../src/inference/log-likelihood.js';
+import type { Scorer } from '../../src/inference/scorer.js';
 import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
 import { randomValues, tinyConfig } from '../model/support.js';
 
@@ -40,6 +42,15 @@ export function randomInference(folder: string, text: string, overrides: TinyOve
   });
   state.model.dispose();
   return openInference(openCheckpoint(saved));
+}
+
+/** Scores in this process. */
+export function scorerOf(inference: Inference): Scorer {
+  const { checkpoint, config, tokenizer } = inference;
+  return {
+    ...{ checkpoint, config, tokenizer, atOnce: 1 },
+    score: async (texts) => logLikelihoods(inference, texts),
+  };
 }
 
 /** A model with the domains a and b, with experts of their own. */

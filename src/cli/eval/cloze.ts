@@ -26,7 +26,7 @@ export interface ClozeOptions {
 /** How often the true one of four continuations of held-out text is the likeliest. */
 export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
-  const scorer = new ScorerPool(openCheckpoint(options.checkpoint));
+  const scorer = await ScorerPool.open(openCheckpoint(options.checkpoint));
   const { config, checkpoint, tokenizer } = scorer;
   const { seqLen } = config.model;
   const dataset = await openText(scorer, options.dataDir);

@@ -1,6 +1,8 @@
+import { availableParallelism } from 'node:os';
 import { createLoader } from '../../data/loader.js';
 import { formatCount, formatTable } from '../../format.js';
-import { openCheckpoint, openModel, openText } from './open.js';
+import { loadInference } from '../load-inference.js';
+import { openCheckpoint, openText } from './open.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
@@ -11,7 +13,10 @@ export interface LossOptions {
 
 /** Loss and perplexity by domain on the validation text. */
 export async function evaluateLoss({ sequences, dataDir, json, ...options }: LossOptions): Promise<void> {
-  const inference = await openModel(openCheckpoint(options.checkpoint));
+  const opened = openCheckpoint(options.checkpoint);
+  // Alone on its machine, with large batches.
+  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
+  const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
   const dataset = await openText(inference, dataDir);
   const loader = createLoader({

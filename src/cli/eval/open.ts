@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
@@ -6,19 +5,11 @@ import type { Dataset } from '../../data/dataset.js';
 import { prepareAside } from '../../data/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
-import { loadInference } from '../load-inference.js';
 import { preparationViewOn } from '../preparation-view.js';
 
 /** @throws TrainerError as `resolveCheckpoint` */
 export function openCheckpoint(folder: string): Checkpoint {
   return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
-}
-
-/** The model of a checkpoint; it computes with all processors. @throws TrainerError as `loadInference` */
-export async function openModel(checkpoint: Checkpoint): Promise<Inference> {
-  // Alone on its machine, with large batches.
-  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
-  return loadInference(checkpoint);
 }
 
 /**

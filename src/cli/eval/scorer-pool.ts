@@ -1,95 +1,129 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from '../../agent/worker-env.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { RunConfig } from '../../config/schema.js';
+import { thisMachine } from '../../coordinator/machine-limits.js';
 import { loadTokenizer } from '../../data/tokenizer.js';
 import { TrainerError } from '../../errors.js';
-import type { LogLikelihood, ScoredText } from '../../inference/log-likelihood.js';
+import { type LogLikelihood, ROWS_AT_ONCE, type ScoredText } from '../../inference/log-likelihood.js';
 import type { Scorer } from '../../inference/scorer.js';
-import { parameterCounts } from '../../model/parameter-counts.js';
+import { expertsInMemory, parameterCounts } from '../../model/parameter-counts.js';
+import { usesOneDnn } from '../../ops/kernels/choose-kernels.js';
 import { ensureTensorFlow } from '../set-up.js';
 import type { ScoreReply, ScoreRequest } from './scorer-program.js';
 
 const PROGRAM = fileURLToPath(new URL('./scorer-program.js', import.meta.url));
-const BYTES_OF_FLOAT32 = 4;
-/** Of a process without a model, with what a batch needs. */
-const PROCESS_BYTES = 400e6;
+const FLOAT_BYTES = 4;
+/** Of Node, TensorFlow and the program. */
+const PROCESS_BYTES = 300e6;
+/** The rest is left for the page cache, and for what the estimate misses. */
+const SHARE_OF_MEMORY = 0.8;
+
+interface ScoringProcess {
+  readonly child: ChildProcess;
+  /** Rejects when it has ended, or could not be started. */
+  readonly ended: Promise<never>;
+}
 
 /**
- * Scores in a process for each processor, as far as the copies of the model fit into memory: texts of a few hundred rows gain
- * nothing from threads.
+ * Scores in a process for each processor, as far as the copies of the model fit into memory: two threads of one process are
+ * no faster than one where the model is small, and much slower where others compute too.
  */
 export class ScorerPool implements Scorer {
   readonly config: RunConfig;
   readonly tokenizer: Scorer['tokenizer'];
   readonly atOnce: number;
-  readonly #idle: ChildProcess[] = [];
+  readonly #threads: number;
+  readonly #idle: ScoringProcess[] = [];
   readonly #all: ChildProcess[] = [];
 
   /** @param checkpoint one that was verified */
-  constructor(readonly checkpoint: Checkpoint) {
+  static async open(checkpoint: Checkpoint): Promise<ScorerPool> {
+    await ensureTensorFlow();
+    return new ScorerPool(checkpoint);
+  }
+
+  private constructor(readonly checkpoint: Checkpoint) {
     this.config = checkpoint.manifest.config;
     this.tokenizer = loadTokenizer(checkpoint.tokenizerFile, this.config.data.endOfText);
-    const fitting = Math.floor(process.availableMemory() / (PROCESS_BYTES + modelBytes(this.config)));
-    this.atOnce = Math.max(1, Math.min(availableParallelism(), fitting));
+    const { cores, freeBytes } = thisMachine();
+    const fitting = Math.floor((SHARE_OF_MEMORY * freeBytes) / processBytes(this.config));
+    this.atOnce = Math.max(1, Math.min(cores, fitting));
+    this.#threads = Math.floor(cores / this.atOnce);
   }
 
   /** @throws TrainerError as `openInference` and `logLikelihoods`, or `WORKER_DIED` */
   async score(texts: readonly ScoredText[]): Promise<LogLikelihood[]> {
-    await ensureTensorFlow();
-    const child = this.#idle.pop() ?? this.#start();
-    const reply = await replyOf(child, { folder: this.checkpoint.folder, texts });
-    if ('failure' in reply) throw new TrainerError(reply.failure.code, reply.failure.message);
-    this.#idle.push(child);
+    const scoring = this.#idle.pop() ?? this.#start();
+    const reply = await replyOf(scoring, { folder: this.checkpoint.folder, texts });
+    if ('failure' in reply) {
+      const { code, message, context } = reply.failure;
+      throw new TrainerError(code, message, context);
+    }
+    this.#idle.push(scoring);
     return [...reply.found];
   }
 
-  /** Ends the processes. */
+  /** Ends the processes, whatever they do. */
   close(): void {
     for (const child of this.#all) child.kill('SIGKILL');
   }
 
-  #start(): ChildProcess {
+  #start(): ScoringProcess {
     const child = fork(PROGRAM, [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // JSON has no -Infinity.
       serialization: 'advanced',
       // Its own process group, so that Ctrl-C in a terminal reaches this process alone.
       detached: true,
-      env: { ...process.env, ...WORKER_ENV },
+      env: { ...process.env, ...WORKER_ENV, OMP_NUM_THREADS: String(this.#threads) },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
     });
     this.#all.push(child);
-    return child;
+    return { child, ended: endOf(child) };
   }
 }
 
-/** Of the values; an evaluation has no moments. */
-function modelBytes(config: RunConfig): number {
+/** An evaluation has no gradients and moments. */
+function processBytes(config: RunConfig): number {
+  const { dModel, dFeedForward, vocabSize } = config.model;
   const { shared, model } = parameterCounts(config);
-  const { kind, budgetMB } = config.moe.expertStorage;
-  return kind === 'memory' ? BYTES_OF_FLOAT32 * model : BYTES_OF_FLOAT32 * shared + 1e6 * budgetMB;
+  const values = shared + expertsInMemory(config, { shared, expertsOfRank: model - shared, model });
+  // Also TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and experts.
+  const numbers =
+    (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * dFeedForward);
+  return PROCESS_BYTES + FLOAT_BYTES * numbers;
+}
+
+function endOf(child: ChildProcess): Promise<never> {
+  const ended = new Promise<never>((_, reject) => {
+    const fail = (what: string) =>
+      reject(new TrainerError('WORKER_DIED', `a process that scores texts ${what}`));
+    // If the process cannot be started, the channel fails too; the first error has the reason.
+    child.on('error', (error) => fail(`could not be started: ${error.message}`));
+    child.once('exit', (code, signal) =>
+      fail(
+        `ended with ${signal ?? `exit code ${code}`}${signal === 'SIGKILL' ? ' (perhaps for lack of memory)' : ''}`,
+      ),
+    );
+  });
+  // Seen when it is asked for something.
+  ended.catch(() => undefined);
+  return ended;
 }
 
 /** @throws TrainerError `WORKER_DIED` if the process ends first */
-async function replyOf(child: ChildProcess, request: ScoreRequest): Promise<ScoreReply> {
-  const settled = new AbortController();
-  const { signal } = settled;
+async function replyOf({ child, ended }: ScoringProcess, request: ScoreRequest): Promise<ScoreReply> {
+  const answered = new AbortController();
   try {
-    child.send(request);
-    return await Promise.race([
-      once(child, 'message', { signal }).then(([reply]) => reply as ScoreReply),
-      once(child, 'exit', { signal }).then(([code, killedBy]) => {
-        throw new TrainerError(
-          'WORKER_DIED',
-          `a process that scores texts ended with ${killedBy ?? `exit code ${code}`}`,
-        );
-      }),
-    ]);
+    const reply = once(child, 'message', { signal: answered.signal });
+    // A write that fails is told by the end of the process.
+    child.send(request, () => undefined);
+    const [found] = await Promise.race([reply, ended]);
+    return found as ScoreReply;
   } finally {
-    settled.abort();
+    answered.abort();
   }
 }

@@ -1,6 +1,6 @@
 // Scores texts by a model; started by scorer-pool.ts, and ends with the channel to it.
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { asTrainerError, type ErrorCode } from '../../errors.js';
+import { asTrainerError, type ErrorCode, type ErrorContext } from '../../errors.js';
 import { type Inference, openInference } from '../../inference/inference.js';
 import { type LogLikelihood, logLikelihoods, type ScoredText } from '../../inference/log-likelihood.js';
 
@@ -10,9 +10,13 @@ export interface ScoreRequest {
   readonly texts: readonly ScoredText[];
 }
 
-export type ScoreReply =
-  | { readonly found: readonly LogLikelihood[] }
-  | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
+export interface ScoreFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly context: ErrorContext;
+}
+
+export type ScoreReply = { readonly found: readonly LogLikelihood[] } | { readonly failure: ScoreFailure };
 
 let inference: Inference | undefined;
 
@@ -21,11 +25,14 @@ function reply({ folder, texts }: ScoreRequest): ScoreReply {
     inference ??= openInference(openCheckpoint(folder));
     return { found: logLikelihoods(inference, texts) };
   } catch (error) {
-    const { code, message } = asTrainerError(error);
-    return { failure: { code, message } };
+    const { code, message, context, stack } = asTrainerError(error);
+    // The stack that the other process would print is not that of the fault.
+    if (code === 'INTERNAL') console.error(stack);
+    return { failure: { code, message, context } };
   }
 }
 
 process.on('message', (request: ScoreRequest) => {
-  process.send?.(reply(request));
+  // Where nobody listens any more, this process ends by itself.
+  process.send?.(reply(request), undefined, undefined, () => undefined);
 });

@@ -35,7 +35,7 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   const checkpoint = openCheckpoint(options.checkpoint);
   const { config } = checkpoint.manifest;
   const domain = domainId(config, options.domain);
-  const scorer = new ScorerPool(checkpoint);
+  const scorer = await ScorerPool.open(checkpoint);
   const questions = tasks.flatMap((task) => task.questions);
   const contamination = await contaminationOf(scorer, questions, options);
   const { answers, unscored } = await untilAnswered(scorer, questions.length, async (watch) => {

@@ -14,13 +14,16 @@ export async function untilAnswered<Result>(
   numQuestions: number,
   ask: (watch: Watch) => Promise<Result>,
 ): Promise<Result> {
-  const ended = new AbortController();
+  const stopped = new AbortController();
   const progress = new QuestionProgress(numQuestions);
-  const off = onSignals((signal) =>
-    ended.abort(new TrainerError('INTERRUPTED', `${signal}: ended before all questions were answered`)),
-  );
+  const off = onSignals((signal) => {
+    stopped.abort(new TrainerError('INTERRUPTED', `${signal}: ended before all questions were answered`));
+    scorer.close();
+  });
   try {
-    return await ask({ signal: ended.signal, onProgress: progress.show });
+    return await ask({ signal: stopped.signal, onProgress: progress.show });
+  } catch (error) {
+    throw stopped.signal.aborted ? stopped.signal.reason : error;
   } finally {
     off();
     progress.end();

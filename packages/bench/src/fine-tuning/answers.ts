@@ -41,7 +41,7 @@ export type Answers = Readonly<Record<string, TaskAnswers>>;
  * @throws TrainerError `INTERRUPTED` at a signal
  */
 export async function answersOf(checkpoint: string, { asked, cloze }: Material): Promise<Answers> {
-  const scorer = new ScorerPool(openCheckpoint(checkpoint));
+  const scorer = await ScorerPool.open(openCheckpoint(checkpoint));
   const total = asked.reduce((sum, each) => sum + sizeOf(each), cloze.length);
   return untilAnswered(scorer, total, async ({ onProgress, signal }) => {
     const answers: Record<string, TaskAnswers> = {};

@@ -53,24 +53,28 @@ interface LayerView {
  */
 export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult {
   const folders = committedFolders(checkpointsDir).reverse();
+  let views: LayerView[] = [];
   const seen = folders.map((folder) => {
     const checkpoint = openCheckpoint(folder);
     const inference = openInference(checkpoint);
     const batch = validationBatch(inference, dataset);
-    const views = viewLayers(inference, batch);
+    views = viewLayers(inference, batch);
     inference.model.dispose();
-    return { step: checkpoint.manifest.step, views };
+    return {
+      step: checkpoint.manifest.step,
+      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
+      expertsOfLayers: views.map(({ expertT }) => expertT),
+    };
   });
   return {
-    calinskiHarabasz: seen.map(({ step, views }) => ({
+    calinskiHarabasz: seen.map(({ step, index }) => ({ step, index })),
+    stayed: seen.slice(1).map(({ step, expertsOfLayers }, i) => ({
       step,
-      index: mean(views.map(({ xTD, expertT }) => calinskiHarabasz(xTD, expertT))),
+      share: mean(
+        expertsOfLayers.map((expertT, layer) => shareOfSame(seen[i].expertsOfLayers[layer], expertT)),
+      ),
     })),
-    stayed: seen.slice(1).map(({ step, views }, i) => ({
-      step,
-      share: mean(views.map(({ expertT }, layer) => shareOfSame(seen[i].views[layer].expertT, expertT))),
-    })),
-    cosines: cosinesOf(seen.at(-1)?.views ?? []),
+    cosines: cosinesOf(views),
   };
 }
 
