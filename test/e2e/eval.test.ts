@@ -8,7 +8,7 @@ import { CLI, DATA_DIR, Locmoe, locmoe, trainToTheEnd } from './support.js';
 let folder: string;
 let checkpoint: readonly string[];
 let task: string;
-/** As many questions as take minutes. */
+/** More questions than are answered before a test ends them. */
 let many: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
