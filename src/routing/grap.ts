@@ -102,14 +102,6 @@ function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D
   return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
 }
 
-/** Multiplications and additions of its matrix product: fixed groups need none. */
-export function affinityFlops(
-  { learnedGroups, numExperts }: MoeWith<typeof grapFields>,
-  { numTokens, dModel }: { readonly numTokens: number; readonly dModel: number },
-): number {
-  return learnedGroups ? 2 * numTokens * dModel * numExperts : 0;
-}
-
 /** `cosineAffinity` with the router's own parameters. */
 export function gateCosines(
   { numExperts }: CommonMoe,

@@ -9,15 +9,7 @@ import {
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { scoreBytes } from './gather-scores.js';
-import {
-  affinityFlops,
-  blocksOf,
-  cosineAffinity,
-  gateCosines,
-  grapFields,
-  grapSpecs,
-  groupsDivide,
-} from './grap.js';
+import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
@@ -88,10 +80,10 @@ export const locmoePlusRouter = defineRouter({
   // Thresholds are in units of the ranking.
   shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
   parameters: grapSpecs,
-  price(moe, size) {
-    const T = size.numTokens;
+  price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
-    const flops = affinityFlops(moe, size);
+    // Cosines with fixed groups are no matrix product.
+    const flops = moe.learnedGroups ? 2 * T * d * E : 0;
     const choices = choicesPerToken(moe);
     return {
       forward: { flops, touched: 30 * T * E + 3 * T * choices, operations: moe.learnedGroups ? 80 : 55 },
