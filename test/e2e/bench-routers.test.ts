@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DATA_DIR, locmoe, MICRO, temporaryFolder } from './support.js';
@@ -50,7 +50,7 @@ describe('bench routers', () => {
   }, 120_000);
 
   it('makes runs for quality and for time, and does not make a finished one again', async () => {
-    const { bench, read } = micro();
+    const { folder, bench, read } = micro();
     const first = await bench('--only', 'locmoe-plus-ecr,2x2,domain');
     expect(first.code, first.stdout + first.stderr).toBe(0);
     expect(first.stdout).toMatch(/^ {2}quality +12 steps, 0\.0 million tokens, on 2x\d+ +1 +0 +1 +\? +\?$/m);
@@ -65,6 +65,11 @@ describe('bench routers', () => {
     expect(second.stdout).toMatch(/^2 runs, 2 of them kept from before$/m);
     expect(second.stdout).toMatch(/^ {2}total +2 +2 +0 +0s$/m);
     expect(read('routers.md')).toBe(report);
+
+    // Without what was kept: quality does not depend on the machine and is in the report's folder, time is measured anew.
+    rmSync(path.join(folder, 'work'), { recursive: true });
+    const third = await bench('--only', 'quality,locmoe-plus-ecr');
+    expect(third.stdout).toMatch(/^1 run, 1 of them kept from before$/m);
   }, 120_000);
 
   it('refuses a router that there is not', async () => {

@@ -71,9 +71,12 @@ export async function benchRouters(options: BenchRoutersOptions): Promise<number
 
 class RouterBench {
   readonly #store: ResultStore;
+  /** Runs for quality, which are the same on every machine of as many cores: part of the report. */
+  readonly #published: string;
 
   constructor(readonly options: BenchRoutersOptions) {
-    this.#store = new ResultStore(path.resolve(options.workDir, 'results'));
+    this.#published = path.resolve(options.out, 'routers-runs.jsonl');
+    this.#store = new ResultStore(path.resolve(options.workDir, 'results'), this.#published);
   }
 
   async run(): Promise<number> {
@@ -142,6 +145,11 @@ class RouterBench {
         kindsOf(planned).map((kind) => [kind, planned.filter((job) => job.kind === kind).length]),
       ),
     });
+    const forQuality = planned.filter(({ kind }) => kind === 'quality');
+    this.#store.publish(
+      this.#published,
+      forQuality.map((job) => ({ name: jobId(job), key: resolveJob(options, job, link).config })),
+    );
     console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'routers.md')}`);
   }
 
@@ -152,6 +160,12 @@ class RouterBench {
 
   #kept(job: Job, link: InterNodeLink): RunResult | null {
     return this.#store.get<RunResult>(jobId(job), resolveJob(this.options, job, link).config);
+  }
+
+  /** What a run took on this machine; null if it was not made here. */
+  #secondsHere(job: Job, link: InterNodeLink): number | null {
+    const { config } = resolveJob(this.options, job, link);
+    return this.#store.getOwn<RunResult>(jobId(job), config)?.seconds ?? null;
   }
 
   /** @param isNeeded whether to search a link that is not known */
@@ -195,8 +209,11 @@ class RouterBench {
       const result = await this.#runJob(job, link);
       if (result === null) return false;
       const runs = plan.findIndex(({ kind }) => kind === job.kind);
-      const { tookS, numMissing } = plan[runs];
-      plan[runs] = { ...plan[runs], tookS: [...tookS, result.seconds], numMissing: numMissing - 1 };
+      const { numKept, numMissing, tookS } = plan[runs];
+      plan[runs] = {
+        ...plan[runs],
+        ...{ numKept: numKept + 1, numMissing: numMissing - 1, tookS: [...tookS, result.seconds] },
+      };
       const took = formatDuration(result.seconds);
       const left = durationLabel(secondsLeft(plan));
       console.log(`[${i + 1}/${missing.length}] ${jobId(job)}: ${oneLine(result)}, ${took}, left ${left}`);
@@ -213,14 +230,15 @@ class RouterBench {
     const plan: PlannedRuns[] = [];
     for (const kind of kindsOf(jobs)) {
       const own = jobs.filter((job) => job.kind === kind);
-      const tookS = own.flatMap((job) => this.#kept(job, link)?.seconds ?? []);
-      const numMissing = own.length - tookS.length;
+      const numKept = own.filter((job) => this.#kept(job, link) !== null).length;
+      const numMissing = own.length - numKept;
+      const tookS = own.flatMap((job) => this.#secondsHere(job, link) ?? []);
       const [{ layout }] = own;
       const settings = resolveJob(this.options, baselineJob(kind, layout), link);
       const isGuessed = tookS.length === 0 && numMissing > FEW_RUNS;
       const guessS = isGuessed ? await this.#guessS(kind, layout, link, settings) : null;
       if (isGuessed && guessS === null) return null;
-      plan.push({ kind, what: whatOf(own, settings), tookS, numMissing, guessS });
+      plan.push({ kind, what: whatOf(own, settings), numKept, numMissing, tookS, guessS });
     }
     return plan;
   }

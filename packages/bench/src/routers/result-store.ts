@@ -2,33 +2,81 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+/** Name and key of a part. */
+export interface PartName {
+  readonly name: string;
+  /** Everything that its value depends on. */
+  readonly key: unknown;
+}
+
+interface Kept {
+  /** Digest of the part's key. */
+  readonly key: string;
+  readonly value: unknown;
+}
+
 /**
  * Finished parts of the comparison, one JSON file each, so that a stopped comparison continues. A part is
  * reused only for the same key: a changed recipe reruns it.
  */
 export class ResultStore {
-  constructor(readonly directory: string) {}
+  readonly #published: ReadonlyMap<string, Kept>;
+
+  /**
+   * @param publishedFile parts that `publish` wrote, maybe on another machine; a part of `directory` comes first
+   */
+  constructor(
+    readonly directory: string,
+    publishedFile?: string,
+  ) {
+    this.#published = publishedFile === undefined ? new Map() : readPublished(publishedFile);
+  }
 
   /** The stored value; null if there is none or its key differs. */
   get<T>(name: string, key: unknown): T | null {
+    return this.getOwn<T>(name, key) ?? valueFor<T>(key, this.#published.get(name));
+  }
+
+  /** As `get`, but nothing that was published. */
+  getOwn<T>(name: string, key: unknown): T | null {
     const file = this.#file(name);
-    if (!existsSync(file)) return null;
-    const kept: { key: string; value: T } = JSON.parse(readFileSync(file, 'utf8'));
-    return kept.key === digestOf(key) ? kept.value : null;
+    return existsSync(file) ? valueFor<T>(key, JSON.parse(readFileSync(file, 'utf8'))) : null;
   }
 
   /** Atomic, even if the process is killed. */
   put<T>(name: string, key: unknown, value: T): T {
     mkdirSync(this.directory, { recursive: true });
-    const file = this.#file(name);
-    writeFileSync(`${file}.tmp`, `${JSON.stringify({ key: digestOf(key), value })}\n`);
-    renameSync(`${file}.tmp`, file);
+    writeWhole(this.#file(name), `${JSON.stringify({ key: digestOf(key), value })}\n`);
     return value;
+  }
+
+  /** Writes those of the parts that are stored as JSON lines. */
+  publish(file: string, parts: readonly PartName[]): void {
+    const lines = parts.flatMap(({ name, key }) => {
+      const value = this.get(name, key);
+      return value === null ? [] : [`${JSON.stringify({ name, key: digestOf(key), value })}\n`];
+    });
+    writeWhole(file, lines.join(''));
   }
 
   #file(name: string): string {
     return path.join(this.directory, `${name}.json`);
   }
+}
+
+function valueFor<T>(key: unknown, kept: Kept | undefined): T | null {
+  return kept?.key === digestOf(key) ? (kept.value as T) : null;
+}
+
+function readPublished(file: string): Map<string, Kept> {
+  if (!existsSync(file)) return new Map();
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  return new Map(lines.map((line) => JSON.parse(line)).map(({ name, ...kept }) => [name, kept]));
+}
+
+function writeWhole(file: string, text: string): void {
+  writeFileSync(`${file}.tmp`, text);
+  renameSync(`${file}.tmp`, file);
 }
 
 function digestOf(key: unknown): string {

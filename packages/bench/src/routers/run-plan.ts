@@ -7,9 +7,10 @@ export interface PlannedRuns {
   readonly kind: Kind;
   /** What a run is: steps, tokens, layouts. */
   readonly what: string;
-  /** Seconds that each finished run took. */
-  readonly tookS: readonly number[];
+  readonly numKept: number;
   readonly numMissing: number;
+  /** Seconds that each run took that was made on this machine. */
+  readonly tookS: readonly number[];
   /** Seconds of a run, extrapolated from a few steps; null if these were not made. */
   readonly guessS: number | null;
 }
@@ -35,9 +36,9 @@ export function durationLabel(seconds: number | null): string {
 
 /** What there is to do, and how long it takes: a line for each kind of run, and one for all. */
 export function planText(plan: readonly PlannedRuns[]): string {
-  const numRuns = (runs: PlannedRuns) => runs.tookS.length + runs.numMissing;
+  const numRuns = (runs: PlannedRuns) => runs.numKept + runs.numMissing;
   const sum = (of: (runs: PlannedRuns) => number) => plan.reduce((total, runs) => total + of(runs), 0);
-  const numKept = sum(({ tookS }) => tookS.length);
+  const numKept = sum((runs) => runs.numKept);
   const took = (seconds: readonly number[]) => (seconds.length === 0 ? '' : formatDuration(mean(seconds)));
   return [
     `${formatNumberOf(sum(numRuns), 'run')}, ${numKept} of them kept from before`,
@@ -48,7 +49,7 @@ export function planText(plan: readonly PlannedRuns[]): string {
           runs.kind,
           runs.what,
           String(numRuns(runs)),
-          String(runs.tookS.length),
+          String(runs.numKept),
           took(runs.tookS),
           String(runs.numMissing),
           durationLabel(expectedS(runs)),

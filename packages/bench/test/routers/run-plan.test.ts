@@ -4,15 +4,17 @@ import { type PlannedRuns, planText, secondsLeft } from '../../src/routers/run-p
 const quality: PlannedRuns = {
   kind: 'quality',
   what: '305 steps, 5.0 million tokens, on 2x1',
-  tookS: [350, 370],
+  numKept: 2,
   numMissing: 10,
+  tookS: [350, 370],
   guessS: null,
 };
 const time: PlannedRuns = {
   kind: 'time',
   what: '60 steps, 1.0 million tokens, on 2x2 and 4x1',
-  tookS: [],
+  numKept: 0,
   numMissing: 90,
+  tookS: [],
   guessS: 120,
 };
 
@@ -22,6 +24,10 @@ describe('secondsLeft', () => {
     expect(secondsLeft([time])).toBe(90 * 120);
     expect(secondsLeft([quality, time])).toBe(10 * 360 + 90 * 120);
     expect(secondsLeft([{ ...time, tookS: [100] }])).toBe(90 * 100);
+  });
+
+  it('is not by what runs took elsewhere', () => {
+    expect(secondsLeft([{ ...time, numKept: 5 }])).toBe(90 * 120);
   });
 
   it('is not known while runs of a kind are not', () => {
