@@ -45,6 +45,9 @@ const WITH_PROCESSES = [
 const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');
 const ON_TENSORFLOW_ALONE = files('plan/work');
 
+/** What computes otherwise without AVX-512. */
+const ON_AVX2 = files('ops/kernels/onednn/onednn-kernels');
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -83,6 +86,15 @@ export default defineConfig({
           exclude: WITH_PROCESSES,
           env: { LOCMOE_KERNELS: 'tensorflow' },
           isolate: false,
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'units on AVX2',
+          include: ON_AVX2,
+          env: { ONEDNN_MAX_CPU_ISA: 'AVX2' },
           maxWorkers: 2,
         },
       },

@@ -18,7 +18,7 @@ import { createLoader, type Loader } from '../data/loader.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { assertTrainable } from '../model/assert-trainable.js';
-import { oneDnnPath } from '../ops/kernels/choose-kernels.js';
+import { assertComputes } from '../ops/kernels/choose-kernels.js';
 import { makeFolder } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns, type RunFolder } from '../run/run-folder.js';
@@ -67,7 +67,7 @@ export async function planRun(
   if (instruct !== null) for (const line of describeInstruct(instruct, config)) say(line);
   assertTrainable(config);
   if (nodesAreHere) {
-    oneDnnPath(config.train.precision);
+    assertComputes(config.train.precision);
     assertMachineCanHold(config, thisMachine(), warn);
   } else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);

@@ -1,6 +1,6 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import type { RunConfig } from '../config/schema.js';
-import { usesOneDnn } from '../ops/kernels/choose-kernels.js';
+import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
@@ -65,7 +65,7 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
  */
 function activations({ model, train, cluster }: RunConfig, rows: number): number {
   const { dModel, dFeedForward, seqLen, vocabSize } = model;
-  const operand = usesOneDnn() && train.precision !== 'float32' ? 0.5 : 1;
+  const operand = usesOneDnn() && elementTypeOf(train.precision) === 'bfloat16' ? 0.5 : 1;
   const logits = usesOneDnn() ? operand : 2;
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;

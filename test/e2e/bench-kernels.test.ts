@@ -1,19 +1,31 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { withOneDnn } from '../with-onednn.js';
+import { withBfloat16, withOneDnn } from '../with-onednn.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
 withOneDnn('with oneDNN', () => {
   it('bench kernels times what it has compared', async () => {
     const { code, stdout, stderr } = await locmoe('bench', 'kernels', '--width', '64', '--rounds', '1');
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/^\| operation \| TensorFlow \| oneDNN, float32 \| oneDNN, bfloat16 \|$/m);
+    expect(stdout).toMatch(/^\| operation \| TensorFlow \| oneDNN, float32 \|( oneDNN, bfloat16 \|)?$/m);
     const times: { name: string; ms: number[] }[] = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
     expect(times.length).toBeGreaterThan(5);
     for (const { ms } of times) expect(Math.min(...ms)).toBeGreaterThan(0);
   }, 120_000);
 
+  it('refuses bfloat16 where oneDNN does not multiply it', async () => {
+    const runs = path.join(temporaryFolder(), 'runs');
+    const train = ['train', '--config', 'tiny', '--set', 'train.precision=bfloat16', '--runs-dir', runs];
+    const refused = await new Locmoe(train, { ONEDNN_MAX_CPU_ISA: 'AVX2' }).finished;
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      'locmoe: train.precision bfloat16: oneDNN does not multiply it on this processor, which has no AVX-512; use float32, or auto\n',
+    ]);
+  });
+});
+
+withBfloat16('with bfloat16', () => {
   it('bench precision trains in both and reports', async () => {
     const folder = temporaryFolder();
     const config = path.join(folder, 'micro.yaml');
@@ -49,7 +61,7 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
   };
   expect(await ask('tensorflow', 'bench', 'precision')).toEqual([
     2,
-    'locmoe: bfloat16 needs oneDNN: run `locmoe setup`, which says how to get it',
+    'locmoe: bfloat16: it needs oneDNN, but LOCMOE_KERNELS says tensorflow',
   ]);
   const folder = temporaryFolder();
   const config = path.join(folder, 'micro.yaml');
@@ -65,7 +77,7 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
   ];
   expect(await ask('tensorflow', ...train, '--set', 'train.precision=bfloat16')).toEqual([
     2,
-    'locmoe: train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow',
+    'locmoe: train.precision bfloat16: it needs oneDNN, but LOCMOE_KERNELS says tensorflow',
   ]);
   expect(await ask('onedn', ...train)).toEqual([
     2,

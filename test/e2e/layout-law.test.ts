@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ROUTER_NAMES, type RouterName } from '../../src/routing/index.js';
-import { withOneDnn } from '../with-onednn.js';
+import { withBfloat16 } from '../with-onednn.js';
 import { lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
 
 const LAYOUTS = [
@@ -101,7 +101,7 @@ it('overlapDegree auto tries both, says which it took and why, and changes no bi
   );
 }, 60_000);
 
-withOneDnn('in bfloat16', () => {
+withBfloat16('in bfloat16', () => {
   const BFLOAT16 = ['moe.router=locmoe', 'moe.localityLossWeight=0', 'train.precision=bfloat16'];
   const curve = async (nodes: number, workersPerNode: number, ...more: readonly string[]) =>
     lossCurve(

@@ -22,7 +22,7 @@ let chosen: Kernels | undefined;
  * What computes in this process: oneDNN where it is found, else TensorFlow, or what LOCMOE_KERNELS says. Chosen at the
  * first call, for the life of the process.
  *
- * @throws TrainerError as `oneDnnPath` and `loadOneDnn`
+ * @throws TrainerError as `assertComputes`
  */
 export function kernels(): Kernels {
   chosen ??= choose();
@@ -32,10 +32,9 @@ export function kernels(): Kernels {
 /**
  * The library that computes here; null if TensorFlow does.
  *
- * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN is none that can be had; `BAD_CONFIG` if the precision
- *   cannot be had without oneDNN
+ * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN is none that can be had
  */
-export function oneDnnPath(wanted: Precision = 'float32'): string | null {
+export function oneDnnPath(): string | null {
   const choice = process.env.LOCMOE_KERNELS || 'auto';
   if (!CHOICES.includes(choice))
     throw new TrainerError(
@@ -50,14 +49,35 @@ export function oneDnnPath(wanted: Precision = 'float32'): string | null {
       'BAD_INPUT',
       'LOCMOE_KERNELS is onednn, which is not installed: run `locmoe setup`, which says how',
     );
-  if (path === null && wanted === 'bfloat16')
-    throw new TrainerError(
-      'BAD_CONFIG',
-      choice === 'tensorflow'
-        ? 'train.precision bfloat16 needs oneDNN, but LOCMOE_KERNELS says tensorflow'
-        : 'train.precision bfloat16 needs oneDNN, which is not installed: run `locmoe setup`',
-    );
   return path;
+}
+
+/** Why bfloat16 cannot be had here; null if it can. @throws TrainerError as `oneDnnPath` and `loadOneDnn` */
+export function whyNoBfloat16(): string | null {
+  const path = oneDnnPath();
+  if (path !== null)
+    return loadOneDnn(path, findThreads()).hasBfloat16
+      ? null
+      : 'oneDNN does not multiply it on this processor, which has no AVX-512; use float32, or auto';
+  return process.env.LOCMOE_KERNELS === 'tensorflow'
+    ? 'it needs oneDNN, but LOCMOE_KERNELS says tensorflow'
+    : 'it needs oneDNN, which is not installed: run `locmoe setup`';
+}
+
+/**
+ * @throws TrainerError `BAD_CONFIG` if there is nothing here that computes in this precision; as `oneDnnPath` and
+ *   `loadOneDnn`
+ */
+export function assertComputes(wanted: Precision): void {
+  oneDnnPath();
+  const why = wanted === 'bfloat16' ? whyNoBfloat16() : null;
+  if (why !== null) throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}`);
+}
+
+/** The type in which products are computed here. @throws TrainerError as `assertComputes` */
+export function elementTypeOf(wanted: Precision): ElementType {
+  if (wanted !== 'auto') return wanted;
+  return multipliesBfloat16() && whyNoBfloat16() === null ? 'bfloat16' : 'float32';
 }
 
 /** Whether oneDNN computes here. @throws as `oneDnnPath` */
@@ -73,8 +93,8 @@ export function usePrecision(wanted: Precision): void {
 }
 
 function choose(): Kernels {
-  const path = oneDnnPath(precision);
+  assertComputes(precision);
+  const path = oneDnnPath();
   if (path === null) return tensorflowKernels;
-  const type = precision === 'auto' ? (multipliesBfloat16() ? 'bfloat16' : 'float32') : precision;
-  return oneDnnKernels(loadOneDnn(path, findThreads()), type);
+  return oneDnnKernels(loadOneDnn(path, findThreads()), elementTypeOf(precision));
 }

@@ -3,6 +3,7 @@ import { findThreads, oneDnnPath } from 'locmoe/ops/kernels/choose-kernels';
 import type { Kernels } from 'locmoe/ops/kernels/kernels';
 import { loadOneDnn } from 'locmoe/ops/kernels/onednn/library';
 import { oneDnnKernels } from 'locmoe/ops/kernels/onednn/onednn-kernels';
+import type { ElementType } from 'locmoe/ops/kernels/onednn/tensor-memory';
 import { tensorflowKernels } from 'locmoe/ops/kernels/tensorflow/tensorflow-kernels';
 import { tf } from 'locmoe/ops/tensorflow';
 import { machine } from '../machine.js';
@@ -63,9 +64,10 @@ function contendersOf(): Contender[] {
   if (path === null)
     throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
   const library = loadOneDnn(path, findThreads());
+  const types: readonly ElementType[] = library.hasBfloat16 ? ['float32', 'bfloat16'] : ['float32'];
   return [
     { name: 'TensorFlow', kernels: tensorflowKernels, tolerance: 0 },
-    ...(['float32', 'bfloat16'] as const).map((type) => ({
+    ...types.map((type) => ({
       name: `oneDNN, ${type}`,
       kernels: oneDnnKernels(library, type),
       tolerance: TOLERANCE[type],

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
-import { usesOneDnn } from 'locmoe/ops/kernels/choose-kernels';
+import { whyNoBfloat16 } from 'locmoe/ops/kernels/choose-kernels';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
 import { machine } from '../machine.js';
@@ -30,14 +30,11 @@ const PRECISIONS = ['float32', 'bfloat16'] as const;
  * `locmoe bench precision`: the same trainings in float32 and in bfloat16, and what that does to the validation loss.
  *
  * @returns the exit code; that of a failed run if a difference exceeds the tolerance
- * @throws TrainerError `NO_RESOURCE` without oneDNN; as `runTraining`
+ * @throws TrainerError `NO_RESOURCE` where bfloat16 cannot be had; as `runTraining`
  */
 export async function benchPrecision(options: BenchPrecisionOptions): Promise<number> {
-  if (!usesOneDnn())
-    throw new TrainerError(
-      'NO_RESOURCE',
-      'bfloat16 needs oneDNN: run `locmoe setup`, which says how to get it',
-    );
+  const why = whyNoBfloat16();
+  if (why !== null) throw new TrainerError('NO_RESOURCE', `bfloat16: ${why}`);
   const rows: { seed: number; float32: number; bfloat16: number; difference: number }[] = [];
   for (let seed = 1; seed <= options.seeds; seed++) {
     const losses: number[] = [];

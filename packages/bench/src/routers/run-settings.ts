@@ -1,7 +1,6 @@
 import { loadConfig } from 'locmoe/config/resolve';
 import type { RunConfig } from 'locmoe/config/schema';
-import { usesOneDnn } from 'locmoe/ops/kernels/choose-kernels';
-import { multipliesBfloat16 } from 'locmoe/os/processor';
+import { elementTypeOf } from 'locmoe/ops/kernels/choose-kernels';
 import type { InterNodeLink } from './calibration.js';
 import { HEADLINE_CELL, type Job, type Layout, settingsOf } from './jobs.js';
 import { BASELINE } from './variants.js';
@@ -41,10 +40,9 @@ export function settingsOfJob(options: RecipeOptions, job: Job, link: InterNodeL
   ];
 }
 
-/** bfloat16 where it is at hand, as elsewhere it is refused or slow; `--set` comes later and decides. */
+/** What this machine takes for `auto`, as a run in the other precision is another one; `--set` comes later and decides. */
 function precisionSettings({ config, set }: RecipeOptions): string[] {
-  if (loadConfig(config, { sets: set }).train.precision !== 'bfloat16') return [];
-  return usesOneDnn() && multipliesBfloat16() ? [] : ['train.precision=float32'];
+  return [`train.precision=${elementTypeOf(loadConfig(config, { sets: set }).train.precision)}`];
 }
 
 /** @throws TrainerError `BAD_CONFIG` as `loadConfig` */

@@ -6,7 +6,7 @@ import type { Dataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
-import { usesOneDnn } from 'locmoe/ops/kernels/choose-kernels';
+import { whyNoBfloat16 } from 'locmoe/ops/kernels/choose-kernels';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
@@ -82,7 +82,7 @@ class StepBench {
     console.log(`PyTorch ${peer.version} of ${peer.python}`);
     const lengths = { ...options, steps: options.steps };
     const turns = planTurns(scope, lengths, {
-      ownBfloat16: usesOneDnn(),
+      ownBfloat16: whyNoBfloat16() === null,
       peerCompiles: canCompile(peer),
     });
     for (const { cell, steps, programs } of turns)

@@ -26,6 +26,8 @@ export const ARGUMENT = {
 } as const;
 /** `dnnl_normalization_flags_t`: with gain and bias. */
 export const SCALE_AND_SHIFT = 6;
+/** `dnnl_query_impl_info_str` */
+export const IMPLEMENTATION = 8;
 /** `DNNL_ARG_ATTR_MULTIPLE_POST_OP(index) | DNNL_ARG_SRC_1` */
 export const postOpSource = (index: number) => (32768 * (index + 1)) | ARGUMENT.source1;
 
@@ -52,6 +54,9 @@ const SIGNATURES = {
   appendEltwise: 'int dnnl_post_ops_append_eltwise(void *ops, int algorithm, float alpha, float beta)',
   appendBinary: 'int dnnl_post_ops_append_binary(void *ops, int algorithm, void *source1)',
   primitiveCreate: 'int dnnl_primitive_create(_Out_ void **primitive, void *desc)',
+  implementation:
+    'int dnnl_primitive_desc_query(const void *desc, int what, int index, _Out_ const char **result)',
+  nextImplementation: 'int dnnl_primitive_desc_next_impl(void *desc)',
   primitiveDescDestroy: 'int dnnl_primitive_desc_destroy(void *desc)',
   primitiveDestroy: 'int dnnl_primitive_destroy(void *primitive)',
   execute: 'int dnnl_primitive_execute(void *primitive, void *stream, int count, void *arguments)',
@@ -84,6 +89,8 @@ export interface OneDnn {
   readonly calls: Calls;
   readonly engine: Handle;
   readonly stream: Handle;
+  /** Whether it multiplies bfloat16 on this processor, be it slowly. */
+  readonly hasBfloat16: boolean;
 }
 
 /**
@@ -106,7 +113,11 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
     ) as unknown as Calls;
     keepUntilTheEnd(path);
     const engine = create(calls, 'engineCreate', CPU, 0);
-    return { version, calls, engine, stream: create(calls, 'streamCreate', engine, DEFAULT_STREAM) };
+    return {
+      ...{ version, calls, engine },
+      stream: create(calls, 'streamCreate', engine, DEFAULT_STREAM),
+      hasBfloat16: multiplies(calls, engine, TYPE.bfloat16),
+    };
   } catch (error) {
     throw new TrainerError(
       'BAD_INPUT',
@@ -115,6 +126,15 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
       { cause: error },
     );
   }
+}
+
+function multiplies(calls: Calls, engine: Handle, type: number): boolean {
+  const matrix = create(calls, 'descCreate', 2, BigInt64Array.of(2n, 2n), type, BigInt64Array.of(2n, 1n));
+  const product: [Handle] = [null];
+  const isThere = calls.matmul(product, engine, matrix, matrix, null, matrix, null) === 0;
+  if (isThere) calls.primitiveDescDestroy(product[0]);
+  calls.descDestroy(matrix);
+  return isThere;
 }
 
 /**

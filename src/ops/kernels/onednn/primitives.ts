@@ -5,6 +5,7 @@ import {
   check,
   create,
   type Handle,
+  IMPLEMENTATION,
   type OneDnn,
   postOpSource,
   SCALE_AND_SHIFT,
@@ -12,6 +13,9 @@ import {
 } from './library.js';
 import { keyOf, type Operand } from './operand.js';
 import { PrimitiveCache } from './primitive-cache.js';
+
+/** Products in blocks. */
+const ROWWISE = 'brg_matmul';
 
 /** What a product does with its result. */
 export interface ProductOptions {
@@ -40,9 +44,26 @@ export class Primitives {
     if (addend) names.push(postOpSource((scale === 1 ? 0 : 1) + (accumulate ? 1 : 0)));
     this.#cache.run(key, names, operands, ([source, weights, target, extra]) =>
       this.#withPostOps({ accumulate, scale, addend: extra ?? null }, (attr) =>
-        this.#create('matmul', this.library.engine, source, weights, null, target, attr),
+        this.#matmul(source, weights, target, attr),
       ),
     );
+  }
+
+  /**
+   * The first implementation that gives a row the same bits however many rows there are. Without AVX-512 it is not the
+   * library's first choice, whose last few rows are summed in another order.
+   */
+  #matmul(...operands: readonly Handle[]): Handle {
+    const [source, weights, target, attr] = operands;
+    const desc = this.#create('matmul', this.library.engine, source, weights, null, target, attr);
+    const { implementation, nextImplementation, primitiveDescDestroy } = this.library.calls;
+    const name: [string | null] = [null];
+    do {
+      check('implementation', implementation(desc, IMPLEMENTATION, 0, name));
+      if (name[0]!.startsWith(ROWWISE)) return desc;
+    } while (nextImplementation(desc) === 0);
+    primitiveDescDestroy(desc);
+    return this.#create('matmul', this.library.engine, source, weights, null, target, attr);
   }
 
   /** Copies between types and layouts. */

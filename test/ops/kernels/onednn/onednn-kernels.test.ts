@@ -6,9 +6,10 @@ import { findThreads, oneDnnPath } from '../../../../src/ops/kernels/choose-kern
 import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';
 import { oneDnnKernels } from '../../../../src/ops/kernels/onednn/onednn-kernels.js';
+import type { ElementType } from '../../../../src/ops/kernels/onednn/tensor-memory.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
 import { positionsOf, randomValues } from '../../../model/support.js';
-import { withOneDnn } from '../../../with-onednn.js';
+import { inEachType, withOneDnn } from '../../../with-onednn.js';
 
 const SIZES = { numSequences: 3, seqLen: 150, numHeads: 4, d: 32, F: 96, V: 300 };
 const { numSequences, seqLen, d, F, V } = SIZES;
@@ -100,43 +101,42 @@ function difference(actual: Float32Array, expected: Float32Array): number {
   return actual.reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i])), 0) / Math.sqrt(square);
 }
 
+/** In bfloat16 operands alone are rounded, to eight bits of significand. */
+const TOLERANCE: Readonly<Record<ElementType, number>> = { float32: 1e-4, bfloat16: 0.15 };
+
 const size = (shape: Shape) => shape.reduce((product, length) => product * length, 1);
 
 const addition: Op = (_, x, y) => tf.add(x, y);
 
 withOneDnn('oneDNN', () => {
   const library = loadOneDnn(oneDnnPath()!, findThreads());
-  const of = (type: 'float32' | 'bfloat16') => oneDnnKernels(library, type);
+  const of = (type: ElementType) => oneDnnKernels(library, type);
 
   describe.each(Object.entries(OPERATIONS))('%s', (_, operation) => {
-    it.each([
-      ['float32', 1e-4],
-      // Eight bits of significand, in operands alone.
-      ['bfloat16', 0.15],
-    ] as const)('in %s agrees with TensorFlow', (type, tolerance) => {
-      const [actual, expected] = [of(type), tensorflowKernels].map((kernels) =>
-        resultsOf(kernels, operation),
-      );
-      actual.forEach((values, i) => {
-        expect(difference(values, expected[i]), `result ${i}`).toBeLessThan(tolerance);
-      });
-    });
-
-    it.each(['float32', 'bfloat16'] as const)('in %s gives the same bits again', (type) => {
+    inEachType('computed', (type) => {
       const kernels = of(type);
-      expect(resultsOf(kernels, operation)).toEqual(resultsOf(kernels, operation));
-    });
 
-    it('leaves no tensor behind', () => {
-      const kernels = of('bfloat16');
-      resultsOf(kernels, operation);
-      const before = tf.memory().numTensors;
-      resultsOf(kernels, operation);
-      expect(tf.memory().numTensors).toBe(before);
+      it('agrees with TensorFlow', () => {
+        const expected = resultsOf(tensorflowKernels, operation);
+        resultsOf(kernels, operation).forEach((values, i) => {
+          expect(difference(values, expected[i]), `result ${i}`).toBeLessThan(TOLERANCE[type]);
+        });
+      });
+
+      it('gives the same bits again', () => {
+        expect(resultsOf(kernels, operation)).toEqual(resultsOf(kernels, operation));
+      });
+
+      it('leaves no tensor behind', () => {
+        resultsOf(kernels, operation);
+        const before = tf.memory().numTensors;
+        resultsOf(kernels, operation);
+        expect(tf.memory().numTensors).toBe(before);
+      });
     });
   });
 
-  describe.each(['float32', 'bfloat16'] as const)('a feed-forward network in %s', (type) => {
+  inEachType('a feed-forward network', (type) => {
     const kernels = of(type);
     const matrix = (name: string, shape: [number, number]) =>
       tf.tensor2d(randomValues(name, size(shape)), shape);
