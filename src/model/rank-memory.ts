@@ -69,8 +69,9 @@ function activations({ model, train, cluster }: RunConfig, rows: number): number
   const logits = usesOneDnn() ? operand : 2;
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;
-  // The input of the layer norm, and what products are of: its result, queries, keys and values, their weighted sums.
-  const attention = n + operand * 5 * n;
+  // The input of the layer norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in
+  // float32 too.
+  const attention = n + operand * 5 * n + (operand < 1 ? n : 0);
   const dense = attention + n + operand * (n + T * dFeedForward);
   // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
   const sparse = attention + 2 * n + rows * (operand * (dModel + dFeedForward) + dModel);

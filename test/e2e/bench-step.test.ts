@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
-import { whyNoBfloat16 } from '../../src/ops/kernels/choose-kernels.js';
+import { elementTypeOf } from '../../src/ops/kernels/choose-kernels.js';
 import { skipLoudly } from '../debian-tool.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
@@ -17,7 +17,7 @@ function whyNoTorch(): string | null {
 }
 
 const reason = whyNoTorch();
-const HAS_BFLOAT16 = whyNoBfloat16() === null;
+const HAS_BFLOAT16 = elementTypeOf('auto') === 'bfloat16';
 /** Our programs of a cell. */
 const OWN = HAS_BFLOAT16 ? ['own', 'own-bfloat16'] : ['own'];
 

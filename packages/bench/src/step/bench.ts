@@ -6,7 +6,8 @@ import type { Dataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
-import { whyNoBfloat16 } from 'locmoe/ops/kernels/choose-kernels';
+import { elementTypeOf } from 'locmoe/ops/kernels/choose-kernels';
+import { multipliesBfloat16 } from 'locmoe/os/processor';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
@@ -82,7 +83,8 @@ class StepBench {
     console.log(`PyTorch ${peer.version} of ${peer.python}`);
     const lengths = { ...options, steps: options.steps };
     const turns = planTurns(scope, lengths, {
-      ownBfloat16: whyNoBfloat16() === null,
+      bfloat16: multipliesBfloat16(),
+      ownBfloat16: elementTypeOf('auto') === 'bfloat16',
       peerCompiles: canCompile(peer),
     });
     for (const { cell, steps, programs } of turns)

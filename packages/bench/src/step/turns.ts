@@ -78,7 +78,9 @@ export function scopeOf(only: readonly string[]): Scope {
 
 /** What this machine can run. */
 interface Abilities {
-  /** `train.precision=bfloat16`. */
+  /** In hardware: elsewhere ours is refused, and PyTorch takes twenty times as long as in float32. */
+  readonly bfloat16: boolean;
+  /** Ours needs oneDNN for it. */
   readonly ownBfloat16: boolean;
   /** `torch.compile`. */
   readonly peerCompiles: boolean;
@@ -95,7 +97,8 @@ export function planTurns({ cells, withLocmoePlus }: Scope, lengths: Lengths, ca
         : [
             'own' as const,
             ...(can.ownBfloat16 ? (['own-bfloat16'] as const) : []),
-            ...(['peer', 'peer-bfloat16'] as const),
+            'peer' as const,
+            ...(can.bfloat16 ? (['peer-bfloat16'] as const) : []),
             ...(can.peerCompiles ? (['peer-compiled'] as const) : []),
             ...(joins ? (['locmoe-plus'] as const) : []),
           ];

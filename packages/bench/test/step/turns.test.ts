@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { cellId } from '../../src/step/models.js';
 import { planTurns, scopeOf } from '../../src/step/turns.js';
 
-const CAN = { ownBfloat16: true, peerCompiles: false };
+const CAN = { bfloat16: true, ownBfloat16: true, peerCompiles: false };
 const LENGTHS = { turns: 3, steps: undefined, verifySteps: 20 };
 
 describe('scopeOf', () => {
@@ -68,10 +68,11 @@ describe('planTurns', () => {
 
   it('compiles PyTorch where that works, and sweeps sizes in float32 alone', () => {
     const turns = planTurns(scopeOf(['small', '1x1', 'batch']), LENGTHS, {
+      bfloat16: false,
       ownBfloat16: false,
       peerCompiles: true,
     });
-    expect(turns[0].programs).toEqual(['own', 'peer', 'peer-bfloat16', 'peer-compiled']);
+    expect(turns[0].programs).toEqual(['own', 'peer', 'peer-compiled']);
     for (const { programs } of turns.filter(({ cell }) => cell.sweep !== null))
       expect([...programs].sort()).toEqual(['own', 'peer']);
   });

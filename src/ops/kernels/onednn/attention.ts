@@ -131,15 +131,18 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
 }
 
 /**
- * The gradient, with the probabilities computed again: dS = P (dP - rowsum(dP P)).
+ * The gradient, with the probabilities computed again: dS = P (dP - D), where D, the row sums of dP P, are those of dy y
+ * (FlashAttention, arXiv 2205.14135, appendix B.2).
  *
  * @param dy [T, d], of the type of operands
+ * @param rows y and dy in float32
  * @param qkv as in the forward
  * @param dQkv [T, 3 d]
  */
 export function attentionBackward(
   context: Context,
   dy: Operand,
+  rows: { readonly y: Operand; readonly dy: Operand },
   qkv: Operand,
   dQkv: Operand,
   shape: AttentionShape,
@@ -163,8 +166,9 @@ export function attentionBackward(
           probabilities(primitives, scores, q, k, block, sight);
           const dResult = dResults.of(sequence, begin, end);
           primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, first, end), { accumulate });
-          primitives.product(dResult, v.of(sequence, first, end, true), dScores);
-          primitives.softmaxBackward(scores, dScores, dScores);
+          fillWithMinusD(dScores, rows, sequence * shape.seqLen + begin);
+          const options = { accumulate: true, factor: scores };
+          primitives.product(dResult, v.of(sequence, first, end, true), dScores, options);
           const operand = narrowGradient(dScores);
           primitives.product(operand, k.of(sequence, first, end), dq.of(sequence, begin, end), { scale });
           primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, first, end), {
@@ -175,6 +179,24 @@ export function attentionBackward(
       ),
     );
   }
+}
+
+/** Every row of [H, Q, K] with its -D. @param from row of the first query in `y` and `dy` */
+function fillWithMinusD(
+  into: Operand,
+  { y, dy }: { readonly y: Operand; readonly dy: Operand },
+  from: number,
+): void {
+  const [numHeads, numQueries, numKeys] = into.dims;
+  const h = y.dims[1] / numHeads;
+  let at = from * y.dims[1];
+  for (let query = 0; query < numQueries; query++)
+    for (let head = 0; head < numHeads; head++) {
+      let sum = 0;
+      for (const end = at + h; at < end; at++) sum += y.values[at] * dy.values[at];
+      const row = (head * numQueries + query) * numKeys;
+      into.values.fill(-sum, row, row + numKeys);
+    }
 }
 
 /** Queries, keys and values. */

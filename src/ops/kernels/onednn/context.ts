@@ -1,9 +1,13 @@
 import { gradientTargetOf } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { OneDnn } from './library.js';
+import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand } from './operand.js';
 import { Primitives } from './primitives.js';
 import { type ElementType, TensorMemory } from './tensor-memory.js';
+
+/** Of a gradient at a time: longer columns of a row-major matrix evict each other from the caches. */
+const ROWS_OF_A_SUM = 512;
 
 /** What the operations of this folder work with. */
 export class Context {
@@ -27,13 +31,16 @@ export class Context {
     return { tensor: kept.tensor, operand: kept };
   }
 
-  /** The gradient a b of a matrix, written to where it is wanted. */
-  gradient(matrix: tf.Tensor, a: Operand, b: Operand): tf.Tensor {
+  /** The gradient x^T dy of a matrix, written to where it is wanted. */
+  gradient(matrix: tf.Tensor, xTA: Operand, dyTB: Operand): tf.Tensor {
     const target = gradientTargetOf(matrix);
     const gradient = target
       ? this.memory.over(target.values, matrix.shape)
       : this.memory.create(matrix.shape);
-    this.primitives.product(a, b, gradient, { accumulate: target?.accumulates ?? false });
+    for (const place of chunksOf(xTA.dims[0], ROWS_OF_A_SUM))
+      this.primitives.product(transposed(rowsOf(xTA, place)), rowsOf(dyTB, place), gradient, {
+        accumulate: place.begin > 0 || (target?.accumulates ?? false),
+      });
     return gradient.tensor;
   }
 

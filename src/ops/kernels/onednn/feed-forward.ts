@@ -11,7 +11,7 @@ import type { OwnTensor } from './tensor-memory.js';
 /** Numbers of rows vary, and each is compiled for, which takes time and memory: they are rounded up to this. */
 const ROWS_ROUNDED_TO = 32;
 /** What lies between two products stays in the caches, and products of rows are compiled for few numbers of them. */
-const ROWS_AT_A_TIME = 64;
+const ROWS_AT_A_TIME = 128;
 
 /** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */
 export class OneDnnNetwork implements FeedForwardNetwork {
@@ -57,8 +57,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
           for (const place of chunksOf(before.dims[0], ROWS_AT_A_TIME)) {
             const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
             primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
-            primitives.gelu(ofBefore, rowsOf(hidden, place));
-            primitives.geluBackward(ofBefore, gradient, gradient);
+            primitives.geluBackward(ofBefore, gradient, { y: rowsOf(hidden, place), dx: gradient });
             primitives.product(gradient, transposed(wIn), rowsOf(into, place));
           }
         }),
@@ -76,9 +75,13 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     const keptBy = (i: number) => all(({ kept }) => kept[i]);
     return [
       ifWanted(wInDF, () =>
-        this.#context.gradient(wInDF, transposed(all(({ saved }) => saved[0])), keptBy(0)),
+        this.#context.gradient(
+          wInDF,
+          all(({ saved }) => saved[0]),
+          keptBy(0),
+        ),
       ),
-      ifWanted(wOutFD, () => this.#context.gradient(wOutFD, transposed(keptBy(1)), keptBy(2))),
+      ifWanted(wOutFD, () => this.#context.gradient(wOutFD, keptBy(1), keptBy(2))),
     ];
   }
 

@@ -14,6 +14,7 @@ export const BACKWARD = 128;
 /** `dnnl_alg_kind_t` */
 export const ALGORITHM = {
   linear: 0x26,
+  logistic: 0x29,
   geluTanh: 0x2b,
   add: 0x1fff0,
   multiply: 0x1fff1,
@@ -72,8 +73,6 @@ const SIGNATURES = {
     'int dnnl_eltwise_backward_primitive_desc_create(_Out_ void **desc, void *engine, int algorithm, void *d_source, void *d_result, void *data, float alpha, float beta, void *hint, void *attr)',
   softmax:
     'int dnnl_softmax_forward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, int algorithm, void *source, void *result, int axis, void *attr)',
-  softmaxBackward:
-    'int dnnl_softmax_backward_primitive_desc_create(_Out_ void **desc, void *engine, int algorithm, void *d_source, void *d_result, void *result, int axis, void *hint, void *attr)',
   layerNorm:
     'int dnnl_layer_normalization_forward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, void *source, void *result, void *statistics, float epsilon, unsigned int flags, void *attr)',
   layerNormBackward:

@@ -36,10 +36,13 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
       attentionForward(context, qkv.operand, y, shape);
       return {
         value: y.tensor,
-        saved: [qkv.tensor],
-        backward: (dyTD, [kept]) => {
+        saved: [qkv.tensor, y.tensor],
+        backward: (dyTD, [keptQkv, keptY]) => {
           const dQkv = memory.create(qkvTC.shape);
-          context.with(dyTD, (dy) => attentionBackward(context, dy, memory.operandOf(kept), dQkv, shape));
+          const rows = { y: memory.operandOf(keptY), dy: memory.operandOf(dyTD) };
+          context.with(dyTD, (dy) =>
+            attentionBackward(context, dy, rows, memory.operandOf(keptQkv), dQkv, shape),
+          );
           return [dQkv.tensor];
         },
       };
@@ -117,7 +120,7 @@ function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D, type: Elem
       const dx = memory.create(xTA.shape);
       const products = (dy: Operand) => {
         context.with(keptW, (w) => primitives.product(dy, transposed(w), dx), type);
-        return ifWanted(keptW, () => context.gradient(keptW, transposed(memory.operandOf(keptX)), dy));
+        return ifWanted(keptW, () => context.gradient(keptW, memory.operandOf(keptX), dy));
       };
       return [dx.tensor, context.with(dyTB, products, type)];
     },
