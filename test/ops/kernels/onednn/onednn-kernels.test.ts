@@ -173,6 +173,19 @@ withOneDnn('oneDNN', () => {
     });
   });
 
+  it('sums the gradient of a matrix over more rows than it takes at a time', () => {
+    const rows = 1_100;
+    const operation = {
+      op: OPERATIONS.matMul.op,
+      shapes: [
+        [rows, d],
+        [d, F],
+      ] as Shape[],
+    };
+    const [, , expected] = resultsOf(tensorflowKernels, operation);
+    expect(difference(resultsOf(of('float32'), operation)[2], expected)).toBeLessThan(TOLERANCE.float32);
+  });
+
   it('gives a row on the host the bits of a product, however many rows there are', () => {
     const kernels = of('float32');
     for (const [a, b] of [
