@@ -6,7 +6,7 @@ import type { Operand } from './operand.js';
 import { Primitives } from './primitives.js';
 import { type ElementType, TensorMemory } from './tensor-memory.js';
 
-/** Of a gradient at a time: longer columns of a row-major matrix evict each other from the caches. */
+/** Of a gradient at a time; with more, products without AVX-512 are slower. */
 const ROWS_OF_A_SUM = 512;
 
 /** What the operations of this folder work with. */

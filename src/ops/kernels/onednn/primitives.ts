@@ -115,7 +115,7 @@ export class Primitives {
     );
   }
 
-  /** y = GELU(x) in its tanh form. In float32 not the library's, which takes four times as long without AVX-512. */
+  /** y = GELU(x) in its tanh form. In float32 not the library's, which is slow without AVX-512. */
   gelu(x: Operand, y: Operand): void {
     if (x.values instanceof Float32Array)
       this.combine('multiply', x, x, y, [linear(B, A), multiply(x), logistic, multiply(x)]);
