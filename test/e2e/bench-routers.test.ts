@@ -68,6 +68,11 @@ describe('bench routers', () => {
 
     // Without what was kept: quality does not depend on the machine and is in the report's folder, time is measured anew.
     rmSync(path.join(folder, 'work'), { recursive: true });
+    const names = read('routers-runs.jsonl')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).name);
+    expect(names).toEqual([expect.stringMatching(/^quality-locmoe-plus-ecr-/)]);
     const third = await bench('--only', 'quality,locmoe-plus-ecr');
     expect(third.stdout).toMatch(/^1 run, 1 of them kept from before$/m);
   }, 120_000);

@@ -71,7 +71,7 @@ export async function benchRouters(options: BenchRoutersOptions): Promise<number
 
 class RouterBench {
   readonly #store: ResultStore;
-  /** Runs for quality, which are the same on every machine of as many cores: part of the report. */
+  /** Runs for quality, part of the report: what is learned does not depend on the machine. */
   readonly #published: string;
 
   constructor(readonly options: BenchRoutersOptions) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { TrainerError } from 'locmoe/errors';
 
 /** Name and key of a part. */
 export interface PartName {
@@ -50,13 +51,15 @@ export class ResultStore {
     return value;
   }
 
-  /** Writes those of the parts that are stored as JSON lines. */
+  /** Writes those of the parts that are stored as JSON lines; what else was published there stays, but for older ones of a name. */
   publish(file: string, parts: readonly PartName[]): void {
-    const lines = parts.flatMap(({ name, key }) => {
+    const published = readPublished(file);
+    for (const { name, key } of parts) {
       const value = this.get(name, key);
-      return value === null ? [] : [`${JSON.stringify({ name, key: digestOf(key), value })}\n`];
-    });
-    writeWhole(file, lines.join(''));
+      if (value !== null) published.set(name, { key: digestOf(key), value });
+    }
+    if (published.size === 0) return;
+    writeWhole(file, [...published].map(([name, kept]) => `${JSON.stringify({ name, ...kept })}\n`).join(''));
   }
 
   #file(name: string): string {
@@ -68,10 +71,23 @@ function valueFor<T>(key: unknown, kept: Kept | undefined): T | null {
   return kept?.key === digestOf(key) ? (kept.value as T) : null;
 }
 
+/** @throws TrainerError `BAD_INPUT` with the line of what is no JSON: people merge this file */
 function readPublished(file: string): Map<string, Kept> {
   if (!existsSync(file)) return new Map();
-  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
-  return new Map(lines.map((line) => JSON.parse(line)).map(({ name, ...kept }) => [name, kept]));
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  return new Map(
+    lines.map((line, i) => {
+      try {
+        const { name, ...kept } = JSON.parse(line);
+        return [name, kept];
+      } catch {
+        throw new TrainerError(
+          'BAD_INPUT',
+          `${file}:${i + 1}: no JSON; delete the line, and its run is made again`,
+        );
+      }
+    }),
+  );
 }
 
 function writeWhole(file: string, text: string): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -37,9 +37,24 @@ it('gives back what was published elsewhere, after what is here', () => {
   expect(store.get('first', { steps: 11 })).toBeNull();
   expect(store.get('second', { steps: 10 })).toEqual({ ms: 8 });
   expect(store.get('unnamed', { steps: 10 })).toBeNull();
-  // What was published stays so in the next report.
+  // What was published stays so in the next report, whatever that has.
+  store.publish(published, []);
   store.publish(published, parts);
   expect(new ResultStore(path.join(folder, 'third'), published).get('first', { steps: 10 })).toEqual({
     ms: 5,
   });
+});
+
+it('publishes no file without parts, and names the line of one that is damaged', () => {
+  const folder = temporaryFolder();
+  const published = path.join(folder, 'published.jsonl');
+  const store = new ResultStore(path.join(folder, 'results'));
+  store.publish(published, [{ name: 'missing', key: 1 }]);
+  expect(existsSync(published)).toBe(false);
+  store.put('run', 1, { ms: 5 });
+  store.publish(published, [{ name: 'run', key: 1 }]);
+  appendFileSync(published, '<<<<<<< HEAD\n');
+  expect(() => new ResultStore(folder, published)).toThrow(
+    `${published}:2: no JSON; delete the line, and its run is made again`,
+  );
 });
