@@ -23,7 +23,7 @@ withOneDnn('with oneDNN', () => {
     const refused = await new Locmoe(train, { ONEDNN_MAX_CPU_ISA: 'AVX2' }).finished;
     expect([refused.code, refused.stderr]).toEqual([
       2,
-      'locmoe: train.precision bfloat16: oneDNN does not multiply it on this processor, which has no AVX-512; use float32, or auto\n',
+      'locmoe: train.precision bfloat16: oneDNN does not multiply it on this processor, which has no AVX-512; float32 and auto do without it\n',
     ]);
   });
 });
@@ -80,7 +80,7 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
   ];
   expect(await ask('tensorflow', ...train, '--set', 'train.precision=bfloat16')).toEqual([
     2,
-    'locmoe: train.precision bfloat16: it needs oneDNN, but LOCMOE_KERNELS says tensorflow',
+    'locmoe: train.precision bfloat16: it needs oneDNN, but LOCMOE_KERNELS says tensorflow; float32 and auto do without it',
   ]);
   expect(await ask('onedn', ...train)).toEqual([
     2,

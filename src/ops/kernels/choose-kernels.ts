@@ -3,7 +3,7 @@ import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
 import { TrainerError } from '../../errors.js';
 import { multipliesBfloat16 } from '../../os/processor.js';
 import type { Kernels } from './kernels.js';
-import { loadOneDnn } from './onednn/library.js';
+import { loadOneDnn, type OneDnn } from './onednn/library.js';
 import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
@@ -17,6 +17,7 @@ const CHOICES = ['auto', 'onednn', 'tensorflow'];
 
 let precision: Precision = 'float32';
 let chosen: Kernels | undefined;
+let library: { readonly path: string; readonly loaded: OneDnn } | undefined;
 
 /**
  * What computes in this process: oneDNN where it is found, else TensorFlow, or what LOCMOE_KERNELS says. Chosen at the
@@ -56,9 +57,9 @@ export function oneDnnPath(): string | null {
 export function whyNoBfloat16(): string | null {
   const path = oneDnnPath();
   if (path !== null)
-    return loadOneDnn(path, findThreads()).hasBfloat16
+    return load(path).hasBfloat16
       ? null
-      : 'oneDNN does not multiply it on this processor, which has no AVX-512; use float32, or auto';
+      : 'oneDNN does not multiply it on this processor, which has no AVX-512';
   return process.env.LOCMOE_KERNELS === 'tensorflow'
     ? 'it needs oneDNN, but LOCMOE_KERNELS says tensorflow'
     : 'it needs oneDNN, which is not installed: run `locmoe setup`';
@@ -71,7 +72,8 @@ export function whyNoBfloat16(): string | null {
 export function assertComputes(wanted: Precision): void {
   oneDnnPath();
   const why = wanted === 'bfloat16' ? whyNoBfloat16() : null;
-  if (why !== null) throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}`);
+  if (why !== null)
+    throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}; float32 and auto do without it`);
 }
 
 /** The type in which products are computed here. @throws TrainerError as `assertComputes` */
@@ -96,5 +98,11 @@ function choose(): Kernels {
   assertComputes(precision);
   const path = oneDnnPath();
   if (path === null) return tensorflowKernels;
-  return oneDnnKernels(loadOneDnn(path, findThreads()), elementTypeOf(precision));
+  return oneDnnKernels(load(path), elementTypeOf(precision));
+}
+
+/** Once: each has an engine and a stream. */
+function load(path: string): OneDnn {
+  if (library?.path !== path) library = { path, loaded: loadOneDnn(path, findThreads()) };
+  return library.loaded;
 }
