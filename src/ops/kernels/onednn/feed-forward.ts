@@ -2,6 +2,7 @@ import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
 import type { Context } from './context.js';
+import { gelu, geluBackward } from './gelu.js';
 import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand } from './operand.js';
 import type { OwnTensor } from './tensor-memory.js';
@@ -34,7 +35,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
             for (const place of chunksOf(x.dims[0], ROWS_AT_A_TIME)) {
               const hidden = rowsOf(scratch, { begin: 0, count: place.count });
               primitives.product(rowsOf(x, place), wIn, rowsOf(before, place));
-              primitives.gelu(rowsOf(before, place), hidden);
+              gelu(primitives, rowsOf(before, place), hidden);
               primitives.product(hidden, wOut, rowsOf(into, place));
             }
           }),
@@ -57,7 +58,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
           for (const place of chunksOf(before.dims[0], ROWS_AT_A_TIME)) {
             const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
             primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
-            primitives.geluBackward(ofBefore, gradient, { y: rowsOf(hidden, place), dx: gradient });
+            geluBackward(primitives, ofBefore, gradient, { y: rowsOf(hidden, place), dx: gradient });
             primitives.product(gradient, transposed(wIn), rowsOf(into, place));
           }
         }),

@@ -12,6 +12,16 @@ import {
   TRAINING,
 } from './library.js';
 import { keyOf, type Operand } from './operand.js';
+import {
+  add,
+  addToResult,
+  keyOfPostOp,
+  linear,
+  multiply,
+  operandsOf,
+  type PostOp,
+  withPostOps,
+} from './post-ops.js';
 import { PrimitiveCache } from './primitive-cache.js';
 
 /** Products in blocks. */
@@ -28,23 +38,6 @@ export interface ProductOptions {
   /** Float32, of each element of the result. */
   readonly factor?: Operand;
 }
-
-/** What an operation does at its end with each element x of its result. */
-type PostOp =
-  | { readonly kind: 'linear'; readonly alpha: number; readonly beta: number }
-  | { readonly kind: 'logistic' }
-  | { readonly kind: 'accumulate' }
-  | { readonly kind: 'add' | 'multiply'; readonly operand: Operand };
-
-/** alpha x + beta */
-const linear = (alpha: number, beta: number): PostOp => ({ kind: 'linear', alpha, beta });
-const logistic: PostOp = { kind: 'logistic' };
-const add = (operand: Operand): PostOp => ({ kind: 'add', operand });
-const multiply = (operand: Operand): PostOp => ({ kind: 'multiply', operand });
-
-/** GELU(x) = x logistic(A x + B x^3), in its tanh form. */
-const A = Math.sqrt(8 / Math.PI);
-const B = 0.044715 * A;
 
 /** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call. */
 export class Primitives {
@@ -63,7 +56,7 @@ export class Primitives {
   ): void {
     const postOps = [
       ...(scale === 1 ? [] : [linear(scale, 0)]),
-      ...(accumulate ? [{ kind: 'accumulate' } as const] : []),
+      ...(accumulate ? [addToResult] : []),
       ...(addend === undefined ? [] : [add(addend)]),
       ...(factor === undefined ? [] : [multiply(factor)]),
     ];
@@ -77,8 +70,7 @@ export class Primitives {
    * The first implementation that gives a row the same bits however many rows there are. Without AVX-512 it is not the
    * library's first choice, whose last few rows are summed in another order.
    */
-  #matmul(...operands: readonly Handle[]): Handle {
-    const [source, weights, target, attr] = operands;
+  #matmul(source: Handle, weights: Handle, target: Handle, attr: Handle): Handle {
     const desc = this.#create('matmul', this.library.engine, source, weights, null, target, attr);
     const { implementation, nextImplementation, primitiveDescDestroy } = this.library.calls;
     const name: [string | null] = [null];
@@ -115,34 +107,15 @@ export class Primitives {
     );
   }
 
-  /** y = GELU(x) in its tanh form. In float32 not the library's, which is slow without AVX-512. */
+  /** GELU in its tanh form. */
   gelu(x: Operand, y: Operand): void {
-    if (x.values instanceof Float32Array)
-      this.combine('multiply', x, x, y, [linear(B, A), multiply(x), logistic, multiply(x)]);
-    else
-      this.#cache.run(`gelu ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
-        this.#gelu(descs),
-      );
+    this.#cache.run(`gelu ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
+      this.#gelu(descs),
+    );
   }
 
-  /** y = GELU(x) and dx = dy GELU'(x); `dx` may be `dy`. */
-  geluBackward(x: Operand, dy: Operand, { y, dx }: { readonly y: Operand; readonly dx: Operand }): void {
-    if (x.values instanceof Float32Array) {
-      // With q = 1 - logistic(A x + B x^3): GELU(x) = x (1 - q), GELU'(x) = (1 + x (A + 3 B x^2) q) (1 - q).
-      const q = y;
-      this.combine('multiply', x, x, q, [linear(-B, -A), multiply(x), logistic]);
-      this.combine('multiply', x, x, dx, [
-        linear(3 * B, A),
-        ...[multiply(x), multiply(q), linear(1, 1), multiply(dy)],
-      ]);
-      for (const [value, result] of [
-        [dx, dx],
-        [x, y],
-      ] as const)
-        this.combine('multiply', q, value, result, [linear(-1, 0), add(value)]);
-      return;
-    }
-    this.gelu(x, y);
+  /** dx = dy GELU'(x); `dx` may be `dy`. */
+  geluBackward(x: Operand, dy: Operand, dx: Operand): void {
     this.#cache.run(
       `gelu backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)}`,
       [ARGUMENT.source, ARGUMENT.dResult, ARGUMENT.dSource],
@@ -272,43 +245,13 @@ export class Primitives {
     postOps: readonly PostOp[],
     describe: (descs: readonly Handle[], attr: Handle) => Handle,
   ): void {
-    let key = name;
-    for (const operand of operands) key += ` ${keyOf(operand)}`;
-    const allNames = [...names];
-    const all = [...operands];
-    postOps.forEach((op, i) => {
-      key += ` ${op.kind}`;
-      if (op.kind === 'linear') key += ` ${op.alpha} ${op.beta}`;
-      if (!('operand' in op)) return;
-      key += ` ${keyOf(op.operand)}`;
-      allNames.push(postOpSource(i));
-      all.push(op.operand);
-    });
+    const after = operandsOf(postOps);
+    const key = [name, ...operands.map(keyOf), ...postOps.map(keyOfPostOp)].join(' ');
+    const allNames = [...names, ...after.map(({ index }) => postOpSource(index))];
+    const all = [...operands, ...after.map(({ operand }) => operand)];
     this.#cache.run(key, allNames, all, (descs) =>
-      this.#withAttr(postOps, descs.slice(operands.length), (attr) => describe(descs, attr)),
+      withPostOps(this.library.calls, postOps, descs.slice(operands.length), (attr) => describe(descs, attr)),
     );
-  }
-
-  /** @param descs of the operands of `postOps` */
-  #withAttr(postOps: readonly PostOp[], descs: readonly Handle[], use: (attr: Handle) => Handle): Handle {
-    if (postOps.length === 0) return use(null);
-    const { calls } = this.library;
-    const ops = this.#create('postOpsCreate');
-    const attr = this.#create('attrCreate');
-    const rest = descs.values();
-    try {
-      for (const op of postOps)
-        if (op.kind === 'linear')
-          check('append', calls.appendEltwise(ops, ALGORITHM.linear, op.alpha, op.beta));
-        else if (op.kind === 'logistic') check('append', calls.appendEltwise(ops, ALGORITHM.logistic, 0, 0));
-        else if (op.kind === 'accumulate') check('append', calls.appendSum(ops, 1, 0, 0));
-        else check('append', calls.appendBinary(ops, ALGORITHM[op.kind], rest.next().value));
-      check('attrSetPostOps', calls.attrSetPostOps(attr, ops));
-      return use(attr);
-    } finally {
-      calls.postOpsDestroy(ops);
-      calls.attrDestroy(attr);
-    }
   }
 
   /** A backward operation needs the descriptor of its forward. */

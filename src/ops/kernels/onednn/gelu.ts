@@ -1,0 +1,37 @@
+import type { Operand } from './operand.js';
+import { add, linear, logistic, multiply } from './post-ops.js';
+import type { Primitives } from './primitives.js';
+
+// In float32 not the library's GELU, which is slow without AVX-512.
+
+/** GELU(x) = x logistic(A x + B x^3), in its tanh form. */
+const A = Math.sqrt(8 / Math.PI);
+const B = 0.044715 * A;
+
+/** y = GELU(x) */
+export function gelu(primitives: Primitives, x: Operand, y: Operand): void {
+  if (x.values instanceof Float32Array)
+    primitives.combine('multiply', x, x, y, [linear(B, A), multiply(x), logistic, multiply(x)]);
+  else primitives.gelu(x, y);
+}
+
+/** y = GELU(x) and dx = dy GELU'(x); `dx` may be `dy`. */
+export function geluBackward(
+  primitives: Primitives,
+  x: Operand,
+  dy: Operand,
+  { y, dx }: { readonly y: Operand; readonly dx: Operand },
+): void {
+  if (!(x.values instanceof Float32Array)) {
+    primitives.gelu(x, y);
+    primitives.geluBackward(x, dy, dx);
+    return;
+  }
+  // With q = 1 - logistic(A x + B x^3): GELU(x) = x (1 - q), GELU'(x) = (1 + x (A + 3 B x^2) q) (1 - q).
+  const q = y;
+  primitives.combine('multiply', x, x, q, [linear(-B, -A), multiply(x), logistic]);
+  const inner = [linear(3 * B, A), multiply(x), multiply(q), linear(1, 1)];
+  primitives.combine('multiply', x, x, dx, [...inner, multiply(dy)]);
+  primitives.combine('multiply', q, dx, dx, [linear(-1, 0), add(dx)]);
+  primitives.combine('multiply', q, x, y, [linear(-1, 0), add(x)]);
+}

@@ -1,0 +1,61 @@
+import { ALGORITHM, check, create, type Handle, type OneDnn } from './library.js';
+import { keyOf, type Operand } from './operand.js';
+
+/** What an operation does at its end with each element x of its result. */
+export type PostOp =
+  | { readonly kind: 'linear'; readonly alpha: number; readonly beta: number }
+  | { readonly kind: 'logistic' }
+  | { readonly kind: 'accumulate' }
+  | { readonly kind: 'add' | 'multiply'; readonly operand: Operand };
+
+/** alpha x + beta */
+export const linear = (alpha: number, beta: number): PostOp => ({ kind: 'linear', alpha, beta });
+export const logistic: PostOp = { kind: 'logistic' };
+/** Adds to what the result holds. */
+export const addToResult: PostOp = { kind: 'accumulate' };
+export const add = (operand: Operand): PostOp => ({ kind: 'add', operand });
+export const multiply = (operand: Operand): PostOp => ({ kind: 'multiply', operand });
+
+export function keyOfPostOp(op: PostOp): string {
+  if (op.kind === 'linear') return `linear ${op.alpha} ${op.beta}`;
+  return 'operand' in op ? `${op.kind} ${keyOf(op.operand)}` : op.kind;
+}
+
+/** The operands of those that have one, with their places in the list. */
+export function operandsOf(
+  postOps: readonly PostOp[],
+): { readonly operand: Operand; readonly index: number }[] {
+  return postOps.flatMap((op, index) => ('operand' in op ? [{ operand: op.operand, index }] : []));
+}
+
+/**
+ * The attribute of an operation with these, for the time of a call; null without any.
+ *
+ * @param descs of `operandsOf`
+ * @throws TrainerError `INTERNAL` with the library's status
+ */
+export function withPostOps(
+  calls: OneDnn['calls'],
+  postOps: readonly PostOp[],
+  descs: readonly Handle[],
+  use: (attr: Handle) => Handle,
+): Handle {
+  if (postOps.length === 0) return use(null);
+  const ops = create(calls, 'postOpsCreate');
+  const attr = create(calls, 'attrCreate');
+  const rest = descs.values();
+  const append = (op: PostOp): number => {
+    if (op.kind === 'linear') return calls.appendEltwise(ops, ALGORITHM.linear, op.alpha, op.beta);
+    if (op.kind === 'logistic') return calls.appendEltwise(ops, ALGORITHM.logistic, 0, 0);
+    if (op.kind === 'accumulate') return calls.appendSum(ops, 1, 0, 0);
+    return calls.appendBinary(ops, ALGORITHM[op.kind], rest.next().value);
+  };
+  try {
+    for (const op of postOps) check(`post-op ${op.kind}`, append(op));
+    check('attrSetPostOps', calls.attrSetPostOps(attr, ops));
+    return use(attr);
+  } finally {
+    calls.postOpsDestroy(ops);
+    calls.attrDestroy(attr);
+  }
+}
