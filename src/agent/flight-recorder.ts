@@ -22,10 +22,9 @@ export interface FlightSource {
   flightOf(localRank: number): Pick<FlightRing, 'read'>;
 }
 
-/** By rank: error codes of those that have failed, and stacks of those that are stuck. */
 export interface KnownOfRanks {
+  /** Error codes of the ranks that have failed. */
   readonly failures: ReadonlyMap<number, ErrorCode>;
-  readonly stacks: ReadonlyMap<number, readonly string[]>;
   /** Why the file is written. */
   readonly reason: string;
 }
@@ -40,7 +39,9 @@ export interface FlightRecorderOptions
 /** Writes the last operations of a node's ranks to a file when the run fails. */
 export class FlightRecorder {
   readonly #options: FlightRecorderOptions;
-  #written: Promise<void> | null = null;
+  readonly #stacks = new Map<number, readonly string[]>();
+  #file: FlightFile | null = null;
+  #written: Promise<void> = Promise.resolve();
 
   constructor(options: FlightRecorderOptions) {
     this.#options = options;
@@ -52,10 +53,10 @@ export class FlightRecorder {
    * @param known what is known of the ranks so far
    */
   record(source: FlightSource, known: KnownOfRanks): void {
-    if (this.#written !== null) return;
-    const { directory, onError, ...place } = this.#options;
+    if (this.#file !== null) return;
+    const { directory: _, onError: __, ...place } = this.#options;
     const { node, workersPerNode } = place;
-    const file: FlightFile = {
+    this.#file = {
       format: FLIGHT_FORMAT,
       version: FLIGHT_VERSION,
       ...place,
@@ -66,24 +67,36 @@ export class FlightRecorder {
         return flightOf(source, local, rank, known);
       }),
     };
-    this.#written = writeFlightFile(directory, file).catch(onError);
+    this.#write(this.#file);
+  }
+
+  /**
+   * Where a rank is that is stuck. Others may give up on it before that is known: then the file is written again.
+   *
+   * @param stack innermost frame first
+   */
+  addStack(rank: number, stack: readonly string[]): void {
+    this.#stacks.set(rank, stack);
+    if (this.#file !== null) this.#write(this.#file);
+  }
+
+  #write(file: FlightFile): void {
+    const { directory, onError } = this.#options;
+    const ranks = file.ranks.map((flight) => {
+      const stack = this.#stacks.get(flight.rank);
+      return stack === undefined ? flight : { ...flight, stack };
+    });
+    this.#written = this.#written.then(() => writeFlightFile(directory, { ...file, ranks })).catch(onError);
   }
 
   /** Resolves once the file, if any, is written, or after 200 ms. */
   async settle(): Promise<void> {
-    if (this.#written !== null)
-      await Promise.race([this.#written, sleep(GRACE.flightMs, undefined, { ref: false })]);
+    await Promise.race([this.#written, sleep(GRACE.flightMs, undefined, { ref: false })]);
   }
 }
 
-function flightOf(
-  source: FlightSource,
-  local: number,
-  rank: number,
-  { failures, stacks }: KnownOfRanks,
-): RankFlight {
+function flightOf(source: FlightSource, local: number, rank: number, { failures }: KnownOfRanks): RankFlight {
   const { pid, step, phase, operation } = source.progressOf(local);
-  const stack = stacks.get(rank);
   return {
     rank,
     pid,
@@ -93,6 +106,5 @@ function flightOf(
     phase,
     waitingFor: operation?.active ? operation.waitingFor : null,
     operations: operationsOf(source.flightOf(local).read()).slice(-NUM_OPERATIONS),
-    ...(stack === undefined ? {} : { stack }),
   };
 }

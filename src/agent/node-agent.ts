@@ -66,7 +66,6 @@ export class NodeAgent {
   /** By rank. */
   readonly #failed = new Map<number, ErrorCode>();
   /** Of stuck workers, by rank. */
-  readonly #stacks = new Map<number, readonly string[]>();
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
@@ -311,7 +310,7 @@ export class NodeAgent {
     // Others may give up on it meanwhile.
     const progress = this.#progressOf(rank);
     const { where, frames } = await this.#workers.stackOf(rank, this.#timeouts.stackMs);
-    this.#stacks.set(rank, frames);
+    this.#flight.addStack(rank, frames);
     const error = new TrainerError('WORKER_HUNG', `worker (pid ${pid}) ${reason}; it is ${where}`);
     this.#fail({ rank, pid, error, code: null, signal: null }, progress);
     this.#workers.kill(rank);
@@ -320,7 +319,7 @@ export class NodeAgent {
   /** Records the ranks' last operations, then ends their waits. */
   #abort(reason: string): void {
     if (this.#plane === null) return;
-    this.#flight.record(this.#plane, { failures: this.#failed, stacks: this.#stacks, reason });
+    this.#flight.record(this.#plane, { failures: this.#failed, reason });
     this.#plane.abort(reason);
   }
 

@@ -8,7 +8,7 @@ import { temporaryFolder } from './support.js';
 
 // Node 1 of two nodes of two workers: ranks 2 and 3.
 const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 1 } as const;
-const NONE = { failures: new Map(), stacks: new Map() };
+const NONE = { failures: new Map() };
 
 let segment: ShmSegment;
 let directory: string;
@@ -59,9 +59,9 @@ describe('a flight file', () => {
       startMs: 5,
     };
     segment.flight(0).begin(OPERATION, start);
+    recorder.addStack(3, ['spin (trainer.js:1:2)']);
     recorder.record(source(), {
       failures: new Map([[3, 'WORKER_HUNG' as const]]),
-      stacks: new Map([[3, ['spin (trainer.js:1:2)']]]),
       reason: 'rank 3: gone',
     });
     await recorder.settle();
@@ -88,6 +88,19 @@ describe('a flight file', () => {
     recorder.record(source(), { ...NONE, reason: 'second' });
     await recorder.settle();
     expect(written()).toMatchObject({ reason: 'first', ranks: [{ step: 1 }, { step: 0 }] });
+  });
+
+  it('gains a stack that is known only after the others gave up', async () => {
+    segment.control(0).setProgress(1, 'forward');
+    recorder.record(source(), { ...NONE, reason: 'first' });
+    segment.control(0).setProgress(2, 'forward');
+    recorder.addStack(3, ['spin (trainer.js:1:2)']);
+    await recorder.settle();
+    expect(written()).toMatchObject({
+      reason: 'first',
+      ranks: [{ step: 1 }, { step: 0, stack: ['spin (trainer.js:1:2)'] }],
+    });
+    expect(written().ranks[0]).not.toHaveProperty('stack');
   });
 
   it('has no rank that is waited for where the operation is over', async () => {

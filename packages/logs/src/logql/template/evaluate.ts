@@ -9,6 +9,8 @@ import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js
 const MAX_CHARACTERS = 1 << 20;
 /** Of one line: nodes and calls, characters that functions take and make, and regular expressions. */
 const MAX_STEPS = 1 << 22;
+/** A node, a call or a turn of a loop, beside a character. */
+const NODE_STEPS = 8;
 /** Parsing or formatting a time. */
 const TIME_STEPS = 1_000;
 const MAX_PATTERNS = 100;
@@ -71,7 +73,7 @@ export class TemplateRunner implements CallContext {
   }
 
   #node(node: TemplateNode, dot: Value): Jump {
-    this.spend(1);
+    this.spend(NODE_STEPS);
     switch (node.kind) {
       case 'text':
         this.#write(node.text);
@@ -110,7 +112,7 @@ export class TemplateRunner implements CallContext {
     const numVariables = this.#variables.length;
     const { variables, commands } = node.pipe;
     const items = itemsOf(this.#commands(commands, dot));
-    this.spend(items.length);
+    this.spend(items.length * NODE_STEPS);
     if (items.length === 0) return this.#nodes(node.else, dot);
     for (const [key, item] of items) {
       if (variables.length === 2) this.#variables.push({ name: variables[0], value: key });
@@ -150,7 +152,7 @@ export class TemplateRunner implements CallContext {
       if ((name === 'and' || name === 'or') && isTrue(args.at(-1)!) === (name === 'or')) return args.at(-1)!;
     }
     if (piped !== undefined) args.push(piped);
-    this.spend(1);
+    this.spend(NODE_STEPS);
     for (const arg of args) this.#spendOn(arg);
     const value = callFunction(name, args, this);
     this.#spendOn(value);
