@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
+import { tryLock } from 'locmoe/os/libc';
 import { findRun, type RunFolder } from 'locmoe/run/run-folder';
 
 export interface TrainingOptions {
@@ -25,7 +27,8 @@ export interface TrainingOptions {
  * Runs `locmoe train` in a child process and waits for it. SIGINT and SIGTERM are forwarded.
  *
  * @returns the run folder; null if a signal stopped the run before its last step
- * @throws TrainerError `INTERNAL` if the run failed, with its last line of output
+ * @throws TrainerError `INTERNAL` if the run failed, with its last line of output; `BAD_INPUT` if another process has its
+ *   run in this folder
  */
 export async function runTraining({
   config,
@@ -36,24 +39,46 @@ export async function runTraining({
   env = {},
   onStart = () => undefined,
 }: TrainingOptions): Promise<RunFolder | null> {
-  rmSync(folder, { recursive: true, force: true });
+  const release = emptied(folder);
+  try {
+    const output = path.join(folder, 'output.txt');
+    const args = [
+      ...['train', ...(config === undefined ? [] : ['--config', config])],
+      ...['--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
+      // What a restart repeats would count as time of the run.
+      ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
+      ...more,
+    ];
+    const code = await exitCode(args, output, env, onStart);
+    if (code === EXIT.interrupted || code === 'signal') return null;
+    if (code !== EXIT.done)
+      throw new TrainerError(
+        'INTERNAL',
+        `locmoe ${args.join(' ')} ended with code ${code}: ${lastLine(output)}`,
+      );
+    return findRun(folder).folder;
+  } finally {
+    release();
+  }
+}
+
+/**
+ * Empties a folder and locks it for this process.
+ *
+ * @returns gives it up before the process ends
+ */
+function emptied(folder: string): () => void {
   mkdirSync(folder, { recursive: true });
-  const output = path.join(folder, 'output.txt');
-  const args = [
-    ...['train', ...(config === undefined ? [] : ['--config', config])],
-    ...['--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
-    // What a restart repeats would count as time of the run.
-    ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
-    ...more,
-  ];
-  const code = await exitCode(args, output, env, onStart);
-  if (code === EXIT.interrupted || code === 'signal') return null;
-  if (code !== EXIT.done)
+  const fd = openSync(folder, 'r');
+  if (tryLock(fd) === constants.errno.EWOULDBLOCK) {
+    closeSync(fd);
     throw new TrainerError(
-      'INTERNAL',
-      `locmoe ${args.join(' ')} ended with code ${code}: ${lastLine(output)}`,
+      'BAD_INPUT',
+      `${folder} is the folder of a run that another process has begun: wait for it, or use another --work-dir`,
     );
-  return findRun(folder).folder;
+  }
+  for (const entry of readdirSync(folder)) rmSync(path.join(folder, entry), { recursive: true, force: true });
+  return () => closeSync(fd);
 }
 
 /**

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchRoutersOptions } from '../routers/bench.js';
+import { quickWords } from '../routers/jobs.js';
+import type { VariantId } from '../routers/variants.js';
 
 interface RoutersOptions {
   readonly config?: string;
@@ -24,7 +26,6 @@ const QUICK = {
   config: 'routers',
   seeds: 1,
   steps: 30,
-  only: ['2x1', 'domain'],
   /** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
   link: 0.2,
 } as const;
@@ -75,7 +76,7 @@ export function addBenchRouters(bench: Command): void {
 
 function defaultsOf(
   { quick, config, seeds, steps, only, link, out, workDir }: RoutersOptions,
-  routers: readonly string[],
+  routers: readonly VariantId[],
 ): Pick<BenchRoutersOptions, 'config' | 'seeds' | 'steps' | 'only' | 'link' | 'out'> {
   const givenSteps = steps ?? (quick ? QUICK.steps : undefined);
   const givenLink = link ?? (quick ? QUICK.link : undefined);
@@ -84,7 +85,7 @@ function defaultsOf(
     seeds: seeds ?? (quick ? QUICK.seeds : 3),
     ...(givenSteps !== undefined && { steps: givenSteps }),
     ...(givenLink !== undefined && { link: givenLink }),
-    only: quick ? [...QUICK.only, ...(only.length > 0 ? only : routers)] : only,
+    only: quick ? quickWords(only, routers) : only,
     out: out ?? (quick ? `${workDir}/quick` : 'docs/results'),
   };
 }

@@ -60,14 +60,16 @@ export class RunSet {
 
 /** All finished runs, by what they are for. */
 export class Comparison {
-  /** At each router's own capacity. */
+  /** At each router's own capacity, in one cell. */
   readonly quality: RunSet;
   /** At every capacity, of the one seed that has them. */
   readonly frontier: readonly RunResult[];
   readonly #timed: readonly RunResult[];
 
   constructor(readonly results: readonly RunResult[]) {
-    const quality = results.filter(({ kind }) => kind !== 'time');
+    const [first, ...others] = results.filter(({ kind }) => kind !== 'time');
+    // Quick runs are there for every cell: in another one the same seed is another run.
+    const quality = first === undefined ? [] : [first, ...others.filter((run) => isInCell(run, first))];
     this.quality = new RunSet(quality.filter(({ capacity }) => capacity === null));
     this.frontier = quality.filter(({ seed }) => seed === FRONTIER_SEED);
     this.#timed = results.filter(({ kind }) => kind !== 'quality');
@@ -83,8 +85,12 @@ export class Comparison {
 
   /** The time runs of a cell. */
   in({ layout, placement }: Cell): RunSet {
-    return new RunSet(this.#timed.filter((run) => run.layout === layout && run.placement === placement));
+    return new RunSet(this.#timed.filter((run) => isInCell(run, { layout, placement })));
   }
+}
+
+function isInCell(run: Cell, { layout, placement }: Cell): boolean {
+  return run.layout === layout && run.placement === placement;
 }
 
 /** Median over seeds of a curve, at each step. */

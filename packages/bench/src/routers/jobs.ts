@@ -87,6 +87,17 @@ export function allCells(): Cell[] {
   return LAYOUTS.flatMap((layout) => PLACEMENTS.map((placement) => ({ layout, placement })));
 }
 
+/** The words of `--only` under `--quick`: where none names a layout, a placement or a router, the preset does. */
+export function quickWords(only: readonly string[], routers: readonly VariantId[]): string[] {
+  const presets: readonly (readonly [readonly string[], readonly string[]])[] = [
+    [LAYOUTS, [HEADLINE_CELL.layout]],
+    [PLACEMENTS, [HEADLINE_CELL.placement]],
+    [VARIANT_IDS, routers],
+  ];
+  const isNamed = (words: readonly string[]) => words.some((word) => only.includes(word));
+  return [...only, ...presets.flatMap(([words, preset]) => (isNamed(words) ? [] : preset))];
+}
+
 /**
  * Restricts the comparison to the named kinds of runs, routers, layouts and placements; a category with no word given stays
  * complete. Layouts and placements are those of time runs.

@@ -41,7 +41,7 @@ export class ResultStore {
   /** As `get`, but nothing that was published. */
   getOwn<T>(name: string, key: unknown): T | null {
     const file = this.#file(name);
-    return existsSync(file) ? valueFor<T>(key, JSON.parse(readFileSync(file, 'utf8'))) : null;
+    return existsSync(file) ? valueFor<T>(key, readKept(file)) : null;
   }
 
   /** Atomic, even if the process is killed. */
@@ -71,15 +71,25 @@ function valueFor<T>(key: unknown, kept: Kept | undefined): T | null {
   return kept?.key === digestOf(key) ? (kept.value as T) : null;
 }
 
+/** @throws TrainerError `BAD_INPUT` if the file is damaged */
+function readKept(file: string): Kept {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    throw new TrainerError('BAD_INPUT', `${file}: no JSON; delete it, and its run is made again`);
+  }
+}
+
 /** @throws TrainerError `BAD_INPUT` with the line of what is no JSON: people merge this file */
 function readPublished(file: string): Map<string, Kept> {
   if (!existsSync(file)) return new Map();
-  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  const lines = readFileSync(file, 'utf8').split('\n');
   return new Map(
-    lines.map((line, i) => {
+    lines.flatMap((line, i) => {
+      if (line === '') return [];
       try {
         const { name, ...kept } = JSON.parse(line);
-        return [name, kept];
+        return [[name, kept]];
       } catch {
         throw new TrainerError(
           'BAD_INPUT',

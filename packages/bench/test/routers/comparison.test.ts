@@ -29,6 +29,21 @@ describe('Comparison', () => {
     ]),
   );
 
+  it('takes quality from quick runs of one cell', () => {
+    const cells = [
+      HEADLINE_CELL,
+      { layout: '2x2', placement: 'domain' },
+      { layout: '2x1', placement: 'mixed' },
+    ] as const;
+    const quick = cells.map((cell) =>
+      runResult({ ...timeJob(cell, 'switch', 1), kind: 'quick' }, timing(100)),
+    );
+    expect(new Comparison(quick).quality.of('switch')).toEqual([quick[0]]);
+    expect(new Comparison(quick).frontier).toEqual([quick[0]]);
+    expect(new Comparison(quick.slice(1)).quality.of('switch')).toEqual([quick[1]]);
+    expect(new Comparison(quick).cells).toHaveLength(3);
+  });
+
   it('pairs runs of the same seed', () => {
     const ratio = comparison
       .in(HEADLINE_CELL)

@@ -6,6 +6,7 @@ import {
   type Layout,
   narrowed,
   planJobs,
+  quickWords,
   type Scope,
   settingsOf,
 } from '../../src/routers/jobs.js';
@@ -88,6 +89,19 @@ describe('settingsOf', () => {
     // Eight experts cannot be cut into three equal groups.
     expect(groupsOf('locmoe-plus', '2x2', 3)).toEqual(['moe.expertGroups=2']);
     expect(groupsOf('switch', '2x2', 4)).toEqual([]);
+  });
+});
+
+describe('quickWords', () => {
+  it.each([
+    [[], ['2x1', 'domain', 'hash', 'switch']],
+    [['2x2'], ['2x2', 'domain', 'hash', 'switch']],
+    [
+      ['mixed', 'locmoe-plus'],
+      ['mixed', 'locmoe-plus', '2x1'],
+    ],
+  ])('%j: the preset fills in what is not named', (only, expected) => {
+    expect(quickWords(only, ['hash', 'switch'])).toEqual(expected);
   });
 });
 

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -56,5 +56,17 @@ it('publishes no file without parts, and names the line of one that is damaged',
   appendFileSync(published, '<<<<<<< HEAD\n');
   expect(() => new ResultStore(folder, published)).toThrow(
     `${published}:2: no JSON; delete the line, and its run is made again`,
+  );
+});
+
+it('takes a published file without lines, and names a stored part that is damaged', () => {
+  const folder = temporaryFolder();
+  const published = path.join(folder, 'published.jsonl');
+  writeFileSync(published, '\n');
+  const store = new ResultStore(folder, published);
+  store.put('run', 1, { ms: 5 });
+  writeFileSync(path.join(folder, 'run.json'), '{"key":');
+  expect(() => store.get('run', 1)).toThrow(
+    `${path.join(folder, 'run.json')}: no JSON; delete it, and its run is made again`,
   );
 });
