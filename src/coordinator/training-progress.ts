@@ -43,7 +43,9 @@ export class TrainingProgress {
     const { workersPerNode } = cluster;
     const worldSize = cluster.nodes * workersPerNode;
     const capacityFactor = moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR;
-    const capacity = classicCapacity(capacityFactor, tokensPerStep(config), 1, heldExperts(moe).count);
+    const tokensPerBatch = tokensPerStep(config) / train.microBatches;
+    const capacity =
+      train.microBatches * classicCapacity(capacityFactor, tokensPerBatch, 1, heldExperts(moe).count);
     this.ranks = new RankTable(workersPerNode);
     this.#steps = new StepAggregator(worldSize, capacity, adopts?.step);
     this.#speeds = new RankSpeeds(worldSize);

@@ -11,5 +11,7 @@ export function classicCapacity(
   numChoices: number,
   numExperts: number,
 ): number {
-  return factor === null ? Infinity : Math.ceil((factor * numTokens * numChoices) / numExperts);
+  if (factor === null) return Infinity;
+  // Binary fractions: 1.1 * 3200 / 2 is a little more than 1760.
+  return Math.ceil(((factor * numTokens * numChoices) / numExperts) * (1 - 1e-12));
 }

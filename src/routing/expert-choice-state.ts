@@ -32,13 +32,13 @@ const NO_THRESHOLD = -1e9;
  */
 export class ExpertChoiceState {
   readonly #step = new Float32Array(1);
-  /** Capacity per expert over all ranks, in choices. */
-  readonly #capacityE: Float32Array;
+  /** Capacity of each expert as a share of the classic one: batches differ in size. */
+  readonly #shareE: Float32Array;
   readonly #thresholdE: Float32Array;
   /** Number of steps in each running threshold. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
-  /** Capacities estimated from the last batch of the step under way; null without an estimate. */
+  /** Shares estimated from the last batch of the step under way; null without an estimate. */
   #estimatedE: Float32Array | null = null;
   /** Sum and number of each expert's cuts in the batches of the step under way. */
   readonly #cutSumE: Float64Array;
@@ -49,14 +49,14 @@ export class ExpertChoiceState {
     readonly dModel: number,
   ) {
     const { numExperts } = moe;
-    this.#capacityE = new Float32Array(numExperts);
+    this.#shareE = new Float32Array(numExperts);
     this.#thresholdE = new Float32Array(numExperts).fill(NO_THRESHOLD);
     this.#seenE = new Float32Array(numExperts);
     this.#cutSumE = new Float64Array(numExperts);
     this.#numCutsE = new Int32Array(numExperts);
     this.state = new Map([
       ['step', this.#step],
-      ['capacity', this.#capacityE],
+      ['capacity', this.#shareE],
       ['threshold', this.#thresholdE],
       ['threshold_steps', this.#seenE],
     ]);
@@ -74,7 +74,8 @@ export class ExpertChoiceState {
 
   /**
    * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least affinity in the
-   * head. In a step with an estimate every batch gets its own; the last one's holds until the next estimate.
+   * head. In a step with an estimate every batch gets its own; until the next estimate the last one's share of the
+   * classic capacity holds.
    *
    * @param risingE affinities of each expert's candidates, ascending
    * @param classic classic capacity over all ranks; Infinity for no limit
@@ -83,8 +84,10 @@ export class ExpertChoiceState {
     const { numExperts, capacityInterval } = this.moe;
     if (classic === Infinity) return new Float64Array(numExperts).fill(Infinity);
     if (this.step % capacityInterval === 0)
-      this.#estimatedE = Float32Array.from(risingE, (rising) => this.#estimate(rising, classic));
-    return Float64Array.from(this.#estimatedE ?? this.#capacityE);
+      this.#estimatedE = Float32Array.from(risingE, (rising) => this.#estimate(rising, classic) / classic);
+    return Float64Array.from(this.#estimatedE ?? this.#shareE, (share) =>
+      Math.max(1, Math.min(classic, Math.round(share * classic))),
+    );
   }
 
   #estimate(rising: Float32Array, classic: number): number {
@@ -107,10 +110,17 @@ export class ExpertChoiceState {
     });
   }
 
-  /** Keeps the step's capacities; moves the thresholds of experts with cuts towards the mean cut of its batches. */
+  /**
+   * Keeps the step's capacities; moves the thresholds of experts with cuts towards the mean cut of its batches. Without a
+   * limit there are no cuts, and those of a training with one are of the past.
+   */
   endStep(): void {
     this.#step[0]++;
-    if (this.#estimatedE !== null) this.#capacityE.set(this.#estimatedE);
+    if (this.#estimatedE !== null) this.#shareE.set(this.#estimatedE);
+    if (this.moe.capacityFactor === null) {
+      this.#thresholdE.fill(NO_THRESHOLD);
+      this.#seenE.fill(0);
+    }
     this.#numCutsE.forEach((numCuts, expert) => {
       if (numCuts === 0) return;
       const cut = this.#cutSumE[expert] / numCuts;

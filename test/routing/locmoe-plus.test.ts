@@ -173,6 +173,23 @@ describe('the state of locmoe-plus', () => {
     expect(new Set([capacities[0], capacities[3], capacities[6]]).size).toBe(3);
   });
 
+  it('between estimates a batch of another size has the same share of its classic capacity', () => {
+    const router = createRouter(context);
+    const [whole] = [0, 1].map((i) => trainStep(router, batch(i)).capacityE);
+    const half = route(router, batch(1).subarray(0, (numTokens / 2) * d), true).capacityE;
+    expect([...half]).toEqual([...whole].map((capacity) => Math.round(capacity / 2)));
+    expect(Math.max(...whole)).toBeGreaterThan(2);
+  });
+
+  it('without a limit nothing is left out by thresholds of a training that had one', () => {
+    const limited = createRouter(context);
+    trainStep(limited, batch(0));
+    const free = createRouter(contextOf({ numExperts: 4, capacityFactor: null }));
+    for (const [name, values] of free.state) values.set(limited.state.get(name)!);
+    trainStep(free, batch(1));
+    expect(sum([...route(free, batch(2), false).notChosenE])).toBe(0);
+  });
+
   it('thresholds are the mean of the C-th affinities', () => {
     const router = createRouter(context);
     const cuts = [0, 1, 2].map((i) => {
