@@ -18,7 +18,7 @@ export interface SourceFile {
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or a file cannot be looked at
  */
 export function listFiles(domain: string, source: TextSource): SourceFile[] {
-  const files = source.files.flatMap((pattern) => filesOf(domain, source.folder, pattern));
+  const files = source.files.flatMap((pattern) => filesOf(domain, source, pattern));
   // The last of equal keys stays.
   const byPlace = new Map(
     files.sort((a, b) => b.length - a.length).map((file) => [placeOf(domain, file), file]),
@@ -32,12 +32,13 @@ export function listFiles(domain: string, source: TextSource): SourceFile[] {
     .filter(({ bytes }) => bytes > 0);
 }
 
-function filesOf(domain: string, folder: string, pattern: string): string[] {
+function filesOf(domain: string, { folder, instruct }: TextSource, pattern: string): string[] {
   // A name that has characters of a pattern in it.
   const literal = path.resolve(folder, pattern);
   if (existsSync(literal)) {
     if (!statOf(domain, literal).isDirectory()) return [literal];
-    throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${pattern}/**/*.txt`);
+    const example = `${pattern}/**/*.${instruct === undefined ? 'txt' : 'jsonl'}`;
+    throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${example}`);
   }
   const found = existsSync(folder)
     ? globSync(pattern, {

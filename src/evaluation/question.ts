@@ -3,6 +3,8 @@ import { refusal } from '../data/read/span.js';
 export { refusal };
 
 export const LETTERS = 'ABCDEFG';
+/** A question with more options than there are letters is left out, whichever of them is right. */
+const ALL_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 /** A question with one right answer. */
 export interface Question {
@@ -73,7 +75,7 @@ function reasonAgainst(
     if (answer >= choices.length)
       throw refusal(
         place,
-        `has ${choices.length} options, and its answer is ${LETTERS[answer] ?? answer + 1}`,
+        `has ${choices.length} options, and its answer is ${ALL_LETTERS[answer] ?? answer + 1}`,
       );
   if (answers.length === 0) return 'without an answer';
   if (answers.length > 1) return 'with several right answers';
@@ -89,8 +91,8 @@ function reasonAgainst(
  */
 export function lettersOf(text: string, place: string): number[] {
   const letters = text.replaceAll(/[\s,]/g, '');
-  const indices = [...letters].map((letter) => LETTERS.indexOf(letter));
+  const indices = [...letters].map((letter) => ALL_LETTERS.indexOf(letter));
   if (indices.includes(-1))
-    throw refusal(place, `has answer ${JSON.stringify(text.slice(0, 40))}; a letter from A to G is expected`);
+    throw refusal(place, `has answer ${JSON.stringify(text.slice(0, 40))}; a letter from A on is expected`);
   return [...new Set(indices)];
 }

@@ -12,15 +12,38 @@ export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard';
  */
 export function makeFolder(directory: string, option: FolderOption): void {
   try {
-    mkdirSync(directory, { recursive: true });
+    makeFolders(directory);
   } catch (error) {
     throw folderProblem(directory, option, error);
   }
 }
 
+/**
+ * Creates a folder with its missing parents, one by one: Node's recursive mkdir never returns where a file system says that
+ * there is no such place below a folder that is there, as /proc does.
+ *
+ * @returns the first that was missing
+ * @throws the system's error for the first that cannot be made
+ */
+export function makeFolders(directory: string): string | undefined {
+  const missing: string[] = [];
+  for (let place = path.resolve(directory); !existsSync(place); place = path.dirname(place))
+    missing.unshift(place);
+  for (const place of missing)
+    try {
+      mkdirSync(place);
+    } catch (error) {
+      // Another process may have made it meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !existsSync(place)) throw error;
+    }
+  // A file is there, too.
+  mkdirSync(directory, { recursive: true });
+  return missing[0];
+}
+
 /** The error for a folder under the one that an option names, in a user's words. */
 export function folderProblem(directory: string, option: FolderOption, error: unknown): TrainerError {
-  const { code, message } = systemError(directory, error as NodeJS.ErrnoException);
+  const { code, message } = error as NodeJS.ErrnoException;
   const problem = (text: string) => new TrainerError('NO_RESOURCE', `${option} ${directory}: ${text}`);
   if (code === 'EROFS')
     return problem(
@@ -35,21 +58,6 @@ export function folderProblem(directory: string, option: FolderOption, error: un
 export function asFullDisk(error: unknown, dataDir: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' || code === 'EDQUOT' ? folderProblem(dataDir, '--data-dir', error) : error;
-}
-
-/**
- * A recursive mkdir always reports ENOENT; this finds the error of the first folder that it could not create.
- */
-function systemError(directory: string, error: NodeJS.ErrnoException): NodeJS.ErrnoException {
-  if (error.code !== 'ENOENT') return error;
-  let first = path.resolve(directory);
-  while (!existsSync(path.dirname(first))) first = path.dirname(first);
-  try {
-    mkdirSync(first);
-  } catch (own) {
-    return own as NodeJS.ErrnoException;
-  }
-  return error;
 }
 
 function whatIsInTheWay(directory: string): string {

@@ -231,7 +231,9 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
       `${runsDir}: no run here yet; start one with: locmoe train --config tiny`,
     );
   }
-  const directory = existsSync(named) ? named : path.join(runsDir, named);
+  const directory = existsSync(named) ? named : path.resolve(runsDir, named);
+  if (named.includes(path.sep) && !existsSync(directory))
+    throw new TrainerError('BAD_INPUT', `${named} does not exist; give the name or the folder of a run`);
   const folder = new RunFolder(path.resolve(directory));
   const record = folder.readRecord();
   if (record === null)

@@ -201,7 +201,9 @@ describe('prepared samples', () => {
     write('blank.jsonl', '\n \n');
     await expect(prepare('blank.jsonl')).rejects.toThrow('domain qa: there is no sample in its files');
     mkdirSync(path.join(folder, 'folder'), { recursive: true });
-    await expect(prepare('folder')).rejects.toThrow(/folder is a folder; say which files/);
+    await expect(prepare('folder')).rejects.toThrow(
+      /folder is a folder; say which files in it, e\.g\. \S+\*\.jsonl/,
+    );
     write('a.jsonl', jsonLines(PAIRS));
     await expect(prepare('a.jsonl', { validation: ['none.jsonl'] })).rejects.toThrow(
       /no file matches "none.jsonl"/,

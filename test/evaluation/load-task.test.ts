@@ -157,6 +157,12 @@ describe('reads', () => {
       { question: 'Three?', choices: ['a', 'b'], answer: ['A', 'B'] },
       { question: 'Four?', choices: ['a', 'b'] },
       { question: 'Five?', choices: ['a'], answer: 'A' },
+      // Whichever is right.
+      ...['A', 'T', 19].map((answer) => ({
+        question: 'Many?',
+        choices: [...'abcdefghijklmnopqrst'],
+        answer,
+      })),
     ];
     const { format, questions, leftOut } = await load(
       'own.jsonl',
@@ -170,7 +176,7 @@ describe('reads', () => {
     expect(leftOut).toEqual({
       'with several right answers': 1,
       'without an answer': 1,
-      'with other than 2 to 7 options': 1,
+      'with other than 2 to 7 options': 4,
     });
   });
 });
@@ -195,7 +201,7 @@ describe('refuses in one line, naming the place,', () => {
     ['a test split without answers', 'id,question,A,B,C,D\n0,q,a,b,c,d\n', /no column answer .*take val/],
     ['a row with too few columns', `${CEVAL}0,q,a,b,c,d,A\n1,q,a,b\n`, /\.csv:3 is no CSV .*length/i],
     ['an open quote', `${CEVAL}0,"q,a,b,c,d,A\n`, /\.csv:\d is no CSV .*quote/i],
-    ['an answer that is no letter', `${CEVAL}0,q,a,b,c,d,A\n\n1,q,a,b,c,d,X\n`, /\.csv:4 has answer "X"/],
+    ['an answer that is no letter', `${CEVAL}0,q,a,b,c,d,A\n\n1,q,a,b,c,d,?\n`, /\.csv:4 has answer "\?"/],
     [
       'several right answers alone',
       `${CEVAL}0,q,a,b,c,d,"A,B"\n`,

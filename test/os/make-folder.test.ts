@@ -66,3 +66,9 @@ it('a folder is made with all above it, or is there', () => {
   for (const _ of ['first', 'again']) makeFolder(path.join(folder, 'a/b'), '--data-dir');
   expect(existsSync(path.join(folder, 'a/b'))).toBe(true);
 });
+
+it.each(['x', 'x/y/z'])('ends where nothing can be made: /proc/%s', (place) => {
+  expect(() => makeFolder(`/proc/${place}`, '--data-dir')).toThrow(
+    /^--data-dir \/proc\/\S+: ENOENT: no such file or directory, mkdir '\/proc\/x'$/,
+  );
+});

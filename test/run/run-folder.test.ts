@@ -94,4 +94,7 @@ it('a folder whose run.json is a pipe holds no run, and nothing waits for it', (
   expect(listRuns(runs)).toEqual([]);
   expect(() => findRun(runs, directory)).toThrow(`${directory} holds no readable run.json`);
   expect(new RunFolder(directory).readConfig()).toBeNull();
+  const nowhere = path.join(folder.directory, 'nowhere');
+  expect(() => findRun(runs, nowhere)).toThrow(`${nowhere} does not exist; give the name`);
+  expect(() => findRun(runs, 'nowhere')).toThrow(`run nowhere: ${runs}/nowhere holds no readable run.json`);
 });

@@ -2,7 +2,6 @@ import {
   copyFileSync,
   existsSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +13,7 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
 import { TrainerError } from 'locmoe/errors';
+import { makeFolders } from 'locmoe/os/make-folder';
 import { onSignals } from 'locmoe/os/on-signals';
 import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
 
@@ -75,12 +75,12 @@ export async function writeFolder(
     if (signalled) throw new TrainerError('INTERRUPTED', `${signalled}: nothing was exported`);
     const file = path.join(aside, name);
     onDisk(name, () => {
-      mkdirSync(path.dirname(file), { recursive: true });
+      makeFolders(path.dirname(file));
       write(file);
       files.push({ name, bytes: statSync(file).size });
     });
   };
-  const firstMade = onDisk('it', () => mkdirSync(path.dirname(folder), { recursive: true }));
+  const firstMade = onDisk('it', () => makeFolders(path.dirname(folder)));
   try {
     await fill({
       writeWith,
