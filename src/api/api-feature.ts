@@ -7,7 +7,7 @@ import { readChatRequest } from './chat-request.js';
 import type { CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
 import type { ServedModels } from './served-models.js';
-import { readTextRequest } from './text-request.js';
+import { assertKnown, readTextRequest } from './text-request.js';
 
 export interface ApiOptions extends CompletionContext {
   readonly models: ServedModels;
@@ -72,6 +72,7 @@ export function apiFeature(options: ApiOptions): HttpFeature {
     limited,
     guarded(async (c) => {
       const { tokens } = await readBody(c, z.object({ tokens: z.array(z.number().int().min(0)) }));
+      assertKnown(tokens, tokenizer, 'tokens');
       return Response.json({ prompt: tokenizer.decode(tokens, true) });
     }),
   );

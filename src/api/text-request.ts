@@ -62,9 +62,7 @@ export function readTextRequest(
   const logprobs = given.logprobs ?? null;
   const echo = given.echo ?? false;
   for (const { tokenIds } of prompts) {
-    const wrong = tokenIds.find((id) => id >= tokenizer.vocabSize);
-    if (wrong !== undefined)
-      throw invalid('prompt', `token id ${wrong}: the model knows ids 0 to ${tokenizer.vocabSize - 1}`);
+    assertKnown(tokenIds, tokenizer, 'prompt');
     if (echo && logprobs !== null && tokenIds.length > seqLen + 1)
       throw invalid(
         'prompt',
@@ -75,6 +73,17 @@ export function readTextRequest(
   const maxTokens = given.max_tokens ?? DEFAULT_MAX_TOKENS;
   if (maxTokens === 0 && !echo) throw invalid('max_tokens', '0 gives nothing without echo');
   return { ...common, domain, prompts, maxTokens, logprobs, echo, form: TEXT };
+}
+
+/** @throws ApiError 400 naming the field */
+export function assertKnown(
+  tokenIds: readonly number[],
+  { vocabSize }: Pick<Tokenizer, 'vocabSize'>,
+  field: string,
+): void {
+  const wrong = tokenIds.find((id) => id >= vocabSize);
+  if (wrong !== undefined)
+    throw invalid(field, `token id ${wrong}: the model knows ids 0 to ${vocabSize - 1}`);
 }
 
 type GivenPrompt = NonNullable<z.infer<typeof bodySchema>['prompt']>;

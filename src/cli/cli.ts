@@ -33,7 +33,7 @@ const program = new Command('locmoe')
   })
   .addHelpText(
     'after',
-    '\nExit codes: 0 done, also inspect and api at Ctrl-C, 1 no line matches (logs) or not usable (health, doctor), 2 bad configuration or input, 3 failed run, also one that status tells of (or ended at once by a second signal), 130 interrupted, after a final checkpoint if it trained.',
+    '\nExit codes: 0 done, also inspect and api at Ctrl-C, 1 no line matches (logs) or not usable (health, doctor), 2 bad configuration or input, 3 failed run, also one that status tells of (or ended at once by a second signal), 4 no checkpoint that loads, 130 interrupted, after a final checkpoint if it trained.',
   );
 
 try {
@@ -43,6 +43,9 @@ try {
     if (name === called) (await load())(added);
   }
   await addBenchCommands(program, called);
+  // Else commander answers with the help of all commands.
+  if (first === 'help' && second !== '' && !program.commands.some((each) => each.name() === second))
+    program.error(`error: unknown command '${second}'`, { exitCode: EXIT.badConfig });
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);

@@ -12,7 +12,7 @@ import { linger, lingerSeconds } from './linger.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { preparationViewOn } from './preparation-view.js';
-import { httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { assertMayServe, httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
@@ -30,6 +30,7 @@ export interface TrainOptions extends RunOptions {
  */
 export async function train(options: TrainOptions): Promise<number> {
   const warn = (line: string) => console.error(`locmoe: ${line}`);
+  assertMayServe(options.http, NO_SECURITY.token, false);
   const { say, progress } = preparationViewOn(process.stdout);
   const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, say, progress, warn });
   // Not earlier: what is wrong with the configuration is told before hundreds of megabytes are fetched.

@@ -1,3 +1,4 @@
+import { committedFolders } from '../checkpoint/folders.js';
 import { numStepsOf } from '../config/run-length.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import { type FailureReport, wholeReport } from '../run/failure-report.js';
@@ -43,6 +44,11 @@ export function jsonOf({ folder, record, generations, ...rest }: PastRun): objec
   return { ...record, runDir: folder.directory, ...rest, ...restartCostsOf(generations), generations };
 }
 
+function resumeOf({ folder, record }: PastRun, place: string): string {
+  if (committedFolders(folder.checkpoints).length === 0) return 'it has no checkpoint yet; start it again';
+  return record.resumeCommand ?? commandLine(['locmoe', 'train', '--resume', place]);
+}
+
 /** For a person. */
 export function pastRunLines(run: PastRun): string[] {
   const { folder, record, state, step, steps, loss, failure, generations } = run;
@@ -54,9 +60,7 @@ export function pastRunLines(run: PastRun): string[] {
     `  started ${record.startedAt}`,
     `  folder  ${folder.directory}`,
     ...(failure === null ? [] : failureLines(failure)),
-    ...(state === 'dead'
-      ? [`  resume: ${commandLine(['locmoe', 'train', '--resume', place])}, or as it was started`]
-      : []),
+    ...(state === 'dead' ? [`  resume: ${resumeOf(run, place)}`] : []),
     `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`,
     ...generationLines(generations, step),
   ];

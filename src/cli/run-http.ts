@@ -22,6 +22,27 @@ export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   readonly page: HttpFeature | null;
 }
 
+/** What else `train` can do, which asks for no token. */
+const FROM_TRAIN =
+  ', and locmoe train asks for no token: listen on 127.0.0.1, and serve the run with locmoe inspect --http HOST:PORT --token-file FILE';
+
+/**
+ * Refuses what `startRunHttp` would; before the data are prepared, which may take long.
+ *
+ * @throws TrainerError `BAD_INPUT` beyond loopback without a token
+ */
+export function assertMayServe(
+  http: RunOptions['http'],
+  token: Security['token'],
+  canHaveToken = true,
+): void {
+  if (http === false || token !== null || isLoopback(parseAddress('--http', http).host)) return;
+  const remedy = canHaveToken
+    ? ': give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1'
+    : FROM_TRAIN;
+  throw new TrainerError('BAD_INPUT', `--http ${http} can be reached from other machines${remedy}`);
+}
+
 /**
  * The page for a run to serve; null if it serves nothing, or if the page cannot be loaded: a run goes on
  * without it.
@@ -54,12 +75,8 @@ export async function startRunHttp(
   metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
+  assertMayServe(http, token);
   const address = parseAddress('--http', http);
-  if (token === null && !isLoopback(address.host))
-    throw new TrainerError(
-      'BAD_INPUT',
-      `--http ${http} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
-    );
   const loki = lokiFeature(logCatalog(runsDir), VERSION);
   metrics?.observers.watch(loki.activity);
   const features: HttpFeature[] = [

@@ -15,7 +15,7 @@ import { linger, lingerSeconds } from './linger.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { PreparationView, preparationViewOn } from './preparation-view.js';
-import { httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { assertMayServe, httpPlace, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
@@ -72,6 +72,7 @@ async function serveWith(
   const { security, insecure, jsonLogs } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, security, insecure);
+  assertMayServe(asked.http, security.token);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
   const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
   const plan = await planRun(options, { nodesAreHere: false, security, ...voice });

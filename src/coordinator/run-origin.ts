@@ -109,6 +109,10 @@ function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
 /** An existing path, or the folder of the run that is named; true for the newest run. */
 export function placeOf(named: string | true, runsDir: string): string {
   if (named !== true && existsSync(named)) return named;
+  const others =
+    named === true ? [] : committedFolders(path.dirname(named)).map((each) => path.basename(each));
+  if (others.length > 0)
+    throw new TrainerError('BAD_INPUT', `${named} does not exist; there are ${others.reverse().join(', ')}`);
   return findRun(runsDir, named === true ? undefined : named).folder.directory;
 }
 

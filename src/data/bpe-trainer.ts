@@ -161,7 +161,7 @@ function tooLittleText(wanted: number, reached: number): TrainerError {
   return new TrainerError(
     'BAD_INPUT',
     `model.vocabSize: the text has repeated pairs for a vocabulary of ${reached} only, not ${wanted}; ` +
-      'lower model.vocabSize or give it more text (data.maxBytesPerDomain)',
+      `set model.vocabSize=${reached} or less, or give it more text`,
   );
 }
 

@@ -230,6 +230,9 @@ describe('lm-evaluation-harness', () => {
       tokens: [inference().tokenizer.endOfText],
     });
     expect(await ask('detokenize', { tokens })).toEqual({ prompt: 'the 猫' });
+    expect(await ask('detokenize', { tokens: [...tokens, 99_999] })).toMatchObject({
+      error: { message: expect.stringContaining('token id 99999'), param: 'tokens' },
+    });
   });
 });
 

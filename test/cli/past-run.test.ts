@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
@@ -22,7 +22,14 @@ it('a run that ended without a word is dead, whatever it did last', () => {
     const run = inState(state);
     expect(jsonOf(run)).toMatchObject({ state: 'dead', step: 0, failure: null });
     expect(pastRunLines(run)[0]).toBe('tiny-1: dead (its coordinator is gone)');
-    expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: locmoe train --resume \S+, or as/m);
+    expect(pastRunLines(run)).toContain('  resume: it has no checkpoint yet; start it again');
+    const saved = path.join(folder.checkpoints, 'step-000010');
+    mkdirSync(saved, { recursive: true });
+    expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: locmoe train --resume \S+$/m);
+    const { record } = run;
+    const resumed = { ...run, record: { ...record, resumeCommand: 'locmoe serve --resume it' } };
+    expect(pastRunLines(resumed)).toContain('  resume: locmoe serve --resume it');
+    rmSync(saved, { recursive: true });
   }
   expect(pastRunLines(inState('finished'))[0]).toBe('tiny-1: finished');
   expect(pastRunLines(inState('finished')).join('\n')).not.toContain('resume');

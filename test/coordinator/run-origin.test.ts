@@ -37,6 +37,16 @@ describe('a run goes on in its folder', () => {
   });
 });
 
+it('a step that is no longer there is named as it was given, with those that are', async () => {
+  const { checkpoints } = savedRun([2, 4]);
+  const gone = path.join(checkpoints, 'step-000001');
+  for (const fork of [false, true])
+    await expect(originOf(gone, fork)).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message: `${gone} does not exist; there are step-000002, step-000004`,
+    });
+});
+
 describe('its generation is above', () => {
   it('that of a checkpoint that was copied in', async () => {
     const folder = savedRun([2]);

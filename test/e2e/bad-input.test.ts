@@ -285,6 +285,12 @@ describe('a checkpoint is refused', () => {
 describe('the command line', () => {
   it.each([
     [['frobnicate'], /unknown command 'frobnicate'/],
+    [['help', 'frobnicate'], /unknown command 'frobnicate'/],
+    // Before any text is prepared.
+    [
+      ['train', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
+      /--http 0\.0\.0\.0:0 .*, and locmoe train asks for no token: .* locmoe inspect/,
+    ],
     [['train', '--nodes', 'two'], /--nodes.*whole number/],
     [['logs', '--level', 'loud'], /--level/],
     [['logs', '--since', 'yesterday-ish'], /--since.*duration/],

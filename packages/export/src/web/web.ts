@@ -9,6 +9,9 @@ import type { ModelConfig } from './browser/messages.js';
 /** Output of the build; the same path from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../../dist/web/browser/', import.meta.url));
 
+/** Source maps and types, for the compiler. */
+const NOT_OF_THE_PAGE = /\.(map|d\.ts)$/;
+
 export const web: ExportTarget = {
   description: 'a page that runs the model in the browser and shows which expert takes which token',
   async write(checkpoint, output) {
@@ -30,7 +33,7 @@ export const web: ExportTarget = {
     };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);
     for (const file of readdirSync(PAGE_DIR, { recursive: true, withFileTypes: true }))
-      if (file.isFile() && !file.name.endsWith('.map')) {
+      if (file.isFile() && !NOT_OF_THE_PAGE.test(file.name)) {
         const from = path.join(file.parentPath, file.name);
         await output.copy(from, path.relative(PAGE_DIR, from));
       }
