@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
@@ -43,7 +43,7 @@ export function temporaryFolder({ root, step, generation }: Place): string {
  * manifest count as of generation `unreadable`.
  */
 export function committedFolders(root: string, unreadable = 0): string[] {
-  if (!existsSync(root)) return [];
+  if (!existsSync(root) || !statSync(root).isDirectory()) return [];
   return readdirSync(root)
     .filter((name) => COMMITTED.test(name))
     .map((name) => join(root, name))

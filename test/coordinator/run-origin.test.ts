@@ -45,6 +45,11 @@ it('a step that is no longer there is named as it was given, with those that are
       code: 'BAD_INPUT',
       message: `${gone} does not exist; there are step-000002, step-000004`,
     });
+  const inFile = path.join(checkpoints, 'step-000002/manifest.json/x');
+  await expect(originOf(inFile)).rejects.toMatchObject({
+    code: 'BAD_INPUT',
+    message: `${inFile} does not exist; give the name or the folder of a run`,
+  });
 });
 
 describe('its generation is above', () => {
