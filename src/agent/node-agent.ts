@@ -65,7 +65,6 @@ export class NodeAgent {
   readonly #heartbeat: NodeJS.Timeout;
   /** By rank. */
   readonly #failed = new Map<number, ErrorCode>();
-  /** Of stuck workers, by rank. */
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
