@@ -22,16 +22,17 @@ export function makeFolder(directory: string, option: FolderOption): void {
  * Creates a folder with its missing parents, one by one: Node's recursive mkdir never returns where a file system says that
  * there is no such place below a folder that is there, as /proc does.
  *
+ * @param mode permissions of those that are made
  * @returns the first that was missing
  * @throws the system's error for the first that cannot be made
  */
-export function makeFolders(directory: string): string | undefined {
+export function makeFolders(directory: string, mode = 0o777): string | undefined {
   const missing: string[] = [];
   for (let place = path.resolve(directory); !existsSync(place); place = path.dirname(place))
     missing.unshift(place);
   for (const place of missing)
     try {
-      mkdirSync(place);
+      mkdirSync(place, { mode });
     } catch (error) {
       // Another process may have made it meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !existsSync(place)) throw error;

@@ -1,9 +1,10 @@
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { TrainerError } from '../errors.js';
+import { makeFolders } from '../os/make-folder.js';
 import { CLUSTER_NAME } from './security.js';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -85,7 +86,7 @@ function writeAll(directory: string, files: readonly (readonly [string, string, 
       'BAD_INPUT',
       `${taken} exists and is not overwritten: members that use it would be locked out; choose another --out`,
     );
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeFolders(directory, 0o700);
   const written: string[] = [];
   try {
     for (const [i, [, text, mode]] of files.entries()) {

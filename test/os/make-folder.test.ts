@@ -6,6 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeFolder } from '../../src/os/make-folder.js';
 
+const SOURCE = fileURLToPath(new URL('../../src/os/make-folder.ts', import.meta.url));
+/** Arguments of Node before a script of TypeScript. */
+const TSX = [
+  '--conditions=source',
+  ...['--import', fileURLToPath(import.meta.resolve('tsx'))],
+  ...['--input-type=module', '-e'],
+];
+
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-make-'));
@@ -35,24 +43,17 @@ describe('a folder that cannot be made is named with its option', () => {
   const canMount = spawnSync('unshare', [...inNamespace, 'mount -t tmpfs -o ro none /mnt']).status === 0;
 
   it.runIf(canMount)('where the file system is read-only', () => {
-    const source = fileURLToPath(new URL('../../src/os/make-folder.ts', import.meta.url));
-    const script = `import { makeFolder } from ${JSON.stringify(source)};
+    const script = `import { makeFolder } from ${JSON.stringify(SOURCE)};
       for (const place of ['runs', 'a/b/runs'])
         try { makeFolder(place, '--runs-dir'); } catch (error) { console.log(error.code, error.message); }`;
     const run = `mount -t tmpfs -o ro none '${folder}' && cd '${folder}' && exec "$@"`;
-    const tsx = fileURLToPath(import.meta.resolve('tsx'));
-    const node = [
-      process.execPath,
-      '--conditions=source',
-      '--import',
-      tsx,
-      '--input-type=module',
-      '-e',
-      script,
-    ];
-    const { stdout, stderr } = spawnSync('unshare', [...inNamespace, run, 'sh', ...node], {
-      encoding: 'utf8',
-    });
+    const { stdout, stderr } = spawnSync(
+      'unshare',
+      [...inNamespace, run, 'sh', process.execPath, ...TSX, script],
+      {
+        encoding: 'utf8',
+      },
+    );
     const advice = 'read-only file system; give --data-dir and --runs-dir a place elsewhere';
     expect(stdout.split('\n'), stderr).toEqual([
       `NO_RESOURCE --runs-dir runs: ${advice}`,
@@ -67,8 +68,13 @@ it('a folder is made with all above it, or is there', () => {
   expect(existsSync(path.join(folder, 'a/b'))).toBe(true);
 });
 
-it.each(['x', 'x/y/z'])('ends where nothing can be made: /proc/%s', (place) => {
-  expect(() => makeFolder(`/proc/${place}`, '--data-dir')).toThrow(
-    /^--data-dir \/proc\/\S+: ENOENT: no such file or directory, mkdir '\/proc\/x'$/,
-  );
+it('ends where nothing can be made, as under /proc', () => {
+  const script = `import { makeFolder } from ${JSON.stringify(SOURCE)}; makeFolder('/proc/x/y/z', '--data-dir');`;
+  // Node's own recursive mkdir would never return.
+  const { status, stderr } = spawnSync(process.execPath, [...TSX, script], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  expect(status).toBe(1);
+  expect(stderr).toContain("--data-dir /proc/x/y/z: ENOENT: no such file or directory, mkdir '/proc/x'");
 });
