@@ -1,4 +1,4 @@
-import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -63,6 +63,12 @@ describe.skipIf(reason !== null)('the exported page', () => {
     await browser?.close();
     server?.close();
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('has what a browser asks for alone', () => {
+    const names = readdirSync(output, { recursive: true, encoding: 'utf8' });
+    expect(names).toContain('main.js');
+    expect(names.filter((name) => /\.(map|d\.ts)$/.test(name))).toEqual([]);
   });
 
   /** Writes a text; returns what was generated once it is done, and the ids of all its tokens. */
