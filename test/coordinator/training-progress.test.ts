@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import { TrainingProgress } from '../../src/coordinator/training-progress.js';
+import { createLogger } from '../../src/logger.js';
+import type { StepReport } from '../../src/rpc/messages.js';
+import { config } from '../checkpoint/fixture.js';
+
+const NUM_EXPERTS = 4;
+
+const reportWith = (capacity: number): StepReport => ({
+  ...{
+    step: 1,
+    rank: 0,
+    loss: 2,
+    auxiliaryLoss: 0,
+    gradientNorm: 1,
+    learningRate: 0.1,
+    tokens: 24,
+    stepMs: 10,
+  },
+  partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
+  layers: [
+    {
+      layer: 1,
+      ...{ routed: [6, 6, 6, 6], kept: [6, 6, 6, 6], overCapacity: [0, 0, 0, 0], notChosen: [0, 0, 0, 0] },
+      ...{ sameWorker: 24, sameNode: 0, otherNode: 0, rowBytes: 4, cosineSum: 0, cosineCount: 0 },
+      capacity: Array(NUM_EXPERTS).fill(capacity),
+    },
+  ],
+  ...{ bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, cpuMs: 5, queuedMs: 0 },
+  skipped: false,
+});
+
+// 24 tokens a step, 4 experts of one group: ceil(0.6 * 24 / 4) in one batch, and three times ceil(0.6 * 8 / 4) in three.
+it.each([
+  [1, 4],
+  [3, 6],
+])(
+  'experts at the classic capacity of each of %i micro-batches are at a share of 1',
+  (microBatches, capacity) => {
+    const progress = new TrainingProgress({
+      config: {
+        ...config,
+        model: { ...config.model, seqLen: 8 },
+        moe: { ...config.moe, capacityFactor: 0.6, expertGroups: 1 },
+        train: { ...config.train, globalBatch: 3, microBatches },
+        cluster: { ...config.cluster, nodes: 1, workersPerNode: 1 },
+      },
+      logger: createLogger({
+        level: 'info',
+        origin: { run: '', generation: 0 },
+        destination: { write: () => undefined },
+      }),
+      hostOf: () => null,
+      ...{ resumedStep: 0, trainedSeconds: 0, adopts: null },
+    });
+    expect(progress.add(reportWith(capacity))?.layers[0]?.capacityRatio).toBe(1);
+  },
+);
