@@ -77,6 +77,15 @@ describe('bench routers', () => {
     expect(third.stdout).toMatch(/^1 run, 1 of them kept from before$/m);
   }, 120_000);
 
+  it('refuses a place for the report that cannot be made before it trains', async () => {
+    const folder = temporaryFolder();
+    const { code, stdout, stderr } = await locmoe(
+      ...['bench', 'routers', '--quick', '--only', 'hash', '--out', '/dev/null/x', '--work-dir', folder],
+    );
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toBe("locmoe: ENOTDIR: not a directory, mkdir '/dev/null/x'\n");
+  });
+
   it('refuses a router that there is not', async () => {
     const { code, stderr } = await locmoe('bench', 'routers', '--only', 'random');
     expect(code).toBe(2);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { machine } from '../machine.js';
 import { renderSvg } from '../render-svg.js';
@@ -13,13 +13,12 @@ export interface ReportOptions
 }
 
 /**
- * Writes `routers.json`, `routers.md` and one `routers-*.svg` per chart into the folder `out`.
+ * Writes `routers.json`, `routers.md` and one `routers-*.svg` per chart into the folder `out`, which is there.
  *
  * @returns the content of `routers.json`
  */
 export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { comparison, out, command } = options;
-  mkdirSync(out, { recursive: true });
   const findings = findingsOf(comparison);
   const headline = headlineOf(comparison, findings, { machine: machine(), command });
   writeFileSync(path.join(out, 'routers.json'), `${JSON.stringify(headline, null, 2)}\n`);
