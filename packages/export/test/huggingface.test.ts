@@ -133,10 +133,11 @@ it('a tokenizer of another model adds no tokens around a text', async () => {
     post_processor: { type: 'Sequence', processors: [template] },
     model: {},
   };
+  const { config } = checkpoints.get('hash')!.manifest;
   const file = path.join(root, 'tokenizer.json');
   writeFileSync(file, JSON.stringify(tokenizer));
   const folder = path.join(root, 'tokenizer');
-  await writeFolder(folder, (output) => writeTokenizer(output, file, '</s>', 16));
+  await writeFolder(folder, (output) => writeTokenizer(output, file, '</s>', config));
   expect(jsonOf(folder, 'tokenizer.json')).toEqual({ ...tokenizer, post_processor: null });
   expect(jsonOf(folder, 'tokenizer_config.json').eos_token).toBe('</s>');
 });

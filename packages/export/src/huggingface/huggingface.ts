@@ -24,7 +24,7 @@ export const huggingface: ExportTarget = {
     const tokenIds = { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
     await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
     await output.write('generation_config.json', json(tokenIds));
-    await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config.model.seqLen);
+    await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config);
     await output.write('README.md', modelCard(manifest, asGpt2, endOfTextName));
     if (!asGpt2) for (const file of PYTHON_FILES) await output.copy(path.join(PYTORCH, file), file);
     await writeWeights(

@@ -1,5 +1,6 @@
 import type { Manifest } from 'locmoe/checkpoint/manifest';
 import type { RunConfig } from 'locmoe/config/schema';
+import { templateOf } from 'locmoe/data/template';
 import { heldExperts } from 'locmoe/routing/domain-groups';
 
 /** README.md of an exported folder, as a page of a model on the HuggingFace hub. */
@@ -27,7 +28,7 @@ A text begins with \`${endOfText}\`, as every text did in training.
 \`\`\`python
 ${withTransformers(config, isGpt2, usesDomain, `${endOfText}The `)}
 \`\`\`
-${isGpt2 ? '' : withoutTransformers(config)}
+${withMessages(config, usesDomain)}${isGpt2 ? '' : withoutTransformers(config)}
 ## Licence
 
 None is given here: choose one, and mind those of the training text.
@@ -69,6 +70,22 @@ model = AutoModelForCausalLM.from_pretrained("FOLDER"${remote})
 inputs = tokenizer(${JSON.stringify(text)}, return_tensors="pt")
 tokens = model.generate(**inputs, ${domain}max_new_tokens=40, do_sample=True, top_k=40)
 print(tokenizer.decode(tokens[0]))`;
+}
+
+/** For a model that was fine-tuned with answers; it goes on from the code before it. */
+function withMessages({ data }: RunConfig, usesDomain: boolean): string {
+  const name = data.domains.find((_, domain) => templateOf(data, domain) !== null);
+  if (name === undefined) return '';
+  const domain = usesDomain ? `domain=${JSON.stringify(name)}, ` : '';
+  return `
+It learned answers to questions, in the form that the chat template gives them:
+
+\`\`\`python
+messages = [{"role": "user", "content": "..."}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+tokens = model.generate(**inputs, ${domain}max_new_tokens=40)
+\`\`\`
+`;
 }
 
 function withoutTransformers({ data }: RunConfig): string {

@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { TOKENIZER_FILE } from 'locmoe/checkpoint/manifest';
+import type { RunConfig } from 'locmoe/config/schema';
 import type { OutputFolder } from '../output-folder.js';
+import { chatTemplate } from './chat-template.js';
 
 /** Writes tokenizer.json, and the two files beside it that tell AutoTokenizer how to use it. */
 export async function writeTokenizer(
   output: OutputFolder,
   tokenizerFile: string,
   endOfText: string,
-  seqLen: number,
+  config: Pick<RunConfig, 'model' | 'data'>,
 ): Promise<void> {
   const special = { bos_token: endOfText, eos_token: endOfText, pad_token: endOfText };
   await output.write(TOKENIZER_FILE, withoutTemplate(readFileSync(tokenizerFile, 'utf8')));
@@ -18,7 +20,8 @@ export async function writeTokenizer(
       ...special,
       // Decoding gives back every space of the text.
       clean_up_tokenization_spaces: false,
-      model_max_length: seqLen,
+      model_max_length: config.model.seqLen,
+      chat_template: chatTemplate(config),
       // The model takes no token types.
       model_input_names: ['input_ids', 'attention_mask'],
       padding_side: 'left',

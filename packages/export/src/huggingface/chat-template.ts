@@ -1,0 +1,43 @@
+import type { RunConfig } from 'locmoe/config/schema';
+import { ROLES, type Template, templateOf } from 'locmoe/data/template';
+
+/** A template under its name, as transformers takes several. */
+export interface NamedTemplate {
+  readonly name: string;
+  readonly template: string;
+}
+
+/**
+ * Templates of the domains that were fine-tuned with answers, in Jinja, for `apply_chat_template`: what stands before, between
+ * and after the turns, as in training.
+ *
+ * @returns one for all; several by the domain, the first as `default` too; undefined without such a domain
+ */
+export function chatTemplate({ data }: Pick<RunConfig, 'data'>): string | NamedTemplate[] | undefined {
+  const named = data.domains.flatMap((name, domain) => {
+    const template = templateOf(data, domain);
+    return template === null ? [] : [{ name, template: inJinja(template) }];
+  });
+  const [first] = named;
+  if (first === undefined) return undefined;
+  if (named.every(({ template }) => template === first.template)) return first.template;
+  return [{ ...first, name: 'default' }, ...named];
+}
+
+/** In one line: Jinja drops the line end after a block. */
+function inJinja(template: Template): string {
+  const turns = ROLES.map((role, i) => {
+    const { prefix, suffix } = template[role];
+    const end = role === 'assistant' ? ' + eos_token' : '';
+    const text = `${literal(prefix)} + message['content'] + ${literal(suffix)}${end}`;
+    return `{% ${i === 0 ? 'if' : 'elif'} message['role'] == '${role}' %}{{ ${text} }}`;
+  });
+  const other = `{% else %}{{ raise_exception('roles are ${ROLES.join(', ')}') }}{% endif %}`;
+  const answer = `{% if add_generation_prompt %}{{ ${literal(template.assistant.prefix)} }}{% endif %}`;
+  return `{{ bos_token }}{% for message in messages %}${turns.join('')}${other}{% endfor %}${answer}`;
+}
+
+/** JSON's escapes are Jinja's too. Marks of a block or comment are taken apart, as some readers look for them in strings. */
+function literal(text: string): string {
+  return JSON.stringify(text).replace(/\{(?=[{%#])|[-{%#}](?=\})/g, '$&" + "');
+}
