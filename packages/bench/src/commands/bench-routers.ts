@@ -12,6 +12,7 @@ interface RoutersOptions {
   readonly steps?: number;
   readonly timeSteps: number;
   readonly only: readonly string[];
+  readonly inherit?: string;
   readonly link?: number;
   readonly quick: boolean;
   readonly cost: boolean;
@@ -46,6 +47,10 @@ export function addBenchRouters(bench: Command): void {
       'what to run, separated by commas: quality or time, routers, and for time layouts (2x1, 2x2, 4x1) and placements (domain, mixed)',
       collectWords,
       [],
+    )
+    .option(
+      '--inherit <checkpoint>',
+      'run or step folder: the dense model that the model of every run for quality grows from, as with locmoe train --inherit; give each its own --work-dir and --out',
     )
     .option(
       '--link <gbps>',

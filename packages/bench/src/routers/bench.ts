@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { type Checkpoint, resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
 import { loadConfig } from 'locmoe/config/resolve';
 import { tokensPerStep } from 'locmoe/config/run-length';
 import { CORPUS_DIR } from 'locmoe/data/corpora';
@@ -39,6 +40,8 @@ export interface BenchRoutersOptions extends RecipeOptions {
   readonly quick: boolean;
   /** Kinds of runs, routers, layouts and placements; empty for all. */
   readonly only: readonly string[];
+  /** A run or step folder: the dense model from which the models of all runs for quality grow; if undefined they begin at random. */
+  readonly inherit?: string;
   /** Link between nodes in Gb/s; searched if undefined. */
   readonly link?: number;
   /** Only measures the gates again. */
@@ -74,8 +77,12 @@ class RouterBench {
   readonly #store: ResultStore;
   /** Runs for quality, part of the report: what is learned does not depend on the machine. */
   readonly #published: string;
+  readonly #dense: Checkpoint | null;
 
   constructor(readonly options: BenchRoutersOptions) {
+    const { inherit } = options;
+    const warn = (line: string) => console.error(`locmoe: ${line}`);
+    this.#dense = inherit === undefined ? null : resolveCheckpoint(inherit, warn);
     this.#published = path.resolve(options.out, 'routers-runs.jsonl');
     this.#store = new ResultStore(path.resolve(options.workDir, 'results'), this.#published);
   }
@@ -143,6 +150,7 @@ class RouterBench {
       calibration,
       cost,
       recipe: options.config,
+      dense: this.#dense?.manifest ?? null,
       numExperts: loadConfig(options.config, { sets: options.set }).moe.numExperts,
       numPlanned: Object.fromEntries(
         kindsOf(planned).map((kind) => [kind, planned.filter((job) => job.kind === kind).length]),
@@ -151,7 +159,7 @@ class RouterBench {
     const forQuality = planned.filter(({ kind }) => kind === 'quality');
     this.#store.publish(
       this.#published,
-      forQuality.map((job) => ({ name: jobId(job), key: resolveJob(options, job, link).config })),
+      forQuality.map((job) => ({ name: jobId(job), key: this.#key(job, link) })),
     );
     console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'routers.md')}`);
   }
@@ -162,13 +170,20 @@ class RouterBench {
   }
 
   #kept(job: Job, link: InterNodeLink): RunResult | null {
-    return this.#store.get<RunResult>(jobId(job), resolveJob(this.options, job, link).config);
+    return this.#store.get<RunResult>(jobId(job), this.#key(job, link));
+  }
+
+  /** All that the figures of a run depend on. */
+  #key(job: Job, link: InterNodeLink): unknown {
+    const { config } = resolveJob(this.options, job, link);
+    if (this.#dense === null || job.kind === 'time') return config;
+    const { runId, step } = this.#dense.manifest;
+    return { config, inheritedFrom: { runId, step } };
   }
 
   /** What a run took on this machine; null if it was not made here. */
   #secondsHere(job: Job, link: InterNodeLink): number | null {
-    const { config } = resolveJob(this.options, job, link);
-    return this.#store.getOwn<RunResult>(jobId(job), config)?.seconds ?? null;
+    return this.#store.getOwn<RunResult>(jobId(job), this.#key(job, link))?.seconds ?? null;
   }
 
   /** @param isNeeded whether to search a link that is not known */
@@ -269,19 +284,20 @@ class RouterBench {
 
   async #runJob(job: Job, link: InterNodeLink): Promise<RunResult | null> {
     const began = performance.now();
-    const { config, sets } = resolveJob(this.options, job, link);
-    const folder = await this.#train(jobId(job), sets);
+    const { sets } = resolveJob(this.options, job, link);
+    const inherit = this.#dense === null || job.kind === 'time' ? [] : ['--inherit', this.#dense.folder];
+    const folder = await this.#train(jobId(job), sets, inherit);
     if (folder === null) return null;
     const figures = readRunFigures(folder.metrics);
     const learned = job.kind === 'time' ? { byRule: null, probe: null } : whatIsLearned(job, folder);
     rmSync(folder.checkpoints, { recursive: true, force: true });
     const seconds = (performance.now() - began) / 1000;
-    return this.#store.put(jobId(job), config, { ...job, figures, ...learned, seconds });
+    return this.#store.put(jobId(job), this.#key(job, link), { ...job, figures, ...learned, seconds });
   }
 
-  #train(name: string, sets: readonly string[]): Promise<RunFolder | null> {
+  #train(name: string, sets: readonly string[], more: readonly string[] = []): Promise<RunFolder | null> {
     const { config, workDir, dataDir } = this.options;
-    return runTraining({ config, sets, dataDir, folder: path.resolve(workDir, 'runs', name) });
+    return runTraining({ config, sets, more, dataDir, folder: path.resolve(workDir, 'runs', name) });
   }
 }
 

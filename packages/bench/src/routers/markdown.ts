@@ -1,3 +1,5 @@
+import type { Manifest } from 'locmoe/checkpoint/manifest';
+import { tokensPerStep } from 'locmoe/config/run-length';
 import { keptReasons, percent, signedPercent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import type { Calibration, InterNodeLink } from './calibration.js';
@@ -22,6 +24,8 @@ export interface Report {
   readonly numExperts: number;
   /** Recipe or config file. */
   readonly recipe: string;
+  /** What the models of the runs for quality grew from; null if they began at random. */
+  readonly dense: Manifest | null;
   /** Runs of the complete comparison. */
   readonly numPlanned: Readonly<Partial<Record<Kind, number>>>;
 }
@@ -60,10 +64,11 @@ export function reportMarkdown(report: Report, previous: string): string {
     .concat('\n');
 }
 
-function introduction({ comparison, headline, recipe, numPlanned }: Report): string {
+function introduction({ comparison, headline, recipe, dense, numPlanned }: Report): string {
   return [
     `Each router is trained from the same starting weights on the same data, recipe \`${recipe}\`, seeds ${headline.seeds.join(', ')}.`,
     ...qualityWords(comparison),
+    ...(dense === null ? [] : [denseWords(dense)]),
     ...timeWords(comparison),
     ...Object.entries(numPlanned).flatMap(([kind, planned]) => {
       const missing = planned - comparison.results.filter((run) => run.kind === kind).length;
@@ -82,6 +87,10 @@ function qualityWords({ quality }: Comparison): string[] {
     'rounding, but for what looks at nodes (the locality loss, and groups of experts for each node): here they are those of the first cell of times.',
     'Perplexity is that of the validation text after the last step.',
   ];
+}
+
+function denseWords({ config, runId, step }: Manifest): string {
+  return `These models grew from a dense one (\`--inherit\`, run \`${runId}\`), which had trained for ${millions(step * tokensPerStep(config))} million tokens.`;
 }
 
 function timeWords(comparison: Comparison): string[] {

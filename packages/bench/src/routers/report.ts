@@ -7,7 +7,10 @@ import { findingsOf, type Headline, headlineOf } from './headline.js';
 import { type Report, reportMarkdown } from './markdown.js';
 
 export interface ReportOptions
-  extends Pick<Report, 'comparison' | 'calibration' | 'cost' | 'recipe' | 'numExperts' | 'numPlanned'> {
+  extends Pick<
+    Report,
+    'comparison' | 'calibration' | 'cost' | 'recipe' | 'dense' | 'numExperts' | 'numPlanned'
+  > {
   readonly out: string;
   readonly command: string;
 }

@@ -78,6 +78,7 @@ const report = {
   ] as const,
   recipe: 'routers-large',
   numExperts: 4,
+  dense: null,
   numPlanned: { quality: learned.length + frontier.length, time: timed.length + 2 },
   command: 'locmoe bench routers',
 };
