@@ -3,7 +3,10 @@ import path from 'node:path';
 import { TrainerError } from '../errors.js';
 
 /** A command-line option that names a folder. */
-export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard';
+export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard' | '--work-dir' | '--out';
+
+/** Where one of the two is on a read-only file system, the other mostly is, too. */
+const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
 
 /**
  * Creates a folder under the one that an option names, with its missing parents.
@@ -48,8 +51,7 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   const problem = (text: string) => new TrainerError('NO_RESOURCE', `${option} ${directory}: ${text}`);
   if (code === 'EROFS')
     return problem(
-      `read-only file system; give ${option === '--tensorboard' ? option : '--data-dir and --runs-dir'} a ` +
-        'place elsewhere',
+      `read-only file system; give ${OFTEN_TOGETHER.includes(option) ? OFTEN_TOGETHER.join(' and ') : option} a place elsewhere`,
     );
   if (code === 'EEXIST' || code === 'ENOTDIR') return problem(whatIsInTheWay(directory));
   return problem(message);

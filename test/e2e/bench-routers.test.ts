@@ -103,7 +103,7 @@ describe('bench routers', () => {
       ...['bench', 'routers', '--quick', '--only', 'hash', '--out', '/dev/null/x', '--work-dir', folder],
     );
     expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toBe("locmoe: ENOTDIR: not a directory, mkdir '/dev/null/x'\n");
+    expect(stderr).toBe('locmoe: --out /dev/null/x: /dev/null is not a folder\n');
   });
 
   it('refuses a router that there is not', async () => {

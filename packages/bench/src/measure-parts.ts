@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { asTrainerError, EXIT, TrainerError } from 'locmoe/errors';
 import { formatDuration } from 'locmoe/format';
+import { type BenchFolders, makeBenchFolders } from './folders.js';
 
 /** What a part of a bench is given, whatever it measures. */
 export interface MeasuredPart {
@@ -12,11 +13,10 @@ export interface MeasuredPart {
   readonly signal: AbortSignal;
 }
 
-export interface MeasuringOptions<Part> {
+export interface MeasuringOptions<Part> extends BenchFolders {
   readonly parts: Readonly<Record<string, () => Promise<Part>>>;
   /** Names of parts; empty for all. */
   readonly only: readonly string[];
-  readonly workDir: string;
   /**
    * Measures one part and writes what it gives into the report.
    *
@@ -40,6 +40,7 @@ export async function measureParts<Part>(options: MeasuringOptions<Part>): Promi
   const unknown = options.only.find((name) => !names.includes(name));
   if (unknown !== undefined)
     throw new TrainerError('BAD_INPUT', `--only ${unknown}: no such part; parts are ${names.join(', ')}`);
+  makeBenchFolders(options);
   const stop = new AbortController();
   const abort = () => stop.abort();
   process.on('SIGINT', abort).on('SIGTERM', abort);
@@ -65,7 +66,7 @@ async function hasFailed<Part>(
   const started = performance.now();
   const folder = path.resolve(workDir, name);
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder);
   try {
     const { told, isBroken } = await measure(name, await parts[name]!(), { workDir: folder, log, signal });
     log(`${told} in ${formatDuration((performance.now() - started) / 1000)}`);

@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from 'locmoe/errors';
+import { makeBenchFolders } from '../folders.js';
 import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';
 import { measureOverlap } from './measure-overlap.js';
@@ -35,7 +36,7 @@ export interface BenchCollectivesOptions {
 export async function benchCollectives(options: BenchCollectivesOptions): Promise<number> {
   const scope = scopeOf(options);
   const workDir = path.resolve(options.workDir);
-  mkdirSync(workDir, { recursive: true });
+  makeBenchFolders(options);
   const stop = new AbortController();
   const onSignal = () => stop.abort(new Error('stopped'));
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);

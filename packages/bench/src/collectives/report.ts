@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { machine } from '../machine.js';
 import { renderSvg } from '../render-svg.js';
@@ -19,7 +19,6 @@ export interface ReportOptions {
  * @returns the content of `collectives.json`
  */
 export async function writeReport({ measured, out, command }: ReportOptions): Promise<Headline> {
-  mkdirSync(out, { recursive: true });
   const headline = headlineOf(measured, { machine: machine(), command });
   writeFileSync(path.join(out, 'collectives.json'), `${JSON.stringify(headline, null, 2)}\n`);
   const charts = drawCharts(measured);

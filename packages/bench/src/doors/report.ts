@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from 'locmoe/errors';
 import { z } from 'zod';
@@ -81,7 +81,6 @@ function rounded(figures: Partial<DoorFigures>): Partial<DoorFigures> {
 
 /** Writes `doors.json` and `doors.md` into the folder `out`. */
 export function writeReport(report: DoorsReport, out: string): void {
-  mkdirSync(out, { recursive: true });
   writeFileSync(path.join(out, 'doors.json'), `${JSON.stringify(report, null, 2)}\n`);
   const markdown = path.join(out, 'doors.md');
   const previous = existsSync(markdown) ? readFileSync(markdown, 'utf8') : '';

@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { type Answers, answersOf } from './answers.js';
 import type { ModelResult } from './figures.js';
@@ -49,8 +50,7 @@ export async function benchFineTuning(options: BenchFineTuningOptions): Promise<
   const models = modelsOf(options.only, options.seeds);
   const settings = models.map((model) => baseSettings(options, model));
   const [{ config }] = settings;
-  // What is wrong with a folder should not come out after a night.
-  for (const folder of [options.workDir, options.out]) mkdirSync(folder, { recursive: true });
+  makeBenchFolders(options);
   try {
     const material = await materialOf(config, options);
     console.log(describeMaterial(material));

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { renderSvg } from '../render-svg.js';
 import { drawCharts } from './charts.js';
@@ -12,7 +12,6 @@ import { reportMarkdown } from './markdown.js';
  * @returns the path of the Markdown file
  */
 export async function writeReport(comparison: Comparison, out: string): Promise<string> {
-  mkdirSync(out, { recursive: true });
   const figures = figuresOf(comparison.results);
   const headline = headlineOf(figures, comparison);
   writeFileSync(path.join(out, 'fine-tuning.json'), `${JSON.stringify(headline, null, 2)}\n`);

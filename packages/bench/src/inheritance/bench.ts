@@ -7,6 +7,7 @@ import { ROUTER_NAMES } from 'locmoe/routing/index';
 import { readRecords } from 'locmoe/run/metrics-record';
 import type { RunFolder } from 'locmoe/run/run-folder';
 import { meanLoss } from 'locmoe/run/validation-loss';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { runTraining } from '../training.js';
 import { writeReport } from './report.js';
@@ -69,6 +70,7 @@ export async function benchInheritance(options: BenchInheritanceOptions): Promis
   if (numSparseLayers === 0)
     throw new TrainerError('BAD_CONFIG', `--config ${options.config}: the model has no sparse layers`);
   const dense = [`model.numDenseLayers=${numDenseLayers + numSparseLayers}`, 'model.numSparseLayers=0'];
+  makeBenchFolders(options);
   const results: SeedResult[] = [];
   const starts: StartResult[] = [];
   try {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { formatCount } from 'locmoe/format';
 import { table, withSpread } from '../markdown.js';
@@ -26,7 +26,6 @@ const LINES = {
  * @returns the path of the Markdown file
  */
 export async function writeReport(figures: InheritanceFigures, out: string): Promise<string> {
-  mkdirSync(out, { recursive: true });
   const { config, ...numbers } = figures;
   writeFileSync(
     path.join(out, 'inheritance.json'),

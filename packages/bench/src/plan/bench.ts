@@ -1,7 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
 import { EXIT } from 'locmoe/errors';
+import { makeFolder } from 'locmoe/os/make-folder';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { CHECKED_LAYOUTS, checkLayouts } from './check.js';
 import { parseLink } from './link.js';
@@ -44,6 +46,8 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
     const [nodes, workersPerNode] = layout.split('x').map(Number);
     loadConfig(config, { sets: set, nodes, workersPerNode });
   }
+  if (options.calibrate) makeFolder(options.workDir, '--work-dir');
+  else makeBenchFolders(options);
   const profile =
     options.calibration === undefined ? await measure(options) : readProfile(options.calibration);
   if (options.calibrate) return EXIT.done;
@@ -60,7 +64,6 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
 }
 
 async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<MachineProfile> {
-  mkdirSync(workDir, { recursive: true });
   const profile = await calibrate({
     machine: machine(),
     date: new Date().toISOString().slice(0, 10),

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Chart } from '../picture.js';
 import { renderSvg } from '../render-svg.js';
@@ -49,7 +49,6 @@ export interface PlanHeadline {
  */
 export async function writePlanReport(options: ReportOptions): Promise<PlanHeadline> {
   const { checks, profile, device, out, machine, command } = options;
-  mkdirSync(out, { recursive: true });
   const points = scaleCurves(device);
   const charts = [checkChart(checks), routersChart(points, device), partsChart(points, device)].flatMap(
     (chart) => chart ?? [],

@@ -1,9 +1,10 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { whyNoBfloat16 } from 'locmoe/ops/kernels/choose-kernels';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { signedPercent, table } from '../markdown.js';
 import { runTraining } from '../training.js';
@@ -35,6 +36,7 @@ const PRECISIONS = ['float32', 'bfloat16'] as const;
 export async function benchPrecision(options: BenchPrecisionOptions): Promise<number> {
   const why = whyNoBfloat16();
   if (why !== null) throw new TrainerError('NO_RESOURCE', `bfloat16: ${why}`);
+  makeBenchFolders(options);
   const rows: { seed: number; float32: number; bfloat16: number; difference: number }[] = [];
   for (let seed = 1; seed <= options.seeds; seed++) {
     const losses: number[] = [];
@@ -55,7 +57,6 @@ export async function benchPrecision(options: BenchPrecisionOptions): Promise<nu
     machine: machine(),
     command: options.command,
   };
-  mkdirSync(options.out, { recursive: true });
   writeFileSync(path.join(options.out, 'precision.json'), `${JSON.stringify(figures, null, 2)}\n`);
   writeFileSync(path.join(options.out, 'precision.md'), markdownOf(options, rows, worst));
   console.log(

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from 'locmoe/errors';
 import { z } from 'zod';
@@ -124,7 +124,6 @@ function round(seconds: number): number {
 
 /** Writes `recovery.json`, `recovery-outages.json` and `recovery.md` into the folder `out`. */
 export function writeReport(report: RecoveryReport, out: string): void {
-  mkdirSync(out, { recursive: true });
   for (const [name, content] of [
     [FIGURES, report.figures],
     [DETAIL, report.detail],

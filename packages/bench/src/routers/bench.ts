@@ -9,8 +9,8 @@ import { openDataset } from 'locmoe/data/dataset';
 import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT } from 'locmoe/errors';
 import { formatDuration, formatNumberOf } from 'locmoe/format';
-import { makeFolders } from 'locmoe/os/make-folder';
 import type { RunFolder } from 'locmoe/run/run-folder';
+import { makeBenchFolders } from '../folders.js';
 import { runTraining } from '../training.js';
 import { evaluateByRule } from './by-rule.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
@@ -96,8 +96,7 @@ class RouterBench {
     const all = this.#wholeScope();
     const jobs = planJobs(narrowed(all, options.only));
     for (const job of jobs) resolveJob(options, job, null);
-    // Before hours of runs, whose report would have no place.
-    makeFolders(options.out);
+    makeBenchFolders(options);
     await this.#prepareText();
     const isWhole = options.only.length === 0;
     const cost = this.#store.get<CostRow[]>(COST, COST) ?? (isWhole ? this.#measureCost() : []);

@@ -8,6 +8,7 @@ import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
 import { elementTypeOf } from 'locmoe/ops/kernels/choose-kernels';
 import { multipliesBfloat16 } from 'locmoe/os/processor';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { stepMsOf } from './figures.js';
 import { writeInputs } from './inputs.js';
@@ -89,7 +90,8 @@ class StepBench {
     });
     for (const { cell, steps, programs } of turns)
       for (const program of programs) assertPeerCan(cell, this.#config(cell, program, steps));
-    mkdirSync(this.#inputs, { recursive: true });
+    makeBenchFolders(options);
+    mkdirSync(this.#inputs);
     try {
       const sgemmFlopsPerS = await measureSgemm(this.signal);
       if (sgemmFlopsPerS === null) return stopped();

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { renderSvg } from '../render-svg.js';
 import { drawCharts } from './charts.js';
@@ -29,7 +29,6 @@ export async function writeReport(options: ReportOptions): Promise<Headline> {
   const { results, out, recipe, sets } = options;
   const cellConfig = (cell: Cell) => configOf(cell, 'switch', LEAST_STEPS, recipe, sets);
   const cellSizes = (cell: Cell) => sizesOf(cell, recipe, sets);
-  mkdirSync(out, { recursive: true });
   const headline = headlineOf({ ...options, configOf: cellConfig });
   writeFileSync(path.join(out, 'step.json'), `${JSON.stringify(headline, null, 2)}\n`);
   const charts = drawCharts(results, cellSizes);

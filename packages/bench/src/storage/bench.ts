@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
+import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { measureRun, type StorageRun } from './measure.js';
 import { MemoryLimit } from './memory-limit.js';
@@ -57,8 +58,7 @@ const LIMIT_MB = 1200;
  * @throws TrainerError `INTERNAL` if a run failed, or both kinds do not have the same losses
  */
 export async function benchStorage(options: BenchStorageOptions): Promise<number> {
-  mkdirSync(options.workDir, { recursive: true });
-  mkdirSync(options.out, { recursive: true });
+  makeBenchFolders(options);
   writeFileSync(configFile(options), CONFIG);
   const sizes = options.quick ? SIZES.slice(0, 2) : SIZES;
   const figures: Record<Batches, Record<number, SizeFigures>> = { domain: {}, mixed: {} };

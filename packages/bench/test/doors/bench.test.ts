@@ -55,6 +55,19 @@ it('refuses an unknown part before it measures', async () => {
   expect(existsSync(path.join(out, 'doors.json'))).toBe(false);
 });
 
+it('refuses a place for the report that cannot be made before it measures', async () => {
+  const measured = part({ prepareMBPerS: 10 });
+  const options = { only: [], quick: true, workDir: path.join(out, 'work'), dataDir: out };
+  const taken = path.join(out, 'taken');
+  writeFileSync(taken, '');
+  let asked = 0;
+  const parts = { prepare: () => measured().finally(() => asked++) };
+  await expect(benchDoors({ ...options, out: path.join(taken, 'x') }, parts)).rejects.toThrow(
+    `--out ${taken}/x: ${taken} is not a folder`,
+  );
+  expect(asked).toBe(0);
+});
+
 it('drops the figures of another machine', async () => {
   expect(await bench({ prepare: part({ prepareMBPerS: 10 }) })).toBe(0);
   writeFileSync(path.join(out, 'doors.json'), JSON.stringify({ ...json(), machine: 'another' }));
