@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TokenizerLoader } from '@lenml/tokenizers';
+import type { Manifest } from 'locmoe/checkpoint/manifest';
 import { type RunConfig, runSchema } from 'locmoe/config/schema';
 import { tokenizerJson, trainBpe } from 'locmoe/data/bpe-trainer';
 import { encodeMessages, type Message, templateOf } from 'locmoe/data/template';
@@ -10,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { chatTemplate } from '../src/huggingface/chat-template.js';
+import { modelCard } from '../src/huggingface/model-card.js';
 import { writeTokenizer } from '../src/huggingface/tokenizer-files.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
@@ -108,4 +110,19 @@ it('domains of one template share it, of several each has its own by name, the f
     { name: 'a', template: a },
     { name: 'b', template: b },
   ]);
+});
+
+it('the model card says how to ask, with the domain that learned answers where that chooses experts', () => {
+  const card = (domains: Readonly<Record<string, object | null>>, numSparseLayers: number) => {
+    const { model, moe, ...rest } = configOf(domains);
+    const config = { ...rest, model: { ...model, numSparseLayers }, moe: { ...moe, expertGroups: 2 } };
+    return modelCard({ config, runId: 'run', step: 1 } as Manifest, false, '<|endoftext|>');
+  };
+  expect(card({ en: null, qa: {} }, 1)).toMatch(
+    /apply_chat_template\(messages.*\n.*generate\(\*\*inputs, domain="qa", max/,
+  );
+  expect(card({ en: null, qa: {} }, 0)).toMatch(
+    /apply_chat_template\(messages.*\n.*generate\(\*\*inputs, max/,
+  );
+  expect(card({ en: null }, 1)).not.toContain('apply_chat_template');
 });

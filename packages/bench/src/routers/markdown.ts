@@ -146,6 +146,12 @@ const COLUMNS: readonly {
 }[] = [
   { name: 'step (ms)', of: ({ stepMs }) => stepMs.median, format: (ms) => ms.toFixed(0), compared: true },
   { name: 'all-to-all', of: (figures) => figures.allToAllShare, format: percent },
+  { name: 'computing (ms)', of: ({ composition }) => composition.computation, format: (ms) => ms.toFixed(0) },
+  {
+    name: 'waiting in all-to-all (ms)',
+    of: ({ composition }) => composition.waitingInAllToAll,
+    format: (ms) => ms.toFixed(0),
+  },
   { name: 'to other nodes (MB)', of: (figures) => figures.bytesOtherNode, format: megabytes, compared: true },
   { name: 'stayed on node', of: (figures) => figures.localShare, format: percent },
   {

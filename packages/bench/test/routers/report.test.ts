@@ -120,6 +120,8 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
     /\| LocMoE\+ \| `capacityFactor=0\.37` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
   );
   expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
+  // Half and a quarter of the step.
+  expect(markdown).toMatch(/\| LocMoE \| 208 .* \| 104 \(102 to 106\) \| 52 \(51 to 53\) \|/);
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
   expect(pictures).toHaveLength(10);
