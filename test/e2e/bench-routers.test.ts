@@ -92,6 +92,16 @@ describe('bench routers', () => {
       runId: path.basename(dense),
       step: 10,
     });
+    const sparse = await bench(
+      '--only',
+      'quality,hash',
+      '--inherit',
+      findRun(run).folder.directory,
+      '--work-dir',
+      folder,
+    );
+    expect([sparse.code, sparse.stdout]).toEqual([2, '']);
+    expect(sparse.stderr).toMatch(/^locmoe: --inherit: checkpoint .* sparse layers .*\n$/);
     const other = await bench('--only', 'quality,hash');
     expect(other.stdout).toMatch(/^1 run, 0 of them kept from before$/m);
     expect(read('routers.md')).not.toContain('grew from');

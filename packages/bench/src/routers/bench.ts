@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { type Checkpoint, resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
+import { assertInheritable } from 'locmoe/checkpoint/inherit';
 import { loadConfig } from 'locmoe/config/resolve';
 import { tokensPerStep } from 'locmoe/config/run-length';
 import { CORPUS_DIR } from 'locmoe/data/corpora';
@@ -95,7 +96,10 @@ class RouterBench {
     }
     const all = this.#wholeScope();
     const jobs = planJobs(narrowed(all, options.only));
-    for (const job of jobs) resolveJob(options, job, null);
+    for (const job of jobs) {
+      const { config } = resolveJob(options, job, null);
+      if (this.#dense !== null && job.kind !== 'time') assertInheritable(this.#dense, config);
+    }
     makeBenchFolders(options);
     await this.#prepareText();
     const isWhole = options.only.length === 0;
