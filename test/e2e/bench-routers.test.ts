@@ -92,14 +92,10 @@ describe('bench routers', () => {
       runId: path.basename(dense),
       step: 10,
     });
-    const sparse = await bench(
-      '--only',
-      'quality,hash',
-      '--inherit',
-      findRun(run).folder.directory,
-      '--work-dir',
-      folder,
-    );
+    const trained = await trainToTheEnd({
+      ...{ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets: ['train.steps=1'] },
+    });
+    const sparse = await bench('--only', 'quality,hash', '--inherit', trained);
     expect([sparse.code, sparse.stdout]).toEqual([2, '']);
     expect(sparse.stderr).toMatch(/^locmoe: --inherit: checkpoint .* sparse layers .*\n$/);
     const other = await bench('--only', 'quality,hash');
