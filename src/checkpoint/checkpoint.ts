@@ -190,13 +190,14 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
  * @param use `resume` also asks for the same domains; weights alone may go on with other text
+ * @param tokenizerSha256 that of the run; left out before its data are prepared
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
 export function assertFits(
   checkpoint: Checkpoint,
   config: RunConfig,
-  tokenizerSha256: string,
-  use: 'resume' | 'weights' = 'resume',
+  use: 'resume' | 'weights',
+  tokenizerSha256 = checkpoint.manifest.tokenizerSha256,
 ): void {
   const { manifest, folder } = checkpoint;
   assertSameSubModel(checkpoint, config);

@@ -59,9 +59,8 @@ export async function planRun(
   );
   const { checkpoint, init, adopts } = origin;
   const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
-  const { inherit } = options;
   // Before the data are prepared, which may take long.
-  if (init !== null && inherit !== undefined) assertInheritable(init, config);
+  assertCanBegin(options, origin, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   const instruct = init === null ? null : instructOf(options, init.manifest.config);
   if (instruct !== null) for (const line of describeInstruct(instruct, config)) say(line);
@@ -84,9 +83,7 @@ export async function planRun(
   });
   for (const line of describePacking(loaderOf(config, dataset), config.model.seqLen)) say(line);
   if (adopts !== null) return { config, dataset, ...origin };
-  if (checkpoint !== null) assertCanGoOn(checkpoint, config, dataset);
-  if (init !== null && inherit === undefined) assertFits(init, config, dataset.tokenizerSha256, 'weights');
-  else if (init !== null) assertInheritable(init, config, dataset.tokenizerSha256);
+  assertCanBegin(options, origin, config, dataset.tokenizerSha256);
   const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
   const long = longWarmUp(config);
   if (long !== null) warn(long);
@@ -197,8 +194,21 @@ function loaderOf({ data, model, train, seed }: RunConfig, dataset: Dataset): Lo
   });
 }
 
-function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, dataset: Dataset): void {
-  assertFits(checkpoint, config, dataset.tokenizerSha256);
+/** @param tokenizerSha256 left out before the data are prepared */
+function assertCanBegin(
+  { inherit }: RunOptions,
+  { checkpoint, init, adopts }: RunOrigin,
+  config: RunConfig,
+  tokenizerSha256?: string,
+): void {
+  if (checkpoint !== null && adopts === null) assertCanGoOn(checkpoint, config, tokenizerSha256);
+  if (init === null) return;
+  if (inherit === undefined) assertFits(init, config, 'weights', tokenizerSha256);
+  else assertInheritable(init, config, tokenizerSha256);
+}
+
+function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256?: string): void {
+  assertFits(checkpoint, config, 'resume', tokenizerSha256);
   if (!checkpoint.has(momentName('m', 'embed.tokens')))
     throw new TrainerError(
       'BAD_CHECKPOINT',

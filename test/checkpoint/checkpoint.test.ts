@@ -157,9 +157,9 @@ test('a newer format version is said to be one', () => {
 test('a checkpoint fits the run it was made by, and no other shape', () => {
   const checkpoint = openCheckpoint(save(1));
   const sha = checkpoint.manifest.tokenizerSha256;
-  assertFits(checkpoint, { ...config, train: { ...config.train, learningRate: 1 } }, sha);
+  assertFits(checkpoint, { ...config, train: { ...config.train, learningRate: 1 } }, 'resume', sha);
   const other = { ...config, model: { ...config.model, dModel: 16 }, moe: { ...config.moe, numExperts: 2 } };
-  expect(messageOf(() => assertFits(checkpoint, other, sha))).toMatch(
+  expect(messageOf(() => assertFits(checkpoint, other, 'resume', sha))).toMatch(
     /^BAD_CONFIG .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
   );
   const meaning = {
@@ -167,19 +167,21 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
     moe: { ...config.moe, router: 'hash' as const, expertGroups: 2 },
     data: { ...config.data, domains: ['code', 'en'] },
   };
-  expect(messageOf(() => assertFits(checkpoint, meaning, sha))).toMatch(
+  expect(messageOf(() => assertFits(checkpoint, meaning, 'resume', sha))).toMatch(
     /: moe\.expertGroups is 1 there and 2 in this run; moe\.router is locmoe-plus there and hash in this run; data\.domains is \[en\] there and \[code, en\] in this run$/,
   );
   const learned = (router: 'locmoe' | 'hash') => ({
     ...config,
     moe: { ...config.moe, router, learnedGroups: true },
   });
-  expect(messageOf(() => assertFits(checkpoint, learned('locmoe'), sha))).toMatch(
+  expect(messageOf(() => assertFits(checkpoint, learned('locmoe'), 'resume', sha))).toMatch(
     /; moe\.learnedGroups is false there and true in this run$/,
   );
-  expect(messageOf(() => assertFits(checkpoint, learned('hash'), sha))).not.toContain('learnedGroups');
+  expect(messageOf(() => assertFits(checkpoint, learned('hash'), 'resume', sha))).not.toContain(
+    'learnedGroups',
+  );
   const wrong = 'f'.repeat(64);
-  expect(messageOf(() => assertFits(checkpoint, config, wrong))).toContain(
+  expect(messageOf(() => assertFits(checkpoint, config, 'resume', wrong))).toContain(
     `tokenizer SHA-256 is ${sha} there and ${wrong} in this run`,
   );
 });

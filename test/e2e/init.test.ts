@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { type MetricsRecordOf, readRecords } from '../../src/run/metrics-record.js';
@@ -83,12 +83,16 @@ it.each([
     const folder = temporaryFolder();
     const layout = { nodes: 1, workersPerNode: 1 };
     const origin = await trainToTheEnd({ folder, ...layout, sets: ['train.steps=1'] });
-    const refused = startTraining({ folder, ...layout, more: ['--init', origin, ...more] });
-    const { code, stderr } = await refused.finished;
+    const dataDir = path.join(folder, 'data');
+    const refused = startTraining({ folder, dataDir, ...layout, more: ['--init', origin, ...more] });
+    const { code, stdout, stderr } = await refused.finished;
     expect(code).toBe(2);
     expect(stderr).toMatch(pattern);
     expect(stderr.trimEnd()).not.toContain('\n');
     expect(newestRun(folder)).toBe(origin);
+    // Told before the text is prepared, which may take long.
+    expect(stdout).toBe('');
+    expect(existsSync(dataDir)).toBe(false);
   },
   60_000,
 );

@@ -87,7 +87,7 @@ const isSame = (one: Content, other: Content | null) =>
 /** As a run that resumes does: finds the newest valid checkpoint and reads all of it. */
 function load(root: string, tokenizerSha256: string, warnings: string[]) {
   const checkpoint = resolveCheckpoint(root, (message) => warnings.push(message));
-  assertFits(checkpoint, config, tokenizerSha256);
+  assertFits(checkpoint, config, 'resume', tokenizerSha256);
   const content = new Map(
     TENSORS.map((name) => [name, Buffer.from(checkpoint.read(name, SHAPE).buffer)] as const),
   );
