@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { type Format, loadTask, type Task } from './load-task.js';
 import { type Question, refusal } from './question.js';
@@ -12,7 +12,7 @@ export interface AskedTask extends Task {
  * The first questions of the dev split, which prompts begin with.
  *
  * @param dev its file; looked for beside the task's if null
- * @throws TrainerError `BAD_INPUT` if there is none, or it has fewer questions
+ * @throws TrainerError `BAD_INPUT` if there is none, it is the task itself, or it has fewer questions
  */
 export async function loadShots(
   file: string,
@@ -21,6 +21,11 @@ export async function loadShots(
   if (count === 0) return [];
   const found = dev ?? devFileOf(file);
   const { questions } = await loadTask(found, dev === null ? format : null);
+  if (realpathSync(found) === realpathSync(file))
+    throw refusal(
+      found,
+      'is what is asked: with --dev of the same file a question would have its answer in front of it',
+    );
   if (questions.length < count)
     throw refusal(
       found,

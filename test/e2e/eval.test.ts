@@ -67,7 +67,8 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   expect(report.scorings.letter.scores.acc).toMatchObject({ n: 40, value: right / 40 });
   expect(samples.filter(({ contaminated }) => contaminated).map(({ doc_id }) => doc_id)).toEqual([7, 7]);
 
-  const second = await locmoe(...asked, '--samples', two, '--shots', '2', '--dev', task, '--limit', '30');
+  const dev = write('dev.jsonl', readFileSync(task, 'utf8').split('\n').slice(0, 2).join('\n'));
+  const second = await locmoe(...asked, '--samples', two, '--shots', '2', '--dev', dev, '--limit', '30');
   expect(second.code, second.stderr).toBe(0);
   expect(second.stdout).toMatch(
     /30 questions, 2 shots\nthe first 30 of each file alone .*not for reporting\n/,

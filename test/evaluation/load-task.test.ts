@@ -277,6 +277,9 @@ describe('shots', () => {
     expect(await asked(0)).toEqual([]);
     const own = write('own-shots.jsonl', '{"question": "own", "choices": ["a", "b"], "answer": 0}\n');
     expect((await asked(1, own)).map(({ text }) => text)).toEqual(['own']);
+    await expect(asked(1, test)).rejects.toThrow(
+      /law_test\.csv is what is asked: with --dev of the same file/,
+    );
     await expect(asked(3)).rejects.toThrow(/law_dev\.csv has 2 questions .*--shots 3/);
   });
 
