@@ -101,8 +101,14 @@ export function frontierChart(_comparison: Comparison, { frontier }: Findings): 
       ...SIZE,
       mark: { type: 'line', point: true, strokeWidth: 2 },
       encoding: {
-        x: { field: 'tokensPerExpert', type: 'quantitative', title: 'tokens per expert and step' },
-        y: PERPLEXITY,
+        // The outermost points would lie on the frame.
+        x: {
+          field: 'tokensPerExpert',
+          type: 'quantitative',
+          title: 'tokens per expert and step',
+          scale: { zero: false, nice: false, padding: 12 },
+        },
+        y: { ...PERPLEXITY, scale: { ...PERPLEXITY.scale, padding: 12 } },
         order: { field: 'tokensPerExpert' },
         color: routerColour(variants),
         strokeDash: routerDash(variants),
