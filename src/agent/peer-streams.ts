@@ -14,7 +14,7 @@ import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
 import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
-import { loadService } from '../rpc/load-proto.js';
+import { loadService, withUndecodable } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
 
@@ -24,7 +24,9 @@ const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
-const service = { Pull: { ...loaded.Pull, responseSerialize: (encoded: Buffer) => encoded } };
+const service = {
+  Pull: { ...withUndecodable(loaded.Pull), responseSerialize: (encoded: Buffer) => encoded },
+};
 
 interface Open {
   readonly runId: string;
@@ -38,7 +40,7 @@ type PullRequest =
   | { readonly credit: { readonly consumed: readonly number[] }; readonly request?: 'credit' };
 
 type PullCall = ClientDuplexStream<PullRequest, Frame>;
-type ServedCall = ServerDuplexStream<PullRequest, Buffer>;
+type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
   readonly numNodes: number;
@@ -159,9 +161,10 @@ export class PeerStreams {
 
   #serve(call: ServedCall): void {
     let peer: number | null = null;
-    call.on('data', (request: PullRequest) => {
+    call.on('data', (request: PullRequest | TrainerError) => {
       if (call.writableEnded) return;
       try {
+        if (request instanceof TrainerError) throw request;
         if ('open' in request) {
           if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
           this.#assertPeer(request.open);

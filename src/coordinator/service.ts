@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { type LogListener, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
-import { loadService } from '../rpc/load-proto.js';
+import { loadService, withUndecodable } from '../rpc/load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
@@ -30,22 +30,25 @@ const REPLY_MS = 20;
 export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
   const { identity, logs } = leader.current.options;
   const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
-  server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
-    Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
-    GetStatus: unary((): StatusReply => leader.current.status()),
-    Stop: unary((request: { reason: string }) => {
-      // After the reply has left: a run that waits for nodes ends at once.
-      setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
-      return {};
-    }),
-    InjectFault: unary((fault: Fault) => {
-      leader.current.injectFault(fault);
-      return {};
-    }),
-    Session: (call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>) =>
-      openSession(leader.current, call),
-    StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogsReply>) => streams.serve(call),
-  });
+  const service = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+  server.addService(
+    { ...service, Session: withUndecodable(service.Session) },
+    {
+      Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
+      GetStatus: unary((): StatusReply => leader.current.status()),
+      Stop: unary((request: { reason: string }) => {
+        // After the reply has left: a run that waits for nodes ends at once.
+        setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
+        return {};
+      }),
+      InjectFault: unary((fault: Fault) => {
+        leader.current.injectFault(fault);
+        return {};
+      }),
+      Session: (call: SessionCall) => openSession(leader.current, call),
+      StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogsReply>) => streams.serve(call),
+    },
+  );
   return { endLogs: (graceMs) => streams.end(graceMs) };
 }
 
@@ -81,10 +84,9 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
   return { node, dataAddress: field('data-address') };
 }
 
-function openSession(
-  coordinator: Coordinator,
-  call: grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>,
-): void {
+type SessionCall = grpc.ServerDuplexStream<AgentEvent | TrainerError, CoordinatorCommand>;
+
+function openSession(coordinator: Coordinator, call: SessionCall): void {
   let ended = false;
   let node: number;
   const close = () => {
@@ -108,9 +110,10 @@ function openSession(
     finish();
     coordinator.disconnect(node, reason);
   };
-  call.on('data', (event: AgentEvent) => {
+  call.on('data', (event: AgentEvent | TrainerError) => {
     if (ended) return;
     try {
+      if (event instanceof TrainerError) throw event;
       coordinator.receive(node, event);
     } catch (error) {
       const refusal = toServiceError(error);

@@ -32,3 +32,21 @@ export function loadService(name: string, service: string): ServiceDefinition {
     throw new TrainerError('INTERNAL', `proto/${name}.proto has no service ${service}`);
   return definition as ServiceDefinition;
 }
+
+/**
+ * A method whose handler is given a `BAD_MESSAGE` error for a request that cannot be decoded. grpc-js ends such a call
+ * by itself and tells nobody; a message that the handler writes then keeps the call open for ever.
+ */
+export function withUndecodable(method: ServiceDefinition[string]): ServiceDefinition[string] {
+  return {
+    ...method,
+    requestDeserialize(bytes) {
+      try {
+        return method.requestDeserialize(bytes);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        return new TrainerError('BAD_MESSAGE', `${method.path}: a message cannot be decoded: ${reason}`);
+      }
+    },
+  };
+}

@@ -14,6 +14,7 @@ import { addCoordinatorService, type CoordinatorService } from '../../src/coordi
 import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
+import { loadService } from '../../src/rpc/load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
@@ -237,6 +238,31 @@ describe('the coordinator over gRPC', () => {
     const state = await coordinator.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
       /^node 0: node agent on h \(pid 11\) was lost: it sent `step` that it must not: rank: /,
+    );
+  });
+
+  it('ends the session of a node that sends what cannot be decoded, and says so', async () => {
+    await join(11);
+    await join(12);
+    const { Session } = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+    const bytes = { Session: { ...Session, requestSerialize: (message: Buffer) => message } };
+    const raw = new (grpc.makeGenericClientConstructor(bytes, 'Raw'))(address, insecure);
+    onTestFinished(() => raw.close());
+    const metadata = new grpc.Metadata();
+    const member = { 'run-id': 'r1', generation: '3', node: '0', 'data-address': '127.0.0.1:11' };
+    for (const [field, value] of Object.entries(member)) metadata.set(field, value);
+    const stream = raw.Session(metadata);
+    const failed = once(stream, 'error');
+    stream.resume();
+    // A field that is longer than its message.
+    stream.write(Buffer.from('1a7f', 'hex'));
+    const [error] = await failed;
+    expect(error.message).toMatch(
+      /^3 INVALID_ARGUMENT: .*Session: a message cannot be decoded: index out of range/,
+    );
+    const state = await coordinator.settled;
+    expect(state.kind === 'failed' && state.error.line).toMatch(
+      /^node 0: node agent on h \(pid 11\) was lost: .*a message cannot be decoded/,
     );
   });
 
