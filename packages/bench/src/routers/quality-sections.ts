@@ -1,6 +1,6 @@
 import { percent, signedPercent, table, withSpread } from '../markdown.js';
 import { median } from '../statistics.js';
-import type { Comparison } from './comparison.js';
+import { type Comparison, medianCurve } from './comparison.js';
 import { type Equivalence, MARGIN, SIGNIFICANCE } from './equivalence.js';
 import { CONTROLS, type Control, controlLine, type FrontierPoint, perplexityAt } from './frontier.js';
 import type { Findings } from './headline.js';
@@ -10,6 +10,9 @@ import { perplexityOf } from './perplexity.js';
 import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
 // Sections of the report on what routers have learned.
+
+/** Of a training. */
+const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
 
 const NO_RUNS = '_No run yet._';
 
@@ -36,7 +39,32 @@ export function equalitySection({ quality }: Comparison, findings: Findings): st
       }),
     ]),
     comparability(quality.variants),
+    'On the way, the median of the seeds:',
+    curveTable(quality),
   ].join('\n\n');
+}
+
+/** Perplexity at every quarter of the training, of the routers whose validation is that of all tokens. */
+function curveTable(quality: Comparison['quality']): string {
+  const curves = quality.variants
+    .filter((variant) => !VARIANTS[variant].validatedWithDrops)
+    .map((variant) => ({
+      variant,
+      curve: medianCurve(
+        quality.of(variant).map(({ figures }) => figures.validations),
+        (point) => point.perplexity,
+      ),
+    }));
+  const [first] = curves;
+  if (first === undefined) return NO_RUNS;
+  const steps = new Set(QUARTERS.map((q) => first.curve[Math.round(q * (first.curve.length - 1))].step));
+  return table([
+    ['router', ...[...steps].map((step) => `step ${step}`)],
+    ...curves.map(({ variant, curve }) => [
+      VARIANTS[variant].label,
+      ...[...steps].map((step) => curve.find((point) => point.step === step)?.value.toFixed(2) ?? ''),
+    ]),
+  ]);
 }
 
 /** "+0.4 %, p = 0.012: equal" */

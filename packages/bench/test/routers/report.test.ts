@@ -109,6 +109,9 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
     /\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/,
   );
   expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 %, p < 0\.001: equal \|/);
+  expect(markdown).toMatch(
+    /\| router \| step 10 \| step 20 \|\n.*\n(?:\|.*\n)*\| LocMoE \| 40\.09 \| 20\.04 \|\n/,
+  );
   expect(markdown).toContain(
     'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
   );
