@@ -81,7 +81,8 @@ function pull(address: string, ...messages: object[]): Promise<Outcome> {
     'collectives',
     'locmoe.collectives.v1.Collectives',
   ).Pull;
-  const call = client.makeBidiStreamRequest<object, object>(path, requestSerialize, responseDeserialize);
+  const serialize = (message: object) => (Buffer.isBuffer(message) ? message : requestSerialize(message));
+  const call = client.makeBidiStreamRequest<object, object>(path, serialize, responseDeserialize);
   for (const message of messages) call.write(message);
   call.on('data', () => undefined);
   return new Promise((resolve) => {
@@ -101,6 +102,11 @@ describe('a call of a stranger', () => {
     ['in the name of the node itself', [{ open: { ...OPEN, node: 0 } }], /node 0 is no peer of node 0/],
     ['of credit without a name', [{ credit: { consumed: [0, 1, 5] } }], /first message must be `open`/],
     ['of nothing', [{}], /first message must be `open`/],
+    [
+      'that cannot be decoded',
+      [Buffer.from('1a7f', 'hex')],
+      /Pull: a message cannot be decoded: index out of/,
+    ],
     ['that goes on when refused', [{ open: { ...OPEN, node: 7 } }, { open: OPEN }], /node 7 is no peer/],
   ])('%s is refused, and the peer still gets its stream', async (_what, messages, details) => {
     const [a, b] = [await startNode(0), await startNode(1)];
