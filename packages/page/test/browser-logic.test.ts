@@ -128,7 +128,7 @@ describe('a line of the log', () => {
   );
 
   it('is taken apart', () => {
-    expect(line).toMatchObject({ level: 'warning', message: 'slow', timeMs: 1_700_000_000_000 });
+    expect(line).toMatchObject({ level: 'warn', message: 'slow', timeMs: 1_700_000_000_000 });
     expect(line.fields).toEqual({
       rank: '3',
       step: '7',
@@ -145,9 +145,9 @@ describe('a line of the log', () => {
 
   it('may be no JSON', () => {
     const text = parseLine({ source: 'node-1' }, '1', '{not json} FATAL: out of memory');
-    expect(text).toMatchObject({ message: '{not json} FATAL: out of memory', level: 'critical', fields: {} });
+    expect(text).toMatchObject({ message: '{not json} FATAL: out of memory', level: 'fatal', fields: {} });
     expect(originOf(text)).toBe('node-1');
-    expect(levelOf('Warn')).toBe('warning');
+    expect(levelOf('Warn')).toBe('warn');
     expect(levelOf(undefined)).toBe('unknown');
   });
 

@@ -1,18 +1,18 @@
-/** Grafana's levels. */
-export const LEVELS = ['critical', 'error', 'warning', 'info', 'debug', 'trace', 'unknown'] as const;
+/** The values of the label `level`; others are taken for the nearest. */
+export const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'unknown'] as const;
 export type Level = (typeof LEVELS)[number];
 
 const NAMES: Readonly<Record<string, Level>> = {
-  emerg: 'critical',
-  fatal: 'critical',
-  alert: 'critical',
-  crit: 'critical',
-  critical: 'critical',
+  emerg: 'fatal',
+  fatal: 'fatal',
+  alert: 'fatal',
+  crit: 'fatal',
+  critical: 'fatal',
   err: 'error',
   eror: 'error',
   error: 'error',
-  warn: 'warning',
-  warning: 'warning',
+  warn: 'warn',
+  warning: 'warn',
   info: 'info',
   information: 'info',
   informational: 'info',

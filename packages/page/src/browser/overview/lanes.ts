@@ -29,7 +29,7 @@ const ACTIVITY_NAMES = {
 } as const;
 /** Ascending: in the row of a node, the worst of its ranks lies on top. */
 const WORST_LAST = ['training', 'working', 'waiting', 'starting', 'gone', 'stopped'] as const;
-const PROBLEMS: readonly Level[] = ['critical', 'error', 'warning'];
+const PROBLEMS: readonly Level[] = ['fatal', 'error', 'warn'];
 
 /** A lane for each rank over time: its activity, its warnings and errors, and which rank stalled first. */
 export class Lanes {
@@ -61,7 +61,7 @@ export class Lanes {
     const activities = Object.entries(ACTIVITY_NAMES).map(([activity, text]) =>
       entry('block', `--activity-${activity}`, text),
     );
-    const marks = (['error', 'warning'] as const).map((level) => entry('mark', levelVariable(level), level));
+    const marks = (['error', 'warn'] as const).map((level) => entry('mark', levelVariable(level), level));
     this.element = h(
       'section',
       { class: 'card lanes', 'aria-label': 'Ranks over time' },

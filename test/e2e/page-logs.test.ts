@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { HttpServer } from '@locmoe/logs/http';
+import { pageFeature } from '@locmoe/page';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { addMetrics, STARTED_AT, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
+import { startRunHttp } from '../../src/cli/run-http.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+
+const reason = whyNoBrowser();
+if (reason !== null) console.warn(`SKIPPED: the log explorer is not tested in a browser: ${reason}`);
+
+const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+
+const RUN = 'quiet';
+/** Lines are logged before and after a pause, and one in it. */
+const PAUSE_S = [30, 130];
+const LONE_S = 80;
+const LAST_S = 160;
+
+function logLines(): object[] {
+  const lines: object[] = [];
+  const add = (second: number, rank: number, more: object) =>
+    lines.push({
+      ...{ level: 'info', time: STARTED_AT + 1_000 * second + rank, run: RUN, generation: 1 },
+      ...{ node: rank >> 1, rank, ...more },
+    });
+  for (let second = 1; second <= LAST_S; second++)
+    for (let rank = 0; rank < 4; rank++)
+      if (second <= PAUSE_S[0] || second >= PAUSE_S[1])
+        add(second, rank, { step: second, loss: 3.25, stepMs: 12.5, msg: `step ${second} is done` });
+  add(LONE_S, 1, { level: 'warn', msg: 'waited 9.5 s for rank 3' });
+  add(LAST_S + 1, 2, {
+    ...{ level: 'fatal', msg: 'lost its disk', directory: `/data/${'long/'.repeat(14)}checkpoints` },
+    ...{ device: 'nvme0n1', code: 'EIO', attempts: 3, remedy: 'replace it, then resume the run' },
+  });
+  return lines;
+}
+
+describe.skipIf(reason !== null)('the log of a run', () => {
+  let runsDir: string;
+  let server: HttpServer;
+  let browser: TestBrowser;
+  let page: Page;
+  let origin: string;
+  const rows = () => page.locator('.line-body .row');
+  const line = () => page.locator('.query');
+  /** Opens the view with a query, of this run by default. */
+  const open = async (query = '', more = '') => {
+    await page.goto(`${origin}/#run=${RUN}&view=logs&query=${encodeURIComponent(query)}${more}`);
+    await page.reload();
+    await page.waitForSelector('.lines[aria-busy="false"]', { state: 'attached' });
+  };
+  const of = (rest: string) => `{run="${RUN}"} ${rest}`;
+
+  beforeAll(async () => {
+    runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-page-logs-'));
+    const folder = writeRun(runsDir, RUN);
+    addMetrics(folder, ...[1, LAST_S].map((step) => stepRecord(step, { time: STARTED_AT + 1_000 * step })));
+    writeFileSync(
+      path.join(folder, 'logs', 'node-0.ndjson'),
+      logLines()
+        .map((each) => `${JSON.stringify(each)}\n`)
+        .join(''),
+    );
+    server = (await startRunHttp(
+      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
+      NO_SECURITY,
+      null,
+    ))!;
+    origin = `http://${formatAddress(server.address)}`;
+    browser = await TestBrowser.open();
+    page = await browser.page('about:blank');
+  }, 120_000);
+
+  beforeEach(async () => {
+    await page?.setViewportSize({ width: 1440, height: 900 });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(runsDir, { recursive: true, force: true });
+  });
+
+  it('names levels as the label does', async () => {
+    await open(of('|~ "waited|disk"'));
+    await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal', 'warn']);
+    await eventually(() => page.locator('.level').allTextContents()).toEqual(['fatal1', 'warn1']);
+    const edge = page.locator('.line-body .row .bar').nth(1);
+    expect(await edge.evaluate('(bar) => getComputedStyle(bar).backgroundColor')).not.toBe(
+      'rgba(0, 0, 0, 0)',
+    );
+    await page.click('.level[data-level="warn"]');
+    await eventually(() => line().inputValue()).toContain('level="warn"');
+    await eventually(() => rows().count()).toBe(1);
+  }, 60_000);
+
+  it('complained about nothing', () => {
+    expect(browser.problems).toEqual([]);
+  });
+});
