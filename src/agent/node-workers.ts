@@ -14,7 +14,7 @@ import { HeartbeatAge } from './heartbeat-age.js';
 import { ResidentHistory } from './resident-history.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
 import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
-import { StackProbe, type WorkerStack } from './worker-stack.js';
+import type { WorkerStack } from './worker-stack.js';
 
 export interface NodeWorkersListener {
   /** A line of a worker's output. */
@@ -39,7 +39,6 @@ export class NodeWorkers {
   readonly #oomKills = new OomKills();
   readonly #heartbeatAge = new HeartbeatAge();
   readonly #stopAge = new HeartbeatAge();
-  readonly #probes = new Map<number, StackProbe>();
   readonly #memory = new Map<number, ResidentHistory>();
   readonly #killed = new Set<number>();
   readonly #ready = new Set<number>();
@@ -56,10 +55,7 @@ export class NodeWorkers {
     this.#pool = new WorkerPool(
       {
         event: (rank, event) => this.#onEvent(rank, event),
-        line: (rank, line, stream) => {
-          if (stream === 'stdout' || !this.#probes.get(rank)?.takeLine(line))
-            listener.line(rank, line, stream);
-        },
+        line: (rank, line, stream) => listener.line(rank, line, stream),
         exit: (exit) => this.#onExit(exit),
       },
       program,
@@ -90,11 +86,9 @@ export class NodeWorkers {
     this.#pool.send({ type: 'failpoint', specification }, [rank]);
   }
 
-  /** Finds out where a stuck worker is; it can only be killed then. */
+  /** Finds out where a stuck worker is. */
   stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
-    const probe = new StackProbe(this.pidOf(rank));
-    this.#probes.set(rank, probe);
-    return probe.read(timeoutMs);
+    return this.#pool.stackOf(rank, timeoutMs);
   }
 
   /** 0 if there is none. */

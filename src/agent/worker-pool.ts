@@ -1,10 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
+import { STACK_FD } from '../worker/stack-answer.js';
 import { readLines } from './bounded-lines.js';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
-import { INSPECTOR_OPTION } from './worker-stack.js';
+import { stackOf, type WorkerStack } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
@@ -50,6 +52,12 @@ export class WorkerPool {
     return this.#children.get(rank)?.pid ?? 0;
   }
 
+  /** Where a worker is that makes no progress. */
+  async stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
+    const child = this.#children.get(rank)!;
+    return stackOf(child.pid!, child.stdio[STACK_FD] as Duplex, timeoutMs);
+  }
+
   /** Kills one worker, whose fault is known. */
   kill(rank: number): void {
     this.#children.get(rank)?.kill('SIGKILL');
@@ -86,11 +94,12 @@ export class WorkerPool {
   #spawn(assignment: WorkerAssignment): void {
     const { rank } = assignment.topology;
     const child = fork(this.#program, [], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // The last is STACK_FD.
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
       // Its own process group, so that Ctrl-C in a terminal reaches the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
-      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS, INSPECTOR_OPTION],
+      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
     });
     this.#children.set(rank, child);
     child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));

@@ -1,18 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { WebSocket } from 'ws';
+import type { Duplex } from 'node:stream';
 import { processInfo } from '../os/process-info.js';
-
-/**
- * Has a worker's inspector listen on a free port of loopback when SIGUSR1 opens it; costs nothing before. Only a process
- * that is about to be killed gets that signal.
- */
-export const INSPECTOR_OPTION = '--inspect-port=127.0.0.1:0';
-
-const POLL_MS = 10;
-const LISTENING = /^Debugger listening on (ws:\S+)/;
-/** What Node writes to standard error about its inspector. */
-const INSPECTOR_LINE = /^(Debugger (listening|attached|ending)|For help, see: https:\/\/nodejs\.org)/;
+import { readLines } from './bounded-lines.js';
 
 /** Where a worker is. */
 export interface WorkerStack {
@@ -22,101 +11,51 @@ export interface WorkerStack {
   readonly frames: readonly string[];
 }
 
-/** Finds out where a worker is that makes no progress. */
-export class StackProbe {
-  #url: string | null = null;
-
-  constructor(readonly pid: number) {}
-
-  /** Takes a line of the worker's standard error; returns whether it was about its inspector. */
-  takeLine(line: string): boolean {
-    this.#url ??= LISTENING.exec(line)?.[1] ?? null;
-    return INSPECTOR_LINE.test(line);
-  }
-
-  /**
-   * The worker's stack from Node's inspector, which interrupts JavaScript but no native code. It stays paused, and its
-   * inspector open: kill it.
-   *
-   * @param timeoutMs for the inspector to open, which it does not in native code; on a busy machine the stack may take
-   *   twice as long again
-   */
-  async read(timeoutMs: number): Promise<WorkerStack> {
-    const deadline = performance.now() + timeoutMs;
-    if (processInfo(this.pid).state === 'T') return { where: 'still stopped', frames: [] };
-    try {
-      process.kill(this.pid, 'SIGUSR1');
-      while (this.#url === null && performance.now() < deadline) await sleep(POLL_MS);
-      const frames = this.#url === null ? null : await pausedFrames(this.#url, 2 * timeoutMs);
-      if (frames === null)
-        return { where: `not in JavaScript, or too slow to say: ${kernelView(this.pid)}`, frames: [] };
-      if (frames.length === 0) return { where: 'idle in its event loop, where no JavaScript runs', frames };
-      return { where: `in ${frames[0]}`, frames };
-    } catch (error) {
-      return {
-        where: `nowhere to be seen: ${error instanceof Error ? error.message : String(error)}`,
-        frames: [],
-      };
-    }
-  }
+/**
+ * Finds out where a worker is that makes no progress.
+ *
+ * @param channel to the thread of the worker that answers (worker/stack-answer.ts)
+ * @param timeoutMs for the answer, which does not come while native code runs
+ */
+export async function stackOf(pid: number, channel: Duplex, timeoutMs: number): Promise<WorkerStack> {
+  const { state } = processInfo(pid);
+  if (state === 'T') return { where: 'still stopped', frames: [] };
+  if (state === 'X' || state === 'Z')
+    return { where: 'nowhere to be seen: its process has ended', frames: [] };
+  const stack = await answerOf(channel, timeoutMs);
+  if (stack === null)
+    return { where: `not in JavaScript, or too slow to say: ${kernelView(pid)}`, frames: [] };
+  const frames = framesOf(stack);
+  if (frames.length === 0) return { where: 'idle in its event loop, where no JavaScript runs', frames };
+  return { where: `in ${frames[0]}`, frames };
 }
 
-/** Frames of a paused process; empty if it was idle, null if it does not pause in time. */
-function pausedFrames(url: string, timeoutMs: number): Promise<string[] | null> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url);
-    const end = (frames: string[] | null) => {
+/** The answer to a question; null if there is none in time. */
+function answerOf(channel: Duplex, timeoutMs: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const end = (stack: string | null) => {
       clearTimeout(timer);
-      socket.terminate();
-      resolve(frames);
+      resolve(stack);
     };
     const timer = setTimeout(() => end(null), timeoutMs);
-    const files = new Map<string, string>();
-    socket.on('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    socket.on('open', () => {
-      const call = (id: number, method: string, params = {}) =>
-        socket.send(JSON.stringify({ id, method, params }));
-      call(1, 'Debugger.enable');
-      call(2, 'Debugger.pause');
-      // An idle process pauses in this expression, where its own stack is empty.
-      call(3, 'Runtime.evaluate', { expression: '0' });
-    });
-    socket.on('message', (data) => {
-      const { method, params } = JSON.parse(String(data)) as InspectorEvent;
-      if (method === 'Debugger.scriptParsed') files.set(params.scriptId, params.url);
-      else if (method === 'Debugger.paused') end(describeFrames(params.callFrames, files));
-    });
+    channel.on('error', () => end(null));
+    channel.on('close', () => end(null));
+    readLines(channel, (line) => end(String(JSON.parse(line))));
+    channel.write('?');
   });
 }
 
-type InspectorEvent =
-  | {
-      readonly method: 'Debugger.scriptParsed';
-      readonly params: { readonly scriptId: string; readonly url: string };
-    }
-  | { readonly method: 'Debugger.paused'; readonly params: { readonly callFrames: readonly CallFrame[] } }
-  | { readonly method?: undefined; readonly params?: undefined };
-
-interface CallFrame {
-  readonly functionName: string;
-  readonly location: {
-    readonly scriptId: string;
-    readonly lineNumber: number;
-    readonly columnNumber?: number;
-  };
-}
-
-/** Without the expression that was evaluated, which is of no file. */
-function describeFrames(frames: readonly CallFrame[], files: ReadonlyMap<string, string>): string[] {
-  return frames.flatMap(({ functionName, location }) => {
-    const file = files.get(location.scriptId) ?? '';
-    if (file === '') return [];
-    const place = `${file.replace(/^file:\/\//, '')}:${location.lineNumber + 1}:${(location.columnNumber ?? 0) + 1}`;
-    return [`${functionName || '(anonymous)'} (${place})`];
-  });
+/**
+ * Frames of an `Error.stack`: without the innermost, which is the expression that was evaluated, and those of built-in
+ * functions, which have no place.
+ */
+function framesOf(stack: string): string[] {
+  return stack
+    .split('\n')
+    .filter((line) => /^ {4}at .*:\d+\)?$/.test(line))
+    .slice(1)
+    .map((line) => line.slice(7).replace('file://', ''))
+    .map((frame) => (frame.endsWith(')') ? frame : `(anonymous) (${frame})`));
 }
 
 /** What the kernel says of a process: its state, the kernel function that it sleeps in, its system call. */

@@ -3,6 +3,7 @@ import './quiet-libraries.js';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
 import { printable } from '../format.js';
+import { keepInspectorShut } from '../os/on-signals.js';
 import { VERSION } from '../rpc/version.js';
 import { COMMANDS } from './commands.js';
 import { addBenchCommands } from './packages.js';
@@ -10,6 +11,7 @@ import { addBenchCommands } from './packages.js';
 /** Commands that go on when nobody reads their output. */
 const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
+keepInspectorShut();
 let command = '';
 const [first = '', second = ''] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const called = first === 'help' ? second : first;

@@ -23,7 +23,7 @@ export interface Timeouts {
  * | deadline          | follows           | C = 10 s | what it is for                                             |
  * |-------------------|-------------------|----------|------------------------------------------------------------|
  * | `heartbeatMs`     | C / 20, 0.05..0.5 | 0.5 s    | between two heartbeats of a node, and two looks at them    |
- * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to open its inspector                   |
+ * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to say where it is                      |
  * | `silentMs`        | 0.3 C, >= 3 s     | 3 s      | silence that makes a node the suspect of another's failure |
  * | `stoppedMs`       | 0.5 C             | 5 s      | a process stopped by SIGSTOP for this long counts as hung  |
  * | `hangMs`          | 0.75 C            | 7.5 s    | a worker without progress, for which others wait, is stuck |

@@ -18,3 +18,8 @@ export function nextSignal(): Promise<void> {
     });
   });
 }
+
+/** Replaces Node's own answer to SIGUSR1, which is to listen for a debugger: whoever reaches that port runs code here. */
+export function keepInspectorShut(): void {
+  process.on('SIGUSR1', () => undefined);
+}

@@ -7,7 +7,9 @@ import { asTrainerError, EXIT } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
+import { keepInspectorShut } from '../os/on-signals.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
+import { STACK_FD } from './stack-answer.js';
 import { Trainer } from './trainer.js';
 
 const STDOUT = 1;
@@ -49,6 +51,7 @@ function start(assignment: WorkerAssignment): void {
   });
   removeWithAgent(assignment.snapshotDir);
   trainer = Trainer.create({ assignment, transport, logger, emit });
+  trainer.answerForStack(STACK_FD);
   emit({ type: 'ready' });
 }
 
@@ -66,6 +69,7 @@ async function begin(): Promise<void> {
 }
 
 collectSeldom();
+keepInspectorShut();
 // Workers ignore signals: the coordinator decides, and the node agent ends its workers.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);

@@ -8,8 +8,9 @@ import { atShard, type WrittenFile, writeShards } from '../checkpoint/shards.js'
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
+import { answerForStack } from './stack-answer.js';
 
-// The thread of a ShardWriter.
+// The thread of a ShardWriter. It also says where the main thread is, which may be stuck.
 
 /** Linux: of this thread alone. Where cores are few, the step comes first. */
 const NICE = 5;
@@ -19,6 +20,7 @@ const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {
   if ('failpoint' in request) armFailpoint(request.failpoint);
+  else if ('stackFd' in request) answerForStack(request.stackFd);
   else {
     const { done, ...job } = request;
     const answer = carryOut(job);

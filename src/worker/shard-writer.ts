@@ -30,7 +30,8 @@ export type DoneCount = Int32Array<SharedArrayBuffer>;
 
 export type ShardRequest =
   | ((ShardJob | SnapshotJob) & { readonly done: DoneCount })
-  | { readonly failpoint: string };
+  | { readonly failpoint: string }
+  | { readonly stackFd: number };
 
 export type ShardAnswer =
   | { readonly files: readonly WrittenFile[] }
@@ -150,6 +151,11 @@ export class ShardWriter {
   /** Arms a failpoint in the thread, which counts its own calls. */
   armFailpoint(specification: string): void {
     this.#thread.postMessage({ failpoint: specification } satisfies ShardRequest);
+  }
+
+  /** Has the thread answer the agent through a descriptor; see `answerForStack`. */
+  answerForStack(stackFd: number): void {
+    this.#thread.postMessage({ stackFd } satisfies ShardRequest);
   }
 
   /**

@@ -117,6 +117,11 @@ export class Trainer {
     this.#writer.armFailpoint(specification);
   }
 
+  /** Has the thread that writes checkpoints say where the main thread is; see `answerForStack`. */
+  answerForStack(fd: number): void {
+    this.#writer.answerForStack(fd);
+  }
+
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
     const { assignment, transport } = options;
