@@ -1,6 +1,7 @@
 import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME } from '../data/text-source.js';
 import { formatNumberOf } from '../format.js';
+import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
@@ -92,18 +93,20 @@ const RULES: readonly Rule[] = [
   (sections) => {
     const numExperts = heldExperts(sections.moe).count;
     const worldSize = worldSizeOf(sections);
+    const { expertGroups, subModel } = sections.moe;
+    const divisor = leastCommonMultiple(worldSize, subModel === null ? expertGroups : 1);
     return unless(
       numExperts % worldSize === 0 || worldSize % numExperts === 0,
       'moe.numExperts',
       `${numExperts} experts cannot be spread evenly over ${worldSize} workers (cluster.nodes x ` +
-        'cluster.workersPerNode); one must divide the other',
+        `cluster.workersPerNode); one must divide the other: ${multiplesAround(numExperts, divisor)} can`,
     );
   },
   ({ moe: { numExperts, expertGroups } }) =>
     unless(
       numExperts % expertGroups === 0,
       'moe.expertGroups',
-      `${numExperts} experts cannot be split into ${expertGroups} equal groups`,
+      `${numExperts} experts cannot be split into ${expertGroups} equal groups; ${multiplesAround(numExperts, expertGroups)} can`,
     ),
   ({ moe: { expertGroups, subModel }, data: { domains } }) => {
     const { length } = subModel?.domains ?? domains;
@@ -169,12 +172,12 @@ const RULES: readonly Rule[] = [
   ({ data: { validationShare } }) =>
     unless(validationShare < 1, 'data.validationShare', 'must leave something to train on'),
   (sections) => {
-    const { globalBatch } = sections.train;
+    const { globalBatch, microBatches } = sections.train;
     const worldSize = worldSizeOf(sections);
     return unless(
       globalBatch % worldSize === 0,
       'train.globalBatch',
-      `${globalBatch} sequences cannot be split evenly over ${worldSize} workers`,
+      `${globalBatch} sequences cannot be split evenly over ${worldSize} workers; ${multiplesAround(globalBatch, worldSize * microBatches)} can`,
     );
   },
   ({ cluster: { minNodes, nodes } }) =>

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { groupCosines } from '../ops/group-cosines.js';
 import { exactMatMul } from '../ops/mat-mul.js';
 import { rowNorms } from '../ops/row-norms.js';
@@ -24,12 +25,14 @@ export const grapFields = {
 };
 
 /** Each expert needs a group of coordinates of equal size. */
-export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel }) =>
+export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHeads }) =>
   dModel % numExperts === 0
     ? undefined
     : {
         field: 'numExperts',
-        message: `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it`,
+        message:
+          `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it; ` +
+          `model.dModel ${multiplesAround(dModel, leastCommonMultiple(numExperts, numHeads))} would do`,
       };
 
 /** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */

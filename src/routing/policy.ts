@@ -45,7 +45,10 @@ export interface MoeProblem {
 }
 
 /** A check across fields; undefined if it passes. */
-export type MoeRule<Moe> = (moe: Moe, model: { readonly dModel: number }) => MoeProblem | undefined;
+export type MoeRule<Moe> = (
+  moe: Moe,
+  model: { readonly dModel: number; readonly numHeads: number },
+) => MoeProblem | undefined;
 
 /** A routing policy (level 2): its config fields, checks, parameters, cost and the router of a layer. */
 export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {

@@ -95,6 +95,20 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problems[0]).toContain(why);
   });
 
+  it('sizes that do not fit a layout suggest numbers that do', () => {
+    const sets: string[] = [];
+    const layout = { nodes: 3, workersPerNode: 2 };
+    for (const [problem, remedy] of [
+      [/moe\.numExperts: 8 experts cannot be spread evenly over 6 workers .*: 12 can$/, 'moe.numExperts=12'],
+      [/train\.globalBatch: 32 sequences .* over 6 workers; 30 or 36 can$/, 'train.globalBatch=36'],
+      [/moe\.numExperts: .* model\.dModel 120 or 132 would do$/, 'model.dModel=132'],
+    ] as const) {
+      expect(problemsOf(TINY, { sets, ...layout })).toContainEqual(expect.stringMatching(problem));
+      sets.push(remedy);
+    }
+    expect(problemsOf(TINY, { sets, ...layout })).toEqual([]);
+  });
+
   it('deduplication where experts have several owners', () => {
     const sets = ['cluster.deduplicate=true', 'moe.numExperts=2', 'moe.expertGroups=2'];
     expect(problemsOf(TINY, { sets })[0]).toMatch(/cluster\.deduplicate: .* 2 experts, 4 workers/);
