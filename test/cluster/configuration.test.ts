@@ -10,6 +10,7 @@ import { segmentBytes } from '../../src/collectives/shm-layout.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import { EXIT } from '../../src/errors.js';
 import { debianTool, findPromtool, NO_PROMTOOL, skipLoudly } from '../debian-tool.js';
+import { CLI } from '../e2e/support.js';
 import { ROOT } from './support.js';
 
 const KUBERNETES = path.join(ROOT, 'deploy/kubernetes');
@@ -114,6 +115,41 @@ describe('deploy/kubernetes', () => {
     const needed = segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
     expect(Number.parseInt(shared!.emptyDir!.sizeLimit!, 10) * MIB).toBeGreaterThan(needed);
   });
+});
+
+describe('the units of systemd', () => {
+  const folder = path.join(ROOT, 'deploy/systemd');
+  const units = readdirSync(folder).map(
+    (name) => [name, readFileSync(path.join(folder, name), 'utf8')] as const,
+  );
+
+  it.each(units)('%s is not started again where it would fail again', (name, text) => {
+    const codes = /^RestartPreventExitStatus=(.*)$/m.exec(text)?.[1]?.split(' ').map(Number);
+    const { badConfig, noCheckpoint } = EXIT;
+    expect(codes).toEqual(name === 'locmoe-node.service' ? [badConfig] : [badConfig, noCheckpoint]);
+  });
+
+  it.each(units)('%s gives options that the command has', (_, text) => {
+    const [, command, options] = /^ExecStart=\S+\/locmoe (\S+) (.*)$/m.exec(text)!;
+    const { stdout } = spawnSync(process.execPath, [CLI, command!, '--help'], { encoding: 'utf8' });
+    for (const [option] of options!.matchAll(/--[a-z-]+/g)) expect(stdout).toContain(` ${option}`);
+  });
+
+  it.skipIf(spawnSync('systemd-analyze', ['--version']).error !== undefined).each(units)(
+    '%s is a unit that systemd reads',
+    (name, text) => {
+      const copy = mkdtempSync(path.join(tmpdir(), 'locmoe-units-'));
+      const unit = path.join(copy, name);
+      // It looks for the program and the user where a machine has them.
+      writeFileSync(
+        unit,
+        text.replace('/opt/locmoe/node_modules/.bin/locmoe', '/bin/true').replace('User=locmoe', 'User=root'),
+      );
+      const { status, stderr } = spawnSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' });
+      rmSync(copy, { recursive: true, force: true });
+      expect([status, stderr.split('\n').filter((line) => line.includes(name))]).toEqual([0, []]);
+    },
+  );
 });
 
 describe('tools that read the configuration', () => {

@@ -109,13 +109,9 @@ const BENCHES: readonly Printing[] = [
 ];
 /** These say what to install where there is no PyTorch. */
 const AGAINST_TORCH = ['npx locmoe bench step --peer torch --quick', 'npx locmoe bench step --peer torch'];
-const ENVIRONMENT = 'export LOCMOE_TLS_DIR=tls LOCMOE_TOKEN_FILE=tls/token';
-const SERVE =
-  'locmoe serve --config tiny --nodes 4 --listen 0.0.0.0:50051 --advertise first:50051 --runs-dir /shared/runs --data-dir /shared/data';
-const NODE = 'locmoe node --coordinator first:50051 --listen 0.0.0.0:50052';
 
 const HERE: readonly string[] = [
-  ...[TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ, ENVIRONMENT, SERVE, NODE],
+  ...[TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ],
   ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
   ...[...STATUS, OWN_PROMPT, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PAGES, ...BENCHES].map(
     ([command]) => command,
@@ -163,6 +159,14 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe bench fine-tuning( --quick)?$/, 'bench-fine-tuning.test.ts runs it with less to do'],
   [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
   [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
+  [
+    /^(locmoe (serve|node) --c|locmoe (status|logs|stop) --runs-dir|locmoe generate --checkpoint \/shared)|^export LOCMOE_TLS_DIR/,
+    'test/cluster/machines.test.ts',
+  ],
+  [
+    /^scp |^export PATH=\/opt|^locmoe setup$|^locmoe doctor$/,
+    'package.test.ts installs and sets up; npx locmoe doctor is run here',
+  ],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
@@ -196,9 +200,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function type(command: string): Locmoe {
   const line = command
     .replaceAll(/\bRUN\b|tiny-\d{8}-\d{6}/g, runId)
-    .replaceAll(/\bstep-\d{6}/g, newestCheckpoint)
-    .replaceAll('first:', '127.0.0.1:')
-    .replaceAll('/shared/', `${folder}/`);
+    .replaceAll(/\bstep-\d{6}/g, newestCheckpoint);
   const PATH = `${path.join(folder, 'bin')}:${process.env.PATH}`;
   // Like an interactive shell, it outlives Ctrl-C and tells how the command ended.
   return new Locmoe([`trap : INT; ${line}`], { PATH }, ['sh', '-c'], folder);
@@ -373,17 +375,6 @@ describe('the other commands', () => {
     await page.until(printed);
     page.interrupt();
     await expectEnd(page, 0);
-  });
-
-  it('lead a run and join it on machines without containers', async () => {
-    const coordinator = type(`${ENVIRONMENT}; ${SERVE}`);
-    await coordinator.until(/run tiny-\S+:/);
-    const node = type(`${ENVIRONMENT}; ${NODE}`);
-    await coordinator.until(/node 0 joined/);
-    coordinator.interrupt();
-    await expectEnd(coordinator, 130);
-    await node.finished;
-    await node.expectNothingLeft();
   });
 
   it.each(BENCHES)('%s', async (command, printed) => {
