@@ -7,6 +7,7 @@ import { soloTransport } from 'locmoe/collectives/solo-transport';
 import { type RunConfig, runSchema } from 'locmoe/config/schema';
 import type { Batch } from 'locmoe/data/batch';
 import { tokenizerJson, trainBpe } from 'locmoe/data/bpe-trainer';
+import { encodeMessages, type Message, templateOf } from 'locmoe/data/template';
 import { loadTokenizer } from 'locmoe/data/tokenizer';
 import type { Inference } from 'locmoe/inference/inference';
 import { tf } from 'locmoe/ops/tensorflow';
@@ -58,25 +59,77 @@ export const VARIANTS: Readonly<Record<string, { readonly model?: object; readon
 /** Trains a model for a moment, long enough for its router to drop tokens, and saves it in `folder`. */
 export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
   const { model, moe } = VARIANTS[variant]!;
-  const config = runSchema.parse({
+  const config = configOf({ model, moe, data: { domains: Object.keys(TEXTS) } });
+  const { encode } = loadTokenizer(tokenizerIn(folder));
+  return trained(
+    config,
+    folder,
+    Object.values(TEXTS).map((text) => encode(text)),
+  );
+}
+
+/** All that the fine-tuned model was trained on. */
+export const QUESTION = 'Which rank is the leader?';
+export const ANSWER = 'Rank 0.';
+
+/** Trains a model of one domain on one question and its answer, until it answers by heart, and saves it in `folder`. */
+export function fineTunedCheckpoint(folder: string): Checkpoint {
+  const config = configOf({
+    model: { seqLen: 48 },
+    moe: { router: 'switch', capacityFactor: null },
+    data: { domains: ['qa'], sources: { qa: { files: ['qa.jsonl'], instruct: {} } } },
+  });
+  const messages: Message[] = [
+    { role: 'user', content: QUESTION },
+    { role: 'assistant', content: ANSWER },
+  ];
+  const tokenizer = loadTokenizer(tokenizerIn(folder));
+  const { ids } = encodeMessages(messages, templateOf(config.data, 0)!, tokenizer);
+  const { seqLen } = config.model;
+  // Every sequence is the conversation, and ends of text after it.
+  const tokens = new Uint32Array(seqLen * STEPS * 10).map((_, i) => ids[i % seqLen] ?? tokenizer.endOfText);
+  return trained(config, folder, [tokens]);
+}
+
+function tokenizerIn(folder: string): string {
+  const file = path.join(folder, 'tokenizer.json');
+  writeFileSync(file, TOKENIZER);
+  return file;
+}
+
+function configOf({
+  model,
+  moe,
+  data,
+}: {
+  readonly model?: object | undefined;
+  readonly moe?: object | undefined;
+  readonly data: object;
+}): RunConfig {
+  return runSchema.parse({
     name: 'export',
     model: {
       ...{ dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2 },
       ...{ dFeedForward: 64, vocabSize: VOCABULARY, seqLen: 24, ...model },
     },
     moe: { numExperts: 4, expertGroups: 2, capacityFactor: 0.8, ...moe },
-    data: { domains: Object.keys(TEXTS) },
+    data,
     train: { steps: STEPS, globalBatch: 8, learningRate: 0.01, warmupSteps: 5 },
   });
-  const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, TOKENIZER);
-  const { encode } = loadTokenizer(tokenizerFile);
-  const ids = Object.values(TEXTS).map((text) => encode(text));
+}
+
+/** @param ids tokens of each domain */
+function trained(config: RunConfig, folder: string, ids: readonly Uint32Array[]): Checkpoint {
   const state = createTrainState(config, soloTransport(), null);
   for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
   const saved = saveCheckpoint({
     ...{ root: path.join(folder, 'checkpoints'), step: STEPS, generation: 1, keep: 1, runId: 'export' },
-    ...{ config, tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
+    ...{
+      config,
+      tokenizerFile: path.join(folder, 'tokenizer.json'),
+      metrics: {},
+      tensors: tensorsToSave(state),
+    },
   });
   state.model.dispose();
   return openCheckpoint(saved);

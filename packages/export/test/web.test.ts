@@ -12,7 +12,7 @@ import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.j
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { web } from '../src/web/web.js';
-import { ownRouting, trainedCheckpoint } from './trained.js';
+import { ANSWER, fineTunedCheckpoint, ownRouting, QUESTION, trainedCheckpoint } from './trained.js';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html',
@@ -176,6 +176,38 @@ describe.skipIf(reason !== null)('the exported page', () => {
       expect(experts).toHaveLength(4);
     }
     await partPage.close();
+  });
+
+  it('words of the prompt stand as close as those that the model wrote', async () => {
+    const card = await write('prose', 'The experts of a rank are numbered', 4);
+    const token = card.locator('.token.prompt').nth(1);
+    const { width } = (await token.boundingBox())!;
+    expect(width).toBeLessThan(60);
+  });
+
+  it('says that a prompt better ends without a space', async () => {
+    const prompt = page.getByLabel('Begin with');
+    const hint = page.getByText('ends with a space');
+    await prompt.fill('The ');
+    await hint.waitFor();
+    await prompt.fill('The');
+    await hint.waitFor({ state: 'hidden' });
+  });
+
+  it('asks a fine-tuned model a question, and says that the model ended the answer', async () => {
+    const asked = fineTunedCheckpoint(mkdtempSync(path.join(folder, 'model-')));
+    await writeFolder(path.join(folder, 'asked-page'), (files) => web.write(asked, files, 'float32'));
+    const asking = await browser.page(`${origin}/asked-page/`);
+    await asking.getByLabel('Question').fill(QUESTION);
+    await asking.getByLabel('temperature').fill('0');
+    expect(await asking.getByRole('button', { name: /each/ }).count()).toBe(0);
+    await asking.getByRole('button', { name: 'Ask' }).click();
+    const card = asking.locator('article').first();
+    await card.getByText('the model ended it').waitFor();
+    expect(await card.locator('.tokens').getAttribute('data-text')).toBe(ANSWER);
+    expect(await card.locator('.answer').textContent()).toBe(ANSWER);
+    await screenshot(asking, 'export-web-question');
+    await asking.close();
   });
 
   it('stops, and has no problem to tell of', async () => {

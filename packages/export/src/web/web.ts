@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { templateOf } from 'locmoe/data/template';
 import { attentionPrefixes } from '../onnx/model-graph.js';
 import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
@@ -16,7 +17,7 @@ export const web: ExportTarget = {
   description: 'a page that runs the model in the browser and shows which expert takes which token',
   async write(checkpoint, output) {
     const { manifest } = checkpoint;
-    const { name, model, moe } = manifest.config;
+    const { name, model, moe, data } = manifest.config;
     const numParameters = await writeOnnx(checkpoint, output, {
       prefix: 'model/',
       hasCache: true,
@@ -30,6 +31,7 @@ export const web: ExportTarget = {
     const settings: ModelConfig = {
       ...{ ...config, name, numParameters, thresholds, numHeads: model.numHeads },
       ...{ headSize: model.dModel / model.numHeads, attentionPrefixes: attentionPrefixes(manifest.config) },
+      templates: data.domains.map((_, domain) => templateOf(data, domain)),
     };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);
     for (const file of readdirSync(PAGE_DIR, { recursive: true, withFileTypes: true }))

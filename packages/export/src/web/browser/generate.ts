@@ -1,4 +1,4 @@
-import type { GenerateRequest, RoutedToken } from './messages.js';
+import type { Ending, GenerateRequest, ModelConfig, RoutedToken } from './messages.js';
 import type { RoutedModel } from './routed-model.js';
 
 /** Text to token ids, and a token id to its bytes. */
@@ -9,18 +9,25 @@ export interface Codec {
 
 const TOP_K = 40;
 
+/** Tokens that the model has routed. */
+export interface Routed {
+  readonly tokens: readonly RoutedToken[];
+  /** Null while the text goes on. */
+  readonly ending: Exclude<Ending, 'stopped'> | null;
+}
+
 /**
- * Continues a prompt as `locmoe generate` does, over the last `seqLen` tokens each time. A token is yielded
- * once the model has routed it.
+ * Continues a prompt, or answers a question, as `locmoe generate` does, over the last `seqLen` tokens each time. A
+ * token is yielded once the model has routed it.
  */
 export async function* generate(
   model: RoutedModel,
   { encode, bytesOf }: Codec,
   { prompt, domain, maxTokens, temperature }: GenerateRequest,
-): AsyncGenerator<RoutedToken[]> {
+): AsyncGenerator<Routed> {
   const { seqLen, endOfText } = model.config;
   // In training every text follows an end-of-text token.
-  const ids = [endOfText, ...encode(prompt)];
+  const ids = [endOfText, ...encode(inForm(model.config, domain, prompt))];
   const numGiven = ids.length;
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   let numRouted = 0;
@@ -32,7 +39,8 @@ export async function* generate(
     const pass = await model.run(ids.slice(first), domain, hasSlid ? model.emptyCache : cache);
     cache = pass.cache;
     const next = sample(pass.logits, temperature);
-    const isLast = ids.length - numGiven >= maxTokens || next === endOfText;
+    const hasAll = ids.length - numGiven >= maxTokens;
+    const ending = hasAll ? 'length' : next === endOfText ? 'end-of-text' : null;
     const routed = ids.slice(numRouted).map((id, i): RoutedToken => {
       const place = numRouted + i;
       const kind = place === 0 ? 'start' : place < numGiven ? 'prompt' : 'generated';
@@ -44,13 +52,21 @@ export async function* generate(
       };
     });
     numRouted = ids.length;
-    const cut = isLast ? utf8.decode() : '';
-    yield cut === ''
-      ? routed
-      : routed.map((token, i) => (i === routed.length - 1 ? { ...token, text: token.text + cut } : token));
-    if (isLast) return;
+    const cut = ending === null ? '' : utf8.decode();
+    const tokens = routed.map((token, i) =>
+      cut !== '' && i === routed.length - 1 ? { ...token, text: token.text + cut } : token,
+    );
+    yield { tokens, ending };
+    if (ending !== null) return;
     ids.push(next);
   }
+}
+
+/** The prompt as it was given, or the question up to where its answer begins. */
+function inForm({ templates }: ModelConfig, domain: number, prompt: string): string {
+  const template = templates[domain];
+  if (template === null) return prompt;
+  return template.user.prefix + prompt + template.user.suffix + template.assistant.prefix;
 }
 
 /** The k ids of the greatest logits, best first: kept in order by insertion, since k is small. */

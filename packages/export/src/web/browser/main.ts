@@ -10,6 +10,9 @@ const form = byId('composer', HTMLFormElement);
 const texts = byId('texts', HTMLElement);
 const detail = byId('detail', HTMLElement);
 const loading = byId('loading', HTMLElement);
+const prompt = form.elements.namedItem('prompt') as HTMLTextAreaElement;
+const promptHint = byId('prompt-hint', HTMLElement);
+const all = byId('all', HTMLButtonElement);
 const stop = byId('stop', HTMLButtonElement);
 const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
 
@@ -37,7 +40,7 @@ function receive(message: FromWorker): void {
       if (chosen) dimOthers();
       break;
     case 'done':
-      cards[message.text].done(message.tokensPerS);
+      cards[message.text].done(message.tokensPerS, message.ending);
       numDone++;
       showBusy();
       break;
@@ -105,15 +108,38 @@ function start(config: ModelConfig): void {
   );
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    const { value } = form.elements.namedItem('domain') as RadioNodeList;
-    write(config, styleOf, [Number(value)]);
+    write(config, styleOf, [chosenDomain()]);
   });
-  byId('all', HTMLButtonElement).addEventListener('click', () =>
-    write(config, styleOf, [...config.domains.keys()]),
-  );
+  form.addEventListener('input', () => showForm(config));
+  all.addEventListener('click', () => {
+    if (form.reportValidity()) write(config, styleOf, domainsLikeChosen(config));
+  });
+  showForm(config);
   stop.addEventListener('click', () => tell({ kind: 'stop', upTo: cards.length - 1 }));
   loading.hidden = true;
   form.hidden = false;
+}
+
+function chosenDomain(): number {
+  return Number((form.elements.namedItem('domain') as RadioNodeList).value);
+}
+
+/** The domains that take a question if the chosen one does, else those that continue a text. */
+function domainsLikeChosen({ templates }: ModelConfig): number[] {
+  const asks = templates[chosenDomain()] !== null;
+  return [...templates.keys()].filter((domain) => (templates[domain] !== null) === asks);
+}
+
+/** Words the form for a question or for a text, as the chosen domain takes it. */
+function showForm(config: ModelConfig): void {
+  const asks = config.templates[chosenDomain()] !== null;
+  byId('prompt-name', HTMLElement).textContent = asks ? 'Question' : 'Begin with';
+  byId('write', HTMLButtonElement).textContent = asks ? 'Ask' : 'Write';
+  all.textContent = asks ? 'Ask each domain' : 'Write one of each domain';
+  all.hidden = domainsLikeChosen(config).length === 1;
+  prompt.required = asks;
+  prompt.placeholder = asks ? '' : 'Leave it empty, and the model begins by itself.';
+  promptHint.hidden = asks || !prompt.value.endsWith(' ');
 }
 
 function about({ numParameters, sparseLayers, expertsOfDomain, router, seqLen }: ModelConfig): string {
@@ -143,7 +169,7 @@ function write(config: ModelConfig, styleOf: (expert: number) => string, domains
     const request: GenerateRequest = {
       text: cards.push(card) - 1,
       domain,
-      prompt: String(values.get('prompt')),
+      prompt: prompt.value,
       maxTokens: Number(values.get('length')),
       temperature: Number(values.get('temperature')),
     };

@@ -1,4 +1,5 @@
 // What the page and the worker that computes tell each other.
+import type { Template } from 'locmoe/data/template';
 import type { OnnxConfig } from '../../onnx/onnx-config.js';
 
 /** The model's config.json on the page. */
@@ -11,6 +12,8 @@ export interface ModelConfig extends OnnxConfig {
   readonly attentionPrefixes: readonly string[];
   readonly numHeads: number;
   readonly headSize: number;
+  /** By domain id, the form in which a domain that was fine-tuned takes a question; null for one of text. */
+  readonly templates: readonly (Pick<Template, 'user' | 'assistant'> | null)[];
 }
 
 /** What the router of a sparse layer decided for a token; an element for each expert. */
@@ -32,12 +35,16 @@ export interface RoutedToken {
 export interface GenerateRequest {
   /** Names the text in the answers; later ones have greater numbers. */
   readonly text: number;
+  /** The text to continue, or the question in a domain with a template. */
   readonly prompt: string;
   readonly domain: number;
   readonly maxTokens: number;
   /** 0 takes the likeliest token. */
   readonly temperature: number;
 }
+
+/** Why a text ended: the model drew the end-of-text token, the text has `maxTokens`, or a person stopped it. */
+export type Ending = 'end-of-text' | 'length' | 'stopped';
 
 export type ToWorker =
   | { readonly kind: 'generate'; readonly request: GenerateRequest }
@@ -48,6 +55,6 @@ export type FromWorker =
   | { readonly kind: 'loading'; readonly bytes: number; readonly totalBytes: number }
   | { readonly kind: 'ready'; readonly config: ModelConfig }
   | { readonly kind: 'tokens'; readonly text: number; readonly tokens: readonly RoutedToken[] }
-  | { readonly kind: 'done'; readonly text: number; readonly tokensPerS: number }
+  | { readonly kind: 'done'; readonly text: number; readonly ending: Ending; readonly tokensPerS: number }
   /** Null: nothing can be generated. */
   | { readonly kind: 'failed'; readonly text: number | null; readonly message: string };

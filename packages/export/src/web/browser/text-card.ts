@@ -1,5 +1,5 @@
 import { h, percent } from './dom.js';
-import type { LayerRouting, ModelConfig, RoutedToken } from './messages.js';
+import type { Ending, LayerRouting, ModelConfig, RoutedToken } from './messages.js';
 
 export interface TextCardOptions {
   readonly config: ModelConfig;
@@ -9,11 +9,19 @@ export interface TextCardOptions {
   readonly onToken: (token: RoutedToken) => void;
 }
 
+const ENDINGS: Readonly<Record<Ending, string>> = {
+  'end-of-text': 'the model ended it',
+  length: 'as long as asked',
+  stopped: 'stopped',
+};
+
 /** A text as it is generated: each token above the experts that took it, layer by layer. */
 export class TextCard {
   readonly element: HTMLElement;
   readonly tokens: RoutedToken[] = [];
   readonly #list: HTMLElement;
+  /** The answer to a question as it reads; empty where a text is continued. */
+  readonly #answer = h('p', { class: 'answer' });
   readonly #state: HTMLElement;
   readonly #options: TextCardOptions;
 
@@ -34,6 +42,7 @@ export class TextCard {
       'article',
       { class: 'card text', style: options.styleOf(expert) },
       h('header', {}, h('h2', {}, domain), this.#state),
+      this.#answer,
       this.#list,
     );
     this.#list.addEventListener('keydown', (event) => this.#onKey(event));
@@ -46,19 +55,23 @@ export class TextCard {
 
   add(tokens: readonly RoutedToken[]): void {
     this.#state.textContent = 'writing';
+    const asks = this.#options.config.templates[this.#options.domain] !== null;
     for (const token of tokens) {
       const element = this.#elementOf(token, this.tokens.length);
       // One stop of the Tab key for the whole text; arrows go on from there.
       element.tabIndex = this.tokens.length === 0 ? 0 : -1;
       this.tokens.push(token);
       this.#list.append(element);
+      if (token.kind !== 'generated') continue;
       // As it is, for programs that read the page.
-      if (token.kind === 'generated') this.#list.dataset.text = (this.#list.dataset.text ?? '') + token.text;
+      this.#list.dataset.text = (this.#list.dataset.text ?? '') + token.text;
+      if (asks) this.#answer.append(token.text);
     }
   }
 
-  done(tokensPerS: number): void {
-    this.#state.textContent = tokensPerS > 0 ? `${tokensPerS.toFixed(1)} tokens/s` : 'stopped';
+  done(tokensPerS: number, ending: Ending): void {
+    const speed = tokensPerS > 0 ? `${tokensPerS.toFixed(1)} tokens/s, ` : '';
+    this.#state.textContent = speed + ENDINGS[ending];
   }
 
   failed(reason: string): void {

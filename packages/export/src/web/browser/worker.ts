@@ -1,5 +1,5 @@
 import { type Codec, generate } from './generate.js';
-import type { FromWorker, GenerateRequest, ModelConfig, ToWorker } from './messages.js';
+import type { Ending, FromWorker, GenerateRequest, ModelConfig, ToWorker } from './messages.js';
 import { RoutedModel } from './routed-model.js';
 import loadKitoken, { Kitoken } from './vendor/kitoken.js';
 
@@ -78,14 +78,16 @@ async function answer(model: RoutedModel, codec: Codec, request: GenerateRequest
   const { text } = request;
   const started = performance.now();
   let numGenerated = 0;
+  let ending: Ending = 'stopped';
   if (text > stoppedUpTo)
-    for await (const tokens of generate(model, codec, request)) {
+    for await (const { tokens, ending: isOver } of generate(model, codec, request)) {
       tell({ kind: 'tokens', text, tokens });
       numGenerated += tokens.filter(({ kind }) => kind === 'generated').length;
       await letMessagesIn();
+      ending = isOver ?? 'stopped';
       if (text <= stoppedUpTo) break;
     }
-  tell({ kind: 'done', text, tokensPerS: (1000 * numGenerated) / (performance.now() - started) });
+  tell({ kind: 'done', text, ending, tokensPerS: (1000 * numGenerated) / (performance.now() - started) });
 }
 
 function fail(error: unknown, text: number | null): void {
