@@ -109,7 +109,7 @@ function nextCommands(
     ...looks,
     [
       ...['generate', ...from, '--domain', domains[0].name, '--prompt'],
-      domains[0].train.marks === null ? 'The ' : 'Your question',
+      domains[0].train.marks === null ? 'The' : 'Your question',
     ],
     ['eval', ...from],
     ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],

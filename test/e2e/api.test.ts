@@ -100,7 +100,7 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
 
   // Ctrl-C: what has begun is answered.
   const last = client.completions.create({
-    ...{ model: `${manifest.runId}:en`, prompt: 'The ', max_tokens: 200, temperature: 0 },
+    ...{ model: `${manifest.runId}:en`, prompt: 'The', max_tokens: 200, temperature: 0 },
   });
   const running = async () => ((await (await fetch(`${url}/health`)).json()) as { running: number }).running;
   await expect.poll(running, { timeout: 10_000, interval: 5 }).toBe(1);

@@ -34,7 +34,7 @@ it('trains with a tokenizer of another model, and everything after it does with 
     '--domain',
     'docs',
     '--prompt',
-    'The ',
+    'The',
     '--max-tokens',
     '4',
   );

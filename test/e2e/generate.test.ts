@@ -27,8 +27,9 @@ it('needs no domain of a model that has one, and prints the same with --prompt -
   const text = await generate('--prompt', 'The state');
   expect(text.code, text.stderr).toBe(0);
   expect(text.stdout).toMatch(/^The state[\s\S]{20}/);
+  // The line break that `echo` adds is not of the prompt.
   const piped = await pasted(
-    `printf 'The state' | locmoe generate --checkpoint ${run} --max-tokens 60 --prompt -`,
+    `echo 'The state' | locmoe generate --checkpoint ${run} --max-tokens 60 --prompt -`,
   ).finished;
   expect(piped).toMatchObject({ code: 0, stdout: text.stdout });
 
@@ -45,19 +46,25 @@ it('needs no domain of a model that has one, and prints the same with --prompt -
 
 it('goes on from all that was said, line by line', async () => {
   const command = `locmoe generate --checkpoint ${run} --max-tokens 10 --interactive`;
-  const { code, stdout, stderr } = await pasted(`printf 'The \\nAnd' | ${command}`).finished;
+  const { code, stdout, stderr } = await pasted(`printf 'The\\nAnd' | ${command}`).finished;
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const [first] = stdout.split('\n');
-  const alone = await locmoe('generate', '--checkpoint', run, '--max-tokens', '10', '--prompt', 'The ');
-  expect(`The ${first}`).toBe(alone.stdout.split('\n')[0]);
+  const alone = await locmoe('generate', '--checkpoint', run, '--max-tokens', '10', '--prompt', 'The');
+  expect(`The${first}`).toBe(alone.stdout.split('\n')[0]);
   const said = `${alone.stdout.slice(0, -1)}\nAnd`;
   const second = await locmoe('generate', '--checkpoint', run, '--max-tokens', '10', '--prompt', said);
-  expect(stdout).toBe(alone.stdout.slice('The '.length) + second.stdout.slice(said.length));
+  expect(stdout).toBe(alone.stdout.slice('The'.length) + second.stdout.slice(said.length));
+});
+
+it('says that a prompt better ends without a space, where it is a text to continue', async () => {
+  const spaced = await generate('--prompt', 'The state ', '--max-tokens', '2');
+  expect(spaced).toMatchObject({ code: 0, stdout: expect.stringMatching(/^The state /) });
+  expect(spaced.stderr).toMatch(/^locmoe: the prompt ends with a space, .* without it\n$/);
 });
 
 it('shows text as it comes, and ends at Ctrl-C with 130', async () => {
-  const long = new Locmoe(['generate', '--checkpoint', run, '--prompt', 'The ', '--max-tokens', '1000000']);
-  await long.until(/^The [\s\S]{200}/);
+  const long = new Locmoe(['generate', '--checkpoint', run, '--prompt', 'The', '--max-tokens', '1000000']);
+  await long.until(/^The[\s\S]{200}/);
   long.interrupt();
   const { code, stdout, stderr } = await long.finished;
   expect({ code, stderr }).toEqual({ code: 130, stderr: '' });

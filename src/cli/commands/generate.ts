@@ -28,7 +28,7 @@ export function generateCommand(command: Command): void {
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .option(
       '--prompt <text>',
-      'the text to continue, or the question to a fine-tuned checkpoint; - reads it from standard input',
+      'the text to continue, or the question to a fine-tuned checkpoint; - reads it from standard input, without its last line break',
     )
     .option('--system <text>', 'to a fine-tuned checkpoint: how to answer, in the form of its template')
     .option('--raw', "continue the text as it is, without a fine-tuned checkpoint's template")
@@ -60,7 +60,7 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
   const asks = raw !== true && templateOf(checkpoint.manifest.config.data, domain) !== null;
   if (system !== undefined && !asks)
     throw new TrainerError('BAD_INPUT', '--system is for checkpoints that were fine-tuned, without --raw');
-  const text = prompt === '-' ? await readAll(process.stdin) : prompt;
+  const text = prompt === '-' ? (await readAll(process.stdin)).replace(/\r?\n$/, '') : prompt;
   const inference = await loadInference(checkpoint);
   const sampled = { ...options, domain };
   const ended = new AbortController();
@@ -91,6 +91,11 @@ class Continuation implements Conversation {
   prompt = '';
 
   say(text: string): void {
+    if (text.endsWith(' '))
+      warn(
+        'the prompt ends with a space, and the model learned words together with the space before them: ' +
+          'it goes on better without it',
+      );
     this.prompt += this.prompt === '' ? text : `\n${text}`;
   }
 

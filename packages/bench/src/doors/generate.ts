@@ -16,7 +16,7 @@ interface Timed {
 export const generatePart: Part = async (context) => {
   const { checkpoint, name } = await trainedRun(context);
   const inference = openInference(checkpoint);
-  const prompt = [inference.tokenizer.endOfText, ...inference.tokenizer.encode('The ')];
+  const prompt = [inference.tokenizer.endOfText, ...inference.tokenizer.encode('The')];
   const numTokens = inference.config.model.seqLen - prompt.length;
   const repeats = context.quick ? 3 : 15;
   const cached: number[] = [];

@@ -26,7 +26,7 @@ ${domains(config, usesDomain)}
 A text begins with \`${endOfText}\`, as every text did in training.
 
 \`\`\`python
-${withTransformers(config, isGpt2, usesDomain, `${endOfText}The `)}
+${withTransformers(config, isGpt2, usesDomain, `${endOfText}The`)}
 \`\`\`
 ${withMessages(config, usesDomain)}${isGpt2 ? '' : withoutTransformers(config)}
 ## Licence

@@ -1,6 +1,11 @@
 // What the page and the worker that computes tell each other.
-import type { Template } from 'locmoe/data/template';
 import type { OnnxConfig } from '../../onnx/onnx-config.js';
+
+/** Text before and after a turn. */
+interface Turn {
+  readonly prefix: string;
+  readonly suffix: string;
+}
 
 /** The model's config.json on the page. */
 export interface ModelConfig extends OnnxConfig {
@@ -13,7 +18,7 @@ export interface ModelConfig extends OnnxConfig {
   readonly numHeads: number;
   readonly headSize: number;
   /** By domain id, the form in which a domain that was fine-tuned takes a question; null for one of text. */
-  readonly templates: readonly (Pick<Template, 'user' | 'assistant'> | null)[];
+  readonly templates: readonly ({ readonly user: Turn; readonly assistant: Turn } | null)[];
 }
 
 /** What the router of a sparse layer decided for a token; an element for each expert. */
