@@ -1,26 +1,34 @@
 import { z } from 'zod';
 import { CORPORA } from '../data/corpora.js';
 import { textSourceSchema } from '../data/text-source.js';
+import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
 import { moeSchema } from '../routing/index.js';
 
-const positive = z.number().int().positive();
+/** Twelve times as long, which other deadlines are, fits a timer of Node, which holds 24 days. */
+const DAY_S = 86_400;
+/** Positions in a ring of shared memory are 32-bit numbers. */
+const MAX_RING_BYTES = 2 ** 30;
+/** Bytes or tokens of a corpus. */
+const MAX_AMOUNT = 1e15;
+
+const positive = z.number().int().positive().max(MAX_COUNT);
+const count = z.number().int().min(0).max(MAX_COUNT);
+const real = z.number().max(MAX_REAL);
+const seconds = z.number().positive().max(DAY_S);
 const share = z.number().gt(0).max(1);
 
 export const modelSchema = z.strictObject({
   dModel: positive.describe('hidden size d'),
   numHeads: positive.describe('attention heads; divides dModel'),
-  numDenseLayers: z
-    .number()
-    .int()
-    .min(0)
-    .describe('dense Transformer layers at the bottom, shared by all domains'),
-  numSparseLayers: z.number().int().min(0).describe('layers whose feed-forward is a mixture of experts'),
+  numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
+  numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
   dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
   vocabSize: z
     .number()
     .int()
     .min(257)
+    .max(MAX_COUNT)
     .describe('256 bytes, merges and one special token; left out or `auto` where data.tokenizer is a file'),
   seqLen: positive.describe('tokens of a sequence'),
 });
@@ -60,15 +68,16 @@ export const dataSchema = z.strictObject({
       'special token of that file which ends every document; null: one of the usual names, or eos_token of the ' +
         'tokenizer_config.json beside it',
     ),
-  weights: z
-    .array(z.number().positive())
-    .optional()
-    .describe('sampling weight of each domain; equal by default'),
+  weights: z.array(real.positive()).optional().describe('sampling weight of each domain; equal by default'),
   placement: z
     .enum(['mixed', 'domain'])
     .default('mixed')
     .describe('domain: of each global batch a node reads mostly the domains whose expert groups it holds'),
-  maxBytesPerDomain: positive
+  maxBytesPerDomain: z
+    .number()
+    .int()
+    .positive()
+    .max(MAX_AMOUNT)
     .nullable()
     .default(null)
     .describe('null: 2,000,000 bytes of a built-in domain of the standard corpus, else all there is'),
@@ -79,12 +88,15 @@ export const dataSchema = z.strictObject({
 
 export const trainSchema = z.strictObject({
   steps: positive.describe('updates of the run'),
-  maxTokens: positive
+  maxTokens: z
+    .number()
+    .int()
+    .positive()
+    .max(MAX_AMOUNT)
     .nullable()
     .default(null)
     .describe('end the run before it trains on more tokens than this, and fit the schedule to that'),
-  maxHours: z
-    .number()
+  maxHours: real
     .positive()
     .nullable()
     .default(null)
@@ -92,7 +104,7 @@ export const trainSchema = z.strictObject({
   earlyStop: z
     .strictObject({
       patience: positive.describe('validations'),
-      minDelta: z.number().min(0).default(0).describe('nats'),
+      minDelta: real.min(0).default(0).describe('nats'),
     })
     .nullable()
     .default(null)
@@ -108,19 +120,18 @@ export const trainSchema = z.strictObject({
     .enum(['cosine', 'linear', 'constant', 'wsd'])
     .default('cosine')
     .describe('learning rate after the warm-up; wsd: stable, then linear decay in the last decayShare'),
-  learningRate: z.number().positive().describe('after the warm-up'),
-  endLearningRate: z.number().min(0).default(0).describe('at the last step; not used by constant'),
-  warmupSteps: z.number().int().min(0).default(0).describe('steps of linear warm-up'),
+  learningRate: real.positive().describe('after the warm-up'),
+  endLearningRate: real.min(0).default(0).describe('at the last step; not used by constant'),
+  warmupSteps: count.default(0).describe('steps of linear warm-up'),
   decayShare: share.default(0.2).describe('share of the steps in which wsd decays'),
   beta1: z.number().min(0).lt(1).default(0.9).describe('AdamW: decay of the mean of gradients'),
   beta2: z.number().min(0).lt(1).default(0.95).describe('AdamW: decay of the mean of their squares'),
-  epsilon: z.number().positive().default(1e-8).describe('AdamW: for all parameters but experts'),
-  expertEpsilon: z
-    .number()
+  epsilon: real.positive().default(1e-8).describe('AdamW: for all parameters but experts'),
+  expertEpsilon: real
     .positive()
     .default(1e-20)
     .describe('epsilon for experts: their gradients are small and rare (PanGu-Sigma)'),
-  weightDecay: z.number().min(0).default(0.1).describe('AdamW: of matrices alone'),
+  weightDecay: real.min(0).default(0.1).describe('AdamW: of matrices alone'),
   expertUpdate: z
     .enum(['dense', 'touched'])
     .default('dense')
@@ -134,7 +145,7 @@ export const trainSchema = z.strictObject({
       'of the operands of products and of kept activations; weights, moments and sums are float32. bfloat16 needs oneDNN; ' +
         'auto: bfloat16 where the processor multiplies it',
     ),
-  clipNorm: z.number().positive().default(1).describe('greatest norm of the gradient over all parameters'),
+  clipNorm: real.positive().default(1).describe('greatest norm of the gradient over all parameters'),
   freeze: z
     .array(z.string().min(1))
     .default([])
@@ -154,7 +165,7 @@ export const trainSchema = z.strictObject({
     .describe('steps between two checkpoints; there is one at the end too'),
   keepCheckpoints: positive.default(2).describe('checkpoints that stay: the newest'),
   snapshotEvery: z
-    .union([z.number().int().min(0), z.literal('auto')], 'must be auto or a whole number of at least 0')
+    .union([count, z.literal('auto')], `must be auto or a whole number from 0 to ${MAX_COUNT}`)
     .default('auto')
     .describe(
       'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
@@ -187,45 +198,43 @@ export const clusterSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('send a token once to each node that has experts it chose; nothing is overlapped then'),
-  collectiveTimeoutS: z
-    .number()
-    .positive()
+  collectiveTimeoutS: seconds
     .default(10)
     .describe(
       'a collective in which nothing moves for this long fails; other deadlines of a run follow from it',
     ),
-  maxRestarts: z
-    .number()
-    .int()
-    .min(0)
+  maxRestarts: count
     .default(3)
     .describe('restarts after failures before one ends the run; 0: the first one does'),
-  restartWindow: z
-    .number()
+  restartWindow: real
     .positive()
     .default(3600)
     .describe('seconds; restarts that are longer ago no longer count'),
-  rejoinTimeoutS: z
-    .number()
-    .positive()
+  rejoinTimeoutS: seconds
     .default(60)
     .describe('how long a restart waits for lost nodes, or others in their place'),
   minNodes: positive
     .nullable()
     .default(null)
     .describe('a restart goes on with as few nodes as this when others do not come back; null: with all'),
-  coordinatorTimeoutS: z
-    .number()
-    .positive()
+  coordinatorTimeoutS: seconds
     .default(30)
     .describe('how long nodes wait for a coordinator that is gone, and go on meanwhile'),
-  ringBytes: positive
+  ringBytes: z
+    .number()
+    .int()
+    .positive()
+    .max(MAX_RING_BYTES)
     .default(1 << 19)
     .describe('shared memory for each ordered pair of ranks; a power of two'),
   interNodeLink: z
     .strictObject({
-      gbps: z.number().positive().describe('10^9 bits a second'),
-      latencyMs: z.number().min(0).describe('one way'),
+      gbps: real.positive().describe('10^9 bits a second'),
+      latencyMs: z
+        .number()
+        .min(0)
+        .max(1000 * DAY_S)
+        .describe('one way'),
     })
     .nullable()
     .default(null)

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
 import { candidatesByExpert, risingAffinities } from './expert-choice.js';
 import type { WorldCandidates } from './gather-scores.js';
 import type { MoeWith } from './policy.js';
@@ -9,12 +10,14 @@ export const capacityEstimateFields = {
   gateScale: z
     .number()
     .positive()
+    .max(MAX_REAL)
     .default(0.5)
     .describe("standard deviation of the gate's argument for a token of unit variance"),
   capacityBatches: z
     .number()
     .int()
     .positive()
+    .max(MAX_COUNT)
     .default(20)
     .describe('first steps, run with the classic capacity, from which the capacity is estimated'),
 };

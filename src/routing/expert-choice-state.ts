@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
 import type { MoeWith } from './policy.js';
 import { spreadWithPreference, type tokenPreferenceField } from './token-preference.js';
 import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
@@ -8,6 +9,7 @@ export const expertChoiceFields = {
   temperature: z
     .number()
     .positive()
+    .max(MAX_REAL)
     .default(1)
     .describe(
       'temperature of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
@@ -16,6 +18,7 @@ export const expertChoiceFields = {
     .number()
     .int()
     .positive()
+    .max(MAX_COUNT)
     .default(1)
     .describe('steps between two estimates of the capacity'),
 };

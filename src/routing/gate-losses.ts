@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nodeOf } from '../collectives/topology.js';
+import { MAX_REAL } from '../numeric-bounds.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
@@ -15,6 +16,7 @@ export const localityFields = {
   localityLossWeight: z
     .number()
     .min(0)
+    .max(MAX_REAL)
     .default(0.01)
     .describe('mu of the locality loss; it depends on the number of nodes, 0 turns it off'),
   localityFloor: z

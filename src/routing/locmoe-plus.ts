@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_COUNT } from '../numeric-bounds.js';
 import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
@@ -29,7 +30,13 @@ const fields = {
     .max(1)
     .default(0.9)
     .describe('a token takes its best experts until their softmaxed affinities sum to this'),
-  maxExpertsPerToken: z.number().int().positive().default(4).describe('l_max, most experts of a token'),
+  maxExpertsPerToken: z
+    .number()
+    .int()
+    .positive()
+    .max(MAX_COUNT)
+    .default(4)
+    .describe('l_max, most experts of a token'),
   choiceWeights: z
     .enum(['softmax', 'margin'])
     .default('softmax')

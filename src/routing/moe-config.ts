@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
+import { MAX_REAL } from '../numeric-bounds.js';
 import { commonFields } from './common-fields.js';
 import type { RouterPolicy } from './policy.js';
 import * as routers from './routers.js';
@@ -30,6 +31,7 @@ export const moeSchema = z.strictObject({
       budgetMB: z
         .number()
         .positive()
+        .max(MAX_REAL)
         .default(1000)
         .describe('file: 10^6 bytes of a rank for the experts in memory, with gradients and moments'),
     })

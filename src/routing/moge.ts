@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_COUNT } from '../numeric-bounds.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
@@ -21,6 +22,7 @@ const fields = {
     .number()
     .int()
     .positive()
+    .max(MAX_COUNT)
     .default(2)
     .describe(
       'M: groups of consecutive experts, in each of which a token has as many choices; with a multiple of the ranks, all ranks have an equal load',
@@ -29,6 +31,7 @@ const fields = {
     .number()
     .int()
     .positive()
+    .max(MAX_COUNT)
     .default(1)
     .describe("K': experts that a token takes in each device group"),
 };

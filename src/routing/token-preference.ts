@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_REAL } from '../numeric-bounds.js';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { MoeWith } from './policy.js';
@@ -10,6 +11,7 @@ export const tokenPreferenceField = {
   tokenPreference: z
     .number()
     .min(0)
+    .max(MAX_REAL)
     .default(0)
     .describe(
       "strength of a fixed random preference of each token id for experts, in units of the spread of an untrained gate's scores; 0 for none",

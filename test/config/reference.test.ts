@@ -5,9 +5,22 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { configurationPage } from '../../src/config/configuration-page.js';
-import { configFields, editorSchema } from '../../src/config/reference.js';
+import { configFields, editorSchema, type FieldReference } from '../../src/config/reference.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+type JsonSchema = FieldReference['schema'];
+
+/** A schema and those of its items and alternatives, of them that take numbers. */
+function numbersIn(schema: JsonSchema): JsonSchema[] {
+  const inner = [schema.items ?? [], schema.anyOf ?? []].flat() as JsonSchema[];
+  const isNumber = schema.type === 'number' || schema.type === 'integer';
+  return [...(isNumber && schema.enum === undefined ? [schema] : []), ...inner.flatMap(numbersIn)];
+}
+
+function hasEnd({ maximum, exclusiveMaximum }: JsonSchema): boolean {
+  return Number.isFinite(maximum ?? exclusiveMaximum);
+}
 
 describe('the schema of configurations', () => {
   it('is what docs/configuration.md says', () => {
@@ -20,6 +33,11 @@ describe('the schema of configurations', () => {
       ({ schema: { properties, description } }) => properties === undefined && description === undefined,
     );
     expect(silent.map(({ path: names }) => names.join('.'))).toEqual([]);
+  });
+
+  it('has an upper end for every number, but for the seed', () => {
+    const endless = configFields().filter(({ schema }) => numbersIn(schema).some((each) => !hasEnd(each)));
+    expect(endless.map(({ path: names }) => names.join('.'))).toEqual(['seed']);
   });
 
   it('as an editor reads it, takes the recipes and files of your own, and refuses what locmoe refuses', () => {

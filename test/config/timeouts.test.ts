@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { clusterSchema } from '../../src/config/schema.js';
 import { GRACE, timeoutProblem, timeoutsOf } from '../../src/config/timeouts.js';
 
 describe('the deadlines of a run', () => {
@@ -21,6 +22,12 @@ describe('the deadlines of a run', () => {
         saveMs: 120_000,
       },
     });
+  });
+
+  it('fit the timers of Node at the longest that a configuration may ask for, and no longer is taken', () => {
+    const collectiveTimeoutS = clusterSchema.shape.collectiveTimeoutS.unwrap().maxValue!;
+    expect(Math.max(...Object.values(timeoutsOf({ collectiveTimeoutS })))).toBeLessThan(2 ** 31);
+    expect(clusterSchema.safeParse({ collectiveTimeoutS: collectiveTimeoutS + 1 }).success).toBe(false);
   });
 
   it.each([0.5, 1, 3, 10, 60, 3600])('are in order with a collective of %d s', (collectiveTimeoutS) => {

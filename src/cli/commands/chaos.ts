@@ -28,7 +28,12 @@ export function chaosCommand(command: Command): void {
   command
     .option('--run <dir>', 'run folder or run id (default: the newest)')
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
-    .option('--seed <n>', 'which faults strike whom and when follows from it', wholeNumber(0), 1)
+    .option(
+      '--seed <n>',
+      'which faults strike whom and when follows from it',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      1,
+    )
     .option('--faults <words>', `separated by commas: ${Object.keys(FAULTS).join(', ')}`, faultNames, [
       'worker-kill',
     ])

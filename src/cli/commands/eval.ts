@@ -71,7 +71,12 @@ export function evalCommand(command: Command): void {
     )
     .option('--cloze', 'which of four continuations of held-out text is the true one')
     .option('--compare <files...>', 'two samples files: differences question by question')
-    .option('--seed <n>', 'of --cloze and of the bootstrap of --compare', wholeNumber(0), 1)
+    .option(
+      '--seed <n>',
+      'of --cloze and of the bootstrap of --compare',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      1,
+    )
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--json', 'print JSON')
     .action((options: EvalOptions) => evaluate(options, givenOf(command)));

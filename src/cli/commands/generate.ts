@@ -48,7 +48,7 @@ export function generateCommand(command: Command): void {
       1,
     )
     .option('--stop <text>', 'end in front of this text (repeatable)', collect, [])
-    .option('--seed <n>', 'same seed, same text', wholeNumber(0), 1)
+    .option('--seed <n>', 'same seed, same text', wholeNumber(0, Number.MAX_SAFE_INTEGER), 1)
     .action(run);
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
 import { ensureTensorFlow } from '../set-up.js';
-import { numberFrom } from './options.js';
+import { MAX_WAIT_S, numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
 interface NodeFlags extends SecurityFlags {
@@ -25,7 +25,12 @@ export function nodeCommand(command: Command): void {
       '--advertise <host[:port]>',
       'the address that is given to the other nodes, e.g. behind NAT (default: that of --listen, or if it is 0.0.0.0 that of the interface towards the coordinator)',
     )
-    .option('--join-timeout <seconds>', 'how long to look for the coordinator', numberFrom(1), 300)
+    .option(
+      '--join-timeout <seconds>',
+      'how long to look for the coordinator',
+      numberFrom(1, MAX_WAIT_S),
+      300,
+    )
     .option('--forever', 'after a run, well or badly ended, wait for the next; wait also while a run is full')
     .option(
       '--allow-faults',

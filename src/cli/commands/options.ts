@@ -1,23 +1,25 @@
 import { InvalidArgumentError } from 'commander';
+import { MAX_COUNT } from '../../numeric-bounds.js';
+
+/** The longest wait in seconds: timers of Node hold 24 days. */
+export const MAX_WAIT_S = 2_000_000;
 
 /** Parses an option that takes a whole number from `least` to `most`. */
-export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function wholeNumber(least: number, most = MAX_COUNT): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(
-        `expected a whole number of at least ${least}${most < Number.MAX_SAFE_INTEGER ? ` and at most ${most}` : ''}.`,
-      );
+      throw new InvalidArgumentError(`expected a whole number of at least ${least} and at most ${most}.`);
     return value;
   };
 }
 
-/** Parses a finite number of at least `least`. */
-export function numberFrom(least: number): (text: string) => number {
+/** Parses a finite number from `least` to `most`. */
+export function numberFrom(least: number, most = Number.MAX_VALUE): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === '' || !Number.isFinite(value) || value < least)
-      throw new InvalidArgumentError(`expected a number of at least ${least}.`);
+    if (text.trim() === '' || !(value >= least && value <= most))
+      throw new InvalidArgumentError(`expected a number of at least ${least}${upTo(most)}.`);
     return value;
   };
 }
@@ -27,11 +29,13 @@ export function positiveUpTo(most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || !(value > 0 && value <= most))
-      throw new InvalidArgumentError(
-        `expected a number above 0${most < Number.MAX_VALUE ? ` and at most ${most}` : ''}.`,
-      );
+      throw new InvalidArgumentError(`expected a number above 0${upTo(most)}.`);
     return value;
   };
+}
+
+function upTo(most: number): string {
+  return most < Number.MAX_VALUE ? ` and at most ${most}` : '';
 }
 
 /** Collects a repeatable option. */
@@ -54,9 +58,10 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, 
 /** Parses `20s`, `5m`, `2h`, `1d` as seconds. */
 export function durationS(text: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
-  if (count === undefined || Number(count) === 0)
-    throw new InvalidArgumentError('expected a duration such as 20s, 5m, 2h, 1d.');
-  return (Number(count) * UNIT_MS[unit]) / 1000;
+  const seconds = (Number(count) * UNIT_MS[unit]) / 1000;
+  if (!(seconds > 0 && seconds <= MAX_WAIT_S))
+    throw new InvalidArgumentError('expected a duration such as 20s, 5m, 2h, 1d; at most 23d.');
+  return seconds;
 }
 
 /** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */

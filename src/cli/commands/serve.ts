@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ServeOptions } from '../served-run.js';
-import { numberFrom } from './options.js';
+import { MAX_WAIT_S, numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 import { addTrainingOptions } from './training-options.js';
 
@@ -17,7 +17,7 @@ export function serveCommand(command: Command): void {
       '--advertise <host[:port]>',
       "the address that is given to others (default: that of --listen, or this machine's name if it is 0.0.0.0)",
     )
-    .option('--join-timeout <seconds>', 'how long to wait for all nodes', numberFrom(1), 300)
+    .option('--join-timeout <seconds>', 'how long to wait for all nodes', numberFrom(1, MAX_WAIT_S), 300)
     .option(
       '--resume-or-start',
       'go on with the newest run if it has a checkpoint and steps left to do, else start a new one (for restarts)',

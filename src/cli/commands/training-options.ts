@@ -1,9 +1,6 @@
 import { type Command, Option } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
-import { collect, numberFrom, wholeNumber } from './options.js';
-
-/** What a timer of Node takes. */
-const MAX_LINGER_S = 2_000_000;
+import { collect, MAX_WAIT_S, numberFrom, wholeNumber } from './options.js';
 
 /** Adds the options that say what to train and where to keep it (RunOptions). */
 export function addTrainingOptions(command: Command): Command {
@@ -46,7 +43,7 @@ export function addTrainingOptions(command: Command): Command {
       'noise on every expert, as a share of the root mean square of each of its matrices (0)',
       numberFrom(0),
     )
-    .option('--inherit-seed <n>', "seed of that noise (the run's)", wholeNumber(0))
+    .option('--inherit-seed <n>', "seed of that noise (the run's)", wholeNumber(0, Number.MAX_SAFE_INTEGER))
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .option('--no-samples', 'no generated text in the summary')
@@ -64,7 +61,7 @@ export function addTrainingOptions(command: Command): Command {
     .option(
       '--linger [seconds]',
       'serve HTTP for so long after the run is over, without a value until Ctrl-C (default: 120 where /metrics was asked for, or could be: with a port of --http and no terminal; else 0)',
-      wholeNumber(0, MAX_LINGER_S),
+      wholeNumber(0, MAX_WAIT_S),
     )
     .option(
       '--tensorboard <dir>',

@@ -215,7 +215,12 @@ function addBenchRecovery(bench: Command): void {
     )
     .option('--runs <n>', 'how often each fault is injected (20; 100 for killed workers)', wholeNumber(1))
     .option('--quick', 'each fault twice, a soak of 3 minutes; the report goes to <work-dir>', false)
-    .option('--seed <n>', 'faults, victims and times follow from it', wholeNumber(0), 1)
+    .option(
+      '--seed <n>',
+      'faults, victims and times follow from it',
+      wholeNumber(0, Number.MAX_SAFE_INTEGER),
+      1,
+    )
     .option('--work-dir <dir>', 'for the runs', 'runs/recovery')
     .option('--out <dir>', 'folder for the report (docs/results)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
