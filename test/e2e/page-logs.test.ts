@@ -100,6 +100,43 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => rows().count()).toBe(1);
   }, 60_000);
 
+  it('shows the fields of a line whether a stage extracts them or not', async () => {
+    const extras = async (query: string) => {
+      await open(query);
+      await eventually(() => rows().count()).toBe(4);
+      return rows().locator('.extras').allTextContents();
+    };
+    const plain = await extras(of('|= "step 20 is"'));
+    expect(plain).toEqual(Array(4).fill('loss=3.25 stepMs=12.5'));
+    expect(await extras(of('|= "step 20 is" | json'))).toEqual(plain);
+    await rows().first().click();
+    // A field is no label: a selector could not have it.
+    await page.click('.details [aria-label="only lines where loss is 3.25"]');
+    await eventually(() => line().inputValue()).toBe(of('|= "step 20 is" | json | loss="3.25"'));
+    await eventually(() => rows().count()).toBe(4);
+    // Lines that are no JSON have the fields that the query extracts.
+    await open(of('|= "step 20 is" | line_format "took 7ms at {{.rank}}" | pattern "took <took> at <_>"'));
+    await eventually(() => rows().count()).toBe(4);
+    await rows().first().click();
+    await eventually(() => page.locator('.fields th').allTextContents()).toContain('took');
+  }, 60_000);
+
+  it('cuts the fields of a line where the row ends, not before', async () => {
+    await open(of('|= "disk"'));
+    const extras = rows().locator('.extras');
+    await eventually(() => extras.textContent()).toMatch(
+      /checkpoints device=nvme0n1 code=EIO attempts=3 remedy=.*run$/,
+    );
+    await page.click('.toolbar button:has-text("Wrap")');
+    await eventually(() => page.locator('.lines.wrapped').count()).toBe(0);
+    const [message, row] = await Promise.all(
+      ['.message', ''].map((part) => page.locator(`.line-body .row ${part}`).boundingBox()),
+    );
+    expect(row!.height).toBeLessThan(1.5 * 21);
+    expect(message!.x + message!.width).toBeGreaterThan(row!.x + row!.width - 30);
+    await page.click('.toolbar button:has-text("Wrap")');
+  }, 60_000);
+
   it('complained about nothing', () => {
     expect(browser.problems).toEqual([]);
   });

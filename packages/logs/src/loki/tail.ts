@@ -100,7 +100,8 @@ function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
   const { limit, range } = parameters;
   return {
     ...{ query: parseLogQuery(parameters.query), start: range.start, limit },
-    isCategorized: isCategorized([headers[ENCODING_FLAGS]].flat().join()),
+    // In a browser a WebSocket has no headers: the flags may stand in the address.
+    isCategorized: isCategorized([headers[ENCODING_FLAGS] ?? parameters.get(ENCODING_FLAGS)].flat().join()),
   };
 }
 

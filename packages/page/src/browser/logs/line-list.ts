@@ -67,7 +67,7 @@ export class LineList {
     this.#open = null;
     this.#body.replaceChildren();
     this.element.classList.toggle('wrapped', style.wrap);
-    this.element.style.setProperty('--columns', style.columns.map(() => '110px').join(' '));
+    this.element.style.setProperty('--columns', style.columns.map((name) => widthOf(name, lines)).join(' '));
     this.#showHead();
     this.add(lines);
   }
@@ -174,11 +174,14 @@ export class LineList {
       dot.style.setProperty('--lane', String(rank % MAX_LANES));
       dot.style.setProperty('--color', seriesColor(rank));
     }
+    const extras = extrasOf(line);
     const message = h(
       'span',
       { class: 'message', role: 'cell' },
       ...piecesOf(line.message, highlight),
-      h('span', { class: 'extras' }, ...piecesOf(extrasOf(line), highlight)),
+      // A row may break before them.
+      extras !== '' && ' ',
+      extras !== '' && h('span', { class: 'extras' }, ...piecesOf(extras, highlight)),
     );
     const element = h(
       'div',
@@ -251,6 +254,12 @@ export class LineList {
     const element = target instanceof Element ? target.closest('.row') : null;
     return element === null ? undefined : this.#rows.find((row) => row.element === element);
   }
+}
+
+/** Of a column: as much as its values need, within limits. */
+function widthOf(name: string, lines: readonly LogLine[]): string {
+  const longest = lines.reduce((most, line) => Math.max(most, abridged(fieldOf(line, name) ?? '').length), 0);
+  return `clamp(110px, ${longest}ch, 24vw)`;
 }
 
 function piecesOf(text: string, highlight: RegExp | null): (Node | string)[] {

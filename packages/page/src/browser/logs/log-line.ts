@@ -1,15 +1,17 @@
 import { type Level, levelOf } from '../levels.js';
+import type { OtherLabels } from '../loki.js';
 
 /** A log line with its JSON parsed. */
 export interface LogLine {
   /** Time in ns since 1970. */
   readonly ns: string;
   readonly timeMs: number;
+  /** Those of its stream, and its structured metadata. */
   readonly labels: Readonly<Record<string, string>>;
   readonly level: Level;
   readonly message: string;
   readonly text: string;
-  /** Other fields of a JSON line, flattened as by LogQL's json stage. */
+  /** Other fields of a JSON line, flattened as by LogQL's json stage, and what the query extracts. */
   readonly fields: Readonly<Record<string, string>>;
 }
 
@@ -20,7 +22,13 @@ const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
  * Parses a line. Any JSON object will do, not just a record of our logger: others push lines too. The message
  * of a line that is not JSON is its text.
  */
-export function parseLine(labels: Readonly<Record<string, string>>, ns: string, text: string): LogLine {
+export function parseLine(
+  stream: Readonly<Record<string, string>>,
+  ns: string,
+  text: string,
+  { structuredMetadata, parsed = {} }: OtherLabels = {},
+): LogLine {
+  const labels = { ...stream, ...structuredMetadata };
   const record = text.startsWith('{') ? parseObject(text) : null;
   const level = labels.level ?? (typeof record?.level === 'string' ? record.level : undefined);
   return {
@@ -30,15 +38,28 @@ export function parseLine(labels: Readonly<Record<string, string>>, ns: string, 
     level: level === undefined ? levelInText(text) : levelOf(level),
     message: typeof record?.msg === 'string' ? record.msg : text,
     text,
-    fields: record === null ? {} : fieldsOf(record),
+    fields: { ...extractedFields(parsed, labels, record !== null), ...(record && fieldsOf(record)) },
   };
+}
+
+/** What the query extracts, but for what the line shows anyway. */
+function extractedFields(
+  parsed: Readonly<Record<string, string>>,
+  labels: Readonly<Record<string, string>>,
+  isJson: boolean,
+): Record<string, string> {
+  const isNew = ([name, value]: [string, string]) =>
+    !(isJson && SHOWN_ELSEWHERE.includes(name)) && labels[name.replace(/_extracted$/, '')] !== value;
+  return Object.fromEntries(Object.entries(parsed).filter(isNew));
 }
 
 /** Fields with a column of their own, or that would say the same on every line. */
 const NO_EXTRA = ['step', 'run', 'node', 'rank', 'generation', 'pid', 'hostname', 'stack'];
 
-/** The other fields, abridged, to show after the message. */
-export function extrasOf({ fields, labels }: LogLine): string {
+/** The other fields, to show after the message; the style sheet cuts them where the row ends. */
+export function extrasOf({ fields, labels, message, text: line }: LogLine): string {
+  // The line says them itself.
+  if (message === line) return '';
   const text = Object.entries(fields)
     .filter(([name, value]) => value !== '' && !NO_EXTRA.includes(name) && labels[name] !== value)
     .map(([name, value]) => `${name}=${abridged(value)}`)
@@ -46,10 +67,11 @@ export function extrasOf({ fields, labels }: LogLine): string {
   return text.length > MAX_EXTRAS ? `${text.slice(0, MAX_EXTRAS)}…` : text;
 }
 
-const MAX_EXTRAS = 140;
-const MAX_EXTRA = 60;
+/** Nothing that is read in a row: it keeps the page small. */
+const MAX_EXTRAS = 1_000;
+const MAX_EXTRA = 200;
 
-/** A value cut to five digits or sixty characters. */
+/** A number with five digits; other values whole, up to two hundred characters. */
 export function abridged(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))

@@ -1,7 +1,7 @@
 /** Edits of a LogQL query as text, for the buttons of the log view. Only the server parses LogQL in full. */
 
-/** The span of the first stream selector, without braces; null if there is none. */
-function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
+/** The span of the first stream selector, without braces; null if there is none, or it has no end. */
+export function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
   const start = skipTo(query, '{', 0);
   if (start === -1) return null;
   const end = skipTo(query, '}', start + 1);
@@ -56,12 +56,32 @@ export function withLabel(query: string, label: string, operator: '=' | '!=', va
   ]);
 }
 
-/** Adds the label filter `| json | name="value"` (or `!=`). */
+/** Adds the label filter `name="value"` (or `!=`), after `json` if no stage extracts fields yet. */
 export function withField(query: string, name: string, operator: '=' | '!=', value: string): string {
-  const hasJson = /\|\s*json\b/.test(query);
+  const isParsed = hasParser(query);
   const filter = `| ${name}${operator}${JSON.stringify(value)}`;
   if (query.includes(filter)) return query;
-  return `${query.trimEnd()}${hasJson ? '' : ' | json'} ${filter}`;
+  return `${query.trimEnd()}${isParsed ? '' : ' | json'} ${filter}`;
+}
+
+/**
+ * The selector at or before a place, for requests while it is written: of its matchers those that are equal to a value,
+ * but for the one at the place. Empty if there is none.
+ */
+export function matchersBefore(query: string, cursor: number): string {
+  const start = query.lastIndexOf('{', cursor - 1) + 1;
+  if (start === 0) return '';
+  const kept: string[] = [];
+  for (const { 0: text, 1: label, 2: operator, 3: value, index } of query.slice(start).matchAll(MATCHER)) {
+    const isHere = start + index <= cursor && cursor < start + index + text.trimEnd().length;
+    if (operator === '=' && value.length > 2 && !isHere) kept.push(`${label}=${value}`);
+  }
+  return kept.length === 0 ? '' : `{${kept.join(', ')}}`;
+}
+
+/** Whether a stage of the query extracts fields. */
+export function hasParser(query: string): boolean {
+  return /\|\s*(?:json|logfmt|regexp|pattern|unpack)\b/.test(query);
 }
 
 /** Levels that the selector asks for; empty for all. */
@@ -127,7 +147,7 @@ export function highlightOf(query: string): RegExp | null {
   }
 }
 
-function unquoted(value: string): string {
+export function unquoted(value: string): string {
   if (value.startsWith('`')) return value.slice(1, -1);
   try {
     return JSON.parse(value);
