@@ -5,7 +5,7 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { addMetrics, STARTED_AT, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
@@ -21,6 +21,32 @@ const RUN = 'quiet';
 const PAUSE_S = [30, 130];
 const LONE_S = 80;
 const LAST_S = 160;
+
+/** Shares of the plot's width that have an inked pixel of the first series, in ten parts. Run in the browser. */
+const INK_BY_TENTH = `(() => {
+  const canvas = document.querySelector('.metric-result canvas');
+  const color = getComputedStyle(document.documentElement).getPropertyValue('--series-0').trim();
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  const { width, height } = canvas;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+  const over = document.querySelector('.metric-result .u-over');
+  const scale = width / canvas.clientWidth;
+  const left = over.offsetLeft * scale;
+  const span = over.clientWidth * scale;
+  const isInked = (x) => {
+    for (let y = 0; y < height; y++) {
+      const at = 4 * (y * width + x);
+      if (Math.abs(data[at] - r) + Math.abs(data[at + 1] - g) + Math.abs(data[at + 2] - b) < 30) return true;
+    }
+    return false;
+  };
+  return Array.from({ length: 10 }, (_, tenth) => {
+    const [from, to] = [tenth, tenth + 1].map((each) => Math.round(left + (each / 10) * span));
+    let inked = 0;
+    for (let x = from; x < to; x++) if (isInked(x)) inked++;
+    return inked / (to - from);
+  });
+})()`;
 
 function logLines(): object[] {
   const lines: object[] = [];
@@ -135,6 +161,21 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     expect(row!.height).toBeLessThan(1.5 * 21);
     expect(message!.x + message!.width).toBeGreaterThan(row!.x + row!.width - 30);
     await page.click('.toolbar button:has-text("Wrap")');
+  }, 60_000);
+
+  it('draws no line where a metric query has no values', async () => {
+    await open(`sum(count_over_time(${of('')}[2s]))`);
+    await eventually(() => page.locator('.metric-result .entry').allTextContents()).toEqual(['value1']);
+    await page.waitForSelector('.metric-result canvas');
+    const tenths = await page.evaluate<number[]>(INK_BY_TENTH);
+    await screenshot(page, 'logs-metric-gap');
+    expect(tenths[1]).toBeGreaterThan(0.5);
+    expect(tenths[8]).toBeGreaterThan(0.5);
+    // The pause, but for the one line in it, which is a point.
+    expect([2, 3, 6].map((tenth) => tenths[tenth])).toEqual([0, 0, 0]);
+    const lone = tenths[4] + tenths[5];
+    expect(lone).toBeGreaterThan(0.02);
+    expect(lone).toBeLessThan(0.2);
   }, 60_000);
 
   it('complained about nothing', () => {

@@ -84,8 +84,8 @@ function directionOf(order: PageState['order']): 'forward' | 'backward' {
   return order === 'newest' ? 'backward' : 'forward';
 }
 
-/** A round step with at most about 90 of them in the range. */
-function stepOf([start, end]: readonly [number, number]): number {
+/** A round step in ms with at most about 90 of them in the range. */
+export function stepOf([start, end]: readonly [number, number]): number {
   const least = (end - start) / NUM_BARS;
   return STEPS_MS.find((step) => step >= least) ?? Math.ceil(least / 86_400e3) * 86_400e3;
 }

@@ -12,7 +12,14 @@ import { LineList, type ListStyle } from './line-list.js';
 import { LiveTail } from './live-tail.js';
 import type { LogLine } from './log-line.js';
 import { linesOf } from './log-lines.js';
-import { fetchNextPage, fetchResult, fetchVolume, type LogRequest, PAGE_LINES } from './log-requests.js';
+import {
+  fetchNextPage,
+  fetchResult,
+  fetchVolume,
+  type LogRequest,
+  PAGE_LINES,
+  stepOf,
+} from './log-requests.js';
 import { MetricResult } from './metric-result.js';
 import { QueryBar } from './query-bar.js';
 import {
@@ -187,7 +194,7 @@ export class LogsView {
     this.#list.element.hidden = data.resultType === 'matrix';
     if (data.resultType === 'matrix') {
       this.#more.hidden = true;
-      this.#metric.set(data.result, request.range);
+      this.#metric.set(data.result, request.range, stepOf(request.range));
       this.#toolbar.showStatus(`${data.result.length} series`);
       return;
     }

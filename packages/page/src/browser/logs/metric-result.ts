@@ -33,22 +33,46 @@ export class MetricResult {
     this.element.hidden = true;
   }
 
-  /** @param range ms since 1970 */
-  set(series: readonly LokiSeries[], [from, to]: readonly [number, number]): void {
+  /**
+   * @param range ms since 1970
+   * @param stepMs distance of the values; a step without a value is a gap
+   */
+  set(series: readonly LokiSeries[], [from, to]: readonly [number, number], stepMs: number): void {
     this.#range = [from / 1e3, to / 1e3];
     this.#chart.setRange(this.#range);
+    const shown = inOrder(series);
+    const x = stepsOf(shown, stepMs / 1e3);
     this.#chart.set(
-      inOrder(series).map(({ label, values }, index) => ({
-        label,
-        color: seriesColor(index),
-        x: values.map(([seconds]) => seconds),
-        y: values.map(([, value]) => Number(value)),
-        hasPoints: values.length < 3,
-      })),
+      shown.map(({ label, values }, index) => {
+        const known = new Map(values.map(([seconds, value]) => [keyOf(seconds), Number(value)]));
+        const y = x.map((seconds) => known.get(keyOf(seconds)) ?? null);
+        return { label, color: seriesColor(index), x, y, hasPoints: hasLonePoint(y) };
+      }),
       CLOCK_AXIS,
       'No values. Try a longer time range.',
     );
   }
+}
+
+/** All steps from the first value to the last, in seconds. */
+function stepsOf(series: readonly { readonly values: LokiSeries['values'] }[], stepS: number): number[] {
+  const times = series.flatMap(({ values }) => values.map(([seconds]) => seconds));
+  if (times.length === 0) return [];
+  const first = Math.min(...times);
+  const numSteps = Math.round((Math.max(...times) - first) / stepS);
+  return Array.from({ length: numSteps + 1 }, (_, step) => first + step * stepS);
+}
+
+/** Times in seconds are sums of fractions: equal ones are the same ms. */
+function keyOf(seconds: number): number {
+  return Math.round(1e3 * seconds);
+}
+
+/** Whether a value has gaps on both sides, so that no line is drawn through it. */
+function hasLonePoint(y: readonly (number | null)[]): boolean {
+  return y.some(
+    (value, at) => value !== null && (y[at - 1] ?? null) === null && (y[at + 1] ?? null) === null,
+  );
 }
 
 /** By name, numbers in their order. */
