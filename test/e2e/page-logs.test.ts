@@ -5,6 +5,7 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { seriousViolations } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { addMetrics, STARTED_AT, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
@@ -176,6 +177,136 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     const lone = tenths[4] + tenths[5];
     expect(lone).toBeGreaterThan(0.02);
     expect(lone).toBeLessThan(0.2);
+  }, 60_000);
+
+  const list = () => page.locator('.suggestions');
+  const options = () => list().locator('[role=option] span').allTextContents();
+  /** The option that Enter would take, as a screen reader is told. */
+  const active = async () => {
+    const id = await line().getAttribute('aria-activedescendant');
+    return id === null ? null : page.locator(`#${id} span`).textContent();
+  };
+
+  it('completes labels, values, operators and fields with the keyboard', async () => {
+    const asked: string[] = [];
+    page.on('request', (request) => {
+      if (/\/(?:labels|label\/|detected_)/.test(request.url())) asked.push(request.url());
+    });
+    // Few rows: axe looks at each.
+    await open('', `&from=${STARTED_AT + 1_000 * (LAST_S - 2)}`);
+    await line().focus();
+    await page.keyboard.press('End');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.type(', le');
+    await eventually(options).toEqual(['level']);
+    expect(await line().getAttribute('aria-expanded')).toBe('true');
+    expect(await active()).toBeNull();
+    await page.keyboard.press('Tab');
+    await eventually(() => line().inputValue()).toBe(`{run="${RUN}", level=}`);
+    await eventually(options).toEqual(['fatal', 'info', 'warn']);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    expect(await active()).toBe('warn');
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.keyboard.press('ArrowUp');
+    expect(await active()).toBe('info');
+    await page.keyboard.press('Enter');
+    await eventually(() => line().inputValue()).toBe(`{run="${RUN}", level="info"}`);
+    // Behind the selector: operators, stages, and fields with the stage that extracts them.
+    await page.keyboard.press('End');
+    await page.keyboard.type(' ');
+    await eventually(options).toContain('|= ""');
+    await page.keyboard.type('| los');
+    await eventually(options).toEqual(['loss']);
+    await screenshot(page, 'logs-completion');
+    await page.keyboard.press('Tab');
+    await eventually(() => line().inputValue()).toBe(`{run="${RUN}", level="info"} | json | loss `);
+    await eventually(options).toContain('>=');
+    await page.keyboard.type('> 3 ');
+    await eventually(options).toContain('| json');
+    // Escape closes the list, and only then leaves the line.
+    await page.keyboard.press('Escape');
+    await eventually(() => list().isVisible()).toBe(false);
+    expect(await page.evaluate('document.activeElement.className')).toBe('query');
+    await page.keyboard.press('Enter');
+    await eventually(() => page.url()).toContain('loss');
+    // Answers are kept, and typing is not asked about letter by letter.
+    expect(asked.length).toBeLessThanOrEqual(4);
+    expect(asked.every((url) => /limit=|labels|label\/level/.test(url))).toBe(true);
+  }, 60_000);
+
+  it('suggests values with a click, and nothing where nothing is known', async () => {
+    await open();
+    await line().fill(of('| json | device = '));
+    await eventually(options).toEqual(['nvme0n1']);
+    await list().getByText('nvme0n1').click();
+    await eventually(() => line().inputValue()).toBe(of('| json | device = "nvme0n1"'));
+    await page.keyboard.press('Enter');
+    await eventually(() => rows().count()).toBe(1);
+    await line().fill(of('|= "anything'));
+    await page.waitForTimeout(500);
+    expect(await list().isVisible()).toBe(false);
+  }, 60_000);
+
+  it('keeps the queries of this browser, for whichever run is shown', async () => {
+    const other = 'other';
+    writeRun(runsDir, other);
+    await open();
+    await page.evaluate('localStorage.clear()');
+    for (const text of ['waited', 'disk', 'waited']) {
+      await line().fill(of(`|= "${text}"`));
+      await page.keyboard.press('Enter');
+      await eventually(() => rows().count()).toBe(1);
+    }
+    await page.reload();
+    await page.waitForSelector('.line-body .row');
+    await line().focus();
+    await page.keyboard.press('ArrowUp');
+    await eventually(options).toEqual([of('|= "waited"'), of('|= "disk"')]);
+    expect(await active()).toBe(of('|= "waited"'));
+    expect(await seriousViolations(page)).toEqual([]);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await eventually(() => line().inputValue()).toBe(of('|= "disk"'));
+    await page.keyboard.press('Enter');
+    await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal']);
+    await page.goto(`${origin}/#run=${other}&view=logs`);
+    await page.reload();
+    await eventually(() => line().inputValue()).toBe(`{run="${other}"}`);
+    await page.click('[aria-label="queries before this one"]');
+    await eventually(options).toEqual([`{run="${other}"} |= "disk"`, `{run="${other}"} |= "waited"`]);
+    // The list is bounded, and can be cleared with the keyboard.
+    await page.keyboard.press('Escape');
+    const many = Array.from({ length: 50 }, (_, number) => `{run=~".+"} |= "${number}"`);
+    await page.evaluate(`localStorage.setItem('locmoe-queries', ${JSON.stringify(JSON.stringify(many))})`);
+    await line().fill(`{run="${other}"} |= "newest"`);
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('ArrowUp');
+    await eventually(options).toEqual([`{run="${other}"} |= "newest"`, ...many.slice(0, 49)]);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await eventually(() => list().isVisible()).toBe(false);
+    await page.keyboard.press('ArrowUp');
+    expect(await list().isVisible()).toBe(false);
+  }, 90_000);
+
+  it('is whole where the browser stores nothing', async () => {
+    const blocked = await browser.page('about:blank');
+    await blocked.addInitScript(
+      `Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } })`,
+    );
+    await blocked.goto(`${origin}/#run=${RUN}&view=logs`);
+    await blocked.waitForSelector('.line-body .row');
+    const input = blocked.locator('.query');
+    await input.fill(of('|= "disk"'));
+    await blocked.keyboard.press('Enter');
+    await expect.poll(() => blocked.locator('.line-body .row').count()).toBe(1);
+    await blocked.keyboard.press('ArrowUp');
+    await expect
+      .poll(() => blocked.locator('.suggestions [role=option] span').allTextContents())
+      .toEqual([of('|= "disk"')]);
+    await blocked.close();
   }, 60_000);
 
   it('complained about nothing', () => {

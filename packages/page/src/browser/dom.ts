@@ -67,6 +67,7 @@ const ICONS = {
   enlarge: 'M9.5 2.5h4v4M6.5 13.5h-4v-4M13.5 2.5 9 7M2.5 13.5 7 9',
   shrink: 'M13.5 6.5h-4v-4M2.5 9.5h4v4M9.5 6.5 14 2M6.5 9.5 2 14',
   dots: 'M3.5 8h.01M8 8h.01M12.5 8h.01',
+  history: 'M2.5 8a5.5 5.5 0 1 0 1.8-4.1L2.5 5.5v-3M8 5v3.2l2 1.3',
   copy: 'M5.5 5.5h7v7h-7zM3.5 10.5v-7h7',
 } as const;
 export type IconName = keyof typeof ICONS;

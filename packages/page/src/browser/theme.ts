@@ -1,3 +1,5 @@
+import { store, stored } from './storage.js';
+
 const KEY = 'locmoe-theme';
 const listeners = new Set<() => void>();
 const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -6,7 +8,7 @@ export type Theme = 'light' | 'dark';
 
 /** The user's choice, or else the system's theme. */
 export function currentTheme(): Theme {
-  const chosen = localStorage.getItem(KEY);
+  const chosen = stored(KEY);
   if (chosen === 'light' || chosen === 'dark') return chosen;
   return dark.matches ? 'dark' : 'light';
 }
@@ -18,7 +20,7 @@ export function startTheme(): void {
 }
 
 export function toggleTheme(): void {
-  localStorage.setItem(KEY, currentTheme() === 'dark' ? 'light' : 'dark');
+  store(KEY, currentTheme() === 'dark' ? 'light' : 'dark');
   apply();
 }
 

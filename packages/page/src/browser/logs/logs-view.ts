@@ -4,6 +4,7 @@ import { formatBytes, formatCount } from '../format.js';
 import { linkTo, onState, pageState, setState } from '../location.js';
 import { runSelector, stepQuery } from '../loki.js';
 import type { PageState } from '../page-state.js';
+import { CompletionSource } from './completion-source.js';
 import { downloadLines } from './download.js';
 import { Histogram } from './histogram.js';
 import { LineContext } from './line-context.js';
@@ -42,7 +43,11 @@ const STYLE_FIELDS: readonly (keyof PageState)[] = ['wrap', 'dedup', 'columns'];
 /** The second view: searches and follows the log of a run. */
 export class LogsView {
   readonly element: HTMLElement;
-  readonly #queryBar = new QueryBar((query) => this.#setQuery(query));
+  readonly #queryBar = new QueryBar({
+    completions: new CompletionSource(() => this.#range),
+    runId: () => this.#runId,
+    onQuery: (query) => this.#setQuery(query),
+  });
   readonly #timeRange = new TimeRangePicker((range) =>
     setState({ ...range, line: null, live: false }, { push: true }),
   );

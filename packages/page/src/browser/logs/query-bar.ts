@@ -1,7 +1,24 @@
-import { button, fill, h } from '../dom.js';
+import { button, fill, h, icon } from '../dom.js';
+import { completionPlace } from './completion-place.js';
+import type { CompletionSource } from './completion-source.js';
 import { errorColumn } from './query-edit.js';
+import { forgetQueries, pastQueries, rememberQuery } from './query-history.js';
+import { type Suggestion, SuggestionList } from './suggestion-list.js';
 
-/** The query input. Enter runs the query; an error is shown below it with its position marked. */
+/** Typing is over for so long before anything is asked for. */
+const DEBOUNCE_MS = 120;
+
+export interface QueryBarOptions {
+  readonly completions: CompletionSource;
+  /** Of the run whose log is shown. */
+  readonly runId: () => string;
+  readonly onQuery: (query: string) => void;
+}
+
+/**
+ * The query input: Enter runs the query, and what may follow is suggested as it is written. Arrow up shows the queries
+ * before it. An error is shown below it with its position marked.
+ */
 export class QueryBar {
   readonly element: HTMLElement;
   readonly #input = h('input', {
@@ -14,19 +31,30 @@ export class QueryBar {
     autocapitalize: 'off',
   });
   readonly #error = h('div', { class: 'query-error', role: 'alert' });
+  readonly #list = new SuggestionList(this.#input, (suggestion) => this.#take(suggestion));
+  /** What a suggestion replaces. */
+  #span: readonly [number, number] = [0, 0];
+  #isHistory = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts requests for suggestions: only the last one is answered. */
+  #asked = 0;
 
-  constructor(readonly onQuery: (query: string) => void) {
-    const submit = () => onQuery(this.#input.value.trim());
-    this.#input.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter') submit();
-      else if (event.key === 'Escape') this.#input.blur();
+  constructor(readonly options: QueryBarOptions) {
+    this.#input.addEventListener('keydown', (event) => this.#onKey(event));
+    this.#input.addEventListener('input', () => this.#suggestSoon());
+    const run = button('Run', () => this.#submit(), { class: 'primary' });
+    const past = button(icon('history'), () => this.#showHistory(), { label: 'queries before this one' });
+    const line = h('div', { class: 'query-line' }, this.#input, this.#list.element, past, run);
+    line.addEventListener('focusout', ({ relatedTarget }) => {
+      if (!(relatedTarget instanceof Node && line.contains(relatedTarget))) this.#close();
     });
-    this.element = h(
-      'div',
-      { class: 'query-bar' },
-      h('div', { class: 'query-line' }, this.#input, button('Run', submit, { class: 'primary' })),
-      this.#error,
-    );
+    line.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || !this.#list.isOpen) return;
+      this.#close();
+      this.#input.focus();
+      event.stopPropagation();
+    });
+    this.element = h('div', { class: 'query-bar' }, line, this.#error);
     this.#error.hidden = true;
   }
 
@@ -36,7 +64,104 @@ export class QueryBar {
   }
 
   show(query: string): void {
-    this.#input.value = query;
+    // What is being written is not replaced by what is already shown.
+    if (this.#input.value !== query) this.#input.value = query;
+  }
+
+  #submit(): void {
+    this.#close();
+    const query = this.#input.value.trim();
+    rememberQuery(query, this.options.runId());
+    this.options.onQuery(query);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const { key, ctrlKey } = event;
+    const isOpen = this.#list.isOpen;
+    if (key === 'Enter') {
+      const { active } = this.#list;
+      if (isOpen && active !== null) this.#take(active);
+      else this.#submit();
+    } else if (key === 'Escape') {
+      // The list is closed first, by the line.
+      if (isOpen) return;
+      this.#input.blur();
+    } else if (key === 'Tab' && !event.shiftKey && isOpen && !this.#isHistory) {
+      const suggestion = this.#list.active ?? this.#list.first;
+      if (suggestion !== null) this.#take(suggestion);
+    } else if ((key === 'ArrowDown' || key === 'ArrowUp') && isOpen)
+      this.#list.move(key === 'ArrowDown' ? 1 : -1);
+    else if (key === 'ArrowUp') this.#showHistory();
+    else if (key === 'ArrowDown' || (key === ' ' && ctrlKey)) void this.#suggest();
+    else {
+      // Elsewhere in the query something else is wanted.
+      if (isOpen && /^(?:Arrow(?:Left|Right)|Home|End)$/.test(key)) this.#close();
+      return;
+    }
+    event.preventDefault();
+  }
+
+  #suggestSoon(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#suggest(), DEBOUNCE_MS);
+  }
+
+  async #suggest(): Promise<void> {
+    clearTimeout(this.#timer);
+    const asked = ++this.#asked;
+    const { value, selectionStart } = this.#input;
+    const place = completionPlace(value, selectionStart ?? value.length);
+    // Suggestions are a help: that there are none is no error.
+    const suggestions =
+      place === null ? [] : await this.options.completions.suggestionsFor(place, value).catch(() => []);
+    if (asked !== this.#asked || document.activeElement !== this.#input) return;
+    if (place === null || suggestions.every(({ insert }) => insert === value.slice(place.from, place.to))) {
+      this.#close();
+      return;
+    }
+    this.#span = [place.from, place.to];
+    this.#isHistory = false;
+    this.#list.show(suggestions, { name: 'suggestions', column: place.from });
+  }
+
+  #showHistory(): void {
+    const past = pastQueries(this.options.runId());
+    this.#asked++;
+    this.#input.focus();
+    if (past.length === 0) {
+      this.#close();
+      return;
+    }
+    this.#span = [0, this.#input.value.length];
+    this.#isHistory = true;
+    const clear = button('Clear history', () => {
+      forgetQueries();
+      this.#close();
+      this.#input.focus();
+    });
+    this.#list.show(
+      past.map((query) => ({ text: query, insert: query, detail: '' })),
+      { name: 'queries before this one', active: 0, footer: clear },
+    );
+  }
+
+  #take({ insert, caret = 0 }: Suggestion): void {
+    const [from, to] = this.#span;
+    const isHistory = this.#isHistory;
+    this.#close();
+    this.#input.setRangeText(insert, from, to, 'end');
+    const at = from + insert.length - caret;
+    this.#input.setSelectionRange(at, at);
+    // A long query is scrolled to where it is written.
+    this.#input.blur();
+    this.#input.focus();
+    if (!isHistory) void this.#suggest();
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer);
+    this.#asked++;
+    this.#list.hide();
   }
 
   showError(message: string | null): void {

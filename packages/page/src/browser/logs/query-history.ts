@@ -1,0 +1,39 @@
+import { runSelector } from '../loki.js';
+import { store, stored } from '../storage.js';
+
+const KEY = 'locmoe-queries';
+const MAX_QUERIES = 50;
+const MAX_CHARACTERS = 2_000;
+/** In place of the matcher of the run that was looked at: an old query is then one of the run that is looked at now. */
+const THIS_RUN = 'run=$run';
+
+/** The queries that were run in this browser, newest first. */
+export function pastQueries(runId: string): string[] {
+  return read().map((query) => query.replaceAll(THIS_RUN, matcherOf(runId)));
+}
+
+export function rememberQuery(query: string, runId: string): void {
+  const kept = query.replaceAll(matcherOf(runId), THIS_RUN);
+  // All lines of the run: that needs no memory.
+  if (kept === '' || kept === `{${THIS_RUN}}` || kept.length > MAX_CHARACTERS) return;
+  const others = read().filter((each) => each !== kept);
+  store(KEY, JSON.stringify([kept, ...others].slice(0, MAX_QUERIES)));
+}
+
+export function forgetQueries(): void {
+  store(KEY, null);
+}
+
+function matcherOf(runId: string): string {
+  return runSelector(runId).slice(1, -1);
+}
+
+/** Anything but a list of texts is of another version, or of somebody's hand. */
+function read(): string[] {
+  try {
+    const value: unknown = JSON.parse(stored(KEY) ?? '[]');
+    return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+  } catch {
+    return [];
+  }
+}

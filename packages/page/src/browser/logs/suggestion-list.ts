@@ -1,0 +1,113 @@
+import { fill, h } from '../dom.js';
+
+export interface Suggestion {
+  /** Shown, and compared with what is typed. */
+  readonly text: string;
+  readonly insert: string;
+  /** What it is. */
+  readonly detail: string;
+  /** How far before the end of what is inserted the cursor stands then; 0 by default. */
+  readonly caret?: number;
+}
+
+const ID = 'query-suggestions';
+
+/** A list below an input, which keeps the focus: the popup of ARIA's combobox pattern. */
+export class SuggestionList {
+  readonly element = h('div', { class: 'suggestions' });
+  readonly #list = h('div', { role: 'listbox', id: ID, tabindex: '-1' });
+  #shown: readonly Suggestion[] = [];
+  /** -1 for none. */
+  #active = -1;
+
+  /** @param onChoose called with the one that is clicked */
+  constructor(
+    readonly input: HTMLInputElement,
+    readonly onChoose: (suggestion: Suggestion) => void,
+  ) {
+    const attributes = { role: 'combobox', 'aria-autocomplete': 'list', 'aria-controls': ID };
+    for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
+    this.#list.addEventListener('click', ({ target }) => {
+      const option = target instanceof Element ? target.closest<HTMLElement>('[role=option]') : null;
+      const chosen = option && this.#shown[Number(option.dataset.index)];
+      if (chosen) onChoose(chosen);
+    });
+    // The input keeps the focus.
+    this.#list.addEventListener('pointerdown', (event) => event.preventDefault());
+    this.hide();
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  /** The one that Enter takes; null for none. */
+  get active(): Suggestion | null {
+    return this.#shown[this.#active] ?? null;
+  }
+
+  get first(): Suggestion | null {
+    return this.#shown[0] ?? null;
+  }
+
+  /**
+   * @param name of the list
+   * @param column of the input where it begins
+   * @param active index of the one that Enter takes; -1 for none
+   * @param footer below the list
+   */
+  show(
+    suggestions: readonly Suggestion[],
+    {
+      name,
+      column = 0,
+      active = -1,
+      footer = null,
+    }: {
+      readonly name: string;
+      readonly column?: number;
+      readonly active?: number;
+      readonly footer?: HTMLElement | null;
+    },
+  ): void {
+    this.#shown = suggestions;
+    this.#list.setAttribute('aria-label', name);
+    const options = suggestions.map(({ text, detail }, index) =>
+      h(
+        'div',
+        { role: 'option', id: `${ID}-${index}`, 'data-index': index, 'aria-selected': 'false', title: text },
+        h('span', {}, text),
+        detail !== '' && h('small', {}, detail),
+      ),
+    );
+    fill(this.#list, ...options);
+    fill(this.element, this.#list, footer);
+    this.element.style.setProperty('--column', String(column));
+    this.element.style.setProperty('--scrolled', `${this.input.scrollLeft}px`);
+    this.element.hidden = suggestions.length === 0;
+    this.input.setAttribute('aria-expanded', String(this.isOpen));
+    this.#setActive(active);
+  }
+
+  hide(): void {
+    this.show([], { name: 'suggestions' });
+  }
+
+  /** Moves from one to the next, round from the last to none and to the first. */
+  move(by: number): void {
+    const places = this.#shown.length + 1;
+    this.#setActive(((this.#active + 1 + by + places) % places) - 1);
+  }
+
+  #setActive(index: number): void {
+    this.#active = index;
+    for (const [at, option] of [...this.#list.children].entries())
+      option.setAttribute('aria-selected', String(at === index));
+    const option = this.#list.children[index];
+    if (option === undefined) this.input.removeAttribute('aria-activedescendant');
+    else {
+      this.input.setAttribute('aria-activedescendant', option.id);
+      option.scrollIntoView({ block: 'nearest' });
+    }
+  }
+}
