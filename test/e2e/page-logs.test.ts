@@ -309,6 +309,45 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await blocked.close();
   }, 60_000);
 
+  it('counts patterns, and takes them into the query or out of it', async () => {
+    await open();
+    await page.getByRole('tab', { name: 'Patterns' }).click();
+    const patterns = page.locator('.patterns tbody tr');
+    await eventually(() => patterns.locator('.pattern').allTextContents()).toEqual([
+      ...['step <_> is done', 'lost its disk', 'waited <_> s for rank <_>'],
+    ]);
+    await eventually(() => patterns.first().locator('td').allTextContents()).toEqual([
+      ...['info', '244', '99 %', '', 'Include Exclude'],
+    ]);
+    expect(await patterns.nth(2).locator('td').first().textContent()).toBe('warn');
+    // As many bars as there are steps with lines: the pause shows.
+    const bars = await patterns.nth(2).locator('.sparkline path').getAttribute('d');
+    expect(bars!.match(/M/g)).toHaveLength(1);
+    for (const theme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme: theme });
+      expect(await seriousViolations(page)).toEqual([]);
+      await screenshot(page, `logs-patterns-${theme}`);
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    const press = (row: number, name: string) => patterns.nth(row).getByRole('button', { name }).click();
+    await press(0, 'Exclude');
+    await eventually(() => line().inputValue()).toContain('!> `<_>"msg":"step <_> is done"<_>`');
+    await eventually(() =>
+      patterns.nth(0).getByRole('button', { name: 'Exclude' }).getAttribute('aria-pressed'),
+    ).toBe('true');
+    await page.getByRole('tab', { name: 'Patterns' }).focus();
+    await page.keyboard.press('ArrowLeft');
+    await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal', 'warn']);
+    await page.keyboard.press('ArrowRight');
+    await press(0, 'Exclude');
+    await eventually(() => line().inputValue()).toBe(`{run="${RUN}"}`);
+    await press(1, 'Include');
+    await press(2, 'Include');
+    await eventually(() => line().inputValue()).toMatch(/^\{run="quiet"\} \|> `[^`]*` or `[^`]*`$/);
+    await page.goto(page.url().replace('tab=patterns', 'tab=lines'));
+    await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal', 'warn']);
+  }, 90_000);
+
   it('complained about nothing', () => {
     expect(browser.problems).toEqual([]);
   });

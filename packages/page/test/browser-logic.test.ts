@@ -35,6 +35,7 @@ describe('the state of the page in its address', () => {
       query: '{run="a", level=~"warn|error"} |= "50 % & more #1" | json',
       from: '5m',
       to: '1700000000000',
+      tab: 'patterns',
       order: 'oldest',
       wrap: false,
       dedup: 'numbers',

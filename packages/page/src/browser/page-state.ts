@@ -28,6 +28,8 @@ export interface PageState {
   /** ms since 1970, or a duration before now such as `5m`; null for the whole run. */
   readonly from: string | null;
   readonly to: string | null;
+  /** What is shown of the log. */
+  readonly tab: 'lines' | 'patterns';
   readonly order: 'newest' | 'oldest';
   readonly wrap: boolean;
   readonly dedup: 'none' | 'exact' | 'numbers' | 'signature';
@@ -57,6 +59,7 @@ export const DEFAULTS: PageState = {
   query: '',
   from: null,
   to: null,
+  tab: 'lines',
   order: 'newest',
   wrap: true,
   dedup: 'none',
@@ -101,6 +104,7 @@ export function parseState(hash: string): PageState {
     query: params.get('query') ?? '',
     from: text('from'),
     to: text('to'),
+    tab: one('tab', ['lines', 'patterns'], DEFAULTS.tab),
     order: one('order', ['newest', 'oldest'], DEFAULTS.order),
     wrap: params.get('wrap') !== '0',
     dedup: one('dedup', ['none', 'exact', 'numbers', 'signature'], DEFAULTS.dedup),
@@ -136,6 +140,7 @@ export function formatState(state: PageState): string {
   put('query', state.query, state.query === '');
   put('from', state.from);
   put('to', state.to);
+  put('tab', state.tab, state.tab === DEFAULTS.tab);
   put('order', state.order, state.order === DEFAULTS.order);
   put('wrap', '0', state.wrap);
   put('dedup', state.dedup, state.dedup === DEFAULTS.dedup);

@@ -1,9 +1,17 @@
-import { type LokiResult, type LokiSeries, nsOfMs, queryRange, querySeries } from '../loki.js';
+import {
+  fetchPatterns,
+  type LokiPattern,
+  type LokiResult,
+  type LokiSeries,
+  nsOfMs,
+  queryRange,
+  querySeries,
+} from '../loki.js';
 import type { PageState } from '../page-state.js';
 import { STEPS_MS } from '../ticks.js';
 import type { LogLine } from './log-line.js';
 import { queryLines } from './log-lines.js';
-import { isMetricQuery, withLevels } from './query-edit.js';
+import { isMetricQuery, selectorOf, withLevels } from './query-edit.js';
 
 /** Lines of a page. */
 export const PAGE_LINES = 500;
@@ -78,6 +86,26 @@ export async function fetchVolume(
     signal,
   );
   return { series, range, stepMs };
+}
+
+export interface PatternRequest {
+  readonly selector: string;
+  readonly range: LogRequest['range'];
+  readonly stepMs: number;
+}
+
+/** Patterns are those of all lines of the selector, whatever else the query filters. */
+export function patternRequest({ query, range }: LogRequest): PatternRequest {
+  const selector = query.slice(0, (selectorOf(query)?.end ?? query.length) + 1);
+  // The API counts in whole seconds.
+  return { selector, range, stepMs: 1_000 * Math.ceil(stepOf(range) / 1_000) };
+}
+
+export function fetchPatternsOf(
+  { selector, range: [start, end], stepMs }: PatternRequest,
+  signal: AbortSignal,
+): Promise<readonly LokiPattern[]> {
+  return fetchPatterns({ selector, start: nsOfMs(start), end: nsOfMs(end) }, stepMs, signal);
 }
 
 function directionOf(order: PageState['order']): 'forward' | 'backward' {

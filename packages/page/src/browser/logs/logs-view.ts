@@ -22,6 +22,8 @@ import {
   stepOf,
 } from './log-requests.js';
 import { MetricResult } from './metric-result.js';
+import { withPattern } from './pattern-edit.js';
+import { PatternsView } from './patterns-view.js';
 import { QueryBar } from './query-bar.js';
 import {
   highlightOf,
@@ -31,13 +33,16 @@ import {
   withLabel,
   withLevelToggled,
 } from './query-edit.js';
+import { Tabs } from './tabs.js';
 import { type RunTimes, resolveRange, TimeRangePicker } from './time-range.js';
 import { Toolbar } from './toolbar.js';
 
 /** Rows that a live tail keeps; the browser lays out only those in sight. */
 const LIVE_ROWS = 1_000;
 /** A change of these needs a new request; a change of the others only a new layout. */
-const REQUEST_FIELDS: readonly (keyof PageState)[] = ['run', 'query', 'from', 'to', 'order', 'live'];
+const REQUEST_FIELDS: readonly (keyof PageState)[] = [
+  ...(['run', 'query', 'from', 'to', 'order', 'live', 'tab'] as const),
+];
 const STYLE_FIELDS: readonly (keyof PageState)[] = ['wrap', 'dedup', 'columns'];
 
 /** The second view: searches and follows the log of a run. */
@@ -59,17 +64,14 @@ export class LogsView {
         { push: true },
       ),
   );
-  readonly #toolbar = new Toolbar({
-    toggleLive: () => this.toggleLive(),
-    togglePause: () => this.togglePause(),
-    clear: () => this.#list.set([], this.#style),
-    download: (kind) => downloadLines(this.#list.lines, kind, `${this.#runId}-log`),
-  });
   readonly #list = new LineList(
     (line) => this.#detailsOf(line),
     (name) => this.#toggleColumn(name),
   );
   readonly #metric = new MetricResult();
+  readonly #patterns = new PatternsView((pattern, use) =>
+    this.#setQuery(withPattern(this.#query, pattern, use)),
+  );
   readonly #more = button('Older lines', () => void this.#loadMore(), { class: 'more' });
   readonly #tail = new LiveTail({
     lines: (lines) => this.#addLive(lines),
@@ -82,6 +84,25 @@ export class LogsView {
         void this.#showVolume(this.#request.signal).catch((error) => this.#showError(error));
     },
   });
+  readonly #linesPanel = h('div', { id: 'log-lines' }, this.#metric.element, this.#list.element, this.#more);
+  readonly #patternsPanel = h('div', { id: 'log-patterns' }, this.#patterns.element);
+  readonly #tabs = new Tabs(
+    'the log as',
+    {
+      lines: { text: 'Lines', panel: this.#linesPanel },
+      patterns: { text: 'Patterns', panel: this.#patternsPanel },
+    },
+    (tab) => setState({ tab, live: false, line: null }),
+  );
+  readonly #toolbar = new Toolbar(
+    {
+      toggleLive: () => this.toggleLive(),
+      togglePause: () => this.togglePause(),
+      clear: () => this.#list.set([], this.#style),
+      download: (kind) => downloadLines(this.#list.lines, kind, `${this.#runId}-log`),
+    },
+    this.#tabs.element,
+  );
   #times: RunTimes | null = null;
   #runId = '';
   /** Aborted by the next request. */
@@ -95,10 +116,12 @@ export class LogsView {
       h('div', { class: 'query-row' }, this.#queryBar.element, this.#timeRange.element),
       this.#histogram.element,
       this.#toolbar.element,
-      this.#metric.element,
-      this.#list.element,
-      this.#more,
+      this.#linesPanel,
+      this.#patternsPanel,
     );
+    this.#more.hidden = true;
+    this.#toolbar.show(pageState(), this.#tail);
+    this.#tabs.show(pageState().tab);
     onState((state, before) => this.#onState(state, before));
   }
 
@@ -120,7 +143,8 @@ export class LogsView {
     this.#showControls();
     try {
       if (pageState().live) return this.#startTail();
-      await Promise.all([this.#showResult(signal), this.#showVolume(signal)]);
+      const show = this.#tab === 'patterns' ? this.#showPatterns(signal) : this.#showResult(signal);
+      await Promise.all([show, this.#showVolume(signal)]);
     } catch (error) {
       this.#showError(error);
     }
@@ -136,7 +160,7 @@ export class LogsView {
   }
 
   toggleLive(): void {
-    setState({ live: !pageState().live, line: null });
+    setState({ live: !pageState().live, tab: 'lines', line: null });
   }
 
   togglePause(): void {
@@ -146,6 +170,11 @@ export class LogsView {
 
   get #query(): string {
     return pageState().query || runSelector(this.#runId);
+  }
+
+  /** A metric query has no patterns. */
+  get #tab(): PageState['tab'] {
+    return isMetricQuery(this.#query) ? 'lines' : pageState().tab;
   }
 
   /** ms since 1970. */
@@ -210,6 +239,13 @@ export class LogsView {
     if (line !== null) this.#list.openAt(line);
   }
 
+  async #showPatterns(signal: AbortSignal): Promise<void> {
+    this.#toolbar.showStatus('counting …');
+    const summary = await this.#patterns.load(this.#logRequest, signal);
+    this.#queryBar.showError(null);
+    this.#toolbar.showStatus(summary);
+  }
+
   async #showVolume(signal: AbortSignal): Promise<void> {
     const isMetric = isMetricQuery(this.#query);
     this.#histogram.element.hidden = isMetric;
@@ -255,7 +291,12 @@ export class LogsView {
     const state = pageState();
     this.#queryBar.show(this.#query);
     this.#timeRange.show(state, this.#range);
-    this.#toolbar.show(state, this.#tail);
+    const tab = this.#tab;
+    this.#tabs.show(tab);
+    this.#tabs.element.hidden = isMetricQuery(this.#query);
+    this.#linesPanel.hidden = tab !== 'lines';
+    this.#patternsPanel.hidden = tab !== 'patterns';
+    this.#toolbar.show({ ...state, tab }, this.#tail);
     fill(this.#more, state.order === 'newest' ? 'Older lines' : 'Later lines');
   }
 
@@ -280,6 +321,7 @@ export class LogsView {
     this.#list.element.setAttribute('aria-busy', 'false');
     this.#list.set([], this.#style);
     this.#list.element.hidden = true;
+    this.#patterns.clear();
     this.#metric.element.hidden = true;
     // What was counted and drawn is of the query before.
     this.#histogram.element.hidden = true;

@@ -17,6 +17,7 @@ export class Toolbar {
   readonly #live: HTMLButtonElement;
   readonly #pause: HTMLButtonElement;
   readonly #clear: HTMLButtonElement;
+  readonly #downloads: readonly HTMLButtonElement[];
   readonly #order = button('', () =>
     setState({ order: pageState().order === 'newest' ? 'oldest' : 'newest' }),
   );
@@ -29,16 +30,22 @@ export class Toolbar {
     ),
   );
 
-  constructor(actions: ToolbarActions) {
+  /** @param tabs before the tools */
+  constructor(actions: ToolbarActions, tabs: HTMLElement) {
     this.#live = button('Live', () => actions.toggleLive(), { class: 'live', 'aria-pressed': 'false' });
     this.#pause = button('Pause', () => actions.togglePause());
     this.#clear = button('Clear', () => actions.clear());
     this.#dedup.addEventListener('change', () =>
       setState({ dedup: this.#dedup.value as PageState['dedup'] }),
     );
+    this.#downloads = [
+      button('.txt', () => actions.download('txt'), { title: 'download the lines as text' }),
+      button('.json', () => actions.download('json'), { title: 'download the lines as JSON' }),
+    ];
     this.element = h(
       'div',
       { class: 'toolbar', role: 'toolbar', 'aria-label': 'log tools' },
+      tabs,
       this.#live,
       this.#pause,
       this.#clear,
@@ -48,8 +55,7 @@ export class Toolbar {
       this.#order,
       this.#wrap,
       this.#dedup,
-      button('.txt', () => actions.download('txt'), { title: 'download the lines as text' }),
-      button('.json', () => actions.download('json'), { title: 'download the lines as JSON' }),
+      ...this.#downloads,
       button(icon('link'), () => void navigator.clipboard?.writeText(linkTo({})), {
         label: 'copy a link to this view',
       }),
@@ -57,6 +63,9 @@ export class Toolbar {
   }
 
   show(state: PageState, tail: { readonly isRunning: boolean; readonly isPaused: boolean }): void {
+    const isOfLines = state.tab === 'lines';
+    for (const tool of [this.#live, this.#order, this.#wrap, this.#dedup, ...this.#downloads])
+      tool.hidden = !isOfLines;
     this.#live.setAttribute('aria-pressed', String(state.live));
     this.#pause.hidden = !tail.isRunning;
     this.#clear.hidden = !tail.isRunning;

@@ -1,0 +1,50 @@
+import { quoted } from '../loki.js';
+import { selectorOf, unquoted } from './query-edit.js';
+
+export type PatternUse = 'include' | 'exclude';
+
+const STRING = '(?:"(?:\\\\.|[^"\\\\])*"|`[^`]*`)';
+const FILTER = new RegExp(`\\s*(\\|>|!>)\\s*(${STRING}(?:\\s+or\\s+${STRING})*)`, 'g');
+const OPERATORS: Readonly<Record<PatternUse, string>> = { include: '|>', exclude: '!>' };
+
+/** How a query filters lines by a pattern; null if it does not. */
+export function patternUse(query: string, pattern: string): PatternUse | null {
+  for (const [, operator, strings] of restOf(query).matchAll(FILTER))
+    if (patternsIn(strings).includes(pattern)) return operator === OPERATORS.include ? 'include' : 'exclude';
+  return null;
+}
+
+/**
+ * Filters by a pattern, right behind the selector: as the line was logged. Lines pass that are like one of all
+ * included patterns. Null takes the filter away.
+ */
+export function withPattern(query: string, pattern: string, use: PatternUse | null): string {
+  const place = selectorOf(query);
+  if (place === null) return query;
+  const head = query.slice(0, place.end + 1);
+  const rest = restOf(query).replace(FILTER, (filter, operator: string, strings: string) => {
+    const known = patternsIn(strings);
+    if (!known.includes(pattern)) return filter;
+    const others = known.filter((each) => each !== pattern);
+    return others.length === 0 ? '' : ` ${operator} ${others.map(literal).join(' or ')}`;
+  });
+  if (use === null) return head + rest;
+  const operator = OPERATORS[use];
+  const included = use === 'include' ? rest.search(/\|>/) : -1;
+  if (included === -1) return `${head} ${operator} ${literal(pattern)}${rest}`;
+  return `${head}${rest.slice(0, included)}${operator} ${literal(pattern)} or${rest.slice(included + operator.length)}`;
+}
+
+/** What follows the selector. */
+function restOf(query: string): string {
+  return query.slice((selectorOf(query)?.end ?? query.length) + 1);
+}
+
+function patternsIn(strings: string): string[] {
+  return [...strings.matchAll(new RegExp(STRING, 'g'))].map(([string]) => unquoted(string));
+}
+
+/** Patterns are full of quotes. */
+function literal(pattern: string): string {
+  return pattern.includes('`') ? quoted(pattern) : `\`${pattern}\``;
+}

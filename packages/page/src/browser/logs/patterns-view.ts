@@ -1,0 +1,152 @@
+import { button, fill, h } from '../dom.js';
+import { formatCount, formatShare } from '../format.js';
+import { levelOf } from '../levels.js';
+import type { LokiPattern } from '../loki.js';
+import { fetchPatternsOf, type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
+import { type PatternUse, patternUse } from './pattern-edit.js';
+
+/** What is counted. */
+interface PatternCounts {
+  /** Null before the first. */
+  readonly request: PatternRequest | null;
+  readonly patterns: readonly LokiPattern[];
+}
+
+const NONE: PatternCounts = { request: null, patterns: [] };
+
+const SVG = 'http://www.w3.org/2000/svg';
+/** Of a sparkline, in its own units. */
+const [WIDTH, HEIGHT] = [120, 20];
+const VARIABLE = '<_>';
+
+/** The patterns of the log: how many lines of which kind, when; buttons take them into the query or out of it. */
+export class PatternsView {
+  readonly element = h('div', { class: 'patterns' });
+  #counts = NONE;
+
+  /** @param onUse called with how the query is to use a pattern from now on; null for not at all */
+  constructor(readonly onUse: (pattern: string, use: PatternUse | null) => void) {}
+
+  /** Shows the patterns of a query's selector; returns them in a few words. @throws RequestError */
+  async load(request: LogRequest, signal: AbortSignal): Promise<string> {
+    const wanted = patternRequest(request);
+    // Another filter of the same lines: they are counted already.
+    if (JSON.stringify(wanted) !== JSON.stringify(this.#counts.request)) {
+      this.element.setAttribute('aria-busy', 'true');
+      this.#counts = { request: wanted, patterns: await fetchPatternsOf(wanted, signal) };
+    }
+    this.element.setAttribute('aria-busy', 'false');
+    this.#show(request.query);
+    const { patterns } = this.#counts;
+    if (patterns.length === 0) return 'No lines. Try a longer time range, or another selector.';
+    const numLines = formatCount(numLinesOf(patterns));
+    return `${formatCount(patterns.length)} patterns in ${numLines} lines of the selector`;
+  }
+
+  clear(): void {
+    this.element.setAttribute('aria-busy', 'false');
+    this.#counts = NONE;
+    this.#show('');
+  }
+
+  #show(query: string): void {
+    const { patterns } = this.#counts;
+    const numLines = numLinesOf(patterns);
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.use : null;
+    const head = ['level', 'lines', 'share', 'over time', 'pattern', ''];
+    fill(
+      this.element,
+      patterns.length > 0 &&
+        h(
+          'table',
+          {},
+          h(
+            'thead',
+            {},
+            h(
+              'tr',
+              {},
+              ...head.map((text) =>
+                h(text === '' ? 'td' : 'th', { scope: text === '' ? null : 'col' }, text),
+              ),
+            ),
+          ),
+          h('tbody', {}, ...patterns.map((each, index) => this.#row(each, index, numLines, query))),
+        ),
+    );
+    // The buttons are others now.
+    if (focused) this.element.querySelector<HTMLElement>(`[data-use="${focused}"]`)?.focus();
+  }
+
+  #row(found: LokiPattern, index: number, numLines: number, query: string): HTMLElement {
+    const { pattern, level } = found;
+    const used = patternUse(query, pattern);
+    const text = readable(pattern);
+    const toggle = (use: PatternUse, name: string) =>
+      button(name, () => this.onUse(pattern, used === use ? null : use), {
+        'aria-pressed': String(used === use),
+        'aria-label': `${name} lines like: ${text}`,
+        'data-use': `${use}-${index}`,
+      });
+    const count = countOf(found);
+    return h(
+      'tr',
+      { class: `level-${levelOf(level)}${used === null ? '' : ` is-${used}d`}` },
+      h('td', { class: 'level-name' }, level),
+      h('td', { class: 'number' }, formatCount(count)),
+      h('td', { class: 'number' }, formatShare(count / numLines)),
+      h('td', {}, this.#counts.request && sparkline(found.samples, this.#counts.request)),
+      h('th', { scope: 'row', class: 'pattern' }, ...piecesOf(text)),
+      h('td', {}, toggle('include', 'Include'), ' ', toggle('exclude', 'Exclude')),
+    );
+  }
+}
+
+function numLinesOf(patterns: readonly LokiPattern[]): number {
+  return patterns.reduce((sum, each) => sum + countOf(each), 0);
+}
+
+function countOf({ samples }: LokiPattern): number {
+  return samples.reduce((sum, [, count]) => sum + count, 0);
+}
+
+/** Of a line of JSON the message alone. */
+function readable(pattern: string): string {
+  const message = /^<_>"(?:msg|message)":(".*")<_>$/s.exec(pattern);
+  if (message === null) return pattern;
+  try {
+    return JSON.parse(message[1]);
+  } catch {
+    return message[1].slice(1, -1);
+  }
+}
+
+function piecesOf(text: string): (Node | string)[] {
+  return text
+    .split(/(<_>)/)
+    .map((piece) => (piece === VARIABLE ? h('span', { class: 'variable' }, VARIABLE) : piece));
+}
+
+/** A bar for each step with lines. */
+function sparkline(
+  samples: LokiPattern['samples'],
+  { range: [start, end], stepMs }: PatternRequest,
+): SVGElement {
+  const most = Math.max(1, ...samples.map(([, count]) => count));
+  const width = Math.max(1, (WIDTH * stepMs) / (end - start));
+  const bars = samples.flatMap(([seconds, count]) => {
+    if (count === 0) return [];
+    const x = (WIDTH * (1e3 * seconds - start)) / (end - start) + width / 2;
+    // A rare line is seen too.
+    return [`M${x.toFixed(1)} ${HEIGHT}v-${Math.max(2, (HEIGHT * count) / most).toFixed(1)}`];
+  });
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute('class', 'sparkline');
+  svg.setAttribute('aria-hidden', 'true');
+  const path = document.createElementNS(SVG, 'path');
+  path.setAttribute('d', bars.join(''));
+  path.setAttribute('stroke-width', width.toFixed(2));
+  svg.append(path);
+  return svg;
+}
