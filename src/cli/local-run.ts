@@ -59,7 +59,7 @@ export async function train(options: TrainOptions): Promise<number> {
           announcement: 'starting the workers',
           hasPage: page !== null,
         }),
-      listeners: (run) => metricsListeners(run, options, metrics),
+      listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
       nodes: {
         areReplaceable: false,

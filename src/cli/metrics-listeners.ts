@@ -6,10 +6,12 @@ import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js'
 import { readJournal } from '../run/journal.js';
 import { generationsOf, restartCostsOf } from '../run/run-generations.js';
 import type { RunListener } from '../run/run-listener.js';
+import type { PageFeature } from './packages.js';
 
 /**
  * The listeners that export a run's numbers.
  *
+ * @param page keeps an index of them; null if there is none
  * @param prometheus null if nobody can ask for them
  * @throws the file system's error if no file for TensorBoard can be made
  */
@@ -17,6 +19,7 @@ export function metricsListeners(
   { identity, folder, logger, totals, resumedFrom }: OpenRun,
   { tensorboard: directory }: Pick<RunOptions, 'tensorboard'>,
   prometheus: PrometheusMetrics | null,
+  page: PageFeature | null,
 ): RunListener[] {
   const { runId, generation, config } = identity;
   const { name, moe, cluster } = config;
@@ -29,6 +32,7 @@ export function metricsListeners(
       earlierCosts: restartCostsOf(generationsOf(readJournal(folder.journal))),
       budget: totals.budget,
     }) ?? []),
+    ...(page === null ? [] : [page.follow(runId)]),
     ...(directory === undefined ? [] : [new TensorboardExport({ directory, runId, resumedFrom, logger })]),
   ];
 }

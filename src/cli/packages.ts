@@ -3,11 +3,14 @@ import { fileURLToPath } from 'node:url';
 import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
+import type { RunListener } from '../run/run-listener.js';
 
 /** The page that shows the runs in a folder. */
 export interface PageFeature extends HttpFeature {
   /** Whether somebody looks at a run at this time. */
   isWatched(): boolean;
+  /** Keeps an index beside the metrics of a run that this process leads, so that a long run opens at once. */
+  follow(runId: string): RunListener;
 }
 
 /** What `@locmoe/page` offers. */

@@ -103,7 +103,7 @@ async function serveWith(
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       ...{ plan, rpc, place },
       view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
-      listeners: (run) => metricsListeners(run, options, metrics),
+      listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
       nodes: {
         areReplaceable: true,

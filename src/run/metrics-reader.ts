@@ -1,22 +1,36 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assertRegular } from '../os/regular-file.js';
-import { type MetricsRecord, recordsOf } from './metrics-record.js';
+import { type MetricsRecord, parseRecord } from './metrics-record.js';
 
 /** Bytes read at a time; the event loop, which in a coordinator leads a run, gets its turn in between. */
-const PIECE_BYTES = 1 << 19;
+const PIECE_BYTES = 1 << 18;
 const NEWLINE = 0x0a;
+
+/** A metrics file that is open, and its size in bytes when it was opened. */
+export interface OpenMetrics {
+  readonly handle: FileHandle;
+  readonly size: number;
+}
 
 /** Receives a run's metrics, record by record. */
 export interface RecordSink {
-  /** The file was rewritten: forget all records so far. */
-  restart(): void;
-  add(record: MetricsRecord): void;
+  /**
+   * The file is opened for the first time, or was rewritten: forgets all records so far.
+   *
+   * @returns the byte from which on records are wanted: 0, or the end of what the sink knows already
+   */
+  begin(file: OpenMetrics): number | Promise<number>;
+  /** @param offset byte at which the record's line begins */
+  add(record: MetricsRecord, offset: number): void;
+  /** All records before the byte `offset` have been added. */
+  endPiece?(file: OpenMetrics, offset: number): Promise<void>;
 }
 
 /** Reads the growing `metrics.ndjson` of a run into a sink, from where the last call stopped. */
 export class MetricsReader {
   #offset = 0;
+  #size = 0;
   #inode: bigint | null = null;
   #reading: Promise<void> | null = null;
 
@@ -24,6 +38,11 @@ export class MetricsReader {
     readonly path: string,
     readonly sink: RecordSink,
   ) {}
+
+  /** Bytes read, of those that the file had when it was last opened. */
+  get progress(): { readonly bytes: number; readonly ofBytes: number } {
+    return { bytes: this.#offset, ofBytes: this.#size };
+  }
 
   /**
    * Reads what is new; concurrent calls share one read. A missing file is empty.
@@ -37,6 +56,11 @@ export class MetricsReader {
     return this.#reading;
   }
 
+  /** The next update begins with the file as if it were opened for the first time. */
+  beginAnew(): void {
+    this.#inode = null;
+  }
+
   async #open(): Promise<FileHandle | null> {
     try {
       assertRegular(this.path);
@@ -48,29 +72,42 @@ export class MetricsReader {
   }
 
   async #read(): Promise<void> {
-    const file = await this.#open();
-    if (file === null) return;
+    const handle = await this.#open();
+    if (handle === null) return;
     try {
-      const { ino, size } = await file.stat({ bigint: true });
+      const { ino, size: bytes } = await handle.stat({ bigint: true });
+      const file = { handle, size: Number(bytes) };
+      this.#size = file.size;
       // A resumed run rewrites the file without the steps that it repeats.
-      if (ino !== this.#inode || size < this.#offset) {
-        if (this.#inode !== null) this.sink.restart();
-        this.#inode = ino;
+      if (ino !== this.#inode || file.size < this.#offset) {
         this.#offset = 0;
+        this.#offset = await this.sink.begin(file);
+        this.#inode = ino;
       }
       let piece = Buffer.alloc(PIECE_BYTES);
-      while (this.#offset < size) {
-        const { bytesRead } = await file.read(piece, 0, piece.length, this.#offset);
+      while (this.#offset < file.size) {
+        const { bytesRead } = await handle.read(piece, 0, piece.length, this.#offset);
         const end = piece.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
         if (end > 0) {
-          for (const record of recordsOf(piece.toString('utf8', 0, end))) this.sink.add(record);
+          this.#addLines(piece.subarray(0, end));
           this.#offset += end;
+          await this.sink.endPiece?.(file, this.#offset);
         } else if (bytesRead === piece.length) piece = Buffer.alloc(2 * piece.length);
-        else return;
+        else break;
         await nextTurn();
       }
+      await this.sink.endPiece?.(file, this.#offset);
     } finally {
-      await file.close();
+      await handle.close();
+    }
+  }
+
+  #addLines(lines: Buffer): void {
+    for (let start = 0; start < lines.length; ) {
+      const end = lines.indexOf(NEWLINE, start);
+      const record = parseRecord(lines.toString('utf8', start, end));
+      if (record !== null) this.sink.add(record, this.#offset + start);
+      start = end + 1;
     }
   }
 }

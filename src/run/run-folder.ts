@@ -56,13 +56,15 @@ export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | '
 
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `journal.ndjson` (journal.ts), `config.json`,
- * `metrics.ndjson`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
  * `failure-<generation>.json` of earlier ones.
  */
 export class RunFolder {
   readonly logs: string;
   readonly checkpoints: string;
   readonly metrics: string;
+  /** What the page keeps beside the metrics, made from them. */
+  readonly metricsIndex: string;
   readonly flight: string;
   readonly trace: string;
   readonly lock: string;
@@ -72,6 +74,7 @@ export class RunFolder {
     this.logs = path.join(directory, 'logs');
     this.checkpoints = path.join(directory, 'checkpoints');
     this.metrics = path.join(directory, 'metrics.ndjson');
+    this.metricsIndex = path.join(directory, 'metrics-index');
     this.flight = path.join(directory, 'flight');
     this.trace = path.join(directory, 'trace');
     this.lock = path.join(directory, 'run.lock');

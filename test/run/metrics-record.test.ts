@@ -58,6 +58,6 @@ it.each([
   const message = `${file}: is no regular file`;
   expect(() => readRecords(file)).toThrow(message);
   expect(() => lastRecords(file)).toThrow(message);
-  const reader = new MetricsReader(file, { restart: () => undefined, add: () => undefined });
+  const reader = new MetricsReader(file, { begin: () => 0, add: () => undefined });
   await expect(reader.update()).rejects.toThrow(message);
 });

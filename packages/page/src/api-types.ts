@@ -82,6 +82,8 @@ export interface MetricsReply {
   readonly cursor: string;
   /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
+  /** How far the metrics have been read while that takes long, as once without an index; null once all are. */
+  readonly reading: { readonly bytes: number; readonly ofBytes: number } | null;
   readonly numRows: number;
   /** False if the run did not record times of steps: they are then sums of step times. */
   readonly hasTimes: boolean;
@@ -96,9 +98,19 @@ export interface MetricsReply {
   readonly checkpoints: readonly { readonly step: number; readonly directory: string }[];
   /** Complete in every reply. */
   readonly generations: readonly GenerationPoint[];
+  /** First and last step of each range whose update was skipped as something was not finite. Complete in every reply. */
+  readonly skipped: readonly (readonly [from: number, to: number])[];
 }
 
-export type MetricsGroup = 'loss' | 'speed' | 'parts' | 'gradient' | 'routing' | 'places' | 'memory';
+export type MetricsGroup =
+  | 'loss'
+  | 'rates'
+  | 'speed'
+  | 'parts'
+  | 'gradient'
+  | 'routing'
+  | 'places'
+  | 'memory';
 
 /** Load of the experts over time, in buckets of steps of equal width. */
 export interface ExpertsReply {
@@ -114,10 +126,16 @@ export interface ExpertsReply {
   readonly firstBucket: number;
   /** Load of the most loaded expert over a fair share, shape [layers, buckets]. */
   readonly most: readonly (readonly number[])[];
+  /** The same of demand: the choices that fell on an expert, whether it took them or not. */
+  readonly mostRouted: readonly (readonly number[])[];
+  /** Share of the choices that were dropped, shape [layers, buckets]. */
+  readonly dropped: readonly (readonly number[])[];
   /** The layers whose experts are told apart: those asked for or, if none was, all of a small model. */
   readonly openLayers: readonly number[];
   /** Kept choices, shape [open layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
+  /** All choices, of the same shape. */
+  readonly routed: readonly (readonly (readonly number[])[])[];
 }
 
 /** The activity of a rank over time. */

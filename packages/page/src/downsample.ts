@@ -1,3 +1,5 @@
+import type { Numbers } from './number-table.js';
+
 /**
  * Min-max downsampling of the rows `from` to `to` (exclusive) to about `maxRows`: of each bucket of equal
  * size it keeps the rows with the minimum and maximum of each column, and the first and last row of all. So
@@ -6,12 +8,7 @@
  * @param columns NaN for a missing value
  * @returns ascending row indices
  */
-export function downsample(
-  columns: readonly (readonly number[])[],
-  from: number,
-  to: number,
-  maxRows: number,
-): number[] {
+export function downsample(columns: readonly Numbers[], from: number, to: number, maxRows: number): number[] {
   const numRows = to - from;
   if (numRows <= maxRows) return Array.from({ length: Math.max(0, numRows) }, (_, index) => from + index);
   const rows = new Set([from, to - 1]);
@@ -29,10 +26,7 @@ export function bucketsOf(from: number, to: number, maxBuckets: number): (readon
 }
 
 /** The mean of each bucket, without missing values; NaN if all are. */
-export function meansOf(
-  column: readonly number[],
-  buckets: readonly (readonly [number, number])[],
-): number[] {
+export function meansOf(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
   return buckets.map(([start, end]) => {
     let [sum, count] = [0, 0];
     for (let row = start; row < end; row++) {
@@ -45,17 +39,16 @@ export function meansOf(
 }
 
 /** The maximum of each bucket; NaN if all values are missing. */
-export function maximaOf(
-  column: readonly number[],
-  buckets: readonly (readonly [number, number])[],
-): number[] {
+export function maximaOf(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
   return buckets.map(([start, end]) => {
-    const known = column.slice(start, end).filter((value) => !Number.isNaN(value));
-    return known.length === 0 ? Number.NaN : known.reduce((most, value) => Math.max(most, value));
+    let most = Number.NaN;
+    for (let row = start; row < end; row++)
+      if (!(column[row] <= most)) most = Number.isNaN(column[row]) ? most : column[row];
+    return most;
   });
 }
 
-function addExtremes(rows: Set<number>, column: readonly number[], start: number, end: number): void {
+function addExtremes(rows: Set<number>, column: Numbers, start: number, end: number): void {
   let [least, most] = [-1, -1];
   for (let row = start; row < end; row++) {
     const value = column[row];

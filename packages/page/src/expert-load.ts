@@ -12,75 +12,137 @@ export interface ExpertsQuery {
   readonly layers?: readonly number[] | undefined;
 }
 
+/** All but the counts, as JSON. */
+interface Frame {
+  firstStep: number | null;
+  lastStep: number;
+  /** Steps of a bucket. */
+  width: number;
+  numBuckets: number;
+  layers: readonly number[];
+  numExperts: number;
+}
+
+/** What is counted of each expert: the choices that fell on it, and those of them that it took. */
+const COUNTS = ['routed', 'kept'] as const;
+type Count = (typeof COUNTS)[number];
+
 /**
- * Load of every expert over time in bounded memory: kept choices, summed over buckets of steps. When there
- * are too many buckets, pairs are merged and the width doubles.
+ * Demand and load of every expert over time in bounded memory: choices, summed over buckets of steps. When there are
+ * too many buckets, pairs are merged and the width doubles.
  */
 export class ExpertLoad {
-  #firstStep: number | null = null;
-  #lastStep = 0;
-  #width = 1;
-  #layers: readonly number[] = [];
-  #numExperts = 0;
-  /** Shape [layers, buckets, experts]. */
-  #kept: number[][][] = [];
+  #frame: Frame = { firstStep: null, lastStep: 0, width: 1, numBuckets: 0, layers: [], numExperts: 0 };
+  /** Shape [counts, layers, MAX_BUCKETS, experts]. */
+  #sums = new Float64Array(0);
 
   add(step: number, layers: readonly GlobalLayer[]): void {
     if (layers.length === 0) return;
-    if (this.#firstStep === null) {
-      this.#firstStep = step;
-      this.#layers = layers.map(({ layer }) => layer);
-      this.#numExperts = layers[0].kept.length;
-      this.#kept = layers.map(() => []);
+    const frame = this.#frame;
+    if (frame.firstStep === null) {
+      frame.firstStep = step;
+      frame.layers = layers.map(({ layer }) => layer);
+      frame.numExperts = layers[0].kept.length;
+      this.#sums = new Float64Array(COUNTS.length * layers.length * MAX_BUCKETS * frame.numExperts);
     }
-    if (step < this.#firstStep) return;
-    while (step - this.#firstStep >= MAX_BUCKETS * this.#width) this.#widen();
-    const bucket = Math.floor((step - this.#firstStep) / this.#width);
-    this.#lastStep = Math.max(this.#lastStep, step);
-    for (const [index, buckets] of this.#kept.entries()) {
-      while (buckets.length <= bucket) buckets.push(new Array<number>(this.#numExperts).fill(0));
-      const { kept } = layers[index];
-      for (let expert = 0; expert < this.#numExperts; expert++) buckets[bucket][expert] += kept[expert];
-    }
+    if (step < frame.firstStep) return;
+    while (step - frame.firstStep >= MAX_BUCKETS * frame.width) this.#widen();
+    const bucket = Math.floor((step - frame.firstStep) / frame.width);
+    frame.lastStep = Math.max(frame.lastStep, step);
+    frame.numBuckets = Math.max(frame.numBuckets, bucket + 1);
+    for (const count of COUNTS)
+      for (let index = 0; index < frame.layers.length; index++) {
+        const sums = this.#sumsOf(count, index, bucket);
+        const counted = layers[index]?.[count] ?? [];
+        for (let expert = 0; expert < sums.length; expert++) sums[expert] += counted[expert] ?? 0;
+      }
   }
 
   /** @param epoch counts how often the run's metrics were rewritten */
-  reply(epoch: number, { after, layers }: ExpertsQuery): ExpertsReply {
-    const numBuckets = this.#kept[0]?.length ?? 0;
-    const [knownEpoch, width, known] = (after ?? '').split('.').map(Number);
-    const isKnown = knownEpoch === epoch && width === this.#width && known <= numBuckets;
+  reply(epoch: number, { after, layers: wanted }: ExpertsQuery): ExpertsReply {
+    const { layers, numBuckets, width, numExperts, firstStep, lastStep } = this.#frame;
+    const [knownEpoch, knownWidth, known] = (after ?? '').split('.').map(Number);
+    const isKnown = knownEpoch === epoch && knownWidth === width && known <= numBuckets;
     // The last known bucket may have grown.
     const firstBucket = isKnown ? Math.max(0, known - 1) : 0;
-    const fewLayers =
-      this.#layers.length * this.#numExperts <= MAX_EXPERTS ? this.#layers : this.#layers.slice(0, 1);
-    const openLayers = this.#layers.filter((layer) => (layers ?? fewLayers).includes(layer));
+    const fewLayers = layers.length * numExperts <= MAX_EXPERTS ? layers : layers.slice(0, 1);
+    const openLayers = layers.filter((layer) => (wanted ?? fewLayers).includes(layer));
+    const buckets = Array.from({ length: numBuckets - firstBucket }, (_, index) => firstBucket + index);
+    const ofLayers = <T>(layersOf: readonly number[], value: (index: number, bucket: number) => T) =>
+      layersOf.map((layer) => buckets.map((bucket) => value(layers.indexOf(layer), bucket)));
+    const countsOf = (count: Count) =>
+      ofLayers(openLayers, (index, bucket) => [...this.#sumsOf(count, index, bucket)]);
     return {
-      cursor: `${epoch}.${this.#width}.${numBuckets}`,
-      layers: this.#layers,
-      numExperts: this.#numExperts,
-      firstStep: this.#firstStep,
-      lastStep: this.#lastStep,
-      stepsPerBucket: this.#width,
+      cursor: `${epoch}.${width}.${numBuckets}`,
+      layers,
+      numExperts,
+      firstStep,
+      lastStep,
+      stepsPerBucket: width,
       firstBucket,
-      most: this.#kept.map((buckets) => buckets.slice(firstBucket).map(mostOverFair)),
+      most: ofLayers(layers, (index, bucket) => mostOverFair(this.#sumsOf('kept', index, bucket))),
+      mostRouted: ofLayers(layers, (index, bucket) => mostOverFair(this.#sumsOf('routed', index, bucket))),
+      dropped: ofLayers(layers, (index, bucket) =>
+        droppedShare(this.#sumsOf('routed', index, bucket), this.#sumsOf('kept', index, bucket)),
+      ),
       openLayers,
-      kept: openLayers.map((layer) => this.#kept[this.#layers.indexOf(layer)].slice(firstBucket)),
+      kept: countsOf('kept'),
+      routed: countsOf('routed'),
     };
   }
 
+  /** What `restore` takes: JSON, and bytes. */
+  save(): { readonly frame: object; readonly bytes: Buffer } {
+    return {
+      frame: { ...this.#frame },
+      bytes: Buffer.from(this.#sums.buffer, this.#sums.byteOffset, this.#sums.byteLength),
+    };
+  }
+
+  restore(frame: object, bytes: Buffer): void {
+    this.#frame = { ...(frame as Frame) };
+    this.#sums = new Float64Array(bytes.length / Float64Array.BYTES_PER_ELEMENT);
+    bytes.copy(Buffer.from(this.#sums.buffer));
+  }
+
+  /** Of all experts of a layer in a bucket; a view. */
+  #sumsOf(count: Count, layer: number, bucket: number): Float64Array {
+    const { layers, numExperts } = this.#frame;
+    const row = (COUNTS.indexOf(count) * layers.length + layer) * MAX_BUCKETS + bucket;
+    return this.#sums.subarray(row * numExperts, (row + 1) * numExperts);
+  }
+
   #widen(): void {
-    this.#width *= 2;
-    this.#kept = this.#kept.map((buckets) =>
-      Array.from({ length: Math.ceil(buckets.length / 2) }, (_, bucket) => {
-        const [even, odd] = [buckets[2 * bucket], buckets[2 * bucket + 1]];
-        return odd === undefined ? even : even.map((kept, expert) => kept + odd[expert]);
-      }),
-    );
+    const frame = this.#frame;
+    frame.width *= 2;
+    const numAfter = Math.ceil(frame.numBuckets / 2);
+    for (const count of COUNTS)
+      for (let layer = 0; layer < frame.layers.length; layer++)
+        for (let bucket = 0; bucket < MAX_BUCKETS; bucket++) {
+          const sums = this.#sumsOf(count, layer, bucket);
+          if (bucket >= numAfter) {
+            sums.fill(0);
+            continue;
+          }
+          const [even, odd] = [2 * bucket, 2 * bucket + 1].map((each) => this.#sumsOf(count, layer, each));
+          for (let expert = 0; expert < sums.length; expert++) sums[expert] = even[expert] + odd[expert];
+        }
+    frame.numBuckets = numAfter;
   }
 }
 
-/** With two decimals; 0 if no choice was kept. */
-function mostOverFair(kept: readonly number[]): number {
-  const total = kept.reduce((sum, count) => sum + count, 0);
-  return total === 0 ? 0 : Math.round((100 * Math.max(...kept) * kept.length) / total) / 100;
+function sumOf(counts: Float64Array): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** With two decimals; 0 if there was no choice. */
+function mostOverFair(counts: Float64Array): number {
+  const total = sumOf(counts);
+  return total === 0 ? 0 : Math.round((100 * Math.max(...counts) * counts.length) / total) / 100;
+}
+
+/** With three decimals; 0 if there was no choice. */
+function droppedShare(routed: Float64Array, kept: Float64Array): number {
+  const total = sumOf(routed);
+  return total === 0 ? 0 : Math.round(1_000 * (1 - sumOf(kept) / total)) / 1_000;
 }

@@ -1,17 +1,21 @@
 import type { MetricsRecordOf } from 'locmoe/run/metrics-record';
-import type { NumberTable } from './metric-columns.js';
+import type { NumberTable } from './number-table.js';
 
 /** With more ranks their lines cannot be told apart: three lines tell of all. */
 const MAX_RANK_LINES = 16;
 /** Resident bytes of all ranks, and which rank has most. */
 const OF_ALL = ['least', 'median', 'most', 'mostRank'];
+/** A column that only a run of many ranks has. */
+const IS_MANY = 'isMany';
 
 /** Appends the memory of all ranks at a heartbeat. */
 export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordOf<'heartbeat'>): void {
   table.put('time', time);
   // 0 for a process that has ended.
   const living = ranks.filter(({ residentBytes }) => residentBytes > 0);
-  for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
+  // Of many ranks no column each: they would not be drawn.
+  if (ranks.length > MAX_RANK_LINES) table.put(IS_MANY, 1);
+  else for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
   const sorted = living.toSorted((a, b) => a.residentBytes - b.residentBytes);
   table.put('least', sorted[0]?.residentBytes);
   table.put('median', sorted[sorted.length >> 1]?.residentBytes);
@@ -23,7 +27,7 @@ export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordO
 /** The columns that are drawn: each rank in order or, of many, least, median and most. */
 export function memoryColumns(table: NumberTable): readonly string[] {
   const ranks = table.names.filter((name) => name.startsWith('rank.'));
-  if (ranks.length > MAX_RANK_LINES) return OF_ALL;
+  if (table.names.includes(IS_MANY) || ranks.length > MAX_RANK_LINES) return OF_ALL;
   const numberOf = (name: string) => Number(name.slice('rank.'.length));
   return ranks.toSorted((a, b) => numberOf(a) - numberOf(b));
 }

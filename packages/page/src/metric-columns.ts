@@ -1,78 +1,47 @@
 import { STEP_PARTS } from 'locmoe/rpc/messages';
 import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/run/global-step';
-import type { Columns } from './api-types.js';
+import type { NumberTable } from './number-table.js';
 
-/** An append-only table of numbers; NaN where a row has no value. */
-export class NumberTable {
-  readonly #columns = new Map<string, number[]>();
-  numRows = 0;
-
-  /** Sets a value of the next row. A row that is not ended is overwritten. */
-  put(name: string, value: number | null | undefined): void {
-    let column = this.#columns.get(name);
-    if (column === undefined) {
-      column = new Array<number>(this.numRows).fill(Number.NaN);
-      this.#columns.set(name, column);
-    }
-    column[this.numRows] = value ?? Number.NaN;
-  }
-
-  /** Appends the row; columns without a value get NaN. */
-  endRow(): void {
-    this.numRows++;
-    for (const column of this.#columns.values()) if (column.length < this.numRows) column.push(Number.NaN);
-  }
-
-  /** All NaN if no row has it. */
-  column(name: string): readonly number[] {
-    return this.#columns.get(name) ?? new Array<number>(this.numRows).fill(Number.NaN);
-  }
-
-  get names(): readonly string[] {
-    return [...this.#columns.keys()];
-  }
-
-  /** The named columns at the given rows, ready for JSON. */
-  pick(names: readonly string[], rows: readonly number[]): Columns {
-    return Object.fromEntries(
-      names.map((name) => {
-        const column = this.column(name);
-        return [name, jsonNumbers(rows.map((row) => column[row]))];
-      }),
-    );
-  }
+/** Columns of steps. */
+export interface StepTables {
+  /** Of the whole model. */
+  readonly steps: NumberTable;
+  /** Of each layer, at the same rows. */
+  readonly layers: NumberTable;
 }
 
-/** NaN and infinities become null, which JSON has instead. */
-export function jsonNumbers(values: readonly number[]): (number | null)[] {
-  return values.map(jsonNumber);
+export interface StepPlace {
+  /** When the step ended, in ms since 1970. */
+  readonly time: number;
+  /** Of all steps so far. */
+  readonly tokens: number;
+  /** Byte at which its line begins. */
+  readonly offset: number;
 }
 
-/** Six digits suffice for a chart; integers of 1e5 and more, such as times in ms, keep all. */
-function jsonNumber(value: number): number | null {
-  if (!Number.isFinite(value)) return null;
-  const size = Math.abs(value);
-  if (size >= 1e5 || size === 0) return Math.round(value);
-  const scale = 10 ** (5 - Math.floor(Math.log10(size)));
-  return Math.round(value * scale) / scale;
-}
-
-/** Appends a step. @param time its end in ms since 1970 */
-export function appendStep(table: NumberTable, step: GlobalStep, time: number): void {
-  table.put('step', step.step);
-  table.put('time', time);
+/** Appends a step. */
+export function appendStep(
+  { steps, layers: ofLayers }: StepTables,
+  step: GlobalStep,
+  place: StepPlace,
+): void {
+  steps.put('step', step.step);
+  steps.put('time', place.time);
+  steps.put('tokens', place.tokens);
+  steps.put('offset', place.offset);
   // Null if it was not finite, which JSON cannot hold.
-  table.put('loss', step.loss);
-  table.put('auxiliaryLoss', step.auxiliaryLoss);
-  table.put('gradientNorm', step.gradientNorm);
-  table.put('learningRate', step.learningRate);
-  table.put('stepMs', step.stepMs);
-  table.put('tokensPerS', step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null);
-  for (const part of STEP_PARTS) table.put(part, step.partsMs?.[part] ?? 0);
+  steps.put('loss', step.loss);
+  steps.put('auxiliaryLoss', step.auxiliaryLoss);
+  steps.put('gradientNorm', step.gradientNorm);
+  steps.put('learningRate', step.learningRate);
+  steps.put('stepMs', step.stepMs);
+  steps.put('tokensPerS', step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null);
+  for (const part of STEP_PARTS) steps.put(part, step.partsMs?.[part] ?? 0);
   const layers = step.layers ?? [];
-  if (layers.length > 0) putRouting(table, 'all', layers);
-  for (const layer of layers) putRouting(table, String(layer.layer), [layer]);
-  table.endRow();
+  if (layers.length > 0) putRouting(steps, 'all', layers);
+  for (const layer of layers) putRouting(ofLayers, String(layer.layer), [layer]);
+  steps.endRow();
+  ofLayers.endRow();
 }
 
 /** Shares that add up to one: where the tokens of a layer went. */

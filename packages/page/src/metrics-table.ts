@@ -1,36 +1,37 @@
-import { Throughput } from 'locmoe/coordinator/throughput';
+import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { STEP_PARTS } from 'locmoe/rpc/messages';
-import { MetricsReader, type RecordSink } from 'locmoe/run/metrics-reader';
-import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
-import { meanLoss } from 'locmoe/run/validation-loss';
+import { MetricsReader, type OpenMetrics, type RecordSink } from 'locmoe/run/metrics-reader';
+import { type MetricsRecord, type MetricsRecordOf, parseRecord } from 'locmoe/run/metrics-record';
 import type {
   Columns,
   ExpertsReply,
-  GenerationPoint,
   MetricsGroup,
   MetricsReply,
-  RankSpeedPoint,
   RanksReply,
   SpeedsReply,
-  ValidationPoint,
 } from './api-types.js';
 import { bucketsOf, downsample, maximaOf, meansOf } from './downsample.js';
-import { ExpertLoad, type ExpertsQuery } from './expert-load.js';
-import { appendMemory, leadingOf, memoryColumns } from './memory-columns.js';
-import {
-  appendStep,
-  jsonNumbers,
-  NumberTable,
-  PLACE_COLUMNS,
-  ROUTING_COLUMNS,
-  routingColumns,
-} from './metric-columns.js';
-import { RankLanes } from './rank-lanes.js';
+import type { ExpertsQuery } from './expert-load.js';
+import { leadingOf, memoryColumns } from './memory-columns.js';
+import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
+import { MetricsIndex } from './metrics-index.js';
+import { type ColumnSource, jsonNumbers, type Numbers, pick } from './number-table.js';
+import { RunMetrics } from './run-metrics.js';
 
 /** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
 /** An area of averages needs no more rows than a chart has pixels. */
 const POINTS_PER_AVERAGE = 3;
+/** A reply that has waited so long for metrics to be read tells of those read so far, if much is left. */
+const PATIENCE_MS = 500;
+const MUCH_BYTES = 1 << 25;
+/** The index is saved whenever it lacks so much, which a reader makes up for in less than a second, or four states. */
+const SAVE_BYTES = 1 << 24;
+/** Once a run is over, so much less is worth a save. */
+const LEAST_BYTES = 1 << 22;
+/** After a failed save, such as on a full disk. */
+const RETRY_MS = 60_000;
 
 export interface MetricsQuery {
   /** Cursor of an earlier reply: returns only later rows. */
@@ -42,174 +43,215 @@ export interface MetricsQuery {
   readonly maxPoints: number;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export interface MetricsTableOptions {
+  readonly path: string;
+  /** Of the index, beside it. */
+  readonly indexDirectory: string;
+  /** ms since 1970; steps without a time are counted from here */
+  readonly startedAt: number;
+  /** Whether it is for this process to keep the index at this time, and whether the run is over. */
+  readonly keepsIndex: () => { readonly isMine: boolean; readonly isOver: boolean };
+}
 
 /** Columns whose extremes survive downsampling. */
 const LEADING = {
   loss: ['loss'],
   speed: ['stepMs'],
   gradient: ['gradientNorm'],
+  rates: ['auxiliaryLoss'],
 } as const;
 
-/** The metrics of one run as columns, kept up with its file. */
+/** The metrics of one run, kept up with its file and, if that is this process's to do, with its index. */
 export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
-  #epoch = 0;
-  #steps = new NumberTable();
-  #memory = new NumberTable();
-  #experts = new ExpertLoad();
-  #lanes = new RankLanes();
-  #layers: number[] = [];
-  #validations: ValidationPoint[] = [];
-  #checkpoints: { step: number; directory: string }[] = [];
-  #generations: Mutable<GenerationPoint>[] = [];
-  #speeds: readonly RankSpeedPoint[] = [];
-  #lastTime: number;
-  #throughput = this.#newThroughput();
-  #hasTimes = true;
+  readonly #index: MetricsIndex;
+  #run: RunMetrics;
+  /** Counts how often the file was begun anew. */
+  #epoch = -1;
+  /** When a save failed last. */
+  #failedAt = Number.NEGATIVE_INFINITY;
+  /** Columns of the layer that was asked for last, as far as they are on disk. */
+  #early: {
+    readonly layer: string;
+    readonly run: RunMetrics;
+    readonly rows: number;
+    readonly columns: Map<string, Numbers>;
+  } | null = null;
 
-  /** @param startedAt ms since 1970; steps without a time are counted from here */
-  constructor(
-    path: string,
-    readonly startedAt: number,
-  ) {
-    this.#file = new MetricsReader(path, this);
-    this.#lastTime = startedAt;
+  constructor(readonly options: MetricsTableOptions) {
+    this.#file = new MetricsReader(options.path, this);
+    this.#index = new MetricsIndex(options.indexDirectory);
+    this.#run = new RunMetrics(options.startedAt);
   }
 
   async metrics(query: MetricsQuery): Promise<MetricsReply> {
-    await this.#file.update();
+    const isRead = await this.#readOn();
+    const layer = await this.#layerSource(query.layer);
+    const run = this.#run;
     const { rows: after, replaces } = this.#position(query.after);
-    const steps = this.#steps.column('step');
+    const { steps, points } = run;
+    const column: ColumnSource = (name) => steps.column(name);
+    const numbers = column('step');
     const [from, to] = this.#range(query, after.steps);
-    const extremes = (leading: readonly string[], names: readonly string[]) =>
-      this.#extremes(this.#steps, leading, ['step', 'time', ...names], [from, to], query.maxPoints);
-    const averages = (names: readonly string[]) => this.#averages(names, [from, to], query.maxPoints);
+    const extremes = (leading: readonly string[], names: readonly string[], source = column) =>
+      extremesOf(source, leading, ['step', 'time', ...names], [from, to], query.maxPoints);
+    const averages = (names: readonly string[], source = column) =>
+      averagesOf(source, names, [from, to], query.maxPoints);
     const names = routingColumns(query.layer);
     const routing = ROUTING_COLUMNS.map((name) => names[name]);
-    const memory = memoryColumns(this.#memory);
-    const beats = [after.memory, this.#memory.numRows] as const;
+    const memory = memoryColumns(run.memory);
+    const beats = [after.memory, run.memory.numRows] as const;
+    const ofMemory: ColumnSource = (name) => run.memory.column(name);
     const groups: Record<MetricsGroup, Columns> = {
-      loss: extremes(LEADING.loss, ['loss', 'auxiliaryLoss', 'learningRate']),
+      loss: extremes(LEADING.loss, ['tokens', 'loss']),
+      rates: extremes(LEADING.rates, ['auxiliaryLoss', 'learningRate']),
       speed: extremes(LEADING.speed, ['stepMs', 'tokensPerS']),
       parts: averages(STEP_PARTS),
       gradient: extremes(LEADING.gradient, ['gradientNorm']),
-      routing: unprefixed(extremes([names.otherNode, names.dropped], routing)),
-      places: unprefixed(averages(PLACE_COLUMNS.map((name) => names[name]))),
-      memory: this.#extremes(this.#memory, leadingOf(memory), ['time', ...memory], beats, query.maxPoints),
+      routing: unprefixed(extremes([names.otherNode, names.dropped], routing, layer)),
+      places: unprefixed(
+        averages(
+          PLACE_COLUMNS.map((name) => names[name]),
+          layer,
+        ),
+      ),
+      memory: extremesOf(ofMemory, leadingOf(memory), ['time', ...memory], beats, query.maxPoints),
     };
-    const { tokensPerS, secondsPerStep } = this.#throughput;
     return {
       cursor: [this.#epoch, ...this.#lengths].join('.'),
       replaces,
-      numRows: this.#steps.numRows,
-      hasTimes: this.#hasTimes,
-      firstStep: steps[0] ?? null,
-      lastStep: steps.at(-1) ?? null,
-      speed: tokensPerS === 0 ? null : { tokensPerS, secondsPerStep },
+      reading: isRead ? null : this.#file.progress,
+      numRows: steps.numRows,
+      hasTimes: points.hasTimes,
+      firstStep: numbers[0] ?? null,
+      lastStep: numbers[numbers.length - 1] ?? null,
+      speed: run.speed,
       groups,
-      layers: this.#layers,
+      layers: points.layers,
       parts: STEP_PARTS,
-      validations: this.#validations.slice(after.validations),
-      checkpoints: this.#checkpoints.slice(after.checkpoints),
-      generations: this.#generations,
+      validations: points.validations.slice(after.validations),
+      checkpoints: points.checkpoints.slice(after.checkpoints),
+      generations: points.generations,
+      skipped: points.skipped,
     };
   }
 
   async experts(query: ExpertsQuery): Promise<ExpertsReply> {
-    await this.#file.update();
-    return this.#experts.reply(this.#epoch, query);
+    await this.#readOn();
+    return this.#run.experts.reply(this.#epoch, query);
   }
 
   /** @param after cursor of an earlier reply: returns only what is new */
   async ranks(after: string | undefined): Promise<RanksReply> {
-    await this.#file.update();
-    return this.#lanes.reply(this.#epoch, after, this.#generations);
+    await this.#readOn();
+    return this.#run.lanes.reply(this.#epoch, after, this.#run.points.generations);
   }
 
   async speeds(): Promise<SpeedsReply> {
-    await this.#file.update();
-    return { speeds: this.#speeds };
+    await this.#readOn();
+    return { speeds: this.#run.points.speeds };
   }
 
-  restart(): void {
-    this.#epoch++;
-    this.#steps = new NumberTable();
-    this.#memory = new NumberTable();
-    this.#experts = new ExpertLoad();
-    this.#lanes = new RankLanes();
-    this.#layers = [];
-    this.#validations = [];
-    this.#checkpoints = [];
-    this.#generations = [];
-    this.#lastTime = this.startedAt;
-    this.#throughput = this.#newThroughput();
-    this.#hasTimes = true;
-  }
-
-  add(record: MetricsRecord): void {
-    const generation = this.#generations.at(-1);
-    if (generation !== undefined && record.type !== 'generation' && record.time > generation.lastTime)
-      generation.lastTime = record.time;
-    switch (record.type) {
-      case 'step':
-        this.#addStep(record);
-        break;
-      case 'validation':
-        this.#validations.push({ step: record.step, loss: meanLoss(record), domains: record.domains });
-        break;
-      case 'checkpoint':
-        this.#checkpoints.push({ step: record.step, directory: record.directory });
-        break;
-      case 'generation':
-        this.#generations.push({
-          time: record.time,
-          generation: record.generation,
-          resumedFrom: record.resumedFrom ?? null,
-          lastTime: record.time,
-        });
-        this.#lanes.begin(record.time);
-        this.#throughput = this.#newThroughput();
-        break;
-      case 'heartbeat':
-        this.#addHeartbeat(record);
+  /** All that was recorded of a step; null if nothing was, or if the metrics have not been read up to it yet. */
+  async recordAt(step: number): Promise<MetricsRecordOf<'step'> | null> {
+    await this.#readOn();
+    const [steps, offsets] = ['step', 'offset'].map((name) => this.#run.steps.column(name));
+    const row = lowerBound(steps, step);
+    if (steps[row] !== step) return null;
+    const file = await open(this.options.path);
+    try {
+      for await (const line of file.readLines({ start: offsets[row], autoClose: false })) {
+        const record = parseRecord(line);
+        return record?.type === 'step' && record.step === step ? record : null;
+      }
+      return null;
+    } finally {
+      await file.close();
     }
   }
 
-  #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
-    this.#lanes.add(heartbeat);
-    appendMemory(this.#memory, heartbeat);
-    const speeds = heartbeat.ranks.flatMap(({ rank, ownMs, lostShare }) =>
-      ownMs === undefined || lostShare === undefined ? [] : [{ rank, ownMs, lostShare }],
-    );
-    // A generation that has not trained yet has none.
-    if (speeds.length > 0) this.#speeds = speeds;
+  /** Reads what is new, and saves the index where that is due. */
+  keepUp(): Promise<void> {
+    return this.#file.update();
   }
 
-  #addStep(step: MetricsRecordOf<'step'>): void {
-    const isTimed = !Number.isNaN(step.time);
-    this.#hasTimes &&= isTimed;
-    this.#lastTime = isTimed ? step.time : this.#lastTime + step.stepMs;
-    appendStep(this.#steps, step, this.#lastTime);
-    this.#throughput.add(step.step, step.tokens);
-    const layers = step.layers ?? [];
-    if (this.#layers.length === 0) this.#layers = layers.map(({ layer }) => layer);
-    this.#experts.add(step.step, layers);
+  async begin(file: OpenMetrics): Promise<number> {
+    this.#epoch++;
+    const { startedAt } = this.options;
+    this.#run = (await this.#index.load(file, startedAt)) ?? new RunMetrics(startedAt);
+    return this.#index.covered;
   }
 
-  /** How many steps are left is not asked of it. */
-  #newThroughput(): Throughput {
-    return new Throughput(0, Infinity, () => this.#lastTime);
+  add(record: MetricsRecord, offset: number): void {
+    this.#run.add(record, offset);
+  }
+
+  async endPiece(file: OpenMetrics, offset: number): Promise<void> {
+    const lacks = offset - this.#index.covered;
+    if (lacks < LEAST_BYTES || performance.now() - this.#failedAt < RETRY_MS) return;
+    const { isMine, isOver } = this.options.keepsIndex();
+    const isDue =
+      lacks >= Math.max(SAVE_BYTES, 4 * this.#index.stateBytes) || (isOver && offset === file.size);
+    // Without times, which only early versions did not record, the index would differ from the metrics.
+    if (!isMine || !isDue || !this.#run.points.hasTimes) return;
+    try {
+      await this.#index.save(this.#run, file, offset);
+    } catch {
+      // The disk may be full, or the folder another's: without an index the page is slower, but no less right.
+      this.#failedAt = performance.now();
+    }
+  }
+
+  /** @returns whether all that is there has been read */
+  async #readOn(): Promise<boolean> {
+    const reading = this.#file.update().then(() => true);
+    // Whoever waits for it no more has been answered.
+    reading.catch(() => undefined);
+    for (;;) {
+      if (await Promise.race([reading, sleep(PATIENCE_MS, false)])) return true;
+      const { bytes, ofBytes } = this.#file.progress;
+      if (ofBytes - bytes > MUCH_BYTES) return false;
+    }
+  }
+
+  /** Columns of a layer. If those that are on disk are damaged, the metrics are read from the start. */
+  async #layerSource(layer: string): Promise<ColumnSource> {
+    const run = this.#run;
+    const { steps, layerSteps } = run;
+    if (layer === 'all') return (name) => steps.column(name);
+    const names = Object.values(routingColumns(layer));
+    const rows = layerSteps.firstRow;
+    if (rows > 0 && (this.#early?.layer !== layer || this.#early.run !== run || this.#early.rows !== rows)) {
+      try {
+        const columns = await this.#index.layerColumns(run, names);
+        this.#early = { layer, run, rows, columns };
+      } catch {
+        this.#index.refuse();
+        this.#file.beginAnew();
+        await this.#readOn();
+        return this.#layerSource(layer);
+      }
+    }
+    const early = this.#early?.columns;
+    return (name) => {
+      if (!names.includes(name)) return steps.column(name);
+      if (rows === 0 || early === undefined) return layerSteps.column(name);
+      const joined = new Float32Array(layerSteps.numRows).fill(Number.NaN);
+      joined.set(early.get(name) ?? []);
+      joined.set(Array.from(layerSteps.column(name)), rows);
+      return joined;
+    };
   }
 
   /** What a cursor counts, in its order. */
   get #lengths(): readonly number[] {
+    const { steps, memory, points } = this.#run;
     return [
-      this.#steps.numRows,
-      this.#memory.numRows,
-      this.#validations.length,
-      this.#checkpoints.length,
-      memoryColumns(this.#memory).length,
+      steps.numRows,
+      memory.numRows,
+      points.validations.length,
+      points.checkpoints.length,
+      memoryColumns(memory).length,
     ];
   }
 
@@ -226,35 +268,10 @@ export class MetricsTable implements RecordSink {
   }
 
   #range({ fromStep, toStep }: MetricsQuery, after: number): [number, number] {
-    const steps = this.#steps.column('step');
+    const steps = this.#run.steps.column('step');
     const from = fromStep === undefined ? after : Math.max(after, lowerBound(steps, fromStep));
     const to = toStep === undefined ? steps.length : lowerBound(steps, toStep + 1);
     return [from, Math.max(from, to)];
-  }
-
-  #extremes(
-    table: NumberTable,
-    leading: readonly string[],
-    names: readonly string[],
-    [from, to]: readonly [number, number],
-    maxRows: number,
-  ): Columns {
-    const columns = (leading.length === 0 ? ['time'] : leading).map((name) => table.column(name));
-    return table.pick(names, downsample(columns, from, to, maxRows));
-  }
-
-  /** Means over buckets, with the step and time of the middle, and the longest step of each. */
-  #averages(names: readonly string[], [from, to]: readonly [number, number], maxPoints: number): Columns {
-    const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
-    const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
-    const means = names.map(
-      (name) => [name, jsonNumbers(meansOf(this.#steps.column(name), buckets))] as const,
-    );
-    return {
-      ...this.#steps.pick(['step', 'time'], middles),
-      ...Object.fromEntries(means),
-      longestMs: jsonNumbers(maximaOf(this.#steps.column('stepMs'), buckets)),
-    };
   }
 }
 
@@ -266,6 +283,34 @@ interface Position {
   readonly checkpoints: number;
 }
 
+function extremesOf(
+  columnOf: ColumnSource,
+  leading: readonly string[],
+  names: readonly string[],
+  [from, to]: readonly [number, number],
+  maxRows: number,
+): Columns {
+  const columns = (leading.length === 0 ? ['time'] : leading).map(columnOf);
+  return pick(columnOf, names, downsample(columns, from, to, maxRows));
+}
+
+/** Means over buckets, with the step and time of the middle, and the longest step of each. */
+function averagesOf(
+  columnOf: ColumnSource,
+  names: readonly string[],
+  [from, to]: readonly [number, number],
+  maxPoints: number,
+): Columns {
+  const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
+  const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
+  const means = names.map((name) => [name, jsonNumbers(meansOf(columnOf(name), buckets))] as const);
+  return {
+    ...pick(columnOf, ['step', 'time'], middles),
+    ...Object.fromEntries(means),
+    longestMs: jsonNumbers(maximaOf(columnOf('stepMs'), buckets)),
+  };
+}
+
 function unprefixed(columns: Columns): Columns {
   return Object.fromEntries(
     Object.entries(columns).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
@@ -273,7 +318,7 @@ function unprefixed(columns: Columns): Columns {
 }
 
 /** The first index of ascending values that is at least `least`. */
-function lowerBound(values: readonly number[], least: number): number {
+function lowerBound(values: Numbers, least: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -81,7 +81,12 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
     c.header('Cache-Control', 'no-store');
     return c.json({ error: error.message } satisfies ApiError, 500);
   });
-  return { routes, isWatched: () => performance.now() - lookedAtMs < WATCHED_MS };
+  return {
+    routes,
+    isWatched: () => performance.now() - lookedAtMs < WATCHED_MS,
+    follow: (runId) => catalog.follow(runId),
+    close: () => catalog.saveIndex(),
+  };
 };
 
 async function sendFile(c: Context, name: string): Promise<Response> {

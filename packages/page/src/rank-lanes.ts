@@ -16,6 +16,12 @@ interface Lane {
 }
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+interface SavedLanes {
+  readonly lanes: readonly Lane[];
+  readonly numMerges: number;
+  readonly lastTime: number;
+}
+
 /** The activity of each rank over time, from heartbeats, in bounded memory. */
 export class RankLanes {
   readonly #lanes = new Map<number, Lane>();
@@ -45,6 +51,22 @@ export class RankLanes {
       }
     }
     this.#lastTime = time;
+  }
+
+  /** What `restore` takes, as JSON. */
+  save(): object {
+    return {
+      lanes: [...this.#lanes.values()],
+      numMerges: this.#numMerges,
+      lastTime: this.#lastTime,
+    } satisfies SavedLanes;
+  }
+
+  restore(saved: object): void {
+    const { lanes, numMerges, lastTime } = saved as SavedLanes;
+    this.#numMerges = numMerges;
+    this.#lastTime = lastTime;
+    for (const lane of lanes) this.#lanes.set(lane.rank, lane);
   }
 
   /** @param epoch counts how often the run's metrics were rewritten */

@@ -3,8 +3,9 @@ import { commandLine, fromHere } from 'locmoe/coordinator/resume-command';
 import { machineIdentity } from 'locmoe/os/process-info';
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import { readJournal } from 'locmoe/run/journal';
-import { listRuns, type RunFolder, runOf } from 'locmoe/run/run-folder';
+import { listRuns, type RunFolder, type RunRecord, runOf } from 'locmoe/run/run-folder';
 import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/run/run-generations';
+import type { RunListener } from 'locmoe/run/run-listener';
 import type {
   CheckpointCheck,
   CheckpointsReply,
@@ -16,16 +17,20 @@ import type {
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { flightOf } from './flight-reply.js';
 import { MetricsTable } from './metrics-table.js';
-import { type ListedRun, RunItems, readJson } from './run-item.js';
+import { type ListedRun, mayBeLive, RunItems, readJson } from './run-item.js';
 
 /** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;
+/** The index of a live run is kept up this often. */
+const KEEP_UP_MS = 10_000;
 
 /** The runs of a folder. Ids are looked up in the listing, never joined to a path. */
 export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
   readonly #items = new RunItems();
   readonly #checkpoints = new Checkpoints();
+  /** Metrics of the run that this process leads. */
+  #followed: MetricsTable | null = null;
 
   constructor(readonly runsDir: string) {}
 
@@ -50,7 +55,7 @@ export class RunCatalog {
       directory: folder.directory,
       version: record.version ?? null,
       host: record.machine?.split('/')[0] ?? null,
-      isServedByCoordinator: record.pid === process.pid && record.machine === machineIdentity(),
+      isServedByCoordinator: isLedHere(record),
       commands: commandsOf(run, failure),
       config,
       summary: readJson(folder, 'summary.json'),
@@ -62,16 +67,47 @@ export class RunCatalog {
   metrics(runId: string): MetricsTable | null {
     const run = runOf(this.runsDir, runId);
     if (run === null) return null;
-    const open =
-      this.#metrics.get(runId) ??
-      new MetricsTable(run.folder.metrics, Date.parse(this.#items.of(run).startedAt));
+    const open = this.#metrics.get(runId) ?? this.#open(run);
+    // The one that was asked for last comes last.
     this.#metrics.delete(runId);
     this.#metrics.set(runId, open);
-    for (const oldest of this.#metrics.keys()) {
+    for (const [oldest, table] of this.#metrics) {
       if (this.#metrics.size <= MAX_OPEN_RUNS) break;
-      this.#metrics.delete(oldest);
+      if (table !== this.#followed) this.#metrics.delete(oldest);
     }
     return open;
+  }
+
+  /** Keeps the index of a run that this process leads; the run's folder need not be there yet. */
+  follow(runId: string): RunListener {
+    let keptUpAt = Number.NEGATIVE_INFINITY;
+    return {
+      step: () => {
+        if (performance.now() - keptUpAt < KEEP_UP_MS) return;
+        keptUpAt = performance.now();
+        this.#followed ??= this.metrics(runId);
+        this.#followed?.keepUp().catch(() => undefined);
+      },
+    };
+  }
+
+  /** Saves what the index of the run that this process has led lacks. */
+  async saveIndex(): Promise<void> {
+    await this.#followed?.keepUp().catch(() => undefined);
+  }
+
+  #open(run: ListedRun): MetricsTable {
+    const { metrics, metricsIndex } = run.folder;
+    return new MetricsTable({
+      path: metrics,
+      indexDirectory: metricsIndex,
+      startedAt: Date.parse(this.#items.of(run).startedAt),
+      keepsIndex: () => {
+        const record = run.folder.readRecord();
+        const isOver = record === null || !mayBeLive(record);
+        return { isOver, isMine: isOver || isLedHere(record) };
+      },
+    });
   }
 
   /** Null if there is no such run. */
@@ -100,6 +136,11 @@ export class RunCatalog {
   #folderOf(runId: string): RunFolder | null {
     return runOf(this.runsDir, runId)?.folder ?? null;
   }
+}
+
+/** Whether this process leads the run, or has led it. */
+function isLedHere(record: RunRecord): boolean {
+  return record.pid === process.pid && record.machine === machineIdentity();
 }
 
 function commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null): RunCommands {

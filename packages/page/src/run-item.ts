@@ -72,7 +72,7 @@ function earlier(startedAt: string, begunMs: number | undefined): string {
 }
 
 /** As `isLive`, but a run of another machine counts as live while its record says so. */
-function mayBeLive(record: RunRecord): boolean {
+export function mayBeLive(record: RunRecord): boolean {
   if (record.state === 'finished' || record.state === 'failed') return false;
   return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
 }

@@ -92,12 +92,27 @@ describe('answers in pieces', () => {
       [1, 1.2, 1.4],
       [2, 2, 2],
     ],
+    mostRouted: [
+      [1, 1, 1],
+      [2, 2, 2],
+    ],
+    dropped: [
+      [0, 0.1, 0.2],
+      [0, 0, 0],
+    ],
     openLayers: [3],
     kept: [
       [
         [5, 5],
         [6, 4],
         [1, 0],
+      ],
+    ],
+    routed: [
+      [
+        [9, 5],
+        [8, 4],
+        [1, 1],
       ],
     ],
   };
@@ -111,9 +126,23 @@ describe('answers in pieces', () => {
         [1.5, 1.6],
         [2, 2],
       ],
+      mostRouted: [
+        [1.7, 1.8],
+        [2, 2],
+      ],
+      dropped: [
+        [0.3, 0.4],
+        [0, 0],
+      ],
       kept: [
         [
           [7, 3],
+          [8, 2],
+        ],
+      ],
+      routed: [
+        [
+          [9, 3],
           [8, 2],
         ],
       ],
@@ -125,6 +154,16 @@ describe('answers in pieces', () => {
       [6, 4],
       [7, 3],
       [8, 2],
+    ]);
+    expect(merged.routed[0]).toEqual([
+      [9, 5],
+      [8, 4],
+      [9, 3],
+      [8, 2],
+    ]);
+    expect([merged.mostRouted[0], merged.dropped[0]]).toEqual([
+      [1, 1, 1.7, 1.8],
+      [0, 0.1, 0.3, 0.4],
     ]);
     expect(mergedExperts(experts, { ...more, firstBucket: 0 }).most[0]).toEqual([1.5, 1.6]);
     expect(stepsOf(merged, 3)).toEqual([13, 14]);

@@ -5,10 +5,10 @@ import { onTestFinished } from 'vitest';
 
 export const STARTED_AT = Date.parse('2026-01-02T03:04:05Z');
 
-/** A temporary folder for runs, removed after the test. */
-export function temporaryRuns(): string {
+/** A temporary folder for runs, removed after the test, or when `removeLater` has it removed. */
+export function temporaryRuns(removeLater: (remove: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-page-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  removeLater(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -71,7 +71,7 @@ export class TrainingProcess {
     this.#leader = leader;
     this.#reader = new MetricsReader(folder.metrics, {
       // What was read before is told again, with the same times.
-      restart: () => undefined,
+      begin: () => 0,
       add: (record) => this.#add(record),
     });
   }

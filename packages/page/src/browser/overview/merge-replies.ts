@@ -21,10 +21,15 @@ export function mergedExperts(known: ExpertsReply | null, reply: ExpertsReply): 
     ...before.slice(0, firstBucket),
     ...changed,
   ];
+  const all = <T>(before: readonly (readonly T[])[], changed: readonly (readonly T[])[]) =>
+    changed.map((each, layer) => joined(before[layer], each));
   return {
     ...reply,
-    most: reply.most.map((changed, layer) => joined(known.most[layer], changed)),
-    kept: reply.kept.map((changed, layer) => joined(known.kept[layer], changed)),
+    most: all(known.most, reply.most),
+    mostRouted: all(known.mostRouted, reply.mostRouted),
+    dropped: all(known.dropped, reply.dropped),
+    kept: all(known.kept, reply.kept),
+    routed: all(known.routed, reply.routed),
   };
 }
 

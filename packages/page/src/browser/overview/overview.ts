@@ -15,6 +15,7 @@ import { Generations } from './generations.js';
 import { HeatMap } from './heat-map.js';
 import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
+import { ReadingNote } from './reading-note.js';
 import type { RunData } from './run-data.js';
 
 /** Lines of a step may be written slightly before or after it. */
@@ -65,6 +66,7 @@ export class Overview {
   readonly #heatMap = new HeatMap(this.#bus);
   readonly #generations = new Generations((time) => this.#openMoment(time, null));
   readonly #differences = new Differences();
+  readonly #reading = new ReadingNote();
   readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
   readonly #grid: HTMLElement;
   #runs: readonly RunData[] = [];
@@ -101,6 +103,7 @@ export class Overview {
       this.#generations.element,
       this.#banner.pins,
       this.#differences.element,
+      this.#reading.element,
     ];
     this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid);
     this.#banner.set(null);
@@ -146,6 +149,7 @@ export class Overview {
     this.showStatus();
     this.#generations.set(run);
     this.#differences.set(this.#runs);
+    this.#reading.set(run.metrics?.reading ?? null);
     const generations = run.generationMarks(axis);
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
     const isOverlaid = this.#runs.length > 1;

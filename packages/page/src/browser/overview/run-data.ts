@@ -82,7 +82,7 @@ export class RunData {
       request.isPrimary ? this.#refreshSlow(request) : undefined,
     ]);
     // Complete only if this refresh began after the run was known to be over.
-    this.#isComplete = this.detail?.isLive === false;
+    this.#isComplete = this.detail?.isLive === false && this.metrics?.reading === null;
     this.detail = detail;
     this.#key = key;
     const { step = [], time = [] } = this.allOf('loss');

@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import path from 'node:path';
+import type { OpenMetrics } from 'locmoe/run/metrics-reader';
+import { RunMetrics, type SavedMetrics } from './run-metrics.js';
+
+/** An index of another form is not read. */
+const FORM = `locmoe-metrics-index 1 ${endianness()}`;
+const COLUMNS = 'columns';
+const STATE = /^state-(\d+)$/;
+/** A run that goes back to a checkpoint goes on with an earlier state of its index. */
+const NUM_STATES = 4;
+/** So many bytes of the metrics before the end of a block tell whether they are still those that it was made of. */
+const MARK_BYTES = 1 << 10;
+
+/** Rows of a table in the file of columns. */
+interface Part {
+  readonly at: number;
+  readonly rows: number;
+  /** The first ones of the table. */
+  readonly numColumns: number;
+  readonly bytes: number;
+  readonly hash: string;
+}
+
+/** The rows of a stretch of the metrics. */
+interface Block {
+  /** Byte of the metrics where it ends. */
+  readonly to: number;
+  /** Hash of the metrics before that. */
+  readonly mark: string;
+  /** In the order of `RunMetrics.tables`. */
+  readonly parts: readonly Part[];
+}
+
+/** A state file: all but the counts of the experts. */
+interface State extends Omit<SavedMetrics, 'bytes'> {
+  readonly blocks: readonly Block[];
+  /** Of the columns of each table. */
+  readonly names: readonly (readonly string[])[];
+}
+
+/**
+ * What a run's metrics come to, beside `metrics.ndjson`, so that they need not be read again from the start: `columns`, to
+ * which rows are appended, and `state-BYTES`, which says what of it is valid, and holds all else as of that byte of the
+ * metrics. A state takes effect as its file is renamed. Nothing of it is believed without a check: hashes tell damage,
+ * marks tell metrics that have been rewritten.
+ */
+export class MetricsIndex {
+  #blocks: readonly Block[] = [];
+  #names: readonly (readonly string[])[] = [];
+  /** Its columns turned out to be damaged: nothing is loaded until it has been saved anew. */
+  #isRefused = false;
+  /** Size of the last state. */
+  stateBytes = 0;
+
+  /** @param directory created by `save` */
+  constructor(readonly directory: string) {}
+
+  /** Bytes of the metrics that it covers. */
+  get covered(): number {
+    return this.#blocks.at(-1)?.to ?? 0;
+  }
+
+  /**
+   * The newest state that holds for the metrics; null if none does. The rows of single layers stay on disk.
+   *
+   * @param startedAt of the run, ms since 1970
+   */
+  async load(metrics: OpenMetrics, startedAt: number): Promise<RunMetrics | null> {
+    this.#blocks = [];
+    if (this.#isRefused) return null;
+    for (const name of await this.#states())
+      try {
+        return await this.#loadState(name, metrics, startedAt);
+      } catch {
+        // Damaged, or of metrics that have changed: an earlier one may hold.
+      }
+    return null;
+  }
+
+  /**
+   * Appends the rows since the last save, and forgets those of single layers.
+   *
+   * @param to byte of the metrics up to which `run` knows them
+   * @throws the file system's error; what was saved before still holds
+   */
+  async save(run: RunMetrics, { handle }: OpenMetrics, to: number): Promise<void> {
+    await mkdir(this.directory, { recursive: true });
+    const { tables } = run;
+    const rowsBefore = (table: number) => this.#blocks.reduce((sum, { parts }) => sum + parts[table].rows, 0);
+    const encoded = tables.map((table, index) => table.encode(rowsBefore(index)));
+    let at = endOf(this.#blocks);
+    const parts = encoded.map((bytes, index): Part => {
+      const { names, numRows } = tables[index];
+      const part = { at, rows: numRows - rowsBefore(index), numColumns: names.length, bytes: bytes.length };
+      at += bytes.length;
+      return { ...part, hash: hashOf(bytes) };
+    });
+    const blocks = [...this.#blocks, { to, mark: await markAt(handle, to), parts }];
+    const names = tables.map((table) => table.names);
+    const { bytes, ...saved } = run.save();
+    const json = JSON.stringify({ ...saved, blocks, names } satisfies State);
+    const body = Buffer.concat([Buffer.from(`${json}\n`), bytes]);
+    await this.#writeColumns(encoded, parts[0].at);
+    const file = path.join(this.directory, `state-${to}`);
+    await writeFile(`${file}.tmp`, Buffer.concat([Buffer.from(`${FORM} ${hashOf(body)}\n`), body]));
+    await rename(`${file}.tmp`, file);
+    this.stateBytes = body.length;
+    this.#blocks = blocks;
+    this.#names = names;
+    run.layerSteps.release();
+    this.#isRefused = false;
+    const states = await this.#states();
+    // Those of later bytes are of metrics that have been rewritten.
+    const held = states.filter((name) => byteOf(name) <= to).slice(0, NUM_STATES);
+    for (const old of states.filter((name) => !held.includes(name))) await rm(path.join(this.directory, old));
+  }
+
+  /** It is damaged: is not to be loaded again. */
+  refuse(): void {
+    this.#isRefused = true;
+  }
+
+  /**
+   * Columns of single layers, of the rows that are not in memory.
+   *
+   * @throws Error if they are damaged
+   */
+  async layerColumns(run: RunMetrics, names: readonly string[]): Promise<Map<string, Float32Array>> {
+    const index = run.tables.indexOf(run.layerSteps);
+    const { firstRow } = run.layerSteps;
+    const columns = new Map(names.map((name) => [name, new Float32Array(firstRow).fill(Number.NaN)]));
+    const wanted = names
+      .map((name) => [name, this.#names[index]?.indexOf(name) ?? -1] as const)
+      .filter(([, column]) => column >= 0);
+    if (wanted.length === 0) return columns;
+    const file = await open(path.join(this.directory, COLUMNS));
+    try {
+      let row = 0;
+      for (const { parts } of this.#blocks) {
+        const { rows, numColumns } = parts[index];
+        const values = run.layerSteps.valuesOf(await readPart(file, parts[index]));
+        for (const [name, column] of wanted.filter(([, at]) => at < numColumns))
+          columns.get(name)?.set(values.subarray(column * rows, (column + 1) * rows), row);
+        row += rows;
+      }
+    } finally {
+      await file.close();
+    }
+    return columns;
+  }
+
+  async #loadState(name: string, { handle, size }: OpenMetrics, startedAt: number): Promise<RunMetrics> {
+    const file = await readFile(path.join(this.directory, name));
+    const endOfHead = file.indexOf('\n');
+    const body = file.subarray(endOfHead + 1);
+    if (file.toString('latin1', 0, endOfHead) !== `${FORM} ${hashOf(body)}`) throw new Error('damaged');
+    const endOfJson = body.indexOf('\n');
+    const { blocks, names, ...saved }: State = JSON.parse(body.toString('utf8', 0, endOfJson));
+    if ((blocks.at(-1)?.to ?? 0) > size) throw new Error('of longer metrics');
+    for (const { to, mark } of blocks)
+      if ((await markAt(handle, to)) !== mark) throw new Error('of other metrics');
+    const run = new RunMetrics(startedAt);
+    await this.#loadColumns(run, blocks, names);
+    run.restore({ ...saved, bytes: body.subarray(endOfJson + 1) });
+    this.#blocks = blocks;
+    this.#names = names;
+    this.stateBytes = body.length;
+    return run;
+  }
+
+  async #loadColumns(run: RunMetrics, blocks: readonly Block[], names: State['names']): Promise<void> {
+    const file = await open(path.join(this.directory, COLUMNS));
+    try {
+      if ((await file.stat()).size < endOf(blocks)) throw new Error('cut short');
+      for (const { parts } of blocks)
+        for (const [index, part] of parts.entries()) {
+          const [table, columns] = [run.tables[index], names[index].slice(0, part.numColumns)];
+          if (table === run.layerSteps) table.skip(columns, part.rows);
+          else table.decode(columns, part.rows, await readPart(file, part));
+        }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Written over what a state that no longer holds had there. */
+  async #writeColumns(parts: readonly Buffer[], at: number): Promise<void> {
+    const file = path.join(this.directory, COLUMNS);
+    const columns = await open(file, 'r+').catch(() => open(file, 'w+'));
+    try {
+      const bytes = Buffer.concat(parts);
+      let done = 0;
+      while (done < bytes.length)
+        done += (await columns.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+    } finally {
+      await columns.close();
+    }
+  }
+
+  /** Names of the state files, the newest first. */
+  async #states(): Promise<string[]> {
+    const files = await readdir(this.directory).catch(() => []);
+    return files.filter((name) => STATE.test(name)).sort((a, b) => byteOf(b) - byteOf(a));
+  }
+}
+
+function byteOf(state: string): number {
+  return Number(STATE.exec(state)?.[1]);
+}
+
+function hashOf(bytes: Buffer): string {
+  return createHash('sha1').update(bytes).digest('hex');
+}
+
+/** Hash of the bytes before `end`. */
+async function markAt(metrics: FileHandle, end: number): Promise<string> {
+  const length = Math.min(end, MARK_BYTES);
+  return hashOf(await readAt(metrics, end - length, length));
+}
+
+/** Where the columns of the blocks end, in bytes. */
+function endOf(blocks: readonly Block[]): number {
+  const last = blocks.at(-1)?.parts.at(-1);
+  return last === undefined ? 0 : last.at + last.bytes;
+}
+
+async function readPart(columns: FileHandle, { at, bytes, hash }: Part): Promise<Buffer> {
+  const part = await readAt(columns, at, bytes);
+  if (hashOf(part) !== hash) throw new Error('damaged');
+  return part;
+}
+
+async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  const { bytesRead } = await file.read(bytes, 0, length, at);
+  if (bytesRead < length) throw new Error('cut short');
+  return bytes;
+}

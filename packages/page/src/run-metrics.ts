@@ -1,0 +1,163 @@
+import { Throughput } from 'locmoe/coordinator/throughput';
+import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
+import { meanLoss } from 'locmoe/run/validation-loss';
+import type { GenerationPoint, RankSpeedPoint, ValidationPoint } from './api-types.js';
+import { ExpertLoad } from './expert-load.js';
+import { appendMemory } from './memory-columns.js';
+import { appendStep } from './metric-columns.js';
+import { NumberTable } from './number-table.js';
+import { RankLanes } from './rank-lanes.js';
+
+/** The speed is that of so many steps. */
+const SPEED_STEPS = 50;
+/** Ranges of skipped steps that are kept, the last ones. */
+const MAX_SKIPPED = 500;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** All that is kept beside the tables, as JSON. */
+interface Points {
+  layers: number[];
+  validations: ValidationPoint[];
+  checkpoints: { step: number; directory: string }[];
+  generations: Mutable<GenerationPoint>[];
+  /** First and last step of each range. */
+  skipped: [from: number, to: number][];
+  speeds: readonly RankSpeedPoint[];
+  lastTime: number;
+  tokens: number;
+  hasTimes: boolean;
+  /** Row of the first step of the last generation. */
+  generationRow: number;
+}
+
+/** What an index keeps of a run, apart from the rows of its tables. */
+export interface SavedMetrics {
+  readonly points: object;
+  readonly lanes: object;
+  readonly experts: object;
+  /** Counts of the experts. */
+  readonly bytes: Buffer;
+}
+
+/** What is known of the metrics of a run: what a chart draws of each step, and sums of all else. */
+export class RunMetrics {
+  /** Each column takes 8 bytes a row. */
+  readonly steps = new NumberTable(Float64Array);
+  /** By layer; with an index, its earlier rows are on disk. */
+  readonly layerSteps = new NumberTable(Float32Array);
+  readonly memory = new NumberTable(Float64Array);
+  readonly experts = new ExpertLoad();
+  readonly lanes = new RankLanes();
+  points: Points;
+  #throughput: Throughput;
+
+  /** @param startedAt ms since 1970; steps without a time are counted from here */
+  constructor(startedAt: number) {
+    const none = { layers: [], validations: [], checkpoints: [], generations: [], skipped: [], speeds: [] };
+    this.points = { ...none, lastTime: startedAt, tokens: 0, hasTimes: true, generationRow: 0 };
+    this.#throughput = this.#newThroughput();
+  }
+
+  /** Tables whose rows an index keeps, in its order. */
+  get tables(): readonly NumberTable[] {
+    return [this.steps, this.memory, this.layerSteps];
+  }
+
+  /** Over the last steps of its generation; null before the second. */
+  get speed(): { readonly tokensPerS: number; readonly secondsPerStep: number } | null {
+    const { tokensPerS, secondsPerStep } = this.#throughput;
+    return tokensPerS === 0 ? null : { tokensPerS, secondsPerStep };
+  }
+
+  /** @param offset byte at which the record's line begins */
+  add(record: MetricsRecord, offset: number): void {
+    const { points } = this;
+    const generation = points.generations.at(-1);
+    if (generation !== undefined && record.type !== 'generation' && record.time > generation.lastTime)
+      generation.lastTime = record.time;
+    switch (record.type) {
+      case 'step':
+        this.#addStep(record, offset);
+        break;
+      case 'validation':
+        points.validations.push({ step: record.step, loss: meanLoss(record), domains: record.domains });
+        break;
+      case 'checkpoint':
+        points.checkpoints.push({ step: record.step, directory: record.directory });
+        break;
+      case 'generation':
+        points.generations.push({
+          time: record.time,
+          generation: record.generation,
+          resumedFrom: record.resumedFrom ?? null,
+          lastTime: record.time,
+        });
+        points.generationRow = this.steps.numRows;
+        this.lanes.begin(record.time);
+        this.#throughput = this.#newThroughput();
+        break;
+      case 'heartbeat':
+        this.#addHeartbeat(record);
+    }
+  }
+
+  save(): SavedMetrics {
+    const { frame, bytes } = this.experts.save();
+    return { points: this.points, lanes: this.lanes.save(), experts: frame, bytes };
+  }
+
+  /** The rows of the tables are there already. */
+  restore({ points, lanes, experts, bytes }: SavedMetrics): void {
+    this.points = points as Points;
+    this.lanes.restore(lanes);
+    this.experts.restore(experts, bytes);
+    this.#throughput = this.#newThroughput();
+    const [step, time, tokens] = ['step', 'time', 'tokens'].map((name) => this.steps.column(name));
+    const { numRows } = this.steps;
+    const { lastTime } = this.points;
+    for (let row = Math.max(this.points.generationRow, numRows - SPEED_STEPS); row < numRows; row++) {
+      this.points.lastTime = time[row];
+      this.#throughput.add(step[row], tokens[row] - (tokens[row - 1] ?? 0));
+    }
+    this.points.lastTime = lastTime;
+  }
+
+  #addHeartbeat(heartbeat: MetricsRecordOf<'heartbeat'>): void {
+    this.lanes.add(heartbeat);
+    appendMemory(this.memory, heartbeat);
+    const speeds = heartbeat.ranks.flatMap(({ rank, ownMs, lostShare }) =>
+      ownMs === undefined || lostShare === undefined ? [] : [{ rank, ownMs, lostShare }],
+    );
+    // A generation that has not trained yet has none.
+    if (speeds.length > 0) this.points.speeds = speeds;
+  }
+
+  #addStep(step: MetricsRecordOf<'step'>, offset: number): void {
+    const { points } = this;
+    const isTimed = !Number.isNaN(step.time);
+    points.hasTimes &&= isTimed;
+    points.lastTime = isTimed ? step.time : points.lastTime + step.stepMs;
+    points.tokens += step.tokens ?? 0;
+    const { lastTime: time, tokens } = points;
+    appendStep({ steps: this.steps, layers: this.layerSteps }, step, { time, tokens, offset });
+    if (step.loss === null) this.#skip(step.step);
+    this.#throughput.add(step.step, step.tokens);
+    const layers = step.layers ?? [];
+    if (points.layers.length === 0) points.layers = layers.map(({ layer }) => layer);
+    this.experts.add(step.step, layers);
+  }
+
+  #skip(step: number): void {
+    const { skipped } = this.points;
+    const last = skipped.at(-1);
+    if (last?.[1] === step - 1) last[1] = step;
+    else skipped.push([step, step]);
+    if (skipped.length > MAX_SKIPPED) skipped.shift();
+  }
+
+  /** How many steps are left is not asked of it. */
+  #newThroughput(): Throughput {
+    return new Throughput(0, Infinity, () => this.points.lastTime);
+  }
+}

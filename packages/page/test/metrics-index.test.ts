@@ -1,0 +1,245 @@
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import { machineIdentity, processIdentity } from 'locmoe/os/process-info';
+import { dropRecordsAfter } from 'locmoe/run/metrics-writer';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ExpertsReply, MetricsReply, RanksReply } from '../src/api-types.js';
+import { MetricsTable } from '../src/metrics-table.js';
+import { pageFeature } from '../src/page-feature.js';
+import { STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
+import { appendSteps, LARGE_RUN, writeSyntheticRun } from './synthetic-run.js';
+
+/** A run whose index has two blocks. */
+const RUN = { ...LARGE_RUN, runId: 'run' };
+const STEPS = 900;
+const LAYER = 5;
+const DEADLINE_MS = 60_000;
+
+interface Answers {
+  readonly metrics: MetricsReply;
+  readonly ofLayer: MetricsReply;
+  readonly experts: ExpertsReply;
+  readonly ranks: RanksReply;
+}
+
+/** What a new server tells of the run, once it has read all. */
+async function answersOf(runs: string): Promise<Answers> {
+  const { routes } = pageFeature(runs);
+  const json = async (tail: string) => (await routes.request(`http://localhost/api/runs/run/${tail}`)).json();
+  const deadline = performance.now() + DEADLINE_MS;
+  let metrics: MetricsReply = await json('metrics');
+  while (metrics.reading !== null && performance.now() < deadline) metrics = await json('metrics');
+  const ofLayer = await json(`metrics?layer=${LAYER}`);
+  const answers = { metrics, ofLayer, experts: await json('experts?layers=1,5'), ranks: await json('ranks') };
+  // A cursor counts how often the server began with the metrics.
+  return JSON.parse(JSON.stringify(answers, (key, value) => (key === 'cursor' ? undefined : value)));
+}
+
+const indexOf = (runs: string) => path.join(runs, 'run', 'metrics-index');
+const metricsOf = (runs: string) => path.join(runs, 'run', 'metrics.ndjson');
+const statesOf = (runs: string) =>
+  existsSync(indexOf(runs)) ? readdirSync(indexOf(runs)).filter((name) => name.startsWith('state')) : [];
+/** The newest state. */
+const stateOf = (runs: string) =>
+  path.join(
+    indexOf(runs),
+    statesOf(runs).reduce((a, b) => (Number(a.slice(6)) > Number(b.slice(6)) ? a : b)),
+  );
+
+/** What a server tells that finds no index. */
+async function withoutIndex(runs: string): Promise<Answers> {
+  const bare = temporaryRuns();
+  cpSync(path.join(runs, 'run'), path.join(bare, 'run'), { recursive: true });
+  rmSync(indexOf(bare), { recursive: true, force: true });
+  return answersOf(bare);
+}
+
+/** Changes a byte. */
+function damage(file: string, at: number): void {
+  const bytes = readFileSync(file);
+  bytes[at] ^= 0xff;
+  writeFileSync(file, bytes);
+}
+
+describe('an index beside the metrics', () => {
+  let made = '';
+  let first: Answers;
+  beforeAll(async () => {
+    // Not removed with a test: all of them copy it.
+    made = temporaryRuns((remove) => process.once('exit', remove));
+    writeSyntheticRun(made, RUN, { steps: STEPS });
+    first = await answersOf(made);
+  }, 240_000);
+
+  function copied(): string {
+    const runs = temporaryRuns();
+    cpSync(path.join(made, 'run'), path.join(runs, 'run'), { recursive: true });
+    return runs;
+  }
+
+  it('tells what the metrics tell, without reading them', { timeout: 240_000 }, async () => {
+    const runs = copied();
+    // Far from the ends of blocks, whose bytes are checked.
+    const file = openSync(metricsOf(runs), 'r+');
+    writeSync(file, Buffer.alloc(4_000_000, ' '), 0, 4_000_000, 1_000_000);
+    expect(await answersOf(runs)).toEqual(first);
+    expect((await withoutIndex(runs)).metrics.numRows).toBeLessThan(STEPS);
+    expect(first.metrics.numRows).toBe(STEPS);
+    expect(first.ofLayer.groups.routing.otherNode).toHaveLength(STEPS);
+    expect(first.ofLayer.groups.routing.otherNode).not.toContain(null);
+  });
+
+  it('tells also what has been recorded since', { timeout: 240_000 }, async () => {
+    const runs = copied();
+    appendSteps(path.join(runs, 'run'), RUN, STEPS + 1, STEPS + 50);
+    const answers = await answersOf(runs);
+    expect(answers.metrics.lastStep).toBe(STEPS + 50);
+    expect(answers).toEqual(await withoutIndex(runs));
+  });
+
+  it.each<[string, (runs: string) => void]>([
+    ['columns are cut short', (runs) => truncateSync(path.join(indexOf(runs), 'columns'), 50_000)],
+    ['columns are gone', (runs) => rmSync(path.join(indexOf(runs), 'columns'))],
+    ['a column of steps is damaged', (runs) => damage(path.join(indexOf(runs), 'columns'), 5_000)],
+    [
+      'a column of a layer is damaged',
+      (runs) => {
+        const columns = path.join(indexOf(runs), 'columns');
+        damage(columns, statSync(columns).size - 10);
+      },
+    ],
+    ['its state is damaged', (runs) => damage(stateOf(runs), 300)],
+    ['its state is cut short', (runs) => truncateSync(stateOf(runs), 1_000)],
+    ['its state is empty', (runs) => truncateSync(stateOf(runs), 0)],
+    ['the run has gone back to a step', (runs) => dropRecordsAfter(metricsOf(runs), 700)],
+    ['the run has gone back to its beginning', (runs) => dropRecordsAfter(metricsOf(runs), 3)],
+    [
+      'the run has gone back, and then beyond where it was',
+      (runs) => {
+        dropRecordsAfter(metricsOf(runs), 500);
+        appendSteps(path.join(runs, 'run'), { ...RUN, startedAt: RUN.startedAt + 1e6 }, 501, STEPS + 100);
+      },
+    ],
+    [
+      'it is of another run',
+      (runs) => {
+        rmSync(metricsOf(runs));
+        appendSteps(
+          path.join(runs, 'run'),
+          { ...RUN, numLayers: 17, startedAt: RUN.startedAt + 1 },
+          1,
+          STEPS,
+        );
+      },
+    ],
+  ])('is not believed if %s', { timeout: 240_000 }, async (_, change) => {
+    const runs = copied();
+    change(runs);
+    expect(await answersOf(runs)).toEqual(await withoutIndex(runs));
+    // What was made anew holds as well.
+    expect(await answersOf(runs)).toEqual(await withoutIndex(runs));
+  });
+
+  it('goes on from an earlier state if the run went back a little', { timeout: 240_000 }, async () => {
+    const runs = copied();
+    const before = statesOf(runs).length;
+    expect(before).toBeGreaterThan(1);
+    dropRecordsAfter(metricsOf(runs), 800);
+    const file = openSync(metricsOf(runs), 'r+');
+    writeSync(file, Buffer.alloc(4_000_000, ' '), 0, 4_000_000, 1_000_000);
+    const { metrics } = await answersOf(runs);
+    expect([metrics.firstStep, metrics.lastStep, metrics.numRows]).toEqual([1, 800, 800]);
+  });
+
+  it('is done without where none can be written', { timeout: 240_000 }, async () => {
+    const runs = copied();
+    rmSync(indexOf(runs), { recursive: true });
+    writeFileSync(indexOf(runs), 'a file in its place');
+    expect(await answersOf(runs)).toEqual(first);
+  });
+
+  it('is made by the process that leads the run, and by no other', { timeout: 240_000 }, async () => {
+    const runs = copied();
+    rmSync(indexOf(runs), { recursive: true });
+    const live = {
+      state: 'running',
+      address: '127.0.0.1:1',
+      generation: 1,
+      datasetDir: 'data',
+      runId: 'run',
+    };
+    const startedAt = new Date(RUN.startedAt).toISOString();
+    const write = (record: object) =>
+      writeFileSync(path.join(runs, 'run', 'run.json'), JSON.stringify({ ...live, startedAt, ...record }));
+    write({ machine: 'another/1', pid: process.pid, process: '1' });
+    await answersOf(runs);
+    expect(existsSync(indexOf(runs))).toBe(false);
+    write({ machine: machineIdentity(), pid: process.pid, process: processIdentity(process.pid) });
+    const page = pageFeature(runs);
+    const listener = page.follow('run');
+    listener.step?.({} as never, {} as never);
+    await page.close?.();
+    expect(statesOf(runs).length).toBeGreaterThan(0);
+    expect((await answersOf(runs)).experts).toEqual(first.experts);
+  });
+
+  it('knows where each step is recorded', { timeout: 240_000 }, async () => {
+    const table = new MetricsTable({
+      path: metricsOf(made),
+      indexDirectory: indexOf(made),
+      startedAt: RUN.startedAt,
+      keepsIndex: () => ({ isMine: false, isOver: true }),
+    });
+    for (const step of [1, 450, STEPS]) {
+      const record = await table.recordAt(step);
+      expect([record?.step, record?.layers.length]).toEqual([step, RUN.numLayers]);
+    }
+    expect(await table.recordAt(STEPS + 1)).toBeNull();
+    expect(await table.recordAt(0)).toBeNull();
+  });
+});
+
+it('is not made of a short run', async () => {
+  const runs = temporaryRuns();
+  const folder = writeRun(runs, 'run');
+  appendFileSync(
+    path.join(folder, 'metrics.ndjson'),
+    `${JSON.stringify(stepRecord(1, { time: STARTED_AT }))}\n`,
+  );
+  await answersOf(runs);
+  expect(existsSync(indexOf(runs))).toBe(false);
+});
+
+it('tells how far long metrics have been read, and what of them', { timeout: 240_000 }, async () => {
+  const runs = temporaryRuns();
+  const folder = writeRun(runs, 'run');
+  const padding = new Array<number>(150_000).fill(12_345);
+  const line = `${JSON.stringify({ ...stepRecord(1, { time: STARTED_AT }), padding })}\n`;
+  for (let step = 0; step < 200; step++) appendFileSync(path.join(folder, 'metrics.ndjson'), line);
+  const { routes } = pageFeature(runs);
+  const replies: MetricsReply[] = [];
+  const deadline = performance.now() + DEADLINE_MS;
+  do replies.push(await (await routes.request('http://localhost/api/runs/run/metrics?layer=all')).json());
+  while (replies.at(-1)?.reading !== null && performance.now() < deadline);
+  const partial = replies.flatMap(({ reading, numRows }) =>
+    reading === null ? [] : [{ ...reading, numRows }],
+  );
+  expect(partial.length).toBeGreaterThan(0);
+  for (const { bytes, ofBytes, numRows } of partial) {
+    expect(bytes).toBeLessThan(ofBytes);
+    expect(numRows).toBeLessThan(200);
+  }
+  expect(replies.at(-1)?.numRows).toBe(200);
+});
