@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import { readJournal } from '../run/journal.js';
 import type { JournalMember } from '../run/journal-events.js';
-import { type MetricsRecord, type MetricsRecordOf, readRecords } from '../run/metrics-record.js';
+import { type MetricsRecordOf, recordsFromEnd } from '../run/metrics-record.js';
 import type { RunFolder } from '../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
@@ -68,17 +68,38 @@ function progressOf(
   generation: number,
   from: number,
 ): Pick<Adoption, 'step' | 'validation' | 'committed' | 'isCommitRecorded'> {
-  const records = readRecords(folder.metrics);
-  const of = <Type extends MetricsRecord['type']>(wanted: Type) =>
-    records.filter((record): record is MetricsRecordOf<Type> => record.type === wanted);
-  const step = Math.max(from, of('step').at(-1)?.step ?? 0);
-  // One that came before the last report of its step is dropped with all that is recorded after `step`, and comes again.
-  const validation = of('validation').findLast((each) => each.step <= step);
   const directory = committedFolders(folder.checkpoints).find((each) => generationOf(each) === generation);
+  const committed = directory === undefined ? null : { step: stepOf(directory), directory };
+  const found = lastOf(folder.metrics, committed);
+  const step = Math.max(from, found.step);
+  // One that came before the last report of its step is dropped with all that is recorded after `step`, and comes again.
+  const validation = found.validations.find((each) => each.step <= step);
   return {
     step,
     validation: validation === undefined ? null : { step: validation.step, domains: validation.domains },
-    committed: directory === undefined ? null : { step: stepOf(directory), directory },
-    isCommitRecorded: of('checkpoint').some((each) => each.directory === directory),
+    committed,
+    isCommitRecorded: found.isCommitRecorded,
   };
+}
+
+/**
+ * What the end of the metrics tells: the last step, the validations from the last on to one of that step or before, and
+ * whether the checkpoint is recorded.
+ */
+function lastOf(metrics: string, committed: Adoption['committed']) {
+  let step: number | null = null;
+  let isCommitRecorded = false;
+  const validations: MetricsRecordOf<'validation'>[] = [];
+  for (const { record } of recordsFromEnd(metrics)) {
+    if (record.type === 'step') step ??= record.step;
+    else if (record.type === 'validation') validations.push(record);
+    else if (record.type === 'checkpoint') isCommitRecorded ||= record.directory === committed?.directory;
+    const last = validations.at(-1);
+    const isValidated = step !== null && last !== undefined && last.step <= step;
+    // A checkpoint is recorded after its step.
+    const isBeforeCommit =
+      committed === null || isCommitRecorded || (record.type === 'step' && record.step < committed.step);
+    if (isValidated && isBeforeCommit) break;
+  }
+  return { step: step ?? 0, validations, isCommitRecorded };
 }

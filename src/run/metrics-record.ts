@@ -76,14 +76,61 @@ export function readRecords(file: string): MetricsRecord[] {
   }
 }
 
+/** Bytes read at a time from the end. */
+const PIECE_BYTES = 1 << 20;
+const NEWLINE = 0x0a;
+
+/** A record, and the bytes of the file where its line begins and ends. */
+export interface PlacedRecord {
+  readonly record: MetricsRecord;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * The records of a run, the last one first, in bounded memory: for what is found near the end of metrics of any length.
+ * None if it has no file yet.
+ *
+ * @throws TrainerError `BAD_INPUT` if it is no regular file
+ */
+export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
+  if (!existsSync(file)) return;
+  assertRegular(file);
+  const fd = openSync(file, 'r');
+  try {
+    // Bytes from `start` on that are read, and not yet told: the end of a line that began before.
+    let rest = Buffer.alloc(0);
+    for (let start = fstatSync(fd).size; start > 0; ) {
+      const piece = Buffer.alloc(Math.min(start, PIECE_BYTES));
+      start -= piece.length;
+      readSync(fd, piece, 0, piece.length, start);
+      const bytes = Buffer.concat([piece, rest]);
+      // Before it lies the end of a line.
+      const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
+      for (let end = bytes.length; end > first; ) {
+        const begin = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+        const record = parseRecord(bytes.toString('utf8', begin, end));
+        if (record !== null) yield { record, begin: start + begin, end: start + end };
+        end = begin;
+      }
+      rest = bytes.subarray(0, first);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The first and the last step after `step` that something is recorded of; null if there is none. */
 export function recordedStepsAfter(
   file: string,
   step: number,
 ): { readonly first: number; readonly last: number } | null {
-  const later = readRecords(file)
-    .map(stepOfRecord)
-    .filter((each) => each > step);
+  const later: number[] = [];
+  for (const { record } of recordsFromEnd(file)) {
+    const at = stepOfRecord(record);
+    if (record.type === 'step' && at <= step) break;
+    if (at > step) later.push(at);
+  }
   if (later.length === 0) return null;
   return later.reduce(
     ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
@@ -120,6 +167,6 @@ export function lastRecords(file: string): MetricsRecord[] {
 }
 
 /** The records of some lines; the first and last may be cut off. */
-export function recordsOf(lines: string): MetricsRecord[] {
+function recordsOf(lines: string): MetricsRecord[] {
   return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
 }

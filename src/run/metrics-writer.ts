@@ -1,25 +1,48 @@
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  renameSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { AppendFile } from '@locmoe/logs/append-file';
-import { type MetricsRecord, readRecords, stepOfRecord } from './metrics-record.js';
+import { type MetricsRecord, recordsFromEnd, stepOfRecord } from './metrics-record.js';
 
 /** Appends one record to `metrics.ndjson`, on a new line even if a power failure cut the last one short. */
-export function appendRecord(metrics: string, { type, ...record }: MetricsRecord): void {
+export function appendRecord(metrics: string, record: MetricsRecord): void {
   const file = new AppendFile(metrics);
   try {
-    // The type first, for people who read or grep the file.
-    file.append(`${JSON.stringify({ type, ...record })}\n`);
+    file.append(lineOf(record));
   } finally {
     file.close();
   }
 }
 
+/** The type comes first, for people who read or grep the file. */
+function lineOf({ type, ...record }: MetricsRecord): string {
+  return `${JSON.stringify({ type, ...record })}\n`;
+}
+
 /**
  * Removes the records of steps after `step`, which a run resumed there repeats. Records of no step
- * (heartbeats, generations) stay.
+ * (heartbeats, generations) stay. Only what follows the record of `step` is parsed, however long the file is.
  */
 export function dropRecordsAfter(metrics: string, step: number): void {
   if (!existsSync(metrics)) return;
-  const kept = readRecords(metrics).filter((record) => stepOfRecord(record) <= step);
-  writeFileSync(`${metrics}.tmp`, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const kept: string[] = [];
+  let cut = 0;
+  for (const { record, end } of recordsFromEnd(metrics)) {
+    if (record.type === 'step' && record.step <= step) {
+      cut = end;
+      break;
+    }
+    if (stepOfRecord(record) <= step) kept.push(lineOf(record));
+  }
+  if (cut === statSync(metrics).size) return;
+  copyFileSync(metrics, `${metrics}.tmp`, constants.COPYFILE_FICLONE);
+  truncateSync(`${metrics}.tmp`, cut);
+  appendFileSync(`${metrics}.tmp`, kept.reverse().join(''));
   renameSync(`${metrics}.tmp`, metrics);
 }

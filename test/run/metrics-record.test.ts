@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { MetricsReader } from '../../src/run/metrics-reader.js';
-import { lastRecords, parseRecord, readRecords } from '../../src/run/metrics-record.js';
+import { lastRecords, parseRecord, readRecords, recordsFromEnd } from '../../src/run/metrics-record.js';
 import { globalStep } from './global-step.js';
 
 const step = (number: number) => ({ time: number, ...globalStep(number), type: 'step' }) as const;
@@ -43,9 +43,26 @@ it('reads past what is cut, from the start or from the end of a long file', () =
   expect(last.length).toBeLessThan(2_000);
 });
 
+it.each([1, 2, 3, 100, 1 << 20])(
+  'has the same records from the end, with places, past lines of %i bytes',
+  (length) => {
+    const lines = Array.from({ length: 40 }, (_, index) => JSON.stringify(step(index + 1)));
+    const noise = ['x'.repeat(length), '', 'é'.repeat(length >> 1)];
+    const file = fileOf(
+      [noise[0], ...lines.slice(0, 20), ...noise, ...lines.slice(20), '{"type":"st'].join('\n'),
+    );
+    const text = readFileSync(file);
+    const fromEnd = [...recordsFromEnd(file)];
+    expect(fromEnd.map(({ record }) => record).reverse()).toEqual(readRecords(file));
+    for (const { record, begin, end } of fromEnd)
+      expect(JSON.parse(text.toString('utf8', begin, end))).toEqual(record);
+  },
+);
+
 it('has no records of a run without the file', () => {
   expect(readRecords('/nowhere/metrics.ndjson')).toEqual([]);
   expect(lastRecords('/nowhere/metrics.ndjson')).toEqual([]);
+  expect([...recordsFromEnd('/nowhere/metrics.ndjson')]).toEqual([]);
 });
 
 it.each([

@@ -1,10 +1,22 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
 import type { FailureReport } from '../../src/run/failure-report.js';
+import { recordedStepsAfter } from '../../src/run/metrics-record.js';
 import { appendRecord, dropRecordsAfter } from '../../src/run/metrics-writer.js';
 import { findRun, listRuns, RunFolder, runOf } from '../../src/run/run-folder.js';
 import { OVER } from '../coordinator/saved-run.js';
@@ -32,6 +44,21 @@ describe('the metrics', () => {
       appendRecord(folder.metrics, record);
     dropRecordsAfter(folder.metrics, 2);
     expect(records()).toEqual([generation, steps[0], heartbeat, steps[1], heartbeat]);
+  });
+
+  it('are cut at the end, whatever lies before: they may be longer than any string', () => {
+    // A line that could not be read as text: with the others it is what 5 GB of metrics would be.
+    const long = openSync(folder.metrics, 'w');
+    ftruncateSync(long, 5e9);
+    writeSync(long, '\n', 5e9);
+    closeSync(long);
+    for (const step of [1, 2, 3])
+      appendRecord(folder.metrics, { type: 'step', time: step, ...globalStep(step) });
+    const { size } = statSync(folder.metrics);
+    dropRecordsAfter(folder.metrics, 3);
+    expect(statSync(folder.metrics).size).toBe(size);
+    expect(recordedStepsAfter(folder.metrics, 1)).toEqual({ first: 2, last: 3 });
+    expect(recordedStepsAfter(folder.metrics, 3)).toBeNull();
   });
 
   it('keep the first record behind a line that a power failure cut short, and lose that line', () => {

@@ -34,13 +34,20 @@ interface Answers {
   readonly ranks: RanksReply;
 }
 
+/** Asks a new server for what it tells of the run. */
+function serverOf(runs: string) {
+  const { routes } = pageFeature(runs);
+  return async <T>(tail: string) =>
+    (await (await routes.request(`http://localhost/api/runs/run/${tail}`)).json()) as T;
+}
+
 /** What a new server tells of the run, once it has read all. */
 async function answersOf(runs: string): Promise<Answers> {
-  const { routes } = pageFeature(runs);
-  const json = async (tail: string) => (await routes.request(`http://localhost/api/runs/run/${tail}`)).json();
+  const json = serverOf(runs);
   const deadline = performance.now() + DEADLINE_MS;
-  let metrics: MetricsReply = await json('metrics');
-  while (metrics.reading !== null && performance.now() < deadline) metrics = await json('metrics');
+  let metrics = await json<MetricsReply>('metrics');
+  while (metrics.reading !== null && performance.now() < deadline)
+    metrics = await json<MetricsReply>('metrics');
   const ofLayer = await json(`metrics?layer=${LAYER}`);
   const answers = { metrics, ofLayer, experts: await json('experts?layers=1,5'), ranks: await json('ranks') };
   // A cursor counts how often the server began with the metrics.
@@ -228,10 +235,10 @@ it('tells how far long metrics have been read, and what of them', { timeout: 240
   const padding = new Array<number>(150_000).fill(12_345);
   const line = `${JSON.stringify({ ...stepRecord(1, { time: STARTED_AT }), padding })}\n`;
   for (let step = 0; step < 200; step++) appendFileSync(path.join(folder, 'metrics.ndjson'), line);
-  const { routes } = pageFeature(runs);
+  const json = serverOf(runs);
   const replies: MetricsReply[] = [];
   const deadline = performance.now() + DEADLINE_MS;
-  do replies.push(await (await routes.request('http://localhost/api/runs/run/metrics?layer=all')).json());
+  do replies.push(await json<MetricsReply>('metrics?layer=all'));
   while (replies.at(-1)?.reading !== null && performance.now() < deadline);
   const partial = replies.flatMap(({ reading, numRows }) =>
     reading === null ? [] : [{ ...reading, numRows }],
