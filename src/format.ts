@@ -34,6 +34,40 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
+/** Columns of the terminal; where there is none, as in a pipe, a line has no end. */
+function terminalColumns(): number {
+  return process.stdout.columns || Number.POSITIVE_INFINITY;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours have no width
+const COLOR = /\x1b\[[\d;]*m/g;
+/** Characters that take two columns. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/gu;
+
+function widthOf(text: string): number {
+  const plain = text.replace(COLOR, '');
+  return plain.length + (plain.match(WIDE)?.filter((wide) => wide.length === 1).length ?? 0);
+}
+
+/**
+ * Breaks a line between words, and after a comma of JSON, where the terminal would break it within a word. What is
+ * longer than a line, such as a path, stays whole: it can be copied.
+ *
+ * @param indent of the lines after the first
+ */
+export function wrapped(line: string, indent: string, columns = terminalColumns()): string {
+  if (widthOf(line) <= columns) return line;
+  const lines: string[] = [];
+  for (const piece of line.split(/(?<=\S +)(?=\S)|(?<=,)(?=")/)) {
+    const last = lines.at(-1);
+    if (last === undefined) lines.push(piece);
+    else if (widthOf((last + piece).trimEnd()) <= columns) lines[lines.length - 1] = last + piece;
+    else lines.push(indent + piece);
+  }
+  return lines.map((each) => each.trimEnd()).join('\n');
+}
+
 const GAP = '  ';
 
 /**
@@ -45,11 +79,7 @@ const GAP = '  ';
  */
 export function formatTable(
   given: readonly (readonly string[])[],
-  {
-    indent = '  ',
-    textColumns = [] as readonly number[],
-    width = process.stdout.columns || Number.POSITIVE_INFINITY,
-  } = {},
+  { indent = '  ', textColumns = [] as readonly number[], width = terminalColumns() } = {},
 ): string {
   const rows = given.map((row) => row.map((cell) => printable(cell).replaceAll(/[\t\n]/g, ' ')));
   const isText = (column: number) => column === 0 || textColumns.includes(column);

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { formatTable } from '../src/format.js';
+import { formatTable, wrapped } from '../src/format.js';
 
 const widest = (table: string) => Math.max(...table.split('\n').map(({ length }) => length));
 
@@ -56,5 +56,37 @@ describe('a table', () => {
     // As of a terminal that does not know its size.
     process.stdout.columns = 0;
     expect(formatTable(WIDE, { textColumns: [2] }).split('\n')).toHaveLength(3);
+  });
+});
+
+describe('a line that is longer than the terminal', () => {
+  it('is broken between words and fields of JSON, with an indent', () => {
+    const line =
+      '  run r: 2 nodes x 2 workers, router switch {"directory":"/data/runs/r","device":"nvme0n1"}';
+    expect(wrapped(line, '    ', 40).split('\n')).toEqual([
+      '  run r: 2 nodes x 2 workers, router',
+      '    switch {"directory":"/data/runs/r",',
+      '    "device":"nvme0n1"}',
+    ]);
+    expect(wrapped(line, '    ', line.length)).toBe(line);
+  });
+
+  it('keeps paths and other long words whole, and loses nothing', () => {
+    const path = `/data/${'long/'.repeat(20)}end`;
+    const text = wrapped(`checkpoint at step 7: ${path} is   saved`, '  ', 30);
+    expect(text.split('\n')).toEqual(['checkpoint at step 7:', `  ${path}`, '  is   saved']);
+  });
+
+  it('counts columns: none for colours, two for Chinese', () => {
+    expect(wrapped('\x1b[36mone two\x1b[39m', '', 7)).toBe('\x1b[36mone two\x1b[39m');
+    expect(wrapped('训练 开始 three', '  ', 9)).toBe('训练 开始\n  three');
+  });
+
+  it('stays a line where there is no terminal, and asks the terminal that there is', () => {
+    const line = 'word '.repeat(50).trim();
+    expect(wrapped(line, '')).toBe(line);
+    onTestFinished(() => void Reflect.deleteProperty(process.stdout, 'columns'));
+    process.stdout.columns = 80;
+    expect(widest(wrapped(line, ''))).toBeLessThanOrEqual(80);
   });
 });

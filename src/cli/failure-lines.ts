@@ -1,18 +1,24 @@
 import path from 'node:path';
-import { formatNumberOf, printable } from '../format.js';
+import { formatNumberOf, printable, wrapped } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import { formatRanks } from './format-ranks.js';
 
 /** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
 const MAX_GROUPS = 5;
 
-/** The report for a person: at most 11 lines. */
-export function failureLines(report: FailureReport): string[] {
+/**
+ * The report for a person: at most 11 lines, if they are not broken.
+ *
+ * @param columns of the terminal; commands are longer if they must, so that they can be copied
+ */
+export function failureLines(report: FailureReport, columns = Number.POSITIVE_INFINITY): string[] {
   const { message, logsCommand, notRestarted } = report;
   return [
     // Names and messages come from members of the run.
-    ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
-    ...(notRestarted === null ? [] : [`  not restarted: ${notRestarted}`]),
+    ...[
+      ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
+      ...(notRestarted === null ? [] : [`  not restarted: ${notRestarted}`]),
+    ].map((line) => wrapped(line, '    ', columns)),
     `  logs: ${logsCommand}`,
     `  resume: ${resumeAdvice(report)}`,
   ];

@@ -1,4 +1,4 @@
-import { formatDuration, formatNumberOf, printable } from '../format.js';
+import { formatDuration, formatNumberOf, printable, wrapped } from '../format.js';
 import { type RunGeneration, restartCostsOf } from '../run/run-generations.js';
 import { accountLine } from './run-lines.js';
 
@@ -30,7 +30,10 @@ function linesOf(
   const how = end === 'open' ? failure && 'failed' : end === 'lost' ? 'its coordinator was lost' : end;
   const ended = failure === null ? how : `${how}: ${printable(failure.message)}`;
   return [
-    `  ${[`${generation}: ${nodes} x ${workersPerNode} ${start}`, steps, ended].filter(Boolean).join(', ')}`,
+    wrapped(
+      `  ${[`${generation}: ${nodes} x ${workersPerNode} ${start}`, steps, ended].filter(Boolean).join(', ')}`,
+      '     ',
+    ),
     ...(recovery === null ? [] : [`     ${accountLine(recovery)}`]),
   ];
 }

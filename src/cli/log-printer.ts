@@ -1,7 +1,7 @@
 import { type LogRecord, type MatrixJson, parseRecord, type ResultLine } from '@locmoe/logs';
 import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { prettyFactory } from 'pino-pretty';
-import { formatTable, printable } from '../format.js';
+import { formatTable, printable, wrapped } from '../format.js';
 
 export interface LogPrinterOptions {
   /** Print the lines as they are. */
@@ -11,10 +11,14 @@ export interface LogPrinterOptions {
   readonly nowMs: number;
   /** Mark matches: lines around them are shown too. */
   readonly marksMatches: boolean;
+  /** Of the terminal: longer lines are broken between words. Infinite where there is none. */
+  readonly columns: () => number;
 }
 
 /** Fits the longest name of a writer with two digits for node and rank. */
 const LANE_WIDTH = 15;
+/** A line that is broken goes on right of its time. */
+const TIME_WIDTH = '[00:00:00.000] '.length;
 const RESET = '\x1b[0m';
 const DIM = '\x1b[2m';
 /** Cyan, green, magenta, blue, yellow, and their bright sisters: red is for errors. */
@@ -62,10 +66,19 @@ export class LogPrinter {
   #line(line: ResultLine): string {
     const record = recordOf(line);
     const step = record.step === undefined ? '' : `step ${record.step}: `;
-    const text = this.#pretty({ ...record, msg: printable(record.msg), lane: `${this.#lane(line)} ${step}` });
-    if (!this.options.marksMatches) return text;
-    const marked = `${line.isContext ? '  ' : '> '}${text}`;
-    return line.isContext && this.options.colors ? `${DIM}${marked.replace(/\n$/, '')}${RESET}\n` : marked;
+    const pretty = this.#pretty({
+      ...record,
+      msg: printable(record.msg),
+      lane: `${this.#lane(line)} ${step}`,
+    });
+    const { marksMatches, colors, columns } = this.options;
+    const mark = marksMatches ? (line.isContext ? '  ' : '> ') : '';
+    const indent = ' '.repeat(mark.length + TIME_WIDTH);
+    const text = `${mark}${pretty.replace(/\n$/, '')}`
+      .split('\n')
+      .map((each) => wrapped(each, indent, columns()))
+      .join('\n');
+    return line.isContext && colors ? `${DIM}${text}${RESET}\n` : `${text}\n`;
   }
 
   #lane({ labels }: ResultLine): string {

@@ -59,7 +59,7 @@ export function pastRunLines(run: PastRun): string[] {
     `  step ${step}${steps === null ? '' : `/${steps}`}${loss === null ? '' : `  loss ${loss.toFixed(3)}`}`,
     `  started ${record.startedAt}`,
     `  folder  ${folder.directory}`,
-    ...(failure === null ? [] : failureLines(failure)),
+    ...(failure === null ? [] : failureLines(failure, process.stdout.columns)),
     ...(state === 'dead' ? [`  resume: ${resumeOf(run, place)}`] : []),
     `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`,
     ...generationLines(generations, step),

@@ -1,3 +1,4 @@
+import { wrapped } from '../format.js';
 import type { Screen } from './progress-view.js';
 
 const PLAIN_INTERVAL_MS = 10_000;
@@ -20,7 +21,8 @@ export class ProgressLine {
   /** Prints a line that stays. */
   say(line: string): void {
     this.clear();
-    this.screen.write(`${line}\n`);
+    const { isTTY } = this.screen;
+    this.screen.write(`${isTTY ? wrapped(line, '  ', this.screen.columns()) : line}\n`);
   }
 
   /** @param share of all that is done, 0 to 1 */

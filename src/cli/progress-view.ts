@@ -1,3 +1,4 @@
+import { wrapped } from '../format.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { progressLine, type RestartView, SEPARATOR } from './run-lines.js';
@@ -45,12 +46,14 @@ export class ProgressView {
 
   /** Prints a line above the live line. */
   print(line: string): void {
-    if (!this.screen.isTTY || this.#live === '') {
-      this.screen.write(`${line}\n`);
+    const { isTTY } = this.screen;
+    const text = isTTY ? wrapped(line, '  ', this.screen.columns()) : line;
+    if (!isTTY || this.#live === '') {
+      this.screen.write(`${text}\n`);
       return;
     }
     const live = this.#live;
-    this.screen.write(`\r\x1b[2K${line}\n`);
+    this.screen.write(`\r\x1b[2K${text}\n`);
     this.#draw(live);
   }
 

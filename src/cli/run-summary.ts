@@ -13,6 +13,7 @@ import {
   formatShare,
   formatTable,
   printable,
+  wrapped,
 } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
@@ -61,7 +62,8 @@ export async function summarize(
   }
   const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
-  for (const { domain, prompt, text } of texts) show(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`);
+  for (const { domain, prompt, text } of texts)
+    show(wrapped(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`, '    '));
   const summary = {
     validation: lastValidation,
     checkpoint: checkpoint ?? null,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { parseRecord } from '@locmoe/logs';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
-import { printable } from '../format.js';
+import { printable, wrapped } from '../format.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
@@ -96,7 +96,9 @@ export class TerminalView implements RunView {
     const place = fromHere(directory);
     const lagging = existsSync(flight) ? [`  who lagged: ${commandLine(['locmoe', 'flight', place])}`] : [];
     const look = `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`;
-    console.error([`locmoe: ${failureLines(report).join('\n')}`, ...lagging, look].join('\n'));
+    console.error(
+      [`locmoe: ${failureLines(report, process.stderr.columns).join('\n')}`, ...lagging, look].join('\n'),
+    );
   }
 
   async finished({ stoppedEarly }: FinishedRun): Promise<void> {
@@ -104,7 +106,7 @@ export class TerminalView implements RunView {
     const { dataset, samples } = this.options;
     await summarize(this.run, dataset, {
       samples: samples && !stoppedEarly,
-      show: (text) => process.stdout.write(`${text}\n`),
+      show: (text) => process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`),
     });
   }
 
@@ -112,4 +114,9 @@ export class TerminalView implements RunView {
     this.#progress.close();
     this.#removeListener();
   }
+}
+
+/** What is indented is a row of a table, or a command. */
+function wrappedProse(line: string): string {
+  return line.startsWith('  ') ? line : wrapped(line, '  ');
 }

@@ -50,6 +50,19 @@ const report = (
   });
 
 describe('failureLines', () => {
+  it('fit a terminal, but for commands, which can be copied', () => {
+    const long = { phase: 'waits for what nobody sends '.repeat(4) };
+    const ranks = [rank(0, long), rank(1), rank(2), rank(3)];
+    const lines = failureLines(report(ranks, CULPRIT, '/runs/r/checkpoints/step-00000005'), 50)
+      .join('\n')
+      .split('\n');
+    const isCommand = (line: string) => /^ {2}(?:logs|resume): /.test(line);
+    expect(lines.filter((line) => line.length > 50 && !isCommand(line))).toEqual([]);
+    expect(lines.filter(isCommand)).toEqual(
+      failureLines(report(ranks, CULPRIT, '/runs/r/checkpoints/step-00000005')).filter(isCommand),
+    );
+  });
+
   it('let no member of the run steer the terminal', () => {
     const lines = failureLines(report([rank(0, { phase: '\u001b[2J' }), rank(3)], CULPRIT));
     expect(lines.join('')).not.toContain('\u001b');

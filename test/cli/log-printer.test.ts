@@ -2,7 +2,13 @@ import type { ResultLine } from '@locmoe/logs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { LogPrinter } from '../../src/cli/log-printer.js';
 
-const PLAIN = { json: false, colors: false, marksMatches: false, nowMs: 1_700_000_000_000 };
+const PLAIN = {
+  json: false,
+  colors: false,
+  marksMatches: false,
+  nowMs: 1_700_000_000_000,
+  columns: () => Number.POSITIVE_INFINITY,
+};
 const shown = (labels: Record<string, string>, record: object | string, more: object = {}): ResultLine => ({
   text: typeof record === 'string' ? record : JSON.stringify(record),
   labels: { source: 'worker', ...labels },
@@ -59,6 +65,24 @@ describe('LogPrinter', () => {
       /\[(\d+)mnode 0/.exec(colored.format(shown({ node: '0', rank }, record('x'))))?.[1];
     expect(new Set(['0', '1', '2', '3'].map(color))).toEqual(new Set(['36', '32', '35', '34']));
     expect(new LogPrinter(PLAIN).format(shown({ node: '0', rank: '0' }, record('x')))).not.toContain('\x1b');
+  });
+
+  it('breaks a line that a terminal would break, right of the time; as JSON never', () => {
+    const line = shown(
+      { node: '0', rank: '0' },
+      record('waits '.repeat(30).trim(), { a: 'b'.repeat(30), c: 1 }),
+    );
+    for (const marksMatches of [false, true]) {
+      const text = new LogPrinter({ ...PLAIN, columns: () => 80, marksMatches }).format(line);
+      const [first, ...rest] = text.trimEnd().split('\n');
+      expect(Math.max(...[first, ...rest].map(({ length }) => length))).toBeLessThanOrEqual(80);
+      const indent = ' '.repeat(marksMatches ? 17 : 15);
+      expect(rest.length).toBeGreaterThan(1);
+      for (const each of rest) expect(each).toMatch(new RegExp(`^${indent}\\S`));
+      expect(text.split(/waits/)).toHaveLength(31);
+    }
+    expect(new LogPrinter({ ...PLAIN, columns: () => 80, json: true }).format(line)).toBe(`${line.text}\n`);
+    expect(new LogPrinter(PLAIN).format(line).trimEnd()).not.toContain('\n');
   });
 
   it('marks matches and parts groups', () => {

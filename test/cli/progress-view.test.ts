@@ -104,6 +104,20 @@ describe('ProgressView', () => {
     expect(screen.text.endsWith(`\r\x1b[2K${LINE}\n`)).toBe(true);
   });
 
+  it('breaks a line that stays between words in a terminal, and never elsewhere', () => {
+    const line = `run micro: ${'2 nodes x 2 workers, '.repeat(6)}starting`;
+    const { screen, view: live } = view(true, 80);
+    live.print(line);
+    live.step(step(1), run);
+    live.print(line);
+    const shown = screen.text.replaceAll('\r\x1b[2K', '\n').split('\n');
+    expect(Math.max(...shown.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect(shown.filter((each) => each.startsWith('  '))).toHaveLength(2);
+    const { screen: file, view: plain } = view(false, 80);
+    plain.print(line);
+    expect(file.text).toBe(`${line}\n`);
+  });
+
   it('always shows the last step', () => {
     const { screen, view: plain } = view(false);
     plain.step(step(99), run);

@@ -70,6 +70,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
     nowMs: Date.now(),
     colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
     marksMatches: request.before > 0 || request.after > 0,
+    columns: () => process.stdout.columns || Number.POSITIVE_INFINITY,
   });
   const output = new PacedOutput();
   const run = await locateRun(options);
