@@ -1,11 +1,19 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { type Address, advertisedAddress, formatAddress, localAddressTowards } from '../rpc/address.js';
+import { isOwnPort } from '../os/tcp-listeners.js';
+import {
+  type Address,
+  advertisedAddress,
+  formatAddress,
+  isLoopback,
+  localAddressTowards,
+} from '../rpc/address.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { JoinReply } from '../rpc/messages.js';
-import type { Security } from '../rpc/security.js';
+import { NO_SECURITY, type Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
+import { runLedAt, securityOfRun } from '../run/run-token.js';
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 2_000;
@@ -16,7 +24,8 @@ export interface PlaceOptions {
   /** Where this node listens for its peers. */
   readonly bound: Address;
   readonly advertise: string | undefined;
-  readonly security: Security;
+  /** Null for those of the run that this user leads there. */
+  readonly security: Security | null;
   /** How long to wait for a coordinator to answer; Infinity is no limit. */
   readonly timeoutMs: number;
   /** The node that this process was in the generation before. */
@@ -32,6 +41,8 @@ export interface Place {
   readonly dataAddress: string;
   /** Open; the caller closes it. */
   readonly client: CoordinatorClient;
+  /** By which the nodes of the run know each other. */
+  readonly security: Security;
 }
 
 /**
@@ -44,13 +55,17 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
   const { timeoutMs, patient, onWait } = options;
   let giveUpMs = performance.now() + timeoutMs;
   let told = '';
+  let hasLookedAgain = options.security !== null;
   for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
     try {
       return await tryToJoin(options);
     } catch (error) {
       const { code, message } = asTrainerError(error);
       const isFull = code === 'RUN_FULL';
-      if (code !== 'UNAVAILABLE' && !(isFull && patient)) throw error;
+      // The coordinator may have written its token since it was looked for.
+      const mayBeNew = code === 'UNAUTHENTICATED' && !hasLookedAgain;
+      if (mayBeNew) hasLookedAgain = true;
+      if (code !== 'UNAVAILABLE' && !(isFull && patient) && !mayBeNew) throw error;
       // It answered, so the time limit starts anew.
       if (isFull) giveUpMs = performance.now() + timeoutMs;
       if (performance.now() + delayMs > giveUpMs)
@@ -63,7 +78,8 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
 }
 
 async function tryToJoin(options: PlaceOptions): Promise<Place> {
-  const { coordinator, bound, advertise, security, formerNode } = options;
+  const { coordinator, bound, advertise, formerNode } = options;
+  const security = options.security ?? ownSecurity(coordinator);
   const address = await advertisedAddress(bound, advertise, () =>
     localAddressTowards(coordinator, ROUTE_TIMEOUT_MS),
   );
@@ -75,9 +91,24 @@ async function tryToJoin(options: PlaceOptions): Promise<Place> {
       ...{ host: hostname(), pid: process.pid, dataAddress, version: VERSION },
       ...(formerNode === undefined ? {} : { formerNode }),
     });
-    return { join, dataAddress, client };
+    return { join, dataAddress, client, security };
   } catch (error) {
     client.close();
     throw error;
   }
+}
+
+/**
+ * The credentials of the run that this user leads at an address. A process of another user gets to see nothing.
+ *
+ * @throws TrainerError `UNAVAILABLE` if there is none
+ */
+function ownSecurity(coordinator: Address): Security {
+  const run = runLedAt(coordinator);
+  if (run !== null) return securityOfRun(run);
+  if (!isLoopback(coordinator.host) || isOwnPort(coordinator.port)) return NO_SECURITY;
+  throw new TrainerError(
+    'UNAVAILABLE',
+    `no coordinator of this user answers at ${formatAddress(coordinator)} yet`,
+  );
 }

@@ -120,6 +120,10 @@ export class LastingSession {
   #try(nextDelayMs: number): void {
     const { listener, client: first } = this.#options;
     const client = first.renewed();
+    if (client === null) {
+      this.#tryAgain('no coordinator of this user listens', nextDelayMs);
+      return;
+    }
     let isTaken = false;
     const giveUp = (reason: string) => {
       session.cancel();

@@ -5,7 +5,7 @@ import { asTrainerError, EXIT } from '../errors.js';
 import { createLogger } from '../logger.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { JoinReply } from '../rpc/messages.js';
-import { assertMayListen, type Security } from '../rpc/security.js';
+import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
 import { findPlace, type Place } from './find-place.js';
@@ -17,7 +17,8 @@ export interface NodeOptions {
   readonly coordinator: string;
   readonly listen: string;
   readonly advertise?: string | undefined;
-  readonly security: Security;
+  /** Null for those of the run that this user leads at a loopback address. */
+  readonly security: Security | null;
   /** Allow plain text beyond loopback. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
@@ -47,9 +48,10 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 export async function runNode(options: NodeOptions): Promise<number> {
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
-  assertMayListen(listenAt, options.security, options.insecure);
+  assertMayListen(listenAt, options.security ?? NO_SECURITY, options.insecure);
   removeStaleSegments();
-  const rpc = createRpcServer(options.security);
+  // Without a run nobody may call.
+  const rpc = createRpcServer(options.security ?? withOwnToken(randomToken()));
   const bound = await listen(rpc, listenAt, '--listen');
   const logger = createLogger({
     level: 'info',
@@ -90,6 +92,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         return null;
       });
       if (place === null) return EXIT.failedRun;
+      rpc.security = place.security;
       // From here on the session shows the coordinator's end.
       options.parent?.pause();
       agent = new NodeAgent({

@@ -8,6 +8,7 @@ import { isOfThisMachine, isRunning, processIdentity } from '../os/process-info.
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import { listRuns } from '../run/run-folder.js';
 import type { PageFeature } from './packages.js';
+import { httpUrl } from './page-url.js';
 
 /** Eight scrapes of Prometheus at an interval of 15 s. */
 const DEFAULT_S = 120;
@@ -43,13 +44,15 @@ interface LingerPlace {
   readonly http: HttpServer | null;
   readonly page: PageFeature | null;
   readonly say: (line: string) => void;
+  /** To be printed with the address; null for not at all. */
+  readonly token: string | null;
 }
 
 /**
  * Goes on to serve for so many seconds, or until the first signal. Where it is none, a page that is open somewhere
  * still learns how the run ended.
  */
-export async function linger(seconds: number, { http, page, say }: LingerPlace): Promise<void> {
+export async function linger(seconds: number, { http, page, say, token }: LingerPlace): Promise<void> {
   if (http === null) return;
   if (seconds === 0) {
     if (page?.isWatched()) await sleep(LAST_LOOK_MS);
@@ -58,7 +61,7 @@ export async function linger(seconds: number, { http, page, say }: LingerPlace):
   const stopped = nextSignal();
   const isEndless = seconds === Number.POSITIVE_INFINITY;
   const howLong = isEndless ? 'until Ctrl-C' : `for ${formatDuration(seconds)}, or until Ctrl-C`;
-  say(`the run is over; how it ended is served at http://${formatAddress(http.address)} ${howLong}`);
+  say(`the run is over; how it ended is served at ${httpUrl(formatAddress(http.address), token)} ${howLong}`);
   await (isEndless ? stopped : Promise.race([stopped, sleep(1000 * seconds)]));
 }
 

@@ -11,6 +11,8 @@ export interface LocalClusterOptions {
   readonly nodes: number;
   /** Of the coordinator that the agents join. */
   readonly address: string;
+  /** Holds the run's token. */
+  readonly tokenFile: string;
   readonly logsDir: string;
   /** Told of each agent that ends badly, with its pid and how it ended. */
   readonly onFailure: (pid: number, end: ProcessEnd) => void;
@@ -38,18 +40,18 @@ export class LocalCluster {
   }
 
   #spawn(index: number): ChildProcess {
-    const { address, logsDir, onFailure, more } = this.options;
+    const { address, tokenFile, logsDir, onFailure, more } = this.options;
     const errors = path.join(logsDir, `agent-${index}.stderr`);
     const fd = openSync(errors, 'a');
     const { size } = fstatSync(fd);
-    const own = ['--coordinator', address, '--quiet', '--exit-with-parent', String(process.pid)];
-    const args = ['node', ...own, ...more];
+    const own = ['--coordinator', address, '--token-file', tokenFile];
+    const args = ['node', ...own, '--quiet', '--exit-with-parent', String(process.pid), ...more];
     const child = spawn(process.execPath, [CLI, ...args], {
       stdio: ['ignore', 'ignore', fd],
       // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
       detached: true,
       // All of it stays on loopback in plain text, whatever the environment says for other runs.
-      env: { ...process.env, LOCMOE_TLS_DIR: '', LOCMOE_TOKEN_FILE: '' },
+      env: { ...process.env, LOCMOE_TLS_DIR: '' },
     });
     closeSync(fd);
     child.on('error', (error) =>

@@ -6,36 +6,40 @@ import type { RunOptions } from '../coordinator/run-options.js';
 import { planRun } from '../coordinator/run-plan.js';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress } from '../rpc/address.js';
-import { NO_SECURITY } from '../rpc/security.js';
+import { loadToken, NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { linger, lingerSeconds } from './linger.js';
 import { LocalCluster } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
+import { printed } from './page-url.js';
 import { preparationViewOn } from './preparation-view.js';
-import { assertMayServe, httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { assertMayServe, httpPlace, OWN_TOKEN, pageOf, startRunHttp } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe train` is asked to do. */
 export interface TrainOptions extends RunOptions {
   readonly port: number;
+  /** Holds the token that guards the run; left out for a new one. */
+  readonly tokenFile?: string;
 }
 
 /**
  * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on
- * loopback.
+ * loopback, and with a token, so that no other user of the machine gets in.
  *
  * @returns the exit code of the command
  * @throws TrainerError for what is wrong before a run exists: configuration, data, checkpoint, port, folder
  */
 export async function train(options: TrainOptions): Promise<number> {
   const warn = (line: string) => console.error(`locmoe: ${line}`);
-  assertMayServe(options.http, NO_SECURITY.token, false);
+  const token = options.tokenFile === undefined ? randomToken() : loadToken(options.tokenFile);
+  assertMayServe(options.http, token);
   const { say, progress } = preparationViewOn(process.stdout);
   const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, say, progress, warn });
   // Not earlier: what is wrong with the configuration is told before hundreds of megabytes are fetched.
   await ensureTensorFlow();
-  const rpc = createRpcServer();
+  const rpc = createRpcServer(withOwnToken(token));
   // The port first: a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   let cluster: LocalCluster | null = null;
@@ -43,7 +47,7 @@ export async function train(options: TrainOptions): Promise<number> {
   let http: HttpServer | null = null;
   try {
     const page = await pageOf(options, warn);
-    http = await startRunHttp({ ...options, page }, NO_SECURITY, metrics);
+    http = await startRunHttp({ ...options, page, tokenName: OWN_TOKEN }, token, metrics);
     const place = { address, ...httpPlace(http), isSecured: false };
     const { exitCode, lingerS } = await leadRun({
       command: 'train',
@@ -51,22 +55,24 @@ export async function train(options: TrainOptions): Promise<number> {
       resumeOptions: [
         ...lastingOptions(options),
         ...(options.port === 0 ? [] : ['--port', String(options.port)]),
+        ...(options.tokenFile === undefined ? [] : ['--token-file', options.tokenFile]),
       ],
-      ...{ plan, rpc, place },
+      ...{ plan, rpc, place, token },
       view: (run) =>
         new TerminalView(run, {
           ...{ place, dataset: plan.dataset, samples: options.samples },
           announcement: 'starting the workers',
           hasPage: page !== null,
+          token: printed(token),
         }),
       listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
       nodes: {
         areReplaceable: false,
         joinTimeoutMs: GRACE.ownAgentsMs,
-        start(leader, { logs }) {
+        start(leader, { logs, token: tokenFile }) {
           cluster = new LocalCluster({
-            ...{ nodes: plan.config.cluster.nodes, address, logsDir: logs },
+            ...{ nodes: plan.config.cluster.nodes, address, tokenFile, logsDir: logs },
             onFailure: (pid, end) => leader.current.agentEnded(pid, end),
             more: options.allowFaults ? ['--allow-faults'] : [],
           });
@@ -76,7 +82,7 @@ export async function train(options: TrainOptions): Promise<number> {
       },
     });
     rpc.server.forceShutdown();
-    await linger(lingerS, { http, page, say });
+    await linger(lingerS, { http, page, say, token: printed(token) });
     return exitCode;
   } finally {
     await http?.close();

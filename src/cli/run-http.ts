@@ -9,8 +9,7 @@ import type { RunOptions } from '../coordinator/run-options.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import { formatAddress, isLoopback, isWildcard, parseAddress } from '../rpc/address.js';
-import type { Security } from '../rpc/security.js';
+import { formatAddress, isLoopback, parseAddress } from '../rpc/address.js';
 import { VERSION } from '../rpc/version.js';
 import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
@@ -20,27 +19,25 @@ import { loadPage, type PageFeature } from './packages.js';
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Served for people, beside logs and metrics; null for nothing. */
   readonly page: HttpFeature | null;
+  /** What users know the token as; the cluster's if left out. */
+  readonly tokenName?: string;
 }
 
-/** What else `train` can do, which asks for no token. */
-const FROM_TRAIN =
-  ', and locmoe train asks for no token: listen on 127.0.0.1, and serve the run with locmoe inspect --http HOST:PORT --token-file FILE';
+const CLUSTER_TOKEN = 'the join token of the cluster';
+/** Of a process that has made a token by itself. */
+export const OWN_TOKEN = "the run's token, which is in the address that `locmoe inspect` prints,";
 
 /**
  * Refuses what `startRunHttp` would; before the data are prepared, which may take long.
  *
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token
  */
-export function assertMayServe(
-  http: RunOptions['http'],
-  token: Security['token'],
-  canHaveToken = true,
-): void {
+export function assertMayServe(http: RunOptions['http'], token: string | null): void {
   if (http === false || token !== null || isLoopback(parseAddress('--http', http).host)) return;
-  const remedy = canHaveToken
-    ? ': give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1'
-    : FROM_TRAIN;
-  throw new TrainerError('BAD_INPUT', `--http ${http} can be reached from other machines${remedy}`);
+  throw new TrainerError(
+    'BAD_INPUT',
+    `--http ${http} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
+  );
 }
 
 /**
@@ -70,8 +67,8 @@ export async function pageOf(
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
  */
 export async function startRunHttp(
-  { http, runsDir, page }: RunHttpOptions,
-  { token }: Pick<Security, 'token'>,
+  { http, runsDir, page, tokenName = CLUSTER_TOKEN }: RunHttpOptions,
+  token: string | null,
   metrics: PrometheusMetrics | null,
 ): Promise<HttpServer | null> {
   if (http === false) return null;
@@ -84,7 +81,6 @@ export async function startRunHttp(
     ...(page === null ? [] : [page]),
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
-  const tokenName = 'the join token of the cluster';
   const options = {
     ...{ name: 'locmoe', address, option: '--http', token, tokenName, features },
     onAnswer: (answer: Answer) => metrics?.observers.answered(answer),
@@ -101,16 +97,4 @@ export async function startRunHttp(
 /** What a run's record says of its HTTP server. */
 export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
   return server === null ? {} : { http: formatAddress(server.address) };
-}
-
-/**
- * The address of the page of a run; 127.0.0.1 for a server that listens at all addresses.
- *
- * @param address host:port of the server
- * @param needsToken says where the token goes; it is never printed itself
- */
-export function pageUrl(address: string, runId: string, needsToken = false): string {
-  const { host, port } = parseAddress('http', address);
-  const place = formatAddress({ host: isWildcard(host) ? '127.0.0.1' : host, port });
-  return `http://${place}/${needsToken ? '?token=TOKEN' : ''}#run=${encodeURIComponent(runId)}`;
 }

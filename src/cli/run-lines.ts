@@ -9,7 +9,7 @@ import type { RunRecord } from '../run/run-folder.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
-import { pageUrl } from './run-http.js';
+import { httpUrl, pageUrl } from './page-url.js';
 
 /** What a view needs to know of a run beside its events. */
 export interface ViewOptions {
@@ -18,6 +18,8 @@ export interface ViewOptions {
   readonly announcement: string;
   /** The page of the run is served, not only its logs and metrics. */
   readonly hasPage: boolean;
+  /** Of the page, to be printed; null for not at all. */
+  readonly token: string | null;
   readonly dataset: Dataset;
   /** Generate text at the end. */
   readonly samples: boolean;
@@ -26,7 +28,7 @@ export interface ViewOptions {
 /** The first lines of a run: what it trains on, and where its page is. */
 export function openingLines(
   { identity: { runId, config }, forkedFrom, initFrom }: OpenRun,
-  { place: { address, http }, announcement, hasPage }: ViewOptions,
+  { place: { address, http }, announcement, hasPage, token }: ViewOptions,
 ): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${formatNumberOf(nodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}`;
@@ -36,7 +38,7 @@ export function openingLines(
     ...(initFrom === null ? [] : [weightsLine(initFrom)]),
     ...(http === undefined
       ? []
-      : [hasPage ? `page: ${pageUrl(http, runId)}` : `logs and metrics: http://${http}`]),
+      : [hasPage ? `page: ${pageUrl(http, runId, token)}` : `logs and metrics: ${httpUrl(http, token)}`]),
   ];
 }
 

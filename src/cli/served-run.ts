@@ -9,13 +9,15 @@ import { formatNumberOf } from '../format.js';
 import { createLogger, type Logger } from '../logger.js';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
-import { assertMayListen, type Security } from '../rpc/security.js';
+import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
+import { lastingToken } from '../run/run-token.js';
 import { linger, lingerSeconds } from './linger.js';
 import { LogView } from './log-view.js';
 import { metricsListeners } from './metrics-listeners.js';
+import { printed } from './page-url.js';
 import { PreparationView, preparationViewOn } from './preparation-view.js';
-import { assertMayServe, httpPlace, pageOf, startRunHttp } from './run-http.js';
+import { assertMayServe, httpPlace, OWN_TOKEN, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** What `locmoe serve` is asked to do. */
@@ -69,20 +71,25 @@ async function serveWith(
   asked: ServeOptions,
   voice: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
 ): Promise<number> {
-  const { security, insecure, jsonLogs } = asked;
+  const { security: given, insecure, jsonLogs } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
-  assertMayListen(listenAt, security, insecure);
-  assertMayServe(asked.http, security.token);
+  assertMayListen(listenAt, given, insecure);
+  assertMayServe(asked.http, given.token);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
   const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
-  const plan = await planRun(options, { nodesAreHere: false, security, ...voice });
+  const plan = await planRun(options, { nodesAreHere: false, security: given, ...voice });
+  // One that is resumed keeps its token: nodes may outlive its coordinator.
+  const own =
+    given.token === null ? ((plan.resumed && lastingToken(plan.resumed.folder)) ?? randomToken()) : null;
+  const security = given === NO_SECURITY && own !== null ? withOwnToken(own) : given;
   const rpc = createRpcServer(security);
   const bound = await listen(rpc, listenAt, '--listen');
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
     const page = await pageOf(options, voice.warn);
-    http = await startRunHttp({ ...options, page }, security, metrics);
+    const guard = own === null ? {} : { tokenName: OWN_TOKEN };
+    http = await startRunHttp({ ...options, page, ...guard }, own ?? given.token, metrics);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
     voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
@@ -90,18 +97,21 @@ async function serveWith(
       address: formatAddress(address),
       localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
       ...httpPlace(http),
-      isSecured: security.tls !== null || security.token !== null,
+      isSecured: given !== NO_SECURITY,
     };
+    // A log is no place for it, nor is a terminal for that of a cluster.
+    const token = jsonLogs || own === null ? null : printed(own);
     const viewOptions = {
       ...{ place, dataset: plan.dataset, samples: options.samples },
       announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
       hasPage: page !== null,
+      token,
     };
     const { exitCode, lingerS } = await leadRun({
       command: 'serve',
       options,
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
-      ...{ plan, rpc, place },
+      ...{ plan, rpc, place, token: own },
       view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
       listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
@@ -115,7 +125,7 @@ async function serveWith(
       },
     });
     rpc.server.forceShutdown();
-    await linger(lingerS, { http, page, say: voice.say });
+    await linger(lingerS, { http, page, say: voice.say, token });
     return exitCode;
   } finally {
     await http?.close();

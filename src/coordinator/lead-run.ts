@@ -3,6 +3,7 @@ import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { makePrivate } from '../os/make-folder.js';
 import { heldExperts } from '../routing/index.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
@@ -12,6 +13,7 @@ import { claimRun } from '../run/run-lock.js';
 import { progressOfMetrics } from '../run/run-progress.js';
 import { RunRecorder } from '../run/run-recorder.js';
 import type { RunState } from '../run/run-state.js';
+import { keepToken } from '../run/run-token.js';
 import { Coordinator } from './coordinator.js';
 import type { RunFailure, RunIdentity } from './coordinator-options.js';
 import { explainFailure } from './failure-report.js';
@@ -53,6 +55,8 @@ export interface Lead {
   /** Listens already. */
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
+  /** For the run's folder, where agents and commands of this user find it; null if each of them is given one. */
+  readonly token: string | null;
   readonly nodes: Nodes;
   readonly view: (run: OpenRun) => RunView;
   /** Who is notified beside the run's folder and its view. */
@@ -84,10 +88,13 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
     // First: it shows what the log warns of from here on.
     const view = lead.view(run);
     listeners.push(view);
+    if (!makePrivate(folder.directory))
+      logger.warn(`${folder.directory} cannot be kept from other users: they can read the run and join it`);
     if (plan.resumed === null) {
       giveUp = await claimRun(folder, (line) => logger.warn(line));
       folder.writeConfig(plan.config);
     }
+    keepToken(folder, lead.token);
     // Before the record: where one of them cannot begin, there is no run to find.
     listeners.push(...lead.listeners(run));
     const { runId, generation, datasetDir } = identity;

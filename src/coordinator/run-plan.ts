@@ -19,7 +19,7 @@ import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { assertTrainable } from '../model/assert-trainable.js';
 import { assertComputes } from '../ops/kernels/choose-kernels.js';
-import { makeFolder } from '../os/make-folder.js';
+import { makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns, type RunFolder } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
@@ -72,7 +72,7 @@ export async function planRun(
   const slow = slowLink(config.cluster);
   if (slow !== null) warn(slow);
   if (options.tensorboard !== undefined) makeFolder(options.tensorboard, '--tensorboard');
-  if (origin.resumed === null) makeFolder(options.runsDir, '--runs-dir');
+  if (origin.resumed === null) makeFolder(options.runsDir, '--runs-dir', PRIVATE_FOLDER);
   const dataset = await prepareAside({
     ...config.data,
     dataDir: path.resolve(options.dataDir),

@@ -1,9 +1,13 @@
-import { existsSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
 
 /** A command-line option that names a folder. */
 export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard' | '--work-dir' | '--out';
+
+/** Permissions of a folder that no other user may look into. */
+export const PRIVATE_FOLDER = 0o700;
+const OTHERS = 0o077;
 
 /** Where one of the two is on a read-only file system, the other mostly is, too. */
 const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
@@ -11,11 +15,12 @@ const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
 /**
  * Creates a folder under the one that an option names, with its missing parents.
  *
+ * @param mode permissions of those that are made
  * @throws TrainerError `NO_RESOURCE` naming the option and what is in the way
  */
-export function makeFolder(directory: string, option: FolderOption): void {
+export function makeFolder(directory: string, option: FolderOption, mode?: number): void {
   try {
-    makeFolders(directory);
+    makeFolders(directory, mode);
   } catch (error) {
     throw folderProblem(directory, option, error);
   }
@@ -43,6 +48,20 @@ export function makeFolders(directory: string, mode = 0o777): string | undefined
   // A file is there, too.
   mkdirSync(directory, { recursive: true });
   return missing[0];
+}
+
+/**
+ * Shuts other users out of a folder of this user.
+ *
+ * @returns false if the folder is another user's, or its file system keeps no permissions
+ */
+export function makePrivate(directory: string): boolean {
+  try {
+    chmodSync(directory, PRIVATE_FOLDER);
+  } catch {
+    // Its mode tells.
+  }
+  return (statSync(directory).mode & OTHERS) === 0;
 }
 
 /** The error for a folder under the one that an option names, in a user's words. */

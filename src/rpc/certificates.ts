@@ -5,13 +5,12 @@ import path from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { TrainerError } from '../errors.js';
 import { makeFolders } from '../os/make-folder.js';
-import { CLUSTER_NAME } from './security.js';
+import { CLUSTER_NAME, randomToken } from './security.js';
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
 /** Allowed difference between the clocks of a cluster. */
 const CLOCK_SKEW_MS = 3_600_000;
-const TOKEN_BYTES = 32;
 const SECRET = 0o600;
 const PUBLIC = 0o644;
 
@@ -64,7 +63,7 @@ export async function makeCertificates(directory: string, days: number): Promise
     ['ca-key.pem', await privatePem(authority), SECRET],
     ['cert.pem', `${cert.toString('pem')}\n`, PUBLIC],
     ['key.pem', await privatePem(member), SECRET],
-    ['token', `${randomBytes(TOKEN_BYTES).toString('base64url')}\n`, SECRET],
+    ['token', `${randomToken()}\n`, SECRET],
   ]);
 }
 

@@ -1,5 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import { type ErrorCode, TrainerError } from '../errors.js';
+import { isOwnPort } from '../os/tcp-listeners.js';
 import { parseAddress } from './address.js';
 import { findConnectionProblem } from './connection-problem.js';
 import { loadService } from './load-proto.js';
@@ -103,8 +104,13 @@ export class CoordinatorClient {
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
   }
 
-  /** Another client of the same address, whose name it resolves anew. */
-  renewed(): CoordinatorClient {
+  /**
+   * Another client of the same address, whose name it resolves anew; null where the port is not this user's, and the
+   * token is: whoever took the port of a coordinator that is gone must not get it.
+   */
+  renewed(): CoordinatorClient | null {
+    const { port } = parseAddress('--coordinator', this.address);
+    if (this.#security.isOwn && !isOwnPort(port)) return null;
     return new CoordinatorClient(this.address, this.#security);
   }
 

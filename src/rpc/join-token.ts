@@ -22,15 +22,17 @@ export function sendToken(token: string): grpc.Interceptor {
 /**
  * Server interceptor: checks the token of every method, in constant time.
  *
+ * @param expectedToken asked at each call; null lets every caller in
  * @param onRefused gets the caller's address and the method, never what was sent as a token
  */
 export function requireToken(
-  token: string,
+  expectedToken: () => string | null,
   onRefused: (peer: string, method: string) => void,
 ): grpc.ServerInterceptor {
-  const expected = digest(SCHEME + token);
   return ({ path }, call) => {
-    if (path.startsWith(HEALTH_SERVICE)) return new grpc.ServerInterceptingCall(call);
+    const token = expectedToken();
+    if (token === null || path.startsWith(HEALTH_SERVICE)) return new grpc.ServerInterceptingCall(call);
+    const expected = digest(SCHEME + token);
     return new grpc.ServerInterceptingCall(call, {
       start: (next) =>
         next({

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createSecureContext } from 'node:tls';
@@ -14,6 +14,7 @@ import { sendToken } from './join-token.js';
 export const CLUSTER_NAME = 'locmoe';
 
 const MIN_TOKEN_CHARS = 16;
+const TOKEN_BYTES = 32;
 
 export interface SecurityOptions {
   /** Folder with `ca.pem`, `cert.pem` and `key.pem`. */
@@ -38,9 +39,11 @@ export interface Security {
   readonly channelCredentials: grpc.ChannelCredentials;
   /** For every client: the expected name of the server, and the token with each call. */
   readonly clientOptions: grpc.ClientOptions;
+  /** The token is that of a run of this user on this machine; it is for processes of this user alone. */
+  readonly isOwn?: true;
 }
 
-/** For processes on loopback, as `locmoe train` starts them. */
+/** Plain text, and no token to give. */
 export const NO_SECURITY: Security = {
   tls: null,
   token: null,
@@ -56,7 +59,20 @@ export const NO_SECURITY: Security = {
 export function loadSecurity(options: SecurityOptions): Security {
   const tls = options.tls ? loadTls(options.tls) : null;
   const token = options.tokenFile ? loadToken(options.tokenFile) : null;
-  if (tls === null && token === null) return NO_SECURITY;
+  return tls === null && token === null ? NO_SECURITY : securityWith(tls, token);
+}
+
+/** Plain text, with the token of a run of this user on this machine. */
+export function withOwnToken(token: string): Security {
+  return Object.assign(securityWith(null, token), { isOwn: true as const });
+}
+
+/** A token that nobody can guess. */
+export function randomToken(): string {
+  return randomBytes(TOKEN_BYTES).toString('base64url');
+}
+
+function securityWith(tls: TlsFiles | null, token: string | null): Security {
   return {
     tls,
     token,
@@ -147,7 +163,8 @@ function assertInTime(file: string, { validFrom, validTo }: X509Certificate): vo
     refuse(file, `is not valid before ${validFrom}; is the clock right?`);
 }
 
-function loadToken(file: string): string {
+/** @throws TrainerError `UNAUTHENTICATED` if the file cannot be read, or holds no token */
+export function loadToken(file: string): string {
   const token = read(file).toString('utf8').trim();
   if (!/^[\x21-\x7e]+$/.test(token) || token.length < MIN_TOKEN_CHARS)
     refuse(

@@ -9,7 +9,8 @@ import { NO_SECURITY, type Security, serverCredentials } from './security.js';
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
-  readonly security: Security;
+  /** A node that joins a run takes over its token. */
+  security: Security;
   /** Called at most once a second with a line on a call that was refused for its token. */
   onRefused: (line: string) => void;
 }
@@ -27,7 +28,7 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
   };
   const server = new grpc.Server({
     'grpc.max_receive_message_length': 16 << 20,
-    ...(security.token === null ? {} : { interceptors: [requireToken(security.token, refused)] }),
+    interceptors: [requireToken(() => rpc.security.token, refused)],
   });
   const health = new HealthImplementation({ '': 'NOT_SERVING' });
   health.addToServer(server);

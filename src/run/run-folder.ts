@@ -1,9 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { folderProblem, makeFolder } from '../os/make-folder.js';
+import { folderProblem, makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
 import { readRegularFile } from '../os/regular-file.js';
 import type { FailureReport, StoredFailure } from './failure-report.js';
 
@@ -55,7 +63,7 @@ export type RunRecord = Readonly<z.output<typeof recordSchema>>;
 export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
 
 /**
- * A run's folder: `run.json`, `run.lock` (run-lock.ts), `journal.ndjson` (journal.ts), `config.json`,
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson` (journal.ts), `config.json`,
  * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
  * `failure-<generation>.json` of earlier ones.
  */
@@ -68,6 +76,7 @@ export class RunFolder {
   readonly flight: string;
   readonly trace: string;
   readonly lock: string;
+  readonly token: string;
   readonly journal: string;
 
   constructor(readonly directory: string) {
@@ -78,17 +87,18 @@ export class RunFolder {
     this.flight = path.join(directory, 'flight');
     this.trace = path.join(directory, 'trace');
     this.lock = path.join(directory, 'run.lock');
+    this.token = path.join(directory, 'token');
     this.journal = path.join(directory, 'journal.ndjson');
   }
 
   /** Creates the folder of a new run, named after the recipe and the time. */
   static create(runsDir: string, name: string, now = new Date()): RunFolder {
     const stamp = now.toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
-    makeFolder(runsDir, '--runs-dir');
+    makeFolder(runsDir, '--runs-dir', PRIVATE_FOLDER);
     for (let attempt = 0; ; attempt++) {
       const directory = path.resolve(runsDir, `${name}-${stamp}${attempt === 0 ? '' : `-${attempt}`}`);
       try {
-        mkdirSync(directory);
+        mkdirSync(directory, { mode: PRIVATE_FOLDER });
         return new RunFolder(directory);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
@@ -220,6 +230,20 @@ function lastStartOf({ ledSince, startedAt }: RunRecord): string {
   return ledSince ?? startedAt;
 }
 
+/** Whether the run in a folder, should there be one, must not be looked at. */
+function isForeign(directory: string): boolean {
+  try {
+    accessSync(path.join(directory, 'run.json'), constants.R_OK);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES';
+  }
+}
+
+function ofAnotherUser(runId: string, directory: string): TrainerError {
+  return new TrainerError('BAD_INPUT', `run ${runId} belongs to another user: ${directory} cannot be read`);
+}
+
 /**
  * The run that a command means: the named folder or id, else the newest.
  *
@@ -229,12 +253,17 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
   if (named === undefined) {
     const [newest] = listRuns(runsDir);
     if (newest !== undefined) return newest;
+    const foreign = existsSync(runsDir)
+      ? namesIn(runsDir).find((name) => isForeign(path.join(runsDir, name)))
+      : undefined;
+    if (foreign !== undefined) throw ofAnotherUser(foreign, path.resolve(runsDir, foreign));
     throw new TrainerError(
       'BAD_INPUT',
       `${runsDir}: no run here yet; start one with: locmoe train --config tiny`,
     );
   }
   const directory = existsSync(named) ? named : path.resolve(runsDir, named);
+  if (isForeign(directory)) throw ofAnotherUser(path.basename(directory), path.resolve(directory));
   if (named.includes(path.sep) && !existsSync(directory))
     throw new TrainerError('BAD_INPUT', `${named} does not exist; give the name or the folder of a run`);
   const folder = new RunFolder(path.resolve(directory));

@@ -64,7 +64,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
   };
   const place = { address: '127.0.0.1:1', isSecured: false };
   return {
-    ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place },
+    ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place, token: null },
     plan: {
       config,
       dataset,
@@ -82,7 +82,9 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
       end: async () => undefined,
     },
     view: (run) =>
-      new TerminalView(run, { place, dataset, samples: false, hasPage: false, announcement: 'starting' }),
+      new TerminalView(run, {
+        ...{ place, dataset, samples: false, hasPage: false, announcement: 'starting', token: null },
+      }),
     listeners: () => [],
     lingerS: () => 0,
   };

@@ -293,8 +293,8 @@ describe('the command line', () => {
     [['help', 'frobnicate'], /unknown command 'frobnicate'/],
     // Before any text is prepared.
     [
-      ['train', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
-      /--http 0\.0\.0\.0:0 .*, and locmoe train asks for no token: .* locmoe inspect/,
+      ['serve', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
+      /--http 0\.0\.0\.0:0 can be reached from other machines: give --token-file FILE/,
     ],
     [['train', '--nodes', 'two'], /--nodes.*whole number/],
     [['logs', '--level', 'loud'], /--level/],

@@ -324,7 +324,8 @@ describe('a run as README.md tells it', () => {
 
   it('serves metrics, and writes events', async () => {
     const run = await startTraining(HTTP);
-    const metrics = await fetch('http://127.0.0.1:9464/metrics');
+    const { headers } = await run.http();
+    const metrics = await fetch('http://127.0.0.1:9464/metrics', { headers });
     expect(await metrics.text()).toContain('locmoe_step');
     run.interrupt();
     await expectEnd(run, 130);

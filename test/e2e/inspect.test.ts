@@ -304,12 +304,16 @@ describe('locmoe inspect', () => {
     const inspect = new Locmoe(['inspect', '--run', run]);
     const [, url] = await inspect.until(/page: (http:\S+)/);
     expect(runId(url)).toBe(path.basename(run));
-    const { origin } = new URL(url);
-    const list = (await (await fetch(`${origin}/api/runs`)).json()) as RunList;
+    const { address, headers } = await inspect.http();
+    const origin = `http://${address}`;
+    const list = (await (await fetch(`${origin}/api/runs`, { headers })).json()) as RunList;
     expect(list.runs).toMatchObject([{ runId: path.basename(run), state: 'finished', step: 5, steps: 5 }]);
-    expect((await fetch(origin)).headers.get('content-security-policy')).toContain("script-src 'self'");
+    expect((await fetch(origin, { headers })).headers.get('content-security-policy')).toContain(
+      "script-src 'self'",
+    );
     const lines = await fetch(
       `${origin}/loki/api/v1/query_range?query=${encodeURIComponent(`{run="${path.basename(run)}"}`)}&since=1h`,
+      { headers },
     );
     expect(lines.status).toBe(200);
     inspect.interrupt();

@@ -2,8 +2,9 @@ import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
 import { Locmoe, startTraining, temporaryFolder } from './support.js';
 
-async function metricsAt(address: string): Promise<string> {
-  return (await fetch(`http://${address}/metrics`)).text();
+async function metricsOf(run: Locmoe): Promise<string> {
+  const { address, headers } = await run.http();
+  return (await fetch(`http://${address}/metrics`, { headers })).text();
 }
 
 it('a failed run is served on, and gives way to the command that resumes it', async () => {
@@ -14,7 +15,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   await run.until(/checkpoint at step/);
   process.kill(run.pidsOf('worker')[0], 'SIGKILL');
   await run.until(/^the run is over; how it ended is served at http:\/\/\S+ for 2m00s/m);
-  expect(await metricsAt(address)).toMatch(/^locmoe_run_state\{state="failed",run="\S+"\} 1$/m);
+  expect(await metricsOf(run)).toMatch(/^locmoe_run_state\{state="failed",run="\S+"\} 1$/m);
   // Only the process that serves is left of the run.
   expect(run.descendants()).toEqual([run.child.pid]);
   expect(run.output).toMatch(/look: locmoe inspect --run \S+/);
@@ -23,7 +24,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   const resumed = new Locmoe(command.split(' '));
   await resumed.until(/^step +\d+\//m);
   expect((await run.finished).code).toBe(3);
-  expect(await metricsAt(address)).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
+  expect(await metricsOf(resumed)).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
   resumed.interrupt();
   const { code, stdout } = await resumed.finished;
   expect(code).toBe(130);

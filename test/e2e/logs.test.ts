@@ -31,7 +31,7 @@ describe('locmoe logs', () => {
     });
     await run.until(/step +\d+\/100000/);
     const runs = ['--runs-dir', `${folder}/runs`];
-    const { http, runId } = JSON.parse(readFileSync(`${newestRun(folder)}/run.json`, 'utf8'));
+    const { runId } = JSON.parse(readFileSync(`${newestRun(folder)}/run.json`, 'utf8'));
 
     const human = await locmoe('logs', '{rank="1"} |= "training from step"', '-C', '1', ...runs);
     expect(human.code, human.stderr).toBe(0);
@@ -48,7 +48,8 @@ describe('locmoe logs', () => {
     });
 
     const query = encodeURIComponent(`sum by (source) (count_over_time({run="${runId}"}[1h]))`);
-    const answer = await fetch(`http://${http}/loki/api/v1/query?query=${query}`);
+    const { address, headers } = await run.http();
+    const answer = await fetch(`http://${address}/loki/api/v1/query?query=${query}`, { headers });
     const { data } = (await answer.json()) as { data: { result: { metric: { source: string } }[] } };
     expect(data.result.map(({ metric }) => metric.source).sort()).toEqual(['coordinator', 'worker']);
 

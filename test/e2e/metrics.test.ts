@@ -24,7 +24,10 @@ const EMPTY = [
   'histogram_quantile(0.95, sum by (le) (rate(locmoe_log_query_seconds_bucket{run=~".+"}[20s]))) > 0',
 ];
 
-const addressOf = (run: Locmoe) => run.until(/page: http:\/\/([^\s/]+)\//).then(([, address]) => address);
+async function metricsOf(run: Locmoe): Promise<string> {
+  const { address, headers } = await run.http();
+  return (await fetch(`http://${address}/metrics`, { headers })).text();
+}
 
 function recordsOf(folder: string): Record<string, unknown>[] {
   return readFileSync(path.join(newestRun(folder), 'metrics.ndjson'), 'utf8')
@@ -49,9 +52,13 @@ describe('a training that Prometheus scrapes', () => {
       ...trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: SETS }),
       ...['--tensorboard', path.join(folder, 'tensorboard')],
     ];
+    // As docs/metrics.md says, which goes on to work in the next run.
+    const tokenFile = path.join(folder, 'token');
+    writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
+    args.push('--token-file', tokenFile);
     const run = new Locmoe(args);
     const prometheus = await Prometheus.start(binary, path.join(folder, 'prometheus'), [
-      { name: 'locmoe', target: await addressOf(run) },
+      { name: 'locmoe', target: (await run.http()).address, tokenFile },
     ]);
     await prometheus.until('locmoe_validation_loss and on (run) locmoe_checkpoint_timestamp_seconds');
     await prometheus.until(`count_over_time(locmoe_step[1m]) > ${RATE_WINDOW_S}`, 90_000);
@@ -93,10 +100,10 @@ describe('a training that Prometheus scrapes', () => {
     await prometheus.until('ALERTS{alertname="LocmoeRunFailed", alertstate="firing"}');
 
     const resumed = new Locmoe([...args, '--resume', newestRun(folder)]);
-    const metrics = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
+    const metrics = await metricsOf(resumed);
     expect(metrics).toMatch(/^process_resident_memory_bytes\b/m);
     await resumed.until(/step +\d+\/100000/);
-    const later = await (await fetch(`http://${await addressOf(resumed)}/metrics`)).text();
+    const later = await metricsOf(resumed);
     expect(later).toMatch(/^locmoe_failures_total\{code="WORKER_HUNG",run="\S+"\} 1$/m);
     expect(later).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
     resumed.interrupt();

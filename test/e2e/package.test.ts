@@ -82,9 +82,9 @@ describe('the packed package', () => {
     expect(builtIn.stderr).toMatch(/^locmoe: domain en: .* run `locmoe setup --corpus`\n$/);
 
     const inspected = start(['inspect']);
-    const [, url] = await inspected.until(/page: (http:\/\/[^/]+)/);
+    const { address, headers } = await inspected.http();
     for (const file of ['/', '/page/main.js', '/page/vendor/uplot.js'])
-      expect((await fetch(url + file)).status, file).toBe(200);
+      expect((await fetch(`http://${address}${file}`, { headers })).status, file).toBe(200);
     inspected.interrupt();
     expect((await inspected.finished).code).toBe(0);
 

@@ -11,7 +11,6 @@ import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../packages/page/tes
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the charts are not tested in a browser: ${reason}`);
@@ -44,11 +43,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     const large = writeSyntheticRun(runsDir, LARGE_RUN, { steps: 150 });
     writeTraces(small, { numNodes: 2, workersPerNode: 2, steps: [20, 30], slowRank: 1 });
     writeTraces(large, { numNodes: 8, workersPerNode: 8, steps: [100], slowRank: 9 });
-    server = (await startRunHttp(
-      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
-      NO_SECURITY,
-      null,
-    ))!;
+    server = (await startRunHttp({ http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) }, null, null))!;
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');

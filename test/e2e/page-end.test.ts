@@ -126,7 +126,8 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     inspect = new Locmoe(['inspect', '--run', run]);
     [, url] = await inspect.until(/page: (http:\S+)/);
     browser = await TestBrowser.open();
-    page = await browser.page(new URL(url).origin);
+    page = await browser.page(url);
+    await page.goto(new URL(url).origin);
     await page.waitForSelector('.chart .u-over');
   }, 240_000);
 

@@ -10,7 +10,6 @@ import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/
 import { addMetrics, STARTED_AT, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the log explorer is not tested in a browser: ${reason}`);
@@ -96,7 +95,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     );
     server = (await startRunHttp(
       { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
-      NO_SECURITY,
+      null,
       null,
     ))!;
     origin = `http://${formatAddress(server.address)}`;

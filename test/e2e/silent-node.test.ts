@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { FaultProxy, freePort } from '@locmoe/test-kit';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { node, serve } from './nodes.js';
+import { node, serve, withToken } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 
 const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];
@@ -69,13 +69,14 @@ describe('the coordinator and the other nodes end with the run', () => {
   it('when a node is cut off from all', async () => {
     const port = await freePort();
     const folder = temporaryFolder();
-    const run = serve(folder, port, SETS);
+    const token = withToken(folder);
+    const run = serve(folder, port, SETS, ...token);
     const listenAt = [await freePort(), await freePort()];
     const proxies = await Promise.all([...listenAt, port].map((each) => proxyTo(each)));
     const nodes = listenAt.map((each, i) =>
       node(
         i === 0 ? port : proxies[2].port,
-        ...['--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`],
+        ...[...token, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`],
       ),
     );
     await run.until(/step +\d+\/100000/);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { FaultProxy, freePort } from '@locmoe/test-kit';
 import { expect, it, onTestFinished } from 'vitest';
-import { node, serve } from './nodes.js';
+import { node, serve, withToken } from './nodes.js';
 import { temporaryFolder } from './support.js';
 
 /** 1 Mbit/s. */
@@ -16,12 +16,16 @@ const residentBytes = (pid: number) =>
 it('a link of 1 Mbit/s with 100 ms of delay slows a run down, and neither fails it nor fills memory', async () => {
   const port = await freePort();
   const folder = temporaryFolder();
-  const run = serve(folder, port, ['train.steps=100000', 'cluster.collectiveTimeoutS=2']);
+  const token = withToken(folder);
+  const run = serve(folder, port, ['train.steps=100000', 'cluster.collectiveTimeoutS=2'], ...token);
   const listenAt = [await freePort(), await freePort()];
   const proxies = await Promise.all([...listenAt, port].map((each) => FaultProxy.to(each)));
   onTestFinished(() => Promise.all(proxies.map((proxy) => proxy.close())).then(() => undefined));
   const nodes = listenAt.map((each, i) =>
-    node(proxies[2].port, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`),
+    node(
+      proxies[2].port,
+      ...[...token, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`],
+    ),
   );
   const [, step] = await run.until(/step +(\d+)\/100000/);
   const agents = nodes.map(({ child }) => child.pid!);

@@ -116,6 +116,18 @@ export class Locmoe {
     throw new Error(`no ${pattern} in the output:\n${this.output}`);
   }
 
+  /** Where the run is served over HTTP, from the address that it prints, and the headers with which that answers. */
+  async http(): Promise<{
+    readonly address: string;
+    readonly token: string;
+    readonly headers: Record<string, string>;
+  }> {
+    const [, url] = await this.until(/(?:page|logs and metrics): (http:\S+)/, 120_000);
+    const { host, searchParams } = new URL(url);
+    const token = searchParams.get('token') ?? '';
+    return { address: host, token, headers: { authorization: `Bearer ${token}` } };
+  }
+
   /** Processes of this run that are alive, by the mark in their environment. */
   descendants(): number[] {
     return readdirSync('/proc')

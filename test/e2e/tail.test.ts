@@ -12,9 +12,9 @@ interface Tail {
 
 /** A tail of all lines of a run, from the first one on. */
 async function tailOf(run: Locmoe): Promise<Tail> {
-  const [, address] = await run.until(/page: http:\/\/([^\s/]+)\//);
+  const { address, headers } = await run.http();
   const query = new URLSearchParams({ query: '{run=~".+"}', limit: '5000', start: '0' });
-  const socket = new WebSocket(`ws://${address}/loki/api/v1/tail?${query}`);
+  const socket = new WebSocket(`ws://${address}/loki/api/v1/tail?${query}`, { headers });
   const lines: string[] = [];
   socket.on('message', (data) => {
     for (const { values } of JSON.parse(String(data)).streams)

@@ -2,7 +2,6 @@
 import { pageFeature } from '@locmoe/page';
 import { startRunHttp } from 'locmoe/cli/run-http';
 import { formatAddress } from 'locmoe/rpc/address';
-import { NO_SECURITY } from 'locmoe/rpc/security';
 import { seriousViolations, showView, VIEWS } from '../../page/test/accessibility.js';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../page/test/synthetic-run.js';
@@ -29,7 +28,7 @@ export const countViolations: Bench = async () => {
       });
     }
     const page = pageFeature(runsDir);
-    const server = await startRunHttp({ http: '127.0.0.1:0', runsDir, page }, NO_SECURITY, null);
+    const server = await startRunHttp({ http: '127.0.0.1:0', runsDir, page }, null, null);
     if (server === null) throw new Error('no server');
     const browser = await TestBrowser.open();
     const found: string[] = [];

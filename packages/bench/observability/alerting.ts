@@ -27,6 +27,12 @@ interface Notification {
   }[];
 }
 
+interface Scraped {
+  readonly targets: readonly string[];
+  readonly tokenFile: string;
+  readonly scrapeIntervalS: number;
+}
+
 /**
  * Prometheus and Alertmanager with the rules and routes of deploy/observability, and a receiver behind them: all that
  * lies between a coordinator's `/metrics` and a person.
@@ -45,10 +51,10 @@ export class Alerting {
   readonly #children: ChildProcess[] = [];
 
   /**
-   * @param targets host:port of the coordinators
+   * @param scraped host:port of the coordinators, and the file of the token that they ask for
    * @throws Error if Prometheus or Alertmanager are not installed, or do not start
    */
-  async start(folder: string, targets: readonly string[], scrapeIntervalS: number): Promise<void> {
+  async start(folder: string, { targets, tokenFile, scrapeIntervalS }: Scraped): Promise<void> {
     this.#receiver.listen(0, '127.0.0.1');
     await once(this.#receiver, 'listening');
     const { port } = this.#receiver.address() as AddressInfo;
@@ -73,7 +79,13 @@ export class Alerting {
       global: { scrape_interval: interval, evaluation_interval: interval },
       rule_files: [path.join(OBSERVABILITY, 'alerts.yml')],
       alerting: { alertmanagers: [{ static_configs: [{ targets: [sendsTo] }] }] },
-      scrape_configs: [{ job_name: 'locmoe', static_configs: [{ targets }] }],
+      scrape_configs: [
+        {
+          job_name: 'locmoe',
+          static_configs: [{ targets }],
+          authorization: { credentials_file: tokenFile },
+        },
+      ],
     };
     await this.#run(
       'prometheus',

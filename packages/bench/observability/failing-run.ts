@@ -47,18 +47,24 @@ export class FailingRun {
   /** Wall clock, ms since 1970; 0 before. */
   harmedMs = 0;
 
-  /** @param port where it is served, for Prometheus and the tail */
+  /** @param http where it is served, for Prometheus and the tail, and the file of the token that they give */
   constructor(
     readonly cause: Cause,
     readonly folder: string,
     recipe: string,
-    readonly port: number,
+    readonly http: { readonly port: number; readonly tokenFile: string },
   ) {
     const sets = [...(cause.sets ?? []), 'train.steps=1000000', 'cluster.maxRestarts=0'];
     const args = [
       ...['train', '--config', recipe, '--nodes', '2', '--workers-per-node', '1', '--no-samples'],
       ...['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, '..', 'data')],
-      ...['--http', `127.0.0.1:${port}`, ...sets.flatMap((set) => ['--set', set])],
+      ...[
+        '--http',
+        `127.0.0.1:${http.port}`,
+        '--token-file',
+        http.tokenFile,
+        ...sets.flatMap((set) => ['--set', set]),
+      ],
     ];
     this.#child = spawn(process.execPath, ['dist/cli/cli.js', ...args], {
       cwd: ROOT,
@@ -125,10 +131,11 @@ export class FailingRun {
   /** As logcli and Grafana do: all lines of all runs of this server. */
   async #tail(): Promise<void> {
     const query = encodeURIComponent('{run=~".+"}');
-    const url = `ws://127.0.0.1:${this.port}/loki/api/v1/tail?query=${query}&limit=${MAX_LINES}`;
+    const url = `ws://127.0.0.1:${this.http.port}/loki/api/v1/tail?query=${query}&limit=${MAX_LINES}`;
+    const headers = { authorization: `Bearer ${readFileSync(this.http.tokenFile, 'utf8').trim()}` };
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (this.#child.exitCode === null && performance.now() < deadline) {
-      const socket = new WebSocket(url);
+      const socket = new WebSocket(url, { headers });
       const isOpen = await new Promise<boolean>((resolve) => {
         socket.once('open', () => resolve(true));
         socket.on('error', () => resolve(false));

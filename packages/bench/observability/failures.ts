@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '@locmoe/test-kit';
+import { randomToken } from 'locmoe/rpc/security';
 import { Alerting } from './alerting.js';
 import { CAUSES, FailingRun } from './failing-run.js';
 import { assertEqual, type Bench, inFolder } from './support.js';
@@ -33,21 +34,23 @@ export const benchFailures: Bench = () =>
   inFolder(async (folder) => {
     const recipe = path.join(folder, 'micro.yaml');
     writeFileSync(recipe, RECIPE);
+    const tokenFile = path.join(folder, 'token');
+    writeFileSync(tokenFile, randomToken());
     const ports = await Promise.all(Array.from({ length: NUM_RUNS }, freePort));
     const alerting = new Alerting();
     const runs: FailingRun[] = [];
     try {
-      await alerting.start(
-        folder,
-        ports.map((port) => `127.0.0.1:${port}`),
-        SCRAPE_INTERVAL_S,
-      );
+      await alerting.start(folder, {
+        targets: ports.map((port) => `127.0.0.1:${port}`),
+        tokenFile,
+        scrapeIntervalS: SCRAPE_INTERVAL_S,
+      });
       const remaining = ports.entries();
       const failInTurn = async () => {
         for (const [index, port] of remaining) {
           const place = path.join(folder, `run-${index}`);
           mkdirSync(place);
-          const run = new FailingRun(CAUSES[index % CAUSES.length], place, recipe, port);
+          const run = new FailingRun(CAUSES[index % CAUSES.length], place, recipe, { port, tokenFile });
           runs.push(run);
           await fail(run, index);
         }

@@ -15,14 +15,20 @@ export function locmoe(args: readonly string[], errors: 'inherit' | 'ignore'): C
   });
 }
 
-/** The address of the page, from the output of the run; further output is read and discarded. */
-export function addressOf(run: ChildProcess): Promise<string> {
+/** Where a run is served over HTTP, and by which header it answers. */
+export interface RunHttp {
+  readonly address: string;
+  readonly headers: { readonly authorization: string };
+}
+
+/** From the address of the page in the output of the run; further output is read and discarded. */
+export function httpOf(run: ChildProcess): Promise<RunHttp> {
   let said = '';
   return new Promise((resolve, reject) => {
     run.stdout?.on('data', (chunk) => {
       said = (said + chunk).slice(-2_000);
-      const address = /page: http:\/\/([^\s/]+)\//.exec(said)?.[1];
-      if (address !== undefined) resolve(address);
+      const [, address, token] = /page: http:\/\/([^\s/]+)\/\?token=([^#]+)#/.exec(said) ?? [];
+      if (address !== undefined) resolve({ address, headers: { authorization: `Bearer ${token}` } });
     });
     run.once('close', () => reject(new Error(`the training never said its HTTP address:\n${said}`)));
   });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import type { RunHttp } from './locmoe-process.js';
 
 /** As in packages/page/src/browser: main.ts, overview/run-data.ts, overview/overview.ts. */
 const POLL_MS = 1_500;
@@ -37,8 +38,7 @@ export class OpenPage {
   #countedMs = 0;
   #tail: WebSocket | null = null;
 
-  /** @param address host and port of the run's HTTP */
-  constructor(readonly address: string) {}
+  constructor(readonly http: RunHttp) {}
 
   /** Polls until the run is at a step. @throws Error if a request fails, or nothing was tailed */
   async until(step: number): Promise<void> {
@@ -115,7 +115,8 @@ export class OpenPage {
   }
 
   async #get(path: string): Promise<Reply> {
-    const response = await fetch(`http://${this.address}${path}`, {
+    const response = await fetch(`http://${this.http.address}${path}`, {
+      headers: this.http.headers,
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await response.text();
@@ -126,7 +127,9 @@ export class OpenPage {
 
   #openTail(): WebSocket {
     const query = encodeURIComponent(`{run="${this.#runId}"}`);
-    const tail = new WebSocket(`ws://${this.address}/loki/api/v1/tail?query=${query}&limit=100`);
+    const tail = new WebSocket(`ws://${this.http.address}/loki/api/v1/tail?query=${query}&limit=100`, {
+      headers: this.http.headers,
+    });
     // It is found by the lines that are missing.
     tail.on('error', () => undefined);
     tail.on('message', (data) => {

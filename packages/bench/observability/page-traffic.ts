@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pageFeature } from '@locmoe/page';
 import { startRunHttp } from 'locmoe/cli/run-http';
 import { formatAddress } from 'locmoe/rpc/address';
-import { NO_SECURITY } from 'locmoe/rpc/security';
 import type { Page } from 'playwright-core';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { appendSteps, LARGE_RUN, writeSyntheticRun } from '../../page/test/synthetic-run.js';
@@ -27,7 +26,7 @@ export const measureTraffic: Bench = async () => {
     const run = { ...LARGE_RUN, startedAt: Date.now() - STEPS * LARGE_RUN.stepMs };
     const folder = writeSyntheticRun(runsDir, run, { steps: STEPS, ofSteps: 10 * STEPS });
     const page = pageFeature(runsDir);
-    const server = await startRunHttp({ http: '127.0.0.1:0', runsDir, page }, NO_SECURITY, null);
+    const server = await startRunHttp({ http: '127.0.0.1:0', runsDir, page }, null, null);
     if (server === null) throw new Error('no server');
     const browser = await TestBrowser.open();
     let step = STEPS;

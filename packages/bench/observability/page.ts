@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { pageFeature } from '@locmoe/page';
 import { startRunHttp } from 'locmoe/cli/run-http';
 import { formatAddress } from 'locmoe/rpc/address';
-import { NO_SECURITY } from 'locmoe/rpc/security';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { type SyntheticRun, writeSyntheticRun } from '../../page/test/synthetic-run.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';
@@ -46,7 +45,7 @@ async function measureOpening(folder: string): Promise<Measurement> {
     for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
       const server = await startRunHttp(
         { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
-        NO_SECURITY,
+        null,
         null,
       );
       if (server === null) throw new Error('no server');

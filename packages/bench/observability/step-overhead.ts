@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processTree } from 'locmoe/os/process-info';
 import { type MetricsRecordOf, readRecords } from 'locmoe/run/metrics-record';
 import { findRun } from 'locmoe/run/run-folder';
-import { addressOf, cpuSecondsOfAll, endOf, locmoe } from './locmoe-process.js';
+import { cpuSecondsOfAll, endOf, httpOf, locmoe } from './locmoe-process.js';
 import { type Bench, inFolder, type Measurement, median, quantile } from './support.js';
 
 const WARM_UP_STEPS = 40;
@@ -225,11 +225,11 @@ class WatchedSide extends Side {
   }
 
   async #watch(): Promise<void> {
-    const address = await addressOf(this.run);
+    const { address, headers } = await httpOf(this.run);
     this.#follow();
     while (!this.#isOver) {
       const signal = AbortSignal.timeout(SCRAPE_TIMEOUT_MS);
-      const text = await fetch(`http://${address}/metrics`, { signal }).then(
+      const text = await fetch(`http://${address}/metrics`, { signal, headers }).then(
         (response) => response.text(),
         // The run may have ended.
         () => '',

@@ -2,7 +2,7 @@
 import { processTree } from 'locmoe/os/process-info';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { findRun } from 'locmoe/run/run-folder';
-import { addressOf, cpuSecondsOfAll, endOf, locmoe } from './locmoe-process.js';
+import { cpuSecondsOfAll, endOf, httpOf, locmoe, type RunHttp } from './locmoe-process.js';
 import { OpenPage } from './open-page.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';
 
@@ -38,8 +38,8 @@ interface Pair {
  */
 export const benchWatching: Bench = async () => {
   const pages: OpenPage[] = [];
-  const watch = async (address: string) => {
-    const page = new OpenPage(address);
+  const watch = async (http: RunHttp) => {
+    const page = new OpenPage(http);
     pages.push(page);
     await page.until(LAST_STEP);
   };
@@ -81,8 +81,8 @@ function figure(
   };
 }
 
-/** Processor time of a step of one run, with what watches it at its address. */
-function cpuOfStep(watch: ((address: string) => Promise<void>) | null): Promise<CpuTime> {
+/** Processor time of a step of one run, with what watches it. */
+function cpuOfStep(watch: ((http: RunHttp) => Promise<void>) | null): Promise<CpuTime> {
   return inFolder(async (folder) => {
     const sets = [`train.steps=${STEPS}`, `train.validateEvery=${STEPS}`, `train.checkpointEvery=${STEPS}`];
     const args = [
@@ -93,8 +93,7 @@ function cpuOfStep(watch: ((address: string) => Promise<void>) | null): Promise<
     const samples: Sample[] = [];
     const sampling = setInterval(() => samples.push(sampleOf(run.pid!)), SAMPLE_MS);
     try {
-      const address = addressOf(run);
-      await Promise.all([endOf(run, 'the training'), address.then((host) => watch?.(host))]);
+      await Promise.all([endOf(run, 'the training'), httpOf(run).then((http) => watch?.(http))]);
     } finally {
       clearInterval(sampling);
       run.kill('SIGTERM');

@@ -6,11 +6,11 @@ import { injectFaults } from '../../chaos/inject-faults.js';
 import { checkInvariants } from '../../chaos/invariants/invariants.js';
 import { LiveRun } from '../../chaos/live-run.js';
 import { EXIT } from '../../errors.js';
-import { NO_SECURITY } from '../../rpc/security.js';
 import { readJournal } from '../../run/journal.js';
 import { findRun } from '../../run/run-folder.js';
+import { securityFor } from './locate.js';
 import { durationS, wholeNumber } from './options.js';
-import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+import { addSecurityOptions, type SecurityFlags } from './security-options.js';
 
 interface ChaosFlags extends SecurityFlags {
   readonly run?: string;
@@ -57,9 +57,9 @@ export function chaosCommand(command: Command): void {
 }
 
 async function disturb(flags: ChaosFlags): Promise<void> {
-  const { folder, record } = findRun(flags.runsDir, flags.run);
-  const security = record.isSecured ? securityOf(flags) : NO_SECURITY;
-  const run = await LiveRun.open(folder, security);
+  const found = findRun(flags.runsDir, flags.run);
+  const { folder } = found;
+  const run = await LiveRun.open(folder, securityFor(found, flags));
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);

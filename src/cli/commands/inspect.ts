@@ -3,9 +3,11 @@ import { type Command, Option } from 'commander';
 import { isLive } from '../../coordinator/run-liveness.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress } from '../../rpc/address.js';
-import { loadSecurity } from '../../rpc/security.js';
+import { loadToken, NO_SECURITY, randomToken } from '../../rpc/security.js';
 import { findRun } from '../../run/run-folder.js';
+import { securityOfRun } from '../../run/run-token.js';
 import { loadPage } from '../packages.js';
+import { pageUrl, printed } from '../page-url.js';
 
 interface InspectOptions {
   readonly run?: string;
@@ -28,7 +30,7 @@ export function inspectCommand(command: Command): void {
     .addOption(
       new Option(
         '--token-file <file>',
-        'file with the join token that callers must give; required beyond loopback (locmoe certs)',
+        'file with the token that callers must give; required beyond loopback (locmoe certs; default: a new one, in the address that is printed)',
       ).env('LOCMOE_TOKEN_FILE'),
     )
     .addHelpText(
@@ -48,20 +50,30 @@ Examples:
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
   // Loaded when needed: `--help` should not wait for the page and the log store.
-  const { pageUrl, startRunHttp } = await import('../run-http.js');
-  const security = loadSecurity({ tokenFile });
-  if (http === undefined && record.http !== undefined && (await isLive(record, security))) {
-    console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId)}`);
+  const { assertMayServe, OWN_TOKEN, startRunHttp } = await import('../run-http.js');
+  const given = tokenFile ? loadToken(tokenFile) : null;
+  if (http === undefined && record.http !== undefined && (await isLive(record, NO_SECURITY))) {
+    const { token } = securityOfRun(folder);
+    console.log(
+      `${record.runId} is live, its page: ${pageUrl(record.http, record.runId, token && printed(token))}`,
+    );
     console.log('to serve it from here as well: locmoe inspect --http 127.0.0.1:0');
     return;
   }
   const served = path.dirname(folder.directory);
   const page = (await loadPage()).pageFeature(served);
-  const server = await startRunHttp({ http: http ?? DEFAULT_HTTP, runsDir: served, page }, security, null);
+  const options = { http: http ?? DEFAULT_HTTP, runsDir: served, page };
+  assertMayServe(options.http, given);
+  const token = given ?? randomToken();
+  const server = await startRunHttp(
+    given === null ? { ...options, tokenName: OWN_TOKEN } : options,
+    token,
+    null,
+  );
   if (server === null) return;
   // Before the address is printed: a signal may follow at once.
   const stopped = nextSignal();
-  const url = pageUrl(formatAddress(server.address), folder.runId, security.token !== null);
+  const url = pageUrl(formatAddress(server.address), folder.runId, given === null ? printed(token) : 'TOKEN');
   console.log(`page: ${url}`);
   console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
   await stopped;

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { isLive, reachableAddress } from '../../coordinator/run-liveness.js';
+import { parseAddress } from '../../rpc/address.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import { NO_SECURITY } from '../../rpc/security.js';
+import { NO_SECURITY, type Security } from '../../rpc/security.js';
 import { findRun, type RunFolder, type RunRecord } from '../../run/run-folder.js';
+import { runLedAt, securityOfRun } from '../../run/run-token.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
 /** Options of `status`, `logs` and `stop` that name the run. */
@@ -29,10 +31,33 @@ export function addLocateOptions(command: Command): Command {
 /** Finds the run: the coordinator at an address, the named run, or the newest under the runs folder. */
 export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
   if (options.coordinator !== undefined)
-    return { kind: 'live', client: new CoordinatorClient(options.coordinator, securityOf(options)) };
+    return {
+      kind: 'live',
+      client: new CoordinatorClient(options.coordinator, securityAt(options.coordinator, options)),
+    };
   const { folder, record } = findRun(options.runsDir, options.run);
-  // A run of `locmoe train` uses no certificates, whatever the environment says.
-  const security = record.isSecured ? securityOf(options) : NO_SECURITY;
+  const security = securityFor({ folder, record }, options);
   if (!(await isLive(record, security))) return { kind: 'over', folder, record };
   return { kind: 'live', client: new CoordinatorClient(reachableAddress(record), security) };
+}
+
+/**
+ * The credentials for a run: those that are given where it was given some, else what its folder holds, whatever the
+ * environment says for other runs.
+ *
+ * @throws TrainerError `UNAUTHENTICATED` if the run is another user's
+ */
+export function securityFor(
+  { folder, record }: { readonly folder: RunFolder; readonly record: RunRecord },
+  flags: SecurityFlags,
+): Security {
+  return record.isSecured ? securityOf(flags) : securityOfRun(folder);
+}
+
+/** The credentials that are given, or else those of the run that this user leads at the address. */
+function securityAt(coordinator: string, flags: SecurityFlags): Security {
+  const given = securityOf(flags);
+  if (given !== NO_SECURITY) return given;
+  const run = runLedAt(parseAddress('--coordinator', coordinator));
+  return run === null ? given : securityOfRun(run);
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
+import { NO_SECURITY } from '../../rpc/security.js';
 import { ensureTensorFlow } from '../set-up.js';
 import { MAX_WAIT_S, numberFrom } from './options.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
@@ -45,17 +46,17 @@ export function nodeCommand(command: Command): void {
   addSecurityOptions(command, { listens: true })
     .addHelpText(
       'after',
-      '\nThe coordinator gives out node ids in the order of joining; they do not change what is computed. SIGTERM asks the coordinator for a final checkpoint and the end of the run; without a run it ends the node at once.',
+      '\nOn loopback a node finds the token of a coordinator of the same user by itself. The coordinator gives out node ids in the order of joining; they do not change what is computed. SIGTERM asks the coordinator for a final checkpoint and the end of the run; without a run it ends the node at once.',
     )
     .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
-      const security = securityOf(flags);
+      const given = securityOf(flags);
       // Before the slow imports, so that an orphan ends without them.
       const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
       await ensureTensorFlow();
       const { runNode } = await import('../../agent/run-node.js');
       process.exitCode = await runNode({
         ...flags,
-        security,
+        security: given === NO_SECURITY ? null : given,
         insecure: flags.insecure === true,
         joinTimeoutS: joinTimeout,
         forever: flags.forever === true,

@@ -14,6 +14,10 @@ export function trainCommand(command: Command): void {
       wholeNumber(0, 65_535),
       0,
     )
+    .option(
+      '--token-file <file>',
+      'file with the token that guards the run and its page, e.g. for a Prometheus that scrapes run after run (default: a new one, kept in the folder of the run)',
+    )
     .option('--print-config', 'with --text or --instruct: print its recipe, to save and go on with, and end')
     .action(async ({ printConfig, ...options }: TrainOptions & { readonly printConfig?: true }) => {
       if (printConfig) return printRecipe(options);

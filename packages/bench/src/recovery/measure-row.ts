@@ -5,9 +5,9 @@ import { checkInvariants } from 'locmoe/chaos/invariants/invariants';
 import { LiveRun } from 'locmoe/chaos/live-run';
 import { TrainerError } from 'locmoe/errors';
 import { isRunning } from 'locmoe/os/process-info';
-import { NO_SECURITY } from 'locmoe/rpc/security';
 import { readJournal } from 'locmoe/run/journal';
 import type { JournalEntry } from 'locmoe/run/journal-events';
+import { securityOfRun } from 'locmoe/run/run-token';
 import type { Outage, Part, PartContext } from './part.js';
 import type { Row } from './rows.js';
 import { type SeenStep, TrainingProcess } from './training-process.js';
@@ -50,7 +50,7 @@ export function rowPart(name: string, row: Row): () => Promise<Part> {
 }
 
 async function measure(name: string, row: Row, training: TrainingProcess, context: PartContext) {
-  const run = await LiveRun.open(training.folder, NO_SECURITY);
+  const run = await LiveRun.open(training.folder, securityOfRun(training.folder));
   const numRuns = context.runs ?? (context.quick ? 2 : row.runs);
   const outages: Outage[] = [];
   try {

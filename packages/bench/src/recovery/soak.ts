@@ -6,10 +6,10 @@ import { stepsOf } from 'locmoe/chaos/invariants/evidence';
 import { checkInvariants } from 'locmoe/chaos/invariants/invariants';
 import { LiveRun } from 'locmoe/chaos/live-run';
 import { formatCount } from 'locmoe/format';
-import { NO_SECURITY } from 'locmoe/rpc/security';
 import { readJournal } from 'locmoe/run/journal';
 import { type MetricsRecordOf, readRecords } from 'locmoe/run/metrics-record';
 import { RunFolder } from 'locmoe/run/run-folder';
+import { securityOfRun } from 'locmoe/run/run-token';
 import { median } from '../statistics.js';
 import type { Part } from './part.js';
 import { type TrainingArguments, TrainingProcess } from './training-process.js';
@@ -55,7 +55,7 @@ export const soakPart: Part = async (context) => {
     ...{ config, sets: [slowLink(latencyMs)], folder: path.join(workDir, 'disturbed'), dataDir },
     more: ['--allow-faults'],
   });
-  const run = await LiveRun.open(training.folder, NO_SECURITY);
+  const run = await LiveRun.open(training.folder, securityOfRun(training.folder));
   try {
     const injected = await injectFaults(run, {
       ...{ seed, faults: FAULTS, everyS, forS: 60 * minutes, signal, say: log },

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from './loopback.js';
 
@@ -12,29 +12,31 @@ type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 
 /**
  * Access control. With a token: requests that carry it as `Authorization: Bearer`, as the password of basic
- * authentication (as Grafana's data sources can), as `?token=`, or as the cookie. Without one, on loopback
+ * authentication (as Grafana's data sources can), as `?token=`, or that have the cookie. Without one, on loopback
  * only: requests whose `Host` is a loopback name, which stops DNS rebinding. Requests of pages of another
  * origin are refused.
  */
 export class AccessRule {
   readonly #expected: Buffer | null;
+  readonly #cookie: Cookie | null;
 
   /**
-   * @param cookie name of the cookie in which a browser keeps the token of the page's address
+   * @param name of the program, which begins the name of its cookies
    * @param tokenName what users know the token as
    */
   constructor(
+    name: string,
     token: string | null,
-    readonly cookie: string,
     readonly tokenName: string,
   ) {
     this.#expected = token === null ? null : digest(token);
+    this.#cookie = token === null ? null : cookieOf(name, token);
   }
 
   /** Never throws, whatever the request holds. @returns null if the request is allowed */
   check(request: Credentials): Refusal | null {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
-    if (this.#expected !== null && !tokensOf(request, this.cookie).some((token) => this.#isExpected(token)))
+    if (this.#expected !== null && !this.#isKnown(request))
       return { status: 401, reason: `${this.tokenName} is needed: ${WAYS_TO_GIVE}` };
     const { host, 'x-forwarded-host': before } = request.headers;
     // Behind a proxy the original host is in a header that pages of other origins cannot set.
@@ -42,9 +44,40 @@ export class AccessRule {
     return isOfOrigin(request, hosts) ? null : { status: 403, reason: FOREIGN_ORIGIN };
   }
 
+  /** The `Set-Cookie` by which a page that was opened with `?token=` loads the rest; null without need. */
+  setCookie({ url = '' }: Credentials): string | null {
+    const given = tokenIn(url);
+    if (given === null || this.#cookie === null || !this.#isExpected(given)) return null;
+    const { name, value } = this.#cookie;
+    return `${name}=${value}; HttpOnly; SameSite=Strict; Path=/`;
+  }
+
+  #isKnown(request: Credentials): boolean {
+    return (
+      tokensOf(request).some((token) => this.#isExpected(token)) ||
+      cookiesOf(request).some(
+        ({ name, value }) => name === this.#cookie?.name && isEqual(value, this.#cookie.value),
+      )
+    );
+  }
+
   #isExpected(token: string): boolean {
     return this.#expected !== null && timingSafeEqual(digest(token), this.#expected);
   }
+}
+
+interface Cookie {
+  readonly name: string;
+  readonly value: string;
+}
+
+/**
+ * Browsers send the cookies of a host to all its ports. So each token has a cookie of its own name, and its value opens
+ * this server alone: it does not tell the token.
+ */
+function cookieOf(name: string, token: string): Cookie {
+  const derive = (what: string) => createHmac('sha256', token).update(what).digest('base64url');
+  return { name: `${name}-${derive('name').slice(0, 8)}`, value: derive('value') };
 }
 
 const NOT_LOCAL = 'without a token this server answers only to localhost and loopback addresses';
@@ -64,16 +97,26 @@ function isLocalName({ headers }: Credentials): boolean {
   return isLoopback(host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'));
 }
 
-function tokensOf({ headers, url = '' }: Credentials, cookie: string): string[] {
+function tokensOf({ headers, url = '' }: Credentials): string[] {
   const [scheme, value = ''] = (headers.authorization ?? '').split(' ');
   const fromHeader = scheme === 'Bearer' ? value : scheme === 'Basic' ? passwordOf(value) : undefined;
-  // Not parsed as a URL: it may not be a valid one.
-  const fromUrl = new URLSearchParams(/\?(.*)/.exec(url)?.[1]).get('token');
-  const fromCookie = (headers.cookie ?? '')
-    .split(/;\s*/)
-    .find((pair) => pair.startsWith(`${cookie}=`))
-    ?.slice(cookie.length + 1);
-  return [fromHeader, fromUrl, fromCookie].filter((token) => token !== undefined && token !== null);
+  return [fromHeader, tokenIn(url)].filter((token) => token !== undefined && token !== null);
+}
+
+/** Not parsed as a URL: it may not be a valid one. */
+function tokenIn(url: string): string | null {
+  return new URLSearchParams(/\?(.*)/.exec(url)?.[1]).get('token');
+}
+
+function cookiesOf({ headers: { cookie = '' } }: Credentials): Cookie[] {
+  return cookie.split(/;\s*/).map((pair) => {
+    const [name, ...value] = pair.split('=');
+    return { name, value: value.join('=') };
+  });
+}
+
+function isEqual(a: string, b: string): boolean {
+  return timingSafeEqual(digest(a), digest(b));
 }
 
 function passwordOf(basic: string): string {

@@ -82,7 +82,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       'BAD_INPUT',
       `${option}: ${address.host} can be reached from other machines: ask for a token, or listen on 127.0.0.1`,
     );
-  const rule = new AccessRule(token, `${name}-token`, tokenName);
+  const rule = new AccessRule(name, token, tokenName);
   const server = createServer(getRequestListener(appOf(options, rule).fetch));
   const answers = unfinishedAnswers(server);
   const sockets = serveSockets(server, features, rule);
@@ -152,12 +152,9 @@ function appOf(
       c.header('WWW-Authenticate', `Basic realm="${name}", charset="UTF-8"`);
       return c.text(`${refusal.reason}\n`, refusal.status);
     }
-    // A page opened with the token in its address keeps it as a cookie for what it loads.
-    const given = c.req.query('token');
-    if (given !== undefined && !/^[\x21-\x7e]*$/.test(given)) return c.text('token: not one of ours\n', 400);
     await next();
-    if (given !== undefined)
-      c.header('Set-Cookie', `${rule.cookie}=${given}; HttpOnly; SameSite=Strict; Path=/`);
+    const cookie = rule.setCookie(c.env.incoming);
+    if (cookie !== null) c.header('Set-Cookie', cookie);
     c.header('X-Content-Type-Options', 'nosniff');
     c.header('Referrer-Policy', 'no-referrer');
   });

@@ -39,6 +39,12 @@ async function start(token: string | null, host = '127.0.0.1'): Promise<string> 
   return `http://127.0.0.1:${server.address.port}`;
 }
 
+/** The cookie, as a browser sends it, that is set for the address with the token. */
+async function cookieOf(url: string, token = TOKEN): Promise<string> {
+  const { headers } = await fetch(`${url}/hello?token=${token}`);
+  return headers.get('set-cookie')!.split(';')[0];
+}
+
 /** The first event of a WebSocket client: an echo, or a refusal. */
 function socketOutcome(url: string, headers: Record<string, string> = {}): Promise<string> {
   return new Promise((resolve) => {
@@ -136,15 +142,17 @@ describe('a page of another origin', () => {
     'is the own page behind a proxy that tells what host it was asked for (%s, %s)',
     async (token, host, outcome) => {
       const url = await start(token, token === null ? undefined : '0.0.0.0');
-      const headers = { cookie: `${'test-token'}=${TOKEN}`, origin: 'https://locmoe.example' };
+      const cookie = token === null ? '' : await cookieOf(url);
+      const headers = { cookie, origin: 'https://locmoe.example' };
       expect(await socketOutcome(`${url}/echo`, { ...headers, 'x-forwarded-host': host })).toContain(outcome);
     },
   );
 });
 
-it('answers 400 to a token that no header can carry', async () => {
+it('sets no cookie for a token that it does not ask for', async () => {
   const url = await start(null);
-  expect((await fetch(`${url}/hello?token=%0d%0aX: y`)).status).toBe(400);
+  const { status, headers } = await fetch(`${url}/hello?token=%0d%0aX: y`);
+  expect([status, headers.get('set-cookie')]).toEqual([200, null]);
 });
 
 describe('with a token', () => {
@@ -154,18 +162,26 @@ describe('with a token', () => {
     for (const headers of [
       { authorization: `Bearer ${TOKEN}` },
       { authorization: `Basic ${basic}` },
-      { cookie: `a=b; ${'test-token'}=${TOKEN}` },
+      { cookie: `a=b; ${await cookieOf(url)}` },
     ])
       expect((await fetch(`${url}/hello`, { headers })).status).toBe(200);
     const opened = await fetch(`${url}/hello?token=${TOKEN}`);
     expect(opened.status).toBe(200);
-    expect(opened.headers.get('set-cookie')).toContain(`${'test-token'}=${TOKEN}; HttpOnly; SameSite=Strict`);
+    expect(opened.headers.get('set-cookie')).toMatch(/; HttpOnly; SameSite=Strict; Path=\/$/);
     expect(await socketOutcome(`${url}/echo`, { authorization: `Bearer ${TOKEN}` })).toBe('hi');
   });
 
   it('refuses the others, but for /ready', async () => {
     const url = await start(TOKEN, '0.0.0.0');
-    for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${'test-token'}=wrong` }])
+    const [name, value] = (await cookieOf(url)).split('=');
+    for (const headers of [
+      {},
+      { authorization: 'Bearer wrong' },
+      { authorization: `Bearer ${value}` },
+      { cookie: `${name}=wrong` },
+      { cookie: `${name}=${TOKEN}` },
+      { cookie: `other=${value}` },
+    ])
       expect((await fetch(`${url}/hello`, { headers })).status).toBe(401);
     const refused = await fetch(`${url}/nowhere`);
     expect(refused.status).toBe(401);
@@ -173,6 +189,26 @@ describe('with a token', () => {
     expect(await socketOutcome(`${url}/echo`)).toContain('401');
     expect(await (await fetch(`${url}/ready`)).text()).toBe('ready\n');
   });
+});
+
+it('has a cookie of its own: browsers send those of a host to all its ports', async () => {
+  const url = await start(TOKEN);
+  const other = await startHttpServer({
+    ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http' },
+    ...{ token: `${TOKEN}-of-another-run`, features: [] },
+  });
+  try {
+    const others = await cookieOf(`http://127.0.0.1:${other.address.port}`, `${TOKEN}-of-another-run`);
+    const own = await cookieOf(url);
+    expect(own.split('=')[0]).not.toBe(others.split('=')[0]);
+    const both = { cookie: `${own}; ${others}` };
+    expect((await fetch(`${url}/hello`, { headers: both })).status).toBe(200);
+    expect((await fetch(`${url}/hello`, { headers: { cookie: others } })).status).toBe(401);
+    // Whoever gets to see a cookie does not learn the token from it.
+    expect(own).not.toContain(TOKEN);
+  } finally {
+    await other.close();
+  }
 });
 
 describe('without a token', () => {

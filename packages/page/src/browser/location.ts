@@ -2,6 +2,9 @@ import { formatState, type PageState, parseState } from './page-state.js';
 
 type Listener = (state: PageState, before: PageState) => void;
 
+// The token is a cookie by now; what is left of the address can be shown and copied.
+if (location.search !== '') history.replaceState(null, '', `${location.pathname}${location.hash}`);
+
 let state = parseState(location.hash);
 const listeners = new Set<Listener>();
 

@@ -1,0 +1,225 @@
+import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
+import {
+  CLI,
+  Locmoe,
+  locmoe,
+  lossCurve,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainArguments,
+} from './support.js';
+
+/** Of `nobody`. */
+const NOBODY = { uid: 65_534, gid: 65_534 };
+const STRANGER = fileURLToPath(new URL('./stranger.program.mjs', import.meta.url));
+const GUESSES = ['a-token-of-sixteen-characters', 'x'.repeat(43)];
+/** It runs until it is stopped, with snapshots in shared memory, and survives what happens to it here. */
+const SETS = [
+  ...['train.steps=100000', 'train.checkpointEvery=20', 'train.snapshotEvery=5'],
+  ...['cluster.maxRestarts=5', 'cluster.collectiveTimeoutS=10'],
+];
+/** Slow steps; and after the first restart a worker hangs once, to be asked for its stack. */
+const HANGS_ONCE = 'step.begun:*:sleep=100,step.begun:10:sleep=60000:rank=1:generation=2';
+
+/** Null for a way in that is shut, else what was found behind it. */
+type Found = string | null;
+
+/** A program that runs as the other user. */
+class OfNobody {
+  readonly child: ChildProcess;
+  readonly exitCode: Promise<number | null>;
+  said = '';
+
+  constructor(args: readonly string[], home: string) {
+    this.child = spawn(process.execPath, args, {
+      ...{ ...NOBODY, cwd: '/', env: { PATH: process.env.PATH, HOME: home } },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    onTestFinished(() => void this.child.kill('SIGKILL'));
+    for (const output of [this.child.stdout!, this.child.stderr!])
+      output.on('data', (chunk) => {
+        this.said += chunk;
+      });
+    this.exitCode = new Promise((resolve) => this.child.on('close', resolve));
+  }
+
+  async lines(count: number): Promise<string[]> {
+    while (this.said.split('\n').length <= count && this.child.exitCode === null)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    return this.said.split('\n');
+  }
+}
+
+/** Ports at which processes listen. */
+function portsOf(pids: readonly number[]): number[] {
+  const sockets = new Set(pids.flatMap(openFilesOf));
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
+    readFileSync(table, 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === '0A' && sockets.has(`socket:[${fields[9]}]`))
+      .map(([, address]) => Number.parseInt(address.split(':')[1], 16)),
+  );
+}
+
+function openFilesOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+      } catch {
+        return [];
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+/** Why the other user cannot even start the command; null if it can. */
+function whyNot(): string | null {
+  if (process.getuid?.() !== 0) return 'only root can start processes of another user';
+  const { status, stderr }: SpawnSyncReturns<string> = spawnSync(process.execPath, [CLI, '--version'], {
+    ...{ ...NOBODY, cwd: '/', encoding: 'utf8' },
+  });
+  return status === 0 ? null : `uid ${NOBODY.uid} cannot run ${CLI}: ${stderr.split('\n')[0]}`;
+}
+
+it('no other user of the machine joins, stops, reads or enters a run, in twelve ways', async ({ skip }) => {
+  const reason = whyNot();
+  if (reason !== null) skipLoudly(skip, reason);
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  // Runs of several users may lie side by side.
+  mkdirSync(path.join(folder, 'runs'));
+  const home = path.join(folder, 'home');
+  mkdirSync(home, { mode: 0o777 });
+  const guess = path.join(home, 'token');
+  writeFileSync(guess, GUESSES[0]);
+  const args = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets: SETS });
+  const openly = ['/bin/sh', '-c', 'umask 0; exec "$@"', 'sh', process.execPath, CLI];
+  const run = new Locmoe(args, { LOCMOE_FAIL: HANGS_ONCE }, openly);
+
+  const { address: http, headers } = await run.http();
+  const [, coordinator] = await run.until(/coordinator (127\.0\.0\.1:\d+);/);
+  await run.until(/checkpoint at step 20:/, 240_000);
+  const runDir = newestRun(folder);
+  const known = portsOf(run.descendants());
+  const own = [coordinator, http].map((address) => Number(address.split(':')[1]));
+  const dataPlane = known.filter((port) => !own.includes(port));
+  expect(dataPlane).toHaveLength(2);
+  const unknown = new Set<string>();
+  const watch = setInterval(() => {
+    for (const pid of run.descendants()) {
+      const isAgent = pid !== run.child.pid && /\0node\0/.test(commandOf(pid));
+      const ports = portsOf([pid]).filter((port) => !own.includes(port) || pid !== run.child.pid);
+      // Each node agent has one port, for its peers.
+      if (ports.length > (isAgent ? 1 : 0)) unknown.add(`${commandOf(pid)}: ${ports}`);
+    }
+  }, 50);
+  onTestFinished(() => clearInterval(watch));
+  expect((await fetch(`http://${http}/api/runs`, { headers })).status).toBe(200);
+
+  const ways = {
+    coordinator,
+    ...{ dataPlane: `127.0.0.1:${dataPlane[0]}`, http, pids: run.descendants(), runDir, guesses: GUESSES },
+  };
+  const stranger = new OfNobody([STRANGER, JSON.stringify(ways)], home);
+  const tried = JSON.parse((await stranger.lines(1))[0]) as Record<string, Found>;
+  const type = async (...words: string[]): Promise<Found> => {
+    const command = new OfNobody([CLI, ...words], home);
+    return (await command.exitCode) === 0 ? command.said : null;
+  };
+  const at = ['--coordinator', coordinator];
+  const of = ['--run', runDir];
+  const nodes = [
+    type('node', ...at, '--forever', '--join-timeout', '20', '--token-file', guess),
+    type('node', ...at, '--join-timeout', '20'),
+  ];
+  // A place is free for a while.
+  process.kill(run.pidsOf('agent')[0], 'SIGKILL');
+  await run.until(/^recovered: /m, 120_000);
+  await run.until(/generation 2 failed: /, 240_000);
+  await run.until(/recovered: [\s\S]*\nrecovered: /, 240_000);
+
+  stranger.child.stdin!.end();
+  const { join } = JSON.parse((await stranger.lines(2))[1]) as Record<string, Found>;
+  const command = {
+    stop: (await type('stop', ...of)) ?? (await type('stop', ...at)),
+    status: (await type('status', ...of)) ?? (await type('status', ...at, '--token-file', guess)),
+    logs: await type('logs', ...of),
+    inspect: await type('inspect', ...of),
+    chaos: await type('chaos', ...of, '--for', '5s'),
+    read: (await type('trace', runDir)) ?? (await type('generate', '--checkpoint', runDir, '--prompt', 'a')),
+  };
+  const found: readonly (readonly [string, readonly Found[]])[] = [
+    ['join in place of a killed agent', [join, ...(await Promise.all(nodes))]],
+    ['stop the run', [tried.stop, command.stop]],
+    ['see its status', [tried.status, command.status]],
+    ['read its log', [tried.loki, tried.logs, command.logs]],
+    ['open its page', [tried.page, command.inspect]],
+    ['tail its log', [tried.tail]],
+    ['pull from its data plane', [tried['pull from a node'], tried['fetch a snapshot']]],
+    ['find a port of a debugger', [unknown.size === 0 ? null : [...unknown].join('; ')]],
+    ['read its shared memory', [tried.memory]],
+    ['read its folder', [tried.folder, command.read]],
+    ['scrape its metrics', [tried.metrics]],
+    ['harm its processes', [tried.fault, tried.signals, command.chaos]],
+  ];
+  const wide = found.filter(([, behind]) => behind.some((each) => each !== null));
+  console.log(`${wide.length} of ${found.length} ways let the other user in`);
+  expect(found.flatMap(([, behind]) => behind)).not.toContain(undefined);
+  expect(wide).toEqual([]);
+
+  // Its owner needs no token to be told.
+  const status = await locmoe('status', ...of);
+  expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 3$/m)]);
+  expect((await locmoe('stop', ...of)).code).toBe(0);
+  expect((await run.finished).code, run.output).toBe(130);
+  await run.expectNothingLeft();
+  for (const [place, mode] of [
+    [runDir, 0o40700],
+    [path.join(runDir, 'token'), 0o100600],
+  ] as const)
+    expect(statSync(place).mode.toString(8), place).toBe(mode.toString(8));
+  const secret = readFileSync(path.join(runDir, 'token'), 'utf8').trim();
+  const files = readdirSync(runDir, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && entry.name !== 'token',
+  );
+  for (const { parentPath, name } of files)
+    expect(readFileSync(path.join(parentPath, name), 'latin1').includes(secret), name).toBe(false);
+
+  const curve = lossCurve(runDir);
+  const alone = temporaryFolder();
+  const twin = startTraining({ folder: alone, nodes: 2, workersPerNode: 1, sets: SETS });
+  await twin.until(/checkpoint at step 20:/, 240_000);
+  while (lossCurve(newestRun(alone)).size < curve.size)
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  twin.interrupt();
+  await twin.finished;
+  const undisturbed = lossCurve(newestRun(alone));
+  expect([...curve.keys()]).toEqual([...undisturbed.keys()].slice(0, curve.size));
+  for (const [step, loss] of curve) expect(loss, `step ${step}`).toBe(undisturbed.get(step));
+}, 900_000);
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
