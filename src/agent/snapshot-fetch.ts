@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Client, type Server, type ServerWritableStream } from '@grpc/grpc-js';
 import { assertRoom } from '../checkpoint/durable.js';
 import { asTrainerError, TrainerError } from '../errors.js';
+import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import { loadService } from '../rpc/load-proto.js';
 import type { ShardFile } from '../rpc/messages.js';
 import type { Security } from '../rpc/security.js';
@@ -133,7 +134,7 @@ class Incoming {
   constructor({ folder, allowed }: Pick<FetchOptions, 'folder' | 'allowed'>) {
     this.#folder = folder;
     this.#allowed = new Set(allowed);
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(folder, { recursive: true, mode: PRIVATE_FOLDER });
   }
 
   add(chunk: FetchChunk): void {

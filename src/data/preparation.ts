@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
+import { makePrivate } from '../os/make-folder.js';
 import { isAbandoned, workMark } from '../os/work-folder.js';
 import { type Corpus, corpusFolder, corpusLockSha256 } from './corpora.js';
-import { FORMAT_VERSION, INDEX_FILE } from './dataset.js';
+import { type Dataset, FORMAT_VERSION, INDEX_FILE, openDataset } from './dataset.js';
 import { listFiles, type SourceFile } from './source-files.js';
 import type { TextSource } from './text-source.js';
 import { readTokenizerFile } from './tokenizer-file.js';
@@ -96,6 +97,16 @@ function keyOf(options: DataOptions, { files, heldOut }: Pick<Preparation, 'file
     for (const file of heldOut[domain] ?? []) add({ heldOut: file });
   }
   return hash.digest('hex');
+}
+
+export function hasOwnText({ domains, sources }: Pick<DataOptions, 'domains' | 'sources'>): boolean {
+  return domains.some((domain) => Object.hasOwn(sources, domain));
+}
+
+/** Opens a prepared dataset; one of the user's own text is for that user alone, also if an earlier version made it. */
+export function openPrepared({ dir }: Preparation, options: DataOptions, isNew: boolean): Dataset {
+  if (hasOwnText(options)) makePrivate(dir);
+  return openDataset(dir, { verify: !isNew });
 }
 
 function sha256Of(contents: string | Buffer): string {

@@ -3,8 +3,14 @@ import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import { onSignals } from '../os/on-signals.js';
-import { type Dataset, openDataset, readIndex, TOKENIZER_FILE } from './dataset.js';
-import { type DataOptions, type Preparation, planPreparation } from './preparation.js';
+import { type Dataset, readIndex, TOKENIZER_FILE } from './dataset.js';
+import {
+  type DataOptions,
+  hasOwnText,
+  openPrepared,
+  type Preparation,
+  planPreparation,
+} from './preparation.js';
 import type { PrepareOptions } from './prepare.js';
 import type { PrepareProgress } from './progress-meter.js';
 import { readTokenizerFile } from './tokenizer-file.js';
@@ -48,7 +54,7 @@ export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): 
       // A terminated thread does not clean up.
       if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });
     }
-  return openDataset(preparation.dir, { verify: !isNew });
+  return openPrepared(preparation, options, isNew);
 }
 
 /** Whether a dataset was made there, with this tokenizer. */
@@ -56,10 +62,6 @@ function hasTokenizer(dir: string, tokenizer: string): boolean {
   if (!existsSync(dir)) return false;
   const sha256 = createHash('sha256').update(readTokenizerFile(tokenizer)).digest('hex');
   return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256;
-}
-
-function hasOwnText({ domains, sources }: DataOptions): boolean {
-  return domains.some((domain) => Object.hasOwn(sources, domain));
 }
 
 function prepareOnThread(

@@ -1,8 +1,10 @@
 import { existsSync, rmSync } from 'node:fs';
-import { asFullDisk, makeFolder } from '../os/make-folder.js';
-import { type Dataset, type DatasetIndex, openDataset } from './dataset.js';
+import { asFullDisk, makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
+import type { Dataset, DatasetIndex } from './dataset.js';
 import {
   type DataOptions,
+  hasOwnText,
+  openPrepared,
   type Preparation,
   planPreparation,
   publish,
@@ -28,7 +30,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   const preparation = planPreparation(options);
   const isNew = !existsSync(preparation.dir);
   if (isNew) await makeDataset(preparation, options);
-  return openDataset(preparation.dir, { verify: !isNew });
+  return openPrepared(preparation, options, isNew);
 }
 
 /**
@@ -45,7 +47,7 @@ export async function makeDataset(
   removeAbandoned(dataDir);
   const started = performance.now();
   log(`data: preparing ${domains.join(', ')} (once for this configuration)`);
-  makeFolder(preparation.work, '--data-dir');
+  makeFolder(preparation.work, '--data-dir', hasOwnText(options) ? PRIVATE_FOLDER : undefined);
   let index: DatasetIndex;
   try {
     index = await writeDataset(preparation, { ...options, log, meter: new ProgressMeter(progress) });

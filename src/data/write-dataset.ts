@@ -3,6 +3,7 @@ import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
+import { makePrivate } from '../os/make-folder.js';
 import { tokenizerJson, trainBpe } from './bpe-trainer.js';
 import { type DomainDocuments, extractDomain } from './corpora.js';
 import {
@@ -179,6 +180,7 @@ async function shardsOf(
   const folder = path.join(dataDir, 'shards');
   if (own.length > 0) {
     mkdirSync(folder, { recursive: true });
+    makePrivate(folder);
     removeUnfinished(folder);
   }
   const jobs = own.flatMap((domain) => {

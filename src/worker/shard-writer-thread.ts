@@ -7,6 +7,7 @@ import { bytesOfTensors } from '../checkpoint/rank-tensors.js';
 import { atShard, type WrittenFile, writeShards } from '../checkpoint/shards.js';
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
+import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
 import { answerForStack } from './stack-answer.js';
 
@@ -45,7 +46,7 @@ function save({ folder, tensors, ...job }: ShardJob): WrittenFile[] {
 }
 
 function keep({ snapshotIn, tensors, ...job }: SnapshotJob): WrittenFile[] {
-  mkdirSync(snapshotIn, { recursive: true, mode: 0o700 });
+  mkdirSync(snapshotIn, { recursive: true, mode: PRIVATE_FOLDER });
   assertRoom(snapshotIn, SNAPSHOT_ROOM * bytesOfTensors(tensors), 'a snapshot');
   return writeShards(snapshotIn, job, tensors);
 }

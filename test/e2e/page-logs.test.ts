@@ -93,11 +93,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
         .map((each) => `${JSON.stringify(each)}\n`)
         .join(''),
     );
-    server = (await startRunHttp(
-      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
-      null,
-      null,
-    ))!;
+    server = (await startRunHttp({ http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) }, null, null))!;
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
